@@ -1,0 +1,105 @@
+# Everything a clone needs: Python 3.11-3.13, GNU make and git. `make help` lists the targets.
+
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+QUICKSTART := notebooks/01_quickstart.ipynb
+LAB_ARGS ?=
+TEST_ARGS ?=
+
+# A stamp says which extras are installed for this pyproject.toml and these constraints.
+# A change of either file makes it old; otherwise nothing is asked of pip again.
+CORE := $(VENV)/.stamp-core
+LAB := $(VENV)/.stamp-lab
+TEST := $(VENV)/.stamp-test
+DOCS := $(VENV)/.stamp-docs
+PINS := pyproject.toml constraints.txt
+
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=240
+LINT = $(PY) -m ruff check --quiet . && $(PY) -m ruff format --check --quiet . \
+  && $(PY) -m mypy --no-error-summary && $(VENV)/bin/lint-imports --no-logo
+ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help lab demo test lint format docs bench app hooks chromium clean
+
+help: ## this list
+	@echo "facet_nb: correction of EEG recorded inside an MRI scanner"
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@echo
+	@echo "PYTHON=python3.12 chooses the interpreter (now: $(PYTHON)), VENV=path the environment (now: $(VENV))."
+
+# --- environment ---------------------------------------------------------------------------
+
+$(PY):
+	@PYTHON="$(PYTHON)" sh .ci/venv "$(VENV)"
+
+# install(extras, stamps that this satisfies)
+define install
+	@echo "Installing facet_nb$(1) into $(VENV) (a few minutes the first time) ..."
+	@$(PIP) install --quiet --editable '.$(1)' --constraint constraints.txt \
+	  || { echo "The installation failed: see pip's message above." >&2; exit 1; }
+	@touch $(2)
+endef
+, := ,
+
+$(CORE): $(PINS) | $(PY)
+	$(call install,,$(CORE))
+
+$(LAB): $(PINS) | $(PY)
+	$(call install,[lab],$(CORE) $(LAB))
+
+$(TEST): $(PINS) | $(PY)
+	$(call install,[lab$(,)test],$(CORE) $(LAB) $(TEST))
+
+$(DOCS): $(PINS) | $(PY)
+	$(call install,[lab$(,)docs],$(CORE) $(LAB) $(DOCS))
+
+# --- using it ------------------------------------------------------------------------------
+
+lab: $(LAB) ## open the quickstart notebook in JupyterLab
+	@$(PY) .ci/lab.py $(QUICKSTART) $(ROOT_FLAG) $(LAB_ARGS)
+
+demo: $(CORE) ## the same job without a screen [INPUT=file.vhdr OUTPUT=file TRUTH=file.npz MODE=name]
+	@$(PY) -m facet_nb.cli demo $(if $(INPUT),--input "$(INPUT)") $(if $(OUTPUT),--output "$(OUTPUT)") \
+	  $(if $(TRUTH),--truth "$(TRUTH)") $(if $(MODE),--mode "$(MODE)")
+
+app: $(LAB) ## the quickstart as a web page without code (Voila)
+	@$(PY) -m voila $(QUICKSTART) --Voila.ip=127.0.0.1
+
+# --- checking it ---------------------------------------------------------------------------
+
+# The tests run even where lint fails, and their summary comes last.
+test: $(TEST) chromium ## everything: style, types, imports, tests, notebooks, browser
+	@lint=0; { $(LINT); } || lint=1; \
+	$(PY) -m pytest $(NBVAL) tests notebooks $(TEST_ARGS) || exit 1; \
+	if [ $$lint = 1 ]; then echo "The tests pass, but style, types or imports do not: see above." >&2; exit 1; fi
+
+lint: $(TEST) ## style, format, types and import contracts
+	@$(LINT)
+
+format: $(TEST) ## put the code into its form
+	$(PY) -m ruff check --quiet --fix-only .
+	$(PY) -m ruff format --quiet .
+
+docs: $(DOCS) ## build the documentation into docs/_build/html
+	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+bench: $(TEST) ## the chain against its peer (makes an environment of the peer's own)
+	$(PY) benchmarks/peer_chain.py
+
+hooks: $(TEST) ## run the checks before each commit (pre-commit)
+	@$(PIP) install --quiet pre-commit --constraint constraints.txt
+	@$(PY) -m pre_commit install
+
+chromium:
+	@sh .ci/chromium
+
+clean: ## remove the environment and everything that was built
+	rm -rf $(VENV) build dist docs/_build docs/api/generated facet_nb.egg-info \
+	  .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+	find facet_nb tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
