@@ -17,8 +17,12 @@ DOCS := $(VENV)/.stamp-docs
 PINS := pyproject.toml constraints.txt
 
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=240
-LINT = $(PY) -m ruff check --quiet . && $(PY) -m ruff format --check --quiet . \
-  && $(PY) -m mypy --no-error-summary && $(VENV)/bin/lint-imports --no-logo
+LINT = lint=0; \
+  $(PY) -m ruff check --quiet . || lint=1; \
+  $(PY) -m ruff format --check --quiet . || lint=1; \
+  $(PY) -m mypy --no-error-summary || lint=1; \
+  $(VENV)/bin/lint-imports --no-logo || lint=1
+
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
@@ -40,7 +44,7 @@ $(PY):
 # install(extras, stamps that this satisfies)
 define install
 	@echo "Installing facet_nb$(1) into $(VENV) (a few minutes the first time) ..."
-	@$(PIP) install --quiet --editable '.$(1)' --constraint constraints.txt \
+	@$(PIP) install -qq --editable '.$(1)' --constraint constraints.txt \
 	  || { echo "The installation failed: see pip's message above." >&2; exit 1; }
 	@touch $(2)
 endef
@@ -74,12 +78,12 @@ app: $(LAB) ## the quickstart as a web page without code (Voila)
 
 # The tests run even where lint fails, and their summary comes last.
 test: $(TEST) chromium ## everything: style, types, imports, tests, notebooks, browser
-	@lint=0; { $(LINT); } || lint=1; \
+	@$(LINT); \
 	$(PY) -m pytest $(NBVAL) tests notebooks $(TEST_ARGS) || exit 1; \
 	if [ $$lint = 1 ]; then echo "The tests pass, but style, types or imports do not: see above." >&2; exit 1; fi
 
 lint: $(TEST) ## style, format, types and import contracts
-	@$(LINT)
+	@$(LINT); exit $$lint
 
 format: $(TEST) ## put the code into its form
 	$(PY) -m ruff check --quiet --fix-only .
@@ -93,7 +97,7 @@ bench: $(TEST) ## the chain against its peer (makes an environment of the peer's
 	$(PY) benchmarks/peer_chain.py
 
 hooks: $(TEST) ## run the checks before each commit (pre-commit)
-	@$(PIP) install --quiet pre-commit --constraint constraints.txt
+	@$(PIP) install -qq pre-commit --constraint constraints.txt
 	@$(PY) -m pre_commit install
 
 chromium:
