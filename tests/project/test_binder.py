@@ -1,0 +1,40 @@
+"""Binder: repo2docker reads binder/, takes the pinned Python and runs our postBuild."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def dockerfile(project_root) -> str:
+    """What repo2docker would build; needs neither Docker nor a network."""
+    if importlib.util.find_spec("repo2docker") is None:
+        pytest.skip("repo2docker is not installed (it is part of the test extra)")
+    command = [sys.executable, "-m", "repo2docker", "--no-build", "--debug", "."]
+    run = subprocess.run(command, cwd=project_root, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "python=3.11" in run.stderr
+    return run.stdout
+
+
+def test_build_runs_our_post_build(dockerfile):
+    assert "RUN ./binder/postBuild" in dockerfile
+
+
+def test_post_build_installs_what_was_tested(project_root):
+    script = project_root / "binder/postBuild"
+    assert script.stat().st_mode & 0o111, "postBuild must be executable"
+    assert re.search(
+        r'pip install .*--editable "\.\[lab\]" --constraint constraints\.txt', script.read_text()
+    )
+
+
+def test_readme_opens_the_quickstart(project_root):
+    notebook = "notebooks/01_quickstart.ipynb"
+    assert f"urlpath=lab/tree/{notebook}" in (project_root / "README.md").read_text()
+    assert (project_root / notebook).is_file()

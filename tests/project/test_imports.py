@@ -1,0 +1,134 @@
+"""Importing the package is cheap: nothing heavy is loaded, and public names come when asked for."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "IPython",
+    "dask",
+    "distributed",
+    "ipywidgets",
+    "joblib",
+    "llvmlite",
+    "matplotlib",
+    "mne",
+    "numba",
+    "pandas",
+    "scipy",
+    "traitlets",
+}
+CPU_LIMIT_S = 0.3
+
+PUBLIC = [
+    "AASCorrection",
+    "BandPassFilter",
+    "BrainVisionExporter",
+    "CommonReference",
+    "Crop",
+    "DownSample",
+    "EDFExporter",
+    "Exporter",
+    "FIFExporter",
+    "HighPassFilter",
+    "Loader",
+    "LowPassFilter",
+    "MetricsReport",
+    "NotchFilter",
+    "ParallelExecutor",
+    "PickChannels",
+    "Pipeline",
+    "PipelineResult",
+    "ProcessingContext",
+    "Processor",
+    "RMSCalculator",
+    "Resample",
+    "SNRCalculator",
+    "SliceAligner",
+    "SubsampleAligner",
+    "TriggerAligner",
+    "TriggerDetector",
+    "UpSample",
+]
+PUBLIC_PATHS = {
+    "facet_nb.core": ["Pipeline", "Processor", "ProcessingContext", "ParallelExecutor"],
+    "facet_nb.io": ["Loader", "EDFExporter", "BrainVisionExporter", "FIFExporter", "Exporter"],
+    "facet_nb.preprocessing": ["TriggerDetector", "HighPassFilter", "UpSample", "TriggerAligner"],
+    "facet_nb.correction": ["AASCorrection", "CommonReference"],
+    "facet_nb.evaluation": ["SNRCalculator", "RMSCalculator", "MetricsReport"],
+}
+
+IMPORT_PROBE = """
+import json, sys, time
+start = time.process_time()
+import facet_nb
+cpu_s = time.process_time() - start
+print(json.dumps({"cpu_s": cpu_s, "modules": sorted(sys.modules), "names": dir(facet_nb)}))
+"""
+
+
+def _import_in_fresh_interpreter() -> dict:
+    run = subprocess.run(
+        [sys.executable, "-c", IMPORT_PROBE], capture_output=True, text=True, check=True
+    )
+    return json.loads(run.stdout)
+
+
+@pytest.fixture(scope="module")
+def fresh_imports() -> list[dict]:
+    """Three imports, each in an interpreter of its own."""
+    return [_import_in_fresh_interpreter() for _ in range(3)]
+
+
+def test_import_loads_nothing_heavy(fresh_imports):
+    loaded = {name.partition(".")[0] for name in fresh_imports[0]["modules"]}
+    assert loaded & HEAVY == set()
+
+
+def test_import_is_quick(fresh_imports):
+    """CPU time, the best of three: a busy machine must not fail this."""
+    assert min(run["cpu_s"] for run in fresh_imports) < CPU_LIMIT_S
+
+
+def test_public_names_are_listed_before_they_are_loaded(fresh_imports):
+    assert set(PUBLIC) <= set(fresh_imports[0]["names"])
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_name_loads(name):
+    import facet_nb
+
+    assert getattr(facet_nb, name).__name__ == name
+
+
+def test_every_advertised_name_loads():
+    import facet_nb
+
+    assert [name for name in facet_nb.__all__ if getattr(facet_nb, name, None) is None] == []
+
+
+def test_unknown_name_is_an_attribute_error():
+    import facet_nb
+
+    with pytest.raises(AttributeError, match="NoSuchProcessor"):
+        facet_nb.NoSuchProcessor  # noqa: B018 - the access is what is tested
+
+
+@pytest.mark.parametrize("path", sorted(PUBLIC_PATHS))
+def test_public_path_has_its_names(path):
+    module = importlib.import_module(path)
+    assert [name for name in PUBLIC_PATHS[path] if not hasattr(module, name)] == []
+
+
+@pytest.mark.parametrize("name", ["Pipeline", "AASCorrection", "Loader"])
+def test_front_door_and_package_give_the_same_object(name):
+    import facet_nb
+
+    homes = [path for path, names in PUBLIC_PATHS.items() if name in names]
+    home = importlib.import_module(homes[0])
+    assert getattr(facet_nb, name) is getattr(home, name)
