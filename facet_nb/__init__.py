@@ -1,0 +1,66 @@
+"""facet_nb: a notebook-first toolkit for EEG recorded inside an MRI scanner.
+
+Public names load when they are first used; importing the package loads no MNE, no plotting, no
+widgets and no compiler.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "facet_nb.core": (
+        "ArrayProcessor BatchResult CancelToken ChannelSequentialExecutor FacetError "
+        "LambdaProcessor ParallelExecutor Pipeline PipelineError PipelineResult Plan PlanError "
+        "Prepared ProcessingContext ProcessingMetadata ProcessingStep Processor ProcessorError "
+        "ProcessorValidationError RunCancelled Stage StepError ValidationError View "
+        "get_processor list_processors register_processor"
+    ),
+    "facet_nb.io": (
+        "BDFExporter BrainVisionExporter EDFExporter Exporter FIFExporter Loader export load"
+    ),
+    "facet_nb.preprocessing": (
+        "BandPassFilter CommonReference Crop DownSample DropChannels Filter HighPassFilter "
+        "LowPassFilter MissingTriggerDetector NotchFilter PickChannels QRSTriggerDetector Resample "
+        "SliceAligner SubsampleAligner TriggerAligner TriggerDetector UpSample"
+    ),
+    "facet_nb.correction": "AASCorrection ANCCorrection AveragedArtifactSubtraction PCACorrection",
+    "facet_nb.evaluation": "MetricsReport RMSCalculator SNRCalculator",
+    "facet_nb.benchmark": "benchmark_scaling",
+    "facet_nb.widgets": "ControlPanel",
+}
+_WHERE = {name: room for room, names in _ROOMS.items() for name in names.split()}
+_SUBMODULES = [
+    "batch",
+    "benchmark",
+    "core",
+    "correction",
+    "datasets",
+    "evaluation",
+    "io",
+    "kernels",
+    "models",
+    "plots",
+    "preprocessing",
+    "widgets",
+]
+
+__all__ = ["__version__", *_WHERE]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        value = getattr(import_module(_WHERE[name]), name)
+    elif name in _SUBMODULES:
+        value = import_module(f"facet_nb.{name}")
+    else:
+        raise AttributeError(f"module 'facet_nb' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_SUBMODULES})

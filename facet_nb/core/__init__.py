@@ -1,0 +1,54 @@
+"""The engine: contexts, processors, pipelines, and how they are run."""
+
+from facet_nb.core.context import ProcessingContext
+from facet_nb.core.errors import (
+    FacetError,
+    PlanError,
+    RunCancelled,
+    StepError,
+    ValidationError,
+)
+from facet_nb.core.executors.cancel import CancelToken
+from facet_nb.core.executors.parallel import ChannelSequentialExecutor, ParallelExecutor
+from facet_nb.core.mapping import BatchResult
+from facet_nb.core.metadata import ProcessingMetadata, ProcessingStep
+from facet_nb.core.pipeline import Pipeline
+from facet_nb.core.plan import Plan, Stage
+from facet_nb.core.processor import ArrayProcessor, LambdaProcessor, Prepared, Processor, View
+from facet_nb.core.registry import get_processor, list_processors, register_processor
+from facet_nb.core.result import PipelineResult
+
+#: FACETpy's names for the same things.
+PipelineError = FacetError
+ProcessorError = FacetError
+ProcessorValidationError = ValidationError
+
+__all__ = [
+    "ArrayProcessor",
+    "BatchResult",
+    "CancelToken",
+    "ChannelSequentialExecutor",
+    "FacetError",
+    "LambdaProcessor",
+    "ParallelExecutor",
+    "Pipeline",
+    "PipelineError",
+    "PipelineResult",
+    "Plan",
+    "PlanError",
+    "Prepared",
+    "ProcessingContext",
+    "ProcessingMetadata",
+    "ProcessingStep",
+    "Processor",
+    "ProcessorError",
+    "ProcessorValidationError",
+    "RunCancelled",
+    "Stage",
+    "StepError",
+    "ValidationError",
+    "View",
+    "get_processor",
+    "list_processors",
+    "register_processor",
+]

@@ -1,0 +1,350 @@
+"""The context: what flows through a pipeline."""
+
+from __future__ import annotations
+
+import copy as _copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core import recording
+from facet_nb.core.errors import ValidationError
+from facet_nb.core.lineage import Lineage, NoiseTerm, follow, sum_noise
+from facet_nb.core.metadata import ProcessingMetadata, ProcessingStep, to_plain
+from facet_nb.core.steps import Step
+
+
+class ProcessingContext:
+    """A recording with its triggers, metadata, estimated noise and history.
+
+    Processors never change a context: they return a new one (``with_…``), which shares what did
+    not change.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw | None
+        The recording, in V.
+    raw_original : mne.io.BaseRaw | None
+        The recording before any processing; `raw` itself by default. It is referred to, not copied.
+    metadata : ProcessingMetadata | None
+        Triggers and the like.
+    """
+
+    def __init__(
+        self,
+        raw: Any = None,
+        raw_original: Any = None,
+        metadata: ProcessingMetadata | None = None,
+    ) -> None:
+        self._raw = raw
+        self._raw_original = raw_original if raw_original is not None else raw
+        self._metadata = metadata if metadata is not None else ProcessingMetadata()
+        self._history: tuple[ProcessingStep, ...] = ()
+        self._cache: dict[str, Any] = {}
+        self._lineage: Lineage | None = None
+        self._noise: tuple[NoiseTerm, ...] = ()
+        self._noise_array: np.ndarray | None = None
+
+    # ------------------------------------------------------------------ recording
+    def has_raw(self) -> bool:
+        """Whether there is a recording."""
+        return self._raw is not None
+
+    def get_raw(self) -> Any:
+        """Return the recording (not a copy: take ``.copy()`` before changing it).
+
+        Raises
+        ------
+        ValidationError
+            If nothing has been loaded.
+        """
+        if self._raw is None:
+            raise ValidationError(
+                "The context holds no recording: begin the pipeline with Loader(path=…) or run it "
+                "with initial_context=ProcessingContext(raw)."
+            )
+        return self._raw
+
+    def get_raw_original(self) -> Any:
+        """Return the recording as it was loaded."""
+        return self._raw_original
+
+    def get_data(self, picks: Any = None, **kwargs: Any) -> np.ndarray:
+        """Return samples in V, shape (n_channels, n_times); arguments as ``raw.get_data``."""
+        return self.get_raw().get_data(picks=picks, **kwargs)
+
+    def get_sfreq(self) -> float:
+        """Return the sampling rate, in Hz."""
+        return float(self.get_raw().info["sfreq"])
+
+    def get_channel_names(self) -> list[str]:
+        """Return the names of all channels."""
+        return list(self.get_raw().ch_names)
+
+    def get_n_channels(self) -> int:
+        """Return the number of channels."""
+        return len(self.get_raw().ch_names)
+
+    def with_raw(self, raw: Any, copy_metadata: bool = True) -> ProcessingContext:
+        """Return a context with another recording.
+
+        The estimated noise found so far stays as it is.
+        """
+        new = self._derive(raw=raw)
+        if copy_metadata:
+            new._metadata = self._metadata.copy()
+        if self._noise:
+            current = Lineage.begin(recording.load_array(self.get_raw()))
+            new._noise = tuple(term.freeze(current) for term in self._noise)
+        new._lineage = None
+        if new._raw_original is None:
+            new._raw_original = raw
+        return new
+
+    # ------------------------------------------------------------------- triggers
+    @property
+    def metadata(self) -> ProcessingMetadata:
+        """Triggers, artifact length and the like."""
+        return self._metadata
+
+    def with_metadata(self, metadata: ProcessingMetadata) -> ProcessingContext:
+        """Return a context with other metadata."""
+        new = self._derive()
+        new._metadata = metadata
+        return new
+
+    def has_triggers(self) -> bool:
+        """Whether there is at least one trigger."""
+        return self._metadata.triggers is not None and len(self._metadata.triggers) > 0
+
+    def get_triggers(self) -> np.ndarray | None:
+        """Return trigger positions in samples from the start of the data, or None."""
+        return self._metadata.triggers
+
+    def with_triggers(self, triggers: Sequence[int] | np.ndarray) -> ProcessingContext:
+        """Return a context with other triggers, in samples from the start of the data."""
+        return self.with_metadata(self._metadata.updated(triggers=check_triggers(triggers)))
+
+    def with_trigger_samples(
+        self,
+        triggers: Sequence[int] | np.ndarray,
+        *,
+        artifact_length: int | None = None,
+        tr_seconds: float | None = None,
+        trigger_regex: str | None = None,
+        custom: Mapping[str, Any] | None = None,
+        samples_are_absolute: bool = False,
+    ) -> ProcessingContext:
+        """Return a context with triggers given as samples.
+
+        Parameters
+        ----------
+        triggers : array of int, shape (n_triggers,)
+            Positions, in samples.
+        artifact_length : int | None
+            Length of one artifact, in samples; by default from `tr_seconds`, else the median
+            distance of the triggers.
+        tr_seconds : float | None
+            Distance of two artifacts, in s.
+        trigger_regex : str | None
+            Recorded as the expression that found them.
+        custom : dict | None
+            Merged into ``metadata.custom``.
+        samples_are_absolute : bool
+            Whether positions count from sample 0 of the recorder (MNE's events do) rather than
+            from the first sample of the data.
+        """
+        samples = check_triggers(triggers)
+        if samples_are_absolute:
+            samples = samples - self.get_raw().first_samp
+        if artifact_length is None and tr_seconds is not None:
+            artifact_length = round(tr_seconds * self.get_sfreq())
+        if artifact_length is None and len(samples) > 1:
+            artifact_length = int(np.median(np.diff(samples)))
+        metadata = self._metadata.updated(triggers=samples, artifact_length=artifact_length)
+        if trigger_regex is not None:
+            metadata.trigger_regex = trigger_regex
+        metadata.custom.update(custom or {})
+        return self.with_metadata(metadata)
+
+    def with_mne_events(
+        self,
+        events: np.ndarray,
+        *,
+        event: int | str | None = None,
+        event_id: dict[str, int] | None = None,
+        artifact_length: int | None = None,
+        tr_seconds: float | None = None,
+        store_event_id: bool = True,
+    ) -> ProcessingContext:
+        """Return a context with triggers from an MNE events array, shape (n_events, 3).
+
+        `event` picks one code, or one name of `event_id`; all events by default.
+        """
+        events = np.asarray(events)
+        if event is not None:
+            if isinstance(event, str):
+                if not event_id or event not in event_id:
+                    raise ValidationError(f"event {event!r} is not in event_id {event_id!r}.")
+                event = event_id[event]
+            events = events[events[:, 2] == event]
+        custom = {"event_id": dict(event_id)} if event_id and store_event_id else None
+        return self.with_trigger_samples(
+            events[:, 0],
+            artifact_length=artifact_length,
+            tr_seconds=tr_seconds,
+            custom=custom,
+            samples_are_absolute=True,
+        )
+
+    def get_artifact_length(self) -> int | None:
+        """Return the length of one artifact, in samples."""
+        return self._metadata.artifact_length
+
+    def get_metric(self, name: str, default: Any = None) -> Any:
+        """Return one metric that an evaluation step found."""
+        return self._metadata.custom.get("metrics", {}).get(name, default)
+
+    # ---------------------------------------------------------------------- noise
+    def has_estimated_noise(self) -> bool:
+        """Whether a correction ran, or noise was set."""
+        return bool(self._noise)
+
+    def get_estimated_noise(self) -> np.ndarray | None:
+        """Return what corrections removed, in V, shape (n_channels, n_times), or None.
+
+        It is computed when first asked for: the uncorrected signal goes through the same linear
+        steps, and the corrected one is subtracted. Channels that hold no data are zero.
+        """
+        if not self._noise:
+            return None
+        if self._noise_array is None:
+            current = recording.load_array(self.get_raw())
+            picks = recording.data_picks(self.get_raw())
+            self._noise_array = sum_noise(self._noise, current, picks)
+        return self._noise_array
+
+    def set_estimated_noise(self, noise: np.ndarray) -> None:
+        """Replace the estimated noise by an array in V, shape (n_channels, n_times)."""
+        self._noise = (self._explicit(noise),)
+        self._noise_array = None
+
+    def accumulate_noise(self, noise: np.ndarray) -> None:
+        """Add an array in V, shape (n_channels, n_times), to the estimated noise."""
+        self._noise = (*self._noise, self._explicit(noise))
+        self._noise_array = None
+
+    def _explicit(self, noise: np.ndarray) -> NoiseTerm:
+        noise = np.array(noise, dtype=float)
+        shape = (self.get_n_channels(), self.get_raw().n_times)
+        if noise.shape != shape:
+            raise ValidationError(f"noise has shape {noise.shape}; the recording has {shape}.")
+        return NoiseTerm(Lineage.begin(noise), explicit=True)
+
+    # -------------------------------------------------------------------- history
+    def get_history(self) -> list[ProcessingStep]:
+        """Return the steps that led here, oldest first."""
+        return list(self._history)
+
+    def add_history_entry(
+        self,
+        name: str | None = None,
+        processor_type: str = "",
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        processor_name: str | None = None,
+    ) -> None:
+        """Append one entry to the history."""
+        entry = ProcessingStep(
+            name or processor_name or "step", processor_type, to_plain(parameters or {})
+        )
+        self._history = (*self._history, entry)
+
+    # ---------------------------------------------------------------------- cache
+    def cache_get(self, key: str) -> Any:
+        """Return a cached value, or None."""
+        return self._cache.get(key)
+
+    def cache_set(self, key: str, value: Any) -> None:
+        """Keep a value with this context."""
+        self._cache[key] = value
+
+    def cache_has(self, key: str) -> bool:
+        """Whether `key` is cached."""
+        return key in self._cache
+
+    def cache_clear(self) -> None:
+        """Forget all cached values."""
+        self._cache.clear()
+
+    # ----------------------------------------------------------------------- copy
+    def copy(self, deep: bool = False) -> ProcessingContext:
+        """Return a copy; `deep` copies the recording too."""
+        new = self._derive(raw=self._raw.copy() if deep and self._raw is not None else self._raw)
+        new._metadata = self._metadata.copy()
+        return new
+
+    def _derive(self, **changes: Any) -> ProcessingContext:
+        new = _copy.copy(self)
+        new._cache = dict(self._cache)
+        new._noise_array = None
+        if "raw" in changes:
+            new._raw = changes["raw"]
+        return new
+
+    def _selected(self, raw: Any, picks: list[int]) -> ProcessingContext:
+        """Return the context of `raw`, which holds channels `picks` of this one's recording."""
+        new = self._derive(raw=raw)
+        new._metadata = self._metadata.copy()
+        if self._lineage is not None:
+            new._lineage = self._lineage.select(picks)
+        new._noise = tuple(term.select(picks) for term in self._noise)
+        return new
+
+    def _stepped(self, raw: Any, steps: Sequence[Step]) -> ProcessingContext:
+        """Return the context of `raw`, the result of channel-wise `steps` on this recording."""
+        new = self._derive(raw=raw)
+        full = self._lineage
+        if full is None:
+            full = Lineage.begin(recording.load_array(self.get_raw()))
+        new._lineage, new._noise = follow(full, self._noise, steps)
+        return new
+
+    def __or__(self, step: Callable[[ProcessingContext], ProcessingContext]) -> ProcessingContext:
+        if not callable(step):
+            return NotImplemented
+        return step(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return metadata and history as plain Python values (no samples)."""
+        history = [
+            {"name": s.name, "processor_type": s.processor_type, "parameters": dict(s.parameters)}
+            for s in self._history
+        ]
+        return {"metadata": self._metadata.to_dict(), "history": history}
+
+    def __repr__(self) -> str:
+        if self._raw is None:
+            return "<ProcessingContext | nothing loaded>"
+        n = 0 if self._metadata.triggers is None else len(self._metadata.triggers)
+        return (
+            f"<ProcessingContext | {self.get_n_channels()} channels × {self._raw.n_times} samples "
+            f"at {self.get_sfreq():g} Hz, {n} triggers, {len(self._history)} steps>"
+        )
+
+
+def check_triggers(triggers: Any) -> np.ndarray:
+    """Return `triggers` as a sorted one-dimensional int64 array.
+
+    Raises
+    ------
+    ValidationError
+        If they are not whole numbers in one dimension.
+    """
+    array = np.asarray(triggers)
+    if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.number)):
+        raise ValidationError("triggers must be a one-dimensional array of sample positions.")
+    if array.size and not np.all(np.isfinite(array.astype(float))):
+        raise ValidationError("triggers must be finite sample positions.")
+    return np.sort(np.rint(array).astype(np.int64))

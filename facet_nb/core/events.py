@@ -1,0 +1,249 @@
+"""What a run says while it runs, and the state that follows from it.
+
+Events are frozen and picklable. ``RunState.apply(event)`` is a pure reducer: progress bars,
+widgets, logs and benchmarks are its readers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened; ``time_s`` is seconds since the epoch."""
+
+    time_s: float
+
+
+@dataclass(frozen=True)
+class RunStarted(Event):
+    """A run begins."""
+
+    mode: str
+    backend: str
+    n_jobs: int
+    n_workers: int
+    steps: tuple[str, ...]
+    n_stages: int
+
+
+@dataclass(frozen=True)
+class StageStarted(Event):
+    """A stage begins: `steps` (positions) over `batches` of channels (names)."""
+
+    stage: int
+    steps: tuple[int, ...]
+    batches: tuple[tuple[str, ...], ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Measured cost of one step for one batch."""
+
+    step: int
+    wall_s: float
+    cpu_s: float
+
+
+@dataclass(frozen=True)
+class BatchDone(Event):
+    """One batch of channels is through a stage (batch -1: the decisions before the batches)."""
+
+    stage: int
+    batch: int
+    channels: tuple[str, ...]
+    step_times: tuple[StepTime, ...]
+    pid: int
+    rss_bytes: int
+
+
+@dataclass(frozen=True)
+class StageDone(Event):
+    """A stage is complete."""
+
+    stage: int
+    wall_s: float
+
+
+@dataclass(frozen=True)
+class RunDone(Event):
+    """The run is complete."""
+
+    wall_s: float
+
+
+@dataclass(frozen=True)
+class RunFailed(Event):
+    """The run ended early: a step failed, or it was cancelled."""
+
+    message: str
+    step: str | None = None
+    step_index: int | None = None
+    channel: str | None = None
+    cancelled: bool = False
+
+
+Status = Literal["idle", "running", "done", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class RunState:
+    """All that is known of a run, from its events.
+
+    Attributes
+    ----------
+    status : {"idle", "running", "done", "failed", "cancelled"}
+        Where the run is.
+    steps : tuple of str
+        Names of the steps.
+    n_stages : int
+        Number of stages.
+    stages_done : int
+        Stages that are complete.
+    batches_total, batches_done : int
+        Batches of the current stage.
+    step_wall_s, step_cpu_s : tuple of float
+        Measured time of each step, summed over batches, in s.
+    cells : frozenset of (step, channel)
+        Which channel is through which step.
+    """
+
+    status: Status = "idle"
+    mode: str = ""
+    backend: str = ""
+    n_jobs: int = 1
+    n_workers: int = 1
+    steps: tuple[str, ...] = ()
+    n_stages: int = 0
+    stages_done: int = 0
+    stage_steps: tuple[int, ...] = ()
+    batches_total: int = 0
+    batches_done: int = 0
+    started_s: float | None = None
+    now_s: float | None = None
+    step_wall_s: tuple[float, ...] = ()
+    step_cpu_s: tuple[float, ...] = ()
+    steps_done: frozenset[int] = frozenset()
+    cells: frozenset[tuple[int, str]] = frozenset()
+    channels: tuple[str, ...] = ()
+    peak_rss_bytes: int = 0
+    message: str = ""
+    failed_step: str | None = None
+    failed_channel: str | None = None
+
+    def apply(self, event: Event) -> RunState:
+        """Return the state after `event`."""
+        state = replace(self, now_s=event.time_s)
+        handler = _HANDLERS.get(type(event))
+        return state if handler is None else handler(state, event)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the start."""
+        if self.started_s is None or self.now_s is None:
+            return 0.0
+        return max(0.0, self.now_s - self.started_s)
+
+    @property
+    def fraction(self) -> float:
+        """Done part of the run, 0 to 1: every step weighs the same."""
+        if self.status == "done":
+            return 1.0
+        if not self.steps:
+            return 0.0
+        part = self.batches_done / self.batches_total if self.batches_total else 0.0
+        return min(1.0, (len(self.steps_done) + part * len(self.stage_steps)) / len(self.steps))
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds left if it goes on as so far; None while that cannot be told."""
+        if self.status == "done":
+            return 0.0
+        if self.status != "running" or self.fraction < 0.02:
+            return None
+        return self.elapsed_s * (1.0 - self.fraction) / self.fraction
+
+
+def _run_started(state: RunState, e: RunStarted) -> RunState:
+    zeros = (0.0,) * len(e.steps)
+    return RunState(
+        status="running",
+        mode=e.mode,
+        backend=e.backend,
+        n_jobs=e.n_jobs,
+        n_workers=e.n_workers,
+        steps=e.steps,
+        n_stages=e.n_stages,
+        started_s=e.time_s,
+        now_s=e.time_s,
+        step_wall_s=zeros,
+        step_cpu_s=zeros,
+        message="running",
+    )
+
+
+def _stage_started(state: RunState, e: StageStarted) -> RunState:
+    names = tuple(name for batch in e.batches for name in batch)
+    known = state.channels
+    return replace(
+        state,
+        stage_steps=e.steps,
+        batches_total=len(e.batches),
+        batches_done=0,
+        channels=known + tuple(n for n in names if n not in set(known)),
+    )
+
+
+def _batch_done(state: RunState, e: BatchDone) -> RunState:
+    wall, cpu = list(state.step_wall_s), list(state.step_cpu_s)
+    for t in e.step_times:
+        wall[t.step] += t.wall_s
+        cpu[t.step] += t.cpu_s
+    cells = {(t.step, name) for t in e.step_times for name in e.channels}
+    counted = e.batch >= 0  # what comes before the batches is time, not progress
+    return replace(
+        state,
+        batches_done=state.batches_done + counted,
+        step_wall_s=tuple(wall),
+        step_cpu_s=tuple(cpu),
+        cells=state.cells | cells,
+        peak_rss_bytes=max(state.peak_rss_bytes, e.rss_bytes),
+    )
+
+
+def _stage_done(state: RunState, e: StageDone) -> RunState:
+    return replace(
+        state,
+        stages_done=state.stages_done + 1,
+        steps_done=state.steps_done | set(state.stage_steps),
+        stage_steps=(),
+        batches_total=0,
+        batches_done=0,
+    )
+
+
+def _run_done(state: RunState, e: RunDone) -> RunState:
+    return replace(state, status="done", message=f"done in {e.wall_s:.1f} s")
+
+
+def _run_failed(state: RunState, e: RunFailed) -> RunState:
+    return replace(
+        state,
+        status="cancelled" if e.cancelled else "failed",
+        message=e.message,
+        failed_step=e.step,
+        failed_channel=e.channel,
+    )
+
+
+_HANDLERS = {
+    RunStarted: _run_started,
+    StageStarted: _stage_started,
+    BatchDone: _batch_done,
+    StageDone: _stage_done,
+    RunDone: _run_done,
+    RunFailed: _run_failed,
+}

@@ -1,0 +1,178 @@
+"""Where batches run. The only module that imports joblib.
+
+A backend says what it can do (``isolates``: workers are other processes, and see none of this
+one's memory) and yields results as they arrive; everything else is the loop's business.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from facet_nb.core.errors import PlanError, RunCancelled
+from facet_nb.core.executors.cancel import CancelToken
+
+#: After a cancel, a task that does not end by itself within this time is killed (processes).
+_GRACE_S = 0.2
+
+
+class WorkerDied(Exception):
+    """A worker process ended without an answer."""
+
+
+class Backend:
+    """Runs calls in this process, one after another."""
+
+    name = "serial"
+    isolates = False
+
+    def run(
+        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+    ) -> Iterator[Any]:
+        """Yield ``function(*call)`` for each call, in any order."""
+        for call in calls:
+            cancel.check()
+            yield function(*call)
+
+
+class ThreadBackend(Backend):
+    """Threads of this process."""
+
+    name = "threading"
+    joblib_name = "threading"
+
+    def run(
+        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+    ) -> Iterator[Any]:
+        """Yield ``function(*call)`` for each call, as they end."""
+        from joblib import Parallel, delayed, parallel_config
+
+        options = {"inner_max_num_threads": 1} if self.isolates else {}
+        with parallel_config(backend=self.joblib_name, **options):
+            parallel = Parallel(
+                n_jobs=max(2, n_jobs),
+                return_as="generator_unordered",
+                batch_size=1,
+                pre_dispatch="n_jobs",
+                max_nbytes=None,
+            )
+            results = parallel(delayed(function)(*call) for call in _until(calls, cancel))
+        with self._watch(parallel, cancel):
+            try:
+                while True:
+                    try:
+                        result = next(results)
+                    except StopIteration:
+                        break
+                    cancel.check()
+                    yield result
+                cancel.check()
+            except Exception as error:
+                raise self._explain(error, cancel) from error
+            finally:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    results.close()
+
+    @contextmanager
+    def _watch(self, parallel: Any, cancel: CancelToken) -> Iterator[None]:
+        yield
+
+    def _explain(self, error: Exception, cancel: CancelToken) -> Exception:
+        return error
+
+
+class ProcessBackend(ThreadBackend):
+    """loky processes, through joblib."""
+
+    name = "multiprocessing"
+    joblib_name = "loky"
+    isolates = True
+
+    @contextmanager
+    def _watch(self, parallel: Any, cancel: CancelToken) -> Iterator[None]:
+        """Kill workers that are in the middle of a task when somebody cancels."""
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.is_set():
+                if cancel.wait(0.05):
+                    if not done.wait(_GRACE_S) and hasattr(parallel, "_abort"):
+                        with warnings.catch_warnings():
+                            warnings.simplefilter("ignore")
+                            parallel._abort()
+                    return
+
+        watcher = threading.Thread(target=watch, name="facet_nb-cancel", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+
+    def _explain(self, error: Exception, cancel: CancelToken) -> Exception:
+        if cancel.cancelled and not isinstance(error, RunCancelled):
+            return RunCancelled("the run was cancelled; the context you gave is unchanged.")
+        if type(error).__name__ in ("TerminatedWorkerError", "BrokenProcessPool"):
+            return WorkerDied(str(error))
+        return error
+
+
+_BACKENDS: dict[str, type[Backend]] = {
+    "serial": Backend,
+    "threading": ThreadBackend,
+    "multiprocessing": ProcessBackend,
+}
+
+
+def get_backend(name: str) -> Backend:
+    """Return a backend by name.
+
+    Raises
+    ------
+    PlanError
+        If there is none.
+    """
+    if name not in _BACKENDS:
+        raise PlanError(f"unknown backend {name!r}: use one of {', '.join(_BACKENDS)}.")
+    return _BACKENDS[name]()
+
+
+def count_cores() -> int:
+    """Return the cores that this process may use (affinity and container limits count)."""
+    from joblib import cpu_count
+
+    return int(cpu_count())
+
+
+def check_picklable(named: Sequence[tuple[str, Any]]) -> None:
+    """Raise :class:`PlanError` that names every object which cannot go to another process."""
+    if not named:
+        return
+    try:
+        import cloudpickle  # joblib's own, from 1.6 on
+    except ImportError:
+        from joblib.externals import cloudpickle
+    failed = []
+    for name, thing in named:
+        try:
+            cloudpickle.dumps(thing)
+        except (TypeError, pickle.PicklingError, AttributeError, RecursionError) as error:
+            failed.append(f"{name} ({error})")
+    if failed:
+        raise PlanError(
+            f"cannot be sent to worker processes: {'; '.join(failed)}. Use backend='threading', "
+            "or keep open files, locks and connections out of the processor's attributes."
+        )
+
+
+def _until(calls: Sequence[tuple], cancel: CancelToken) -> Iterator[tuple]:
+    for call in calls:
+        if cancel.cancelled:
+            return
+        yield call

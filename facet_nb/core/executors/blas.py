@@ -1,0 +1,32 @@
+"""BLAS in one thread during runs: so that sums have one order, and workers one core each."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_lock = threading.Lock()
+_owners = 0
+_limits: Any = None
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Limit BLAS to one thread while any run is on; the last run to end restores it."""
+    from threadpoolctl import threadpool_limits
+
+    global _owners, _limits
+    with _lock:
+        _owners += 1
+        if _owners == 1:
+            _limits = threadpool_limits(limits=1, user_api="blas")
+    try:
+        yield
+    finally:
+        with _lock:
+            _owners -= 1
+            if _owners == 0:
+                _limits.restore_original_limits()
+                _limits = None

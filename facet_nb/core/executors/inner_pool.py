@@ -1,0 +1,80 @@
+"""Threads inside one kernel call: ``n_workers``.
+
+Each calling thread has its own pool, weakly kept, so that outer workers never queue behind one
+another (the idea of SpikeInterface's pull request 4564). Pools are not inherited by forks.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+#: Below this a block of time is not worth a thread (the pull request's figure).
+MIN_BLOCK = 8192
+
+_pools: weakref.WeakKeyDictionary[threading.Thread, dict[int, ThreadPoolExecutor]]
+_pools = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def _forget() -> None:
+    global _lock
+    _lock = threading.Lock()
+    _pools.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+def get_pool(n_workers: int) -> ThreadPoolExecutor:
+    """Return the calling thread's pool of `n_workers` threads."""
+    thread = threading.current_thread()
+    with _lock:
+        pools = _pools.setdefault(thread, {})
+        for size in [s for s in pools if s != n_workers]:
+            pools.pop(size).shutdown(wait=False)
+        pool = pools.get(n_workers)
+        if pool is None:
+            pool = ThreadPoolExecutor(n_workers, thread_name_prefix="facet_nb-inner")
+            pools[n_workers] = pool
+            weakref.finalize(thread, pool.shutdown, wait=False)
+        return pool
+
+
+def run_blocks(work: Callable[[slice], None], blocks: Sequence[slice]) -> float:
+    """Call `work` for each block, over the calling thread's pool; return CPU seconds.
+
+    The calling thread takes the first block itself. An exception of any block is raised once all
+    have ended.
+    """
+
+    def timed(block: slice) -> float:
+        begin = time.thread_time()
+        work(block)
+        return time.thread_time() - begin
+
+    if len(blocks) == 1:
+        return timed(blocks[0])
+    futures = [get_pool(len(blocks) - 1).submit(timed, block) for block in blocks[1:]]
+    try:
+        first = timed(blocks[0])
+    finally:
+        done = [f.exception() for f in futures]
+    for error in done:
+        if error is not None:
+            raise error
+    return first + sum(f.result() for f in futures)
+
+
+def split(n: int, n_blocks: int, smallest: int = 1) -> list[slice]:
+    """Cut ``range(n)`` into at most `n_blocks` even slices of at least `smallest`."""
+    n_blocks = max(1, min(n_blocks, n // max(1, smallest)))
+    edges = np.linspace(0, n, n_blocks + 1).astype(int)
+    return [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]

@@ -1,0 +1,216 @@
+"""The work of one batch of channels; what runs in workers.
+
+Nothing here imports MNE or joblib: a worker that runs our own kernels stays small.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.errors import FacetError, RunCancelled, StepError, describe_failure
+from facet_nb.core.events import StepTime
+from facet_nb.core.executors import inner_pool
+from facet_nb.core.executors.store import ArrayRef, FileArray
+from facet_nb.core.steps import ArrayStep, Step
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all batches of a stage share.
+
+    Attributes
+    ----------
+    steps : tuple of Step
+        The prepared steps.
+    source, target : ArrayRef
+        Samples before and after, all channels, in V.
+    names : tuple of str
+        Name of each row.
+    n_workers : int
+        Inner threads.
+    check : bool
+        Whether samples must be looked at for NaN first.
+    breadcrumbs : FileArray | None
+        Where to note which step a batch is at.
+    cancel : object | None
+        A token, where workers share this process's memory.
+    """
+
+    steps: tuple[Step, ...]
+    source: ArrayRef
+    target: ArrayRef
+    names: tuple[str, ...]
+    n_workers: int = 1
+    check: bool = False
+    breadcrumbs: FileArray | None = None
+    cancel: Any = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """A batch is done."""
+
+    batch: int
+    step_times: tuple[StepTime, ...]
+    pid: int
+    rss_bytes: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A batch failed; plain text, so that any exception survives the way back."""
+
+    batch: int
+    step: int
+    step_name: str
+    channel: str | None
+    cause_type: str
+    message: str
+    remote_traceback: str
+    cancelled: bool = False
+    cause: BaseException | None = None
+
+    def error(self) -> FacetError:
+        """Return the exception to raise."""
+        if self.cancelled:
+            return RunCancelled("the run was cancelled; the context you gave is unchanged.")
+        text = describe_failure(
+            self.step_name, self.step, self.channel, self.cause_type, self.message
+        )
+        error = StepError(
+            text, self.step_name, self.channel, self.step, self.cause_type, self.remote_traceback
+        )
+        error.__cause__ = self.cause
+        return error
+
+
+def run_batch(job: Job, batch: int, channels: Sequence[int]) -> Report | Failure:
+    """Take `channels` through all steps of `job`; write their rows to its target."""
+    here = [0]
+    try:
+        times = _run(job, batch, list(channels), here)
+    except Exception as error:
+        step = job.steps[min(here[0], len(job.steps) - 1)]
+        return fail(error, batch, step, ", ".join(job.names[c] for c in channels), job)
+    return Report(batch, times, os.getpid(), rss_bytes())
+
+
+def fail(error: Exception, batch: int, step: Any, channel: str | None, job: Job | None) -> Failure:
+    """Return `error`, raised at `step`, as a failure."""
+    in_process = job is not None and job.breadcrumbs is None
+    return Failure(
+        batch=batch,
+        step=step.index,
+        step_name=step.processor.name,
+        channel=getattr(error, "channel", None) or channel,
+        cause_type=type(error).__name__,
+        message=str(error),
+        remote_traceback=traceback.format_exc(),
+        cancelled=isinstance(error, RunCancelled),
+        cause=error if in_process else None,
+    )
+
+
+def _run(job: Job, batch: int, channels: list[int], here: list[int]) -> tuple[StepTime, ...]:
+    source = job.source.open()
+    target = job.target.open()
+    rows = as_slice(channels)
+    x = source[rows]
+    if isinstance(x, np.memmap):
+        x = np.array(x)
+    if job.check:
+        check_finite(x, [job.names[c] for c in channels])
+    crumbs = None if job.breadcrumbs is None else job.breadcrumbs.open()
+    last = max(i for i, s in enumerate(job.steps) if s.processor.modifies_raw)
+    times = []
+    for position, step in enumerate(job.steps):
+        here[0] = position
+        if job.cancel is not None:
+            job.cancel.check()
+        if crumbs is not None:
+            crumbs[batch] = position
+        if not step.processor.modifies_raw:
+            continue
+        out = target[rows] if position == last and isinstance(rows, slice) else None
+        begin = time.perf_counter()
+        x, cpu_s = apply_step(step, x, channels, out, job.n_workers)
+        times.append(StepTime(step.index, time.perf_counter() - begin, cpu_s))
+    if not isinstance(rows, slice):
+        target[rows] = x
+    return tuple(times)
+
+
+def apply_step(
+    step: Step, x: np.ndarray, channels: Sequence[int], out: np.ndarray | None, n_workers: int
+) -> tuple[np.ndarray, float]:
+    """Run `step` on rows `x`, over inner threads where it can use them; return CPU seconds too."""
+    blocks = _blocks(step, x, n_workers)
+    if len(blocks) < 2:
+        begin = time.thread_time()
+        result = step.run(x, channels, out)
+        if out is not None and result is not out:
+            out[...] = result
+        return result, time.thread_time() - begin
+    assert isinstance(step, ArrayStep)
+    if out is None:
+        n_times = step.prepared.n_times
+        out = np.empty((len(x), x.shape[1] if n_times is None else n_times))
+    target = out
+    by_time = step.processor.splits == "times"
+
+    def work(block: slice) -> None:
+        part = (slice(None), block) if by_time else block
+        names = channels if by_time else channels[block]
+        result = step.run(x[part], names, target[part])
+        if not np.shares_memory(result, target):
+            target[part] = result
+
+    cpu_s = inner_pool.run_blocks(work, blocks)
+    return out, cpu_s
+
+
+def _blocks(step: Step, x: np.ndarray, n_workers: int) -> list[slice]:
+    if n_workers < 2 or not isinstance(step, ArrayStep):
+        return []
+    if step.processor.splits == "times":
+        return inner_pool.split(x.shape[1], n_workers, inner_pool.MIN_BLOCK)
+    return inner_pool.split(len(x), n_workers)
+
+
+def as_slice(channels: list[int]) -> slice | list[int]:
+    """Return `channels` as a slice where they follow one another: rows without a copy."""
+    first, last = channels[0], channels[-1]
+    return slice(first, last + 1) if last - first + 1 == len(channels) else channels
+
+
+def check_finite(x: np.ndarray, names: Sequence[str]) -> None:
+    """Raise if a channel holds NaN or infinity; the message names it and the remedy."""
+    for row, name in zip(x, names, strict=True):
+        if not np.isfinite(row.sum()):
+            n_bad = int(np.count_nonzero(~np.isfinite(row)))
+            if n_bad:
+                error = FacetError(
+                    f"channel {name} holds {n_bad} samples that are NaN or infinite. Repair them, "
+                    f"or leave the channel alone with raw.info['bads'] = ['{name}'] or "
+                    f"Loader(bad_channels=['{name}'])."
+                )
+                error.channel = name  # type: ignore[attr-defined]
+                raise error
+
+
+def rss_bytes() -> int:
+    """Return the resident memory of this process, in bytes (0 where it cannot be read)."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        import psutil
+
+        return int(psutil.Process().memory_info().rss)

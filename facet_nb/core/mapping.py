@@ -1,0 +1,269 @@
+"""One pipeline over many recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facet_nb.core.context import ProcessingContext
+from facet_nb.core.errors import StepError, ValidationError
+from facet_nb.core.executors import backends
+from facet_nb.core.executors.cancel import CancelToken
+from facet_nb.core.plan import check_numbers
+from facet_nb.core.processor import Processor
+from facet_nb.core.progress import wanted
+from facet_nb.core.registry import get_processor
+from facet_nb.core.result import PipelineResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from facet_nb.core.pipeline import Pipeline
+
+
+@dataclass
+class BatchResult:
+    """Results of :meth:`Pipeline.map`, in the order of the inputs.
+
+    Attributes
+    ----------
+    inputs : tuple of str
+        Path, or position, of each input.
+    results : tuple of PipelineResult
+        One for each input.
+    outputs : tuple of str or None
+        Files that were written.
+    """
+
+    inputs: tuple[str, ...]
+    results: tuple[PipelineResult, ...]
+    outputs: tuple[str | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __iter__(self) -> Iterator[PipelineResult]:
+        return iter(self.results)
+
+    def __getitem__(self, index: int) -> PipelineResult:
+        return self.results[index]
+
+    @property
+    def summary_df(self) -> pd.DataFrame:
+        """A row for each input: ``input, success, time_s, output, error`` and its metrics."""
+        import pandas as pd
+
+        rows = []
+        for name, result, output in zip(self.inputs, self.results, self.outputs, strict=True):
+            row = {
+                "input": name,
+                "success": result.success,
+                "time_s": result.execution_time,
+                "output": output,
+                "error": None if result.error is None else str(result.error),
+            }
+            numbers = {k: v for k, v in result.metrics.items() if isinstance(v, (int, float))}
+            rows.append(row | numbers)
+        return pd.DataFrame(rows, columns=None if rows else ["input", "success", "time_s"])
+
+    def summary(self) -> str:
+        """Return the outcome as text."""
+        good = sum(r.success for r in self.results)
+        lines = [f"{good} of {len(self)} succeeded"]
+        for name, result in zip(self.inputs, self.results, strict=True):
+            what = "done" if result.success else f"failed: {result.error}"
+            lines.append(f"  {name}: {what} ({result.execution_time:.2f} s)")
+        return "\n".join(lines)
+
+    def print_summary(self) -> None:
+        """Print the outcome."""
+        print(self.summary())
+
+    def _repr_html_(self) -> str:
+        return self.summary_df.to_html(index=False, escape=True)
+
+
+def map_runs(
+    pipeline: Pipeline,
+    inputs: Sequence[Any],
+    *,
+    n_jobs: int = 1,
+    parallel: bool | None = None,
+    backend: str = "multiprocessing",
+    on_error: str = "continue",
+    keep_raw: bool = True,
+    output: str | Path | None = None,
+    loader_factory: Callable[[str], Processor] | None = None,
+    show_progress: bool | None = None,
+    **run_options: Any,
+) -> BatchResult:
+    """Run `pipeline` on each input.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        The steps; a loader is put before them for inputs that are paths.
+    inputs : sequence of path or ProcessingContext
+        What to process.
+    n_jobs : int
+        Recordings in flight at once; -1 for all cores.
+    parallel : bool | None
+        FACETpy's flag: False means ``n_jobs=1``.
+    backend : {"multiprocessing", "threading", "serial"}
+        Where they run.
+    on_error : {"continue", "raise"}
+        Whether a failed input ends the whole.
+    keep_raw : bool
+        Whether results keep their samples; turn it off for many or long recordings.
+    output : path | None
+        Folder for corrected files: ``<name>_corrected<suffix>``; or a pattern with ``{stem}``.
+    loader_factory : callable | None
+        Makes a loader from a path; ``Loader(path)`` by default.
+    show_progress : bool | None
+        Whether to show a progress bar; None shows it in notebooks and terminals.
+    **run_options
+        For :meth:`Pipeline.run` (``mode``, …).
+
+    Returns
+    -------
+    BatchResult
+        A result for each input, in their order.
+
+    Raises
+    ------
+    ValidationError
+        If an option cannot be used.
+    FacetError
+        The first failure, with ``on_error="raise"``.
+    """
+    if on_error not in ("continue", "raise"):
+        raise ValidationError(f"on_error={on_error!r}: use 'continue' or 'raise'.")
+    if isinstance(inputs, (str, Path)):
+        raise ValidationError("inputs is one path: give a list, or use run().")
+    cores = backends.count_cores()
+    n_jobs, _ = check_numbers(1 if parallel is False else n_jobs, 1, 1, backend, cores)
+    names = tuple(_name(i, item) for i, item in enumerate(inputs))
+    targets = _targets(names, inputs, output)
+    steps = [_first_step(item, loader_factory) for item in inputs]
+    runner = backends.get_backend(backend if n_jobs > 1 else "serial")
+    if runner.isolates:
+        backends.check_picklable([("pipeline", pipeline)])
+    calls = [
+        (i, pipeline, item, steps[i], targets[i], keep_raw, run_options)
+        for i, item in enumerate(inputs)
+    ]
+    results: dict[int, PipelineResult] = {}
+    for i, result in _progress(_runs(runner, calls, n_jobs, names), len(calls), show_progress):
+        if on_error == "raise" and result.error is not None:
+            raise result.error
+        results[i] = result
+    written = tuple(t if results[i].success else None for i, t in enumerate(targets))
+    return BatchResult(names, tuple(results[i] for i in range(len(calls))), written)
+
+
+def _runs(
+    runner: backends.Backend, calls: list[tuple], n_jobs: int, names: Sequence[str]
+) -> Iterator[tuple[int, PipelineResult]]:
+    """Yield results; after a worker died, what is left runs one at a time, to find the culprit."""
+    left = {call[0]: call for call in calls}
+    alone = False
+    while left:
+        todo = [next(iter(left.values()))] if alone else list(left.values())
+        try:
+            for i, result in runner.run(_run_one, todo, n_jobs, CancelToken()):
+                del left[i]
+                yield i, result
+        except backends.WorkerDied:
+            if alone:
+                i = todo[0][0]
+                del left[i]
+                yield i, _dead(names[i])
+            alone = True
+
+
+def _dead(name: str) -> PipelineResult:
+    error = StepError(
+        f"{name}: the worker process ended without an answer, twice. A step calls os._exit, "
+        "crashes in compiled code, or memory ran out: run this input alone with n_jobs=1."
+    )
+    return PipelineResult(None, success=False, error=error)
+
+
+def _run_one(
+    index: int,
+    pipeline: Pipeline,
+    item: Any,
+    loader: Processor | None,
+    target: str | None,
+    keep_raw: bool,
+    options: dict[str, Any],
+) -> tuple[int, PipelineResult]:
+    """Run one input; failures are results."""
+    steps = list(pipeline.processors)
+    if loader is not None:
+        steps.insert(0, loader)
+    if target is not None:
+        steps.append(get_processor("exporter")(path=target, overwrite=True))
+    whole = type(pipeline)(steps, pipeline.name)
+    context = item if isinstance(item, ProcessingContext) else None
+    result = whole.run(initial_context=context, show_progress=False, **options)
+    if not keep_raw:
+        result.release_raw()
+    return index, result
+
+
+def _name(index: int, item: Any) -> str:
+    if isinstance(item, (str, Path)):
+        return str(item)
+    if isinstance(item, ProcessingContext):
+        return f"input {index}"
+    raise ValidationError(
+        f"input {index} is a {type(item).__name__}: give paths or ProcessingContext objects."
+    )
+
+
+def _first_step(item: Any, factory: Callable[[str], Processor] | None) -> Processor | None:
+    if isinstance(item, ProcessingContext):
+        return None
+    if factory is not None:
+        return factory(str(item))
+    return get_processor("auto_loader")(path=str(item), preload=True)
+
+
+def _targets(
+    names: Sequence[str], inputs: Sequence[Any], output: str | Path | None
+) -> list[str | None]:
+    if output is None:
+        return [None] * len(names)
+    pattern = str(output)
+    if "{stem}" not in pattern:
+        pattern = str(Path(pattern) / "{stem}_corrected{suffix}")
+    targets: list[str | None] = []
+    for name, item in zip(names, inputs, strict=True):
+        path = Path(
+            name.replace(" ", "_") + ".fif" if isinstance(item, ProcessingContext) else name
+        )
+        stem = path.name.removesuffix("".join(path.suffixes[-1:]))
+        suffix = {".set": ".fif", ".gdf": ".edf"}.get(path.suffix, path.suffix)
+        targets.append(pattern.format(stem=stem, suffix=suffix))
+    repeated = {t for t in targets if targets.count(t) > 1}
+    if repeated:
+        raise ValidationError(
+            f"several inputs would be written to {', '.join(sorted(map(str, repeated)))}: give "
+            "them different names or folders."
+        )
+    return targets
+
+
+def _progress(runs: Iterator, total: int, show: bool | None) -> Iterator:
+    if not wanted(show):
+        yield from runs
+        return
+    from tqdm.auto import tqdm
+
+    yield from tqdm(runs, total=total, desc="recordings", unit="file")
+
+
+__all__ = ["BatchResult", "map_runs"]

@@ -1,0 +1,109 @@
+"""What is known of a recording beside its samples: triggers, artifact length, history."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+
+
+@dataclass
+class ProcessingMetadata:
+    """Triggers and everything else that steps tell one another.
+
+    Sample positions count from the first sample of the data (not from ``first_samp``) at the
+    current sampling rate.
+
+    Attributes
+    ----------
+    triggers : ndarray of int, shape (n_triggers,) | None
+        Trigger positions, in samples.
+    trigger_regex : str | None
+        The expression that found them.
+    artifact_to_trigger_offset : float
+        Start of the artifact relative to its trigger, in s (negative: before it).
+    acq_start_sample, acq_end_sample : int | None
+        First and last sample of the acquisition.
+    pre_trigger_samples, post_trigger_samples : int | None
+        Extent of an epoch around its trigger, in samples.
+    upsampling_factor : int
+        Current rate over the original rate.
+    artifact_length : int | None
+        Length of one artifact, in samples.
+    slices_per_volume : int | None
+        Slice triggers in one volume, where gaps between volumes tell.
+    volume_gaps : bool
+        Whether pauses separate volumes.
+    custom : dict
+        Anything else; ``custom["metrics"]`` holds what evaluation found.
+    """
+
+    triggers: np.ndarray | None = None
+    trigger_regex: str | None = None
+    artifact_to_trigger_offset: float = 0.0
+    acq_start_sample: int | None = None
+    acq_end_sample: int | None = None
+    pre_trigger_samples: int | None = None
+    post_trigger_samples: int | None = None
+    upsampling_factor: int = 1
+    artifact_length: int | None = None
+    slices_per_volume: int | None = None
+    volume_gaps: bool = False
+    custom: dict[str, Any] = field(default_factory=dict)
+
+    def copy(self) -> ProcessingMetadata:
+        """Return an independent copy."""
+        return replace(
+            self,
+            triggers=None if self.triggers is None else np.array(self.triggers),
+            custom=copy.deepcopy(self.custom),
+        )
+
+    def updated(self, **changes: Any) -> ProcessingMetadata:
+        """Return a copy with some fields changed."""
+        return replace(self.copy(), **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain Python values."""
+        return {f.name: to_plain(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ProcessingMetadata:
+        """Make metadata from what :meth:`to_dict` returned."""
+        known = {f.name for f in fields(cls)}
+        kept = {k: v for k, v in values.items() if k in known}
+        if kept.get("triggers") is not None:
+            kept["triggers"] = np.asarray(kept["triggers"], dtype=np.int64)
+        return cls(**kept)
+
+
+@dataclass(frozen=True)
+class ProcessingStep:
+    """One entry of the history: what was done, with which parameters."""
+
+    name: str
+    processor_type: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def processor_name(self) -> str:
+        """The step's name."""
+        return self.name
+
+
+def to_plain(value: Any) -> Any:
+    """Return `value` as plain Python (lists, dicts, numbers, text), for YAML, JSON and history."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {str(k): to_plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [to_plain(v) for v in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)

@@ -1,0 +1,354 @@
+"""Pipelines: an ordered list of processors, and the ways to run it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from facet_nb.core import progress
+from facet_nb.core.context import ProcessingContext
+from facet_nb.core.errors import FacetError, RunCancelled, StepError, ValidationError
+from facet_nb.core.events import Event, RunState
+from facet_nb.core.executors import backends
+from facet_nb.core.executors.base import Runner
+from facet_nb.core.executors.cancel import CancelToken
+from facet_nb.core.plan import Plan, choose_mode, make_plan
+from facet_nb.core.processor import Processor, as_processor
+from facet_nb.core.registry import get_processor
+from facet_nb.core.result import PipelineResult
+
+Step = Processor | Callable[[ProcessingContext], ProcessingContext]
+
+
+class Pipeline:
+    """An ordered list of processors.
+
+    Parameters
+    ----------
+    processors : sequence of Processor or callable
+        The steps. A plain callable takes a context and returns one.
+    name : str | None
+        A name for people.
+
+    Examples
+    --------
+    >>> from facet_nb import AASCorrection, Pipeline, TriggerDetector
+    >>> pipeline = Pipeline([TriggerDetector(regex=r"\\b1\\b"), AASCorrection(window_size=30)])
+    >>> len(pipeline)
+    2
+    """
+
+    def __init__(self, processors: Sequence[Step] = (), name: str | None = None) -> None:
+        self.processors: list[Processor] = [as_processor(p) for p in processors]
+        self.name = name or "Pipeline"
+
+    # ------------------------------------------------------------------------ list of steps
+    def add(self, processor: Step) -> Pipeline:
+        """Append a step; return the pipeline."""
+        self.processors.append(as_processor(processor))
+        return self
+
+    def insert(self, index: int, processor: Step) -> Pipeline:
+        """Insert a step before position `index`; return the pipeline."""
+        self.processors.insert(index, as_processor(processor))
+        return self
+
+    def remove(self, index: int) -> Pipeline:
+        """Remove the step at position `index`; return the pipeline."""
+        if not -len(self.processors) <= index < len(self.processors):
+            raise ValidationError(f"no step at position {index}: there are {len(self)} steps.")
+        del self.processors[index]
+        return self
+
+    def extend(self, processors: Sequence[Step]) -> Pipeline:
+        """Append several steps; return the pipeline."""
+        self.processors.extend(as_processor(p) for p in processors)
+        return self
+
+    def __len__(self) -> int:
+        return len(self.processors)
+
+    def __iter__(self) -> Iterator[Processor]:
+        return iter(self.processors)
+
+    def __getitem__(self, index: int) -> Processor:
+        return self.processors[index]
+
+    def __or__(self, other: Step | Pipeline) -> Pipeline:
+        more = other.processors if isinstance(other, Pipeline) else [as_processor(other)]
+        return Pipeline([*self.processors, *more], self.name)
+
+    def __call__(self, context: ProcessingContext) -> ProcessingContext:
+        """Run serially; return the context, or raise."""
+        return self.run(context, show_progress=False, raise_on_error=True).get_context()
+
+    # ------------------------------------------------------------------------------- running
+    def run(
+        self,
+        initial_context: ProcessingContext | None = None,
+        *,
+        mode: str | None = None,
+        parallel: bool = False,
+        channel_sequential: bool = False,
+        n_jobs: int = 1,
+        n_workers: int = 1,
+        backend: str = "multiprocessing",
+        batch_size: int = 1,
+        show_progress: bool | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        cancel: Any = None,
+        raise_on_error: bool = False,
+    ) -> PipelineResult:
+        """Run all steps. Every mode gives the same result, bit for bit.
+
+        Parameters
+        ----------
+        initial_context : ProcessingContext | None
+            What to begin with; not needed if the first step is a loader. It does not change.
+        mode : {"serial", "channel_sequential", "parallel", "auto"} | None
+            How to run. None follows the two flags, "serial" without them.
+        parallel, channel_sequential : bool
+            The same as ``mode="parallel"`` and ``mode="channel_sequential"``.
+        n_jobs : int
+            Batches in flight at once; -1 for all cores, -2 for all but one.
+        n_workers : int
+            Threads inside one batch; outer × inner is kept within the cores.
+        backend : {"multiprocessing", "threading", "serial"}
+            Where batches run if ``n_jobs`` is above 1.
+        batch_size : int
+            Channels in one batch.
+        show_progress : bool | None
+            Whether to show a progress bar; None shows it in notebooks and terminals.
+        on_event : callable | None
+            Called with each event, from this thread.
+        cancel : CancelToken | threading.Event | None
+            Set it (from another thread) to stop the run.
+        raise_on_error : bool
+            Raise what went wrong instead of reporting it in the result.
+
+        Returns
+        -------
+        PipelineResult
+            ``success``, ``error``, ``context``, ``metrics`` and measured step times.
+
+        Raises
+        ------
+        PlanError
+            If mode, flags or numbers of workers cannot be used.
+        FacetError
+            What went wrong, if `raise_on_error`.
+        """
+        plan = self.plan(
+            mode=choose_mode(mode, parallel, channel_sequential),
+            n_jobs=n_jobs,
+            n_workers=n_workers,
+            backend=backend,
+            batch_size=batch_size,
+        )
+        context = ProcessingContext() if initial_context is None else initial_context
+        if not isinstance(context, ProcessingContext):
+            raise ValidationError(
+                f"initial_context must be a ProcessingContext, not {type(context).__name__}: write "
+                "ProcessingContext(raw)."
+            )
+        token = as_token(cancel)
+        recorder = _Recorder([on_event] if on_event else [])
+        with progress.bar(show_progress, self.name, recorder):
+            return self._attempt(plan, context, token, recorder, raise_on_error)
+
+    def _attempt(
+        self,
+        plan: Plan,
+        context: ProcessingContext,
+        token: CancelToken,
+        recorder: _Recorder,
+        raise_on_error: bool,
+    ) -> PipelineResult:
+        begin = time.perf_counter()
+        error: Exception | None = None
+        done: ProcessingContext | None = None
+        try:
+            done = Runner(self.processors, plan, recorder, token).run(context)
+        except Exception as problem:
+            if raise_on_error or not isinstance(problem, FacetError):
+                raise
+            error = problem
+        step = error if isinstance(error, StepError) else None
+        return PipelineResult(
+            context=done,
+            success=error is None,
+            error=error,
+            execution_time=time.perf_counter() - begin,
+            failed_processor=step.step if step else None,
+            failed_processor_index=step.index if step else None,
+            state=recorder.state,
+            plan=plan,
+            cancelled=isinstance(error, RunCancelled),
+        )
+
+    def plan(
+        self,
+        mode: str = "serial",
+        *,
+        n_jobs: int = 1,
+        n_workers: int = 1,
+        backend: str = "multiprocessing",
+        batch_size: int = 1,
+    ) -> Plan:
+        """Return what `mode` makes of this pipeline: stages, and the reason for each."""
+        return make_plan(
+            self.processors,
+            choose_mode(mode, False, False),
+            n_jobs=n_jobs,
+            n_workers=n_workers,
+            backend=backend,
+            batch_size=batch_size,
+            cores=backends.count_cores(),
+        )
+
+    def map(self, inputs: Sequence[Any], **kwargs: Any) -> Any:
+        """Run the pipeline on many files or contexts; see :func:`facet_nb.core.mapping.map_runs`.
+
+        Parameters
+        ----------
+        inputs : sequence of path or ProcessingContext
+            What to process.
+        **kwargs
+            ``n_jobs``, ``on_error``, ``keep_raw``, ``output``, ``loader_factory``, ….
+
+        Returns
+        -------
+        BatchResult
+            A result for each input, in the order of `inputs`.
+        """
+        from facet_nb.core.mapping import map_runs
+
+        return map_runs(self, inputs, **kwargs)
+
+    def validate_all(self, context: ProcessingContext) -> list[str]:
+        """Return the complaints of all steps about `context` as it is now."""
+        complaints = []
+        for i, processor in enumerate(self.processors):
+            try:
+                processor.validate(context)
+            except FacetError as error:
+                complaints.append(f"Step {i + 1} ({processor.name}): {error}")
+        return complaints
+
+    # ---------------------------------------------------------------------------- description
+    def describe(self) -> str:
+        """Return the steps with their parameters and flags, one a line."""
+        lines = [f"{self.name} ({len(self)} steps)"]
+        for i, p in enumerate(self.processors, 1):
+            flags = [f for f in ("channel_wise", "parallel_safe", "run_once") if getattr(p, f)]
+            lines.append(f"{i:>3}. {p!r}  [{', '.join(flags) or 'global'}]")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the pipeline as plain Python values."""
+        return {"name": self.name, "processors": [p.to_dict() for p in self.processors]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Pipeline:
+        """Make a pipeline from what :meth:`to_dict` returned.
+
+        Raises
+        ------
+        ValidationError
+            If a step is unknown or its parameters do not fit.
+        """
+        try:
+            entries = list(values["processors"])
+        except (KeyError, TypeError) as error:
+            raise ValidationError(
+                "a pipeline is {'name': …, 'processors': [{'processor': name, 'parameters': …}]}."
+            ) from error
+        return cls([_make_step(i, e) for i, e in enumerate(entries)], values.get("name"))
+
+    def to_yaml(self, path: str | Path | None = None) -> str:
+        """Return the pipeline as YAML text; also write it to `path`."""
+        import yaml
+
+        text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    @classmethod
+    def from_yaml(cls, source: str | Path) -> Pipeline:
+        """Make a pipeline from a YAML file, or from YAML text. Nothing in it is executed.
+
+        Raises
+        ------
+        ValidationError
+            If it cannot be read.
+        """
+        import yaml
+
+        is_text = isinstance(source, str) and "\n" in source
+        try:
+            text = str(source) if is_text else Path(source).read_text(encoding="utf-8")
+            values = yaml.safe_load(text)
+        except OSError as error:
+            raise ValidationError(f"cannot read {source}: {error.strerror}.") from error
+        except yaml.YAMLError as error:
+            raise ValidationError(f"not a YAML pipeline: {error}") from error
+        return cls.from_dict(values)
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {self.name!r}: {' → '.join(p.name for p in self.processors) or 'empty'}>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{i}</td><td style='text-align:left'><code>{escape(repr(p))}</code></td>"
+            f"<td>{'yes' if p.channel_wise else 'no'}</td>"
+            f"<td>{'yes' if p.parallel_safe else 'no'}</td></tr>"
+            for i, p in enumerate(self.processors, 1)
+        )
+        return (
+            f"<table><caption style='text-align:left'><b>{escape(self.name)}</b></caption>"
+            "<thead><tr><th>#</th><th>step</th><th>channel-wise</th><th>parallel-safe</th></tr>"
+            f"</thead><tbody>{rows}</tbody></table>"
+        )
+
+
+class _Recorder:
+    """Keeps the run's state, and passes events on."""
+
+    def __init__(self, listeners: list[Callable[[Event], None]]) -> None:
+        self.state = RunState()
+        self.listeners = listeners
+
+    def __call__(self, event: Event) -> None:
+        self.state = self.state.apply(event)
+        for listener in self.listeners:
+            listener(event)
+
+
+def as_token(cancel: Any) -> CancelToken:
+    """Return a :class:`CancelToken` for `cancel` (a token, a ``threading.Event`` or None)."""
+    if cancel is None:
+        return CancelToken()
+    if isinstance(cancel, CancelToken):
+        return cancel
+    if hasattr(cancel, "is_set") and hasattr(cancel, "wait"):
+        token = CancelToken()
+        token._event = cancel
+        return token
+    raise ValidationError(
+        f"cancel must be a CancelToken or a threading.Event, not {type(cancel).__name__}."
+    )
+
+
+def _make_step(index: int, entry: Any) -> Processor:
+    if not isinstance(entry, Mapping) or "processor" not in entry:
+        raise ValidationError(f"step {index + 1} needs a 'processor' name: {entry!r}.")
+    cls = get_processor(str(entry["processor"]))
+    parameters = entry.get("parameters") or {}
+    try:
+        return cls(**parameters)
+    except TypeError as error:
+        raise ValidationError(f"step {index + 1} ({cls.name}): {error}.") from error

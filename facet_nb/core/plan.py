@@ -1,0 +1,278 @@
+"""Plans: what a mode makes of a pipeline.
+
+A plan is a list of stages. A stage is *global* (all channels at once, in this process) or
+*channel-wise* (batch by batch). The plan says for each stage why it is as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Literal
+
+from facet_nb.core.errors import PlanError
+from facet_nb.core.processor import ArrayProcessor, Processor
+
+MODES = ("serial", "channel_sequential", "parallel", "auto")
+BACKENDS = ("multiprocessing", "threading", "serial")
+
+#: Batches of a serial stage: small enough to show progress and to act on a cancel, large enough
+#: to give each inner thread a few channels.
+_CHANNELS_PER_THREAD = 4
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Consecutive steps that run together.
+
+    Attributes
+    ----------
+    kind : {"global", "channel_wise"}
+        All channels at once, or batch by batch.
+    steps : tuple of int
+        Positions of the steps in the pipeline.
+    names : tuple of str
+        Their names.
+    n_jobs : int
+        Batches in flight at once.
+    n_workers : int
+        Inner threads for one batch.
+    batch_size : int
+        Channels in one batch.
+    backend : str
+        Where batches run.
+    reason : str
+        Why the stage is as it is.
+    """
+
+    kind: Literal["global", "channel_wise"]
+    steps: tuple[int, ...]
+    names: tuple[str, ...]
+    n_jobs: int
+    n_workers: int
+    batch_size: int
+    backend: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Stages of a run.
+
+    Attributes
+    ----------
+    mode, backend : str
+        How the pipeline runs.
+    n_jobs, n_workers, batch_size : int
+        Outer workers, inner threads, channels in one batch.
+    stages : tuple of Stage
+        The stages in order.
+    reason : str
+        Why this mode (for ``mode="auto"``).
+    """
+
+    mode: str
+    backend: str
+    n_jobs: int
+    n_workers: int
+    batch_size: int
+    stages: tuple[Stage, ...]
+    reason: str = ""
+
+    def __str__(self) -> str:
+        head = (
+            f"mode={self.mode}, backend={self.backend}, n_jobs={self.n_jobs}, "
+            f"n_workers={self.n_workers}, batch_size={self.batch_size}"
+        )
+        lines = [head + (f" — {self.reason}" if self.reason else "")]
+        for i, stage in enumerate(self.stages, 1):
+            lines.append(f"{i}. {stage.kind:<12} {' → '.join(stage.names)}")
+            lines.append(f"   {stage.reason}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{i}</td><td>{s.kind.replace('_', '-')}</td>"
+            f"<td style='text-align:left'>{escape(' → '.join(s.names))}</td>"
+            f"<td>{s.n_jobs}</td><td style='text-align:left'>{escape(s.reason)}</td></tr>"
+            for i, s in enumerate(self.stages, 1)
+        )
+        head = f"{self.mode} · {self.backend} · n_jobs={self.n_jobs} · n_workers={self.n_workers}"
+        return (
+            f"<table><caption style='text-align:left'><b>Plan</b> {escape(head)}"
+            f"{' — ' + escape(self.reason) if self.reason else ''}</caption><thead><tr><th>#</th>"
+            "<th>stage</th><th>steps</th><th>jobs</th><th>why</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table>"
+        )
+
+
+def choose_mode(
+    mode: str | None, parallel: bool, channel_sequential: bool
+) -> Literal["serial", "channel_sequential", "parallel", "auto"]:
+    """Return the mode that flags and `mode` ask for.
+
+    Raises
+    ------
+    PlanError
+        If they contradict one another or the mode is unknown.
+    """
+    if parallel and channel_sequential:
+        raise PlanError(
+            "parallel=True and channel_sequential=True contradict each other. For batches of "
+            "channels over several workers use mode='channel_sequential' with n_jobs > 1."
+        )
+    flag = "parallel" if parallel else "channel_sequential" if channel_sequential else None
+    if mode is None:
+        return flag or "serial"  # type: ignore[return-value]
+    if mode not in MODES:
+        raise PlanError(f"unknown mode {mode!r}: use one of {', '.join(MODES)}.")
+    if flag is not None and flag != mode:
+        raise PlanError(f"mode={mode!r} contradicts {flag}=True: give one of them.")
+    return mode  # type: ignore[return-value]
+
+
+def check_numbers(n_jobs: int, n_workers: int, batch_size: int, backend: str, cores: int):
+    """Return `n_jobs` and `n_workers` as positive numbers of workers.
+
+    Raises
+    ------
+    PlanError
+        If a number or the backend cannot be used.
+    """
+    if backend not in BACKENDS:
+        raise PlanError(f"unknown backend {backend!r}: use one of {', '.join(BACKENDS)}.")
+    resolved = []
+    for name, value in (("n_jobs", n_jobs), ("n_workers", n_workers)):
+        if isinstance(value, bool) or not isinstance(value, int) or value == 0:
+            raise PlanError(
+                f"{name}={value!r} is not a number of workers: use 1, 2, … or -1 for all "
+                f"{cores} cores that this process may use, -2 for all but one."
+            )
+        resolved.append(value if value > 0 else max(1, cores + 1 + value))
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise PlanError(f"batch_size={batch_size!r} must be 1 or more channels.")
+    return tuple(resolved)
+
+
+def make_plan(
+    processors: Sequence[Processor],
+    mode: str,
+    *,
+    n_jobs: int,
+    n_workers: int,
+    backend: str,
+    batch_size: int,
+    cores: int,
+) -> Plan:
+    """Return the plan of `processors` in `mode`.
+
+    Parameters
+    ----------
+    processors : sequence of Processor
+        The steps.
+    mode : {"serial", "channel_sequential", "parallel", "auto"}
+        How to run them.
+    n_jobs, n_workers : int
+        Outer workers and inner threads (negative numbers count from `cores`).
+    backend : {"multiprocessing", "threading", "serial"}
+        Where outer workers live.
+    batch_size : int
+        Channels in one batch.
+    cores : int
+        Cores that this process may use.
+    """
+    n_jobs, n_workers = check_numbers(n_jobs, n_workers, batch_size, backend, cores)
+    reason = ""
+    if mode == "auto":
+        mode, backend, n_jobs, reason = _choose(processors, cores)
+    if mode == "serial" or backend == "serial":
+        n_jobs = 1
+    inner = max(1, min(n_workers, cores // n_jobs)) if n_workers > 1 else 1
+    maker = _Planner(mode, backend, n_jobs, inner, batch_size)
+    stages = maker.stages(processors)
+    return Plan(mode, backend, n_jobs, inner, batch_size, stages, reason)
+
+
+def _choose(processors: Sequence[Processor], cores: int) -> tuple[str, str, int, str]:
+    """Choose for the machine: threads for our kernels, processes for anyone's."""
+    foreign = [p.name for p in processors if p.channel_wise and not isinstance(p, ArrayProcessor)]
+    if cores == 1:
+        return "channel_sequential", "serial", 1, "one core: little memory, no workers to pay for"
+    if foreign:
+        why = f"{', '.join(foreign)} may hold the GIL: processes on {cores} cores"
+        return "channel_sequential", "multiprocessing", cores, why
+    why = f"all kernels release the GIL: threads on {cores} cores, no copies"
+    return "channel_sequential", "threading", cores, why
+
+
+@dataclass
+class _Planner:
+    mode: str
+    backend: str
+    n_jobs: int
+    n_workers: int
+    batch_size: int
+
+    def stages(self, processors: Sequence[Processor]) -> tuple[Stage, ...]:
+        stages: list[Stage] = []
+        group: list[int] = []
+        for i, processor in enumerate(processors):
+            if group and not (processor.channel_wise and self._joins(processors, group, i)):
+                stages.append(self._channel_wise(processors, group))
+                group = []
+            if processor.channel_wise:
+                group.append(i)
+            else:
+                stages.append(self._global(processor, i))
+        if group:
+            stages.append(self._channel_wise(processors, group))
+        return tuple(stages)
+
+    def _joins(self, processors: Sequence[Processor], group: list[int], i: int) -> bool:
+        if self.mode != "channel_sequential":
+            return False
+        processor = processors[i]
+        if getattr(processor, "needs", "none") == "all":
+            return False
+        if self.n_jobs > 1:
+            return processor.parallel_safe == processors[group[-1]].parallel_safe
+        return True
+
+    def _global(self, processor: Processor, i: int) -> Stage:
+        ours = isinstance(processor, ArrayProcessor)
+        workers = self.n_workers
+        if ours and self.mode == "parallel" and self.n_jobs > 1 and processor.splits == "times":
+            workers = max(workers, self.n_jobs)
+        if ours and processor.splits == "times" and workers > 1:
+            reason = f"needs all channels; time is split over {workers} threads"
+        else:
+            reason = "needs all channels, or no samples: runs once, in this process"
+        return Stage("global", (i,), (processor.name,), 1, workers, 0, "serial", reason)
+
+    def _channel_wise(self, processors: Sequence[Processor], group: list[int]) -> Stage:
+        steps = [processors[i] for i in group]
+        safe = all(p.parallel_safe for p in steps)
+        n_jobs = self.n_jobs if safe else 1
+        batch = self.batch_size
+        if self.mode == "serial" and self.n_workers > 1:
+            batch = max(batch, self.n_workers * _CHANNELS_PER_THREAD)
+        reason = self._reason(steps, safe, n_jobs, batch)
+        backend = self.backend if n_jobs > 1 else "serial"
+        names = tuple(p.name for p in steps)
+        return Stage(
+            "channel_wise", tuple(group), names, n_jobs, self.n_workers, batch, backend, reason
+        )
+
+    def _reason(self, steps: list[Processor], safe: bool, n_jobs: int, batch: int) -> str:
+        if all(not p.modifies_raw for p in steps):
+            return "looks at the reference channel once; its result serves all channels"
+        if not safe and self.n_jobs > 1:
+            unsafe = ", ".join(p.name for p in steps if not p.parallel_safe)
+            return f"{unsafe} is not parallel-safe: one batch after another, in this process"
+        through = "one step at a time" if len(steps) == 1 else f"{len(steps)} steps in one pass"
+        size = "one channel" if batch == 1 else f"{batch} channels"
+        if n_jobs == 1:
+            return f"channel-wise, {through}, batches of {size}, one after another"
+        kind = "threads" if self.backend == "threading" else "processes"
+        return f"channel-wise, {through}, batches of {size} over {n_jobs} {kind}"

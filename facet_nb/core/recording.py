@@ -1,0 +1,152 @@
+"""What an MNE recording is to us: which rows are data, and how rows become a recording again.
+
+Nothing here imports MNE before it is needed, so that worker processes stay small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.errors import ValidationError
+
+#: Channel types that hold electrode signals: the scanner's artifact is in all of them.
+DATA_TYPES = ("eeg", "eog", "ecg", "emg", "bio", "seeg", "ecog", "dbs")
+
+
+def channel_kinds(raw: Any) -> list[str]:
+    """Return ``"data"``, ``"bad"``, ``"stim"`` or ``"other"`` for each channel of `raw`."""
+    bads = set(raw.info["bads"])
+    kinds = []
+    for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True):
+        if kind in DATA_TYPES:
+            kinds.append("bad" if name in bads else "data")
+        else:
+            kinds.append("stim" if kind == "stim" else "other")
+    return kinds
+
+
+def data_picks(raw: Any) -> np.ndarray:
+    """Return the indices of the good data channels (electrodes that are not in ``bads``)."""
+    return np.array([i for i, kind in enumerate(channel_kinds(raw)) if kind == "data"], dtype=int)
+
+
+def load_array(raw: Any) -> np.ndarray:
+    """Return the samples of `raw` in V, shape (n_channels, n_times), without a copy if loaded."""
+    if raw.preload:
+        return raw._data
+    return raw.get_data()
+
+
+def resolve_picks(
+    picks: str | Sequence[str] | Sequence[int] | None,
+    info: Any,
+    types: tuple[str, ...] | None = None,
+) -> set[int]:
+    """Return rows chosen by names, positions or channel types.
+
+    Raises
+    ------
+    ValidationError
+        If a name or type is not in the recording.
+    """
+    names, kinds = list(info["ch_names"]), info.get_channel_types()
+    everything = {i for i, kind in enumerate(kinds) if types is None or kind in types}
+    if picks is None or (isinstance(picks, str) and picks in ("all", "data")):
+        return everything
+    chosen: set[int] = set()
+    for pick in [picks] if isinstance(picks, (str, int)) else picks:
+        if isinstance(pick, str):
+            found = {i for i, (n, k) in enumerate(zip(names, kinds, strict=True)) if pick in (n, k)}
+        else:
+            found = {int(pick)} & set(range(len(names)))
+        if not found:
+            raise ValidationError(
+                f"picks: {pick!r} is neither a channel nor a channel type of the recording "
+                f"({', '.join(names[:6])}{', …' if len(names) > 6 else ''})."
+            )
+        chosen |= found
+    return chosen & everything
+
+
+@dataclass(frozen=True)
+class Header:
+    """All of a recording but its samples.
+
+    Attributes
+    ----------
+    info : mne.Info
+        MNE's header; not changed by us.
+    first_samp : int
+        Sample number of the first sample, at ``info["sfreq"]``.
+    annotations : mne.Annotations
+        With onsets in s from the start of the recorder (or from ``orig_time``).
+    """
+
+    info: Any
+    first_samp: int
+    annotations: Any
+
+    @classmethod
+    def of(cls, raw: Any) -> Header:
+        """Return the header of `raw`."""
+        return cls(raw.info, int(raw.first_samp), raw.annotations)
+
+    def attach(
+        self,
+        data: np.ndarray,
+        *,
+        sfreq: float | None = None,
+        first_samp: int | None = None,
+        picks: Sequence[int] | None = None,
+        band: tuple[float, float] | None = None,
+    ) -> Any:
+        """Return a recording with this header and other samples.
+
+        Annotations, measurement date, bad channels, positions and filter information are kept;
+        the samples are not copied.
+
+        Parameters
+        ----------
+        data : ndarray, shape (n_channels, n_times)
+            Samples, in V.
+        sfreq : float | None
+            Sampling rate, in Hz; None for the header's.
+        first_samp : int | None
+            Sample number of the first sample, at `sfreq`; None for the header's.
+        picks : sequence of int | None
+            Channels of the header that `data` holds; None for all.
+        band : tuple (highpass, lowpass) | None
+            New entries of ``info``, in Hz.
+
+        Returns
+        -------
+        mne.io.RawArray
+            The recording; it refers to `data`.
+        """
+        import mne
+
+        chosen = self.info if picks is None else mne.pick_info(self.info, list(picks), copy=True)
+        info = chosen.copy()
+        sfreq = float(info["sfreq"]) if sfreq is None else float(sfreq)
+        first = self.first_samp if first_samp is None else int(first_samp)
+        with info._unlock():
+            info["sfreq"] = sfreq
+            if band is not None:
+                info["highpass"], info["lowpass"] = map(float, band)
+            info["lowpass"] = min(info["lowpass"], sfreq / 2.0)
+        raw = mne.io.RawArray(data, info, first_samp=first, copy="auto", verbose="error")
+        if len(self.annotations):
+            annotations = self.annotations.copy()
+            if annotations.orig_time is None:
+                annotations.onset = annotations.onset - first / sfreq
+            raw.set_annotations(annotations, emit_warning=False)
+        return raw
+
+
+def replace_data(raw: Any, data: np.ndarray) -> Any:
+    """Return a recording like `raw` with other samples of the same shape, in V."""
+    return Header.of(raw).attach(data)
