@@ -1,0 +1,67 @@
+"""Sphinx configuration: MyST pages and notebooks, numpydoc, the pydata theme."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+
+import nbformat
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+sys.path.insert(0, str(HERE))
+from reference import write_pages  # noqa: E402 - beside this file, and not installed
+
+write_pages(HERE / "api" / "generated")
+_project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def _all_executed() -> bool:
+    """Whether each notebook was saved with its results."""
+    books = [nbformat.read(path, as_version=4) for path in (ROOT / "notebooks").glob("*.ipynb")]
+    return all(any(cell.get("outputs") for cell in book.cells) for book in books)
+
+
+project = "facet_nb"
+author = "The facet_nb contributors"
+project_copyright = f"2026, {author}"
+version = release = _project["version"]
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
+    "numpydoc",
+]
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+nitpicky = False
+
+# The notebooks keep their results; they are run again by the tests, not by this build.
+nb_execution_mode = "off" if _all_executed() else "cache"
+nb_execution_timeout = 240
+nb_execution_raise_on_error = True
+# A panel's picture and table are HTML in the saved output; the widget itself needs a kernel.
+nb_mime_priority_overrides = [("html", "text/html", 0)]
+nb_ipywidgets_js: dict = {}
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autosummary_generate = True
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"facet_nb {release}"
+html_static_path = ["_static"]
+html_show_sourcelink = False
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
