@@ -1,0 +1,216 @@
+"""What a simulation gives: the recording, the truth, and how well an answer agrees with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core import ProcessingContext
+from facet_nb.core.errors import ValidationError
+from facet_nb.kernels import epi
+
+_FILTER_ORDER = 4
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Mixture:
+    """An artifact in few numbers: sources, and weights that change now and then.
+
+    Attributes
+    ----------
+    sources : ndarray, shape (n_sources, n_times)
+        Time courses.
+    weights : ndarray, shape (n_changes + 1, n_channels, n_sources)
+        Weights before the first change and after each, in V per unit of the sources.
+    changes_s : ndarray, shape (n_changes,)
+        When changes begin, in s.
+    sfreq : float
+        Sampling rate, in Hz.
+    ramp_s : float
+        How long a change takes, in s.
+    """
+
+    sources: np.ndarray
+    weights: np.ndarray
+    changes_s: np.ndarray
+    sfreq: float
+    ramp_s: float
+
+    def add_to(self, out: np.ndarray) -> None:
+        """Add the first ``len(out)`` channels of the mixture to an array in V, in place."""
+        blocks = epi.iterate_mixture(
+            self.sources,
+            self.weights[:, : len(out)],
+            self.changes_s,
+            self.sfreq,
+            ramp_s=self.ramp_s,
+        )
+        for span, block in blocks:
+            out[:, span] += block
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Simulation:
+    """A simulated recording and its truth; made by `facet_nb.datasets.simulate`.
+
+    Attributes
+    ----------
+    raw : mne.io.RawArray
+        The contaminated recording, in V: EEG channels with positions, then an ECG channel if the
+        heart beats; markers are annotations. It is yours to change; the truth below is read-only.
+    clean : ndarray, shape (n_channels, n_times)
+        The EEG without artifacts, in V.
+    onsets_s : ndarray, shape (n_markers,)
+        True times of all slices or volumes (whichever is marked), in s, between samples; those
+        whose marker is missing included.
+    triggers : ndarray of int, shape (n_markers - n_missing,)
+        Samples that the recorder marked.
+    sfreq : float
+        Sampling rate, in Hz.
+    spec : dict
+        The arguments; it can be written as JSON, and ``simulate(**spec)`` makes the same again.
+    slice_onsets_s : ndarray, shape (n_volumes * n_groups,)
+        True onsets of all slices (slice groups, if multiband), in s.
+    movements_s : ndarray, shape (n_movements,)
+        When the head began to move, in s.
+    r_peaks_s : ndarray, shape (n_beats,)
+        R peaks, in s; empty without pulse.
+    """
+
+    raw: Any
+    clean: np.ndarray
+    onsets_s: np.ndarray
+    triggers: np.ndarray
+    sfreq: float
+    spec: dict[str, Any]
+    slice_onsets_s: np.ndarray
+    movements_s: np.ndarray
+    r_peaks_s: np.ndarray
+    gradient: Mixture = field(repr=False)
+    pulse: Mixture | None = field(repr=False)
+
+    def __repr__(self) -> str:
+        n_channels, n_times = self.clean.shape
+        scan = f"{len(self.triggers)} {self.spec['markers']} markers"
+        return (
+            f"<Simulation | {n_channels} EEG channels × {n_times / self.sfreq:g} s at "
+            f"{self.sfreq:g} Hz, {scan}, seed {self.spec['seed']}>"
+        )
+
+    @property
+    def ch_names(self) -> list[str]:
+        """Names of the EEG channels: the rows of `clean`."""
+        return list(self.raw.ch_names[: len(self.clean)])
+
+    @property
+    def artifact(self) -> np.ndarray:
+        """All artifacts, in V, shape (n_channels, n_times): what was added to `clean`."""
+        artifact = self.gradient_artifact
+        if self.pulse is not None:
+            self.pulse.add_to(artifact)
+        return artifact
+
+    @property
+    def gradient_artifact(self) -> np.ndarray:
+        """The gradient artifact alone, in V, shape (n_channels, n_times)."""
+        artifact = np.zeros(self.clean.shape)
+        self.gradient.add_to(artifact)
+        return artifact
+
+    @property
+    def acquisition_s(self) -> tuple[float, float]:
+        """When the scanner begins and stops, in s."""
+        spec, onsets_s = self.spec, self.slice_onsets_s
+        rate = 1.0 + 1e-6 * spec["clock_offset_ppm"]
+        per_volume = spec["n_slices"] // spec["multiband"]
+        return float(onsets_s[0]), float(onsets_s[-per_volume] + spec["tr_s"] * rate)
+
+    def context(self) -> ProcessingContext:
+        """Return a context for a pipeline; triggers are still to be detected."""
+        return ProcessingContext(self.raw)
+
+    def snr_db(
+        self,
+        data: Any,
+        fmin: float = 0.5,
+        fmax: float = 70.0,
+        *,
+        acquisition: bool = True,
+        margin_s: float = 1.0,
+    ) -> np.ndarray:
+        """Return how well a corrected recording agrees with the truth.
+
+        10 log10(Σ clean² / Σ (data − clean)²), both band-passed (Butterworth of order 4, forward
+        and backward). Any harm counts: artifact that is left and EEG that is lost.
+
+        Parameters
+        ----------
+        data : array, shape (n_channels, n_times) | mne.io.BaseRaw | ProcessingContext
+            What a correction returned, in V, with the simulation's sampling rate and length. Of a
+            recording, the channels of the truth are taken by name.
+        fmin, fmax : float
+            Band, in Hz.
+        acquisition : bool
+            Whether to look at the time of the scan only.
+        margin_s : float
+            Time left out at both ends, in s.
+
+        Returns
+        -------
+        ndarray, shape (n_channels,)
+            Signal-to-noise ratio of each channel, in dB; infinite where nothing differs.
+
+        Raises
+        ------
+        ValidationError
+            If `data` does not match the truth, or nothing is left between the margins.
+        """
+        data = self._match(data)
+        sos = self._design(fmin, fmax)
+        span = self._select(acquisition, margin_s)
+        ratios = [_compare(x, truth, sos, span) for x, truth in zip(data, self.clean, strict=True)]
+        with np.errstate(divide="ignore"):
+            return 10.0 * np.log10(ratios)
+
+    def _match(self, data: Any) -> np.ndarray:
+        if hasattr(data, "get_data"):
+            data = data.get_data(picks=self.ch_names)
+        data = np.asarray(data)
+        if data.shape != self.clean.shape:
+            raise ValidationError(
+                f"data has shape {data.shape}, the truth {self.clean.shape}: compare all EEG "
+                "channels at the simulation's own sampling rate and length."
+            )
+        return data
+
+    def _design(self, fmin: float, fmax: float) -> np.ndarray:
+        from scipy.signal import butter
+
+        if not 0.0 < fmin < fmax < self.sfreq / 2.0:
+            raise ValidationError(
+                f"fmin={fmin:g}, fmax={fmax:g}: need 0 < fmin < fmax < {self.sfreq / 2.0:g} Hz."
+            )
+        return butter(_FILTER_ORDER, (fmin, fmax), "bandpass", fs=self.sfreq, output="sos")
+
+    def _select(self, acquisition: bool, margin_s: float) -> slice:
+        n_times = self.clean.shape[1]
+        begin_s, end_s = self.acquisition_s if acquisition else (0.0, n_times / self.sfreq)
+        begin, end = np.rint((np.array([begin_s, end_s]) + (margin_s, -margin_s)) * self.sfreq)
+        span = slice(max(0, int(begin)), min(n_times, int(end)))
+        if span.stop <= span.start:
+            raise ValidationError(
+                f"margin_s={margin_s:g} leaves nothing of {end_s - begin_s:.3g} s: lower it."
+            )
+        return span
+
+
+def _compare(x: np.ndarray, truth: np.ndarray, sos: np.ndarray, span: slice) -> float:
+    """Return Σ truth² / Σ (x − truth)² of the band within a span of samples."""
+    from scipy.signal import sosfiltfilt
+
+    kept = sosfiltfilt(sos, truth)[span]
+    error = sosfiltfilt(sos, x - truth)[span]
+    noise = float(np.sum(np.square(error)))
+    return float(np.sum(np.square(kept))) / noise if noise else np.inf
