@@ -117,10 +117,7 @@ def draw_movements(
     """Return when the head begins to move, in s: at most once in a volume, never in the first."""
     n_volumes = len(volume_onsets_s)
     n_movements = min(round(per_min * n_volumes * tr_s / 60.0), n_volumes - 1)
-    chosen = (
-        1 + np.sort(rng.choice(n_volumes - 1, n_movements, replace=False)) if n_movements else []
-    )
-    chosen = np.asarray(chosen, dtype=int)
+    chosen = 1 + np.sort(rng.permutation(n_volumes - 1)[:n_movements])
     return volume_onsets_s[chosen] + (tr_s - movement_s) * rng.random(len(chosen))
 
 

@@ -14,7 +14,7 @@ from scipy.signal import welch
 from threadpoolctl import threadpool_limits
 
 from facet_nb.core.errors import ValidationError
-from facet_nb.datasets import example, simulate
+from facet_nb.datasets import example, heart, simulate
 from facet_nb.kernels import epi
 
 SMALL = {"n_channels": 5, "sfreq": 1000.0, "duration_s": 16.0, "tr_s": 1.1, "n_slices": 11}
@@ -245,6 +245,14 @@ def test_pulse_follows_the_heart_and_leaves_the_eeg_alone(small):
         near = ecg[int((peak_s - 0.1) * 1000) : int((peak_s + 0.1) * 1000)]
         assert abs(near.argmax() / 1000.0 - 0.1) < 2e-3
         assert near.max() == pytest.approx(1e-3, rel=0.05)
+
+
+@pytest.mark.parametrize("peak_s", [0.0, 1.99])
+def test_beats_at_the_edges_are_cut_off(peak_s):
+    padded = heart.render_ecg(np.array([peak_s + 1.0]), 4000, 1000.0)
+    edge = heart.render_ecg(np.array([peak_s]), 2000, 1000.0)
+    np.testing.assert_allclose(edge, padded[1000:3000], atol=1e-10)
+    assert edge.max() > 0.9e-3
 
 
 # ------------------------------------------------------------------ reproducibility
