@@ -25,7 +25,6 @@ def weigh_gradients(
     amplitude_v: float,
     rng: np.random.Generator,
     *,
-    slice_s: float,
     cutoff_hz: float,
 ) -> np.ndarray:
     """Return how strongly each channel sees the x, y and z gradient, in V per slope unit.
@@ -44,8 +43,6 @@ def weigh_gradients(
         Median peak, in V.
     rng : numpy.random.Generator
         Source of randomness.
-    slice_s : float
-        Time from one slice to the next, in s.
     cutoff_hz : float
         Low-pass of the amplifier, in Hz.
 
@@ -58,8 +55,10 @@ def weigh_gradients(
     area = 1.0 + place @ rng.standard_normal(3)
     private = _PRIVATE_SHARE * rng.standard_normal(place.shape)
     weights = place * area[:, np.newaxis] + private
-    times_s = np.arange(0.0, slice_s, 1.0 / (_STEPS_PER_CUTOFF * cutoff_hz))
-    wave = epi.evaluate_slice(slopes, times_s, cutoff_hz)
+    rate_hz = _STEPS_PER_CUTOFF * cutoff_hz
+    n_steps = int((slopes[:, 2].max() + epi.reach_s(cutoff_hz)) * rate_hz)
+    start, gain = np.zeros(1), np.ones((1, epi.N_AXES))
+    wave = epi.render_train(slopes, start, gain, rate_hz, n_steps, cutoff_hz=cutoff_hz)
     return scale_to_peaks(weights, wave, amplitude_v * _spread_evenly(len(weights), rng))
 
 

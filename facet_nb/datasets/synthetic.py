@@ -183,14 +183,18 @@ def _build_gradient(
     rngs: dict[str, np.random.Generator],
 ) -> Mixture:
     """Return the gradient artifact of all channels, the ECG's in the last row."""
-    p, shape = protocol, {"slice_s": protocol.slice_s, "cutoff_hz": protocol.cutoff_hz}
+    p, cutoff_hz = protocol, protocol.cutoff_hz
     slopes = epi.list_slopes(p.slice_s)
     weights = coupling.weigh_gradients(
-        positions_m, slopes, p.artifact_amplitude_v, rngs["gradient"], **shape
+        positions_m, slopes, p.artifact_amplitude_v, rngs["gradient"], cutoff_hz=cutoff_hz
     )
     ecg_site_m = np.array([[0.05, 0.0, -0.3]])
     ecg_weights = coupling.weigh_gradients(
-        ecg_site_m, slopes, _ECG_ARTIFACT * p.artifact_amplitude_v, rngs["ecg"], **shape
+        ecg_site_m,
+        slopes,
+        _ECG_ARTIFACT * p.artifact_amplitude_v,
+        rngs["ecg"],
+        cutoff_hz=cutoff_hz,
     )
     gains = coupling.draw_gains(
         onsets_s, p.n_groups, rngs["gains"], drift=p.drift, slice_variation=p.slice_variation
@@ -204,9 +208,7 @@ def _build_gradient(
     )
     weights = np.concatenate([weights, ecg_weights])
     return Mixture(
-        sources=epi.render_train(
-            slopes, onsets_s, gains, p.sfreq, p.n_times, cutoff_hz=p.cutoff_hz
-        ),
+        sources=epi.render_train(slopes, onsets_s, gains, p.sfreq, p.n_times, cutoff_hz=cutoff_hz),
         weights=coupling.move_weights(weights, len(movements_s), p.motion, rngs["movements"]),
         changes_s=movements_s,
         sfreq=p.sfreq,

@@ -25,6 +25,7 @@ from scipy.special import erf
 
 N_AXES = 3
 ECHO_SPACING_S = 0.65e-3
+MAX_LINES = 128
 MIN_SLICE_S = 10e-3
 MIN_RATE_PER_CUTOFF = 4.8
 _ROLL_OFF = 0.2
@@ -55,8 +56,8 @@ def list_slopes(slice_s: float, echo_spacing_s: float = ECHO_SPACING_S) -> np.nd
     """List the gradient slopes of one slice.
 
     The sequence is: fat saturation and crushers, slice selection and rewinder, pre-phasing, a
-    read-out train that alternates on x with blips on y, and spoilers. It fills the middle 84 % of
-    the slice.
+    read-out train that alternates on x with blips on y, and spoilers. It begins at 8 % of the
+    slice (10 ms at most) and ends before 92 %; the read-out has 128 lines at most.
 
     Parameters
     ----------
@@ -75,9 +76,9 @@ def list_slopes(slice_s: float, echo_spacing_s: float = ECHO_SPACING_S) -> np.nd
     """
     active_ms = 840.0 * slice_s
     squeeze = min(1.0, 0.6 * active_ms / (_PREPARATION_MS + _SPOILING_MS))
-    begin_ms = 80.0 * slice_s
+    begin_ms = min(80.0 * slice_s, 10.0)
     readout_ms = active_ms - squeeze * (_PREPARATION_MS + _SPOILING_MS)
-    n_lines = max(2, int(readout_ms / (1e3 * echo_spacing_s)))
+    n_lines = min(MAX_LINES, max(2, int(readout_ms / (1e3 * echo_spacing_s))))
     spacing_ms = min(1e3 * echo_spacing_s, readout_ms / n_lines)
     train_ms = begin_ms + squeeze * _PREPARATION_MS
     lobes = [_place(lobe, begin_ms, squeeze) for lobe in _PREPARATION]

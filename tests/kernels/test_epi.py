@@ -103,7 +103,7 @@ def test_gradients_stay_within_the_slice_and_end_at_zero(slice_s, spacing_s):
     slopes = epi.list_slopes(slice_s, spacing_s)
     axis, begin, end, level = slopes.T
     assert np.all(end > begin)
-    assert begin.min() >= 0.05 * slice_s
+    assert min(0.05 * slice_s, 8e-3) <= begin.min() <= 10.2e-3
     assert end.max() <= 0.95 * slice_s
     for k in range(epi.N_AXES):
         rise = level * (end - begin) * (axis == k)
