@@ -22,7 +22,10 @@ def has_screen() -> bool:
 
 def main(notebook: str, *options: str) -> None:
     """Become the JupyterLab server."""
-    command = [sys.executable, "-m", "jupyterlab", f"--LabApp.default_url=/lab/tree/{notebook}"]
+    # The address is a critical message of the server's: it is shown at this level too.
+    quiet = ["--log-level=WARN", "--LabApp.news_url="]
+    command = [sys.executable, "-m", "jupyterlab", *quiet]
+    command.append(f"--LabApp.default_url=/lab/tree/{notebook}")
     if not has_screen():
         print("No browser here: open the address that JupyterLab prints below.", flush=True)
         command.append("--no-browser")
