@@ -35,8 +35,8 @@ extensions = [
     "sphinx.ext.viewcode",
     "numpydoc",
 ]
+templates_path = ["_templates"]
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
-nitpicky = False
 
 # The notebooks keep their results; they are run again by the tests, not by this build.
 nb_execution_mode = "off" if _all_executed() else "cache"
@@ -58,6 +58,10 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"facet_nb {release}"
 html_static_path = ["_static"]
 html_show_sourcelink = False
+# Only the reference has pages below it to list at the side.
+html_sidebars = {
+    page: [] for page in ["index", "choosing_a_mode", "architecture", "contributing", "notebooks/*"]
+}
 html_theme_options = {
     "navigation_with_keys": False,
     "show_prev_next": False,

@@ -30,6 +30,8 @@ PAGE = """{title}
    :nosignatures:
 
 {names}
+
+{aliases}
 """
 
 
@@ -37,14 +39,23 @@ def write_pages(folder: Path) -> None:
     """Write the pages into `folder`, and an index of them."""
     folder.mkdir(parents=True, exist_ok=True)
     for package, title in PACKAGES.items():
-        names = sorted(import_module(f"facet_nb.{package}").__all__)
-        text = PAGE.format(
-            title=title,
-            line="=" * len(title),
-            package=package,
-            names="\n".join(f"   {name}" for name in names),
-        )
-        _write(folder / f"{package}.rst", text)
+        _write(folder / f"{package}.rst", _page(package, title))
+
+
+def _page(package: str, title: str) -> str:
+    module = import_module(f"facet_nb.{package}")
+    real = {n: getattr(getattr(module, n), "__name__", n) for n in sorted(module.__all__)}
+    return PAGE.format(
+        title=title,
+        line="=" * len(title),
+        package=package,
+        names="\n".join(f"   {name}" for name in real if real[name] == name),
+        aliases="\n".join(
+            f"- ``{name}`` is another name of :obj:`{real[name]}`."
+            for name in real
+            if real[name] != name
+        ),
+    )
 
 
 def _write(path: Path, text: str) -> None:
