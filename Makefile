@@ -57,7 +57,7 @@ $(LAB): $(PINS) | $(PY)
 	$(call install,[lab],$(CORE) $(LAB))
 
 $(TEST): $(PINS) | $(PY)
-	$(call install,[lab$(,)test],$(CORE) $(LAB) $(TEST))
+	$(call install,[lab$(,)test$(,)docs],$(CORE) $(LAB) $(TEST) $(DOCS))
 
 $(DOCS): $(PINS) | $(PY)
 	$(call install,[lab$(,)docs],$(CORE) $(LAB) $(DOCS))
