@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.steps import Step
+from facet_nb.core.steps import Step, run_steps
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,15 @@ class Lineage:
 
     def select(self, picks: Iterable[int]) -> Lineage:
         """Return the lineage of some of the channels."""
-        return replace(self, rows=tuple(self.rows[i] for i in picks))
+        picks = list(picks)
+        rows = tuple(self.rows[i] for i in picks)
+        return replace(self, rows=rows, steps=tuple(step.select(picks) for step in self.steps))
 
     def replay(self, channel: int) -> np.ndarray:
         """Return one data channel of the base after all steps, shape (n_times,), in V."""
         row = self.rows[channel]
         x = np.ascontiguousarray(self.base[row : row + 1])
-        for step in self.steps:
-            x = step.run(x, [row])
-        return x[0]
+        return run_steps(self.steps, x, [channel])[0]
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,14 @@ def follow(
             terms = tuple(term.then(step) for term in terms)
         full = full.then(step)
     return full, terms
+
+
+def uncorrected(terms: tuple[NoiseTerm, ...], channels: Iterable[int]) -> np.ndarray | None:
+    """Return what data channels would be without corrections; None if there was none."""
+    still_open = [term for term in terms if term.open]
+    if not still_open:
+        return None
+    return np.stack([still_open[0].plus.replay(channel) for channel in channels])
 
 
 def sum_noise(

@@ -24,7 +24,7 @@ Step = Processor | Callable[[ProcessingContext], ProcessingContext]
 
 
 class Pipeline:
-    """An ordered list of processors.
+    r"""An ordered list of processors.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Pipeline:
     Examples
     --------
     >>> from facet_nb import AASCorrection, Pipeline, TriggerDetector
-    >>> pipeline = Pipeline([TriggerDetector(regex=r"\\b1\\b"), AASCorrection(window_size=30)])
+    >>> pipeline = Pipeline([TriggerDetector(regex=r"\b1\b"), AASCorrection(window_size=30)])
     >>> len(pipeline)
     2
     """

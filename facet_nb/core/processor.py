@@ -92,6 +92,7 @@ class Processor:
         return with_history(result, self)
 
     def __call__(self, context: ProcessingContext) -> ProcessingContext:
+        """Execute the step."""
         return self.execute(context)
 
     def get_parameters(self) -> dict[str, Any]:
@@ -210,7 +211,9 @@ class ArrayProcessor(Processor):
         How inner threads share one call.
     types : tuple of str | None
         Channel types that the step works on; None for all data channels. A constructor argument
-        ``picks`` narrows it further; the other channels pass through.
+        ``picks`` narrows it further, ``exclude_channels`` takes some out; the others pass through.
+    uses_noise : bool
+        Whether ``compute`` takes ``noise=``, what corrections have removed so far.
     """
 
     requires_raw = True
@@ -220,6 +223,7 @@ class ArrayProcessor(Processor):
     subtracts: ClassVar[bool] = False
     splits: ClassVar[Literal["channels", "times"]] = "channels"
     types: ClassVar[tuple[str, ...] | None] = None
+    uses_noise: ClassVar[bool] = False
 
     def prepare(self, view: View) -> Prepared:
         """Decide everything that does not belong to one channel."""

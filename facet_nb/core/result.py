@@ -160,7 +160,8 @@ class PipelineResult:
             )
         )
         metrics = "".join(
-            f"<tr><td style='text-align:left'>{escape(str(k))}</td><td colspan='3'>{v:.4g}</td></tr>"
+            f"<tr><td style='text-align:left'>{escape(str(k))}</td>"
+            f"<td colspan='3'>{v:.4g}</td></tr>"
             for k, v in self.metrics.items()
             if isinstance(v, (int, float))
         )

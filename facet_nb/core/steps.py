@@ -87,16 +87,30 @@ class ArrayStep:
         """Whether the estimated noise cannot be followed through this step."""
         return not (self.processor.linear or self.processor.subtracts)
 
+    def select(self, picks: Sequence[int]) -> ArrayStep:
+        """Return the step for a recording that holds channels `picks` of this one."""
+        if self.rows is None:
+            return self
+        rows = frozenset(new for new, old in enumerate(picks) if old in self.rows)
+        return replace(self, rows=rows)
+
     def run(
-        self, x: np.ndarray, channels: Sequence[int], out: np.ndarray | None = None
+        self,
+        x: np.ndarray,
+        channels: Sequence[int],
+        out: np.ndarray | None = None,
+        noise: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return the step's result for rows `x`, shape (n_channels, n_times), in V."""
+        extra = {"noise": noise} if self.processor.uses_noise else {}
         if self.rows is None or self.rows.issuperset(channels):
-            return self.processor.compute(x, self.prepared, out=out)
+            return self.processor.compute(x, self.prepared, out=out, **extra)
         result = np.array(x)
         inside = [i for i, channel in enumerate(channels) if channel in self.rows]
         if inside:
-            result[inside] = self.processor.compute(x[inside], self.prepared)
+            if noise is not None and extra:
+                extra = {"noise": noise[inside]}
+            result[inside] = self.processor.compute(x[inside], self.prepared, **extra)
         return result
 
 
@@ -108,12 +122,21 @@ class ChannelStep:
     processor: Processor
     header: Header
     before: State
-    original: Any = None
+    channels: tuple[int, ...] | None = None
 
     opaque = True
 
+    def select(self, picks: Sequence[int]) -> ChannelStep:
+        """Return the step for a recording that holds channels `picks` of this one."""
+        known = self.channels
+        return replace(self, channels=tuple(i if known is None else known[i] for i in picks))
+
     def run(
-        self, x: np.ndarray, channels: Sequence[int], out: np.ndarray | None = None
+        self,
+        x: np.ndarray,
+        channels: Sequence[int],
+        out: np.ndarray | None = None,
+        noise: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return the step's result for rows `x`; each row is processed by itself."""
         if self.processor.run_once:
@@ -137,7 +160,7 @@ class ChannelStep:
             view,
             sfreq=self.before.sfreq,
             first_samp=self.before.first_samp,
-            picks=[channel],
+            picks=[channel if self.channels is None else self.channels[channel]],
             band=self.before.band,
         )
         context = ProcessingContext(raw, metadata=self.before.metadata.copy())
@@ -179,3 +202,47 @@ def unpack_single(context: Any, processor: Processor) -> tuple[np.ndarray, State
 
 
 Step = ArrayStep | ChannelStep
+
+
+class Uncorrected:
+    """Follows what the samples of a batch would be without corrections.
+
+    Only where a later step uses the noise; it costs the linear steps a second time.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        Steps that the batch will go through.
+    start : ndarray, shape (n_channels, n_times) | None
+        Uncorrected samples at the beginning, if a correction came before.
+    """
+
+    def __init__(self, steps: Sequence[Step], start: np.ndarray | None = None) -> None:
+        self.wanted = any(getattr(s.processor, "uses_noise", False) for s in steps)
+        self.samples = start
+
+    def noise(self, x: np.ndarray) -> np.ndarray | None:
+        """Return what corrections removed from samples that are now `x`."""
+        return None if self.samples is None else self.samples - x
+
+    def follow(self, step: Step, before: np.ndarray, channels: Sequence[int]) -> None:
+        """Take note of `step`, whose input was `before`."""
+        if not self.wanted or not step.processor.modifies_raw:
+            return
+        if step.opaque:
+            self.samples = None
+        elif step.processor.subtracts:
+            if self.samples is None:
+                self.samples = before
+        elif self.samples is not None:
+            self.samples = step.run(self.samples, channels)
+
+
+def run_steps(steps: Sequence[Step], x: np.ndarray, channels: Sequence[int]) -> np.ndarray:
+    """Return rows `x`, in V, after all `steps`."""
+    uncorrected = Uncorrected(steps)
+    for step in steps:
+        before = x
+        x = step.run(x, channels, noise=uncorrected.noise(x) if uncorrected.wanted else None)
+        uncorrected.follow(step, before, channels)
+    return x

@@ -82,7 +82,7 @@ class Runner:
         now = time.time()
         n = len(plan.stages)
         self._emit(RunStarted(now, plan.mode, plan.backend, plan.n_jobs, plan.n_workers, names, n))
-        isolated = any(backends.get_backend(s.backend).isolates for s in plan.stages)
+        isolated = any(stage_isolates(s) for s in plan.stages)
         store = Store(shared=isolated)
         try:
             self._preflight()
@@ -99,7 +99,7 @@ class Runner:
         return context
 
     def _preflight(self) -> None:
-        far = [s for s in self.plan.stages if backends.get_backend(s.backend).isolates]
+        far = [s for s in self.plan.stages if stage_isolates(s)]
         steps = sorted({i for stage in far for i in stage.steps})
         backends.check_picklable([(self.processors[i].name, self.processors[i]) for i in steps])
 
@@ -167,7 +167,8 @@ class Runner:
             names=names,
             n_workers=stage.n_workers,
             check=self._checked is not subject.data,
-            cancel=None if store.shared else self.cancel,
+            cancel=None if stage_isolates(stage) else self.cancel,
+            terms=context._noise if any(uses_noise(p) for p in subject.processors) else (),
         )
         if stage.kind == "global":
             self._compute_whole(number, job, subject, labels[0])
@@ -270,6 +271,16 @@ class Runner:
                 report.rss_bytes,
             )
         )
+
+
+def stage_isolates(stage: Stage) -> bool:
+    """Whether batches of `stage` run in other processes."""
+    return backends.get_backend(stage.backend).isolates
+
+
+def uses_noise(processor: Processor) -> bool:
+    """Whether `processor` reads the estimated noise."""
+    return getattr(processor, "uses_noise", False)
 
 
 def run_alone(processor: ArrayProcessor, context: ProcessingContext) -> ProcessingContext:

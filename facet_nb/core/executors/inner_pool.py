@@ -12,6 +12,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 
@@ -77,4 +78,4 @@ def split(n: int, n_blocks: int, smallest: int = 1) -> list[slice]:
     """Cut ``range(n)`` into at most `n_blocks` even slices of at least `smallest`."""
     n_blocks = max(1, min(n_blocks, n // max(1, smallest)))
     edges = np.linspace(0, n, n_blocks + 1).astype(int)
-    return [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(int(a), int(b)) for a, b in pairwise(edges)]

@@ -223,10 +223,13 @@ def _prepare_one(
 def _rows(processor: ArrayProcessor, subject: Subject) -> frozenset[int] | None:
     """Return the rows that a step with ``picks`` or ``types`` works on; None for all."""
     picks = getattr(processor, "picks", None)
+    exclude = getattr(processor, "exclude_channels", None)
     types = processor.types
-    if picks is None and types is None:
+    if picks is None and types is None and not exclude:
         return None
     chosen = recording.resolve_picks(picks, subject.header.info, types)
+    if exclude:
+        chosen -= recording.resolve_picks(exclude, subject.header.info)
     return frozenset(int(i) for i in subject.picks if int(i) in chosen)
 
 
@@ -247,7 +250,7 @@ def _validate(processor: Processor, subject: Subject, state: State, row: np.ndar
 
 def pass_through(subject: Subject, prepared: Prepared, result: np.ndarray) -> None:
     """Write the rows that hold no data, or bad data, to `result`."""
-    done = set(int(i) for i in subject.picks)
+    done = {int(i) for i in subject.picks}
     for row, kind in enumerate(subject.kinds):
         if row in done:
             continue

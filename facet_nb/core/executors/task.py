@@ -18,7 +18,8 @@ from facet_nb.core.errors import FacetError, RunCancelled, StepError, describe_f
 from facet_nb.core.events import StepTime
 from facet_nb.core.executors import inner_pool
 from facet_nb.core.executors.store import ArrayRef, FileArray
-from facet_nb.core.steps import ArrayStep, Step
+from facet_nb.core.lineage import NoiseTerm, uncorrected
+from facet_nb.core.steps import ArrayStep, Step, Uncorrected
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Job:
         Where to note which step a batch is at.
     cancel : object | None
         A token, where workers share this process's memory.
+    terms : tuple of NoiseTerm
+        Noise so far, for steps that use it.
     """
 
     steps: tuple[Step, ...]
@@ -51,6 +54,7 @@ class Job:
     check: bool = False
     breadcrumbs: FileArray | None = None
     cancel: Any = None
+    terms: tuple[NoiseTerm, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,9 @@ def _run(job: Job, batch: int, channels: list[int], here: list[int]) -> tuple[St
     crumbs = None if job.breadcrumbs is None else job.breadcrumbs.open()
     last = max(i for i, s in enumerate(job.steps) if s.processor.modifies_raw)
     times = []
+    follower = Uncorrected(job.steps)
+    if follower.wanted:
+        follower.samples = uncorrected(job.terms, channels)
     for position, step in enumerate(job.steps):
         here[0] = position
         if job.cancel is not None:
@@ -140,7 +147,9 @@ def _run(job: Job, batch: int, channels: list[int], here: list[int]) -> tuple[St
             continue
         out = target[rows] if position == last and isinstance(rows, slice) else None
         begin = time.perf_counter()
-        x, cpu_s = apply_step(step, x, channels, out, job.n_workers)
+        before, noise = x, follower.noise(x) if follower.wanted else None
+        x, cpu_s = apply_step(step, x, channels, out, job.n_workers, noise)
+        follower.follow(step, before, channels)
         times.append(StepTime(step.index, time.perf_counter() - begin, cpu_s))
     if not isinstance(rows, slice):
         target[rows] = x
@@ -148,13 +157,18 @@ def _run(job: Job, batch: int, channels: list[int], here: list[int]) -> tuple[St
 
 
 def apply_step(
-    step: Step, x: np.ndarray, channels: Sequence[int], out: np.ndarray | None, n_workers: int
+    step: Step,
+    x: np.ndarray,
+    channels: Sequence[int],
+    out: np.ndarray | None,
+    n_workers: int,
+    noise: np.ndarray | None = None,
 ) -> tuple[np.ndarray, float]:
     """Run `step` on rows `x`, over inner threads where it can use them; return CPU seconds too."""
     blocks = _blocks(step, x, n_workers)
     if len(blocks) < 2:
         begin = time.thread_time()
-        result = step.run(x, channels, out)
+        result = step.run(x, channels, out, noise)
         if out is not None and result is not out:
             out[...] = result
         return result, time.thread_time() - begin
@@ -168,7 +182,7 @@ def apply_step(
     def work(block: slice) -> None:
         part = (slice(None), block) if by_time else block
         names = channels if by_time else channels[block]
-        result = step.run(x[part], names, target[part])
+        result = step.run(x[part], names, target[part], None if noise is None else noise[part])
         if not np.shares_memory(result, target):
             target[part] = result
 

@@ -1,0 +1,306 @@
+"""Averaged artifact subtraction: which epochs make a template, and what it is.
+
+All functions take one channel. Nothing here depends on other channels, so that the result of a
+channel is the same in every mode.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Epochs that every block's template holds, whatever their correlation (Allen et al. 2000).
+N_SEED = 5
+
+
+def take_epochs(x: np.ndarray, starts: np.ndarray, n_samples: int) -> np.ndarray:
+    """Return epochs, shape (n_epochs, n_samples); what lies outside of the signal is 0."""
+    epochs = np.zeros((len(starts), n_samples))
+    for epoch, start in zip(epochs, starts, strict=True):
+        low, high = max(start, 0), min(start + n_samples, len(x))
+        if low < high:
+            epoch[low - start : high - start] = x[low:high]
+    return epochs
+
+
+def is_complete(starts: np.ndarray, n_samples: int, n_times: int) -> np.ndarray:
+    """Return which epochs lie within the signal, shape (n_epochs,), bool."""
+    return (starts >= 0) & (starts + n_samples <= n_times)
+
+
+def list_blocks(n_epochs: int, window: int) -> list[tuple[int, int]]:
+    """Return (first, stop) of the blocks that share a template.
+
+    A last block of fewer than five epochs would be its own template, for the most part, and the
+    EEG in it would go with the artifact: it uses the block before.
+    """
+    firsts = list(range(0, n_epochs, window))
+    if len(firsts) > 1 and n_epochs - firsts[-1] < min(N_SEED, window):
+        firsts.pop()
+    return list(zip(firsts, [*firsts[1:], n_epochs], strict=True))
+
+
+def choose_epochs(
+    epochs: np.ndarray, seed: np.ndarray, candidates: np.ndarray, threshold: float
+) -> np.ndarray:
+    """Return epochs that are like the running mean of those chosen before.
+
+    Parameters
+    ----------
+    epochs : ndarray, shape (n_epochs, n_samples)
+        Epochs.
+    seed : ndarray of int
+        Epochs that are chosen in any case.
+    candidates : ndarray of int
+        Others, in the order in which they are tried.
+    threshold : float
+        Pearson correlation with the running mean that a candidate must exceed.
+
+    Returns
+    -------
+    ndarray of int
+        Chosen epochs, in the order of choice.
+
+    Notes
+    -----
+    Correlations with a running mean follow from the matrix of inner products of the epochs: no
+    pass over the samples is needed for each candidate.
+    """
+    centred = epochs - epochs.mean(axis=1, keepdims=True)
+    gram = centred @ centred.T
+    chosen = [int(i) for i in seed]
+    with_sum = gram[:, chosen].sum(axis=1)
+    power = float(with_sum[chosen].sum())
+    for j in (int(i) for i in candidates):
+        if j in chosen:
+            continue
+        scale = np.sqrt(max(power, 0.0) * gram[j, j])
+        if scale > 0 and with_sum[j] / scale > threshold:
+            power += 2.0 * with_sum[j] + gram[j, j]
+            with_sum = with_sum + gram[:, j]
+            chosen.append(j)
+    return np.array(chosen)
+
+
+def average_blocks(
+    x: np.ndarray,
+    starts: np.ndarray,
+    n_samples: int,
+    *,
+    window: int,
+    threshold: float,
+    shift: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return templates of blocks of epochs: the mean of the first five and of those like them.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_times,)
+        Signal, in V.
+    starts : ndarray of int, shape (n_epochs,)
+        First sample of each epoch.
+    n_samples : int
+        Length of an epoch.
+    window : int
+        Epochs in a block.
+    threshold : float
+        Pearson correlation with the running mean that an epoch must exceed to take part.
+    shift : int
+        Candidates of a block begin this many epochs after it does.
+
+    Returns
+    -------
+    templates : ndarray, shape (n_blocks, n_samples)
+        Templates, in V, relative to the signal's mean.
+    which : ndarray of int, shape (n_epochs,)
+        The template of each epoch.
+
+    Notes
+    -----
+    Allen, Josephs & Turner (2000), A method for removing imaging artifact from continuous EEG
+    recorded during functional MRI. NeuroImage 12, 230-239. doi:10.1006/nimg.2000.0599
+    """
+    mean = x.mean()
+    usable = is_complete(starts, n_samples, len(x))
+    blocks = list_blocks(len(starts), window)
+    templates = np.zeros((len(blocks), n_samples))
+    which = np.zeros(len(starts), dtype=np.int64)
+    for number, (first, stop) in enumerate(blocks):
+        which[first:stop] = number
+        pool = np.arange(min(first, first + shift), min(max(stop, stop + shift), len(starts)))
+        pool = pool[pool >= 0]
+        pool = pool[usable[pool]]
+        if not len(pool):
+            templates[number] = templates[number - 1] if number else 0.0
+            continue
+        epochs = take_epochs(x, starts[pool], n_samples)
+        seed = np.flatnonzero((pool >= first) & (pool < first + N_SEED))
+        inside = (pool >= first + shift) & (pool < first + shift + max(window, stop - first))
+        if not len(seed):
+            seed = np.flatnonzero(inside)[:N_SEED]
+        chosen = choose_epochs(epochs, seed, np.flatnonzero(inside), threshold)
+        templates[number] = epochs[chosen].mean(axis=0) - mean
+    return templates, which
+
+
+def average_sliding(
+    x: np.ndarray,
+    starts: np.ndarray,
+    n_samples: int,
+    *,
+    window: int,
+    threshold: float,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return a template for each epoch: the mean of its nearest neighbours, without itself.
+
+    An epoch whose Pearson correlation with the mean of its neighbours does not exceed
+    `threshold` takes part in no template. Near the ends the window stays whole and moves inward.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_times,)
+        Signal, in V.
+    starts : ndarray of int, shape (n_epochs,)
+        First sample of each epoch.
+    n_samples : int
+        Length of an epoch.
+    window : int
+        Neighbours in a template.
+    threshold : float
+        Correlation that an epoch must exceed to take part.
+    out : ndarray, shape (n_epochs, n_samples) | None
+        Where to put the templates.
+
+    Returns
+    -------
+    ndarray, shape (n_epochs, n_samples)
+        Templates, in V, relative to the signal's mean.
+    """
+    epochs = take_epochs(x, starts, n_samples)
+    epochs -= x.mean()
+    usable = is_complete(starts, n_samples, len(x))
+    templates = np.empty_like(epochs) if out is None else out
+    _slide(epochs, usable, window, templates)
+    alike = usable & (correlate_rows(epochs, templates) > threshold)
+    if np.array_equal(alike, usable):
+        return templates
+    enough = alike if alike.sum() > 1 else usable
+    _slide(epochs, enough, window, templates)
+    return templates
+
+
+def _slide(epochs: np.ndarray, usable: np.ndarray, window: int, out: np.ndarray) -> None:
+    """Fill `out` with the mean of the `window` usable epochs nearest to each, without itself."""
+    order = np.flatnonzero(usable)
+    if len(order) < 2:
+        out[...] = 0.0
+        return
+    rank = np.searchsorted(order, np.arange(len(epochs)))
+    take = min(window + 1, len(order))
+    low = np.clip(rank - take // 2, 0, len(order) - take)
+    total = epochs[order[low[0] : low[0] + take]].sum(axis=0)
+    at = low[0]
+    for i, first in enumerate(low):
+        while at < first:
+            total += epochs[order[at + take]] - epochs[order[at]]
+            at += 1
+        if usable[i]:
+            np.subtract(total, epochs[i], out=out[i])
+            out[i] /= take - 1
+        else:
+            np.divide(total, take, out=out[i])
+
+
+def correlate_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the Pearson correlation of each row of `a` with that of `b`; 0 where one is flat."""
+    n = a.shape[1]
+    mean_a, mean_b = a.mean(axis=1), b.mean(axis=1)
+    cov = np.einsum("ij,ij->i", a, b) - n * mean_a * mean_b
+    power = np.einsum("ij,ij->i", a, a) - n * mean_a**2
+    power_b = np.einsum("ij,ij->i", b, b) - n * mean_b**2
+    scale = np.sqrt(np.clip(power, 0, None) * np.clip(power_b, 0, None))
+    return np.divide(cov, scale, out=np.zeros(len(a)), where=scale > 0)
+
+
+def subtract_templates(
+    x: np.ndarray,
+    starts: np.ndarray,
+    templates: np.ndarray,
+    which: np.ndarray,
+    *,
+    scale: bool = False,
+    overlap: bool = True,
+    bridge: bool = False,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return the signal without its artifacts.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_times,)
+        Signal, in V.
+    starts : ndarray of int, shape (n_epochs,)
+        First sample of each artifact.
+    templates : ndarray, shape (n_templates, n_samples)
+        Templates, in V.
+    which : ndarray of int, shape (n_epochs,)
+        The template of each epoch.
+    scale : bool
+        Fit each template to its epoch by least squares.
+    overlap : bool
+        Subtract both templates where epochs overlap; else the later one only.
+    bridge : bool
+        Also subtract a straight line between the end of a template and the start of the next.
+    out : ndarray, shape (n_times,) | None
+        Where to put the result.
+
+    Returns
+    -------
+    ndarray, shape (n_times,)
+        Corrected signal, in V.
+    """
+    out = np.empty_like(x) if out is None else out
+    out[...] = x
+    n_times, n_samples = len(x), templates.shape[1]
+    mean = x.mean() if scale else 0.0
+    ends = np.full(len(starts), n_times)
+    if not overlap:
+        ends[:-1] = np.maximum(starts[1:], starts[:-1])
+    gains = np.ones(len(starts))
+    for i, start in enumerate(starts):
+        low, high = max(start, 0), min(start + n_samples, n_times, ends[i])
+        if low >= high:
+            continue
+        piece = templates[which[i], low - start : high - start]
+        if scale:
+            gains[i] = _fit(x[low:high] - mean, piece)
+            piece = gains[i] * piece
+        out[low:high] -= piece
+    if bridge:
+        _bridge(out, starts, templates, which, gains)
+    return out
+
+
+def _fit(data: np.ndarray, template: np.ndarray) -> float:
+    power = float(np.einsum("i,i", template, template))
+    if power <= np.finfo(float).eps:
+        return 1.0
+    return float(np.einsum("i,i", data, template)) / power
+
+
+def _bridge(
+    out: np.ndarray,
+    starts: np.ndarray,
+    templates: np.ndarray,
+    which: np.ndarray,
+    gains: np.ndarray,
+) -> None:
+    n_samples = templates.shape[1]
+    for i in range(1, len(starts)):
+        end, start = int(starts[i - 1]) + n_samples, int(starts[i])
+        if end < 1 or start >= len(out) or start - end < 1:
+            continue
+        a = gains[i - 1] * templates[which[i - 1], -1]
+        b = gains[i] * templates[which[i], 0]
+        step = np.arange(1, start - end + 1) / (start - end + 1)
+        out[end:start] -= a + step * (b - a)

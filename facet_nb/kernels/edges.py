@@ -1,0 +1,59 @@
+"""Pieces of a signal, continued past its ends."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def segment(x: np.ndarray, start: int, stop: int, *, repeat: bool = False) -> np.ndarray:
+    """Return ``x[start:stop]``, where the signal goes on as its own odd reflection.
+
+    The reflection is about the first and the last sample, so value and slope are continuous.
+    Inside the signal no sample is copied.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_times,)
+        Signal.
+    start, stop : int
+        Range; may lie outside of the signal.
+    repeat : bool
+        Reflect again where one reflection is too short; else continue with zeros (as MNE's
+        ``"reflect_limited"`` does).
+
+    Returns
+    -------
+    ndarray, shape (stop - start,)
+        The piece; a view of `x` where possible.
+    """
+    n = len(x)
+    if start >= 0 and stop <= n:
+        return x[start:stop]
+    out = np.zeros(stop - start)
+    low, high = max(start, 0), min(stop, n)
+    if low < high:
+        out[low - start : high - start] = x[low:high]
+    before = np.arange(start, min(0, stop))
+    after = np.arange(max(n, start), stop)
+    if repeat:
+        out[: len(before)] = _unfold(x, before)
+        out[len(out) - len(after) :] = _unfold(x, after)
+        return out
+    near = before > -n
+    out[: len(before)][near] = 2 * x[0] - x[-before[near]]
+    near = after <= 2 * (n - 1)
+    out[len(out) - len(after) :][near] = 2 * x[-1] - x[2 * (n - 1) - after[near]]
+    return out
+
+
+def _unfold(x: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Return the signal at `index`, reflected as often as needed."""
+    n = len(x)
+    if n == 1:
+        return np.full(len(index), x[0])
+    period = 2 * (n - 1)
+    turns, place = np.divmod(index, period)
+    folded = np.where(place < n, place, period - place)
+    rise = x[-1] - x[0]
+    values = np.where(place < n, x[folded], 2 * x[-1] - x[folded])
+    return values + 2 * rise * turns

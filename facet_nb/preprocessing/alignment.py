@@ -1,0 +1,205 @@
+"""Moving triggers to where the artifact is, on the reference channel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.errors import ValidationError
+from facet_nb.core.processor import ArrayProcessor, Prepared, View
+from facet_nb.core.registry import register_processor
+from facet_nb.kernels.alignment import best_lags, refine_lags
+from facet_nb.kernels.averaging import take_epochs
+from facet_nb.kernels.spacing import artifact_length
+
+
+@register_processor
+class TriggerAligner(ArrayProcessor):
+    """Align triggers by cross-correlation with one artifact of the reference channel.
+
+    Runs once, on the reference channel; the samples do not change. Positions are whole samples of
+    the current rate: put it behind ``UpSample`` for finer ones.
+
+    Parameters
+    ----------
+    ref_trigger_index : int
+        The trigger whose artifact is the template.
+    ref_channel : int | str | None
+        The reference channel; the first EEG channel by default.
+    search_window : int | None
+        Largest move, in samples; three samples of the original rate by default.
+    save_to_annotations : bool
+        Accepted for compatibility; triggers are kept in the metadata only.
+    upsample_for_alignment : bool
+        Accepted for compatibility: alignment is to whole samples of the current rate.
+    """
+
+    name = "trigger_aligner"
+    description = "Align triggers with one artifact"
+    requires_triggers = True
+    modifies_raw = False
+    run_once = True
+    needs = "reference"
+
+    def __init__(
+        self,
+        ref_trigger_index: int = 0,
+        ref_channel: int | str | None = None,
+        search_window: int | None = None,
+        save_to_annotations: bool = False,
+        upsample_for_alignment: bool = True,
+    ) -> None:
+        self.ref_trigger_index = ref_trigger_index
+        self.ref_channel = ref_channel
+        self.search_window = search_window
+        self.save_to_annotations = save_to_annotations
+        self.upsample_for_alignment = upsample_for_alignment
+
+    def prepare(self, view: View) -> Prepared:
+        """Align all triggers with the template."""
+        metadata = view.metadata
+        triggers = np.asarray(metadata.triggers, dtype=np.int64)
+        starts = triggers + int(metadata.artifact_to_trigger_offset * view.sfreq)
+        template = take_template(view, starts, self.ref_trigger_index)
+        window = self.search_window
+        max_lag = 3 * metadata.upsampling_factor if window is None else int(window)
+        assert view.reference is not None
+        lags = best_lags(view.reference, starts, template, max_lag)
+        lags[self.ref_trigger_index] = 0
+        aligned = triggers + lags
+        changes: dict[str, Any] = {"triggers": aligned}
+        if len(aligned) > 1:
+            changes["artifact_length"] = artifact_length(aligned)
+        notes = {"ref_channel": view.reference_name, "largest_move": int(np.abs(lags).max())}
+        return Prepared(metadata=changes, notes=notes)
+
+    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory, in bytes: a few epochs."""
+        return 1 << 20
+
+
+@register_processor
+class SliceAligner(TriggerAligner):
+    """Align slice triggers, on data that have been upsampled.
+
+    Parameters
+    ----------
+    ref_trigger_index, ref_channel, search_window, save_to_annotations
+        As in :class:`TriggerAligner`.
+    """
+
+    name = "slice_aligner"
+    description = "Align slice triggers"
+
+    def __init__(
+        self,
+        ref_trigger_index: int = 0,
+        ref_channel: int | str | None = None,
+        search_window: int | None = None,
+        save_to_annotations: bool = False,
+    ) -> None:
+        super().__init__(ref_trigger_index, ref_channel, search_window, save_to_annotations, False)
+
+
+@register_processor
+class SubsampleAligner(ArrayProcessor):
+    """Find the position of each artifact between samples, and move triggers to the nearest one.
+
+    The correlation's maximum is interpolated with a parabola. The moves are in
+    ``metadata.custom["subsample_alignment"]["shifts"]``, in samples of the current rate.
+
+    Parameters
+    ----------
+    ref_trigger_index : int
+        The trigger whose artifact is the template.
+    ref_channel : int | str | None
+        The reference channel; the first EEG channel by default.
+    search_window : int | None
+        Largest move, in samples; two samples of the original rate by default.
+    apply_to_raw : bool
+        Not offered: moving pieces of the recording by whole samples makes jumps at their borders.
+    """
+
+    name = "subsample_aligner"
+    description = "Find artifacts between samples"
+    requires_triggers = True
+    modifies_raw = False
+    run_once = True
+    needs = "reference"
+
+    def __init__(
+        self,
+        ref_trigger_index: int = 0,
+        ref_channel: int | str | None = None,
+        search_window: int | None = None,
+        apply_to_raw: bool = False,
+    ) -> None:
+        self.ref_trigger_index = ref_trigger_index
+        self.ref_channel = ref_channel
+        self.search_window = search_window
+        self.apply_to_raw = apply_to_raw
+
+    def prepare(self, view: View) -> Prepared:
+        """Find the moves."""
+        if self.apply_to_raw:
+            raise ValidationError(
+                "subsample_aligner: apply_to_raw=True is not offered, it makes jumps at the "
+                "borders of epochs. AASCorrection uses the aligned triggers by itself."
+            )
+        metadata = view.metadata
+        triggers = np.asarray(metadata.triggers, dtype=np.int64)
+        starts = triggers + int(metadata.artifact_to_trigger_offset * view.sfreq)
+        template = take_template(view, starts, self.ref_trigger_index)
+        window = self.search_window
+        max_lag = 2 * metadata.upsampling_factor if window is None else int(window)
+        max_lag = max(1, max_lag)
+        assert view.reference is not None
+        shifts = refine_lags(view.reference, starts, template, max_lag)
+        custom = dict(metadata.custom)
+        custom["subsample_alignment"] = {
+            "shifts": shifts.tolist(),
+            "ref_trigger_index": self.ref_trigger_index,
+            "search_window": max_lag,
+        }
+        moved = triggers + np.rint(shifts).astype(np.int64)
+        notes = {"ref_channel": view.reference_name}
+        return Prepared(metadata={"triggers": moved, "custom": custom}, notes=notes)
+
+    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory, in bytes: a few epochs."""
+        return 1 << 20
+
+
+def take_template(view: View, starts: np.ndarray, index: int) -> np.ndarray:
+    """Return the artifact of one trigger on the reference channel, shape (n_samples,), in V.
+
+    Raises
+    ------
+    ValidationError
+        If there is no such trigger, its artifact is cut off, or the channel is flat there.
+    """
+    if not -len(starts) <= index < len(starts):
+        raise ValidationError(
+            f"ref_trigger_index={index} is out of range: there are {len(starts)} triggers."
+        )
+    length = view.metadata.artifact_length
+    if length is None or length < 1:
+        raise ValidationError(
+            "the artifact length is not known. Run TriggerDetector first, or set it with "
+            "context.with_trigger_samples(samples, artifact_length=…)."
+        )
+    start = int(starts[index])
+    if start < 0 or start + length > view.n_times:
+        raise ValidationError(
+            f"the artifact of trigger {index} reaches beyond the recording: choose another with "
+            "ref_trigger_index=…."
+        )
+    assert view.reference is not None
+    template = take_epochs(view.reference, starts[[index]], int(length))[0]
+    if not np.ptp(template) > 0:
+        raise ValidationError(
+            f"the reference channel {view.reference_name} is flat at trigger {index}: choose "
+            "another with ref_channel=…, or mark it with raw.info['bads']."
+        )
+    return template

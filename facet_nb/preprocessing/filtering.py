@@ -1,0 +1,290 @@
+"""FIR and IIR filters with MNE's designs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.errors import ValidationError
+from facet_nb.core.processor import ArrayProcessor, Prepared, View
+from facet_nb.core.registry import register_processor
+from facet_nb.kernels.fir import choose_n_fft, filter_zero_phase
+from facet_nb.kernels.iir import filter_sos
+
+Picks = str | Sequence[str] | Sequence[int] | None
+
+
+@dataclass(frozen=True)
+class Design:
+    """Coefficients of a filter: FIR taps, or second-order sections with their padding."""
+
+    taps: np.ndarray | None = None
+    sos: np.ndarray | None = None
+    padlen: int = 0
+
+
+@register_processor
+class Filter(ArrayProcessor):
+    """Zero-phase filter, with MNE's default design.
+
+    The result equals ``raw.filter(l_freq, h_freq)``; the channels it works on are all good data
+    channels (EEG, EOG, ECG, EMG, …), or those of `picks`.
+
+    Parameters
+    ----------
+    l_freq, h_freq : float | None
+        Edges of the pass band, in Hz; None for none.
+    picks : str | list | None
+        Channel names, positions or types; None for all data channels.
+    filter_length : str | int
+        As in :func:`mne.filter.create_filter`.
+    method : {"fir", "iir"}
+        FIR (windowed design), or a fourth-order Butterworth applied forwards and backwards.
+    phase : {"zero"}
+        Zero phase only.
+    fir_window : {"hamming", "hann", "blackman"}
+        Window of the FIR design.
+    verbose : bool
+        Whether MNE reports its design.
+    """
+
+    name = "filter"
+    description = "Zero-phase filter"
+    linear = True
+
+    def __init__(
+        self,
+        l_freq: float | None = None,
+        h_freq: float | None = None,
+        picks: Picks = None,
+        filter_length: str | int = "auto",
+        method: str = "fir",
+        phase: str = "zero",
+        fir_window: str = "hamming",
+        verbose: bool = False,
+    ) -> None:
+        self.l_freq = l_freq
+        self.h_freq = h_freq
+        self.picks = picks
+        self.filter_length = filter_length
+        self.method = method
+        self.phase = phase
+        self.fir_window = fir_window
+        self.verbose = verbose
+
+    def edges(self) -> tuple[Any, Any]:
+        """Return lower and upper edge, in Hz, as ``create_filter`` takes them."""
+        return self.l_freq, self.h_freq
+
+    def design_options(self) -> dict[str, Any]:
+        """Return further options of ``create_filter``."""
+        return {}
+
+    def prepare(self, view: View) -> Prepared:
+        """Design the filter for the sampling rate."""
+        low, high = self.edges()
+        if low is None and high is None:
+            raise ValidationError(f"{self.name}: give l_freq, h_freq, or both, in Hz.")
+        self._check(view.sfreq, low, high)
+        design = self._design(view, low, high)
+        stops = low is not None and high is not None and np.min(low) > np.min(high)
+        return Prepared(
+            design,
+            highpass=None if low is None or stops else float(low),
+            lowpass=None if high is None or stops else float(high),
+        )
+
+    def _check(self, sfreq: float, low: Any, high: Any) -> None:
+        if self.phase != "zero":
+            raise ValidationError(f"{self.name}: phase={self.phase!r}; only 'zero' is offered.")
+        if self.method not in ("fir", "iir"):
+            raise ValidationError(f"{self.name}: method={self.method!r}; use 'fir' or 'iir'.")
+        for edge in (low, high):
+            for f in np.atleast_1d([] if edge is None else edge):
+                if not 0 < f < sfreq / 2:
+                    raise ValidationError(
+                        f"{self.name}: {f:g} Hz is not between 0 and the Nyquist frequency "
+                        f"({sfreq / 2:g} Hz). Filter before DownSample, or choose another edge."
+                    )
+
+    def _design(self, view: View, low: Any, high: Any) -> Design:
+        from mne.filter import create_filter
+
+        verbose = None if self.__dict__.get("verbose") else "error"
+        try:
+            made = create_filter(
+                None,
+                view.sfreq,
+                low,
+                high,
+                filter_length=self.filter_length,
+                method=self.method,
+                phase="zero",
+                fir_window=self.fir_window,
+                fir_design="firwin",
+                verbose=verbose,
+                **self.design_options(),
+            )
+        except ValueError as error:
+            raise ValidationError(f"{self.name}: {error}") from error
+        if self.method == "iir":
+            return Design(sos=np.asarray(made["sos"]), padlen=int(made["padlen"]))
+        return Design(taps=np.asarray(made))
+
+    def compute(
+        self, x: np.ndarray, prepared: Prepared, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the filtered channels; see :class:`ArrayProcessor`."""
+        design: Design = prepared.payload
+        if design.sos is not None:
+            return filter_sos(x, design.sos, padlen=design.padlen, out=out)
+        assert design.taps is not None
+        return filter_zero_phase(x, design.taps, out=out)
+
+    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory for one channel, in bytes."""
+        if self.method == "iir":
+            return 8 * shape[1] * 4
+        low, high = self.edges()
+        edge = min(float(np.min(f)) for f in (low, high) if f is not None)
+        n_taps = int(3.3 * sfreq / max(min(max(0.25 * edge, 2.0), edge), 0.1)) | 1
+        return 8 * shape[1] + 8 * 16 * choose_n_fft(n_taps)
+
+
+@register_processor
+class HighPassFilter(Filter):
+    """Zero-phase high-pass filter; see :class:`Filter`.
+
+    Parameters
+    ----------
+    freq : float
+        Edge, in Hz.
+    picks, filter_length, method, phase, fir_window
+        As in :class:`Filter`.
+    """
+
+    name = "highpass_filter"
+    description = "Zero-phase high-pass filter"
+
+    def __init__(
+        self,
+        freq: float,
+        picks: Picks = None,
+        filter_length: str | int = "auto",
+        method: str = "fir",
+        phase: str = "zero",
+        fir_window: str = "hamming",
+    ) -> None:
+        self.freq = freq
+        self.picks = picks
+        self.filter_length = filter_length
+        self.method = method
+        self.phase = phase
+        self.fir_window = fir_window
+
+    def edges(self) -> tuple[Any, Any]:
+        """Return lower and upper edge, in Hz."""
+        return self.freq, None
+
+
+@register_processor
+class LowPassFilter(HighPassFilter):
+    """Zero-phase low-pass filter; see :class:`Filter`.
+
+    Parameters
+    ----------
+    freq : float
+        Edge, in Hz.
+    picks, filter_length, method, phase, fir_window
+        As in :class:`Filter`.
+    """
+
+    name = "lowpass_filter"
+    description = "Zero-phase low-pass filter"
+
+    def edges(self) -> tuple[Any, Any]:
+        """Return lower and upper edge, in Hz."""
+        return None, self.freq
+
+
+@register_processor
+class BandPassFilter(Filter):
+    """Zero-phase band-pass filter; see :class:`Filter`.
+
+    Parameters
+    ----------
+    l_freq, h_freq : float
+        Edges, in Hz.
+    picks, filter_length, method, phase, fir_window
+        As in :class:`Filter`.
+    """
+
+    name = "bandpass_filter"
+    description = "Zero-phase band-pass filter"
+
+    def __init__(
+        self,
+        l_freq: float,
+        h_freq: float,
+        picks: Picks = None,
+        filter_length: str | int = "auto",
+        method: str = "fir",
+        phase: str = "zero",
+        fir_window: str = "hamming",
+    ) -> None:
+        super().__init__(l_freq, h_freq, picks, filter_length, method, phase, fir_window)
+
+
+@register_processor
+class NotchFilter(Filter):
+    """Zero-phase notch filter, as ``raw.notch_filter``.
+
+    Parameters
+    ----------
+    freqs : float | list of float
+        Frequencies to take out, in Hz.
+    picks, filter_length, method, phase, fir_window
+        As in :class:`Filter`; only ``method="fir"``.
+    notch_widths : float | list of float | None
+        Width of each stop band, in Hz; ``freqs / 200`` by default.
+    """
+
+    name = "notch_filter"
+    description = "Zero-phase notch filter"
+
+    def __init__(
+        self,
+        freqs: float | Sequence[float],
+        picks: Picks = None,
+        filter_length: str | int = "auto",
+        notch_widths: float | Sequence[float] | None = None,
+        method: str = "fir",
+        phase: str = "zero",
+        fir_window: str = "hamming",
+    ) -> None:
+        self.freqs = freqs
+        self.picks = picks
+        self.filter_length = filter_length
+        self.notch_widths = notch_widths
+        self.method = method
+        self.phase = phase
+        self.fir_window = fir_window
+
+    def edges(self) -> tuple[Any, Any]:
+        """Return edges of the stop bands (the lower above the upper: MNE's band-stop)."""
+        freqs = np.atleast_1d(np.asarray(self.freqs, dtype=float))
+        widths = freqs / 200.0 if self.notch_widths is None else np.asarray(self.notch_widths)
+        widths = np.broadcast_to(np.atleast_1d(widths), freqs.shape)
+        return freqs + widths / 2.0 + 0.5, freqs - widths / 2.0 - 0.5
+
+    def design_options(self) -> dict[str, Any]:
+        """Return MNE's transition bands for notches."""
+        return {"l_trans_bandwidth": 0.5, "h_trans_bandwidth": 0.5}
+
+    def _check(self, sfreq: float, low: Any, high: Any) -> None:
+        super()._check(sfreq, low, high)
+        if self.method != "fir":
+            raise ValidationError("notch_filter: only method='fir' is offered.")

@@ -1,0 +1,48 @@
+"""Re-referencing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facet_nb.core.errors import ValidationError
+from facet_nb.core.processor import ArrayProcessor, Prepared, View
+from facet_nb.core.registry import register_processor
+from facet_nb.kernels.reference import subtract_common
+
+
+@register_processor
+class CommonReference(ArrayProcessor):
+    """Subtract the median or mean of all good EEG channels from each of them.
+
+    Needs all channels at once, so it is not channel-wise; inner threads share it over time. Other
+    channels and bad ones stay as they are, and take no part.
+
+    Parameters
+    ----------
+    operator : {"median", "average"}
+        What is subtracted.
+    """
+
+    name = "common_reference"
+    description = "Common median or average reference"
+    channel_wise = False
+    parallel_safe = False
+    splits = "times"
+    types = ("eeg",)
+
+    def __init__(self, operator: str = "median") -> None:
+        self.operator = operator
+
+    def prepare(self, view: View) -> Prepared:
+        """Check the operator."""
+        if self.operator not in ("median", "average"):
+            raise ValidationError(
+                f"common_reference: operator={self.operator!r}; use 'median' or 'average'."
+            )
+        return Prepared(self.operator)
+
+    def compute(
+        self, x: np.ndarray, prepared: Prepared, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the re-referenced channels; see :class:`ArrayProcessor`."""
+        return subtract_common(x, prepared.payload, out=out)

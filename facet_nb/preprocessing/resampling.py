@@ -1,0 +1,183 @@
+"""Changing the sampling rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.errors import ValidationError
+from facet_nb.core.metadata import ProcessingMetadata
+from facet_nb.core.processor import ArrayProcessor, Prepared, View
+from facet_nb.core.registry import register_processor
+from facet_nb.kernels import resampling
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """New rate over old rate, in lowest terms."""
+
+    up: int
+    down: int
+
+
+@register_processor
+class Resample(ArrayProcessor):
+    """Resample to a given rate: band-limited, and without any shift in time.
+
+    Triggers and all other positions are scaled; channels that hold codes keep them.
+
+    Parameters
+    ----------
+    sfreq : float
+        New sampling rate, in Hz; new over old must be a fraction of numbers up to 10 000.
+    npad, window, n_jobs, verbose
+        Accepted for compatibility with FACETpy; they have no effect.
+    """
+
+    name = "resample"
+    description = "Change the sampling rate"
+    linear = True
+
+    def __init__(
+        self,
+        sfreq: float,
+        npad: str = "auto",
+        window: str = "boxcar",
+        n_jobs: int = 1,
+        verbose: bool = False,
+    ) -> None:
+        self.sfreq = sfreq
+        self.npad = npad
+        self.window = window
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def find_ratio(self, sfreq: float) -> Ratio:
+        """Return the ratio for a recording at `sfreq`, in Hz."""
+        if not self.sfreq > 0:
+            raise ValidationError(f"{self.name}: sfreq={self.sfreq!r} must be above 0 Hz.")
+        ratio = Fraction(self.sfreq / sfreq).limit_denominator(10_000)
+        if ratio == 0 or abs(float(ratio) * sfreq - self.sfreq) > 1e-9 * self.sfreq:
+            raise ValidationError(
+                f"{self.name}: {self.sfreq:g} Hz over {sfreq:g} Hz is no fraction of numbers up to "
+                "10 000: choose a rate nearby."
+            )
+        return Ratio(ratio.numerator, ratio.denominator)
+
+    def prepare(self, view: View) -> Prepared:
+        """Decide the ratio, and scale all positions."""
+        ratio = self.find_ratio(view.sfreq)
+        return Prepared(
+            ratio,
+            sfreq=view.sfreq * ratio.up / ratio.down,
+            n_times=resampling.count(view.n_times, ratio.up, ratio.down),
+            metadata=scale_positions(view.metadata, ratio),
+        )
+
+    def compute(
+        self, x: np.ndarray, prepared: Prepared, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the resampled channels; see :class:`ArrayProcessor`."""
+        ratio: Ratio = prepared.payload
+        return resampling.resample(x, ratio.up, ratio.down, out=out)
+
+    def compute_other(self, x: np.ndarray, kind: str, prepared: Prepared) -> np.ndarray:
+        """Return channels that hold no data at the new rate; codes keep their values."""
+        ratio: Ratio = prepared.payload
+        if kind == "stim":
+            return resampling.hold(x, ratio.up, ratio.down)
+        return resampling.resample(np.nan_to_num(x), ratio.up, ratio.down)
+
+    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory for one channel, in bytes."""
+        ratio = self.find_ratio(sfreq)
+        n_out = resampling.count(shape[1], ratio.up, ratio.down)
+        if ratio.up > 1 and ratio.down > 1:
+            return 8 * (3 * n_out + 2 * shape[1])
+        return 8 * n_out + 8 * 8 * 16384 * max(ratio.up, ratio.down)
+
+
+@register_processor
+class UpSample(Resample):
+    """Raise the sampling rate by a whole number.
+
+    Parameters
+    ----------
+    factor : int
+        New rate over old.
+    npad, window, n_jobs, verbose
+        Accepted for compatibility with FACETpy; they have no effect.
+    """
+
+    name = "upsample"
+    description = "Raise the sampling rate"
+
+    def __init__(
+        self,
+        factor: int = 10,
+        npad: str = "auto",
+        window: str = "boxcar",
+        n_jobs: int = 1,
+        verbose: bool = False,
+    ) -> None:
+        self.factor = factor
+        self.npad = npad
+        self.window = window
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def find_ratio(self, sfreq: float) -> Ratio:
+        """Return the ratio: `factor` to 1."""
+        return Ratio(self._whole_factor(), 1)
+
+    def _whole_factor(self) -> int:
+        if self.factor != int(self.factor) or self.factor < 1:
+            raise ValidationError(f"{self.name}: factor={self.factor!r} must be 1, 2, 3, ….")
+        return int(self.factor)
+
+
+@register_processor
+class DownSample(UpSample):
+    """Lower the sampling rate by a whole number, after an anti-alias filter.
+
+    Parameters
+    ----------
+    factor : int
+        Old rate over new.
+    npad, window, n_jobs, verbose
+        Accepted for compatibility with FACETpy; they have no effect.
+    """
+
+    name = "downsample"
+    description = "Lower the sampling rate"
+
+    def find_ratio(self, sfreq: float) -> Ratio:
+        """Return the ratio: 1 to `factor`."""
+        return Ratio(1, self._whole_factor())
+
+
+def scale_positions(metadata: ProcessingMetadata, ratio: Ratio) -> dict[str, Any]:
+    """Return metadata fields that hold samples, at the new rate."""
+    scale = Fraction(ratio.up, ratio.down)
+    changes: dict[str, Any] = {}
+    if metadata.triggers is not None:
+        changes["triggers"] = _scale(np.asarray(metadata.triggers, dtype=np.int64), ratio)
+    for field in ("acq_start_sample", "acq_end_sample", "pre_trigger_samples"):
+        changes[field] = _scale_one(getattr(metadata, field), ratio, 0)
+    changes["post_trigger_samples"] = _scale_one(metadata.post_trigger_samples, ratio, 0)
+    changes["artifact_length"] = _scale_one(metadata.artifact_length, ratio, 1)
+    factor = metadata.upsampling_factor * scale
+    changes["upsampling_factor"] = int(factor) if factor.denominator == 1 else 1
+    return changes
+
+
+def _scale(samples: np.ndarray, ratio: Ratio) -> np.ndarray:
+    """Return samples at the new rate, rounded half up."""
+    return (2 * samples * ratio.up + ratio.down) // (2 * ratio.down)
+
+
+def _scale_one(value: int | None, ratio: Ratio, smallest: int) -> int | None:
+    return None if value is None else max(smallest, int(_scale(np.array(value), ratio)))
