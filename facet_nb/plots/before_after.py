@@ -1,0 +1,78 @@
+"""One channel before the run, after it, and what was removed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from facet_nb.core import ProcessingContext
+from facet_nb.plots import picture as pic
+from facet_nb.plots.comparison import Comparison, Trace, compare
+from facet_nb.plots.envelope import thin
+
+
+def draw_trace(trace: Trace, ax: Any, *, color: str, label: str) -> Any:
+    """Draw a trace in µV over s into `ax`; return `ax`.
+
+    Long traces are drawn as their envelope.
+    """
+    times_s, values_v = thin(trace.times_s, trace.values_v)
+    (line,) = ax.plot(times_s, 1e6 * values_v, color=color, linewidth=0.9, label=label)
+    line.set_gid(f"trace-{label}")
+    ax.set_ylabel("µV")
+    ax.margins(x=0)
+    return ax
+
+
+def plot_before_after(
+    context: ProcessingContext,
+    channel: str | int | None = None,
+    tmin_s: float | None = None,
+    tmax_s: float | None = None,
+    *,
+    removed: str = "auto",
+) -> pic.Picture:
+    """Plot one channel before and after a run, and what was removed, each on its own scale.
+
+    Parameters
+    ----------
+    context : ProcessingContext
+        What a run returned.
+    channel : str | int | None
+        Name or position; None for the first good data channel.
+    tmin_s, tmax_s : float | None
+        Begin and end, in s from the start of the original recording. By default 5 s, from 1 s
+        before the first trigger.
+    removed : {"auto", "difference", "noise"}
+        What to show as removed; see :func:`facet_nb.plots.compare`.
+
+    Returns
+    -------
+    Picture
+        A figure with a caption.
+
+    Raises
+    ------
+    ValidationError
+        If there is no such channel, or nothing between `tmin_s` and `tmax_s`.
+    """
+    return picture_of(compare(context, channel, tmin_s, tmax_s, removed=removed))
+
+
+def picture_of(comparison: Comparison) -> pic.Picture:
+    """Return the picture of a comparison."""
+    rows = [
+        ("before", comparison.before, pic.BEFORE),
+        ("after", comparison.after, pic.AFTER),
+        (comparison.label, comparison.removed, pic.REMOVED),
+    ]
+    shown = [(label, trace, color) for label, trace, color in rows if trace is not None]
+    picture = pic.make_picture(9.0, 0.9 + 1.35 * len(shown))
+    axes = pic.add_axes(picture, len(shown), share_x=True)
+    for ax, (label, trace, color) in zip(axes, shown, strict=True):
+        draw_trace(trace, ax, color=color, label=label)
+    axes[-1].set_xlabel("time (s)")
+    axes[0].set_title(f"Channel {comparison.channel}", loc="left", parse_math=False)
+    picture.legend(loc="outside upper right", ncols=len(shown), frameon=False)
+    picture.align_ylabels(axes)
+    picture.caption = comparison.caption
+    return picture

@@ -1,0 +1,98 @@
+"""A figure that belongs to nobody: no pyplot, no window, and it shows itself in a notebook."""
+
+from __future__ import annotations
+
+import base64
+import io
+import sys
+from html import escape
+from typing import Any
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+#: Okabe and Ito's colours, told apart by people who cannot tell red from green.
+BEFORE, AFTER, REMOVED, EXTRA = "#D55E00", "#0072B2", "#595959", "#009E73"
+
+_DPI = 110
+_STYLE: dict[Any, Any] = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.axisbelow": True,
+    "font.size": 9.0,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "facet_nb",
+}
+
+
+class Picture(Figure):
+    """A matplotlib figure with a caption.
+
+    Attributes
+    ----------
+    caption : str
+        What there is to see, in one sentence.
+    """
+
+    caption: str = ""
+
+    def to_svg(self) -> str:
+        """Return the figure as SVG text."""
+        buffer = io.BytesIO()
+        with matplotlib.rc_context(_STYLE):
+            self.savefig(buffer, format="svg", metadata={"Date": None})
+        return buffer.getvalue().decode()
+
+    def to_png(self) -> bytes:
+        """Return the figure as PNG."""
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=_DPI)
+        return buffer.getvalue()
+
+    def to_html(self) -> str:
+        """Return the figure as an HTML ``<figure>`` with its caption; it needs no other file."""
+        data = base64.b64encode(self.to_svg().encode()).decode()
+        caption = escape(self.caption, quote=True)
+        return (
+            f'<figure style="margin:0"><img alt="{caption}" style="max-width:100%;background:#fff"'
+            f' src="data:image/svg+xml;base64,{data}">'
+            f"<figcaption>{caption}</figcaption></figure>"
+        )
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        width, height = (round(v * _DPI) for v in self.get_size_inches())
+        data = {"image/png": self.to_png(), "text/plain": self.caption or repr(self)}
+        details = {"width": width, "height": height, "alt": self.caption}
+        return data, {"image/png": details}
+
+
+def make_picture(width_in: float = 9.0, height_in: float = 3.0) -> Picture:
+    """Return an empty picture with a layout that leaves room for labels and legends."""
+    with matplotlib.rc_context(_STYLE):
+        picture = Picture(figsize=(width_in, height_in), layout="constrained")
+        FigureCanvasAgg(picture)
+    return picture
+
+
+def add_axes(picture: Picture, n_rows: int = 1, *, share_x: bool = False) -> list[Any]:
+    """Add axes one below the other; return them from top to bottom."""
+    with matplotlib.rc_context(_STYLE):
+        grid = picture.subplots(n_rows, 1, sharex=share_x, squeeze=False)
+    return list(grid[:, 0])
+
+
+def uses_widget_backend() -> bool:
+    """Whether matplotlib was told to draw in notebook widgets (``%matplotlib widget``).
+
+    Looking does not choose a backend.
+    """
+    if "ipympl" not in sys.modules:
+        return False
+    name = matplotlib.rcParams._get("backend")  # type: ignore[attr-defined]
+    return isinstance(name, str) and name.lower() in ("widget", "ipympl", _IPYMPL)
+
+
+_IPYMPL = "module://ipympl.backend_nbagg"

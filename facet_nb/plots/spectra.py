@@ -1,0 +1,83 @@
+"""Power spectra before and after."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from facet_nb.core import ProcessingContext
+from facet_nb.plots import picture as pic
+from facet_nb.plots.comparison import Comparison, Trace, compare
+
+_RESOLUTION_HZ = 0.5
+
+
+def estimate_psd(trace: Trace, resolution_hz: float = _RESOLUTION_HZ) -> tuple:
+    """Return frequencies (Hz) and power spectral density (µV²/Hz), by Welch's method.
+
+    Hann windows of ``1 / resolution_hz`` seconds, half overlapping, their mean removed; the whole
+    trace if it is shorter. Source: Welch 1967, doi:10.1109/TAU.1967.1161901.
+    """
+    from scipy.signal import welch
+
+    step_s = float(trace.times_s[1] - trace.times_s[0])
+    size = min(len(trace.values_v), round(1.0 / (resolution_hz * step_s)))
+    return welch(1e6 * trace.values_v, fs=1.0 / step_s, nperseg=size)
+
+
+def draw_spectrum(trace: Trace, ax: Any, *, color: str, label: str, fmax_hz: float) -> Any:
+    """Draw the power spectrum of a trace into `ax`, on a logarithmic scale; return `ax`."""
+    freqs_hz, power = estimate_psd(trace)
+    shown = (freqs_hz > 0) & (freqs_hz <= fmax_hz) & (power > 0)
+    ax.semilogy(freqs_hz[shown], power[shown], color=color, linewidth=1.0, label=label)
+    ax.set_ylabel("power (µV²/Hz)")
+    ax.set_xlabel("frequency (Hz)")
+    ax.margins(x=0)
+    return ax
+
+
+def plot_psd(
+    context: ProcessingContext,
+    channel: str | int | None = None,
+    tmin_s: float | None = None,
+    tmax_s: float | None = None,
+    *,
+    fmax_hz: float = 100.0,
+) -> pic.Picture:
+    """Plot the power spectrum of one channel before and after a run.
+
+    Parameters
+    ----------
+    context : ProcessingContext
+        What a run returned.
+    channel : str | int | None
+        Name or position; None for the first good data channel.
+    tmin_s, tmax_s : float | None
+        Begin and end, in s; None for the whole recording.
+    fmax_hz : float
+        Highest frequency shown, in Hz.
+
+    Returns
+    -------
+    Picture
+        A figure with a caption.
+    """
+    raw = context.get_raw()
+    begin_s = 0.0 if tmin_s is None else tmin_s
+    end_s = raw.n_times / float(raw.info["sfreq"]) + 1e6 if tmax_s is None else tmax_s
+    comparison = compare(context, channel, begin_s, end_s)
+    picture = pic.make_picture(9.0, 3.2)
+    (ax,) = pic.add_axes(picture)
+    for label, trace, color in _list_traces(comparison):
+        draw_spectrum(trace, ax, color=color, label=label, fmax_hz=fmax_hz)
+    ax.set_title(f"Channel {comparison.channel}", loc="left", parse_math=False)
+    picture.legend(loc="outside upper right", ncols=2, frameon=False)
+    picture.caption = (
+        f"Power spectrum of channel {comparison.channel} up to {fmax_hz:g} Hz, before and after "
+        "the run."
+    )
+    return picture
+
+
+def _list_traces(comparison: Comparison) -> list[tuple[str, Trace, str]]:
+    rows = [("before", comparison.before, pic.BEFORE), ("after", comparison.after, pic.AFTER)]
+    return [(label, trace, color) for label, trace, color in rows if trace is not None]
