@@ -9,9 +9,8 @@ import numpy as np
 
 from facet_nb.core import ProcessingContext
 from facet_nb.core.errors import ValidationError
+from facet_nb.datasets.agreement import compare_snr_db
 from facet_nb.kernels import epi
-
-_FILTER_ORDER = 4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -168,11 +167,10 @@ class Simulation:
             If `data` does not match the truth, or nothing is left between the margins.
         """
         data = self._match(data)
-        sos = self._design(fmin, fmax)
         span = self._select(acquisition, margin_s)
-        ratios = [_compare(x, truth, sos, span) for x, truth in zip(data, self.clean, strict=True)]
-        with np.errstate(divide="ignore"):
-            return 10.0 * np.log10(ratios)
+        return compare_snr_db(
+            data, self.clean, self.sfreq, fmin, fmax, start=span.start, stop=span.stop
+        )
 
     def _match(self, data: Any) -> np.ndarray:
         if hasattr(data, "get_data"):
@@ -185,15 +183,6 @@ class Simulation:
             )
         return data
 
-    def _design(self, fmin: float, fmax: float) -> np.ndarray:
-        from scipy.signal import butter
-
-        if not 0.0 < fmin < fmax < self.sfreq / 2.0:
-            raise ValidationError(
-                f"fmin={fmin:g}, fmax={fmax:g}: need 0 < fmin < fmax < {self.sfreq / 2.0:g} Hz."
-            )
-        return butter(_FILTER_ORDER, (fmin, fmax), "bandpass", fs=self.sfreq, output="sos")
-
     def _select(self, acquisition: bool, margin_s: float) -> slice:
         n_times = self.clean.shape[1]
         begin_s, end_s = self.acquisition_s if acquisition else (0.0, n_times / self.sfreq)
@@ -204,13 +193,3 @@ class Simulation:
                 f"margin_s={margin_s:g} leaves nothing of {end_s - begin_s:.3g} s: lower it."
             )
         return span
-
-
-def _compare(x: np.ndarray, truth: np.ndarray, sos: np.ndarray, span: slice) -> float:
-    """Return Σ truth² / Σ (x − truth)² of the band within a span of samples."""
-    from scipy.signal import sosfiltfilt
-
-    kept = sosfiltfilt(sos, truth)[span]
-    error = sosfiltfilt(sos, x - truth)[span]
-    noise = float(np.sum(np.square(error)))
-    return float(np.sum(np.square(kept))) / noise if noise else np.inf
