@@ -1,0 +1,119 @@
+"""A panel's settings as Python: what to write in order to have the same without it."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from facet_nb.core import LambdaProcessor, Pipeline, Processor
+from facet_nb.models.literals import write_call
+from facet_nb.models.sources import write_source
+
+_INDENT = 8
+
+
+def write_code(pipeline: Pipeline, source: Any, settings: Mapping[str, Any]) -> str:
+    """Return Python that runs `pipeline` on `source` with these settings.
+
+    What is written is complete as long as steps and source come from this package or from modules;
+    what only lives in the notebook is named in a comment.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        The steps; arguments that have their default value are left out.
+    source : object
+        As for :func:`facet_nb.models.as_context`.
+    settings : mapping
+        Arguments of :meth:`Pipeline.run`.
+
+    Returns
+    -------
+    str
+        Source text that ends with a newline.
+    """
+    imports, lines = write_source(source)
+    steps, more_imports, notes = [], ["from facet_nb import Pipeline"], []
+    for number, processor in enumerate(pipeline, 1):
+        step, needed, remarks = _write_step(number, processor)
+        steps.append(f"{' ' * _INDENT}{step},")
+        more_imports += needed
+        notes += remarks
+    body = ["pipeline = Pipeline(", "    [", *steps, "    ]", ")"] if steps else _EMPTY
+    has_context = source is not None
+    arguments = [*(["context"] if has_context else []), *_write_settings(settings)]
+    run = ["result = pipeline.run(", *[f"    {a}," for a in arguments], ")"]
+    head = _merge_imports([*imports, *more_imports])
+    blocks = [head, list(dict.fromkeys(notes)), lines, [*body, *run]]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+_EMPTY = ["pipeline = Pipeline([])"]
+
+
+def _write_settings(settings: Mapping[str, Any]) -> list[str]:
+    return [f"{k}={quote(v)}" for k, v in settings.items()]
+
+
+def quote(value: Any) -> str:
+    """Return `value` as Python, texts in double quotes."""
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _write_step(number: int, processor: Processor) -> tuple[str, list[str], list[str]]:
+    """Return the call, its imports, and remarks about what the reader must supply."""
+    if isinstance(processor, LambdaProcessor):
+        return _write_function(number, processor)
+    cls = type(processor)
+    call, unknown = write_call(cls.__name__, _changed(processor), _INDENT)
+    imports, notes = _import_of(cls)
+    notes += [f"# {key}: an object of yours, an argument of {cls.__name__}" for key in unknown]
+    return call, imports, notes
+
+
+def _write_function(number: int, processor: LambdaProcessor) -> tuple[str, list[str], list[str]]:
+    name = getattr(processor.func, "__name__", "")
+    if not name.isidentifier():
+        name = f"step_{number}"
+        return name, [], [f"# {name}: a function of yours"]
+    return name, *_import_of(processor.func)
+
+
+def _import_of(thing: Any) -> tuple[list[str], list[str]]:
+    module, name = getattr(thing, "__module__", None) or "__main__", thing.__name__
+    package = sys.modules.get(module.partition(".")[0])
+    if module == "__main__" or not hasattr(sys.modules.get(module), name):
+        return [], [f"# {name}: defined in this notebook"]
+    if module.startswith("facet_nb.") and name in getattr(package, "__all__", ()):
+        return [f"from facet_nb import {name}"], []
+    return [f"from {module} import {name}"], []
+
+
+def _changed(processor: Processor) -> dict[str, Any]:
+    """Return the arguments that do not have their default value."""
+    parameters = inspect.signature(type(processor).__init__).parameters
+    given = processor.get_parameters()
+    return {k: v for k, v in given.items() if not _same(v, parameters[k].default)}
+
+
+def _same(value: Any, default: Any) -> bool:
+    return type(value) is type(default) and repr(value) == repr(default)
+
+
+def _merge_imports(lines: list[str]) -> list[str]:
+    """Join ``from x import a`` lines of the same module; facet_nb first."""
+    names: dict[str, set[str]] = {}
+    for line in lines:
+        module, _, listed = line.removeprefix("from ").partition(" import ")
+        names.setdefault(module, set()).update(listed.split(", "))
+    ordered = sorted(names, key=lambda module: (not module.startswith("facet_nb"), module))
+    return [_write_import(module, sorted(names[module])) for module in ordered]
+
+
+def _write_import(module: str, names: list[str]) -> str:
+    line = f"from {module} import {', '.join(names)}"
+    if len(line) <= 88:
+        return line
+    return "\n".join([f"from {module} import (", *[f"    {name}," for name in names], ")"])

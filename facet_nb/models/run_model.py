@@ -1,0 +1,298 @@
+"""The state behind a control panel: settings, the run, its progress and its result."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from traitlets import Enum, Float, HasTraits, Instance, Int, TraitError, Tuple, default, validate
+
+from facet_nb.core import Pipeline, PipelineResult, Plan, ProcessingContext
+from facet_nb.core.errors import ValidationError
+from facet_nb.core.events import RunFailed, RunState
+from facet_nb.core.executors.backends import count_cores
+from facet_nb.core.plan import BACKENDS, MODES
+from facet_nb.core.processor import ArrayProcessor
+from facet_nb.models import journal
+from facet_nb.models.code import write_code
+from facet_nb.models.run_thread import Ended, News, RunThread
+from facet_nb.models.sources import as_context
+from facet_nb.models.truth import TruthComparison
+
+STATUSES = ("idle", "running", "cancelling", "done", "failed", "cancelled")
+
+#: How often `wait` looks at the events while it blocks, in s.
+_LOOK_S = 0.1
+
+
+class RunModel(HasTraits):
+    """Settings, one run at a time, and what it found.
+
+    The run works on a thread of its own; its events wait in a queue until :meth:`drain` takes
+    them, in the thread that owns the traits. :meth:`wait` and :meth:`run` drain; so does whoever
+    is woken by `on_news`. Nothing here displays anything.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        What to run.
+    source : ProcessingContext | mne.io.BaseRaw | str | pathlib.Path | Simulation | None
+        What to run it on; see :func:`facet_nb.models.as_context`.
+    cores : int | None
+        Cores that may be used; None for all that this process may use.
+    **settings
+        ``mode``, ``n_jobs``, ``n_workers``, ``backend``, ``batch_size``.
+
+    Attributes
+    ----------
+    mode, backend : str
+        How the pipeline shall run; see :meth:`Pipeline.run`.
+    n_jobs, n_workers : int
+        Outer workers and inner threads, 1 to `cores`; negative numbers count from `cores`.
+    batch_size : int
+        Channels in one batch.
+    status : {"idle", "running", "cancelling", "done", "failed", "cancelled"}
+        Where the run is.
+    state : RunState
+        What its events told.
+    log : tuple of Entry
+        The same as text, newest first, bounded.
+    elapsed_s : float
+        Time since the start, in s.
+    remaining_s : float | None
+        Estimated time left, in s; None while that cannot be told.
+    result : PipelineResult | None
+        The outcome of the last run.
+    error : Exception | None
+        What went wrong in it.
+    failed_index : int | None
+        Position of the step that failed.
+    truth : TruthComparison | None
+        Agreement with the truth, if the source is a simulation.
+
+    Examples
+    --------
+    >>> from facet_nb import CommonReference, Pipeline
+    >>> from facet_nb.datasets import example
+    >>> from facet_nb.models import RunModel
+    >>> model = RunModel(Pipeline([CommonReference()]), example(), mode="serial")
+    >>> model.run().success
+    True
+    """
+
+    mode = Enum(MODES, "channel_sequential")
+    backend = Enum(BACKENDS)
+    n_jobs = Int(1)
+    n_workers = Int(1)
+    batch_size = Int(1, min=1)
+
+    status = Enum(STATUSES, "idle")
+    state = Instance(RunState, ())
+    log = Tuple()
+    elapsed_s = Float(0.0)
+    remaining_s = Float(None, allow_none=True)
+    result = Instance(PipelineResult, allow_none=True)
+    error = Instance(BaseException, allow_none=True)
+    failed_index = Int(None, allow_none=True)
+    truth = Instance(TruthComparison, allow_none=True)
+
+    SETTINGS = ("mode", "n_jobs", "n_workers", "backend", "batch_size")
+
+    def __init__(
+        self, pipeline: Pipeline, source: Any = None, *, cores: int | None = None, **settings: Any
+    ) -> None:
+        unknown = sorted(set(settings) - set(self.SETTINGS))
+        if unknown:
+            raise ValidationError(
+                f"unknown setting {', '.join(unknown)}: use {', '.join(self.SETTINGS)}."
+            )
+        self.pipeline = pipeline
+        self.source = source
+        self.cores = count_cores() if cores is None else cores
+        self.on_news: Callable[[], None] | None = None
+        self._events: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self._draining = threading.RLock()
+        self._thread: RunThread | None = None
+        self._context: ProcessingContext | None = None
+        self._before_db: Any = None
+        super().__init__(**settings)
+
+    @default("backend")
+    def _default_backend(self) -> str:
+        ours = all(isinstance(p, ArrayProcessor) for p in self.pipeline if p.channel_wise)
+        return "threading" if ours else "multiprocessing"
+
+    @validate("n_jobs", "n_workers")
+    def _check_workers(self, proposal: Any) -> int:
+        value, name = proposal["value"], proposal["trait"].name
+        resolved = value if value > 0 else self.cores + 1 + value
+        if value == 0 or not 1 <= resolved <= self.cores:
+            raise TraitError(
+                f"{name}={value} is not possible: this process may use {self.cores} cores, so "
+                f"use 1 to {self.cores}, or -1 for all of them."
+            )
+        return resolved
+
+    # ------------------------------------------------------------------------------- settings
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments of :meth:`Pipeline.run`."""
+        return {name: getattr(self, name) for name in self.SETTINGS}
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way."""
+        return self.status in ("running", "cancelling")
+
+    def plan(self) -> Plan:
+        """Return what the settings make of the pipeline.
+
+        Raises
+        ------
+        PlanError
+            If they cannot be used.
+        """
+        return self.pipeline.plan(**self.settings)
+
+    def code(self) -> str:
+        """Return the Python that does the same as a run with these settings."""
+        return write_code(self.pipeline, self.source, self.settings)
+
+    # -------------------------------------------------------------------------------- running
+    def start(self) -> RunModel:
+        """Begin a run on a thread of its own; return at once.
+
+        Raises
+        ------
+        ValidationError
+            If a run is under way.
+        """
+        if self.running:
+            raise ValidationError("a run is under way: cancel it, or wait() for its end.")
+        with self.hold_trait_notifications():
+            self.state, self.log = RunState(), ()
+            self.elapsed_s, self.remaining_s = 0.0, None
+            self.result = self.error = self.failed_index = self.truth = None
+            self.status = "running"
+        self._begin_s = time.time()
+        self._thread = RunThread(self.pipeline, self.settings, self._load, self._compare, self._put)
+        self._thread.start()
+        return self
+
+    def cancel(self) -> None:
+        """Ask the run to stop; does nothing if there is none."""
+        if self.status == "running" and self._thread is not None:
+            self.status = "cancelling"
+            self._thread.token.cancel()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the run has ended, at most `timeout` seconds; return whether it has.
+
+        An interrupt cancels the run.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            while self.running and (deadline is None or time.monotonic() < deadline):
+                self._join(_LOOK_S)
+        except KeyboardInterrupt:
+            self.cancel()
+            while self.running:
+                self._join(_LOOK_S)
+            raise
+        return not self.running
+
+    def run(self) -> PipelineResult:
+        """Run to the end and return the outcome, as :meth:`Pipeline.run` does.
+
+        A failure is reported in ``success`` and ``error`` of the result.
+        """
+        self.start()
+        self.wait()
+        assert self.result is not None  # a run that ended has one
+        return self.result
+
+    def drain(self) -> bool:
+        """Take what the run's thread has to say and set the traits; return whether it goes on.
+
+        To be called in the thread that owns the traits.
+        """
+        with self._draining:
+            news = []
+            while True:
+                try:
+                    news.append(self._events.get_nowait())
+                except queue.Empty:
+                    break
+            if news or self.running:
+                with self.hold_trait_notifications():
+                    self._apply(news)
+            return self.running
+
+    # ------------------------------------------------------------------------ the run's thread
+    def _load(self) -> ProcessingContext:
+        if self._context is None:
+            self._context = as_context(self.source)
+        return self._context
+
+    def _compare(self, context: ProcessingContext) -> TruthComparison | None:
+        return TruthComparison.of(self.source, self._before_db, context)
+
+    def _put(self, news: News) -> None:
+        self._events.put(news)
+        if self.on_news is not None:
+            self.on_news()
+
+    # -------------------------------------------------------------------- the traits' own thread
+    def _join(self, timeout_s: float) -> None:
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+        self.drain()
+
+    def _apply(self, news: list[News]) -> None:
+        state, entries, ended = self.state, [], None
+        for item in news:
+            if isinstance(item, Ended):
+                ended = item
+                continue
+            state = state.apply(item)
+            entry = journal.write_entry(item, state)
+            entries += [] if entry is None else [entry]
+            if isinstance(item, RunFailed):
+                self.failed_index = item.step_index
+        self.state = state
+        self._measure_time()
+        if ended is not None:
+            entries += self._finish(ended)
+        if entries:
+            self.log = journal.extend(self.log, entries)
+
+    def _measure_time(self) -> None:
+        """Let the clock go on between events."""
+        state, now_s = self.state, time.time()
+        if state.started_s is None:
+            self.elapsed_s = now_s - self._begin_s
+        elif state.status == "running":
+            self.elapsed_s = max(0.0, now_s - state.started_s)
+            since_s = now_s - (state.now_s or now_s)
+            left_s = state.remaining_s
+            self.remaining_s = None if left_s is None else max(0.0, left_s - since_s)
+        else:
+            self.elapsed_s, self.remaining_s = state.elapsed_s, None
+
+    def _finish(self, ended: Ended) -> list[journal.Entry]:
+        result, entries = ended.result, []
+        if self.state.status in ("idle", "running") and not result.success:
+            # It ended before the first event, or in a way that the executor could not report.
+            kind = "info" if ended.cancelled else "error"
+            entries.append(journal.Entry(time.time(), str(result.error), kind))
+        if ended.remark:
+            entries.append(journal.Entry(time.time(), ended.remark))
+        self.result, self.error, self.truth = result, result.error, ended.truth
+        if ended.truth is not None:
+            self._before_db = ended.truth.before_db
+        self.remaining_s = None
+        self.status = ended.status
+        return entries

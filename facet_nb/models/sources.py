@@ -1,0 +1,100 @@
+"""What a panel can be given to work on, and what that is in Python."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+from facet_nb.core import ProcessingContext
+from facet_nb.core.errors import ValidationError
+from facet_nb.models.literals import write_call
+
+
+def as_context(source: Any) -> ProcessingContext:
+    """Return the context that a run begins with.
+
+    Parameters
+    ----------
+    source : ProcessingContext | mne.io.BaseRaw | str | pathlib.Path | Simulation | None
+        A context, a recording, a file to load, or anything with a ``context()`` method. None is
+        for pipelines that begin with a loader.
+
+    Returns
+    -------
+    ProcessingContext
+        The context; a recording is referred to, not copied.
+
+    Raises
+    ------
+    ValidationError
+        If `source` is none of these, or the file cannot be read.
+    """
+    if source is None:
+        return ProcessingContext()
+    if isinstance(source, ProcessingContext):
+        return source
+    if callable(getattr(source, "context", None)):
+        return source.context()
+    if isinstance(source, (str, Path)):
+        from facet_nb.io import Loader
+
+        return Loader(path=str(source)).execute(ProcessingContext())
+    if hasattr(source, "get_data") and hasattr(source, "ch_names"):
+        return ProcessingContext(source)
+    raise ValidationError(
+        f"cannot take a recording from {type(source).__name__}: give a ProcessingContext, an MNE "
+        "Raw, the path of a file, or a simulation."
+    )
+
+
+def describe_source(source: Any) -> str:
+    """Return what `source` is, in a few words; nothing is loaded for it."""
+    if source is None:
+        return "what the first step loads"
+    if isinstance(source, (str, Path)):
+        return Path(source).name
+    raw = source
+    if isinstance(source, ProcessingContext):
+        raw = source.get_raw() if source.has_raw() else None
+    elif not hasattr(source, "ch_names") or not hasattr(source, "info"):
+        raw = getattr(source, "raw", None)
+    if raw is None:
+        return type(source).__name__
+    sfreq = float(raw.info["sfreq"])
+    return f"{len(raw.ch_names)} channels × {raw.n_times / sfreq:.4g} s at {sfreq:g} Hz"
+
+
+def write_source(source: Any) -> tuple[list[str], list[str]]:
+    """Return imports and lines of Python that make ``context`` from `source`.
+
+    Without lines, no context is needed. A recording or context that only lives in memory is
+    referred to by name, in a comment.
+    """
+    if source is None:
+        return [], []
+    if isinstance(source, (str, Path)):
+        imports = ["from facet_nb import Loader, ProcessingContext"]
+        return imports, [f"context = Loader(path={str(source)!r})(ProcessingContext())"]
+    if hasattr(source, "spec") and callable(getattr(source, "context", None)):
+        return _write_simulation(source.spec)
+    if hasattr(source, "get_data") and hasattr(source, "ch_names"):
+        line = "context = ProcessingContext(raw)  # raw: the recording that the panel was given"
+        return ["from facet_nb import ProcessingContext"], [line]
+    return [], ["# context: what the panel was given"]
+
+
+def _write_simulation(spec: dict[str, Any]) -> tuple[list[str], list[str]]:
+    from facet_nb.datasets import simulate
+
+    defaults = {k: p.default for k, p in inspect.signature(simulate).parameters.items()}
+    changed = {k: v for k, v in spec.items() if k not in defaults or not _same(v, defaults[k])}
+    call, _ = write_call("simulate", changed)
+    return ["from facet_nb.datasets import simulate"], [f"context = {call}.context()"]
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Whether they are equal, a list and a tuple of the same numbers included."""
+    return (list(value) if isinstance(value, (list, tuple)) else value) == (
+        list(default) if isinstance(default, tuple) else default
+    )

@@ -1,0 +1,43 @@
+"""A corrected simulation against its truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core import ProcessingContext
+
+
+@dataclass(frozen=True, eq=False)
+class TruthComparison:
+    """How well a recording agrees with the clean EEG that it was made of.
+
+    Attributes
+    ----------
+    before_db, after_db : ndarray, shape (n_channels,)
+        Signal-to-noise ratio against the truth before and after the run, in dB.
+    """
+
+    before_db: np.ndarray
+    after_db: np.ndarray
+
+    @classmethod
+    def of(
+        cls, source: Any, before_db: np.ndarray | None, context: ProcessingContext
+    ) -> TruthComparison | None:
+        """Compare `context` with the truth of `source`; None if `source` has none.
+
+        `before_db` is what an earlier comparison found before the run.
+
+        Raises
+        ------
+        ValidationError
+            If the run changed the frame, so that there is nothing to compare.
+        """
+        compare = getattr(source, "snr_db", None)
+        if compare is None or not hasattr(source, "raw"):
+            return None
+        after_db = compare(context)
+        return cls(compare(source.raw) if before_db is None else before_db, after_db)
