@@ -1,0 +1,48 @@
+"""The settings as Python, to be copied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as w
+
+from facet_nb.models import RunModel
+
+# Selecting the text and asking the browser to copy it works on pages without encryption, too,
+# where the clipboard interface does not exist. If the browser refuses, the text is selected.
+_COPY = (
+    "const t = this.closest('.fnb-code-box').querySelector('textarea');"
+    "t.focus(); t.select();"
+    "let ok = false; try { ok = document.execCommand('copy'); } catch (e) { ok = false; }"
+    "this.nextElementSibling.textContent = ok ? 'Copied.' : 'Selected: press Ctrl+C.';"
+)
+
+
+class CodeView:
+    """Shows the Python that does what the panel does.
+
+    Parameters
+    ----------
+    model : RunModel
+        The model whose settings are written.
+    """
+
+    def __init__(self, model: RunModel) -> None:
+        self.model = model
+        self.text = w.Textarea(
+            description="Python", layout=w.Layout(width="100%"), style={"description_width": "80px"}
+        )
+        self.text.add_class("fnb-code")
+        button = w.HTML(
+            f'<button type="button" class="fnb-copy" onclick="{_COPY}">Copy as code</button> '
+            '<span role="status" class="fnb-quiet">the same run without the panel</span>'
+        )
+        self.widget = w.VBox([button, self.text])
+        self.widget.add_class("fnb-code-box")
+        model.observe(self._show, list(RunModel.SETTINGS))
+        self._show()
+
+    def _show(self, _change: Any = None) -> None:
+        code = self.model.code()
+        self.text.rows = min(30, code.count("\n") + 1)
+        self.text.value = code

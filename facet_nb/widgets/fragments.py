@@ -1,0 +1,71 @@
+"""Pieces of HTML. Every text that comes from elsewhere is escaped here, and nowhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from facet_nb.models.journal import Entry
+
+
+def write_text(text: object) -> str:
+    """Return any text as HTML."""
+    return escape(str(text), quote=True)
+
+
+def write_table(
+    caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]], css: str = "fnb-table"
+) -> str:
+    """Return a table; the first column names the row, the others are right-aligned."""
+    head = "".join(f'<th scope="col">{write_text(h)}</th>' for h in heads)
+    body = "".join(
+        f'<tr><th scope="row">{write_text(first)}</th>'
+        + "".join(f"<td>{write_text(cell)}</td>" for cell in rest)
+        + "</tr>"
+        for first, *rest in rows
+    )
+    title = f"<caption>{write_text(caption)}</caption>" if caption else ""
+    return (
+        f'<table class="{css}">{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    )
+
+
+def write_log(log: Sequence[Entry], n_lines: int = 100) -> str:
+    """Return the newest lines of a log, newest first."""
+    lines = "".join(
+        f'<div class="fnb-log-{entry.kind}">'
+        f"<time>{time.strftime('%H:%M:%S', time.localtime(entry.time_s))}</time> "
+        f"{write_text(entry.text)}</div>"
+        for entry in log[:n_lines]
+    )
+    empty = '<div class="fnb-quiet">Nothing has happened yet.</div>'
+    return f'<div class="fnb-log-lines" tabindex="0" aria-label="Log">{lines or empty}</div>'
+
+
+def write_error(headline: str, message: str, traceback: str) -> str:
+    """Return an error: what happened and where, and the traceback folded away."""
+    details = (
+        f"<details><summary>Traceback</summary><pre>{write_text(traceback)}</pre></details>"
+        if traceback
+        else ""
+    )
+    return (
+        f'<div class="fnb-error-box" role="alert"><strong>{write_text(headline)}</strong>'
+        f"<p>{write_text(message)}</p>{details}</div>"
+    )
+
+
+def write_code_block(code: str) -> str:
+    """Return Python source as it is."""
+    return f'<pre class="fnb-code-text">{write_text(code)}</pre>'
+
+
+def write_duration(seconds: float | None) -> str:
+    """Return a time for people: ``3.2 s``, ``1 min 05 s``."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"

@@ -1,0 +1,97 @@
+"""Steps × channels as a table that fills."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from facet_nb.core.events import RunState
+from facet_nb.widgets.fragments import write_duration, write_text
+
+#: Columns that fit beside names and times; more channels share columns.
+MOST_COLUMNS = 40
+
+_EVERYTHING = "all channels"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Where a run failed: position of the step, and the channel (or channels, by commas)."""
+
+    index: int | None = None
+    channel: str | None = None
+
+
+def write_grid(state: RunState, failure: Failure | None = None) -> str:
+    """Return the grid of a run: a row for each step, a column for each channel.
+
+    Steps that look at all channels at once, or at one for all, fill their row when they are done.
+    """
+    if not state.steps:
+        return ""
+    channels = [c for c in state.channels if c != _EVERYTHING]
+    columns = _share(channels)
+    failure = failure or Failure()
+    rows = "".join(
+        _write_row(state, i, name, columns, failure) for i, name in enumerate(state.steps)
+    )
+    return (
+        '<table class="fnb-grid-table"><caption>Steps and channels: a full cell is done</caption>'
+        f"<thead><tr><th></th><th>channels</th><th>time</th>{_write_heads(columns)}</tr></thead>"
+        f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def _share(channels: list[str]) -> list[list[str]]:
+    """Return the channels of each column."""
+    size = -(-len(channels) // MOST_COLUMNS) or 1
+    return [channels[i : i + size] for i in range(0, len(channels), size)]
+
+
+def _write_heads(columns: list[list[str]]) -> str:
+    if any(len(column) > 1 for column in columns):
+        text = f"{columns[0][0]} … {columns[-1][-1]} ({len(columns[0])} channels in a cell)"
+        return f'<th colspan="{len(columns)}">{write_text(text)}</th>'
+    return "".join(
+        f'<th class="fnb-upright"><span>{write_text(column[0])}</span></th>' for column in columns
+    )
+
+
+def _write_row(
+    state: RunState, index: int, name: str, columns: list[list[str]], failure: Failure
+) -> str:
+    n_channels = sum(len(column) for column in columns)
+    whole = index in state.steps_done or (index, _EVERYTHING) in state.cells
+    done = [
+        len(c) if whole else sum((index, channel) in state.cells for channel in c) for c in columns
+    ]
+    failed = _failed_columns(index, columns, failure)
+    cells = "".join(
+        _write_cell(n, len(column), number in failed)
+        for number, (n, column) in enumerate(zip(done, columns, strict=True))
+    )
+    busy = index in state.stage_steps and state.status == "running"
+    css = "fnb-row-failed" if failure.index == index else "fnb-row-busy" if busy else ""
+    count = ("done" if whole else "") if not n_channels else f"{sum(done)} of {n_channels}"
+    wall_s = state.step_wall_s[index]
+    took = write_duration(wall_s) if wall_s else ""
+    return (
+        f'<tr class="{css}"><th scope="row">{index + 1}. {write_text(name)}</th>'
+        f"<td>{count}</td><td>{took}</td>{cells}</tr>"
+    )
+
+
+def _failed_columns(index: int, columns: list[list[str]], failure: Failure) -> set[int]:
+    if failure.index != index or not failure.channel:
+        return set()
+    names = set(failure.channel.split(", ")) | {failure.channel}
+    return {i for i, column in enumerate(columns) if names & set(column)}
+
+
+def _write_cell(n_done: int, size: int, failed: bool) -> str:
+    if failed:
+        return '<td class="fnb-cell fnb-cell-failed">×</td>'
+    if n_done == size:
+        return '<td class="fnb-cell fnb-cell-done"></td>'
+    if n_done:
+        return '<td class="fnb-cell fnb-cell-part"></td>'
+    return '<td class="fnb-cell"></td>'

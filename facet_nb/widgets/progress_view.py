@@ -1,0 +1,118 @@
+"""What a run does: bar, status, time, grid of steps and channels, error, log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as w
+
+from facet_nb.models import RunModel
+from facet_nb.models.run_thread import describe_traceback
+from facet_nb.models.sources import describe_source
+from facet_nb.widgets.fragments import write_duration, write_error, write_log, write_text
+from facet_nb.widgets.grid import Failure, write_grid
+
+_BAR_STYLE = {"done": "success", "failed": "danger", "cancelled": "warning", "idle": ""}
+
+
+class ProgressView:
+    """Shows the progress of a run.
+
+    Parameters
+    ----------
+    model : RunModel
+        The model that it follows.
+    """
+
+    def __init__(self, model: RunModel) -> None:
+        self.model = model
+        self.bar = w.FloatProgress(min=0.0, max=1.0, description="Progress")
+        self.bar.style.description_width = "80px"
+        self.bar.layout.width = "420px"
+        self.time, self.status, self.grid = w.HTML(), w.HTML(), w.HTML()
+        self.error, self.log = w.HTML(), w.HTML()
+        for name in ("time", "status", "grid", "error", "log"):
+            getattr(self, name).add_class(f"fnb-{name}")
+        self.bar.add_class("fnb-progress")
+        row = w.HBox([self.bar, self.time])
+        row.add_class("fnb-row")
+        self.widget = w.VBox([row, self.status, self.error, self.grid])
+        model.observe(self._show_progress, ["state", "status", "failed_index"])
+        model.observe(self._show_time, ["elapsed_s", "remaining_s", "status"])
+        model.observe(self._show_error, ["error", "failed_index"])
+        model.observe(self._show_log, "log")
+        for show in (self._show_progress, self._show_time, self._show_error, self._show_log):
+            show()
+
+    def _show_progress(self, _change: Any = None) -> None:
+        model = self.model
+        self.bar.value = 1.0 if model.status == "done" else model.state.fraction
+        self.bar.bar_style = _BAR_STYLE.get(model.status, "info")
+        self.status.value = f'<span role="status">{write_text(describe_status(model))}</span>'
+        self.grid.value = write_grid(model.state, _find_failure(model))
+
+    def _show_time(self, _change: Any = None) -> None:
+        model = self.model
+        if model.status == "idle":
+            self.time.value = ""
+            return
+        left = ""
+        if model.running and model.remaining_s is not None:
+            left = f", about {write_duration(model.remaining_s)} left"
+        percent = f"{100 * self.bar.value:.0f} %"
+        self.time.value = f"{percent} · {write_duration(model.elapsed_s)}{left}"
+
+    def _show_error(self, _change: Any = None) -> None:
+        model = self.model
+        if model.error is None or model.status == "cancelled":
+            self.error.value = ""
+            return
+        where, message = describe_failure(model)
+        self.error.value = write_error(where, message, describe_traceback(model.error))
+
+    def _show_log(self, _change: Any = None) -> None:
+        self.log.value = write_log(self.model.log)
+
+
+def describe_status(model: RunModel) -> str:
+    """Return where the run is, in one sentence; it changes seldom enough to be read aloud."""
+    state, status = model.state, model.status
+    if status == "running":
+        return f"Running{_describe_steps(state)}"
+    if status == "cancelling":
+        return "Cancelling: what is under way comes to its end first"
+    if status == "done":
+        return f"Done in {write_duration(model.elapsed_s)}"
+    if status == "cancelled":
+        return f"Cancelled after {write_duration(model.elapsed_s)}; nothing was changed"
+    if status == "failed":
+        return f"Failed after {write_duration(model.elapsed_s)}"
+    return f"Ready: {len(model.pipeline)} steps on {describe_source(model.source)}"
+
+
+def _describe_steps(state: Any) -> str:
+    if not state.stage_steps:
+        return ""
+    names = [state.steps[i] for i in state.stage_steps]
+    first, last = state.stage_steps[0] + 1, state.stage_steps[-1] + 1
+    if first == last:
+        return f" step {first} of {len(state.steps)}: {names[0]}"
+    return f" steps {first} to {last} of {len(state.steps)}: {' → '.join(names)}"
+
+
+def describe_failure(model: RunModel) -> tuple[str, str]:
+    """Return where the run failed, and what the error says."""
+    error = model.error
+    step, channel = getattr(error, "step", None), getattr(error, "channel", None)
+    index = model.failed_index
+    if step is None:
+        return type(error).__name__, str(error)
+    number = "" if index is None else f" {index + 1}"
+    on = f", channel {channel}" if channel else ""
+    return f"Step{number} ({step}){on}", str(error)
+
+
+def _find_failure(model: RunModel) -> Failure | None:
+    if model.status != "failed":
+        return None
+    return Failure(model.failed_index, model.state.failed_channel)

@@ -1,0 +1,183 @@
+"""What a run found: before and after, metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as w
+import numpy as np
+
+from facet_nb.core.errors import FacetError
+from facet_nb.models import RunModel
+from facet_nb.plots import (
+    Comparison,
+    Picture,
+    compare,
+    list_channels,
+    picture_of,
+    uses_widget_backend,
+)
+from facet_nb.widgets.fragments import write_error, write_table, write_text
+
+_LABEL = {"description_width": "80px"}
+
+
+class ResultView:
+    """Shows the result of a run; empty until there is one.
+
+    The picture is interactive where matplotlib draws in widgets (``%matplotlib widget``), else it
+    is an image. It is drawn in the thread that sets the model's traits.
+
+    Parameters
+    ----------
+    model : RunModel
+        The model that it follows.
+
+    Attributes
+    ----------
+    picture : Picture | None
+        What is shown.
+    """
+
+    def __init__(self, model: RunModel) -> None:
+        self.model = model
+        self.picture: Picture | None = None
+        self.comparison: Comparison | None = None
+        self.channel = w.Dropdown(
+            description="Channel", style=_LABEL, layout=w.Layout(width="230px")
+        )
+        self.begin_s, self.span_s = _number("From (s)", 0.5), _number("Length (s)", 1.0)
+        self.image, self.metrics, self.steps = w.HTML(), w.HTML(), w.HTML()
+        self.canvas: Any = None
+        for widget, css in ((self.channel, "fnb-channel"), (self.metrics, "fnb-metrics")):
+            widget.add_class(css)
+        controls = w.HBox([self.channel, self.begin_s, self.span_s])
+        controls.add_class("fnb-row")
+        self.plot = w.VBox([self.image])
+        self.plot.add_class("fnb-plot")
+        self.widget = w.VBox([controls, self.plot, self.metrics, self.steps])
+        self.widget.layout.display = "none"
+        self._filling = False
+        for control in (self.channel, self.begin_s, self.span_s):
+            control.observe(self._choose, "value")
+        model.observe(self._show, "result")
+        self._show()
+
+    def _show(self, _change: Any = None) -> None:
+        result = self.model.result
+        if result is None or result.context is None or not result.context.has_raw():
+            self._clear()
+            return
+        self._fill_controls(result.context)
+        self.widget.layout.display = ""
+        self._draw()
+        self.steps.value = write_step_times(result.state)
+
+    def _clear(self) -> None:
+        self.widget.layout.display = "none"
+        self.picture = self.comparison = None
+        self.image.value = self.metrics.value = self.steps.value = ""
+        self._close_canvas()
+
+    def _fill_controls(self, context: Any) -> None:
+        """Offer the channels there are, and keep the choice where it still can be had."""
+        names = list_channels(context.get_raw())
+        chosen = self.channel.value
+        first = compare(context).after.times_s
+        self._filling = True
+        try:
+            self.channel.options = names
+            self.channel.value = chosen if chosen in names else names[0]
+            if chosen is None:
+                self.begin_s.value = round(float(first[0]), 3)
+                self.span_s.value = round(float(first[-1] - first[0]), 3)
+        finally:
+            self._filling = False
+
+    def _choose(self, _change: Any) -> None:
+        result = self.model.result
+        if not self._filling and result is not None and result.context is not None:
+            self._draw()
+
+    def _draw(self) -> None:
+        assert self.model.result is not None  # the callers looked
+        context = self.model.result.get_context()
+        begin_s, span_s = self.begin_s.value, self.span_s.value
+        try:
+            self.comparison = compare(context, self.channel.value, begin_s, begin_s + span_s)
+        except FacetError as error:
+            self.image.value = write_error("Nothing to show", str(error), "")
+            self.plot.children = [self.image]
+            return
+        self.picture = picture_of(self.comparison)
+        self.metrics.value = write_metrics(self.model, self.comparison)
+        self._close_canvas()
+        if uses_widget_backend():
+            self.canvas = _make_canvas(self.picture)
+            caption = f"<figcaption>{write_text(self.picture.caption)}</figcaption>"
+            self.image.value = caption
+            self.plot.children = [self.canvas, self.image]
+        else:
+            self.image.value = self.picture.to_html()
+            self.plot.children = [self.image]
+
+    def _close_canvas(self) -> None:
+        if self.canvas is not None:
+            self.plot.children = [self.image]
+            self.canvas.close()
+            self.canvas = None
+
+
+def write_metrics(model: RunModel, comparison: Comparison | None) -> str:
+    """Return what can be said in numbers: the shown piece, the truth, and evaluation steps."""
+    tables = []
+    if comparison is not None:
+        rows = [(name, f"{rms:.2f}", f"{ptp:.1f}") for name, rms, ptp in comparison.rows()]
+        caption = f"Channel {comparison.channel}, the piece that is shown"
+        tables.append(write_table(caption, ["", "RMS (µV)", "peak to peak (µV)"], rows))
+    if model.truth is not None:
+        spreads = [
+            ("before", *_spread(model.truth.before_db)),
+            ("after", *_spread(model.truth.after_db)),
+        ]
+        caption = f"SNR against the truth, 0.5–70 Hz, {len(model.truth.after_db)} channels (dB)"
+        tables.append(write_table(caption, ["", "median", "lowest", "highest"], spreads))
+    metrics = {} if model.result is None else model.result.metrics
+    found = [(k, f"{v:.4g}") for k, v in metrics.items() if isinstance(v, (int, float))]
+    if found:
+        tables.append(write_table("Metrics of the pipeline", ["", "value"], found))
+    return "".join(tables)
+
+
+def write_step_times(state: Any) -> str:
+    """Return the measured times of the steps, folded away."""
+    rows = [
+        (f"{i}. {name}", f"{wall:.3f}", f"{cpu:.3f}")
+        for i, (name, wall, cpu) in enumerate(
+            zip(state.steps, state.step_wall_s, state.step_cpu_s, strict=True), 1
+        )
+    ]
+    caption = "Measured, summed over batches: with several workers times overlap"
+    table = write_table(caption, ["step", "wall (s)", "CPU (s)"], rows)
+    return f"<details><summary>Time of each step</summary>{table}</details>"
+
+
+def _spread(values_db: np.ndarray) -> tuple[str, str, str]:
+    low, middle, high = np.min(values_db), np.median(values_db), np.max(values_db)
+    return f"{middle:.1f}", f"{low:.1f}", f"{high:.1f}"
+
+
+def _number(label: str, step: float) -> w.BoundedFloatText:
+    return w.BoundedFloatText(
+        min=0.0, max=1e6, step=step, description=label, style=_LABEL, layout=w.Layout(width="170px")
+    )
+
+
+def _make_canvas(picture: Picture) -> Any:
+    from ipympl.backend_nbagg import Canvas, FigureManager
+
+    canvas = Canvas(picture)
+    FigureManager(canvas, 0)
+    canvas.header_visible = False
+    canvas.footer_visible = False
+    return canvas

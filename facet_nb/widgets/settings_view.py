@@ -1,0 +1,144 @@
+"""Mode, workers, backend, batch size; Run and Cancel; and what the settings mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as w
+from traitlets import link
+
+from facet_nb.core.errors import FacetError
+from facet_nb.core.plan import BACKENDS, MODES
+from facet_nb.models import RunModel
+from facet_nb.widgets.fragments import write_table, write_text
+
+_LABEL = {"description_width": "80px"}
+
+
+class SettingsView:
+    """Controls for the settings of a run.
+
+    Parameters
+    ----------
+    model : RunModel
+        The model that they set.
+    """
+
+    def __init__(self, model: RunModel) -> None:
+        self.model = model
+        self.mode = _choice("Mode", MODES, "fnb-mode", "How the pipeline is run")
+        self.backend = _choice("Backend", BACKENDS, "fnb-backend", "Where outer workers live")
+        self.batch_size = w.BoundedIntText(
+            min=1, max=10_000, description="Batch size", style=_LABEL, layout=_width("170px")
+        )
+        self.batch_size.add_class("fnb-batch-size")
+        self.batch_size.tooltip = "Channels in one batch"
+        self.n_jobs = WorkersView("n_jobs", "Batches in flight at once", model.cores)
+        self.n_workers = WorkersView("n_workers", "Threads inside one batch", model.cores)
+        for name in ("mode", "backend", "batch_size"):
+            link((model, name), (getattr(self, name), "value"))
+        for view in (self.n_jobs, self.n_workers):
+            link((model, view.name), (view.box, "value"))
+            link((view.box, "value"), (view.slider, "value"))
+        self.plan = w.HTML()
+        self.plan.add_class("fnb-plan")
+        self.run = _button("Run", "play", "primary", "fnb-run", "Run the pipeline")
+        self.cancel = _button("Cancel", "stop", "", "fnb-cancel", "Stop the run")
+        self.run.on_click(lambda _button: None if model.running else model.start())
+        self.cancel.on_click(lambda _button: model.cancel())
+        model.observe(self._show_buttons, "status")
+        model.observe(self._show_plan, list(RunModel.SETTINGS))
+        self._show_buttons()
+        self._show_plan()
+        self.widget = w.VBox(
+            [
+                _row([self.mode, self.backend, self.batch_size]),
+                _row([self.n_jobs.widget, self.n_workers.widget]),
+                self.plan,
+                _row([self.run, self.cancel]),
+            ]
+        )
+
+    def _show_buttons(self, _change: Any = None) -> None:
+        self.run.disabled = self.model.running
+        self.cancel.disabled = self.model.status != "running"
+
+    def _show_plan(self, _change: Any = None) -> None:
+        try:
+            plan = self.model.plan()
+        except FacetError as error:
+            self.plan.value = f'<span class="fnb-quiet">{write_text(error)}</span>'
+            return
+        rows = [(i, " → ".join(s.names), s.reason) for i, s in enumerate(plan.stages, 1)]
+        summary = f"Plan: {_describe_plan(plan)}"
+        table = write_table("", ["stage", "steps", "why"], rows, "fnb-table fnb-plan-table")
+        self.plan.value = f"<details><summary>{write_text(summary)}</summary>{table}</details>"
+
+
+class WorkersView:
+    """A number of workers: a box and a slider that follow each other.
+
+    Parameters
+    ----------
+    name : str
+        The setting.
+    tooltip : str
+        What it means.
+    cores : int
+        The largest number.
+    """
+
+    def __init__(self, name: str, tooltip: str, cores: int) -> None:
+        self.name = name
+        self.box = w.BoundedIntText(
+            min=1, max=cores, description=name, style=_LABEL, layout=_width("150px")
+        )
+        # A slider from 1 to 1 is an error in the browser: with one core it stands still instead.
+        self.slider = w.IntSlider(
+            min=1,
+            max=max(2, cores),
+            readout=False,
+            continuous_update=False,
+            disabled=cores == 1,
+            layout=_width("180px"),
+        )
+        self.box.tooltip = self.slider.tooltip = tooltip
+        hint = w.HTML(f'<span class="fnb-quiet">1 – {cores}</span>' if cores > 1 else _ONE_CORE)
+        self.widget = w.HBox([self.box, self.slider, hint])
+        self.widget.add_class("fnb-" + name.replace("_", "-"))
+
+
+_ONE_CORE = '<span class="fnb-quiet">this process may use one core</span>'
+
+
+def _describe_plan(plan: Any) -> str:
+    stages = f"{len(plan.stages)} stage" + ("" if len(plan.stages) == 1 else "s")
+    jobs = f"{plan.n_jobs} job" + ("" if plan.n_jobs == 1 else "s")
+    threads = f"{plan.n_workers} thread" + ("" if plan.n_workers == 1 else "s")
+    where = f" ({plan.backend})" if plan.n_jobs > 1 else ""
+    why = f" — {plan.reason}" if plan.reason else ""
+    return f"{plan.mode}, {stages}, {jobs}{where}, {threads} in each{why}"
+
+
+def _choice(label: str, options: tuple[str, ...], css: str, tooltip: str) -> w.Dropdown:
+    choice = w.Dropdown(
+        options=options, description=label, style=_LABEL, layout=_width("270px"), tooltip=tooltip
+    )
+    choice.add_class(css)
+    return choice
+
+
+def _button(label: str, icon: str, style: str, css: str, tooltip: str) -> w.Button:
+    button = w.Button(description=label, icon=icon, button_style=style, tooltip=tooltip)
+    button.add_class(css)
+    return button
+
+
+def _width(size: str) -> w.Layout:
+    return w.Layout(width=size)
+
+
+def _row(children: list[w.Widget]) -> w.HBox:
+    row = w.HBox(children)
+    row.add_class("fnb-row")
+    return row
