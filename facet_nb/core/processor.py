@@ -259,6 +259,10 @@ class ArrayProcessor(Processor):
         """
         return x
 
+    def can_overwrite(self) -> bool:
+        """Whether ``compute(x, prepared, out=x)`` is safe, for samples that nobody else sees."""
+        return False
+
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory of ``compute`` for one channel, in bytes.
 

@@ -205,6 +205,10 @@ class AASCorrection(ArrayProcessor):
             )
         return out
 
+    def can_overwrite(self) -> bool:
+        """Whether the result may take the samples' place: scaling still reads overlaps."""
+        return not self.apply_epoch_alpha_scaling
+
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes."""
         copies = 1 if self.weighting == "blocks" else 3

@@ -14,9 +14,13 @@ N_SEED = 5
 
 def take_epochs(x: np.ndarray, starts: np.ndarray, n_samples: int) -> np.ndarray:
     """Return epochs, shape (n_epochs, n_samples); what lies outside of the signal is 0."""
-    epochs = np.zeros((len(starts), n_samples))
-    for epoch, start in zip(epochs, starts, strict=True):
+    epochs = np.empty((len(starts), n_samples))
+    for epoch, start in zip(epochs, starts.tolist(), strict=True):
         low, high = max(start, 0), min(start + n_samples, len(x))
+        if high - low == n_samples:
+            epoch[...] = x[low:high]
+            continue
+        epoch[...] = 0.0
         if low < high:
             epoch[low - start : high - start] = x[low:high]
     return epochs
@@ -65,8 +69,8 @@ def choose_epochs(
     Correlations with a running mean follow from the matrix of inner products of the epochs: no
     pass over the samples is needed for each candidate.
     """
-    centred = epochs - epochs.mean(axis=1, keepdims=True)
-    gram = centred @ centred.T
+    means = epochs.mean(axis=1)
+    gram = epochs @ epochs.T - epochs.shape[1] * np.outer(means, means)
     chosen = [int(i) for i in seed]
     with_sum = gram[:, chosen].sum(axis=1)
     power = float(with_sum[chosen].sum())
@@ -138,7 +142,11 @@ def average_blocks(
         if not len(seed):
             seed = np.flatnonzero(inside)[:N_SEED]
         chosen = choose_epochs(epochs, seed, np.flatnonzero(inside), threshold)
-        templates[number] = epochs[chosen].mean(axis=0) - mean
+        template = templates[number]
+        for j in chosen:
+            template += epochs[j]
+        template /= len(chosen)
+        template -= mean
     return templates, which
 
 
@@ -260,22 +268,28 @@ def subtract_templates(
         Corrected signal, in V.
     """
     out = np.empty_like(x) if out is None else out
-    out[...] = x
     n_times, n_samples = len(x), templates.shape[1]
     mean = x.mean() if scale else 0.0
     ends = np.full(len(starts), n_times)
     if not overlap:
         ends[:-1] = np.maximum(starts[1:], starts[:-1])
     gains = np.ones(len(starts))
-    for i, start in enumerate(starts):
-        low, high = max(start, 0), min(start + n_samples, n_times, ends[i])
+    done = 0  # what lies before is in `out`
+    for i, start in enumerate(starts.tolist()):
+        low, high = max(start, 0), min(start + n_samples, n_times, int(ends[i]))
         if low >= high:
             continue
         piece = templates[which[i], low - start : high - start]
         if scale:
             gains[i] = _fit(x[low:high] - mean, piece)
             piece = gains[i] * piece
-        out[low:high] -= piece
+        if low > done:
+            out[done:low] = x[done:low]
+        again = min(max(done, low), high)
+        out[low:again] -= piece[: again - low]
+        np.subtract(x[again:high], piece[again - low :], out=out[again:high])
+        done = max(done, high)
+    out[done:] = x[done:]
     if bridge:
         _bridge(out, starts, templates, which, gains)
     return out

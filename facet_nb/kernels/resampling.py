@@ -22,8 +22,8 @@ from facet_nb.kernels.edges import segment
 HALF_WIDTH = 1340
 BETA = 0.1102 * (200.0 - 8.7)
 
-#: Centre of the transition in Nyquist frequencies of the lower rate. Upsampling: 1, so that original
-#: samples stay. Downsampling: above all that upsampling leaves.
+#: Centre of the transition in Nyquist frequencies of the lower rate. Upsampling: 1, so that
+#: original samples stay. Downsampling: above all that upsampling leaves.
 DOWN_CUTOFF = 1.01
 
 #: The same for fractions, which are filtered directly: a transition of 0.95 to 1.05.

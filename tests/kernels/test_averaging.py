@@ -110,7 +110,7 @@ def test_epochs_beyond_the_ends(shift):
     assert np.isfinite(corrected).all()
     assert (
         np.abs(corrected[:50] - 0.7).max() < 0.5
-    )  # the cut artifact is corrected as far as it goes
+    )  # corrected as far as it goes
     whole = averaging.is_complete(starts, N, len(x))
     assert list(whole) == [False] + [True] * 10 + [False]
 

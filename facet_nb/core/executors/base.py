@@ -32,6 +32,7 @@ from facet_nb.core.executors.task import (
     Report,
     apply_step,
     as_slice,
+    can_overwrite,
     check_finite,
     fail,
     rss_bytes,
@@ -62,7 +63,8 @@ class Runner:
     plan: Plan
     on_event: Callable[[Event], None] | None = None
     cancel: CancelToken = field(default_factory=CancelToken)
-    _checked: Any = None
+    _checked: Any = None  # samples known to be finite
+    _private: Any = None  # samples that no processor of anyone's has seen
 
     def run(self, context: ProcessingContext) -> ProcessingContext:
         """Return the context after all stages; `context` itself does not change.
@@ -111,6 +113,7 @@ class Runner:
         processors = [self.processors[i] for i in stage.steps]
         if stage.kind == "global" and not isinstance(processors[0], ArrayProcessor):
             new = self._run_global(number, stage, context)
+            self._private = None
         else:
             new = self._run_arrays(number, stage, context, store)
         if new.has_raw() and context.has_raw() and stage.backend != "serial":
@@ -158,7 +161,10 @@ class Runner:
             )
             return _finish(context, subject, prepared, None)
         source = store.share(subject.data)
-        target, result = store.allocate((len(names), prepared.state.n_times))
+        if self._may_overwrite(subject, prepared, context, store):
+            target, result = source, subject.data
+        else:
+            target, result = store.allocate((len(names), prepared.state.n_times))
         preparation.pass_through(subject, prepared, result)
         job = Job(
             steps=prepared.steps,
@@ -178,7 +184,21 @@ class Runner:
             job = replace(job, breadcrumbs=crumbs)
             self._compute_batches(number, stage, job, groups, labels, backend)
         self._checked = result
+        ours = all(isinstance(p, ArrayProcessor) for p in subject.processors)
+        self._private = result if ours else None
         return _finish(context, subject, prepared, result)
+
+    def _may_overwrite(
+        self,
+        subject: preparation.Subject,
+        prepared: preparation.Prepared,
+        context: ProcessingContext,
+        store: Store,
+    ) -> bool:
+        """Whether the result may take the place of samples that only this run has seen."""
+        if store.shared or subject.data is not self._private or len(prepared.steps) > 1:
+            return False
+        return can_overwrite(prepared.steps[0]) and not _needed(context, subject.data)
 
     def _prepare(
         self, subject: preparation.Subject, stage: Stage, store: Store

@@ -134,6 +134,7 @@ def _run(job: Job, batch: int, channels: list[int], here: list[int]) -> tuple[St
     crumbs = None if job.breadcrumbs is None else job.breadcrumbs.open()
     last = max(i for i, s in enumerate(job.steps) if s.processor.modifies_raw)
     times = []
+    ours = False  # whether x belongs to this batch alone
     follower = Uncorrected(job.steps)
     if follower.wanted:
         follower.samples = uncorrected(job.terms, channels)
@@ -146,9 +147,12 @@ def _run(job: Job, batch: int, channels: list[int], here: list[int]) -> tuple[St
         if not step.processor.modifies_raw:
             continue
         out = target[rows] if position == last and isinstance(rows, slice) else None
+        if out is None and ours and not follower.wanted and can_overwrite(step):
+            out = x
         begin = time.perf_counter()
         before, noise = x, follower.noise(x) if follower.wanted else None
         x, cpu_s = apply_step(step, x, channels, out, job.n_workers, noise)
+        ours = True
         follower.follow(step, before, channels)
         times.append(StepTime(step.index, time.perf_counter() - begin, cpu_s))
     if not isinstance(rows, slice):
@@ -196,6 +200,11 @@ def _blocks(step: Step, x: np.ndarray, n_workers: int) -> list[slice]:
     if step.processor.splits == "times":
         return inner_pool.split(x.shape[1], n_workers, inner_pool.MIN_BLOCK)
     return inner_pool.split(len(x), n_workers)
+
+
+def can_overwrite(step: Step) -> bool:
+    """Whether a step may put its result where its input is."""
+    return isinstance(step, ArrayStep) and step.rows is None and step.processor.can_overwrite()
 
 
 def as_slice(channels: list[int]) -> slice | list[int]:
