@@ -1,0 +1,23 @@
+"""A recording in pieces that are small beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+#: Values in one piece: 16 MB.
+_VALUES = 2**21
+
+
+def iter_blocks(raw: Any, stop: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the position and samples of consecutive pieces, shape (n_channels, n), in V.
+
+    Samples in memory are not copied; others are read piece by piece.
+    """
+    stop = raw.n_times if stop is None else stop
+    length = max(_VALUES // max(len(raw.ch_names), 1), 1)
+    for start in range(0, stop, length):
+        end = min(start + length, stop)
+        yield start, raw._data[:, start:end] if raw.preload else raw[:, start:end][0]

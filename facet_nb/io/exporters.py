@@ -1,0 +1,226 @@
+"""Exporters: the steps that write a recording to a file.
+
+A file appears under its name only when it is complete and has been read back: same channels, rate
+and annotations, and samples within half a quantisation step. An interrupted export leaves what was
+there before, or nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from facet_nb.core.context import ProcessingContext
+from facet_nb.core.errors import ValidationError
+from facet_nb.core.processor import Processor
+from facet_nb.core.registry import register_processor
+from facet_nb.io import writers
+from facet_nb.io.writers import Writer, check_export, resolve_target, write_recording
+
+
+class _FileExporter(Processor):
+    """What all exporters share; the context passes through unchanged."""
+
+    requires_raw = True
+    modifies_raw = False
+    parallel_safe = False
+    writer: ClassVar[Writer | None] = None
+
+    def __init__(self, path: str | Path, overwrite: bool = True) -> None:
+        self.path = path
+        self.overwrite = overwrite
+
+    def validate(self, context: ProcessingContext) -> None:
+        super().validate(context)
+        self._check(context)
+
+    def process(self, context: ProcessingContext) -> ProcessingContext:
+        raw = context.get_raw()
+        target, writer = self._check(context)
+        write_recording(raw, target, writer)
+        return context
+
+    def _choose(self) -> Writer:
+        return self.writer or writers.find_writer(Path(self.path))
+
+    def _check(self, context: ProcessingContext) -> tuple[Path, Writer]:
+        writer = self._choose()
+        target = resolve_target(self.path, writer)
+        raw = context.get_raw()
+        originals = (raw, context.get_raw_original())
+        check_export(raw, target, writer, self.overwrite, originals)
+        return target, writer
+
+
+@register_processor
+class EDFExporter(_FileExporter):
+    """Write an EDF+ file: 16 bits a sample, each channel with a range of its own.
+
+    EDF keeps neither bad channels, nor channel types, nor ``first_samp`` (the file begins at the
+    first sample, and its start time says when that was); the log says which are lost. Records are
+    whole seconds: the last is filled up with the last samples and marked ``BAD_ACQ_SKIP``. Times of
+    annotations stay. A date that is not known becomes 1985-01-01, as EDF+ has it.
+
+    The export holds the samples as integers in memory, about half the size of the recording.
+
+    Parameters
+    ----------
+    path : path
+        The file, ending in ``.edf``; missing folders are made.
+    overwrite : bool
+        Whether it may exist already.
+
+    Raises
+    ------
+    ValidationError
+        For what EDF cannot hold: NaN, channel names over 16 characters or not ASCII, line breaks in
+        annotations, sampling rates without a whole number of samples in up to 10 s, years before
+        1985.
+    FacetError
+        If the file cannot be written, or is not read back as it was.
+    """
+
+    name = "edf_exporter"
+    description = "Write an EDF file"
+    writer = writers.EDF
+
+
+@register_processor
+class BDFExporter(_FileExporter):
+    """Write a BDF+ file: as :class:`EDFExporter`, with 24 bits a sample.
+
+    The export holds the samples as integers in memory, about the size of the recording.
+
+    Parameters
+    ----------
+    path : path
+        The file, ending in ``.bdf``; missing folders are made.
+    overwrite : bool
+        Whether it may exist already.
+
+    Raises
+    ------
+    ValidationError
+        For what BDF cannot hold: the same as for EDF.
+    FacetError
+        If the file cannot be written, or is not read back as it was.
+    """
+
+    name = "bdf_exporter"
+    description = "Write a BDF file"
+    writer = writers.BDF
+
+
+@register_processor
+class BrainVisionExporter(_FileExporter):
+    """Write a BrainVision recording: ``.vhdr``, ``.vmrk`` and ``.eeg`` with float32 samples.
+
+    BrainVision keeps neither bad channels, nor channel types, nor ``first_samp``; the log says
+    which are lost. Annotations begin at whole samples; ``Stimulus/S  1`` becomes a stimulus marker,
+    and what has no type before a slash a comment (MNE reads ``QRS`` as ``Comment/QRS``).
+
+    The samples are written piece by piece: no copy of the recording is made.
+
+    Parameters
+    ----------
+    path : path
+        The file, ending in ``.vhdr`` (or ``.eeg``, ``.vmrk``); missing folders are made.
+    overwrite : bool
+        Whether the files may exist already.
+
+    Raises
+    ------
+    ValidationError
+        For line breaks in annotations, and channel names that the header cannot hold.
+    FacetError
+        If the files cannot be written, or are not read back as they were.
+    """
+
+    name = "brainvision_exporter"
+    description = "Write a BrainVision recording"
+    writer = writers.BRAINVISION
+
+
+@register_processor
+class FIFExporter(_FileExporter):
+    """Write a FIF file, which holds all that MNE knows: bad channels, types, positions, dates.
+
+    Parameters
+    ----------
+    path : path
+        The file, ending in ``.fif``; missing folders are made. Above 2 GB it becomes several.
+    overwrite : bool
+        Whether it may exist already.
+    fmt : {"single", "double"}
+        Samples as float32 (differ by 1e-7 of themselves) or float64 (as they are).
+
+    Raises
+    ------
+    FacetError
+        If the file cannot be written, or is not read back as it was.
+    """
+
+    name = "fif_exporter"
+    description = "Write a FIF file"
+
+    def __init__(self, path: str | Path, overwrite: bool = True, fmt: str = "single") -> None:
+        super().__init__(path, overwrite)
+        self.fmt = fmt
+
+    def _choose(self) -> Writer:
+        if self.fmt not in ("single", "double"):
+            raise ValidationError(f"fmt={self.fmt!r}: use 'single' or 'double'.")
+        return writers.fif(self.fmt)
+
+
+@register_processor
+class Exporter(_FileExporter):
+    """Write a file in the format of its suffix: ``.edf``, ``.bdf``, ``.vhdr`` or ``.fif``.
+
+    Parameters
+    ----------
+    path : path
+        The file; missing folders are made.
+    overwrite : bool
+        Whether it may exist already.
+
+    Raises
+    ------
+    ValidationError
+        If there is no writer for the suffix, or the format cannot hold the recording.
+    FacetError
+        If the file cannot be written, or is not read back as it was.
+    """
+
+    name = "exporter"
+    description = "Write a file in the format of its suffix"
+
+
+def export(context: ProcessingContext, path: str | Path, **options: Any) -> ProcessingContext:
+    """Write the recording of `context` to a file.
+
+    Parameters
+    ----------
+    context : ProcessingContext
+        What to write.
+    path : path
+        The file; its suffix says the format.
+    **options
+        As for :class:`Exporter`: ``overwrite``.
+
+    Returns
+    -------
+    ProcessingContext
+        The context, with the export in its history.
+
+    Raises
+    ------
+    FacetError
+        If it cannot be written.
+    """
+    if not isinstance(context, ProcessingContext):
+        raise ValidationError(
+            f"export() takes a ProcessingContext, not {type(context).__name__}: write "
+            "export(ProcessingContext(raw), path)."
+        )
+    return Exporter(path, **options).execute(context)

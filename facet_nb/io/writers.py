@@ -1,0 +1,233 @@
+"""The formats that can be written, and the way each file goes to its place."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.errors import FacetError
+from facet_nb.io import edf_limits
+from facet_nb.io.brainvision_writer import check_brainvision_header, write_brainvision
+from facet_nb.io.edf_writer import write_edf
+from facet_nb.io.fif_writer import write_fif
+from facet_nb.io.problems import shorten, unusable, unwritable
+from facet_nb.io.readback import Written, compare
+from facet_nb.io.target import check_target, stage
+
+logger = logging.getLogger("facet_nb")
+
+#: Steps coarser than this, in V, are worth a word: they can be seen in an evoked potential.
+_COARSE_V = 0.5e-6
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A format that can be written.
+
+    Attributes
+    ----------
+    label : str
+        Its name for people.
+    suffix : str
+        Of the file that people open.
+    check : callable
+        ``check(raw, path)`` raises ValidationError if the header does not fit the format.
+    write : callable
+        ``write(raw, file, path)`` writes `file`, which is to become `path`; returns Written.
+    sample_bytes : int
+        Bytes of one sample.
+    parts : tuple of str
+        Suffixes of files that come with it.
+    keeps_all : bool
+        Whether bad channels and channel types are kept.
+    """
+
+    label: str
+    suffix: str
+    check: Callable[[Any, Path], None]
+    write: Callable[[Any, Path, Path], Written]
+    sample_bytes: int
+    parts: tuple[str, ...] = ()
+    keeps_all: bool = False
+
+
+def _edf(depth: edf_limits.Depth) -> Writer:
+    return Writer(
+        depth.label,
+        f".{depth.label.lower()}",
+        partial(edf_limits.check_edf_header, depth=depth),
+        partial(write_edf, depth=depth),
+        depth.n_bytes,
+    )
+
+
+def fif(fmt: str = "single") -> Writer:
+    """Return the writer of FIF files with samples as ``"single"`` or ``"double"``."""
+    size = {"single": 4, "double": 8}[fmt]
+    return Writer(
+        "FIF",
+        ".fif",
+        lambda raw, path: None,
+        lambda raw, file, path: write_fif(raw, file, fmt),
+        size,
+        keeps_all=True,
+    )
+
+
+EDF, BDF, FIF = _edf(edf_limits.EDF), _edf(edf_limits.BDF), fif()
+BRAINVISION = Writer(
+    "BrainVision",
+    ".vhdr",
+    check_brainvision_header,
+    lambda raw, file, path: write_brainvision(raw, file),
+    4,
+    parts=(".eeg", ".vmrk"),
+)
+WRITERS = (EDF, BDF, BRAINVISION, FIF)
+
+
+def find_writer(path: Path) -> Writer:
+    """Return the writer for the suffix of `path`.
+
+    Raises
+    ------
+    ValidationError
+        If there is none.
+    """
+    suffix = path.suffix.lower()
+    for writer in WRITERS:
+        if suffix in (writer.suffix, *writer.parts):
+            return writer
+    known = ", ".join(writer.suffix for writer in WRITERS)
+    what = f"the suffix {suffix}" if suffix else "a name without suffix"
+    raise unusable(
+        path, f"{what} is none that can be written ({known})", "Use .edf or .fif instead"
+    )
+
+
+def resolve_target(path: str | Path, writer: Writer) -> Path:
+    """Return the file that people will open.
+
+    Raises
+    ------
+    ValidationError
+        If the suffix is another format's.
+    """
+    target = Path(path).expanduser()
+    if target.suffix.lower() in (writer.suffix, *writer.parts):
+        return (
+            target if target.suffix.lower() == writer.suffix else target.with_suffix(writer.suffix)
+        )
+    raise unusable(
+        target,
+        f"a {writer.label} file must end in {writer.suffix}",
+        f"Name it {target.with_suffix(writer.suffix).name if target.name else 'so'}, or use "
+        "Exporter(path), which goes by the suffix",
+    )
+
+
+def check_export(
+    raw: Any, path: Path, writer: Writer, overwrite: bool, originals: tuple[Any, ...] = ()
+) -> None:
+    """Check all that can be known before writing, without touching a file.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The recording.
+    path : Path
+        The file to write.
+    writer : Writer
+        Its format.
+    overwrite : bool
+        Whether it may exist.
+    originals : tuple of mne.io.BaseRaw
+        Recordings that must stay readable.
+
+    Raises
+    ------
+    FacetError
+        What is in the way, with the remedy.
+    """
+    check_target(path, overwrite, [path.with_suffix(part) for part in writer.parts])
+    _check_not_own_source(path, writer, originals)
+    writer.check(raw, path)
+
+
+def write_recording(raw: Any, path: Path, writer: Writer) -> None:
+    """Write `raw` to `path`, read it back, and only then give it its name.
+
+    Raises
+    ------
+    FacetError
+        If it cannot be written, or is read back otherwise than it was.
+    """
+    n_bytes = writer.sample_bytes * len(raw.ch_names) * raw.n_times
+    with stage(path, n_bytes) as folder:
+        file = folder / path.name
+        try:
+            written = writer.write(raw, file, path)
+        except (FacetError, OSError):
+            raise
+        except Exception as error:  # whatever edfio or MNE find amiss in a header
+            what = f"{writer.label} cannot hold it ({type(error).__name__}: {error})"
+            raise unwritable(path, what, "Write .fif instead") from error
+        back = compare(raw, file, written, path)
+        if not writer.keeps_all:
+            _tell_losses(raw, back, written, path, writer)
+
+
+def _check_not_own_source(path: Path, writer: Writer, originals: tuple[Any, ...]) -> None:
+    made = {path.resolve(), *(path.with_suffix(part).resolve() for part in writer.parts)}
+    for raw in originals:
+        if raw is None or raw.preload:
+            continue
+        if made & {Path(name).resolve() for name in raw.filenames if name is not None}:
+            raise unusable(
+                path,
+                "the recording is still being read from this file",
+                "Load it with preload=True, or give another name",
+            )
+
+
+def _tell_losses(raw: Any, back: Any, written: Written, path: Path, writer: Writer) -> None:
+    """Say once what the format does not keep."""
+    kinds = zip(raw.ch_names, raw.get_channel_types(), back.get_channel_types(), strict=True)
+    types = [f"{name} ({was}, read as {now})" for name, was, now in kinds if was != now]
+    losses = []
+    if raw.info["bads"]:
+        losses.append(f"which channels are bad: {shorten(raw.info['bads'])}")
+    if types:
+        losses.append(f"channel types: {shorten(types)}")
+    if losses:
+        told = "; ".join(losses)
+        logger.warning("%s: %s does not keep %s. .fif does.", path, writer.label, told)
+    if written.step_v is not None:
+        _tell_steps(raw, written.step_v, path, writer)
+
+
+def _tell_steps(raw: Any, step_v: np.ndarray, path: Path, writer: Writer) -> None:
+    volts = [
+        (step, name)
+        for step, name, kind in zip(step_v, raw.ch_names, raw.get_channel_types(), strict=True)
+        if kind == "eeg" and step > _COARSE_V
+    ]
+    if volts:
+        step, name = max(volts)
+        logger.warning(
+            "%s: %s stores %d of %d channels in steps above %.1f µV (%s: %.2g µV), for their range "
+            "is wide. .bdf, .vhdr and .fif are finer.",
+            path,
+            writer.label,
+            len(volts),
+            len(step_v),
+            _COARSE_V * 1e6,
+            name,
+            step * 1e6,
+        )
