@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -64,7 +64,7 @@ def rms_ratio(std_uncorrected: np.ndarray, std_corrected: np.ndarray) -> np.ndar
     return ratio
 
 
-def variance(pieces: Iterable[np.ndarray], n_channels: int) -> np.ndarray:
+def variance(pieces: Iterable[Sequence[np.ndarray]], n_channels: int) -> np.ndarray:
     """Return the variance of each channel over all pieces, about their common mean.
 
     The pieces are merged one by one (Chan's formula), so that a recording need not be in memory
@@ -72,8 +72,8 @@ def variance(pieces: Iterable[np.ndarray], n_channels: int) -> np.ndarray:
 
     Parameters
     ----------
-    pieces : iterable of ndarray, shape (n_channels, n_times)
-        Samples, in V; empty pieces count for nothing.
+    pieces : iterable of sequences of ndarray, shape (n_times,)
+        Samples of each channel, in V; empty pieces count for nothing.
     n_channels : int
         Number of channels.
 
@@ -91,16 +91,13 @@ def variance(pieces: Iterable[np.ndarray], n_channels: int) -> np.ndarray:
     count = 0
     mean, squares = np.zeros(n_channels), np.zeros(n_channels)
     for piece in pieces:
-        n = piece.shape[1]
+        n = len(piece[0])
         if not n:
             continue
-        for row in range(n_channels):
-            # Row by row: a copy of one channel, not of the recording.
-            x = np.asarray(piece[row], dtype=float)
-            centre = float(x.mean())
+        for row, x in enumerate(piece):
+            centre, inner = _centred_squares(x)
             step = centre - mean[row]
-            inner = x - centre
-            squares[row] += float(inner @ inner) + step**2 * count * n / (count + n)
+            squares[row] += inner + step**2 * count * n / (count + n)
             mean[row] += step * n / (count + n)
         count += n
     if not count:
@@ -108,6 +105,15 @@ def variance(pieces: Iterable[np.ndarray], n_channels: int) -> np.ndarray:
     result = squares / count
     result[np.sqrt(result) <= _ROUNDING * np.abs(mean)] = 0.0
     return result
+
+
+def _centred_squares(x: np.ndarray) -> tuple[float, float]:
+    """Return the mean of a channel, and the sum of squares about it."""
+    centre = float(np.mean(x, dtype=float))
+    if not np.isfinite(centre):
+        return float("nan"), float("nan")
+    inner = x - centre
+    return centre, float(inner @ inner)
 
 
 def mean_of_valid(values: np.ndarray) -> float:

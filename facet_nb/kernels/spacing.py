@@ -93,7 +93,7 @@ def describe_spacing(triggers: np.ndarray) -> Spacing:
     Spacing
         Lengths in samples.
     """
-    diffs = np.diff(np.unique(np.asarray(triggers, dtype=np.int64)))
+    diffs: np.ndarray = np.diff(np.unique(np.asarray(triggers, dtype=np.int64)))
     if not len(diffs):
         return Spacing()
     usual, spread = _find_usual(diffs)

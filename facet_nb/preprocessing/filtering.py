@@ -148,10 +148,13 @@ class Filter(ArrayProcessor):
         """Return the peak extra memory for one channel, in bytes."""
         if self.method == "iir":
             return 8 * shape[1] * 4
-        low, high = self.edges()
-        edge = min(float(np.min(f)) for f in (low, high) if f is not None)
-        n_taps = int(3.3 * sfreq / max(min(max(0.25 * edge, 2.0), edge), 0.1)) | 1
+        n_taps = int(3.3 * sfreq / self.transition_hz()) | 1
         return 8 * shape[1] + 8 * 16 * choose_n_fft(n_taps)
+
+    def transition_hz(self) -> float:
+        """Return the narrowest transition of MNE's default design, in Hz."""
+        edges = [float(np.min(f)) for f in self.edges() if f is not None]
+        return max(min(min(max(0.25 * f, 2.0), f) for f in edges), 0.1)
 
 
 @register_processor
@@ -283,6 +286,10 @@ class NotchFilter(Filter):
     def design_options(self) -> dict[str, Any]:
         """Return MNE's transition bands for notches."""
         return {"l_trans_bandwidth": 0.5, "h_trans_bandwidth": 0.5}
+
+    def transition_hz(self) -> float:
+        """Return the transition of MNE's notches, in Hz."""
+        return 0.5
 
     def _check(self, sfreq: float, low: Any, high: Any) -> None:
         super()._check(sfreq, low, high)

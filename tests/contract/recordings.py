@@ -1,0 +1,86 @@
+"""Small recordings with everything in them, and how each processor is made for the contract."""
+
+from __future__ import annotations
+
+import mne
+import numpy as np
+
+from facet_nb import (
+    AASCorrection,
+    DownSample,
+    HighPassFilter,
+    LowPassFilter,
+    ProcessingContext,
+    TriggerAligner,
+    TriggerDetector,
+    UpSample,
+)
+from facet_nb.datasets import simulate
+
+FIRST_SAMP = 1234
+
+
+def make_context(seed: int = 0) -> ProcessingContext:
+    """Six EEG channels, of which one is bad, EOG, ECG, stim in their midst, and annotations."""
+    sim = simulate(6, 500.0, 18.0, 1.0, 5, seed=seed, lead_in_s=3.0, lead_out_s=3.0, pulse=True)
+    eeg, ecg = sim.raw.get_data()[:6], sim.raw.get_data()[6:7]
+    n = sim.raw.n_times
+    stim = np.zeros((1, n))
+    stim[0, sim.triggers] = 5
+    eog = 0.6 * eeg[:1] + 0.4 * eeg[1:2]
+    misc = np.linspace(0, 1, n)[np.newaxis]
+    data = np.concatenate([eeg[:3], stim, eeg[3:], eog, ecg, misc])
+    names = ["E1", "E2", "E3", "STI", "E4", "E5", "E6", "EOG1", "ECG1", "temp"]
+    types = ["eeg"] * 3 + ["stim"] + ["eeg"] * 3 + ["eog", "ecg", "misc"]
+    info = mne.create_info(names, 500.0, types)
+    info["bads"] = ["E5"]
+    raw = mne.io.RawArray(data, info, first_samp=FIRST_SAMP, verbose="error")
+    annotations = sim.raw.annotations.copy()
+    annotations.append([1.0], [0.5], ["BAD_before"])
+    raw.set_annotations(annotations)
+    return ProcessingContext(raw)
+
+
+def full_chain() -> list:
+    """The chain as users of FACETpy write it."""
+    return [
+        TriggerDetector(regex=r"\b1\b"),
+        HighPassFilter(freq=1.0),
+        UpSample(factor=10),
+        TriggerAligner(),
+        AASCorrection(window_size=30),
+        DownSample(factor=10),
+        LowPassFilter(freq=70.0),
+    ]
+
+
+def detect() -> list:
+    """The step that most others need before them."""
+    return [TriggerDetector(regex=r"\b1\b")]
+
+
+#: Arguments of processors that need some.
+ARGUMENTS = {
+    "auto_loader": None,
+    "bandpass_filter": {"l_freq": 1.0, "h_freq": 40.0},
+    "crop": {"tmin": 1.0, "tmax": 16.0},
+    "drop_channels": {"channels": ["E2"]},
+    "filter": {"l_freq": 1.0},
+    "highpass_filter": {"freq": 1.0},
+    "lowpass_filter": {"freq": 40.0},
+    "notch_filter": {"freqs": [50.0, 100.0]},
+    "pick_channels": {"picks": ["E1", "E3", "E6", "STI"]},
+    "resample": {"sfreq": 400.0},
+    "trigger_detector": {"regex": r"\b1\b"},
+    "upsample": {"factor": 3},
+    "downsample": {"factor": 2},
+}
+
+#: Processors that stand behind a correction.
+AFTER_CORRECTION = {
+    "anc_correction",
+    "pca_correction",
+    "snr_calculator",
+    "rms_calculator",
+    "metrics_report",
+}
