@@ -256,20 +256,25 @@ def _find_pause(diffs: np.ndarray, usual: float, spread: float) -> tuple[float, 
 
 def _find_period(slots: np.ndarray, pauses: np.ndarray, least: int) -> int | None:
     """Return after how many slots pauses recur; None if they do not."""
-    at = np.flatnonzero((pauses == 1) & (slots == 1))
-    if len(at) < least:
+    at = np.flatnonzero(pauses)
+    if np.count_nonzero(slots[at] == 1) < least:
         return None
     place, breaks = np.cumsum(slots), np.cumsum(slots == 0)
-    distances = np.diff(place[at])[np.diff(breaks[at]) == 0]
-    if not len(distances):
+    # Where a trigger beside it is missing, a pause is at one of several slots.
+    pairs = np.diff(breaks[at]) == 0
+    nearest = (place[at[1:]] - slots[at[1:]] + 1 - place[at[:-1]])[pairs]
+    farthest = (place[at[1:]] - place[at[:-1]] + slots[at[:-1]] - 1)[pairs]
+    candidates = np.unique(np.concatenate([nearest, farthest]))
+    candidates = candidates[candidates > 1, np.newaxis]
+    if not candidates.size:
         return None
-    values, counts = np.unique(distances, return_counts=True)
-    period = int(values[np.argmax(counts)])
-    share = float(np.mean(distances % period == 0))
+    once = (nearest <= candidates) & (candidates <= farthest)
+    best = int(np.argmax(once.sum(axis=1)))
+    period = int(candidates[best, 0])
+    share = float(np.mean(farthest // period * period >= nearest))
     # Neither before the first pause nor after the last may there be more than a volume.
-    some = np.flatnonzero(pauses)
-    head, tail = place[some[0]] - slots[some[0]], place[-1] - place[some[-1]]
-    if period < 2 or 2 * counts.max() < len(distances) or max(head, tail) >= period:
+    head, tail = place[at[0]] - slots[at[0]], place[-1] - place[at[-1]]
+    if 2 * once[best].sum() < len(nearest) or max(head, tail) >= period:
         return None
     return period if share >= (1.0 if least == _CERTAIN else 0.8) else None
 

@@ -1,0 +1,381 @@
+"""Finding the scanner's triggers, and those that are missing among them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core import recording
+from facet_nb.core.context import ProcessingContext
+from facet_nb.core.errors import ValidationError
+from facet_nb.core.executors.preparation import find_channel
+from facet_nb.core.executors.task import check_finite
+from facet_nb.core.metadata import ProcessingMetadata
+from facet_nb.core.processor import Processor
+from facet_nb.core.recording import Header
+from facet_nb.core.registry import register_processor
+from facet_nb.kernels import spacing
+
+logger = logging.getLogger("facet_nb")
+
+#: Annotations with these beginnings mark spans of data, not events (MNE's convention).
+_NO_EVENTS = re.compile(r"bad|edge", re.IGNORECASE)
+#: Epochs on each side that make the template of a missing trigger.
+_NEIGHBOURS = 5
+_LISTED = 20
+
+
+class TriggerStep(Processor):
+    """A step that finds triggers: what it found goes to metadata, how it went to the history."""
+
+    requires_raw = True
+    modifies_raw = False
+    parallel_safe = False
+
+    def find(self, context: ProcessingContext) -> tuple[ProcessingMetadata, dict[str, Any]]:
+        """Return the metadata with triggers, and notes for the history."""
+        raise ValidationError(f"{type(self).__name__} has no find(context) method.")
+
+    def process(self, context: ProcessingContext) -> ProcessingContext:
+        """Return a context with the triggers that were found."""
+        return self._run(context)[0]
+
+    def execute(self, context: ProcessingContext) -> ProcessingContext:
+        """Validate, process, and add the step and its notes to the history."""
+        self.validate(context)
+        new, notes = self._run(context)
+        parameters = {**self.get_parameters(), **notes}
+        new.add_history_entry(self.name, type(self).__name__, parameters)
+        return new
+
+    def _run(self, context: ProcessingContext) -> tuple[ProcessingContext, dict[str, Any]]:
+        metadata, notes = self.find(context)
+        new = context.with_metadata(metadata)
+        new._noise_array = context._noise_array
+        label = "QRS" if metadata.trigger_regex == "QRS" else "Trigger"
+        if getattr(self, "save_to_annotations", False):
+            assert metadata.triggers is not None
+            new = annotate(new, metadata.triggers, label)
+        return new, notes
+
+
+@register_processor
+class TriggerDetector(TriggerStep):
+    r"""Find triggers by what their annotations or stim codes are called.
+
+    The expression is searched, not anchored, in the descriptions of annotations (``r"\b1\b"`` finds
+    ``Stimulus/S  1`` but not ``S 11``; ``r"R128"`` finds ``Response/R128``) and in the codes of all
+    stim channels, written as text. Annotations that begin with ``BAD`` or ``EDGE`` are no events.
+    If both annotations and stim channels match, they are two records of the same events: the one
+    with more matches is used (annotations, if they are equal). Matches at the same sample are one.
+
+    The metadata gets ``triggers`` (samples from the first sample of the data, rounded to the
+    nearest), ``trigger_regex``, first and last sample of the acquisition, and what the distances
+    tell: ``artifact_length``, ``volume_gaps`` and ``slices_per_volume``
+    (:func:`facet_nb.kernels.spacing.describe_spacing`). The history gets the source, the number of
+    triggers found, missing, and left out because they lie outside the data.
+
+    Parameters
+    ----------
+    regex : str
+        Regular expression.
+    save_to_annotations : bool
+        Add an annotation ``Trigger`` at each of them.
+    """
+
+    name = "trigger_detector"
+    description = "Find triggers in annotations and stim channels"
+
+    def __init__(self, regex: str, save_to_annotations: bool = False) -> None:
+        self.regex = regex
+        self.save_to_annotations = save_to_annotations
+
+    def validate(self, context: ProcessingContext) -> None:
+        super().validate(context)
+        compile_regex(self.regex)
+
+    def find(self, context: ProcessingContext) -> tuple[ProcessingMetadata, dict[str, Any]]:
+        raw = context.get_raw()
+        positions, source = self._search(raw)
+        inside = np.unique(positions[(positions >= 0) & (positions < raw.n_times)])
+        n_outside = int(np.count_nonzero((positions < 0) | (positions >= raw.n_times)))
+        if n_outside:
+            logger.warning("%d triggers lie outside the data and are left out", n_outside)
+        if not len(inside):
+            raise ValidationError(
+                f"TriggerDetector: all {n_outside} events that match {self.regex!r} lie outside "
+                f"the data (0 to {raw.times[-1]:.3f} s). Check the crop, or the marker file."
+            )
+        offset = context.metadata.artifact_to_trigger_offset
+        changes, notes = describe_triggers(inside, offset, raw)
+        metadata = context.metadata.updated(trigger_regex=self.regex, **changes)
+        return metadata, {"source": source, **notes, "n_outside": n_outside}
+
+    def _search(self, raw: Any) -> tuple[np.ndarray, str]:
+        """Return positions of the matches, inside the data or not, and where they were found."""
+        pattern = compile_regex(self.regex)
+        named, codes = read_annotations(raw), read_stim_codes(raw)
+        from_names = [p for p, text in named if pattern.search(text)]
+        from_codes = [
+            p for events in codes.values() for p, code in events if pattern.search(str(code))
+        ]
+        if not from_names and not from_codes:
+            raise ValidationError(_describe_nothing(self.regex, named, codes))
+        if len(set(from_names)) >= len(set(from_codes)):
+            return np.array(from_names, dtype=np.int64), "annotations"
+        return np.array(from_codes, dtype=np.int64), "stim channels"
+
+
+@register_processor
+class MissingTriggerDetector(TriggerStep):
+    """Find triggers that the recorder missed, by distance and by waveform.
+
+    A difference of about *k* usual ones means that *k* − 1 triggers are missing between; pauses
+    between volumes are taken into account. One more is tried before the first trigger and after the
+    last. Each candidate must prove itself on the reference channel: its epoch is moved, within the
+    search window, to the best Pearson correlation with the mean of the nearest epochs (up to five
+    on each side), and is accepted if that reaches the threshold.
+
+    Positions of accepted triggers are in ``metadata.custom["missing_triggers"]``, in samples.
+
+    Parameters
+    ----------
+    add_to_context : bool
+        Insert them among the triggers.
+    correlation_threshold : float
+        Least correlation (0 to 1).
+    search_window_factor : float
+        Half width of the search, in artifact lengths.
+    ref_channel : int | str
+        Name or position of the reference channel. If the channel at a position holds no good data,
+        the first one that does takes its place; the history names it.
+    """
+
+    name = "missing_trigger_detector"
+    description = "Insert triggers that are missing"
+    requires_triggers = True
+
+    def __init__(
+        self,
+        add_to_context: bool = True,
+        correlation_threshold: float = 0.9,
+        search_window_factor: float = 0.1,
+        ref_channel: int | str = 0,
+    ) -> None:
+        self.add_to_context = add_to_context
+        self.correlation_threshold = correlation_threshold
+        self.search_window_factor = search_window_factor
+        self.ref_channel = ref_channel
+
+    def validate(self, context: ProcessingContext) -> None:
+        super().validate(context)
+        if not 0 < self.correlation_threshold <= 1:
+            raise ValidationError(
+                f"correlation_threshold={self.correlation_threshold!r} must be above 0, at most 1."
+            )
+        if not 0 <= self.search_window_factor < 0.5:
+            raise ValidationError(
+                f"search_window_factor={self.search_window_factor!r} must be 0 or more, and below "
+                "0.5 (half an artifact: beyond it lies the next one)."
+            )
+
+    def find(self, context: ProcessingContext) -> tuple[ProcessingMetadata, dict[str, Any]]:
+        raw, metadata = context.get_raw(), context.metadata
+        triggers = np.unique(np.asarray(metadata.triggers, dtype=np.int64))
+        known = spacing.describe_spacing(triggers)
+        length = metadata.artifact_length or known.artifact_length
+        if len(triggers) < 2 or length is None:
+            raise ValidationError(
+                "MissingTriggerDetector needs two triggers or more to know their distance."
+            )
+        row = _reference_row(self.ref_channel, raw)
+        x = raw.get_data(picks=[row])[0]
+        check_finite(x[np.newaxis], [raw.ch_names[row]])
+        if np.ptp(x) == 0:
+            raise ValidationError(
+                f"MissingTriggerDetector: the reference channel {raw.ch_names[row]} is flat; name "
+                "another with ref_channel=…."
+            )
+        offset = round(metadata.artifact_to_trigger_offset * raw.info["sfreq"])
+        found = self._verify(x, triggers, known, length, offset)
+        notes = {
+            "ref_channel": raw.ch_names[row],
+            "n_found": len(found),
+            "n_added": len(found) if self.add_to_context else 0,
+        }
+        changes: dict[str, Any] = {}
+        if self.add_to_context and len(found):
+            together = np.union1d(triggers, found)
+            changes, _ = describe_triggers(together, metadata.artifact_to_trigger_offset, raw)
+            changes["artifact_length"] = length
+        new = metadata.updated(**changes)
+        new.custom["missing_triggers"] = [int(p) for p in found]
+        return new, notes
+
+    def _verify(
+        self, x: np.ndarray, triggers: np.ndarray, known: spacing.Spacing, length: int, offset: int
+    ) -> np.ndarray:
+        """Return the candidates that look like their neighbours, at their best position."""
+        reach = round(self.search_window_factor * length)
+        inner = spacing.missing_positions(triggers, known)
+        outer = spacing.outer_positions(triggers, known)
+        found: list[int] = []
+        for candidate in [*inner, *outer]:
+            template = _mean_epoch(x, triggers + offset, int(candidate) + offset, length)
+            if template is None:
+                continue
+            start, r = spacing.find_best_match(x, template, int(candidate) + offset, reach)
+            position = start - offset
+            others = np.concatenate([triggers, found])
+            if r >= self.correlation_threshold and _is_apart(position, others, known.usual):
+                found.append(position)
+        return np.array(sorted(found), dtype=np.int64)
+
+
+# ------------------------------------------------------------------------------------ events
+def compile_regex(regex: str) -> re.Pattern[str]:
+    """Return the compiled expression.
+
+    Raises
+    ------
+    ValidationError
+        If it is not one.
+    """
+    try:
+        return re.compile(regex)
+    except (re.error, TypeError) as error:
+        raise ValidationError(
+            f"regex={regex!r} is not a regular expression ({error}). It is text such as r'R128' or "
+            r"r'\b1\b'; put a backslash before ( [ * + ? that stand for themselves."
+        ) from error
+
+
+def read_annotations(raw: Any) -> list[tuple[int, str]]:
+    """Return position (samples from the first of the data) and description of annotations."""
+    marks = raw.annotations
+    positions = np.rint(marks.onset * raw.info["sfreq"]).astype(np.int64) - raw.first_samp
+    return [
+        (int(p), str(text))
+        for p, text in zip(positions, marks.description, strict=True)
+        if not _NO_EVENTS.match(str(text))
+    ]
+
+
+def read_stim_codes(raw: Any) -> dict[str, list[tuple[int, int]]]:
+    """Return position and code of each rise of each stim channel (MNE's ``find_events``)."""
+    import mne
+
+    found = {}
+    kinds = raw.get_channel_types()
+    for name in [n for n, kind in zip(raw.ch_names, kinds, strict=True) if kind == "stim"]:
+        events = mne.find_events(raw, stim_channel=name, shortest_event=1, verbose="error")
+        found[name] = [(int(p) - raw.first_samp, int(code)) for p, _, code in events]
+    return found
+
+
+def describe_triggers(
+    triggers: np.ndarray, offset_s: float, raw: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return metadata fields of `triggers`, and notes for the history.
+
+    Parameters
+    ----------
+    triggers : ndarray of int, shape (n_triggers,)
+        Positions, in samples, sorted.
+    offset_s : float
+        Start of the artifact relative to its trigger, in s.
+    raw : mne.io.BaseRaw
+        The recording.
+    """
+    known = spacing.describe_spacing(triggers)
+    offset = round(offset_s * raw.info["sfreq"])
+    start, stop = spacing.acquisition_span(
+        triggers, known.artifact_length or 1, offset, raw.n_times
+    )
+    changes = {
+        "triggers": triggers,
+        "artifact_length": known.artifact_length,
+        "volume_gaps": known.volume_gaps,
+        "slices_per_volume": known.slices_per_volume,
+        "acq_start_sample": start,
+        "acq_end_sample": stop - 1,
+    }
+    notes = {
+        "n_triggers": len(triggers),
+        "n_missing": known.n_missing,
+        "n_irregular": known.n_irregular,
+    }
+    return changes, notes
+
+
+def annotate(context: ProcessingContext, triggers: np.ndarray, label: str) -> ProcessingContext:
+    """Return a context whose recording has an annotation at each trigger, besides its own."""
+    raw = context.get_raw()
+    sfreq, first = raw.info["sfreq"], raw.first_samp
+    marks = raw.annotations.copy()
+    marks.append((triggers + first) / sfreq, np.zeros(len(triggers)), [label] * len(triggers))
+    if raw.preload:
+        # In a pipeline the samples are lent read-only; a result must be writable.
+        data = raw._data if raw._data.flags.writeable else raw._data.copy()
+        new = Header(raw.info, int(first), marks).attach(data)
+    else:
+        if marks.orig_time is None:
+            marks.onset = marks.onset - first / sfreq
+        new = raw.copy().set_annotations(marks, emit_warning=False)
+    everything = list(range(len(raw.ch_names)))
+    return context._selected(new, everything)
+
+
+def _describe_nothing(
+    regex: str, named: list[tuple[int, str]], codes: dict[str, list[tuple[int, int]]]
+) -> str:
+    """Return what can be matched, for the error that nothing was."""
+    texts = _count([repr(text) for _, text in named]) or "there are none"
+    stim = [
+        f"{name}: {_count([str(code) for _, code in events]) or 'no codes'}"
+        for name, events in codes.items()
+    ]
+    return (
+        f"TriggerDetector: regex {regex!r} matches nothing. Annotations: {texts}. Stim channels: "
+        f"{'; '.join(stim) or 'there are none'}. Choose an expression that finds one of them (it "
+        "is searched anywhere in the description), or set positions with "
+        "context.with_triggers(samples)."
+    )
+
+
+def _count(texts: list[str]) -> str:
+    counts = Counter(texts).most_common()
+    more = f", … {len(counts) - _LISTED} more" if len(counts) > _LISTED else ""
+    return ", ".join(f"{text} ({n})" for text, n in counts[:_LISTED]) + more
+
+
+def _reference_row(wanted: int | str, raw: Any) -> int:
+    """Return the row of the reference channel; the first good data channel in place of others."""
+    row = find_channel(wanted, raw)
+    kinds = recording.channel_kinds(raw)
+    if kinds[row] == "data":
+        return row
+    if isinstance(wanted, str) or "data" not in kinds:
+        raise ValidationError(
+            f"ref_channel={wanted!r} holds no good data ({kinds[row]}); name an electrode that is "
+            "not in raw.info['bads']."
+        )
+    return kinds.index("data")
+
+
+def _mean_epoch(x: np.ndarray, starts: np.ndarray, at: int, length: int) -> np.ndarray | None:
+    """Return the mean of the nearest complete epochs before and after `at`; None if none is."""
+    whole = starts[(starts >= 0) & (starts + length <= len(x))]
+    near = np.concatenate([whole[whole < at][-_NEIGHBOURS:], whole[whole > at][:_NEIGHBOURS]])
+    if not len(near):
+        return None
+    return x[near[:, np.newaxis] + np.arange(length)].mean(axis=0)
+
+
+def _is_apart(position: int, others: np.ndarray, usual: float) -> bool:
+    """Whether `position` is not one of the other triggers, nor so near that it could be."""
+    return bool(np.min(np.abs(others - position)) > 0.5 * usual)
