@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from _measure import (
     Sample,
+    describe_commit,
     describe_machine,
     describe_packages,
     measure,
@@ -322,6 +323,7 @@ def main() -> None:
         "command": shlex.join(["python", "benchmarks/peer_chain.py", *_public(sys.argv[1:])]),
         "machine": describe_machine(),
         "packages": describe_packages(PACKAGES),
+        "commit": describe_commit(Path(__file__).parent),
     }
     if arguments.peer_python:
         environment["peer_packages"] = peer_versions(arguments.peer_python)
