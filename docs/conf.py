@@ -69,3 +69,14 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+
+
+def _is_inherited_magic(app, what, name, obj, skip, options):
+    """Skip what Matplotlib and traitlets write into our classes; it is documented there."""
+    module = getattr(obj, "__module__", None)
+    return True if module and not module.startswith("facet_nb") and callable(obj) else skip
+
+
+def setup(app):
+    """Register the filter."""
+    app.connect("autodoc-skip-member", _is_inherited_magic)

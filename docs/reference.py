@@ -36,24 +36,33 @@ PAGE = """{title}
 
 
 def write_pages(folder: Path) -> None:
-    """Write the pages into `folder`, and an index of them."""
+    """Write the pages into `folder`, and remove those of names that are gone."""
     folder.mkdir(parents=True, exist_ok=True)
+    kept = set()
     for package, title in PACKAGES.items():
-        _write(folder / f"{package}.rst", _page(package, title))
+        names = _names(package)
+        _write(folder / f"{package}.rst", _page(package, title, names))
+        kept |= {package, *(f"facet_nb.{package}.{name}" for name in names)}
+    for page in folder.glob("*.rst"):
+        if page.stem not in kept:
+            page.unlink()
 
 
-def _page(package: str, title: str) -> str:
+def _names(package: str) -> dict[str, str]:
+    """Public names of a package; the value differs from the key where it is an alias."""
     module = import_module(f"facet_nb.{package}")
-    real = {n: getattr(getattr(module, n), "__name__", n) for n in sorted(module.__all__)}
+    return {n: getattr(getattr(module, n), "__name__", n) for n in sorted(module.__all__)}
+
+
+def _page(package: str, title: str, names: dict[str, str]) -> str:
+    aliases = {name: real for name, real in names.items() if name != real}
     return PAGE.format(
         title=title,
         line="=" * len(title),
         package=package,
-        names="\n".join(f"   {name}" for name in real if real[name] == name),
+        names="\n".join(f"   {name}" for name in names if name not in aliases),
         aliases="\n".join(
-            f"- ``{name}`` is another name of :obj:`{real[name]}`."
-            for name in real
-            if real[name] != name
+            f"- ``{name}`` is another name of :obj:`{real}`." for name, real in aliases.items()
         ),
     )
 

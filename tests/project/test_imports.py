@@ -58,8 +58,8 @@ PUBLIC = [
 PUBLIC_PATHS = {
     "facet_nb.core": ["Pipeline", "Processor", "ProcessingContext", "ParallelExecutor"],
     "facet_nb.io": ["Loader", "EDFExporter", "BrainVisionExporter", "FIFExporter", "Exporter"],
-    "facet_nb.preprocessing": ["TriggerDetector", "HighPassFilter", "UpSample", "TriggerAligner"],
-    "facet_nb.correction": ["AASCorrection", "CommonReference"],
+    "facet_nb.preprocessing": ["TriggerDetector", "HighPassFilter", "UpSample", "CommonReference"],
+    "facet_nb.correction": ["AASCorrection", "PCACorrection", "ANCCorrection"],
     "facet_nb.evaluation": ["SNRCalculator", "RMSCalculator", "MetricsReport"],
 }
 
