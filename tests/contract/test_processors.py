@@ -47,27 +47,27 @@ def chain(name):
 
 
 @pytest.fixture(scope="module")
-def context():
+def ctx():
     return make_context()
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_same_answer_in_every_mode(context, name):
-    before = context.get_raw().get_data().copy()
-    serial = Pipeline(chain(name)).run(context, raise_on_error=True).context
+def test_same_answer_in_every_mode(ctx, name):
+    before = ctx.get_raw().get_data().copy()
+    serial = Pipeline(chain(name)).run(ctx, raise_on_error=True).context
     for options in RUNS:
-        other = Pipeline(chain(name)).run(context, raise_on_error=True, **options).context
+        other = Pipeline(chain(name)).run(ctx, raise_on_error=True, **options).context
         assert_same(other, serial)
-    assert np.array_equal(context.get_raw().get_data(), before)
-    assert context.get_triggers() is None
-    assert context.get_history() == []
+    assert np.array_equal(ctx.get_raw().get_data(), before)
+    assert ctx.get_triggers() is None
+    assert ctx.get_history() == []
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_alone_it_gives_what_the_pipeline_gives(context, name):
+def test_alone_it_gives_what_the_pipeline_gives(ctx, name):
     steps = chain(name)
-    piped = Pipeline(steps).run(context, raise_on_error=True).context
-    by_hand = context
+    piped = Pipeline(steps).run(ctx, raise_on_error=True).context
+    by_hand = ctx
     for step in steps:
         by_hand = by_hand | step
     assert_same(by_hand, piped)
@@ -96,9 +96,9 @@ def test_it_is_documented(name):
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_what_goes_along_survives(context, name):
-    result = Pipeline(chain(name)).run(context, mode="channel_sequential", raise_on_error=True)
-    old, new = context.get_raw(), result.get_raw()
+def test_what_goes_along_survives(ctx, name):
+    result = Pipeline(chain(name)).run(ctx, mode="channel_sequential", raise_on_error=True)
+    old, new = ctx.get_raw(), result.get_raw()
     assert new.info["bads"] == [b for b in old.info["bads"] if b in new.ch_names]
     if name != "crop":
         assert new.first_time == pytest.approx(old.first_time, abs=1 / new.info["sfreq"])
@@ -108,10 +108,10 @@ def test_what_goes_along_survives(context, name):
         assert set(np.unique(new.get_data("STI"))) == {0.0, 5.0}
 
 
-def _prepared(context, name):
+def _prepared(ctx, name):
     """A processor of arrays with what it needs to compute one channel."""
     step = make(name)
-    ready = Pipeline(chain(name)[:-1]).run(context, raise_on_error=True).context
+    ready = Pipeline(chain(name)[:-1]).run(ctx, raise_on_error=True).context
     x = np.ascontiguousarray(ready.get_raw().get_data("E1"))
     view = View(
         sfreq=ready.get_sfreq(),
@@ -127,8 +127,8 @@ def _prepared(context, name):
 
 
 @pytest.mark.parametrize("name", [n for n in ARRAYS if ARRAYS[n].modifies_raw])
-def test_compute_writes_to_out_and_never_to_its_input(context, name):
-    step, prepared, x, extra = _prepared(context, name)
+def test_compute_writes_to_out_and_never_to_its_input(ctx, name):
+    step, prepared, x, extra = _prepared(ctx, name)
     kept = x.copy()
     x.flags.writeable = False
     result = step.compute(x, prepared, **extra)
@@ -144,8 +144,8 @@ def test_compute_writes_to_out_and_never_to_its_input(context, name):
 
 
 @pytest.mark.parametrize("name", [n for n in ARRAYS if ARRAYS[n].linear])
-def test_linear_steps_are_linear(context, name):
-    step, prepared, x, _ = _prepared(context, name)
+def test_linear_steps_are_linear(ctx, name):
+    step, prepared, x, _ = _prepared(ctx, name)
     y = np.random.default_rng(0).standard_normal(x.shape) * 1e-4
     both = step.compute(2.0 * x - 3.0 * y, prepared)
     apart = 2.0 * step.compute(x, prepared) - 3.0 * step.compute(y, prepared)
@@ -154,10 +154,10 @@ def test_linear_steps_are_linear(context, name):
 
 @pytest.mark.parametrize("name", [n for n in ARRAYS if ARRAYS[n].channel_wise])
 def test_memory_is_what_is_measured(name):
-    context = make_context()
-    raw = context.get_raw()
+    ctx = make_context()
+    raw = ctx.get_raw()
     long = type(raw)(np.tile(raw.get_data(), 12), raw.info.copy(), verbose="error")
-    events = np.concatenate([context.get_raw().time_as_index([4.0]) + 100 * k for k in range(60)])
+    events = np.concatenate([ctx.get_raw().time_as_index([4.0]) + 100 * k for k in range(60)])
     ready = ProcessingContext(long).with_trigger_samples(events, artifact_length=100)
     step = make(name)
     x = np.ascontiguousarray(long.get_data("E1"))

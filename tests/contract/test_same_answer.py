@@ -19,14 +19,14 @@ N_CHANNELS = 7  # good data channels of the recording
 
 
 @pytest.fixture(scope="module")
-def context():
+def ctx():
     return make_context()
 
 
 @pytest.fixture(scope="module")
-def serial(context):
+def serial(ctx):
     return {
-        name: Pipeline(chain()).run(context, mode="serial", raise_on_error=True).context
+        name: Pipeline(chain()).run(ctx, mode="serial", raise_on_error=True).context
         for name, chain in CHAINS.items()
     }
 
@@ -49,9 +49,9 @@ def runs():
 @pytest.mark.parametrize(
     ("name", "mode", "backend", "n_jobs", "n_workers", "batch_size"), list(runs())
 )
-def test_same_answer(context, serial, name, mode, backend, n_jobs, n_workers, batch_size):
+def test_same_answer(ctx, serial, name, mode, backend, n_jobs, n_workers, batch_size):
     result = Pipeline(CHAINS[name]()).run(
-        context,
+        ctx,
         mode=mode,
         backend=backend,
         n_jobs=n_jobs,
@@ -62,9 +62,9 @@ def test_same_answer(context, serial, name, mode, backend, n_jobs, n_workers, ba
     assert_same(result.context, serial[name])
 
 
-def test_the_chain_corrects_something(context, serial):
+def test_the_chain_corrects_something(ctx, serial):
     """The equalities above are of something: the artifact is gone, and noise is what went."""
-    before, after = context.get_raw(), serial["full"].get_raw()
+    before, after = ctx.get_raw(), serial["full"].get_raw()
     span = slice(*after.time_as_index([4.0, 13.0]))
     for name in ("E1", "E6", "EOG1", "ECG1"):
         assert after.get_data(name)[0, span].std() < 0.2 * before.get_data(name)[0, span].std()
