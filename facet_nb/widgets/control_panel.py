@@ -116,8 +116,7 @@ class ControlPanel(w.VBox):
 
     def to_html(self) -> str:
         """Return the panel's state as plain HTML: what remains of it in a saved notebook."""
-        view = self.results
-        return write_report(self.model, view.picture, view.comparison, self._report_class)
+        return write_report(self.model, self.results.comparison, self._report_class)
 
     # -------------------------------------------------------------------------------- displaying
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:

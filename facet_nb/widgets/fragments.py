@@ -25,7 +25,7 @@ def write_table(
         + "</tr>"
         for first, *rest in rows
     )
-    title = f"<caption>{write_text(caption)}</caption>" if caption else ""
+    title = f'<caption style="text-align:left">{write_text(caption)}</caption>' if caption else ""
     return (
         f'<table class="{css}">{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
     )
@@ -40,7 +40,10 @@ def write_log(log: Sequence[Entry], n_lines: int = 100) -> str:
         for entry in log[:n_lines]
     )
     empty = '<div class="fnb-quiet">Nothing has happened yet.</div>'
-    return f'<div class="fnb-log-lines" tabindex="0" aria-label="Log">{lines or empty}</div>'
+    return (
+        '<div class="fnb-quiet">Log, newest first</div>'
+        f'<div class="fnb-log-lines" tabindex="0" aria-label="Log">{lines or empty}</div>'
+    )
 
 
 def write_error(headline: str, message: str, traceback: str) -> str:

@@ -35,13 +35,12 @@ class ResultView:
 
     Attributes
     ----------
-    picture : Picture | None
+    comparison : Comparison | None
         What is shown.
     """
 
     def __init__(self, model: RunModel) -> None:
         self.model = model
-        self.picture: Picture | None = None
         self.comparison: Comparison | None = None
         self.channel = w.Dropdown(
             description="Channel", style=_LABEL, layout=w.Layout(width="230px")
@@ -75,9 +74,8 @@ class ResultView:
 
     def _clear(self) -> None:
         self.widget.layout.display = "none"
-        self.picture = self.comparison = None
+        self.comparison = None
         self.image.value = self.metrics.value = self.steps.value = ""
-        self._close_canvas()
 
     def _fill_controls(self, context: Any) -> None:
         """Offer the channels there are, and keep the choice where it still can be had."""
@@ -107,25 +105,17 @@ class ResultView:
             self.comparison = compare(context, self.channel.value, begin_s, begin_s + span_s)
         except FacetError as error:
             self.image.value = write_error("Nothing to show", str(error), "")
-            self.plot.children = [self.image]
             return
-        self.picture = picture_of(self.comparison)
         self.metrics.value = write_metrics(self.model, self.comparison)
-        self._close_canvas()
-        if uses_widget_backend():
-            self.canvas = _make_canvas(self.picture)
-            caption = f"<figcaption>{write_text(self.picture.caption)}</figcaption>"
-            self.image.value = caption
+        if self.canvas is None and uses_widget_backend():
+            self.canvas = _make_canvas(picture_of(self.comparison))
             self.plot.children = [self.canvas, self.image]
-        else:
-            self.image.value = self.picture.to_html()
-            self.plot.children = [self.image]
-
-    def _close_canvas(self) -> None:
-        if self.canvas is not None:
-            self.plot.children = [self.image]
-            self.canvas.close()
-            self.canvas = None
+        if self.canvas is None:
+            self.image.value = picture_of(self.comparison).to_html()
+            return
+        picture = picture_of(self.comparison, self.canvas.figure)
+        self.canvas.draw_idle()
+        self.image.value = f"<figcaption>{write_text(picture.caption)}</figcaption>"
 
 
 def write_metrics(model: RunModel, comparison: Comparison | None) -> str:
