@@ -1,0 +1,87 @@
+"""A table of all metrics."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from facet_nb.core.context import ProcessingContext
+from facet_nb.core.processor import Processor
+from facet_nb.core.registry import register_processor
+
+
+@register_processor
+class MetricsReport(Processor):
+    """Print all metrics that were found so far, and keep them under a name.
+
+    A copy goes to ``metadata.custom["reports"][name]`` and, if given, to ``store[name]``: several
+    pipelines with one store can be compared, as in ``pandas.DataFrame(store)``.
+
+    Parameters
+    ----------
+    name : str | None
+        Name of the report; ``Result_1``, ``Result_2`` … by default. The attribute is
+        ``report_name``, because a processor's ``name`` is that of its class.
+    store : dict | None
+        Where to put the copy. It is changed, and is no part of the pipeline's description. Where
+        many files run in processes of their own, read ``custom["reports"]`` of their results.
+    """
+
+    name = "metrics_report"
+    description = "Print all metrics"
+    modifies_raw = False
+    parallel_safe = False
+
+    def __init__(
+        self, name: str | None = None, store: MutableMapping[str, Any] | None = None
+    ) -> None:
+        self.report_name = name
+        self.store = store
+
+    def get_parameters(self) -> dict[str, Any]:
+        return {"name": self.report_name}
+
+    def process(self, context: ProcessingContext) -> ProcessingContext:
+        metadata = context.metadata.copy()
+        found = metadata.custom.get("metrics", {})
+        reports = metadata.custom.setdefault("reports", {})
+        names = reports if self.store is None else self.store
+        name = self.report_name or f"Result_{len(names) + 1}"
+        print(format_report(name, found))
+        reports[name] = copy.deepcopy(found)
+        if self.store is not None:
+            self.store[name] = copy.deepcopy(found)
+        new = context.with_metadata(metadata)
+        new._noise_array = context._noise_array
+        return new
+
+
+def format_report(name: str, found: Mapping[str, Any]) -> str:
+    """Return metrics as text: one line for each that is a single number.
+
+    Parameters
+    ----------
+    name : str
+        Headline.
+    found : mapping
+        Metrics by name; lists over channels are told by their number of channels, and channels
+        that were left out by their names.
+    """
+    lines = [f"Metrics: {name}"]
+    for key, value in found.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            continue
+        lines.append(f"  {key:<24}{value:>12.4g}{_describe_channels(key, found)}")
+    if len(lines) == 1:
+        lines.append("  none: put SNRCalculator() or RMSCalculator() before the report")
+    return "\n".join(lines)
+
+
+def _describe_channels(key: str, found: Mapping[str, Any]) -> str:
+    values = found.get(f"{key}_per_channel")
+    if values is None:
+        return ""
+    excluded = found.get(f"{key.removesuffix('_ratio')}_excluded", [])
+    text = f"   {len(values) - len(excluded)} channels"
+    return text + (f", without {', '.join(excluded)}" if excluded else "")
