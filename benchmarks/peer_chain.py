@@ -235,6 +235,7 @@ def summarise(samples: dict, quality: dict) -> list[dict[str, Any]]:
         timed, watched = passes["time"], passes["memory"]
         row = {"configuration": label, **quality[label]}
         row["cpu_s"] = spread([s.cpu_s for s in timed])
+        row["system_s"] = spread([s.system_s for s in timed])
         row["wall_s"] = spread([s.wall_s for s in timed])
         row["hwm_mb"] = spread([s.hwm_mb for s in timed])
         row["load_cpu_s"] = spread([s.load_cpu_s for s in timed])
@@ -256,6 +257,7 @@ def format_table(rows: list[dict[str, Any]]) -> str:
     head = (
         "configuration",
         "CPU s (min–max)",
+        "of it system",
         "× less CPU",
         "wall s",
         "peak MB",
@@ -271,6 +273,7 @@ def format_table(rows: list[dict[str, Any]]) -> str:
         cells = (
             row["configuration"],
             f"{cpu:.2f} ({low:.2f}–{high:.2f})",
+            f"{row['system_s'][0]:.2f}",
             f"{row['peer_cpu_ratio'][0]:.1f}" if "peer_cpu_ratio" in row else "",
             f"{row['wall_s'][0]:.2f}",
             f"{row['pss_mb']:.0f}" if "pss_mb" in row else "",
