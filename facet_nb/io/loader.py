@@ -75,9 +75,7 @@ class Loader(Processor):
         if _whole("upsampling_factor", self.upsampling_factor) < 1:
             raise ValidationError(f"upsampling_factor={self.upsampling_factor}: give 1 or more.")
         source, kind = find_source(self.path)
-        # EEGLAB's readers take a file with inner samples as a whole: reading twice would cost more.
-        at_once = bool(self.preload) and kind.check is None
-        raw = open_recording(source, preload=at_once)
+        raw = open_recording(source, preload=bool(self.preload) and kind.at_once)
         _add_bads(raw, self.bad_channels, source)
         _crop(raw, self.start_sample, self.stop_sample, source)
         if self.preload:
