@@ -124,7 +124,7 @@ def test_second_start_is_refused(simulation):
     with pytest.raises(ValidationError, match="under way"):
         model.start()
     gate.open.set()
-    assert model.wait(10) and model.status == "done"
+    assert model.run().success and model.status == "done"
 
 
 def test_wait_with_a_time_limit(simulation):
