@@ -23,6 +23,7 @@ from facet_nb.io.edf_limits import (
     check_samples,
     choose_ranges,
     choose_unit,
+    is_exact,
     record_length,
 )
 from facet_nb.io.markers import Marker, list_markers, start_time

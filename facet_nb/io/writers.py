@@ -173,9 +173,9 @@ def write_recording(raw: Any, path: Path, writer: Writer) -> None:
         file = folder / path.name
         try:
             written = writer.write(raw, file, path)
-        except (FacetError, OSError):
+        except FacetError:
             raise
-        except Exception as error:  # whatever edfio or MNE find amiss in a header
+        except (ValueError, TypeError, RuntimeError, OverflowError) as error:
             what = f"{writer.label} cannot hold it ({type(error).__name__}: {error})"
             raise unwritable(path, what, "Write .fif instead") from error
         back = compare(raw, file, written, path)
