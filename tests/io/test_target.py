@@ -216,10 +216,10 @@ from tests.io.conftest import make_recording
 from facet_nb.core import ProcessingContext
 from facet_nb.io import export
 contexts = [ProcessingContext(make_recording(n_times=60_000, seed=s)) for s in (1, 2)]
-print("ready", flush=True)
 while True:
     for context in contexts:
         export(context, sys.argv[1])
+    print("ready", flush=True)
 """
 
 
@@ -230,6 +230,7 @@ def test_killed_while_writing(suffix, recording, tmp_path, project_root):
     path = tmp_path / f"out{suffix}"
     wanted = [recording(n_times=60_000, seed=s).get_data() for s in (1, 2)]
     pause = random.Random(0)
+    states = []
     for _ in range(2):
         run = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", KILLED, str(path), str(project_root)],
@@ -238,10 +239,36 @@ def test_killed_while_writing(suffix, recording, tmp_path, project_root):
             cwd=project_root,
         )
         assert run.stdout.readline() == b"ready\n"
-        time.sleep(pause.uniform(0.1, 0.4))
+        time.sleep(pause.uniform(0.0, 0.3))
         run.send_signal(signal.SIGKILL)
         run.wait()
         run.stdout.close()
+        states.append("none")
         if path.exists():
             found = load(path).get_data()
-            assert [np.allclose(found, w, atol=1e-6) for w in wanted].count(True) == 1
+            matches = [np.allclose(found, w, atol=1e-6) for w in wanted]
+            states[-1] = "whole" if matches.count(True) == 1 else "broken"
+    assert "broken" not in states
+    assert suffix == ".vhdr" or states == ["whole", "whole"]
+
+
+def test_what_a_killed_export_left_is_swept_away(context, tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    machine = target._machine()
+    dead, young, alive, other = (
+        tmp_path / f".facet_nb-{where}-{pid}-x.part"
+        for where, pid in [
+            (machine, gone.pid),
+            (machine, 99_999_999),
+            (machine, os.getpid()),
+            ("elsewhere", gone.pid),
+        ]
+    )
+    for folder in (dead, young, alive, other):
+        folder.mkdir()
+        (folder / "half.edf").write_bytes(b"half")
+        if folder is not young:
+            os.utime(folder, (0, 0))
+    export(context, tmp_path / "out.edf")
+    assert set(tmp_path.iterdir()) == {tmp_path / "out.edf", young, alive, other}
