@@ -142,7 +142,15 @@ class AASCorrection(ArrayProcessor):
                 f"the reference channel {view.reference_name} is flat: choose another with "
                 "ref_channel=…, or mark it with raw.info['bads']."
             )
-        aligned = self._realign(view.reference, starts, n_samples, metadata.upsampling_factor)
+        max_lag = max(1, int(self.search_window_factor * metadata.upsampling_factor))
+        plan: AASPlan | Layout
+        if self.subsample:
+            onsets = find_onsets(view.reference, starts, n_samples, max_lag=max_lag)
+            plan = Layout.of(onsets, n_samples, view.n_times)
+            aligned = plan.first
+        else:
+            aligned = self._realign(view.reference, starts, n_samples, max_lag)
+            plan = AASPlan(starts, aligned, n_samples)
         notes: dict[str, Any] = {"ref_channel": view.reference_name}
         if not usable.all():
             notes["incomplete_epochs"] = int((~usable).sum())
@@ -153,11 +161,6 @@ class AASCorrection(ArrayProcessor):
                 int(usable.sum()),
                 self.window_size,
             )
-        plan: AASPlan | Layout = AASPlan(starts, aligned, n_samples)
-        if self.subsample:
-            onsets = find_onsets(view.reference, aligned, n_samples)
-            plan = Layout.of(onsets, n_samples, view.n_times)
-            aligned = plan.first
         changes = {} if np.array_equal(aligned, starts) else {"triggers": aligned - offset}
         return Prepared(plan, metadata=changes, notes=notes)
 
@@ -187,12 +190,11 @@ class AASCorrection(ArrayProcessor):
             raise ValidationError("subsample=True needs rel_window_position=0.")
 
     def _realign(
-        self, x: np.ndarray, starts: np.ndarray, n_samples: int, factor: int
+        self, x: np.ndarray, starts: np.ndarray, n_samples: int, max_lag: int
     ) -> np.ndarray:
         if not self.realign_after_averaging:
             return starts
         templates, which = self._average(x, starts, n_samples)
-        max_lag = int(self.search_window_factor * factor)
         return starts + best_lags(x, starts, templates[which], max_lag)
 
     def _average(

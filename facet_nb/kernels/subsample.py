@@ -17,7 +17,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from scipy import fft
 
-from facet_nb.kernels.averaging import N_SEED, choose_greedily, list_blocks, slide
+from facet_nb.kernels.averaging import N_SEED, choose_epochs, correlate_rows, list_blocks, slide
 from facet_nb.kernels.loops import load
 
 #: Positions are kept in this part of a sample: an error of 2e-4 samples rms.
@@ -158,26 +158,15 @@ def sample(spectra: np.ndarray, layout: Layout, which: np.ndarray) -> np.ndarray
     return fft.irfft(moved, layout.n_fft, axis=-1, overwrite_x=True)
 
 
-def inner_products(spectra: np.ndarray, n_fft: int) -> np.ndarray:
-    """Return inner products of the signals that `spectra` belong to, their means taken away.
-
-    Parseval's theorem over the positive frequencies; the constant part is left out.
-    """
-    parts = _flatten(spectra, n_fft)
-    return parts @ parts.T
-
-
-def _flatten(spectra: np.ndarray, n_fft: int) -> np.ndarray:
-    """Return spectra as real vectors with the inner products of their signals (times n_fft / 2)."""
-    parts = np.ascontiguousarray(spectra[:, 1:]).view(spectra.real.dtype)
-    if n_fft % 2 == 0:
-        parts[:, -2:] *= np.sqrt(0.5)
-    return parts
+def epochs_of(spectra: np.ndarray, layout: Layout) -> np.ndarray:
+    """Return epochs on the artifacts' own grid without their surroundings, (n, n_samples)."""
+    whole = fft.irfft(spectra, layout.n_fft, axis=-1)
+    return whole[:, HALO : HALO + layout.n_samples]
 
 
 # -------------------------------------------------------------------------------- where they are
 def find_onsets(
-    x: np.ndarray, starts: np.ndarray, n_samples: int, *, n_rounds: int = 3
+    x: np.ndarray, starts: np.ndarray, n_samples: int, *, max_lag: int = 3, n_rounds: int = 3
 ) -> np.ndarray:
     """Return where artifacts begin, to a small part of a sample.
 
@@ -186,9 +175,11 @@ def find_onsets(
     x : ndarray, shape (n_times,)
         Reference channel, in V.
     starts : ndarray of int, shape (n_epochs,)
-        Beginnings to within a sample or two.
+        Beginnings to within `max_lag` samples.
     n_samples : int
         Length of an artifact.
+    max_lag : int
+        Largest error of `starts`, in samples.
     n_rounds : int
         How often the mean artifact is made anew from better positions.
 
@@ -199,9 +190,8 @@ def find_onsets(
 
     Notes
     -----
-    Each round finds the greatest cross-correlation of every epoch with the mean epoch: Newton's
-    method on its derivative, in the Fourier domain. Where that does not converge within a sample,
-    the epoch keeps its start.
+    Each round finds the greatest cross-correlation of every epoch with the mean epoch: to a whole
+    sample first, then by Newton's method on its derivative, in the Fourier domain.
     """
     moves = np.zeros(len(starts))
     for _ in range(n_rounds):
@@ -210,22 +200,28 @@ def find_onsets(
         if len(which) < 2:
             return starts + moves
         spectra = transform(x, layout, which, float(x.mean()))
-        moves[which] += _newton(spectra, spectra.mean(axis=0), layout.n_fft)
+        moves[which] += _find_lags(
+            spectra, spectra.mean(axis=0), layout.n_fft, min(max_lag, layout.n_fft // 4)
+        )
         moves[which] -= moves[which].mean()
     return starts + moves
 
 
-def _newton(spectra: np.ndarray, template: np.ndarray, n_fft: int) -> np.ndarray:
+def _find_lags(spectra: np.ndarray, template: np.ndarray, n_fft: int, max_lag: int) -> np.ndarray:
     """Return how much later than `template` each epoch is, in samples."""
     cross = spectra * np.conj(template)
+    near = np.concatenate([np.arange(max_lag + 1), np.arange(n_fft - max_lag, n_fft)])
+    products = fft.irfft(cross, n_fft, axis=-1)[:, near]
+    best = near[products.argmax(axis=1)]
+    whole = np.where(best > n_fft // 2, best - n_fft, best).astype(float)
     omega = 2 * np.pi * np.fft.rfftfreq(n_fft)
-    lag = np.zeros(len(spectra))
+    lag = whole.copy()
     for _ in range(4):
         turned = cross * np.exp(1j * omega * lag[:, np.newaxis])
         slope = -np.einsum("ij,j->i", turned.imag, omega)
         bend = -np.einsum("ij,j->i", turned.real, omega**2)
         lag += np.where(bend < 0, -slope / np.where(bend < 0, bend, -1.0), 0.0)
-    return np.where(np.abs(lag) < 1.0, lag, 0.0)
+    return np.where(np.abs(lag - whole) < 1.0, lag, whole)
 
 
 # ------------------------------------------------------------------------------- one whole channel
@@ -282,8 +278,8 @@ def _correct_blocks(
         if not len(pool):
             continue
         spectra = transform(x, layout, pool, mean)
-        gram = inner_products(spectra, layout.n_fft)
-        chosen = choose_greedily(gram, min(N_SEED, len(pool)), threshold)
+        everyone = np.arange(len(pool))
+        chosen = choose_epochs(epochs_of(spectra, layout), everyone[:N_SEED], everyone, threshold)
         yield spectra[chosen].mean(axis=0), which
 
 
@@ -300,7 +296,10 @@ def _correct_sliding(
         spectra[part] = transform(x, layout, part, mean)
     templates = np.empty_like(spectra)
     slide(spectra, layout.usable, window, templates)
-    alike = layout.usable & (_correlate(spectra, templates, layout.n_fft) > threshold)
+    alike = layout.usable.copy()
+    for part in _portions(pool):
+        pair = epochs_of(spectra[part], layout), epochs_of(templates[part], layout)
+        alike[part] = correlate_rows(*pair) > threshold
     if not np.array_equal(alike, layout.usable) and alike.sum() > 1:
         slide(spectra, alike, window, templates)
     for part in _portions(everyone):
@@ -310,14 +309,6 @@ def _correct_sliding(
 def _portions(which: np.ndarray) -> Iterator[np.ndarray]:
     for low in range(0, len(which), 64):
         yield which[low : low + 64]
-
-
-def _correlate(a: np.ndarray, b: np.ndarray, n_fft: int) -> np.ndarray:
-    """Return Pearson correlations of signals, row by row, from their spectra."""
-    a, b = _flatten(a, n_fft), _flatten(b, n_fft)
-    scale = np.sqrt(np.einsum("ij,ij->i", a, a) * np.einsum("ij,ij->i", b, b))
-    cov = np.einsum("ij,ij->i", a, b)
-    return np.divide(cov, scale, out=np.zeros_like(cov), where=scale > 0)
 
 
 def subtract(out: np.ndarray, sampled: np.ndarray, layout: Layout, which: np.ndarray) -> None:
