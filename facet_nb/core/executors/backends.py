@@ -6,7 +6,8 @@ one's memory) and yields results as they arrive; everything else is the loop's b
 
 from __future__ import annotations
 
-import pickle
+import logging
+import multiprocessing
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +34,10 @@ class Backend:
     def run(
         self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
     ) -> Iterator[Any]:
-        """Yield ``function(*call)`` for each call, in any order."""
+        """Yield ``function(*call)`` for each call, in any order.
+
+        If the caller does not take all results, `cancel` is set: give a token of its own.
+        """
         for call in calls:
             cancel.check()
             yield function(*call)
@@ -49,6 +53,16 @@ class ThreadBackend(Backend):
         self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
     ) -> Iterator[Any]:
         """Yield ``function(*call)`` for each call, as they end."""
+        work = _Counted(function, cancel)
+        try:
+            with _keep_log_level():
+                yield from self._run(work, calls, n_jobs, cancel)
+        finally:
+            work.wait()
+
+    def _run(
+        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+    ) -> Iterator[Any]:
         from joblib import Parallel, delayed, parallel_config
 
         options = {"inner_max_num_threads": 1} if self.isolates else {}
@@ -61,19 +75,19 @@ class ThreadBackend(Backend):
                 max_nbytes=None,
             )
             results = parallel(delayed(function)(*call) for call in _until(calls, cancel))
+        complete = False
         with self._watch(parallel, cancel):
             try:
-                while True:
-                    try:
-                        result = next(results)
-                    except StopIteration:
-                        break
+                for result in results:
                     cancel.check()
                     yield result
                 cancel.check()
+                complete = True
             except Exception as error:
                 raise self._explain(error, cancel) from error
             finally:
+                if not complete:
+                    cancel.cancel()
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     results.close()
@@ -86,12 +100,59 @@ class ThreadBackend(Backend):
         return error
 
 
+class _Counted:
+    """A function for threads, which knows how many of its calls are under way."""
+
+    def __init__(self, function: Callable, cancel: CancelToken) -> None:
+        self.function = function
+        self.cancel = cancel
+        self.running = 0
+        self.changed = threading.Condition()
+
+    def __call__(self, *args: Any) -> Any:
+        with self.changed:
+            self.running += 1
+        try:
+            self.cancel.check()
+            return self.function(*args)
+        finally:
+            with self.changed:
+                self.running -= 1
+                self.changed.notify_all()
+
+    def wait(self) -> None:
+        """Wait until no call is under way: whoever stops a run owns what still computes."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.running == 0)
+
+
+@contextmanager
+def _keep_log_level() -> Iterator[None]:
+    """Restore MNE's log level: ``verbose=`` in several threads at once leaves a wrong one."""
+    logger = logging.getLogger("mne")
+    level = logger.level
+    try:
+        yield
+    finally:
+        if logger.level != level:
+            logger.setLevel(level)
+
+
 class ProcessBackend(ThreadBackend):
     """loky processes, through joblib."""
 
     name = "multiprocessing"
     joblib_name = "loky"
     isolates = True
+
+    def run(
+        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+    ) -> Iterator[Any]:
+        """Yield ``function(*call)`` for each call, as they end."""
+        if multiprocessing.current_process().daemon:  # may not have children
+            yield from Backend.run(self, function, calls, n_jobs, cancel)
+        else:
+            yield from self._run(function, calls, n_jobs, cancel)
 
     @contextmanager
     def _watch(self, parallel: Any, cancel: CancelToken) -> Iterator[None]:
@@ -150,19 +211,22 @@ def count_cores() -> int:
     return int(cpu_count())
 
 
-def check_picklable(named: Sequence[tuple[str, Any]]) -> None:
-    """Raise :class:`PlanError` that names every object which cannot go to another process."""
-    if not named:
-        return
+def dumps(thing: Any) -> bytes:
+    """Return `thing` as a pickle, classes and functions of a notebook included."""
     try:
         import cloudpickle  # joblib's own, from 1.6 on
     except ImportError:
         from joblib.externals import cloudpickle
+    return cloudpickle.dumps(thing)
+
+
+def check_picklable(named: Sequence[tuple[str, Any]]) -> None:
+    """Raise :class:`PlanError` that names every object which cannot go to another process."""
     failed = []
     for name, thing in named:
         try:
-            cloudpickle.dumps(thing)
-        except (TypeError, pickle.PicklingError, AttributeError, RecursionError) as error:
+            dumps(thing)
+        except Exception as error:  # whatever its __reduce__ raises
             failed.append(f"{name} ({error})")
     if failed:
         raise PlanError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,16 @@ from typing import Any
 _lock = threading.Lock()
 _owners = 0
 _limits: Any = None
+
+
+def _forget() -> None:
+    """After a fork: runs of the parent's other threads are none of the child's."""
+    global _lock, _owners, _limits
+    _lock, _owners, _limits = threading.Lock(), 0, None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 @contextmanager
