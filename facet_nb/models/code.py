@@ -97,9 +97,7 @@ def _changed(processor: Processor) -> dict[str, Any]:
     given = processor.get_parameters()
     first = next(iter(given), None)
     return {
-        k: v
-        for k, v in given.items()
-        if (k == first and v is not None) or not _same(v, parameters[k].default)
+        k: v for k, v in given.items() if (k == first and v) or not _same(v, parameters[k].default)
     }
 
 

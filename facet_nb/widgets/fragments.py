@@ -65,9 +65,11 @@ def write_code_block(code: str) -> str:
 
 
 def write_duration(seconds: float | None) -> str:
-    """Return a time for people: ``3.2 s``, ``1 min 05 s``."""
+    """Return a time for people: ``40 ms``, ``3.2 s``, ``1 min 05 s``."""
     if seconds is None:
         return "–"
+    if seconds < 0.1:
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

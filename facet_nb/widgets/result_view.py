@@ -21,6 +21,10 @@ from facet_nb.widgets.fragments import write_error, write_table, write_text
 
 _LABEL = {"description_width": "80px"}
 
+#: Width of the interactive plot, in inches of 100 pixels: beside JupyterLab's file list on a screen
+#: of 1280 pixels. It does not shrink by itself, as the image does.
+_CANVAS_IN = 8.0
+
 
 class ResultView:
     """Shows the result of a run; empty until there is one.
@@ -87,8 +91,8 @@ class ResultView:
             self.channel.options = names
             self.channel.value = chosen if chosen in names else names[0]
             if chosen is None:
-                self.begin_s.value = round(float(first[0]), 3)
-                self.span_s.value = round(float(first[-1] - first[0]), 3)
+                self.begin_s.value = round(float(first[0]), 1)
+                self.span_s.value = round(float(first[-1] - first[0]), 1) or 0.1
         finally:
             self._filling = False
 
@@ -108,7 +112,7 @@ class ResultView:
             return
         self.metrics.value = write_metrics(self.model, self.comparison)
         if self.canvas is None and uses_widget_backend():
-            self.canvas = _make_canvas(picture_of(self.comparison))
+            self.canvas = _make_canvas(picture_of(self.comparison, width_in=_CANVAS_IN))
             self.plot.children = [self.canvas, self.image]
         if self.canvas is None:
             self.image.value = picture_of(self.comparison).to_html()
@@ -149,7 +153,11 @@ def write_step_times(state: Any) -> str:
     ]
     caption = "Measured, summed over batches: with several workers times overlap"
     table = write_table(caption, ["step", "wall (s)", "CPU (s)"], rows)
-    return f"<details><summary>Time of each step</summary>{table}</details>"
+    memory = ""
+    if state.peak_rss_bytes:
+        size = f"{state.peak_rss_bytes / 1e6:.0f} MB"
+        memory = f"<p>Most memory of one process (resident, all libraries included): {size}</p>"
+    return f"<details><summary>Time of each step</summary>{table}{memory}</details>"
 
 
 def _spread(values_db: np.ndarray) -> tuple[str, str, str]:

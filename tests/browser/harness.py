@@ -54,12 +54,14 @@ _CONNECTED = """async () => {
     for (let i = 0; i < 600 && context.session.kernel.connectionStatus !== 'connected'; i++)
         await new Promise(r => setTimeout(r, 50));
 }"""
+_RUN_ALL = "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
+# Asked of the application: in a narrow window the toolbar hides its mark.
 _ALL_RUN = """() => {
-    const book = document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden)');
-    const prompts = [...book.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
-    const mark = book.querySelector('.jp-Notebook-ExecutionIndicator');
-    return prompts.length && prompts.every(p => /\\[\\d+\\]:/.test(p.textContent.trim()))
-        && mark && mark.dataset.status === 'idle';
+    const widget = window.jupyterapp.shell.currentWidget;
+    const cells = [...widget.content.widgets].filter(c => c.model.type === 'code');
+    return cells.length && cells.every(c => c.model.executionCount)
+        && cells.every(c => c.model.executionState !== 'running')
+        && widget.sessionContext.session.kernel.status === 'idle';
 }"""
 
 
@@ -169,9 +171,7 @@ class Lab:
 
     def run_all(self, timeout_s: float = 120) -> None:
         """Run all cells and wait for the last."""
-        self.notebook.locator(".jp-Notebook").first.click(position={"x": 3, "y": 3})
-        self.page.get_by_role("menuitem", name="Run", exact=True).first.click()
-        self.page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
+        self.page.evaluate(_RUN_ALL)
         self.page.wait_for_function(_ALL_RUN, timeout=1000 * timeout_s)
 
     def save(self) -> None:

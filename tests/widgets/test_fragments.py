@@ -105,7 +105,14 @@ def test_log_is_short_and_newest_first():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, "–"), (0.04, "0.0 s"), (59.9, "59.9 s"), (65, "1 min 05 s"), (3600, "60 min 00 s")],
+    [
+        (None, "–"),
+        (0.04, "40 ms"),
+        (0.2, "0.2 s"),
+        (59.9, "59.9 s"),
+        (65, "1 min 05 s"),
+        (3600, "60 min 00 s"),
+    ],
 )
 def test_durations(seconds, text):
     assert write_duration(seconds) == text
