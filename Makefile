@@ -25,7 +25,7 @@ LINT = lint=0; \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab demo test lint format docs bench app hooks chromium clean
+.PHONY: help lab demo test lint format docs notebooks bench app hooks chromium clean
 
 help: ## this list
 	@echo "facet_nb: correction of EEG recorded inside an MRI scanner"
@@ -91,6 +91,9 @@ format: $(TEST) ## put the code into its form
 docs: $(DOCS) ## build the documentation into docs/_build/html
 	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+notebooks: $(LAB) ## write the notebooks from their sources, with results
+	$(PY) notebooks/_build/build.py
 
 bench: $(TEST) ## the chain against its peer (makes an environment of the peer's own)
 	$(PY) benchmarks/peer_chain.py
