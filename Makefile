@@ -30,7 +30,7 @@ LINT = lint=0; \
 help: ## this list
 	@echo "facet_nb: correction of EEG recorded inside an MRI scanner"
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 	@echo
 	@echo "PYTHON=python3.12 chooses the interpreter (now: $(PYTHON)), VENV=path the environment (now: $(VENV))."
 	@echo "ARGS=... goes to what the target starts: pytest, JupyterLab, the demo."
@@ -93,7 +93,7 @@ docs: $(DOCS) ## build the documentation into docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 notebooks: $(LAB) ## write the notebooks from their sources, with results
-	$(PY) notebooks/_build/build.py
+	$(PY) notebooks/_build/build.py $(ARGS)
 
 bench: $(TEST) ## the chain against its peer (makes an environment of the peer's own)
 	$(PY) benchmarks/peer_chain.py
