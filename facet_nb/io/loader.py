@@ -21,7 +21,8 @@ class Loader(Processor):
     """Load a recording: EDF, BDF, GDF, BrainVision, EEGLAB ``.set`` or FIF, by suffix.
 
     A file that is damaged, truncated, or misses one of its parts is refused: half a recording
-    never passes for a short one.
+    never passes for a short one. (A BrainVision header need not tell how long the recording is, and
+    pybv's do not: without ``DataPoints`` it must reach to its last marker.)
 
     The new context begins a new history. What a caller had put into a context without a recording
     (triggers, ``metadata.custom``, earlier steps) is kept, for it tells of the recording to come;

@@ -59,6 +59,13 @@ def make_annotations(raw: Any) -> Any:
     return annotations[kept]
 
 
+def times(raw):
+    """Onset in samples from the first, and description, of each annotation."""
+    onsets = (raw.annotations.onset - raw.first_time) * raw.info["sfreq"]
+    pairs = zip(np.round(onsets, 3), raw.annotations.description, strict=True)
+    return sorted((float(t), str(text)) for t, text in pairs)
+
+
 @pytest.fixture
 def recording() -> Callable[..., Any]:
     """Make a recording."""

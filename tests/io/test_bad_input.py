@@ -139,6 +139,8 @@ def test_brainvision_data_that_is_no_multiple_of_a_frame(copies):
 
 def test_brainvision_data_shorter_than_the_header_says(copies):
     path = copies(".vhdr")
+    edit(path, "NumberOfChannels=6\n", "NumberOfChannels=6\nDataPoints=1000\n")
+    assert load(path).get_raw().n_times == 1000
     data = path.with_suffix(".eeg")
     data.write_bytes(data.read_bytes()[: 24 * 999])
     refuses(path, "whole.eeg", "truncated", "tells of 1000 samples, and it holds 999")
@@ -146,7 +148,6 @@ def test_brainvision_data_shorter_than_the_header_says(copies):
 
 def test_brainvision_data_shorter_than_the_markers_say(copies):
     path = copies(".vhdr")
-    edit(path, "DataPoints=1000\n", "")
     data = path.with_suffix(".eeg")
     whole = data.read_bytes()
     data.write_bytes(whole[: 24 * 252])

@@ -126,6 +126,12 @@ def test_brainvision_takes_other_names(name, recording, tmp_path):
     assert name in load(tmp_path / "out.vhdr").get_channel_names()
 
 
+def test_brainvision_header_in_capitals(context, tmp_path):
+    """MNE reads no such file."""
+    target = BrainVisionExporter(tmp_path / "OUT.VHDR")
+    refuses(target, context, "ends in .VHDR", "Name it OUT.vhdr")
+
+
 def test_a_name_that_breaks_the_header_is_found_on_reading_back(recording, tmp_path):
     raw = recording()
     raw.rename_channels({"Cz": "[Comment]"})
@@ -139,11 +145,23 @@ def test_nan_where_the_format_has_it(suffix, recording, tmp_path):
 
     raw = recording()
     raw._data[3, 70:80] = np.nan
-    raw._data[4, 5] = np.inf
     export(ProcessingContext(raw), tmp_path / f"out{suffix}")
     back = load(tmp_path / f"out{suffix}").get_data()
     np.testing.assert_array_equal(np.isnan(back), np.isnan(raw.get_data()))
-    assert back[4, 5] == np.inf
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 4e32])
+@pytest.mark.parametrize("other", [0.0, np.nan])
+def test_samples_beyond_float32(value, other, recording, tmp_path):
+    """BrainVision holds µV: 4e32 V are beyond float32. FIF holds volts, and infinity."""
+    from facet_nb.io import load
+
+    raw = recording()
+    raw._data[4, 5], raw._data[4, 6] = value, other
+    target = BrainVisionExporter(tmp_path / "out.vhdr")
+    refuses(target, ProcessingContext(raw), "channel EOG1", ".fif")
+    export(ProcessingContext(raw), tmp_path / "out.fif")
+    assert load(tmp_path / "out.fif").get_data()[4, 5] == np.float32(value)
 
 
 @pytest.mark.parametrize("name", ["out.set", "out.gdf", "out.txt", "out", "out.fif.gz"])
