@@ -178,9 +178,12 @@ def fresh_array(shape: tuple[int, int]) -> np.ndarray:
     free memory back has to fetch from its host, at up to 2 s of CPU for each GB.
     """
     n_bytes = 8 * int(np.prod(shape))
-    if n_bytes < _LARGE:
+    if n_bytes < _LARGE or not hasattr(mmap, "MADV_NOHUGEPAGE"):
         return np.empty(shape)
-    return np.frombuffer(mmap.mmap(-1, n_bytes), dtype=np.float64).reshape(shape)
+    # Private: what a forked child writes is its own.
+    memory = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, dtype=np.float64).reshape(shape)
 
 
 def sweep(root: Path) -> None:
