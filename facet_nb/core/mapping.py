@@ -126,8 +126,8 @@ def map_runs(
     show_progress : bool | None
         Whether to show a progress bar; None shows it in notebooks and terminals.
     **run_options
-        For :meth:`Pipeline.run`: ``mode``, ``parallel``, ``channel_sequential``, ``n_workers`` and
-        ``batch_size``. Within a recording batches run one after another.
+        For :meth:`Pipeline.run`: ``mode``, ``channel_sequential``, ``n_workers``, ``batch_size``.
+        Within a recording batches run one after another.
 
     Returns
     -------
@@ -172,16 +172,16 @@ def map_runs(
 
 def _check_options(pipeline: Pipeline, options: dict[str, Any]) -> None:
     """Raise now what every single run would raise."""
-    known = {"mode", "parallel", "channel_sequential", "n_workers", "batch_size"}
+    known = {"mode", "channel_sequential", "n_workers", "batch_size"}
     unknown = sorted(set(options) - known)
     if unknown:
         raise ValidationError(
             f"map has no option {', '.join(unknown)}; for the runs it takes "
             f"{', '.join(sorted(known))}."
         )
-    flags = [options.get(name, False) for name in ("parallel", "channel_sequential")]
     numbers = {k: options[k] for k in ("n_workers", "batch_size") if k in options}
-    pipeline.plan(choose_mode(options.get("mode"), *flags), **numbers)
+    flag = options.get("channel_sequential", False)
+    pipeline.plan(choose_mode(options.get("mode"), False, flag), **numbers)
 
 
 def _runs(

@@ -57,5 +57,6 @@ def bar(show: bool | None, label: str, recorder: Any) -> Iterator[None]:
 
 def _note(state: Any) -> str:
     left = "" if state.remaining_s is None else f", {state.remaining_s:.0f} s left"
-    names = " → ".join(state.steps[i] for i in state.stage_steps)
+    running = state.status == "running"
+    names = " → ".join(state.steps[i] for i in state.stage_steps) if running else ""
     return f"{names or state.message} {state.elapsed_s:.1f} s{left}"
