@@ -28,7 +28,10 @@ _ROOMS = {
         "SliceAligner SubsampleAligner TriggerAligner TriggerDetector UpSample"
     ),
     "facet_nb.correction": "AASCorrection ANCCorrection AveragedArtifactSubtraction PCACorrection",
-    "facet_nb.evaluation": "MetricsReport RMSCalculator SNRCalculator",
+    "facet_nb.evaluation": (
+        "FFTAllenCalculator FFTNiazyCalculator LegacySNRCalculator MedianArtifactCalculator "
+        "MetricsReport RMSCalculator RMSResidualCalculator SNRCalculator"
+    ),
     "facet_nb.benchmark": "benchmark_scaling",
     "facet_nb.widgets": "ControlPanel",
 }

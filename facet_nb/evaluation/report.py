@@ -66,16 +66,32 @@ def format_report(name: str, found: Mapping[str, Any]) -> str:
         Headline.
     found : mapping
         Metrics by name; lists over channels are told by their number of channels, and channels
-        that were left out by their names.
+        that were left out by their names. Tables of numbers are told number by number.
     """
     lines = [f"Metrics: {name}"]
     for key, value in found.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            continue
-        lines.append(f"  {key:<24}{value:>12.4g}{_describe_channels(key, found)}")
+        if isinstance(value, Mapping):
+            lines += [f"  {name:<24}{x:>12.4g}" for name, x in _flatten(key, value)]
+        elif _is_number(value):
+            lines.append(f"  {key:<24}{value:>12.4g}{_describe_channels(key, found)}")
     if len(lines) == 1:
         lines.append("  none: put SNRCalculator() or RMSCalculator() before the report")
     return "\n".join(lines)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _flatten(key: str, table: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Return the numbers of a table and of the tables in it, with their whole names."""
+    found: list[tuple[str, float]] = []
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            found += _flatten(f"{key}.{name}", value)
+        elif _is_number(value):
+            found.append((f"{key}.{name}", value))
+    return found
 
 
 def _describe_channels(key: str, found: Mapping[str, Any]) -> str:

@@ -82,5 +82,10 @@ AFTER_CORRECTION = {
     "pca_correction",
     "snr_calculator",
     "rms_calculator",
+    "legacy_snr_calculator",
+    "rms_residual_calculator",
+    "median_artifact_calculator",
+    "fft_allen_calculator",
+    "fft_niazy_calculator",
     "metrics_report",
 }
