@@ -29,8 +29,9 @@ _ROOMS = {
     ),
     "facet_nb.correction": "AASCorrection ANCCorrection AveragedArtifactSubtraction PCACorrection",
     "facet_nb.evaluation": (
-        "FFTAllenCalculator FFTNiazyCalculator LegacySNRCalculator MedianArtifactCalculator "
-        "MetricsReport RMSCalculator RMSResidualCalculator SNRCalculator"
+        "CleanInTest FFTAllenCalculator FFTNiazyCalculator IntegrityCalculator "
+        "LegacySNRCalculator MedianArtifactCalculator MetricsReport PrintMetric RMSCalculator "
+        "RMSResidualCalculator SNRCalculator TruthCalculator UnlockedEnergyCalculator"
     ),
     "facet_nb.benchmark": "benchmark_scaling",
     "facet_nb.widgets": "ControlPanel",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 from facet_nb.core.context import ProcessingContext
@@ -101,3 +101,53 @@ def _describe_channels(key: str, found: Mapping[str, Any]) -> str:
     excluded = found.get(f"{key.removesuffix('_ratio')}_excluded", [])
     text = f"   {len(values) - len(excluded)} channels"
     return text + (f", without {', '.join(excluded)}" if excluded else "")
+
+
+@register_processor
+class PrintMetric(Processor):
+    """Print some of the metrics that were found so far, in one line.
+
+    Parameters
+    ----------
+    *names : str
+        Metrics, such as ``"snr"`` and ``"rms_ratio"``; all that are single numbers by default. One
+        that has not been found is told as such.
+    label : str | None
+        What to print before them.
+    metric_names : sequence of str
+        More names: how a description of a pipeline gives them.
+    """
+
+    name = "print_metric"
+    description = "Print some metrics"
+    modifies_raw = False
+    parallel_safe = False
+
+    def __init__(
+        self, *names: str, label: str | None = None, metric_names: Sequence[str] = ()
+    ) -> None:
+        self.names = (*names, *metric_names)
+        self.label = label
+
+    @property
+    def metric_names(self) -> list[str]:
+        """All names."""
+        return list(self.names)
+
+    def get_parameters(self) -> dict[str, Any]:
+        return {"metric_names": self.metric_names, "label": self.label}
+
+    def process(self, context: ProcessingContext) -> ProcessingContext:
+        found = context.metadata.custom.get("metrics", {})
+        names = self.names or [name for name, value in found.items() if _is_number(value)]
+        told = ", ".join(_tell(name, found.get(name)) for name in names) or "no metrics yet"
+        print(f"{self.label}: {told}" if self.label else told)
+        return context
+
+
+def _tell(name: str, value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} = {x:.4g}" for key, x in _flatten(name, value))
+    if value is None:
+        return f"{name} not found"
+    return f"{name} = {value:.4g}" if _is_number(value) else f"{name} = {value}"

@@ -71,6 +71,7 @@ ARGUMENTS = {
     "notch_filter": {"freqs": [50.0, 100.0]},
     "pick_channels": {"picks": ["E1", "E3", "E6", "STI"]},
     "resample": {"sfreq": 400.0},
+    "truth_calculator": {"truth": 1e-5 * np.random.default_rng(0).normal(size=(8, 9000))},
     "trigger_detector": {"regex": r"\b1\b"},
     "upsample": {"factor": 3},
     "downsample": {"factor": 2},
@@ -87,5 +88,9 @@ AFTER_CORRECTION = {
     "median_artifact_calculator",
     "fft_allen_calculator",
     "fft_niazy_calculator",
+    "integrity_calculator",
+    "truth_calculator",
+    "unlocked_energy_calculator",
+    "print_metric",
     "metrics_report",
 }
