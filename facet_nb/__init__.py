@@ -23,9 +23,11 @@ _ROOMS = {
         "BDFExporter BrainVisionExporter EDFExporter Exporter FIFExporter Loader export load"
     ),
     "facet_nb.preprocessing": (
-        "BandPassFilter CommonReference Crop DownSample DropChannels Filter HighPassFilter "
-        "LowPassFilter MissingTriggerDetector NotchFilter PickChannels QRSTriggerDetector Resample "
-        "SliceAligner SubsampleAligner TriggerAligner TriggerDetector UpSample"
+        "AnalyzeDataReport BandPassFilter ChannelStandardizer CheckDataReport CommonReference "
+        "ConditionalProcessor Crop DownSample DropChannels Filter HighPassFilter LowPassFilter "
+        "MissingTriggerDetector NoOpProcessor NotchFilter PickChannels QRSTriggerDetector "
+        "RawTransform Resample SequenceProcessor SliceAligner SubsampleAligner SwitchProcessor "
+        "TriggerAligner TriggerDetector UpSample"
     ),
     "facet_nb.correction": "AASCorrection ANCCorrection AveragedArtifactSubtraction PCACorrection",
     "facet_nb.evaluation": (

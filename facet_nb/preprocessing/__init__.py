@@ -1,6 +1,7 @@
 """Steps before the correction: triggers, filters, sampling rate, alignment, choice of channels."""
 
 from facet_nb.preprocessing.alignment import SliceAligner, SubsampleAligner, TriggerAligner
+from facet_nb.preprocessing.diagnostics import AnalyzeDataReport, CheckDataReport
 from facet_nb.preprocessing.filtering import (
     BandPassFilter,
     Filter,
@@ -8,6 +9,14 @@ from facet_nb.preprocessing.filtering import (
     LowPassFilter,
     NotchFilter,
 )
+from facet_nb.preprocessing.flow import (
+    ConditionalProcessor,
+    NoOpProcessor,
+    RawTransform,
+    SequenceProcessor,
+    SwitchProcessor,
+)
+from facet_nb.preprocessing.layout import ChannelStandardizer
 from facet_nb.preprocessing.qrs import QRSTriggerDetector
 from facet_nb.preprocessing.reference import CommonReference
 from facet_nb.preprocessing.resampling import DownSample, Resample, UpSample
@@ -15,8 +24,12 @@ from facet_nb.preprocessing.selection import Crop, DropChannels, PickChannels
 from facet_nb.preprocessing.triggers import MissingTriggerDetector, TriggerDetector
 
 __all__ = [
+    "AnalyzeDataReport",
     "BandPassFilter",
+    "ChannelStandardizer",
+    "CheckDataReport",
     "CommonReference",
+    "ConditionalProcessor",
     "Crop",
     "DownSample",
     "DropChannels",
@@ -24,12 +37,16 @@ __all__ = [
     "HighPassFilter",
     "LowPassFilter",
     "MissingTriggerDetector",
+    "NoOpProcessor",
     "NotchFilter",
     "PickChannels",
     "QRSTriggerDetector",
+    "RawTransform",
     "Resample",
+    "SequenceProcessor",
     "SliceAligner",
     "SubsampleAligner",
+    "SwitchProcessor",
     "TriggerAligner",
     "TriggerDetector",
     "UpSample",

@@ -59,10 +59,25 @@ def detect() -> list:
     return [TriggerDetector(regex=r"\b1\b")]
 
 
+def scale(raw):
+    """A function of a recording, as one writes it in a notebook."""
+    new = raw.copy()
+    new._data = 2.0 * raw.get_data()
+    new._data[raw.ch_names.index("STI")] /= 2.0
+    return new
+
+
+_HIGHPASS = {"processor": "highpass_filter", "parameters": {"freq": 1.0}}
+
 #: Arguments of processors that need some.
 ARGUMENTS = {
     "auto_loader": None,
     "bandpass_filter": {"l_freq": 1.0, "h_freq": 40.0},
+    "channel_standardizer": {"standard": ["E3", "E1", "E5", "E6"]},
+    "conditional": {"condition": "triggers", "processor": AASCorrection(window_size=10)},
+    "raw_transform": {"name": "raw_transform", "func": scale},
+    "sequence": {"processors": [_HIGHPASS, AASCorrection(window_size=10)]},
+    "switch": {"selector": "volume_gaps", "cases": {"False": _HIGHPASS}},
     "crop": {"tmin": 1.0, "tmax": 16.0},
     "drop_channels": {"channels": ["E2"]},
     "filter": {"l_freq": 1.0},
