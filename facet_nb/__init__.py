@@ -24,10 +24,11 @@ _ROOMS = {
     ),
     "facet_nb.preprocessing": (
         "AnalyzeDataReport BandPassFilter ChannelStandardizer CheckDataReport CommonReference "
-        "ConditionalProcessor Crop DownSample DropChannels Filter HighPassFilter LowPassFilter "
-        "MissingTriggerDetector NoOpProcessor NotchFilter PickChannels QRSTriggerDetector "
-        "RawTransform Resample SequenceProcessor SliceAligner SubsampleAligner SwitchProcessor "
-        "TriggerAligner TriggerDetector UpSample"
+        "ConditionalProcessor Crop CutAcquisitionWindow DownSample DropChannels Filter "
+        "HighPassFilter LowPassFilter MissingTriggerCompleter MissingTriggerDetector "
+        "NoOpProcessor NotchFilter PasteAcquisitionWindow PickChannels QRSTriggerDetector "
+        "RawTransform Resample SequenceProcessor SliceAligner SliceTriggerGenerator "
+        "SubsampleAligner SwitchProcessor TriggerAligner TriggerDetector UpSample"
     ),
     "facet_nb.correction": "AASCorrection ANCCorrection AveragedArtifactSubtraction PCACorrection",
     "facet_nb.evaluation": (

@@ -1,5 +1,6 @@
 """Steps before the correction: triggers, filters, sampling rate, alignment, choice of channels."""
 
+from facet_nb.preprocessing.acquisition import CutAcquisitionWindow, PasteAcquisitionWindow
 from facet_nb.preprocessing.alignment import SliceAligner, SubsampleAligner, TriggerAligner
 from facet_nb.preprocessing.diagnostics import AnalyzeDataReport, CheckDataReport
 from facet_nb.preprocessing.filtering import (
@@ -21,6 +22,7 @@ from facet_nb.preprocessing.qrs import QRSTriggerDetector
 from facet_nb.preprocessing.reference import CommonReference
 from facet_nb.preprocessing.resampling import DownSample, Resample, UpSample
 from facet_nb.preprocessing.selection import Crop, DropChannels, PickChannels
+from facet_nb.preprocessing.trains import MissingTriggerCompleter, SliceTriggerGenerator
 from facet_nb.preprocessing.triggers import MissingTriggerDetector, TriggerDetector
 
 __all__ = [
@@ -31,20 +33,24 @@ __all__ = [
     "CommonReference",
     "ConditionalProcessor",
     "Crop",
+    "CutAcquisitionWindow",
     "DownSample",
     "DropChannels",
     "Filter",
     "HighPassFilter",
     "LowPassFilter",
+    "MissingTriggerCompleter",
     "MissingTriggerDetector",
     "NoOpProcessor",
     "NotchFilter",
+    "PasteAcquisitionWindow",
     "PickChannels",
     "QRSTriggerDetector",
     "RawTransform",
     "Resample",
     "SequenceProcessor",
     "SliceAligner",
+    "SliceTriggerGenerator",
     "SubsampleAligner",
     "SwitchProcessor",
     "TriggerAligner",

@@ -76,6 +76,8 @@ ARGUMENTS = {
     "channel_standardizer": {"standard": ["E3", "E1", "E5", "E6"]},
     "conditional": {"condition": "triggers", "processor": AASCorrection(window_size=10)},
     "raw_transform": {"name": "raw_transform", "func": scale},
+    "missing_trigger_completer": {"volumes": 11, "slices": 5},
+    "slice_trigger_generator": {"slices": 4},
     "sequence": {"processors": [_HIGHPASS, AASCorrection(window_size=10)]},
     "switch": {"selector": "volume_gaps", "cases": {"False": _HIGHPASS}},
     "crop": {"tmin": 1.0, "tmax": 16.0},
