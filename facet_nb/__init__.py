@@ -37,6 +37,7 @@ _ROOMS = {
         "RMSResidualCalculator SNRCalculator TruthCalculator UnlockedEnergyCalculator"
     ),
     "facet_nb.benchmark": "benchmark_scaling",
+    "facet_nb.pipelines": "create_standard_pipeline",
     "facet_nb.widgets": "ControlPanel",
 }
 _WHERE = {name: room for room, names in _ROOMS.items() for name in names.split()}
@@ -50,6 +51,7 @@ _SUBMODULES = [
     "io",
     "kernels",
     "models",
+    "pipelines",
     "plots",
     "preprocessing",
     "widgets",
