@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from facet_nb.kernels.loops import load
-
 #: Epochs that every block's template holds, whatever their correlation (Allen et al. 2000).
 N_SEED = 5
 
@@ -95,24 +93,24 @@ def choose_greedily(gram: np.ndarray, n_seed: int, threshold: float) -> np.ndarr
     ndarray of int
         Chosen epochs, rising.
     """
-    chosen = load("choose_greedily", choose_in_numpy)(gram, n_seed, threshold)
-    return np.flatnonzero(chosen)
+    chosen = np.arange(len(gram))
+    while True:
+        part = gram[np.ix_(chosen, chosen)]
+        alike = _running_correlation(part) > threshold
+        alike[:n_seed] = True
+        if alike.all():
+            return chosen
+        chosen = np.delete(chosen, np.argmin(alike))  # the first; those before it are settled
 
 
-def choose_in_numpy(gram: np.ndarray, n_seed: int, threshold: float) -> np.ndarray:
-    """Do what the compiled ``choose_greedily`` does; return a mask."""
-    n = len(gram)
-    chosen = np.zeros(n, dtype=np.bool_)
-    chosen[:n_seed] = True
-    with_sum = gram[:, :n_seed].sum(axis=1)
-    power = float(with_sum[:n_seed].sum())
-    for j in range(n_seed, n):
-        scale = np.sqrt(max(power, 0.0) * gram[j, j])
-        if scale > 0 and with_sum[j] / scale > threshold:
-            power += 2.0 * with_sum[j] + gram[j, j]
-            with_sum = with_sum + gram[:, j]
-            chosen[j] = True
-    return chosen
+def _running_correlation(gram: np.ndarray) -> np.ndarray:
+    """Return each epoch's correlation with the sum of all before it; 0 for the first."""
+    total = np.cumsum(gram, axis=0)  # row j: inner products with the sum of epochs 0 ... j
+    own = np.diagonal(gram)
+    with_sum = np.concatenate([[0.0], np.diagonal(total, offset=1)])
+    power = np.cumsum(2.0 * with_sum + own)  # of the sum of epochs 0 ... j
+    scale = np.sqrt(np.clip(np.concatenate([[0.0], power[:-1]]), 0.0, None) * own)
+    return np.divide(with_sum, scale, out=np.zeros(len(gram)), where=scale > 0)
 
 
 def average_blocks(

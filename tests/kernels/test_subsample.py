@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facet_nb.kernels import averaging, compiled, subsample
+from facet_nb.kernels import compiled, subsample
 from facet_nb.kernels.subsample import HALO, Layout
 
 N = 150
@@ -133,13 +133,6 @@ def test_compiled_loops_equal_their_twins():
     compiled.subtract_rows(a, rows, low - 2, low, high, head, tail)
     subsample.subtract_in_numpy(b, rows, low - 2, low, high, head, tail)
     np.testing.assert_allclose(a, b, rtol=0, atol=1e-15)
-    epochs = rng.standard_normal((30, 8)) + 2 * rng.standard_normal(8)
-    gram = epochs @ epochs.T
-    for threshold in (0.2, 0.8, 0.97):
-        assert np.array_equal(
-            compiled.choose_greedily(gram, 5, threshold),
-            averaging.choose_in_numpy(gram, 5, threshold),
-        )
 
 
 def test_without_numba_the_twins_are_used(monkeypatch):

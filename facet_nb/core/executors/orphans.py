@@ -9,19 +9,13 @@ import time
 #: How often a worker looks whether its parent lives.
 _INTERVAL_S = 1.0
 
-_watching: set[int] = set()
-
 
 def watch_parent() -> None:
     """End this process once its parent has died (a kill leaves it no time to say so).
 
-    A loky worker in the middle of a task would go on for as long as that takes.
+    A loky worker in the middle of a task would go on for as long as that takes, an idle one for
+    five minutes. It is the workers' initializer: called once in each.
     """
-    pid = os.getpid()
-    if pid in _watching:
-        return
-    _watching.clear()
-    _watching.add(pid)
     thread = threading.Thread(target=_watch, args=(os.getppid(),), name="facet_nb-orphan")
     thread.daemon = True
     thread.start()

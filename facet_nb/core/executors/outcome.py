@@ -45,13 +45,18 @@ def _base(context: ProcessingContext, subject: Subject) -> np.ndarray:
 
 
 def release(before: ProcessingContext, after: ProcessingContext, store: Store) -> None:
-    """Remove the file of the samples before a stage, unless something refers to them."""
+    """Remove the file of the samples before a stage, unless something refers to it.
+
+    Samples that are in memory, too, have but a copy in a file: it is not needed any more.
+    """
     raw = before._raw
     if not store.shared or raw is None or not raw.preload or not after.has_raw():
         return
-    new = after.get_raw()
-    if not (new.preload and new._data is raw._data) and not needs(after, raw._data):
-        store.release(raw._data)
+    new, old = after.get_raw(), raw._data
+    if new.preload and new._data is old:
+        return
+    if not store.holds(old) or not needs(after, old):
+        store.release(old)
 
 
 def needs(context: ProcessingContext, array: np.ndarray) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import platform
 import re
@@ -14,6 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from facet_nb.core.errors import FacetError
+
+#: From this size on memory is asked for in ordinary pages, in bytes.
+_LARGE = 32 << 20
 
 #: Containers that share a temporary folder do not see one another's processes.
 _HOST = re.sub(r"[^A-Za-z0-9]", "", platform.node())[:32] or "host"
@@ -96,7 +100,7 @@ class Store:
     def allocate(self, shape: tuple[int, int]) -> tuple[ArrayRef, np.ndarray]:
         """Return a reference to new samples of `shape`, and the array."""
         if not self.shared:
-            array = np.empty(shape)
+            array = fresh_array(shape)
             return RamArray(array), array
         ref = self._new_file(shape)
         array = ref.open()
@@ -165,6 +169,21 @@ def _root(array: np.ndarray) -> object:
     while isinstance(base, np.ndarray) and base.base is not None:
         base = base.base
     return base
+
+
+def fresh_array(shape: tuple[int, int]) -> np.ndarray:
+    """Return new samples in this process's memory, float64, not set to anything.
+
+    Large ones come as ordinary pages: numpy asks for huge ones, which a virtual machine that gives
+    free memory back has to fetch from its host, at up to 2 s of CPU for each GB.
+    """
+    n_bytes = 8 * int(np.prod(shape))
+    if n_bytes < _LARGE or not hasattr(mmap, "MADV_NOHUGEPAGE"):
+        return np.empty(shape)
+    # Private: what a forked child writes is its own.
+    memory = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, dtype=np.float64).reshape(shape)
 
 
 def sweep(root: Path) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from facet_nb.core.errors import FacetError, RunCancelled, StepError, describe_failure
 from facet_nb.core.events import StepTime
-from facet_nb.core.executors import inner_pool, orphans
+from facet_nb.core.executors import inner_pool
 from facet_nb.core.executors.store import ArrayRef, FileArray
 from facet_nb.core.lineage import NoiseTerm, parts_of
 from facet_nb.core.steps import ArrayStep, Step
@@ -84,7 +84,6 @@ class JobFile:
 
     def open(self) -> Job:
         """Return the job; a worker remembers the last one."""
-        orphans.watch_parent()
         if self.path not in _jobs:
             _jobs.clear()
             with open(self.path, "rb") as file:
