@@ -34,6 +34,8 @@ from facet_nb.preprocessing import (
     UpSample,
 )
 
+__all__ = ["PlotBeforeAfter", "create_standard_pipeline"]
+
 _HIGHPASS_HZ = 1.0
 _LOWPASS_HZ = 70.0
 
