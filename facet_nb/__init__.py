@@ -27,7 +27,12 @@ _ROOMS = {
         "LowPassFilter MissingTriggerDetector NotchFilter PickChannels QRSTriggerDetector Resample "
         "SliceAligner SubsampleAligner TriggerAligner TriggerDetector UpSample"
     ),
-    "facet_nb.correction": "AASCorrection ANCCorrection AveragedArtifactSubtraction PCACorrection",
+    "facet_nb.correction": (
+        "AASCorrection ANCCorrection AveragedArtifactSubtraction "
+        "AvgArtWghtCorrespondingSliceCorrection AvgArtWghtSliceTriggerCorrection "
+        "AvgArtWghtVolumeTriggerCorrection CorrespondingSliceCorrection PCACorrection "
+        "SliceTriggerCorrection VolumeTriggerCorrection"
+    ),
     "facet_nb.evaluation": "MetricsReport RMSCalculator SNRCalculator",
     "facet_nb.benchmark": "benchmark_scaling",
     "facet_nb.widgets": "ControlPanel",

@@ -3,5 +3,24 @@
 from facet_nb.correction.aas import AASCorrection, AveragedArtifactSubtraction
 from facet_nb.correction.anc import ANCCorrection
 from facet_nb.correction.pca import PCACorrection
+from facet_nb.correction.weighted import (
+    AvgArtWghtCorrespondingSliceCorrection,
+    AvgArtWghtSliceTriggerCorrection,
+    AvgArtWghtVolumeTriggerCorrection,
+    CorrespondingSliceCorrection,
+    SliceTriggerCorrection,
+    VolumeTriggerCorrection,
+)
 
-__all__ = ["AASCorrection", "ANCCorrection", "AveragedArtifactSubtraction", "PCACorrection"]
+__all__ = [
+    "AASCorrection",
+    "ANCCorrection",
+    "AveragedArtifactSubtraction",
+    "AvgArtWghtCorrespondingSliceCorrection",
+    "AvgArtWghtSliceTriggerCorrection",
+    "AvgArtWghtVolumeTriggerCorrection",
+    "CorrespondingSliceCorrection",
+    "PCACorrection",
+    "SliceTriggerCorrection",
+    "VolumeTriggerCorrection",
+]

@@ -63,6 +63,7 @@ def detect() -> list:
 ARGUMENTS = {
     "auto_loader": None,
     "bandpass_filter": {"l_freq": 1.0, "h_freq": 40.0},
+    "corresponding_slice_correction": {"slices_per_volume": 5, "window_size": 3},
     "crop": {"tmin": 1.0, "tmax": 16.0},
     "drop_channels": {"channels": ["E2"]},
     "filter": {"l_freq": 1.0},
