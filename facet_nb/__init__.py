@@ -30,8 +30,8 @@ _ROOMS = {
     "facet_nb.correction": (
         "AASCorrection ANCCorrection AveragedArtifactSubtraction "
         "AvgArtWghtCorrespondingSliceCorrection AvgArtWghtSliceTriggerCorrection "
-        "AvgArtWghtVolumeTriggerCorrection CorrespondingSliceCorrection PCACorrection "
-        "SliceTriggerCorrection VolumeTriggerCorrection"
+        "AvgArtWghtVolumeTriggerCorrection CorrespondingSliceCorrection FARMArtifactCorrection "
+        "FARMCorrection PCACorrection SliceTriggerCorrection VolumeTriggerCorrection"
     ),
     "facet_nb.evaluation": "MetricsReport RMSCalculator SNRCalculator",
     "facet_nb.benchmark": "benchmark_scaling",

@@ -2,6 +2,7 @@
 
 from facet_nb.correction.aas import AASCorrection, AveragedArtifactSubtraction
 from facet_nb.correction.anc import ANCCorrection
+from facet_nb.correction.farm import FARMArtifactCorrection, FARMCorrection
 from facet_nb.correction.pca import PCACorrection
 from facet_nb.correction.weighted import (
     AvgArtWghtCorrespondingSliceCorrection,
@@ -20,6 +21,8 @@ __all__ = [
     "AvgArtWghtSliceTriggerCorrection",
     "AvgArtWghtVolumeTriggerCorrection",
     "CorrespondingSliceCorrection",
+    "FARMArtifactCorrection",
+    "FARMCorrection",
     "PCACorrection",
     "SliceTriggerCorrection",
     "VolumeTriggerCorrection",

@@ -50,6 +50,7 @@ class TemplateCorrection(ArrayProcessor):
     requires_triggers = True
     needs = "reference"
     subtracts = True
+    interpolate_volume_gaps: bool = False
 
     def __init__(
         self,
@@ -166,6 +167,7 @@ class TemplateCorrection(ArrayProcessor):
             np.arange(len(templates)),
             scale=self.apply_epoch_alpha_scaling,
             overlap=False,
+            bridge=self.interpolate_volume_gaps,
             out=out,
         )
 
