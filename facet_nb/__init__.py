@@ -29,9 +29,10 @@ _ROOMS = {
     ),
     "facet_nb.correction": (
         "AASCorrection ANCCorrection AveragedArtifactSubtraction "
-        "AvgArtWghtCorrespondingSliceCorrection AvgArtWghtSliceTriggerCorrection "
-        "AvgArtWghtVolumeTriggerCorrection CorrespondingSliceCorrection FARMArtifactCorrection "
-        "FARMCorrection PCACorrection SliceTriggerCorrection VolumeTriggerCorrection"
+        "AvgArtWghtCorrespondingSliceCorrection AvgArtWghtMoosmannCorrection "
+        "AvgArtWghtSliceTriggerCorrection AvgArtWghtVolumeTriggerCorrection "
+        "CorrespondingSliceCorrection FARMArtifactCorrection FARMCorrection MoosmannCorrection "
+        "PCACorrection SliceTriggerCorrection VolumeTriggerCorrection"
     ),
     "facet_nb.evaluation": "MetricsReport RMSCalculator SNRCalculator",
     "facet_nb.benchmark": "benchmark_scaling",

@@ -3,6 +3,7 @@
 from facet_nb.correction.aas import AASCorrection, AveragedArtifactSubtraction
 from facet_nb.correction.anc import ANCCorrection
 from facet_nb.correction.farm import FARMArtifactCorrection, FARMCorrection
+from facet_nb.correction.moosmann import AvgArtWghtMoosmannCorrection, MoosmannCorrection
 from facet_nb.correction.pca import PCACorrection
 from facet_nb.correction.weighted import (
     AvgArtWghtCorrespondingSliceCorrection,
@@ -18,11 +19,13 @@ __all__ = [
     "ANCCorrection",
     "AveragedArtifactSubtraction",
     "AvgArtWghtCorrespondingSliceCorrection",
+    "AvgArtWghtMoosmannCorrection",
     "AvgArtWghtSliceTriggerCorrection",
     "AvgArtWghtVolumeTriggerCorrection",
     "CorrespondingSliceCorrection",
     "FARMArtifactCorrection",
     "FARMCorrection",
+    "MoosmannCorrection",
     "PCACorrection",
     "SliceTriggerCorrection",
     "VolumeTriggerCorrection",

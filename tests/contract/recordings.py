@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import mne
 import numpy as np
 
@@ -18,6 +20,7 @@ from facet_nb import (
 from facet_nb.datasets import simulate
 
 FIRST_SAMP = 1234
+DATA = Path(__file__).resolve().parent.parent / "data"
 
 
 def make_context(seed: int = 0) -> ProcessingContext:
@@ -69,6 +72,7 @@ ARGUMENTS = {
     "filter": {"l_freq": 1.0},
     "highpass_filter": {"freq": 1.0},
     "lowpass_filter": {"freq": 40.0},
+    "moosmann_correction": {"motion_file": str(DATA / "motion_5_volumes.txt"), "window_size": 3},
     "notch_filter": {"freqs": [50.0, 100.0]},
     "pick_channels": {"picks": ["E1", "E3", "E6", "STI"]},
     "resample": {"sfreq": 400.0},
