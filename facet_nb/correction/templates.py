@@ -200,7 +200,7 @@ class TemplateCorrection(ArrayProcessor):
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes."""
-        return 8 * shape[1] * (6 if self.subsample else 3) + (4 << 20)
+        return 8 * shape[1] * (5 if self.subsample else 3) + (4 << 20)
 
 
 def _portions(which: np.ndarray) -> list[np.ndarray]:

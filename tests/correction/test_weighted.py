@@ -8,6 +8,7 @@ import pytest
 import facet_nb as fnb
 from facet_nb import (
     CorrespondingSliceCorrection,
+    FARMCorrection,
     Pipeline,
     SliceTriggerCorrection,
     StepError,
@@ -15,6 +16,7 @@ from facet_nb import (
     VolumeTriggerCorrection,
 )
 from facet_nb.datasets import example
+from tests.contract.equality import assert_same
 from tests.contract.recordings import make_context
 from tests.oracles import weights as oracle
 
@@ -127,3 +129,23 @@ def test_an_epoch_beyond_the_recording_enters_no_template(ctx):
     step = VolumeTriggerCorrection(window_size=5)
     rows = list(step.weigh(cut.metadata, 6).restrict(np.arange(6) < 5))
     assert all(5 not in row for row in rows)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        VolumeTriggerCorrection(window_size=7, subsample=True),
+        SliceTriggerCorrection(window_size=7, apply_epoch_alpha_scaling=True),
+        FARMCorrection(window_size=7, subsample=True),
+        FARMCorrection(window_size=7, interpolate_volume_gaps=True),
+    ],
+    ids=["volume between", "slice scaled", "farm between", "farm gaps"],
+)
+def test_options_give_the_same_answer_in_every_mode(ctx, step):
+    serial = Pipeline([step]).run(ctx, raise_on_error=True).context
+    for mode, backend in [("channel_sequential", "serial"), ("parallel", "multiprocessing")]:
+        other = Pipeline([step]).run(
+            ctx, mode=mode, backend=backend, n_jobs=2, n_workers=2, raise_on_error=True
+        )
+        assert_same(other.context, serial)
+    assert not np.array_equal(serial.get_data(), ctx.get_data())
