@@ -85,8 +85,9 @@ class SliceTriggerCorrection(TemplateCorrection):
     Notes
     -----
     Near the ends the window moves inward; the first two epochs and the last two enter no template
-    (but for the first epoch's own, which begins with the second). Upsampled data, positions from
-    :class:`~facet_nb.SliceAligner` and ``apply_epoch_alpha_scaling=True`` make it FASTR's template.
+    (but for the first epoch's own, which begins with the second). These are FASTR's weights; FASTR
+    upsamples, scales each template to its epoch (``apply_epoch_alpha_scaling=True``), and lets
+    epochs overlap by a hundredth.
 
     References
     ----------
