@@ -30,7 +30,13 @@ _ROOMS = {
         "RawTransform Resample SequenceProcessor SliceAligner SliceTriggerGenerator "
         "SubsampleAligner SwitchProcessor TriggerAligner TriggerDetector UpSample"
     ),
-    "facet_nb.correction": "AASCorrection ANCCorrection AveragedArtifactSubtraction PCACorrection",
+    "facet_nb.correction": (
+        "AASCorrection ANCCorrection AveragedArtifactSubtraction "
+        "AvgArtWghtCorrespondingSliceCorrection AvgArtWghtMoosmannCorrection "
+        "AvgArtWghtSliceTriggerCorrection AvgArtWghtVolumeTriggerCorrection "
+        "CorrespondingSliceCorrection FARMArtifactCorrection FARMCorrection MoosmannCorrection "
+        "PCACorrection SliceTriggerCorrection VolumeTriggerCorrection"
+    ),
     "facet_nb.evaluation": (
         "CleanInTest FFTAllenCalculator FFTNiazyCalculator IntegrityCalculator "
         "LegacySNRCalculator MedianArtifactCalculator MetricsReport PrintMetric RMSCalculator "

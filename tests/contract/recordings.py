@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import mne
 import numpy as np
 
@@ -18,6 +20,7 @@ from facet_nb import (
 from facet_nb.datasets import simulate
 
 FIRST_SAMP = 1234
+DATA = Path(__file__).resolve().parent.parent / "data"
 
 
 def make_context(seed: int = 0) -> ProcessingContext:
@@ -80,11 +83,13 @@ ARGUMENTS = {
     "slice_trigger_generator": {"slices": 4},
     "sequence": {"processors": [_HIGHPASS, AASCorrection(window_size=10)]},
     "switch": {"selector": "volume_gaps", "cases": {"False": _HIGHPASS}},
+    "corresponding_slice_correction": {"slices_per_volume": 5, "window_size": 3},
     "crop": {"tmin": 1.0, "tmax": 16.0},
     "drop_channels": {"channels": ["E2"]},
     "filter": {"l_freq": 1.0},
     "highpass_filter": {"freq": 1.0},
     "lowpass_filter": {"freq": 40.0},
+    "moosmann_correction": {"motion_file": str(DATA / "motion_5_volumes.txt"), "window_size": 3},
     "notch_filter": {"freqs": [50.0, 100.0]},
     "pick_channels": {"picks": ["E1", "E3", "E6", "STI"]},
     "resample": {"sfreq": 400.0},
