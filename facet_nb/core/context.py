@@ -377,18 +377,17 @@ def _check_recording(raw: Any) -> None:
 
 
 def check_triggers(triggers: Any) -> np.ndarray:
-    """Return `triggers` as a sorted one-dimensional int64 array.
+    """Return `triggers`, rounded to whole samples, as a sorted one-dimensional int64 array.
 
     Raises
     ------
     ValidationError
-        If they are not whole numbers in one dimension.
+        If they are not finite real numbers in one dimension.
     """
     array = np.asarray(triggers)
-    if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.number)):
+    real = np.issubdtype(array.dtype, np.integer) or np.issubdtype(array.dtype, np.floating)
+    if array.ndim != 1 or (array.size and not real):
         raise ValidationError("triggers must be a one-dimensional array of sample positions.")
-    if array.size and not np.all(np.isfinite(array.astype(float))):
+    if array.size and not np.all(np.isfinite(array)):
         raise ValidationError("triggers must be finite sample positions.")
-    if array.size and np.iscomplexobj(array):
-        raise ValidationError("triggers must be sample positions, not complex numbers.")
     return np.sort(np.rint(array).astype(np.int64))
