@@ -202,8 +202,9 @@ class MedianArtifactCalculator(MetricStep):
         if self.verbose:
             columns = {"artifact (V)": left, "without (V)": without}
             print_channels("Median artifact", names, columns)
-        found = {
-            "median_artifact": metrics.median_of_valid(left),
+        typical = metrics.median_of_valid(left)
+        found: dict[str, Any] = {
+            "median_artifact": typical,
             "median_artifact_per_channel": left.tolist(),
             "median_artifact_channels": names,
             "median_artifact_excluded": name_invalid(left, names, self.name),
@@ -211,7 +212,7 @@ class MedianArtifactCalculator(MetricStep):
         reference = metrics.median_of_valid(without)
         if reference > 0:
             found["median_artifact_reference"] = reference
-            found["median_artifact_ratio"] = found["median_artifact"] / reference
+            found["median_artifact_ratio"] = typical / reference
         return found, {"n_epochs": len(whole), "n_reference_epochs": len(quiet)}
 
 

@@ -97,7 +97,7 @@ class ChannelStandardizer(Processor):
         plain: dict[str, list[str]] = {}
         for name in rows:
             plain.setdefault(simplify(name), []).append(name)
-        found = {}
+        found: dict[str, int] = {}
         for name in wanted:
             candidates = [n for n in (name, _ALIASES.get(name), _FORMER.get(name)) if n]
             hits = [n for n in candidates if n in rows]
