@@ -19,6 +19,10 @@ logger = logging.getLogger("facet_nb")
 
 #: Samples of one read from a file, in s: small beside any recording.
 _READ_S = 10.0
+#: A variance from less is chance: not even one cycle of 10 Hz.
+_LEAST_S = 0.1
+#: Less than this is said: slow EEG has hardly a cycle in it.
+_SHORT_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -92,21 +96,59 @@ def find_span(context: ProcessingContext, step: str) -> Span:
     """
     raw, metadata = context.get_raw(), context.metadata
     triggers = np.sort(np.asarray(metadata.triggers, dtype=np.int64))
-    length = metadata.artifact_length or spacing.artifact_length(triggers)
-    if not length:
-        raise ValidationError(
-            f"{step}: the length of one artifact is not known. Put TriggerDetector(regex=…) "
-            "before, or set it: context.with_trigger_samples(samples, artifact_length=…)."
-        )
+    length = artifact_length(context, step)
     sfreq = float(raw.info["sfreq"])
     offset = round(metadata.artifact_to_trigger_offset * sfreq)
-    start, stop = spacing.acquisition_span(triggers, int(length), offset, raw.n_times)
+    start, stop = spacing.acquisition_span(triggers, length, offset, raw.n_times)
     if stop <= start:
         raise ValidationError(
             f"{step}: the triggers lie outside the data (first {triggers[0]}, last {triggers[-1]}, "
             f"{raw.n_times} samples). They count from the first sample of the data."
         )
     return Span(start, stop, int(raw.n_times), sfreq)
+
+
+def artifact_length(context: ProcessingContext, step: str) -> int:
+    """Return the length of one artifact, in samples, as it is known or as the triggers tell.
+
+    Raises
+    ------
+    ValidationError
+        If neither does.
+    """
+    metadata = context.metadata
+    triggers = np.asarray(metadata.triggers, dtype=np.int64)
+    length = metadata.artifact_length or spacing.artifact_length(triggers)
+    if not length:
+        raise ValidationError(
+            f"{step}: the length of one artifact is not known. Put TriggerDetector(regex=…) "
+            "before, or set it: context.with_trigger_samples(samples, artifact_length=…)."
+        )
+    return int(length)
+
+
+def find_outside(span: Span, time_buffer: float, step: str) -> list[tuple[int, int]]:
+    """Return the samples before and after the acquisition, `time_buffer` s away from it.
+
+    Raises
+    ------
+    ValidationError
+        If there are hardly any.
+    """
+    if not time_buffer >= 0:
+        raise ValidationError(f"time_buffer={time_buffer!r} must be 0 s or more.")
+    buffer = round(time_buffer * span.sfreq)
+    before, after = max(0, span.start - buffer), min(span.n_times, span.stop + buffer)
+    available_s = (before + span.n_times - after) / span.sfreq
+    if available_s < _LEAST_S:
+        raise ValidationError(
+            f"{step}: there is no data without artifact ({available_s:.3g} s before the first and "
+            f"after the last artifact, {time_buffer:g} s buffer left out). Keep 1 s or more before "
+            "the first trigger or after the last when recording or cropping."
+        )
+    if available_s < _SHORT_S:
+        logger.warning("%s: only %.2g s without artifact; the ratio is rough", step, available_s)
+    return [(0, before), (after, span.n_times)]
 
 
 def measure_variance(raw: Any, rows: list[int], spans: list[tuple[int, int]]) -> np.ndarray:
@@ -130,6 +172,14 @@ def print_channels(title: str, names: list[str], columns: dict[str, np.ndarray])
     print(f"{title:<16}" + "".join(f"{head:>16}" for head in columns))
     for i, name in enumerate(names):
         print(f"{name:<16}" + "".join(f"{values[i]:>16.4g}" for values in columns.values()))
+
+
+def read_rows(raw: Any, row: int, spans: list[tuple[int, int]]) -> list[np.ndarray]:
+    """Return the samples of one channel over spans of samples, in V; empty ones are left out."""
+    pieces = [(start, stop) for start, stop in spans if stop > start]
+    if raw.preload:
+        return [raw._data[row, start:stop] for start, stop in pieces]
+    return [raw.get_data(picks=[row], start=start, stop=stop)[0] for start, stop in pieces]
 
 
 def _pieces(

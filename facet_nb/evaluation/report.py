@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 from facet_nb.core.context import ProcessingContext
@@ -66,16 +66,32 @@ def format_report(name: str, found: Mapping[str, Any]) -> str:
         Headline.
     found : mapping
         Metrics by name; lists over channels are told by their number of channels, and channels
-        that were left out by their names.
+        that were left out by their names. Tables of numbers are told number by number.
     """
     lines = [f"Metrics: {name}"]
     for key, value in found.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            continue
-        lines.append(f"  {key:<24}{value:>12.4g}{_describe_channels(key, found)}")
+        if isinstance(value, Mapping):
+            lines += [f"  {name:<24}{x:>12.4g}" for name, x in _flatten(key, value)]
+        elif _is_number(value):
+            lines.append(f"  {key:<24}{value:>12.4g}{_describe_channels(key, found)}")
     if len(lines) == 1:
         lines.append("  none: put SNRCalculator() or RMSCalculator() before the report")
     return "\n".join(lines)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _flatten(key: str, table: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Return the numbers of a table and of the tables in it, with their whole names."""
+    found: list[tuple[str, float]] = []
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            found += _flatten(f"{key}.{name}", value)
+        elif _is_number(value):
+            found.append((f"{key}.{name}", value))
+    return found
 
 
 def _describe_channels(key: str, found: Mapping[str, Any]) -> str:
@@ -85,3 +101,53 @@ def _describe_channels(key: str, found: Mapping[str, Any]) -> str:
     excluded = found.get(f"{key.removesuffix('_ratio')}_excluded", [])
     text = f"   {len(values) - len(excluded)} channels"
     return text + (f", without {', '.join(excluded)}" if excluded else "")
+
+
+@register_processor
+class PrintMetric(Processor):
+    """Print some of the metrics that were found so far, in one line.
+
+    Parameters
+    ----------
+    *names : str
+        Metrics, such as ``"snr"`` and ``"rms_ratio"``; all that are single numbers by default. One
+        that has not been found is told as such.
+    label : str | None
+        What to print before them.
+    metric_names : sequence of str
+        More names: how a description of a pipeline gives them.
+    """
+
+    name = "print_metric"
+    description = "Print some metrics"
+    modifies_raw = False
+    parallel_safe = False
+
+    def __init__(
+        self, *names: str, label: str | None = None, metric_names: Sequence[str] = ()
+    ) -> None:
+        self.names = (*names, *metric_names)
+        self.label = label
+
+    @property
+    def metric_names(self) -> list[str]:
+        """All names."""
+        return list(self.names)
+
+    def get_parameters(self) -> dict[str, Any]:
+        return {"metric_names": self.metric_names, "label": self.label}
+
+    def process(self, context: ProcessingContext) -> ProcessingContext:
+        found = context.metadata.custom.get("metrics", {})
+        names = self.names or [name for name, value in found.items() if _is_number(value)]
+        told = ", ".join(_tell(name, found.get(name)) for name in names) or "no metrics yet"
+        print(f"{self.label}: {told}" if self.label else told)
+        return context
+
+
+def _tell(name: str, value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} = {x:.4g}" for key, x in _flatten(name, value))
+    if value is None:
+        return f"{name} not found"
+    return f"{name} = {value:.4g}" if _is_number(value) else f"{name} = {value}"

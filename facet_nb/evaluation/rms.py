@@ -7,17 +7,16 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import ValidationError
 from facet_nb.core.registry import register_processor
 from facet_nb.evaluation.base import (
     MetricStep,
-    Span,
     find_span,
     good_rows,
     measure_variance,
     name_invalid,
     print_channels,
 )
+from facet_nb.evaluation.original import common_spans, get_original, match_names
 from facet_nb.kernels import metrics
 
 
@@ -57,20 +56,13 @@ class RMSCalculator(MetricStep):
 
     def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
         raw, rows = context.get_raw(), good_rows(context, self.name)
-        original = self._original(context)
+        original = get_original(context, self.name)
         names = [raw.ch_names[i] for i in rows]
         span = find_span(context, self.name)
-        theirs, ours = _common_spans(raw, original, span, self.name)
+        theirs, ours = common_spans(raw, original, span, self.name)
         after = np.sqrt(measure_variance(raw, rows, [ours]))
         before = np.full(len(rows), np.nan)
-        shared = [i for i, name in enumerate(names) if name in original.ch_names]
-        if not shared:
-            raise ValidationError(
-                f"{self.name}: no channel of the recording is in the original "
-                f"({', '.join(original.ch_names[:6])}, …): they are matched by name. Give the "
-                "original with ProcessingContext(raw, raw_original=…)."
-            )
-        picks = [original.ch_names.index(names[i]) for i in shared]
+        shared, picks = match_names(names, original, self.name)
         before[shared] = np.sqrt(measure_variance(original, picks, [theirs]))
         ratios = metrics.rms_ratio(before, after)
         excluded = name_invalid(ratios, names, self.name)
@@ -84,36 +76,3 @@ class RMSCalculator(MetricStep):
             "rms_excluded": excluded,
         }
         return found, {"excluded": excluded}
-
-    def _original(self, context: ProcessingContext) -> Any:
-        original = context.get_raw_original()
-        if original is None:
-            raise ValidationError(
-                f"{self.name}: the context holds no original recording. Give it with "
-                "ProcessingContext(raw, raw_original=…)."
-            )
-        return original
-
-
-def _common_spans(
-    raw: Any, original: Any, span: Span, step: str
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the samples of the acquisition in the original and in the recording.
-
-    Both count time from sample 0 of the recorder (``first_samp``), so that recordings that were cut
-    or resampled are compared over the same time.
-    """
-    rate = float(original.info["sfreq"])
-    begin_s = (raw.first_samp + span.start) / span.sfreq
-    end_s = (raw.first_samp + span.stop) / span.sfreq
-    first, last = (round(t * rate) - original.first_samp for t in (begin_s, end_s))
-    start, stop = max(0, first), min(original.n_times, last)
-    if stop <= start:
-        raise ValidationError(
-            f"{step}: the original recording does not cover the acquisition ({begin_s:.3f} to "
-            f"{end_s:.3f} s from sample 0 of the recorder; first_samp tells where it begins)."
-        )
-    # What the original lacks is left out of both.
-    late = round((start - first) * span.sfreq / rate)
-    early = round((last - stop) * span.sfreq / rate)
-    return (start, stop), (span.start + late, span.stop - early)

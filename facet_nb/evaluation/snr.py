@@ -5,24 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import ValidationError
 from facet_nb.core.registry import register_processor
 from facet_nb.evaluation.base import (
     MetricStep,
-    Span,
+    find_outside,
     find_span,
     good_rows,
-    logger,
     measure_variance,
     name_invalid,
     print_channels,
 )
 from facet_nb.kernels import metrics
-
-#: A variance from less is chance: not even one cycle of 10 Hz.
-_LEAST_S = 0.1
-#: Less than this is said: slow EEG has hardly a cycle in it.
-_SHORT_S = 1.0
 
 
 @register_processor
@@ -68,7 +61,7 @@ class SNRCalculator(MetricStep):
     def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
         raw, rows = context.get_raw(), good_rows(context, self.name)
         span = find_span(context, self.name)
-        outside = self._outside(span)
+        outside = find_outside(span, self.time_buffer, self.name)
         without = measure_variance(raw, rows, outside)
         corrected = measure_variance(raw, rows, [(span.start, span.stop)])
         ratios = metrics.snr(without, corrected)
@@ -85,23 +78,3 @@ class SNRCalculator(MetricStep):
         }
         outside_s = sum(stop - start for start, stop in outside) / span.sfreq
         return found, {"outside_s": outside_s, "excluded": excluded}
-
-    def _outside(self, span: Span) -> list[tuple[int, int]]:
-        """Return the spans before and after the acquisition."""
-        if not self.time_buffer >= 0:
-            raise ValidationError(f"time_buffer={self.time_buffer!r} must be 0 s or more.")
-        buffer = round(self.time_buffer * span.sfreq)
-        before, after = max(0, span.start - buffer), min(span.n_times, span.stop + buffer)
-        available_s = (before + span.n_times - after) / span.sfreq
-        if available_s < _LEAST_S:
-            raise ValidationError(
-                f"{self.name}: there is no data without artifact ({available_s:.3g} s before the "
-                f"first and after the last artifact, {self.time_buffer:g} s buffer left out). Keep "
-                "1 s or more before the first trigger or after the last when recording or "
-                "cropping."
-            )
-        if available_s < _SHORT_S:
-            logger.warning(
-                "%s: only %.2g s without artifact; the ratio is rough", self.name, available_s
-            )
-        return [(0, before), (after, span.n_times)]

@@ -182,7 +182,7 @@ def select_rows(
     if len(rows) == len(raw.ch_names):
         return context._derive()
     data = raw._data[rows] if raw.preload else raw.get_data(picks=rows)
-    marks = _prune(raw.annotations, {raw.ch_names[i] for i in rows})
+    marks = prune_annotations(raw.annotations, {raw.ch_names[i] for i in rows})
     new = Header(raw.info, int(raw.first_samp), marks).attach(data, picks=rows)
     return context._selected(new, rows)
 
@@ -204,7 +204,7 @@ def _crop_metadata(
     return changes, len(triggers) - len(kept)
 
 
-def _prune(annotations: Any, names: set[str]) -> Any:
+def prune_annotations(annotations: Any, names: set[str]) -> Any:
     """Return annotations without the channels that are left out, and those that were theirs."""
     marks = annotations.copy()
     theirs = [tuple(n for n in own if n in names) for own in marks.ch_names]
