@@ -336,13 +336,16 @@ class ProcessingContext:
     ) -> ProcessingContext:
         """Return the context of `raw`, the result of `steps` on channels `picks`.
 
-        `base` are the samples of this recording.
+        `base` are the samples of this recording. The original ones are referred to from the first
+        step on; others, which nobody else would keep, from a correction on.
         """
         new = self._derive(raw=raw)
-        full = self._lineage
-        if full is None:
-            full = Lineage.begin(base, self._noise)
+        full = self._lineage or Lineage.begin(base, self._noise)
         new._lineage, new._noise = follow(full, self._noise, steps, picks)
+        original = self._raw_original
+        kept = original is not None and original.preload and original._data is base
+        if self._lineage is None and not kept and not any(term.open for term in new._noise):
+            new._lineage = None
         return new
 
     def __or__(self, step: Callable[[ProcessingContext], ProcessingContext]) -> ProcessingContext:

@@ -210,6 +210,8 @@ class Runner:
         private = None if self._private is None else self._private()
         if store.shared or subject.data is not private or len(prepared.steps) > 1:
             return False
+        if context._lineage is None and subject.processors[0].subtracts:  # type: ignore[attr-defined]
+            return False  # its noise begins with these samples
         return can_overwrite(prepared.steps[0]) and not outcome.needs(context, subject.data)
 
     def _prepare(self, subject: preparation.Subject, stage: Stage) -> preparation.Prepared:
