@@ -50,7 +50,7 @@ from facet_nb.core.lineage import parts_of
 from facet_nb.core.plan import Plan, Stage, make_plan
 from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.steps import ChannelStep, changes_samples
-from facet_nb.core.track import Track
+from facet_nb.core.track import Change, Track, find_change
 
 
 @dataclass
@@ -210,9 +210,10 @@ class Runner:
         private = None if self._private is None else self._private()
         if store.shared or subject.data is not private or len(prepared.steps) > 1:
             return False
-        if context._lineage is None and subject.processors[0].subtracts:  # type: ignore[attr-defined]
+        step = prepared.steps[0]
+        if context._lineage is None and find_change(step) is Change.CORRECTION:
             return False  # its noise begins with these samples
-        return can_overwrite(prepared.steps[0]) and not outcome.needs(context, subject.data)
+        return can_overwrite(step) and not outcome.needs(context, subject.data)
 
     def _prepare(self, subject: preparation.Subject, stage: Stage) -> preparation.Prepared:
         backend = backends.get_backend(stage.backend)
