@@ -144,7 +144,7 @@ def run_inside(options):
     return Pipeline(short_chain()).run(ctx, raise_on_error=True, **options).context
 
 
-@pytest.mark.parametrize("pool", ["loky", "daemon", "futures", "threads"])
+@pytest.mark.parametrize("pool", ["loky", "daemon", "futures"])
 def test_a_run_inside_a_worker(expected, pool):
     options = PLACES[2]
     if pool == "loky":
@@ -154,11 +154,8 @@ def test_a_run_inside_a_worker(expected, pool):
     elif pool == "daemon":
         with multiprocessing.get_context("spawn").Pool(1) as workers:
             results = workers.map(run_inside, [options])
-    elif pool == "futures":
-        with concurrent.futures.ProcessPoolExecutor(2) as workers:
-            results = list(workers.map(run_inside, [options] * 2))
     else:
-        with concurrent.futures.ThreadPoolExecutor(2) as workers:
+        with concurrent.futures.ProcessPoolExecutor(2) as workers:
             results = list(workers.map(run_inside, [options] * 2))
     for result in results:
         assert_same(result, expected)

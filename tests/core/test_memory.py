@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import pickle
 import weakref
 
@@ -57,12 +56,10 @@ def test_results_that_are_alive(results, steps, n_alive, n_left):
     most, alive = results
     result = Pipeline(steps).run(toys.make_context(), raise_on_error=True)
     assert most() == n_alive
-    gc.collect()
     left = alive()
     assert any(a is result.get_raw()._data for a in left)
     assert len(left) == n_left
     del result, left
-    gc.collect()
     assert alive() == []
 
 
