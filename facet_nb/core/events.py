@@ -51,7 +51,10 @@ class StepTime:
 
 @dataclass(frozen=True)
 class BatchDone(Event):
-    """One batch of channels is through a stage (batch -1: the decisions before the batches)."""
+    """One batch of channels is through a stage (batch -1: the decisions before the batches).
+
+    ``restored`` says that its samples come from a checkpoint: nothing was computed.
+    """
 
     stage: int
     batch: int
@@ -59,6 +62,7 @@ class BatchDone(Event):
     step_times: tuple[StepTime, ...]
     pid: int
     rss_bytes: int
+    restored: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,10 @@ class RunState:
         Measured time of each step, summed over batches, in s.
     cells : frozenset of (step, channel)
         Which channel is through which step.
+    batches_restored : int
+        Batches of all stages whose samples came from a checkpoint.
+    failed_step, failed_index, failed_channel : str, int, str | None
+        Name and position of the step that failed, and its channels.
     """
 
     status: Status = "idle"
@@ -134,6 +142,8 @@ class RunState:
     message: str = ""
     failed_step: str | None = None
     failed_channel: str | None = None
+    failed_index: int | None = None
+    batches_restored: int = 0
 
     def apply(self, event: Event) -> RunState:
         """Return the state after `event`."""
@@ -212,6 +222,7 @@ def _batch_done(state: RunState, e: BatchDone) -> RunState:
         step_cpu_s=tuple(cpu),
         cells=state.cells | cells,
         peak_rss_bytes=max(state.peak_rss_bytes, e.rss_bytes),
+        batches_restored=state.batches_restored + e.restored,
     )
 
 
@@ -237,6 +248,7 @@ def _run_failed(state: RunState, e: RunFailed) -> RunState:
         message=e.message,
         failed_step=e.step,
         failed_channel=e.channel,
+        failed_index=e.step_index,
     )
 
 

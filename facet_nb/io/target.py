@@ -110,7 +110,10 @@ def _sweep(parent: Path) -> None:
         match = _STAGE.fullmatch(folder.name)
         if match is None or match["machine"] != _machine():
             continue
-        old = time.time() - folder.stat().st_mtime > _STALE_S
+        try:
+            old = time.time() - folder.stat().st_mtime > _STALE_S
+        except FileNotFoundError:
+            continue  # another export has just ended
         if old and not psutil.pid_exists(int(match["pid"])):
             shutil.rmtree(folder, ignore_errors=True)
 

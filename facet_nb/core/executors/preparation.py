@@ -15,6 +15,7 @@ from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.events import StepTime
+from facet_nb.core.executors.crumbs import Crumbs
 from facet_nb.core.executors.task import FAILURES, Failure, as_slice, check_finite, fail
 from facet_nb.core.lineage import NoiseTerm, parts_of
 from facet_nb.core.plan import Stage
@@ -175,14 +176,24 @@ def try_step(step: ChannelStep, row: np.ndarray, channel: int) -> Trial | Failur
         return fail(error, 0, step, names[channel], None)
 
 
-def try_far(step: ChannelStep, row: np.ndarray, channel: int) -> Trial | Failure:
+def try_far(
+    step: ChannelStep, row: np.ndarray, channel: int, crumbs: Crumbs | None = None
+) -> Trial | Failure:
     """:func:`try_step` in another process: an exception comes back as text."""
+    if crumbs is not None:
+        import mne  # noqa: F401  before the clock starts: it takes seconds
+
+        crumbs.begin(0)
     answer = try_step(step, row, channel)
+    if crumbs is not None:
+        crumbs.end(0)
     return replace(answer, cause=None) if isinstance(answer, Failure) else answer
 
 
 def prepare(
-    subject: Subject, attempt: Callable[[ChannelStep, np.ndarray, int], Trial | Failure] = try_step
+    subject: Subject,
+    attempt: Callable[[ChannelStep, np.ndarray, int], Trial | Failure] = try_step,
+    crumbs: Crumbs | None = None,
 ) -> Prepared | Failure:
     """Make every decision of a stage: reference channels go through its steps first.
 
@@ -192,12 +203,17 @@ def prepare(
         The recording.
     attempt : callable
         Runs anyone's step on its reference channel: :func:`try_step`, here or in a worker.
+    crumbs : Crumbs | None
+        Where task 0 notes each step: its time counts from there.
     """
     preparer = _Preparer(subject, attempt)
     steps, notes, times = [], [], []
     for position, processor in enumerate(subject.processors):
         wall, cpu = time.perf_counter(), time.thread_time()
         index = subject.indices[position]
+        if crumbs is not None:
+            crumbs.begin(0)
+            crumbs.move(0, position)
         try:
             answer = preparer.prepare_step(position)
         except FAILURES as error:
