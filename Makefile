@@ -5,8 +5,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 QUICKSTART := notebooks/01_quickstart.ipynb
-LAB_ARGS ?=
-TEST_ARGS ?=
+ARGS ?=
 
 # A stamp says which extras are installed for this pyproject.toml and these constraints.
 # A change of either file makes it old; otherwise nothing is asked of pip again.
@@ -24,18 +23,17 @@ LINT = lint=0; \
   $(PY) -m mypy --no-error-summary || lint=1; \
   $(VENV)/bin/lint-imports --no-logo --no-cache || lint=1
 
-ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
-
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab demo test lint format docs bench app hooks chromium clean
+.PHONY: help lab demo test lint format docs notebooks bench app hooks chromium clean
 
 help: ## this list
 	@echo "facet_nb: correction of EEG recorded inside an MRI scanner"
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 	@echo
 	@echo "PYTHON=python3.12 chooses the interpreter (now: $(PYTHON)), VENV=path the environment (now: $(VENV))."
+	@echo "ARGS=... goes to what the target starts: pytest, JupyterLab, the demo."
 
 # --- environment ---------------------------------------------------------------------------
 
@@ -66,11 +64,11 @@ $(DOCS): $(PINS) | $(PY)
 # --- using it ------------------------------------------------------------------------------
 
 lab: $(LAB) ## open the quickstart notebook in JupyterLab
-	@$(PY) .ci/lab.py $(QUICKSTART) $(ROOT_FLAG) $(LAB_ARGS)
+	@$(PY) -m facet_nb.cli lab $(QUICKSTART) $(ARGS)
 
 demo: $(CORE) ## the same job without a screen [INPUT=file.vhdr OUTPUT=file TRUTH=file.npz MODE=name]
 	@$(PY) -m facet_nb.cli demo $(if $(INPUT),--input "$(INPUT)") $(if $(OUTPUT),--output "$(OUTPUT)") \
-	  $(if $(TRUTH),--truth "$(TRUTH)") $(if $(MODE),--mode "$(MODE)")
+	  $(if $(TRUTH),--truth "$(TRUTH)") $(if $(MODE),--mode "$(MODE)") $(ARGS)
 
 app: $(LAB) ## the quickstart as a web page without code (Voila)
 	@$(PY) -m voila $(QUICKSTART) --Voila.ip=127.0.0.1
@@ -80,7 +78,7 @@ app: $(LAB) ## the quickstart as a web page without code (Voila)
 # The tests run even where lint fails, and their summary comes last.
 test: $(TEST) chromium ## everything: style, types, imports, tests, notebooks, browser
 	@$(LINT); \
-	$(PY) -m pytest $(NBVAL) tests notebooks $(TEST_ARGS) || exit 1; \
+	$(PY) -m pytest $(NBVAL) tests notebooks $(ARGS) || exit 1; \
 	if [ $$lint = 1 ]; then echo "The tests pass, but style, types or imports do not: see above." >&2; exit 1; fi
 
 lint: $(TEST) ## style, format, types and import contracts
@@ -93,6 +91,9 @@ format: $(TEST) ## put the code into its form
 docs: $(DOCS) ## build the documentation into docs/_build/html
 	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+notebooks: $(LAB) ## write the notebooks from their sources, with results
+	$(PY) notebooks/_build/build.py $(ARGS)
 
 bench: $(TEST) ## the chain against its peer (makes an environment of the peer's own)
 	$(PY) benchmarks/peer_chain.py

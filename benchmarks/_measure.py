@@ -28,16 +28,17 @@ _SIGN = "@@measure "
 
 
 # --------------------------------------------------------------------------------- in the child
-def cpu_s() -> float:
-    """Return CPU seconds of this process and all its descendants, ended ones included."""
-    total = 0.0
+def cpu_times_s() -> tuple[float, float]:
+    """Return user and system CPU seconds of this process and its descendants, ended ones too."""
+    user = system = 0.0
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
         try:
             times = process.cpu_times()
         except psutil.NoSuchProcess:
             continue
-        total += times.user + times.system + times.children_user + times.children_system
-    return total
+        user += times.user + times.children_user
+        system += times.system + times.children_system
+    return user, system
 
 
 def serve(load: Callable[[], Any], run: Callable[[Any], Any], keep: Callable[[Any], dict]) -> None:
@@ -52,17 +53,18 @@ def serve(load: Callable[[], Any], run: Callable[[Any], Any], keep: Callable[[An
     keep : callable
         Called with the run's result after the measurement; its answer goes into the report.
     """
-    begin_cpu, begin = cpu_s(), time.perf_counter()
+    begin_cpu, begin = sum(cpu_times_s()), time.perf_counter()
     subject = load()
-    loading = {"load_cpu_s": cpu_s() - begin_cpu, "load_wall_s": time.perf_counter() - begin}
+    wall = time.perf_counter() - begin
+    loading = {"load_cpu_s": sum(cpu_times_s()) - begin_cpu, "load_wall_s": wall}
     _reset_peak()
     _say(loading)
     sys.stdin.readline()
-    begin_cpu, begin = cpu_s(), time.perf_counter()
+    before, begin = cpu_times_s(), time.perf_counter()
     result = run(subject)
-    wall = time.perf_counter() - begin
-    report = {"cpu_s": cpu_s() - begin_cpu, "wall_s": wall}
-    _say(report)
+    wall, after = time.perf_counter() - begin, cpu_times_s()
+    system = after[1] - before[1]
+    _say({"cpu_s": sum(after) - sum(before), "system_s": system, "wall_s": wall})
     sys.stdin.readline()
     _say(keep(result))
 
@@ -83,8 +85,8 @@ class Sample:
 
     Attributes
     ----------
-    cpu_s, wall_s : float
-        Of the run, all processes together.
+    cpu_s, system_s, wall_s : float
+        Of the run: CPU seconds of all processes together, the system's part of them, wall time.
     load_cpu_s, load_wall_s : float
         Of loading the recording (and importing the package), not part of the above.
     hwm_mb : float
@@ -98,6 +100,7 @@ class Sample:
     """
 
     cpu_s: float
+    system_s: float
     wall_s: float
     load_cpu_s: float
     load_wall_s: float

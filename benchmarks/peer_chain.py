@@ -1,8 +1,9 @@
 """The gradient-artifact chain beside FACETpy's: CPU time, peak memory, error against the truth.
 
-    python benchmarks/peer_chain.py --peer-python PATH [--repeats 3] [--out table.json]
+    python benchmarks/peer_chain.py [--peer-python PATH] [--repeats 3] [--out table.json]
 
-`PATH` is the Python of an environment with ``facetpy==2.0.2``. One simulated recording is written
+`PATH` is the Python of an environment with ``facetpy==2.0.2`` and psutil; without it one is made,
+once, in ``build/peer``. One simulated recording is written
 once and read by all; every run is a fresh process. Runs for CPU time and runs for memory are kept
 apart, and configurations alternate in random order within each block of runs.
 """
@@ -12,10 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import shlex
 import subprocess
 import sys
 import tempfile
+import venv
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -34,6 +37,7 @@ from _measure import (
     spread,
 )
 
+PEER_PACKAGE = "facetpy==2.0.2"
 FACTOR, WINDOW, HIGHPASS_HZ, LOWPASS_HZ = 10, 30, 1.0, 70.0
 PACKAGES = ("facet-nb", "facetpy", "numpy", "scipy", "mne", "numba", "joblib")
 
@@ -178,11 +182,16 @@ def command(configuration: Configuration, path: Path, output: Path | None, pytho
     return [interpreter, str(Path(__file__).resolve()), "--child", json.dumps(job)]
 
 
+def choose(arguments: argparse.Namespace) -> list[Configuration]:
+    """Return the configurations that are asked for."""
+    return [c for c in CONFIGURATIONS if arguments.only in c.label]
+
+
 def measure_all(
     arguments: argparse.Namespace, path: Path, folder: Path
 ) -> dict[str, dict[str, list[Sample]]]:
     """Return samples for time and for memory, by configuration."""
-    chosen = [c for c in CONFIGURATIONS if not arguments.only or arguments.only in c.label]
+    chosen = choose(arguments)
     samples: dict[str, dict[str, list[Sample]]] = {
         c.label: {"time": [], "memory": []} for c in chosen
     }
@@ -235,6 +244,7 @@ def summarise(samples: dict, quality: dict) -> list[dict[str, Any]]:
         timed, watched = passes["time"], passes["memory"]
         row = {"configuration": label, **quality[label]}
         row["cpu_s"] = spread([s.cpu_s for s in timed])
+        row["system_s"] = spread([s.system_s for s in timed])
         row["wall_s"] = spread([s.wall_s for s in timed])
         row["hwm_mb"] = spread([s.hwm_mb for s in timed])
         row["load_cpu_s"] = spread([s.load_cpu_s for s in timed])
@@ -256,6 +266,7 @@ def format_table(rows: list[dict[str, Any]]) -> str:
     head = (
         "configuration",
         "CPU s (min–max)",
+        "of it system",
         "× less CPU",
         "wall s",
         "peak MB",
@@ -271,6 +282,7 @@ def format_table(rows: list[dict[str, Any]]) -> str:
         cells = (
             row["configuration"],
             f"{cpu:.2f} ({low:.2f}–{high:.2f})",
+            f"{row['system_s'][0]:.2f}",
             f"{row['peer_cpu_ratio'][0]:.1f}" if "peer_cpu_ratio" in row else "",
             f"{row['wall_s'][0]:.2f}",
             f"{row['pss_mb']:.0f}" if "pss_mb" in row else "",
@@ -282,6 +294,21 @@ def format_table(rows: list[dict[str, Any]]) -> str:
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def make_peer() -> str:
+    """Return the Python of FACETpy's own environment; make it where there is none."""
+    folder = Path(__file__).resolve().parent.parent / "build" / "peer"
+    python = folder / "bin" / "python"
+    done = folder / "complete"
+    if not done.exists():
+        print(f"making an environment with {PEER_PACKAGE} in {folder.name} …", file=sys.stderr)
+        venv.create(folder, with_pip=True, clear=True)
+        subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", PEER_PACKAGE, "psutil"], check=True
+        )
+        done.touch()
+    return str(python)
 
 
 def peer_versions(python: str) -> dict[str, str]:
@@ -296,7 +323,7 @@ def peer_versions(python: str) -> dict[str, str]:
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peer-python", help="Python of an environment with facetpy==2.0.2")
+    parser.add_argument("--peer-python", help=f"Python of an environment with {PEER_PACKAGE}")
     parser.add_argument("--repeats", type=int, default=3, help="runs for CPU time")
     parser.add_argument("--memory-repeats", type=int, default=1, help="runs for memory")
     parser.add_argument("--channels", type=int, default=32)
@@ -306,49 +333,52 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", default="", help="configurations whose label contains this")
     parser.add_argument("--out", type=Path, help="file for all samples, as JSON")
     parser.add_argument("--child", help=argparse.SUPPRESS)
-    arguments = parser.parse_args(argv)
-    if not arguments.child and not arguments.peer_python and arguments.only != "facet_nb":
-        parser.error("--peer-python is needed (or --only facet_nb)")
-    return arguments
+    return parser.parse_args(argv)
 
 
-def main() -> None:
-    """Measure, print the table, and write the samples."""
-    arguments = parse()
-    if arguments.child:
-        run_child(json.loads(arguments.child))
-        return
+def describe_environment(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return date, command, machine and versions; paths of this machine are left out."""
+    given = re.sub(r"(--peer-python|--out)[= ]\S+", r"\1 PATH", shlex.join(sys.argv[1:]))
     environment = {
         "date": date.today().isoformat(),
-        "command": shlex.join(["python", "benchmarks/peer_chain.py", *_public(sys.argv[1:])]),
+        "command": f"python benchmarks/peer_chain.py {given}".strip(),
         "machine": describe_machine(),
         "packages": describe_packages(PACKAGES),
         "commit": describe_commit(Path(__file__).parent),
     }
     if arguments.peer_python:
         environment["peer_packages"] = peer_versions(arguments.peer_python)
+    return environment
+
+
+def run_benchmark(arguments: argparse.Namespace) -> None:
+    """Measure, print the table, and write the samples."""
+    if not arguments.peer_python and any(c.package == "facet" for c in choose(arguments)):
+        arguments.peer_python = make_peer()
+    environment = describe_environment(arguments)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         simulation, path = make_recording(folder, arguments)
         samples = measure_all(arguments, path, folder)
         rows = summarise(samples, compare(simulation, folder))
+    print(json.dumps(environment, indent=1))
+    print(format_table(rows))
     table = {"schema": 1, **environment, "recording": simulation.spec, "rows": rows}
     table["samples"] = {
         label: {kind: [asdict(s) for s in some] for kind, some in passes.items()}
         for label, passes in samples.items()
     }
-    print(json.dumps(environment, indent=1))
-    print(format_table(rows))
     if arguments.out:
         arguments.out.write_text(json.dumps(table, indent=1), encoding="utf-8")
 
 
-def _public(argv: list[str]) -> list[str]:
-    """Return arguments without paths of this machine."""
-    return [
-        "PATH" if before in ("--peer-python", "--out") else argument
-        for before, argument in zip(["", *argv], argv, strict=False)
-    ]
+def main() -> None:
+    """Be the parent, or a run that it measures."""
+    arguments = parse()
+    if arguments.child:
+        run_child(json.loads(arguments.child))
+    else:
+        run_benchmark(arguments)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ PACKAGES = {
     "preprocessing": "Preprocessing",
     "correction": "Correction",
     "evaluation": "Evaluation",
+    "pipelines": "Chains",
     "datasets": "Recordings to try",
     "benchmark": "Measuring",
     "plots": "Plots",

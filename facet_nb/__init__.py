@@ -23,13 +23,27 @@ _ROOMS = {
         "BDFExporter BrainVisionExporter EDFExporter Exporter FIFExporter Loader export load"
     ),
     "facet_nb.preprocessing": (
-        "BandPassFilter CommonReference Crop DownSample DropChannels Filter HighPassFilter "
-        "LowPassFilter MissingTriggerDetector NotchFilter PickChannels QRSTriggerDetector Resample "
-        "SliceAligner SubsampleAligner TriggerAligner TriggerDetector UpSample"
+        "AnalyzeDataReport BandPassFilter ChannelStandardizer CheckDataReport CommonReference "
+        "ConditionalProcessor Crop CutAcquisitionWindow DownSample DropChannels Filter "
+        "HighPassFilter LowPassFilter MissingTriggerCompleter MissingTriggerDetector "
+        "NoOpProcessor NotchFilter PasteAcquisitionWindow PickChannels QRSTriggerDetector "
+        "RawTransform Resample SequenceProcessor SliceAligner SliceTriggerGenerator "
+        "SubsampleAligner SwitchProcessor TriggerAligner TriggerDetector UpSample"
     ),
-    "facet_nb.correction": "AASCorrection ANCCorrection AveragedArtifactSubtraction PCACorrection",
-    "facet_nb.evaluation": "MetricsReport RMSCalculator SNRCalculator",
+    "facet_nb.correction": (
+        "AASCorrection ANCCorrection AveragedArtifactSubtraction "
+        "AvgArtWghtCorrespondingSliceCorrection AvgArtWghtMoosmannCorrection "
+        "AvgArtWghtSliceTriggerCorrection AvgArtWghtVolumeTriggerCorrection "
+        "CorrespondingSliceCorrection FARMArtifactCorrection FARMCorrection MoosmannCorrection "
+        "PCACorrection SliceTriggerCorrection VolumeTriggerCorrection"
+    ),
+    "facet_nb.evaluation": (
+        "CleanInTest FFTAllenCalculator FFTNiazyCalculator IntegrityCalculator "
+        "LegacySNRCalculator MedianArtifactCalculator MetricsReport PrintMetric RMSCalculator "
+        "RMSResidualCalculator SNRCalculator TruthCalculator UnlockedEnergyCalculator"
+    ),
     "facet_nb.benchmark": "benchmark_scaling",
+    "facet_nb.pipelines": "create_standard_pipeline",
     "facet_nb.widgets": "ControlPanel",
 }
 _WHERE = {name: room for room, names in _ROOMS.items() for name in names.split()}
@@ -43,6 +57,7 @@ _SUBMODULES = [
     "io",
     "kernels",
     "models",
+    "pipelines",
     "plots",
     "preprocessing",
     "widgets",

@@ -37,6 +37,8 @@ class ProcessingContext:
         raw_original: Any = None,
         metadata: ProcessingMetadata | None = None,
     ) -> None:
+        for given in (raw, raw_original):
+            _check_recording(given)
         self._raw = raw
         self._raw_original = raw_original if raw_original is not None else raw
         self._metadata = metadata if metadata is not None else ProcessingMetadata()
@@ -91,11 +93,12 @@ class ProcessingContext:
 
         The estimated noise found so far stays as it is.
         """
+        _check_recording(raw)
         new = self._derive(raw=raw)
         if copy_metadata:
             new._metadata = self._metadata.copy()
-        if self._noise:
-            current = Lineage.begin(recording.load_array(self.get_raw()))
+        if any(term.open for term in self._noise):
+            current = Lineage.begin(recording.load_array(self.get_raw()), self._noise)
             new._noise = tuple(term.freeze(current) for term in self._noise)
         new._lineage = None
         if new._raw_original is None:
@@ -237,7 +240,7 @@ class ProcessingContext:
 
     def _explicit(self, noise: np.ndarray) -> NoiseTerm:
         noise = np.array(noise, dtype=float)
-        shape = (self.get_n_channels(), self.get_raw().n_times)
+        shape = (self.get_n_channels(), int(self.get_raw().n_times))
         if noise.shape != shape:
             raise ValidationError(f"noise has shape {noise.shape}; the recording has {shape}.")
         return NoiseTerm(Lineage.begin(noise), explicit=True)
@@ -286,11 +289,37 @@ class ProcessingContext:
         return new
 
     def _derive(self, **changes: Any) -> ProcessingContext:
+        """Return a context that shares all but `changes` (``raw``, ``metadata``)."""
         new = _copy.copy(self)
         new._cache = dict(self._cache)
-        new._noise_array = None
         if "raw" in changes:
             new._raw = changes["raw"]
+            new._noise_array = None
+        new._metadata = changes.get("metadata", self._metadata)
+        return new
+
+    def _moved(self, place: Callable[[Any], Any]) -> ProcessingContext:
+        """Return a context whose noise refers to samples where ``place(samples)`` puts them."""
+        new = self._derive()
+        new._lineage = None if self._lineage is None else self._lineage.move(place)
+        new._noise = tuple(term.move(place) for term in self._noise)
+        return new
+
+    def _portable(self) -> ProcessingContext:
+        """Return a context that can come back from a worker: a notebook's own classes cannot.
+
+        Unpickled, an instance of a class of ``__main__`` would overwrite that class with the
+        worker's copy. Where the noise needs such a step it is computed here.
+        """
+        lineages = [self._lineage] if self._lineage is not None else []
+        for term in self._noise:
+            lineages += [term.plus] if term.minus is None else [term.plus, term.minus]
+        if not any(lineage.is_local() for lineage in lineages):
+            return self
+        new = self._derive()
+        noise = self.get_estimated_noise()
+        new._lineage = None
+        new._noise = () if noise is None else (self._explicit(noise),)
         return new
 
     def _selected(self, raw: Any, picks: list[int]) -> ProcessingContext:
@@ -302,13 +331,21 @@ class ProcessingContext:
         new._noise = tuple(term.select(picks) for term in self._noise)
         return new
 
-    def _stepped(self, raw: Any, steps: Sequence[Step]) -> ProcessingContext:
-        """Return the context of `raw`, the result of channel-wise `steps` on this recording."""
+    def _stepped(
+        self, raw: Any, steps: Sequence[Step], base: np.ndarray, picks: Sequence[int]
+    ) -> ProcessingContext:
+        """Return the context of `raw`, the result of `steps` on channels `picks`.
+
+        `base` are the samples of this recording. The original ones are referred to from the first
+        step on; others, which nobody else would keep, from a correction on.
+        """
         new = self._derive(raw=raw)
-        full = self._lineage
-        if full is None:
-            full = Lineage.begin(recording.load_array(self.get_raw()))
-        new._lineage, new._noise = follow(full, self._noise, steps)
+        full = self._lineage or Lineage.begin(base, self._noise)
+        new._lineage, new._noise = follow(full, self._noise, steps, picks)
+        original = self._raw_original
+        kept = original is not None and original.preload and original._data is base
+        if self._lineage is None and not kept and not any(term.open for term in new._noise):
+            new._lineage = None
         return new
 
     def __or__(self, step: Callable[[ProcessingContext], ProcessingContext]) -> ProcessingContext:
@@ -334,17 +371,26 @@ class ProcessingContext:
         )
 
 
+def _check_recording(raw: Any) -> None:
+    if raw is not None and not all(hasattr(raw, a) for a in ("info", "get_data", "first_samp")):
+        raise ValidationError(
+            f"the recording is a {type(raw).__name__}, not an MNE Raw object: read a file with "
+            "Loader(path=…), or make one with mne.io.RawArray(data, info)."
+        )
+
+
 def check_triggers(triggers: Any) -> np.ndarray:
-    """Return `triggers` as a sorted one-dimensional int64 array.
+    """Return `triggers`, rounded to whole samples, as a sorted one-dimensional int64 array.
 
     Raises
     ------
     ValidationError
-        If they are not whole numbers in one dimension.
+        If they are not finite real numbers in one dimension.
     """
     array = np.asarray(triggers)
-    if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.number)):
+    real = np.issubdtype(array.dtype, np.integer) or np.issubdtype(array.dtype, np.floating)
+    if array.ndim != 1 or (array.size and not real):
         raise ValidationError("triggers must be a one-dimensional array of sample positions.")
-    if array.size and not np.all(np.isfinite(array.astype(float))):
+    if array.size and not np.all(np.isfinite(array)):
         raise ValidationError("triggers must be finite sample positions.")
     return np.sort(np.rint(array).astype(np.int64))

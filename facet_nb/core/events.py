@@ -6,8 +6,9 @@ widgets, logs and benchmarks are its readers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,7 @@ def _run_failed(state: RunState, e: RunFailed) -> RunState:
     )
 
 
-_HANDLERS = {
+_HANDLERS: dict[type[Event], Callable[[RunState, Any], RunState]] = {
     RunStarted: _run_started,
     StageStarted: _stage_started,
     BatchDone: _batch_done,

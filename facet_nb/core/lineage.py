@@ -7,13 +7,15 @@ a recording costs memory only when somebody asks for it, and is the same in ever
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.steps import Step, run_steps
+from facet_nb.core.steps import ChannelStep, Step
+from facet_nb.core.track import Change, NoisePart, ReportedNoise, Track, find_change
 
 
 @dataclass(frozen=True)
@@ -23,37 +25,60 @@ class Lineage:
     Attributes
     ----------
     base : ndarray, shape (n_rows, n_times)
-        Samples before the steps, in V.
+        Samples before the steps, in V (for workers: a reference to them).
     rows : tuple of int
         Row of `base` for each channel of the recording.
     steps : tuple of Step
         Steps since then.
+    terms : tuple of NoiseTerm
+        Noise at the beginning, for steps that use it.
     """
 
-    base: np.ndarray
+    base: Any
     rows: tuple[int, ...]
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Step | ReportedNoise, ...] = ()
+    terms: tuple[NoiseTerm, ...] = ()
 
     @classmethod
-    def begin(cls, base: np.ndarray) -> Lineage:
+    def begin(cls, base: np.ndarray, terms: tuple[NoiseTerm, ...] = ()) -> Lineage:
         """Return the lineage that begins with `base`."""
-        return cls(base, tuple(range(len(base))))
+        return cls(base, tuple(range(len(base))), (), terms)
 
-    def then(self, step: Step) -> Lineage:
+    def then(self, step: Step | ReportedNoise) -> Lineage:
         """Return this lineage with one more step."""
         return replace(self, steps=(*self.steps, step))
 
-    def select(self, picks: Iterable[int]) -> Lineage:
+    def select(self, picks: Sequence[int]) -> Lineage:
         """Return the lineage of some of the channels."""
-        picks = list(picks)
-        rows = tuple(self.rows[i] for i in picks)
-        return replace(self, rows=rows, steps=tuple(step.select(picks) for step in self.steps))
+        return replace(
+            self,
+            rows=tuple(self.rows[i] for i in picks),
+            steps=tuple(step.select(picks) for step in self.steps),
+            terms=tuple(term.select(picks) for term in self.terms),
+        )
+
+    def move(self, place: Callable[[Any], Any]) -> Lineage:
+        """Return this lineage with its samples elsewhere: where ``place(base)`` puts them."""
+        terms = tuple(term.move(place) for term in self.terms)
+        return replace(self, base=place(self.base), terms=terms)
+
+    def is_local(self) -> bool:
+        """Whether a step is of a class that only its program knows (pickled by value)."""
+        classes = [type(step.processor) for step in self.steps]
+        local = any(c.__module__ == "__main__" or "<locals>" in c.__qualname__ for c in classes)
+        return local or any(term.plus.is_local() for term in self.terms)
 
     def replay(self, channel: int) -> np.ndarray:
         """Return one data channel of the base after all steps, shape (n_times,), in V."""
+        base = self.base.open() if hasattr(self.base, "open") else self.base
         row = self.rows[channel]
-        x = np.ascontiguousarray(self.base[row : row + 1])
-        return run_steps(self.steps, x, [channel])[0]
+        x = np.array(base[row : row + 1], dtype=float)
+        n_asking = sum(step.uses_noise for step in self.steps)
+        parts = parts_of(self.terms, [channel]) if n_asking else None
+        track = Track(x, [channel], n_asking, parts)
+        for step in self.steps:
+            track.advance(step)
+        return track.x[0]
 
 
 @dataclass(frozen=True)
@@ -69,54 +94,65 @@ class NoiseTerm:
         """Whether corrections still add to this term."""
         return self.minus is None and not self.explicit
 
-    def select(self, picks: list[int]) -> NoiseTerm:
+    def select(self, picks: Sequence[int]) -> NoiseTerm:
         """Return the term of some of the channels."""
         minus = None if self.minus is None else self.minus.select(picks)
         return replace(self, plus=self.plus.select(picks), minus=minus)
 
+    def move(self, place: Callable[[Any], Any]) -> NoiseTerm:
+        """Return the term with its samples elsewhere."""
+        minus = None if self.minus is None else self.minus.move(place)
+        return replace(self, plus=self.plus.move(place), minus=minus)
+
     def freeze(self, current: Lineage) -> NoiseTerm:
-        """Bind the corrected samples: later steps no longer take part."""
+        """Bind the corrected samples: what later corrections take is another term."""
         return replace(self, minus=current) if self.open else self
 
     def then(self, step: Step) -> NoiseTerm:
         """Send the term through a linear step."""
-        if self.minus is not None:
-            return self
-        return replace(self, plus=self.plus.then(step))
+        minus = None if self.minus is None else self.minus.then(step)
+        return replace(self, plus=self.plus.then(step), minus=minus)
 
-    def row(self, channel: int, current: np.ndarray) -> np.ndarray:
-        """Return the noise of one data channel, shape (n_times,), in V."""
-        noise = self.plus.replay(channel)
-        if self.explicit:
-            return noise
-        less = current[channel] if self.minus is None else self.minus.replay(channel)
-        return noise - less
+    def part(self, channels: Sequence[int]) -> NoisePart:
+        """Return the samples of the term for some data channels."""
+        plus = np.stack([self.plus.replay(c) for c in channels])
+        minus = None
+        if self.minus is not None:
+            minus = np.stack([self.minus.replay(c) for c in channels])
+        return NoisePart(plus, minus, self.explicit)
 
 
 def follow(
-    full: Lineage, terms: tuple[NoiseTerm, ...], steps: Iterable[Step]
+    full: Lineage,
+    terms: tuple[NoiseTerm, ...],
+    steps: Iterable[Step],
+    picks: Iterable[int] | None = None,
 ) -> tuple[Lineage, tuple[NoiseTerm, ...]]:
-    """Return the lineage of the samples and the terms of the noise after `steps`."""
+    """Return the lineage of the samples and the terms of the noise after `steps` on `picks`.
+
+    The same rules, on samples instead of lineages, are in :meth:`Track.advance`.
+    """
     for step in steps:
-        if not step.processor.modifies_raw:
+        change = find_change(step)
+        if change is Change.NOTHING:
             continue
-        if step.opaque:
-            terms = tuple(term.freeze(full) for term in terms)
-        elif step.processor.subtracts:
+        step = step if picks is None else step.confine(picks)
+        if change is Change.LINEAR:
+            terms = tuple(term.then(step) for term in terms)
+        elif change is Change.CORRECTION:
             if not any(term.open for term in terms):
                 terms = (*terms, NoiseTerm(full))
         else:
-            terms = tuple(term.then(step) for term in terms)
+            terms = tuple(term.freeze(full) for term in terms)
+            if change is Change.REPORTED and isinstance(step, ChannelStep):
+                terms = (*terms, NoiseTerm(full.then(ReportedNoise(step)), explicit=True))
         full = full.then(step)
     return full, terms
 
 
-def uncorrected(terms: tuple[NoiseTerm, ...], channels: Iterable[int]) -> np.ndarray | None:
-    """Return what data channels would be without corrections; None if there was none."""
-    still_open = [term for term in terms if term.open]
-    if not still_open:
-        return None
-    return np.stack([still_open[0].plus.replay(channel) for channel in channels])
+def parts_of(terms: Iterable[NoiseTerm], channels: Sequence[int]) -> list[NoisePart]:
+    """Return the samples of all terms for some data channels."""
+    return [term.part(channels) for term in terms]
 
 
 def sum_noise(
@@ -124,13 +160,14 @@ def sum_noise(
 ) -> np.ndarray:
     """Return the summed noise of data channels `picks`, shape of `current`; other rows are 0."""
     noise = np.zeros(current.shape)
-    for term in terms:
-        for channel in picks:
-            row = term.row(int(channel), current)
-            if row.shape != noise[channel].shape:
+    for channel in picks:
+        row = slice(int(channel), int(channel) + 1)
+        for term in terms:
+            found = term.part([int(channel)]).noise(current[row])
+            if found is None:
                 raise ValidationError(
                     "a step after the correction changed the number of samples in a way that the "
                     "estimated noise cannot follow; read the noise before that step."
                 )
-            noise[channel] += row
+            noise[row] += found
     return noise

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import StepError, ValidationError
+from facet_nb.core.errors import FacetError, StepError, ValidationError
 from facet_nb.core.executors import backends
 from facet_nb.core.executors.cancel import CancelToken
-from facet_nb.core.plan import check_numbers
+from facet_nb.core.plan import check_numbers, choose_mode
 from facet_nb.core.processor import Processor
 from facet_nb.core.progress import wanted
 from facet_nb.core.registry import get_processor
@@ -64,7 +66,7 @@ class BatchResult:
                 "output": output,
                 "error": None if result.error is None else str(result.error),
             }
-            numbers = {k: v for k, v in result.metrics.items() if isinstance(v, (int, float))}
+            numbers = {k: v for k, v in result.metrics.items() if isinstance(v, Real)}
             rows.append(row | numbers)
         return pd.DataFrame(rows, columns=None if rows else ["input", "success", "time_s"])
 
@@ -87,7 +89,7 @@ class BatchResult:
 
 def map_runs(
     pipeline: Pipeline,
-    inputs: Sequence[Any],
+    inputs: Iterable[Any],
     *,
     n_jobs: int = 1,
     parallel: bool | None = None,
@@ -105,7 +107,7 @@ def map_runs(
     ----------
     pipeline : Pipeline
         The steps; a loader is put before them for inputs that are paths.
-    inputs : sequence of path or ProcessingContext
+    inputs : iterable of path or ProcessingContext
         What to process.
     n_jobs : int
         Recordings in flight at once; -1 for all cores.
@@ -124,7 +126,8 @@ def map_runs(
     show_progress : bool | None
         Whether to show a progress bar; None shows it in notebooks and terminals.
     **run_options
-        For :meth:`Pipeline.run` (``mode``, …).
+        For :meth:`Pipeline.run`: ``mode``, ``channel_sequential``, ``n_workers``, ``batch_size``.
+        Within a recording batches run one after another.
 
     Returns
     -------
@@ -135,6 +138,8 @@ def map_runs(
     ------
     ValidationError
         If an option cannot be used.
+    PlanError
+        If a mode or a number of workers cannot be used, or the pipeline cannot be sent to workers.
     FacetError
         The first failure, with ``on_error="raise"``.
     """
@@ -144,12 +149,14 @@ def map_runs(
         raise ValidationError("inputs is one path: give a list, or use run().")
     cores = backends.count_cores()
     n_jobs, _ = check_numbers(1 if parallel is False else n_jobs, 1, 1, backend, cores)
+    _check_options(pipeline, run_options)
+    inputs = list(inputs)
     names = tuple(_name(i, item) for i, item in enumerate(inputs))
     targets = _targets(names, inputs, output)
     steps = [_first_step(item, loader_factory) for item in inputs]
     runner = backends.get_backend(backend if n_jobs > 1 else "serial")
     if runner.isolates:
-        backends.check_picklable([("pipeline", pipeline)])
+        backends.check_picklable([(p.name, p) for p in pipeline.processors])
     calls = [
         (i, pipeline, item, steps[i], targets[i], keep_raw, run_options)
         for i, item in enumerate(inputs)
@@ -163,14 +170,29 @@ def map_runs(
     return BatchResult(names, tuple(results[i] for i in range(len(calls))), written)
 
 
+def _check_options(pipeline: Pipeline, options: dict[str, Any]) -> None:
+    """Raise now what every single run would raise."""
+    known = {"mode", "channel_sequential", "n_workers", "batch_size"}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise ValidationError(
+            f"map has no option {', '.join(unknown)}; for the runs it takes "
+            f"{', '.join(sorted(known))}."
+        )
+    numbers = {k: options[k] for k in ("n_workers", "batch_size") if k in options}
+    flag = options.get("channel_sequential", False)
+    pipeline.plan(choose_mode(options.get("mode"), False, flag), **numbers)
+
+
 def _runs(
     runner: backends.Backend, calls: list[tuple], n_jobs: int, names: Sequence[str]
 ) -> Iterator[tuple[int, PipelineResult]]:
-    """Yield results; after a worker died, what is left runs one at a time, to find the culprit."""
+    """Yield results; after a worker died, those that may have been with it run one at a time."""
     left = {call[0]: call for call in calls}
-    alone = False
+    suspects = 0
     while left:
-        todo = [next(iter(left.values()))] if alone else list(left.values())
+        todo = list(left.values())[: 1 if suspects else None]
+        alone, suspects = suspects > 0, max(0, suspects - 1)
         try:
             for i, result in runner.run(_run_one, todo, n_jobs, CancelToken()):
                 del left[i]
@@ -180,7 +202,8 @@ def _runs(
                 i = todo[0][0]
                 del left[i]
                 yield i, _dead(names[i])
-            alone = True
+            else:  # at most these had been begun: joblib sends n_jobs, and one for each that ends
+                suspects = 2 * n_jobs
 
 
 def _dead(name: str) -> PipelineResult:
@@ -201,17 +224,38 @@ def _run_one(
     options: dict[str, Any],
 ) -> tuple[int, PipelineResult]:
     """Run one input; failures are results."""
+    begin = time.perf_counter()
+    try:
+        return index, _run_steps(pipeline, item, loader, target, keep_raw, options)
+    except Exception as problem:
+        error = FacetError(f"{type(problem).__name__}: {problem}")
+        error.__cause__ = problem
+        spent = time.perf_counter() - begin
+        return index, PipelineResult(None, success=False, error=error, execution_time=spent)
+
+
+def _run_steps(
+    pipeline: Pipeline,
+    item: Any,
+    loader: Processor | None,
+    target: str | None,
+    keep_raw: bool,
+    options: dict[str, Any],
+) -> PipelineResult:
     steps = list(pipeline.processors)
     if loader is not None:
         steps.insert(0, loader)
     if target is not None:
-        steps.append(get_processor("exporter")(path=target, overwrite=True))
+        exporter: Any = get_processor("exporter")
+        steps.append(exporter(path=target, overwrite=True))
     whole = type(pipeline)(steps, pipeline.name)
     context = item if isinstance(item, ProcessingContext) else None
     result = whole.run(initial_context=context, show_progress=False, **options)
     if not keep_raw:
         result.release_raw()
-    return index, result
+    if result.context is not None:
+        result.context = result.context._portable()
+    return result
 
 
 def _name(index: int, item: Any) -> str:
@@ -229,7 +273,8 @@ def _first_step(item: Any, factory: Callable[[str], Processor] | None) -> Proces
         return None
     if factory is not None:
         return factory(str(item))
-    return get_processor("auto_loader")(path=str(item), preload=True)
+    loader: Any = get_processor("auto_loader")
+    return loader(path=str(item), preload=True)
 
 
 def _targets(
@@ -239,7 +284,8 @@ def _targets(
         return [None] * len(names)
     pattern = str(output)
     if "{stem}" not in pattern:
-        pattern = str(Path(pattern) / "{stem}_corrected{suffix}")
+        folder = pattern.replace("{", "{{").replace("}", "}}")
+        pattern = str(Path(folder) / "{stem}_corrected{suffix}")
     targets: list[str | None] = []
     for name, item in zip(names, inputs, strict=True):
         path = Path(
@@ -247,7 +293,13 @@ def _targets(
         )
         stem = path.name.removesuffix("".join(path.suffixes[-1:]))
         suffix = {".set": ".fif", ".gdf": ".edf"}.get(path.suffix, path.suffix)
-        targets.append(pattern.format(stem=stem, suffix=suffix))
+        try:
+            targets.append(pattern.format(stem=stem, suffix=suffix))
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValidationError(
+                f"output={str(output)!r}: a pattern knows {{stem}} and {{suffix}} only; write "
+                "other braces twice."
+            ) from error
     repeated = {t for t in targets if targets.count(t) > 1}
     if repeated:
         raise ValidationError(

@@ -16,7 +16,7 @@ from facet_nb.core.executors import backends
 from facet_nb.core.executors.base import Runner
 from facet_nb.core.executors.cancel import CancelToken
 from facet_nb.core.plan import Plan, choose_mode, make_plan
-from facet_nb.core.processor import Processor, as_processor
+from facet_nb.core.processor import LambdaProcessor, Processor, as_processor
 from facet_nb.core.registry import get_processor
 from facet_nb.core.result import PipelineResult
 
@@ -294,6 +294,8 @@ class Pipeline:
             values = yaml.safe_load(text)
         except OSError as error:
             raise ValidationError(f"cannot read {source}: {error.strerror}.") from error
+        except ValueError as error:  # not text, or not a path
+            raise ValidationError(f"{str(source)!r} is not a YAML pipeline: {error}.") from error
         except yaml.YAMLError as error:
             raise ValidationError(f"not a YAML pipeline: {error}") from error
         return cls.from_dict(values)
@@ -346,7 +348,13 @@ def as_token(cancel: Any) -> CancelToken:
 def _make_step(index: int, entry: Any) -> Processor:
     if not isinstance(entry, Mapping) or "processor" not in entry:
         raise ValidationError(f"step {index + 1} needs a 'processor' name: {entry!r}.")
-    cls = get_processor(str(entry["processor"]))
+    name = str(entry["processor"])
+    if name == LambdaProcessor.name:
+        raise ValidationError(
+            f"step {index + 1} is a plain function, which no file can hold: make it a Processor "
+            "class with @register_processor."
+        )
+    cls = get_processor(name)
     parameters = entry.get("parameters") or {}
     try:
         return cls(**parameters)

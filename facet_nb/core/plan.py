@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Literal
+from numbers import Integral
+from typing import Any, Literal
 
 from facet_nb.core.errors import PlanError
 from facet_nb.core.processor import ArrayProcessor, Processor
+from facet_nb.core.steps import changes_samples
 
 MODES = ("serial", "channel_sequential", "parallel", "auto")
 BACKENDS = ("multiprocessing", "threading", "serial")
@@ -132,7 +134,9 @@ def choose_mode(
     return mode  # type: ignore[return-value]
 
 
-def check_numbers(n_jobs: int, n_workers: int, batch_size: int, backend: str, cores: int):
+def check_numbers(
+    n_jobs: int, n_workers: int, batch_size: int, backend: str, cores: int
+) -> tuple[int, ...]:
     """Return `n_jobs` and `n_workers` as positive numbers of workers.
 
     Raises
@@ -144,15 +148,19 @@ def check_numbers(n_jobs: int, n_workers: int, batch_size: int, backend: str, co
         raise PlanError(f"unknown backend {backend!r}: use one of {', '.join(BACKENDS)}.")
     resolved = []
     for name, value in (("n_jobs", n_jobs), ("n_workers", n_workers)):
-        if isinstance(value, bool) or not isinstance(value, int) or value == 0:
+        if not _is_whole(value) or value == 0:
             raise PlanError(
                 f"{name}={value!r} is not a number of workers: use 1, 2, … or -1 for all "
                 f"{cores} cores that this process may use, -2 for all but one."
             )
-        resolved.append(value if value > 0 else max(1, cores + 1 + value))
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        resolved.append(int(value) if value > 0 else max(1, cores + 1 + int(value)))
+    if not _is_whole(batch_size) or batch_size < 1:
         raise PlanError(f"batch_size={batch_size!r} must be 1 or more channels.")
     return tuple(resolved)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def make_plan(
@@ -183,6 +191,7 @@ def make_plan(
         Cores that this process may use.
     """
     n_jobs, n_workers = check_numbers(n_jobs, n_workers, batch_size, backend, cores)
+    batch_size = int(batch_size)
     reason = ""
     if mode == "auto":
         mode, backend, n_jobs, reason = _choose(processors, cores)
@@ -240,11 +249,11 @@ class _Planner:
         return True
 
     def _global(self, processor: Processor, i: int) -> Stage:
-        ours = isinstance(processor, ArrayProcessor)
+        by_time = isinstance(processor, ArrayProcessor) and processor.splits == "times"
         workers = self.n_workers
-        if ours and self.mode == "parallel" and self.n_jobs > 1 and processor.splits == "times":
+        if by_time and self.mode == "parallel" and self.n_jobs > 1:
             workers = max(workers, self.n_jobs)
-        if ours and processor.splits == "times" and workers > 1:
+        if by_time and workers > 1:
             reason = f"needs all channels; time is split over {workers} threads"
         else:
             reason = "needs all channels, or no samples: runs once, in this process"
@@ -265,7 +274,7 @@ class _Planner:
         )
 
     def _reason(self, steps: list[Processor], safe: bool, n_jobs: int, batch: int) -> str:
-        if all(not p.modifies_raw for p in steps):
+        if not any(changes_samples(p) for p in steps):
             return "looks at the reference channel once; its result serves all channels"
         if not safe and self.n_jobs > 1:
             unsafe = ", ".join(p.name for p in steps if not p.parallel_safe)

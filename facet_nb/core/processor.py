@@ -41,7 +41,8 @@ class Processor:
         Whether the step may run in other processes and threads.
     channel_wise : bool
         Whether the result of a channel depends on that channel only. Such a step is called with
-        one data channel at a time.
+        one data channel at a time, with its samples and the metadata; history and the noise that
+        earlier steps removed are for steps that see all channels.
     run_once : bool
         For channel-wise steps that only find something out (triggers, say): they see the
         reference channel, and their metadata serves all channels.
@@ -92,8 +93,11 @@ class Processor:
         return with_history(result, self)
 
     def __call__(self, context: ProcessingContext) -> ProcessingContext:
-        """Execute the step."""
-        return self.execute(context)
+        """Execute the step as a pipeline does: `context` cannot be changed in place."""
+        from facet_nb.core.executors.base import run_alone
+        from facet_nb.core.executors.preparation import run_shielded
+
+        return run_alone(self, context) if self.channel_wise else run_shielded(self, context)
 
     def get_parameters(self) -> dict[str, Any]:
         """Return the constructor's arguments as they are stored."""
@@ -119,7 +123,6 @@ def with_history(context: ProcessingContext, processor: Processor) -> Processing
             f"process() returned {type(context).__name__}; it must return a ProcessingContext."
         )
     new = context._derive()
-    new._noise_array = context._noise_array
     new.add_history_entry(processor.name, type(processor).__name__, processor.get_parameters())
     return new
 

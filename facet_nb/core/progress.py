@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from facet_nb.core.events import Event
 
+#: Shortest time between two pictures of the bar: in a notebook each is a message to the browser.
+_INTERVAL_S = 0.1
+
 
 def wanted(show: bool | None) -> bool:
     """Return whether to show progress; None means: in a notebook or a terminal."""
     if show is not None:
-        return show
-    return "ipykernel" in sys.modules or sys.stderr.isatty()
+        return bool(show)
+    return _in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def _in_notebook() -> bool:
+    """Whether this is a notebook's kernel (that its packages are imported tells nothing)."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return getattr(shell, "kernel", None) is not None
 
 
 @contextmanager
@@ -28,9 +39,14 @@ def bar(show: bool | None, label: str, recorder: Any) -> Iterator[None]:
     with tqdm(
         total=100.0, desc=label, bar_format="{desc}: {percentage:3.0f}%|{bar}| {postfix}"
     ) as t:
+        drawn = 0.0
 
         def follow(_event: Event) -> None:
-            state = recorder.state
+            nonlocal drawn
+            state, now = recorder.state, time.monotonic()
+            if state.status == "running" and now - drawn < _INTERVAL_S:
+                return
+            drawn = now
             t.set_postfix_str(_note(state), refresh=False)
             t.n = 100.0 * state.fraction
             t.refresh()
@@ -41,5 +57,6 @@ def bar(show: bool | None, label: str, recorder: Any) -> Iterator[None]:
 
 def _note(state: Any) -> str:
     left = "" if state.remaining_s is None else f", {state.remaining_s:.0f} s left"
-    names = " → ".join(state.steps[i] for i in state.stage_steps)
+    running = state.status == "running"
+    names = " → ".join(state.steps[i] for i in state.stage_steps) if running else ""
     return f"{names or state.message} {state.elapsed_s:.1f} s{left}"

@@ -5,8 +5,11 @@ Nothing here imports MNE before it is needed, so that worker processes stay smal
 
 from __future__ import annotations
 
+import os
+import pickle
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -129,22 +132,71 @@ class Header:
         """
         import mne
 
-        chosen = self.info if picks is None else mne.pick_info(self.info, list(picks), copy=True)
-        info = chosen.copy()
-        sfreq = float(info["sfreq"]) if sfreq is None else float(sfreq)
+        sfreq = float(self.info["sfreq"]) if sfreq is None else float(sfreq)
         first = self.first_samp if first_samp is None else int(first_samp)
-        with info._unlock():
-            info["sfreq"] = sfreq
-            if band is not None:
-                info["highpass"], info["lowpass"] = map(float, band)
-            info["lowpass"] = min(info["lowpass"], sfreq / 2.0)
-        raw = mne.io.RawArray(data, info, first_samp=first, copy="auto", verbose="error")
-        if len(self.annotations):
+        with _mne:
+            if picks is None:
+                info = self.info.copy()
+            else:
+                info = mne.pick_info(self.info, list(picks), copy=True)
+            with info._unlock():
+                info["sfreq"] = sfreq
+                if band is not None:
+                    info["highpass"], info["lowpass"] = map(float, band)
+                info["lowpass"] = min(info["lowpass"], sfreq / 2.0)
+            raw = mne.io.RawArray(data, info, first_samp=first, copy="auto", verbose="error")
+        if self.annotations is not None and len(self.annotations):
             annotations = self.annotations.copy()
             if annotations.orig_time is None:
                 annotations.onset = annotations.onset - first / sfreq
-            raw.set_annotations(annotations, emit_warning=False)
+            raw.set_annotations(annotations, emit_warning=False, on_missing="ignore")
         return raw
+
+
+class ChannelHeaders:
+    """Headers of single channels, made quickly one after another.
+
+    MNE takes 15 ms to attach 840 annotations, most of it copying; from the second channel on they
+    come from a pickle of the first one's (1 ms).
+
+    Parameters
+    ----------
+    header : Header
+        Header of the whole recording.
+    """
+
+    def __init__(self, header: Header) -> None:
+        self.header = header
+        self._bare = replace(header, annotations=None)
+        self._pickled: tuple[int, bytes] | None = None
+        of_channels = any(header.annotations.ch_names) if len(header.annotations) else False
+        self._same = not of_channels
+
+    def attach(self, data: np.ndarray, channel: int, **shape: Any) -> Any:
+        """Return a recording of one channel; `shape` as in :meth:`Header.attach`, always alike."""
+        n_times = data.shape[1]
+        if self._pickled is not None and self._pickled[0] == n_times:
+            raw = self._bare.attach(data, picks=[channel], **shape)
+            raw._annotations = pickle.loads(self._pickled[1])
+            return raw
+        raw = self.header.attach(data, picks=[channel], **shape)
+        if self._same:
+            self._pickled = (n_times, pickle.dumps(raw.annotations))
+        return raw
+
+
+#: Held while MNE works on what threads share: checking an ``Info`` unlocks it for a moment, and
+#: ``verbose=`` sets the level of the one logger.
+_mne = threading.Lock()
+
+
+def _renew_lock() -> None:
+    global _mne
+    _mne = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def replace_data(raw: Any, data: np.ndarray) -> Any:

@@ -25,25 +25,36 @@ def register_processor(cls: str | None = None) -> Callable[[P], P]: ...
 def register_processor(cls=None):
     """Enter a processor class into the registry, under its ``name``; a class decorator.
 
+    ``@register_processor("other_name")`` renames the class. A class of the same module and name
+    takes the place of the old one: running a notebook's cell again is no error.
+
     Raises
     ------
     ValidationError
-        If another class has the name.
+        If it is no processor, or another class has the name.
     """
     if isinstance(cls, type):
-        return _enter(cls, cls.name)
-    return lambda klass: _enter(klass, cls or klass.name)
+        return _enter(cls, None)
+    return lambda klass: _enter(klass, cls)
 
 
-def _enter(cls: P, name: str) -> P:
+def _enter(cls: P, name: str | None) -> P:
+    if not (isinstance(cls, type) and issubclass(cls, Processor)):
+        raise ValidationError(f"{cls!r} is not a Processor class: write class …(Processor).")
+    name = name or cls.name
     known = _REGISTRY.get(name)
-    if known is not None and known.__qualname__ != cls.__qualname__:
+    if known is not None and _identify(known) != _identify(cls):
         raise ValidationError(
-            f"{name!r} is registered for {known.__module__}.{known.__qualname__}; give "
-            f"{cls.__qualname__} another name."
+            f"{name!r} is registered for {'.'.join(_identify(known))}; give {cls.__qualname__} "
+            "another name."
         )
+    cls.name = name
     _REGISTRY[name] = cls
     return cls
+
+
+def _identify(cls: type) -> tuple[str, str]:
+    return cls.__module__, cls.__qualname__
 
 
 def _load_rooms() -> None:

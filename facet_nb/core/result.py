@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from html import escape
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,7 +97,7 @@ class PipelineResult:
         """Single-number metrics as a table with columns ``metric`` and ``value``."""
         import pandas as pd
 
-        rows = [(k, float(v)) for k, v in self.metrics.items() if isinstance(v, (int, float))]
+        rows = [(k, float(v)) for k, v in self.metrics.items() if isinstance(v, Real)]
         return pd.DataFrame(rows, columns=["metric", "value"])
 
     @property
@@ -121,7 +122,7 @@ class PipelineResult:
         ):
             lines.append(f"  {name:<28}{wall:>9.3f} s wall{cpu:>9.3f} s CPU")
         for name, value in self.metrics.items():
-            if isinstance(value, (int, float)):
+            if isinstance(value, Real):
                 lines.append(f"  {name:<28}{value:>12.4g}")
         return "\n".join(lines)
 
@@ -163,7 +164,7 @@ class PipelineResult:
             f"<tr><td style='text-align:left'>{escape(str(k))}</td>"
             f"<td colspan='3'>{v:.4g}</td></tr>"
             for k, v in self.metrics.items()
-            if isinstance(v, (int, float))
+            if isinstance(v, Real)
         )
         return (
             f"<table><caption style='text-align:left'>{escape(self._headline())}</caption><thead>"

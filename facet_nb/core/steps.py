@@ -7,18 +7,19 @@ answer cannot depend on the mode. Both are picklable and know nothing of where t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
-from facet_nb.core.recording import Header
+from facet_nb.core.recording import ChannelHeaders, Header
 
 if TYPE_CHECKING:
+    from facet_nb.core.context import ProcessingContext
     from facet_nb.core.processor import ArrayProcessor, Prepared, Processor
 
 
@@ -75,7 +76,19 @@ class State:
 
 @dataclass(frozen=True)
 class ArrayStep:
-    """One of our processors, prepared."""
+    """One of our processors, prepared.
+
+    Attributes
+    ----------
+    index : int
+        Position in the pipeline.
+    processor : ArrayProcessor
+        The processor.
+    prepared : Prepared
+        Its decisions.
+    rows : frozenset of int | None
+        Channels that it works on; None for all it is given.
+    """
 
     index: int
     processor: ArrayProcessor
@@ -83,9 +96,14 @@ class ArrayStep:
     rows: frozenset[int] | None = None
 
     @property
-    def opaque(self) -> bool:
-        """Whether the estimated noise cannot be followed through this step."""
-        return not (self.processor.linear or self.processor.subtracts)
+    def changes_samples(self) -> bool:
+        """Whether the samples change."""
+        return changes_samples(self.processor)
+
+    @property
+    def uses_noise(self) -> bool:
+        """Whether ``run`` takes the noise."""
+        return self.processor.uses_noise
 
     def select(self, picks: Sequence[int]) -> ArrayStep:
         """Return the step for a recording that holds channels `picks` of this one."""
@@ -93,6 +111,11 @@ class ArrayStep:
             return self
         rows = frozenset(new for new, old in enumerate(picks) if old in self.rows)
         return replace(self, rows=rows)
+
+    def confine(self, picks: Iterable[int]) -> ArrayStep:
+        """Return the step for channels `picks` only."""
+        rows = frozenset(picks)
+        return replace(self, rows=rows if self.rows is None else rows & self.rows)
 
     def run(
         self,
@@ -102,34 +125,84 @@ class ArrayStep:
         noise: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return the step's result for rows `x`, shape (n_channels, n_times), in V."""
-        extra = {"noise": noise} if self.processor.uses_noise else {}
         if self.rows is None or self.rows.issuperset(channels):
-            return self.processor.compute(x, self.prepared, out=out, **extra)
-        result = np.array(x)
+            return self._compute(x, out, noise)
         inside = [i for i, channel in enumerate(channels) if channel in self.rows]
+        outside = [i for i, channel in enumerate(channels) if channel not in self.rows]
+        rest = self.processor.compute_other(x[outside], "bad", self.prepared)
+        result = np.empty((len(x), rest.shape[1]))
+        result[outside] = rest
         if inside:
-            if noise is not None and extra:
-                extra = {"noise": noise[inside]}
-            result[inside] = self.processor.compute(x[inside], self.prepared, **extra)
+            result[inside] = self._compute(
+                x[inside], None, None if noise is None else noise[inside]
+            )
         return result
+
+    def _compute(
+        self, x: np.ndarray, out: np.ndarray | None, noise: np.ndarray | None
+    ) -> np.ndarray:
+        given = x if out is not None and np.may_share_memory(x, out) else protect(x)
+        extra = {"noise": None if noise is None else protect(noise)} if self.uses_noise else {}
+        with explain_read_only(
+            "compute() changed its input x: write to out, or to an array of its own."
+        ):
+            return self.processor.compute(given, self.prepared, out=out, **extra)
 
 
 @dataclass(frozen=True)
 class ChannelStep:
-    """Anyone's channel-wise processor, bound to the header it will see."""
+    """Anyone's channel-wise processor, bound to the header it will see.
+
+    Attributes
+    ----------
+    index : int
+        Position in the pipeline.
+    processor : Processor
+        The processor.
+    header : Header
+        Header of the recording at the beginning of the stage.
+    before : State
+        Shape of the recording before the step.
+    channels : tuple of int | None
+        Channel of the header for each channel of the recording; None if they are the same.
+    rows : frozenset of int | None
+        Channels that it works on; None for all it is given.
+    n_times : int | None
+        Samples afterwards, as the reference channel showed.
+    reports : bool
+        Whether the processor itself says what noise it took away.
+    """
 
     index: int
     processor: Processor
     header: Header
     before: State
     channels: tuple[int, ...] | None = None
+    rows: frozenset[int] | None = None
+    n_times: int | None = None
+    reports: bool = False
+    _headers: dict = field(default_factory=dict, compare=False, repr=False)
 
-    opaque = True
+    uses_noise = False
+
+    @property
+    def changes_samples(self) -> bool:
+        """Whether the samples change."""
+        return changes_samples(self.processor)
 
     def select(self, picks: Sequence[int]) -> ChannelStep:
         """Return the step for a recording that holds channels `picks` of this one."""
         known = self.channels
-        return replace(self, channels=tuple(i if known is None else known[i] for i in picks))
+        channels = tuple(i if known is None else known[i] for i in picks)
+        rows = self.rows
+        if rows is not None:
+            rows = frozenset(new for new, old in enumerate(picks) if old in rows)
+        return replace(self, channels=channels, rows=rows, _headers={})
+
+    def confine(self, picks: Iterable[int]) -> ChannelStep:
+        """Return the step for channels `picks` only."""
+        rows = frozenset(picks)
+        return replace(self, rows=rows if self.rows is None else rows & self.rows)
 
     def run(
         self,
@@ -139,110 +212,109 @@ class ChannelStep:
         noise: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return the step's result for rows `x`; each row is processed by itself."""
-        if self.processor.run_once:
+        if not self.changes_samples:
             return x
-        rows = []
-        for row, channel in zip(x, channels, strict=True):
-            rows.append(self.process(row[np.newaxis], channel)[0])
-        result = np.concatenate(rows) if len(rows) > 1 else rows[0]
-        if out is None:
-            return result
-        out[...] = result
-        return out
+        n_times = x.shape[1] if self.n_times is None else self.n_times
+        result = np.empty((len(x), n_times)) if out is None else out
+        for row, channel, target in zip(x, channels, result, strict=True):
+            inside = self.rows is None or channel in self.rows
+            target[...] = self.process_row(row, channel) if inside else row
+        return result
 
-    def process(self, row: np.ndarray, channel: int) -> tuple[np.ndarray, State]:
-        """Run the processor on one channel; return its samples and the state after it."""
+    def process_row(self, row: np.ndarray, channel: int) -> np.ndarray:
+        """Return one channel's samples after the step, shape (n_times,), in V."""
+        data = unpack_samples(self.process(row[np.newaxis], channel))
+        if self.n_times is not None and data.shape[1] != self.n_times:
+            raise ValidationError(
+                f"process() returned {data.shape[1]} samples, but {self.n_times} for the reference "
+                "channel: all channels of a recording must have as many samples."
+            )
+        return data[0]
+
+    def report_row(self, row: np.ndarray, channel: int) -> np.ndarray:
+        """Return the noise that the step says it took from one channel, shape (n_times,), in V."""
+        noise = self.process(row[np.newaxis], channel).get_estimated_noise()
+        if noise is None:
+            return np.zeros(len(row) if self.n_times is None else self.n_times)
+        return noise[0]
+
+    def process(self, x: np.ndarray, channel: int, validate: bool = False) -> ProcessingContext:
+        """Run the processor on one channel, shape (1, n_times), in V; return its context."""
         from facet_nb.core.context import ProcessingContext
 
-        view = row.view()
-        view.flags.writeable = False
-        raw = self.header.attach(
-            view,
+        here = channel if self.channels is None else self.channels[channel]
+        if not self._headers:
+            self._headers["all"] = ChannelHeaders(self.header)
+        raw = self._headers["all"].attach(
+            protect(x),
+            here,
             sfreq=self.before.sfreq,
             first_samp=self.before.first_samp,
-            picks=[channel if self.channels is None else self.channels[channel]],
             band=self.before.band,
         )
         context = ProcessingContext(raw, metadata=self.before.metadata.copy())
-        with explain_read_only():
-            result = self.processor.process(context)
-        return unpack_single(result, self.processor)
+        try:
+            if validate:
+                self.processor.validate(context)
+            with explain_read_only(COPY_FIRST):
+                return check_context(self.processor.process(context))
+        except Exception as error:
+            with suppress(AttributeError):
+                error.channel = self.header.info["ch_names"][here]  # type: ignore[attr-defined]
+            raise
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_headers": {}}
+
+
+Step = ArrayStep | ChannelStep
+
+COPY_FIRST = (
+    "the processor changed its input in place. Take raw = context.get_raw().copy(), change the "
+    "copy, and return context.with_raw(raw)."
+)
+
+
+def changes_samples(processor: Processor) -> bool:
+    """Whether a channel-wise step changes samples; those of one that runs once are not used."""
+    return processor.modifies_raw and not processor.run_once
+
+
+def protect(x: np.ndarray) -> np.ndarray:
+    """Return a view of `x` that cannot be written to."""
+    view = x.view()
+    view.flags.writeable = False
+    return view
 
 
 @contextmanager
-def explain_read_only() -> Iterator[None]:
+def explain_read_only(remedy: str) -> Iterator[None]:
     """Turn numpy's complaint about read-only samples into one that names the remedy."""
     try:
         yield
     except ValueError as error:
         if "read-only" not in str(error):
             raise
-        raise ValidationError(
-            "the processor changed its input in place. Take raw = context.get_raw().copy(), "
-            "change the copy, and return context.with_raw(raw)."
-        ) from error
+        raise ValidationError(remedy) from error
 
 
-def unpack_single(context: Any, processor: Processor) -> tuple[np.ndarray, State]:
-    """Return samples, shape (1, n_times), and state of a one-channel context."""
+def check_context(context: Any) -> ProcessingContext:
+    """Return `context`, what a processor returned, if it is one."""
     if context is None or not hasattr(context, "get_raw"):
         raise ValidationError(
             f"process() returned {type(context).__name__}; it must return a ProcessingContext."
         )
+    return context
+
+
+def unpack_samples(context: ProcessingContext) -> np.ndarray:
+    """Return the samples of a one-channel context, shape (1, n_times), in V."""
     raw = context.get_raw()
-    data = np.ascontiguousarray(raw._data if raw.preload else raw.get_data(), dtype=float)
+    data = np.asarray(raw._data if raw.preload else raw.get_data(), dtype=float)
     if data.ndim != 2 or data.shape[0] != 1:
         raise ValidationError(
             f"a channel-wise processor must return one channel for each channel it is given; "
             f"it returned samples of shape {data.shape}. Set channel_wise = False if it needs all "
             f"channels."
         )
-    state = State.of(raw, context.metadata)
-    return data, replace(state, n_times=data.shape[1])
-
-
-Step = ArrayStep | ChannelStep
-
-
-class Uncorrected:
-    """Follows what the samples of a batch would be without corrections.
-
-    Only where a later step uses the noise; it costs the linear steps a second time.
-
-    Parameters
-    ----------
-    steps : sequence of Step
-        Steps that the batch will go through.
-    start : ndarray, shape (n_channels, n_times) | None
-        Uncorrected samples at the beginning, if a correction came before.
-    """
-
-    def __init__(self, steps: Sequence[Step], start: np.ndarray | None = None) -> None:
-        self.wanted = any(getattr(s.processor, "uses_noise", False) for s in steps)
-        self.samples = start
-
-    def noise(self, x: np.ndarray) -> np.ndarray | None:
-        """Return what corrections removed from samples that are now `x`."""
-        return None if self.samples is None else self.samples - x
-
-    def follow(self, step: Step, before: np.ndarray, channels: Sequence[int]) -> None:
-        """Take note of `step`, whose input was `before`."""
-        if not self.wanted or not step.processor.modifies_raw:
-            return
-        if step.opaque:
-            self.samples = None
-        elif step.processor.subtracts:
-            if self.samples is None:
-                self.samples = before
-        elif self.samples is not None:
-            self.samples = step.run(self.samples, channels)
-
-
-def run_steps(steps: Sequence[Step], x: np.ndarray, channels: Sequence[int]) -> np.ndarray:
-    """Return rows `x`, in V, after all `steps`."""
-    uncorrected = Uncorrected(steps)
-    for step in steps:
-        before = x
-        x = step.run(x, channels, noise=uncorrected.noise(x) if uncorrected.wanted else None)
-        uncorrected.follow(step, before, channels)
-    return x
+    return data

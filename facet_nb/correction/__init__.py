@@ -2,6 +2,31 @@
 
 from facet_nb.correction.aas import AASCorrection, AveragedArtifactSubtraction
 from facet_nb.correction.anc import ANCCorrection
+from facet_nb.correction.farm import FARMArtifactCorrection, FARMCorrection
+from facet_nb.correction.moosmann import AvgArtWghtMoosmannCorrection, MoosmannCorrection
 from facet_nb.correction.pca import PCACorrection
+from facet_nb.correction.weighted import (
+    AvgArtWghtCorrespondingSliceCorrection,
+    AvgArtWghtSliceTriggerCorrection,
+    AvgArtWghtVolumeTriggerCorrection,
+    CorrespondingSliceCorrection,
+    SliceTriggerCorrection,
+    VolumeTriggerCorrection,
+)
 
-__all__ = ["AASCorrection", "ANCCorrection", "AveragedArtifactSubtraction", "PCACorrection"]
+__all__ = [
+    "AASCorrection",
+    "ANCCorrection",
+    "AveragedArtifactSubtraction",
+    "AvgArtWghtCorrespondingSliceCorrection",
+    "AvgArtWghtMoosmannCorrection",
+    "AvgArtWghtSliceTriggerCorrection",
+    "AvgArtWghtVolumeTriggerCorrection",
+    "CorrespondingSliceCorrection",
+    "FARMArtifactCorrection",
+    "FARMCorrection",
+    "MoosmannCorrection",
+    "PCACorrection",
+    "SliceTriggerCorrection",
+    "VolumeTriggerCorrection",
+]

@@ -13,6 +13,7 @@ from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels import averaging
 from facet_nb.kernels.alignment import best_lags
+from facet_nb.kernels.subsample import Layout, correct, find_onsets
 
 logger = logging.getLogger("facet_nb")
 
@@ -70,6 +71,11 @@ class AASCorrection(ArrayProcessor):
         `window_size` nearest neighbours without itself, so that its own EEG is not in it.
     ref_channel : int | str | None
         The reference channel; the first EEG channel by default.
+    subsample : bool
+        Find where artifacts begin between samples, and move epochs and templates there in the
+        Fourier domain. At the native rate this leaves less artifact than upsampling ten times, in
+        a fraction of its time and memory: use it without ``UpSample`` and ``DownSample``. It goes
+        neither with scaling nor with gap interpolation.
 
     Notes
     -----
@@ -101,6 +107,7 @@ class AASCorrection(ArrayProcessor):
         apply_epoch_alpha_scaling: bool = False,
         weighting: str = "blocks",
         ref_channel: int | str | None = None,
+        subsample: bool = False,
     ) -> None:
         self.window_size = window_size
         self.rel_window_position = rel_window_position
@@ -112,6 +119,7 @@ class AASCorrection(ArrayProcessor):
         self.apply_epoch_alpha_scaling = apply_epoch_alpha_scaling
         self.weighting = weighting
         self.ref_channel = ref_channel
+        self.subsample = subsample
 
     def prepare(self, view: View) -> Prepared:
         """Decide where artifacts begin, on the reference channel."""
@@ -134,7 +142,15 @@ class AASCorrection(ArrayProcessor):
                 f"the reference channel {view.reference_name} is flat: choose another with "
                 "ref_channel=…, or mark it with raw.info['bads']."
             )
-        aligned = self._realign(view.reference, starts, n_samples, metadata.upsampling_factor)
+        max_lag = max(1, int(self.search_window_factor * metadata.upsampling_factor))
+        plan: AASPlan | Layout
+        if self.subsample:
+            onsets = find_onsets(view.reference, starts, n_samples, max_lag=max_lag)
+            plan = Layout.of(onsets, n_samples, view.n_times)
+            aligned = plan.first
+        else:
+            aligned = self._realign(view.reference, starts, n_samples, max_lag)
+            plan = AASPlan(starts, aligned, n_samples)
         notes: dict[str, Any] = {"ref_channel": view.reference_name}
         if not usable.all():
             notes["incomplete_epochs"] = int((~usable).sum())
@@ -146,7 +162,7 @@ class AASCorrection(ArrayProcessor):
                 self.window_size,
             )
         changes = {} if np.array_equal(aligned, starts) else {"triggers": aligned - offset}
-        return Prepared(AASPlan(starts, aligned, n_samples), metadata=changes, notes=notes)
+        return Prepared(plan, metadata=changes, notes=notes)
 
     def _check(self) -> None:
         if self.window_size < 1:
@@ -165,32 +181,53 @@ class AASCorrection(ArrayProcessor):
             )
         if self.weighting not in ("blocks", "sliding"):
             raise ValidationError(f"weighting={self.weighting!r}: use 'blocks' or 'sliding'.")
+        if self.subsample and (self.apply_epoch_alpha_scaling or self.interpolate_volume_gaps):
+            raise ValidationError(
+                "subsample=True goes neither with apply_epoch_alpha_scaling nor with "
+                "interpolate_volume_gaps: leave them off, or use UpSample and DownSample."
+            )
+        if self.subsample and self.rel_window_position:
+            raise ValidationError("subsample=True needs rel_window_position=0.")
 
     def _realign(
-        self, x: np.ndarray, starts: np.ndarray, n_samples: int, factor: int
+        self, x: np.ndarray, starts: np.ndarray, n_samples: int, max_lag: int
     ) -> np.ndarray:
         if not self.realign_after_averaging:
             return starts
         templates, which = self._average(x, starts, n_samples)
-        max_lag = int(self.search_window_factor * factor)
         return starts + best_lags(x, starts, templates[which], max_lag)
 
     def _average(
         self, x: np.ndarray, starts: np.ndarray, n_samples: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        options = {"window": self.window_size, "threshold": self.correlation_threshold}
+        window, threshold = self.window_size, self.correlation_threshold
         if self.weighting == "sliding":
-            templates = averaging.average_sliding(x, starts, n_samples, **options)
+            templates = averaging.average_sliding(
+                x, starts, n_samples, window=window, threshold=threshold
+            )
             return templates, np.arange(len(starts))
-        shift = int(self.window_size * self.rel_window_position)
-        return averaging.average_blocks(x, starts, n_samples, shift=shift, **options)
+        shift = int(window * self.rel_window_position)
+        return averaging.average_blocks(
+            x, starts, n_samples, window=window, threshold=threshold, shift=shift
+        )
 
     def compute(
         self, x: np.ndarray, prepared: Prepared, out: np.ndarray | None = None
     ) -> np.ndarray:
         """Return the corrected channels; see :class:`ArrayProcessor`."""
-        plan: AASPlan = prepared.payload
+        plan: AASPlan | Layout = prepared.payload
         out = np.empty_like(x) if out is None else out
+        if isinstance(plan, Layout):
+            for row, target in zip(x, out, strict=True):
+                correct(
+                    row,
+                    plan,
+                    window=self.window_size,
+                    threshold=self.correlation_threshold,
+                    sliding=self.weighting == "sliding",
+                    out=target,
+                )
+            return out
         for row, target in zip(x, out, strict=True):
             templates, which = self._average(row, plan.starts, plan.n_samples)
             averaging.subtract_templates(
@@ -206,13 +243,15 @@ class AASCorrection(ArrayProcessor):
         return out
 
     def can_overwrite(self) -> bool:
-        """Whether the result may take the samples' place: scaling still reads overlaps."""
-        return not self.apply_epoch_alpha_scaling
+        """Whether the result may take the samples' place: nothing reads them a second time."""
+        return not (self.apply_epoch_alpha_scaling or self.subsample)
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes."""
-        copies = 1 if self.weighting == "blocks" else 3
-        return 8 * shape[1] * copies + (1 << 20)
+        copies = 3 if self.weighting == "sliding" else 1
+        if self.subsample:
+            copies = 6 if self.weighting == "sliding" else 1
+        return 8 * shape[1] * copies + (4 << 20)
 
 
 def check_artifact_length(length: int | None) -> int:

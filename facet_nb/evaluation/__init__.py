@@ -1,1 +1,32 @@
+"""How well a correction worked."""
 
+from facet_nb.evaluation.clean_in import CleanInResult, CleanInTest
+from facet_nb.evaluation.fft import FFTAllenCalculator, FFTNiazyCalculator
+from facet_nb.evaluation.integrity import IntegrityCalculator
+from facet_nb.evaluation.legacy import (
+    LegacySNRCalculator,
+    MedianArtifactCalculator,
+    RMSResidualCalculator,
+)
+from facet_nb.evaluation.report import MetricsReport, PrintMetric
+from facet_nb.evaluation.rms import RMSCalculator
+from facet_nb.evaluation.snr import SNRCalculator
+from facet_nb.evaluation.truth import TruthCalculator
+from facet_nb.evaluation.unlocked import UnlockedEnergyCalculator
+
+__all__ = [
+    "CleanInResult",
+    "CleanInTest",
+    "FFTAllenCalculator",
+    "FFTNiazyCalculator",
+    "IntegrityCalculator",
+    "LegacySNRCalculator",
+    "MedianArtifactCalculator",
+    "MetricsReport",
+    "PrintMetric",
+    "RMSCalculator",
+    "RMSResidualCalculator",
+    "SNRCalculator",
+    "TruthCalculator",
+    "UnlockedEnergyCalculator",
+]

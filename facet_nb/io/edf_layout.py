@@ -33,7 +33,9 @@ def check_bdf(path: Path) -> None:
     """Raise ValidationError if a BDF file is damaged or shorter than its header says."""
     if _read(path, 0, 1) != b"\xff":
         raise unusable(
-            path, "this is not a BDF file by its first byte", "An EDF file has the suffix .edf"
+            path,
+            "this is not a BDF file by its first byte",
+            "If it is an EDF file, give it the suffix .edf",
         )
     _check_records(path, "BDF", bytes_per_sample=3)
 

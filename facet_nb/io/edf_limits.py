@@ -15,7 +15,7 @@ import numpy as np
 
 from facet_nb.io.markers import EDF_MARKS, check_descriptions, list_markers, start_time
 from facet_nb.io.problems import shorten, unusable
-from facet_nb.io.units import microvolt_factors
+from facet_nb.io.units import is_voltage
 
 _LABEL_LENGTH = 16
 #: A record is a whole number of seconds; longer ones would pad short recordings too much.
@@ -112,9 +112,9 @@ def check_samples(raw: Any, data: np.ndarray, path: Path, depth: Depth) -> None:
     depth : Depth
         The format.
     """
-    columns = (raw.ch_names, data, microvolt_factors(raw), raw.get_channel_types())
-    for name, row, factor, kind in zip(*columns, strict=True):
-        low, high = float(row.min()) * factor, float(row.max()) * factor
+    columns = (raw.ch_names, data, is_voltage(raw), raw.get_channel_types())
+    for name, row, volts, kind in zip(*columns, strict=True):
+        low, high = float(row.min()), float(row.max())
         if not (np.isfinite(low) and np.isfinite(high)):
             raise unusable(
                 path,
@@ -122,7 +122,7 @@ def check_samples(raw: Any, data: np.ndarray, path: Path, depth: Depth) -> None:
                 "cannot hold",
                 "Drop the channel or mend it, or write .fif instead",
             )
-        if max(-low, high) > _LARGEST_VALUE:
+        if max(-low, high) * choose_unit(row, volts)[1] > _LARGEST_VALUE:
             raise unusable(
                 path,
                 f"channel {name} reaches {max(-low, high):.4g}, and {depth.label} holds up to "
@@ -136,6 +136,18 @@ def check_samples(raw: Any, data: np.ndarray, path: Path, depth: Depth) -> None:
                 "cannot hold exactly",
                 "Drop the channel, or write .fif instead",
             )
+
+
+def choose_unit(values: np.ndarray, is_voltage: bool) -> tuple[str, float]:
+    """Return the unit in which a channel is written, and the factor that makes it.
+
+    Volts are written in µV. A channel that reaches 10 V is no electrode (a trigger channel that
+    was read as one, say): it stays in V, where its codes are whole numbers.
+    """
+    if not is_voltage:
+        return "", 1.0
+    largest = max(-float(values.min()), float(values.max()))
+    return ("uV", 1e6) if largest * 1e6 <= _LARGEST_VALUE else ("V", 1.0)
 
 
 def is_exact(values: np.ndarray, depth: Depth) -> bool:

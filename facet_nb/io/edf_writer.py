@@ -17,10 +17,18 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core import recording
-from facet_nb.io.edf_limits import EDF, Depth, check_samples, choose_ranges, record_length
+from facet_nb.io.edf_limits import (
+    EDF,
+    Depth,
+    check_samples,
+    choose_ranges,
+    choose_unit,
+    is_exact,
+    record_length,
+)
 from facet_nb.io.markers import Marker, list_markers, start_time
 from facet_nb.io.readback import Written
-from facet_nb.io.units import is_voltage, microvolt_factors
+from facet_nb.io.units import is_voltage
 
 logger = logging.getLogger("facet_nb")
 
@@ -78,29 +86,34 @@ def write_edf(raw: Any, file: Path, path: Path, depth: Depth) -> Written:
 def _make_signals(
     raw: Any, data: np.ndarray, n_pad: int, sfreq: Fraction, depth: Depth
 ) -> tuple[list[Any], np.ndarray]:
-    """Return a signal for each channel, and their quantisation steps in the channels' units."""
+    """Return a signal for each channel, and their quantisation steps in the channels' units.
+
+    Channels of whole numbers have no quantisation: a step of 0.
+    """
     import edfio
 
     signal = edfio.EdfSignal if depth is EDF else edfio.BdfSignal
     filters = f"HP:{raw.info['highpass']:.6g}Hz LP:{raw.info['lowpass']:.6g}Hz"
-    factors, voltage = microvolt_factors(raw), is_voltage(raw)
+    voltage = is_voltage(raw)
     signals, steps = [], np.empty(len(data))
     for i, name in enumerate(raw.ch_names):
-        values = np.pad(data[i] * factors[i], (0, n_pad), mode="edge")
+        unit, factor = choose_unit(data[i], voltage[i])
+        values = np.pad(data[i] * factor, (0, n_pad), mode="edge")
         physical, digital = choose_ranges(values, depth)
         signals.append(
             signal(
                 values,
                 float(sfreq),
                 label=name,
-                physical_dimension="uV" if voltage[i] else "",
+                physical_dimension=unit,
                 physical_range=physical,
                 digital_range=digital,
                 prefiltering=filters,
             )
         )
         low, high = signals[-1].physical_range
-        steps[i] = (high - low) / (digital[1] - digital[0]) / factors[i]
+        step = (high - low) / (digital[1] - digital[0]) / factor
+        steps[i] = 0.0 if is_exact(values, depth) else step
     return signals, steps
 
 

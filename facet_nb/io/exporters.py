@@ -116,10 +116,12 @@ class BrainVisionExporter(_FileExporter):
     """Write a BrainVision recording: ``.vhdr``, ``.vmrk`` and ``.eeg`` with float32 samples.
 
     BrainVision keeps neither bad channels, nor channel types, nor ``first_samp``; the log says
-    which are lost. Annotations begin at whole samples; ``Stimulus/S  1`` becomes a stimulus marker,
-    and what has no type before a slash a comment (MNE reads ``QRS`` as ``Comment/QRS``).
+    which are lost. Annotations begin at whole samples and end with the recording.
+    ``Stimulus/S  1`` and ``Response/R128`` become markers of that type and number, all others
+    comments, which MNE reads with ``Comment/`` before them: ``QRS`` as ``Comment/QRS``,
+    ``SyncStatus/Sync On`` as ``Comment/SyncStatus/Sync On``. The log names them.
 
-    The samples are written piece by piece: no copy of the recording is made.
+    The export holds copies of the samples in memory, at most 1.5 times the size of the recording.
 
     Parameters
     ----------
@@ -131,7 +133,8 @@ class BrainVisionExporter(_FileExporter):
     Raises
     ------
     ValidationError
-        For line breaks in annotations, and channel names that the header cannot hold.
+        For line breaks in annotations, channel names that the header cannot hold, and samples that
+        are infinite.
     FacetError
         If the files cannot be written, or are not read back as they were.
     """

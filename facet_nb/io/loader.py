@@ -21,7 +21,8 @@ class Loader(Processor):
     """Load a recording: EDF, BDF, GDF, BrainVision, EEGLAB ``.set`` or FIF, by suffix.
 
     A file that is damaged, truncated, or misses one of its parts is refused: half a recording
-    never passes for a short one.
+    never passes for a short one. (A BrainVision header need not tell how long the recording is, and
+    pybv's do not: without ``DataPoints`` it must reach to its last marker.)
 
     The new context begins a new history. What a caller had put into a context without a recording
     (triggers, ``metadata.custom``, earlier steps) is kept, for it tells of the recording to come;
@@ -75,9 +76,7 @@ class Loader(Processor):
         if _whole("upsampling_factor", self.upsampling_factor) < 1:
             raise ValidationError(f"upsampling_factor={self.upsampling_factor}: give 1 or more.")
         source, kind = find_source(self.path)
-        # EEGLAB's readers take a file with inner samples as a whole: reading twice would cost more.
-        at_once = bool(self.preload) and kind.check is None
-        raw = open_recording(source, preload=at_once)
+        raw = open_recording(source, preload=bool(self.preload) and kind.at_once)
         _add_bads(raw, self.bad_channels, source)
         _crop(raw, self.start_sample, self.stop_sample, source)
         if self.preload:

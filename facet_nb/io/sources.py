@@ -12,6 +12,7 @@ from facet_nb.core.errors import FacetError
 from facet_nb.io.brainvision_files import check_brainvision
 from facet_nb.io.edf_layout import check_bdf, check_edf, check_gdf
 from facet_nb.io.fif_tags import check_fif
+from facet_nb.io.mat_layout import check_mat
 from facet_nb.io.problems import COPY_AGAIN, suggest, unusable
 
 
@@ -25,16 +26,19 @@ class Format:
         Its name for people.
     reader : str
         Name of the function in ``mne.io``.
-    check : callable | None
+    check : callable
         Raises ValidationError if the file is not whole.
     verbose : str
         What MNE may say while it reads.
+    at_once : bool
+        Whether reading the header alone costs as much as reading all.
     """
 
     label: str
     reader: str
-    check: Callable[[Path], None] | None = None
+    check: Callable[[Path], None]
     verbose: str = "warning"
+    at_once: bool = False
 
 
 #: MNE warns of every name that does not end in ``raw.fif``; that is no concern of ours.
@@ -44,7 +48,7 @@ FORMATS = {
     ".bdf": Format("BDF", "read_raw_bdf", check_bdf),
     ".gdf": Format("GDF", "read_raw_gdf", check_gdf),
     ".vhdr": Format("BrainVision", "read_raw_brainvision", check_brainvision),
-    ".set": Format("EEGLAB", "read_raw_eeglab"),
+    ".set": Format("EEGLAB", "read_raw_eeglab", check_mat, at_once=True),
     ".fif": _FIF,
     ".fif.gz": _FIF,
 }
@@ -117,8 +121,7 @@ def open_recording(path: str | Path, preload: bool = False, verbose: str | None 
 
     source, kind = find_source(path)
     try:
-        if kind.check is not None:
-            kind.check(source)
+        kind.check(source)
         reader = getattr(mne.io, kind.reader)
         raw = reader(source, preload=preload, verbose=verbose or kind.verbose)
         _check_recording(source, raw)

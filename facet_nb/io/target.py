@@ -2,20 +2,30 @@
 
 Writers write into a hidden folder beside the target. When everything is in it, and has been read
 back, the files are moved to their names: first the parts, last the one that people open. A run
-that is killed leaves a hidden folder behind, never half a recording.
+that is killed leaves a hidden folder behind, never half a recording; a later export into the same
+place sweeps it away.
 """
 
 from __future__ import annotations
 
 import os
+import platform
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from facet_nb.core.errors import FacetError
 from facet_nb.io.problems import unusable, unwritable
+
+#: Hidden folders are named by their machine and process, so that others know the dead ones.
+_STAGE = re.compile(r"\.facet_nb-(?P<machine>.+)-(?P<pid>\d+)-\w+\.part")
+_STALE_S = 3600.0
 
 
 def check_target(path: Path, overwrite: bool, parts: Iterable[Path] = ()) -> None:
@@ -70,7 +80,8 @@ def stage(path: Path, n_bytes: int) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".facet_nb-", suffix=".part", dir=path.parent))
+        _sweep(path.parent)
+        folder = Path(tempfile.mkdtemp(prefix=_prefix(), suffix=".part", dir=path.parent))
     except OSError as error:
         raise _failed(path, error) from error
     try:
@@ -83,6 +94,25 @@ def stage(path: Path, n_bytes: int) -> Iterator[Path]:
         raise _failed(path, error) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _machine() -> str:
+    return re.sub(r"\W", "_", platform.node())[:40] or "here"
+
+
+def _prefix() -> str:
+    return f".facet_nb-{_machine()}-{os.getpid()}-"
+
+
+def _sweep(parent: Path) -> None:
+    """Remove hidden folders of this machine's processes that are gone for more than an hour."""
+    for folder in parent.glob(".facet_nb-*.part"):
+        match = _STAGE.fullmatch(folder.name)
+        if match is None or match["machine"] != _machine():
+            continue
+        old = time.time() - folder.stat().st_mtime > _STALE_S
+        if old and not psutil.pid_exists(int(match["pid"])):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _publish(folder: Path, path: Path) -> None:

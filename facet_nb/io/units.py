@@ -1,4 +1,4 @@
-"""The unit in which each channel is written."""
+"""Which channels hold volts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,3 @@ def is_voltage(raw: Any) -> np.ndarray:
     units = [ch["unit"] == FIFF.FIFF_UNIT_V for ch in raw.info["chs"]]
     codes = [kind == "stim" for kind in raw.get_channel_types()]
     return np.array(units, dtype=bool) & ~np.array(codes, dtype=bool)
-
-
-def microvolt_factors(raw: Any) -> np.ndarray:
-    """Return what makes µV of volts and leaves other units alone, shape (n_channels,)."""
-    return np.where(is_voltage(raw), 1e6, 1.0)

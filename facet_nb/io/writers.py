@@ -16,6 +16,7 @@ from facet_nb.io import edf_limits
 from facet_nb.io.brainvision_writer import check_brainvision_header, write_brainvision
 from facet_nb.io.edf_writer import write_edf
 from facet_nb.io.fif_writer import write_fif
+from facet_nb.io.markers import list_markers
 from facet_nb.io.problems import shorten, unusable, unwritable
 from facet_nb.io.readback import Written, compare
 from facet_nb.io.target import check_target, stage
@@ -85,7 +86,7 @@ BRAINVISION = Writer(
     "BrainVision",
     ".vhdr",
     check_brainvision_header,
-    lambda raw, file, path: write_brainvision(raw, file),
+    write_brainvision,
     4,
     parts=(".eeg", ".vmrk"),
 )
@@ -173,9 +174,9 @@ def write_recording(raw: Any, path: Path, writer: Writer) -> None:
         file = folder / path.name
         try:
             written = writer.write(raw, file, path)
-        except (FacetError, OSError):
+        except FacetError:
             raise
-        except Exception as error:  # whatever edfio or MNE find amiss in a header
+        except (ValueError, TypeError, RuntimeError, OverflowError) as error:
             what = f"{writer.label} cannot hold it ({type(error).__name__}: {error})"
             raise unwritable(path, what, "Write .fif instead") from error
         back = compare(raw, file, written, path)
@@ -205,11 +206,21 @@ def _tell_losses(raw: Any, back: Any, written: Written, path: Path, writer: Writ
         losses.append(f"which channels are bad: {shorten(raw.info['bads'])}")
     if types:
         losses.append(f"channel types: {shorten(types)}")
+    renamed = _list_renamed(raw, written)
+    if renamed:
+        losses.append(f"descriptions of annotations: {shorten(renamed)}")
     if losses:
         told = "; ".join(losses)
         logger.warning("%s: %s does not keep %s. .fif does.", path, writer.label, told)
     if written.step_v is not None:
         _tell_steps(raw, written.step_v, path, writer)
+
+
+def _list_renamed(raw: Any, written: Written) -> list[str]:
+    """Return each description that will be read as another, with that other."""
+    pairs = zip(list_markers(raw), written.markers, strict=False)  # EDF: one more, for the padding
+    changes = dict.fromkeys((was.description, now.description) for was, now in pairs)
+    return [f"{was!r} (read as {now!r})" for was, now in changes if was != now]
 
 
 def _tell_steps(raw: Any, step_v: np.ndarray, path: Path, writer: Writer) -> None:

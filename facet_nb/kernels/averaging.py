@@ -71,18 +71,46 @@ def choose_epochs(
     """
     means = epochs.mean(axis=1)
     gram = epochs @ epochs.T - epochs.shape[1] * np.outer(means, means)
-    chosen = [int(i) for i in seed]
-    with_sum = gram[:, chosen].sum(axis=1)
-    power = float(with_sum[chosen].sum())
-    for j in (int(i) for i in candidates):
-        if j in chosen:
-            continue
-        scale = np.sqrt(max(power, 0.0) * gram[j, j])
-        if scale > 0 and with_sum[j] / scale > threshold:
-            power += 2.0 * with_sum[j] + gram[j, j]
-            with_sum = with_sum + gram[:, j]
-            chosen.append(j)
-    return np.array(chosen)
+    seed = np.asarray(seed, dtype=np.int64)
+    order = np.concatenate([seed, np.setdiff1d(candidates, seed, assume_unique=True)])
+    return order[choose_greedily(gram[np.ix_(order, order)], len(seed), threshold)]
+
+
+def choose_greedily(gram: np.ndarray, n_seed: int, threshold: float) -> np.ndarray:
+    """Return which epochs are like the running mean of those chosen before them.
+
+    Parameters
+    ----------
+    gram : ndarray, shape (n_epochs, n_epochs)
+        Inner products of the epochs, their means taken away.
+    n_seed : int
+        The first epochs, which are chosen in any case.
+    threshold : float
+        Pearson correlation that the others must exceed.
+
+    Returns
+    -------
+    ndarray of int
+        Chosen epochs, rising.
+    """
+    chosen = np.arange(len(gram))
+    while True:
+        part = gram[np.ix_(chosen, chosen)]
+        alike = _running_correlation(part) > threshold
+        alike[:n_seed] = True
+        if alike.all():
+            return chosen
+        chosen = np.delete(chosen, np.argmin(alike))  # the first; those before it are settled
+
+
+def _running_correlation(gram: np.ndarray) -> np.ndarray:
+    """Return each epoch's correlation with the sum of all before it; 0 for the first."""
+    total = np.cumsum(gram, axis=0)  # row j: inner products with the sum of epochs 0 ... j
+    own = np.diagonal(gram)
+    with_sum = np.concatenate([[0.0], np.diagonal(total, offset=1)])
+    power = np.cumsum(2.0 * with_sum + own)  # of the sum of epochs 0 ... j
+    scale = np.sqrt(np.clip(np.concatenate([[0.0], power[:-1]]), 0.0, None) * own)
+    return np.divide(with_sum, scale, out=np.zeros(len(gram)), where=scale > 0)
 
 
 def average_blocks(
@@ -188,16 +216,16 @@ def average_sliding(
     epochs -= x.mean()
     usable = is_complete(starts, n_samples, len(x))
     templates = np.empty_like(epochs) if out is None else out
-    _slide(epochs, usable, window, templates)
+    slide(epochs, usable, window, templates)
     alike = usable & (correlate_rows(epochs, templates) > threshold)
     if np.array_equal(alike, usable):
         return templates
     enough = alike if alike.sum() > 1 else usable
-    _slide(epochs, enough, window, templates)
+    slide(epochs, enough, window, templates)
     return templates
 
 
-def _slide(epochs: np.ndarray, usable: np.ndarray, window: int, out: np.ndarray) -> None:
+def slide(epochs: np.ndarray, usable: np.ndarray, window: int, out: np.ndarray) -> None:
     """Fill `out` with the mean of the `window` usable epochs nearest to each, without itself."""
     order = np.flatnonzero(usable)
     if len(order) < 2:

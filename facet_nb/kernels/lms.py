@@ -7,7 +7,7 @@ import numpy as np
 try:
     from numba import njit
 except ImportError:  # the twin below does the same, slowly
-    njit = None
+    njit = None  # type: ignore[assignment]
 
 
 def cancel_adaptively(

@@ -131,3 +131,25 @@ def median_of_valid(values: np.ndarray) -> float:
     valid = np.asarray(values, dtype=float)
     valid = valid[~np.isnan(valid)]
     return float(np.median(valid)) if len(valid) else float("nan")
+
+
+def peak_to_peak(x: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+    """Return largest less smallest sample of each epoch that lies within the signal.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_times,)
+        Signal, in V.
+    starts : ndarray of int, shape (n_epochs,)
+        First sample of each epoch.
+    length : int
+        Samples in an epoch.
+
+    Returns
+    -------
+    ndarray, shape (n_whole_epochs,)
+        Amplitudes, in V.
+    """
+    starts = np.asarray(starts)
+    whole = starts[(starts >= 0) & (starts + length <= len(x))]
+    return np.array([np.ptp(x[s : s + length]) for s in whole], dtype=float)

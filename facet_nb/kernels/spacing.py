@@ -172,6 +172,31 @@ def acquisition_span(
     return max(0, start), min(n_times, stop)
 
 
+def slice_positions(
+    volumes: np.ndarray, n_slices: int, duration: float, relative_position: float = 0.0
+) -> np.ndarray:
+    """Return where the slices of volumes begin, at regular distances from each volume's trigger.
+
+    Parameters
+    ----------
+    volumes : ndarray of int, shape (n_volumes,)
+        Volume triggers, in samples.
+    n_slices : int
+        Slices (with multiband: groups of them) in a volume.
+    duration : float
+        Distance of two slices, in samples.
+    relative_position : float
+        How long before the volume's trigger its first slice begins, in slice durations.
+
+    Returns
+    -------
+    ndarray of int, shape (n_volumes * n_slices,)
+        Positions, in samples, rounded once; in order if volumes are, and slices fit into them.
+    """
+    inner = (np.arange(n_slices) - relative_position) * duration
+    return np.rint(np.asarray(volumes)[:, np.newaxis] + inner).astype(np.int64).ravel()
+
+
 def find_best_match(
     x: np.ndarray, template: np.ndarray, start: int, reach: int
 ) -> tuple[int, float]:

@@ -23,7 +23,7 @@ def write_code(pipeline: Pipeline, source: Any, settings: Mapping[str, Any]) -> 
     Parameters
     ----------
     pipeline : Pipeline
-        The steps; arguments that have their default value are left out.
+        The steps; of each the first argument, and those that do not have their default value.
     source : object
         As for :func:`facet_nb.models.as_context`.
     settings : mapping
@@ -92,10 +92,13 @@ def _import_of(thing: Any) -> tuple[list[str], list[str]]:
 
 
 def _changed(processor: Processor) -> dict[str, Any]:
-    """Return the arguments that do not have their default value."""
+    """Return the arguments that tell: the first, and those without their default value."""
     parameters = inspect.signature(type(processor).__init__).parameters
     given = processor.get_parameters()
-    return {k: v for k, v in given.items() if not _same(v, parameters[k].default)}
+    first = next(iter(given), None)
+    return {
+        k: v for k, v in given.items() if (k == first and v) or not _same(v, parameters[k].default)
+    }
 
 
 def _same(value: Any, default: Any) -> bool:

@@ -207,9 +207,11 @@ class RunModel(HasTraits):
     def run(self) -> PipelineResult:
         """Run to the end and return the outcome, as :meth:`Pipeline.run` does.
 
-        A failure is reported in ``success`` and ``error`` of the result.
+        A failure is reported in ``success`` and ``error`` of the result. If a run is under way,
+        this waits for its end.
         """
-        self.start()
+        if not self.running:
+            self.start()
         self.wait()
         assert self.result is not None  # a run that ended has one
         return self.result

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from facet_nb.core import CancelToken, Pipeline, PipelineResult, ProcessingContext
-from facet_nb.core.errors import FacetError, RunCancelled, ValidationError
+from facet_nb.core.errors import FacetError, RunCancelled
 from facet_nb.core.events import Event
 from facet_nb.models.truth import TruthComparison
 
@@ -96,7 +96,7 @@ class RunThread(threading.Thread):
             return Ended(result)
         try:
             return Ended(result, self.compare(result.context))
-        except ValidationError as error:
+        except ValueError as error:  # other channels, another sampling rate, another length
             return Ended(result, remark=f"not compared with the truth: {error}")
 
 

@@ -37,9 +37,9 @@ def as_context(source: Any) -> ProcessingContext:
     if callable(getattr(source, "context", None)):
         return source.context()
     if isinstance(source, (str, Path)):
-        from facet_nb.io import Loader
+        from facet_nb.io import load
 
-        return Loader(path=str(source)).execute(ProcessingContext())
+        return load(str(source))
     if hasattr(source, "get_data") and hasattr(source, "ch_names"):
         return ProcessingContext(source)
     raise ValidationError(
@@ -74,8 +74,7 @@ def write_source(source: Any) -> tuple[list[str], list[str]]:
     if source is None:
         return [], []
     if isinstance(source, (str, Path)):
-        imports = ["from facet_nb import Loader, ProcessingContext"]
-        return imports, [f"context = Loader(path={str(source)!r})(ProcessingContext())"]
+        return ["from facet_nb import load"], [f"context = load({str(source)!r})"]
     if hasattr(source, "spec") and callable(getattr(source, "context", None)):
         return _write_simulation(source.spec)
     if hasattr(source, "get_data") and hasattr(source, "ch_names"):

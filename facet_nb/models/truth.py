@@ -33,7 +33,7 @@ class TruthComparison:
 
         Raises
         ------
-        ValidationError
+        ValueError
             If the run changed the frame, so that there is nothing to compare.
         """
         compare = getattr(source, "snr_db", None)

@@ -58,15 +58,19 @@ def plot_before_after(
     return picture_of(compare(context, channel, tmin_s, tmax_s, removed=removed))
 
 
-def picture_of(comparison: Comparison) -> pic.Picture:
-    """Return the picture of a comparison."""
+def picture_of(
+    comparison: Comparison, picture: pic.Picture | None = None, *, width_in: float = 9.0
+) -> pic.Picture:
+    """Return the picture of a comparison; an old picture is cleared and used again."""
     rows = [
         ("before", comparison.before, pic.BEFORE),
         ("after", comparison.after, pic.AFTER),
         (comparison.label, comparison.removed, pic.REMOVED),
     ]
     shown = [(label, trace, color) for label, trace, color in rows if trace is not None]
-    picture = pic.make_picture(9.0, 0.9 + 1.35 * len(shown))
+    if picture is None:
+        picture = pic.make_picture(width_in, 0.9 + 1.35 * len(shown))
+    picture.clear()
     axes = pic.add_axes(picture, len(shown), share_x=True)
     for ax, (label, trace, color) in zip(axes, shown, strict=True):
         draw_trace(trace, ax, color=color, label=label)

@@ -116,7 +116,9 @@ def compare(
     """
     if removed not in ("auto", "difference", "noise"):
         raise ValidationError(f"removed={removed!r}: use 'auto', 'difference' or 'noise'.")
-    raw, original = context.get_raw(), context.get_raw_original()
+    raw = context.get_raw()
+    original = context.get_raw_original()
+    original = raw if original is None else original
     index = _find_channel(raw, channel)
     name = raw.ch_names[index]
     begin_s, end_s = _choose_window(context, raw, original, tmin_s, tmax_s)

@@ -73,6 +73,7 @@ def plot_channels(
 
 def _choose_spacing(traces_uv: list[np.ndarray]) -> float:
     """Return a round number of µV that keeps most of the traces apart."""
-    swing = max(float(np.percentile(np.abs(v), 98)) for v in traces_uv) or 1.0
+    finite = [np.abs(v[np.isfinite(v)]) for v in traces_uv]
+    swing = max((float(np.percentile(v, 98)) for v in finite if v.size), default=0.0) or 1.0
     step = 10.0 ** np.floor(np.log10(1.5 * swing))
     return float(step * next(m for m in (1, 2, 5, 10) if m * step >= 1.5 * swing))

@@ -1,6 +1,8 @@
 """Steps before the correction: triggers, filters, sampling rate, alignment, choice of channels."""
 
+from facet_nb.preprocessing.acquisition import CutAcquisitionWindow, PasteAcquisitionWindow
 from facet_nb.preprocessing.alignment import SliceAligner, SubsampleAligner, TriggerAligner
+from facet_nb.preprocessing.diagnostics import AnalyzeDataReport, CheckDataReport
 from facet_nb.preprocessing.filtering import (
     BandPassFilter,
     Filter,
@@ -8,28 +10,49 @@ from facet_nb.preprocessing.filtering import (
     LowPassFilter,
     NotchFilter,
 )
+from facet_nb.preprocessing.flow import (
+    ConditionalProcessor,
+    NoOpProcessor,
+    RawTransform,
+    SequenceProcessor,
+    SwitchProcessor,
+)
+from facet_nb.preprocessing.layout import ChannelStandardizer
 from facet_nb.preprocessing.qrs import QRSTriggerDetector
 from facet_nb.preprocessing.reference import CommonReference
 from facet_nb.preprocessing.resampling import DownSample, Resample, UpSample
 from facet_nb.preprocessing.selection import Crop, DropChannels, PickChannels
+from facet_nb.preprocessing.trains import MissingTriggerCompleter, SliceTriggerGenerator
 from facet_nb.preprocessing.triggers import MissingTriggerDetector, TriggerDetector
 
 __all__ = [
+    "AnalyzeDataReport",
     "BandPassFilter",
+    "ChannelStandardizer",
+    "CheckDataReport",
     "CommonReference",
+    "ConditionalProcessor",
     "Crop",
+    "CutAcquisitionWindow",
     "DownSample",
     "DropChannels",
     "Filter",
     "HighPassFilter",
     "LowPassFilter",
+    "MissingTriggerCompleter",
     "MissingTriggerDetector",
+    "NoOpProcessor",
     "NotchFilter",
+    "PasteAcquisitionWindow",
     "PickChannels",
     "QRSTriggerDetector",
+    "RawTransform",
     "Resample",
+    "SequenceProcessor",
     "SliceAligner",
+    "SliceTriggerGenerator",
     "SubsampleAligner",
+    "SwitchProcessor",
     "TriggerAligner",
     "TriggerDetector",
     "UpSample",

@@ -124,7 +124,7 @@ class TriggerDetector(TriggerStep):
             p for events in codes.values() for p, code in events if pattern.search(str(code))
         ]
         if not from_names and not from_codes:
-            raise ValidationError(_describe_nothing(self.regex, named, codes))
+            raise ValidationError(_describe_nothing(self.regex, raw, codes))
         if len(set(from_names)) >= len(set(from_codes)):
             return np.array(from_names, dtype=np.int64), "annotations"
         return np.array(from_codes, dtype=np.int64), "stim channels"
@@ -330,11 +330,12 @@ def annotate(context: ProcessingContext, triggers: np.ndarray, label: str) -> Pr
     return context._selected(new, everything)
 
 
-def _describe_nothing(
-    regex: str, named: list[tuple[int, str]], codes: dict[str, list[tuple[int, int]]]
-) -> str:
+def _describe_nothing(regex: str, raw: Any, codes: dict[str, list[tuple[int, int]]]) -> str:
     """Return what can be matched, for the error that nothing was."""
-    texts = _count([repr(text) for _, text in named]) or "there are none"
+    descriptions = [str(text) for text in raw.annotations.description]
+    texts = _count([repr(text) for text in descriptions]) or "there are none"
+    if any(_NO_EVENTS.match(text) for text in descriptions):
+        texts += "; those that begin with BAD or EDGE are no events"
     stim = [
         f"{name}: {_count([str(code) for _, code in events]) or 'no codes'}"
         for name, events in codes.items()

@@ -30,7 +30,7 @@ class CodeView:
     def __init__(self, model: RunModel) -> None:
         self.model = model
         self.text = w.Textarea(
-            description="Python", layout=w.Layout(width="100%"), style={"description_width": "80px"}
+            description="Python", layout=w.Layout(width="99%"), style={"description_width": "80px"}
         )
         self.text.add_class("fnb-code")
         button = w.HTML(
@@ -44,5 +44,5 @@ class CodeView:
 
     def _show(self, _change: Any = None) -> None:
         code = self.model.code()
-        self.text.rows = min(30, code.count("\n") + 1)
+        self.text.rows = min(30, code.count("\n"))
         self.text.value = code

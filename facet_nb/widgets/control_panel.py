@@ -20,6 +20,9 @@ from facet_nb.widgets.report import write_report, write_summary
 from facet_nb.widgets.result_view import ResultView
 from facet_nb.widgets.settings_view import SettingsView
 
+#: What pages without a kernel show in the place of the live panel.
+_STATIC_TEXT = "The control panel works while the notebook runs. This is what it found last:"
+
 
 class ControlPanel(w.VBox):
     """Runs a pipeline from a notebook, and shows what happens.
@@ -116,8 +119,7 @@ class ControlPanel(w.VBox):
 
     def to_html(self) -> str:
         """Return the panel's state as plain HTML: what remains of it in a saved notebook."""
-        view = self.results
-        return write_report(self.model, view.picture, view.comparison, self._report_class)
+        return write_report(self.model, self.results.comparison, self._report_class)
 
     # -------------------------------------------------------------------------------- displaying
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -129,7 +131,7 @@ class ControlPanel(w.VBox):
         # Two outputs: renewing one that holds the live view would take the focus away from it.
         bundle = super()._repr_mimebundle_()
         data = bundle[0] if isinstance(bundle, tuple) else bundle
-        display({**(data or {}), "text/plain": repr(self)}, raw=True)
+        display({**(data or {}), "text/plain": _STATIC_TEXT}, raw=True)
         handle = display(self._report_bundle(), raw=True, display_id=True)
         if handle is not None:
             self._handles.append(handle)

@@ -25,7 +25,7 @@ def write_table(
         + "</tr>"
         for first, *rest in rows
     )
-    title = f"<caption>{write_text(caption)}</caption>" if caption else ""
+    title = f'<caption style="text-align:left">{write_text(caption)}</caption>' if caption else ""
     return (
         f'<table class="{css}">{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
     )
@@ -40,7 +40,10 @@ def write_log(log: Sequence[Entry], n_lines: int = 100) -> str:
         for entry in log[:n_lines]
     )
     empty = '<div class="fnb-quiet">Nothing has happened yet.</div>'
-    return f'<div class="fnb-log-lines" tabindex="0" aria-label="Log">{lines or empty}</div>'
+    return (
+        '<div class="fnb-quiet">Log, newest first</div>'
+        f'<div class="fnb-log-lines" tabindex="0" aria-label="Log">{lines or empty}</div>'
+    )
 
 
 def write_error(headline: str, message: str, traceback: str) -> str:
@@ -62,9 +65,11 @@ def write_code_block(code: str) -> str:
 
 
 def write_duration(seconds: float | None) -> str:
-    """Return a time for people: ``3.2 s``, ``1 min 05 s``."""
+    """Return a time for people: ``40 ms``, ``3.2 s``, ``1 min 05 s``."""
     if seconds is None:
         return "–"
+    if seconds < 0.1:
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

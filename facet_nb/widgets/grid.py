@@ -50,7 +50,7 @@ def _share(channels: list[str]) -> list[list[str]]:
 def _write_heads(columns: list[list[str]]) -> str:
     if any(len(column) > 1 for column in columns):
         text = f"{columns[0][0]} … {columns[-1][-1]} ({len(columns[0])} channels in a cell)"
-        return f'<th colspan="{len(columns)}">{write_text(text)}</th>'
+        return f'<th class="fnb-shared" colspan="{len(columns)}">{write_text(text)}</th>'
     return "".join(
         f'<th class="fnb-upright"><span>{write_text(column[0])}</span></th>' for column in columns
     )

@@ -49,7 +49,7 @@ class ProgressView:
         self.bar.value = 1.0 if model.status == "done" else model.state.fraction
         self.bar.bar_style = _BAR_STYLE.get(model.status, "info")
         self.status.value = f'<span role="status">{write_text(describe_status(model))}</span>'
-        self.grid.value = write_grid(model.state, _find_failure(model))
+        _show(self.grid, write_grid(model.state, _find_failure(model)))
 
     def _show_time(self, _change: Any = None) -> None:
         model = self.model
@@ -65,13 +65,19 @@ class ProgressView:
     def _show_error(self, _change: Any = None) -> None:
         model = self.model
         if model.error is None or model.status == "cancelled":
-            self.error.value = ""
+            _show(self.error, "")
             return
         where, message = describe_failure(model)
-        self.error.value = write_error(where, message, describe_traceback(model.error))
+        _show(self.error, write_error(where, message, describe_traceback(model.error)))
 
     def _show_log(self, _change: Any = None) -> None:
         self.log.value = write_log(self.model.log)
+
+
+def _show(widget: w.HTML, html: str) -> None:
+    """Set what a widget shows; an empty one takes no room."""
+    widget.value = html
+    widget.layout.display = "" if html else "none"
 
 
 def describe_status(model: RunModel) -> str:
@@ -86,7 +92,8 @@ def describe_status(model: RunModel) -> str:
     if status == "cancelled":
         return f"Cancelled after {write_duration(model.elapsed_s)}; nothing was changed"
     if status == "failed":
-        return f"Failed after {write_duration(model.elapsed_s)}"
+        where, _ = describe_failure(model)
+        return f"Failed after {write_duration(model.elapsed_s)}: {where}"
     return f"Ready: {len(model.pipeline)} steps on {describe_source(model.source)}"
 
 
@@ -109,7 +116,8 @@ def describe_failure(model: RunModel) -> tuple[str, str]:
         return type(error).__name__, str(error)
     number = "" if index is None else f" {index + 1}"
     on = f", channel {channel}" if channel else ""
-    return f"Step{number} ({step}){on}", str(error)
+    begin = f"Step{number} ({step}) failed" + (f" on channel {channel}" if channel else "")
+    return f"Step{number} ({step}){on}", str(error).removeprefix(f"{begin}: ")
 
 
 def _find_failure(model: RunModel) -> Failure | None:

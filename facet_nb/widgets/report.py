@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from facet_nb.models import RunModel
 from facet_nb.models.run_thread import describe_traceback
-from facet_nb.plots import Comparison, Picture
+from facet_nb.plots import Comparison, picture_of
 from facet_nb.widgets.fragments import write_code_block, write_error, write_table, write_text
 from facet_nb.widgets.progress_view import describe_failure, describe_status
 from facet_nb.widgets.result_view import write_metrics, write_step_times
 
 
-def write_report(
-    model: RunModel, picture: Picture | None, comparison: Comparison | None, css: str
-) -> str:
+def write_report(model: RunModel, comparison: Comparison | None, css: str) -> str:
     """Return status, settings, picture, metrics, times and code; it needs no other file.
 
     `css` is the class by which a live panel hides its own report.
@@ -21,8 +19,8 @@ def write_report(
     if model.error is not None and model.status == "failed":
         where, message = describe_failure(model)
         parts.append(write_error(where, message, describe_traceback(model.error)))
-    if picture is not None:
-        parts.append(picture.to_html())
+    if comparison is not None:
+        parts.append(picture_of(comparison).to_html())
     parts.append(write_metrics(model, comparison))
     if model.result is not None and model.result.state.steps:
         parts.append(write_step_times(model.result.state))

@@ -21,6 +21,10 @@ from facet_nb.widgets.fragments import write_error, write_table, write_text
 
 _LABEL = {"description_width": "80px"}
 
+#: Width of the interactive plot, in inches of 100 pixels: beside JupyterLab's file list on a screen
+#: of 1280 pixels. It does not shrink by itself, as the image does.
+_CANVAS_IN = 8.0
+
 
 class ResultView:
     """Shows the result of a run; empty until there is one.
@@ -35,13 +39,12 @@ class ResultView:
 
     Attributes
     ----------
-    picture : Picture | None
+    comparison : Comparison | None
         What is shown.
     """
 
     def __init__(self, model: RunModel) -> None:
         self.model = model
-        self.picture: Picture | None = None
         self.comparison: Comparison | None = None
         self.channel = w.Dropdown(
             description="Channel", style=_LABEL, layout=w.Layout(width="230px")
@@ -75,9 +78,8 @@ class ResultView:
 
     def _clear(self) -> None:
         self.widget.layout.display = "none"
-        self.picture = self.comparison = None
+        self.comparison = None
         self.image.value = self.metrics.value = self.steps.value = ""
-        self._close_canvas()
 
     def _fill_controls(self, context: Any) -> None:
         """Offer the channels there are, and keep the choice where it still can be had."""
@@ -89,8 +91,8 @@ class ResultView:
             self.channel.options = names
             self.channel.value = chosen if chosen in names else names[0]
             if chosen is None:
-                self.begin_s.value = round(float(first[0]), 3)
-                self.span_s.value = round(float(first[-1] - first[0]), 3)
+                self.begin_s.value = round(float(first[0]), 1)
+                self.span_s.value = round(float(first[-1] - first[0]), 1) or 0.1
         finally:
             self._filling = False
 
@@ -107,25 +109,17 @@ class ResultView:
             self.comparison = compare(context, self.channel.value, begin_s, begin_s + span_s)
         except FacetError as error:
             self.image.value = write_error("Nothing to show", str(error), "")
-            self.plot.children = [self.image]
             return
-        self.picture = picture_of(self.comparison)
         self.metrics.value = write_metrics(self.model, self.comparison)
-        self._close_canvas()
-        if uses_widget_backend():
-            self.canvas = _make_canvas(self.picture)
-            caption = f"<figcaption>{write_text(self.picture.caption)}</figcaption>"
-            self.image.value = caption
+        if self.canvas is None and uses_widget_backend():
+            self.canvas = _make_canvas(picture_of(self.comparison, width_in=_CANVAS_IN))
             self.plot.children = [self.canvas, self.image]
-        else:
-            self.image.value = self.picture.to_html()
-            self.plot.children = [self.image]
-
-    def _close_canvas(self) -> None:
-        if self.canvas is not None:
-            self.plot.children = [self.image]
-            self.canvas.close()
-            self.canvas = None
+        if self.canvas is None:
+            self.image.value = picture_of(self.comparison).to_html()
+            return
+        picture = picture_of(self.comparison, self.canvas.figure)
+        self.canvas.draw_idle()
+        self.image.value = f"<figcaption>{write_text(picture.caption)}</figcaption>"
 
 
 def write_metrics(model: RunModel, comparison: Comparison | None) -> str:
@@ -159,7 +153,11 @@ def write_step_times(state: Any) -> str:
     ]
     caption = "Measured, summed over batches: with several workers times overlap"
     table = write_table(caption, ["step", "wall (s)", "CPU (s)"], rows)
-    return f"<details><summary>Time of each step</summary>{table}</details>"
+    memory = ""
+    if state.peak_rss_bytes:
+        size = f"{state.peak_rss_bytes / 1e6:.0f} MB"
+        memory = f"<p>Most memory of one process (resident, all libraries included): {size}</p>"
+    return f"<details><summary>Time of each step</summary>{table}{memory}</details>"
 
 
 def _spread(values_db: np.ndarray) -> tuple[str, str, str]:

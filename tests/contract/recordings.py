@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import mne
 import numpy as np
 
@@ -18,6 +20,7 @@ from facet_nb import (
 from facet_nb.datasets import simulate
 
 FIRST_SAMP = 1234
+DATA = Path(__file__).resolve().parent.parent / "data"
 
 
 def make_context(seed: int = 0) -> ProcessingContext:
@@ -59,18 +62,38 @@ def detect() -> list:
     return [TriggerDetector(regex=r"\b1\b")]
 
 
+def scale(raw):
+    """A function of a recording, as one writes it in a notebook."""
+    new = raw.copy()
+    new._data = 2.0 * raw.get_data()
+    new._data[raw.ch_names.index("STI")] /= 2.0
+    return new
+
+
+_HIGHPASS = {"processor": "highpass_filter", "parameters": {"freq": 1.0}}
+
 #: Arguments of processors that need some.
 ARGUMENTS = {
     "auto_loader": None,
     "bandpass_filter": {"l_freq": 1.0, "h_freq": 40.0},
+    "channel_standardizer": {"standard": ["E3", "E1", "E5", "E6"]},
+    "conditional": {"condition": "triggers", "processor": AASCorrection(window_size=10)},
+    "raw_transform": {"name": "raw_transform", "func": scale},
+    "missing_trigger_completer": {"volumes": 11, "slices": 5},
+    "slice_trigger_generator": {"slices": 4},
+    "sequence": {"processors": [_HIGHPASS, AASCorrection(window_size=10)]},
+    "switch": {"selector": "volume_gaps", "cases": {"False": _HIGHPASS}},
+    "corresponding_slice_correction": {"slices_per_volume": 5, "window_size": 3},
     "crop": {"tmin": 1.0, "tmax": 16.0},
     "drop_channels": {"channels": ["E2"]},
     "filter": {"l_freq": 1.0},
     "highpass_filter": {"freq": 1.0},
     "lowpass_filter": {"freq": 40.0},
+    "moosmann_correction": {"motion_file": str(DATA / "motion_5_volumes.txt"), "window_size": 3},
     "notch_filter": {"freqs": [50.0, 100.0]},
     "pick_channels": {"picks": ["E1", "E3", "E6", "STI"]},
     "resample": {"sfreq": 400.0},
+    "truth_calculator": {"truth": 1e-5 * np.random.default_rng(0).normal(size=(8, 9000))},
     "trigger_detector": {"regex": r"\b1\b"},
     "upsample": {"factor": 3},
     "downsample": {"factor": 2},
@@ -82,5 +105,14 @@ AFTER_CORRECTION = {
     "pca_correction",
     "snr_calculator",
     "rms_calculator",
+    "legacy_snr_calculator",
+    "rms_residual_calculator",
+    "median_artifact_calculator",
+    "fft_allen_calculator",
+    "fft_niazy_calculator",
+    "integrity_calculator",
+    "truth_calculator",
+    "unlocked_energy_calculator",
+    "print_metric",
     "metrics_report",
 }

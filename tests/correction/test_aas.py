@@ -13,7 +13,7 @@ from facet_nb import (
     StepError,
     TriggerDetector,
 )
-from facet_nb.datasets import example
+from facet_nb.datasets import example, simulate
 from facet_nb.datasets.agreement import compare_snr_db
 from tests.contract.recordings import full_chain, make_context
 from tests.oracles import averaging as oracle
@@ -108,3 +108,39 @@ def test_the_twin_of_the_niazy_recording(shared_data):
     span = slice(truth["trig"][0], truth["trig"][-1])
     snr = compare_snr_db(got.get_raw().get_data()[:, span], truth["clean"][:, span] * 1e-6, 2048.0)
     assert np.median(snr) > 14.0  # FACETpy's AAS: 14.0
+
+
+SUBSAMPLE = {
+    "blocks": AASCorrection(window_size=30, subsample=True),
+    "sliding": AASCorrection(window_size=30, subsample=True, weighting="sliding"),
+}
+
+
+@pytest.mark.parametrize("step", SUBSAMPLE.values(), ids=SUBSAMPLE)
+def test_between_samples_at_the_native_rate(step):
+    """Better than upsampling ten times where the clocks of scanner and EEG run apart."""
+    sim = simulate(4, 2000.0, 40.0, 2.0, 20, motion=0.0)
+    tens = full_chain()
+    native = [tens[0], tens[1], step, tens[6]]
+    options = {"mode": "channel_sequential", "raise_on_error": True}
+    one = Pipeline(native).run(sim.context(), **options).context
+    ten = Pipeline(tens).run(sim.context(), **options).context
+    assert np.median(sim.snr_db(one)) > np.median(sim.snr_db(ten)) - 0.1
+    assert np.abs(one.get_triggers() - sim.triggers).max() <= 1
+    threads = {"mode": "parallel", "n_jobs": 2, "backend": "threading"}
+    other = Pipeline(native).run(sim.context(), raise_on_error=True, **threads).context
+    assert np.array_equal(other.get_data(), one.get_data())
+    assert np.array_equal(other.get_estimated_noise(), one.get_estimated_noise())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"apply_epoch_alpha_scaling": True},
+        {"interpolate_volume_gaps": True},
+        {"rel_window_position": 0.5},
+    ],
+)
+def test_what_does_not_go_between_samples(ctx, options):
+    result = Pipeline([AASCorrection(subsample=True, **options)]).run(ctx)
+    assert "subsample=True" in str(result.error)

@@ -108,9 +108,7 @@ def test_epochs_beyond_the_ends(shift):
     templates, which = averaging.average_blocks(x, starts, N, window=30, threshold=0.9)
     corrected = averaging.subtract_templates(x, starts, templates, which)
     assert np.isfinite(corrected).all()
-    assert (
-        np.abs(corrected[:50] - 0.7).max() < 0.5
-    )  # corrected as far as it goes
+    assert np.abs(corrected[:50] - 0.7).max() < 0.5  # corrected as far as it goes
     whole = averaging.is_complete(starts, N, len(x))
     assert list(whole) == [False] + [True] * 10 + [False]
 
@@ -137,3 +135,17 @@ def test_gaps_are_bridged_with_a_line():
 def test_flat_signal_has_no_correlation():
     a = np.vstack([np.ones(10), np.arange(10.0)])
     np.testing.assert_allclose(averaging.correlate_rows(a, a), [0.0, 1.0])
+
+
+@pytest.mark.parametrize("threshold", [-1.0, 0.2, 0.8, 0.97])
+def test_greedy_choice_equals_the_rule_written_out(threshold):
+    rng = np.random.default_rng(3)
+    for spread in (0.5, 2.0, 8.0):
+        epochs = rng.standard_normal((40, 12)) * spread + 3 * rng.standard_normal(12)
+        centred = epochs - epochs.mean(axis=1, keepdims=True)
+        got = averaging.choose_greedily(centred @ centred.T, 5, threshold)
+        chosen = list(range(5))
+        for j in range(5, 40):
+            if oracle.pearson(np.mean(epochs[chosen], axis=0), epochs[j]) > threshold:
+                chosen.append(j)
+        assert list(got) == chosen

@@ -97,6 +97,7 @@ def test_nothing_but_bad_channels_is_a_clear_error() -> None:
 
 
 # ----------------------------------------------------------------------------- workers that die
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["parallel", "channel_sequential"])
 def test_dead_worker_ends_the_run_with_step_and_channel(mode: str) -> None:
     culprit = simulated().raw.ch_names[2]
@@ -170,6 +171,7 @@ SCRIPT = """
 """
 
 
+@pytest.mark.slow
 def test_class_of_the_main_program_runs_in_processes(tmp_path: Any, project_root: Any) -> None:
     """As in a script, or a notebook's cell."""
     path = tmp_path / "program.py"

@@ -106,6 +106,13 @@ def test_documentation_builds_without_a_warning(project_root, tmp_path):
         text=True,
     )
     assert run.returncode == 0, run.stderr[-4000:]
-    pages = ["index", "choosing_a_mode", "architecture", "contributing", "api/index"]
+    pages = [
+        "index",
+        "choosing_a_mode",
+        "between_samples",
+        "architecture",
+        "contributing",
+        "api/index",
+    ]
     assert [name for name in pages if not (tmp_path / f"html/{name}.html").is_file()] == []
     assert "<img" in (tmp_path / "html/architecture.html").read_text()

@@ -6,7 +6,10 @@ one's memory) and yields results as they arrive; everything else is the loop's b
 
 from __future__ import annotations
 
-import pickle
+import logging
+import multiprocessing
+import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +18,13 @@ from typing import Any
 
 from facet_nb.core.errors import PlanError, RunCancelled
 from facet_nb.core.executors.cancel import CancelToken
+from facet_nb.core.executors.orphans import watch_parent
 
 #: After a cancel, a task that does not end by itself within this time is killed (processes).
 _GRACE_S = 0.2
+
+#: Where loky keeps the workers of this process.
+_LOKY = "joblib.externals.loky.reusable_executor"
 
 
 class WorkerDied(Exception):
@@ -33,7 +40,10 @@ class Backend:
     def run(
         self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
     ) -> Iterator[Any]:
-        """Yield ``function(*call)`` for each call, in any order."""
+        """Yield ``function(*call)`` for each call, in any order.
+
+        If the caller does not take all results, `cancel` is set: give a token of its own.
+        """
         for call in calls:
             cancel.check()
             yield function(*call)
@@ -49,10 +59,19 @@ class ThreadBackend(Backend):
         self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
     ) -> Iterator[Any]:
         """Yield ``function(*call)`` for each call, as they end."""
+        work = _Counted(function, cancel)
+        try:
+            with _keep_log_level():
+                yield from self._run(work, calls, n_jobs, cancel)
+        finally:
+            work.wait()
+
+    def _run(
+        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+    ) -> Iterator[Any]:
         from joblib import Parallel, delayed, parallel_config
 
-        options = {"inner_max_num_threads": 1} if self.isolates else {}
-        with parallel_config(backend=self.joblib_name, **options):
+        with parallel_config(backend=self.joblib_name, **self._options()):
             parallel = Parallel(
                 n_jobs=max(2, n_jobs),
                 return_as="generator_unordered",
@@ -61,22 +80,25 @@ class ThreadBackend(Backend):
                 max_nbytes=None,
             )
             results = parallel(delayed(function)(*call) for call in _until(calls, cancel))
+        complete = False
         with self._watch(parallel, cancel):
             try:
-                while True:
-                    try:
-                        result = next(results)
-                    except StopIteration:
-                        break
+                for result in results:
                     cancel.check()
                     yield result
                 cancel.check()
+                complete = True
             except Exception as error:
                 raise self._explain(error, cancel) from error
             finally:
+                if not complete:
+                    cancel.cancel()
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     results.close()
+
+    def _options(self) -> dict[str, Any]:
+        return {}
 
     @contextmanager
     def _watch(self, parallel: Any, cancel: CancelToken) -> Iterator[None]:
@@ -86,12 +108,146 @@ class ThreadBackend(Backend):
         return error
 
 
+class _Turn:
+    """Who uses loky's workers: they are one set for the whole process.
+
+    Two threads that use them at once, with different numbers of workers or where one is
+    cancelled, wait for one another for ever.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner: int | None = None
+
+    def is_mine(self) -> bool:
+        """Whether the calling thread has the turn."""
+        return self._owner == threading.get_ident()
+
+    def take(self, cancel: CancelToken) -> None:
+        """Wait for the turn; a cancelled run waits no longer."""
+        while not self._lock.acquire(timeout=0.05):
+            cancel.check()
+        self._owner = threading.get_ident()
+
+    def give(self) -> None:
+        """End the turn."""
+        self._owner = None
+        self._lock.release()
+
+
+_turn = _Turn()
+
+
+_inherited: list[Any] = []
+
+
+def _begin_anew() -> None:
+    """In a forked child: nobody has the turn, and the parent's workers are not its own.
+
+    loky would send calls to an executor whose threads stayed in the parent, and wait for ever.
+    The inherited executor is kept: its finalizers belong to the parent, too.
+    """
+    global _turn
+    _turn = _Turn()
+    loky = sys.modules.get(_LOKY)
+    if getattr(loky, "_executor", None) is not None:
+        _inherited.append(loky._executor)  # type: ignore[union-attr]
+        loky._executor = loky._executor_kwargs = None  # type: ignore[union-attr]
+        loky._executor_lock = threading.RLock()  # type: ignore[union-attr]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
+_ending: set[int] = set()
+
+
+def _end_workers_with_this_process() -> None:
+    """In a child of ``multiprocessing`` (a ``ProcessPoolExecutor``'s worker): end workers first.
+
+    Such a child waits for its own children at its end, and loky's wait five minutes for work.
+    """
+    if multiprocessing.parent_process() is None or os.getpid() in _ending:
+        return
+    _ending.clear()
+    _ending.add(os.getpid())
+    from multiprocessing.util import Finalize
+
+    Finalize(None, _end_workers, exitpriority=100)
+
+
+def _end_workers() -> None:
+    executor = getattr(sys.modules.get(_LOKY), "_executor", None)
+    if executor is not None:
+        executor.terminate(kill_workers=True)  # joblib's: its temporary folders, too
+
+
+class _Counted:
+    """A function for threads, which knows how many of its calls are under way."""
+
+    def __init__(self, function: Callable, cancel: CancelToken) -> None:
+        self.function = function
+        self.cancel = cancel
+        self.running = 0
+        self.changed = threading.Condition()
+
+    def __call__(self, *args: Any) -> Any:
+        with self.changed:
+            self.running += 1
+        try:
+            self.cancel.check()
+            return self.function(*args)
+        finally:
+            with self.changed:
+                self.running -= 1
+                self.changed.notify_all()
+
+    def wait(self) -> None:
+        """Wait until no call is under way: whoever stops a run owns what still computes."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.running == 0)
+
+
+@contextmanager
+def _keep_log_level() -> Iterator[None]:
+    """Restore MNE's log level: ``verbose=`` in several threads at once leaves a wrong one."""
+    logger = logging.getLogger("mne")
+    level = logger.level
+    try:
+        yield
+    finally:
+        if logger.level != level:
+            logger.setLevel(level)
+
+
 class ProcessBackend(ThreadBackend):
     """loky processes, through joblib."""
 
     name = "multiprocessing"
     joblib_name = "loky"
     isolates = True
+
+    def run(
+        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+    ) -> Iterator[Any]:
+        """Yield ``function(*call)`` for each call, as they end.
+
+        A daemonic process may not have workers, and a listener's run inside a run may not have
+        its workers: their calls run here.
+        """
+        if multiprocessing.current_process().daemon or _turn.is_mine():
+            yield from Backend.run(self, function, calls, n_jobs, cancel)
+            return
+        _turn.take(cancel)
+        _end_workers_with_this_process()
+        try:
+            yield from self._run(function, calls, n_jobs, cancel)
+        finally:
+            _turn.give()
+
+    def _options(self) -> dict[str, Any]:
+        return {"inner_max_num_threads": 1, "initializer": watch_parent}
 
     @contextmanager
     def _watch(self, parallel: Any, cancel: CancelToken) -> Iterator[None]:
@@ -150,19 +306,22 @@ def count_cores() -> int:
     return int(cpu_count())
 
 
-def check_picklable(named: Sequence[tuple[str, Any]]) -> None:
-    """Raise :class:`PlanError` that names every object which cannot go to another process."""
-    if not named:
-        return
+def dumps(thing: Any) -> bytes:
+    """Return `thing` as a pickle, classes and functions of a notebook included."""
     try:
         import cloudpickle  # joblib's own, from 1.6 on
     except ImportError:
         from joblib.externals import cloudpickle
+    return cloudpickle.dumps(thing)
+
+
+def check_picklable(named: Sequence[tuple[str, Any]]) -> None:
+    """Raise :class:`PlanError` that names every object which cannot go to another process."""
     failed = []
     for name, thing in named:
         try:
-            cloudpickle.dumps(thing)
-        except (TypeError, pickle.PicklingError, AttributeError, RecursionError) as error:
+            dumps(thing)
+        except Exception as error:  # whatever its __reduce__ raises
             failed.append(f"{name} ({error})")
     if failed:
         raise PlanError(

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import FacetError, RunCancelled, StepError, describe_failure
+from facet_nb.core.errors import (
+    FacetError,
+    PlanError,
+    RunCancelled,
+    StepError,
+    describe_failure,
+)
 from facet_nb.core.events import (
     BatchDone,
     Event,
@@ -23,12 +29,14 @@ from facet_nb.core.events import (
     StageStarted,
     StepTime,
 )
-from facet_nb.core.executors import backends, blas, preparation
+from facet_nb.core.executors import backends, blas, outcome, preparation
 from facet_nb.core.executors.cancel import CancelToken
-from facet_nb.core.executors.store import Store
+from facet_nb.core.executors.store import FileArray, Store
 from facet_nb.core.executors.task import (
+    FAILURES,
     Failure,
     Job,
+    JobFile,
     Report,
     apply_step,
     as_slice,
@@ -38,9 +46,11 @@ from facet_nb.core.executors.task import (
     rss_bytes,
     run_batch,
 )
-from facet_nb.core.metadata import ProcessingStep, to_plain
+from facet_nb.core.lineage import parts_of
 from facet_nb.core.plan import Plan, Stage, make_plan
 from facet_nb.core.processor import ArrayProcessor, Processor
+from facet_nb.core.steps import ChannelStep, changes_samples
+from facet_nb.core.track import Change, Track, find_change
 
 
 @dataclass
@@ -63,8 +73,8 @@ class Runner:
     plan: Plan
     on_event: Callable[[Event], None] | None = None
     cancel: CancelToken = field(default_factory=CancelToken)
-    _checked: Any = None  # samples known to be finite
-    _private: Any = None  # samples that no processor of anyone's has seen
+    _checked: weakref.ref | None = None  # samples known to be finite
+    _private: weakref.ref | None = None  # samples that no processor of anyone's has seen
 
     def run(self, context: ProcessingContext) -> ProcessingContext:
         """Return the context after all stages; `context` itself does not change.
@@ -91,7 +101,7 @@ class Runner:
             with blas.one_thread():
                 for number, stage in enumerate(plan.stages):
                     context = self._run_stage(number, stage, context, store)
-            context = _settle(context, store)
+            context = outcome.settle(context, store)
         except BaseException as error:
             self._emit(_failed(error))
             raise
@@ -116,10 +126,7 @@ class Runner:
             self._private = None
         else:
             new = self._run_arrays(number, stage, context, store)
-        if new.has_raw() and context.has_raw() and stage.backend != "serial":
-            old = recording.load_array(context.get_raw())
-            if old is not recording.load_array(new.get_raw()) and not _needed(new, old):
-                store.release(old)
+        outcome.release(context, new, store)
         self._emit(StageDone(time.time(), number, time.perf_counter() - begin))
         return new
 
@@ -134,7 +141,7 @@ class Runner:
         wall, cpu = time.perf_counter(), time.thread_time()
         try:
             new = preparation.run_shielded(processor, context)
-        except Exception as error:
+        except FAILURES as error:
             step = preparation.Named(index, processor)
             raise _raise_from(fail(error, 0, step, None, None), error) from error
         times = StepTime(index, time.perf_counter() - wall, time.thread_time() - cpu)
@@ -145,48 +152,52 @@ class Runner:
     def _run_arrays(
         self, number: int, stage: Stage, context: ProcessingContext, store: Store
     ) -> ProcessingContext:
-        subject = preparation.Subject.of(context, stage, self.processors)
+        subject = self._subject(stage, context)
         names, picks = subject.names, subject.picks
         groups = _batches(picks, stage)
-        modifies = any(p.modifies_raw for p in subject.processors)
+        modifies = any(changes_samples(p) for p in subject.processors)
         if not modifies:
-            groups = [[subject.reference]]
+            groups = [[subject.references[0]]]
         labels = tuple(tuple(names[c] for c in group) for group in groups)
         self._emit(StageStarted(time.time(), number, stage.steps, labels, stage.reason))
-        prepared = self._prepare(subject, stage, store)
+        prepared = self._prepare(subject, stage)
         self._report(number, (), Report(-1, prepared.times, os.getpid(), rss_bytes()))
         if not modifies:
             self._report(
                 number, labels[0], Report(0, prepared.times_zero(), os.getpid(), rss_bytes())
             )
-            return _finish(context, subject, prepared, None)
+            return outcome.finish(context, subject, prepared, None)
         source = store.share(subject.data)
         if self._may_overwrite(subject, prepared, context, store):
             target, result = source, subject.data
         else:
             target, result = store.allocate((len(names), prepared.state.n_times))
         preparation.pass_through(subject, prepared, result)
+        asks = any(step.uses_noise for step in prepared.steps)
         job = Job(
             steps=prepared.steps,
             source=source,
             target=target,
             names=names,
             n_workers=stage.n_workers,
-            check=self._checked is not subject.data,
-            cancel=None if stage_isolates(stage) else self.cancel,
-            terms=context._noise if any(uses_noise(p) for p in subject.processors) else (),
+            check=self._checked is None or self._checked() is not subject.data,
+            terms=subject.terms if asks else (),
         )
         if stage.kind == "global":
             self._compute_whole(number, job, subject, labels[0])
         else:
-            backend = backends.get_backend(stage.backend)
-            crumbs = store.breadcrumbs(len(groups)) if backend.isolates else None
-            job = replace(job, breadcrumbs=crumbs)
-            self._compute_batches(number, stage, job, groups, labels, backend)
-        self._checked = result
+            self._compute_batches(number, stage, job, groups, labels, store)
+        self._checked = weakref.ref(result)
         ours = all(isinstance(p, ArrayProcessor) for p in subject.processors)
-        self._private = result if ours else None
-        return _finish(context, subject, prepared, result)
+        self._private = weakref.ref(result) if ours else None
+        return outcome.finish(context, subject, prepared, result)
+
+    def _subject(self, stage: Stage, context: ProcessingContext) -> preparation.Subject:
+        try:
+            return preparation.Subject.of(context, stage, self.processors)
+        except FAILURES as error:
+            step = preparation.Named(stage.steps[0], self.processors[stage.steps[0]])
+            raise _raise_from(fail(error, 0, step, None, None), error) from error
 
     def _may_overwrite(
         self,
@@ -196,30 +207,40 @@ class Runner:
         store: Store,
     ) -> bool:
         """Whether the result may take the place of samples that only this run has seen."""
-        if store.shared or subject.data is not self._private or len(prepared.steps) > 1:
+        private = None if self._private is None else self._private()
+        if store.shared or subject.data is not private or len(prepared.steps) > 1:
             return False
-        return can_overwrite(prepared.steps[0]) and not _needed(context, subject.data)
+        step = prepared.steps[0]
+        if context._lineage is None and find_change(step) is Change.CORRECTION:
+            return False  # its noise begins with these samples
+        return can_overwrite(step) and not outcome.needs(context, subject.data)
 
-    def _prepare(
-        self, subject: preparation.Subject, stage: Stage, store: Store
-    ) -> preparation.Prepared:
+    def _prepare(self, subject: preparation.Subject, stage: Stage) -> preparation.Prepared:
         backend = backends.get_backend(stage.backend)
-        call = (subject,)
-        foreign = any(not isinstance(p, ArrayProcessor) for p in subject.processors)
-        if not (backend.isolates and foreign):
-            answer = preparation.prepare(*call)
+
+        def attempt(step: ChannelStep, row: np.ndarray, channel: int) -> Any:
+            return self._try_far(backend, stage, subject, (step, row, channel))
+
+        if backend.isolates:
+            answer = preparation.prepare(subject, attempt)
         else:
-            lean = (replace(subject, data=store.share(subject.data)),)
-            try:
-                answer = next(iter(backend.run(preparation.prepare, [lean], 1, self.cancel)))
-            except backends.WorkerDied as error:
-                name = subject.names[subject.reference]
-                guilty = next(p for p in subject.processors if not isinstance(p, ArrayProcessor))
-                index = subject.indices[list(subject.processors).index(guilty)]
-                raise _died(preparation.Named(index, guilty), name) from error
+            answer = preparation.prepare(subject)
         if isinstance(answer, Failure):
             raise _raise_from(answer, answer.cause)
         return answer
+
+    def _try_far(
+        self, backend: backends.Backend, stage: Stage, subject: preparation.Subject, call: tuple
+    ) -> Any:
+        """Run anyone's step on its reference channel in a worker: it may end its process."""
+        for last in (False, True):
+            try:
+                stop = CancelToken(self.cancel)
+                return next(iter([*backend.run(preparation.try_far, [call], stage.n_jobs, stop)]))
+            except backends.WorkerDied as error:
+                if last:
+                    raise _died(call[0], subject.names[call[2]]) from error
+        return None
 
     def _compute_whole(
         self, number: int, job: Job, subject: preparation.Subject, labels: tuple[str, ...]
@@ -233,8 +254,8 @@ class Runner:
         try:
             if job.check:
                 check_finite(x, [subject.names[c] for c in picks])
-            result, cpu_s = apply_step(step, x, picks, out, job.n_workers)
-        except Exception as error:
+            result, cpu_s = apply_step(step, x, picks, out, job.n_workers, _noise(job, x, picks))
+        except FAILURES as error:
             raise _raise_from(fail(error, 0, step, None, None), error) from error
         if out is None:
             target[rows] = result
@@ -248,29 +269,35 @@ class Runner:
         job: Job,
         groups: list[list[int]],
         labels: tuple[tuple[str, ...], ...],
-        backend: backends.Backend,
+        store: Store,
     ) -> None:
+        backend = backends.get_backend(stage.backend)
+        crumbs = file = None
+        if backend.isolates:
+            crumbs = store.breadcrumbs(len(groups))
+            file = _write(replace(job, breadcrumbs=crumbs), store)
         pending = dict(enumerate(groups))
-        one_by_one: list[int] = []
+        suspects: list[int] = []
         while pending:
-            todo = one_by_one[:1] or list(pending)
-            calls = [(job, i, pending[i]) for i in todo]
+            stop = CancelToken(self.cancel)
+            ref = file or replace(job, cancel=stop)
+            calls = [(ref, i, pending[i]) for i in suspects[:1] or list(pending)]
             try:
-                for answer in backend.run(run_batch, calls, stage.n_jobs, self.cancel):
+                for answer in backend.run(run_batch, calls, stage.n_jobs, stop):
                     if isinstance(answer, Failure):
                         raise _raise_from(answer, answer.cause)
                     pending.pop(answer.batch)
                     self._report(number, labels[answer.batch], answer)
             except backends.WorkerDied as error:
-                started = _started(job, pending)
-                if one_by_one:
-                    batch = one_by_one[0]
+                started = _started(crumbs, pending)
+                if suspects:
+                    batch = suspects[0]
                     step = job.steps[started.get(batch, 0)]
                     raise _died(step, ", ".join(labels[batch])) from error
-                one_by_one = list(started) or list(pending)
-                _wipe(job)
+                suspects = list(started) or list(pending)
+                _wipe(crumbs)
             else:
-                one_by_one = one_by_one[1:]
+                suspects = suspects[1:]
 
     # ----------------------------------------------------------------------------------- events
     def _emit(self, event: Event) -> None:
@@ -298,13 +325,8 @@ def stage_isolates(stage: Stage) -> bool:
     return backends.get_backend(stage.backend).isolates
 
 
-def uses_noise(processor: Processor) -> bool:
-    """Whether `processor` reads the estimated noise."""
-    return getattr(processor, "uses_noise", False)
-
-
-def run_alone(processor: ArrayProcessor, context: ProcessingContext) -> ProcessingContext:
-    """Run one array step serially."""
+def run_alone(processor: Processor, context: ProcessingContext) -> ProcessingContext:
+    """Run one step serially."""
     plan = make_plan(
         [processor],
         "serial",
@@ -322,78 +344,42 @@ def _batches(picks: np.ndarray, stage: Stage) -> list[list[int]]:
     return [[int(c) for c in picks[i : i + size]] for i in range(0, len(picks), size)]
 
 
-def _needed(context: ProcessingContext, array: np.ndarray) -> bool:
-    """Whether `context` still refers to `array`."""
-    lineages = [context._lineage]
-    for term in context._noise:
-        lineages += [term.plus, term.minus]
-    if any(lineage is not None and lineage.base is array for lineage in lineages):
-        return True
-    original = context.get_raw_original()
-    return original is not None and original.preload and original._data is array
+def _noise(job: Job, x: np.ndarray, picks: Sequence[int]) -> np.ndarray | None:
+    """Return the noise so far, where the one step of `job` uses it."""
+    if not job.steps[0].uses_noise:
+        return None
+    return Track(x, picks, 1, parts_of(job.terms, picks)).noise()
 
 
-def _settle(context: ProcessingContext, store: Store) -> ProcessingContext:
-    """Bring results that lie in the store's files into this process's memory."""
-    if not store.shared or not context.has_raw():
-        return context
-    raw = context.get_raw()
-    moved: dict[int, np.ndarray] = {}
-
-    def move(array: np.ndarray) -> np.ndarray:
-        if id(array) not in moved:
-            moved[id(array)] = store.to_ram(array)
-        return moved[id(array)]
-
-    def move_lineage(lineage: Any) -> Any:
-        return None if lineage is None else replace(lineage, base=move(lineage.base))
-
-    data = recording.load_array(raw)
-    if isinstance(data, np.memmap):
-        raw = recording.replace_data(raw, move(data))
-    new = context._derive(raw=raw)
-    new._lineage = move_lineage(context._lineage)
-    new._noise = tuple(
-        replace(t, plus=move_lineage(t.plus), minus=move_lineage(t.minus)) for t in context._noise
-    )
-    return new
+def _write(job: Job, store: Store) -> JobFile:
+    """Put `job` where workers read it; samples that it refers to, too."""
+    terms = tuple(term.move(store.share) for term in job.terms)
+    first = job.steps[0]
+    name = first.processor.name
+    try:
+        path = store.write(backends.dumps(replace(job, terms=terms)))
+    except FacetError:
+        raise
+    except Exception as error:
+        raise PlanError(
+            f"the decisions of {', '.join(s.processor.name for s in job.steps)} cannot be sent to "
+            f"worker processes ({error}). Use backend='threading', or keep open files, locks and "
+            "connections out of what prepare() returns."
+        ) from error
+    return JobFile(path, first.index, name)
 
 
-def _finish(
-    context: ProcessingContext,
-    subject: preparation.Subject,
-    prepared: preparation.Prepared,
-    result: np.ndarray | None,
-) -> ProcessingContext:
-    """Return the context after a stage."""
-    new = context
-    if result is not None:
-        state = prepared.state
-        raw = subject.header.attach(
-            result, sfreq=state.sfreq, first_samp=state.first_samp, band=state.band
-        )
-        follows = all(p.channel_wise or getattr(p, "linear", False) for p in subject.processors)
-        new = context._stepped(raw, prepared.steps) if follows else context.with_raw(raw)
-    new = new.with_metadata(prepared.state.metadata)
-    for step, notes in zip(prepared.steps, prepared.notes, strict=True):
-        parameters = {**step.processor.get_parameters(), **notes}
-        kind = type(step.processor).__name__
-        entry = ProcessingStep(step.processor.name, kind, to_plain(parameters))
-        new._history = (*new._history, entry)
-    return new
-
-
-def _started(job: Job, pending: dict[int, Any]) -> dict[int, int]:
+def _started(crumbs: FileArray | None, pending: dict[int, Any]) -> dict[int, int]:
     """Return batches that were begun and not ended, with the step they were at."""
-    if job.breadcrumbs is None:
+    if crumbs is None:
         return {}
-    crumbs = np.array(job.breadcrumbs.open()[:, 0])
-    return {i: int(crumbs[i]) for i in pending if crumbs[i] >= 0}
+    at = np.array(crumbs.open()[:, 0])
+    return {i: int(at[i]) for i in pending if at[i] >= 0}
 
 
-def _wipe(job: Job) -> None:
-    if job.breadcrumbs is not None:
-        job.breadcrumbs.open()[...] = -1.0
+def _wipe(crumbs: FileArray | None) -> None:
+    if crumbs is not None:
+        crumbs.open()[...] = -1.0
 
 
 def _died(step: Any, channel: str) -> StepError:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from facet_nb.core.errors import RunCancelled
+
+#: How often a token looks at its parent while it waits.
+_STEP_S = 0.05
 
 
 class CancelToken:
     """Asks a run to stop; may be shared by threads, and serves one run.
+
+    Parameters
+    ----------
+    parent : CancelToken | None
+        A token that counts for this one, too (but not the other way round).
 
     Examples
     --------
@@ -18,8 +27,9 @@ class CancelToken:
     True
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parent: CancelToken | None = None) -> None:
         self._event = threading.Event()
+        self._parent = parent
 
     def cancel(self) -> None:
         """Ask for the stop."""
@@ -28,7 +38,7 @@ class CancelToken:
     @property
     def cancelled(self) -> bool:
         """Whether somebody asked."""
-        return self._event.is_set()
+        return self._event.is_set() or (self._parent is not None and self._parent.cancelled)
 
     def is_set(self) -> bool:
         """Whether somebody asked (as :class:`threading.Event` names it)."""
@@ -36,7 +46,15 @@ class CancelToken:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until somebody asks, at most `timeout` seconds."""
-        return self._event.wait(timeout)
+        if self._parent is None:
+            return self._event.wait(timeout)
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self.cancelled:
+            left = _STEP_S if end is None else end - time.monotonic()
+            if left <= 0:
+                return False
+            self._event.wait(min(left, _STEP_S))
+        return True
 
     def check(self) -> None:
         """Raise :class:`RunCancelled` if somebody asked."""

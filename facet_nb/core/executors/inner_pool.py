@@ -19,7 +19,7 @@ import numpy as np
 #: Below this a block of time is not worth a thread (the pull request's figure).
 MIN_BLOCK = 8192
 
-_pools: weakref.WeakKeyDictionary[threading.Thread, dict[int, ThreadPoolExecutor]]
+_pools: weakref.WeakKeyDictionary[threading.Thread, tuple[int, ThreadPoolExecutor]]
 _pools = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
@@ -35,17 +35,17 @@ if hasattr(os, "register_at_fork"):
 
 
 def get_pool(n_workers: int) -> ThreadPoolExecutor:
-    """Return the calling thread's pool of `n_workers` threads."""
+    """Return the calling thread's pool, of at least `n_workers` threads."""
     thread = threading.current_thread()
     with _lock:
-        pools = _pools.setdefault(thread, {})
-        for size in [s for s in pools if s != n_workers]:
-            pools.pop(size).shutdown(wait=False)
-        pool = pools.get(n_workers)
-        if pool is None:
+        size, pool = _pools.get(thread, (0, None))
+        if pool is None or size < n_workers:
+            if pool is not None:
+                pool.shutdown(wait=False)
             pool = ThreadPoolExecutor(n_workers, thread_name_prefix="facet_nb-inner")
-            pools[n_workers] = pool
-            weakref.finalize(thread, pool.shutdown, wait=False)
+            _pools[thread] = n_workers, pool
+            finalizer = weakref.finalize(thread, pool.shutdown, wait=False)
+            finalizer.atexit = False  # the interpreter ends its executors by itself
         return pool
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,22 @@ from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.events import StepTime
-from facet_nb.core.executors.store import ArrayRef
-from facet_nb.core.executors.task import Failure, check_finite, fail
+from facet_nb.core.executors.task import FAILURES, Failure, as_slice, check_finite, fail
+from facet_nb.core.lineage import NoiseTerm, parts_of
 from facet_nb.core.plan import Stage
 from facet_nb.core.processor import ArrayProcessor, Processor, View, check_has_triggers
 from facet_nb.core.recording import Header
-from facet_nb.core.steps import ArrayStep, ChannelStep, State, Step, explain_read_only
+from facet_nb.core.steps import (
+    COPY_FIRST,
+    ArrayStep,
+    ChannelStep,
+    State,
+    Step,
+    explain_read_only,
+    protect,
+    unpack_samples,
+)
+from facet_nb.core.track import Track
 
 
 @dataclass(frozen=True)
@@ -41,25 +53,28 @@ class Subject:
         Header of the recording.
     state : State
         Its shape and metadata.
-    data : ndarray or ArrayRef, shape (n_channels, n_times)
+    data : ndarray, shape (n_channels, n_times)
         All samples, in V.
     names, kinds : tuple of str
         Name and kind of each row.
     picks : ndarray of int
         Rows that the stage processes.
-    reference : int
-        The reference channel's row.
+    references : tuple of int
+        The row of each processor's reference channel.
+    terms : tuple of NoiseTerm
+        Noise so far.
     """
 
     processors: tuple[Processor, ...]
     indices: tuple[int, ...]
     header: Header
     state: State
-    data: Any
+    data: np.ndarray
     names: tuple[str, ...]
     kinds: tuple[str, ...]
     picks: np.ndarray
-    reference: int
+    references: tuple[int, ...]
+    terms: tuple[NoiseTerm, ...] = ()
 
     @classmethod
     def of(
@@ -69,8 +84,8 @@ class Subject:
 
         Raises
         ------
-        StepError
-            If the recording has no data channel.
+        ValidationError
+            If there is no recording, it has no data channel, or no such reference channel.
         """
         chosen = tuple(processors[i] for i in stage.steps)
         raw = context.get_raw()
@@ -80,10 +95,12 @@ class Subject:
             types = ", ".join(sorted(set(raw.get_channel_types()))) or "none"
             bads = ", ".join(raw.info["bads"]) or "none"
             raise ValidationError(
-                f"{chosen[0].name}: the recording has no good data channel (types: {types}; bad: "
+                f"the recording has no good data channel (types: {types}; bad: "
                 f"{bads}). Set types with raw.set_channel_types, or clear raw.info['bads']."
             )
         data = recording.load_array(raw)
+        if np.iscomplexobj(data):
+            raise ValidationError("the samples are complex: take their real part or magnitude.")
         if not (data.flags.c_contiguous and data.dtype == np.float64):
             data = np.ascontiguousarray(data, dtype=np.float64)
         return cls(
@@ -95,16 +112,16 @@ class Subject:
             names=tuple(raw.ch_names),
             kinds=kinds,
             picks=picks,
-            reference=_reference(chosen, raw, picks),
+            references=tuple(_reference(p, raw, picks) for p in chosen),
+            terms=context._noise,
         )
 
 
-def _reference(processors: Sequence[Processor], raw: Any, picks: np.ndarray) -> int:
-    """Return the row of the explicit reference channel: a processor's, else the first EEG."""
-    for processor in processors:
-        wanted = getattr(processor, "ref_channel", None)
-        if wanted is not None:
-            return find_channel(wanted, raw)
+def _reference(processor: Processor, raw: Any, picks: np.ndarray) -> int:
+    """Return the row of the explicit reference channel: the processor's, else the first EEG."""
+    wanted = getattr(processor, "ref_channel", None)
+    if wanted is not None:
+        return find_channel(wanted, raw)
     types = raw.get_channel_types()
     eeg = [int(i) for i in picks if types[i] == "eeg"]
     return eeg[0] if eeg else int(picks[0])
@@ -137,87 +154,141 @@ class Prepared:
         return tuple(StepTime(t.step, 0.0, 0.0) for t in self.times)
 
 
-def prepare(subject: Subject) -> Prepared | Failure:
-    """Make every decision of a stage: the reference channel goes through its steps first."""
-    data = subject.data.open() if isinstance(subject.data, ArrayRef) else subject.data
-    ref = subject.reference
-    row = np.array(data[ref : ref + 1]) if isinstance(data, np.memmap) else data[ref : ref + 1]
-    state, steps, notes, times = subject.state, [], [], []
-    wanted = _last_wanted(subject.processors)
-    name = subject.names[ref]
-    for position, (index, processor) in enumerate(
-        zip(subject.indices, subject.processors, strict=True)
-    ):
+@dataclass(frozen=True)
+class Trial:
+    """What anyone's step did to its reference channel."""
+
+    row: np.ndarray
+    state: State
+    reports: bool
+
+
+def try_step(step: ChannelStep, row: np.ndarray, channel: int) -> Trial | Failure:
+    """Validate and run anyone's step on its reference channel, shape (1, n_times), in V."""
+    names = step.header.info["ch_names"]
+    try:
+        context = step.process(row, channel, validate=True)
+        data = np.array(unpack_samples(context))
+        state = replace(State.of(context.get_raw(), context.metadata), n_times=data.shape[1])
+        return Trial(data, state, context.has_estimated_noise())
+    except FAILURES as error:
+        return fail(error, 0, step, names[channel], None)
+
+
+def try_far(step: ChannelStep, row: np.ndarray, channel: int) -> Trial | Failure:
+    """:func:`try_step` in another process: an exception comes back as text."""
+    answer = try_step(step, row, channel)
+    return replace(answer, cause=None) if isinstance(answer, Failure) else answer
+
+
+def prepare(
+    subject: Subject, attempt: Callable[[ChannelStep, np.ndarray, int], Trial | Failure] = try_step
+) -> Prepared | Failure:
+    """Make every decision of a stage: reference channels go through its steps first.
+
+    Parameters
+    ----------
+    subject : Subject
+        The recording.
+    attempt : callable
+        Runs anyone's step on its reference channel: :func:`try_step`, here or in a worker.
+    """
+    preparer = _Preparer(subject, attempt)
+    steps, notes, times = [], [], []
+    for position, processor in enumerate(subject.processors):
         wall, cpu = time.perf_counter(), time.thread_time()
+        index = subject.indices[position]
         try:
-            if position == 0 and wanted >= 0:
-                check_finite(row, [name])
-            step, row, state, note = _prepare_one(
-                subject, processor, index, row, state, data, onward=position < wanted
-            )
-        except Exception as error:
-            where = name if getattr(processor, "needs", "reference") == "reference" else None
-            return replace(
-                fail(error, 0, Named(index, processor), where, None), cause=_plain(error)
-            )
+            answer = preparer.prepare_step(position)
+        except FAILURES as error:
+            seen = getattr(processor, "needs", "reference") == "reference"
+            where = subject.names[subject.references[position]] if seen else None
+            answer = fail(error, 0, Named(index, processor), where, None)
+        if isinstance(answer, Failure):
+            return answer
+        step, note = answer
         times.append(StepTime(index, time.perf_counter() - wall, time.thread_time() - cpu))
         steps.append(step)
         notes.append(note)
-    return Prepared(tuple(steps), state, tuple(notes), tuple(times))
+    return Prepared(tuple(steps), preparer.state, tuple(notes), tuple(times))
 
 
-def _plain(error: Exception) -> Exception | None:
-    """Return `error` if it can travel between processes, else None."""
-    import pickle
+@dataclass
+class _Preparer:
+    """Takes reference channels from step to step, as far as a later step must see them."""
 
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # an exception may fail to pickle in any way it likes
-        return None
-    return error
+    subject: Subject
+    attempt: Callable[[ChannelStep, np.ndarray, int], Trial | Failure]
+    tracks: dict[int, Track] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.state = self.subject.state
+        self.last = {}
+        for position, processor in enumerate(self.subject.processors):
+            if not isinstance(processor, ArrayProcessor) or processor.needs == "reference":
+                self.last[self.subject.references[position]] = position
 
-def _last_wanted(processors: Sequence[Processor]) -> int:
-    """Return the last position whose step must see samples of the reference channel."""
-    wanted = -1
-    for position, processor in enumerate(processors):
-        if not isinstance(processor, ArrayProcessor) or processor.needs == "reference":
-            wanted = position
-    return wanted
-
-
-def _prepare_one(
-    subject: Subject,
-    processor: Processor,
-    index: int,
-    row: np.ndarray,
-    state: State,
-    data: np.ndarray,
-    *,
-    onward: bool,
-) -> tuple[Step, np.ndarray, State, Mapping[str, Any]]:
-    ref = subject.reference
-    _validate(processor, subject, state, row)
-    if not isinstance(processor, ArrayProcessor):
+    def prepare_step(self, position: int) -> tuple[Step, Mapping[str, Any]] | Failure:
+        subject, state = self.subject, self.state
+        processor, index = subject.processors[position], subject.indices[position]
+        ref = subject.references[position]
+        if processor.requires_triggers:
+            check_has_triggers(state.metadata)
+        step: Step
+        if isinstance(processor, ArrayProcessor):
+            prepared = processor.prepare(self._view(position, processor))
+            step = ArrayStep(index, processor, prepared, _rows(processor, subject))
+            self.state = state.after(prepared)
+            self._advance(step, position)
+            return step, prepared.notes
         step = ChannelStep(index, processor, subject.header, state)
-        row, after = step.process(row, ref)
-        if processor.run_once or not processor.modifies_raw:
-            after = replace(state, metadata=after.metadata)
-        return step, row, after, {}
-    view = View(
-        sfreq=state.sfreq,
-        n_times=state.n_times,
-        metadata=state.metadata,
-        ch_names=tuple(subject.names[i] for i in subject.picks),
-        reference=row[0] if processor.needs == "reference" else None,
-        reference_name=subject.names[ref],
-        data=data[subject.picks] if processor.needs == "all" else None,
-    )
-    prepared = processor.prepare(view)
-    array_step = ArrayStep(index, processor, prepared, _rows(processor, subject))
-    if onward and processor.modifies_raw:
-        row = array_step.run(row, [ref])
-    return array_step, row, state.after(prepared), prepared.notes
+        trial = self.attempt(step, self._track(ref).x, ref)
+        if isinstance(trial, Failure):
+            return trial
+        if not step.changes_samples:
+            self.state = replace(state, metadata=trial.state.metadata)
+        else:
+            self.state = trial.state
+            step = replace(step, n_times=trial.state.n_times, reports=trial.reports)
+        self._advance(step, position, done={ref: trial.row})
+        return step, {}
+
+    def _track(self, ref: int) -> Track:
+        if ref not in self.tracks:
+            row = np.asarray(self.subject.data[ref : ref + 1])
+            check_finite(row, [self.subject.names[ref]])
+            processors = self.subject.processors
+            asks = sum(getattr(p, "uses_noise", False) for p in processors)
+            parts = parts_of(self.subject.terms, [ref]) if asks else None
+            self.tracks[ref] = Track(row, [ref], asks, parts)
+        return self.tracks[ref]
+
+    def _view(self, position: int, processor: ArrayProcessor) -> View:
+        subject, state, ref = self.subject, self.state, self.subject.references[position]
+        reference = protect(self._track(ref).x[0]) if processor.needs == "reference" else None
+        everything = None
+        if processor.needs == "all":
+            everything = protect(subject.data[as_slice([int(i) for i in subject.picks])])
+        return View(
+            sfreq=state.sfreq,
+            n_times=state.n_times,
+            metadata=state.metadata.copy(),
+            ch_names=tuple(subject.names[i] for i in subject.picks),
+            reference=reference,
+            reference_name=subject.names[ref],
+            data=everything,
+        )
+
+    def _advance(
+        self, step: Step, position: int, done: Mapping[int, np.ndarray] | None = None
+    ) -> None:
+        for ref, last in self.last.items():
+            if last <= position:
+                self.tracks.pop(ref, None)
+            elif step.changes_samples:
+                track = self._track(ref)
+                row = (done or {}).get(ref)
+                track.advance(step, None if row is None else (lambda x, noise, row=row: row))
 
 
 def _rows(processor: ArrayProcessor, subject: Subject) -> frozenset[int] | None:
@@ -231,21 +302,6 @@ def _rows(processor: ArrayProcessor, subject: Subject) -> frozenset[int] | None:
     if exclude:
         chosen -= recording.resolve_picks(exclude, subject.header.info)
     return frozenset(int(i) for i in subject.picks if int(i) in chosen)
-
-
-def _validate(processor: Processor, subject: Subject, state: State, row: np.ndarray) -> None:
-    if processor.requires_triggers:
-        check_has_triggers(state.metadata)
-    if isinstance(processor, ArrayProcessor):
-        return
-    raw = subject.header.attach(
-        row,
-        sfreq=state.sfreq,
-        first_samp=state.first_samp,
-        picks=[subject.reference],
-        band=state.band,
-    )
-    processor.validate(ProcessingContext(raw, metadata=state.metadata))
 
 
 def pass_through(subject: Subject, prepared: Prepared, result: np.ndarray) -> None:
@@ -269,25 +325,35 @@ def pass_through(subject: Subject, prepared: Prepared, result: np.ndarray) -> No
 
 
 def run_shielded(processor: Processor, context: ProcessingContext) -> ProcessingContext:
-    """Execute a processor that sees all channels; what it is given cannot be changed in place."""
+    """Execute a processor that sees all channels; what it is given cannot be changed in place.
+
+    It gets a recording of its own, whose samples are the caller's, read-only. It may put other
+    samples, annotations or bad channels into it: they are in the result, and nowhere else.
+    """
     raw = context._raw
-    if raw is None or not raw.preload:
-        return processor.execute(context)
-    view = raw._data.view()
-    view.flags.writeable = False
-    shield = recording.replace_data(raw, view)
-    given = context._derive(raw=shield)
-    given._noise_array = context._noise_array
-    with explain_read_only():
+    if raw is None:
+        return processor.execute(context._derive(metadata=context.metadata.copy()))
+    samples = raw._data if raw.preload else None
+    view = None if samples is None else protect(samples)
+    shield = copy.deepcopy(raw, None if samples is None else {id(samples): view})
+    given = context._derive(raw=shield, metadata=context.metadata.copy())
+    given._noise_array = context._noise_array  # the samples are the same
+    with explain_read_only(COPY_FIRST):
         new = processor.execute(given)
-    if new._raw is not shield:
+    changed = shield._data if shield.preload else None
+    if changed is view:
+        if samples is not None:
+            shield._data = samples
+    elif new._raw is shield and new._noise is given._noise:  # assigned, without with_raw
+        new = new.with_raw(shield)
+    if samples is None:
         return new
-    kept = new._noise_array
-    if shield._data is view:
-        new = new._derive(raw=raw)
-    else:
-        replaced = context.with_raw(shield)
-        replaced._metadata, replaced._history = new._metadata, new._history
-        return replaced
-    new._noise_array = kept
-    return new
+    _release(new._raw)
+    return new._moved(lambda array: samples if array is view or array is changed else array)
+
+
+def _release(raw: Any) -> None:
+    """Make samples writable that a processor took over from its read-only input."""
+    if raw is not None and raw.preload and not raw._data.flags.writeable:
+        with contextlib.suppress(ValueError):  # somebody else's read-only memory: it stays so
+            raw._data.flags.writeable = True

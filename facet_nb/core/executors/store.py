@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -14,7 +16,12 @@ import numpy as np
 
 from facet_nb.core.errors import FacetError
 
-_FOLDER = re.compile(r"facet_nb-(\d+)-")
+#: From this size on memory is asked for in ordinary pages, in bytes.
+_LARGE = 32 << 20
+
+#: Containers that share a temporary folder do not see one another's processes.
+_HOST = re.sub(r"[^A-Za-z0-9]", "", platform.node())[:32] or "host"
+_FOLDER = re.compile(rf"facet_nb-{_HOST}-(\d+)-\w+")
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,8 @@ class FileArray:
     shape: tuple[int, int]
 
     def open(self) -> np.ndarray:
-        """Return the mapped array, float64."""
-        return np.memmap(self.path, dtype=np.float64, mode="r+", shape=self.shape)
+        """Return the mapped array, float64 (a plain array, as processors expect one)."""
+        return np.asarray(np.memmap(self.path, dtype=np.float64, mode="r+", shape=self.shape))
 
 
 ArrayRef = RamArray | FileArray
@@ -57,6 +64,7 @@ class Store:
         self.shared = shared
         self._folder: Path | None = None
         self._files: dict[int, tuple[FileArray, np.ndarray]] = {}
+        self._maps: set[int] = set()
         self._count = 0
 
     @property
@@ -65,7 +73,15 @@ class Store:
         if self._folder is None:
             root = os.environ.get("FACET_NB_TMPDIR") or tempfile.gettempdir()
             sweep(Path(root))
-            self._folder = Path(tempfile.mkdtemp(prefix=f"facet_nb-{os.getpid()}-", dir=root))
+            prefix = f"facet_nb-{_HOST}-{os.getpid()}-"
+            try:
+                self._folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
+            except OSError as error:
+                raise FacetError(
+                    f"cannot make a temporary folder in {root}: {error.strerror}. Set "
+                    "FACET_NB_TMPDIR to a folder that can be written to, or use "
+                    "backend='threading'."
+                ) from error
         return self._folder
 
     def share(self, array: np.ndarray) -> ArrayRef:
@@ -84,29 +100,31 @@ class Store:
     def allocate(self, shape: tuple[int, int]) -> tuple[ArrayRef, np.ndarray]:
         """Return a reference to new samples of `shape`, and the array."""
         if not self.shared:
-            array = np.empty(shape)
+            array = fresh_array(shape)
             return RamArray(array), array
         ref = self._new_file(shape)
         array = ref.open()
         self._files[id(array)] = (ref, array)
+        self._maps.add(id(_root(array)))
         return ref, array
+
+    def holds(self, array: np.ndarray) -> bool:
+        """Whether `array` lies in a file of this store, wholly or as a view."""
+        return id(_root(array)) in self._maps
+
+    def write(self, content: bytes) -> str:
+        """Put `content` into a file of its own; return the path."""
+        path = self._new_path(len(content))
+        path.write_bytes(content)
+        return str(path)
 
     def release(self, array: np.ndarray) -> None:
         """Remove the file of `array`, if it has one."""
         known = self._files.get(id(array))
         if known is not None and known[1] is array:
             del self._files[id(array)]
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):  # else it goes with the folder
                 os.remove(known[0].path)
-
-    def to_ram(self, array: np.ndarray) -> np.ndarray:
-        """Return `array` in this process's memory; its file is removed."""
-        known = self._files.get(id(array))
-        if known is None or not isinstance(array, np.memmap):
-            return array
-        copy = np.array(array)
-        self.release(array)
-        return copy
 
     def breadcrumbs(self, n: int) -> FileArray | None:
         """Return a place where batches note which step they are at, or None in one process."""
@@ -123,10 +141,14 @@ class Store:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
-    def _new_file(self, shape: tuple[int, ...]) -> FileArray:
+    def _new_file(self, shape: tuple[int, int]) -> FileArray:
+        path = self._new_path(max(8, 8 * int(np.prod(shape))))
+        return FileArray(str(path), shape)
+
+    def _new_path(self, n_bytes: int) -> Path:
+        """Return a new file that has room for `n_bytes`: a mapped file on a full disk is fatal."""
         self._count += 1
         path = self.folder / f"{self._count}.f64"
-        n_bytes = max(8, 8 * int(np.prod(shape)))
         try:
             with open(path, "wb") as file:
                 if hasattr(os, "posix_fallocate"):
@@ -138,13 +160,36 @@ class Store:
                 f"no room for {n_bytes / 1e6:.0f} MB in {self.folder}: {error.strerror}. Set "
                 "FACET_NB_TMPDIR to a folder on a larger disk, or use backend='threading'."
             ) from error
-        return FileArray(str(path), tuple(shape))
+        return path
+
+
+def _root(array: np.ndarray) -> object:
+    """Return what holds the memory of `array`: an array, or the map of a file."""
+    base: object = array
+    while isinstance(base, np.ndarray) and base.base is not None:
+        base = base.base
+    return base
+
+
+def fresh_array(shape: tuple[int, int]) -> np.ndarray:
+    """Return new samples in this process's memory, float64, not set to anything.
+
+    Large ones come as ordinary pages: numpy asks for huge ones, which a virtual machine that gives
+    free memory back has to fetch from its host, at up to 2 s of CPU for each GB.
+    """
+    n_bytes = 8 * int(np.prod(shape))
+    if n_bytes < _LARGE or not hasattr(mmap, "MADV_NOHUGEPAGE"):
+        return np.empty(shape)
+    # Private: what a forked child writes is its own.
+    memory = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, dtype=np.float64).reshape(shape)
 
 
 def sweep(root: Path) -> None:
-    """Remove folders of processes that no longer live (after a kill)."""
-    for folder in root.glob("facet_nb-*-*"):
-        match = _FOLDER.match(folder.name)
+    """Remove folders of this machine's processes that no longer live (after a kill)."""
+    for folder in root.glob(f"facet_nb-{_HOST}-*"):
+        match = _FOLDER.fullmatch(folder.name)
         if match and not _alive(int(match.group(1))):
             shutil.rmtree(folder, ignore_errors=True)
 

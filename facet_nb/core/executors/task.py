@@ -6,6 +6,7 @@ Nothing here imports MNE or joblib: a worker that runs our own kernels stays sma
 from __future__ import annotations
 
 import os
+import pickle
 import time
 import traceback
 from collections.abc import Sequence
@@ -18,8 +19,12 @@ from facet_nb.core.errors import FacetError, RunCancelled, StepError, describe_f
 from facet_nb.core.events import StepTime
 from facet_nb.core.executors import inner_pool
 from facet_nb.core.executors.store import ArrayRef, FileArray
-from facet_nb.core.lineage import NoiseTerm, uncorrected
-from facet_nb.core.steps import ArrayStep, Step, Uncorrected
+from facet_nb.core.lineage import NoiseTerm, parts_of
+from facet_nb.core.steps import ArrayStep, Step
+from facet_nb.core.track import Track
+
+#: What a processor may raise without ending more than its run: ``sys.exit()``, too.
+FAILURES = (Exception, SystemExit)
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,38 @@ class Job:
     breadcrumbs: FileArray | None = None
     cancel: Any = None
     terms: tuple[NoiseTerm, ...] = ()
+
+    def open(self) -> Job:
+        """Return the job."""
+        return self
+
+
+@dataclass(frozen=True)
+class JobFile:
+    """A job in a file: written once, read once by each worker instead of once for each batch.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    index, name : int, str
+        The first step, for messages.
+    """
+
+    path: str
+    index: int
+    name: str
+
+    def open(self) -> Job:
+        """Return the job; a worker remembers the last one."""
+        if self.path not in _jobs:
+            _jobs.clear()
+            with open(self.path, "rb") as file:
+                _jobs[self.path] = pickle.load(file)
+        return _jobs[self.path]
+
+
+_jobs: dict[str, Job] = {}
 
 
 @dataclass(frozen=True)
@@ -95,69 +132,93 @@ class Failure:
         return error
 
 
-def run_batch(job: Job, batch: int, channels: Sequence[int]) -> Report | Failure:
-    """Take `channels` through all steps of `job`; write their rows to its target."""
+def run_batch(ref: Job | JobFile, batch: int, channels: Sequence[int]) -> Report | Failure:
+    """Take `channels` through all steps of a job; write their rows to its target."""
+    try:
+        job = ref.open()
+    except FAILURES as error:  # a module that the worker cannot import, say
+        return _fail(error, batch, ref.index, ref.name, None)  # type: ignore[union-attr]
     here = [0]
     try:
         times = _run(job, batch, list(channels), here)
-    except Exception as error:
+    except FAILURES as error:
         step = job.steps[min(here[0], len(job.steps) - 1)]
         return fail(error, batch, step, ", ".join(job.names[c] for c in channels), job)
     return Report(batch, times, os.getpid(), rss_bytes())
 
 
-def fail(error: Exception, batch: int, step: Any, channel: str | None, job: Job | None) -> Failure:
-    """Return `error`, raised at `step`, as a failure."""
-    in_process = job is not None and job.breadcrumbs is None
+def fail(
+    error: BaseException, batch: int, step: Any, channel: str | None, job: Job | None
+) -> Failure:
+    """Return `error`, raised at `step`, as a failure; in this process it goes along as cause."""
+    in_process = job is None or job.breadcrumbs is None
+    cause = error if in_process else None
+    return _fail(error, batch, step.index, step.processor.name, channel, cause)
+
+
+def _fail(
+    error: BaseException,
+    batch: int,
+    index: int,
+    name: str,
+    channel: str | None,
+    cause: BaseException | None = None,
+) -> Failure:
+    known = getattr(error, "channel", None)
     return Failure(
         batch=batch,
-        step=step.index,
-        step_name=step.processor.name,
-        channel=getattr(error, "channel", None) or channel,
+        step=index,
+        step_name=name,
+        channel=known if isinstance(known, str) else channel,
         cause_type=type(error).__name__,
         message=str(error),
-        remote_traceback=traceback.format_exc(),
+        remote_traceback="".join(traceback.format_exception(error)),
         cancelled=isinstance(error, RunCancelled),
-        cause=error if in_process else None,
+        cause=cause,
     )
 
 
 def _run(job: Job, batch: int, channels: list[int], here: list[int]) -> tuple[StepTime, ...]:
-    source = job.source.open()
-    target = job.target.open()
     rows = as_slice(channels)
-    x = source[rows]
-    if isinstance(x, np.memmap):
-        x = np.array(x)
+    x, target = job.source.open()[rows], job.target.open()
+    if job.breadcrumbs is not None:
+        x = np.array(x)  # once from the file, not once for each pass over it
     if job.check:
         check_finite(x, [job.names[c] for c in channels])
     crumbs = None if job.breadcrumbs is None else job.breadcrumbs.open()
-    last = max(i for i, s in enumerate(job.steps) if s.processor.modifies_raw)
+    n_asking = sum(step.uses_noise for step in job.steps)
+    track = Track(x, channels, n_asking, parts_of(job.terms, channels) if n_asking else None)
+    last = max(i for i, step in enumerate(job.steps) if step.changes_samples)
     times = []
-    ours = False  # whether x belongs to this batch alone
-    follower = Uncorrected(job.steps)
-    if follower.wanted:
-        follower.samples = uncorrected(job.terms, channels)
     for position, step in enumerate(job.steps):
         here[0] = position
         if job.cancel is not None:
             job.cancel.check()
         if crumbs is not None:
             crumbs[batch] = position
-        if not step.processor.modifies_raw:
+        if not step.changes_samples:
             continue
         out = target[rows] if position == last and isinstance(rows, slice) else None
-        if out is None and ours and not follower.wanted and can_overwrite(step):
-            out = x
-        begin = time.perf_counter()
-        before, noise = x, follower.noise(x) if follower.wanted else None
-        x, cpu_s = apply_step(step, x, channels, out, job.n_workers, noise)
-        ours = True
-        follower.follow(step, before, channels)
-        times.append(StepTime(step.index, time.perf_counter() - begin, cpu_s))
+        if out is None and track.own and can_overwrite(step):
+            out = track.x
+        times.append(_take(track, step, out, job.n_workers))
     if not isinstance(rows, slice):
-        target[rows] = x
+        target[rows] = track.x
     return tuple(times)
+
+
+def _take(track: Track, step: Step, out: np.ndarray | None, n_workers: int) -> StepTime:
+    """Take rows through one step, and measure it."""
+    cpu_s = 0.0
+
+    def run(x: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
+        nonlocal cpu_s
+        result, cpu_s = apply_step(step, x, track.channels, out, n_workers, noise)
+        return result
+
+    begin = time.perf_counter()
+    track.advance(step, run)
+    return StepTime(step.index, time.perf_counter() - begin, cpu_s)
 
 
 def apply_step(
@@ -187,7 +248,7 @@ def apply_step(
         part = (slice(None), block) if by_time else block
         names = channels if by_time else channels[block]
         result = step.run(x[part], names, target[part], None if noise is None else noise[part])
-        if not np.shares_memory(result, target):
+        if not np.may_share_memory(result, target):
             target[part] = result
 
     cpu_s = inner_pool.run_blocks(work, blocks)

@@ -1,0 +1,56 @@
+"""The command line: ``facet-nb demo | run | batch | plan | info | lab``.
+
+Importing it, and asking for help, loads neither MNE nor the engine: commands import what they need.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from facet_nb import __version__
+from facet_nb.cli.correct import batch, plan, run
+from facet_nb.cli.jupyter import lab
+from facet_nb.cli.machine import info
+from facet_nb.cli.quickstart import demo
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="facet-nb",
+    help="Correct EEG that was recorded inside an MRI scanner.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # names of channels and files are text, never markup
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command in (demo, run, batch, plan, info):
+    app.command()(_command)
+app.command(context_settings={"ignore_unknown_options": True})(lab)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; what a terminal cannot show is written as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name="facet-nb")

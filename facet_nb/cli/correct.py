@@ -1,0 +1,140 @@
+"""Correcting recordings: one, many, or only the plan."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from facet_nb.cli import chains, options, recordings
+from facet_nb.cli.problems import report_errors, to_line
+
+if TYPE_CHECKING:
+    from facet_nb.core import BatchResult
+
+
+def run(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="The recording.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUTPUT", help="The corrected file: .edf .bdf .vhdr .fif.")
+    ],
+    chain: options.Chain = None,
+    trigger: options.Trigger = None,
+    mode: options.Mode = None,
+    n_jobs: options.Jobs = None,
+    n_workers: options.Workers = None,
+    backend: options.Backend = None,
+    batch_size: options.BatchSize = None,
+    debug: options.Debug = False,
+) -> None:
+    """Correct one recording.
+
+    The output is written at the end; a file of that name is replaced.
+    """
+    with report_errors(debug):
+        from facet_nb.io import Exporter, load
+
+        pipeline = chains.choose_chain(chain, trigger)
+        settings = options.settle(mode, n_jobs, n_workers, backend, batch_size)
+        recordings.check_not_input(source, target)
+        exporter = Exporter(target)
+        context = load(source)
+        exporter.validate(context)  # before the work, not after it
+        result = pipeline.add(exporter).run(
+            context, raise_on_error=True, show_progress=sys.stderr.isatty(), **settings
+        )
+        typer.echo(f"{to_line(target)}: {recordings.describe_size(result.get_raw())}")
+        typer.echo(result.summary())
+
+
+def batch(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUTS...", help="The recordings.")],
+    output: Annotated[
+        Path,
+        typer.Option(metavar="FOLDER", help="Where <name>_corrected files go."),
+    ],
+    chain: options.Chain = None,
+    trigger: options.Trigger = None,
+    n_jobs: Annotated[
+        int,
+        typer.Option(callback=options.check_workers, help="Recordings at once; -1 for all cores."),
+    ] = 1,
+    mode: options.Mode = None,
+    debug: options.Debug = False,
+) -> None:
+    """Correct many recordings.
+
+    A failure does not stop the others; the exit code is 1 if there was one.
+    """
+    with report_errors(debug):
+        pipeline = chains.choose_chain(chain, trigger)
+        _check_batch(inputs, output)
+        folder = str(output).replace("{", "{{").replace("}", "}}")
+        done = pipeline.map(
+            [str(path) for path in inputs],
+            n_jobs=n_jobs,
+            mode=mode or "channel_sequential",
+            output=f"{folder}/{{stem}}_corrected{{suffix}}",
+            keep_raw=False,
+            show_progress=sys.stderr.isatty(),
+        )
+        typer.echo(_write_table(done))
+    if not all(result.success for result in done):
+        raise typer.Exit(1)
+
+
+def plan(
+    chain: Annotated[
+        Path | None, typer.Argument(metavar="[CHAIN.yaml]", help="The usual chain without it.")
+    ] = None,
+    mode: options.Mode = None,
+    n_jobs: options.Jobs = None,
+    n_workers: options.Workers = None,
+    backend: options.Backend = None,
+    batch_size: options.BatchSize = None,
+    debug: options.Debug = False,
+) -> None:
+    """Show what a mode makes of a chain.
+
+    The stages with their steps, workers and batches, and the reason for each.
+    """
+    with report_errors(debug):
+        pipeline = chains.choose_chain(chain)
+        settings = options.settle(mode, n_jobs, n_workers, backend, batch_size)
+        typer.echo(str(pipeline.plan(**settings)))
+
+
+def _check_batch(inputs: list[Path], folder: Path) -> None:
+    """Refuse a batch that would write two recordings to one file, or one over another."""
+    from facet_nb.core.errors import ValidationError
+
+    sources = {recordings.find_head(path) for path in inputs}
+    made: dict[Path, Path] = {}
+    for path in inputs:
+        target = recordings.find_head(folder / recordings.make_name(path))
+        if target in sources:
+            raise ValidationError(
+                f"{path} would be written over {target}: choose another output folder."
+            )
+        if target in made:
+            raise ValidationError(
+                f"{made[target]} and {path} would both be written to {target}: leave one out, or "
+                "give them different names."
+            )
+        made[target] = path
+
+
+def _write_table(done: BatchResult) -> str:
+    """Return a line for each recording: outcome, time, and its file or what went wrong."""
+    width = max(len(to_line(name)) for name in done.inputs)
+    lines = [f"{'recording':<{width}}  outcome  time (s)  file or error"]
+    for name, result, output in zip(done.inputs, done.results, done.outputs, strict=True):
+        outcome = "done" if result.success else "failed"
+        what = to_line(output if result.success else result.error)
+        lines.append(
+            f"{to_line(name):<{width}}  {outcome:<7}{result.execution_time:>10.2f}  {what}"
+        )
+    good = sum(result.success for result in done)
+    return "\n".join([*lines, f"{good} of {len(done)} succeeded"])

@@ -1,0 +1,116 @@
+"""Opening a notebook in JupyterLab."""
+
+from __future__ import annotations
+
+import os
+import sys
+import webbrowser
+from pathlib import Path
+from typing import Annotated, NoReturn
+from urllib.parse import quote
+
+import typer
+
+from facet_nb.cli import options
+from facet_nb.cli.problems import report_errors
+
+QUICKSTART = Path("notebooks") / "01_quickstart.ipynb"
+_NEEDED = ("jupyterlab", "ipykernel", "ipywidgets", "ipympl", "matplotlib")
+
+
+def lab(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NOTEBOOK",
+            help="A notebook, the quickstart by default; what follows goes to JupyterLab.",
+        ),
+    ] = None,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Print the address, open no browser.")
+    ] = False,
+    debug: options.Debug = False,
+) -> None:
+    """Open a notebook in JupyterLab."""
+    words = list(arguments or [])
+    named = words.pop(0) if words and not words[0].startswith("-") else None
+    with report_errors(debug):
+        _check_installed()
+        command = write_command(find_notebook(named), no_browser or not has_screen())
+        if "--no-browser" in command:
+            typer.echo("Open the address that JupyterLab prints below.")
+        sys.stdout.flush()
+        become([*command, *words])
+
+
+def find_notebook(named: str | None) -> Path:
+    """Return the notebook to open; the quickstart is beside the package in a clone.
+
+    Raises
+    ------
+    ValidationError
+        If there is none.
+    """
+    from facet_nb.core.errors import ValidationError
+
+    if named is not None:
+        path = Path(named).expanduser()
+        if not path.is_file() or path.suffix != ".ipynb":
+            raise ValidationError(f"{named} is not a notebook: give the path of an .ipynb file.")
+        return path.resolve()
+    clone = Path(__file__).resolve().parents[2]
+    for folder in (Path.cwd(), clone):
+        if (folder / QUICKSTART).is_file():
+            return (folder / QUICKSTART).resolve()
+    raise ValidationError(
+        f"{QUICKSTART} is not here: go to the folder of the clone, or give the path of a notebook."
+    )
+
+
+def write_command(notebook: Path, no_browser: bool) -> list[str]:
+    """Return the command that opens `notebook`: in the current folder if it is below it."""
+    here = Path.cwd().resolve()
+    root = here if notebook.is_relative_to(here) else notebook.parent
+    page = quote(notebook.relative_to(root).as_posix())
+    # The address is a critical message of the server's: it is shown at this level too.
+    command = [sys.executable, "-m", "jupyterlab", "--log-level=WARN", "--LabApp.news_url="]
+    command += [f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{page}"]
+    if no_browser:
+        command.append("--no-browser")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")
+    return command
+
+
+def has_screen() -> bool:
+    """Whether a graphical browser can be opened from here."""
+    if sys.platform.startswith("linux"):
+        shown = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+        if not shown:
+            return False
+    try:
+        webbrowser.get()
+    except webbrowser.Error:
+        return False
+    return True
+
+
+def become(command: list[str]) -> NoReturn:
+    """Replace this process by `command`, so that the keyboard's signals are the server's."""
+    if sys.platform != "win32":
+        os.execv(command[0], command)
+    import subprocess
+
+    raise typer.Exit(subprocess.call(command))
+
+
+def _check_installed() -> None:
+    from importlib.util import find_spec
+
+    from facet_nb.core.errors import FacetError
+
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise FacetError(
+            f'{", ".join(missing)} missing: pip install "facet-nb[lab]" (in a clone: make lab).'
+        )

@@ -1,0 +1,27 @@
+"""Workers end with the process that they work for, however it ends."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+#: How often a worker looks whether its parent lives.
+_INTERVAL_S = 1.0
+
+
+def watch_parent() -> None:
+    """End this process once its parent has died (a kill leaves it no time to say so).
+
+    A loky worker in the middle of a task would go on for as long as that takes, an idle one for
+    five minutes. It is the workers' initializer: called once in each.
+    """
+    thread = threading.Thread(target=_watch, args=(os.getppid(),), name="facet_nb-orphan")
+    thread.daemon = True
+    thread.start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_INTERVAL_S)
+    os._exit(1)

@@ -1,0 +1,184 @@
+"""Template subtraction that knows when the head moved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from facet_nb.core.errors import ValidationError
+from facet_nb.core.metadata import ProcessingMetadata
+from facet_nb.core.processor import Prepared, View
+from facet_nb.core.registry import register_processor
+from facet_nb.correction.motion import read_translations
+from facet_nb.correction.templates import TemplateCorrection
+from facet_nb.kernels import weights
+from facet_nb.kernels.weights import Weights
+
+
+@register_processor
+class MoosmannCorrection(TemplateCorrection):
+    r"""Template subtraction informed by realignment parameters (Moosmann et al. 2009).
+
+    A template is made of the nearest volumes in which the head was where it is now: motion on the
+    way adds to the distance. Volumes in which it moved enter no template.
+
+    Parameters
+    ----------
+    motion_file : str | None
+        Realignment parameters, a row for each volume: SPM ``rp_*.txt``, FSL ``.par``, or a table
+        with a header (BIDS ``.tsv``: x y z pitch roll yaw).
+    window_size : int
+        Volumes in a template, at most.
+    motion_threshold : float
+        Length of the translation from one volume to the next above which the head moves, in the
+        unit of the file (mm). FACETpy's default is 5; head motion rarely is.
+    motion_window_size : int | None
+        Volumes in a template, if not `window_size` (FACETpy's name).
+    n_dummies : int
+        Volumes at the beginning that have triggers and were left out of the realignment.
+    plot_artifacts : bool
+        Accepted for compatibility; use ``result.plot()``.
+    realign_after_averaging : bool
+        Move each trigger to where its template fits the reference channel best.
+    search_window_factor : float
+        Largest move, in samples of the original rate.
+    apply_epoch_alpha_scaling : bool
+        Scale each template to its epoch by least squares. It takes EEG away where the artifact is
+        weak.
+    ref_channel : int | str | None
+        The reference channel; the first EEG channel by default.
+    subsample : bool
+        Find where artifacts begin between samples, and move epochs and templates there in the
+        Fourier domain: use it without ``UpSample`` and ``DownSample``.
+    rp_file : str | None
+        FACETpy's name of `motion_file`.
+
+    Notes
+    -----
+    With :math:`C_i` the translations above the threshold summed up to volume :math:`i`, and
+    :math:`m` the smallest of them, volumes are :math:`|i - j| + (k / m) |C_i - C_j|` apart; the
+    :math:`k` nearest make the template. Of movements less than :math:`k` volumes apart the lesser
+    counts for no distance, and its volumes are left out all the same. The first volume has no
+    translation. The weights are those of MATLAB FACET and of the Bergen toolbox.
+
+    Triggers of slices need as many in each volume: a slice's template is made of the same slice in
+    its volume's neighbours. Volumes are those of `motion_file` and `n_dummies`.
+
+    References
+    ----------
+    Moosmann, M., Schönfelder, V. H., Specht, K., Scheeringa, R., Nordby, H., & Hugdahl, K. (2009).
+    Realignment parameter-informed artefact correction for simultaneous EEG-fMRI recordings.
+    NeuroImage, 45(4), 1144-1150. doi:10.1016/j.neuroimage.2009.01.024
+    """
+
+    name = "moosmann_correction"
+    description = "Template subtraction informed by head motion"
+
+    def __init__(
+        self,
+        motion_file: str | None = None,
+        window_size: int = 25,
+        motion_threshold: float = 0.5,
+        motion_window_size: int | None = None,
+        n_dummies: int = 0,
+        plot_artifacts: bool = False,
+        realign_after_averaging: bool = True,
+        search_window_factor: float = 3.0,
+        apply_epoch_alpha_scaling: bool = False,
+        ref_channel: int | str | None = None,
+        subsample: bool = False,
+        rp_file: str | None = None,
+    ) -> None:
+        super().__init__(
+            window_size,
+            plot_artifacts,
+            realign_after_averaging,
+            search_window_factor,
+            apply_epoch_alpha_scaling,
+            ref_channel,
+            subsample,
+        )
+        self.motion_file = motion_file
+        self.motion_threshold = motion_threshold
+        self.motion_window_size = motion_window_size
+        self.n_dummies = n_dummies
+        self.rp_file = rp_file
+
+    def check(self) -> None:
+        """Raise :class:`ValidationError` if an argument makes no sense."""
+        super().check()
+        if not self._path():
+            raise ValidationError(
+                "there is no file of realignment parameters: MoosmannCorrection(motion_file=…)."
+            )
+        if self.motion_file and self.rp_file and str(self.motion_file) != str(self.rp_file):
+            raise ValidationError("motion_file and rp_file are two files: give one of them.")
+        if not self.motion_threshold >= 0:
+            raise ValidationError(f"motion_threshold={self.motion_threshold} must be 0 or more.")
+        if self._n_scans() < 1:
+            raise ValidationError(
+                f"motion_window_size={self.motion_window_size} must be 1 or more."
+            )
+        if self.n_dummies < 0:
+            raise ValidationError(f"n_dummies={self.n_dummies} must be 0 or more.")
+
+    def _path(self) -> str | None:
+        return self.motion_file or self.rp_file
+
+    def _n_scans(self) -> int:
+        return self.window_size if self.motion_window_size is None else self.motion_window_size
+
+    def prepare(self, view: View) -> Prepared:
+        """Read the motion file, and decide which epochs make a template."""
+        prepared = super().prepare(view)
+        speed = self._read_speed()
+        notes = {
+            **prepared.notes,
+            "volumes": len(speed),
+            "volumes_in_motion": int(np.count_nonzero(speed)),
+        }
+        return replace(prepared, notes=notes)
+
+    def weigh(self, metadata: ProcessingMetadata, n_epochs: int) -> Weights:
+        """Return the volumes around each one in which the head was at the same place."""
+        speed = self._read_speed()
+        n_slices = self._count_slices(n_epochs, len(speed), metadata.slices_per_volume)
+        rows = weights.list_at_rest(speed, self._n_scans())
+        if min(len(row) for row in rows) < min(2, self._n_scans()):
+            raise ValidationError(
+                f"the head moves in {int(np.count_nonzero(speed))} of {len(speed)} volumes of "
+                f"{self._path()}, and some have not two at rest to make a template: raise "
+                f"motion_threshold={self.motion_threshold} or the window."
+            )
+        return weights.repeat_for_slices(rows, n_slices)
+
+    def _read_speed(self) -> np.ndarray:
+        """Return translations above the threshold, one for each volume; 0 where at rest."""
+        path = self._path()
+        assert path is not None
+        places = read_translations(Path(path))
+        speed = np.linalg.norm(np.diff(places, axis=0), axis=1)
+        speed[speed <= self.motion_threshold] = 0.0
+        return np.concatenate([np.zeros(self.n_dummies + 1), speed])
+
+    def _count_slices(self, n_epochs: int, n_volumes: int, known: int | None) -> int:
+        n_slices, rest = divmod(n_epochs, n_volumes)
+        told = f"{self._path()} and n_dummies={self.n_dummies} make {n_volumes} volumes"
+        if rest or not n_slices:
+            raise ValidationError(
+                f"{told}, and there are {n_epochs} triggers: neither one for each volume nor the "
+                "same number of slices in each. Give n_dummies=… if the first volumes were not "
+                "realigned, complete missing triggers, or cut the file to the recording."
+            )
+        if known and n_slices not in (1, known):
+            raise ValidationError(
+                f"{told}, and {n_epochs} triggers make {n_slices} slices in each; the triggers "
+                f"show {known}. Check that the file belongs to this recording, and n_dummies=…."
+            )
+        return n_slices
+
+
+#: FACETpy's other name of the same class.
+AvgArtWghtMoosmannCorrection = MoosmannCorrection

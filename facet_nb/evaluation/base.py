@@ -1,0 +1,194 @@
+"""What evaluation steps have in common: which channels and samples they look at."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core import recording
+from facet_nb.core.context import ProcessingContext
+from facet_nb.core.errors import ValidationError
+from facet_nb.core.processor import Processor
+from facet_nb.kernels import metrics, spacing
+
+logger = logging.getLogger("facet_nb")
+
+#: Samples of one read from a file, in s: small beside any recording.
+_READ_S = 10.0
+#: A variance from less is chance: not even one cycle of 10 Hz.
+_LEAST_S = 0.1
+#: Less than this is said: slow EEG has hardly a cycle in it.
+_SHORT_S = 1.0
+
+
+@dataclass(frozen=True)
+class Span:
+    """Samples of the acquisition: `start` to `stop` (not included) of `n_times` at `sfreq` Hz."""
+
+    start: int
+    stop: int
+    n_times: int
+    sfreq: float
+
+
+class MetricStep(Processor):
+    """A step that measures: results go to ``metadata.custom["metrics"]``, notes to the history."""
+
+    requires_raw = True
+    requires_triggers = True
+    modifies_raw = False
+    parallel_safe = False
+
+    def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return new metrics, and notes for the history."""
+        raise ValidationError(f"{type(self).__name__} has no measure(context) method.")
+
+    def process(self, context: ProcessingContext) -> ProcessingContext:
+        """Return a context with the new metrics beside those it had."""
+        return self._run(context)[0]
+
+    def execute(self, context: ProcessingContext) -> ProcessingContext:
+        """Validate, measure, and add the step and its notes to the history."""
+        self.validate(context)
+        new, notes = self._run(context)
+        new.add_history_entry(self.name, type(self).__name__, {**self.get_parameters(), **notes})
+        return new
+
+    def _run(self, context: ProcessingContext) -> tuple[ProcessingContext, dict[str, Any]]:
+        found, notes = self.measure(context)
+        metadata = context.metadata.copy()
+        known = metadata.custom.get("metrics", {})
+        metadata.custom["metrics"] = {**known, **found}
+        new = context.with_metadata(metadata)
+        new._noise_array = context._noise_array
+        return new, notes
+
+
+def good_rows(context: ProcessingContext, step: str) -> list[int]:
+    """Return the rows of good data channels.
+
+    Raises
+    ------
+    ValidationError
+        If there is none.
+    """
+    raw = context.get_raw()
+    rows = [int(i) for i in recording.data_picks(raw)]
+    if not rows:
+        raise ValidationError(
+            f"{step}: the recording has no good data channel. Set types with "
+            "raw.set_channel_types, or clear raw.info['bads']."
+        )
+    return rows
+
+
+def find_span(context: ProcessingContext, step: str) -> Span:
+    """Return the samples of the acquisition: from the first trigger to the last artifact's end.
+
+    Raises
+    ------
+    ValidationError
+        If the length of an artifact is not known, or no sample is left.
+    """
+    raw, metadata = context.get_raw(), context.metadata
+    triggers = np.sort(np.asarray(metadata.triggers, dtype=np.int64))
+    length = artifact_length(context, step)
+    sfreq = float(raw.info["sfreq"])
+    offset = round(metadata.artifact_to_trigger_offset * sfreq)
+    start, stop = spacing.acquisition_span(triggers, length, offset, raw.n_times)
+    if stop <= start:
+        raise ValidationError(
+            f"{step}: the triggers lie outside the data (first {triggers[0]}, last {triggers[-1]}, "
+            f"{raw.n_times} samples). They count from the first sample of the data."
+        )
+    return Span(start, stop, int(raw.n_times), sfreq)
+
+
+def artifact_length(context: ProcessingContext, step: str) -> int:
+    """Return the length of one artifact, in samples, as it is known or as the triggers tell.
+
+    Raises
+    ------
+    ValidationError
+        If neither does.
+    """
+    metadata = context.metadata
+    triggers = np.asarray(metadata.triggers, dtype=np.int64)
+    length = metadata.artifact_length or spacing.artifact_length(triggers)
+    if not length:
+        raise ValidationError(
+            f"{step}: the length of one artifact is not known. Put TriggerDetector(regex=…) "
+            "before, or set it: context.with_trigger_samples(samples, artifact_length=…)."
+        )
+    return int(length)
+
+
+def find_outside(span: Span, time_buffer: float, step: str) -> list[tuple[int, int]]:
+    """Return the samples before and after the acquisition, `time_buffer` s away from it.
+
+    Raises
+    ------
+    ValidationError
+        If there are hardly any.
+    """
+    if not time_buffer >= 0:
+        raise ValidationError(f"time_buffer={time_buffer!r} must be 0 s or more.")
+    buffer = round(time_buffer * span.sfreq)
+    before, after = max(0, span.start - buffer), min(span.n_times, span.stop + buffer)
+    available_s = (before + span.n_times - after) / span.sfreq
+    if available_s < _LEAST_S:
+        raise ValidationError(
+            f"{step}: there is no data without artifact ({available_s:.3g} s before the first and "
+            f"after the last artifact, {time_buffer:g} s buffer left out). Keep 1 s or more before "
+            "the first trigger or after the last when recording or cropping."
+        )
+    if available_s < _SHORT_S:
+        logger.warning("%s: only %.2g s without artifact; the ratio is rough", step, available_s)
+    return [(0, before), (after, span.n_times)]
+
+
+def measure_variance(raw: Any, rows: list[int], spans: list[tuple[int, int]]) -> np.ndarray:
+    """Return the variance of channels over spans of samples, in V².
+
+    Loaded recordings are not copied; others are read in pieces of 10 s.
+    """
+    return metrics.variance(_pieces(raw, rows, spans), len(rows))
+
+
+def name_invalid(values: np.ndarray, names: list[str], step: str) -> list[str]:
+    """Return the channels without a value, and say so in the log."""
+    invalid = [n for n, v in zip(names, values, strict=True) if np.isnan(v)]
+    if invalid:
+        logger.warning("%s: no value for %s (flat, or not a number)", step, ", ".join(invalid))
+    return invalid
+
+
+def print_channels(title: str, names: list[str], columns: dict[str, np.ndarray]) -> None:
+    """Print one line for each channel."""
+    print(f"{title:<16}" + "".join(f"{head:>16}" for head in columns))
+    for i, name in enumerate(names):
+        print(f"{name:<16}" + "".join(f"{values[i]:>16.4g}" for values in columns.values()))
+
+
+def read_rows(raw: Any, row: int, spans: list[tuple[int, int]]) -> list[np.ndarray]:
+    """Return the samples of one channel over spans of samples, in V; empty ones are left out."""
+    pieces = [(start, stop) for start, stop in spans if stop > start]
+    if raw.preload:
+        return [raw._data[row, start:stop] for start, stop in pieces]
+    return [raw.get_data(picks=[row], start=start, stop=stop)[0] for start, stop in pieces]
+
+
+def _pieces(
+    raw: Any, rows: list[int], spans: list[tuple[int, int]]
+) -> Iterator[Sequence[np.ndarray]]:
+    step = max(1, round(_READ_S * raw.info["sfreq"]))
+    for start, stop in spans:
+        if raw.preload:
+            yield [raw._data[row, start:stop] for row in rows]
+            continue
+        for first in range(start, stop, step):
+            yield raw.get_data(picks=rows, start=first, stop=min(stop, first + step))

@@ -1,0 +1,107 @@
+"""What a correction could not mend: saturated samples, samples it did not reach, lost channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core import recording
+from facet_nb.core.context import ProcessingContext
+from facet_nb.core.errors import ValidationError
+from facet_nb.core.registry import register_processor
+from facet_nb.evaluation.base import (
+    MetricStep,
+    artifact_length,
+    find_span,
+    good_rows,
+    logger,
+    read_rows,
+)
+from facet_nb.kernels import agreement
+
+
+@register_processor
+class IntegrityCalculator(MetricStep):
+    """Count what no correction can mend, and what this one did not.
+
+    - *Clipped* samples of the original recording: its amplifier was at its end, and the EEG there
+      is lost whatever comes after. Found are runs of three or more equal samples at the channel's
+      own largest or smallest value, and, if `limit_v` is given, samples that reach it (int16 at
+      0.5 µV ends at ±16.384 mV).
+    - *Uncorrected* samples: those within the acquisition where nothing was removed, over a tenth of
+      an artifact or more. Filters behind the correction spread what was removed: put this step
+      right behind the correction for exact numbers.
+    - *Discarded* channels: electrodes that the original has, and the result has not, or as bad.
+
+    Results are in ``metadata.custom["metrics"]``: ``clipped_samples``, ``uncorrected_samples`` and
+    ``n_discarded`` (sums over channels), ``clipped_fraction`` of all samples of the electrodes;
+    ``clipped_channels`` and ``uncorrected_channels``, tables of the channels that have some; and
+    ``discarded_channels``. Without a correction there is no ``uncorrected_samples``.
+
+    Parameters
+    ----------
+    limit_v : float | None
+        What the recorder cannot exceed, in V.
+    """
+
+    name = "integrity_calculator"
+    description = "Clipped and uncorrected samples, discarded channels"
+    requires_triggers = False
+
+    def __init__(self, limit_v: float | None = None) -> None:
+        self.limit_v = limit_v
+
+    def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
+        if self.limit_v is not None and not self.limit_v > 0:
+            raise ValidationError(f"limit_v={self.limit_v!r} must be above 0 V, or None.")
+        original = context.get_raw_original() or context.get_raw()
+        clipped, n_samples = self._count_clipped(original)
+        discarded = _find_discarded(original, context.get_raw())
+        found: dict[str, Any] = {
+            "clipped_samples": sum(clipped.values()),
+            "clipped_fraction": sum(clipped.values()) / n_samples if n_samples else 0.0,
+            "clipped_channels": clipped,
+            "n_discarded": len(discarded),
+            "discarded_channels": discarded,
+        }
+        if clipped:
+            logger.warning(
+                "%s: saturated samples in %s; the EEG there is lost", self.name, ", ".join(clipped)
+            )
+        if context.has_triggers() and context.has_estimated_noise():
+            left = self._count_uncorrected(context)
+            found["uncorrected_samples"] = sum(left.values())
+            found["uncorrected_channels"] = left
+        return found, {}
+
+    def _count_clipped(self, original: Any) -> tuple[dict[str, int], int]:
+        """Return the number of clipped samples by channel, and that of all samples."""
+        kinds = recording.channel_kinds(original)
+        rows = [i for i, kind in enumerate(kinds) if kind in ("data", "bad")]
+        counts = {}
+        for row in rows:
+            x = read_rows(original, row, [(0, original.n_times)])[0]
+            n = int(np.count_nonzero(agreement.find_clipped(x, self.limit_v)))
+            if n:
+                counts[original.ch_names[row]] = n
+        return counts, len(rows) * int(original.n_times)
+
+    def _count_uncorrected(self, context: ProcessingContext) -> dict[str, int]:
+        raw, span = context.get_raw(), find_span(context, self.name)
+        noise = context.get_estimated_noise()
+        assert noise is not None
+        least = max(3, artifact_length(context, self.name) // 10)
+        counts = {}
+        for row in good_rows(context, self.name):
+            untouched = agreement.find_untouched(noise[row, span.start : span.stop], least)
+            if np.any(untouched):
+                counts[raw.ch_names[row]] = int(np.count_nonzero(untouched))
+        return counts
+
+
+def _find_discarded(original: Any, raw: Any) -> list[str]:
+    """Return good electrodes of the original that the result has not, or as bad."""
+    theirs = [original.ch_names[i] for i in recording.data_picks(original)]
+    ours = {raw.ch_names[i] for i in recording.data_picks(raw)}
+    return [name for name in theirs if name not in ours]

@@ -1,0 +1,247 @@
+"""The corrected recording against the EEG that it was made of."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core import recording
+from facet_nb.core.context import ProcessingContext
+from facet_nb.core.errors import ValidationError
+from facet_nb.core.registry import register_processor
+from facet_nb.evaluation.base import MetricStep, find_span, name_invalid, read_rows
+from facet_nb.kernels import agreement, metrics
+
+#: Bands that are compared: lower and upper edge, in Hz.
+BANDS = {
+    "broad": (0.5, 70.0),
+    "delta": (0.5, 4.0),
+    "theta": (4.0, 8.0),
+    "alpha": (8.0, 12.0),
+    "beta": (12.0, 30.0),
+    "gamma": (30.0, 70.0),
+}
+_FIELDS = ("snr_db", "nrmse", "correlation")
+
+
+@register_processor
+class TruthCalculator(MetricStep):
+    r"""Compare the corrected recording with the truth, band by band.
+
+    .. math:: \mathrm{SNR} = 10 \log_{10} \frac{\sum \mathrm{clean}^2}
+       {\sum (\mathrm{out} - \mathrm{clean})^2}
+
+    the normalised error :math:`\mathrm{nRMSE} = \sqrt{\sum (\mathrm{out} - \mathrm{clean})^2 /
+    \sum \mathrm{clean}^2}`, and the Pearson correlation, of signals that went through the same
+    band-pass (Butterworth of order 4, forward and backward). Any difference counts: artifact that
+    is left and EEG that is lost. A correlation near 1 says nothing of the amplitude, and a ratio of
+    powers nothing of the waveform: read both.
+
+    Compared are the samples of the acquisition, `margin_s` away from its ends; without triggers,
+    those of the whole recording.
+
+    Results are in ``metadata.custom["metrics"]``, medians over channels: ``truth_snr_db``,
+    ``truth_nrmse`` and ``truth_correlation`` of the first band; ``truth_residual_v``, the RMS of
+    the error without a band-pass, in V; ``truth_bands``, a table of the three for each band that
+    lies below half the sampling rate; ``truth_snr_db_per_channel`` in the order of
+    ``truth_channels``.
+
+    Parameters
+    ----------
+    truth : path | ndarray | mne.io.BaseRaw
+        The EEG without artifact: an array in V, a recording, a recording's file (``.fif``), or an
+        ``.npz`` with ``clean`` in µV (and ``fs``, in Hz). Rows of an array belong to the electrodes
+        (good and bad), or to all channels; channels of a recording are matched by name. It must
+        have as many samples as the corrected recording, at the same rate.
+    bands : mapping of str to (float, float) | None
+        Edges of bands, in Hz; by default 0.5-70 Hz, delta, theta, alpha, beta and gamma.
+    margin_s : float
+        What is left out at both ends, in s.
+    """
+
+    name = "truth_calculator"
+    description = "Error against the truth, per band"
+    requires_triggers = False
+
+    def __init__(
+        self,
+        truth: Any,
+        bands: Mapping[str, tuple[float, float]] | None = None,
+        margin_s: float = 1.0,
+    ) -> None:
+        self.truth = truth
+        self.bands = bands
+        self.margin_s = margin_s
+
+    def get_parameters(self) -> dict[str, Any]:
+        """Return the arguments; a truth that is no file is told by its size."""
+        truth = self.truth
+        if isinstance(truth, np.ndarray):
+            truth = f"<array {' × '.join(map(str, truth.shape))}>"
+        elif isinstance(truth, Path) or hasattr(truth, "ch_names"):
+            truth = str(truth)
+        return {"truth": truth, "bands": self.bands, "margin_s": self.margin_s}
+
+    def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
+        raw = context.get_raw()
+        pairs = match_truth(self.truth, raw)
+        start, stop = find_middle(context, self.margin_s, self.name)
+        bands = choose_bands(self.bands, float(raw.info["sfreq"]))
+        table = {band: np.empty((3, len(pairs))) for band in bands}
+        residual = np.empty(len(pairs))
+        for i, (row, clean) in enumerate(pairs):
+            x = read_rows(raw, row, [(0, raw.n_times)])[0]
+            error = (x - clean)[start:stop]
+            residual[i] = np.std(error)
+            for band, sos in bands.items():
+                both = [agreement.filter_band(signal, sos)[start:stop] for signal in (x, clean)]
+                found = agreement.agreement(*both)
+                table[band][:, i] = [getattr(found, field) for field in _FIELDS]
+        names = [raw.ch_names[row] for row, _ in pairs]
+        return self._summarise(table, residual, names), {"start": start, "stop": stop}
+
+    def _summarise(
+        self, table: dict[str, np.ndarray], residual: np.ndarray, names: list[str]
+    ) -> dict[str, Any]:
+        medians = {
+            band: {f: metrics.median_of_valid(v) for f, v in zip(_FIELDS, values, strict=True)}
+            for band, values in table.items()
+        }
+        first = next(iter(table))
+        return {
+            **{f"truth_{field}": value for field, value in medians[first].items()},
+            "truth_residual_v": metrics.median_of_valid(residual),
+            "truth_snr_db_per_channel": table[first][0].tolist(),
+            "truth_snr_db_excluded": name_invalid(table[first][0], names, self.name),
+            "truth_channels": names,
+            "truth_bands": medians,
+        }
+
+
+def choose_bands(
+    bands: Mapping[str, tuple[float, float]] | None, sfreq: float
+) -> dict[str, np.ndarray]:
+    """Return the filter of each band that lies below half the sampling rate.
+
+    Raises
+    ------
+    ValidationError
+        If an edge cannot be used, or no band is left.
+    """
+    given = BANDS if bands is None else bands
+    for band, (fmin, fmax) in given.items():
+        if not 0 < fmin < fmax:
+            raise ValidationError(f"band {band!r}: {fmin:g}-{fmax:g} Hz; need 0 < fmin < fmax.")
+    usable = {b: (low, high) for b, (low, high) in given.items() if high < sfreq / 2}
+    if not usable:
+        raise ValidationError(
+            f"no band lies below {sfreq / 2:g} Hz, half the sampling rate: give "
+            "bands={'broad': (0.5, …)}."
+        )
+    return {b: agreement.design_band(sfreq, low, high) for b, (low, high) in usable.items()}
+
+
+def find_middle(context: ProcessingContext, margin_s: float, step: str) -> tuple[int, int]:
+    """Return the samples of the acquisition (or of all), `margin_s` away from its ends.
+
+    Raises
+    ------
+    ValidationError
+        If none is left.
+    """
+    raw = context.get_raw()
+    start, stop = 0, int(raw.n_times)
+    if context.has_triggers():
+        span = find_span(context, step)
+        start, stop = span.start, span.stop
+    margin = round(margin_s * float(raw.info["sfreq"]))
+    if margin < 0 or stop - start <= 2 * margin:
+        raise ValidationError(
+            f"{step}: margin_s={margin_s!r} leaves nothing of {stop - start} samples; give a "
+            "smaller one, 0 or more."
+        )
+    return start + margin, stop - margin
+
+
+def match_truth(truth: Any, raw: Any) -> list[tuple[int, np.ndarray]]:
+    """Return the row of each good electrode with its truth, in V.
+
+    Raises
+    ------
+    ValidationError
+        If the truth cannot be read, or is of other channels, another rate or length.
+    """
+    clean, names, sfreq = read_truth(truth)
+    kinds = recording.channel_kinds(raw)
+    good = [i for i, kind in enumerate(kinds) if kind == "data"]
+    if names is not None:
+        places = {name: k for k, name in enumerate(names)}
+        rows = {i: places[raw.ch_names[i]] for i in good if raw.ch_names[i] in places}
+    else:
+        electrodes = [i for i, kind in enumerate(kinds) if kind in ("data", "bad")]
+        everything = list(range(len(kinds)))
+        order = next((o for o in (electrodes, everything) if len(o) == len(clean)), [])
+        rows = {i: k for k, i in enumerate(order) if kinds[i] == "data"}
+    rate = float(raw.info["sfreq"])
+    if not rows or clean.shape[1] != raw.n_times or (sfreq or rate) != rate:
+        raise ValidationError(
+            f"the truth is {clean.shape[0]} channels × {clean.shape[1]} samples"
+            f"{f' at {sfreq:g} Hz' if sfreq else ''}, the recording {len(kinds)} channels "
+            f"({kinds.count('data')} good electrodes) × {raw.n_times} samples at {rate:g} Hz: give "
+            "the truth of the same electrodes, and crop or resample it as the recording was."
+        )
+    return [(i, clean[k]) for i, k in rows.items()]
+
+
+def read_truth(truth: Any) -> tuple[np.ndarray, list[str] | None, float | None]:
+    """Return samples in V, shape (n_channels, n_times), and what is known: names, rate in Hz.
+
+    Raises
+    ------
+    ValidationError
+        If it is none of what :class:`TruthCalculator` takes.
+    """
+    if hasattr(truth, "get_data") and hasattr(truth, "ch_names"):
+        return recording.load_array(truth), list(truth.ch_names), float(truth.info["sfreq"])
+    if isinstance(truth, (str, Path)):
+        path = Path(truth)
+        return _read_archive(path) if path.suffix == ".npz" else _read_recording(path)
+    clean = np.asarray(truth, dtype=float)
+    if clean.ndim != 2:
+        raise ValidationError(
+            f"truth has shape {clean.shape}: give an array (n_channels, n_times) in V, a recording "
+            "or a file."
+        )
+    return clean, None, None
+
+
+def _read_archive(path: Path) -> tuple[np.ndarray, None, float | None]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            clean = 1e-6 * np.asarray(archive["clean"], dtype=float)
+            sfreq = float(np.ravel(archive["fs"])[0]) if "fs" in archive else None
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ValidationError(
+            f"{path} cannot be used as truth ({error}): an .npz with 'clean' in µV, n_channels × "
+            "n_times, is needed."
+        ) from error
+    if clean.ndim != 2:
+        raise ValidationError(f"{path}: 'clean' has shape {clean.shape}, not channels × samples.")
+    return clean, None, sfreq
+
+
+def _read_recording(path: Path) -> tuple[np.ndarray, list[str], float]:
+    import mne
+
+    try:
+        raw = mne.io.read_raw(path, preload=True, verbose="error")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ValidationError(
+            f"{path} cannot be used as truth ({error}): give an .npz, a recording's file, or an "
+            "array of samples in V (which a description of a pipeline does not hold)."
+        ) from error
+    return raw._data, list(raw.ch_names), float(raw.info["sfreq"])

@@ -1,0 +1,97 @@
+"""What a correction removed that the scanner did not put there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.context import ProcessingContext
+from facet_nb.core.errors import ValidationError
+from facet_nb.core.registry import register_processor
+from facet_nb.evaluation.base import MetricStep, artifact_length, find_span, good_rows, name_invalid
+from facet_nb.kernels import agreement, metrics, spacing
+
+
+@register_processor
+class UnlockedEnergyCalculator(MetricStep):
+    r"""Tell how much of what was removed does not recur with the triggers.
+
+    The scanner's artifact recurs with every volume (or slice); EEG does not. What was removed
+    (``context.get_estimated_noise()``) is band-passed, cut into epochs, and the variance about its
+    mean epoch is what is not locked:
+
+    .. math:: u = \frac{1}{(N-1) L} \sum_k \sum_t (e_k(t) - m(t))^2
+
+    It is an upper bound of the EEG that was lost: an artifact that drifts, or that motion changes,
+    is not locked either. EEG that a template holds in all epochs alike does not show; the truth
+    shows it (:class:`TruthCalculator`, :class:`CleanInTest`).
+
+    An epoch is a volume if ``metadata.slices_per_volume`` is known, else one artifact.
+
+    Results are in ``metadata.custom["metrics"]``: ``unlocked_energy_db``, the share 10 log10(u /
+    mean square of what was removed) and ``unlocked_rms``, the root of u in V, medians over
+    channels; ``unlocked_energy_db_per_channel`` in the order of ``unlocked_channels``.
+
+    Parameters
+    ----------
+    fmin, fmax : float
+        Band, in Hz: that of EEG, because a marker half a sample off makes fast artifacts differ
+        from epoch to epoch.
+    """
+
+    name = "unlocked_energy_calculator"
+    description = "Removed energy that does not recur with the triggers"
+
+    def __init__(self, fmin: float = 0.5, fmax: float = 70.0) -> None:
+        self.fmin = fmin
+        self.fmax = fmax
+
+    def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
+        noise = context.get_estimated_noise()
+        if noise is None:
+            raise ValidationError(
+                f"{self.name}: nothing has been removed yet. Put it behind a correction."
+            )
+        raw, rows = context.get_raw(), good_rows(context, self.name)
+        sfreq = float(raw.info["sfreq"])
+        if not 0 < self.fmin < self.fmax < sfreq / 2:
+            raise ValidationError(
+                f"fmin={self.fmin:g}, fmax={self.fmax:g}: need 0 < fmin < fmax < {sfreq / 2:g} Hz."
+            )
+        sos = agreement.design_band(sfreq, self.fmin, self.fmax)
+        starts, length = self._cut(context)
+        pairs = [
+            agreement.unlocked_share(agreement.filter_band(noise[row], sos), starts, length)
+            for row in rows
+        ]
+        power, share = np.array(pairs).T
+        with np.errstate(divide="ignore"):
+            share_db = 10.0 * np.log10(share)
+        names = [raw.ch_names[row] for row in rows]
+        found = {
+            "unlocked_energy_db": metrics.median_of_valid(share_db),
+            "unlocked_rms": metrics.median_of_valid(np.sqrt(power)),
+            "unlocked_energy_db_per_channel": share_db.tolist(),
+            "unlocked_energy_db_excluded": name_invalid(share_db, names, self.name),
+            "unlocked_channels": names,
+        }
+        return found, {"n_epochs": len(starts), "epoch_samples": length}
+
+    def _cut(self, context: ProcessingContext) -> tuple[np.ndarray, int]:
+        """Return the first samples of epochs, and their length."""
+        metadata, span = context.metadata, find_span(context, self.name)
+        triggers = np.sort(np.asarray(metadata.triggers, dtype=np.int64))
+        length = artifact_length(context, self.name)
+        if metadata.slices_per_volume and len(triggers) > metadata.slices_per_volume:
+            known = spacing.describe_spacing(triggers)
+            triggers = triggers[:: metadata.slices_per_volume]
+            length = int(metadata.slices_per_volume * known.usual + known.pause)
+        starts = triggers + round(metadata.artifact_to_trigger_offset * span.sfreq)
+        starts = starts[(starts >= 0) & (starts + length <= span.n_times)]
+        if len(starts) < 2:
+            raise ValidationError(
+                f"{self.name}: two whole epochs of {length} samples are needed, {len(starts)} lie "
+                "within the data."
+            )
+        return starts, length

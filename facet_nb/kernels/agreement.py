@@ -1,0 +1,175 @@
+"""Agreement of a signal with the truth, and what of a removed signal recurs with the triggers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+_ORDER = 4
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well a signal agrees with the truth.
+
+    Attributes
+    ----------
+    snr_db : float
+        10 log10(Σ truth² / Σ error²), in dB; infinite where nothing differs, nan without truth.
+    nrmse : float
+        Root of Σ error² / Σ truth².
+    correlation : float
+        Pearson correlation; nan if one of the two is constant.
+    """
+
+    snr_db: float
+    nrmse: float
+    correlation: float
+
+
+def design_band(sfreq: float, fmin: float, fmax: float) -> np.ndarray:
+    """Return a Butterworth band-pass of order 4 as second-order sections; edges in Hz."""
+    from scipy.signal import butter
+
+    return butter(_ORDER, (fmin, fmax), "bandpass", fs=sfreq, output="sos")
+
+
+def filter_band(x: np.ndarray, sos: np.ndarray) -> np.ndarray:
+    """Return `x`, shape (n_times,), filtered forward and backward."""
+    from scipy.signal import sosfiltfilt
+
+    return sosfiltfilt(sos, x)
+
+
+def agreement(x: np.ndarray, truth: np.ndarray) -> Agreement:
+    """Compare a signal with the truth, as both are.
+
+    Parameters
+    ----------
+    x, truth : ndarray, shape (n_times,)
+        Signals, in the same unit.
+
+    Returns
+    -------
+    Agreement
+        Any difference counts: artifact that is left and EEG that is lost.
+    """
+    kept, error = float(truth @ truth), float(np.sum(np.square(x - truth)))
+    if kept == 0:
+        return Agreement(np.nan, np.nan, np.nan)
+    ratio = error / kept
+    snr_db = -10.0 * np.log10(ratio) if ratio else np.inf
+    return Agreement(float(snr_db), float(np.sqrt(ratio)), correlate(x, truth))
+
+
+def correlate(x: np.ndarray, y: np.ndarray) -> float:
+    """Return the Pearson correlation of two signals; nan if one is constant."""
+    a, b = x - np.mean(x), y - np.mean(y)
+    norm = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / norm if norm else float("nan")
+
+
+def unlocked_share(noise: np.ndarray, starts: np.ndarray, length: int) -> tuple[float, float]:
+    r"""Return how much of a removed signal does not recur from epoch to epoch.
+
+    With the mean epoch :math:`m` of N epochs :math:`e_k`, the power that is not locked is
+
+    .. math:: u = \frac{1}{(N-1) L} \sum_k \sum_t (e_k(t) - m(t))^2
+
+    the unbiased variance about the mean epoch: pure noise of variance σ² gives σ² for any N.
+
+    Parameters
+    ----------
+    noise : ndarray, shape (n_times,)
+        What was removed, in V.
+    starts : ndarray of int, shape (n_epochs,)
+        First samples of the epochs; those that do not lie within the signal do not count.
+    length : int
+        Samples in an epoch, L.
+
+    Returns
+    -------
+    power : float
+        u, in V²; nan if there are fewer than two epochs.
+    share : float
+        u over the mean square of all epochs; nan if nothing was removed.
+    """
+    starts = np.asarray(starts)
+    whole = starts[(starts >= 0) & (starts + length <= len(noise))]
+    n = len(whole)
+    if n < 2:
+        return float("nan"), float("nan")
+    mean, squares = np.zeros(length), 0.0
+    for start in whole:
+        mean += noise[start : start + length]
+        squares += float(np.sum(np.square(noise[start : start + length])))
+    mean /= n
+    within = sum(float(np.sum(np.square(noise[s : s + length] - mean))) for s in whole)
+    power = within / ((n - 1) * length)
+    total = squares / (n * length)
+    return power, power / total if total else float("nan")
+
+
+def find_clipped(x: np.ndarray, limit: float | None = None, least: int = 3) -> np.ndarray:
+    """Return which samples are saturated.
+
+    Saturated are samples whose size reaches `limit`, and runs of `least` or more equal samples at
+    the largest or smallest value of the signal: an amplifier that is at its end repeats it, and EEG
+    with noise hardly ever does.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_times,)
+        Signal as it was recorded, in V.
+    limit : float | None
+        Size that the recorder cannot exceed, in V.
+    least : int
+        Samples in the shortest run.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_times,)
+        True where saturated; nowhere if the signal is constant.
+    """
+    clipped = np.zeros(len(x), dtype=bool)
+    low, high = np.min(x), np.max(x)
+    if not high > low:
+        return clipped
+    for extreme in (low, high):
+        for start, stop in find_runs(x == extreme, least):
+            clipped[start:stop] = True
+    if limit is not None:
+        clipped |= np.abs(x) >= limit
+    return clipped
+
+
+def find_runs(flags: np.ndarray, least: int) -> Iterable[tuple[int, int]]:
+    """Return first sample and the one after the last of runs of True of `least` or more."""
+    edges = np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))
+    starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    long = stops - starts >= least
+    return [(int(a), int(b)) for a, b in zip(starts[long], stops[long], strict=True)]
+
+
+def find_untouched(noise: np.ndarray, least: int) -> np.ndarray:
+    """Return which samples no correction touched.
+
+    Parameters
+    ----------
+    noise : ndarray, shape (n_times,)
+        What was removed, in V.
+    least : int
+        Samples in the shortest run: a removed signal crosses zero, but does not stay there.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_times,)
+        True in runs where next to nothing (a millionth of its RMS) was removed.
+    """
+    untouched = np.zeros(len(noise), dtype=bool)
+    scale = float(np.sqrt(np.mean(np.square(noise)))) if len(noise) else 0.0
+    for start, stop in find_runs(np.abs(noise) <= 1e-6 * scale, least):
+        untouched[start:stop] = True
+    return untouched

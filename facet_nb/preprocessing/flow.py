@@ -1,0 +1,285 @@
+"""Steps made of other steps: one after another, under a condition, one of several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from facet_nb.core.context import ProcessingContext
+from facet_nb.core.errors import ValidationError
+from facet_nb.core.metadata import to_plain
+from facet_nb.core.pipeline import Pipeline
+from facet_nb.core.processor import Processor, as_processor
+from facet_nb.core.registry import register_processor
+
+
+class _Composite(Processor):
+    """A step that runs others; its entry of the history holds theirs.
+
+    What it runs is decided when it runs, so the plan cannot look inside: the inner steps run one
+    after another on all channels, in every mode alike.
+    """
+
+    parallel_safe = False
+
+    def choose(self, context: ProcessingContext) -> Sequence[Processor]:
+        """Return the steps to run on `context`."""
+        raise ValidationError(f"{type(self).__name__} has no choose(context) method.")
+
+    def process(self, context: ProcessingContext) -> ProcessingContext:
+        """Return what the chosen steps make of `context`."""
+        new = self._run(context)[0]
+        new._history = context._history
+        return new
+
+    def execute(self, context: ProcessingContext) -> ProcessingContext:
+        """Validate, run the chosen steps, and add one entry to the history, with theirs in it."""
+        self.validate(context)
+        new, inner = self._run(context)
+        new._history = context._history
+        described = self.to_dict()["parameters"]
+        new.add_history_entry(self.name, type(self).__name__, {**described, "steps": inner})
+        return new
+
+    def _run(self, context: ProcessingContext) -> tuple[ProcessingContext, list[dict[str, Any]]]:
+        new = context
+        for step in self.choose(context):
+            new = step(new)
+        done = new.get_history()[len(context.get_history()) :]
+        inner = [{"processor": s.name, "parameters": dict(s.parameters)} for s in done]
+        return new._derive(), inner
+
+
+@register_processor
+class NoOpProcessor(Processor):
+    """Do nothing: a case of :class:`SwitchProcessor` that leaves the recording as it is."""
+
+    name = "noop"
+    description = "Do nothing"
+    modifies_raw = False
+
+    def process(self, context: ProcessingContext) -> ProcessingContext:
+        return context
+
+
+@register_processor
+class SequenceProcessor(_Composite):
+    """Run several steps as one.
+
+    The inner steps run one after another on all channels, whatever the mode. Where memory or
+    workers matter, put them into the pipeline instead: ``Pipeline([*steps, …])`` gives the same
+    result, and the mode reaches them.
+
+    Parameters
+    ----------
+    processors : sequence of Processor, callable or dict
+        The steps; a dict is a step's description, ``{"processor": name, "parameters": {…}}``.
+    """
+
+    name = "sequence"
+    description = "Several steps as one"
+
+    def __init__(self, processors: Sequence[Any] = ()) -> None:
+        self.processors = [_as_step(step) for step in processors]
+
+    def to_dict(self) -> dict[str, Any]:
+        steps = [step.to_dict() for step in self.processors]
+        return {"processor": self.name, "parameters": {"processors": steps}}
+
+    def choose(self, context: ProcessingContext) -> Sequence[Processor]:
+        return self.processors
+
+
+@register_processor
+class ConditionalProcessor(_Composite):
+    """Run a step if a condition holds, else another one or none.
+
+    Parameters
+    ----------
+    condition : callable | str | bool
+        A function of the context, or what the metadata is asked for: ``"volume_gaps"`` is a field
+        of :class:`ProcessingMetadata` or an entry of its ``custom``, ``"metrics.snr"`` an entry
+        within; ``"triggers"`` holds if there are some. Only text (and a plain yes or no) can be
+        written to a file.
+    processor : Processor, callable or dict
+        What to run if it holds.
+    else_processor : Processor, callable, dict or None
+        What to run if it does not.
+    """
+
+    name = "conditional"
+    description = "A step under a condition"
+
+    def __init__(
+        self,
+        condition: Callable[[ProcessingContext], Any] | str | bool,
+        processor: Any,
+        else_processor: Any = None,
+    ) -> None:
+        self.condition = condition
+        self.processor = _as_step(processor)
+        self.else_processor = None if else_processor is None else _as_step(else_processor)
+
+    def to_dict(self) -> dict[str, Any]:
+        otherwise = self.else_processor
+        parameters = {
+            "condition": _describe(self.condition),
+            "processor": self.processor.to_dict(),
+            "else_processor": None if otherwise is None else otherwise.to_dict(),
+        }
+        return {"processor": self.name, "parameters": parameters}
+
+    def choose(self, context: ProcessingContext) -> Sequence[Processor]:
+        condition = self.condition
+        holds = condition if isinstance(condition, bool) else _ask(condition, context)
+        if hasattr(holds, "__len__"):
+            holds = len(holds) > 0
+        step = self.processor if holds else self.else_processor
+        return [] if step is None else [step]
+
+
+@register_processor
+class SwitchProcessor(_Composite):
+    """Run one of several steps.
+
+    Parameters
+    ----------
+    selector : callable | str
+        A function of the context that returns a key, or the name of what the metadata is asked for,
+        as in :class:`ConditionalProcessor`. Only text can be written to a file.
+    cases : mapping of key to Processor, callable or dict
+        The steps. A key that was found is looked up as it is, then as text (files know only text).
+    default : Processor, callable, dict or None
+        What to run for other keys; without it they are an error.
+    """
+
+    name = "switch"
+    description = "One of several steps"
+
+    def __init__(
+        self,
+        selector: Callable[[ProcessingContext], Any] | str,
+        cases: Mapping[Any, Any],
+        default: Any = None,
+    ) -> None:
+        self.selector = selector
+        self.cases = {key: _as_step(step) for key, step in cases.items()}
+        self.default = None if default is None else _as_step(default)
+
+    def to_dict(self) -> dict[str, Any]:
+        parameters = {
+            "selector": _describe(self.selector),
+            "cases": {str(key): step.to_dict() for key, step in self.cases.items()},
+            "default": None if self.default is None else self.default.to_dict(),
+        }
+        return {"processor": self.name, "parameters": parameters}
+
+    def choose(self, context: ProcessingContext) -> Sequence[Processor]:
+        key = to_plain(_ask(self.selector, context))
+        step = self.cases.get(key, self.cases.get(str(key), self.default))
+        if step is None:
+            raise ValidationError(
+                f"SwitchProcessor: there is no case {key!r} among "
+                f"{', '.join(map(repr, self.cases))}. Add it, or give default=NoOpProcessor()."
+            )
+        return [step]
+
+
+@register_processor
+class RawTransform(Processor):
+    """Change the recording with a function of MNE's ``raw``.
+
+    All channels are there at once, in every mode. The function must return a recording, and leave
+    the one it was given as it is: begin with ``raw.copy()``.
+
+    A function cannot be written to a file. For a pipeline that is saved, write a class with
+    ``@register_processor``.
+
+    Parameters
+    ----------
+    name : str
+        What the step is called in plans and the history; the attribute is ``label``.
+    func : callable
+        ``func(raw) -> raw``.
+
+    Examples
+    --------
+    >>> from facet_nb import RawTransform
+    >>> RawTransform("average reference", lambda raw: raw.copy().set_eeg_reference()).label
+    'average reference'
+    """
+
+    name = "raw_transform"
+    description = "A function over the recording"
+    requires_raw = True
+    parallel_safe = False
+
+    def __init__(self, name: str, func: Callable[[Any], Any]) -> None:
+        self.name = name  # type: ignore[misc]
+        self.func = func
+
+    @property
+    def label(self) -> str:
+        """Name of the step."""
+        return self.name
+
+    def get_parameters(self) -> dict[str, Any]:
+        return {"name": self.name, "func": _describe(self.func)}
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"processor": type(self).name, "parameters": self.get_parameters()}
+
+    def process(self, context: ProcessingContext) -> ProcessingContext:
+        if not callable(self.func):
+            raise ValidationError(
+                f"{self.name}: {self.func!r} is no function (no file can hold one). Give it again: "
+                "RawTransform(name, func)."
+            )
+        new = self.func(context.get_raw())
+        if not (hasattr(new, "info") and hasattr(new, "get_data")):
+            raise ValidationError(
+                f"{self.name}: the function returned {type(new).__name__}, not a recording. End it "
+                "with return raw."
+            )
+        return context.with_raw(new)
+
+
+def _as_step(step: Any) -> Processor:
+    """Return a step, made of its description if it is one."""
+    if isinstance(step, Mapping):
+        return Pipeline.from_dict({"processors": [step]})[0]
+    return as_processor(step)
+
+
+def _describe(rule: Any) -> Any:
+    """Return a rule as plain text (a function by its name), or as the yes or no that it is."""
+    if isinstance(rule, (str, bool)):
+        return rule
+    return f"<function {getattr(rule, '__name__', type(rule).__name__)}>"
+
+
+def _ask(rule: Callable[[ProcessingContext], Any] | str, context: ProcessingContext) -> Any:
+    """Return what a function says of the context, or what the metadata holds under a name.
+
+    Raises
+    ------
+    ValidationError
+        If the text stands for a function, which no file holds.
+    """
+    if callable(rule):
+        return rule(context)
+    if rule.startswith("<function"):
+        raise ValidationError(
+            f"{rule}: a function cannot be read from a file. Give the function again, or the name "
+            "of a metadata field such as 'volume_gaps'."
+        )
+    first, *rest = rule.split(".")
+    metadata = context.metadata
+    known = {field.name for field in fields(metadata)}
+    found = getattr(metadata, first) if first in known else None
+    if found is None:
+        found = metadata.custom.get(first)
+    for key in rest:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found

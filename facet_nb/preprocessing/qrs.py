@@ -1,0 +1,198 @@
+"""Heartbeats as triggers, for the correction of the pulse artifact."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.context import ProcessingContext
+from facet_nb.core.errors import ValidationError
+from facet_nb.core.executors.preparation import find_channel
+from facet_nb.core.executors.task import check_finite
+from facet_nb.core.metadata import ProcessingMetadata
+from facet_nb.core.registry import register_processor
+from facet_nb.kernels.spacing import acquisition_span, find_best_match
+from facet_nb.preprocessing.triggers import TriggerStep
+
+_SHORTEST_S = 4.0
+#: Half width of the QRS complex that beats are compared by, in s.
+_QRS_S = 0.1
+#: An interval longer than this many median intervals hides a beat.
+_LONG = 1.5
+#: How far a hidden beat may be from its even place, in median intervals.
+_REACH = 0.33
+#: Least correlation of a hidden beat with the mean one, and its least size beside it.
+_ALIKE, _AS_LARGE = 0.6, 0.4
+
+
+@register_processor
+class QRSTriggerDetector(TriggerStep):
+    """Find heartbeats in the ECG and make them triggers.
+
+    R peaks are found by neurokit2 [1]_ where it is installed (``pip install facet-nb[ecg]``), else
+    by :func:`mne.preprocessing.find_ecg_events`. An interval of more than 1.5 medians is searched
+    for beats that were overlooked: they must look like the usual beat (correlation 0.6, and 0.4
+    times its size).
+
+    The metadata gets ``triggers`` (the R peaks, in samples), ``trigger_regex="QRS"``,
+    ``artifact_length`` (half the median interval between beats) and
+    ``artifact_to_trigger_offset`` (the artifact lies evenly around its trigger). The history gets
+    the channel, the method and the number of beats.
+
+    Parameters
+    ----------
+    save_to_annotations : bool
+        Add an annotation ``QRS`` at each beat.
+    ecg_channel : str | int | None
+        Name or position of the ECG; by default the first channel of type ``ecg``, else the first
+        whose name contains ECG or EKG.
+
+    References
+    ----------
+    .. [1] Makowski D et al. (2021) NeuroKit2: a Python toolbox for neurophysiological signal
+       processing. Behav Res Methods 53, 1689-1696. doi:10.3758/s13428-020-01516-y
+    """
+
+    name = "qrs_trigger_detector"
+    description = "Find heartbeats in the ECG"
+
+    def __init__(
+        self, save_to_annotations: bool = False, ecg_channel: str | int | None = None
+    ) -> None:
+        self.save_to_annotations = save_to_annotations
+        self.ecg_channel = ecg_channel
+
+    def find(self, context: ProcessingContext) -> tuple[ProcessingMetadata, dict[str, Any]]:
+        raw = context.get_raw()
+        sfreq = float(raw.info["sfreq"])
+        row = _ecg_row(raw, self.ecg_channel)
+        name = raw.ch_names[row]
+        ecg = raw.get_data(picks=[row])[0]
+        check_finite(ecg[np.newaxis], [name])
+        if len(ecg) < _SHORTEST_S * sfreq or np.ptp(ecg) == 0:
+            what = "flat" if len(ecg) and np.ptp(ecg) == 0 else "too short"
+            raise ValidationError(
+                f"QRSTriggerDetector: the ECG ({name}) is {what}; {_SHORTEST_S:g} s or more with "
+                "heartbeats are needed. Name another channel with ecg_channel=…."
+            )
+        peaks, method = find_beats(ecg, sfreq, name)
+        beats = fill_long_intervals(ecg, peaks, sfreq)
+        if len(beats) < 2:
+            raise ValidationError(
+                f"QRSTriggerDetector: {len(beats)} heartbeats found in {name}. Look at the channel "
+                "(remove the gradient artifact first), or name another with ecg_channel=…."
+            )
+        metadata = _describe_beats(context.metadata, beats, raw)
+        notes = {"ecg_channel": name, "method": method, "n_triggers": len(beats)}
+        return metadata, {**notes, "n_filled": len(beats) - len(peaks)}
+
+
+def find_beats(ecg: np.ndarray, sfreq: float, name: str = "ECG") -> tuple[np.ndarray, str]:
+    """Return R peaks, and the method that found them.
+
+    Parameters
+    ----------
+    ecg : ndarray, shape (n_times,)
+        Electrocardiogram, in V; either polarity.
+    sfreq : float
+        Sampling rate, in Hz.
+    name : str
+        Name of the channel.
+
+    Returns
+    -------
+    peaks : ndarray of int, shape (n_beats,)
+        Positions, in samples.
+    method : {"neurokit2", "mne"}
+        What found them.
+    """
+    try:
+        import neurokit2
+    except ImportError:
+        return _find_with_mne(ecg, sfreq, name), "mne"
+    upright, _ = neurokit2.ecg_invert(ecg, sampling_rate=sfreq)
+    clean = neurokit2.ecg_clean(upright, sampling_rate=sfreq)
+    peaks = neurokit2.ecg_findpeaks(clean, sampling_rate=sfreq)["ECG_R_Peaks"]
+    return np.unique(np.asarray(peaks, dtype=np.int64)), "neurokit2"
+
+
+def _find_with_mne(ecg: np.ndarray, sfreq: float, name: str) -> np.ndarray:
+    import mne
+
+    info = mne.create_info([name], sfreq, ["ecg"])
+    raw = mne.io.RawArray(ecg[np.newaxis], info, copy="both", verbose="error")
+    events = mne.preprocessing.find_ecg_events(raw, ch_name=name, verbose="error")[0]
+    return np.unique(events[:, 0].astype(np.int64))
+
+
+def fill_long_intervals(ecg: np.ndarray, peaks: np.ndarray, sfreq: float) -> np.ndarray:
+    """Return `peaks` with the beats that were overlooked.
+
+    Parameters
+    ----------
+    ecg : ndarray, shape (n_times,)
+        Electrocardiogram.
+    peaks : ndarray of int, shape (n_beats,)
+        R peaks, in samples.
+    sfreq : float
+        Sampling rate, in Hz.
+
+    Returns
+    -------
+    ndarray of int, shape (n_beats_after,)
+        R peaks, in samples.
+    """
+    half = round(_QRS_S * sfreq)
+    whole = peaks[(peaks >= half) & (peaks + half < len(ecg))]
+    if len(whole) < 3:
+        return peaks
+    beat = np.median(ecg[whole[:, np.newaxis] + np.arange(-half, half + 1)], axis=0)
+    usual = float(np.median(np.diff(peaks)))
+    found: list[int] = []
+    for before, after in pairwise(peaks):
+        if after - before <= _LONG * usual:
+            continue
+        n = max(2, round((after - before) / usual))
+        for place in np.linspace(before, after, n + 1)[1:-1]:
+            start, r = find_best_match(ecg, beat, round(place) - half, round(_REACH * usual))
+            size = r * np.std(ecg[start : start + len(beat)]) / np.std(beat)
+            if r >= _ALIKE and size >= _AS_LARGE:
+                found.append(start + half)
+    return np.union1d(peaks, np.array(found, dtype=np.int64))
+
+
+def _ecg_row(raw: Any, wanted: str | int | None) -> int:
+    """Return the row of the ECG."""
+    if wanted is not None:
+        return find_channel(wanted, raw)
+    kinds = raw.get_channel_types()
+    by_type = [i for i, kind in enumerate(kinds) if kind == "ecg"]
+    by_name = [i for i, n in enumerate(raw.ch_names) if "ECG" in n.upper() or "EKG" in n.upper()]
+    if not by_type and not by_name:
+        raise ValidationError(
+            "QRSTriggerDetector: there is no ECG (no channel of type ecg, none called ECG or EKG; "
+            f"channels: {', '.join(raw.ch_names[:8])}{', …' if len(raw.ch_names) > 8 else ''}). "
+            "Say which it is: raw.set_channel_types({'NAME': 'ecg'}), or ecg_channel='NAME'."
+        )
+    return (by_type or by_name)[0]
+
+
+def _describe_beats(
+    metadata: ProcessingMetadata, beats: np.ndarray, raw: Any
+) -> ProcessingMetadata:
+    """Return metadata with beats as triggers."""
+    sfreq = float(raw.info["sfreq"])
+    length = int(np.median(np.diff(beats))) // 2
+    start, stop = acquisition_span(beats, length, -(length // 2), raw.n_times)
+    return metadata.updated(
+        triggers=beats,
+        trigger_regex="QRS",
+        artifact_length=length,
+        artifact_to_trigger_offset=-length / (2.0 * sfreq),
+        volume_gaps=False,
+        slices_per_volume=None,
+        acq_start_sample=start,
+        acq_end_sample=stop - 1,
+    )

@@ -1,0 +1,231 @@
+"""Completing a train of triggers from what is known of the sequence: volumes, slices, multiband."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.context import ProcessingContext
+from facet_nb.core.errors import ValidationError
+from facet_nb.core.metadata import ProcessingMetadata
+from facet_nb.core.registry import register_processor
+from facet_nb.kernels import spacing
+from facet_nb.preprocessing.triggers import TriggerStep, annotate, describe_triggers
+
+logger = logging.getLogger("facet_nb")
+
+#: Rounding of markers: a rest of the volume up to this long, in samples, is no pause.
+_NO_PAUSE = 3
+
+
+class _TrainStep(TriggerStep):
+    """A step that adds triggers, and may annotate those that it added."""
+
+    requires_triggers = True
+    label = ""
+    add_annotations: bool
+
+    def _run(self, context: ProcessingContext) -> tuple[ProcessingContext, dict[str, Any]]:
+        new, notes = super()._run(context)
+        added = new.metadata.custom.get(self.name, {}).get("added", [])
+        if self.add_annotations and added:
+            new = annotate(new, np.array(added, dtype=np.int64), self.label)
+        return new, notes
+
+
+@register_processor
+class MissingTriggerCompleter(_TrainStep):
+    """Insert missing triggers where the distances say, until there are as many as were measured.
+
+    Unlike :class:`MissingTriggerDetector` it does not look at the signal: a distance of *k* usual
+    ones (pauses between volumes taken into account) lacks *k* − 1 triggers, several side by side
+    included. Which end lacks triggers the distances cannot say; those are an error, or are left out
+    and told in the history (``n_lacking``).
+
+    Inserted positions are in ``metadata.custom["missing_triggers"]``, in samples.
+
+    Parameters
+    ----------
+    volumes : int
+        Volumes that were measured.
+    slices : int
+        Triggers in a volume: slices, or with multiband the groups of slices; 1 for volume triggers.
+    add_to_context : bool
+        Insert them among the triggers.
+    add_annotations : bool
+        Add an annotation ``completed_trigger`` at each of them.
+    strict : bool
+        Stop if the number of triggers is not ``volumes × slices`` afterwards.
+    """
+
+    name = "missing_trigger_completer"
+    description = "Insert missing triggers up to a known number"
+    label = "completed_trigger"
+
+    def __init__(
+        self,
+        volumes: int,
+        slices: int,
+        add_to_context: bool = True,
+        add_annotations: bool = True,
+        strict: bool = True,
+    ) -> None:
+        self.volumes = volumes
+        self.slices = slices
+        self.add_to_context = add_to_context
+        self.add_annotations = add_annotations
+        self.strict = strict
+
+    def find(self, context: ProcessingContext) -> tuple[ProcessingMetadata, dict[str, Any]]:
+        raw, metadata = context.get_raw(), context.metadata
+        expected = _whole("volumes", self.volumes) * _whole("slices", self.slices)
+        triggers = np.unique(np.asarray(metadata.triggers, dtype=np.int64))
+        known = spacing.describe_spacing(triggers)
+        found = spacing.missing_positions(triggers, known) if len(triggers) > 1 else triggers[:0]
+        together = np.union1d(triggers, found)
+        lacking = expected - len(together)
+        if lacking:
+            self._complain(len(triggers), len(found), expected)
+        changes: dict[str, Any] = {}
+        if self.add_to_context and len(found):
+            changes, _ = describe_triggers(together, metadata.artifact_to_trigger_offset, raw)
+            changes["artifact_length"] = metadata.artifact_length or known.artifact_length
+        new = metadata.updated(**changes)
+        new.custom["missing_triggers"] = [int(p) for p in found]
+        new.custom[self.name] = {"added": [int(p) for p in found] if self.add_to_context else []}
+        notes = {
+            "n_found": len(found),
+            "n_added": len(found) if self.add_to_context else 0,
+            "n_lacking": lacking,
+        }
+        return new, notes
+
+    def _complain(self, n_triggers: int, n_found: int, expected: int) -> None:
+        message = (
+            f"MissingTriggerCompleter: {self.volumes} volumes × {self.slices} make {expected} "
+            f"triggers; there are {n_triggers}, the distances tell of {n_found} missing between "
+            "them. Check the numbers (a last volume that was cut short? a dummy scan?), crop, use "
+            "MissingTriggerDetector(), which looks at the signal, or strict=False."
+        )
+        if self.strict:
+            raise ValidationError(message)
+        logger.warning(message)
+
+
+@register_processor
+class SliceTriggerGenerator(_TrainStep):
+    r"""Make slice triggers of volume triggers.
+
+    Slice k (from 0) of a volume whose trigger is at v begins at
+
+    .. math:: v + (k - \mathrm{relative\_position}) \cdot \mathrm{duration}
+
+    rounded to samples once. The duration is that of the volume over the number of slices, if there
+    is no pause at the volume's end; otherwise give it. With multiband, slices are excited in groups
+    of `multiband` at once, and a volume has ``slices / multiband`` artifacts.
+
+    Slices outside the data (those of a last volume that was cut short) are left out. The metadata
+    gets ``slices_per_volume`` (artifacts in a volume), ``artifact_length`` and ``volume_gaps``; the
+    volume triggers themselves are in ``metadata.custom["slice_trigger_generator"]``.
+
+    Parameters
+    ----------
+    slices : int
+        Slices in a volume.
+    duration_samples : float | None
+        Duration of one slice (group), in samples.
+    relative_position : float
+        How long before the volume's trigger the first slice begins, in slice durations.
+    add_annotations : bool
+        Add an annotation ``generated_slice_trigger`` at each of them.
+    multiband : int
+        Slices that are excited at once.
+    """
+
+    name = "slice_trigger_generator"
+    description = "Make slice triggers of volume triggers"
+    label = "generated_slice_trigger"
+
+    def __init__(
+        self,
+        slices: int,
+        duration_samples: float | None = None,
+        relative_position: float = 0.03,
+        add_annotations: bool = False,
+        multiband: int = 1,
+    ) -> None:
+        self.slices = slices
+        self.duration_samples = duration_samples
+        self.relative_position = relative_position
+        self.add_annotations = add_annotations
+        self.multiband = multiband
+
+    def find(self, context: ProcessingContext) -> tuple[ProcessingMetadata, dict[str, Any]]:
+        raw, metadata = context.get_raw(), context.metadata
+        if metadata.slices_per_volume:
+            raise ValidationError(
+                "SliceTriggerGenerator: the triggers are those of slices already "
+                f"({metadata.slices_per_volume} in a volume). It takes those of volumes: choose "
+                "another regex in TriggerDetector."
+            )
+        volumes = np.unique(np.asarray(metadata.triggers, dtype=np.int64))
+        groups = self._count_groups()
+        duration, pause = self._find_duration(volumes, groups)
+        every = spacing.slice_positions(volumes, groups, duration, self.relative_position)
+        inside = every[(every >= 0) & (every < raw.n_times)]
+        length = math.ceil(round(duration, 6))
+        offset = round(metadata.artifact_to_trigger_offset * raw.info["sfreq"])
+        start, stop = spacing.acquisition_span(inside, length, offset, raw.n_times)
+        new = metadata.updated(
+            triggers=inside,
+            artifact_length=length,
+            slices_per_volume=groups,
+            volume_gaps=pause > _NO_PAUSE,
+            acq_start_sample=start,
+            acq_end_sample=stop - 1,
+        )
+        new.custom[self.name] = {
+            "volume_triggers": [int(v) for v in volumes],
+            "duration_samples": duration,
+            "added": [int(p) for p in inside] if self.add_annotations else [],
+        }
+        n_outside = len(every) - len(inside)
+        return new, {"n_triggers": len(inside), "duration": duration, "n_outside": n_outside}
+
+    def _count_groups(self) -> int:
+        """Return the number of artifacts in a volume."""
+        slices, multiband = _whole("slices", self.slices), _whole("multiband", self.multiband)
+        if slices % multiband:
+            raise ValidationError(
+                f"slices={slices} cannot be divided by multiband={multiband}: give all slices of a "
+                "volume, and how many of them are excited at once."
+            )
+        return slices // multiband
+
+    def _find_duration(self, volumes: np.ndarray, groups: int) -> tuple[float, float]:
+        """Return the duration of a slice, and the pause at the volume's end, in samples."""
+        usual = spacing.describe_spacing(volumes).usual
+        duration = self.duration_samples
+        if duration is None:
+            if not usual:
+                raise ValidationError(
+                    "SliceTriggerGenerator: one volume trigger does not tell how long a slice is. "
+                    "Give duration_samples."
+                )
+            return usual / groups, 0.0
+        if not duration > 0 or (usual and groups * duration > usual + _NO_PAUSE):
+            raise ValidationError(
+                f"duration_samples={duration!r}: {groups} slices must fit into a volume of "
+                f"{usual:.6g} samples; with multiband, give it."
+            )
+        return float(duration), max(0.0, usual - groups * duration)
+
+
+def _whole(name: str, value: Any) -> int:
+    """Return a whole number above 0."""
+    if isinstance(value, bool) or int(value) != value or value < 1:
+        raise ValidationError(f"{name}={value!r} must be a whole number, 1 or more.")
+    return int(value)

@@ -1,0 +1,79 @@
+"""A JupyterLab for the whole session, notebooks with panels, and screenshots on the way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from tests.browser import harness
+
+HERE = Path(__file__).parent
+SETUP = "from facet_nb.widgets import ControlPanel\nimport steps"
+NOTEBOOKS = {
+    "slow": [SETUP, "panel = ControlPanel(steps.make_slow(), steps.make_source())\npanel"],
+    "failing": [SETUP, "panel = ControlPanel(steps.make_failing(), steps.make_source())\npanel"],
+    "widget": [
+        "%matplotlib widget\n" + SETUP,
+        "panel = ControlPanel(steps.make_slow(0.02), steps.make_source())\npanel",
+    ],
+    "one_core": [
+        SETUP,
+        "panel = ControlPanel(steps.make_slow(0.02), steps.make_source(), cores=1)\npanel",
+    ],
+}
+
+
+def write_notebook(path: Path, cells: list[str]) -> None:
+    """Write a notebook of code cells."""
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    book = new_notebook(cells=[new_code_cell(c) for c in cells], metadata={"kernelspec": kernel})
+    nbformat.write(book, path)
+
+
+@pytest.fixture(scope="session")
+def workdir(tmp_path_factory) -> Path:
+    """A folder with the notebooks and what they import."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    shutil.copy(HERE / "steps.py", folder)
+    for name, cells in NOTEBOOKS.items():
+        write_notebook(folder / f"{name}.ipynb", cells)
+    shutil.copy(HERE.parents[1] / "notebooks/01_quickstart.ipynb", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lab_server(workdir, tmp_path_factory):
+    """Address and token of a JupyterLab."""
+    with harness.serve_lab(workdir, tmp_path_factory.mktemp("lab")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shots(tmp_path_factory) -> Path:
+    """Where screenshots go; ``FACET_NB_SCREENS`` names another folder."""
+    named = os.environ.get("FACET_NB_SCREENS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("screens")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def complaints(page) -> list[str]:
+    """What the page complains of: errors of scripts, and requests to other machines."""
+    found: list[str] = []
+    page.on("pageerror", lambda error: found.append(f"script: {error}"))
+    page.on("dialog", lambda dialog: (found.append(f"dialog: {dialog.message}"), dialog.accept()))
+    page.on(
+        "request",
+        lambda r: (
+            None
+            if r.url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:"))
+            else found.append(f"request: {r.url[:200]}")
+        ),
+    )
+    return found

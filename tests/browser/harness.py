@@ -1,0 +1,233 @@
+"""A real JupyterLab or Voila on the loopback interface, driven through Playwright."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+#: Settings that make JupyterLab the same each time.
+SETTINGS = {
+    "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+        "doNotDisturbMode": True,
+    },
+    # Keep outputs that are scrolled away in the page.
+    "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
+    "@jupyterlab/docmanager-extension/plugin.jupyterlab-settings": {"autosave": False},
+    "@jupyterlab/apputils-extension/themes.jupyterlab-settings": {
+        "adaptive-theme": False,
+        "theme": "JupyterLab Light",
+    },
+}
+_PRIVATE = {
+    "JUPYTER_CONFIG_DIR": "config",
+    "JUPYTER_DATA_DIR": "data",
+    "JUPYTER_RUNTIME_DIR": "runtime",
+    "IPYTHONDIR": "ipython",
+    "JUPYTERLAB_SETTINGS_DIR": "lab-settings",
+    "JUPYTERLAB_WORKSPACES_DIR": "lab-workspaces",
+    "MPLCONFIGDIR": "mpl",
+}
+_ERRORS = (
+    ".jp-RenderedText[data-mime-type='application/vnd.jupyter.error'], "
+    ".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']"
+)
+# The toolbar says "idle" before a kernel is attached, and Run All would then run nothing.
+_CONNECTED = """async () => {
+    const widget = window.jupyterapp.shell.currentWidget;
+    await widget.context.ready;
+    const context = widget.sessionContext;
+    await context.ready;
+    await context.session.kernel.info;
+    for (let i = 0; i < 600 && context.session.kernel.connectionStatus !== 'connected'; i++)
+        await new Promise(r => setTimeout(r, 50));
+}"""
+_RUN_ALL = "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
+# Asked of the application: in a narrow window the toolbar hides its mark.
+_ALL_RUN = """() => {
+    const widget = window.jupyterapp.shell.currentWidget;
+    const cells = [...widget.content.widgets].filter(c => c.model.type === 'code');
+    return cells.length && cells.every(c => c.model.executionCount)
+        && cells.every(c => c.model.executionState !== 'running')
+        && widget.sessionContext.session.kernel.status === 'idle';
+}"""
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def _environment(private: Path) -> dict[str, str]:
+    environment = dict(os.environ, NO_PROXY="127.0.0.1,localhost")
+    for name, folder in _PRIVATE.items():
+        (private / folder).mkdir(parents=True, exist_ok=True)
+        environment[name] = str(private / folder)
+    return environment
+
+
+@contextlib.contextmanager
+def _serve(command: Sequence[str], root: Path, private: Path, url: str) -> Iterator[None]:
+    log_path = private / "server.log"
+    with open(log_path, "w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            env=_environment(private),
+            cwd=root,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _wait_for(url, server, log_path)
+            yield
+        finally:
+            server.terminate()
+            try:
+                server.wait(15)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def _wait_for(url: str, server: subprocess.Popen, log_path: Path, timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise RuntimeError(f"the server ended at once:\n{log_path.read_text()[-2000:]}")
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except urllib.error.HTTPError:
+            return  # it answers, if only with an error
+        except OSError:
+            time.sleep(0.1)
+    raise TimeoutError(f"no answer from {url}:\n{log_path.read_text()[-2000:]}")
+
+
+@contextlib.contextmanager
+def serve_lab(root: Path, private: Path) -> Iterator[tuple[str, str]]:
+    """Start JupyterLab over `root`; yield its address and token."""
+    for name, values in SETTINGS.items():
+        path = private / "lab-settings" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
+    port, token = _free_port(), secrets.token_hex(8)
+    base = f"http://127.0.0.1:{port}"
+    command = [
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={token}",
+        f"--ServerApp.root_dir={root}",
+        "--LabApp.expose_app_in_browser=True",
+        "--LabApp.extension_manager=readonly",
+        "--LabApp.news_url=",
+    ]
+    with _serve(command, root, private, f"{base}/api/status?token={token}"):
+        yield base, token
+
+
+@contextlib.contextmanager
+def serve_voila(notebook: Path, private: Path) -> Iterator[str]:
+    """Start Voila for one notebook; yield its address."""
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = ["voila", str(notebook), "--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1"]
+    # Its own address would run the notebook: any other one tells as well that it is there.
+    with _serve(command, notebook.parent, private, f"{url}/voila/static/nothing"):
+        yield url
+
+
+class Lab:
+    """A notebook that is open in JupyterLab."""
+
+    def __init__(self, page, base: str, token: str) -> None:
+        self.page, self.base, self.token = page, base, token
+        self.notebook = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+
+    def open(self, path: str, *, kernel: bool = True) -> Lab:
+        """Open a notebook in a workspace of its own, and wait for its kernel."""
+        self.page.goto(f"{self.base}/lab/tree/{path}?token={self.token}&reset")
+        self.notebook.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
+        if kernel:
+            self.page.evaluate(_CONNECTED)
+        return self
+
+    def run_all(self, timeout_s: float = 120) -> None:
+        """Run all cells and wait for the last."""
+        self.page.evaluate(_RUN_ALL)
+        self.page.wait_for_function(_ALL_RUN, timeout=1000 * timeout_s)
+
+    def save(self) -> None:
+        """Save the notebook."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.save()")
+
+    def errors(self) -> list[str]:
+        """Return what cells wrote as errors."""
+        return self.notebook.locator(_ERRORS).all_inner_texts()
+
+
+class Panel:
+    """A control panel in a page: the same in JupyterLab and in Voila."""
+
+    def __init__(self, page, scope=None) -> None:
+        self.page = page
+        self.root = (scope or page).locator(".fnb-panel")
+
+    def part(self, name: str):
+        """Return the part with class ``fnb-name``."""
+        return self.root.locator(f".fnb-{name}")
+
+    def choose(self, name: str, label: str) -> None:
+        """Choose from a dropdown."""
+        self.part(name).locator("select").select_option(label=label)
+
+    def number(self, name: str) -> int:
+        """Return what a number box shows."""
+        return int(self.part(name).locator("input[type='number']").input_value())
+
+    def type_number(self, name: str, value: int) -> None:
+        """Type into a number box."""
+        box = self.part(name).locator("input[type='number']")
+        box.fill(str(value))
+        box.press("Enter")
+
+    def press_slider(self, name: str, key: str) -> None:
+        """Press a key on a slider."""
+        handle = self.part(name).locator(".noUi-handle")
+        handle.focus()
+        handle.press(key)
+
+    def percent(self) -> float:
+        """Return how far the bar is, in percent."""
+        style = self.part("progress").locator(".progress-bar").evaluate("e => e.style.width")
+        return float(style.rstrip("%") or 0)
+
+    def n_done(self) -> int:
+        """Return how many cells of the grid are done."""
+        return self.part("grid").locator(".fnb-cell-done").count()
+
+    def code(self) -> str:
+        """Return the Python that is shown."""
+        return self.part("code").locator("textarea").input_value()
+
+    def canvas_hash(self) -> str:
+        """Return a hash of the pixels of the interactive plot."""
+        canvas = self.part("plot").locator("canvas").first
+        return hashlib.sha1(canvas.evaluate("c => c.toDataURL()").encode()).hexdigest()

@@ -1,0 +1,194 @@
+"""``run``, ``batch`` and ``plan``."""
+
+from __future__ import annotations
+
+import mne
+import numpy as np
+import pytest
+
+from facet_nb.cli.chains import make_chain
+from facet_nb.cli.problems import to_line
+from facet_nb.core import Pipeline
+from facet_nb.core.mapping import map_runs
+from facet_nb.io import Loader, load
+from facet_nb.preprocessing import HighPassFilter
+
+
+def _samples(path) -> np.ndarray:
+    return mne.io.read_raw(path, verbose="error").get_data()
+
+
+# ---------------------------------------------------------------------------------------- run
+def test_run_writes_what_the_pipeline_gives(facet_nb, files, tmp_path):
+    result = facet_nb("run", files.vhdr, "new/out.fif", "--n-jobs", 2, "--backend", "threading")
+    assert result.exit_code == 0, result.output
+    assert "aas_correction" in result.stdout and "n_jobs=2" in result.stdout
+    expected = make_chain().run(load(files.vhdr), raise_on_error=True).get_raw().get_data()
+    np.testing.assert_allclose(_samples(tmp_path / "new" / "out.fif"), expected, rtol=1e-6)
+
+
+def test_run_with_a_chain_of_ones_own(facet_nb, files, tmp_path):
+    Pipeline([HighPassFilter(2.0)]).to_yaml(tmp_path / "chain.yaml")
+    assert facet_nb("run", files.fif, "out.fif", "--chain", "chain.yaml").exit_code == 0
+    expected = mne.io.read_raw(files.fif, preload=True, verbose="error")
+    expected.filter(2.0, None, verbose="error")
+    np.testing.assert_allclose(
+        _samples(tmp_path / "out.fif"), expected.get_data(), rtol=1e-5, atol=1e-11
+    )
+
+
+def test_run_replaces_an_older_output(facet_nb, files, tmp_path):
+    (tmp_path / "out.fif").write_text("old")
+    assert facet_nb("run", files.fif, "out.fif").exit_code == 0
+    assert _samples(tmp_path / "out.fif").shape == (6, 72000)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["absent.vhdr", "out.fif"], "there is no such file"),
+        (["{scan}", "out.xyz"], ".vhdr, .fif"),
+        (["{scan}", "."], "suffix"),
+        (["{scan}", "{scan}"], "is the recording itself"),
+        (["{scan}", "out.fif", "--trigger", "R128"], "matches nothing"),
+        (["{scan}", "out.fif", "--trigger", "("], "not a regular expression"),
+        (["{scan}", "out.fif", "--chain", "absent.yaml"], "cannot read absent.yaml"),
+    ],
+)
+def test_run_fails_in_one_line(facet_nb, files, tmp_path, words, told):
+    before = files.contents()
+    result = facet_nb("run", *(word.format(scan=files.vhdr) for word in words))
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("facet-nb: ") and told in result.stderr
+    assert list(tmp_path.iterdir()) == [] and files.contents() == before
+
+
+def test_an_output_that_cannot_be_is_told_before_the_work(facet_nb, files, tmp_path):
+    (tmp_path / "folder").write_text("a file")
+    result = facet_nb("run", files.fif, "folder/out.fif")
+    assert result.exit_code == 1
+    assert "is a file, not a folder" in result.stderr
+    assert "Step" not in result.stderr
+
+
+def test_debug_shows_the_traceback(facet_nb, files):
+    result = facet_nb("run", files.fif, "out.fif", "--trigger", "R128", "--debug")
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr and "triggers.py" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("facet-nb: Step 1 (trigger_detector)")
+
+
+# --------------------------------------------------------------------------------------- batch
+@pytest.fixture
+def quick(tmp_path) -> list:
+    """The option for a chain of one step."""
+    Pipeline([HighPassFilter(2.0)]).to_yaml(tmp_path / "quick.yaml")
+    return ["--chain", tmp_path / "quick.yaml"]
+
+
+def test_batch_writes_a_file_for_each(facet_nb, files, tmp_path, quick):
+    result = facet_nb("batch", files.vhdr, files.fif, "--output", "out {stem} {x}", *quick)
+    assert result.exit_code == 0, result.output
+    assert "2 of 2 succeeded" in result.stdout
+    folder = tmp_path / "out {stem} {x}"
+    a, b = (_samples(folder / f"scan_corrected{end}") for end in (".vhdr", ".fif"))
+    np.testing.assert_allclose(a, b, atol=1e-9)  # BrainVision keeps float32 of µV
+
+
+def test_batch_goes_on_after_a_failure(facet_nb, files, tmp_path):
+    result = facet_nb("batch", "absent.edf", files.fif, "--output", "out")
+    assert result.exit_code == 1
+    head, first, second, last = result.stdout.splitlines()
+    assert head.split() == ["recording", "outcome", "time", "(s)", "file", "or", "error"]
+    assert first.split()[:2] == ["absent.edf", "failed"] and "no such file" in first
+    assert second.split()[1] == "done" and second.endswith("scan_corrected.fif")
+    assert last == "1 of 2 succeeded"
+    assert (tmp_path / "out" / "scan_corrected.fif").is_file()
+
+
+def test_batch_passes_its_options_on(facet_nb, files, monkeypatch, quick):
+    """Several at once: here in threads, which start sooner than processes."""
+    given = []
+
+    def record(pipeline, inputs, **options):
+        given.append(options)
+        return map_runs(pipeline, inputs, **options, backend="threading")
+
+    monkeypatch.setattr(Pipeline, "map", record)
+    words = ["--output", "out", "--n-jobs", 2, "--mode", "serial"]
+    result = facet_nb("batch", files.vhdr, files.fif, *words, *quick)
+    assert result.exit_code == 0, result.output
+    assert given[0]["n_jobs"] == 2 and given[0]["mode"] == "serial"
+
+
+def test_batch_does_not_write_two_recordings_to_one_file(facet_nb, files, tmp_path):
+    result = facet_nb("batch", files.vhdr, files.vhdr.with_suffix(".eeg"), "--output", "out")
+    assert result.exit_code == 1
+    assert "would both be written" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_batch_does_not_write_over_an_input(facet_nb, tmp_path):
+    names = ["a.fif", "a_corrected.fif"]
+    for name in names:
+        (tmp_path / name).write_text(name)
+    result = facet_nb("batch", *names, "--output", ".")
+    assert result.exit_code == 1
+    assert "choose another output folder" in result.stderr
+    assert [(tmp_path / name).read_text() for name in names] == names
+
+
+# ---------------------------------------------------------------------------------------- plan
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        ([], {"mode": "auto"}),
+        (["--mode", "serial"], {"mode": "serial"}),
+        (["--n-jobs", 2], {"mode": "channel_sequential", "n_jobs": 2}),
+        (["--mode", "parallel", "--n-jobs", -1], {"mode": "parallel", "n_jobs": -1}),
+    ],
+)
+def test_plan_is_the_pipelines(facet_nb, tmp_path, words, options):
+    pipeline = make_chain("R128")
+    pipeline.to_yaml(tmp_path / "chain.yaml")
+    result = facet_nb("plan", "chain.yaml", *words)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip() == str(pipeline.plan(**options))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"processors: [{processor: highpas_filter}]", "Did you mean highpass_filter"),
+        (b"a: [1\n b", "not a YAML pipeline"),
+        (b"[1, 2]", "a pipeline is"),
+        (b"\xff\xfe\x00\x81", "not a"),
+    ],
+)
+def test_chains_that_are_none(facet_nb, tmp_path, content, told):
+    (tmp_path / "chain.yaml").write_bytes(content)
+    result = facet_nb("plan", "chain.yaml")
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1 and told in result.stderr
+
+
+def test_a_chain_brings_no_files_of_its_own(facet_nb, files, tmp_path):
+    Pipeline([Loader("other.fif"), HighPassFilter(1.0)]).to_yaml(tmp_path / "chain.yaml")
+    result = facet_nb("run", files.fif, "out.fif", "--chain", "chain.yaml")
+    assert result.exit_code == 1
+    assert "leave auto_loader out" in result.stderr
+
+
+# ---------------------------------------------------------------------------------------- text
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("Stimulus/S  1", "Stimulus/S  1"),
+        ("one\n  two\r\nthree\n", "one two three"),
+        ("\x1b[31mred\x07", r"\x1b[31mred\x07"),
+        ("µV → [bold]", "µV → [bold]"),
+    ],
+)
+def test_lines_are_harmless(text, line):
+    assert to_line(text) == line

@@ -1,0 +1,133 @@
+"""No copy of the recording is kept longer than it is needed, and little travels to workers."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import weakref
+
+import mne
+import numpy as np
+import pytest
+
+from facet_nb.core import Pipeline, ProcessingContext
+from facet_nb.core.executors import base, store, task
+from tests.core import toys
+
+
+@pytest.fixture
+def results(monkeypatch):
+    """Follow all full-size results: the largest number alive at once, and who is alive."""
+    alive, most = [], [0]
+    fresh = store.fresh_array
+
+    def follow(shape):
+        array = fresh(shape)
+        alive.append(weakref.ref(array))
+        most[0] = max(most[0], sum(ref() is not None for ref in alive))
+        return array
+
+    monkeypatch.setattr(store, "fresh_array", follow)
+    return lambda: most[0], lambda: [r() for r in alive if r() is not None]
+
+
+def new_recording(context):
+    raw = context.get_raw().copy()
+    return context.with_raw(raw)
+
+
+@pytest.mark.parametrize(
+    ("steps", "n_alive", "n_left"),
+    [
+        ([toys.Halved() for _ in range(5)], 2, 1),
+        ([toys.Halved(), toys.Squared(), toys.Halved(), toys.Decimated(), toys.Halved()], 2, 1),
+        ([toys.ZScore(), toys.Halved(), toys.Spread(), toys.Halved(), toys.Spread()], 2, 1),
+        ([toys.Halved(), toys.Spread(), toys.Halved(), toys.Halved(), toys.Halved()], 2, 1),
+        ([toys.Halved(), new_recording, toys.Halved(), new_recording, toys.Halved()], 1, 1),
+        ([toys.Halved(), toys.Found(), toys.Referred(), toys.Found(), toys.Halved()], 2, 1),
+        # The noise of a correction refers to the caller's samples and to none of ours.
+        ([toys.Halved(), toys.Demeaned(), toys.Halved(), toys.Halved()], 2, 1),
+        # Where other samples took their place, it refers to those before the correction ...
+        ([toys.Spread(), toys.Halved(), toys.Demeaned(), toys.Halved(), toys.Halved()], 3, 2),
+        # ... and before and after it, once a step has made a recording of its own.
+        ([toys.Demeaned(), new_recording, toys.Halved(), toys.Halved(), toys.Halved()], 3, 2),
+    ],
+)
+def test_results_that_are_alive(results, steps, n_alive, n_left):
+    most, alive = results
+    result = Pipeline(steps).run(toys.make_context(), raise_on_error=True)
+    assert most() == n_alive
+    gc.collect()
+    left = alive()
+    assert any(a is result.get_raw()._data for a in left)
+    assert len(left) == n_left
+    del result, left
+    gc.collect()
+    assert alive() == []
+
+
+@pytest.mark.parametrize(
+    ("kinds", "n_alive"), [("ghggg", 2), ("sgh", 3), ("shg", 2), ("shggg", 2), ("gsg", 3)]
+)
+def test_a_correction_that_may_take_the_place_of_its_input(results, kinds, n_alive):
+    class Greedy(toys.Demeaned):
+        def can_overwrite(self):
+            return True
+
+    most, _ = results
+    ctx = toys.make_context()
+    samples = ctx.get_data().copy()
+    steps = [toys.Halved() if c == "h" else Greedy() if c == "g" else toys.Spread() for c in kinds]
+    result = Pipeline(steps).run(ctx, raise_on_error=True)
+    assert most() == n_alive and np.array_equal(ctx.get_data(), samples)
+    plain = Pipeline([toys.Demeaned() if isinstance(s, Greedy) else s for s in steps])
+    expected = plain.run(ctx, raise_on_error=True)
+    assert np.array_equal(result.get_raw().get_data(), expected.get_raw().get_data())
+    noise = expected.context.get_estimated_noise()
+    assert np.array_equal(result.context.get_estimated_noise(), noise)
+
+
+def test_channel_sequential_holds_one_batch_of_intermediates(results):
+    most, _ = results
+    largest = []
+
+    class Counting(toys.Halved):
+        def compute(self, x, prepared, out=None):
+            largest.append(len(x))
+            return super().compute(x, prepared, out)
+
+    steps = [Counting(), toys.Squared(), Counting(), toys.Decimated(), Counting()]
+    Pipeline(steps).run(toys.make_context(), channel_sequential=True, batch_size=2)
+    assert most() == 1 and max(largest) == 2
+
+
+def test_what_is_sent_for_each_batch_is_small(monkeypatch):
+    """Decisions, header and annotations go once for each stage, samples never."""
+    raw = toys.wide_context(16, n_times=50_000).get_raw()
+    onset = np.linspace(0.0, 200.0, 840)
+    raw.set_annotations(mne.Annotations(onset, 0.001, "Stimulus/S  1"))
+
+    class Deciding(toys.Cancelling):
+        parallel_safe = True
+
+        def prepare(self, view):
+            return type(super().prepare(view))(np.zeros(100_000))
+
+    sent, jobs = [], []
+    write, backend_run = store.Store.write, base.backends.ProcessBackend.run
+
+    def note_job(self, content):
+        jobs.append(len(content))
+        return write(self, content)
+
+    def note_calls(self, function, calls, n_jobs, cancel):
+        if function is task.run_batch:
+            sent.extend(len(pickle.dumps(call)) for call in calls)
+        return backend_run(self, function, calls, n_jobs, cancel)
+
+    monkeypatch.setattr(store.Store, "write", note_job)
+    monkeypatch.setattr(base.backends.ProcessBackend, "run", note_calls)
+    steps = [toys.Demeaned(), toys.Halved(), Deciding(), toys.ZScore()]
+    Pipeline(steps).run(ProcessingContext(raw), mode="parallel", n_jobs=2, raise_on_error=True)
+    assert len(sent) == 4 * 16 and max(sent) < 500
+    assert len(jobs) == 4 and max(jobs) < 8 * 100_000 + 200_000

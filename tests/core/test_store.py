@@ -1,0 +1,185 @@
+"""Where samples lie: this process's memory, or files that workers map and nobody forgets."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from facet_nb.core import FacetError, Pipeline
+from facet_nb.core.executors import store
+from facet_nb.core.executors.store import RamArray, Store
+from tests.core import toys
+
+APART = {"mode": "parallel", "backend": "multiprocessing", "n_jobs": 2}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("FACET_NB_TMPDIR", str(tmp_path))
+    return tmp_path
+
+
+# ------------------------------------------------------------------------------------------ memory
+def test_large_arrays_are_writable_and_can_be_pickled(monkeypatch):
+    monkeypatch.setattr(store, "_LARGE", 1000)
+    for shape in [(2, 3), (3, 1000)]:
+        array = store.fresh_array(shape)
+        assert array.shape == shape
+        assert array.dtype == np.float64
+        assert array.flags.c_contiguous
+        assert array.flags.writeable
+        array[...] = 1.5
+        assert np.array_equal(pickle.loads(pickle.dumps(array)), array)
+
+
+def overwrite(_):
+    _kept[...] = 7.0
+    return float(_kept[0, 0])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_large_arrays_are_not_shared_with_a_fork(monkeypatch):
+    global _kept
+    monkeypatch.setattr(store, "_LARGE", 1000)
+    _kept = store.fresh_array((3, 1000))
+    _kept[...] = 1.0
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply_async(overwrite, (0,)).get(timeout=30) == 7.0
+    assert np.all(_kept == 1.0)
+
+
+def test_within_one_process_nothing_is_written(folder):
+    files = Store(shared=False)
+    array = np.ones((2, 3))
+    assert files.share(array).open() is array
+    ref, result = files.allocate((2, 3))
+    assert isinstance(ref, RamArray) and ref.open() is result
+    assert files.breadcrumbs(3) is None and not files.holds(result)
+    files.close()
+    assert list(folder.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------------- files
+def test_samples_are_written_once_and_removed(folder):
+    files = Store(shared=True)
+    array = np.arange(6.0).reshape(2, 3)
+    ref = files.share(array)
+    assert files.share(array) is ref and len(list(folder.glob("*/*"))) == 1
+    assert np.array_equal(ref.open(), array) and type(ref.open()) is np.ndarray
+    assert not files.holds(array)
+    target, result = files.allocate((2, 5))
+    target.open()[1] = 3.0
+    assert np.array_equal(result[1], [3.0] * 5)
+    assert files.holds(result) and files.holds(result[1:, ::2])
+    assert files.share(result) is target
+    files.release(array)
+    files.release(np.zeros(3))  # not ours
+    assert len(list(folder.glob("*/*"))) == 1
+    files.close()
+    assert list(folder.iterdir()) == []
+    assert np.array_equal(result[1], [3.0] * 5), "what is mapped stays readable"
+
+
+def test_only_two_recordings_are_in_files_at_a_time(folder):
+    """A file goes as soon as nothing refers to it."""
+    seen = []
+
+    def listen(event):
+        if type(event).__name__ == "StageDone":
+            seen.append(sum(f.stat().st_size > 10_000 for f in folder.glob("*/*.f64")))
+
+    steps = [toys.Halved(), toys.ZScore(), toys.Halved(), toys.Squared(), toys.Halved()]
+    Pipeline(steps).run(toys.make_context(), on_event=listen, raise_on_error=True, **APART)
+    assert seen == [1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [toys.Halved(), toys.Demeaned(), toys.Halved()],
+        [toys.Halved(), toys.Demeaned(), toys.ZScore()],
+        [toys.Halved(), lambda c: c],
+        [toys.Halved(), lambda c: c.with_raw(c.get_raw().copy())],
+        [toys.Demeaned(), toys.Halved(), toys.Assigning("context")],
+        [toys.Found()],
+        [toys.Halved(), toys.Spread()],
+    ],
+)
+def test_results_do_not_refer_to_files(steps):
+    ctx = toys.make_context()
+    opened = []
+    allocate = Store.allocate
+
+    class Spy(Store):
+        def allocate(self, shape):
+            opened.append(self)
+            return allocate(self, shape)
+
+    from facet_nb.core.executors import base
+
+    base.Store = Spy
+    try:
+        result = Pipeline(steps).run(ctx, raise_on_error=True, **APART).context
+    finally:
+        base.Store = Store
+    arrays = [result.get_raw()._data, result.get_raw_original()._data]
+
+    def look(array):
+        arrays.append(array)
+        return array
+
+    result._moved(look)
+    for files in opened:
+        assert not any(files.holds(a) for a in arrays)
+    assert all(type(a) is np.ndarray for a in arrays)
+    assert result.get_raw()._data.flags.writeable
+    expected = Pipeline(steps).run(ctx, raise_on_error=True)
+    assert np.array_equal(result.get_data(), expected.get_raw().get_data())
+
+
+def test_a_callers_own_map_is_left_alone(tmp_path):
+    raw = toys.make_raw()
+    mapped = np.memmap(tmp_path / "mine", dtype=float, mode="w+", shape=raw._data.shape)
+    mapped[...] = raw._data
+    raw._data = mapped
+    from facet_nb.core import ProcessingContext
+
+    result = Pipeline([toys.Found()]).run(ProcessingContext(raw), raise_on_error=True, **APART)
+    assert result.get_raw()._data is mapped
+    assert result.context.get_raw_original()._data is mapped
+
+
+def test_folders_of_the_dead_are_swept(folder):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    host = store._HOST
+    names = {
+        f"facet_nb-{host}-{gone.pid}-abc123": False,  # nobody's any more
+        f"facet_nb-{host}-{os.getpid()}-abc123": True,
+        f"facet_nb-{host}-1-abc123": True,  # somebody else's process
+        f"facet_nb-otherhost9-{gone.pid}-abc123": True,  # of another container
+        f"facet_nb-{host}-notes": True,
+        f"my-facet_nb-{host}-{gone.pid}-x": True,
+    }
+    for name in names:
+        (folder / name).mkdir()
+        (folder / name / "1.f64").write_bytes(b"12345678")
+    Store(shared=True).share(np.ones((1, 1)))
+    assert {name: (folder / name).exists() for name in names} == names
+
+
+def test_no_room(monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    files = Store(shared=True)
+    with pytest.raises(FacetError, match=r"no room for 8 MB .*No space left.*FACET_NB_TMPDIR"):
+        files.allocate((1000, 1000))
+    files.close()

@@ -1,0 +1,69 @@
+"""Damaged files: a FacetError or a recording, and never anything else."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from facet_nb.core import FacetError
+from facet_nb.io import load
+
+#: The part of each file that says how to read the rest, and how many of its bytes that is.
+HEADERS = {
+    ".edf": 256 * 8,
+    ".bdf": 256 * 8,
+    ".gdf": 256 * 4,
+    ".vhdr": None,
+    ".vmrk": None,
+    ".fif": 3000,
+    ".set": None,
+}
+PARTS = {".vhdr": (".eeg", ".vmrk"), ".vmrk": (".eeg", ".vhdr")}
+
+changes = st.lists(
+    st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=4)),
+    max_size=4,
+)
+cuts = st.one_of(st.none(), st.floats(0, 1, exclude_max=True))
+
+
+def damage(whole: bytes, edits: list[tuple[float, bytes]], cut: float | None, n_header: int):
+    """Overwrite some bytes of the header, and cut the file off somewhere."""
+    damaged = bytearray(whole)
+    for where, new in edits:
+        start = int(where * min(n_header, len(whole)))
+        damaged[start : start + len(new)] = new
+    return bytes(damaged if cut is None else damaged[: int(cut * len(damaged))])
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("suffix", HEADERS)
+def test_damage_is_one_clear_error_or_harmless(suffix: str, sources, tmp_path: Path):
+    source = sources[".vhdr" if suffix == ".vmrk" else suffix].with_suffix(suffix)
+    for part in PARTS.get(suffix, ()):
+        shutil.copy(source.with_suffix(part), tmp_path)
+    whole = source.read_bytes()
+    n_header = HEADERS[suffix] or len(whole)
+    target = tmp_path / source.name
+    outcomes = {"refused": 0, "loaded": 0}
+
+    @settings(max_examples=100, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(changes, cuts)
+    def attempt(edits, cut):
+        target.write_bytes(damage(whole, edits, cut, n_header))
+        try:
+            context = load(target)
+        except FacetError as error:
+            assert target.stem in str(error)
+            outcomes["refused"] += 1
+        else:
+            assert context.get_data().shape[1] == context.get_raw().n_times
+            outcomes["loaded"] += 1
+
+    attempt()
+    assert outcomes["refused"] > 10
+    assert outcomes["loaded"] > 0

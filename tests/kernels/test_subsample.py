@@ -1,0 +1,155 @@
+"""Correction between samples: positions, shifts, borders, and compiled loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facet_nb.kernels import compiled, subsample
+from facet_nb.kernels.subsample import HALO, Layout
+
+N = 150
+
+
+def wave(t):
+    """A band-limited artifact with mean zero, a function of time in samples."""
+    return sum(
+        a * np.sin(2 * np.pi * f * (t - 72)) for a, f in [(1, 0.02), (0.6, 0.09), (0.3, 0.21)]
+    ) * np.exp(-(((t - 72) / 20.0) ** 2))
+
+
+def make(n_epochs=40, noise=0.0, seed=0, gap=0.0):
+    rng = np.random.default_rng(seed)
+    onsets = 200.3 + np.cumsum(np.full(n_epochs, 150.37) + gap)
+    n_times = int(onsets[-1]) + 500
+    t = np.arange(n_times)
+    x = noise * rng.standard_normal(n_times)
+    for onset in onsets:
+        near = slice(int(onset) - 100, int(onset) + 300)
+        x[near] += wave(t[near] - onset)
+    return x, onsets
+
+
+def test_onsets_are_found_to_thousandths_of_a_sample():
+    x, onsets = make(noise=1e-3)
+    found = subsample.find_onsets(x, np.rint(onsets).astype(int), N)
+    error = found - onsets
+    assert np.std(error) < 2e-3
+    assert np.std(np.rint(onsets) - onsets) > 0.2
+
+
+@given(part=st.floats(-0.5, 0.5))
+def test_advancing_undoes_a_delay(part):
+    x = np.zeros(800)
+    t = np.arange(800.0)
+    x[200:600] = wave(t[200:600] - 300 - part)
+    layout = Layout.of(np.array([300 + part]), N, 800)
+    which = np.array([0])
+    spectrum = subsample.transform(x, layout, which)
+    epoch = np.fft.irfft(spectrum[0], layout.n_fft)[HALO : HALO + N]
+    np.testing.assert_allclose(epoch, wave(np.arange(N) + 0.0), rtol=0, atol=4e-3)
+    back = subsample.sample(spectrum[0], layout, which)[0][HALO : HALO + N]
+    np.testing.assert_allclose(back, x[layout.first[0] :][:N], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("sliding", [False, True])
+@pytest.mark.parametrize("gap", [0.0, 31.6])
+def test_a_repeating_artifact_goes(sliding, gap):
+    x, onsets = make(gap=gap)
+    layout = Layout.of(onsets, N, len(x))
+    left = subsample.correct(x, layout, window=30, threshold=0.975, sliding=sliding)
+    inside = slice(int(onsets[1]), int(onsets[-1]))
+    assert np.std(left[inside]) < 2e-4 * np.std(x[inside])
+
+
+def test_better_than_rounding_to_tenths_of_a_sample():
+    x, onsets = make()
+    tenths = Layout.of(np.rint(onsets * 10) / 10, N, len(x))
+    exact = Layout.of(onsets, N, len(x))
+    options = {"window": 30, "threshold": 0.9}
+    inside = slice(int(onsets[1]), int(onsets[-1]))
+    coarse = np.std(subsample.correct(x, tenths, **options)[inside])
+    fine = np.std(subsample.correct(x, exact, **options)[inside])
+    assert fine < 0.1 * coarse
+
+
+@pytest.mark.parametrize("sliding", [False, True])
+def test_laws(sliding):
+    x, onsets = make(noise=0.05)
+    layout = Layout.of(onsets, N, len(x))
+    options = {"window": 12, "threshold": 0.5, "sliding": sliding}
+    one = subsample.correct(x, layout, **options)
+    two = subsample.correct(1e-6 * x + 3e-6, layout, **options)
+    np.testing.assert_allclose(two, 1e-6 * one + 3e-6, rtol=0, atol=1e-15)
+    assert not subsample.correct(np.zeros_like(x), layout, **options).any()
+    own = x.copy()
+    out = np.empty_like(x)
+    assert subsample.correct(own, layout, out=out, **options) is out
+    assert np.array_equal(own, x)
+    assert np.array_equal(out, one)
+
+
+def test_an_epoch_unlike_the_others_is_in_no_template():
+    x, onsets = make(noise=0.01)
+    odd = x.copy()
+    odd[int(onsets[12]) : int(onsets[12]) + N] *= -1
+    layout = Layout.of(onsets, N, len(x))
+    inside = slice(int(onsets[20]), int(onsets[29]))
+    with_odd = subsample.correct(odd, layout, window=30, threshold=0.9)
+    assert np.std(with_odd[inside]) < 0.02
+
+
+@pytest.mark.parametrize("cut", [0, 40, 230])
+def test_recordings_that_begin_and_end_within_an_artifact(cut):
+    x, onsets = make(noise=0.01)
+    x, onsets = x[190 + cut : -450], onsets - 190 - cut
+    layout = Layout.of(onsets, N, len(x))
+    left = subsample.correct(x, layout, window=30, threshold=0.9)
+    assert np.isfinite(left).all()
+    assert not layout.usable.all()
+    assert np.std(left[: 2 * N]) < 0.2 * np.std(x[: 2 * N])
+
+
+def test_parts_of_border_samples_sum_to_one():
+    _, onsets = make()
+    layout = Layout.of(onsets, 151, 10_000)
+    ones = np.zeros(10_000)
+    rows = np.ones((len(onsets), layout.n_fft))
+    subsample.subtract(ones, rows, layout, np.arange(len(onsets)))
+    first, last = int(onsets[0]) + 2, int(onsets[-1])
+    np.testing.assert_allclose(ones[first:last], -1.0, atol=1e-12)
+
+
+def test_compiled_loops_equal_their_twins():
+    rng = np.random.default_rng(0)
+    low = np.array([0, 10, 28, 40, 60])
+    high = np.array([11, 29, 41, 41, 60])
+    rows = rng.standard_normal((5, 30))
+    head, tail = rng.random(5), rng.random(5)
+    a, b = rng.standard_normal((2, 80))
+    b = a.copy()
+    compiled.subtract_rows(a, rows, low - 2, low, high, head, tail)
+    subsample.subtract_in_numpy(b, rows, low - 2, low, high, head, tail)
+    np.testing.assert_allclose(a, b, rtol=0, atol=1e-15)
+
+
+def test_without_numba_the_twins_are_used(monkeypatch):
+    from facet_nb.kernels import loops
+
+    x, onsets = make(noise=0.05)
+    layout = Layout.of(onsets, N, len(x))
+    fast = subsample.correct(x, layout, window=12, threshold=0.9)
+    monkeypatch.setattr(loops, "_compiled", lambda: None)
+    slow = subsample.correct(x, layout, window=12, threshold=0.9)
+    np.testing.assert_allclose(slow, fast, rtol=0, atol=1e-14)
+
+
+def test_float32_is_kept():
+    x, onsets = make(noise=0.05)
+    layout = Layout.of(onsets, N, len(x))
+    double = subsample.correct(x, layout, window=12, threshold=0.9)
+    single = subsample.correct(x.astype(np.float32), layout, window=12, threshold=0.9)
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, double, rtol=0, atol=3e-6 * np.abs(x).max())
