@@ -9,7 +9,7 @@ import numpy as np
 from scipy import fft
 
 from facet_nb.kernels.edges import segment
-from facet_nb.kernels.rows import as_rows, is_float
+from facet_nb.kernels.rows import as_rows, has_compiler, is_float
 
 #: Pairs of blocks transformed in one call: rows enough for the FFT's vector units, little memory.
 _GROUP = 4
@@ -93,6 +93,14 @@ def filter_in_scipy(
     for row, target in zip(x, out, strict=True):
         _filter_row(row, len(taps) // 2, spectrum, target)
     return out
+
+
+def scratch_bytes(n_taps: int) -> int:
+    """Return the peak memory of :func:`filter_zero_phase` beyond input and output."""
+    # Per point: 136 of lanes, 40 of blocks that reach beyond the ends, 56 of factors and spectra;
+    # or 64 of pairs, 16 of their continuation, 56 of spectra while they are made.
+    n_fft = choose_n_fft(n_taps)
+    return n_fft * (232 if has_compiler() and n_fft <= _LONGEST else 136)
 
 
 @lru_cache(maxsize=1)

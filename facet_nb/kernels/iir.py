@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.signal import sosfiltfilt
 
-from facet_nb.kernels.rows import as_rows, is_float
+from facet_nb.kernels.rows import as_rows, has_compiler, is_float
 
 
 def filter_sos(
@@ -48,6 +48,11 @@ def filter_sos(
     if target is not out:
         out[...] = target
     return out
+
+
+def scratch_bytes(n_times: int) -> int:
+    """Return the peak memory of :func:`filter_sos` beyond input and output, for one channel."""
+    return min(8 * n_times, 1 << 22) + 300_000 if has_compiler() else 8 * n_times * 4 + 600_000
 
 
 @lru_cache(maxsize=1)

@@ -1,8 +1,17 @@
-"""Arrays as compiled kernels take them: rows of neighbouring samples, float32 or float64."""
+"""What compiled kernels need: numba, and rows of neighbouring samples, float32 or float64."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+from importlib.util import find_spec
+
 import numpy as np
+
+
+@lru_cache(maxsize=1)
+def has_compiler() -> bool:
+    """Return whether numba is installed: without it, kernels are numpy's and scipy's."""
+    return find_spec("numba") is not None
 
 
 def is_float(x: np.ndarray) -> bool:
