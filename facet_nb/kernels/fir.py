@@ -45,7 +45,8 @@ def filter_zero_phase(
     Parameters
     ----------
     x : ndarray, shape (n_channels, n_times)
-        Signals, any unit.
+        Signals, any unit. float32 is computed in float32: the error is below 2e-6 of the result's
+        peak (5e-7 for a high-pass of 1 Hz at 5 kHz), if offsets were removed before.
     taps : ndarray, shape (n_taps,)
         Symmetric filter of odd length.
     out : ndarray, shape (n_channels, n_times) | None
@@ -63,6 +64,9 @@ def filter_zero_phase(
 
     Notes
     -----
+    Compiled with numba; where that is missing, and for very long filters,
+    :func:`filter_in_scipy` does the same, to rounding.
+
     Overlap-save as in Oppenheim & Schafer, Discrete-Time Signal Processing, section 8.7.3.
     """
     if len(taps) % 2 == 0:

@@ -55,6 +55,18 @@ inner: Any = cast(Any, njit)(
 )
 
 
+def compile_entry(function: Callable, *arguments: Any) -> Any:
+    """Return `function` compiled for these types of arguments: what Python calls.
+
+    It is read from the cache on disk, or kept there if there is a folder that can be written to.
+    """
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    try:
+        return njit(types.void(*arguments), cache=True, **options)(function)
+    except RuntimeError:  # no such folder
+        return njit(types.void(*arguments), **options)(function)
+
+
 def aligned_empty(n: int, dtype: Any) -> np.ndarray:
     """Return an uninitialised array of `n` numbers that starts on a cache line."""
     itemsize = np.dtype(dtype).itemsize

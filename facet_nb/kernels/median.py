@@ -13,10 +13,11 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import from_dtype, njit, types
+from numba import from_dtype, types
 
 from facet_nb.kernels.lanes import (
     aligned_empty,
+    compile_entry,
     inner,
     is_any,
     like,
@@ -79,8 +80,7 @@ def _compile(char: str) -> Any:
     number = from_dtype(np.dtype(char))
     rows = types.Array(number, 2, "A", readonly=True)
     target, vector = types.Array(number, 2, "A"), types.Array(number, 1, "C")
-    signature = types.void(rows, vector, target, vector, types.intp, types.intp)
-    return njit(signature, nogil=True, cache=True, error_model="numpy")(_fill)
+    return compile_entry(_fill, rows, vector, target, vector, types.intp, types.intp)
 
 
 def _fill(x, medians, out, tile, n_tile, width):  # pragma: no cover - compiled

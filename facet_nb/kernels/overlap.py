@@ -14,13 +14,14 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import from_dtype, njit, types
+from numba import from_dtype, types
 
 from facet_nb.kernels.lanes import (
     address,
     aligned_empty,
     at,
     beyond,
+    compile_entry,
     inner,
     load_bytes,
     load_square,
@@ -90,7 +91,7 @@ def _compile(char: str) -> Any:
     table, work = types.Array(number, 1, "C", readonly=True), types.Array(number, 1, "C")
     places = types.Array(types.intp, 2, "C")
     arguments = (rows, types.intp, table, table, target, work, work, work, places)
-    return njit(types.void(*arguments), nogil=True, cache=True, error_model="numpy")(_filter)
+    return compile_entry(_filter, *arguments)
 
 
 def _filter(x, hop, spectrum, factors, out, points, columns, edges, places):  # pragma: no cover

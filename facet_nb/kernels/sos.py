@@ -14,12 +14,13 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import from_dtype, njit, types
+from numba import from_dtype, types
 from scipy.signal import sosfilt_zi
 
 from facet_nb.kernels.lanes import (
     aligned_empty,
     beyond,
+    compile_entry,
     convert,
     inner,
     load,
@@ -95,7 +96,7 @@ def _compile(char: str) -> Any:
     target = types.Array(number, 2, "A")
     held, states = types.Array(double, 1, "C"), types.Array(double, 2, "C")
     arguments = (rows, table, table, types.intp, target, held, states, types.intp)
-    return njit(types.void(*arguments), nogil=True, cache=True, error_model="numpy")(_filter)
+    return compile_entry(_filter, *arguments)
 
 
 def _filter(x, table, settled, pad, out, held, states, width):  # pragma: no cover - compiled
@@ -111,22 +112,24 @@ def _filter(x, table, settled, pad, out, held, states, width):  # pragma: no cov
     )
     state = beyond(saved, n_chunks * n_states)
     n, chunk = x.shape[1] + 2 * pad, held.size // width
+    lead = n - (n_chunks - 1) * chunk  # the first chunk is the short one: the last is done once
     for lane in range(width):
         _settle(state, at_rest, n_sections, width, lane, _extend(rows, lane, -pad))
     for i in range(n_chunks):
         for k in range(n_states):
             saved[i * n_states + k] = state[k]
-        size = min(chunk, n - i * chunk)
-        _go(rows, i * chunk - pad, values, size, coefficients, n_sections, state, width)
-    end = (n - 1) % chunk * width
+        start, stop = max(0, lead + (i - 1) * chunk), lead + i * chunk
+        _go(rows, start - pad, values, stop - start, coefficients, n_sections, state, width)
+    end = (min(n, chunk) - 1) * width
     for lane in range(width):
         _settle(state, at_rest, n_sections, width, lane, values[end + lane])
     for i in range(n_chunks - 1, -1, -1):
-        size, time = min(chunk, n - i * chunk), i * chunk - pad
+        start, stop = max(0, lead + (i - 1) * chunk), lead + i * chunk
         if i < n_chunks - 1:
             again = beyond(saved, i * n_states)
-            _go(rows, time, values, size, coefficients, n_sections, again, width)
-        _return(values, size, coefficients, n_sections, state, width, target, time)
+            _go(rows, start - pad, values, stop - start, coefficients, n_sections, again, width)
+        size = stop - start
+        _return(values, size, coefficients, n_sections, state, width, target, start - pad)
 
 
 @inner

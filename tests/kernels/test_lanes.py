@@ -9,6 +9,7 @@ numba = pytest.importorskip("numba")
 
 from facet_nb.kernels.lanes import (  # noqa: E402
     aligned_empty,
+    compile_entry,
     convert,
     is_any,
     last,
@@ -136,3 +137,17 @@ def test_filter_by_transform(log2, dtype):
 def test_order_names_each_frequency_once():
     for log2 in range(10):
         assert np.array_equal(np.sort(order(1 << log2)), np.arange(1 << log2))
+
+
+def add_one(x):
+    x[0] += 1
+
+
+def test_without_a_folder_for_the_cache_compiled_all_the_same(monkeypatch):
+    from numba.core import caching
+
+    monkeypatch.setattr(caching.FunctionCache._impl_class, "_locator_classes", [])
+    run = compile_entry(add_one, numba.types.Array(numba.float64, 1, "C"))
+    x = np.zeros(1)
+    run(x)
+    assert x[0] == 1
