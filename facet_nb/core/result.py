@@ -124,7 +124,7 @@ class PipelineResult:
         for name, value in self.metrics.items():
             if isinstance(value, Real):
                 lines.append(f"  {name:<28}{value:>12.4g}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._remarks()])
 
     def print_summary(self) -> None:
         """Print the outcome, measured step times, and metrics."""
@@ -148,10 +148,20 @@ class PipelineResult:
         word = "cancelled" if self.cancelled else "failed"
         return f"{word} after {self.execution_time:.2f} s{how}: {self.error}"
 
+    def _remarks(self) -> list[str]:
+        """Return what a reader of the result must know, one a line."""
+        bads = (
+            []
+            if self.context is None or not self.context.has_raw()
+            else self.get_raw().info["bads"]
+        )
+        return [f"  bad channels, left as they are: {', '.join(bads)}"] if bads else []
+
     def __repr__(self) -> str:
         return f"<PipelineResult | {self._headline()}>"
 
     def _repr_html_(self) -> str:
+        caption = ";".join([self._headline(), *self._remarks()]).replace("  ", " ")
         total = float(np.sum(self.state.step_wall_s)) or 1.0
         rows = "".join(
             f"<tr><td style='text-align:left'>{escape(n)}</td><td>{w:.3f}</td><td>{c:.3f}</td>"
@@ -167,7 +177,7 @@ class PipelineResult:
             if isinstance(v, Real)
         )
         return (
-            f"<table><caption style='text-align:left'>{escape(self._headline())}</caption><thead>"
+            f"<table><caption style='text-align:left'>{escape(caption)}</caption><thead>"
             "<tr><th>step</th><th>wall (s)</th><th>CPU (s)</th><th>share</th></tr></thead>"
             f"<tbody>{rows}{metrics}</tbody></table>"
         )

@@ -28,9 +28,13 @@ def ctx():
     return toys.make_context()
 
 
+def short_chain():
+    return [toys.Demeaned(), toys.ZScore(), toys.Halved()]
+
+
 @pytest.fixture(scope="module")
 def expected(ctx):
-    return Pipeline(toys.chain()).run(ctx, raise_on_error=True).context
+    return Pipeline(short_chain()).run(ctx, raise_on_error=True).context
 
 
 def blas_threads():
@@ -41,11 +45,11 @@ def blas_threads():
 @pytest.mark.parametrize("options", PLACES, ids=ids)
 def test_two_runs_at_once(ctx, expected, options):
     def run(_):
-        return Pipeline(toys.chain()).run(ctx, raise_on_error=True, **options).context
+        return Pipeline(short_chain()).run(ctx, raise_on_error=True, **options).context
 
     before = blas_threads()
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
-        for result in pool.map(run, range(5)):
+        for result in pool.map(run, range(4)):
             assert_same(result, expected)
     assert blas_threads() == before
 
@@ -121,13 +125,13 @@ def test_log_level_of_mne_survives_threads(ctx):
     class Chatty(toys.ChannelWise):
         def process(self, context):
             raw = context.get_raw().copy()
-            for _ in range(20):
+            for _ in range(10):
                 raw.copy().crop(0, 1, verbose="error")
                 mne.io.RawArray(raw.get_data(), raw.info, verbose="critical")
             return context.with_raw(raw)
 
     level = logging.getLogger("mne").level
-    for _ in range(5):
+    for _ in range(3):
         Pipeline([Chatty()]).run(
             ctx, mode="parallel", backend="threading", n_jobs=4, raise_on_error=True
         )
@@ -137,10 +141,10 @@ def test_log_level_of_mne_survives_threads(ctx):
 # --------------------------------------------------------------------------- runs inside workers
 def run_inside(options):
     ctx = toys.make_context()
-    return Pipeline(toys.chain()).run(ctx, raise_on_error=True, **options).context
+    return Pipeline(short_chain()).run(ctx, raise_on_error=True, **options).context
 
 
-@pytest.mark.parametrize("pool", ["loky", "daemon", "futures", "threads"])
+@pytest.mark.parametrize("pool", ["loky", "daemon", "futures"])
 def test_a_run_inside_a_worker(expected, pool):
     options = PLACES[2]
     if pool == "loky":
@@ -150,11 +154,8 @@ def test_a_run_inside_a_worker(expected, pool):
     elif pool == "daemon":
         with multiprocessing.get_context("spawn").Pool(1) as workers:
             results = workers.map(run_inside, [options])
-    elif pool == "futures":
-        with concurrent.futures.ProcessPoolExecutor(2) as workers:
-            results = list(workers.map(run_inside, [options] * 2))
     else:
-        with concurrent.futures.ThreadPoolExecutor(2) as workers:
+        with concurrent.futures.ProcessPoolExecutor(2) as workers:
             results = list(workers.map(run_inside, [options] * 2))
     for result in results:
         assert_same(result, expected)

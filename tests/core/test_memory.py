@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import pickle
 import weakref
 
@@ -57,12 +56,10 @@ def test_results_that_are_alive(results, steps, n_alive, n_left):
     most, alive = results
     result = Pipeline(steps).run(toys.make_context(), raise_on_error=True)
     assert most() == n_alive
-    gc.collect()
     left = alive()
     assert any(a is result.get_raw()._data for a in left)
     assert len(left) == n_left
     del result, left
-    gc.collect()
     assert alive() == []
 
 
@@ -131,3 +128,19 @@ def test_what_is_sent_for_each_batch_is_small(monkeypatch):
     Pipeline(steps).run(ProcessingContext(raw), mode="parallel", n_jobs=2, raise_on_error=True)
     assert len(sent) == 4 * 16 and max(sent) < 500
     assert len(jobs) == 4 and max(jobs) < 8 * 100_000 + 200_000
+
+
+def test_no_more_workers_than_batches(monkeypatch):
+    """64 cores and three channels: three workers, the same ones in every stage."""
+    asked = []
+    backend_run = base.backends.ProcessBackend.run
+
+    def note(self, function, calls, n_jobs, cancel):
+        asked.append(n_jobs)
+        return backend_run(self, function, calls, n_jobs, cancel)
+
+    monkeypatch.setattr(base.backends.ProcessBackend, "run", note)
+    steps = [toys.Halved(), toys.Found(), toys.ZScore(), toys.Halved()]
+    result = Pipeline(steps).run(toys.wide_context(3), mode="parallel", n_jobs=64)
+    assert result.success and len(asked) == 5 and set(asked) == {3}
+    assert result.plan.n_jobs == result.state.n_jobs == 64

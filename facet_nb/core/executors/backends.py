@@ -6,6 +6,7 @@ one's memory) and yields results as they arrive; everything else is the loop's b
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -93,6 +94,7 @@ class ThreadBackend(Backend):
             finally:
                 if not complete:
                     cancel.cancel()
+                    _exhaust(results)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     results.close()
@@ -328,6 +330,16 @@ def check_picklable(named: Sequence[tuple[str, Any]]) -> None:
             f"cannot be sent to worker processes: {'; '.join(failed)}. Use backend='threading', "
             "or keep open files, locks and connections out of the processor's attributes."
         )
+
+
+def _exhaust(results: Iterator[Any]) -> None:
+    """Let calls under way end: closing joblib's generator kills workers, and new ones cost 1 s.
+
+    What does not end soon is killed by :meth:`ProcessBackend._watch`.
+    """
+    with contextlib.suppress(Exception):  # the run has its error already
+        for _ in results:
+            pass
 
 
 def _until(calls: Sequence[tuple], cancel: CancelToken) -> Iterator[tuple]:

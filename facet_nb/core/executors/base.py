@@ -155,6 +155,7 @@ class Runner:
         subject = self._subject(stage, context)
         names, picks = subject.names, subject.picks
         groups = _batches(picks, stage)
+        stage = replace(stage, n_jobs=min(stage.n_jobs, len(groups)))  # no idle workers
         modifies = any(changes_samples(p) for p in subject.processors)
         if not modifies:
             groups = [[subject.references[0]]]
