@@ -24,7 +24,7 @@ from facet_nb.core.events import (
     StageStarted,
     StepTime,
 )
-from facet_nb.core.executors import backends, blas, deadline, outcome, preparation
+from facet_nb.core.executors import backends, blas, compiler, deadline, outcome, preparation
 from facet_nb.core.executors.attempts import Attempts, explain_death
 from facet_nb.core.executors.cancel import CancelToken
 from facet_nb.core.executors.checkpoint import Checkpoint, hold_checkpoint
@@ -92,6 +92,7 @@ class Runner:
             If a processor cannot be sent to workers.
         """
         begin = time.perf_counter()
+        compiler.note_missing()
         plan = self.plan
         names = tuple(p.name for p in self.processors)
         now = time.time()
@@ -360,6 +361,9 @@ class Runner:
                 report.step_times,
                 report.pid,
                 report.rss_bytes,
+                report.began_s,
+                report.ended_s,
+                report.thread,
                 restored=report.restored,
             )
         )

@@ -28,26 +28,12 @@ _PLACES = tuple(
     str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "purelib", "platlib")
 )
 #: Attributes of a class that say nothing of what it computes.
-_BOOKKEEPING = frozenset(
-    [
-        "__module__",
-        "__qualname__",
-        "__doc__",
-        "__dict__",
-        "__weakref__",
-        "__annotations__",
-        "__firstlineno__",
-        "__static_attributes__",
-        "__abstractmethods__",
-        "__parameters__",
-        "__orig_bases__",
-        "_abc_impl",
-        "__dataclass_params__",
-        "__annotate__",
-        "__annotate_func__",
-        "__annotations_cache__",
-    ]
-)
+_BOOKKEEPING = {
+    *("__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__"),
+    *("__firstlineno__", "__static_attributes__", "__abstractmethods__", "__parameters__"),
+    *("__orig_bases__", "_abc_impl", "__dataclass_params__", "__annotate__"),
+    *("__annotate_func__", "__annotations_cache__"),
+}
 
 
 class UnknownThing(Exception):
