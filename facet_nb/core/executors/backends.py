@@ -11,6 +11,7 @@ import logging
 import multiprocessing
 import os
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -249,7 +250,9 @@ class ProcessBackend(ThreadBackend):
             _turn.give()
 
     def _options(self) -> dict[str, Any]:
-        return {"inner_max_num_threads": 1, "initializer": watch_parent}
+        # Nothing is mapped by joblib; it would make a folder in /dev/shm for each run all the same.
+        folder = tempfile.gettempdir()
+        return {"inner_max_num_threads": 1, "initializer": watch_parent, "temp_folder": folder}
 
     @contextmanager
     def _watch(self, parallel: Any, cancel: CancelToken) -> Iterator[None]:

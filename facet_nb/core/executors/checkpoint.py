@@ -267,7 +267,7 @@ class Checkpoint:
         records = [
             record
             for record in journal.read(self.journal)
-            if record.get("stage", record.get("key")) in self._used
+            if str(record.get("stage", record.get("key"))) in self._used
         ]
         journal.replace(self.journal, records)
 
@@ -296,7 +296,10 @@ def hold_checkpoint(folder: str | Path | None) -> Iterator[Checkpoint | None]:
         checkpoint = Checkpoint(place)
         checkpoint.load()
         yield checkpoint
-        checkpoint.prune()
+        try:
+            checkpoint.prune()
+        except (FacetError, OSError) as error:  # the run is complete all the same
+            logger.warning("checkpoint: what is of no use any more stays in %s: %s", place, error)
 
 
 def _read_rows(record: dict[str, Any]) -> dict[int, str]:

@@ -214,16 +214,13 @@ def explain_late(late: Late, step: Any, channel: str | None, limit_s: float) -> 
     """Return the error for a task that was late at `step`."""
     what = f"the task took longer than timeout={limit_s:g} s"
     if late.ended:
-        what += " and was ended."
+        what += " and was ended. Give a longer timeout, or see with one channel where it hangs."
     else:
         what += (
             ". A thread cannot be killed: it goes on until this process ends (in a notebook: "
-            "restart the kernel)."
+            "restart the kernel). Batches in processes can be: backend='multiprocessing' with "
+            "n_jobs=2 or more."
         )
-    remedy = (
-        " Give a longer timeout, or see with one channel where it hangs; backend='multiprocessing' "
-        "with n_jobs=2 or more runs tasks in processes, which can be killed."
-    )
     name = step.processor.name
-    message = describe_failure(name, step.index, channel, "TimeoutError", what + remedy)
+    message = describe_failure(name, step.index, channel, "TimeoutError", what)
     return StepError(message, name, channel, step.index, "TimeoutError")

@@ -13,7 +13,7 @@ import numpy as np
 
 from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import ValidationError
+from facet_nb.core.errors import StepError, ValidationError
 from facet_nb.core.events import StepTime
 from facet_nb.core.executors.crumbs import Crumbs
 from facet_nb.core.executors.task import FAILURES, Failure, as_slice, check_finite, fail
@@ -216,6 +216,8 @@ def prepare(
             crumbs.move(0, position)
         try:
             answer = preparer.prepare_step(position)
+        except StepError:  # of a worker that died or was late: it says where
+            raise
         except FAILURES as error:
             seen = getattr(processor, "needs", "reference") == "reference"
             where = subject.names[subject.references[position]] if seen else None

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from facet_nb.core.errors import FacetError
+from facet_nb.core.executors.orphans import remove_semaphores
 
 #: From this size on memory is asked for in ordinary pages, in bytes.
 _LARGE = 32 << 20
@@ -203,6 +204,7 @@ def sweep(root: Path) -> None:
         match = _FOLDER.fullmatch(folder.name)
         if match and not _alive(int(match.group(1))):
             shutil.rmtree(folder, ignore_errors=True)
+            remove_semaphores(int(match.group(1)))
 
 
 def _alive(pid: int) -> bool:
