@@ -155,5 +155,5 @@ def _check_space(path: Path, n_bytes: int) -> None:
 
 
 def _failed(path: Path, error: OSError) -> FacetError:
-    what = error.strerror or type(error).__name__
+    what = error.strerror or " ".join(str(error).split()) or type(error).__name__
     return unwritable(path, what, "Check that its folder can be written to and the disk has room")
