@@ -6,6 +6,8 @@ channel is the same in every mode.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 #: Epochs that every block's template holds, whatever their correlation (Allen et al. 2000).
@@ -43,6 +45,71 @@ def list_blocks(n_epochs: int, window: int) -> list[tuple[int, int]]:
     return list(zip(firsts, [*firsts[1:], n_epochs], strict=True))
 
 
+@dataclass(frozen=True)
+class Pool:
+    """The epochs from which one block's template is made.
+
+    Attributes
+    ----------
+    epochs : ndarray of int
+        Their positions among all epochs, rising.
+    seed : ndarray of int
+        Which of them are chosen in any case.
+    candidates : ndarray of int
+        Which of them are tried, in this order.
+    """
+
+    epochs: np.ndarray
+    seed: np.ndarray
+    candidates: np.ndarray
+
+    @property
+    def order(self) -> np.ndarray:
+        """The seed, and then the other candidates."""
+        return _put_first(self.seed, self.candidates)
+
+
+def list_pools(
+    usable: np.ndarray, window: int, shift: int
+) -> tuple[list[Pool | None], np.ndarray]:
+    """Return the epochs for each block's template, and the block of each epoch.
+
+    Parameters
+    ----------
+    usable : ndarray of bool, shape (n_epochs,)
+        Epochs that lie within the signal.
+    window : int
+        Epochs in a block.
+    shift : int
+        Candidates of a block begin this many epochs after it does.
+
+    Returns
+    -------
+    pools : list of Pool or None
+        None for a block without any epoch: it uses the template of the one before.
+    which : ndarray of int, shape (n_epochs,)
+        The block of each epoch.
+    """
+    n_epochs = len(usable)
+    pools: list[Pool | None] = []
+    which = np.zeros(n_epochs, dtype=np.int64)
+    for number, (first, stop) in enumerate(list_blocks(n_epochs, window)):
+        which[first:stop] = number
+        pool = np.arange(max(0, min(first, first + shift)), min(max(stop, stop + shift), n_epochs))
+        pool = pool[usable[pool]]
+        seed = np.flatnonzero((pool >= first) & (pool < first + N_SEED))
+        inside = (pool >= first + shift) & (pool < first + shift + max(window, stop - first))
+        if not len(seed):
+            seed = np.flatnonzero(inside)[:N_SEED]
+        pools.append(Pool(pool, seed, np.flatnonzero(inside)) if len(seed) else None)
+    return pools, which
+
+
+def _put_first(seed: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    seed = np.asarray(seed, dtype=np.int64)
+    return np.concatenate([seed, np.setdiff1d(candidates, seed, assume_unique=True)])
+
+
 def choose_epochs(
     epochs: np.ndarray, seed: np.ndarray, candidates: np.ndarray, threshold: float
 ) -> np.ndarray:
@@ -71,8 +138,7 @@ def choose_epochs(
     """
     means = epochs.mean(axis=1)
     gram = epochs @ epochs.T - epochs.shape[1] * np.outer(means, means)
-    seed = np.asarray(seed, dtype=np.int64)
-    order = np.concatenate([seed, np.setdiff1d(candidates, seed, assume_unique=True)])
+    order = _put_first(seed, candidates)
     return order[choose_greedily(gram[np.ix_(order, order)], len(seed), threshold)]
 
 
@@ -153,24 +219,15 @@ def average_blocks(
     """
     mean = x.mean()
     usable = is_complete(starts, n_samples, len(x))
-    blocks = list_blocks(len(starts), window)
-    templates = np.zeros((len(blocks), n_samples))
-    which = np.zeros(len(starts), dtype=np.int64)
-    for number, (first, stop) in enumerate(blocks):
-        which[first:stop] = number
-        pool = np.arange(min(first, first + shift), min(max(stop, stop + shift), len(starts)))
-        pool = pool[pool >= 0]
-        pool = pool[usable[pool]]
-        if not len(pool):
-            templates[number] = templates[number - 1] if number else 0.0
-            continue
-        epochs = take_epochs(x, starts[pool], n_samples)
-        seed = np.flatnonzero((pool >= first) & (pool < first + N_SEED))
-        inside = (pool >= first + shift) & (pool < first + shift + max(window, stop - first))
-        if not len(seed):
-            seed = np.flatnonzero(inside)[:N_SEED]
-        chosen = choose_epochs(epochs, seed, np.flatnonzero(inside), threshold)
+    pools, which = list_pools(usable, window, shift)
+    templates = np.zeros((len(pools), n_samples))
+    for number, pool in enumerate(pools):
         template = templates[number]
+        if pool is None:
+            template[...] = templates[number - 1] if number else 0.0
+            continue
+        epochs = take_epochs(x, starts[pool.epochs], n_samples)
+        chosen = choose_epochs(epochs, pool.seed, pool.candidates, threshold)
         for j in chosen:
             template += epochs[j]
         template /= len(chosen)
