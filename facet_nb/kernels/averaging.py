@@ -7,6 +7,7 @@ channel is the same in every mode.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -63,10 +64,15 @@ class Pool:
     seed: np.ndarray
     candidates: np.ndarray
 
-    @property
+    @cached_property
     def order(self) -> np.ndarray:
         """The seed, and then the other candidates."""
         return _put_first(self.seed, self.candidates)
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether every epoch is tried, in the order of time."""
+        return np.array_equal(self.order, np.arange(len(self.epochs)))
 
 
 def list_pools(
@@ -162,21 +168,34 @@ def choose_greedily(gram: np.ndarray, n_seed: int, threshold: float) -> np.ndarr
     chosen = np.arange(len(gram))
     while True:
         part = gram[np.ix_(chosen, chosen)]
-        alike = _running_correlation(part) > threshold
+        alike = running_correlation(part) > threshold
         alike[:n_seed] = True
         if alike.all():
             return chosen
         chosen = np.delete(chosen, np.argmin(alike))  # the first; those before it are settled
 
 
-def _running_correlation(gram: np.ndarray) -> np.ndarray:
-    """Return each epoch's correlation with the sum of all before it; 0 for the first."""
-    total = np.cumsum(gram, axis=0)  # row j: inner products with the sum of epochs 0 ... j
-    own = np.diagonal(gram)
-    with_sum = np.concatenate([[0.0], np.diagonal(total, offset=1)])
-    power = np.cumsum(2.0 * with_sum + own)  # of the sum of epochs 0 ... j
-    scale = np.sqrt(np.clip(np.concatenate([[0.0], power[:-1]]), 0.0, None) * own)
-    return np.divide(with_sum, scale, out=np.zeros(len(gram)), where=scale > 0)
+def running_correlation(gram: np.ndarray) -> np.ndarray:
+    """Return each epoch's correlation with the sum of all before it; 0 for the first.
+
+    Parameters
+    ----------
+    gram : ndarray, shape (..., n_epochs, n_epochs)
+        Inner products of the epochs, their means taken away.
+
+    Returns
+    -------
+    ndarray, shape (..., n_epochs)
+        Pearson correlations.
+    """
+    total = np.cumsum(gram, axis=-2)  # row j: inner products with the sum of epochs 0 ... j
+    own = np.diagonal(gram, axis1=-2, axis2=-1)
+    with_sum = np.zeros(own.shape)
+    with_sum[..., 1:] = np.diagonal(total, offset=1, axis1=-2, axis2=-1)
+    power = np.cumsum(2.0 * with_sum + own, axis=-1)  # of the sum of epochs 0 ... j
+    scale = np.zeros(own.shape)
+    scale[..., 1:] = np.sqrt(np.clip(power[..., :-1], 0.0, None) * own[..., 1:])
+    return np.divide(with_sum, scale, out=np.zeros(own.shape), where=scale > 0)
 
 
 def average_blocks(

@@ -81,17 +81,6 @@ class Piece:
         """Number of samples."""
         return len(self.head) + self.n_inner + len(self.tail)
 
-    def make(self, template: np.ndarray) -> np.ndarray:
-        """Return the piece of a template that is given by its columns."""
-        n = self.n_inner
-        parts = [self.head @ template[: self.head.shape[1]]]
-        if n:
-            columns = template[self.begin : self.begin + n + 2 * HALF - 1]
-            parts.append(np.convolve(columns, self.taps[::-1], "valid"))
-        if len(self.tail):
-            parts.append(self.tail @ template[len(template) - self.tail.shape[1] :])
-        return np.concatenate(parts)
-
 
 @dataclass(frozen=True)
 class Form:
@@ -125,12 +114,13 @@ class Form:
         """Return sample and part of a sample (in 1 / factor) of positions, on the doubled grid."""
         return np.divmod(2 * np.asarray(starts, dtype=np.int64), self.factor)
 
-    def taps(self, part: int) -> np.ndarray:
-        """Return what makes the value `part` / factor after a sample, shape (2 HALF,).
+    @property
+    def phases(self) -> np.ndarray:
+        """What makes the value a part of a step after a sample, shape (factor, 2 HALF).
 
-        The first tap is for the sample HALF - 1 before.
+        Parts are 0, 1 / factor, 2 / factor …; the first tap is for the sample HALF - 1 before.
         """
-        return _taps(self.factor)[part]
+        return _find_phases(self.factor)
 
     def rows(self, samples: np.ndarray, low: int, high: int) -> np.ndarray:
         """Return what makes samples at the high rate of columns low … high, (n, high - low).
@@ -140,18 +130,18 @@ class Form:
         whole, part = self.locate(samples)
         rows = np.zeros((len(samples), high - low))
         at = whole[:, np.newaxis] + np.arange(1, 2 * HALF + 1) - low
-        np.put_along_axis(rows, at, _taps(self.factor)[part], axis=1)
+        np.put_along_axis(rows, at, self.phases[part], axis=1)
         return rows
 
     def evaluate(self, columns: np.ndarray, samples: np.ndarray) -> np.ndarray:
         """Return some samples at the high rate of an epoch that is given by its columns."""
         whole, part = self.locate(samples)
         at = whole[:, np.newaxis] + np.arange(1, 2 * HALF + 1)
-        return np.einsum("ij,ij->i", columns[at], _taps(self.factor)[part])
+        return np.einsum("ij,ij->i", columns[at], self.phases[part])
 
 
 @lru_cache(maxsize=16)
-def _taps(factor: int) -> np.ndarray:
+def _find_phases(factor: int) -> np.ndarray:
     """Return the interpolator's phases, shape (factor, 2 HALF); each sums to 1."""
     parts = np.arange(factor)[:, np.newaxis] / factor
     taps = interpolator(parts - np.arange(1 - HALF, HALF + 1))
@@ -261,7 +251,7 @@ def find_piece(form: Form, part: int) -> Piece:
     tail = _outer_rows(
         form, part, np.arange(inner_high, high), form.n_columns - wide, form.n_columns
     )
-    taps = form.taps(factor - part) if part else form.taps(0)
+    taps = form.phases[-part % factor]
     begin = inner_low + 1 - (part > 0)
     return Piece(low, head, tail, taps, begin, inner_high - inner_low)
 

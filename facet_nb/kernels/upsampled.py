@@ -18,10 +18,18 @@ from functools import cached_property
 import numpy as np
 
 from facet_nb.kernels import doubled, resampling
-from facet_nb.kernels.averaging import Pool, choose_epochs, choose_greedily, is_complete, list_pools
-from facet_nb.kernels.averaging import take_epochs
-from facet_nb.kernels.doubled import HALF, Form
+from facet_nb.kernels.averaging import (
+    Pool,
+    choose_epochs,
+    choose_greedily,
+    is_complete,
+    list_pools,
+    running_correlation,
+    take_epochs,
+)
+from facet_nb.kernels.doubled import HALF, Form, Piece
 from facet_nb.kernels.edges import segment
+from facet_nb.kernels.rows import find_compiled
 
 #: Samples of the doubled rate beyond each end of the signal that interpolation may need.
 _PAD = 2 * HALF + 2
@@ -104,7 +112,9 @@ def correct(x: np.ndarray, layout: Layout, *, out: np.ndarray | None = None) -> 
     """
     centre = float(x.mean())
     y = double(x, centre)
-    templates = _average(x, y, layout) - _mean(y, layout)
+    templates, chosen = _average(x, y, layout)
+    first = next((i for i, which in enumerate(chosen) if len(which)), len(chosen))
+    templates[first:] -= _mean(y, layout)  # blocks before the first whole epoch keep their zeros
     train = np.zeros(2 * layout.n_times)
     _lay(train, templates, layout)
     noise = resampling.downsample(train[np.newaxis], 2)[0]
@@ -132,54 +142,103 @@ def _mean(y: np.ndarray, layout: Layout) -> float:
 
 
 # ------------------------------------------------------------------------------------- templates
-def take_columns(y: np.ndarray, starts: np.ndarray, form: Form) -> np.ndarray:
+def take_columns(
+    y: np.ndarray, starts: np.ndarray, form: Form, out: np.ndarray | None = None
+) -> np.ndarray:
     """Return the columns of epochs that begin at `starts`, shape (n_epochs, n_columns)."""
-    columns = np.empty((len(starts), form.n_columns))
-    n = form.n_columns + 2 * HALF - 1
-    for row, whole, part in zip(columns, *form.locate(starts), strict=True):
-        first = _PAD - HALF + int(whole)
-        if part:
-            piece = y[first - HALF + 1 : first - HALF + 1 + n]
-            row[...] = np.convolve(piece, form.taps(int(part))[::-1], "valid")
-        else:
-            row[...] = y[first : first + form.n_columns]
-    return columns
+    out = np.empty((len(starts), form.n_columns)) if out is None else out
+    places, parts = form.locate(starts)
+    move_rows(y, places + (_PAD - 2 * HALF + 1), parts, form.phases, out)
+    return out
 
 
-def _average(x: np.ndarray, y: np.ndarray, layout: Layout) -> np.ndarray:
-    """Return the columns of all templates, shape (n_templates, n_columns)."""
+def move_rows(
+    x: np.ndarray, places: np.ndarray, parts: np.ndarray, taps: np.ndarray, out: np.ndarray
+) -> None:
+    """Fill each row of `out` with a piece of `x`, filtered; see :mod:`facet_nb.kernels.moves`."""
+    compiled = find_compiled("moves", "move_rows")
+    if compiled is not None:
+        compiled(x, places, parts, taps, out)
+        return
+    n = out.shape[1] + taps.shape[1] - 1
+    for row, place, part in zip(out, places.tolist(), parts.tolist(), strict=True):
+        row[...] = np.convolve(x[place : place + n], taps[part, ::-1], "valid")
+
+
+def add_rows(target: np.ndarray, places: np.ndarray, which: np.ndarray, rows: np.ndarray) -> None:
+    """Add rows to `target`; see :mod:`facet_nb.kernels.moves`."""
+    compiled = find_compiled("moves", "add_rows")
+    if compiled is not None:
+        compiled(target, places, which, rows)
+        return
+    n, n_samples = len(target), rows.shape[1]
+    for place, number in zip(places.tolist(), which.tolist(), strict=True):
+        low, high = max(0, -place), min(n_samples, n - place)
+        if low < high:
+            target[place + low : place + high] += rows[number, low:high]
+
+
+def _average(x: np.ndarray, y: np.ndarray, layout: Layout) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the columns of all templates, shape (n_templates, n_columns), and their epochs."""
     form, (pools, _) = layout.form, layout.pools
     sums = doubled.find_sums(form)
     templates = np.zeros((len(pools), form.n_columns))
+    space = np.empty((max((len(p.epochs) for p in pools if p), default=0), form.n_columns))
+    grams = []
+    for number, pool in enumerate(pools):
+        if pool is None:
+            grams.append(np.zeros((0, 0)))
+            continue
+        columns = take_columns(y, layout.starts[pool.epochs], form, space[: len(pool.epochs)])
+        grams.append(sums.gram(columns))
+        if pool.is_whole:
+            columns.mean(axis=0, out=templates[number])
+    chosen = _choose_all(x, grams, layout)
     for number, pool in enumerate(pools):
         if pool is None:
             templates[number] = templates[number - 1] if number else 0.0
+        elif not (pool.is_whole and len(chosen[number]) == len(pool.epochs)):
+            starts = layout.starts[pool.epochs[chosen[number]]]
+            columns = take_columns(y, starts, form, space[: len(starts)])
+            columns.mean(axis=0, out=templates[number])
+    return templates, chosen
+
+
+def _choose_all(x: np.ndarray, grams: list[np.ndarray], layout: Layout) -> list[np.ndarray]:
+    """Return which epochs of each pool make its template, in the order of choice."""
+    pools, threshold = layout.pools[0], layout.threshold
+    all_alike = _find_alike(grams, layout)
+    chosen = []
+    for pool, gram, alike in zip(pools, grams, all_alike, strict=True):
+        if pool is None or alike:
+            chosen.append(np.arange(0) if pool is None else pool.order)
             continue
-        columns = take_columns(y, layout.starts[pool.epochs], form)
         order = pool.order
-        gram = sums.gram(columns)[np.ix_(order, order)]
-        chosen, margin = choose(gram, len(pool.seed), layout.threshold)
-        if margin < MARGIN:
-            chosen = _choose_at_high_rate(x, layout, pool)
-        else:
-            chosen = order[chosen]
-        templates[number] = columns[chosen].mean(axis=0)
-    return templates
+        picked = choose(gram[np.ix_(order, order)], len(pool.seed), threshold)
+        chosen.append(_choose_at_high_rate(x, layout, pool) if picked is None else order[picked])
+    return chosen
 
 
-def choose(gram: np.ndarray, n_seed: int, threshold: float) -> tuple[np.ndarray, float]:
-    """Return which epochs :func:`choose_greedily` chooses, and how near another choice is.
+def _find_alike(grams: list[np.ndarray], layout: Layout) -> np.ndarray:
+    """Return the pools whose epochs are all chosen, beyond doubt: bool, shape (n_pools,)."""
+    alike = np.zeros(len(grams), dtype=bool)
+    sizes: dict[tuple[int, int], list[int]] = {}
+    for number, pool in enumerate(layout.pools[0]):
+        if pool is not None and pool.is_whole:
+            sizes.setdefault((len(pool.epochs), len(pool.seed)), []).append(number)
+    for (_, n_seed), numbers in sizes.items():
+        r = running_correlation(np.stack([grams[i] for i in numbers]))[:, n_seed:]
+        alike[numbers] = np.all(r > layout.threshold + MARGIN, axis=1)
+    return alike
 
-    That is the least difference of a correlation from the threshold: other thresholds within it
-    choose the same epochs.
-    """
+
+def choose(gram: np.ndarray, n_seed: int, threshold: float) -> np.ndarray | None:
+    """Return which epochs :func:`choose_greedily` chooses; None if it is a matter of rounding."""
     chosen = choose_greedily(gram, n_seed, threshold)
-    if len(chosen) == n_seed == len(gram):
-        return chosen, np.inf
-    low = choose_greedily(gram, n_seed, threshold - MARGIN)
-    high = choose_greedily(gram, n_seed, threshold + MARGIN)
-    same = np.array_equal(chosen, low) and np.array_equal(chosen, high)
-    return chosen, np.inf if same else 0.0
+    for near in (threshold - MARGIN, threshold + MARGIN):
+        if not np.array_equal(choose_greedily(gram, n_seed, near), chosen):
+            return None
+    return chosen
 
 
 def _choose_at_high_rate(x: np.ndarray, layout: Layout, pool: Pool) -> np.ndarray:
@@ -198,23 +257,33 @@ def _choose_at_high_rate(x: np.ndarray, layout: Layout, pool: Pool) -> np.ndarra
 def _lay(train: np.ndarray, templates: np.ndarray, layout: Layout) -> None:
     """Add the templates to `train`, on the doubled grid, at all artifacts."""
     form, which = layout.form, layout.pools[1]
-    n = len(train)
     places, parts = form.locate(layout.aligned)
-    pieces: dict[tuple[int, int], np.ndarray] = {}
-    for place, part, number in zip(places.tolist(), parts.tolist(), which.tolist(), strict=True):
-        piece = doubled.find_piece(form, part)
-        key = number, part
-        if key not in pieces:
-            if len(pieces) > 4 * layout.factor:
-                pieces.clear()
-            pieces[key] = piece.make(templates[number])
-        first = place + piece.first
-        low, high = max(first, 0), min(first + piece.n_samples, n)
-        if low < high:
-            train[low:high] += pieces[key][low - first : high - first]
+    for part in np.unique(parts):
+        here = np.flatnonzero(parts == part)
+        numbers, rows = np.unique(which[here], return_inverse=True)
+        piece = doubled.find_piece(form, int(part))
+        cut = cut_out(piece, templates if len(numbers) == len(templates) else templates[numbers])
+        add_rows(train, places[here] + piece.first, rows, cut)
     _border(train[: HALF + 1], templates, layout, 0, 1)
-    last = (layout.n_times - 1) * layout.factor
+    last, n = (layout.n_times - 1) * layout.factor, len(train)
     _border(train[n - 2 - HALF : n - 1][::-1], templates, layout, last, -1)
+
+
+def cut_out(piece: Piece, templates: np.ndarray) -> np.ndarray:
+    """Return what templates that are cut out look like on the doubled grid, a row for each."""
+    rows = np.empty((len(templates), piece.n_samples))
+    n_head, n_tail = len(piece.head), len(piece.tail)
+    np.matmul(templates[:, : piece.head.shape[1]], piece.head.T, out=rows[:, :n_head])
+    if n_tail:
+        tail = templates[:, templates.shape[1] - piece.tail.shape[1] :]
+        np.matmul(tail, piece.tail.T, out=rows[:, n_head + piece.n_inner :])
+    if piece.n_inner:
+        inner = np.empty((len(templates), piece.n_inner))
+        places = piece.begin + templates.shape[1] * np.arange(len(templates))
+        whole = np.zeros(len(templates), dtype=np.int64)
+        move_rows(templates.ravel(), places, whole, piece.taps[np.newaxis], inner)
+        rows[:, n_head : n_head + piece.n_inner] = inner
+    return rows
 
 
 def _border(
