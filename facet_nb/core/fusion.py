@@ -61,9 +61,7 @@ class Fusions:
     found: tuple[Fusion, ...] = ()
     refused: tuple[str, ...] = ()
 
-    def replace(
-        self, processors: Sequence[Processor], steps: Sequence[int]
-    ) -> list[Unit]:
+    def replace(self, processors: Sequence[Processor], steps: Sequence[int]) -> list[Unit]:
         """Return what runs when `steps` of a pipeline run."""
         place = {i: fusion for fusion in self.found for i in fusion.steps}
         units: list[Unit] = []

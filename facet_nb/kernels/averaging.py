@@ -75,9 +75,7 @@ class Pool:
         return np.array_equal(self.order, np.arange(len(self.epochs)))
 
 
-def list_pools(
-    usable: np.ndarray, window: int, shift: int
-) -> tuple[list[Pool | None], np.ndarray]:
+def list_pools(usable: np.ndarray, window: int, shift: int) -> tuple[list[Pool | None], np.ndarray]:
     """Return the epochs for each block's template, and the block of each epoch.
 
     Parameters

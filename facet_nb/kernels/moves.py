@@ -38,9 +38,7 @@ def move_rows(
     _compile_move(x.dtype.char)(x, places, parts, taps, out)
 
 
-def add_rows(
-    target: np.ndarray, places: np.ndarray, which: np.ndarray, rows: np.ndarray
-) -> None:
+def add_rows(target: np.ndarray, places: np.ndarray, which: np.ndarray, rows: np.ndarray) -> None:
     """Add row ``which[i]`` to `target` from ``places[i]`` on, as far as it reaches.
 
     Parameters

@@ -286,9 +286,7 @@ def cut_out(piece: Piece, templates: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _border(
-    train: np.ndarray, templates: np.ndarray, layout: Layout, end: int, step: int
-) -> None:
+def _border(train: np.ndarray, templates: np.ndarray, layout: Layout, end: int, step: int) -> None:
     """Fill the doubled samples next to an end of the signal, where the train is reflected."""
     form, which = layout.form, layout.pools[1]
     weights = doubled.find_border(layout.factor)

@@ -190,9 +190,7 @@ def make_columns(form, n, rng):
     starts = np.full(n, 20 * form.factor + int(rng.integers(form.factor)))
     high = resampling.upsample(x, form.factor)
     epochs = np.stack([h[s : s + form.n_samples] for h, s in zip(high, starts, strict=True)])
-    columns = [
-        upsampled.take_columns(upsampled.double(row), starts[:1], form)[0] for row in x
-    ]
+    columns = [upsampled.take_columns(upsampled.double(row), starts[:1], form)[0] for row in x]
     return epochs, np.stack(columns)
 
 
