@@ -13,7 +13,8 @@ from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels import averaging
 from facet_nb.kernels.alignment import best_lags
-from facet_nb.kernels.subsample import Layout, correct, find_onsets
+from facet_nb.kernels.native import correct
+from facet_nb.kernels.subsample import Layout, find_onsets
 
 logger = logging.getLogger("facet_nb")
 
@@ -251,7 +252,7 @@ class AASCorrection(ArrayProcessor):
         copies = 3 if self.weighting == "sliding" else 1
         if self.subsample:
             copies = 6 if self.weighting == "sliding" else 1
-        return 8 * shape[1] * copies + (4 << 20)
+        return 8 * shape[1] * copies + (8 << 20)
 
 
 def check_artifact_length(length: int | None) -> int:

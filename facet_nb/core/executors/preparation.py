@@ -335,7 +335,10 @@ def run_shielded(processor: Processor, context: ProcessingContext) -> Processing
         return processor.execute(context._derive(metadata=context.metadata.copy()))
     samples = raw._data if raw.preload else None
     view = None if samples is None else protect(samples)
-    shield = copy.deepcopy(raw, None if samples is None else {id(samples): view})
+    known = {} if samples is None else {id(samples): view}
+    annotations = raw.annotations
+    known[id(annotations)] = recording.copy_annotations(annotations)
+    shield = copy.deepcopy(raw, known)
     given = context._derive(raw=shield, metadata=context.metadata.copy())
     given._noise_array = context._noise_array  # the samples are the same
     with explain_read_only(COPY_FIRST):
