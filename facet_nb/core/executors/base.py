@@ -318,6 +318,9 @@ class Runner:
                 report.step_times,
                 report.pid,
                 report.rss_bytes,
+                report.began_s,
+                report.ended_s,
+                report.thread,
             )
         )
 
