@@ -243,6 +243,11 @@ class AASCorrection(ArrayProcessor):
             )
         return out
 
+    @property
+    def single(self) -> bool:  # type: ignore[override]
+        """Whether float32 is computed in float32: at the native rate, to 2e-6 of the peak."""
+        return self.subsample
+
     def can_overwrite(self) -> bool:
         """Whether the result may take the samples' place: nothing reads them a second time."""
         return not (self.apply_epoch_alpha_scaling or self.subsample)

@@ -84,6 +84,7 @@ class Filter(ArrayProcessor):
     name = "filter"
     description = "Zero-phase filter"
     linear = True
+    single = True
 
     def __init__(
         self,

@@ -28,6 +28,7 @@ from facet_nb.core.steps import (
     Step,
     explain_read_only,
     protect,
+    round_to,
     unpack_samples,
 )
 from facet_nb.core.track import Track
@@ -63,6 +64,8 @@ class Subject:
         The row of each processor's reference channel.
     terms : tuple of NoiseTerm
         Noise so far.
+    dtype : str
+        Precision of the samples between steps.
     """
 
     processors: tuple[Processor, ...]
@@ -75,6 +78,7 @@ class Subject:
     picks: np.ndarray
     references: tuple[int, ...]
     terms: tuple[NoiseTerm, ...] = ()
+    dtype: str = "float64"
 
     @classmethod
     def of(
@@ -114,6 +118,7 @@ class Subject:
             picks=picks,
             references=tuple(_reference(p, raw, picks) for p in chosen),
             terms=context._noise,
+            dtype=stage.dtype,
         )
 
 
@@ -237,11 +242,12 @@ class _Preparer:
         step: Step
         if isinstance(processor, ArrayProcessor):
             prepared = processor.prepare(self._view(position, processor))
-            step = ArrayStep(index, processor, prepared, _rows(processor, subject))
+            rows = _rows(processor, subject)
+            step = ArrayStep(index, processor, prepared, rows, subject.dtype)
             self.state = state.after(prepared)
             self._advance(step, position)
             return step, prepared.notes
-        step = ChannelStep(index, processor, subject.header, state)
+        step = ChannelStep(index, processor, subject.header, state, dtype=subject.dtype)
         trial = self.attempt(step, self._track(ref).x, ref)
         if isinstance(trial, Failure):
             return trial
@@ -250,7 +256,7 @@ class _Preparer:
         else:
             self.state = trial.state
             step = replace(step, n_times=trial.state.n_times, reports=trial.reports)
-        self._advance(step, position, done={ref: trial.row})
+        self._advance(step, position, done={ref: round_to(subject.dtype, trial.row)})
         return step, {}
 
     def _track(self, ref: int) -> Track:
@@ -265,7 +271,9 @@ class _Preparer:
 
     def _view(self, position: int, processor: ArrayProcessor) -> View:
         subject, state, ref = self.subject, self.state, self.subject.references[position]
-        reference = protect(self._track(ref).x[0]) if processor.needs == "reference" else None
+        reference = None
+        if processor.needs == "reference":
+            reference = protect(np.asarray(self._track(ref).x[0], float))
         everything = None
         if processor.needs == "all":
             everything = protect(subject.data[as_slice([int(i) for i in subject.picks])])
