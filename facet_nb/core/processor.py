@@ -240,6 +240,10 @@ class ArrayProcessor(Processor):
         ``picks`` narrows it further, ``exclude_channels`` takes some out; the others pass through.
     uses_noise : bool
         Whether ``compute`` takes ``noise=``, what corrections have removed so far.
+    single : bool
+        Whether ``compute`` takes float32 samples as they are, in a run with ``dtype="float32"``:
+        for kernels whose error then is known and documented. Others are given float64, and what
+        they return is rounded.
     """
 
     requires_raw = True
@@ -250,6 +254,7 @@ class ArrayProcessor(Processor):
     splits: ClassVar[Literal["channels", "times"]] = "channels"
     types: ClassVar[tuple[str, ...] | None] = None
     uses_noise: ClassVar[bool] = False
+    single: ClassVar[bool] = False
 
     def prepare(self, view: View) -> Prepared:
         """Decide everything that does not belong to one channel."""
