@@ -93,9 +93,13 @@ class ChainCheck:
             _check_triggers(state)
         if step.needs != "none":
             return state if not _resamples(step) else None
-        view = View(state.sfreq, state.n_times, state.metadata, tuple(self.context.get_raw().ch_names))
+        view = View(
+            state.sfreq, state.n_times, state.metadata, tuple(self.context.get_raw().ch_names)
+        )
         prepared = step.prepare(view)
-        return state.after(replace(prepared, payload=None)) if isinstance(prepared, Prepared) else None
+        return (
+            state.after(replace(prepared, payload=None)) if isinstance(prepared, Prepared) else None
+        )
 
 
 def _judge_arguments(step: Processor) -> str:

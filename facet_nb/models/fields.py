@@ -7,7 +7,7 @@ import inspect
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from facet_nb.core import Processor
 from facet_nb.core.errors import ValidationError
@@ -123,9 +123,13 @@ class Field:
         return not empty and any(kinds.get(word, False) for word in self.types)
 
 
-@lru_cache(maxsize=256)
 def list_fields(cls: type[Processor]) -> tuple[Field, ...]:
     """Return the fields of a processor class, in the order of its signature."""
+    return _find_fields(cast(Any, cls))
+
+
+@lru_cache(maxsize=256)
+def _find_fields(cls: Any) -> tuple[Field, ...]:
     texts = read_parameters(cls)
     parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
     return tuple(

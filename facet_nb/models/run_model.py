@@ -177,7 +177,7 @@ class RunModel(HasTraits):
         self.source = source
         self._context = context
 
-    # ------------------------------------------------------------------------------- settings
+    # ------------------------------------------------------------------------------------- settings
     @property
     def settings(self) -> dict[str, Any]:
         """The arguments of :meth:`Pipeline.run`."""
@@ -220,7 +220,7 @@ class RunModel(HasTraits):
         memory = predict_memory(plan, self.pipeline.processors, self._context)
         return Forecast(time_s, memory, basis)
 
-    # -------------------------------------------------------------------------------- running
+    # -------------------------------------------------------------------------------------- running
     def start(self) -> RunModel:
         """Begin a run on a thread of its own; return at once.
 

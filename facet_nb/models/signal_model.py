@@ -18,6 +18,8 @@ N_BINS = 900
 #: Channels that are shown at first.
 N_FIRST = 8
 _MOST_MARKERS = 400
+#: The window begins this long before the first trigger.
+_LEAD_S = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +133,8 @@ class SignalModel(HasTraits):
             names = () if context is None else tuple(_list_names(context.get_raw()))
             kept = tuple(n for n in self.channels if n in names)
             self.names, self.channels = names, kept or names[:N_FIRST]
-            self.begin_s = min(self.begin_s, max(0.0, self.duration_s - self.span_s))
+            last = max(0.0, self.duration_s - self.span_s)
+            self.begin_s = min(max(0.0, _first_event_s(context) - _LEAD_S), last)
 
     def set_corrected(self, context: ProcessingContext | None) -> None:
         """Lay what became of the recording over it."""
@@ -160,7 +163,7 @@ class SignalModel(HasTraits):
         """Make the traces larger by `factor`."""
         self.scale_uv = _round(self.window().scale_uv / factor)
 
-    # ------------------------------------------------------------------------------------ the window
+    # ----------------------------------------------------------------------------------- the window
     def window(self, n_bins: int = N_BINS) -> Window:
         """Return what there is to see."""
         end_s = min(self.begin_s + self.span_s, self.duration_s)
@@ -226,6 +229,18 @@ def _offset_s(raw: AnyValue, original: AnyValue) -> float:
     """Return when `raw` begins, in s from the start of `original`."""
     here, there = float(raw.info["sfreq"]), float(original.info["sfreq"])
     return raw.first_samp / here - original.first_samp / there
+
+
+def _first_event_s(context: ProcessingContext | None) -> float:
+    """Return when the first trigger or event is, in s; 0 without any."""
+    from facet_nb.preprocessing.triggers import read_annotations
+
+    if context is None:
+        return 0.0
+    positions: AnyValue = context.get_triggers() if context.has_triggers() else None
+    if positions is None:
+        positions = [p for p, _ in read_annotations(context.get_raw())]
+    return max(0.0, min(positions) / context.get_sfreq()) if len(positions) else 0.0
 
 
 def _swing(layer: Layer, row: int) -> float:

@@ -80,7 +80,7 @@ class StudioModel:
         self.run.cancel()
         return busy
 
-    # ------------------------------------------------------------------------------------- wiring
+    # --------------------------------------------------------------------------------------- wiring
     def _take_recording(self, _change: Any) -> None:
         recording = self.recording
         if recording.context is None:

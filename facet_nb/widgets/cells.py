@@ -42,8 +42,8 @@ def adopt(panel: Closeable) -> bool:
     stopped = False
     if made is None or made.execution != execution:
         old = [] if made is None else [ref() for ref in made.panels]
-        # Each of them, not only up to the first that was busy.
-        stopped = any([p.retire() for p in old if p is not None])
+        for panel_before in old:  # each of them, not only up to the first that was busy
+            stopped |= panel_before is not None and panel_before.retire()
         made = _BY_CELL[cell] = _Made(execution)
     made.panels.append(weakref.ref(panel))
     return stopped

@@ -121,7 +121,7 @@ class ChainEditor(Panel):
         """Return the chain in one line."""
         return " → ".join(p.name for p in self.pipeline) or "an empty chain"
 
-    # --------------------------------------------------------------------------------- list of steps
+    # -------------------------------------------------------------------------------- list of steps
     def _make_list(self) -> None:
         self._busy = False
         self.steps = w.Select(description="Steps", style=_LABEL, layout=w.Layout(width="290px"))
@@ -174,7 +174,7 @@ class ChainEditor(Panel):
             return
         self.new.value = self.said.value = ""
 
-    # ------------------------------------------------------------------------------------------ YAML
+    # ----------------------------------------------------------------------------------------- YAML
     def _make_yaml(self) -> None:
         self.yaml_switch = w.ToggleButton(
             description="Save and load", icon="file", layout=w.Layout(width="150px")
@@ -241,7 +241,7 @@ def _describe(index: int, step: ChainStep) -> str:
 
 
 def _button(label: str, css: str, act: Callable[[], Any]) -> w.Button:
-    button = w.Button(description=label, layout=w.Layout(width="68px"))
+    button = w.Button(description=label, layout=w.Layout(width="70px"))
     button.add_class(css)
     button.on_click(lambda _button: act())
     return button

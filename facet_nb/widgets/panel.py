@@ -16,6 +16,15 @@ from facet_nb.widgets.pump import Pump
 
 #: What pages without a kernel show in the place of the live panel.
 _STATIC_TEXT = "The panel works while the notebook runs. This is what it found last:"
+# The handles of ipywidgets' sliders have no name for screen readers: give them their tooltip's, as
+# soon as they are there. Where a page forbids such handlers, they stay as they are.
+_NAMING = (
+    "const root = this.closest('.fnb-panel');"
+    "const name = () => root.querySelectorAll('.noUi-handle:not([aria-label])').forEach(h => {"
+    "const label = h.closest('.jupyter-widgets').querySelector('.widget-label[title]');"
+    "if (label) h.setAttribute('aria-label', label.title); });"
+    "name(); new MutationObserver(name).observe(root, {childList: true, subtree: true});"
+)
 _STOPPED = "This cell was run again: the run that its old panel had under way was cancelled."
 
 
@@ -42,7 +51,9 @@ class Panel(w.VBox):
         notice.add_class("fnb-notice")
         notice.layout.display = "none"
         style.layout.display = "none"
-        style.value = f"<style>{_read_css()}{self._hiding_rule}</style>"
+        style.value = (
+            f'<style onload="{_NAMING}">{_read_css()}{self._hiding_rule}</style>'
+        )
         if cells.adopt(self):
             notice.value = f'<p role="status">{write_text(_STOPPED)}</p>'
             notice.layout.display = ""
@@ -55,7 +66,7 @@ class Panel(w.VBox):
                 model.on_news = pump.wake
                 self.pumps.append(pump)
 
-    # ---------------------------------------------------------------------- for subclasses to say
+    # ------------------------------------------------------------------------ for subclasses to say
     def to_html(self) -> str:
         """Return the panel's state as plain HTML: what remains of it in a saved notebook."""
         return ""
@@ -68,7 +79,7 @@ class Panel(w.VBox):
         """End all work; return whether there was some."""
         return False
 
-    # -------------------------------------------------------------------------------- displaying
+    # ----------------------------------------------------------------------------------- displaying
     def retire(self) -> bool:
         """End all work and all views: the cell that made the panel has been run again."""
         stopped = self.stop()

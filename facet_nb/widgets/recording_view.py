@@ -17,7 +17,7 @@ _KINDS = {
     "simulation": "a simulation of one's own",
     "file": "a file",
 }
-_NUMBERS = {
+_NUMBERS: dict[str, tuple[str, Any, dict[str, float]]] = {
     "n_channels": ("Channels", w.BoundedIntText, {"min": 1, "max": 335}),
     "sfreq": ("Rate (Hz)", w.BoundedFloatText, {"min": 250, "max": 50_000}),
     "duration_s": ("Length (s)", w.BoundedFloatText, {"min": 5, "max": 3600}),
@@ -113,6 +113,7 @@ class RecordingView:
         options = [(f"{text}  ({n}×)", text) for text, n in model.summary.events]
         if tuple(self.events.options) != tuple(options):
             self.events.options = options
+            self.events.index = 0 if options else None
         _show_if(self.trigger_row, bool(options) and self.use_trigger is not None)
 
     def _describe(self) -> str:

@@ -9,10 +9,9 @@ from facet_nb.widgets.fragments import write_code_block, write_error, write_tabl
 from facet_nb.widgets.progress_view import describe_failure, describe_status
 from facet_nb.widgets.result_view import write_metrics, write_step_times
 
-
 _INTERRUPTED = (
-    "A run was under way when this was written. If this is all you see, the kernel was restarted or "
-    "stopped before the run ended: nothing is being computed any more. Run the cell again."
+    "A run was under way when this was written. If this is all you see, the kernel was restarted "
+    "or stopped before the run ended: nothing is being computed any more. Run the cell again."
 )
 
 

@@ -8,7 +8,7 @@ from facet_nb.models.signal_model import Layer, Window
 from facet_nb.widgets.fragments import write_text
 
 WIDTH = 1000
-_LEFT, _RIGHT, _TOP, _BOTTOM = 76, 8, 8, 30
+_LEFT, _RIGHT, _TOP, _BOTTOM = 84, 8, 8, 36
 _ROW = 38
 _LEAST = 120
 
@@ -64,7 +64,7 @@ def _write_layer(window: Window, layer: Layer, height: float) -> str:
 def _write_names(window: Window, height: float) -> str:
     pitch = _pitch(window, height)
     names = "".join(
-        f'<text x="{_LEFT - 6}" y="{_TOP + pitch * (row + 0.5) + 4:.1f}">{_shorten(name)}'
+        f'<text x="{_LEFT - 6}" y="{_TOP + pitch * (row + 0.5) + 5:.1f}">{_shorten(name)}'
         f"<title>{write_text(name)}</title></text>"
         for row, name in enumerate(window.channels)
     )
@@ -80,7 +80,7 @@ def _write_time_axis(window: Window, height: float) -> str:
     ticks = _choose_ticks(window.begin_s, window.end_s)
     marks = "".join(
         f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{bottom}"/>'
-        f'<text x="{x:.1f}" y="{bottom + 15}">{tick:g}</text>'
+        f'<text x="{x:.1f}" y="{bottom + 16}">{tick:g}</text>'
         for tick, x in zip(ticks, _x(window, np.array(ticks)), strict=True)
     )
     label = f'<text x="{WIDTH - _RIGHT}" y="{height - 3}" class="fnb-axis-label">time (s)</text>'
@@ -92,7 +92,9 @@ def _choose_ticks(begin_s: float, end_s: float) -> list[float]:
     step = 10.0 ** np.floor(np.log10(span_s / 4))
     step *= next(m for m in (1, 2, 5, 10) if span_s / (m * step) <= 10)
     first = np.ceil(begin_s / step - 1e-9)
-    return [round(float(k * step), 6) for k in np.arange(first, np.floor(end_s / step + 1e-9) + 1)]
+    return [
+        round(float(k * step), 6) + 0.0 for k in np.arange(first, np.floor(end_s / step + 1e-9) + 1)
+    ]
 
 
 def _write_markers(window: Window, height: float) -> str:

@@ -56,7 +56,12 @@ class SignalView(Panel):
         )
         self.channels.add_class("fnb-signal-channels")
         self.begin = w.BoundedFloatText(
-            description="From (s)", min=0, max=1, step=0.5, layout=w.Layout(width="150px"), style=_LABEL
+            description="From (s)",
+            min=0,
+            max=1,
+            step=0.5,
+            layout=w.Layout(width="150px"),
+            style=_LABEL,
         )
         self.slider = w.FloatSlider(
             min=0.0,
@@ -101,7 +106,9 @@ class SignalView(Panel):
         heads = ["channel", *(f"{layer.label} (µV)" for layer in (window.layers if window else ()))]
         rows = window.rows() if window else []
         table = write_table("Peak to peak in this window", heads, rows) if rows else ""
-        self.table.value = f"<details><summary>As a table</summary>{table}</details>" if table else ""
+        self.table.value = (
+            f"<details><summary>As a table</summary>{table}</details>" if table else ""
+        )
 
     def to_html(self) -> str:
         """Return picture and table as plain HTML."""
@@ -111,7 +118,7 @@ class SignalView(Panel):
         """Return what there is to see, in one sentence."""
         return self.model.window().caption if self.model.names else "no recording"
 
-    # ----------------------------------------------------------------------------------------- inner
+    # ---------------------------------------------------------------------------------------- inner
     def _fill(self) -> None:
         model = self.model
         if self.channels.options != model.names:

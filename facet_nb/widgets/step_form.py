@@ -12,7 +12,7 @@ from facet_nb.models.fields import Field
 from facet_nb.widgets.fragments import write_text
 
 _OBSOLETE = "Accepted for compatibility"
-_LABEL = {"description_width": "170px"}
+_LABEL = {"description_width": "150px"}
 
 
 class StepForm:
@@ -113,19 +113,22 @@ class FieldRow:
 def _make_control(field: Field) -> Any:
     if field.is_switch:
         return w.Checkbox(
-            description=field.name, style={"description_width": "170px"}, layout=_width("300px")
+            description=field.name,
+            indent=False,
+            style={"description_width": "initial"},
+            layout=_width("340px"),
         )
     if field.choices:
         options = [field.write(choice) for choice in field.choices]
         return w.Dropdown(
-            description=field.name, options=options, style=_LABEL, layout=_width("300px")
+            description=field.name, options=options, style=_LABEL, layout=_width("340px")
         )
     return w.Text(
         description=field.name,
         placeholder=field.expected,
         continuous_update=True,
         style=_LABEL,
-        layout=_width("300px"),
+        layout=_width("340px"),
     )
 
 
@@ -160,7 +163,9 @@ def _write_note(field: Field, problem: str) -> str:
         return f'<span class="fnb-wrong" role="alert">{write_text(problem)}</span>'
     unit = f"<b>{write_text(field.unit)}</b> · " if field.unit else ""
     text = field.help if len(field.help) <= 150 else field.help[:147].rsplit(" ", 1)[0] + " …"
-    return f'<span class="fnb-quiet" title="{write_text(field.help)}">{unit}{write_text(text)}</span>'
+    return (
+        f'<span class="fnb-quiet" title="{write_text(field.help)}">{unit}{write_text(text)}</span>'
+    )
 
 
 def _width(size: str) -> w.Layout:

@@ -30,7 +30,8 @@ def write_strip(samples: Sequence[Sample], cores: int) -> str:
 
 
 def _write_curve(label: str, values: Sequence[float], top: float) -> str:
-    n = max(1, len(values) - 1)
+    values = values if len(values) > 1 else [*values, *values]
+    n = len(values) - 1
     points = " ".join(
         f"{_WIDTH * i / n:.1f},{_HEIGHT - (_HEIGHT - 4) * v / (top or 1.0):.1f}"
         for i, v in enumerate(values)

@@ -19,9 +19,9 @@ from facet_nb.widgets.run_panel import RunPanel
 from facet_nb.widgets.signal_view import SignalView
 
 _HINTS = {
-    "Recording": "Choose a recording and press Load. Look at it; say which events are the triggers.",
+    "Recording": "Choose a recording and press Load. Look at it; name the trigger events.",
     "Chain": "Choose a step to see and change its arguments. What is wrong is said as you type.",
-    "Run": "Choose how the chain shall run, press Run, and watch. Every mode gives the same result.",
+    "Run": "Choose how the chain shall run, press Run, and watch. Each mode gives the same bits.",
     "Code": "The Python of what is on screen. It gives the same result without the panel.",
 }
 
@@ -100,12 +100,12 @@ class Studio(Panel):
     def _observe(self) -> None:
         run, model = self.model.run, self.model
         run.observe(self._show_head, ["status", "pipeline", "source"])
-        run.observe(self.chain.refresh_plan, list(RunModel.SETTINGS))
+        run.observe(self.chain.refresh_plan, [*RunModel.SETTINGS, "pipeline"])
         run.observe(self.signal.refresh, "result")
         run.observe(self.refresh_report, "status")
         model.recording.observe(self._show_head, "status")
 
-    # ----------------------------------------------------------------- the same without a screen
+    # -------------------------------------------------------------------- the same without a screen
     @property
     def result(self) -> PipelineResult | None:
         """The outcome of the last run."""
@@ -150,7 +150,7 @@ class Studio(Panel):
         """Return the state in one line of text."""
         return self.run_panel.summary()
 
-    # ------------------------------------------------------------------------------------- inner
+    # ---------------------------------------------------------------------------------------- inner
     def _show_head(self, _change: Any = None) -> None:
         self.head.value = f'<div class="fnb-title">{self._describe()}</div>'
 
