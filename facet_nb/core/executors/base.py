@@ -30,7 +30,7 @@ from facet_nb.core.events import (
     StepTime,
 )
 from facet_nb.core.executors import backends, blas, compiler, outcome, preparation
-from facet_nb.core.executors.cancel import CancelToken
+from facet_nb.core.executors.cancel import CancelToken, FileToken
 from facet_nb.core.executors.store import FileArray, Store
 from facet_nb.core.executors.task import (
     FAILURES,
@@ -277,7 +277,8 @@ class Runner:
         crumbs = file = None
         if backend.isolates:
             crumbs = store.breadcrumbs(len(groups))
-            file = _write(replace(job, breadcrumbs=crumbs), store)
+            known = None if crumbs is None else FileToken(crumbs.path)
+            file = _write(replace(job, breadcrumbs=crumbs, cancel=known), store)
         pending = dict(enumerate(groups))
         suspects: list[int] = []
         while pending:
