@@ -172,7 +172,7 @@ def map_runs(
 
 def _check_options(pipeline: Pipeline, options: dict[str, Any]) -> None:
     """Raise now what every single run would raise."""
-    known = {"mode", "channel_sequential", "n_workers", "batch_size"}
+    known = {"mode", "channel_sequential", "n_workers", "batch_size", "fuse"}
     unknown = sorted(set(options) - known)
     if unknown:
         raise ValidationError(
