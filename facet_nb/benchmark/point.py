@@ -227,6 +227,8 @@ class StageTrace:
         Measured time of each step, summed over batches.
     batches : tuple of BatchTime
         Its batches.
+    n_jobs : int
+        Batches in flight at once.
     """
 
     kind: str
@@ -237,6 +239,7 @@ class StageTrace:
     step_wall_s: tuple[float, ...] = ()
     step_cpu_s: tuple[float, ...] = ()
     batches: tuple[BatchTime, ...] = ()
+    n_jobs: int = 1
 
 
 @dataclass(frozen=True)
