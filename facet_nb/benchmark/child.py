@@ -58,7 +58,7 @@ class Child:
         )
         wall_s, own_s = time.perf_counter() - begin, time.process_time() - before
         self.result = done.get_context()
-        trace = tracing.trace_run(events, done.plan.stages)
+        trace = tracing.trace_run(events, done.plan.stages, self.pipeline.processors)
         return {"wall_s": wall_s, "cpu_s": own_s + others.stop(), "trace": to_plain(trace)}
 
     def save(self, path: str, **_: Any) -> dict[str, Any]:

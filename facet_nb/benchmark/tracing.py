@@ -8,20 +8,24 @@ from dataclasses import dataclass, field
 from facet_nb.benchmark.point import Band, BatchTime, StageTrace, Trace
 from facet_nb.core.events import BatchDone, Event, RunDone, RunStarted, StageDone, StageStarted
 from facet_nb.core.plan import Stage
+from facet_nb.core.processor import Processor
+from facet_nb.core.steps import changes_samples
 
 
 @dataclass
 class _Stage:
     start_s: float
     stop_s: float = 0.0
-    prepare_s: float = 0.0
+    prepare_s: dict[int, float] = field(default_factory=dict)
     steps: tuple[int, ...] = ()
     batches: list[BatchTime] = field(default_factory=list)
     wall_s: dict[int, float] = field(default_factory=dict)
     cpu_s: dict[int, float] = field(default_factory=dict)
 
 
-def trace_run(events: Iterable[Event], stages: Sequence[Stage]) -> Trace:
+def trace_run(
+    events: Iterable[Event], stages: Sequence[Stage], processors: Sequence[Processor]
+) -> Trace:
     """Return the trace of a complete run.
 
     Parameters
@@ -30,6 +34,8 @@ def trace_run(events: Iterable[Event], stages: Sequence[Stage]) -> Trace:
         All events of the run, in order.
     stages : sequence of Stage
         The stages of its plan.
+    processors : sequence of Processor
+        The steps of its pipeline.
     """
     zero_s, wall_s = 0.0, 0.0
     found: dict[int, _Stage] = {}
@@ -45,7 +51,7 @@ def trace_run(events: Iterable[Event], stages: Sequence[Stage]) -> Trace:
             found[event.stage].stop_s = event.time_s - zero_s
         elif isinstance(event, RunDone):
             wall_s = event.wall_s
-    return Trace(wall_s, tuple(_freeze(s, stages[i]) for i, s in sorted(found.items())))
+    return Trace(wall_s, tuple(_freeze(s, stages[i], processors) for i, s in sorted(found.items())))
 
 
 def list_bands(trace: Trace) -> tuple[Band, ...]:
@@ -61,7 +67,8 @@ def _note(
         stage.cpu_s[t.step] = stage.cpu_s.get(t.step, 0.0) + t.cpu_s
     compute_s = sum(t.wall_s for t in event.step_times)
     if event.batch < 0:
-        stage.prepare_s += compute_s
+        for t in event.step_times:
+            stage.prepare_s[t.step] = stage.prepare_s.get(t.step, 0.0) + t.wall_s
         return
     stop_s = (event.ended_s or event.time_s) - zero_s
     start_s = event.began_s - zero_s if event.began_s else stop_s - compute_s
@@ -70,17 +77,21 @@ def _note(
     stage.batches.append(BatchTime(name, _us(start_s), _us(stop_s), _us(compute_s), _us(cpu_s)))
 
 
-def _freeze(stage: _Stage, plan: Stage) -> StageTrace:
+def _freeze(stage: _Stage, plan: Stage, processors: Sequence[Processor]) -> StageTrace:
+    steps = [processors[i] for i in plan.steps]
+    splits = plan.kind == "channel_wise" and all(p.parallel_safe for p in steps)
     return StageTrace(
         kind=plan.kind,
         names=plan.names,
         start_s=_us(stage.start_s),
         stop_s=_us(stage.stop_s),
-        prepare_s=_us(stage.prepare_s),
+        prepare_s=_us(sum(stage.prepare_s.values())),
         step_wall_s=tuple(_us(stage.wall_s.get(i, 0.0)) for i in stage.steps),
         step_cpu_s=tuple(_us(stage.cpu_s.get(i, 0.0)) for i in stage.steps),
         batches=tuple(sorted(stage.batches, key=lambda b: b.start_s)),
         n_jobs=max(1, min(plan.n_jobs, len(stage.batches))),
+        step_prepare_s=tuple(_us(stage.prepare_s.get(i, 0.0)) for i in stage.steps),
+        splits=splits and any(changes_samples(p) for p in steps),
     )
 
 
