@@ -44,7 +44,7 @@ _ROOMS = {
     ),
     "facet_nb.benchmark": "benchmark_scaling",
     "facet_nb.pipelines": "create_standard_pipeline",
-    "facet_nb.widgets": "ControlPanel",
+    "facet_nb.widgets": "ChainEditor ControlPanel RunPanel SignalView Studio",
 }
 _WHERE = {name: room for room, names in _ROOMS.items() for name in names.split()}
 _SUBMODULES = [
