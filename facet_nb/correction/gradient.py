@@ -21,6 +21,8 @@ _MAX_JITTER = 8
 _MAX_JITTER_OF_LENGTH = 0.05
 #: Times found in the signal count if what they leave has less than this part of the energy.
 _BETTER = 0.8
+#: An artifact length below this part of the period is meant: artifacts that end before the next.
+_SHORTER = 0.95
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def _find_length(clock: ClockFit, metadata: ProcessingMetadata) -> int:
     """Return the length of an artifact, in samples: up to the next one, unless told shorter."""
     whole = int(np.ceil(clock.period - 1e-6))
     told = metadata.artifact_length
-    return int(told) if told is not None and 0 < told < whole else whole
+    return int(told) if told is not None and 0 < told < _SHORTER * whole else whole
 
 
 def _place(x: np.ndarray, clock: ClockFit, offset: float, n_samples: int) -> tuple[np.ndarray, str]:

@@ -23,6 +23,7 @@ from scipy import fft
 
 from facet_nb.kernels.subsample import (
     FLAT,
+    GRID,
     HALO,
     TAPER,
     Layout,
@@ -50,6 +51,8 @@ _MAX_SHARE = 0.5
 #: An epoch whose mean artifact is smaller than this part of the usual may hold none, or a part.
 _ABSENT, _PARTIAL = 0.5, 0.85
 _PORTION = 64
+#: Shortest time whose mean counts as drift, in s: longer than the period of any EEG in question.
+_TREND_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,7 @@ def fit(
     doubtful, absent = _find_absent(high)
     courses, trained = find_courses(high, ~absent, inner, sfreq, max_courses)
     del high
-    _take_trend(piece, inner)
+    _take_trend(piece, inner, sfreq)
     spectra = _transform(piece, inner, everyone)
     del piece
     waveforms, noise, courses = _regress(spectra, courses, trained)
@@ -244,13 +247,23 @@ def measure_rest(x: np.ndarray, layout: Layout) -> float:
     return float(np.median(np.sum(spectra.real**2 + spectra.imag**2, axis=1)))
 
 
-def _take_trend(x: np.ndarray, layout: Layout) -> None:
-    """Subtract the straight lines between the means of epochs, in place.
+def _take_trend(x: np.ndarray, layout: Layout, sfreq: float) -> None:
+    """Subtract the straight lines between means over two seconds or more, in place.
 
-    A slice's artifact has no mean: gradients end where they began. What the means tell is drift.
+    Means go from one artifact's beginning to another's, parts of samples included. A slice's
+    artifact has no mean: gradients end where they began. What the means tell is drift.
     """
-    middles = layout.first + 0.5 * (layout.n_samples - 1)
-    means = np.array([x[low : low + layout.n_samples].mean() for low in layout.first.tolist()])
+    onsets = layout.first + layout.part / GRID
+    n_apart = max(1, round(_TREND_S * sfreq / layout.n_samples))
+    ends = np.append(onsets, onsets[-1] + layout.n_samples)[::n_apart]
+    if len(ends) < 2:
+        ends = np.array([onsets[0], onsets[-1] + layout.n_samples])
+    ends = np.clip(ends, 0, len(x))
+    sums = np.concatenate([[0.0], np.cumsum(x)])
+    whole = np.minimum(ends.astype(int), len(x) - 1)
+    at_ends = sums[whole] + (ends - whole) * x[whole]
+    means = np.diff(at_ends) / np.diff(ends)
+    middles = 0.5 * (ends[1:] + ends[:-1]) - 0.5
     for low in range(0, len(x), 65_536):
         part = x[low : low + 65_536]
         part -= np.interp(np.arange(low, low + len(part)), middles, means)
@@ -328,7 +341,7 @@ def find_courses(
         alone = trained & np.any(shares > _MAX_SHARE, axis=1)
         if n - alone.sum() >= 2:
             trained &= ~alone
-    repeats = shares.max(axis=0, initial=0.0) <= _MAX_SHARE
+    repeats = shares[trained].max(axis=0, initial=0.0) <= _MAX_SHARE
     kept = courses[:, :found][:, repeats]
     if kept.size:
         kept = np.clip(kept, kept[trained].min(axis=0), kept[trained].max(axis=0))
