@@ -35,7 +35,7 @@ from facet_nb.kernels.subsample import (
 
 #: Courses are looked for above this frequency, or this fraction of a low sampling rate.
 EEG_EDGE_HZ = 70.0
-EEG_EDGE_OF_RATE = 0.28
+EEG_EDGE_OF_RATE = 0.16
 #: Most courses besides the mean.
 MAX_COURSES = 16
 #: Least energy of a course, in units of the largest that noise alone makes (Marchenko-Pastur).
@@ -48,8 +48,8 @@ _FLOOR = 1e-2
 _N_ROUNDS = 4
 #: An epoch that makes up more than this of a course has it for itself: nothing that repeats.
 _MAX_SHARE = 0.5
-#: An epoch whose mean artifact is smaller than this part of the usual may hold none, or a part.
-_ABSENT, _PARTIAL = 0.5, 0.85
+#: An epoch with less than this part of the usual energy holds no artifact, or perhaps a part of it.
+_ABSENT, _PARTIAL = 0.1, 0.7
 _PORTION = 64
 #: Shortest time whose mean counts as drift, in s: longer than the period of any EEG in question.
 _TREND_S = 0.1
@@ -165,7 +165,8 @@ def fit(
     _take_trend(piece, inner, sfreq)
     spectra = _transform(piece, inner, everyone)
     del piece
-    waveforms, noise, courses = _regress(spectra, courses, trained)
+    n_low = int(np.argmax(find_band(inner, sfreq)))
+    waveforms, noise, courses = _regress(spectra, courses, trained, n_low)
     if shrinkage > 0:
         waveforms = _shrink(waveforms, noise, inner, shrinkage)
     return Model(courses, waveforms, doubtful)
@@ -271,19 +272,18 @@ def _take_trend(x: np.ndarray, layout: Layout, sfreq: float) -> None:
 
 def _find_absent(high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return which epochs hold less artifact than usual, and which hold hardly any."""
-    n_epochs = len(high)
     mean = high.mean(axis=0)
-    energy = float(np.sum(np.abs(mean) ** 2))
+    locked = float(np.sum(np.abs(mean) ** 2))
+    energy = np.array([np.sum(row.real**2 + row.imag**2) for row in high])
     rest = np.array([np.sum(np.abs(row - mean) ** 2) for row in high])
-    nothing = np.zeros(n_epochs, dtype=bool)
-    if not energy > 0 or np.median(rest) / (2 * high.shape[1]) > 0.01 * energy:
+    nothing = np.zeros(len(high), dtype=bool)
+    if not locked > 0 or np.median(rest) / (2 * high.shape[1]) > 0.01 * locked:
         return nothing, nothing
-    size = np.array([np.vdot(mean, row).real for row in high]) / energy
-    usual = float(np.median(size))
-    absent = size < _ABSENT * usual
-    if n_epochs - absent.sum() < 2:
+    usual = float(np.median(energy))
+    absent = energy < _ABSENT * usual
+    if len(high) - absent.sum() < 2:
         return nothing, nothing
-    return size < _PARTIAL * usual, absent
+    return energy < _PARTIAL * usual, absent
 
 
 # ------------------------------------------------------------------------------------ courses
@@ -393,7 +393,7 @@ def _decompose(
 
 # ------------------------------------------------------------------------------------ waveforms
 def _regress(
-    spectra: np.ndarray, courses: np.ndarray, trained: np.ndarray
+    spectra: np.ndarray, courses: np.ndarray, trained: np.ndarray, n_low: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return waveforms, the noise power of each frequency, and courses of length 1.
 
@@ -409,7 +409,27 @@ def _regress(
         power += row.real**2 + row.imag**2
     power -= np.sum(waveforms.real**2 + waveforms.imag**2, axis=0)
     noise = np.maximum(power, 0.0) / max(int(trained.sum()) - courses.shape[1], 1)
+    noise = np.repeat(noise[np.newaxis], len(waveforms), axis=0)
+    if n_low:
+        rest = spectra[:, :n_low] - unit @ waveforms[:, :n_low]
+        noise[:, :n_low] = np.maximum(noise[:, :n_low], _measure_beside(rest, unit))
     return waveforms, noise, np.linalg.solve(mixing.T, courses.T).T
+
+
+def _measure_beside(rest: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Return the noise power of each waveform as its course sees it: that beside its own lines.
+
+    EEG near a multiple of the artifact's rate (alpha, where slices come ten times a second) varies
+    slowly from epoch to epoch, as courses do; the mean over all epochs tells too little of it. So
+    each course, turned by 2 to 8 cycles more or less over the block, is regressed on what is left.
+    """
+    turns = 2.0 * np.pi * np.arange(len(unit)) / len(unit)
+    total = np.zeros((unit.shape[1], rest.shape[1]))
+    cycles = [sign * n for n in range(2, 9) for sign in (1, -1)]
+    for n in cycles:
+        beside = (unit * np.exp(1j * n * turns)[:, np.newaxis]).T @ rest
+        total += beside.real**2 + beside.imag**2
+    return total / len(cycles)
 
 
 def _shrink(
@@ -426,7 +446,8 @@ def _shrink(
     inner = fft.irfft(waveforms, layout.n_fft, axis=-1)[:, HALO : HALO + n]
     lines = fft.rfft(inner, axis=-1)
     at = np.arange(lines.shape[1]) * (layout.n_fft / n)
-    level = np.interp(at, np.arange(len(noise)), noise) * (n / np.sum(taper(n) ** 2))
+    level = np.array([np.interp(at, np.arange(len(row)), row) for row in noise])
+    level *= n / np.sum(taper(n) ** 2)
     power = lines.real**2 + lines.imag**2
     lost = np.minimum(1.0, shrinkage * level / np.where(power > 0, power, 1.0))
     extended = np.zeros((len(waveforms), layout.n_fft))
