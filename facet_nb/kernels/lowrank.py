@@ -51,6 +51,8 @@ _MAX_SHARE = 0.5
 #: An epoch with less than this part of the usual energy holds no artifact, or perhaps a part of it.
 _ABSENT, _PARTIAL = 0.1, 0.7
 _PORTION = 64
+#: Epochs whose median tells the noise of a frequency, about.
+_N_FOR_NOISE = 250
 #: Shortest time whose mean counts as drift, in s: longer than the period of any EEG in question.
 _TREND_S = 0.1
 
@@ -274,16 +276,17 @@ def _find_absent(high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return which epochs hold less artifact than usual, and which hold hardly any."""
     mean = high.mean(axis=0)
     locked = float(np.sum(np.abs(mean) ** 2))
-    energy = np.array([np.sum(row.real**2 + row.imag**2) for row in high])
-    rest = np.array([np.sum(np.abs(row - mean) ** 2) for row in high])
+    values, usual = high.view(float), mean.view(float)
+    energy = np.einsum("ij,ij->i", values, values)
+    rest = energy - 2.0 * np.einsum("ij,j->i", values, usual) + locked
     nothing = np.zeros(len(high), dtype=bool)
     if not locked > 0 or np.median(rest) / (2 * high.shape[1]) > 0.01 * locked:
         return nothing, nothing
-    usual = float(np.median(energy))
-    absent = energy < _ABSENT * usual
+    limit = float(np.median(energy))
+    absent = energy < _ABSENT * limit
     if len(high) - absent.sum() < 2:
         return nothing, nothing
-    return energy < _PARTIAL * usual, absent
+    return energy < _PARTIAL * limit, absent
 
 
 # ------------------------------------------------------------------------------------ courses
@@ -357,11 +360,13 @@ def _whiten(
     low-pass) get a part of the noise just above the EEG's bands.
     """
     known = np.linalg.qr(courses[trained])[0]
+    some = np.flatnonzero(trained)[:: max(1, len(known) // _N_FOR_NOISE)]
+    seen = known[:: max(1, len(known) // _N_FOR_NOISE)]
     n_freqs = y.shape[1] // 2
     noise = np.empty(n_freqs)
     for low in range(0, n_freqs, _PORTION):
-        part = y[trained, 2 * low : 2 * (low + _PORTION)]
-        part = part - known @ (known.T @ part)
+        part = y[:, 2 * low : 2 * (low + _PORTION)]
+        part = part[some] - seen @ (known.T @ part[trained])
         power = part[:, ::2] ** 2 + part[:, 1::2] ** 2
         noise[low : low + _PORTION] = np.median(power, axis=0)
     noise *= len(known) / (np.log(2.0) * max(len(known) - known.shape[1] - 1, 1))
