@@ -97,6 +97,7 @@ class Pipeline:
         n_workers: int = 1,
         backend: str = "multiprocessing",
         batch_size: int = 1,
+        fuse: bool = True,
         show_progress: bool | None = None,
         on_event: Callable[[Event], None] | None = None,
         cancel: Any = None,
@@ -116,10 +117,14 @@ class Pipeline:
             Batches in flight at once; -1 for all cores, -2 for all but one.
         n_workers : int
             Threads inside one batch; outer × inner is kept within the cores.
-        backend : {"multiprocessing", "threading", "serial"}
-            Where batches run if ``n_jobs`` is above 1.
+        backend : {"multiprocessing", "threading", "serial", "dask"}
+            Where batches run if ``n_jobs`` is above 1. ``"dask"`` takes the current
+            ``dask.distributed.Client``; its workers must see the folder ``FACET_NB_TMPDIR``.
         batch_size : int
             Channels in one batch.
+        fuse : bool
+            Whether the plan may replace ``UpSample → align → correct → DownSample`` by one step
+            that gives the same to 1e-7 of the artifact's peak; False runs all steps as they are.
         show_progress : bool | None
             Whether to show a progress bar; None shows it in notebooks and terminals.
         on_event : callable | None
@@ -147,6 +152,7 @@ class Pipeline:
             n_workers=n_workers,
             backend=backend,
             batch_size=batch_size,
+            fuse=fuse,
         )
         context = ProcessingContext() if initial_context is None else initial_context
         if not isinstance(context, ProcessingContext):
@@ -197,6 +203,7 @@ class Pipeline:
         n_workers: int = 1,
         backend: str = "multiprocessing",
         batch_size: int = 1,
+        fuse: bool = True,
     ) -> Plan:
         """Return what `mode` makes of this pipeline: stages, and the reason for each."""
         return make_plan(
@@ -206,7 +213,8 @@ class Pipeline:
             n_workers=n_workers,
             backend=backend,
             batch_size=batch_size,
-            cores=backends.count_cores(),
+            cores=backends.count_cores(backend),
+            fuse=fuse,
         )
 
     def map(self, inputs: Sequence[Any], **kwargs: Any) -> Any:

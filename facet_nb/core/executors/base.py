@@ -30,7 +30,7 @@ from facet_nb.core.events import (
     StepTime,
 )
 from facet_nb.core.executors import backends, blas, compiler, outcome, preparation
-from facet_nb.core.executors.cancel import CancelToken
+from facet_nb.core.executors.cancel import CancelToken, FileToken
 from facet_nb.core.executors.store import FileArray, Store
 from facet_nb.core.executors.task import (
     FAILURES,
@@ -196,7 +196,7 @@ class Runner:
 
     def _subject(self, stage: Stage, context: ProcessingContext) -> preparation.Subject:
         try:
-            return preparation.Subject.of(context, stage, self.processors)
+            return preparation.Subject.of(context, stage, self.processors, self.plan.fusions)
         except FAILURES as error:
             step = preparation.Named(stage.steps[0], self.processors[stage.steps[0]])
             raise _raise_from(fail(error, 0, step, None, None), error) from error
@@ -277,7 +277,8 @@ class Runner:
         crumbs = file = None
         if backend.isolates:
             crumbs = store.breadcrumbs(len(groups))
-            file = _write(replace(job, breadcrumbs=crumbs), store)
+            known = None if crumbs is None else FileToken(crumbs.path)
+            file = _write(replace(job, breadcrumbs=crumbs, cancel=known), store)
         pending = dict(enumerate(groups))
         suspects: list[int] = []
         while pending:

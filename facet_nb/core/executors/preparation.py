@@ -16,6 +16,7 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.events import StepTime
 from facet_nb.core.executors.task import FAILURES, Failure, as_slice, check_finite, fail
+from facet_nb.core.fusion import NO_FUSIONS, FusedSteps, Fusions
 from facet_nb.core.lineage import NoiseTerm, parts_of
 from facet_nb.core.plan import Stage
 from facet_nb.core.processor import ArrayProcessor, Processor, View, check_has_triggers
@@ -78,7 +79,11 @@ class Subject:
 
     @classmethod
     def of(
-        cls, context: ProcessingContext, stage: Stage, processors: Sequence[Processor]
+        cls,
+        context: ProcessingContext,
+        stage: Stage,
+        processors: Sequence[Processor],
+        fusions: Fusions = NO_FUSIONS,
     ) -> Subject:
         """Return the subject of `stage` in `context`.
 
@@ -87,7 +92,8 @@ class Subject:
         ValidationError
             If there is no recording, it has no data channel, or no such reference channel.
         """
-        chosen = tuple(processors[i] for i in stage.steps)
+        units = fusions.replace(processors, stage.steps)
+        chosen = tuple(unit.processor for unit in units)
         raw = context.get_raw()
         kinds = tuple(recording.channel_kinds(raw))
         picks = np.array([i for i, kind in enumerate(kinds) if kind == "data"], dtype=int)
@@ -105,7 +111,7 @@ class Subject:
             data = np.ascontiguousarray(data, dtype=np.float64)
         return cls(
             processors=chosen,
-            indices=stage.steps,
+            indices=tuple(unit.index for unit in units),
             header=Header.of(raw),
             state=State.of(raw, context.metadata),
             data=data,
@@ -203,11 +209,17 @@ def prepare(
         except FAILURES as error:
             seen = getattr(processor, "needs", "reference") == "reference"
             where = subject.names[subject.references[position]] if seen else None
-            answer = fail(error, 0, Named(index, processor), where, None)
+            culprit = Named(index, processor)
+            if isinstance(processor, FusedSteps):
+                culprit = Named(*processor.find_culprit(error))
+            answer = fail(error, 0, culprit, where, None)
         if isinstance(answer, Failure):
             return answer
         step, note = answer
-        times.append(StepTime(index, time.perf_counter() - wall, time.thread_time() - cpu))
+        if isinstance(processor, FusedSteps):
+            times.extend(note["times"])
+        else:
+            times.append(StepTime(index, time.perf_counter() - wall, time.thread_time() - cpu))
         steps.append(step)
         notes.append(note)
     return Prepared(tuple(steps), preparer.state, tuple(notes), tuple(times))
