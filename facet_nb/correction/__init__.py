@@ -5,6 +5,7 @@ from facet_nb.correction.anc import ANCCorrection
 from facet_nb.correction.farm import FARMArtifactCorrection, FARMCorrection
 from facet_nb.correction.moosmann import AvgArtWghtMoosmannCorrection, MoosmannCorrection
 from facet_nb.correction.pca import PCACorrection
+from facet_nb.correction.pulse import PulseCorrection
 from facet_nb.correction.weighted import (
     AvgArtWghtCorrespondingSliceCorrection,
     AvgArtWghtSliceTriggerCorrection,
@@ -27,6 +28,7 @@ __all__ = [
     "FARMCorrection",
     "MoosmannCorrection",
     "PCACorrection",
+    "PulseCorrection",
     "SliceTriggerCorrection",
     "VolumeTriggerCorrection",
 ]
