@@ -94,7 +94,7 @@ def test_simulated_hearts(hearts):
         data, clean, beats, sfreq = parts(heart)
         out, notes = correct(data, sfreq, beats)
         assert snr_db(clean, out, sfreq) >= 13.0
-        assert notes["n_waves"] == 4  # mean, one slow change, size, delay
+        assert notes["size_evidence"] > 1.6 and notes["delay_evidence"] > 1.6
         average, _ = correct(data, sfreq, beats, method="mean")
         assert snr_db(clean, out, sfreq) > snr_db(clean, average, sfreq) + 3.0
 
