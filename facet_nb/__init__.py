@@ -35,7 +35,7 @@ _ROOMS = {
         "AvgArtWghtCorrespondingSliceCorrection AvgArtWghtMoosmannCorrection "
         "AvgArtWghtSliceTriggerCorrection AvgArtWghtVolumeTriggerCorrection "
         "CorrespondingSliceCorrection FARMArtifactCorrection FARMCorrection MoosmannCorrection "
-        "PCACorrection PulseCorrection SliceTriggerCorrection VolumeTriggerCorrection"
+        "OBSCorrection PCACorrection PulseCorrection SliceTriggerCorrection VolumeTriggerCorrection"
     ),
     "facet_nb.evaluation": (
         "CleanInTest FFTAllenCalculator FFTNiazyCalculator IntegrityCalculator "

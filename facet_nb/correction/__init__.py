@@ -4,6 +4,7 @@ from facet_nb.correction.aas import AASCorrection, AveragedArtifactSubtraction
 from facet_nb.correction.anc import ANCCorrection
 from facet_nb.correction.farm import FARMArtifactCorrection, FARMCorrection
 from facet_nb.correction.moosmann import AvgArtWghtMoosmannCorrection, MoosmannCorrection
+from facet_nb.correction.obs import OBSCorrection
 from facet_nb.correction.pca import PCACorrection
 from facet_nb.correction.pulse import PulseCorrection
 from facet_nb.correction.weighted import (
@@ -27,6 +28,7 @@ __all__ = [
     "FARMArtifactCorrection",
     "FARMCorrection",
     "MoosmannCorrection",
+    "OBSCorrection",
     "PCACorrection",
     "PulseCorrection",
     "SliceTriggerCorrection",
