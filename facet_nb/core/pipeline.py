@@ -116,8 +116,9 @@ class Pipeline:
             Batches in flight at once; -1 for all cores, -2 for all but one.
         n_workers : int
             Threads inside one batch; outer × inner is kept within the cores.
-        backend : {"multiprocessing", "threading", "serial"}
-            Where batches run if ``n_jobs`` is above 1.
+        backend : {"multiprocessing", "threading", "serial", "dask"}
+            Where batches run if ``n_jobs`` is above 1. ``"dask"`` takes the current
+            ``dask.distributed.Client``; its workers must see the folder ``FACET_NB_TMPDIR``.
         batch_size : int
             Channels in one batch.
         show_progress : bool | None
@@ -206,7 +207,7 @@ class Pipeline:
             n_workers=n_workers,
             backend=backend,
             batch_size=batch_size,
-            cores=backends.count_cores(),
+            cores=backends.count_cores(backend),
         )
 
     def map(self, inputs: Sequence[Any], **kwargs: Any) -> Any:

@@ -72,6 +72,30 @@ def test_iir_equals_raw_filter(ctx):
     )
 
 
+@pytest.mark.parametrize("order", [1, 2, 5])
+@pytest.mark.parametrize(
+    ("step", "edges"),
+    [
+        (BandPassFilter, {"l_freq": 1.0, "h_freq": 40.0}),
+        (Filter, {"l_freq": 5.0, "h_freq": 70.0}),
+        (HighPassFilter, {"freq": 1.0}),
+        (LowPassFilter, {"freq": 40.0}),
+    ],
+)
+def test_iir_of_any_order_equals_raw_filter(ctx, step, edges, order):
+    made = step(**edges, method="iir", order=order)
+    assert made.get_parameters()["order"] == order
+    low, high = made.edges()
+    iir_params = {"order": order, "ftype": "butter", "output": "sos"}
+    expected = ctx.get_raw().copy()
+    expected.filter(low, high, picks=PICKS, method="iir", iir_params=iir_params, verbose="error")
+    got = run(made, ctx)
+    scale = np.abs(expected.get_data(PICKS)).max()
+    np.testing.assert_allclose(
+        got.get_data(PICKS), expected.get_data(PICKS), rtol=0, atol=1e-10 * scale
+    )
+
+
 @pytest.mark.parametrize("mode", ["serial", "channel_sequential", "parallel"])
 def test_picks_are_filtered_and_others_not(ctx, mode):
     got = run(HighPassFilter(freq=1.0, picks=["E2", "E6"]), ctx, mode=mode, batch_size=3)
@@ -95,6 +119,8 @@ def test_bad_and_other_channels_stay(ctx):
         (Filter(), "give l_freq"),
         (LowPassFilter(freq=40.0, phase="minimum"), "only 'zero'"),
         (LowPassFilter(freq=40.0, method="spam"), "'fir' or 'iir'"),
+        (LowPassFilter(freq=40.0, method="iir", order=0), "whole number"),
+        (BandPassFilter(l_freq=1.0, h_freq=40.0, method="iir", order=2.5), "whole number"),
         (LowPassFilter(freq=40.0, picks=["E99"]), "E99"),
         (LowPassFilter(freq=40.0, fir_window="spam"), "fir_window"),
         (NotchFilter(freqs=50.0, method="iir"), "method='fir'"),

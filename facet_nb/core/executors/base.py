@@ -29,8 +29,8 @@ from facet_nb.core.events import (
     StageStarted,
     StepTime,
 )
-from facet_nb.core.executors import backends, blas, outcome, preparation
-from facet_nb.core.executors.cancel import CancelToken
+from facet_nb.core.executors import backends, blas, compiler, outcome, preparation
+from facet_nb.core.executors.cancel import CancelToken, FileToken
 from facet_nb.core.executors.store import FileArray, Store
 from facet_nb.core.executors.task import (
     FAILURES,
@@ -89,6 +89,7 @@ class Runner:
             If a processor cannot be sent to workers.
         """
         begin = time.perf_counter()
+        compiler.note_missing()
         plan = self.plan
         names = tuple(p.name for p in self.processors)
         now = time.time()
@@ -276,7 +277,8 @@ class Runner:
         crumbs = file = None
         if backend.isolates:
             crumbs = store.breadcrumbs(len(groups))
-            file = _write(replace(job, breadcrumbs=crumbs), store)
+            known = None if crumbs is None else FileToken(crumbs.path)
+            file = _write(replace(job, breadcrumbs=crumbs, cancel=known), store)
         pending = dict(enumerate(groups))
         suspects: list[int] = []
         while pending:
@@ -317,6 +319,9 @@ class Runner:
                 report.step_times,
                 report.pid,
                 report.rss_bytes,
+                report.began_s,
+                report.ended_s,
+                report.thread,
             )
         )
 

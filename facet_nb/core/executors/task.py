@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,8 @@ class Job:
         Whether samples must be looked at for NaN first.
     breadcrumbs : FileArray | None
         Where to note which step a batch is at.
-    cancel : object | None
-        A token, where workers share this process's memory.
+    cancel : CancelToken or FileToken | None
+        Says whether the run still wants the result.
     terms : tuple of NoiseTerm
         Noise so far, for steps that use it.
     """
@@ -86,8 +87,14 @@ class JobFile:
         """Return the job; a worker remembers the last one."""
         if self.path not in _jobs:
             _jobs.clear()
-            with open(self.path, "rb") as file:
-                _jobs[self.path] = pickle.load(file)
+            try:
+                with open(self.path, "rb") as file:
+                    _jobs[self.path] = pickle.load(file)
+            except FileNotFoundError as error:
+                raise FacetError(
+                    f"the worker finds no {self.path}: set FACET_NB_TMPDIR to a folder that all "
+                    "machines of the cluster share."
+                ) from error
         return _jobs[self.path]
 
 
@@ -96,12 +103,15 @@ _jobs: dict[str, Job] = {}
 
 @dataclass(frozen=True)
 class Report:
-    """A batch is done."""
+    """A batch is done; when it began and ended, in s since the epoch, and in which thread."""
 
     batch: int
     step_times: tuple[StepTime, ...]
     pid: int
     rss_bytes: int
+    began_s: float = 0.0
+    ended_s: float = 0.0
+    thread: int = 0
 
 
 @dataclass(frozen=True)
@@ -134,6 +144,7 @@ class Failure:
 
 def run_batch(ref: Job | JobFile, batch: int, channels: Sequence[int]) -> Report | Failure:
     """Take `channels` through all steps of a job; write their rows to its target."""
+    began_s = time.time()
     try:
         job = ref.open()
     except FAILURES as error:  # a module that the worker cannot import, say
@@ -144,7 +155,8 @@ def run_batch(ref: Job | JobFile, batch: int, channels: Sequence[int]) -> Report
     except FAILURES as error:
         step = job.steps[min(here[0], len(job.steps) - 1)]
         return fail(error, batch, step, ", ".join(job.names[c] for c in channels), job)
-    return Report(batch, times, os.getpid(), rss_bytes())
+    report = Report(batch, times, os.getpid(), rss_bytes())
+    return replace(report, began_s=began_s, ended_s=time.time(), thread=threading.get_ident())
 
 
 def fail(

@@ -1,0 +1,43 @@
+"""Compiling the kernels before they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from time import perf_counter
+
+import numpy as np
+
+from facet_nb.kernels.fir import filter_zero_phase
+from facet_nb.kernels.iir import filter_sos
+from facet_nb.kernels.reference import subtract_common
+
+
+def warm_up(dtypes: Sequence[str] = ("float64",)) -> Iterator[tuple[str, float]]:
+    """Compile the kernels, or read them from numba's cache, one by one.
+
+    Compiling takes one to three seconds each, once on a machine; afterwards they are read from the
+    cache in a few hundredths of a second.
+
+    Parameters
+    ----------
+    dtypes : sequence of {"float64", "float32"}
+        Types of the signals that are going to be worked on.
+
+    Yields
+    ------
+    name : str
+        What is ready now.
+    seconds : float
+        How long it took.
+    """
+    sections = np.array([[1.0, 0.0, 0.0, 1.0, 0.0, 0.0]])
+    work = {
+        "FIR filter": lambda x: filter_zero_phase(x, np.ones(1)),
+        "recursive filter": lambda x: filter_sos(x, sections, padlen=0),
+        "median reference": lambda x: subtract_common(x, "median"),
+    }
+    for dtype in dtypes:
+        for name, run in work.items():
+            begin = perf_counter()
+            run(np.zeros((1, 2), dtype))
+            yield f"{name}, {dtype}", perf_counter() - begin
