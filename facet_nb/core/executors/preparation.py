@@ -254,7 +254,7 @@ class _Preparer:
         step: Step
         if isinstance(processor, ArrayProcessor):
             prepared = processor.prepare(self._view(position, processor))
-            rows = _rows(processor, subject)
+            rows = _rows(processor, subject, prepared.spares)
             step = ArrayStep(index, processor, prepared, rows, subject.dtype)
             self.state = state.after(prepared)
             self._advance(step, position)
@@ -283,12 +283,13 @@ class _Preparer:
 
     def _view(self, position: int, processor: ArrayProcessor) -> View:
         subject, state, ref = self.subject, self.state, self.subject.references[position]
-        reference = None
+        reference = data = everything = None
         if processor.needs == "reference":
             reference = protect(np.asarray(self._track(ref).x[0], float))
-        everything = None
         if processor.needs == "all":
-            everything = protect(subject.data[as_slice([int(i) for i in subject.picks])])
+            everything = protect(subject.data)
+            data = protect(subject.data[as_slice([int(i) for i in subject.picks])])
+        types = tuple(subject.header.info.get_channel_types())
         return View(
             sfreq=state.sfreq,
             n_times=state.n_times,
@@ -296,7 +297,11 @@ class _Preparer:
             ch_names=tuple(subject.names[i] for i in subject.picks),
             reference=reference,
             reference_name=subject.names[ref],
-            data=everything,
+            data=data,
+            ch_types=tuple(types[i] for i in subject.picks),
+            everything=everything,
+            all_names=subject.names,
+            all_types=types,
         )
 
     def _advance(
@@ -311,16 +316,19 @@ class _Preparer:
                 track.advance(step, None if row is None else (lambda x, noise, row=row: row))
 
 
-def _rows(processor: ArrayProcessor, subject: Subject) -> frozenset[int] | None:
-    """Return the rows that a step with ``picks`` or ``types`` works on; None for all."""
+def _rows(
+    processor: ArrayProcessor, subject: Subject, spares: Sequence[str] = ()
+) -> frozenset[int] | None:
+    """Return the rows that a step with ``picks``, ``types`` or `spares` works on; None for all."""
     picks = getattr(processor, "picks", None)
     exclude = getattr(processor, "exclude_channels", None)
     types = processor.types
-    if picks is None and types is None and not exclude:
+    if picks is None and types is None and not exclude and not spares:
         return None
     chosen = recording.resolve_picks(picks, subject.header.info, types)
     if exclude:
         chosen -= recording.resolve_picks(exclude, subject.header.info)
+    chosen -= {subject.names.index(name) for name in spares}
     return frozenset(int(i) for i in subject.picks if int(i) in chosen)
 
 
