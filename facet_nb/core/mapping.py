@@ -116,8 +116,8 @@ def map_runs(
         Recordings in flight at once; -1 for all cores.
     parallel : bool | None
         FACETpy's flag: False means ``n_jobs=1``.
-    backend : {"multiprocessing", "threading", "serial"}
-        Where they run.
+    backend : {"multiprocessing", "threading", "serial", "dask"}
+        Where they run. Workers of a Dask cluster must see the files under the same paths.
     on_error : {"continue", "raise"}
         Whether a failed input ends the whole.
     keep_raw : bool
@@ -132,8 +132,8 @@ def map_runs(
         Folder that keeps finished channels, for each input in a folder of its own: the same call,
         after whatever ended it, goes on where it was.
     **run_options
-        For :meth:`Pipeline.run`: ``mode``, ``channel_sequential``, ``n_workers``, ``batch_size``.
-        Within a recording batches run one after another.
+        For :meth:`Pipeline.run`: ``mode``, ``channel_sequential``, ``n_workers``, ``batch_size``,
+        ``dtype``. Within a recording batches run one after another.
 
     Returns
     -------
@@ -153,7 +153,7 @@ def map_runs(
         raise ValidationError(f"on_error={on_error!r}: use 'continue' or 'raise'.")
     if isinstance(inputs, (str, Path)):
         raise ValidationError("inputs is one path: give a list, or use run().")
-    cores = backends.count_cores()
+    cores = backends.count_cores(backend)
     n_jobs, _ = check_numbers(1 if parallel is False else n_jobs, 1, 1, backend, cores)
     _check_options(pipeline, run_options)
     inputs = list(inputs)
@@ -179,14 +179,14 @@ def map_runs(
 
 def _check_options(pipeline: Pipeline, options: dict[str, Any]) -> None:
     """Raise now what every single run would raise."""
-    known = {"mode", "channel_sequential", "n_workers", "batch_size"}
+    known = {"mode", "channel_sequential", "n_workers", "batch_size", "fuse", "dtype"}
     unknown = sorted(set(options) - known)
     if unknown:
         raise ValidationError(
             f"map has no option {', '.join(unknown)}; for the runs it takes "
             f"{', '.join(sorted(known))}."
         )
-    numbers = {k: options[k] for k in ("n_workers", "batch_size") if k in options}
+    numbers = {k: options[k] for k in ("n_workers", "batch_size", "dtype") if k in options}
     flag = options.get("channel_sequential", False)
     pipeline.plan(choose_mode(options.get("mode"), False, flag), **numbers)
 

@@ -120,9 +120,9 @@ def test_a_class_of_the_notebook_and_a_global_that_changes(kernel):
     kept = f"checkpoint={str(kernel.folder / 'kept')!r}"
     assert kernel.run(f"print(factor(), factor({kept}), factor({kept}))") == "2.0 2.0 2.0"
     kernel.run("FACTOR = 5.0")
-    assert kernel.run(f"print(factor(), factor({kept}), Mine.process.__globals__ is globals())") == (
-        "5.0 5.0 True"
-    )
+    assert kernel.run(
+        f"print(factor(), factor({kept}), Mine.process.__globals__ is globals())"
+    ) == ("5.0 5.0 True")
 
 
 @pytest.mark.parametrize("backend", ["multiprocessing", "threading"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from facet_nb.core.errors import FacetError, PlanError, StepError, describe_failure
 from facet_nb.core.executors import backends, deadline
-from facet_nb.core.executors.cancel import CancelToken
+from facet_nb.core.executors.cancel import CancelToken, FileToken
 from facet_nb.core.executors.crumbs import Crumbs
 from facet_nb.core.executors.store import Store
 from facet_nb.core.executors.task import Failure, Job, JobFile, Report, run_batch
@@ -84,7 +84,9 @@ class Attempts:
         self.file: JobFile | None = None
         if backend.isolates:
             self.crumbs = Crumbs.far(self.store, n)
-            self.file = write_job(replace(self.job, crumbs=self.crumbs, far=True), self.store)
+            known = FileToken(self.crumbs.table.path)  # type: ignore[union-attr]
+            job = replace(self.job, crumbs=self.crumbs, far=True, cancel=known)
+            self.file = write_job(job, self.store)
         elif self.timeout_s is not None:
             self.crumbs = Crumbs.of(n)
 
@@ -95,7 +97,7 @@ class Attempts:
         ref = self.file or replace(self.job, cancel=stop, crumbs=self.crumbs)
         calls = [(ref, i, channels) for i, channels in todo.items()]
         results = backend.run(run_batch, calls, self.stage.n_jobs, stop)
-        return deadline.collect(results, self.crumbs, self.timeout_s, stop, backend.isolates)
+        return deadline.collect(results, self.crumbs, self.timeout_s, stop, backend)
 
     def _started(self, pending: dict[int, Any]) -> dict[int, int]:
         return {} if self.crumbs is None else self.crumbs.find_running(pending)

@@ -210,7 +210,7 @@ class Runner:
 
     def _subject(self, stage: Stage, context: ProcessingContext) -> preparation.Subject:
         try:
-            return preparation.Subject.of(context, stage, self.processors)
+            return preparation.Subject.of(context, stage, self.processors, self.plan.fusions)
         except FAILURES as error:
             step = preparation.Named(stage.steps[0], self.processors[stage.steps[0]])
             raise _raise_from(fail(error, 0, step, None, None), error) from error
@@ -274,7 +274,7 @@ class Runner:
                 stop = CancelToken(self.cancel)
                 crumbs = None if self.timeout_s is None else Crumbs.far(store, 1)
                 results = backend.run(preparation.try_far, [(*call, crumbs)], stage.n_jobs, stop)
-                return next(iter(deadline.collect(results, crumbs, self.timeout_s, stop)))
+                return next(iter(deadline.collect(results, crumbs, self.timeout_s, stop, backend)))
             except backends.WorkerDied as error:
                 if last:
                     raise explain_death(step, channel) from error

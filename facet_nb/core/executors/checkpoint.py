@@ -311,9 +311,12 @@ def _read_rows(record: dict[str, Any]) -> dict[int, str]:
 
 
 def _describe(step: Step) -> list[Any]:
+    """Return what a step computes with; its notes are for people, and hold times."""
     if isinstance(step, ArrayStep):
-        return [step.processor, step.prepared, step.rows]
-    return [step.processor, step.rows, step.n_times, step.reports]
+        made = step.prepared
+        decided = [made.payload, made.sfreq, made.n_times, made.start]
+        return [step.processor, decided, step.rows, step.dtype]
+    return [step.processor, step.rows, step.n_times, step.reports, step.dtype]
 
 
 def _describe_header(subject: Subject | ChannelStep) -> list[Any]:

@@ -20,8 +20,8 @@ class Crumbs:
     Attributes
     ----------
     table : ArrayRef
-        Shape (n_tasks, 2): step, or -1 before and -2 after the task; beginning in s of
-        ``time.monotonic``, which all processes of a machine share.
+        Shape (n_tasks, 2): step, or -1 before and -2 after the task; beginning in s, by the clock
+        of the task's machine.
     """
 
     table: ArrayRef
@@ -58,16 +58,11 @@ class Crumbs:
         """Forget everything."""
         self.table.open()[...] = _IDLE
 
+    def read(self) -> np.ndarray:
+        """Return the table as it is now."""
+        return np.array(self.table.open())
+
     def find_running(self, tasks: Iterable[int]) -> dict[int, int]:
         """Return those of `tasks` that were begun and have not ended, with their steps."""
-        at = np.array(self.table.open()[:, 0])
+        at = self.read()[:, 0]
         return {i: int(at[i]) for i in tasks if at[i] >= 0}
-
-    def find_late(self, limit_s: float) -> tuple[int, int] | None:
-        """Return a task that runs for longer than `limit_s`, and its step."""
-        table = np.array(self.table.open())
-        late = (table[:, 0] >= 0) & (time.monotonic() - table[:, 1] > limit_s)
-        if not late.any():
-            return None
-        task = int(np.flatnonzero(late)[0])
-        return task, int(table[task, 0])

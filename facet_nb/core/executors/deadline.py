@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from facet_nb.core.errors import StepError, describe_failure
 from facet_nb.core.executors.cancel import CancelToken
 from facet_nb.core.executors.crumbs import Crumbs
+
+if TYPE_CHECKING:
+    from facet_nb.core.executors.backends import Backend
 
 T = TypeVar("T")
 
@@ -76,11 +80,27 @@ class Watch:
         self._thread.join()
 
     def _look(self) -> None:
+        seen: dict[int, tuple[float, float]] = {}
         while not self._done.wait(_LOOK_S):
-            self.late = self.crumbs.find_late(self.limit_s)
+            self.late = self._find_late(seen)
             if self.late is not None:
                 self.stop.cancel()
                 return
+
+    def _find_late(self, seen: dict[int, tuple[float, float]]) -> tuple[int, int] | None:
+        """Return a late task and its step; `seen` holds when each was seen first, by this clock.
+
+        (The clock of a task may be another machine's.)
+        """
+        now = time.monotonic()
+        for task, (position, begin) in enumerate(self.crumbs.read()):
+            if position < 0:
+                continue
+            if seen.get(task, (None,))[0] != begin:
+                seen[task] = begin, now
+            elif now - seen[task][1] > self.limit_s:
+                return task, int(position)
+        return None
 
 
 def collect(
@@ -88,7 +108,7 @@ def collect(
     crumbs: Crumbs | None,
     limit_s: float | None,
     stop: CancelToken,
-    far: bool = True,
+    backend: Backend | None = None,
 ) -> Iterator[T]:
     """Yield results of tasks, each of which may take `limit_s` seconds.
 
@@ -102,8 +122,8 @@ def collect(
         The limit; None for none.
     stop : CancelToken
         The token of `results`.
-    far : bool
-        Whether the tasks run in other processes.
+    backend : Backend | None
+        Where the tasks run; None for this process.
 
     Raises
     ------
@@ -114,23 +134,26 @@ def collect(
         yield from results
         return
     with Watch(crumbs, limit_s, stop) as watch:
-        yield from (watch_far if far else watch_near)(results, watch)
+        if backend is not None and backend.isolates:
+            yield from watch_far(results, watch, backend.kills)
+        else:
+            yield from watch_near(results, watch)
 
 
-def watch_far(results: Iterator[T], watch: Watch) -> Iterator[T]:
+def watch_far(results: Iterator[T], watch: Watch, kills: bool = True) -> Iterator[T]:
     """Yield results of other processes, which end when `watch` cancels.
 
     Raises
     ------
     Late
-        If a task was late; it was killed.
+        If a task was late; it was killed, if the backend `kills`.
     """
     try:
         yield from results
     except Exception as error:
         if watch.late is None:
             raise
-        raise Late(*watch.late, ended=True) from error
+        raise Late(*watch.late, ended=kills) from error
 
 
 def watch_near(results: Iterator[T], watch: Watch) -> Iterator[T]:
@@ -217,9 +240,9 @@ def explain_late(late: Late, step: Any, channel: str | None, limit_s: float) -> 
         what += " and was ended. Give a longer timeout, or see with one channel where it hangs."
     else:
         what += (
-            ". A thread cannot be killed: it goes on until this process ends (in a notebook: "
-            "restart the kernel). Batches in processes can be: backend='multiprocessing' with "
-            "n_jobs=2 or more."
+            ". A thread (or a cluster's worker) cannot be killed: it goes on to its next kernel, "
+            "or until its process ends (in a notebook: restart the kernel). Batches in processes "
+            "can be: backend='multiprocessing' with n_jobs=2 or more."
         )
     name = step.processor.name
     message = describe_failure(name, step.index, channel, "TimeoutError", what)

@@ -62,7 +62,7 @@ def take_fingerprint(thing: Any) -> str:
 def hash_row(row: np.ndarray) -> str:
     """Return the checksum of samples, shape (n_times,)."""
     samples = np.ascontiguousarray(row, dtype=np.float64)
-    return hashlib.sha256(memoryview(samples).cast("B")).hexdigest()
+    return hashlib.sha256(samples.data).hexdigest()
 
 
 def list_versions() -> dict[str, str]:
@@ -151,7 +151,7 @@ class _Writer:
             return
         self.text("array", f"{thing.dtype.str}{thing.dtype.fields}{thing.shape}".encode())
         content = np.ascontiguousarray(thing)
-        self.hash.update(memoryview(content.reshape(-1).view(np.uint8)))
+        self.hash.update(content.reshape(-1).view(np.uint8).data)
 
     # -------------------------------------------------------------------------------- containers
     def _list(self, thing: Any, where: str) -> None:

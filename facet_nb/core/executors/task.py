@@ -52,8 +52,8 @@ class Job:
         Whether batches run in other processes.
     log : RowLog | None
         Where to note which rows are done.
-    cancel : object | None
-        A token, where workers share this process's memory.
+    cancel : CancelToken or FileToken | None
+        Says whether the run still wants the result.
     terms : tuple of NoiseTerm
         Noise so far, for steps that use it.
     """
@@ -95,8 +95,14 @@ class JobFile:
         """Return the job; a worker remembers the last one."""
         if self.path not in _jobs:
             _jobs.clear()
-            with open(self.path, "rb") as file:
-                _jobs[self.path] = pickle.load(file)
+            try:
+                with open(self.path, "rb") as file:
+                    _jobs[self.path] = pickle.load(file)
+            except FileNotFoundError as error:
+                raise FacetError(
+                    f"the worker finds no {self.path}: set FACET_NB_TMPDIR to a folder that all "
+                    "machines of the cluster share."
+                ) from error
         return _jobs[self.path]
 
 
@@ -266,7 +272,7 @@ def apply_step(
     assert isinstance(step, ArrayStep)
     if out is None:
         n_times = step.prepared.n_times
-        out = np.empty((len(x), x.shape[1] if n_times is None else n_times))
+        out = np.empty((len(x), x.shape[1] if n_times is None else n_times), step.dtype)
     target = out
     by_time = step.processor.splits == "times"
 
