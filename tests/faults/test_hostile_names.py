@@ -156,7 +156,7 @@ def test_names_stay_text_everywhere(ctx):
         assert not page.found, (owner, page.found)
         told |= {owner} if HOSTILE in page.text else set()
         seen.add(owner)
-    assert told == SHOWN - {"Picture"}, "the name itself is shown, as text"
+    assert told == SHOWN - {"Processor"}, "shown as text (of a step: as a Python literal)"
     assert seen == SHOWN
 
 
