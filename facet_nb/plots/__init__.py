@@ -21,7 +21,7 @@ from facet_nb.plots.pareto import draw_pareto, plot_pareto
 from facet_nb.plots.picture import Picture, uses_widget_backend
 from facet_nb.plots.recording import plot_channels
 from facet_nb.plots.scaling import draw_scaling, plot_scaling
-from facet_nb.plots.spectra import draw_spectrum, plot_psd
+from facet_nb.plots.spectra import draw_spectrum, plot_psd, spectrum_of
 from facet_nb.plots.step_times import draw_step_times, plot_step_times
 
 __all__ = [
@@ -50,5 +50,6 @@ __all__ = [
     "plot_step_bars",
     "plot_step_times",
     "plot_waterfall",
+    "spectrum_of",
     "uses_widget_backend",
 ]
