@@ -72,6 +72,10 @@ class Plan:
         The stages in order.
     reason : str
         Why this mode (for ``mode="auto"``).
+    spill : bool
+        Whether samples stay in files: those that are loaded, and those of every result.
+    forecast : Forecast | None
+        What the run will need, where the recording is known.
     """
 
     mode: str
@@ -81,6 +85,8 @@ class Plan:
     batch_size: int
     stages: tuple[Stage, ...]
     reason: str = ""
+    spill: bool = False
+    forecast: Any = None
 
     def __str__(self) -> str:
         head = (

@@ -14,6 +14,7 @@ from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import ArrayProcessor, Prepared, Processor, View
 from facet_nb.core.recording import Header
 from facet_nb.core.registry import register_processor
+from facet_nb.core.transpose import take_rows
 
 _ON_MISSING = ("ignore", "raise")
 
@@ -181,7 +182,7 @@ def select_rows(
         )
     if len(rows) == len(raw.ch_names):
         return context._derive()
-    data = raw._data[rows] if raw.preload else raw.get_data(picks=rows)
+    data = take_rows(raw, rows)
     marks = prune_annotations(raw.annotations, {raw.ch_names[i] for i in rows})
     new = Header(raw.info, int(raw.first_samp), marks).attach(data, picks=rows)
     return context._selected(new, rows)
