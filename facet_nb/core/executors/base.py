@@ -49,7 +49,7 @@ from facet_nb.core.executors.task import (
 from facet_nb.core.lineage import parts_of
 from facet_nb.core.plan import Plan, Stage, make_plan
 from facet_nb.core.processor import ArrayProcessor, Processor
-from facet_nb.core.steps import ChannelStep, changes_samples
+from facet_nb.core.steps import ArrayStep, ChannelStep, changes_samples
 from facet_nb.core.track import Change, Track, find_change
 
 
@@ -250,7 +250,7 @@ class Runner:
     ) -> None:
         step = job.steps[0]
         picks = [int(c) for c in subject.picks]
-        if isinstance(job.target, FileArray) and not step.uses_noise:
+        if isinstance(job.target, FileArray) and isinstance(step, ArrayStep) and not job.terms:
             self._compute_mapped(number, job, picks, labels)
             return
         rows = as_slice(picks)
@@ -272,6 +272,7 @@ class Runner:
         self, number: int, job: Job, picks: list[int], labels: tuple[str, ...]
     ) -> None:
         step, wall, cpu = job.steps[0], time.perf_counter(), time.thread_time()
+        assert isinstance(step, ArrayStep)
         source, target = job.source.open(), job.target.open()
         try:
             staging.compute_in_parts(step, source, target, picks, job.names)

@@ -12,7 +12,7 @@ from facet_nb.core.executors import scratch
 from facet_nb.core.executors.store import Store, fresh_array
 from facet_nb.core.executors.task import as_slice, check_finite
 from facet_nb.core.recording import Header
-from facet_nb.core.steps import Step
+from facet_nb.core.steps import ArrayStep
 from facet_nb.core.transpose import transpose
 
 #: Values in one piece of a step over all channels: 16 MB.
@@ -50,36 +50,28 @@ def _has_same_samples(one: Any, other: Any) -> bool:
 
 
 def compute_in_parts(
-    step: Step, source: np.ndarray, target: np.ndarray, picks: list[int], names: tuple[str, ...]
+    step: ArrayStep,
+    source: np.ndarray,
+    target: np.ndarray,
+    picks: list[int],
+    names: tuple[str, ...],
 ) -> None:
     """Run a step that sees all channels, piece by piece, over samples that lie in a file.
 
     Pieces are spans of time or groups of channels, as the step's ``splits`` allows.
     """
-    if step.processor.splits == "channels":  # type: ignore[union-attr]
-        for channel in picks:
-            rows = slice(channel, channel + 1)
-            _compute_part(step, source[rows], target[rows], [channel], names, slice(None))
-            scratch.forget(source, target)
-        return
-    length = max(_VALUES // len(picks), 1)
-    for start in range(0, source.shape[1], length):
-        span = slice(start, min(start + length, source.shape[1]))
-        rows = as_slice(picks)
-        _compute_part(step, source[rows, span], target, picks, names, (rows, span))
+    if step.processor.splits == "channels":
+        parts = [([channel], slice(None)) for channel in picks]
+    else:
+        length, n_times = max(_VALUES // len(picks), 1), source.shape[1]
+        spans = [slice(i, min(i + length, n_times)) for i in range(0, n_times, length)]
+        parts = [(picks, span) for span in spans]
+    for channels, span in parts:
+        rows = as_slice(channels)
+        x = source[rows, span]
+        check_finite(x, [names[c] for c in channels])
+        target[rows, span] = step.run(x, channels)
         scratch.forget(source, target)
-
-
-def _compute_part(
-    step: Step,
-    x: np.ndarray,
-    target: np.ndarray,
-    picks: list[int],
-    names: tuple[str, ...],
-    where: slice | tuple,
-) -> None:
-    check_finite(x, [names[c] for c in picks])
-    target[where] = step.run(x, picks)
 
 
 def load_rows(array: np.ndarray) -> np.ndarray:
