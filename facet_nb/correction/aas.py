@@ -253,6 +253,10 @@ class AASCorrection(ArrayProcessor):
             copies = 6 if self.weighting == "sliding" else 1
         return 8 * shape[1] * copies + (4 << 20)
 
+    def memory_to_prepare(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory of finding the artifacts, in bytes."""
+        return 8 * shape[1] * (10 if self.subsample else 2) + (4 << 20)
+
 
 def check_artifact_length(length: int | None) -> int:
     """Return the artifact length in samples, or raise if it is not known."""

@@ -43,6 +43,7 @@ class MetricStep(Processor):
     requires_triggers = True
     modifies_raw = False
     parallel_safe = False
+    streams = True
 
     def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return new metrics, and notes for the history."""

@@ -24,6 +24,7 @@ class _FileExporter(Processor):
     requires_raw = True
     modifies_raw = False
     parallel_safe = False
+    streams = True
     writer: ClassVar[Writer | None] = None
 
     def __init__(self, path: str | Path, overwrite: bool = True) -> None:

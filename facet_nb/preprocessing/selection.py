@@ -69,6 +69,11 @@ class Crop(ArrayProcessor):
         start, stop = prepared.payload
         return x[:, start:stop]
 
+    def resize(self, n_times: int, sfreq: float) -> tuple[int, float]:
+        """Return samples and rate (Hz) afterwards."""
+        start, stop = self._span(n_times, sfreq)
+        return stop - start, sfreq
+
     def _span(self, n_times: int, sfreq: float) -> tuple[int, int]:
         """Return the first sample, and the first after the last."""
         tmin = 0.0 if self.tmin is None else float(self.tmin)
@@ -102,6 +107,7 @@ class PickChannels(Processor):
     name = "pick_channels"
     description = "Keep some of the channels"
     requires_raw = True
+    streams = True
 
     def __init__(self, picks: str | int | Sequence[str | int], on_missing: str = "ignore") -> None:
         self.picks = picks
@@ -129,6 +135,7 @@ class DropChannels(Processor):
     name = "drop_channels"
     description = "Leave out some of the channels"
     requires_raw = True
+    streams = True
 
     def __init__(
         self, channels: str | int | Sequence[str | int], on_missing: str = "ignore"

@@ -36,6 +36,7 @@ class TriggerStep(Processor):
     requires_raw = True
     modifies_raw = False
     parallel_safe = False
+    streams = True
 
     def find(self, context: ProcessingContext) -> tuple[ProcessingMetadata, dict[str, Any]]:
         """Return the metadata with triggers, and notes for the history."""

@@ -136,6 +136,8 @@ class Runner:
     ) -> ProcessingContext:
         index = stage.steps[0]
         processor = self.processors[index]
+        if self.plan.spill and hasattr(processor, "left_in_file"):
+            processor = processor.left_in_file()
         everything = ("all channels",)
         self._emit(StageStarted(time.time(), number, stage.steps, (everything,), stage.reason))
         wall, cpu = time.perf_counter(), time.thread_time()

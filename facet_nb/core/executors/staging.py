@@ -29,6 +29,7 @@ def bring_in(
     """
     raw = context._raw
     if raw is None or raw.preload:
+        store.spill = store.spill or (raw is not None and scratch.is_spilled(raw._data))
         return context
     store.spill = True
     samples = transpose(raw, check=check)
