@@ -51,7 +51,11 @@ class StepTime:
 
 @dataclass(frozen=True)
 class BatchDone(Event):
-    """One batch of channels is through a stage (batch -1: the decisions before the batches)."""
+    """One batch of channels is through a stage (batch -1: the decisions before the batches).
+
+    ``began_s`` and ``ended_s`` are seconds since the epoch, as its worker saw them: between
+    them and the step times lies what reading and writing the samples took.
+    """
 
     stage: int
     batch: int
@@ -59,6 +63,9 @@ class BatchDone(Event):
     step_times: tuple[StepTime, ...]
     pid: int
     rss_bytes: int
+    began_s: float = 0.0
+    ended_s: float = 0.0
+    thread: int = 0
 
 
 @dataclass(frozen=True)

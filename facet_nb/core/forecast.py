@@ -302,7 +302,9 @@ class _Teller:
 
     def settle(self) -> StageForecast:
         """Return what bringing results from files to memory takes, at the end of a run."""
-        return self._sum(self.shape.piece_bytes // 4 if self.in_files else 0, 1, extra=self.in_files)
+        return self._sum(
+            self.shape.piece_bytes // 4 if self.in_files else 0, 1, extra=self.in_files
+        )
 
     def _scratch(self, size: tuple[Processor, Shape, Shape]) -> int:
         step, before, after = size

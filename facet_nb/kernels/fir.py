@@ -9,13 +9,16 @@ import numpy as np
 from scipy import fft
 
 from facet_nb.kernels.edges import segment
-from facet_nb.kernels.rows import as_rows, has_compiler, is_float
+from facet_nb.kernels.rows import as_rows, can_compile, find_compiled, has_compiler
 
 #: Pairs of blocks transformed in one call: rows enough for the FFT's vector units, little memory.
 _GROUP = 4
 
 #: Longest transform of the compiled filter; above, its points outgrow all caches.
 _LONGEST = 1 << 18
+
+#: Filters whose spectra are kept for the next run: 1 MB each (1 Hz at 5 kHz).
+_KEPT = 8
 
 
 def choose_n_fft(n_taps: int) -> int:
@@ -75,8 +78,7 @@ def filter_zero_phase(
     taps = np.ascontiguousarray(taps, dtype=float)
     run = _find_compiled()
     n_fft = choose_n_fft(len(taps))
-    is_plain = x.size and x.dtype == out.dtype and is_float(x)
-    if run is None or n_fft > _LONGEST or not is_plain:
+    if not can_compile(x, out) or run is None or n_fft > _LONGEST:
         return filter_in_scipy(x, taps, out=out)
     target = as_rows(out)
     run(as_rows(x), len(taps), _sorted_spectrum(taps.tobytes(), n_fft, x.dtype.char), target)
@@ -107,17 +109,12 @@ def scratch_bytes(n_taps: int) -> int:
     return n_fft * (232 if has_compiler() and n_fft <= _LONGEST else 136)
 
 
-@lru_cache(maxsize=1)
 def _find_compiled() -> Callable | None:
     """Return the compiled filter, or None where numba is missing."""
-    try:
-        from facet_nb.kernels.overlap import filter_rows
-    except ImportError:
-        return None
-    return filter_rows
+    return find_compiled("overlap", "filter_rows")
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=_KEPT)
 def _spectrum(taps: bytes, n_fft: int) -> np.ndarray:
     """Return the transform of taps whose middle is at time 0: real, as they are symmetric."""
     centred = np.zeros(n_fft)
@@ -128,12 +125,12 @@ def _spectrum(taps: bytes, n_fft: int) -> np.ndarray:
     return spectrum
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=_KEPT)
 def _sorted_spectrum(taps: bytes, n_fft: int, char: str) -> np.ndarray:
     """Return the spectrum as the compiled filter takes it: its order, and the transform's scale."""
     from facet_nb.kernels.transform import order
 
-    spectrum = (_spectrum(taps, n_fft)[order(n_fft)] / n_fft).astype(char)
+    spectrum = (_spectrum.__wrapped__(taps, n_fft)[order(n_fft)] / n_fft).astype(char)
     spectrum.flags.writeable = False
     return spectrum
 

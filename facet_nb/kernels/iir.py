@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 from scipy.signal import sosfiltfilt
 
-from facet_nb.kernels.rows import as_rows, has_compiler, is_float
+from facet_nb.kernels.rows import as_rows, can_compile, find_compiled, has_compiler
 
 
 def filter_sos(
@@ -41,7 +40,7 @@ def filter_sos(
     """
     out = np.empty_like(x) if out is None else out
     run = _find_compiled()
-    if run is None or not x.size or x.dtype != out.dtype or not is_float(x):
+    if not can_compile(x, out) or run is None:
         return filter_in_scipy(x, sos, padlen=padlen, out=out)
     target = as_rows(out)
     run(as_rows(x), sos, min(padlen, x.shape[1] - 1), target)
@@ -55,14 +54,9 @@ def scratch_bytes(n_times: int) -> int:
     return min(8 * n_times, 1 << 22) + 300_000 if has_compiler() else 8 * n_times * 4 + 600_000
 
 
-@lru_cache(maxsize=1)
 def _find_compiled() -> Callable | None:
     """Return the compiled filter, or None where numba is missing."""
-    try:
-        from facet_nb.kernels.sos import filter_rows
-    except ImportError:
-        return None
-    return filter_rows
+    return find_compiled("sos", "filter_rows")
 
 
 def filter_in_scipy(
@@ -71,6 +65,6 @@ def filter_in_scipy(
     """Return the same as :func:`filter_sos`, row by row."""
     out = np.empty_like(x) if out is None else out
     padlen = min(padlen, x.shape[1] - 1)
-    for row, target in zip(x, out, strict=True):
+    for row, target in zip(x, out, strict=True) if x.size else ():
         target[...] = sosfiltfilt(sos, row.astype(float), padlen=padlen)
     return out

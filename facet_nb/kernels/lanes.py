@@ -13,7 +13,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, cast
+from zlib import crc32
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -61,10 +64,19 @@ def compile_entry(function: Callable, *arguments: Any) -> Any:
     It is read from the cache on disk, or kept there if there is a folder that can be written to.
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    # The cache looks at the file of the entry only: inner functions are in others.
+    function.__qualname__ = f"{function.__name__}_{_digest_sources()}"
     try:
         return njit(types.void(*arguments), cache=True, **options)(function)
     except RuntimeError:  # no such folder
         return njit(types.void(*arguments), **options)(function)
+
+
+@lru_cache(maxsize=1)
+def _digest_sources() -> str:
+    """Return what differs as soon as any kernel's source does."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return f"{crc32(b''.join(source.read_bytes() for source in sources)):08x}"
 
 
 def aligned_empty(n: int, dtype: Any) -> np.ndarray:

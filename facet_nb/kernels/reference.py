@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 
-from facet_nb.kernels.rows import as_rows, is_float
+from facet_nb.kernels.rows import as_rows, can_compile, find_compiled
 
 #: Samples worked on at once: 64 channels of it stay in a core's cache.
 _CHUNK = 2048
@@ -39,7 +38,7 @@ def subtract_common(
     """
     out = np.empty_like(x) if out is None else out
     compiled = _find_compiled() if operator == "median" else None
-    if compiled is not None and x.size and x.dtype == out.dtype and is_float(x):
+    if can_compile(x, out) and compiled is not None:
         target = as_rows(out)
         compiled(x, target)
         if target is not out:
@@ -64,11 +63,6 @@ def _average(x: np.ndarray) -> np.ndarray:
     return total / len(x)
 
 
-@lru_cache(maxsize=1)
 def _find_compiled() -> Callable | None:
     """Return the compiled median, or None where numba is missing."""
-    try:
-        from facet_nb.kernels.median import subtract_median
-    except ImportError:
-        return None
-    return subtract_median
+    return find_compiled("median", "subtract_median")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from functools import lru_cache
+from importlib import import_module
 from importlib.util import find_spec
 
 import numpy as np
@@ -10,13 +13,35 @@ import numpy as np
 
 @lru_cache(maxsize=1)
 def has_compiler() -> bool:
-    """Return whether numba is installed: without it, kernels are numpy's and scipy's."""
-    return find_spec("numba") is not None
+    """Return whether numba can be used: without it, kernels are numpy's and scipy's."""
+    return find_spec("numba") is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+
+
+@lru_cache
+def find_compiled(module: str, name: str) -> Callable | None:
+    """Return a function of one of the compiled modules, or None where numba cannot be used."""
+    try:
+        return getattr(import_module(f"facet_nb.kernels.{module}"), name)
+    except ImportError:
+        return None
 
 
 def is_float(x: np.ndarray) -> bool:
     """Return whether the numbers of `x` are float32 or float64, as this processor holds them."""
     return x.dtype.char in "fd" and x.dtype.isnative
+
+
+def can_compile(x: np.ndarray, out: np.ndarray) -> bool:
+    """Return whether a compiled loop takes these arrays: of one type, and not empty.
+
+    Raises
+    ------
+    ValueError
+        If `out` is read-only.
+    """
+    if not out.flags.writeable:
+        raise ValueError("output array is read-only")
+    return bool(x.size) and x.dtype == out.dtype and is_float(x)
 
 
 def as_rows(x: np.ndarray) -> np.ndarray:

@@ -53,7 +53,7 @@ def order(n: int) -> np.ndarray:
     return np.concatenate([quarter + i for i in range(4)])
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def find_twiddles(n: int, char: str) -> np.ndarray:
     """Return the factors of all passes, shape (2 n,).
 

@@ -25,8 +25,7 @@ from facet_nb import (
     TriggerDetector,
     UpSample,
 )
-from facet_nb.core import forecast
-from facet_nb.core import FacetError, Pipeline, PlanError, ProcessingContext, Processor
+from facet_nb.core import FacetError, Pipeline, PlanError, ProcessingContext, Processor, forecast
 from facet_nb.core.executors import scratch
 from facet_nb.core.limits import find_available, parse_bytes
 from facet_nb.datasets import simulate

@@ -228,3 +228,22 @@ def test_events_of_a_failure(options):
     state = states(events)[-1]
     assert (state.status, state.failed_step, state.failed_channel) == ("failed", "raising", "E4")
     assert "no such thing" in state.message
+
+
+@pytest.mark.parametrize("backend", ["serial", "threading", "multiprocessing"])
+def test_batches_tell_when_and_where_they_ran(backend):
+    events = []
+    Pipeline([toys.Halved(), toys.Squared()]).run(
+        toys.make_context(),
+        mode="channel_sequential",
+        n_jobs=2,
+        backend=backend,
+        on_event=events.append,
+        raise_on_error=True,
+    )
+    batches = [e for e in events if isinstance(e, BatchDone) and e.batch >= 0]
+    assert batches
+    for e in batches:
+        took_s = e.ended_s - e.began_s + 1e-3  # two clocks
+        assert e.thread and took_s >= sum(t.wall_s for t in e.step_times)
+        assert e.began_s <= e.ended_s <= e.time_s

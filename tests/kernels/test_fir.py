@@ -181,6 +181,30 @@ def test_transform_is_longer_than_the_filter():
         assert n_fft & (n_fft - 1) == 0
 
 
+def test_read_only_output_is_refused(way):
+    out = np.empty((1, 100))
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        filter_zero_phase(np.zeros((1, 100)), low_pass(11), out=out)
+
+
+def test_spectra_are_made_once_and_few_are_kept():
+    """A second run with the same filter makes no spectrum; many filters do not fill the memory."""
+    fir._spectrum.cache_clear()
+    fir._sorted_spectrum.cache_clear()
+    x = np.zeros((1, 100))
+    for _ in range(2):
+        for n_taps in range(1, 41, 2):
+            filter_zero_phase(x, low_pass(n_taps))
+            filter_zero_phase(x, low_pass(n_taps))
+            filter_in_scipy(x, low_pass(n_taps))
+            filter_in_scipy(x, low_pass(n_taps))
+    for cache in (fir._spectrum, fir._sorted_spectrum):
+        info = cache.cache_info()
+        assert (info.misses, info.hits) == (40, 40)
+        assert info.currsize == info.maxsize <= 8
+
+
 def test_even_filter_is_refused():
     with pytest.raises(ValueError, match="odd number of taps"):
         filter_zero_phase(np.zeros((1, 10)), np.ones(4))

@@ -139,6 +139,22 @@ def test_order_names_each_frequency_once():
         assert np.array_equal(np.sort(order(1 << log2)), np.arange(1 << log2))
 
 
+def test_any_kernel_that_changes_is_compiled_anew(monkeypatch, tmp_path):
+    """The cache's own test is for changes in the file of the entry only."""
+    from facet_nb.kernels import lanes
+
+    here = (tmp_path / "lanes.py", tmp_path / "other.py")
+    for path in here:
+        path.write_text("a = 1")
+    monkeypatch.setattr(lanes, "__file__", str(here[0]))
+    lanes._digest_sources.cache_clear()
+    before = lanes._digest_sources()
+    here[1].write_text("a = 2")
+    lanes._digest_sources.cache_clear()
+    assert lanes._digest_sources() != before
+    lanes._digest_sources.cache_clear()
+
+
 def add_one(x):
     x[0] += 1
 

@@ -29,7 +29,15 @@ from facet_nb.core.events import (
     StageStarted,
     StepTime,
 )
-from facet_nb.core.executors import backends, blas, outcome, preparation, scratch, staging
+from facet_nb.core.executors import (
+    backends,
+    blas,
+    compiler,
+    outcome,
+    preparation,
+    scratch,
+    staging,
+)
 from facet_nb.core.executors.cancel import CancelToken
 from facet_nb.core.executors.store import FileArray, Store
 from facet_nb.core.executors.task import (
@@ -89,6 +97,7 @@ class Runner:
             If a processor cannot be sent to workers.
         """
         begin = time.perf_counter()
+        compiler.note_missing()
         plan = self.plan
         names = tuple(p.name for p in self.processors)
         now = time.time()
@@ -337,6 +346,9 @@ class Runner:
                 report.step_times,
                 report.pid,
                 report.rss_bytes,
+                report.began_s,
+                report.ended_s,
+                report.thread,
             )
         )
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -96,12 +97,15 @@ _jobs: dict[str, Job] = {}
 
 @dataclass(frozen=True)
 class Report:
-    """A batch is done."""
+    """A batch is done; when it began and ended, in s since the epoch, and in which thread."""
 
     batch: int
     step_times: tuple[StepTime, ...]
     pid: int
     rss_bytes: int
+    began_s: float = 0.0
+    ended_s: float = 0.0
+    thread: int = 0
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,7 @@ class Failure:
 
 def run_batch(ref: Job | JobFile, batch: int, channels: Sequence[int]) -> Report | Failure:
     """Take `channels` through all steps of a job; write their rows to its target."""
+    began_s = time.time()
     try:
         job = ref.open()
     except FAILURES as error:  # a module that the worker cannot import, say
@@ -144,7 +149,8 @@ def run_batch(ref: Job | JobFile, batch: int, channels: Sequence[int]) -> Report
     except FAILURES as error:
         step = job.steps[min(here[0], len(job.steps) - 1)]
         return fail(error, batch, step, ", ".join(job.names[c] for c in channels), job)
-    return Report(batch, times, os.getpid(), rss_bytes())
+    report = Report(batch, times, os.getpid(), rss_bytes())
+    return replace(report, began_s=began_s, ended_s=time.time(), thread=threading.get_ident())
 
 
 def fail(

@@ -1,0 +1,167 @@
+"""The machine that figures come from."""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from facet_nb.benchmark.point import make_id
+
+_PACKAGES = ("facet-nb", "numpy", "scipy", "mne", "numba", "joblib")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What of a machine changes times and memory; nothing that names it or its user.
+
+    Attributes
+    ----------
+    processor, architecture, system : str
+        Kind of CPU, and operating system.
+    cores, cores_allowed : int
+        Cores of the machine, and those that this process may use.
+    cpu_limit_cores, memory_limit_mb : float | None
+        Limits of its container (cgroup); None without.
+    memory_mb : float
+        Memory of the machine, in MB.
+    python : str
+        Version.
+    packages : tuple of (name, version)
+        Versions of what computes.
+    blas : str
+        Library that multiplies matrices.
+    temporary_folder : str
+        File system of the folder where workers share samples.
+    """
+
+    processor: str = "unknown"
+    architecture: str = ""
+    system: str = ""
+    cores: int = 1
+    cores_allowed: int = 1
+    cpu_limit_cores: float | None = None
+    memory_mb: float = 0.0
+    memory_limit_mb: float | None = None
+    python: str = ""
+    packages: tuple[tuple[str, str], ...] = ()
+    blas: str = ""
+    temporary_folder: str = ""
+
+    @property
+    def id(self) -> str:
+        """Short text that is the same for the same machine and versions.
+
+        Fields at their default do not count: a field that a later version adds leaves it as it is.
+        """
+        usual = asdict(Environment())
+        return make_id({k: v for k, v in asdict(self).items() if v != usual[k]})
+
+    @property
+    def label(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.processor}, {self.cores_allowed} of {self.cores} cores, "
+            f"{self.usable_memory_mb / 1e3:.1f} GB, {self.system}, Python {self.python}"
+        )
+
+    @property
+    def usable_memory_mb(self) -> float:
+        """Memory that a run may use at most, in MB."""
+        limit = self.memory_limit_mb
+        return self.memory_mb if limit is None else min(limit, self.memory_mb)
+
+    @classmethod
+    def of_this_machine(cls) -> Environment:
+        """Look at this machine."""
+        import psutil
+
+        from facet_nb.core.executors.backends import count_cores
+
+        return cls(
+            processor=_read_processor(),
+            architecture=platform.machine(),
+            system=f"{platform.system()} {platform.release().split('-')[0]}",
+            cores=os.cpu_count() or 1,
+            cores_allowed=count_cores(),
+            cpu_limit_cores=read_cpu_limit(),
+            memory_mb=round(psutil.virtual_memory().total / 1e6),
+            memory_limit_mb=read_memory_limit_mb(),
+            python=platform.python_version(),
+            packages=_list_packages(),
+            blas=_describe_blas(),
+            temporary_folder=describe_folder(tempfile.gettempdir()),
+        )
+
+
+def read_memory_limit_mb() -> float | None:
+    """Return the memory that the container allows, in MB; None without a limit."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        text = _read(f"/sys/fs/cgroup/{name}")
+        if text.isdigit() and int(text) < 1 << 60:
+            return round(int(text) / 1e6, 1)
+    text = os.environ.get("MEM_LIMIT", "")  # as Binder says it
+    return round(int(text) / 1e6, 1) if text.isdigit() else None
+
+
+def read_cpu_limit() -> float | None:
+    """Return the cores that the container allows; None without a limit."""
+    quota, _, period = _read("/sys/fs/cgroup/cpu.max").partition(" ")
+    if not quota:
+        quota = _read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
+        period = _read("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+    if quota.isdigit() and period.isdigit() and int(period):
+        return round(int(quota) / int(period), 2)
+    return None
+
+
+def describe_folder(folder: str) -> str:
+    """Return the file system that `folder` is on, such as ``"ext4"`` or ``"tmpfs"``."""
+    best, kind = "", "unknown"
+    path = os.path.realpath(folder)
+    for line in _read("/proc/mounts").splitlines():
+        _, place, system, *_ = line.split(" ")
+        inside = path == place or path.startswith(place.rstrip("/") + "/")
+        if inside and len(place) >= len(best):
+            best, kind = place, system
+    return kind
+
+
+def _read_processor() -> str:
+    for line in _read("/proc/cpuinfo").splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"
+
+
+def _list_packages() -> tuple[tuple[str, str], ...]:
+    found = []
+    for name in _PACKAGES:
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            continue
+    return tuple(found)
+
+
+def _describe_blas() -> str:
+    import numpy as np  # noqa: F401  (its BLAS must be loaded)
+    import threadpoolctl
+
+    found = {
+        f"{info['internal_api']} {info.get('version') or ''}".strip()
+        for info in threadpoolctl.threadpool_info()
+        if info["user_api"] == "blas"
+    }
+    return ", ".join(sorted(found)) or "unknown"
+
+
+def _read(path: str) -> str:
+    """Return what a file of the system says; nothing if there is no such file."""
+    try:
+        return Path(path).read_text(errors="replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,313 @@
+"""What was measured of one configuration: immutable data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+#: One megabyte in bytes, as everywhere in this package.
+MB = 1e6
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One way to run a pipeline: the arguments of :meth:`facet_nb.Pipeline.run`.
+
+    Attributes
+    ----------
+    mode : {"serial", "channel_sequential", "parallel"}
+        How the pipeline runs.
+    backend : {"serial", "threading", "multiprocessing", "dask"}
+        Where batches run.
+    n_jobs, n_workers, batch_size : int
+        Outer workers, inner threads, channels in one batch.
+    """
+
+    mode: str = "serial"
+    backend: str = "serial"
+    n_jobs: int = 1
+    n_workers: int = 1
+    batch_size: int = 1
+
+    @property
+    def workers(self) -> int:
+        """Outer times inner workers: the cores it can keep busy."""
+        return self.n_jobs * self.n_workers
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Arguments for ``Pipeline.run``."""
+        return asdict(self)
+
+    @property
+    def label(self) -> str:
+        """A short name for people."""
+        parts = [self.mode]
+        if self.n_jobs > 1:
+            kind = {"threading": "threads", "multiprocessing": "processes"}.get(
+                self.backend, f"{self.backend} workers"
+            )
+            parts.append(f"{self.n_jobs} {kind}")
+        if self.n_workers > 1:
+            parts.append(f"{self.n_workers} inner threads")
+        if self.batch_size > 1:
+            parts.append(f"batches of {self.batch_size}")
+        return ", ".join(parts)
+
+    @property
+    def complexity(self) -> tuple[int, ...]:
+        """Sorts the simplest configuration first: fewer workers, threads before processes."""
+        modes = ("serial", "channel_sequential", "parallel")
+        places = ("serial", "threading", "multiprocessing", "dask")
+        return (
+            self.workers,
+            _rank(self.backend, places),
+            self.n_workers,
+            _rank(self.mode, modes),
+            self.batch_size,
+        )
+
+
+def _rank(value: str, order: tuple[str, ...]) -> int:
+    return order.index(value) if value in order else len(order)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What was run on what: points of different subjects do not share a table.
+
+    Attributes
+    ----------
+    n_channels, n_times : int
+        Shape of the recording.
+    sfreq : float
+        Sampling rate, in Hz.
+    steps : tuple of str
+        The chain, a text for each step with its parameters.
+    pipeline : str
+        Its name.
+    source : str
+        What the recording is called.
+    """
+
+    n_channels: int
+    n_times: int
+    sfreq: float
+    steps: tuple[str, ...]
+    pipeline: str = "Pipeline"
+    source: str = "recording"
+
+    @property
+    def id(self) -> str:
+        """Short text that differs between chains and between sizes of recordings."""
+        return make_id([self.n_channels, self.n_times, self.sfreq, list(self.steps)])
+
+    @property
+    def size_mb(self) -> float:
+        """The recording in memory as float64, in MB."""
+        return 8 * self.n_channels * self.n_times / MB
+
+
+@dataclass(frozen=True)
+class Band:
+    """A stretch of a run: a stage with its steps, in s from the run's start."""
+
+    label: str
+    start_s: float
+    stop_s: float
+
+
+@dataclass(frozen=True)
+class ProcessTimeline:
+    """Memory of one process over time, in MB.
+
+    Attributes
+    ----------
+    name : str
+        ``"main"``, ``"worker 1"``, ….
+    times_s, rss_mb : tuple of float
+        Resident memory, in s from the run's start.
+    pss_times_s, pss_mb, uss_mb : tuple of float
+        Proportional and unshared memory, read less often: reading them takes time.
+    hwm_mb : float
+        The largest resident memory there ever was: exact where the system counts it.
+    """
+
+    name: str
+    times_s: tuple[float, ...] = ()
+    rss_mb: tuple[float, ...] = ()
+    pss_times_s: tuple[float, ...] = ()
+    pss_mb: tuple[float, ...] = ()
+    uss_mb: tuple[float, ...] = ()
+    hwm_mb: float = 0.0
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """Memory of a run and all its processes, in MB.
+
+    Attributes
+    ----------
+    peak_pss_mb : float | None
+        Largest sum of PSS at one moment: shared pages count once. Sampled, so a lower bound; None
+        where the system does not tell PSS.
+    peak_hwm_mb : float
+        Sum of each process's own exact peak: an upper bound.
+    peak_rss_mb, peak_uss_mb : float
+        Largest sums of resident and of unshared memory at one moment.
+    base_mb : float
+        Before the run: interpreter, libraries and recording (PSS, or RSS where there is none).
+    method : str
+        How it was measured.
+    sampler_cpu_share : float
+        CPU time of the sampler over the run's wall time; not part of the run's figures.
+    n_samples : int
+        Readings of PSS.
+    processes : tuple of ProcessTimeline
+        Each process over time.
+    bands : tuple of Band
+        The run's stages.
+    """
+
+    peak_pss_mb: float | None
+    peak_hwm_mb: float
+    peak_rss_mb: float
+    peak_uss_mb: float = 0.0
+    base_mb: float = 0.0
+    method: str = ""
+    sampler_cpu_share: float = 0.0
+    n_samples: int = 0
+    processes: tuple[ProcessTimeline, ...] = ()
+    bands: tuple[Band, ...] = ()
+
+    @property
+    def peak_mb(self) -> float:
+        """The headline: peak PSS, or peak RSS where there is none."""
+        return self.peak_rss_mb if self.peak_pss_mb is None else self.peak_pss_mb
+
+
+@dataclass(frozen=True)
+class BatchTime:
+    """One batch in a run, in s from the run's start.
+
+    Attributes
+    ----------
+    worker : str
+        Which worker had it (process and thread).
+    start_s, stop_s : float
+        When it began and ended in its worker.
+    compute_s, cpu_s : float
+        Wall and CPU time inside its steps; the rest is transfer.
+    """
+
+    worker: str
+    start_s: float
+    stop_s: float
+    compute_s: float
+    cpu_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class StageTrace:
+    """One stage in a run.
+
+    Attributes
+    ----------
+    kind : {"global", "channel_wise"}
+        Whether it is one piece, or batches.
+    names : tuple of str
+        Its steps.
+    start_s, stop_s : float
+        From the run's start.
+    prepare_s : float
+        Decisions before the batches.
+    step_wall_s, step_cpu_s : tuple of float
+        Measured time of each step, summed over batches.
+    batches : tuple of BatchTime
+        Its batches.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    start_s: float
+    stop_s: float
+    prepare_s: float = 0.0
+    step_wall_s: tuple[float, ...] = ()
+    step_cpu_s: tuple[float, ...] = ()
+    batches: tuple[BatchTime, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Where the time of one run went: the run whose wall time was the median."""
+
+    wall_s: float
+    stages: tuple[StageTrace, ...] = ()
+
+
+@dataclass(frozen=True)
+class BenchmarkPoint:
+    """One configuration on one recording.
+
+    Attributes
+    ----------
+    configuration : Configuration
+        How it ran.
+    environment_id, subject_id : str
+        On which machine; which chain on which recording.
+    wall_s, cpu_s : tuple of float
+        Time of each repeat, in s; CPU time of all its processes together.
+    blocks : tuple of int
+        Which block of runs each repeat belongs to; ratios are taken within a block.
+    cold_start_s : float | None
+        What the first run in a fresh process costs more: imports, workers, compilation, in s.
+    memory : MemoryUse | None
+        From a run of its own, in a fresh process.
+    max_abs_diff_v : float | None
+        Largest difference of the result from the serial one, in V; infinite if the shapes differ.
+    trace : Trace | None
+        Where the time of one run went.
+    warnings : tuple of str
+        What makes the figures doubtful: a busy machine, too short a time.
+    error : str | None
+        Why it could not run.
+    machine : str
+        Label of the machine in a merged table.
+    """
+
+    configuration: Configuration
+    environment_id: str
+    subject_id: str
+    wall_s: tuple[float, ...] = ()
+    cpu_s: tuple[float, ...] = ()
+    blocks: tuple[int, ...] = ()
+    cold_start_s: float | None = None
+    memory: MemoryUse | None = None
+    max_abs_diff_v: float | None = None
+    trace: Trace | None = None
+    warnings: tuple[str, ...] = field(default=())
+    error: str | None = None
+    machine: str = ""
+
+    @property
+    def n_repeats(self) -> int:
+        """Number of timed runs."""
+        return len(self.wall_s)
+
+    @property
+    def differs(self) -> bool:
+        """Whether the result is not the serial one, bit for bit."""
+        return self.max_abs_diff_v is not None and self.max_abs_diff_v != 0.0
+
+    @property
+    def usable(self) -> bool:
+        """Whether it ran, and gave the serial result: only such a point is ever recommended."""
+        return self.error is None and not self.differs and self.n_repeats > 0
+
+
+def make_id(values: Any) -> str:
+    """Return a short hash of plain values."""
+    text = json.dumps(values, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,272 @@
+"""Tables of measured points: immutable, of one machine, written as versioned JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facet_nb.benchmark.environment import Environment
+from facet_nb.benchmark.plain import from_plain, to_plain
+from facet_nb.benchmark.point import BenchmarkPoint, Configuration, Subject
+from facet_nb.benchmark.rows import Row, make_rows
+from facet_nb.core.errors import ValidationError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+_KIND = "facet_nb benchmark"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """An environment under a label, in a merged table."""
+
+    label: str
+    environment: Environment
+
+
+@dataclass(frozen=True)
+class BenchmarkTable:
+    """Measured configurations of one chain on one recording on one machine.
+
+    A table never changes: what adds to it returns a new one. Points of another machine are
+    refused; :meth:`merge` keeps several machines apart under labels.
+
+    Attributes
+    ----------
+    environment : Environment
+        The machine.
+    subject : Subject
+        Chain and recording.
+    points : tuple of BenchmarkPoint
+        What was measured, in order.
+    warnings : tuple of str
+        What makes all figures doubtful.
+    label : str
+        What this machine is called.
+    machines : tuple of Machine
+        Other machines, in a merged table.
+    """
+
+    environment: Environment
+    subject: Subject
+    points: tuple[BenchmarkPoint, ...] = ()
+    warnings: tuple[str, ...] = ()
+    label: str = ""
+    machines: tuple[Machine, ...] = ()
+
+    # ---------------------------------------------------------------------------------- adding
+    def append(self, point: BenchmarkPoint) -> BenchmarkTable:
+        """Return a table with one point more.
+
+        Raises
+        ------
+        ValidationError
+            If the point comes from another machine, chain or recording.
+        """
+        self._check(point)
+        return replace(self, points=(*self.points, point))
+
+    def extend(self, other: BenchmarkTable) -> BenchmarkTable:
+        """Return a table with the points of `other`, measured later on the same machine.
+
+        Its blocks stay its own: ratios are never taken between the two sessions. Configurations
+        that are in both are pooled.
+
+        Raises
+        ------
+        ValidationError
+            If `other` comes from another machine, chain or recording.
+        """
+        shift = 1 + max((b for p in self.points for b in p.blocks), default=-1)
+        table = self
+        for point in other.points:
+            table = table.append(replace(point, blocks=tuple(b + shift for b in point.blocks)))
+        warnings = tuple(dict.fromkeys((*self.warnings, *other.warnings)))
+        return replace(table, warnings=warnings)
+
+    def merge(self, other: BenchmarkTable, *, label: str) -> BenchmarkTable:
+        """Return a table with the points of another machine beside this one's, under `label`.
+
+        For overlays, such as the machines of a class: speed-ups are still taken within a machine.
+
+        Parameters
+        ----------
+        other : BenchmarkTable
+            The same chain and size of recording, from another machine (or another session).
+        label : str
+            What to call it; each label once.
+
+        Raises
+        ------
+        ValidationError
+            If the label is empty or taken, or chain or recording differ.
+        """
+        if not label or label in {self.label, *(m.label for m in self.machines)}:
+            raise ValidationError(f"label={label!r} is empty or taken: give each machine its own.")
+        if other.machines:
+            raise ValidationError("the other table is merged already: merge single ones.")
+        if other.subject.id != self.subject.id:
+            raise ValidationError(_explain_subject(self.subject, other.subject))
+        points = tuple(replace(p, machine=label) for p in other.points)
+        machines = (*self.machines, Machine(label, other.environment))
+        return replace(self, points=self.points + points, machines=machines)
+
+    def _check(self, point: BenchmarkPoint) -> None:
+        owners = {"": self.environment, **{m.label: m.environment for m in self.machines}}
+        owner = owners.get(point.machine)
+        if owner is None or point.environment_id != owner.id:
+            raise ValidationError(
+                "the point was measured on another machine or with other versions: its times "
+                "cannot be compared with these. Keep machines apart with merge(other, label=…)."
+            )
+        if point.subject_id != self.subject.id:
+            raise ValidationError(
+                "the point belongs to another chain or recording: make a table of its own for it."
+            )
+
+    # --------------------------------------------------------------------------------- looking
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __iter__(self) -> Iterator[BenchmarkPoint]:
+        return iter(self.points)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Statistics of each configuration: medians, speed-ups with intervals, verdicts."""
+        return make_rows(self.points)
+
+    @property
+    def base(self) -> Row | None:
+        """The best run with one worker, with which the others are compared."""
+        return next((r for r in self.rows if r.verdict == "base" and not r.machine), None)
+
+    def find(self, configuration: Configuration) -> Row | None:
+        """Return the statistics of one configuration, None if it was not measured."""
+        return next(
+            (r for r in self.rows if r.configuration == configuration and not r.machine), None
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a data frame with one line for each configuration.
+
+        Its columns: ``mode, backend, n_jobs, n_workers, batch_size, wall_s, wall_iqr_s, cpu_s,
+        cold_start_s, speedup, speedup_low, speedup_high, efficiency, peak_pss_mb, peak_hwm_mb,
+        peak_rss_mb, max_abs_diff_v, n_repeats, verdict``; a merged table has ``machine`` in front.
+        """
+        import pandas as pd
+
+        frame = pd.DataFrame([r.values for r in self.rows], columns=list(Row.COLUMNS))
+        if self.machines:
+            names = [r.machine or self.label or "this machine" for r in self.rows]
+            frame.insert(0, "machine", names)
+        return frame
+
+    def to_csv(self, path: str | Path | None = None) -> str:
+        """Return the data frame as CSV text; also write it to `path`."""
+        text = self.to_frame().to_csv(index=False)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    # ----------------------------------------------------------------------------------- files
+    def to_json(self, path: str | Path | None = None) -> str:
+        """Return the table as JSON text; also write it to `path`."""
+        content = {"kind": _KIND, "schema": SCHEMA, **to_plain(self)}
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
+        if path is not None:
+            Path(path).write_text(text + "\n", encoding="utf-8")
+        return text
+
+    @classmethod
+    def from_json(cls, source: str | Path) -> BenchmarkTable:
+        """Read a table from a file, or from JSON text. Nothing in it is executed.
+
+        Raises
+        ------
+        ValidationError
+            If it is no table, or of a schema that this version does not know.
+        """
+        content = _parse(source)
+        if not isinstance(content, dict) or content.get("kind") != _KIND:
+            raise ValidationError("this is no benchmark table: give a file of table.to_json(path).")
+        schema = content.get("schema")
+        if not isinstance(schema, int) or not 1 <= schema <= SCHEMA:
+            raise ValidationError(
+                f"the table has schema {schema!r}, and this version reads up to {SCHEMA}: update "
+                "facet-nb."
+            )
+        empty = from_plain(cls, {**content, "points": []})
+        for entry in content.get("points", []):
+            empty = empty.append(from_plain(BenchmarkPoint, entry))
+        return empty
+
+    # ------------------------------------------------------------------------------------ words
+    def summary(self) -> str:
+        """Return the table in words: the base, what is faster, what cannot be told apart."""
+        lines = [f"{self.subject.pipeline} on {self.subject.source}, {self.environment.label}"]
+        lines += [f"- {row.describe()}" for row in self.rows]
+        return "\n".join([*lines, *(f"! {text}" for text in self.warnings)])
+
+    def __repr__(self) -> str:
+        return f"<BenchmarkTable | {len(self.rows)} configurations, {self.environment.label}>"
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{escape(h)}</th>" for h in ("machine", *_HEADS)[not self.machines :])
+        rows = "".join(self._write_row(row) for row in self.rows)
+        notes = "".join(f"<p>⚠ {escape(text)}</p>" for text in self.warnings)
+        return (
+            f"<table><caption style='text-align:left'><b>{escape(self.subject.pipeline)}</b> on "
+            f"{escape(self.subject.source)} — {escape(self.environment.label)}</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{notes}"
+        )
+
+    def _write_row(self, row: Row) -> str:
+        cells: Sequence[Any] = row.texts
+        if self.machines:
+            cells = (row.machine or self.label or "this machine", *cells)
+        return "<tr>" + "".join(f"<td>{escape(str(c))}</td>" for c in cells) + "</tr>"
+
+
+_HEADS = (
+    "configuration",
+    "wall time (s)",
+    "IQR (s)",
+    "CPU (s)",
+    "cold start (s)",
+    "speed-up (95 %)",
+    "efficiency",
+    "peak memory (MB)",
+    "largest difference (V)",
+    "repeats",
+    "verdict",
+)
+
+
+def _parse(source: str | Path) -> Any:
+    text = str(source)
+    if not text.lstrip().startswith("{"):
+        try:
+            text = Path(source).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise ValidationError(f"cannot read {source}: {error}.") from error
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValidationError(f"not a benchmark table: {error}.") from error
+    except RecursionError as error:
+        raise ValidationError("not a benchmark table: nested too deeply.") from error
+
+
+def _explain_subject(ours: Subject, theirs: Subject) -> str:
+    return (
+        f"the other table is of {theirs.pipeline} on {theirs.n_channels} channels × "
+        f"{theirs.n_times} samples, this one of {ours.pipeline} on {ours.n_channels} × "
+        f"{ours.n_times}: only the same chain on the same size can be compared."
+    )
