@@ -211,7 +211,7 @@ def _refusal(best: Plan, limit: int, processors: Sequence[Processor]) -> PlanErr
     stage = best.stages[forecast.bottleneck]
     told = forecast.stages[forecast.bottleneck]
     steps = ", ".join(f"{i + 1} ({processors[i].name})" for i in stage.steps)
-    word = "step" if len(stage.steps) == 1 else "steps"
+    word, need = ("step", "needs") if len(stage.steps) == 1 else ("steps", "need")
     why = ""
     if told.loads_all:
         why = (
@@ -219,7 +219,7 @@ def _refusal(best: Plan, limit: int, processors: Sequence[Processor]) -> PlanErr
             "say streams = True."
         )
     return PlanError(
-        f"memory_budget={describe_bytes(limit)} is too little: {word} {steps} need {told} even "
+        f"memory_budget={describe_bytes(limit)} is too little: {word} {steps} {need} {told} even "
         f"with one job, batches of {best.batch_size} and all samples in files.{why} The smallest "
         f"budget that would do is {describe_bytes(smallest)}."
     )

@@ -59,6 +59,8 @@ def files(tmp_path_factory):
     sim.raw.set_annotations(sim.raw.annotations + mne.Annotations([0.5], [0.1], ["BAD_x"]))
     there = tmp_path_factory.mktemp("formats")
     context = ProcessingContext(sim.raw)
+    wide = simulate(24, 500.0, 12.0, 1.0, 5, seed=0, lead_in_s=2.0, lead_out_s=2.0)
+    export(ProcessingContext(wide.raw), there / "wide.vhdr")
     for suffix in ("vhdr", "edf", "bdf", "fif"):
         export(context, there / f"a.{suffix}")
     mne.export.export_raw(there / "embedded.set", sim.raw, verbose="error")
@@ -106,11 +108,12 @@ def take(result):
 
 
 # --------------------------------------------------------------------------------- the same answer
-@pytest.mark.parametrize("way", WAYS, ids=toys.ids)
-@pytest.mark.parametrize("suffix", ["vhdr", "edf", "bdf", "fif", "set"])
+@pytest.mark.parametrize(
+    ("suffix", "way"),
+    [("vhdr", w) for w in WAYS] + [(s, WAYS[1]) for s in ("edf", "bdf", "fif", "set")],
+    ids=str,
+)
 def test_recordings_that_stay_in_files_give_the_same_answer(files, folder, suffix, way):
-    if suffix != "vhdr" and way is not WAYS[1]:
-        pytest.skip("all ways are tried with one format, all formats with one way")
     path = files / f"a.{suffix}"
     expected = take(run(chain(path, preload=True)))
     result = run(chain(path, preload=False), **way)
@@ -126,20 +129,18 @@ def test_recordings_that_stay_in_files_give_the_same_answer(files, folder, suffi
 
 
 def test_a_budget_makes_loaders_leave_samples_in_the_file(files, folder):
-    path = files / "a.vhdr"
+    path = files / "wide.vhdr"
     pipeline = Pipeline(chain(path, preload=True))
     expected = take(run(pipeline.processors))
     whole = pipeline.plan(path, mode="channel_sequential").forecast.peak_bytes
-    small = whole - 300_000  # what the samples take, and not what libraries do
+    small = whole - 800_000  # what the samples take, and not what libraries do
     result = run(pipeline.processors, memory_budget=small, mode="channel_sequential")
     assert result.plan.spill and "samples stay in files" in result.plan.reason
     assert result.plan.forecast.peak_bytes <= small
-    assert result.plan.forecast.disk_bytes >= 2 * 4 * 6000 * 8
+    assert result.plan.forecast.disk_bytes >= 2 * 24 * 6000 * 8
     for one, other in zip(take(result), expected, strict=True):
         np.testing.assert_equal(one, other)
-    assert "preload=False" in repr(result.get_history()[0]) or (
-        result.get_history()[0].parameters["preload"] is False
-    )
+    assert result.get_history()[0].parameters["preload"] is False
     follow = run([LowPassFilter(40.0)], initial_context=result.context)
     assert scratch.is_spilled(follow.get_raw()._data), "what lies in files stays in files"
 
