@@ -130,7 +130,7 @@ def fit(
     FacetError
         If the disk has no room for scratch files.
     """
-    cores = backends.count_cores()
+    cores = backends.count_cores(wish.backend)
     first = wish.plan(processors, cores)
     limit = None if budget is None else parse_bytes(budget)
     if limit is None and wish.mode != "auto":

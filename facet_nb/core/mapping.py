@@ -113,8 +113,8 @@ def map_runs(
         Recordings in flight at once; -1 for all cores.
     parallel : bool | None
         FACETpy's flag: False means ``n_jobs=1``.
-    backend : {"multiprocessing", "threading", "serial"}
-        Where they run.
+    backend : {"multiprocessing", "threading", "serial", "dask"}
+        Where they run. Workers of a Dask cluster must see the files under the same paths.
     on_error : {"continue", "raise"}
         Whether a failed input ends the whole.
     keep_raw : bool
@@ -147,7 +147,7 @@ def map_runs(
         raise ValidationError(f"on_error={on_error!r}: use 'continue' or 'raise'.")
     if isinstance(inputs, (str, Path)):
         raise ValidationError("inputs is one path: give a list, or use run().")
-    cores = backends.count_cores()
+    cores = backends.count_cores(backend)
     n_jobs, _ = check_numbers(1 if parallel is False else n_jobs, 1, 1, backend, cores)
     _check_options(pipeline, run_options)
     inputs = list(inputs)

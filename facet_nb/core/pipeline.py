@@ -117,8 +117,9 @@ class Pipeline:
             Batches in flight at once; -1 for all cores, -2 for all but one.
         n_workers : int
             Threads inside one batch; outer × inner is kept within the cores.
-        backend : {"multiprocessing", "threading", "serial"}
-            Where batches run if ``n_jobs`` is above 1.
+        backend : {"multiprocessing", "threading", "serial", "dask"}
+            Where batches run if ``n_jobs`` is above 1. ``"dask"`` takes the current
+            ``dask.distributed.Client``; its workers must see the folder ``FACET_NB_TMPDIR``.
         batch_size : int
             Channels in one batch.
         show_progress : bool | None

@@ -17,7 +17,14 @@ from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.steps import changes_samples
 
 MODES = ("serial", "channel_sequential", "parallel", "auto")
-BACKENDS = ("multiprocessing", "threading", "serial")
+BACKENDS = ("multiprocessing", "threading", "serial", "dask")
+
+#: What outer workers are called.
+_WORKERS = {
+    "multiprocessing": "processes",
+    "threading": "threads",
+    "dask": "tasks of the Dask cluster",
+}
 
 #: Batches of a serial stage: small enough to show progress and to act on a cancel, large enough
 #: to give each inner thread a few channels.
@@ -202,7 +209,7 @@ def make_plan(
         How to run them.
     n_jobs, n_workers : int
         Outer workers and inner threads (negative numbers count from `cores`).
-    backend : {"multiprocessing", "threading", "serial"}
+    backend : {"multiprocessing", "threading", "serial", "dask"}
         Where outer workers live.
     batch_size : int
         Channels in one batch.
@@ -302,5 +309,5 @@ class _Planner:
         size = "one channel" if batch == 1 else f"{batch} channels"
         if n_jobs == 1:
             return f"channel-wise, {through}, batches of {size}, one after another"
-        kind = "threads" if self.backend == "threading" else "processes"
+        kind = _WORKERS[self.backend]
         return f"channel-wise, {through}, batches of {size} over {n_jobs} {kind}"

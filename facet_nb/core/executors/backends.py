@@ -1,4 +1,4 @@
-"""Where batches run. The only module that imports joblib.
+"""Where batches run. The only module that imports joblib (:mod:`.cluster` has Dask).
 
 A backend says what it can do (``isolates``: workers are other processes, and see none of this
 one's memory) and yields results as they arrive; everything else is the loop's business.
@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from facet_nb.core.errors import PlanError, RunCancelled
+from facet_nb.core.executors import cluster
 from facet_nb.core.executors.cancel import CancelToken
 from facet_nb.core.executors.orphans import watch_parent
 
@@ -281,10 +282,24 @@ class ProcessBackend(ThreadBackend):
         return error
 
 
+class DaskBackend(Backend):
+    """Workers of a Dask cluster, on machines that share a file system."""
+
+    name = "dask"
+    isolates = True
+
+    def run(
+        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+    ) -> Iterator[Any]:
+        """Yield ``function(*call)`` for each call, as they end."""
+        return cluster.run_calls(function, calls, n_jobs, cancel)
+
+
 _BACKENDS: dict[str, type[Backend]] = {
     "serial": Backend,
     "threading": ThreadBackend,
     "multiprocessing": ProcessBackend,
+    "dask": DaskBackend,
 }
 
 
@@ -301,11 +316,15 @@ def get_backend(name: str) -> Backend:
     return _BACKENDS[name]()
 
 
-def count_cores() -> int:
-    """Return the cores that this process may use (affinity and container limits count)."""
+def count_cores(backend: str = "serial") -> int:
+    """Return the cores that this process may use (affinity and container limits count).
+
+    For ``"dask"``: the threads of the cluster's workers.
+    """
     from joblib import cpu_count
 
-    return int(cpu_count())
+    threads = cluster.count_threads() if backend == "dask" else None
+    return int(cpu_count()) if threads is None else threads
 
 
 def dumps(thing: Any) -> bytes:

@@ -38,7 +38,7 @@ from facet_nb.core.executors import (
     scratch,
     staging,
 )
-from facet_nb.core.executors.cancel import CancelToken
+from facet_nb.core.executors.cancel import CancelToken, FileToken
 from facet_nb.core.executors.store import FileArray, Store
 from facet_nb.core.executors.task import (
     FAILURES,
@@ -305,7 +305,8 @@ class Runner:
         crumbs = file = None
         if backend.isolates:
             crumbs = store.breadcrumbs(len(groups))
-            file = _write(replace(job, breadcrumbs=crumbs), store)
+            known = None if crumbs is None else FileToken(crumbs.path)
+            file = _write(replace(job, breadcrumbs=crumbs, cancel=known), store)
         pending = dict(enumerate(groups))
         suspects: list[int] = []
         while pending:

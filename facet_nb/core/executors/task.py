@@ -46,8 +46,8 @@ class Job:
         Whether samples must be looked at for NaN first.
     breadcrumbs : FileArray | None
         Where to note which step a batch is at.
-    cancel : object | None
-        A token, where workers share this process's memory.
+    cancel : CancelToken or FileToken | None
+        Says whether the run still wants the result.
     terms : tuple of NoiseTerm
         Noise so far, for steps that use it.
     """
@@ -87,8 +87,14 @@ class JobFile:
         """Return the job; a worker remembers the last one."""
         if self.path not in _jobs:
             _jobs.clear()
-            with open(self.path, "rb") as file:
-                _jobs[self.path] = pickle.load(file)
+            try:
+                with open(self.path, "rb") as file:
+                    _jobs[self.path] = pickle.load(file)
+            except FileNotFoundError as error:
+                raise FacetError(
+                    f"the worker finds no {self.path}: set FACET_NB_TMPDIR to a folder that all "
+                    "machines of the cluster share."
+                ) from error
         return _jobs[self.path]
 
 
