@@ -76,7 +76,9 @@ def find_subject(
     """
     if isinstance(given, (str, Path)):
         loader: Any = get_processor("auto_loader")
-        return loader(path=given).forecast()
+        found = loader(path=given).forecast()
+        at = [i for i, step in enumerate(processors) if hasattr(step, "forecast")]
+        return replace(found, loader=at[0] if at else -1)  # -1: before the first step
     for i, step in enumerate(processors):
         ask = getattr(step, "forecast", None)
         if ask is not None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from facet_nb.core import recording
+from facet_nb.core.errors import FacetError
 from facet_nb.core.executors import backends
 from facet_nb.core.executors.task import rss_bytes
 from facet_nb.core.limits import describe_bytes
@@ -85,7 +86,7 @@ class Subject:
     lazy : bool
         Whether its samples were left in the file.
     loader : int | None
-        Position of the step that loads it.
+        Position of the step that loads it; -1 for one before the first.
     must_load : bool
         Whether its format cannot be read in parts.
     """
@@ -230,7 +231,7 @@ class _Teller:
         self.original = self.current = self.kept = 0
         self.on_disk = 0
         self.lineage = False
-        if self.subject.loader is None:
+        if self.subject.loader is None or self.subject.loader < 0:
             self._begin()
 
     def _begin(self) -> None:
@@ -342,17 +343,22 @@ class _Teller:
 
 def shape_after(step: Processor, shape: Shape) -> Shape:
     """Return the shape of a recording after a step, as far as it is known beforehand."""
-    resize = getattr(step, "resize", None)
-    if resize is None or not changes_samples(step):
+    if not isinstance(step, ArrayProcessor) or not changes_samples(step):
         return shape
-    n_times, sfreq = resize(shape.n_times, shape.sfreq)
+    try:
+        n_times, sfreq = step.resize(shape.n_times, shape.sfreq)
+    except FacetError:
+        return shape  # the run itself says what is wrong
     return replace(shape, n_times=n_times, sfreq=sfreq)
 
 
 def step_bytes(step: Processor, before: Shape, after: Shape) -> int:
     """Return what a channel-wise step needs for one channel, its result included, in bytes."""
     if isinstance(step, ArrayProcessor):
-        return int(step.memory((1, before.n_times), before.sfreq))
+        try:
+            return int(step.memory((1, before.n_times), before.sfreq))
+        except FacetError:
+            return 2 * after.row_bytes  # the run itself says what is wrong
     return _FOREIGN_COPIES * max(before.row_bytes, after.row_bytes)
 
 
