@@ -17,6 +17,7 @@ from facet_nb.core.executors.task import rss_bytes
 from facet_nb.core.forecast import Forecast, Shape, Subject, make_forecast
 from facet_nb.core.limits import describe_bytes, find_available, parse_bytes
 from facet_nb.core.plan import Plan, make_plan
+from facet_nb.core.precision import set_precision
 from facet_nb.core.processor import Processor
 from facet_nb.core.registry import get_processor
 
@@ -29,17 +30,19 @@ _STEP = 10 * 10**6
 
 @dataclass(frozen=True)
 class Wish:
-    """How a run was asked to be: mode, workers, batches."""
+    """How a run was asked to be: mode, workers, batches, fusion, precision."""
 
     mode: str
     n_jobs: int = 1
     n_workers: int = 1
     backend: str = "multiprocessing"
     batch_size: int = 1
+    fuse: bool = True
+    dtype: str = "float64"
 
     def plan(self, processors: Sequence[Processor], cores: int) -> Plan:
         """Return the plan."""
-        return make_plan(
+        plan = make_plan(
             processors,
             self.mode,
             n_jobs=self.n_jobs,
@@ -47,7 +50,9 @@ class Wish:
             backend=self.backend,
             batch_size=self.batch_size,
             cores=cores,
+            fuse=self.fuse,
         )
+        return set_precision(plan, processors, self.dtype)
 
 
 def find_subject(
@@ -104,7 +109,7 @@ def with_forecast(
     """Return `plan` with what it will need."""
     if subject is None:
         return replace(plan, spill=spill)
-    told = make_forecast(processors, plan.stages, subject, spill)
+    told = make_forecast(processors, plan, subject, spill)
     return replace(plan, spill=spill, forecast=told)
 
 

@@ -23,7 +23,7 @@ from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.steps import changes_samples
 
 if TYPE_CHECKING:
-    from facet_nb.core.plan import Stage
+    from facet_nb.core.plan import Plan, Stage
 
 MB = 10**6
 
@@ -186,7 +186,7 @@ class Forecast:
 
 
 def make_forecast(
-    processors: Sequence[Processor], stages: Sequence[Stage], subject: Subject, spill: bool
+    processors: Sequence[Processor], plan: Plan, subject: Subject, spill: bool
 ) -> Forecast:
     """Return what a run will need.
 
@@ -194,16 +194,16 @@ def make_forecast(
     ----------
     processors : sequence of Processor
         The pipeline's steps.
-    stages : sequence of Stage
-        The plan's stages.
+    plan : Plan
+        Its stages.
     subject : Subject
         The recording.
     spill : bool
         Whether samples stay in files.
     """
-    shared = any(backends.get_backend(s.backend).isolates for s in stages)
-    teller = _Teller(processors, subject, spill or subject.lazy, shared)
-    told = [teller.tell(stage) for stage in stages]
+    shared = any(backends.get_backend(s.backend).isolates for s in plan.stages)
+    teller = _Teller(processors, plan, subject, spill or subject.lazy, shared)
+    told = [teller.tell(stage) for stage in plan.stages]
     if told:
         told[-1] = max(told[-1], teller.settle(), key=lambda s: s.peak_bytes)
     return Forecast(tuple(told))
@@ -214,6 +214,7 @@ class _Teller:
     """Goes through the stages and keeps account of what is held."""
 
     processors: Sequence[Processor]
+    plan: Plan
     subject: Subject
     spill: bool
     shared: bool
@@ -245,7 +246,8 @@ class _Teller:
         self.lineage = True
 
     def tell(self, stage: Stage) -> StageForecast:
-        steps = [self.processors[i] for i in stage.steps]
+        units = self.plan.fusions.replace(self.processors, stage.steps)
+        steps = [unit.processor for unit in units]
         if stage.kind == "global" and not isinstance(steps[0], ArrayProcessor):
             return self._tell_global(stage, steps[0])
         return self._tell_arrays(stage, steps)
@@ -289,7 +291,7 @@ class _Teller:
         if stage.kind == "global":
             batch = after.piece_bytes if self.spill else self._scratch(sizes[0])
         else:
-            batch = _batch_bytes(sizes, k, isolated)
+            batch = _batch_bytes(sizes, k, isolated) // (2 if stage.dtype == "float32" else 1)
         if self.spill or self.shared:
             batch += k * (before.row_bytes + after.row_bytes)  # pages of the files
         self.libraries = self.libraries or not isolated

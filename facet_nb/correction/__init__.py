@@ -3,6 +3,7 @@
 from facet_nb.correction.aas import AASCorrection, AveragedArtifactSubtraction
 from facet_nb.correction.anc import ANCCorrection
 from facet_nb.correction.farm import FARMArtifactCorrection, FARMCorrection
+from facet_nb.correction.gradient import GradientCorrection
 from facet_nb.correction.moosmann import AvgArtWghtMoosmannCorrection, MoosmannCorrection
 from facet_nb.correction.pca import PCACorrection
 from facet_nb.correction.weighted import (
@@ -25,6 +26,7 @@ __all__ = [
     "CorrespondingSliceCorrection",
     "FARMArtifactCorrection",
     "FARMCorrection",
+    "GradientCorrection",
     "MoosmannCorrection",
     "PCACorrection",
     "SliceTriggerCorrection",
