@@ -14,8 +14,8 @@ import numpy as np
 from facet_nb.core.errors import FacetError, ValidationError
 from facet_nb.core.executors import scratch
 
-#: Values in one piece: 16 MB.
-_VALUES = 2**21
+#: Values in one piece: 8 MB.
+_VALUES = 2**20
 
 
 def transpose(

@@ -15,8 +15,8 @@ from facet_nb.core.recording import Header
 from facet_nb.core.steps import ArrayStep
 from facet_nb.core.transpose import transpose
 
-#: Values in one piece of a step over all channels: 16 MB.
-_VALUES = 2**21
+#: Values in one piece of a step over all channels: 8 MB.
+_VALUES = 2**20
 
 
 def bring_in(
