@@ -34,8 +34,8 @@ _ROOMS = {
         "AASCorrection ANCCorrection AveragedArtifactSubtraction "
         "AvgArtWghtCorrespondingSliceCorrection AvgArtWghtMoosmannCorrection "
         "AvgArtWghtSliceTriggerCorrection AvgArtWghtVolumeTriggerCorrection "
-        "CorrespondingSliceCorrection FARMArtifactCorrection FARMCorrection "
-        "GradientCorrection MoosmannCorrection PCACorrection SliceTriggerCorrection "
+        "CorrespondingSliceCorrection FARMArtifactCorrection FARMCorrection GradientCorrection "
+        "MoosmannCorrection OBSCorrection PCACorrection PulseCorrection SliceTriggerCorrection "
         "VolumeTriggerCorrection"
     ),
     "facet_nb.evaluation": (

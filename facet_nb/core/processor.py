@@ -168,6 +168,12 @@ class View:
         Its name.
     data : ndarray, shape (n_data_channels, n_times) | None
         All data channels, in V, if the processor needs them.
+    ch_types : tuple of str
+        Types of the data channels, as MNE names them.
+    everything : ndarray, shape (n_channels, n_times) | None
+        All channels of the recording whatever they hold, if the processor needs all; not a copy.
+    all_names, all_types : tuple of str
+        Their names and types.
     """
 
     sfreq: float
@@ -177,6 +183,10 @@ class View:
     reference: np.ndarray | None = None
     reference_name: str | None = None
     data: np.ndarray | None = None
+    ch_types: tuple[str, ...] = ()
+    everything: np.ndarray | None = None
+    all_names: tuple[str, ...] = ()
+    all_types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -199,6 +209,8 @@ class Prepared:
         Fields of :class:`ProcessingMetadata` that change.
     notes : dict
         What was found out, for the history.
+    spares : tuple of str
+        Data channels that the step turned out to leave alone.
     """
 
     payload: Any = None
@@ -209,6 +221,7 @@ class Prepared:
     lowpass: float | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    spares: tuple[str, ...] = ()
 
 
 class Shortcut(Protocol):

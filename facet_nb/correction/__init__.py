@@ -5,7 +5,9 @@ from facet_nb.correction.anc import ANCCorrection
 from facet_nb.correction.farm import FARMArtifactCorrection, FARMCorrection
 from facet_nb.correction.gradient import GradientCorrection
 from facet_nb.correction.moosmann import AvgArtWghtMoosmannCorrection, MoosmannCorrection
+from facet_nb.correction.obs import OBSCorrection
 from facet_nb.correction.pca import PCACorrection
+from facet_nb.correction.pulse import PulseCorrection
 from facet_nb.correction.weighted import (
     AvgArtWghtCorrespondingSliceCorrection,
     AvgArtWghtSliceTriggerCorrection,
@@ -28,7 +30,9 @@ __all__ = [
     "FARMCorrection",
     "GradientCorrection",
     "MoosmannCorrection",
+    "OBSCorrection",
     "PCACorrection",
+    "PulseCorrection",
     "SliceTriggerCorrection",
     "VolumeTriggerCorrection",
 ]

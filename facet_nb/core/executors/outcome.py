@@ -80,7 +80,7 @@ def needs(context: ProcessingContext, array: np.ndarray) -> bool:
 
 def settle(context: ProcessingContext, store: Store) -> ProcessingContext:
     """Return `context` with all samples that lie in files brought into this process's memory."""
-    if not store.shared or not context.has_raw():
+    if not store.has_maps or not context.has_raw():
         return context
     moved: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -88,7 +88,7 @@ def settle(context: ProcessingContext, store: Store) -> ProcessingContext:
         if not store.holds(array):
             return array
         if id(array) not in moved:
-            moved[id(array)] = array, staging.load_rows(array)
+            moved[id(array)] = array, staging.settle_rows(array, store.spill)
             store.release(array)
         return moved[id(array)][1]
 
