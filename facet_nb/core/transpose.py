@@ -71,7 +71,7 @@ def take_rows(raw: Any, rows: Sequence[int]) -> np.ndarray:
     ndarray, shape (n_rows, n_times)
         The samples, in V.
     """
-    if raw.preload and not scratch.is_spilled(raw._data):
+    if raw.preload and scratch.find_map(raw._data) is None:
         return raw._data[rows]
     return transpose(raw, rows)
 
