@@ -313,7 +313,8 @@ class Runner:
         if len(done) == len(picks):
             self._report_restored(number, 0, labels, [step.index])
             return
-        if isinstance(job.target, FileArray) and isinstance(step, ArrayStep) and not job.terms:
+        mapped = scratch.find_map(job.target.open()) is not None
+        if mapped and isinstance(step, ArrayStep) and not job.terms:
             self._compute_mapped(number, job, picks, labels, done)
             return
         rows = as_slice(picks)
@@ -350,8 +351,14 @@ class Runner:
         step, wall, cpu = job.steps[0], time.perf_counter(), time.thread_time()
         assert isinstance(step, ArrayStep)
         source, target = job.source.open(), job.target.open()
-        try:
+
+        def compute(_: Crumbs) -> None:
             staging.compute_in_parts(step, source, target, picks, job.names)
+
+        try:
+            deadline.call(compute, self.timeout_s, self.cancel)
+        except deadline.Late as late:
+            raise self._explain_late(late, step, None) from late
         except FAILURES as error:
             raise _raise_from(fail(error, 0, step, None, None), error) from error
         if job.log is not None:

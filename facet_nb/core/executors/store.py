@@ -95,7 +95,7 @@ class Store:
         array = ref.open()
         self._adopted[id(array)] = (ref, array)
         self._maps.add(id(_root(array)))
-        return (ref if self.shared else RamArray(array)), array
+        return (ref if self.shared or self.spill else RamArray(array)), array
 
     def holds(self, array: np.ndarray) -> bool:
         """Whether `array` lies in a file of this store, wholly or as a view."""
