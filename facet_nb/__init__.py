@@ -35,7 +35,9 @@ _ROOMS = {
         "AvgArtWghtCorrespondingSliceCorrection AvgArtWghtMoosmannCorrection "
         "AvgArtWghtSliceTriggerCorrection AvgArtWghtVolumeTriggerCorrection "
         "CorrespondingSliceCorrection FARMArtifactCorrection FARMCorrection MoosmannCorrection "
-        "OBSCorrection PCACorrection PulseCorrection SliceTriggerCorrection VolumeTriggerCorrection"
+        "OBSCorrection PCACorrection PulseCorrection SliceTriggerCorrection "
+        "RemoveVolumeArtifactCorrection VolumeArtifactCorrection VolumeTriggerCorrection "
+        "WireLoopCorrection"
     ),
     "facet_nb.evaluation": (
         "CleanInTest FFTAllenCalculator FFTNiazyCalculator IntegrityCalculator "

@@ -3,6 +3,7 @@
 from facet_nb.correction.aas import AASCorrection, AveragedArtifactSubtraction
 from facet_nb.correction.anc import ANCCorrection
 from facet_nb.correction.farm import FARMArtifactCorrection, FARMCorrection
+from facet_nb.correction.gaps import RemoveVolumeArtifactCorrection, VolumeArtifactCorrection
 from facet_nb.correction.moosmann import AvgArtWghtMoosmannCorrection, MoosmannCorrection
 from facet_nb.correction.obs import OBSCorrection
 from facet_nb.correction.pca import PCACorrection
@@ -15,6 +16,7 @@ from facet_nb.correction.weighted import (
     SliceTriggerCorrection,
     VolumeTriggerCorrection,
 )
+from facet_nb.correction.wires import WireLoopCorrection
 
 __all__ = [
     "AASCorrection",
@@ -31,6 +33,9 @@ __all__ = [
     "OBSCorrection",
     "PCACorrection",
     "PulseCorrection",
+    "RemoveVolumeArtifactCorrection",
     "SliceTriggerCorrection",
+    "VolumeArtifactCorrection",
     "VolumeTriggerCorrection",
+    "WireLoopCorrection",
 ]

@@ -97,6 +97,7 @@ ARGUMENTS = {
     "trigger_detector": {"regex": r"\b1\b"},
     "upsample": {"factor": 3},
     "downsample": {"factor": 2},
+    "wire_loop_correction": {"wires": ["EOG1"], "window_s": 2.0},
 }
 
 #: Processors that stand behind a correction.

@@ -108,20 +108,29 @@ def test_what_goes_along_survives(ctx, name):
         assert set(np.unique(new.get_data("STI"))) == {0.0, 5.0}
 
 
+def _view_of(raw, x, metadata):
+    """What a step sees of a recording with one data channel, E1."""
+    return View(
+        sfreq=raw.info["sfreq"],
+        n_times=x.shape[1],
+        metadata=metadata,
+        ch_names=("E1",),
+        reference=x[0],
+        reference_name="E1",
+        data=x,
+        ch_types=("eeg",),
+        everything=raw.get_data(),
+        all_names=tuple(raw.ch_names),
+        all_types=tuple(raw.get_channel_types()),
+    )
+
+
 def _prepared(ctx, name):
     """A processor of arrays with what it needs to compute one channel."""
     step = make(name)
     ready = Pipeline(chain(name)[:-1]).run(ctx, raise_on_error=True).context
     x = np.ascontiguousarray(ready.get_raw().get_data("E1"))
-    view = View(
-        sfreq=ready.get_sfreq(),
-        n_times=x.shape[1],
-        metadata=ready.metadata,
-        ch_names=("E1",),
-        reference=x[0],
-        reference_name="E1",
-        data=x,
-    )
+    view = _view_of(ready.get_raw(), x, ready.metadata)
     extra = {"noise": 0.5 * x} if step.uses_noise else {}
     return step, step.prepare(view), x, extra
 
@@ -161,15 +170,7 @@ def test_memory_is_what_is_measured(name):
     ready = ProcessingContext(long).with_trigger_samples(events, artifact_length=100)
     step = make(name)
     x = np.ascontiguousarray(long.get_data("E1"))
-    view = View(
-        sfreq=500.0,
-        n_times=x.shape[1],
-        metadata=ready.metadata,
-        ch_names=("E1",),
-        reference=x[0],
-        reference_name="E1",
-        data=x,
-    )
+    view = _view_of(long, x, ready.metadata)
     extra = {"noise": 0.5 * x} if step.uses_noise else {}
     prepared = step.prepare(view)
     step.compute(x, prepared, **extra) if not step.linear else None
