@@ -11,8 +11,9 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from html import escape
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -212,6 +213,28 @@ class Prepared:
     spares: tuple[str, ...] = ()
 
 
+class Shortcut(Protocol):
+    """How a correction does without the high sampling rate around it; picklable.
+
+    What it gives is what rise of the rate, correction and fall give, to rounding.
+    """
+
+    def prepare(self, payload: Any, n_times: int) -> Any:
+        """Return what ``compute`` needs: `payload` is what the correction decided at the high rate.
+
+        The recording has `n_times` samples at the native rate.
+        """
+        ...
+
+    def compute(self, x: np.ndarray, payload: Any, out: np.ndarray | None = None) -> np.ndarray:
+        """Return the corrected channels at the native rate; as :meth:`ArrayProcessor.compute`."""
+        ...
+
+    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory for one channel, in bytes."""
+        ...
+
+
 class ArrayProcessor(Processor):
     """A step over arrays, the same in every mode.
 
@@ -230,6 +253,10 @@ class ArrayProcessor(Processor):
         ``picks`` narrows it further, ``exclude_channels`` takes some out; the others pass through.
     uses_noise : bool
         Whether ``compute`` takes ``noise=``, what corrections have removed so far.
+    single : bool
+        Whether ``compute`` takes float32 samples as they are, in a run with ``dtype="float32"``:
+        for kernels whose error then is known and documented. Others are given float64, and what
+        they return is rounded.
     """
 
     requires_raw = True
@@ -240,6 +267,7 @@ class ArrayProcessor(Processor):
     splits: ClassVar[Literal["channels", "times"]] = "channels"
     types: ClassVar[tuple[str, ...] | None] = None
     uses_noise: ClassVar[bool] = False
+    single: ClassVar[bool] = False
 
     def prepare(self, view: View) -> Prepared:
         """Decide everything that does not belong to one channel."""
@@ -285,6 +313,25 @@ class ArrayProcessor(Processor):
         Result included, input not. `shape` is (1, n_times) of the input.
         """
         return 8 * shape[1]
+
+    def find_rate(self) -> Fraction | None:
+        """Return new sampling rate over old, where that is known beforehand; else None."""
+        return None
+
+    def fuse(self, factor: int) -> Shortcut | str:
+        """Return how the step is done at once with a rise and fall of the rate around it.
+
+        Parameters
+        ----------
+        factor : int
+            High rate over native rate.
+
+        Returns
+        -------
+        Shortcut or str
+            The way, or why there is none: "needs …".
+        """
+        return "needs the samples at the high rate"
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
         """Run this step alone, serially."""

@@ -4,6 +4,7 @@ from facet_nb.correction.aas import AASCorrection, AveragedArtifactSubtraction
 from facet_nb.correction.anc import ANCCorrection
 from facet_nb.correction.farm import FARMArtifactCorrection, FARMCorrection
 from facet_nb.correction.gaps import RemoveVolumeArtifactCorrection, VolumeArtifactCorrection
+from facet_nb.correction.gradient import GradientCorrection
 from facet_nb.correction.moosmann import AvgArtWghtMoosmannCorrection, MoosmannCorrection
 from facet_nb.correction.obs import OBSCorrection
 from facet_nb.correction.pca import PCACorrection
@@ -29,6 +30,7 @@ __all__ = [
     "CorrespondingSliceCorrection",
     "FARMArtifactCorrection",
     "FARMCorrection",
+    "GradientCorrection",
     "MoosmannCorrection",
     "OBSCorrection",
     "PCACorrection",

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.processor import ArrayProcessor, Prepared, View
+from facet_nb.core.processor import ArrayProcessor, Prepared, Shortcut, View
 from facet_nb.core.registry import register_processor
+from facet_nb.correction.upsampled import UpsampledAAS
 from facet_nb.kernels import averaging
 from facet_nb.kernels.alignment import best_lags
-from facet_nb.kernels.subsample import Layout, correct, find_onsets
+from facet_nb.kernels.native import correct
+from facet_nb.kernels.subsample import Layout, find_onsets
 
 logger = logging.getLogger("facet_nb")
 
@@ -242,6 +244,27 @@ class AASCorrection(ArrayProcessor):
             )
         return out
 
+    def fuse(self, factor: int) -> Shortcut | str:
+        """Return the way from twice the native rate; see :class:`ArrayProcessor`."""
+        if type(self) is not AASCorrection:
+            return "may do something of its own: it is a subclass of AASCorrection"
+        if self.weighting != "blocks":
+            return f"makes a template for each epoch (weighting={self.weighting!r})"
+        for option in ("apply_epoch_alpha_scaling", "interpolate_volume_gaps", "subsample"):
+            if getattr(self, option):
+                return f"needs the samples at the high rate ({option}=True)"
+        return UpsampledAAS(
+            factor,
+            self.window_size,
+            self.correlation_threshold,
+            int(self.window_size * self.rel_window_position),
+        )
+
+    @property
+    def single(self) -> bool:  # type: ignore[override]
+        """Whether float32 is computed in float32: at the native rate, to 2e-6 of the peak."""
+        return self.subsample
+
     def can_overwrite(self) -> bool:
         """Whether the result may take the samples' place: nothing reads them a second time."""
         return not (self.apply_epoch_alpha_scaling or self.subsample)
@@ -251,7 +274,7 @@ class AASCorrection(ArrayProcessor):
         copies = 3 if self.weighting == "sliding" else 1
         if self.subsample:
             copies = 6 if self.weighting == "sliding" else 1
-        return 8 * shape[1] * copies + (4 << 20)
+        return 8 * shape[1] * copies + (8 << 20)
 
 
 def check_artifact_length(length: int | None) -> int:

@@ -196,7 +196,7 @@ class Runner:
 
     def _subject(self, stage: Stage, context: ProcessingContext) -> preparation.Subject:
         try:
-            return preparation.Subject.of(context, stage, self.processors)
+            return preparation.Subject.of(context, stage, self.processors, self.plan.fusions)
         except FAILURES as error:
             step = preparation.Named(stage.steps[0], self.processors[stage.steps[0]])
             raise _raise_from(fail(error, 0, step, None, None), error) from error

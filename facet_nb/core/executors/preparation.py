@@ -16,6 +16,7 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.events import StepTime
 from facet_nb.core.executors.task import FAILURES, Failure, as_slice, check_finite, fail
+from facet_nb.core.fusion import NO_FUSIONS, FusedSteps, Fusions
 from facet_nb.core.lineage import NoiseTerm, parts_of
 from facet_nb.core.plan import Stage
 from facet_nb.core.processor import ArrayProcessor, Processor, View, check_has_triggers
@@ -28,6 +29,7 @@ from facet_nb.core.steps import (
     Step,
     explain_read_only,
     protect,
+    round_to,
     unpack_samples,
 )
 from facet_nb.core.track import Track
@@ -63,6 +65,8 @@ class Subject:
         The row of each processor's reference channel.
     terms : tuple of NoiseTerm
         Noise so far.
+    dtype : str
+        Precision of the samples between steps.
     """
 
     processors: tuple[Processor, ...]
@@ -75,10 +79,15 @@ class Subject:
     picks: np.ndarray
     references: tuple[int, ...]
     terms: tuple[NoiseTerm, ...] = ()
+    dtype: str = "float64"
 
     @classmethod
     def of(
-        cls, context: ProcessingContext, stage: Stage, processors: Sequence[Processor]
+        cls,
+        context: ProcessingContext,
+        stage: Stage,
+        processors: Sequence[Processor],
+        fusions: Fusions = NO_FUSIONS,
     ) -> Subject:
         """Return the subject of `stage` in `context`.
 
@@ -87,7 +96,8 @@ class Subject:
         ValidationError
             If there is no recording, it has no data channel, or no such reference channel.
         """
-        chosen = tuple(processors[i] for i in stage.steps)
+        units = fusions.replace(processors, stage.steps)
+        chosen = tuple(unit.processor for unit in units)
         raw = context.get_raw()
         kinds = tuple(recording.channel_kinds(raw))
         picks = np.array([i for i, kind in enumerate(kinds) if kind == "data"], dtype=int)
@@ -105,7 +115,7 @@ class Subject:
             data = np.ascontiguousarray(data, dtype=np.float64)
         return cls(
             processors=chosen,
-            indices=stage.steps,
+            indices=tuple(unit.index for unit in units),
             header=Header.of(raw),
             state=State.of(raw, context.metadata),
             data=data,
@@ -114,6 +124,7 @@ class Subject:
             picks=picks,
             references=tuple(_reference(p, raw, picks) for p in chosen),
             terms=context._noise,
+            dtype=stage.dtype,
         )
 
 
@@ -203,11 +214,17 @@ def prepare(
         except FAILURES as error:
             seen = getattr(processor, "needs", "reference") == "reference"
             where = subject.names[subject.references[position]] if seen else None
-            answer = fail(error, 0, Named(index, processor), where, None)
+            culprit = Named(index, processor)
+            if isinstance(processor, FusedSteps):
+                culprit = Named(*processor.find_culprit(error))
+            answer = fail(error, 0, culprit, where, None)
         if isinstance(answer, Failure):
             return answer
         step, note = answer
-        times.append(StepTime(index, time.perf_counter() - wall, time.thread_time() - cpu))
+        if isinstance(processor, FusedSteps):
+            times.extend(note["times"])
+        else:
+            times.append(StepTime(index, time.perf_counter() - wall, time.thread_time() - cpu))
         steps.append(step)
         notes.append(note)
     return Prepared(tuple(steps), preparer.state, tuple(notes), tuple(times))
@@ -237,11 +254,12 @@ class _Preparer:
         step: Step
         if isinstance(processor, ArrayProcessor):
             prepared = processor.prepare(self._view(position, processor))
-            step = ArrayStep(index, processor, prepared, _rows(processor, subject, prepared.spares))
+            rows = _rows(processor, subject, prepared.spares)
+            step = ArrayStep(index, processor, prepared, rows, subject.dtype)
             self.state = state.after(prepared)
             self._advance(step, position)
             return step, prepared.notes
-        step = ChannelStep(index, processor, subject.header, state)
+        step = ChannelStep(index, processor, subject.header, state, dtype=subject.dtype)
         trial = self.attempt(step, self._track(ref).x, ref)
         if isinstance(trial, Failure):
             return trial
@@ -250,7 +268,7 @@ class _Preparer:
         else:
             self.state = trial.state
             step = replace(step, n_times=trial.state.n_times, reports=trial.reports)
-        self._advance(step, position, done={ref: trial.row})
+        self._advance(step, position, done={ref: round_to(subject.dtype, trial.row)})
         return step, {}
 
     def _track(self, ref: int) -> Track:
@@ -265,8 +283,9 @@ class _Preparer:
 
     def _view(self, position: int, processor: ArrayProcessor) -> View:
         subject, state, ref = self.subject, self.state, self.subject.references[position]
-        reference = protect(self._track(ref).x[0]) if processor.needs == "reference" else None
-        data = everything = None
+        reference = data = everything = None
+        if processor.needs == "reference":
+            reference = protect(np.asarray(self._track(ref).x[0], float))
         if processor.needs == "all":
             everything = protect(subject.data)
             data = protect(subject.data[as_slice([int(i) for i in subject.picks])])
@@ -344,7 +363,10 @@ def run_shielded(processor: Processor, context: ProcessingContext) -> Processing
         return processor.execute(context._derive(metadata=context.metadata.copy()))
     samples = raw._data if raw.preload else None
     view = None if samples is None else protect(samples)
-    shield = copy.deepcopy(raw, None if samples is None else {id(samples): view})
+    known = {} if samples is None else {id(samples): view}
+    annotations = raw.annotations
+    known[id(annotations)] = recording.copy_annotations(annotations)
+    shield = copy.deepcopy(raw, known)
     given = context._derive(raw=shield, metadata=context.metadata.copy())
     given._noise_array = context._noise_array  # the samples are the same
     with explain_read_only(COPY_FIRST):
