@@ -20,7 +20,8 @@ _ROOMS = {
         "get_processor list_processors register_processor"
     ),
     "facet_nb.io": (
-        "BDFExporter BrainVisionExporter EDFExporter Exporter FIFExporter Loader export load"
+        "BDFExporter BIDSExporter BIDSLoader BrainVisionExporter EDFExporter EEGLABExporter "
+        "Exporter FIFExporter Loader export load"
     ),
     "facet_nb.preprocessing": (
         "AnalyzeDataReport BandPassFilter ChannelStandardizer CheckDataReport ClockModel "

@@ -74,7 +74,8 @@ _HIGHPASS = {"processor": "highpass_filter", "parameters": {"freq": 1.0}}
 
 #: Arguments of processors that need some.
 ARGUMENTS = {
-    "auto_loader": None,
+    "bids_loader": {"bids_root": "study", "subject": "01", "task": "rest"},
+    "bids_exporter": {"bids_root": "study", "subject": "01", "task": "rest"},
     "bandpass_filter": {"l_freq": 1.0, "h_freq": 40.0},
     "channel_standardizer": {"standard": ["E3", "E1", "E5", "E6"]},
     "conditional": {"condition": "triggers", "processor": AASCorrection(window_size=10)},
