@@ -24,15 +24,17 @@ _ROOMS = {
         "Exporter FIFExporter Loader export load"
     ),
     "facet_nb.preprocessing": (
-        "AnalyzeDataReport BandPassFilter ChannelStandardizer CheckDataReport ClockModel "
-        "CommonReference ConditionalProcessor Crop CutAcquisitionWindow DownSample DropChannels "
-        "Filter HighPassFilter LowPassFilter MissingTriggerCompleter MissingTriggerDetector "
-        "NoOpProcessor NotchFilter PasteAcquisitionWindow PickChannels QRSTriggerDetector "
-        "RawTransform Resample SequenceProcessor SliceAligner SliceTriggerGenerator "
-        "SubsampleAligner SwitchProcessor TriggerAligner TriggerDetector UpSample"
+        "AnalyzeDataReport ArtifactOffsetFinder BandPassFilter ChannelStandardizer "
+        "CheckDataReport ClockModel CommonReference ConditionalProcessor Crop "
+        "CutAcquisitionWindow DownSample DropChannels Filter HighPassFilter LowPassFilter "
+        "MATLABPreFilter MissingTriggerCompleter MissingTriggerDetector NoOpProcessor NotchFilter "
+        "PasteAcquisitionWindow PickChannels QRSTriggerDetector RawTransform "
+        "ReferenceIntervalSelector Resample SequenceProcessor SignalIntervalSelector SliceAligner "
+        "SliceTriggerGenerator SubsampleAligner SwitchProcessor TriggerAligner TriggerDetector "
+        "TriggerExplorer UpSample"
     ),
     "facet_nb.correction": (
-        "AASCorrection ANCCorrection AveragedArtifactSubtraction "
+        "AASCorrection ANCCorrection AdaptiveNoiseCancellation AveragedArtifactSubtraction "
         "AvgArtWghtCorrespondingSliceCorrection AvgArtWghtMoosmannCorrection "
         "AvgArtWghtSliceTriggerCorrection AvgArtWghtVolumeTriggerCorrection "
         "CorrespondingSliceCorrection FARMArtifactCorrection FARMCorrection GradientCorrection "

@@ -1,7 +1,7 @@
 """Corrections: what takes the scanner's artifact away."""
 
 from facet_nb.correction.aas import AASCorrection, AveragedArtifactSubtraction
-from facet_nb.correction.anc import ANCCorrection
+from facet_nb.correction.anc import AdaptiveNoiseCancellation, ANCCorrection
 from facet_nb.correction.farm import FARMArtifactCorrection, FARMCorrection
 from facet_nb.correction.gaps import RemoveVolumeArtifactCorrection, VolumeArtifactCorrection
 from facet_nb.correction.gradient import GradientCorrection
@@ -22,6 +22,7 @@ from facet_nb.correction.wires import WireLoopCorrection
 __all__ = [
     "AASCorrection",
     "ANCCorrection",
+    "AdaptiveNoiseCancellation",
     "AveragedArtifactSubtraction",
     "AvgArtWghtCorrespondingSliceCorrection",
     "AvgArtWghtMoosmannCorrection",

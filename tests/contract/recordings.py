@@ -94,6 +94,7 @@ ARGUMENTS = {
     "notch_filter": {"freqs": [50.0, 100.0]},
     "pick_channels": {"picks": ["E1", "E3", "E6", "STI"]},
     "resample": {"sfreq": 400.0},
+    "signal_interval_selector": {"tmin": 0.5, "tmax": 2.5},
     "truth_calculator": {"truth": 1e-5 * np.random.default_rng(0).normal(size=(8, 9000))},
     "trigger_detector": {"regex": r"\b1\b"},
     "upsample": {"factor": 3},
