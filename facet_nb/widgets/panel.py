@@ -51,9 +51,7 @@ class Panel(w.VBox):
         notice.add_class("fnb-notice")
         notice.layout.display = "none"
         style.layout.display = "none"
-        style.value = (
-            f'<style onload="{_NAMING}">{_read_css()}{self._hiding_rule}</style>'
-        )
+        style.value = f'<style onload="{_NAMING}">{_read_css()}{self._hiding_rule}</style>'
         if cells.adopt(self):
             notice.value = f'<p role="status">{write_text(_STOPPED)}</p>'
             notice.layout.display = ""
