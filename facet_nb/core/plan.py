@@ -85,6 +85,10 @@ class Plan:
         Why this mode (for ``mode="auto"``).
     fusions : Fusions
         Steps that run as one, and why others do not.
+    spill : bool
+        Whether samples stay in files: those that are loaded, and those of every result.
+    forecast : Forecast | None
+        What the run will need, where the recording is known.
     """
 
     mode: str
@@ -95,6 +99,8 @@ class Plan:
     stages: tuple[Stage, ...]
     reason: str = ""
     fusions: Fusions = NO_FUSIONS
+    spill: bool = False
+    forecast: Any = None
 
     def __str__(self) -> str:
         head = (
@@ -102,26 +108,39 @@ class Plan:
             f"n_workers={self.n_workers}, batch_size={self.batch_size}"
         )
         lines = [head + (f" — {self.reason}" if self.reason else "")]
+        if self.forecast is not None:
+            lines.append(str(self.forecast))
         for i, stage in enumerate(self.stages, 1):
             lines.append(f"{i}. {stage.kind:<12} {' → '.join(stage.names)}")
             lines.append(f"   {stage.reason}")
+            if self.forecast is not None:
+                lines.append(f"   {self.forecast.stages[i - 1]}")
         return "\n".join([*lines, *self.fusions.refused])
 
     def _repr_html_(self) -> str:
+        told = self.forecast
+        needs = [] if told is None else [escape(str(f)) for f in told.stages]
         rows = "".join(
             f"<tr><td>{i}</td><td>{s.kind.replace('_', '-')}</td>"
             f"<td style='text-align:left'>{escape(' → '.join(s.names))}</td>"
-            f"<td>{s.n_jobs}</td><td style='text-align:left'>{escape(s.reason)}</td></tr>"
+            f"<td>{s.n_jobs}</td><td style='text-align:left'>{escape(s.reason)}</td>"
+            f"{_cell(needs[i - 1] if needs else None)}</tr>"
             for i, s in enumerate(self.stages, 1)
         )
         head = f"{self.mode} · {self.backend} · n_jobs={self.n_jobs} · n_workers={self.n_workers}"
         return (
             f"<table><caption style='text-align:left'><b>Plan</b> {escape(head)}"
-            f"{' — ' + escape(self.reason) if self.reason else ''}</caption><thead><tr><th>#</th>"
-            "<th>stage</th><th>steps</th><th>jobs</th><th>why</th></tr></thead>"
+            f"{' — ' + escape(self.reason) if self.reason else ''}"
+            f"{'' if told is None else '<br>' + escape(str(told))}</caption><thead><tr><th>#</th>"
+            "<th>stage</th><th>steps</th><th>jobs</th><th>why</th>"
+            f"{'<th>memory</th>' if needs else ''}</tr></thead>"
             f"<tbody>{rows}</tbody></table>"
             + "".join(f"<p>{escape(line)}</p>" for line in self.fusions.refused)
         )
+
+
+def _cell(text: str | None) -> str:
+    return "" if text is None else f"<td style='text-align:left'>{text}</td>"
 
 
 def choose_mode(

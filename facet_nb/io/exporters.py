@@ -24,6 +24,7 @@ class _FileExporter(Processor):
     requires_raw = True
     modifies_raw = False
     parallel_safe = False
+    streams = True
     writer: ClassVar[Writer | None] = None
 
     def __init__(self, path: str | Path, overwrite: bool = True) -> None:
@@ -61,8 +62,6 @@ class EDFExporter(_FileExporter):
     whole seconds: the last is filled up with the last samples and marked ``BAD_ACQ_SKIP``. Times of
     annotations stay. A date that is not known becomes 1985-01-01, as EDF+ has it.
 
-    The export holds the samples as integers in memory, about half the size of the recording.
-
     Parameters
     ----------
     path : path
@@ -88,8 +87,6 @@ class EDFExporter(_FileExporter):
 @register_processor
 class BDFExporter(_FileExporter):
     """Write a BDF+ file: as :class:`EDFExporter`, with 24 bits a sample.
-
-    The export holds the samples as integers in memory, about the size of the recording.
 
     Parameters
     ----------
@@ -120,8 +117,6 @@ class BrainVisionExporter(_FileExporter):
     ``Stimulus/S  1`` and ``Response/R128`` become markers of that type and number, all others
     comments, which MNE reads with ``Comment/`` before them: ``QRS`` as ``Comment/QRS``,
     ``SyncStatus/Sync On`` as ``Comment/SyncStatus/Sync On``. The log names them.
-
-    The export holds copies of the samples in memory, at most 1.5 times the size of the recording.
 
     Parameters
     ----------

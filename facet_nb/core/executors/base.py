@@ -29,7 +29,15 @@ from facet_nb.core.events import (
     StageStarted,
     StepTime,
 )
-from facet_nb.core.executors import backends, blas, compiler, outcome, preparation
+from facet_nb.core.executors import (
+    backends,
+    blas,
+    compiler,
+    outcome,
+    preparation,
+    scratch,
+    staging,
+)
 from facet_nb.core.executors.cancel import CancelToken, FileToken
 from facet_nb.core.executors.store import FileArray, Store
 from facet_nb.core.executors.task import (
@@ -49,7 +57,7 @@ from facet_nb.core.executors.task import (
 from facet_nb.core.lineage import parts_of
 from facet_nb.core.plan import Plan, Stage, make_plan
 from facet_nb.core.processor import ArrayProcessor, Processor
-from facet_nb.core.steps import ChannelStep, changes_samples
+from facet_nb.core.steps import ArrayStep, ChannelStep, changes_samples
 from facet_nb.core.track import Change, Track, find_change
 
 
@@ -96,7 +104,7 @@ class Runner:
         n = len(plan.stages)
         self._emit(RunStarted(now, plan.mode, plan.backend, plan.n_jobs, plan.n_workers, names, n))
         isolated = any(stage_isolates(s) for s in plan.stages)
-        store = Store(shared=isolated)
+        store = Store(shared=isolated, spill=plan.spill)
         try:
             self._preflight()
             with blas.one_thread():
@@ -137,6 +145,8 @@ class Runner:
     ) -> ProcessingContext:
         index = stage.steps[0]
         processor = self.processors[index]
+        if self.plan.spill and hasattr(processor, "left_in_file"):
+            processor = processor.left_in_file()
         everything = ("all channels",)
         self._emit(StageStarted(time.time(), number, stage.steps, (everything,), stage.reason))
         wall, cpu = time.perf_counter(), time.thread_time()
@@ -153,6 +163,7 @@ class Runner:
     def _run_arrays(
         self, number: int, stage: Stage, context: ProcessingContext, store: Store
     ) -> ProcessingContext:
+        context = staging.bring_in(context, store, self.cancel.check)
         subject = self._subject(stage, context)
         names, picks = subject.names, subject.picks
         groups = _batches(picks, stage)
@@ -189,6 +200,7 @@ class Runner:
             self._compute_whole(number, job, subject, labels[0])
         else:
             self._compute_batches(number, stage, job, groups, labels, store)
+        scratch.forget(subject.data, result)
         self._checked = weakref.ref(result)
         ours = all(isinstance(p, ArrayProcessor) for p in subject.processors)
         self._private = weakref.ref(result) if ours else None
@@ -210,7 +222,7 @@ class Runner:
     ) -> bool:
         """Whether the result may take the place of samples that only this run has seen."""
         private = None if self._private is None else self._private()
-        if store.shared or subject.data is not private or len(prepared.steps) > 1:
+        if store.shared or store.spill or subject.data is not private or len(prepared.steps) > 1:
             return False
         step = prepared.steps[0]
         if context._lineage is None and find_change(step) is Change.CORRECTION:
@@ -249,6 +261,9 @@ class Runner:
     ) -> None:
         step = job.steps[0]
         picks = [int(c) for c in subject.picks]
+        if isinstance(job.target, FileArray) and isinstance(step, ArrayStep) and not job.terms:
+            self._compute_mapped(number, job, picks, labels)
+            return
         rows = as_slice(picks)
         x, target = job.source.open()[rows], job.target.open()
         out = target[rows] if isinstance(rows, slice) else None
@@ -262,6 +277,19 @@ class Runner:
         if out is None:
             target[rows] = result
         times = StepTime(step.index, time.perf_counter() - wall, cpu_s)
+        self._report(number, labels, Report(0, (times,), os.getpid(), rss_bytes()))
+
+    def _compute_mapped(
+        self, number: int, job: Job, picks: list[int], labels: tuple[str, ...]
+    ) -> None:
+        step, wall, cpu = job.steps[0], time.perf_counter(), time.thread_time()
+        assert isinstance(step, ArrayStep)
+        source, target = job.source.open(), job.target.open()
+        try:
+            staging.compute_in_parts(step, source, target, picks, job.names)
+        except FAILURES as error:
+            raise _raise_from(fail(error, 0, step, None, None), error) from error
+        times = StepTime(step.index, time.perf_counter() - wall, time.thread_time() - cpu)
         self._report(number, labels, Report(0, (times,), os.getpid(), rss_bytes()))
 
     def _compute_batches(

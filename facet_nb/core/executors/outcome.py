@@ -8,6 +8,7 @@ import numpy as np
 
 from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
+from facet_nb.core.executors import staging
 from facet_nb.core.executors.preparation import Prepared, Subject
 from facet_nb.core.executors.store import Store
 from facet_nb.core.fusion import FusedSteps
@@ -87,7 +88,7 @@ def settle(context: ProcessingContext, store: Store) -> ProcessingContext:
         if not store.holds(array):
             return array
         if id(array) not in moved:
-            moved[id(array)] = array, np.array(array)
+            moved[id(array)] = array, staging.load_rows(array)
             store.release(array)
         return moved[id(array)][1]
 
