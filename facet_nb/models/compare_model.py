@@ -109,7 +109,7 @@ class CompareModel(HasTraits):
         self._background = Background(self._tell)
         self._token = CancelToken()
 
-    # -------------------------------------------------------------------------------- keeping
+    # ---------------------------------------------------------------------------------- keeping
     def keep(self, run: RunModel, label: str = "") -> None:
         """Keep the last result of a run.
 
@@ -152,7 +152,7 @@ class CompareModel(HasTraits):
         names = [list(e.context.get_raw().ch_names) for e in self.entries]
         return tuple(n for n in names[0] if all(n in other for other in names[1:]))
 
-    # ------------------------------------------------------------------------------- checking
+    # --------------------------------------------------------------------------------- checking
     def check(self) -> None:
         """Run the chain of the last result serially, on a thread, and compare the two.
 
@@ -200,7 +200,7 @@ class CompareModel(HasTraits):
                 )
         return self.status == "checking"
 
-    # ---------------------------------------------------------------------------------- inner
+    # ------------------------------------------------------------------------------------ inner
     def _set(self, entries: list[Kept]) -> None:
         known = {id(e.result): e.badge for e in self.entries if "serial" in e.badge}
         judged = []
@@ -247,5 +247,3 @@ def _describe(settings: dict[str, Any]) -> str:
     if settings.get("n_jobs", 1) != 1:
         words.append(str(settings.get("backend")))
     return ", ".join(words)
-
-

@@ -92,7 +92,7 @@ class TuneModel(HasTraits):
     error = Unicode("")
     chosen = Instance(Configuration, allow_none=True)
     advice = Instance(Advice, allow_none=True)
-    guess = Dict()
+    guess: Dict[int, float] = Dict()
     hidden = Bool(False)
 
     RANGES = ("modes", "n_jobs", "n_workers", "backends", "batch_sizes")
@@ -116,7 +116,7 @@ class TuneModel(HasTraits):
         self._begin_s = 0.0
         self._draining = threading.RLock()
 
-    # -------------------------------------------------------------------------------- settings
+    # --------------------------------------------------------------------------------- settings
     @property
     def table(self) -> BenchmarkTable | None:
         """The table as far as it has grown."""
@@ -162,7 +162,7 @@ class TuneModel(HasTraits):
         starts_s = (1 + self.memory) * _START_S
         return min(self.time_budget_s, len(self.configurations()) * (runs * known[-1] + starts_s))
 
-    # ------------------------------------------------------------------------------- measuring
+    # -------------------------------------------------------------------------------- measuring
     def start(self) -> TuneModel:
         """Begin to measure, on a thread of its own; return at once.
 
@@ -235,7 +235,7 @@ class TuneModel(HasTraits):
             raise FacetError(self.error or "the benchmark was cancelled.")
         return self.table
 
-    # --------------------------------------------------------------------------- stored tables
+    # ---------------------------------------------------------------------------- stored tables
     def load(self, source: str | Path | BenchmarkTable) -> BenchmarkTable:
         """Show a stored table; its points can be chosen like measured ones.
 
@@ -273,7 +273,9 @@ class TuneModel(HasTraits):
         """
         if source is None and self.table is None:
             raise ValidationError("there is no table yet: measure, or name a file.")
-        table = self.load(self.table if source is None else source)
+        wanted = self.table if source is None else source
+        assert wanted is not None  # it was asked just now
+        table = self.load(wanted)
         self._frames, self._pace_s = list_frames(table), seconds
         self._begin_s = time.monotonic()
         with self.hold_trait_notifications():
@@ -307,7 +309,7 @@ class TuneModel(HasTraits):
             raise ValidationError(f"{path.name}: name a file .json, .csv, .png or .svg.")
         return path
 
-    # -------------------------------------------------------------------------- what it is for
+    # --------------------------------------------------------------------------- what it is for
     def choose(self, configuration: Configuration) -> None:
         """Take over the settings of a point for the next run."""
         settings = {k: v for k, v in configuration.settings.items() if k in RunModel.SETTINGS}
@@ -411,9 +413,9 @@ def _find_measure() -> Callable[..., BenchmarkTable]:
 
 
 def _find_advise() -> Callable[..., Advice] | None:
-    from facet_nb.benchmark import advise
+    import facet_nb.benchmark
 
-    return advise
+    return getattr(facet_nb.benchmark, "advise", None)
 
 
 def _list_levels(cores: int) -> list[int]:

@@ -16,7 +16,7 @@ def write_verdict(table: BenchmarkTable | None) -> str:
     rows = [row for row in table.rows if not row.machine]
     base = table.base
     if base is None:
-        return "The run with one worker has not been measured yet: there is nothing to compare with."
+        return "The run with one worker has not been measured yet: there is nothing to compare."
     faster = sorted(
         (row for row in rows if row.verdict == "faster"), key=lambda r: -r.speedup.value
     )

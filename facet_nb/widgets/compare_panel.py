@@ -66,15 +66,15 @@ class ComparePanel(Panel):
         )
         self.name.add_class("fnb-kept-name")
         self.keep_button = _button("Keep the last result", "fnb-keep", self.keep, "180px")
-        self.which = w.Dropdown(
-            description="Result", style=_LABEL, layout=w.Layout(width="300px")
-        )
+        self.which = w.Dropdown(description="Result", style=_LABEL, layout=w.Layout(width="300px"))
         self.remove_button = _button("Remove", "fnb-remove-kept", self._remove, "100px")
         self.check_button = _button(
             "Check the last against serial", "fnb-check", self._check, "230px"
         )
         self.check_button.tooltip = "Run its chain serially and compare bit by bit"
-        self.channel = w.Dropdown(description="Channel", style=_LABEL, layout=w.Layout(width="220px"))
+        self.channel = w.Dropdown(
+            description="Channel", style=_LABEL, layout=w.Layout(width="220px")
+        )
         self.begin_s, self.span_s = _number("From (s)"), _number("Length (s)")
         self.begin_s.value, self.span_s.value = 4.0, 5.0
         self.said, self.table, self.image = w.HTML(), w.HTML(), w.HTML()
@@ -96,7 +96,7 @@ class ComparePanel(Panel):
         self._observe()
         self._show()
 
-    # --------------------------------------------------------------------------------- what it does
+    # ----------------------------------------------------------------------------- what it does
     def keep(self) -> None:
         """Keep the last result, under the name that is written."""
         if self.run is None:
@@ -120,7 +120,7 @@ class ComparePanel(Panel):
         found = [f"{e.label}: {e.badge}" for e in self.model.entries]
         return "; ".join(found) or "Nothing is kept yet."
 
-    # ---------------------------------------------------------------------------------------- inner
+    # ------------------------------------------------------------------------------------ inner
     def _observe(self) -> None:
         self.model.observe(self._show, ["entries", "status", "error"])
         self.model.observe(self.refresh_report, "entries")
@@ -216,5 +216,3 @@ def _row(children: list[Any]) -> w.HBox:
     row = w.HBox(children)
     row.add_class("fnb-row")
     return row
-
-

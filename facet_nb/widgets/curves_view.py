@@ -67,7 +67,7 @@ class CurvesView:
         return table if any(p.n_repeats for p in table.points) else None
 
     def _draw(self, table: BenchmarkTable | None) -> None:
-        options = {"chosen": self.model.chosen, "guess": self.model.guess}
+        options: dict[str, Any] = {"chosen": self.model.chosen, "guess": self.model.guess}
         if self.canvas is None and uses_widget_backend():
             self.canvas = self.make_canvas(tuning_picture(table, width_in=_CANVAS_IN, **options))
             self.canvas.mpl_connect("button_press_event", self._click)
@@ -92,4 +92,6 @@ class CurvesView:
     def list_points(self) -> list[tuple[str, Configuration]]:
         """Return what can be chosen: label and configuration of each measured point."""
         table = self._choose_shown()
-        return [] if table is None else [(r.configuration.label, r.configuration) for r in table.rows]
+        return (
+            [] if table is None else [(r.configuration.label, r.configuration) for r in table.rows]
+        )

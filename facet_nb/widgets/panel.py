@@ -64,7 +64,7 @@ class Panel(w.VBox):
                 model.on_news = pump.wake
                 self.pumps.append(pump)
 
-    # ------------------------------------------------------------------------ for subclasses to say
+    # -------------------------------------------------------------------- for subclasses to say
     def to_html(self) -> str:
         """Return the panel's state as plain HTML: what remains of it in a saved notebook."""
         return ""
@@ -77,7 +77,7 @@ class Panel(w.VBox):
         """End all work; return whether there was some."""
         return False
 
-    # ----------------------------------------------------------------------------------- displaying
+    # ------------------------------------------------------------------------------- displaying
     def retire(self) -> bool:
         """End all work and all views: the cell that made the panel has been run again."""
         stopped = self.stop()

@@ -71,9 +71,10 @@ class TunePanel(Panel):
     ) -> None:
         if isinstance(pipeline, TuneModel):
             self.model = pipeline
+        elif isinstance(pipeline, RunModel):
+            self.model = TuneModel(pipeline)
         else:
-            run = pipeline if isinstance(pipeline, RunModel) else None
-            self.model = TuneModel(run or RunModel(pipeline, source, cores=cores))
+            self.model = TuneModel(RunModel(pipeline, source, cores=cores))
         self.ranges = TuneRanges(self.model)
         self.guess = GuessView(self.model)
         self.curves = CurvesView(self.model, make_canvas)
@@ -100,7 +101,7 @@ class TunePanel(Panel):
         self._observe()
         self._show_all()
 
-    # ----------------------------------------------------------------- the same without a screen
+    # ---------------------------------------------------------------- the same without a screen
     def benchmark(self) -> BenchmarkTable:
         """Measure to the end, as the button does, and return the table."""
         return self.model.benchmark()
@@ -117,18 +118,21 @@ class TunePanel(Panel):
         if table is None or not table.points:
             return f"<p>{write_text(self.model.verdict)}</p>"
         picture = tuning_picture(table, chosen=self.model.chosen).to_html()
-        return f"<p><strong>{write_text(self.model.verdict)}</strong></p>{picture}{_write_table(table)}"
+        verdict = f"<p><strong>{write_text(self.model.verdict)}</strong></p>"
+        return verdict + picture + _write_table(table)
 
     def summary(self) -> str:
         """Return the verdict."""
         return self.model.verdict
 
-    # -------------------------------------------------------------------------------------- parts
+    # ------------------------------------------------------------------------------------ parts
     def _make_start(self) -> None:
         model = self.model
         self.forecast = w.HTML()
         self.forecast.add_class("fnb-tune-forecast")
-        self.start_button = _button("Benchmark", "fnb-benchmark", self._start, "tachometer", "primary")
+        self.start_button = _button(
+            "Benchmark", "fnb-benchmark", self._start, "tachometer", "primary"
+        )
         self.cancel_button = _button("Cancel", "fnb-benchmark-cancel", model.cancel, "stop")
         self.bar = w.FloatProgress(min=0.0, max=1.0, description="Progress")
         self.bar.style.description_width = "80px"
@@ -178,13 +182,7 @@ class TunePanel(Panel):
         self.file.add_class("fnb-table-file")
         self.said = w.HTML()
         self.said.add_class("fnb-file-said")
-        buttons = [
-            _button(label, f"fnb-save-{label.lower()}", lambda s=label: self._save(s.lower()))
-            for label in ("JSON", "CSV", "PNG", "SVG")
-        ]
-        for button in buttons:
-            button.layout.width = "64px"
-            button.tooltip = f"Save as {button.description}"
+        buttons = [self._make_save(suffix) for suffix in ("json", "csv", "png", "svg")]
         self.load_button = _button("Load", "fnb-load-table", self._load)
         self.replay_button = _button("Replay", "fnb-replay", self._replay, "play")
         self.replay_button.tooltip = "Show again how the table grew; nothing is measured"
@@ -192,7 +190,13 @@ class TunePanel(Panel):
         bar = _row([self.file, self.load_button, self.replay_button, save, *buttons])
         self.files = [bar, self.said]
 
-    # ---------------------------------------------------------------------------------- what it does
+    # ----------------------------------------------------------------------------- what it does
+    def _make_save(self, suffix: str) -> w.Button:
+        button = _button(suffix.upper(), f"fnb-save-{suffix}", lambda: self._save(suffix))
+        button.layout.width = "64px"
+        button.tooltip = f"Save as {suffix.upper()}"
+        return button
+
     def _start(self) -> None:
         self._try(self.model.start)
 
@@ -228,7 +232,7 @@ class TunePanel(Panel):
         if not self.model.busy and self.model.table is not None and self.model.table.points:
             self.model.ask()
 
-    # --------------------------------------------------------------------------------------- showing
+    # ---------------------------------------------------------------------------------- showing
     def _observe(self) -> None:
         model, run = self.model, self.model.run
         model.observe(self._show_progress, ["state", "status", "elapsed_s", "error"])
@@ -320,7 +324,8 @@ def describe_progress(model: TuneModel) -> str:
 def _write_table(table: BenchmarkTable | None) -> str:
     if table is None:
         return ""
-    return f'<details open><summary>Table</summary><div class="fnb-scroll">{table._repr_html_()}</div></details>'
+    inner = f'<div class="fnb-scroll">{table._repr_html_()}</div>'
+    return f"<details open><summary>Table</summary>{inner}</details>"
 
 
 def _button(

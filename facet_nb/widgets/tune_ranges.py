@@ -41,7 +41,12 @@ class TuneRanges:
         )
         self.repeats.tooltip = "Timed runs of each configuration"
         self.budget = w.BoundedFloatText(
-            min=5, max=36_000, step=5, description="At most (s)", style=_LABEL, layout=_width("170px")
+            min=5,
+            max=36_000,
+            step=5,
+            description="At most (s)",
+            style=_LABEL,
+            layout=_width("170px"),
         )
         self.budget.tooltip = "Time after which no more is measured"
         self.memory = w.Checkbox(description="measure memory, too", indent=False)

@@ -1,4 +1,4 @@
-"""A session in the studio: 64 channels, a hostile name, a wrong argument, cancel, reload, failure."""
+"""A session in the studio: 64 channels, a hostile name, a wrong argument, cancel, reload."""
 
 from __future__ import annotations
 
