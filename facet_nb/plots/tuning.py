@@ -59,6 +59,7 @@ def tuning_picture(
     if axes["scaling"].get_legend_handles_labels()[0]:
         axes["scaling"].legend(fontsize=7, frameon=False)
     draw_pareto(rows, axes["pareto"])
+    _leave_room(rows, axes["pareto"])
     draw_heat_map(rows, axes["map"])
     row = _choose_memory(rows, chosen)
     if row is None or row.point.memory is None:
@@ -151,6 +152,13 @@ def _choose_memory(rows: list[Row], chosen: Configuration | None) -> Row | None:
     watched = [row for row in rows if row.point.memory is not None and row.point.memory.processes]
     named = [row for row in watched if row.configuration == chosen]
     return next(iter(named or sorted(watched, key=lambda row: row.wall_s)), None)
+
+
+def _leave_room(rows: list[Row], ax: Any) -> None:
+    """Let no point stand on the edge, however near they are to one another."""
+    peaks = [row.point.memory.peak_mb for row in rows if row.point.memory is not None]
+    if peaks and ax.axison:
+        ax.set_ylim(0, 1.2 * max(peaks))
 
 
 def _draw_guess(guess: Mapping[int, float], ax: Any) -> None:

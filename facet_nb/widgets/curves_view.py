@@ -15,7 +15,7 @@ from facet_nb.plots.tuning import find_point
 from facet_nb.widgets.fragments import write_text
 
 #: A picture takes about a third of a second of one core, which a measurement beside it would feel.
-PAUSE_S = 2.0
+PAUSE_S = 3.0
 _CANVAS_IN = 9.0
 
 

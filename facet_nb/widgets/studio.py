@@ -83,7 +83,7 @@ class Studio(Panel):
         super().__init__([self.head, self.tabs])
         self.add_class("fnb-studio")
         self.follow(model.recording, model.run)
-        model.tune.observe(self.refresh_report, "status")
+        model.tune.observe(self._keep_table, "status")
         self._observe()
         self._show_head()
 
@@ -165,6 +165,10 @@ class Studio(Panel):
         return self.run_panel.summary()
 
     # ------------------------------------------------------------------------------------ inner
+    def _keep_table(self, change: Any) -> None:
+        if change["new"] != "replaying":
+            self.refresh_report()
+
     def _show_head(self, _change: Any = None) -> None:
         self.head.value = f'<div class="fnb-title">{self._describe()}</div>'
 

@@ -28,6 +28,7 @@ _STATUS = {
     "done": "Done.",
     "failed": "Failed.",
 }
+_NO_POINT = ("choose one to take its settings over", "")
 #: A replay is drawn this often.
 _TICK_S = 0.25
 
@@ -145,7 +146,7 @@ class TunePanel(Panel):
     def _make_outcome(self) -> None:
         self.point = w.Dropdown(
             description="Point",
-            options=[("choose one to take its settings over", None)],
+            options=[_NO_POINT],
             style={"description_width": "80px"},
             layout=w.Layout(width="420px"),
         )
@@ -184,6 +185,7 @@ class TunePanel(Panel):
         self.said.add_class("fnb-file-said")
         buttons = [self._make_save(suffix) for suffix in ("json", "csv", "png", "svg")]
         self.load_button = _button("Load", "fnb-load-table", self._load)
+        self.load_button.layout.width = "90px"
         self.replay_button = _button("Replay", "fnb-replay", self._replay, "play")
         self.replay_button.tooltip = "Show again how the table grew; nothing is measured"
         save = w.HTML('<span class="fnb-quiet">save as</span>')
@@ -224,7 +226,7 @@ class TunePanel(Panel):
         self.said.value = f'<span role="status">{write_text(said)}</span>' if said else ""
 
     def _choose(self, change: Any) -> None:
-        if not self._busy and change["new"] is not None:
+        if not self._busy and change["new"]:
             self.model.choose(change["new"])
 
     def _set_goal(self, change: Any) -> None:
@@ -241,7 +243,11 @@ class TunePanel(Panel):
         model.observe(self._show_forecast, [*model.RANGES, "repeats", "time_budget_s", "memory"])
         run.observe(self._show_forecast, ["pipeline", "source", "records"])
         run.observe(self._show_buttons, ["status", "blocked"])
-        model.observe(self.refresh_report, "status")
+        model.observe(self._keep, "status")
+
+    def _keep(self, change: Any) -> None:
+        if change["new"] != "replaying":
+            self.refresh_report()
 
     def _show_all(self) -> None:
         for show in (
@@ -287,12 +293,12 @@ class TunePanel(Panel):
         model = self.model
         self.verdict.value = f'<p role="status"><strong>{write_text(model.verdict)}</strong></p>'
         points = self.curves.list_points()
-        options = [("choose one to take its settings over", None), *points]
+        options = [_NO_POINT, *points]
         self._busy = True
         try:
             if tuple(self.point.options) != tuple(options):
                 self.point.options = options
-            self.point.value = model.chosen if model.chosen in dict(points).values() else None
+            self.point.value = model.chosen if model.chosen in dict(points).values() else ""
         finally:
             self._busy = False
         self.point.layout.display = "" if points else "none"
