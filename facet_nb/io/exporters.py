@@ -41,6 +41,10 @@ class _FileExporter(Processor):
         write_recording(raw, target, writer)
         return context
 
+    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory, in bytes: pieces that are written, read and compared."""
+        return 8 * min(8 * shape[0] * shape[1], 4 << 20)
+
     def _choose(self) -> Writer:
         return self.writer or writers.find_writer(Path(self.path))
 
