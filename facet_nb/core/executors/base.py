@@ -38,7 +38,6 @@ from facet_nb.core.executors.attempts import Attempts, explain_death
 from facet_nb.core.executors.cancel import CancelToken
 from facet_nb.core.executors.checkpoint import Checkpoint, hold_checkpoint
 from facet_nb.core.executors.crumbs import Crumbs
-from facet_nb.core.executors.scratch import FileArray
 from facet_nb.core.executors.store import Store
 from facet_nb.core.executors.task import (
     FAILURES,
