@@ -44,7 +44,7 @@ _ROOMS = {
         "RMSResidualCalculator SNRCalculator TruthCalculator UnlockedEnergyCalculator"
     ),
     "facet_nb.benchmark": "benchmark_scaling",
-    "facet_nb.pipelines": "create_standard_pipeline",
+    "facet_nb.pipelines": "create_standard_pipeline gradient_correction",
     "facet_nb.widgets": "ControlPanel",
 }
 _WHERE = {name: room for room, names in _ROOMS.items() for name in names.split()}
