@@ -64,7 +64,8 @@ def find_courses(
     Returns
     -------
     courses : ndarray, shape (n_epochs, 1 + n_found)
-        The first is constant, the others have no mean over the epochs learned from.
+        The first is constant, the others have no mean over the epochs learned from. An epoch
+        that was not learned from has the values of the nearest one that was.
     trained : ndarray of bool, shape (n_epochs,)
         Epochs that were learned from: without those that are like no other.
 
@@ -98,9 +99,16 @@ def find_courses(
         if n - np.sum(large.any(axis=1)) >= 2:
             trained &= ~large.any(axis=1)
     kept = courses[:, :found][:, repeats]
-    if kept.size:
-        kept = np.clip(kept, kept[trained].min(axis=0), kept[trained].max(axis=0))
+    kept = kept[find_nearest(np.arange(len(y)), np.flatnonzero(trained))]
     return np.concatenate([np.ones((len(y), 1)), kept], axis=1), trained
+
+
+def find_nearest(wanted: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return the one of `known` (rising numbers) that is nearest to each number wanted."""
+    after = np.clip(np.searchsorted(known, wanted), 0, len(known) - 1)
+    before = np.maximum(after - 1, 0)
+    nearer = np.abs(wanted - known[before]) < np.abs(known[after] - wanted)
+    return known[np.where(nearer, before, after)]
 
 
 def _whiten(

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-from facet_nb.kernels.courses import MAX_COURSES, find_absent, find_courses
+from facet_nb.kernels.courses import MAX_COURSES, find_absent, find_courses, find_nearest
 from facet_nb.kernels.highband import (
     PORTION,
     cut,
@@ -235,10 +235,7 @@ def _subtract_model(
     model: Model,
 ) -> None:
     """Subtract templates from `out`; an epoch that was not fitted takes its neighbour's."""
-    after = np.clip(np.searchsorted(pool, which), 0, len(pool) - 1)
-    before = np.maximum(after - 1, 0)
-    nearer = which - pool[before] < pool[after] - which
-    model_of = np.where(nearer, before, after)
+    model_of = np.searchsorted(pool, find_nearest(which, pool))
     doubtful = model.doubtful[model_of] | ~layout.usable[which]
     for low in range(0, len(which), PORTION):
         part = slice(low, low + PORTION)
