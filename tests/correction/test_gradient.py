@@ -93,68 +93,36 @@ def test_twin_without_artifact_stays_as_it_is(twin):
 #: Recordings that differ in rate, TR, slices, markers, motion and amplitude. No default is tuned
 #: to one of them.
 SCENARIOS = {
-    "5 kHz, slices": {"sfreq": 5000, "tr_s": 2.0, "n_slices": 30, "seed": 1},
-    "5 kHz, volumes": {"sfreq": 5000, "tr_s": 2.0, "n_slices": 30, "seed": 2, "markers": "volume"},
+    "5 kHz, slices": {"sfreq": 5000, "n_slices": 30, "seed": 1},
+    "5 kHz, volumes": {"sfreq": 5000, "n_slices": 30, "seed": 2, "markers": "volume"},
     "TR 1.6 s, multiband": {
-        "sfreq": 5000,
-        "tr_s": 1.6,
-        "n_slices": 54,
-        "multiband": 3,
-        "seed": 3,
-        "markers": "volume",
+        **{"sfreq": 5000, "tr_s": 1.6, "n_slices": 54, "multiband": 3},
+        **{"seed": 3, "markers": "volume"},
     },
     "much motion": {
-        "tr_s": 3.0,
-        "n_slices": 21,
-        "volume_gap_s": 0.005,
-        "seed": 4,
-        "motion": 0.1,
-        "motions_per_min": 4,
-        "drift": 0.05,
-        "slice_variation": 0.05,
+        **{"tr_s": 3.0, "n_slices": 21, "volume_gap_s": 0.005, "seed": 4},
+        **{"motion": 0.1, "motions_per_min": 4, "drift": 0.05, "slice_variation": 0.05},
     },
     "much motion, volumes": {
-        "sfreq": 2500,
-        "tr_s": 2.5,
-        "n_slices": 40,
-        "seed": 6,
-        "markers": "volume",
-        "motion": 0.05,
-        "motions_per_min": 3,
-        "drift": 0.03,
-        "slice_variation": 0.05,
+        **{"sfreq": 2500, "tr_s": 2.5, "n_slices": 40, "seed": 6, "markers": "volume"},
+        **{"motion": 0.05, "motions_per_min": 3, "drift": 0.03, "slice_variation": 0.05},
     },
     "0.3 mV": {
-        "sfreq": 1000,
-        "tr_s": 2.0,
-        "n_slices": 20,
-        "seed": 5,
-        "artifact_amplitude_v": 3e-4,
-        "lowpass_hz": 200,
+        **{"sfreq": 1000, "n_slices": 20, "seed": 5},
+        **{"artifact_amplitude_v": 3e-4, "lowpass_hz": 200},
     },
-    "20 mV": {"tr_s": 2.0, "n_slices": 30, "seed": 18, "artifact_amplitude_v": 20e-3},
-    "500 Hz": {"sfreq": 500, "tr_s": 2.0, "n_slices": 15, "seed": 15},
-    "alpha at the slice rate": {
-        "tr_s": 2.0,
-        "n_slices": 20,
-        "seed": 12,
-        "missing": (5, 6, 100, 300),
-    },
-    "pauses, volumes": {
-        "tr_s": 2.0,
-        "n_slices": 15,
-        "seed": 14,
-        "markers": "volume",
-        "volume_gap_s": 0.2,
-    },
-    "markers jitter": {"tr_s": 2.0, "n_slices": 30, "seed": 11, "marker_jitter_samples": 2},
-    "synchronised": {"sfreq": 5000, "tr_s": 2.0, "n_slices": 40, "seed": 20, "clock_offset_ppm": 0},
+    "20 mV": {"n_slices": 30, "seed": 18, "artifact_amplitude_v": 20e-3},
+    "500 Hz": {"sfreq": 500, "n_slices": 15, "seed": 15},
+    "alpha at the slice rate": {"n_slices": 20, "seed": 12, "missing": (5, 6, 100, 300)},
+    "pauses, volumes": {"n_slices": 15, "seed": 14, "markers": "volume", "volume_gap_s": 0.2},
+    "markers jitter": {"n_slices": 30, "seed": 11, "marker_jitter_samples": 2},
+    "synchronised": {"sfreq": 5000, "n_slices": 40, "seed": 20, "clock_offset_ppm": 0},
 }
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_simulated_recordings_against_their_truth(name):
-    options = {"n_channels": 3, "sfreq": 2048, "duration_s": 60.0, **SCENARIOS[name]}
+    options = {"n_channels": 3, "sfreq": 2048, "duration_s": 60.0, "tr_s": 2.0, **SCENARIOS[name]}
     sim = simulate(**options)
     result = correct(of(sim))
     snr_db = sim.snr_db(result.get_raw())
