@@ -48,7 +48,7 @@ _ROOMS = {
         "RMSResidualCalculator SNRCalculator TruthCalculator UnlockedEnergyCalculator"
     ),
     "facet_nb.benchmark": "benchmark_scaling",
-    "facet_nb.pipelines": "create_standard_pipeline",
+    "facet_nb.pipelines": "create_standard_pipeline gradient_correction",
     "facet_nb.widgets": (
         "ChainEditor ComparePanel ControlPanel RunPanel SignalView Studio TunePanel"
     ),
