@@ -162,23 +162,40 @@ def hold(x: np.ndarray, up: int, down: int) -> np.ndarray:
 
 
 # ------------------------------------------------------------------------------------ kernels
-@lru_cache(maxsize=8)
-def _up_spectra(factor: int) -> np.ndarray:
-    """Return conjugate transforms of the phases 1 … factor−1, shape (factor − 1, n_freqs)."""
+def up_taps(factor: int) -> np.ndarray:
+    """Return what makes the samples between two others, shape (factor - 1, 2 HALF_WIDTH).
+
+    Row p - 1 makes the value p / factor after a sample; its first tap is for the sample
+    HALF_WIDTH - 1 before.
+    """
     k = np.arange(2 * HALF_WIDTH)
     phases = np.arange(1, factor)[:, np.newaxis] / factor
     taps = kernel(HALF_WIDTH - 1 + phases - k, HALF_WIDTH)
-    taps /= taps.sum(axis=1, keepdims=True)
-    return _freeze(np.conj(fft.rfft(taps, _N_FFT, axis=-1)))
+    return taps / taps.sum(axis=1, keepdims=True)
+
+
+def down_taps(factor: int) -> np.ndarray:
+    """Return what each phase adds to a sample at the lower rate, shape (factor, 2 HALF_WIDTH).
+
+    Row p is for samples p / factor after those that stay; its first tap is for the one
+    HALF_WIDTH before.
+    """
+    k = np.arange(2 * HALF_WIDTH)
+    phases = np.arange(factor)[:, np.newaxis] / factor
+    taps = kernel(k - HALF_WIDTH + phases, HALF_WIDTH, DOWN_CUTOFF)
+    return taps / taps.sum()
+
+
+@lru_cache(maxsize=8)
+def _up_spectra(factor: int) -> np.ndarray:
+    """Return conjugate transforms of the phases 1 … factor−1, shape (factor − 1, n_freqs)."""
+    return _freeze(np.conj(fft.rfft(up_taps(factor), _N_FFT, axis=-1)))
 
 
 @lru_cache(maxsize=8)
 def _down_spectra(factor: int) -> np.ndarray:
     """Return conjugate transforms of all phases, shape (factor, n_freqs)."""
-    k = np.arange(2 * HALF_WIDTH)
-    phases = np.arange(factor)[:, np.newaxis] / factor
-    taps = kernel(k - HALF_WIDTH + phases, HALF_WIDTH, DOWN_CUTOFF)
-    return _freeze(np.conj(fft.rfft(taps / taps.sum(), _N_FFT, axis=-1)))
+    return _freeze(np.conj(fft.rfft(down_taps(factor), _N_FFT, axis=-1)))
 
 
 @lru_cache(maxsize=8)
