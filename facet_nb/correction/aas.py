@@ -196,7 +196,7 @@ class AASCorrection(ArrayProcessor):
         if not self.realign_after_averaging:
             return starts
         templates, which = self._average(x, starts, n_samples)
-        return starts + best_lags(x, starts, templates[which], max_lag)
+        return starts + best_lags(x, starts, templates, max_lag, which)
 
     def _average(
         self, x: np.ndarray, starts: np.ndarray, n_samples: int
