@@ -126,8 +126,8 @@ def map_runs(
     show_progress : bool | None
         Whether to show a progress bar; None shows it in notebooks and terminals.
     **run_options
-        For :meth:`Pipeline.run`: ``mode``, ``channel_sequential``, ``n_workers``, ``batch_size``.
-        Within a recording batches run one after another.
+        For :meth:`Pipeline.run`: ``mode``, ``channel_sequential``, ``n_workers``, ``batch_size``,
+        ``dtype``. Within a recording batches run one after another.
 
     Returns
     -------
@@ -172,14 +172,14 @@ def map_runs(
 
 def _check_options(pipeline: Pipeline, options: dict[str, Any]) -> None:
     """Raise now what every single run would raise."""
-    known = {"mode", "channel_sequential", "n_workers", "batch_size", "fuse"}
+    known = {"mode", "channel_sequential", "n_workers", "batch_size", "fuse", "dtype"}
     unknown = sorted(set(options) - known)
     if unknown:
         raise ValidationError(
             f"map has no option {', '.join(unknown)}; for the runs it takes "
             f"{', '.join(sorted(known))}."
         )
-    numbers = {k: options[k] for k in ("n_workers", "batch_size") if k in options}
+    numbers = {k: options[k] for k in ("n_workers", "batch_size", "dtype") if k in options}
     flag = options.get("channel_sequential", False)
     pipeline.plan(choose_mode(options.get("mode"), False, flag), **numbers)
 

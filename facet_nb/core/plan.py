@@ -54,6 +54,8 @@ class Stage:
         Where batches run.
     reason : str
         Why the stage is as it is.
+    dtype : {"float64", "float32"}
+        Precision of the samples between its steps.
     """
 
     kind: Literal["global", "channel_wise"]
@@ -64,6 +66,7 @@ class Stage:
     batch_size: int
     backend: str
     reason: str
+    dtype: str = "float64"
 
 
 @dataclass(frozen=True)

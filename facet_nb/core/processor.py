@@ -157,6 +157,12 @@ class View:
         Its name.
     data : ndarray, shape (n_data_channels, n_times) | None
         All data channels, in V, if the processor needs them.
+    ch_types : tuple of str
+        Types of the data channels, as MNE names them.
+    everything : ndarray, shape (n_channels, n_times) | None
+        All channels of the recording whatever they hold, if the processor needs all; not a copy.
+    all_names, all_types : tuple of str
+        Their names and types.
     """
 
     sfreq: float
@@ -166,6 +172,10 @@ class View:
     reference: np.ndarray | None = None
     reference_name: str | None = None
     data: np.ndarray | None = None
+    ch_types: tuple[str, ...] = ()
+    everything: np.ndarray | None = None
+    all_names: tuple[str, ...] = ()
+    all_types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -188,6 +198,8 @@ class Prepared:
         Fields of :class:`ProcessingMetadata` that change.
     notes : dict
         What was found out, for the history.
+    spares : tuple of str
+        Data channels that the step turned out to leave alone.
     """
 
     payload: Any = None
@@ -198,6 +210,7 @@ class Prepared:
     lowpass: float | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    spares: tuple[str, ...] = ()
 
 
 class Shortcut(Protocol):
@@ -240,6 +253,10 @@ class ArrayProcessor(Processor):
         ``picks`` narrows it further, ``exclude_channels`` takes some out; the others pass through.
     uses_noise : bool
         Whether ``compute`` takes ``noise=``, what corrections have removed so far.
+    single : bool
+        Whether ``compute`` takes float32 samples as they are, in a run with ``dtype="float32"``:
+        for kernels whose error then is known and documented. Others are given float64, and what
+        they return is rounded.
     """
 
     requires_raw = True
@@ -250,6 +267,7 @@ class ArrayProcessor(Processor):
     splits: ClassVar[Literal["channels", "times"]] = "channels"
     types: ClassVar[tuple[str, ...] | None] = None
     uses_noise: ClassVar[bool] = False
+    single: ClassVar[bool] = False
 
     def prepare(self, view: View) -> Prepared:
         """Decide everything that does not belong to one channel."""

@@ -29,6 +29,7 @@ from facet_nb.core.steps import (
     Step,
     explain_read_only,
     protect,
+    round_to,
     unpack_samples,
 )
 from facet_nb.core.track import Track
@@ -64,6 +65,8 @@ class Subject:
         The row of each processor's reference channel.
     terms : tuple of NoiseTerm
         Noise so far.
+    dtype : str
+        Precision of the samples between steps.
     """
 
     processors: tuple[Processor, ...]
@@ -76,6 +79,7 @@ class Subject:
     picks: np.ndarray
     references: tuple[int, ...]
     terms: tuple[NoiseTerm, ...] = ()
+    dtype: str = "float64"
 
     @classmethod
     def of(
@@ -120,6 +124,7 @@ class Subject:
             picks=picks,
             references=tuple(_reference(p, raw, picks) for p in chosen),
             terms=context._noise,
+            dtype=stage.dtype,
         )
 
 
@@ -249,11 +254,12 @@ class _Preparer:
         step: Step
         if isinstance(processor, ArrayProcessor):
             prepared = processor.prepare(self._view(position, processor))
-            step = ArrayStep(index, processor, prepared, _rows(processor, subject))
+            rows = _rows(processor, subject, prepared.spares)
+            step = ArrayStep(index, processor, prepared, rows, subject.dtype)
             self.state = state.after(prepared)
             self._advance(step, position)
             return step, prepared.notes
-        step = ChannelStep(index, processor, subject.header, state)
+        step = ChannelStep(index, processor, subject.header, state, dtype=subject.dtype)
         trial = self.attempt(step, self._track(ref).x, ref)
         if isinstance(trial, Failure):
             return trial
@@ -262,7 +268,7 @@ class _Preparer:
         else:
             self.state = trial.state
             step = replace(step, n_times=trial.state.n_times, reports=trial.reports)
-        self._advance(step, position, done={ref: trial.row})
+        self._advance(step, position, done={ref: round_to(subject.dtype, trial.row)})
         return step, {}
 
     def _track(self, ref: int) -> Track:
@@ -277,10 +283,13 @@ class _Preparer:
 
     def _view(self, position: int, processor: ArrayProcessor) -> View:
         subject, state, ref = self.subject, self.state, self.subject.references[position]
-        reference = protect(self._track(ref).x[0]) if processor.needs == "reference" else None
-        everything = None
+        reference = data = everything = None
+        if processor.needs == "reference":
+            reference = protect(np.asarray(self._track(ref).x[0], float))
         if processor.needs == "all":
-            everything = protect(subject.data[as_slice([int(i) for i in subject.picks])])
+            everything = protect(subject.data)
+            data = protect(subject.data[as_slice([int(i) for i in subject.picks])])
+        types = tuple(subject.header.info.get_channel_types())
         return View(
             sfreq=state.sfreq,
             n_times=state.n_times,
@@ -288,7 +297,11 @@ class _Preparer:
             ch_names=tuple(subject.names[i] for i in subject.picks),
             reference=reference,
             reference_name=subject.names[ref],
-            data=everything,
+            data=data,
+            ch_types=tuple(types[i] for i in subject.picks),
+            everything=everything,
+            all_names=subject.names,
+            all_types=types,
         )
 
     def _advance(
@@ -303,16 +316,19 @@ class _Preparer:
                 track.advance(step, None if row is None else (lambda x, noise, row=row: row))
 
 
-def _rows(processor: ArrayProcessor, subject: Subject) -> frozenset[int] | None:
-    """Return the rows that a step with ``picks`` or ``types`` works on; None for all."""
+def _rows(
+    processor: ArrayProcessor, subject: Subject, spares: Sequence[str] = ()
+) -> frozenset[int] | None:
+    """Return the rows that a step with ``picks``, ``types`` or `spares` works on; None for all."""
     picks = getattr(processor, "picks", None)
     exclude = getattr(processor, "exclude_channels", None)
     types = processor.types
-    if picks is None and types is None and not exclude:
+    if picks is None and types is None and not exclude and not spares:
         return None
     chosen = recording.resolve_picks(picks, subject.header.info, types)
     if exclude:
         chosen -= recording.resolve_picks(exclude, subject.header.info)
+    chosen -= {subject.names.index(name) for name in spares}
     return frozenset(int(i) for i in subject.picks if int(i) in chosen)
 
 
@@ -347,7 +363,10 @@ def run_shielded(processor: Processor, context: ProcessingContext) -> Processing
         return processor.execute(context._derive(metadata=context.metadata.copy()))
     samples = raw._data if raw.preload else None
     view = None if samples is None else protect(samples)
-    shield = copy.deepcopy(raw, None if samples is None else {id(samples): view})
+    known = {} if samples is None else {id(samples): view}
+    annotations = raw.annotations
+    known[id(annotations)] = recording.copy_annotations(annotations)
+    shield = copy.deepcopy(raw, known)
     given = context._derive(raw=shield, metadata=context.metadata.copy())
     given._noise_array = context._noise_array  # the samples are the same
     with explain_read_only(COPY_FIRST):

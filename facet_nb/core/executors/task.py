@@ -252,7 +252,7 @@ def apply_step(
     assert isinstance(step, ArrayStep)
     if out is None:
         n_times = step.prepared.n_times
-        out = np.empty((len(x), x.shape[1] if n_times is None else n_times))
+        out = np.empty((len(x), x.shape[1] if n_times is None else n_times), step.dtype)
     target = out
     by_time = step.processor.splits == "times"
 
