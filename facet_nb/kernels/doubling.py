@@ -134,18 +134,17 @@ class Doubled:
     def _sum(self, new: np.ndarray, low: int, high: int) -> None:
         """Add what a group contributes to the sum of samples at the high rate."""
         n, factor = len(self.x), self.form.factor
-        sums = doubled.find_sums(Form(factor, n * factor))
-        self.total += sums.gain * float(new.sum())
+        whole = Form(factor, n * factor)
+        head, tail = doubled.find_ends(whole)
+        self.total += factor / 2.0 * float(new.sum())
         self.n_summed = high
-        n_columns = Form(factor, n * factor).n_columns
-        n_head, n_tail = len(sums.plain_head), len(sums.plain_tail)
-        for columns, weights, is_here in (
-            (np.arange(n_head), sums.plain_head, low == 0),
-            (np.arange(n_columns - n_tail, n_columns), sums.plain_tail, high == n),
+        for first, weights, is_here in (
+            (-HALF, head, low == 0),
+            (whole.n_columns - HALF - len(tail), tail, high == n),
         ):
             if is_here:
-                at = columns - HALF
-                inside = sums.gain * ((at >= 0) & (at < 2 * n))
+                at = first + np.arange(len(weights))
+                inside = factor / 2.0 * ((at >= 0) & (at < 2 * n))
                 self.total += float((weights - inside) @ self.window[at - self.begin])
 
 

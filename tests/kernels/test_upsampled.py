@@ -214,6 +214,11 @@ def test_doubled_samples_say_all_of_an_epoch(factor, n_samples):
     np.testing.assert_allclose(
         sums.add(columns), epochs.sum(axis=1), rtol=0, atol=2e-7 * scale * n_samples
     )
+    head, tail = doubled.find_ends(form)
+    weights = np.full(form.n_columns, factor / 2)
+    weights[: len(head)], weights[form.n_columns - len(tail) :] = head, tail
+    rows = form.rows(np.arange(n_samples), 0, form.n_columns)
+    np.testing.assert_allclose(weights, rows.sum(axis=0), atol=1e-9)
     centred = epochs - epochs.mean(axis=1, keepdims=True)
     exact = centred @ centred.T
     np.testing.assert_allclose(
