@@ -79,7 +79,7 @@ def needs(context: ProcessingContext, array: np.ndarray) -> bool:
 
 def settle(context: ProcessingContext, store: Store) -> ProcessingContext:
     """Return `context` with all samples that lie in files brought into this process's memory."""
-    if not store.shared or not context.has_raw():
+    if not store.has_maps or not context.has_raw():
         return context
     moved: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 

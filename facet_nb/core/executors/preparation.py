@@ -13,8 +13,9 @@ import numpy as np
 
 from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import ValidationError
+from facet_nb.core.errors import StepError, ValidationError
 from facet_nb.core.events import StepTime
+from facet_nb.core.executors.crumbs import Crumbs
 from facet_nb.core.executors.task import FAILURES, Failure, as_slice, check_finite, fail
 from facet_nb.core.fusion import NO_FUSIONS, FusedSteps, Fusions
 from facet_nb.core.lineage import NoiseTerm, parts_of
@@ -186,14 +187,24 @@ def try_step(step: ChannelStep, row: np.ndarray, channel: int) -> Trial | Failur
         return fail(error, 0, step, names[channel], None)
 
 
-def try_far(step: ChannelStep, row: np.ndarray, channel: int) -> Trial | Failure:
+def try_far(
+    step: ChannelStep, row: np.ndarray, channel: int, crumbs: Crumbs | None = None
+) -> Trial | Failure:
     """:func:`try_step` in another process: an exception comes back as text."""
+    if crumbs is not None:
+        import mne  # noqa: F401  before the clock starts: it takes seconds
+
+        crumbs.begin(0)
     answer = try_step(step, row, channel)
+    if crumbs is not None:
+        crumbs.end(0)
     return replace(answer, cause=None) if isinstance(answer, Failure) else answer
 
 
 def prepare(
-    subject: Subject, attempt: Callable[[ChannelStep, np.ndarray, int], Trial | Failure] = try_step
+    subject: Subject,
+    attempt: Callable[[ChannelStep, np.ndarray, int], Trial | Failure] = try_step,
+    crumbs: Crumbs | None = None,
 ) -> Prepared | Failure:
     """Make every decision of a stage: reference channels go through its steps first.
 
@@ -203,14 +214,21 @@ def prepare(
         The recording.
     attempt : callable
         Runs anyone's step on its reference channel: :func:`try_step`, here or in a worker.
+    crumbs : Crumbs | None
+        Where task 0 notes each step: its time counts from there.
     """
     preparer = _Preparer(subject, attempt)
     steps, notes, times = [], [], []
     for position, processor in enumerate(subject.processors):
         wall, cpu = time.perf_counter(), time.thread_time()
         index = subject.indices[position]
+        if crumbs is not None:
+            crumbs.begin(0)
+            crumbs.move(0, position)
         try:
             answer = preparer.prepare_step(position)
+        except StepError:  # of a worker that died or was late: it says where
+            raise
         except FAILURES as error:
             seen = getattr(processor, "needs", "reference") == "reference"
             where = subject.names[subject.references[position]] if seen else None
