@@ -333,6 +333,23 @@ class ArrayProcessor(Processor):
         """Return samples and rate (Hz) after the step, as far as they are known beforehand."""
         return n_times, sfreq
 
+    def preview(self, x: np.ndarray, prepared: Prepared) -> Any:
+        """Return one channel after the step, for decisions of later steps.
+
+        Parameters
+        ----------
+        x : ndarray, shape (n_times,)
+            The channel, in V.
+        prepared : Prepared
+            What ``prepare`` decided.
+
+        Returns
+        -------
+        array, shape (n_times_out,)
+            What ``compute`` gives; or, where that is long, something that is sliced like it.
+        """
+        return self.compute(x[np.newaxis], prepared)[0]
+
     def find_rate(self) -> Fraction | None:
         """Return new sampling rate over old, where that is known beforehand; else None."""
         return None

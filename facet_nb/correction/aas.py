@@ -197,11 +197,7 @@ class AASCorrection(ArrayProcessor):
         if not self.realign_after_averaging:
             return starts
         templates, which = self._average(x, starts, n_samples)
-        lags = np.zeros(len(starts), dtype=np.int64)
-        for number, template in enumerate(templates):
-            own = which == number
-            lags[own] = best_lags(x, starts[own], template, max_lag)
-        return starts + lags
+        return starts + best_lags(x, starts, templates, max_lag, which)
 
     def _average(
         self, x: np.ndarray, starts: np.ndarray, n_samples: int
