@@ -23,9 +23,9 @@ _ROOMS = {
         "BDFExporter BrainVisionExporter EDFExporter Exporter FIFExporter Loader export load"
     ),
     "facet_nb.preprocessing": (
-        "AnalyzeDataReport BandPassFilter ChannelStandardizer CheckDataReport CommonReference "
-        "ConditionalProcessor Crop CutAcquisitionWindow DownSample DropChannels Filter "
-        "HighPassFilter LowPassFilter MissingTriggerCompleter MissingTriggerDetector "
+        "AnalyzeDataReport BandPassFilter ChannelStandardizer CheckDataReport ClockModel "
+        "CommonReference ConditionalProcessor Crop CutAcquisitionWindow DownSample DropChannels "
+        "Filter HighPassFilter LowPassFilter MissingTriggerCompleter MissingTriggerDetector "
         "NoOpProcessor NotchFilter PasteAcquisitionWindow PickChannels QRSTriggerDetector "
         "RawTransform Resample SequenceProcessor SliceAligner SliceTriggerGenerator "
         "SubsampleAligner SwitchProcessor TriggerAligner TriggerDetector UpSample"
@@ -34,8 +34,9 @@ _ROOMS = {
         "AASCorrection ANCCorrection AveragedArtifactSubtraction "
         "AvgArtWghtCorrespondingSliceCorrection AvgArtWghtMoosmannCorrection "
         "AvgArtWghtSliceTriggerCorrection AvgArtWghtVolumeTriggerCorrection "
-        "CorrespondingSliceCorrection FARMArtifactCorrection FARMCorrection MoosmannCorrection "
-        "PCACorrection SliceTriggerCorrection VolumeTriggerCorrection"
+        "CorrespondingSliceCorrection FARMArtifactCorrection FARMCorrection GradientCorrection "
+        "MoosmannCorrection OBSCorrection PCACorrection PulseCorrection SliceTriggerCorrection "
+        "VolumeTriggerCorrection"
     ),
     "facet_nb.evaluation": (
         "CleanInTest FFTAllenCalculator FFTNiazyCalculator IntegrityCalculator "
@@ -44,7 +45,7 @@ _ROOMS = {
     ),
     "facet_nb.benchmark": "benchmark_scaling",
     "facet_nb.pipelines": "create_standard_pipeline",
-    "facet_nb.widgets": "ControlPanel",
+    "facet_nb.widgets": "ChainEditor ControlPanel RunPanel SignalView Studio",
 }
 _WHERE = {name: room for room, names in _ROOMS.items() for name in names.split()}
 _SUBMODULES = [

@@ -20,6 +20,7 @@ from facet_nb.benchmark.events import (
 from facet_nb.benchmark.point import BenchmarkPoint, Configuration, MemoryUse, Subject, Trace
 from facet_nb.benchmark.rows import Row
 from facet_nb.benchmark.scaling import benchmark_scaling
+from facet_nb.benchmark.session import benchmark
 from facet_nb.benchmark.table import BenchmarkTable
 
 __all__ = [
@@ -39,5 +40,6 @@ __all__ = [
     "Row",
     "Subject",
     "Trace",
+    "benchmark",
     "benchmark_scaling",
 ]

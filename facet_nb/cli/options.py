@@ -62,7 +62,8 @@ Backend = Annotated[
     typer.Option(
         callback=_check_backend,
         metavar="NAME",
-        help="multiprocessing, threading or serial. [multiprocessing]",
+        help="multiprocessing, threading, serial, or dask: the cluster whose scheduler is "
+        "DASK_SCHEDULER_ADDRESS. [multiprocessing]",
     ),
 ]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Channels in one batch. [1]")]

@@ -64,7 +64,8 @@ class Lineage:
 
     def is_local(self) -> bool:
         """Whether a step is of a class that only its program knows (pickled by value)."""
-        classes = [type(step.processor) for step in self.steps]
+        processors = [step.processor for step in self.steps]
+        classes = [type(p) for step in processors for p in (step, *getattr(step, "parts", ()))]
         local = any(c.__module__ == "__main__" or "<locals>" in c.__qualname__ for c in classes)
         return local or any(term.plus.is_local() for term in self.terms)
 

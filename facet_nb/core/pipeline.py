@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -98,11 +99,14 @@ class Pipeline:
         n_workers: int = 1,
         backend: str = "multiprocessing",
         batch_size: int = 1,
+        fuse: bool = True,
         show_progress: bool | None = None,
         on_event: Callable[[Event], None] | None = None,
         cancel: Any = None,
         raise_on_error: bool = False,
         dtype: str = "float64",
+        timeout: float | None = None,
+        checkpoint: str | Path | None = None,
     ) -> PipelineResult:
         """Run all steps. Every mode gives the same result, bit for bit.
 
@@ -118,10 +122,14 @@ class Pipeline:
             Batches in flight at once; -1 for all cores, -2 for all but one.
         n_workers : int
             Threads inside one batch; outer × inner is kept within the cores.
-        backend : {"multiprocessing", "threading", "serial"}
-            Where batches run if ``n_jobs`` is above 1.
+        backend : {"multiprocessing", "threading", "serial", "dask"}
+            Where batches run if ``n_jobs`` is above 1. ``"dask"`` takes the current
+            ``dask.distributed.Client``; its workers must see the folder ``FACET_NB_TMPDIR``.
         batch_size : int
             Channels in one batch.
+        fuse : bool
+            Whether the plan may replace ``UpSample → align → correct → DownSample`` by one step
+            that gives the same to 1e-7 of the artifact's peak; False runs all steps as they are.
         show_progress : bool | None
             Whether to show a progress bar; None shows it in notebooks and terminals.
         on_event : callable | None
@@ -135,6 +143,14 @@ class Pipeline:
             that are not declared safe for it are computed in float64 all the same, and the plan
             names them. The corrected recording then differs from that of float64 by about a
             millionth of the largest sample; it is float64, with float32 values.
+        timeout : float | None
+            Seconds that one task (a batch of channels, or a step over all of them) may take. Then
+            the run ends with an error that names step and channel. Processes are killed; a thread
+            stops at its next kernel, or is left alone: then the error says so.
+        checkpoint : path | None
+            Folder that keeps finished channels: the same run, after whatever ended it, goes on
+            where it was, with the same result. It needs room for the recording once for each
+            stage. What changed since (a parameter, the input, a version) is computed again.
 
         Returns
         -------
@@ -154,6 +170,7 @@ class Pipeline:
             n_workers=n_workers,
             backend=backend,
             batch_size=batch_size,
+            fuse=fuse,
             dtype=dtype,
         )
         context = ProcessingContext() if initial_context is None else initial_context
@@ -162,16 +179,17 @@ class Pipeline:
                 f"initial_context must be a ProcessingContext, not {type(context).__name__}: write "
                 "ProcessingContext(raw)."
             )
-        token = as_token(cancel)
         recorder = _Recorder([on_event] if on_event else [])
+        runner = Runner(
+            self.processors, plan, recorder, as_token(cancel), check_timeout(timeout), checkpoint
+        )
         with progress.bar(show_progress, self.name, recorder):
-            return self._attempt(plan, context, token, recorder, raise_on_error)
+            return self._attempt(runner, context, recorder, raise_on_error)
 
     def _attempt(
         self,
-        plan: Plan,
+        runner: Runner,
         context: ProcessingContext,
-        token: CancelToken,
         recorder: _Recorder,
         raise_on_error: bool,
     ) -> PipelineResult:
@@ -179,7 +197,7 @@ class Pipeline:
         error: Exception | None = None
         done: ProcessingContext | None = None
         try:
-            done = Runner(self.processors, plan, recorder, token).run(context)
+            done = runner.run(context)
         except Exception as problem:
             if raise_on_error or not isinstance(problem, FacetError):
                 raise
@@ -193,7 +211,7 @@ class Pipeline:
             failed_processor=step.step if step else None,
             failed_processor_index=step.index if step else None,
             state=recorder.state,
-            plan=plan,
+            plan=runner.plan,
             cancelled=isinstance(error, RunCancelled),
         )
 
@@ -205,6 +223,7 @@ class Pipeline:
         n_workers: int = 1,
         backend: str = "multiprocessing",
         batch_size: int = 1,
+        fuse: bool = True,
         dtype: str = "float64",
     ) -> Plan:
         """Return what `mode` makes of this pipeline: stages, and the reason for each."""
@@ -215,7 +234,8 @@ class Pipeline:
             n_workers=n_workers,
             backend=backend,
             batch_size=batch_size,
-            cores=backends.count_cores(),
+            cores=backends.count_cores(backend),
+            fuse=fuse,
         )
         return set_precision(plan, self.processors, dtype)
 
@@ -353,6 +373,22 @@ def as_token(cancel: Any) -> CancelToken:
     raise ValidationError(
         f"cancel must be a CancelToken or a threading.Event, not {type(cancel).__name__}."
     )
+
+
+def check_timeout(timeout: Any) -> float | None:
+    """Return `timeout` in s, or None.
+
+    Raises
+    ------
+    ValidationError
+        If it is not a positive number.
+    """
+    if timeout is None:
+        return None
+    number = isinstance(timeout, Real) and not isinstance(timeout, bool)
+    if not number or not 0 < float(timeout) < float("inf"):
+        raise ValidationError(f"timeout={timeout!r}: give seconds above 0, or None for no limit.")
+    return float(timeout)
 
 
 def _make_step(index: int, entry: Any) -> Processor:

@@ -13,11 +13,19 @@ from numbers import Integral
 from typing import Any, Literal
 
 from facet_nb.core.errors import PlanError
+from facet_nb.core.fusion import NO_FUSIONS, Fusions, Unit, find_fusions
 from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.steps import changes_samples
 
 MODES = ("serial", "channel_sequential", "parallel", "auto")
-BACKENDS = ("multiprocessing", "threading", "serial")
+BACKENDS = ("multiprocessing", "threading", "serial", "dask")
+
+#: What outer workers are called.
+_WORKERS = {
+    "multiprocessing": "processes",
+    "threading": "threads",
+    "dask": "tasks of the Dask cluster",
+}
 
 #: Batches of a serial stage: small enough to show progress and to act on a cancel, large enough
 #: to give each inner thread a few channels.
@@ -75,6 +83,8 @@ class Plan:
         The stages in order.
     reason : str
         Why this mode (for ``mode="auto"``).
+    fusions : Fusions
+        Steps that run as one, and why others do not.
     """
 
     mode: str
@@ -84,6 +94,7 @@ class Plan:
     batch_size: int
     stages: tuple[Stage, ...]
     reason: str = ""
+    fusions: Fusions = NO_FUSIONS
 
     def __str__(self) -> str:
         head = (
@@ -94,7 +105,7 @@ class Plan:
         for i, stage in enumerate(self.stages, 1):
             lines.append(f"{i}. {stage.kind:<12} {' → '.join(stage.names)}")
             lines.append(f"   {stage.reason}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.fusions.refused])
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -109,6 +120,7 @@ class Plan:
             f"{' — ' + escape(self.reason) if self.reason else ''}</caption><thead><tr><th>#</th>"
             "<th>stage</th><th>steps</th><th>jobs</th><th>why</th></tr></thead>"
             f"<tbody>{rows}</tbody></table>"
+            + "".join(f"<p>{escape(line)}</p>" for line in self.fusions.refused)
         )
 
 
@@ -175,6 +187,7 @@ def make_plan(
     backend: str,
     batch_size: int,
     cores: int,
+    fuse: bool = True,
 ) -> Plan:
     """Return the plan of `processors` in `mode`.
 
@@ -186,12 +199,14 @@ def make_plan(
         How to run them.
     n_jobs, n_workers : int
         Outer workers and inner threads (negative numbers count from `cores`).
-    backend : {"multiprocessing", "threading", "serial"}
+    backend : {"multiprocessing", "threading", "serial", "dask"}
         Where outer workers live.
     batch_size : int
         Channels in one batch.
     cores : int
         Cores that this process may use.
+    fuse : bool
+        Whether steps may be fused (:mod:`facet_nb.core.fusion`).
     """
     n_jobs, n_workers = check_numbers(n_jobs, n_workers, batch_size, backend, cores)
     batch_size = int(batch_size)
@@ -201,9 +216,10 @@ def make_plan(
     if mode == "serial" or backend == "serial":
         n_jobs = 1
     inner = max(1, min(n_workers, cores // n_jobs)) if n_workers > 1 else 1
-    maker = _Planner(mode, backend, n_jobs, inner, batch_size)
+    fusions = find_fusions(processors) if fuse else NO_FUSIONS
+    maker = _Planner(mode, backend, n_jobs, inner, batch_size, fusions)
     stages = maker.stages(processors)
-    return Plan(mode, backend, n_jobs, inner, batch_size, stages, reason)
+    return Plan(mode, backend, n_jobs, inner, batch_size, stages, reason, fusions)
 
 
 def _choose(processors: Sequence[Processor], cores: int) -> tuple[str, str, int, str]:
@@ -225,30 +241,31 @@ class _Planner:
     n_jobs: int
     n_workers: int
     batch_size: int
+    fusions: Fusions
 
     def stages(self, processors: Sequence[Processor]) -> tuple[Stage, ...]:
         stages: list[Stage] = []
-        group: list[int] = []
-        for i, processor in enumerate(processors):
-            if group and not (processor.channel_wise and self._joins(processors, group, i)):
+        group: list[Unit] = []
+        for unit in self.fusions.replace(processors, range(len(processors))):
+            processor = unit.processor
+            if group and not (processor.channel_wise and self._joins(group, processor)):
                 stages.append(self._channel_wise(processors, group))
                 group = []
             if processor.channel_wise:
-                group.append(i)
+                group.append(unit)
             else:
-                stages.append(self._global(processor, i))
+                stages.append(self._global(processor, unit.index))
         if group:
             stages.append(self._channel_wise(processors, group))
         return tuple(stages)
 
-    def _joins(self, processors: Sequence[Processor], group: list[int], i: int) -> bool:
+    def _joins(self, group: list[Unit], processor: Processor) -> bool:
         if self.mode != "channel_sequential":
             return False
-        processor = processors[i]
         if getattr(processor, "needs", "none") == "all":
             return False
         if self.n_jobs > 1:
-            return processor.parallel_safe == processors[group[-1]].parallel_safe
+            return processor.parallel_safe == group[-1].processor.parallel_safe
         return True
 
     def _global(self, processor: Processor, i: int) -> Stage:
@@ -262,18 +279,21 @@ class _Planner:
             reason = "needs all channels, or no samples: runs once, in this process"
         return Stage("global", (i,), (processor.name,), 1, workers, 0, "serial", reason)
 
-    def _channel_wise(self, processors: Sequence[Processor], group: list[int]) -> Stage:
-        steps = [processors[i] for i in group]
+    def _channel_wise(self, processors: Sequence[Processor], group: list[Unit]) -> Stage:
+        steps = [unit.processor for unit in group]
         safe = all(p.parallel_safe for p in steps)
         n_jobs = self.n_jobs if safe else 1
         batch = self.batch_size
         if self.mode == "serial" and self.n_workers > 1:
             batch = max(batch, self.n_workers * _CHANNELS_PER_THREAD)
+        positions = tuple(i for unit in group for i in unit.steps)
         reason = self._reason(steps, safe, n_jobs, batch)
+        for fused in (unit.processor for unit in group if len(unit.steps) > 1):
+            reason += f"; {fused.description}"
         backend = self.backend if n_jobs > 1 else "serial"
-        names = tuple(p.name for p in steps)
+        names = tuple(processors[i].name for i in positions)
         return Stage(
-            "channel_wise", tuple(group), names, n_jobs, self.n_workers, batch, backend, reason
+            "channel_wise", positions, names, n_jobs, self.n_workers, batch, backend, reason
         )
 
     def _reason(self, steps: list[Processor], safe: bool, n_jobs: int, batch: int) -> str:
@@ -286,5 +306,5 @@ class _Planner:
         size = "one channel" if batch == 1 else f"{batch} channels"
         if n_jobs == 1:
             return f"channel-wise, {through}, batches of {size}, one after another"
-        kind = "threads" if self.backend == "threading" else "processes"
+        kind = _WORKERS[self.backend]
         return f"channel-wise, {through}, batches of {size} over {n_jobs} {kind}"

@@ -11,8 +11,9 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from html import escape
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -156,6 +157,12 @@ class View:
         Its name.
     data : ndarray, shape (n_data_channels, n_times) | None
         All data channels, in V, if the processor needs them.
+    ch_types : tuple of str
+        Types of the data channels, as MNE names them.
+    everything : ndarray, shape (n_channels, n_times) | None
+        All channels of the recording whatever they hold, if the processor needs all; not a copy.
+    all_names, all_types : tuple of str
+        Their names and types.
     """
 
     sfreq: float
@@ -165,6 +172,10 @@ class View:
     reference: np.ndarray | None = None
     reference_name: str | None = None
     data: np.ndarray | None = None
+    ch_types: tuple[str, ...] = ()
+    everything: np.ndarray | None = None
+    all_names: tuple[str, ...] = ()
+    all_types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -187,6 +198,8 @@ class Prepared:
         Fields of :class:`ProcessingMetadata` that change.
     notes : dict
         What was found out, for the history.
+    spares : tuple of str
+        Data channels that the step turned out to leave alone.
     """
 
     payload: Any = None
@@ -197,6 +210,29 @@ class Prepared:
     lowpass: float | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    spares: tuple[str, ...] = ()
+
+
+class Shortcut(Protocol):
+    """How a correction does without the high sampling rate around it; picklable.
+
+    What it gives is what rise of the rate, correction and fall give, to rounding.
+    """
+
+    def prepare(self, payload: Any, n_times: int) -> Any:
+        """Return what ``compute`` needs: `payload` is what the correction decided at the high rate.
+
+        The recording has `n_times` samples at the native rate.
+        """
+        ...
+
+    def compute(self, x: np.ndarray, payload: Any, out: np.ndarray | None = None) -> np.ndarray:
+        """Return the corrected channels at the native rate; as :meth:`ArrayProcessor.compute`."""
+        ...
+
+    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory for one channel, in bytes."""
+        ...
 
 
 class ArrayProcessor(Processor):
@@ -277,6 +313,25 @@ class ArrayProcessor(Processor):
         Result included, input not. `shape` is (1, n_times) of the input.
         """
         return 8 * shape[1]
+
+    def find_rate(self) -> Fraction | None:
+        """Return new sampling rate over old, where that is known beforehand; else None."""
+        return None
+
+    def fuse(self, factor: int) -> Shortcut | str:
+        """Return how the step is done at once with a rise and fall of the rate around it.
+
+        Parameters
+        ----------
+        factor : int
+            High rate over native rate.
+
+        Returns
+        -------
+        Shortcut or str
+            The way, or why there is none: "needs …".
+        """
+        return "needs the samples at the high rate"
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
         """Run this step alone, serially."""

@@ -3,8 +3,11 @@
 from facet_nb.correction.aas import AASCorrection, AveragedArtifactSubtraction
 from facet_nb.correction.anc import ANCCorrection
 from facet_nb.correction.farm import FARMArtifactCorrection, FARMCorrection
+from facet_nb.correction.gradient import GradientCorrection
 from facet_nb.correction.moosmann import AvgArtWghtMoosmannCorrection, MoosmannCorrection
+from facet_nb.correction.obs import OBSCorrection
 from facet_nb.correction.pca import PCACorrection
+from facet_nb.correction.pulse import PulseCorrection
 from facet_nb.correction.weighted import (
     AvgArtWghtCorrespondingSliceCorrection,
     AvgArtWghtSliceTriggerCorrection,
@@ -25,8 +28,11 @@ __all__ = [
     "CorrespondingSliceCorrection",
     "FARMArtifactCorrection",
     "FARMCorrection",
+    "GradientCorrection",
     "MoosmannCorrection",
+    "OBSCorrection",
     "PCACorrection",
+    "PulseCorrection",
     "SliceTriggerCorrection",
     "VolumeTriggerCorrection",
 ]

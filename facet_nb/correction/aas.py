@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.processor import ArrayProcessor, Prepared, View
+from facet_nb.core.processor import ArrayProcessor, Prepared, Shortcut, View
 from facet_nb.core.registry import register_processor
+from facet_nb.correction.upsampled import UpsampledAAS
 from facet_nb.kernels import averaging
 from facet_nb.kernels.alignment import best_lags
 from facet_nb.kernels.native import correct
@@ -242,6 +243,22 @@ class AASCorrection(ArrayProcessor):
                 out=target,
             )
         return out
+
+    def fuse(self, factor: int) -> Shortcut | str:
+        """Return the way from twice the native rate; see :class:`ArrayProcessor`."""
+        if type(self) is not AASCorrection:
+            return "may do something of its own: it is a subclass of AASCorrection"
+        if self.weighting != "blocks":
+            return f"makes a template for each epoch (weighting={self.weighting!r})"
+        for option in ("apply_epoch_alpha_scaling", "interpolate_volume_gaps", "subsample"):
+            if getattr(self, option):
+                return f"needs the samples at the high rate ({option}=True)"
+        return UpsampledAAS(
+            factor,
+            self.window_size,
+            self.correlation_threshold,
+            int(self.window_size * self.rel_window_position),
+        )
 
     @property
     def single(self) -> bool:  # type: ignore[override]

@@ -6,6 +6,9 @@ channel is the same in every mode.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 
 #: Epochs that every block's template holds, whatever their correlation (Allen et al. 2000).
@@ -43,6 +46,74 @@ def list_blocks(n_epochs: int, window: int) -> list[tuple[int, int]]:
     return list(zip(firsts, [*firsts[1:], n_epochs], strict=True))
 
 
+@dataclass(frozen=True)
+class Pool:
+    """The epochs from which one block's template is made.
+
+    Attributes
+    ----------
+    epochs : ndarray of int
+        Their positions among all epochs, rising.
+    seed : ndarray of int
+        Which of them are chosen in any case.
+    candidates : ndarray of int
+        Which of them are tried, in this order.
+    """
+
+    epochs: np.ndarray
+    seed: np.ndarray
+    candidates: np.ndarray
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """The seed, and then the other candidates."""
+        return _put_first(self.seed, self.candidates)
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether every epoch is tried, in the order of time."""
+        return np.array_equal(self.order, np.arange(len(self.epochs)))
+
+
+def list_pools(usable: np.ndarray, window: int, shift: int) -> tuple[list[Pool | None], np.ndarray]:
+    """Return the epochs for each block's template, and the block of each epoch.
+
+    Parameters
+    ----------
+    usable : ndarray of bool, shape (n_epochs,)
+        Epochs that lie within the signal.
+    window : int
+        Epochs in a block.
+    shift : int
+        Candidates of a block begin this many epochs after it does.
+
+    Returns
+    -------
+    pools : list of Pool or None
+        None for a block without any epoch: it uses the template of the one before.
+    which : ndarray of int, shape (n_epochs,)
+        The block of each epoch.
+    """
+    n_epochs = len(usable)
+    pools: list[Pool | None] = []
+    which = np.zeros(n_epochs, dtype=np.int64)
+    for number, (first, stop) in enumerate(list_blocks(n_epochs, window)):
+        which[first:stop] = number
+        pool = np.arange(max(0, min(first, first + shift)), min(max(stop, stop + shift), n_epochs))
+        pool = pool[usable[pool]]
+        seed = np.flatnonzero((pool >= first) & (pool < first + N_SEED))
+        inside = (pool >= first + shift) & (pool < first + shift + max(window, stop - first))
+        if not len(seed):
+            seed = np.flatnonzero(inside)[:N_SEED]
+        pools.append(Pool(pool, seed, np.flatnonzero(inside)) if len(seed) else None)
+    return pools, which
+
+
+def _put_first(seed: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    seed = np.asarray(seed, dtype=np.int64)
+    return np.concatenate([seed, np.setdiff1d(candidates, seed, assume_unique=True)])
+
+
 def choose_epochs(
     epochs: np.ndarray, seed: np.ndarray, candidates: np.ndarray, threshold: float
 ) -> np.ndarray:
@@ -71,8 +142,7 @@ def choose_epochs(
     """
     means = epochs.mean(axis=1)
     gram = epochs @ epochs.T - epochs.shape[1] * np.outer(means, means)
-    seed = np.asarray(seed, dtype=np.int64)
-    order = np.concatenate([seed, np.setdiff1d(candidates, seed, assume_unique=True)])
+    order = _put_first(seed, candidates)
     return order[choose_greedily(gram[np.ix_(order, order)], len(seed), threshold)]
 
 
@@ -96,21 +166,34 @@ def choose_greedily(gram: np.ndarray, n_seed: int, threshold: float) -> np.ndarr
     chosen = np.arange(len(gram))
     while True:
         part = gram[np.ix_(chosen, chosen)]
-        alike = _running_correlation(part) > threshold
+        alike = running_correlation(part) > threshold
         alike[:n_seed] = True
         if alike.all():
             return chosen
         chosen = np.delete(chosen, np.argmin(alike))  # the first; those before it are settled
 
 
-def _running_correlation(gram: np.ndarray) -> np.ndarray:
-    """Return each epoch's correlation with the sum of all before it; 0 for the first."""
-    total = np.cumsum(gram, axis=0)  # row j: inner products with the sum of epochs 0 ... j
-    own = np.diagonal(gram)
-    with_sum = np.concatenate([[0.0], np.diagonal(total, offset=1)])
-    power = np.cumsum(2.0 * with_sum + own)  # of the sum of epochs 0 ... j
-    scale = np.sqrt(np.clip(np.concatenate([[0.0], power[:-1]]), 0.0, None) * own)
-    return np.divide(with_sum, scale, out=np.zeros(len(gram)), where=scale > 0)
+def running_correlation(gram: np.ndarray) -> np.ndarray:
+    """Return each epoch's correlation with the sum of all before it; 0 for the first.
+
+    Parameters
+    ----------
+    gram : ndarray, shape (..., n_epochs, n_epochs)
+        Inner products of the epochs, their means taken away.
+
+    Returns
+    -------
+    ndarray, shape (..., n_epochs)
+        Pearson correlations.
+    """
+    total = np.cumsum(gram, axis=-2)  # row j: inner products with the sum of epochs 0 ... j
+    own = np.diagonal(gram, axis1=-2, axis2=-1)
+    with_sum = np.zeros(own.shape)
+    with_sum[..., 1:] = np.diagonal(total, offset=1, axis1=-2, axis2=-1)
+    power = np.cumsum(2.0 * with_sum + own, axis=-1)  # of the sum of epochs 0 ... j
+    scale = np.zeros(own.shape)
+    scale[..., 1:] = np.sqrt(np.clip(power[..., :-1], 0.0, None) * own[..., 1:])
+    return np.divide(with_sum, scale, out=np.zeros(own.shape), where=scale > 0)
 
 
 def average_blocks(
@@ -153,24 +236,15 @@ def average_blocks(
     """
     mean = x.mean()
     usable = is_complete(starts, n_samples, len(x))
-    blocks = list_blocks(len(starts), window)
-    templates = np.zeros((len(blocks), n_samples))
-    which = np.zeros(len(starts), dtype=np.int64)
-    for number, (first, stop) in enumerate(blocks):
-        which[first:stop] = number
-        pool = np.arange(min(first, first + shift), min(max(stop, stop + shift), len(starts)))
-        pool = pool[pool >= 0]
-        pool = pool[usable[pool]]
-        if not len(pool):
-            templates[number] = templates[number - 1] if number else 0.0
-            continue
-        epochs = take_epochs(x, starts[pool], n_samples)
-        seed = np.flatnonzero((pool >= first) & (pool < first + N_SEED))
-        inside = (pool >= first + shift) & (pool < first + shift + max(window, stop - first))
-        if not len(seed):
-            seed = np.flatnonzero(inside)[:N_SEED]
-        chosen = choose_epochs(epochs, seed, np.flatnonzero(inside), threshold)
+    pools, which = list_pools(usable, window, shift)
+    templates = np.zeros((len(pools), n_samples))
+    for number, pool in enumerate(pools):
         template = templates[number]
+        if pool is None:
+            template[...] = templates[number - 1] if number else 0.0
+            continue
+        epochs = take_epochs(x, starts[pool.epochs], n_samples)
+        chosen = choose_epochs(epochs, pool.seed, pool.candidates, threshold)
         for j in chosen:
             template += epochs[j]
         template /= len(chosen)

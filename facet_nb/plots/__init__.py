@@ -11,7 +11,7 @@ from facet_nb.plots.before_after import draw_trace, picture_of, plot_before_afte
 from facet_nb.plots.comparison import Comparison, Trace, compare, list_channels
 from facet_nb.plots.picture import Picture, uses_widget_backend
 from facet_nb.plots.recording import plot_channels
-from facet_nb.plots.spectra import draw_spectrum, plot_psd
+from facet_nb.plots.spectra import draw_spectrum, plot_psd, spectrum_of
 from facet_nb.plots.step_times import draw_step_times, plot_step_times
 
 __all__ = [
@@ -28,5 +28,6 @@ __all__ = [
     "plot_channels",
     "plot_psd",
     "plot_step_times",
+    "spectrum_of",
     "uses_widget_backend",
 ]

@@ -2,6 +2,7 @@
 
 from facet_nb.preprocessing.acquisition import CutAcquisitionWindow, PasteAcquisitionWindow
 from facet_nb.preprocessing.alignment import SliceAligner, SubsampleAligner, TriggerAligner
+from facet_nb.preprocessing.clock import ClockModel
 from facet_nb.preprocessing.diagnostics import AnalyzeDataReport, CheckDataReport
 from facet_nb.preprocessing.filtering import (
     BandPassFilter,
@@ -30,6 +31,7 @@ __all__ = [
     "BandPassFilter",
     "ChannelStandardizer",
     "CheckDataReport",
+    "ClockModel",
     "CommonReference",
     "ConditionalProcessor",
     "Crop",

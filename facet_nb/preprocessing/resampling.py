@@ -133,6 +133,14 @@ class UpSample(Resample):
         """Return the ratio: `factor` to 1."""
         return Ratio(self._whole_factor(), 1)
 
+    def find_rate(self) -> Fraction | None:
+        """Return new sampling rate over old; None for subclasses, which may do something else."""
+        known = type(self) in (UpSample, DownSample)
+        if not known or self.factor != int(self.factor) or self.factor < 1:
+            return None
+        ratio = self.find_ratio(1.0)
+        return Fraction(ratio.up, ratio.down)
+
     def _whole_factor(self) -> int:
         if self.factor != int(self.factor) or self.factor < 1:
             raise ValidationError(f"{self.name}: factor={self.factor!r} must be 1, 2, 3, ….")

@@ -9,8 +9,12 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
+from playwright.sync_api import expect
 
 from tests.browser import harness
+
+#: On a shared machine a page that works may still need more than Playwright's five seconds.
+expect.set_options(timeout=20_000)
 
 HERE = Path(__file__).parent
 SETUP = "from facet_nb.widgets import ControlPanel\nimport steps"
@@ -20,6 +24,11 @@ NOTEBOOKS = {
     "widget": [
         "%matplotlib widget\n" + SETUP,
         "panel = ControlPanel(steps.make_slow(0.02), steps.make_source())\npanel",
+    ],
+    "studio": [
+        "from facet_nb.widgets import Studio\nimport steps",
+        "studio = Studio(steps.make_source(64), steps.make_slow(0.03))\nstudio",
+        "import time\nprint('another cell,', time.strftime('%Y'))",
     ],
     "one_core": [
         SETUP,

@@ -102,6 +102,7 @@ ARGUMENTS = {
 #: Processors that stand behind a correction.
 AFTER_CORRECTION = {
     "anc_correction",
+    "obs_correction",
     "pca_correction",
     "snr_calculator",
     "rms_calculator",

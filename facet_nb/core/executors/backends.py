@@ -1,7 +1,8 @@
-"""Where batches run. The only module that imports joblib.
+"""Where batches run. The only module that imports joblib (:mod:`.cluster` has Dask).
 
 A backend says what it can do (``isolates``: workers are other processes, and see none of this
-one's memory) and yields results as they arrive; everything else is the loop's business.
+one's memory; ``kills``: a cancelled run ends what is in the middle of a task) and yields results
+as they arrive; everything else is the loop's business.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import multiprocessing
 import os
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +20,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from facet_nb.core.errors import PlanError, RunCancelled
+from facet_nb.core.executors import cluster
 from facet_nb.core.executors.cancel import CancelToken
 from facet_nb.core.executors.orphans import watch_parent
 
@@ -37,6 +40,7 @@ class Backend:
 
     name = "serial"
     isolates = False
+    kills = False
 
     def run(
         self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
@@ -229,6 +233,7 @@ class ProcessBackend(ThreadBackend):
     name = "multiprocessing"
     joblib_name = "loky"
     isolates = True
+    kills = True
 
     def run(
         self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
@@ -249,7 +254,9 @@ class ProcessBackend(ThreadBackend):
             _turn.give()
 
     def _options(self) -> dict[str, Any]:
-        return {"inner_max_num_threads": 1, "initializer": watch_parent}
+        # Nothing is mapped by joblib; it would make a folder in /dev/shm for each run all the same.
+        folder = tempfile.gettempdir()
+        return {"inner_max_num_threads": 1, "initializer": watch_parent, "temp_folder": folder}
 
     @contextmanager
     def _watch(self, parallel: Any, cancel: CancelToken) -> Iterator[None]:
@@ -281,10 +288,24 @@ class ProcessBackend(ThreadBackend):
         return error
 
 
+class DaskBackend(Backend):
+    """Workers of a Dask cluster, on machines that share a file system."""
+
+    name = "dask"
+    isolates = True
+
+    def run(
+        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+    ) -> Iterator[Any]:
+        """Yield ``function(*call)`` for each call, as they end."""
+        return cluster.run_calls(function, calls, n_jobs, cancel)
+
+
 _BACKENDS: dict[str, type[Backend]] = {
     "serial": Backend,
     "threading": ThreadBackend,
     "multiprocessing": ProcessBackend,
+    "dask": DaskBackend,
 }
 
 
@@ -301,11 +322,15 @@ def get_backend(name: str) -> Backend:
     return _BACKENDS[name]()
 
 
-def count_cores() -> int:
-    """Return the cores that this process may use (affinity and container limits count)."""
+def count_cores(backend: str = "serial") -> int:
+    """Return the cores that this process may use (affinity and container limits count).
+
+    For ``"dask"``: the threads of the cluster's workers.
+    """
     from joblib import cpu_count
 
-    return int(cpu_count())
+    threads = cluster.count_threads() if backend == "dask" else None
+    return int(cpu_count()) if threads is None else threads
 
 
 def dumps(thing: Any) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from dataclasses import dataclass
 
 from facet_nb.core.errors import RunCancelled
 
@@ -60,3 +62,21 @@ class CancelToken:
         """Raise :class:`RunCancelled` if somebody asked."""
         if self.cancelled:
             raise RunCancelled("the run was cancelled; the context you gave is unchanged.")
+
+
+@dataclass(frozen=True)
+class FileToken:
+    """Asks tasks of other processes to stop: a file that is there as long as the run is.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    """
+
+    path: str
+
+    def check(self) -> None:
+        """Raise :class:`RunCancelled` if the file is gone."""
+        if not os.path.exists(self.path):
+            raise RunCancelled("the run that wanted this is over.")

@@ -10,6 +10,7 @@ from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.executors.preparation import Prepared, Subject
 from facet_nb.core.executors.store import Store
+from facet_nb.core.fusion import FusedSteps
 from facet_nb.core.metadata import ProcessingStep, to_plain
 
 
@@ -31,6 +32,9 @@ def finish(
             new = context.with_raw(raw)
     new = new.with_metadata(prepared.state.metadata)
     for step, notes in zip(prepared.steps, prepared.notes, strict=True):
+        if isinstance(step.processor, FusedSteps):
+            new._history = (*new._history, *step.processor.list_entries(notes))
+            continue
         parameters = {**step.processor.get_parameters(), **notes}
         kind = type(step.processor).__name__
         entry = ProcessingStep(step.processor.name, kind, to_plain(parameters))
@@ -75,7 +79,7 @@ def needs(context: ProcessingContext, array: np.ndarray) -> bool:
 
 def settle(context: ProcessingContext, store: Store) -> ProcessingContext:
     """Return `context` with all samples that lie in files brought into this process's memory."""
-    if not store.shared or not context.has_raw():
+    if not store.has_maps or not context.has_raw():
         return context
     moved: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 

@@ -13,9 +13,11 @@ import numpy as np
 
 from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import ValidationError
+from facet_nb.core.errors import StepError, ValidationError
 from facet_nb.core.events import StepTime
+from facet_nb.core.executors.crumbs import Crumbs
 from facet_nb.core.executors.task import FAILURES, Failure, as_slice, check_finite, fail
+from facet_nb.core.fusion import NO_FUSIONS, FusedSteps, Fusions
 from facet_nb.core.lineage import NoiseTerm, parts_of
 from facet_nb.core.plan import Stage
 from facet_nb.core.processor import ArrayProcessor, Processor, View, check_has_triggers
@@ -82,7 +84,11 @@ class Subject:
 
     @classmethod
     def of(
-        cls, context: ProcessingContext, stage: Stage, processors: Sequence[Processor]
+        cls,
+        context: ProcessingContext,
+        stage: Stage,
+        processors: Sequence[Processor],
+        fusions: Fusions = NO_FUSIONS,
     ) -> Subject:
         """Return the subject of `stage` in `context`.
 
@@ -91,7 +97,8 @@ class Subject:
         ValidationError
             If there is no recording, it has no data channel, or no such reference channel.
         """
-        chosen = tuple(processors[i] for i in stage.steps)
+        units = fusions.replace(processors, stage.steps)
+        chosen = tuple(unit.processor for unit in units)
         raw = context.get_raw()
         kinds = tuple(recording.channel_kinds(raw))
         picks = np.array([i for i, kind in enumerate(kinds) if kind == "data"], dtype=int)
@@ -109,7 +116,7 @@ class Subject:
             data = np.ascontiguousarray(data, dtype=np.float64)
         return cls(
             processors=chosen,
-            indices=stage.steps,
+            indices=tuple(unit.index for unit in units),
             header=Header.of(raw),
             state=State.of(raw, context.metadata),
             data=data,
@@ -180,14 +187,24 @@ def try_step(step: ChannelStep, row: np.ndarray, channel: int) -> Trial | Failur
         return fail(error, 0, step, names[channel], None)
 
 
-def try_far(step: ChannelStep, row: np.ndarray, channel: int) -> Trial | Failure:
+def try_far(
+    step: ChannelStep, row: np.ndarray, channel: int, crumbs: Crumbs | None = None
+) -> Trial | Failure:
     """:func:`try_step` in another process: an exception comes back as text."""
+    if crumbs is not None:
+        import mne  # noqa: F401  before the clock starts: it takes seconds
+
+        crumbs.begin(0)
     answer = try_step(step, row, channel)
+    if crumbs is not None:
+        crumbs.end(0)
     return replace(answer, cause=None) if isinstance(answer, Failure) else answer
 
 
 def prepare(
-    subject: Subject, attempt: Callable[[ChannelStep, np.ndarray, int], Trial | Failure] = try_step
+    subject: Subject,
+    attempt: Callable[[ChannelStep, np.ndarray, int], Trial | Failure] = try_step,
+    crumbs: Crumbs | None = None,
 ) -> Prepared | Failure:
     """Make every decision of a stage: reference channels go through its steps first.
 
@@ -197,22 +214,35 @@ def prepare(
         The recording.
     attempt : callable
         Runs anyone's step on its reference channel: :func:`try_step`, here or in a worker.
+    crumbs : Crumbs | None
+        Where task 0 notes each step: its time counts from there.
     """
     preparer = _Preparer(subject, attempt)
     steps, notes, times = [], [], []
     for position, processor in enumerate(subject.processors):
         wall, cpu = time.perf_counter(), time.thread_time()
         index = subject.indices[position]
+        if crumbs is not None:
+            crumbs.begin(0)
+            crumbs.move(0, position)
         try:
             answer = preparer.prepare_step(position)
+        except StepError:  # of a worker that died or was late: it says where
+            raise
         except FAILURES as error:
             seen = getattr(processor, "needs", "reference") == "reference"
             where = subject.names[subject.references[position]] if seen else None
-            answer = fail(error, 0, Named(index, processor), where, None)
+            culprit = Named(index, processor)
+            if isinstance(processor, FusedSteps):
+                culprit = Named(*processor.find_culprit(error))
+            answer = fail(error, 0, culprit, where, None)
         if isinstance(answer, Failure):
             return answer
         step, note = answer
-        times.append(StepTime(index, time.perf_counter() - wall, time.thread_time() - cpu))
+        if isinstance(processor, FusedSteps):
+            times.extend(note["times"])
+        else:
+            times.append(StepTime(index, time.perf_counter() - wall, time.thread_time() - cpu))
         steps.append(step)
         notes.append(note)
     return Prepared(tuple(steps), preparer.state, tuple(notes), tuple(times))
@@ -242,7 +272,7 @@ class _Preparer:
         step: Step
         if isinstance(processor, ArrayProcessor):
             prepared = processor.prepare(self._view(position, processor))
-            rows = _rows(processor, subject)
+            rows = _rows(processor, subject, prepared.spares)
             step = ArrayStep(index, processor, prepared, rows, subject.dtype)
             self.state = state.after(prepared)
             self._advance(step, position)
@@ -271,12 +301,13 @@ class _Preparer:
 
     def _view(self, position: int, processor: ArrayProcessor) -> View:
         subject, state, ref = self.subject, self.state, self.subject.references[position]
-        reference = None
+        reference = data = everything = None
         if processor.needs == "reference":
             reference = protect(np.asarray(self._track(ref).x[0], float))
-        everything = None
         if processor.needs == "all":
-            everything = protect(subject.data[as_slice([int(i) for i in subject.picks])])
+            everything = protect(subject.data)
+            data = protect(subject.data[as_slice([int(i) for i in subject.picks])])
+        types = tuple(subject.header.info.get_channel_types())
         return View(
             sfreq=state.sfreq,
             n_times=state.n_times,
@@ -284,7 +315,11 @@ class _Preparer:
             ch_names=tuple(subject.names[i] for i in subject.picks),
             reference=reference,
             reference_name=subject.names[ref],
-            data=everything,
+            data=data,
+            ch_types=tuple(types[i] for i in subject.picks),
+            everything=everything,
+            all_names=subject.names,
+            all_types=types,
         )
 
     def _advance(
@@ -299,16 +334,19 @@ class _Preparer:
                 track.advance(step, None if row is None else (lambda x, noise, row=row: row))
 
 
-def _rows(processor: ArrayProcessor, subject: Subject) -> frozenset[int] | None:
-    """Return the rows that a step with ``picks`` or ``types`` works on; None for all."""
+def _rows(
+    processor: ArrayProcessor, subject: Subject, spares: Sequence[str] = ()
+) -> frozenset[int] | None:
+    """Return the rows that a step with ``picks``, ``types`` or `spares` works on; None for all."""
     picks = getattr(processor, "picks", None)
     exclude = getattr(processor, "exclude_channels", None)
     types = processor.types
-    if picks is None and types is None and not exclude:
+    if picks is None and types is None and not exclude and not spares:
         return None
     chosen = recording.resolve_picks(picks, subject.header.info, types)
     if exclude:
         chosen -= recording.resolve_picks(exclude, subject.header.info)
+    chosen -= {subject.names.index(name) for name in spares}
     return frozenset(int(i) for i in subject.picks if int(i) in chosen)
 
 

@@ -1,0 +1,61 @@
+"""Averaged artifact subtraction between a rise and a fall of the sampling rate, at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facet_nb.kernels import upsampled
+
+if TYPE_CHECKING:
+    from facet_nb.correction.aas import AASPlan
+
+
+@dataclass(frozen=True)
+class UpsampledAAS:
+    """What :class:`~facet_nb.AASCorrection` does where the planner fuses it with its neighbours.
+
+    Attributes
+    ----------
+    factor : int
+        High rate over native rate.
+    window : int
+        Epochs in a block.
+    threshold : float
+        Pearson correlation that an epoch must exceed to take part.
+    shift : int
+        Candidates of a block begin this many epochs after it does.
+    """
+
+    factor: int
+    window: int
+    threshold: float
+    shift: int
+
+    def prepare(self, payload: AASPlan, n_times: int) -> upsampled.Layout:
+        """Return where artifacts are, from what was decided at the high rate."""
+        return upsampled.Layout(
+            self.factor,
+            n_times,
+            payload.n_samples,
+            payload.starts,
+            payload.aligned,
+            self.window,
+            self.threshold,
+            self.shift,
+        )
+
+    def compute(
+        self, x: np.ndarray, payload: upsampled.Layout, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the corrected channels, shape (n_channels, n_times), in V."""
+        out = np.empty_like(x) if out is None else out
+        for row, target in zip(x, out, strict=True):
+            upsampled.correct(row, payload, out=target)
+        return out
+
+    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory for one channel, in bytes."""
+        return 8 * shape[1] * 8 + (4 << 20)
