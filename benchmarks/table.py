@@ -187,9 +187,7 @@ def measure_workers(bench: Bench) -> Iterator[Row]:
     for name in two:
         wall = [a["wall_s"] for a in answers[name]]
         share = spread([r / 2 for r in ratios(one, wall)])
-        row = Row(
-            f"native chain, {name}", "one worker, wall time", "≥ 0.85", f"**{share[0]:.2f}**"
-        )
+        row = Row(f"native chain, {name}", "one worker, wall time", "≥ 0.85", f"**{share[0]:.2f}**")
         row.range = f"{share[1]:.2f}–{share[2]:.2f}"
         row.theirs, row.ours = f"{np.median(one):.3g} s", f"{np.median(wall):.3g} s"
         row.floor = f"cores {idle:.0f} % free"
@@ -280,7 +278,9 @@ def measure_growth(bench: Bench) -> Iterator[Row]:
         row = Row(f"growth with {label}", "log-log slope of CPU time", "1.0 ± 0.1", "")
         row.measured = f"**{slopes[0]:.2f}**"
         row.range = f"{slopes[1]:.2f}–{slopes[2]:.2f}"
-        row.ours = ", ".join(f"{n:g}: {np.median(c):.2f} s" for n, c in zip(paths, cpu, strict=True))
+        row.ours = ", ".join(
+            f"{n:g}: {np.median(c):.2f} s" for n, c in zip(paths, cpu, strict=True)
+        )
         row.samples = answers
         yield row
 
