@@ -10,15 +10,18 @@ that it reads, answering with CPU time and wall time.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from _measure import cpu_times_s
+import psutil
 
 _SIGN = "@@work "
 _HERE = Path(__file__).resolve()
@@ -28,17 +31,29 @@ def serve(name: str, options: dict[str, Any]) -> None:
     """Prepare, and answer until the input ends."""
     import _works
 
-    begin = sum(cpu_times_s())
+    begin = _cpu_s()
     run = getattr(_works, name)(**options)
-    _say({"ready_cpu_s": sum(cpu_times_s()) - begin})
+    _say({"ready_cpu_s": _cpu_s() - begin})
     for _ in sys.stdin:
-        cpu, wall = sum(cpu_times_s()), time.perf_counter()
+        gc.collect()
+        cpu, wall = _cpu_s(), time.perf_counter()
         answer = run()
         wall = time.perf_counter() - wall
-        cpu = sum(cpu_times_s()) - cpu
+        cpu = _cpu_s() - cpu
         extra = answer() if callable(answer) else answer
         _say({"cpu_s": cpu, "wall_s": wall, **(extra or {})})
         del answer, extra
+
+
+def _cpu_s() -> float:
+    """Return CPU seconds of this process, to the microsecond, and of its descendants."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    total = time.process_time() + ended.ru_utime + ended.ru_stime
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
 
 
 def _say(message: dict) -> None:

@@ -6,6 +6,7 @@ Some need FACETpy, others facet_nb; what is imported is imported where it is nee
 
 from __future__ import annotations
 
+import gc
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -56,10 +57,12 @@ def peer_chain(path: str) -> Callable[[], None]:
     return lambda: run(steps, context) and None
 
 
-def peer_step(path: str, step: str, **options: Any) -> Callable[[], None]:
-    """One correction of FACETpy's after averaging, at the native rate."""
+def peer_step(path: str, step: str, factor: int = 1, **options: Any) -> Callable[[], None]:
+    """One correction of FACETpy's after averaging, at `factor` times the native rate."""
     pre, cor, run, context = _peer(path)
     before = [pre.TriggerDetector(MARK), cor.AASCorrection(window_size=WINDOW)]
+    if factor > 1:
+        before.insert(1, pre.UpSample(factor))
     corrected = run(before, context)
     return lambda: run([getattr(cor, step)(**options)], corrected) and None
 
@@ -113,6 +116,7 @@ def our_chain(path: str, chain: str = "native", **options: Any) -> Callable[[], 
 
 def _reset_peak_mb() -> float:
     """Let the kernel's record of peak memory begin anew; return the memory now."""
+    gc.collect()
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")
     return _read_mb("VmHWM:")
