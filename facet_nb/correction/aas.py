@@ -139,7 +139,7 @@ class AASCorrection(ArrayProcessor):
                 f"({n_samples} samples) and artifact_to_trigger_offset."
             )
         assert view.reference is not None
-        if not np.ptp(view.reference) > 0:
+        if not view.reference.max() > view.reference.min():
             raise ValidationError(
                 f"the reference channel {view.reference_name} is flat: choose another with "
                 "ref_channel=…, or mark it with raw.info['bads']."
