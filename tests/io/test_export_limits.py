@@ -178,7 +178,7 @@ def test_memory_that_does_not_suffice(suffix, recording, tmp_path, monkeypatch):
     refuses(Exporter(tmp_path / f"out{suffix}"), context, "not enough memory", "MB")
 
 
-@pytest.mark.parametrize("name", ["out.set", "out.gdf", "out.txt", "out", "out.fif.gz"])
+@pytest.mark.parametrize("name", ["out.gdf", "out.txt", "out", "out.fif.gz"])
 def test_suffixes_without_writer(name, context, tmp_path):
     refuses(
         Exporter(tmp_path / name), context, ".edf, .bdf, .vhdr, .fif", "Use .edf or .fif instead"
