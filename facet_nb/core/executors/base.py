@@ -397,13 +397,16 @@ class Runner:
     def _report(self, stage: int, channels: tuple[str, ...], report: Report) -> None:
         if report.batch == -1 and not report.step_times:
             return
+        times = report.step_times
+        if report.batch >= 0:
+            times = self.plan.fusions.spread(times)
         self._emit(
             BatchDone(
                 time.time(),
                 stage,
                 report.batch,
                 channels,
-                report.step_times,
+                times,
                 report.pid,
                 report.rss_bytes,
                 report.began_s,
