@@ -7,6 +7,7 @@ from time import perf_counter
 
 import numpy as np
 
+from facet_nb.kernels.doubling import compile_loops
 from facet_nb.kernels.fir import filter_zero_phase
 from facet_nb.kernels.iir import filter_sos
 from facet_nb.kernels.reference import subtract_common
@@ -36,6 +37,10 @@ def warm_up(dtypes: Sequence[str] = ("float64",)) -> Iterator[tuple[str, float]]
         "recursive filter": lambda x: filter_sos(x, sections, padlen=0),
         "median reference": lambda x: subtract_common(x, "median"),
     }
+    if "float64" in dtypes:
+        begin = perf_counter()
+        compile_loops()
+        yield "averaging between samples, float64", perf_counter() - begin
     for dtype in dtypes:
         for name, run in work.items():
             begin = perf_counter()
