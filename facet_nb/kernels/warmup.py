@@ -37,12 +37,12 @@ def warm_up(dtypes: Sequence[str] = ("float64",)) -> Iterator[tuple[str, float]]
         "recursive filter": lambda x: filter_sos(x, sections, padlen=0),
         "median reference": lambda x: subtract_common(x, "median"),
     }
-    if "float64" in dtypes:
-        begin = perf_counter()
-        compile_loops()
-        yield "averaging between samples, float64", perf_counter() - begin
     for dtype in dtypes:
         for name, run in work.items():
             begin = perf_counter()
             run(np.zeros((1, 2), dtype))
             yield f"{name}, {dtype}", perf_counter() - begin
+    if "float64" in dtypes:
+        begin = perf_counter()
+        compile_loops()
+        yield "averaging between samples, float64", perf_counter() - begin
