@@ -7,6 +7,7 @@ are pure functions.
 from __future__ import annotations
 
 from facet_nb.benchmark.advice import Advice
+from facet_nb.benchmark.advisor import advise
 from facet_nb.benchmark.environment import Environment
 from facet_nb.benchmark.events import (
     BenchmarkDone,
@@ -20,6 +21,7 @@ from facet_nb.benchmark.events import (
 from facet_nb.benchmark.point import BenchmarkPoint, Configuration, MemoryUse, Subject, Trace
 from facet_nb.benchmark.rows import Row
 from facet_nb.benchmark.scaling import benchmark_scaling
+from facet_nb.benchmark.session import benchmark
 from facet_nb.benchmark.table import BenchmarkTable
 
 __all__ = [
@@ -39,5 +41,7 @@ __all__ = [
     "Row",
     "Subject",
     "Trace",
+    "advise",
+    "benchmark",
     "benchmark_scaling",
 ]

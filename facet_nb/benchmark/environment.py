@@ -88,7 +88,7 @@ class Environment:
             cores=os.cpu_count() or 1,
             cores_allowed=count_cores(),
             cpu_limit_cores=read_cpu_limit(),
-            memory_mb=round(psutil.virtual_memory().total / 1e6),
+            memory_mb=round(psutil.virtual_memory().total / 1e6, 1),
             memory_limit_mb=read_memory_limit_mb(),
             python=platform.python_version(),
             packages=_list_packages(),

@@ -222,11 +222,17 @@ class StageTrace:
     start_s, stop_s : float
         From the run's start.
     prepare_s : float
-        Decisions before the batches.
+        Decisions before the batches, of all steps.
     step_wall_s, step_cpu_s : tuple of float
-        Measured time of each step, summed over batches.
+        Measured time of each step, summed over batches, its decisions included.
     batches : tuple of BatchTime
         Its batches.
+    n_jobs : int
+        Batches in flight at once.
+    step_prepare_s : tuple of float
+        The part of each step's wall time that its decisions took, before the batches.
+    splits : bool
+        Whether its batches may run at once.
     """
 
     kind: str
@@ -237,6 +243,14 @@ class StageTrace:
     step_wall_s: tuple[float, ...] = ()
     step_cpu_s: tuple[float, ...] = ()
     batches: tuple[BatchTime, ...] = ()
+    n_jobs: int = 1
+    step_prepare_s: tuple[float, ...] = ()
+    splits: bool = False
+
+    @property
+    def wall_s(self) -> float:
+        """How long the stage took."""
+        return self.stop_s - self.start_s
 
 
 @dataclass(frozen=True)

@@ -95,16 +95,7 @@ def bootstrap_centre(values: Any, *, level: float = SHOWN_LEVEL, seed: int = 0) 
     Interval
         The same unit; without limits if there are fewer than three values.
     """
-    x = np.asarray(values, dtype=float)
-    if not len(x):
-        return Interval(float("nan"), float("nan"), float("nan"))
-    centre = estimate_centre(x)
-    if len(x) < MIN_REPEATS:
-        return Interval(centre, float("nan"), float("nan"))
-    draws = _centres(x[_resamples(len(x), seed)])
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    stretch = _stretch(len(x), level)
-    return Interval(centre, centre - stretch * (centre - low), centre + stretch * (high - centre))
+    return _intervals(np.asarray(values, dtype=float), (level,), seed)[0]
 
 
 def compare(
@@ -133,8 +124,7 @@ def compare(
         a difference that may be chance is called inconclusive.
     """
     logs = np.log(pair_ratios(base_s, other_s, base_blocks, other_blocks))
-    shown = bootstrap_centre(logs, level=SHOWN_LEVEL, seed=seed)
-    strict = bootstrap_centre(logs, level=VERDICT_LEVEL, seed=seed)
+    shown, strict = _intervals(logs, (SHOWN_LEVEL, VERDICT_LEVEL), seed)
     ratio = Interval(*(float(np.exp(v)) for v in (shown.value, shown.low, shown.high)))
     verdict = "faster" if strict.low > 0 else "slower" if strict.high < 0 else "inconclusive"
     return Comparison(ratio, verdict)
@@ -160,6 +150,25 @@ def median_iqr(values: Sequence[float]) -> tuple[float, float]:
     return float(middle), float(high - low)
 
 
+def _intervals(x: np.ndarray, levels: Sequence[float], seed: int) -> list[Interval]:
+    """Return an interval for each level, from the same resamples."""
+    nothing = float("nan")
+    if not len(x):
+        return [Interval(nothing, nothing, nothing)] * len(levels)
+    centre = estimate_centre(x)
+    if len(x) < MIN_REPEATS:
+        return [Interval(centre, nothing, nothing)] * len(levels)
+    draws = np.sort(_centres(x[_resamples(len(x), seed)]))
+    found = []
+    for level in levels:
+        low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+        wide = _stretch(len(x), level)
+        found.append(
+            Interval(centre, centre - wide * (centre - low), centre + wide * (high - centre))
+        )
+    return found
+
+
 def _by_block(values: Sequence[float], blocks: Sequence[int] | None) -> dict[int, float]:
     """Return one time for each block: the geometric mean if there are several."""
     names = range(len(values)) if blocks is None else blocks
@@ -175,7 +184,10 @@ def _by_block(values: Sequence[float], blocks: Sequence[int] | None) -> dict[int
 
 def _centres(rows: np.ndarray) -> np.ndarray:
     i, j = np.triu_indices(rows.shape[1])
-    return np.median((rows[:, i] + rows[:, j]) / 2, axis=1)
+    means = (rows[:, i] + rows[:, j]) / 2
+    n = means.shape[1]
+    middle = np.partition(means, [(n - 1) // 2, n // 2], axis=1)
+    return (middle[:, (n - 1) // 2] + middle[:, n // 2]) / 2
 
 
 @lru_cache(maxsize=64)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facet_nb.benchmark.environment import Environment
+from facet_nb.benchmark.noise import Noise
 from facet_nb.benchmark.plain import from_plain, to_plain
 from facet_nb.benchmark.point import BenchmarkPoint, Configuration, Subject
 from facet_nb.benchmark.rows import Row, make_rows
@@ -51,6 +52,8 @@ class BenchmarkTable:
         What this machine is called.
     machines : tuple of Machine
         Other machines, in a merged table.
+    noise : Noise | None
+        What else went on while runs were timed.
     """
 
     environment: Environment
@@ -59,6 +62,7 @@ class BenchmarkTable:
     warnings: tuple[str, ...] = ()
     label: str = ""
     machines: tuple[Machine, ...] = ()
+    noise: Noise | None = None
 
     # ---------------------------------------------------------------------------------- adding
     def append(self, point: BenchmarkPoint) -> BenchmarkTable:

@@ -27,6 +27,7 @@ def run(
     n_workers: options.Workers = None,
     backend: options.Backend = None,
     batch_size: options.BatchSize = None,
+    dtype: options.Precision = None,
     debug: options.Debug = False,
 ) -> None:
     """Correct one recording.
@@ -37,7 +38,7 @@ def run(
         from facet_nb.io import Exporter, load
 
         pipeline = chains.choose_chain(chain, trigger)
-        settings = options.settle(mode, n_jobs, n_workers, backend, batch_size)
+        settings = options.settle(mode, n_jobs, n_workers, backend, batch_size, dtype)
         recordings.check_not_input(source, target)
         exporter = Exporter(target)
         context = load(source)
@@ -94,6 +95,7 @@ def plan(
     n_workers: options.Workers = None,
     backend: options.Backend = None,
     batch_size: options.BatchSize = None,
+    dtype: options.Precision = None,
     debug: options.Debug = False,
 ) -> None:
     """Show what a mode makes of a chain.
@@ -102,7 +104,7 @@ def plan(
     """
     with report_errors(debug):
         pipeline = chains.choose_chain(chain)
-        settings = options.settle(mode, n_jobs, n_workers, backend, batch_size)
+        settings = options.settle(mode, n_jobs, n_workers, backend, batch_size, dtype)
         typer.echo(str(pipeline.plan(**settings)))
 
 

@@ -67,6 +67,14 @@ Backend = Annotated[
     ),
 ]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Channels in one batch. [1]")]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        metavar="NAME",
+        help="float64, or float32: half of the time, a millionth of the peak as error. [float64]",
+    ),
+]
 Chain = Annotated[
     Path | None,
     typer.Option(
@@ -93,6 +101,7 @@ def settle(
     n_workers: int | None = None,
     backend: str | None = None,
     batch_size: int | None = None,
+    dtype: str | None = None,
 ) -> dict[str, Any]:
     """Return arguments of ``Pipeline.run`` and ``Pipeline.plan`` for the options that were given.
 
@@ -101,4 +110,5 @@ def settle(
     """
     given = {"n_jobs": n_jobs, "n_workers": n_workers, "backend": backend, "batch_size": batch_size}
     chosen = {name: value for name, value in given.items() if value is not None}
-    return {"mode": mode or ("channel_sequential" if chosen else "auto"), **chosen}
+    precision = {} if dtype is None else {"dtype": dtype}
+    return {"mode": mode or ("channel_sequential" if chosen else "auto"), **chosen, **precision}

@@ -19,6 +19,9 @@ from facet_nb.core.errors import ValidationError
 #: Channel types that hold electrode signals: the scanner's artifact is in all of them.
 DATA_TYPES = ("eeg", "eog", "ecg", "emg", "bio", "seeg", "ecog", "dbs")
 
+#: Annotations of this description mark spans without artifact that metrics compare with.
+REFERENCE_SPAN = "REFERENCE"
+
 
 def channel_kinds(raw: Any) -> list[str]:
     """Return ``"data"``, ``"bad"``, ``"stim"`` or ``"other"`` for each channel of `raw`."""
@@ -87,16 +90,19 @@ class Header:
         Sample number of the first sample, at ``info["sfreq"]``.
     annotations : mne.Annotations
         With onsets in s from the start of the recorder (or from ``orig_time``).
+    n_times : int | None
+        Number of samples that the annotations were cropped to.
     """
 
     info: Any
     first_samp: int
     annotations: Any
+    n_times: int | None = None
 
     @classmethod
     def of(cls, raw: Any) -> Header:
         """Return the header of `raw`."""
-        return cls(raw.info, int(raw.first_samp), raw.annotations)
+        return cls(raw.info, int(raw.first_samp), raw.annotations, int(raw.n_times))
 
     def attach(
         self,
@@ -146,11 +152,20 @@ class Header:
                 info["lowpass"] = min(info["lowpass"], sfreq / 2.0)
             raw = mne.io.RawArray(data, info, first_samp=first, copy="auto", verbose="error")
         if self.annotations is not None and len(self.annotations):
-            annotations = self.annotations.copy()
+            annotations = copy_annotations(self.annotations)
+            times = sfreq, first, data.shape[1]
+            if picks is None and times == (self.info["sfreq"], self.first_samp, self.n_times):
+                raw._annotations = annotations  # nothing to crop or to shift: MNE takes 25 ms
+                return raw
             if annotations.orig_time is None:
                 annotations.onset = annotations.onset - first / sfreq
             raw.set_annotations(annotations, emit_warning=False, on_missing="ignore")
         return raw
+
+
+def copy_annotations(annotations: Any) -> Any:
+    """Return a copy, through a pickle: a tenth of the time of MNE's own."""
+    return pickle.loads(pickle.dumps(annotations))
 
 
 class ChannelHeaders:

@@ -88,12 +88,15 @@ class ArrayStep:
         Its decisions.
     rows : frozenset of int | None
         Channels that it works on; None for all it is given.
+    dtype : {"float64", "float32"}
+        Of the samples: "float32" rounds what the step is given, and what it returns.
     """
 
     index: int
     processor: ArrayProcessor
     prepared: Prepared
     rows: frozenset[int] | None = None
+    dtype: str = "float64"
 
     @property
     def changes_samples(self) -> bool:
@@ -125,12 +128,13 @@ class ArrayStep:
         noise: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return the step's result for rows `x`, shape (n_channels, n_times), in V."""
+        x = round_to(self.dtype, x)
         if self.rows is None or self.rows.issuperset(channels):
             return self._compute(x, out, noise)
         inside = [i for i, channel in enumerate(channels) if channel in self.rows]
         outside = [i for i, channel in enumerate(channels) if channel not in self.rows]
-        rest = self.processor.compute_other(x[outside], "bad", self.prepared)
-        result = np.empty((len(x), rest.shape[1]))
+        rest = self.processor.compute_other(np.asarray(x[outside], float), "bad", self.prepared)
+        result = np.empty((len(x), rest.shape[1]), self.dtype)
         result[outside] = rest
         if inside:
             result[inside] = self._compute(
@@ -141,12 +145,17 @@ class ArrayStep:
     def _compute(
         self, x: np.ndarray, out: np.ndarray | None, noise: np.ndarray | None
     ) -> np.ndarray:
+        if x.dtype != np.float64 and not self.processor.single:
+            x = x.astype(float)
+        if out is not None and out.dtype != x.dtype:
+            out = None
         given = x if out is not None and np.may_share_memory(x, out) else protect(x)
         extra = {"noise": None if noise is None else protect(noise)} if self.uses_noise else {}
         with explain_read_only(
             "compute() changed its input x: write to out, or to an array of its own."
         ):
-            return self.processor.compute(given, self.prepared, out=out, **extra)
+            result = self.processor.compute(given, self.prepared, out=out, **extra)
+        return round_to(self.dtype, result)
 
 
 @dataclass(frozen=True)
@@ -171,6 +180,8 @@ class ChannelStep:
         Samples afterwards, as the reference channel showed.
     reports : bool
         Whether the processor itself says what noise it took away.
+    dtype : {"float64", "float32"}
+        As of :class:`ArrayStep`; the processor itself sees float64.
     """
 
     index: int
@@ -181,6 +192,7 @@ class ChannelStep:
     rows: frozenset[int] | None = None
     n_times: int | None = None
     reports: bool = False
+    dtype: str = "float64"
     _headers: dict = field(default_factory=dict, compare=False, repr=False)
 
     uses_noise = False
@@ -215,7 +227,10 @@ class ChannelStep:
         if not self.changes_samples:
             return x
         n_times = x.shape[1] if self.n_times is None else self.n_times
-        result = np.empty((len(x), n_times)) if out is None else out
+        x = round_to(self.dtype, x)
+        if out is None or out.dtype != self.dtype:
+            out = np.empty((len(x), n_times), self.dtype)
+        result = out
         for row, channel, target in zip(x, channels, result, strict=True):
             inside = self.rows is None or channel in self.rows
             target[...] = self.process_row(row, channel) if inside else row
@@ -243,6 +258,7 @@ class ChannelStep:
         from facet_nb.core.context import ProcessingContext
 
         here = channel if self.channels is None else self.channels[channel]
+        x = np.asarray(round_to(self.dtype, x), float)
         if not self._headers:
             self._headers["all"] = ChannelHeaders(self.header)
         raw = self._headers["all"].attach(
@@ -278,6 +294,11 @@ COPY_FIRST = (
 def changes_samples(processor: Processor) -> bool:
     """Whether a channel-wise step changes samples; those of one that runs once are not used."""
     return processor.modifies_raw and not processor.run_once
+
+
+def round_to(dtype: str, x: np.ndarray) -> np.ndarray:
+    """Return samples in the precision of a run: `x` itself where it has that."""
+    return x if x.dtype == dtype else x.astype(dtype)
 
 
 def protect(x: np.ndarray) -> np.ndarray:

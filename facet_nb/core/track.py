@@ -83,7 +83,9 @@ class NoisePart:
     def noise(self, x: np.ndarray) -> np.ndarray | None:
         """Return the noise in V beside current samples `x`; None if they have another length."""
         minus = x if self.minus is None else self.minus
-        noise = self.plus if self.explicit else self.plus - minus
+        noise = self.plus
+        if not self.explicit:
+            noise = np.subtract(self.plus, minus, dtype=float)  # whatever precision the steps had
         return noise if noise.shape == x.shape else None
 
 

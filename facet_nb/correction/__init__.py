@@ -1,11 +1,14 @@
 """Corrections: what takes the scanner's artifact away."""
 
 from facet_nb.correction.aas import AASCorrection, AveragedArtifactSubtraction
-from facet_nb.correction.anc import ANCCorrection
+from facet_nb.correction.anc import AdaptiveNoiseCancellation, ANCCorrection
 from facet_nb.correction.farm import FARMArtifactCorrection, FARMCorrection
+from facet_nb.correction.gaps import RemoveVolumeArtifactCorrection, VolumeArtifactCorrection
 from facet_nb.correction.gradient import GradientCorrection
 from facet_nb.correction.moosmann import AvgArtWghtMoosmannCorrection, MoosmannCorrection
+from facet_nb.correction.obs import OBSCorrection
 from facet_nb.correction.pca import PCACorrection
+from facet_nb.correction.pulse import PulseCorrection
 from facet_nb.correction.weighted import (
     AvgArtWghtCorrespondingSliceCorrection,
     AvgArtWghtSliceTriggerCorrection,
@@ -14,10 +17,12 @@ from facet_nb.correction.weighted import (
     SliceTriggerCorrection,
     VolumeTriggerCorrection,
 )
+from facet_nb.correction.wires import WireLoopCorrection
 
 __all__ = [
     "AASCorrection",
     "ANCCorrection",
+    "AdaptiveNoiseCancellation",
     "AveragedArtifactSubtraction",
     "AvgArtWghtCorrespondingSliceCorrection",
     "AvgArtWghtMoosmannCorrection",
@@ -28,7 +33,12 @@ __all__ = [
     "FARMCorrection",
     "GradientCorrection",
     "MoosmannCorrection",
+    "OBSCorrection",
     "PCACorrection",
+    "PulseCorrection",
+    "RemoveVolumeArtifactCorrection",
     "SliceTriggerCorrection",
+    "VolumeArtifactCorrection",
     "VolumeTriggerCorrection",
+    "WireLoopCorrection",
 ]

@@ -5,6 +5,7 @@ None of them uses fast maths: the compiled result is the twin's, to the bit or t
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 
@@ -24,3 +25,26 @@ def subtract_rows(out, rows, origin, low, high, head, tail):
         for j in range(a + 1, b - 1):
             out[j] -= row[j - shift]
         out[b - 1] -= row[b - 1 - shift] * tail[i]
+
+
+@njit(nogil=True, cache=True)
+def refine_lags(cross, lag, n_fft):
+    """Return where cross-correlations are greatest: four steps of Newton's method.
+
+    The same as :func:`facet_nb.kernels.subsample.refine_in_numpy`; ``exp(i omega lag)`` is a
+    product of one factor for each frequency.
+    """
+    found = lag.copy()
+    unit = 2 * np.pi / n_fft
+    for i in range(len(cross)):
+        for _ in range(4):
+            c, s = np.cos(unit * found[i]), np.sin(unit * found[i])
+            re, im, slope, bend = 1.0, 0.0, 0.0, 0.0
+            for k in range(cross.shape[1]):
+                a, b = cross[i, k].real, cross[i, k].imag
+                slope -= (a * im + b * re) * k
+                bend -= (a * re - b * im) * k * k
+                re, im = re * c - im * s, re * s + im * c
+            if bend < 0:
+                found[i] -= slope / (unit * bend)
+    return found

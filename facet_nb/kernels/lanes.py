@@ -317,6 +317,33 @@ def last(typingctx, lanes):
     return lanes.dtype(lanes), codegen
 
 
+@intrinsic
+def total(typingctx, lanes):
+    """Return the sum of the lanes: of halves, of their halves, and so on."""
+
+    def codegen(context, builder, sig, args):
+        value = args[0]
+        half = lanes.width // 2
+        while half:
+            low = builder.shuffle_vector(value, value, _indices(list(range(half))))
+            high = builder.shuffle_vector(value, value, _indices(list(range(half, 2 * half))))
+            value = builder.fadd(low, high)
+            half //= 2
+        return builder.extract_element(value, ir.Constant(_I32, 0))
+
+    return lanes.dtype(lanes), codegen
+
+
+@intrinsic
+def size(typingctx, lanes):
+    """Return how many lanes there are."""
+
+    def codegen(context, builder, sig, args):
+        return context.get_constant(types.intp, lanes.width)
+
+    return types.intp(lanes), codegen
+
+
 def _indices(positions: list[int]) -> ir.Constant:
     return ir.Constant(ir.VectorType(_I32, len(positions)), positions)
 

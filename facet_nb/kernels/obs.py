@@ -81,7 +81,13 @@ def _count(values: np.ndarray, n_components: int | float | str) -> int:
 
 
 def fit_residual(
-    residual: np.ndarray, starts: np.ndarray, n_samples: int, n_components: int | float | str
+    residual: np.ndarray,
+    starts: np.ndarray,
+    n_samples: int,
+    n_components: int | float | str,
+    *,
+    every: int = 1,
+    constant: bool = False,
 ) -> np.ndarray:
     """Return what the components explain of a residual.
 
@@ -95,6 +101,10 @@ def fit_residual(
         Length of an artifact.
     n_components : int, float or "auto"
         As in :func:`find_basis`.
+    every : int
+        Components are learned from every so-many-th epoch; they are fitted to all.
+    constant : bool
+        Whether each epoch's mean is a component, too; else it stays.
 
     Returns
     -------
@@ -106,8 +116,12 @@ def fit_residual(
     epochs = take_epochs(residual, starts, n_samples)
     if whole.sum() < 2:
         return fitted
-    basis = find_basis(epochs[whole], n_components)
-    explained = (epochs - epochs.mean(axis=1, keepdims=True)) @ basis.T @ basis
+    learned = epochs[whole][::every]
+    basis = find_basis(learned if len(learned) > 1 else epochs[whole], n_components)
+    means = epochs.mean(axis=1, keepdims=True)
+    explained = (epochs - means) @ basis.T @ basis
+    if constant:
+        explained += means
     for start, row in zip(starts, explained, strict=True):
         low, high = max(int(start), 0), min(int(start) + n_samples, len(residual))
         if low < high:

@@ -4,20 +4,19 @@ Artifacts do not begin on samples. Epochs are moved by the missing part of a sam
 domain, averaged on a common grid, and the template is moved back to where each artifact is. This
 does what upsampling ten times does, for a tenth of the data and without rounding to tenths.
 
-All functions take one channel; rows of one transform are epochs of that channel, so that the
-result of a channel does not depend on others.
+Here is what is common: where artifacts are, their spectra, and how templates are taken away. All
+functions take one channel; rows of one transform are epochs of that channel, so that the result of
+a channel does not depend on others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy import fft
 
-from facet_nb.kernels.averaging import N_SEED, choose_epochs, correlate_rows, list_blocks, slide
 from facet_nb.kernels.loops import load
 
 #: Positions are kept in this part of a sample: an error of 2e-4 samples rms.
@@ -26,6 +25,13 @@ GRID = 1024
 #: Samples around an epoch that its transform needs: a flat part and a cosine taper.
 FLAT, TAPER = 8, 24
 HALO = FLAT + TAPER
+
+#: Length of the filters that move epochs where no spectra are asked for, and their window's
+#: parameter: -85 dB from exact up to 0.88 of the Nyquist frequency (a test holds it to that).
+TAPS, KAISER = 49, 9.0
+
+#: Samples around an epoch that are kept for its way back: what the filter reaches, and one more.
+MARGIN = TAPS // 2 + 1
 
 
 @dataclass(frozen=True)
@@ -85,13 +91,8 @@ class Layout:
         return int(fft.next_fast_len(self.n_samples + 2 * HALO, real=True))
 
 
-def _complex(dtype: np.dtype) -> np.dtype:
-    """Return the complex type of a real one."""
-    return np.result_type(dtype, np.complex64)
-
-
 @lru_cache(maxsize=8)
-def _taper(n_samples: int, dtype: np.dtype) -> np.ndarray:
+def taper(n_samples: int, dtype: np.dtype) -> np.ndarray:
     """Return the window of an epoch with its surroundings: flat, with cosine ends."""
     ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(TAPER) + 0.5) / TAPER)
     return np.concatenate([ramp, np.ones(n_samples + 2 * FLAT), ramp[::-1]]).astype(dtype)
@@ -107,6 +108,15 @@ def _phases(n_fft: int, dtype: np.dtype) -> np.ndarray:
     table = table.astype(dtype)
     table.flags.writeable = False
     return table
+
+
+def cut(x: np.ndarray, layout: Layout, which: np.ndarray, mean: float = 0.0) -> np.ndarray:
+    """Return epochs with their surroundings, faded out, shape (n, n_samples + 2 HALO)."""
+    windows = np.lib.stride_tricks.sliding_window_view(x, layout.n_samples + 2 * HALO)
+    pieces = windows[layout.first[which] - HALO]
+    pieces -= x.dtype.type(mean)
+    pieces *= taper(layout.n_samples, x.dtype)
+    return pieces
 
 
 def transform(x: np.ndarray, layout: Layout, which: np.ndarray, mean: float = 0.0) -> np.ndarray:
@@ -128,11 +138,7 @@ def transform(x: np.ndarray, layout: Layout, which: np.ndarray, mean: float = 0.
     ndarray of complex, shape (n, n_freqs)
         Spectra of epochs and their surroundings, which are faded out at the ends.
     """
-    windows = np.lib.stride_tricks.sliding_window_view(x, layout.n_samples + 2 * HALO)
-    pieces = windows[layout.first[which] - HALO]
-    pieces -= x.dtype.type(mean)
-    pieces *= _taper(layout.n_samples, x.dtype)
-    spectra = fft.rfft(pieces, layout.n_fft, axis=-1)
+    spectra = fft.rfft(cut(x, layout, which, mean), layout.n_fft, axis=-1)
     spectra *= _phases(layout.n_fft, spectra.dtype)[layout.part[which] + GRID // 2]
     return spectra
 
@@ -214,120 +220,59 @@ def _find_lags(spectra: np.ndarray, template: np.ndarray, n_fft: int, max_lag: i
     products = fft.irfft(cross, n_fft, axis=-1)[:, near]
     best = near[products.argmax(axis=1)]
     whole = np.where(best > n_fft // 2, best - n_fft, best).astype(float)
+    lag = load("refine_lags", refine_in_numpy)(cross, whole, n_fft)
+    return np.where(np.abs(lag - whole) < 1.0, lag, whole)
+
+
+def refine_in_numpy(cross: np.ndarray, lag: np.ndarray, n_fft: int) -> np.ndarray:
+    """Return where the cross-correlations are greatest: four steps of Newton's method.
+
+    Parameters
+    ----------
+    cross : ndarray of complex, shape (n, n_freqs)
+        Spectra of cross-correlations.
+    lag : ndarray of float, shape (n,)
+        Where they are greatest, to a whole sample.
+    n_fft : int
+        Length of the transforms.
+
+    Returns
+    -------
+    ndarray of float, shape (n,)
+        Lags, in samples.
+    """
     omega = 2 * np.pi * np.fft.rfftfreq(n_fft)
-    lag = whole.copy()
+    lag = lag.copy()
     for _ in range(4):
         turned = cross * np.exp(1j * omega * lag[:, np.newaxis])
         slope = -np.einsum("ij,j->i", turned.imag, omega)
         bend = -np.einsum("ij,j->i", turned.real, omega**2)
         lag += np.where(bend < 0, -slope / np.where(bend < 0, bend, -1.0), 0.0)
-    return np.where(np.abs(lag - whole) < 1.0, lag, whole)
+    return lag
 
 
-# ------------------------------------------------------------------------------- one whole channel
-def correct(
-    x: np.ndarray,
-    layout: Layout,
-    *,
-    window: int,
-    threshold: float,
-    sliding: bool = False,
-    out: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return the signal without its artifacts.
-
-    Parameters
-    ----------
-    x : ndarray, shape (n_times,)
-        Signal, in V.
-    layout : Layout
-        Where artifacts are.
-    window : int
-        Epochs in a template.
-    threshold : float
-        Pearson correlation that an epoch must exceed to take part.
-    sliding : bool
-        A template for each epoch, of its nearest neighbours without itself; else one for each
-        block (the rule of :func:`facet_nb.kernels.averaging.average_blocks`).
-    out : ndarray, shape (n_times,) | None
-        Where to put the result; may be `x`.
-
-    Returns
-    -------
-    ndarray, shape (n_times,)
-        Corrected signal, in V. A sample between two artifacts gets both templates, each by the
-        part of the sample that belongs to it.
-    """
-    if out is None:
-        out = x.copy()
-    elif out is not x:
-        out[...] = x
-    step = _correct_sliding if sliding else _correct_blocks
-    for template, which in step(x, layout, window, threshold, float(x.mean())):
-        subtract(out, sample(template, layout, which), layout, which)
-    return out
-
-
-def _correct_blocks(
-    x: np.ndarray, layout: Layout, window: int, threshold: float, mean: float
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the template of each block of epochs, and the block."""
-    for first, stop in list_blocks(len(layout.first), window):
-        which = np.arange(first, stop)
-        pool = which[layout.usable[first:stop]]
-        if not len(pool):
-            continue
-        spectra = transform(x, layout, pool, mean)
-        everyone = np.arange(len(pool))
-        chosen = choose_epochs(epochs_of(spectra, layout), everyone[:N_SEED], everyone, threshold)
-        yield spectra[chosen].mean(axis=0), which
-
-
-def _correct_sliding(
-    x: np.ndarray, layout: Layout, window: int, threshold: float, mean: float
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the templates of some epochs, and the epochs."""
-    everyone = np.arange(len(layout.first))
-    pool = everyone[layout.usable]
-    if len(pool) < 2:
-        return
-    spectra = np.zeros((len(everyone), layout.n_fft // 2 + 1), dtype=_complex(x.dtype))
-    for part in _portions(pool):
-        spectra[part] = transform(x, layout, part, mean)
-    templates = np.empty_like(spectra)
-    slide(spectra, layout.usable, window, templates)
-    alike = layout.usable.copy()
-    for part in _portions(pool):
-        pair = epochs_of(spectra[part], layout), epochs_of(templates[part], layout)
-        alike[part] = correlate_rows(*pair) > threshold
-    if not np.array_equal(alike, layout.usable) and alike.sum() > 1:
-        slide(spectra, alike, window, templates)
-    for part in _portions(everyone):
-        yield templates[part], part
-
-
-def _portions(which: np.ndarray) -> Iterator[np.ndarray]:
-    for low in range(0, len(which), 64):
-        yield which[low : low + 64]
-
-
-def subtract(out: np.ndarray, sampled: np.ndarray, layout: Layout, which: np.ndarray) -> None:
+# ------------------------------------------------------------------------------------ and away
+def subtract(
+    out: np.ndarray, sampled: np.ndarray, layout: Layout, which: np.ndarray, before: int = HALO
+) -> None:
     """Subtract sampled templates from `out`, in place, each over the time of its artifact.
 
     Parameters
     ----------
     out : ndarray, shape (n_times,)
         Signal, in V.
-    sampled : ndarray, shape (n, n_samples + 2 HALO)
-        What :func:`delay` returned.
+    sampled : ndarray, shape (n, at least before + n_samples + 1)
+        Templates as they are sampled at the artifacts, as :func:`sample` returns them.
     layout : Layout
         Where artifacts are.
     which : ndarray of int, shape (n,)
         The artifacts.
+    before : int
+        Samples before ``layout.first`` in each row.
     """
     low, high, head, tail = layout.spans
     loop = load("subtract_rows", subtract_in_numpy)
-    loop(out, sampled, layout.first[which] - HALO, *(v[which] for v in (low, high, head, tail)))
+    loop(out, sampled, layout.first[which] - before, *(v[which] for v in (low, high, head, tail)))
 
 
 def subtract_in_numpy(

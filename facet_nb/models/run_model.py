@@ -6,9 +6,25 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from traitlets import Enum, Float, HasTraits, Instance, Int, TraitError, Tuple, default, validate
+from traitlets import (
+    Any as AnyTrait,
+)
+from traitlets import (
+    Enum,
+    Float,
+    HasTraits,
+    Instance,
+    Int,
+    TraitError,
+    Tuple,
+    Unicode,
+    default,
+    observe,
+    validate,
+)
 
 from facet_nb.core import Pipeline, PipelineResult, Plan, ProcessingContext
 from facet_nb.core.errors import ValidationError
@@ -18,6 +34,8 @@ from facet_nb.core.plan import BACKENDS, MODES
 from facet_nb.core.processor import ArrayProcessor
 from facet_nb.models import journal
 from facet_nb.models.code import write_code
+from facet_nb.models.forecast import Forecast, predict_time, record_run
+from facet_nb.models.meter import Meter, extend
 from facet_nb.models.run_thread import Ended, News, RunThread
 from facet_nb.models.sources import as_context
 from facet_nb.models.truth import TruthComparison
@@ -26,6 +44,27 @@ STATUSES = ("idle", "running", "cancelling", "done", "failed", "cancelled")
 
 #: How often `wait` looks at the events while it blocks, in s.
 _LOOK_S = 0.1
+#: Runs that are remembered for forecasts.
+_RECORDS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """What a run that has ended was of.
+
+    Attributes
+    ----------
+    pipeline : Pipeline
+        The chain.
+    settings : dict
+        How it ran.
+    context : ProcessingContext
+        What it ran on.
+    """
+
+    pipeline: Pipeline
+    settings: dict[str, Any]
+    context: ProcessingContext
 
 
 class RunModel(HasTraits):
@@ -44,16 +83,22 @@ class RunModel(HasTraits):
     cores : int | None
         Cores that may be used; None for all that this process may use.
     **settings
-        ``mode``, ``n_jobs``, ``n_workers``, ``backend``, ``batch_size``.
+        ``mode``, ``n_jobs``, ``n_workers``, ``backend``, ``batch_size``, ``memory_budget``.
 
     Attributes
     ----------
+    pipeline, source : object
+        What to run, and what on; a change counts from the next run on.
+    blocked : str
+        Why nothing can be run now; empty if it can.
     mode, backend : str
         How the pipeline shall run; see :meth:`Pipeline.run`.
     n_jobs, n_workers : int
         Outer workers and inner threads, 1 to `cores`; negative numbers count from `cores`.
     batch_size : int
         Channels in one batch.
+    memory_budget : str
+        The most memory that a run may use, such as ``"1.5 GB"``; empty for no limit.
     status : {"idle", "running", "cancelling", "done", "failed", "cancelled"}
         Where the run is.
     state : RunState
@@ -72,6 +117,10 @@ class RunModel(HasTraits):
         Position of the step that failed.
     truth : TruthComparison | None
         Agreement with the truth, if the source is a simulation.
+    samples : tuple of Sample
+        Memory and CPU in the course of the run.
+    records : tuple of RunRecord
+        What runs before this one took.
 
     Examples
     --------
@@ -83,11 +132,16 @@ class RunModel(HasTraits):
     True
     """
 
+    pipeline = Instance(Pipeline)
+    source = AnyTrait()
+    blocked = Unicode("")
+
     mode = Enum(MODES, "channel_sequential")
     backend = Enum(BACKENDS)
     n_jobs = Int(1)
     n_workers = Int(1)
     batch_size = Int(1, min=1)
+    memory_budget = Unicode("")
 
     status = Enum(STATUSES, "idle")
     state = Instance(RunState, ())
@@ -98,8 +152,10 @@ class RunModel(HasTraits):
     error = Instance(BaseException, allow_none=True)
     failed_index = Int(None, allow_none=True)
     truth = Instance(TruthComparison, allow_none=True)
+    samples = Tuple()
+    records = Tuple()
 
-    SETTINGS = ("mode", "n_jobs", "n_workers", "backend", "batch_size")
+    SETTINGS = ("mode", "n_jobs", "n_workers", "backend", "batch_size", "memory_budget")
 
     def __init__(
         self, pipeline: Pipeline, source: Any = None, *, cores: int | None = None, **settings: Any
@@ -109,8 +165,6 @@ class RunModel(HasTraits):
             raise ValidationError(
                 f"unknown setting {', '.join(unknown)}: use {', '.join(self.SETTINGS)}."
             )
-        self.pipeline = pipeline
-        self.source = source
         self.cores = count_cores() if cores is None else cores
         self.on_news: Callable[[], None] | None = None
         self._events: queue.SimpleQueue[News] = queue.SimpleQueue()
@@ -118,7 +172,9 @@ class RunModel(HasTraits):
         self._thread: RunThread | None = None
         self._context: ProcessingContext | None = None
         self._before_db: Any = None
-        super().__init__(**settings)
+        self._finished: Finished | None = None
+        self._meter = Meter()
+        super().__init__(pipeline=pipeline, source=source, **settings)
 
     @default("backend")
     def _default_backend(self) -> str:
@@ -136,11 +192,23 @@ class RunModel(HasTraits):
             )
         return resolved
 
-    # ------------------------------------------------------------------------------- settings
+    @observe("source")
+    def _forget_context(self, _change: Any) -> None:
+        self._context = self._before_db = None
+
+    def take_source(self, source: Any, context: ProcessingContext) -> None:
+        """Work on `source` from now on; `context` is what was loaded of it."""
+        self.source = source
+        self._context = context
+
+    # --------------------------------------------------------------------------------- settings
     @property
     def settings(self) -> dict[str, Any]:
-        """The arguments of :meth:`Pipeline.run`."""
-        return {name: getattr(self, name) for name in self.SETTINGS}
+        """The arguments of :meth:`Pipeline.run`; a budget only if there is one."""
+        values = {name: getattr(self, name) for name in self.SETTINGS}
+        if not self.memory_budget.strip():
+            del values["memory_budget"]
+        return values
 
     @property
     def running(self) -> bool:
@@ -155,13 +223,39 @@ class RunModel(HasTraits):
         PlanError
             If they cannot be used.
         """
-        return self.pipeline.plan(**self.settings)
+        return self._plan(looks=bool(self.memory_budget.strip()))
+
+    def _plan(self, looks: bool) -> Plan:
+        """Return the plan; `looks` at the recording, so that it says what it needs."""
+        settings, context = self.settings, self._context
+        if context is None or not context.has_raw():
+            settings.pop("memory_budget", None)  # what it leaves room for is not known yet
+            return self.pipeline.plan(**settings)
+        return self.pipeline.plan(context if looks else None, **settings)
 
     def code(self) -> str:
         """Return the Python that does the same as a run with these settings."""
-        return write_code(self.pipeline, self.source, self.settings)
+        note = f"# What is on screen cannot run: {self.blocked}\n" if self.blocked else ""
+        return note + write_code(self.pipeline, self.source, self.settings)
 
-    # -------------------------------------------------------------------------------- running
+    def forecast(self) -> Forecast:
+        """Return what a run will take: time and memory.
+
+        Raises
+        ------
+        PlanError
+            If the settings cannot be used.
+        """
+        plan, steps = self._plan(looks=True), [repr(p) for p in self.pipeline]
+        memory = None if plan.forecast is None else int(plan.forecast.peak_bytes)
+        if self._context is None or not self._context.has_raw():
+            return Forecast(None, None, "the recording has not been loaded yet")
+        raw = self._context.get_raw()
+        shape = (len(raw.ch_names), int(raw.n_times))
+        time_s, basis = predict_time(plan, steps, shape, self.records)
+        return Forecast(time_s, memory, basis)
+
+    # ---------------------------------------------------------------------------------- running
     def start(self) -> RunModel:
         """Begin a run on a thread of its own; return at once.
 
@@ -172,12 +266,15 @@ class RunModel(HasTraits):
         """
         if self.running:
             raise ValidationError("a run is under way: cancel it, or wait() for its end.")
+        if self.blocked:
+            raise ValidationError(self.blocked)
         with self.hold_trait_notifications():
             self.state, self.log = RunState(), ()
             self.elapsed_s, self.remaining_s = 0.0, None
             self.result = self.error = self.failed_index = self.truth = None
+            self.samples = ()
             self.status = "running"
-        self._begin_s = time.time()
+        self._begin_s, self._meter = time.time(), Meter()
         self._thread = RunThread(self.pipeline, self.settings, self._load, self._compare, self._put)
         self._thread.start()
         return self
@@ -215,6 +312,11 @@ class RunModel(HasTraits):
         self.wait()
         assert self.result is not None  # a run that ended has one
         return self.result
+
+    @property
+    def finished(self) -> Finished | None:
+        """What the last successful run was of."""
+        return self._finished
 
     def drain(self) -> bool:
         """Take what the run's thread has to say and set the traits; return whether it goes on.
@@ -266,6 +368,9 @@ class RunModel(HasTraits):
                 self.failed_index = item.step_index
         self.state = state
         self._measure_time()
+        sample = self._meter.sample()
+        if sample is not None:
+            self.samples = extend(self.samples, sample)
         if ended is not None:
             entries += self._finish(ended)
         if entries:
@@ -296,5 +401,20 @@ class RunModel(HasTraits):
         if ended.truth is not None:
             self._before_db = ended.truth.before_db
         self.remaining_s = None
+        self._remember(result)
         self.status = ended.status
         return entries
+
+    def _remember(self, result: PipelineResult) -> None:
+        """Keep what a run took, for forecasts."""
+        if result.plan is None or not result.success or self._context is None:
+            return
+        raw = self._context.get_raw() if self._context.has_raw() else None
+        if raw is None or self._thread is None:
+            return
+        thread = self._thread
+        self._finished = Finished(thread.pipeline, dict(thread.settings), self._context)
+        steps = [repr(p) for p in self._thread.pipeline]
+        shape, state = (len(raw.ch_names), int(raw.n_times)), result.state
+        new = record_run(result.plan, steps, shape, result.execution_time, state.step_cpu_s)
+        self.records = (*self.records, new)[-_RECORDS:]

@@ -64,8 +64,20 @@ def plot_psd(
     raw = context.get_raw()
     begin_s = 0.0 if tmin_s is None else tmin_s
     end_s = raw.n_times / float(raw.info["sfreq"]) + 1e6 if tmax_s is None else tmax_s
-    comparison = compare(context, channel, begin_s, end_s)
-    picture = pic.make_picture(9.0, 3.2)
+    return spectrum_of(compare(context, channel, begin_s, end_s), fmax_hz=fmax_hz)
+
+
+def spectrum_of(
+    comparison: Comparison,
+    picture: pic.Picture | None = None,
+    *,
+    fmax_hz: float = 100.0,
+    width_in: float = 9.0,
+) -> pic.Picture:
+    """Return the power spectra of a comparison; an old picture is cleared and used again."""
+    if picture is None:
+        picture = pic.make_picture(width_in, 3.2)
+    picture.clear()
     (ax,) = pic.add_axes(picture)
     for label, trace, color in _list_traces(comparison):
         draw_spectrum(trace, ax, color=color, label=label, fmax_hz=fmax_hz)

@@ -39,7 +39,7 @@ class CodeView:
         )
         self.widget = w.VBox([button, self.text])
         self.widget.add_class("fnb-code-box")
-        model.observe(self._show, list(RunModel.SETTINGS))
+        model.observe(self._show, [*RunModel.SETTINGS, "pipeline", "source", "blocked"])
         self._show()
 
     def _show(self, _change: Any = None) -> None:

@@ -37,7 +37,9 @@ class ProgressView:
         row = w.HBox([self.bar, self.time])
         row.add_class("fnb-row")
         self.widget = w.VBox([row, self.status, self.error, self.grid])
-        model.observe(self._show_progress, ["state", "status", "failed_index"])
+        model.observe(
+            self._show_progress, ["state", "status", "failed_index", "pipeline", "source"]
+        )
         model.observe(self._show_time, ["elapsed_s", "remaining_s", "status"])
         model.observe(self._show_error, ["error", "failed_index"])
         model.observe(self._show_log, "log")

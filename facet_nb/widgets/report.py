@@ -9,13 +9,17 @@ from facet_nb.widgets.fragments import write_code_block, write_error, write_tabl
 from facet_nb.widgets.progress_view import describe_failure, describe_status
 from facet_nb.widgets.result_view import write_metrics, write_step_times
 
+_INTERRUPTED = (
+    "A run was under way when this was written. If this is all you see, the kernel was restarted "
+    "or stopped before the run ended: nothing is being computed any more. Run the cell again."
+)
 
-def write_report(model: RunModel, comparison: Comparison | None, css: str) -> str:
-    """Return status, settings, picture, metrics, times and code; it needs no other file.
 
-    `css` is the class by which a live panel hides its own report.
-    """
+def write_report(model: RunModel, comparison: Comparison | None) -> str:
+    """Return status, settings, picture, metrics, times and code; it needs no other file."""
     parts = [f"<p><strong>{write_text(describe_status(model))}</strong></p>"]
+    if model.running:
+        parts.append(f"<p>{_INTERRUPTED}</p>")
     if model.error is not None and model.status == "failed":
         where, message = describe_failure(model)
         parts.append(write_error(where, message, describe_traceback(model.error)))
@@ -28,7 +32,7 @@ def write_report(model: RunModel, comparison: Comparison | None, css: str) -> st
     parts.append(write_table("Settings", ["setting", "value"], rows))
     code = write_code_block(model.code())
     parts.append(f"<details><summary>The same in Python</summary>{code}</details>")
-    return f'<div class="fnb-report {css}">{"".join(parts)}</div>'
+    return "".join(parts)
 
 
 def write_summary(model: RunModel) -> str:

@@ -15,6 +15,7 @@ from facet_nb.plots import (
     compare,
     list_channels,
     picture_of,
+    spectrum_of,
     uses_widget_backend,
 )
 from facet_nb.widgets.fragments import write_error, write_table, write_text
@@ -50,18 +51,28 @@ class ResultView:
             description="Channel", style=_LABEL, layout=w.Layout(width="230px")
         )
         self.begin_s, self.span_s = _number("From (s)", 0.5), _number("Length (s)", 1.0)
+        self.what = w.Dropdown(
+            description="Show",
+            options=["signal", "spectrum"],
+            style=_LABEL,
+            layout=w.Layout(width="190px"),
+        )
         self.image, self.metrics, self.steps = w.HTML(), w.HTML(), w.HTML()
         self.canvas: Any = None
-        for widget, css in ((self.channel, "fnb-channel"), (self.metrics, "fnb-metrics")):
+        for widget, css in (
+            (self.channel, "fnb-channel"),
+            (self.what, "fnb-what"),
+            (self.metrics, "fnb-metrics"),
+        ):
             widget.add_class(css)
-        controls = w.HBox([self.channel, self.begin_s, self.span_s])
+        controls = w.HBox([self.what, self.channel, self.begin_s, self.span_s])
         controls.add_class("fnb-row")
         self.plot = w.VBox([self.image])
         self.plot.add_class("fnb-plot")
         self.widget = w.VBox([controls, self.plot, self.metrics, self.steps])
         self.widget.layout.display = "none"
         self._filling = False
-        for control in (self.channel, self.begin_s, self.span_s):
+        for control in (self.what, self.channel, self.begin_s, self.span_s):
             control.observe(self._choose, "value")
         model.observe(self._show, "result")
         self._show()
@@ -112,14 +123,18 @@ class ResultView:
             return
         self.metrics.value = write_metrics(self.model, self.comparison)
         if self.canvas is None and uses_widget_backend():
-            self.canvas = _make_canvas(picture_of(self.comparison, width_in=_CANVAS_IN))
+            self.canvas = make_canvas(self._paint(self.comparison, width_in=_CANVAS_IN))
             self.plot.children = [self.canvas, self.image]
         if self.canvas is None:
-            self.image.value = picture_of(self.comparison).to_html()
+            self.image.value = self._paint(self.comparison).to_html()
             return
-        picture = picture_of(self.comparison, self.canvas.figure)
+        picture = self._paint(self.comparison, self.canvas.figure)
         self.canvas.draw_idle()
         self.image.value = f"<figcaption>{write_text(picture.caption)}</figcaption>"
+
+    def _paint(self, *args: Any, **kwargs: Any) -> Picture:
+        paint = spectrum_of if self.what.value == "spectrum" else picture_of
+        return paint(*args, **kwargs)
 
 
 def write_metrics(model: RunModel, comparison: Comparison | None) -> str:
@@ -171,7 +186,8 @@ def _number(label: str, step: float) -> w.BoundedFloatText:
     )
 
 
-def _make_canvas(picture: Picture) -> Any:
+def make_canvas(picture: Picture) -> Any:
+    """Return an interactive canvas of a picture, to be put into a box."""
     from ipympl.backend_nbagg import Canvas, FigureManager
 
     canvas = Canvas(picture)

@@ -10,7 +10,9 @@ from traitlets import link
 from facet_nb.core.errors import FacetError
 from facet_nb.core.plan import BACKENDS, MODES
 from facet_nb.models import RunModel
+from facet_nb.widgets.forecast_view import write_forecast
 from facet_nb.widgets.fragments import write_table, write_text
+from facet_nb.widgets.plan_view import describe_plan
 
 _LABEL = {"description_width": "80px"}
 
@@ -33,9 +35,18 @@ class SettingsView:
         )
         self.batch_size.add_class("fnb-batch-size")
         self.batch_size.tooltip = "Channels in one batch"
+        self.memory_budget = w.Text(
+            description="Memory",
+            placeholder="no limit, or 1.5 GB",
+            continuous_update=False,
+            style=_LABEL,
+            layout=_width("240px"),
+        )
+        self.memory_budget.add_class("fnb-memory-budget")
+        self.memory_budget.tooltip = "The most memory that the run may use"
         self.n_jobs = WorkersView("n_jobs", "Batches in flight at once", model.cores)
         self.n_workers = WorkersView("n_workers", "Threads inside one batch", model.cores)
-        for name in ("mode", "backend", "batch_size"):
+        for name in ("mode", "backend", "batch_size", "memory_budget"):
             link((model, name), (getattr(self, name), "value"))
         for view in (self.n_jobs, self.n_workers):
             link((model, view.name), (view.box, "value"))
@@ -46,22 +57,31 @@ class SettingsView:
         self.cancel = _button("Cancel", "stop", "", "fnb-cancel", "Stop the run")
         self.run.on_click(lambda _button: None if model.running else model.start())
         self.cancel.on_click(lambda _button: model.cancel())
-        model.observe(self._show_buttons, "status")
-        model.observe(self._show_plan, list(RunModel.SETTINGS))
+        self.forecast = w.HTML()
+        self.forecast.add_class("fnb-forecast")
+        model.observe(self._show_buttons, ["status", "blocked"])
+        model.observe(self._show_plan, [*RunModel.SETTINGS, "pipeline"])
+        shown = [*RunModel.SETTINGS, "pipeline", "source", "records", "blocked"]
+        model.observe(self._show_forecast, shown)
         self._show_buttons()
         self._show_plan()
+        self._show_forecast()
         self.widget = w.VBox(
             [
                 _row([self.mode, self.backend, self.batch_size]),
-                _row([self.n_jobs.widget, self.n_workers.widget]),
+                _row([self.n_jobs.widget, self.n_workers.widget, self.memory_budget]),
                 self.plan,
+                self.forecast,
                 _row([self.run, self.cancel]),
             ]
         )
 
     def _show_buttons(self, _change: Any = None) -> None:
-        self.run.disabled = self.model.running
+        self.run.disabled = self.model.running or bool(self.model.blocked)
         self.cancel.disabled = self.model.status != "running"
+
+    def _show_forecast(self, _change: Any = None) -> None:
+        self.forecast.value = write_forecast(self.model)
 
     def _show_plan(self, _change: Any = None) -> None:
         try:
@@ -70,7 +90,7 @@ class SettingsView:
             self.plan.value = f'<span class="fnb-quiet">{write_text(error)}</span>'
             return
         rows = [(i, " → ".join(s.names), s.reason) for i, s in enumerate(plan.stages, 1)]
-        summary = f"Plan: {_describe_plan(plan)}"
+        summary = f"Plan: {describe_plan(plan)}"
         table = write_table("", ["stage", "steps", "why"], rows, "fnb-table fnb-plan-table")
         self.plan.value = f"<details><summary>{write_text(summary)}</summary>{table}</details>"
 
@@ -109,15 +129,6 @@ class WorkersView:
 
 
 _ONE_CORE = '<span class="fnb-quiet">this process may use one core</span>'
-
-
-def _describe_plan(plan: Any) -> str:
-    stages = f"{len(plan.stages)} stage" + ("" if len(plan.stages) == 1 else "s")
-    jobs = f"{plan.n_jobs} job" + ("" if plan.n_jobs == 1 else "s")
-    threads = f"{plan.n_workers} thread" + ("" if plan.n_workers == 1 else "s")
-    where = f" ({plan.backend})" if plan.n_jobs > 1 else ""
-    why = f" — {plan.reason}" if plan.reason else ""
-    return f"{plan.mode}, {stages}, {jobs}{where}, {threads} in each{why}"
 
 
 def _choice(label: str, options: tuple[str, ...], css: str, tooltip: str) -> w.Dropdown:

@@ -6,13 +6,26 @@ import time
 
 import numpy as np
 
-from facet_nb.core import ArrayProcessor, Pipeline, ProcessingContext, Processor
+from facet_nb.core import (
+    ArrayProcessor,
+    Pipeline,
+    ProcessingContext,
+    Processor,
+    register_processor,
+)
 
 HOSTILE = "<img src=x onerror=alert(1)> $x$ & 'C4'"
 
 
+@register_processor
 class Slow(ArrayProcessor):
-    """Takes its time for each channel, and halves the signal."""
+    """Takes its time for each channel, and halves the signal.
+
+    Parameters
+    ----------
+    seconds : float
+        Time for one channel, in s.
+    """
 
     name = "slow"
 
@@ -24,8 +37,15 @@ class Slow(ArrayProcessor):
         return np.multiply(x, 0.5, out=out)
 
 
+@register_processor
 class Choosy(Processor):
-    """Fails on one channel."""
+    """Fails on one channel.
+
+    Parameters
+    ----------
+    channel : str
+        Its name.
+    """
 
     name = "choosy"
     channel_wise = True

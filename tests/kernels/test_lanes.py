@@ -21,7 +21,9 @@ from facet_nb.kernels.lanes import (  # noqa: E402
     pointer,
     select,
     shift,
+    size,
     store,
+    total,
     transpose,
 )
 from facet_nb.kernels.transform import (  # noqa: E402
@@ -47,6 +49,8 @@ def calculate(x, y, out):
     store(o, 56, select((a == b) | (a != a), a, b))
     store(o, 64, shift(a, x[0] * 0 + 5))
     out[72] = last(a)
+    out[73] = total(b)
+    out[74] = size(a)
     return is_any(a == b), is_any(b < a)
 
 
@@ -56,7 +60,7 @@ def test_operations(dtype):
     x, y = rng.standard_normal((2, 8)).astype(dtype)
     x[3] = y[3]
     x[5] = np.nan
-    out = np.zeros(73, dtype)
+    out = np.zeros(75, dtype)
     assert calculate(x, y, out) == (True, bool((y < x).any()))
     got = out[:72].reshape(9, 8)
     expected = [x + y, x - y, x * y, x / y, -x]
@@ -66,6 +70,8 @@ def test_operations(dtype):
     assert np.array_equal(got[7], np.where((x == y) | np.isnan(x), x, y), equal_nan=True)
     assert np.array_equal(got[8], [5, *x[:7]], equal_nan=True)
     assert out[72] == x[7]
+    np.testing.assert_allclose(out[73], y.sum(), rtol=1e-5)
+    assert out[74] == 8
 
 
 @numba.njit

@@ -14,6 +14,8 @@ from facet_nb import (
     Pipeline,
     StepError,
 )
+from facet_nb.core.metadata import ProcessingMetadata
+from facet_nb.core.processor import View
 from tests.contract.recordings import make_context
 
 PICKS = ["E1", "E2", "E3", "E4", "E6", "EOG1", "ECG1"]
@@ -132,3 +134,17 @@ def test_bad_parameters_name_step_and_remedy(ctx, step, remedy):
     assert isinstance(result.error, StepError)
     assert result.failed_processor == step.name
     assert remedy in str(result.error)
+
+
+def test_a_design_is_made_once_and_few_are_kept():
+    from facet_nb.preprocessing.filtering import make_design
+
+    make_design.cache_clear()
+    for _ in range(2):
+        for freq in (1.0, 2.0):
+            HighPassFilter(freq).prepare(View(500.0, 1000, ProcessingMetadata(), ("a",)))
+        NotchFilter([50.0, 100.0]).prepare(View(500.0, 1000, ProcessingMetadata(), ("a",)))
+    info = make_design.cache_info()
+    assert (info.misses, info.hits) == (3, 3)
+    assert info.maxsize is not None
+    assert info.maxsize <= 8

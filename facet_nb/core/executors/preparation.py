@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,8 +11,9 @@ import numpy as np
 
 from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import ValidationError
+from facet_nb.core.errors import StepError, ValidationError
 from facet_nb.core.events import StepTime
+from facet_nb.core.executors.crumbs import Crumbs
 from facet_nb.core.executors.task import FAILURES, Failure, as_slice, check_finite, fail
 from facet_nb.core.fusion import NO_FUSIONS, FusedSteps, Fusions
 from facet_nb.core.lineage import NoiseTerm, parts_of
@@ -22,13 +21,12 @@ from facet_nb.core.plan import Stage
 from facet_nb.core.processor import ArrayProcessor, Processor, View, check_has_triggers
 from facet_nb.core.recording import Header
 from facet_nb.core.steps import (
-    COPY_FIRST,
     ArrayStep,
     ChannelStep,
     State,
     Step,
-    explain_read_only,
     protect,
+    round_to,
     unpack_samples,
 )
 from facet_nb.core.track import Track
@@ -64,6 +62,8 @@ class Subject:
         The row of each processor's reference channel.
     terms : tuple of NoiseTerm
         Noise so far.
+    dtype : str
+        Precision of the samples between steps.
     """
 
     processors: tuple[Processor, ...]
@@ -76,6 +76,7 @@ class Subject:
     picks: np.ndarray
     references: tuple[int, ...]
     terms: tuple[NoiseTerm, ...] = ()
+    dtype: str = "float64"
 
     @classmethod
     def of(
@@ -120,6 +121,7 @@ class Subject:
             picks=picks,
             references=tuple(_reference(p, raw, picks) for p in chosen),
             terms=context._noise,
+            dtype=stage.dtype,
         )
 
 
@@ -181,14 +183,24 @@ def try_step(step: ChannelStep, row: np.ndarray, channel: int) -> Trial | Failur
         return fail(error, 0, step, names[channel], None)
 
 
-def try_far(step: ChannelStep, row: np.ndarray, channel: int) -> Trial | Failure:
+def try_far(
+    step: ChannelStep, row: np.ndarray, channel: int, crumbs: Crumbs | None = None
+) -> Trial | Failure:
     """:func:`try_step` in another process: an exception comes back as text."""
+    if crumbs is not None:
+        import mne  # noqa: F401  before the clock starts: it takes seconds
+
+        crumbs.begin(0)
     answer = try_step(step, row, channel)
+    if crumbs is not None:
+        crumbs.end(0)
     return replace(answer, cause=None) if isinstance(answer, Failure) else answer
 
 
 def prepare(
-    subject: Subject, attempt: Callable[[ChannelStep, np.ndarray, int], Trial | Failure] = try_step
+    subject: Subject,
+    attempt: Callable[[ChannelStep, np.ndarray, int], Trial | Failure] = try_step,
+    crumbs: Crumbs | None = None,
 ) -> Prepared | Failure:
     """Make every decision of a stage: reference channels go through its steps first.
 
@@ -198,14 +210,21 @@ def prepare(
         The recording.
     attempt : callable
         Runs anyone's step on its reference channel: :func:`try_step`, here or in a worker.
+    crumbs : Crumbs | None
+        Where task 0 notes each step: its time counts from there.
     """
     preparer = _Preparer(subject, attempt)
     steps, notes, times = [], [], []
     for position, processor in enumerate(subject.processors):
         wall, cpu = time.perf_counter(), time.thread_time()
         index = subject.indices[position]
+        if crumbs is not None:
+            crumbs.begin(0)
+            crumbs.move(0, position)
         try:
             answer = preparer.prepare_step(position)
+        except StepError:  # of a worker that died or was late: it says where
+            raise
         except FAILURES as error:
             seen = getattr(processor, "needs", "reference") == "reference"
             where = subject.names[subject.references[position]] if seen else None
@@ -249,11 +268,12 @@ class _Preparer:
         step: Step
         if isinstance(processor, ArrayProcessor):
             prepared = processor.prepare(self._view(position, processor))
-            step = ArrayStep(index, processor, prepared, _rows(processor, subject))
+            rows = _rows(processor, subject, prepared.spares)
+            step = ArrayStep(index, processor, prepared, rows, subject.dtype)
             self.state = state.after(prepared)
             self._advance(step, position)
             return step, prepared.notes
-        step = ChannelStep(index, processor, subject.header, state)
+        step = ChannelStep(index, processor, subject.header, state, dtype=subject.dtype)
         trial = self.attempt(step, self._track(ref).x, ref)
         if isinstance(trial, Failure):
             return trial
@@ -262,7 +282,7 @@ class _Preparer:
         else:
             self.state = trial.state
             step = replace(step, n_times=trial.state.n_times, reports=trial.reports)
-        self._advance(step, position, done={ref: trial.row})
+        self._advance(step, position, done={ref: round_to(subject.dtype, trial.row)})
         return step, {}
 
     def _track(self, ref: int) -> Track:
@@ -277,10 +297,13 @@ class _Preparer:
 
     def _view(self, position: int, processor: ArrayProcessor) -> View:
         subject, state, ref = self.subject, self.state, self.subject.references[position]
-        reference = protect(self._track(ref).x[0]) if processor.needs == "reference" else None
-        everything = None
+        reference = data = everything = None
+        if processor.needs == "reference":
+            reference = protect(np.asarray(self._track(ref).x[0], float))
         if processor.needs == "all":
-            everything = protect(subject.data[as_slice([int(i) for i in subject.picks])])
+            everything = protect(subject.data)
+            data = protect(subject.data[as_slice([int(i) for i in subject.picks])])
+        types = tuple(subject.header.info.get_channel_types())
         return View(
             sfreq=state.sfreq,
             n_times=state.n_times,
@@ -288,7 +311,11 @@ class _Preparer:
             ch_names=tuple(subject.names[i] for i in subject.picks),
             reference=reference,
             reference_name=subject.names[ref],
-            data=everything,
+            data=data,
+            ch_types=tuple(types[i] for i in subject.picks),
+            everything=everything,
+            all_names=subject.names,
+            all_types=types,
         )
 
     def _advance(
@@ -303,16 +330,19 @@ class _Preparer:
                 track.advance(step, None if row is None else (lambda x, noise, row=row: row))
 
 
-def _rows(processor: ArrayProcessor, subject: Subject) -> frozenset[int] | None:
-    """Return the rows that a step with ``picks`` or ``types`` works on; None for all."""
+def _rows(
+    processor: ArrayProcessor, subject: Subject, spares: Sequence[str] = ()
+) -> frozenset[int] | None:
+    """Return the rows that a step with ``picks``, ``types`` or `spares` works on; None for all."""
     picks = getattr(processor, "picks", None)
     exclude = getattr(processor, "exclude_channels", None)
     types = processor.types
-    if picks is None and types is None and not exclude:
+    if picks is None and types is None and not exclude and not spares:
         return None
     chosen = recording.resolve_picks(picks, subject.header.info, types)
     if exclude:
         chosen -= recording.resolve_picks(exclude, subject.header.info)
+    chosen -= {subject.names.index(name) for name in spares}
     return frozenset(int(i) for i in subject.picks if int(i) in chosen)
 
 
@@ -334,38 +364,3 @@ def pass_through(subject: Subject, prepared: Prepared, result: np.ndarray) -> No
                 "DownSample or Resample, or set channel_wise = False."
             )
         result[row] = x[0]
-
-
-def run_shielded(processor: Processor, context: ProcessingContext) -> ProcessingContext:
-    """Execute a processor that sees all channels; what it is given cannot be changed in place.
-
-    It gets a recording of its own, whose samples are the caller's, read-only. It may put other
-    samples, annotations or bad channels into it: they are in the result, and nowhere else.
-    """
-    raw = context._raw
-    if raw is None:
-        return processor.execute(context._derive(metadata=context.metadata.copy()))
-    samples = raw._data if raw.preload else None
-    view = None if samples is None else protect(samples)
-    shield = copy.deepcopy(raw, None if samples is None else {id(samples): view})
-    given = context._derive(raw=shield, metadata=context.metadata.copy())
-    given._noise_array = context._noise_array  # the samples are the same
-    with explain_read_only(COPY_FIRST):
-        new = processor.execute(given)
-    changed = shield._data if shield.preload else None
-    if changed is view:
-        if samples is not None:
-            shield._data = samples
-    elif new._raw is shield and new._noise is given._noise:  # assigned, without with_raw
-        new = new.with_raw(shield)
-    if samples is None:
-        return new
-    _release(new._raw)
-    return new._moved(lambda array: samples if array is view or array is changed else array)
-
-
-def _release(raw: Any) -> None:
-    """Make samples writable that a processor took over from its read-only input."""
-    if raw is not None and raw.preload and not raw._data.flags.writeable:
-        with contextlib.suppress(ValueError):  # somebody else's read-only memory: it stays so
-            raw._data.flags.writeable = True

@@ -1,0 +1,78 @@
+"""Which configurations to measure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+from facet_nb.benchmark.point import Configuration
+from facet_nb.core import Pipeline
+from facet_nb.core.errors import PlanError
+from facet_nb.core.executors.backends import count_cores
+from facet_nb.core.plan import Plan
+
+
+def list_configurations(
+    pipeline: Pipeline,
+    *,
+    modes: Sequence[str] = ("serial", "channel_sequential", "parallel"),
+    n_jobs: Sequence[int] | int | None = None,
+    n_workers: Sequence[int] | int = (1,),
+    backends: Sequence[str] | str | None = None,
+    batch_sizes: Sequence[int] | int = (1,),
+) -> tuple[Configuration, ...]:
+    """Return all combinations, each once, serial first.
+
+    What a plan would make of a combination counts: ``serial`` has no outer workers, one worker
+    needs no backend, ``parallel`` over one job is ``serial``, and outer times inner workers stay
+    within the cores.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        The chain.
+    modes, backends : sequence of str
+        As in :meth:`facet_nb.Pipeline.run`; None for threads and processes.
+    n_jobs, n_workers, batch_sizes : int or sequence of int
+        None for 1, 2, 4, … and the cores that this process may use.
+
+    Raises
+    ------
+    PlanError
+        If one of them cannot be used.
+    """
+    jobs = list_levels() if n_jobs is None else _as_list(n_jobs)
+    places = ("threading", "multiprocessing") if backends is None else _as_names(backends)
+    found = [Configuration()]
+    for mode, backend, outer, inner, size in product(
+        _as_names(modes), places, jobs, _as_list(n_workers), _as_list(batch_sizes)
+    ):
+        if mode == "auto":
+            raise PlanError("mode='auto' is what a benchmark is to find: leave it out of modes.")
+        plan = pipeline.plan(mode, n_jobs=outer, n_workers=inner, backend=backend, batch_size=size)
+        found.append(name_plan(plan))
+    return tuple(dict.fromkeys(found))
+
+
+def name_plan(plan: Plan) -> Configuration:
+    """Return the configuration that a plan stands for, under its simplest name."""
+    if plan.n_jobs > 1:
+        return Configuration(plan.mode, plan.backend, plan.n_jobs, plan.n_workers, plan.batch_size)
+    if plan.mode == "channel_sequential":
+        return Configuration(plan.mode, "serial", 1, plan.n_workers, plan.batch_size)
+    return Configuration("serial", "serial", 1, plan.n_workers)  # parallel over one job is serial
+
+
+def list_levels(cores: int | None = None) -> list[int]:
+    """Return 1, 2, 4, … and the number of cores."""
+    most = count_cores() if cores is None else cores
+    levels = [2**i for i in range(most.bit_length()) if 2**i <= most]
+    return sorted({*levels, most})
+
+
+def _as_list(values: Sequence[int] | int) -> list[int]:
+    return [values] if isinstance(values, int) else list(values)
+
+
+def _as_names(values: Sequence[str] | str) -> list[str]:
+    return [values] if isinstance(values, str) else list(values)

@@ -1,0 +1,147 @@
+"""Memory and CPU time of processes: the kernel's own counts on Linux, psutil's elsewhere."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from facet_nb.benchmark.point import MB
+
+_PROC = "/proc"
+#: What the headline figure is on this system, in words.
+EXACT = "PSS and VmHWM of the Linux kernel"
+COARSE = "resident memory (psutil): shared pages count once for each process"
+
+
+def counts_pss() -> bool:
+    """Whether this system tells proportional memory."""
+    return os.path.exists(f"{_PROC}/self/smaps_rollup")
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Proportional and unshared memory of one process, in MB."""
+
+    pss_mb: float
+    uss_mb: float
+
+
+def read_shares(pid: int) -> Shares | None:
+    """Return PSS and USS of a process; None if it has ended or the system does not tell."""
+    text = _read(f"{_PROC}/{pid}/smaps_rollup")
+    if not text:
+        return None
+    pss = uss = 0.0
+    for line in text.splitlines():
+        if line.startswith("Pss:"):
+            pss = _kilobytes(line)
+        elif line.startswith("Private_"):
+            uss += _kilobytes(line)
+    return Shares(pss, uss)
+
+
+def read_rss_mb(pid: int) -> float | None:
+    """Return the resident memory of a process, in MB; None if it has ended."""
+    text = _read(f"{_PROC}/{pid}/statm")
+    if text:
+        return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE") / MB
+    return None if os.path.exists(f"{_PROC}/self") else _ask_psutil(pid)
+
+
+def read_peak_mb(pid: int) -> float | None:
+    """Return the largest resident memory that a process ever had, in MB; None if it has ended.
+
+    On Linux it counts from the last :func:`reset_peak`; on Windows from the start; elsewhere the
+    present size is returned.
+    """
+    for line in _read(f"{_PROC}/{pid}/status").splitlines():
+        if line.startswith("VmHWM:"):
+            return _kilobytes(line)
+    return None if os.path.exists(f"{_PROC}/self") else _ask_psutil(pid, peak=True)
+
+
+def reset_peak(pid: int) -> bool:
+    """Let the kernel's record of a process's peak begin anew; return whether it could be done."""
+    try:
+        Path(f"{_PROC}/{pid}/clear_refs").write_text("5")
+    except OSError:  # not Linux, or the process has ended
+        return False
+    return True
+
+
+def list_tree(root: int) -> list[int]:
+    """Return a process and its descendants, parents first."""
+    if not os.path.exists(f"{_PROC}/self/task/{os.getpid()}/children"):
+        return _list_by_psutil(root)
+    found, waiting = [], [root]
+    while waiting:
+        pid = waiting.pop(0)
+        children = _list_children(pid)
+        if children is not None:
+            found.append(pid)
+            waiting += children
+    return found
+
+
+def read_cpu_s(root: int) -> float:
+    """Return user and system CPU time of a process and its descendants, ended ones too, in s."""
+    import psutil
+
+    total = 0.0
+    for pid in list_tree(root):
+        try:
+            times = psutil.Process(pid).cpu_times()
+        except psutil.Error:  # it has just ended
+            continue
+        total += times.user + times.system
+        total += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+    return total
+
+
+def _list_children(pid: int) -> list[int] | None:
+    """Return the children of a process; None if it has ended."""
+    try:
+        threads = os.listdir(f"{_PROC}/{pid}/task")
+    except OSError:
+        return None
+    texts = (_read(f"{_PROC}/{pid}/task/{thread}/children") for thread in threads)
+    return [int(word) for text in texts for word in text.split()]
+
+
+def _list_by_psutil(root: int) -> list[int]:
+    import psutil
+
+    try:
+        return [root, *(p.pid for p in psutil.Process(root).children(recursive=True))]
+    except psutil.Error:
+        return []
+
+
+def _ask_psutil(pid: int, peak: bool = False) -> float | None:
+    import psutil
+
+    try:
+        info = psutil.Process(pid).memory_info()
+    except psutil.Error:
+        return None
+    return float(getattr(info, "peak_wset", info.rss) if peak else info.rss) / MB
+
+
+def _kilobytes(line: str) -> float:
+    """Return an entry of /proc, which is in units of 1024 bytes, in MB."""
+    return int(line.split()[1]) * 1024 / MB
+
+
+def read_text(name: str) -> str:
+    """Return a file of the kernel's, such as ``pressure/cpu``; nothing where there is none."""
+    return _read(f"{_PROC}/{name}")
+
+
+def _read(path: str) -> str:
+    """Return what a file of the kernel says; nothing if the process has ended."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

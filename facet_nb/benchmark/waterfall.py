@@ -1,0 +1,188 @@
+"""Lost time: from the ideal to the measured, part by part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from facet_nb.benchmark.point import StageTrace, Trace
+from facet_nb.core.errors import ValidationError
+
+
+@dataclass(frozen=True)
+class LostTime:
+    """Wall time of a run beyond an equal share of the best serial run's, by cause, in s.
+
+    The parts add up to the difference. A part may be negative, where the run saves what the serial
+    one pays.
+
+    Attributes
+    ----------
+    serial_steps_s : float
+        Steps, and decisions before the batches, that run on one worker while the others wait.
+    startup_s : float
+        From a stage's begin until each worker has its first batch.
+    dispatch_s : float
+        Between batches, between stages, and in the parent.
+    transfer_s : float
+        Reading and writing samples, in the workers.
+    imbalance_s : float
+        Workers that wait for the last one to end.
+    contention_s : float
+        The same steps taking longer than in the serial run, because workers share memory and
+        cores.
+    """
+
+    serial_steps_s: float = 0.0
+    startup_s: float = 0.0
+    dispatch_s: float = 0.0
+    transfer_s: float = 0.0
+    imbalance_s: float = 0.0
+    contention_s: float = 0.0
+
+    @property
+    def parts(self) -> tuple[tuple[str, float], ...]:
+        """Names for people, and seconds."""
+        return tuple((_NAMES[f.name], getattr(self, f.name)) for f in fields(self))
+
+
+_NAMES = {
+    "serial_steps_s": "serial steps",
+    "startup_s": "start-up",
+    "dispatch_s": "dispatch",
+    "transfer_s": "transfer",
+    "imbalance_s": "imbalance",
+    "contention_s": "contention",
+}
+
+
+@dataclass(frozen=True)
+class Waterfall:
+    """From the ideal to the measured wall time.
+
+    Attributes
+    ----------
+    workers : int
+        Outer times inner workers.
+    ideal_s : float
+        The best serial run's wall time over the workers.
+    lost : LostTime
+        What lies between.
+    measured_s : float
+        The run's wall time.
+    label : str
+        What ran.
+    """
+
+    workers: int
+    ideal_s: float
+    lost: LostTime
+    measured_s: float
+    label: str = ""
+
+
+@dataclass
+class _Sums:
+    """Wall time of one run by use, per outer worker where several work."""
+
+    serial_s: float = 0.0
+    startup_s: float = 0.0
+    dispatch_s: float = 0.0
+    transfer_s: float = 0.0
+    imbalance_s: float = 0.0
+    compute_s: float = 0.0
+
+
+def split_lost_time(
+    base: Trace, trace: Trace, n_jobs: int, n_workers: int = 1, label: str = ""
+) -> Waterfall:
+    """Split what a run loses against the ideal.
+
+    Parameters
+    ----------
+    base : Trace
+        The best serial run.
+    trace : Trace
+        A run of the same chain with more workers.
+    n_jobs, n_workers : int
+        Its outer and inner workers.
+    label : str
+        What to call it.
+
+    Returns
+    -------
+    Waterfall
+        Ideal, parts and measured time.
+
+    Raises
+    ------
+    ValidationError
+        If the two are of different chains.
+    """
+    steps = [name for stage in trace.stages for name in stage.names]
+    if steps != [name for stage in base.stages for name in stage.names]:
+        raise ValidationError("the two traces are of different chains: compare runs of one chain.")
+    workers = n_jobs * n_workers
+    sums = _add_up(trace, n_jobs)
+    compute_s, serial_s = _split_base(base, trace)
+    overhead_s = base.wall_s - compute_s - serial_s
+    lost = LostTime(
+        serial_steps_s=sums.serial_s - serial_s / workers,
+        startup_s=sums.startup_s,
+        dispatch_s=sums.dispatch_s - overhead_s / workers,
+        transfer_s=sums.transfer_s,
+        imbalance_s=sums.imbalance_s,
+        contention_s=sums.compute_s - compute_s / workers,
+    )
+    return Waterfall(workers, base.wall_s / workers, lost, trace.wall_s, label)
+
+
+def _add_up(trace: Trace, n_jobs: int) -> _Sums:
+    sums = _Sums(dispatch_s=trace.wall_s - sum(stage.wall_s for stage in trace.stages))
+    for stage in trace.stages:
+        if _is_split(stage):
+            _add_split(sums, stage, n_jobs)
+        else:
+            steps_s = sum(stage.step_wall_s)
+            sums.serial_s += steps_s
+            sums.dispatch_s += stage.wall_s - steps_s
+    return sums
+
+
+def _add_split(sums: _Sums, stage: StageTrace, n_jobs: int) -> None:
+    """Add a stage over several workers: its whole area, workers × time, goes somewhere."""
+    by_worker: dict[str, list] = {}
+    for batch in sorted(stage.batches, key=lambda b: b.start_s):
+        by_worker.setdefault(batch.worker, []).append(batch)
+    n = max(n_jobs, len(by_worker))
+    begin = min(stage.start_s + stage.prepare_s, min(b.start_s for b in stage.batches))
+    end = max(b.stop_s for b in stage.batches)
+    sums.serial_s += begin - stage.start_s
+    sums.dispatch_s += stage.stop_s - end
+    sums.imbalance_s += (n - len(by_worker)) * (end - begin) / n
+    for batches in by_worker.values():
+        busy_s = sum(b.stop_s - b.start_s for b in batches)
+        compute_s = sum(b.compute_s for b in batches)
+        span_s = batches[-1].stop_s - batches[0].start_s
+        sums.startup_s += (batches[0].start_s - begin) / n
+        sums.dispatch_s += (span_s - busy_s) / n
+        sums.transfer_s += (busy_s - compute_s) / n
+        sums.compute_s += compute_s / n
+        sums.imbalance_s += (end - batches[-1].stop_s) / n
+
+
+def _is_split(stage: StageTrace) -> bool:
+    return stage.n_jobs > 1 and len(stage.batches) > 1
+
+
+def _split_base(base: Trace, trace: Trace) -> tuple[float, float]:
+    """Return the base's time in what `trace` splits, and in what it does not."""
+    split = [_is_split(stage) for stage in trace.stages for _ in stage.names]
+    walls = [w for stage in base.stages for w in stage.step_wall_s]
+    prepares = [
+        w for stage in base.stages for w in (stage.step_prepare_s or (0.0,) * len(stage.names))
+    ]
+    compute_s = serial_s = 0.0
+    for is_split, wall_s, prepare_s in zip(split, walls, prepares, strict=True):
+        compute_s += (wall_s - prepare_s) if is_split else 0.0
+        serial_s += prepare_s if is_split else wall_s
+    return compute_s, serial_s

@@ -1,0 +1,59 @@
+"""What numpydoc says about the parameters of a class."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import dataclass
+
+_SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}$", flags=re.MULTILINE)
+_ENTRY = re.compile(r"^(\S.*)$", flags=re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class ParameterText:
+    """One parameter of a docstring.
+
+    Attributes
+    ----------
+    type_text : str
+        What stands after the colon: ``"{'fir', 'iir'}"``, ``"float | None"``.
+    text : str
+        The description, in one line, without markup.
+    """
+
+    type_text: str
+    text: str
+
+
+def read_parameters(cls: type) -> dict[str, ParameterText]:
+    """Return what the docstrings of `cls` and its bases say about each parameter."""
+    found: dict[str, ParameterText] = {}
+    for base in reversed(cls.__mro__):
+        found.update(_read_section(inspect.cleandoc(base.__doc__ or "")))
+    return found
+
+
+def _read_section(doc: str) -> dict[str, ParameterText]:
+    parts = _SECTION.split(doc)
+    bodies = dict(zip(parts[1::2], parts[2::2], strict=True))
+    body = bodies.get("Parameters", "")
+    pieces = _ENTRY.split(body)
+    found = {}
+    # Indented lines belong to the entry before them: _ENTRY matches at the margin only.
+    for head, text in zip(pieces[1::2], pieces[2::2], strict=True):
+        names, _, type_text = head.partition(" : ")
+        for name in names.split(","):
+            found[name.strip().lstrip("*")] = ParameterText(type_text.strip(), plain(text))
+    return found
+
+
+def plain(text: str) -> str:
+    """Return a text of a docstring without markup, in one line."""
+    text = re.sub(r":\w+:`~?([^`]+)`", lambda m: m.group(1).rpartition(".")[2], text)
+    return " ".join(text.replace("`", "").split())
+
+
+def first_sentences(cls: type) -> str:
+    """Return the first paragraph of a class's docstring."""
+    return plain(inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0])

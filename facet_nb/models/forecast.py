@@ -1,0 +1,96 @@
+"""What a run will take: time from the runs before it, memory from its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from facet_nb.core import Plan
+
+#: Two runs of the same thing on a shared machine differ by about this much.
+_SPREAD = 0.25
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What one run took.
+
+    Attributes
+    ----------
+    steps : tuple of str
+        The steps, with their arguments.
+    shape : tuple (n_channels, n_times)
+        Size of the recording.
+    settings : tuple of (str, object)
+        How it ran.
+    wall_s : float
+        Time, in s.
+    step_cpu_s : tuple of float
+        CPU time of each step, in s.
+    """
+
+    steps: tuple[str, ...]
+    shape: tuple[int, int]
+    settings: tuple[tuple[str, object], ...]
+    wall_s: float
+    step_cpu_s: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run will take.
+
+    Attributes
+    ----------
+    time_s : tuple (low, high) | None
+        Time, in s; None if nothing like it has run yet.
+    memory_bytes : int | None
+        Most memory of all processes, libraries included; None if it cannot be told.
+    basis : str
+        What the time rests on.
+    """
+
+    time_s: tuple[float, float] | None
+    memory_bytes: int | None
+    basis: str = ""
+
+
+def predict_time(
+    plan: Plan, steps: Sequence[str], shape: tuple[int, int], records: Sequence[RunRecord]
+) -> tuple[tuple[float, float] | None, str]:
+    """Return shortest and longest time of a run, in s, and what that rests on.
+
+    Runs with the same settings are taken as they were. Otherwise the CPU times of a run of the
+    same steps are shared out over the plan's workers: perfectly for the shortest time, not at all
+    for the longest.
+    """
+    same = [r for r in records if r.steps == tuple(steps) and r.shape == shape]
+    if not same:
+        return None, "not known before the first run of this chain here"
+    now = _key(plan)
+    alike = [r.wall_s for r in same if r.settings == now]
+    if alike:
+        low, high = min(alike), max(alike)
+        if len(alike) == 1:
+            low, high = low * (1 - _SPREAD), high * (1 + _SPREAD)
+        times = "the last run" if len(alike) == 1 else f"{len(alike)} runs"
+        return (low, high), f"from {times} with these settings"
+    cpu_s = same[-1].step_cpu_s
+    high = max(sum(cpu_s), same[-1].wall_s)
+    low = sum(
+        sum(cpu_s[i] for i in stage.steps) / max(1, stage.n_jobs * stage.n_workers)
+        for stage in plan.stages
+    )
+    return (low * (1 - _SPREAD), high * (1 + _SPREAD)), "from a run with other settings"
+
+
+def record_run(
+    plan: Plan, steps: Sequence[str], shape: tuple[int, int], wall_s: float, cpu_s: Sequence[float]
+) -> RunRecord:
+    """Return what is to be remembered of a run."""
+    return RunRecord(tuple(steps), shape, _key(plan), wall_s, tuple(cpu_s))
+
+
+def _key(plan: Plan) -> tuple[tuple[str, object], ...]:
+    names = ("mode", "backend", "n_jobs", "n_workers", "batch_size")
+    return tuple((name, getattr(plan, name)) for name in names)

@@ -1,0 +1,165 @@
+"""Which recording to work on: a file, an example, a simulation, or what the panel was given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any as AnyValue
+
+from traitlets import Any, Bool, CInt, Enum, Float, HasTraits, Instance, Unicode
+
+from facet_nb.core import ProcessingContext
+from facet_nb.core.errors import FacetError, ValidationError
+from facet_nb.models.background import Background, Outcome
+from facet_nb.models.sources import as_context, describe_source
+from facet_nb.models.summary import RecordingSummary
+
+KINDS = ("given", "example", "simulation", "file")
+
+
+class RecordingModel(HasTraits):
+    """The choice of a recording, and what it holds.
+
+    Parameters
+    ----------
+    source : object
+        As for :func:`facet_nb.models.as_context`; None for the example.
+
+    Attributes
+    ----------
+    kind : {"given", "example", "simulation", "file"}
+        Where the recording shall come from.
+    path : str
+        The file.
+    n_channels, n_slices, seed : int
+        Of a simulation; see :func:`facet_nb.datasets.simulate`.
+    sfreq, duration_s, tr_s : float
+        Of a simulation, in Hz and s.
+    pulse : bool
+        Whether the simulated heart beats.
+    status : {"empty", "loading", "ready", "failed"}
+        Where loading is.
+    source, context : object
+        What was loaded, as it was given and as a context.
+    summary : RecordingSummary | None
+        What it holds.
+    error : str
+        Why it could not be loaded.
+
+    Examples
+    --------
+    >>> from facet_nb.models import RecordingModel
+    >>> recording = RecordingModel()
+    >>> recording.load().summary.n_channels
+    6
+    """
+
+    kind = Enum(KINDS, "example")
+    path = Unicode("")
+    n_channels = CInt(8)
+    sfreq = Float(2000.0)
+    duration_s = Float(36.0)
+    tr_s = Float(2.0)
+    n_slices = CInt(25)
+    seed = CInt(0)
+    pulse = Bool(False)
+
+    status = Enum(("empty", "loading", "ready", "failed"), "empty")
+    source = Any()
+    context = Instance(ProcessingContext, allow_none=True)
+    summary = Instance(RecordingSummary, allow_none=True)
+    error = Unicode("")
+
+    SIMULATION = ("n_channels", "sfreq", "duration_s", "tr_s", "n_slices", "seed", "pulse")
+
+    def __init__(self, source: AnyValue = None) -> None:
+        super().__init__(kind="example" if source is None else "given")
+        self.given = source
+        self.on_news: Callable[[], None] | None = None
+        self._background = Background(self._tell)
+        self._number = 0
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What can be chosen."""
+        return KINDS if self.given is not None else KINDS[1:]
+
+    def describe(self) -> str:
+        """Return what is loaded, in a few words."""
+        return "nothing loaded" if self.context is None else describe_source(self.context)
+
+    # ---------------------------------------------------------------------------------- loading
+    def load(self) -> RecordingModel:
+        """Load what is chosen, and wait for it.
+
+        Raises
+        ------
+        FacetError
+            If that is not possible.
+        """
+        self.start()
+        self.wait()
+        if self.status == "failed":
+            raise FacetError(self.error)
+        return self
+
+    def start(self) -> None:
+        """Begin to load what is chosen, on a thread of its own; return at once."""
+        self._number += 1
+        self.status, self.error = "loading", ""
+        make = self._choose()
+        self._background.start(self._number, lambda: _open(make))
+
+    def wait(self) -> None:
+        """Wait until nothing is being loaded."""
+        self._background.join()
+        self.drain()
+
+    def drain(self) -> bool:
+        """Set the traits of what has been loaded; return whether there is more to come."""
+        for outcome in self._background.take():
+            if outcome.key == self._number:  # an older choice does not count any more
+                self._finish(outcome)
+        return self.status == "loading"
+
+    def _finish(self, outcome: Outcome) -> None:
+        with self.hold_trait_notifications():
+            if outcome.error is not None:
+                self.status, self.error = "failed", _explain(outcome.error)
+                return
+            self.source, self.context, self.summary = outcome.value
+            self.status = "ready"
+
+    def _choose(self) -> Callable[[], AnyValue]:
+        """Return what makes the source; the values of now, whatever is typed later."""
+        from facet_nb import datasets
+
+        if self.kind == "given":
+            given = self.given
+            return lambda: given
+        if self.kind == "example":
+            return datasets.example
+        if self.kind == "file":
+            path = self.path.strip()
+            return lambda: _check_path(path)
+        values = {name: getattr(self, name) for name in self.SIMULATION}
+        return lambda: datasets.simulate(**values)
+
+    def _tell(self) -> None:
+        if self.on_news is not None:
+            self.on_news()
+
+
+def _open(make: Callable[[], AnyValue]) -> tuple[AnyValue, ProcessingContext, RecordingSummary]:
+    source = make()
+    context = as_context(source)
+    return source, context, RecordingSummary.of(context)
+
+
+def _check_path(path: str) -> str:
+    if not path:
+        raise ValidationError("no file is named: write its path (EDF, BDF, GDF, .vhdr, .set, FIF).")
+    return path
+
+
+def _explain(error: Exception) -> str:
+    return str(error) if isinstance(error, FacetError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,266 @@
+"""A window into recordings: which channels, which seconds, how large."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any as AnyValue
+
+import numpy as np
+from traitlets import Float, HasTraits, Tuple, Unicode
+
+from facet_nb.core import ProcessingContext
+from facet_nb.core.recording import channel_kinds, load_array
+from facet_nb.kernels.envelope import bound
+
+#: Pieces of a trace: at least one for each pixel of the view.
+N_BINS = 900
+#: Channels that are shown at first.
+N_FIRST = 8
+_MOST_MARKERS = 400
+#: The window begins this long before the first trigger.
+_LEAD_S = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One recording in the view.
+
+    Attributes
+    ----------
+    label : str
+        What it is called.
+    times_s : ndarray, shape (n_pieces,)
+        Where pieces begin, in s.
+    low_uv, high_uv : ndarray, shape (n_channels, n_pieces)
+        Lowest and highest sample of each piece around the channel's median, in µV; NaN where a
+        channel is missing.
+    """
+
+    label: str
+    times_s: np.ndarray
+    low_uv: np.ndarray
+    high_uv: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """What there is to see.
+
+    Attributes
+    ----------
+    channels : tuple of str
+        Names, from top to bottom.
+    begin_s, end_s : float
+        From when to when.
+    scale_uv : float
+        Distance of two channels, in µV.
+    layers : tuple of Layer
+        The recordings.
+    markers_s : ndarray
+        Triggers, in s.
+    """
+
+    channels: tuple[str, ...]
+    begin_s: float
+    end_s: float
+    scale_uv: float
+    layers: tuple[Layer, ...]
+    markers_s: np.ndarray
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return channel and peak-to-peak amplitude in µV in each layer, as text."""
+        return [
+            (name, *(f"{_swing(layer, i):.1f}" for layer in self.layers))
+            for i, name in enumerate(self.channels)
+        ]
+
+    @property
+    def caption(self) -> str:
+        """What there is to see, in one sentence."""
+        names = " and ".join(layer.label for layer in self.layers) or "nothing"
+        n = len(self.channels)
+        return (
+            f"{names}: {n} channel{'' if n == 1 else 's'} from {self.begin_s:.2f} to "
+            f"{self.end_s:.2f} s, {self.scale_uv:g} µV from one to the next"
+            + (f", {len(self.markers_s)} triggers" if len(self.markers_s) else "")
+            + "."
+        )
+
+
+class SignalModel(HasTraits):
+    """A window over a recording, and over what became of it.
+
+    Attributes
+    ----------
+    channels : tuple of str
+        Names of the channels to show.
+    begin_s, span_s : float
+        Begin and length of the window, in s.
+    scale_uv : float
+        Distance of two channels, in µV; 0 for what the traces need.
+    shown : {"recording", "corrected", "both"}
+        Which recordings to show.
+    names : tuple of str
+        All channels there are.
+
+    Examples
+    --------
+    >>> from facet_nb.datasets import example
+    >>> from facet_nb.models import SignalModel
+    >>> view = SignalModel()
+    >>> view.set_recording(example().context())
+    >>> view.window().layers[0].low_uv.shape[0]
+    6
+    """
+
+    channels = Tuple()
+    begin_s = Float(0.0)
+    span_s = Float(5.0)
+    scale_uv = Float(0.0)
+    shown = Unicode("both")
+    names = Tuple()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._contexts: dict[str, ProcessingContext] = {}
+
+    # ---------------------------------------------------------------------------------- content
+    def set_recording(self, context: ProcessingContext | None) -> None:
+        """Show another recording, from its first trigger on."""
+        self._contexts = {} if context is None else {"recording": context}
+        with self.hold_trait_notifications():
+            names = () if context is None else tuple(_list_names(context.get_raw()))
+            kept = tuple(n for n in self.channels if n in names)
+            self.names, self.channels = names, kept or names[:N_FIRST]
+            last = max(0.0, self.duration_s - self.span_s)
+            self.begin_s = min(max(0.0, _first_event_s(context) - _LEAD_S), last)
+
+    def set_corrected(self, context: ProcessingContext | None) -> None:
+        """Lay what became of the recording over it."""
+        self._contexts.pop("corrected", None)
+        if context is not None and context.has_raw() and "recording" in self._contexts:
+            self._contexts["corrected"] = context
+
+    @property
+    def has_corrected(self) -> bool:
+        """Whether there is something to lay over."""
+        return "corrected" in self._contexts
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the recording, in s."""
+        context = self._contexts.get("recording")
+        return 0.0 if context is None else float(context.get_raw().n_times / context.get_sfreq())
+
+    # ----------------------------------------------------------------------------------- moving
+    def scroll(self, windows: float) -> None:
+        """Move by a number of window lengths, backwards if it is negative."""
+        last = max(0.0, self.duration_s - self.span_s)
+        self.begin_s = min(max(self.begin_s + windows * self.span_s, 0.0), last)
+
+    def zoom(self, factor: float) -> None:
+        """Make the traces larger by `factor`."""
+        self.scale_uv = _round(self.window().scale_uv / factor)
+
+    # ------------------------------------------------------------------------------- the window
+    def window(self, n_bins: int = N_BINS) -> Window:
+        """Return what there is to see."""
+        end_s = min(self.begin_s + self.span_s, self.duration_s)
+        wanted = {"recording", "corrected"} if self.shown == "both" else {self.shown}
+        layers = tuple(
+            self._layer(label, context, end_s, n_bins)
+            for label, context in self._contexts.items()
+            if label in wanted or len(self._contexts) == 1
+        )
+        scale_uv = self.scale_uv or _choose_scale(layers)
+        markers_s = self._markers_s(end_s)
+        return Window(self.channels, self.begin_s, end_s, scale_uv, layers, markers_s)
+
+    def _layer(self, label: str, context: ProcessingContext, end_s: float, n_bins: int) -> Layer:
+        raw, sfreq = context.get_raw(), context.get_sfreq()
+        offset_s = _offset_s(raw, self._contexts["recording"].get_raw())
+        start = int(np.clip(round((self.begin_s - offset_s) * sfreq), 0, raw.n_times - 1))
+        stop = int(np.clip(round((end_s - offset_s) * sfreq), start + 1, raw.n_times))
+        size = max(1, -(-(stop - start) // n_bins))
+        times_s = offset_s + np.arange(start, stop, size) / sfreq
+        low = np.full((len(self.channels), len(times_s)), np.nan)
+        high = low.copy()
+        known = {name: i for i, name in enumerate(raw.ch_names)}
+        for place, name in enumerate(self.channels):
+            if name in known:
+                x = _read_row(raw, known[name], start, stop)
+                centre = np.median(x[0, :: max(1, size // 4)])
+                low[place], high[place] = (1e6 * (b[0] - centre) for b in bound(x, n_bins))
+        return Layer(label, times_s, low, high)
+
+    def _markers_s(self, end_s: float) -> np.ndarray:
+        """Return triggers in the window: those of the run if there are some, else all events."""
+        from facet_nb.preprocessing.triggers import read_annotations
+
+        context = self._contexts.get("recording")
+        if context is None:
+            return np.zeros(0)
+        if context.has_triggers():
+            found_s = np.asarray(context.get_triggers()) / context.get_sfreq()
+        else:
+            positions = [p for p, _ in read_annotations(context.get_raw())]
+            found_s = np.asarray(positions, dtype=float) / context.get_sfreq()
+        inside = found_s[(found_s >= self.begin_s) & (found_s <= end_s)]
+        return inside if len(inside) <= _MOST_MARKERS else np.zeros(0)
+
+
+def _read_row(raw: AnyValue, row: int, start: int, stop: int) -> np.ndarray:
+    """Return samples of one channel, shape (1, n_times); not copied where they are in memory."""
+    if raw.preload:
+        return load_array(raw)[row : row + 1, start:stop]
+    return raw.get_data(picks=[row], start=start, stop=stop)
+
+
+def _list_names(raw: AnyValue) -> list[str]:
+    """Return data channels first, then bad ones, then the others."""
+    rank = {"data": 0, "bad": 1}
+    kinds = channel_kinds(raw)
+    order = sorted(range(len(kinds)), key=lambda i: rank.get(kinds[i], 2))
+    return [raw.ch_names[i] for i in order]
+
+
+def _offset_s(raw: AnyValue, original: AnyValue) -> float:
+    """Return when `raw` begins, in s from the start of `original`."""
+    here, there = float(raw.info["sfreq"]), float(original.info["sfreq"])
+    return raw.first_samp / here - original.first_samp / there
+
+
+def _first_event_s(context: ProcessingContext | None) -> float:
+    """Return when the first trigger or event is, in s; 0 without any."""
+    from facet_nb.preprocessing.triggers import read_annotations
+
+    if context is None:
+        return 0.0
+    positions: AnyValue = context.get_triggers() if context.has_triggers() else None
+    if positions is None:
+        positions = [p for p, _ in read_annotations(context.get_raw())]
+    return max(0.0, min(positions) / context.get_sfreq()) if len(positions) else 0.0
+
+
+def _swing(layer: Layer, row: int) -> float:
+    if np.isnan(layer.low_uv[row]).all():
+        return float("nan")
+    return float(np.nanmax(layer.high_uv[row]) - np.nanmin(layer.low_uv[row]))
+
+
+def _choose_scale(layers: Sequence[Layer]) -> float:
+    """Return a distance that keeps most traces of the largest layer apart."""
+    swings = [
+        float(np.nanpercentile(layer.high_uv[row] - np.nanmin(layer.low_uv[row]), 98))
+        for layer in layers
+        for row in range(len(layer.low_uv))
+        if np.isfinite(layer.low_uv[row]).any()
+    ]
+    return _round(0.8 * max(swings, default=0.0) or 100.0)
+
+
+def _round(value: float) -> float:
+    """Return the next number of 1, 2, 5, 10, 20 … that is not below `value`."""
+    step = 10.0 ** np.floor(np.log10(max(value, 1e-3)))
+    return float(step * next(m for m in (1, 2, 5, 10) if m * step >= value * (1 - 1e-9)))

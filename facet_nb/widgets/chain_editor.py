@@ -1,0 +1,247 @@
+"""Editing a chain of steps: add, remove, reorder, switch off; arguments checked while typing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as w
+
+from facet_nb.core import Pipeline, Plan
+from facet_nb.core.errors import FacetError
+from facet_nb.models.chain_model import ChainModel, ChainStep
+from facet_nb.models.sources import as_context
+from facet_nb.widgets.fragments import write_code_block, write_error, write_text
+from facet_nb.widgets.panel import Panel
+from facet_nb.widgets.plan_view import write_plan
+from facet_nb.widgets.step_form import StepForm, list_flags
+
+_LABEL = {"description_width": "initial"}
+
+
+class ChainEditor(Panel):
+    """Edits a pipeline.
+
+    Parameters
+    ----------
+    pipeline : Pipeline | ChainModel | None
+        What to begin with.
+    recording : object | None
+        The recording on which arguments are checked, as for :func:`facet_nb.models.as_context`.
+    plan : callable | None
+        Returns the plan to draw; None for that of the serial mode.
+    nested : bool
+        Whether the editor is a part of another panel.
+
+    Attributes
+    ----------
+    model : ChainModel
+        The chain; ``model.pipeline`` is what is on screen.
+
+    Examples
+    --------
+    >>> from facet_nb import HighPassFilter, Pipeline
+    >>> from facet_nb.widgets import ChainEditor
+    >>> editor = ChainEditor(Pipeline([HighPassFilter(1.0)]))
+    >>> editor.model.add("common_reference")
+    >>> len(editor.pipeline)
+    2
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline | ChainModel | None = None,
+        recording: Any = None,
+        *,
+        plan: Callable[[], Plan] | None = None,
+        nested: bool = False,
+    ) -> None:
+        if isinstance(pipeline, ChainModel):
+            self.model = pipeline
+        else:
+            context = None if recording is None else as_context(recording)
+            self.model = ChainModel(pipeline, context)
+        self.make_plan = plan or (lambda: self.model.pipeline.plan())
+        self._make_list()
+        self._make_yaml()
+        self.form = StepForm(self.model)
+        self.problem, self.drawing = w.HTML(), w.HTML()
+        self.problem.add_class("fnb-chain-problem")
+        self.drawing.add_class("fnb-plan-drawing")
+        body = w.HBox([self.left, self.form.widget])
+        body.add_class("fnb-chain-body")
+        super().__init__([body, self.problem, self.drawing, *self.yaml_parts], nested=nested)
+        self.add_class("fnb-chain-editor")
+        self.model.observe(self.refresh, ["steps", "selected", "problem"])
+        self.refresh()
+
+    # ----------------------------------------------------------------------------- what it does
+    @property
+    def pipeline(self) -> Pipeline:
+        """The chain on screen."""
+        return self.model.pipeline
+
+    def refresh(self, _change: Any = None) -> None:
+        """Show the model as it is now."""
+        model = self.model
+        self._busy = True
+        try:
+            options = [(_describe(i, step), i) for i, step in enumerate(model.steps)]
+            if tuple(self.steps.options) != tuple(options):
+                self.steps.options = options
+            self.steps.index = model.selected if 0 <= model.selected < len(options) else None
+            self.steps.rows = max(4, min(14, len(options) + 1))
+            self._show_buttons()
+        finally:
+            self._busy = False
+        self.form.refresh()
+        self.problem.value = (
+            f'<p class="fnb-wrong" role="status">{write_text(model.problem)}</p>'
+            if model.problem
+            else '<p class="fnb-quiet" role="status">The chain can run.</p>'
+            if model.steps
+            else ""
+        )
+        self.refresh_plan()
+        if self.yaml.layout.display != "none":
+            self._write_yaml()
+
+    def refresh_plan(self, _change: Any = None) -> None:
+        """Draw the plan again: the chain or the settings have changed."""
+        try:
+            self.drawing.value = write_plan(self.make_plan())
+        except FacetError as error:
+            self.drawing.value = f'<p class="fnb-wrong">{write_text(error)}</p>'
+
+    def to_html(self) -> str:
+        """Return plan and YAML as plain HTML."""
+        return self.drawing.value + write_code_block(self._yaml_text())
+
+    def summary(self) -> str:
+        """Return the chain in one line."""
+        return " → ".join(p.name for p in self.pipeline) or "an empty chain"
+
+    # ---------------------------------------------------------------------------- list of steps
+    def _make_list(self) -> None:
+        self._busy = False
+        self.steps = w.Select(description="Steps", style=_LABEL, layout=w.Layout(width="290px"))
+        self.steps.add_class("fnb-steps")
+        names = list(self.model.list_classes())
+        self.new = w.Combobox(
+            description="New step",
+            options=names,
+            placeholder="type or choose",
+            ensure_option=False,
+            style=_LABEL,
+            layout=w.Layout(width="220px"),
+        )
+        self.new.add_class("fnb-new-step")
+        self.add = _button("Add", "fnb-add", self._add)
+        self.up = _button("Up", "fnb-up", lambda: self.model.move(-1))
+        self.down = _button("Down", "fnb-down", lambda: self.model.move(1))
+        self.toggle = _button("Off", "fnb-toggle", self._toggle)
+        self.remove = _button("Remove", "fnb-remove", self.model.remove)
+        self.said = w.HTML()
+        self.steps.observe(self._select, "index")
+        bar = w.HBox([self.up, self.down, self.toggle, self.remove])
+        more = w.HBox([self.new, self.add])
+        for row in (bar, more):
+            row.add_class("fnb-bar")
+        self.left = w.VBox([self.steps, bar, more, self.said])
+        self.left.add_class("fnb-chain-list")
+
+    def _show_buttons(self) -> None:
+        model, last = self.model, len(self.model.steps) - 1
+        self.up.disabled = model.selected <= 0
+        self.down.disabled = not 0 <= model.selected < last
+        self.remove.disabled = self.toggle.disabled = not model.steps
+        enabled = not model.steps or model.steps[model.selected].enabled
+        self.toggle.description = "Off" if enabled else "On"
+        self.toggle.tooltip = "Leave this step out" if enabled else "Let this step take part again"
+
+    def _select(self, change: Any) -> None:
+        if not self._busy and change["new"] is not None:
+            self.model.selected = change["new"]
+
+    def _toggle(self) -> None:
+        self.model.enable(not self.model.steps[self.model.selected].enabled)
+
+    def _add(self) -> None:
+        try:
+            self.model.add(self.new.value.strip())
+        except FacetError as error:
+            self.said.value = f'<span class="fnb-wrong" role="alert">{write_text(error)}</span>'
+            return
+        self.new.value = self.said.value = ""
+
+    # ------------------------------------------------------------------------------------- YAML
+    def _make_yaml(self) -> None:
+        self.yaml_switch = w.ToggleButton(
+            description="Save and load", icon="file", layout=w.Layout(width="150px")
+        )
+        self.yaml_switch.add_class("fnb-yaml-switch")
+        self.yaml = w.Textarea(
+            description="YAML", rows=12, style=_LABEL, layout=w.Layout(width="99%")
+        )
+        self.yaml.add_class("fnb-yaml")
+        self.file = w.Text(
+            description="File", value="chain.yaml", style=_LABEL, layout=w.Layout(width="260px")
+        )
+        self.file.add_class("fnb-yaml-file")
+        save = _button("Save file", "fnb-yaml-save", self.save)
+        load = _button("Load file", "fnb-yaml-load", lambda: self._take(self.file.value.strip()))
+        use = _button("Use this text", "fnb-yaml-use", lambda: self._take(self.yaml.value + "\n"))
+        for button in (save, load, use):
+            button.layout.width = "120px"
+        self.yaml_said = w.HTML()
+        bar = w.HBox([self.file, save, load, use])
+        bar.add_class("fnb-row")
+        self.yaml_parts = [self.yaml_switch, bar, self.yaml, self.yaml_said]
+        self._show_yaml()
+        self.yaml_switch.observe(self._show_yaml, "value")
+
+    def _show_yaml(self, _change: Any = None) -> None:
+        for part in self.yaml_parts[1:]:
+            part.layout.display = "" if self.yaml_switch.value else "none"
+        if self.yaml_switch.value:
+            self._write_yaml()
+
+    def _yaml_text(self) -> str:
+        return self.model.to_yaml()
+
+    def _write_yaml(self) -> None:
+        self.yaml.value = self._yaml_text()
+
+    def save(self) -> None:
+        """Write the chain to the file that is named."""
+        name = self.file.value.strip()
+        try:
+            if not name:
+                raise FacetError("no file is named.")
+            self.model.to_yaml(name)
+        except (FacetError, OSError) as error:
+            self.yaml_said.value = write_error("Not saved", str(error), "")
+            return
+        self.yaml_said.value = f'<span role="status">Saved to {write_text(name)}.</span>'
+
+    def _take(self, source: str) -> None:
+        try:
+            self.model.load_yaml(source)
+        except FacetError as error:
+            self.yaml_said.value = write_error("Not loaded", str(error), "")
+            return
+        self.yaml_said.value = '<span role="status">Loaded.</span>'
+
+
+def _describe(index: int, step: ChainStep) -> str:
+    mark = "⚠ " if step.problems and step.enabled else ""
+    off = "(off) " if not step.enabled else ""
+    scope = "" if list_flags(step)[0].startswith("channel") else "  · all channels"
+    return f"{index + 1}. {off}{mark}{step.name}{scope}"
+
+
+def _button(label: str, css: str, act: Callable[[], Any]) -> w.Button:
+    button = w.Button(description=label, layout=w.Layout(width="70px"))
+    button.add_class(css)
+    button.on_click(lambda _button: act())
+    return button

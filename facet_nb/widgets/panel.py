@@ -1,0 +1,129 @@
+"""What all panels have in common: their style, their pump, and what they leave in a saved file."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+import ipywidgets as w
+from IPython.display import DisplayHandle, display
+
+from facet_nb.widgets import cells
+from facet_nb.widgets.fragments import write_text
+from facet_nb.widgets.pump import TICK_S, Pump
+
+#: What pages without a kernel show in the place of the live panel.
+_STATIC_TEXT = "The panel works while the notebook runs. This is what it found last:"
+# The handles of ipywidgets' sliders have no name for screen readers: give them their tooltip's, as
+# soon as they are there. Where a page forbids such handlers, they stay as they are.
+_NAMING = (
+    "const root = this.closest('.fnb-panel');"
+    "const name = () => root.querySelectorAll('.noUi-handle:not([aria-label])').forEach(h => {"
+    "const label = h.closest('.jupyter-widgets').querySelector('.widget-label[title]');"
+    "if (label) h.setAttribute('aria-label', label.title); });"
+    "name(); new MutationObserver(name).observe(root, {childList: true, subtree: true});"
+)
+_STOPPED = "This cell was run again: the run that its old panel had under way was cancelled."
+
+
+class Panel(w.VBox):
+    """A panel that leaves its state as plain HTML in the saved notebook.
+
+    Parameters
+    ----------
+    children : sequence of Widget
+        What it shows.
+    nested : bool
+        Whether it is a part of another panel, which then does all this.
+    """
+
+    def __init__(self, children: Sequence[w.Widget], *, nested: bool = False) -> None:
+        self._handles: deque[DisplayHandle] = deque(maxlen=8)
+        self.pumps: list[Pump] = []
+        if nested:
+            super().__init__(list(children))
+            return
+        style, notice = w.HTML(), w.HTML()
+        super().__init__([style, notice, *children])
+        self.add_class("fnb-panel")
+        notice.add_class("fnb-notice")
+        notice.layout.display = "none"
+        style.layout.display = "none"
+        style.value = f'<style onload="{_NAMING}">{_read_css()}{self._hiding_rule}</style>'
+        if cells.adopt(self):
+            notice.value = f'<p role="status">{write_text(_STOPPED)}</p>'
+            notice.layout.display = ""
+
+    def follow(self, *models: Any, tick_s: float = TICK_S) -> None:
+        """Let models say on the kernel's loop what is new; each has one pump, wherever it is."""
+        for model in models:
+            if model.on_news is None:
+                pump = Pump(model.drain, tick_s=tick_s)
+                model.on_news = pump.wake
+                self.pumps.append(pump)
+
+    # -------------------------------------------------------------------- for subclasses to say
+    def to_html(self) -> str:
+        """Return the panel's state as plain HTML: what remains of it in a saved notebook."""
+        return ""
+
+    def summary(self) -> str:
+        """Return the same in one line of text."""
+        return repr(self)
+
+    def stop(self) -> bool:
+        """End all work; return whether there was some."""
+        return False
+
+    # ------------------------------------------------------------------------------- displaying
+    def retire(self) -> bool:
+        """End all work and all views: the cell that made the panel has been run again."""
+        stopped = self.stop()
+        for widget in _list_all(self):
+            widget.close()
+        return stopped
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        return {**(data or {}), **self._report_bundle()}
+
+    def _ipython_display_(self) -> None:
+        # Two outputs: renewing one that holds the live view would take the focus away from it.
+        bundle = super()._repr_mimebundle_()
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        display({**(data or {}), "text/plain": _STATIC_TEXT}, raw=True)
+        handle = display(self._report_bundle(), raw=True, display_id=True)
+        if handle is not None:
+            self._handles.append(handle)
+
+    def refresh_report(self, _change: Any = None) -> None:
+        """Renew what the saved notebook will show."""
+        for handle in self._handles:
+            handle.update(self._report_bundle(), raw=True)
+
+    def _report_bundle(self) -> dict[str, str]:
+        html = f'<div class="fnb-report {self._report_class}">{self.to_html()}</div>'
+        return {"text/html": html, "text/plain": self.summary()}
+
+    @property
+    def _report_class(self) -> str:
+        return f"fnb-report-{self.model_id}"
+
+    @property
+    def _hiding_rule(self) -> str:
+        css = self._report_class
+        return f".{css}, .jp-OutputArea-child:has(.{css}) {{ display: none !important; }}"
+
+
+def _list_all(widget: w.Widget) -> list[w.Widget]:
+    found = [widget]
+    for child in getattr(widget, "children", ()):
+        found += _list_all(child)
+    return found
+
+
+def _read_css() -> str:
+    return resources.files("facet_nb.widgets").joinpath("panel.css").read_text(encoding="utf-8")

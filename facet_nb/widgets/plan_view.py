@@ -1,0 +1,43 @@
+"""A plan drawn as stages: what runs together, in how many batches, and why."""
+
+from __future__ import annotations
+
+from facet_nb.core import Plan, Stage
+from facet_nb.widgets.fragments import write_text
+
+
+def write_plan(plan: Plan) -> str:
+    """Return the plan as boxes in a row, each with its steps and the reason for it."""
+    boxes = "".join(f"<li>{_write_stage(i, stage)}</li>" for i, stage in enumerate(plan.stages, 1))
+    head = write_text(describe_plan(plan))
+    return f'<p class="fnb-plan-head">{head}</p><ol class="fnb-stages">{boxes}</ol>'
+
+
+def describe_plan(plan: Plan) -> str:
+    """Return the plan in one line."""
+    stages = _count(len(plan.stages), "stage")
+    jobs, threads = _count(plan.n_jobs, "job"), _count(plan.n_workers, "thread")
+    where = f" ({plan.backend})" if plan.n_jobs > 1 else ""
+    why = f" — {plan.reason}" if plan.reason else ""
+    return f"{plan.mode}, {stages}, {jobs}{where}, {threads} in each{why}"
+
+
+def _write_stage(number: int, stage: Stage) -> str:
+    kind = "all channels at once" if stage.kind == "global" else "channel by channel"
+    if stage.kind == "channel_wise" and stage.n_jobs > 1:
+        what = "threads" if stage.backend == "threading" else "processes"
+        kind = f"{stage.n_jobs} batches at once ({what})"
+    steps = "".join(
+        f"<li>{i + 1}. {write_text(name)}</li>"
+        for i, name in zip(stage.steps, stage.names, strict=True)
+    )
+    css = "fnb-stage-global" if stage.kind == "global" else "fnb-stage-wise"
+    return (
+        f'<div class="fnb-stage {css}"><strong>Stage {number}</strong> '
+        f'<span class="fnb-quiet">{kind}</span><ul>{steps}</ul>'
+        f'<div class="fnb-quiet fnb-why">{write_text(stage.reason)}</div></div>'
+    )
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -1,0 +1,165 @@
+"""Choosing a recording, and what it holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as w
+from traitlets import link
+
+from facet_nb.models.recording_model import RecordingModel
+from facet_nb.widgets.fragments import write_error, write_table, write_text
+
+_LABEL = {"description_width": "110px"}
+_KINDS = {
+    "given": "what the cell gave",
+    "example": "the example (6 channels, 36 s)",
+    "simulation": "a simulation of one's own",
+    "file": "a file",
+}
+_NUMBERS: dict[str, tuple[str, Any, dict[str, float]]] = {
+    "n_channels": ("Channels", w.BoundedIntText, {"min": 1, "max": 335}),
+    "sfreq": ("Rate (Hz)", w.BoundedFloatText, {"min": 250, "max": 50_000}),
+    "duration_s": ("Length (s)", w.BoundedFloatText, {"min": 5, "max": 3600}),
+    "tr_s": ("Volume (s)", w.BoundedFloatText, {"min": 0.2, "max": 10}),
+    "n_slices": ("Slices", w.BoundedIntText, {"min": 1, "max": 120}),
+    "seed": ("Seed", w.BoundedIntText, {"min": 0, "max": 2**31 - 1}),
+}
+
+
+class RecordingView:
+    """Controls for the choice of a recording.
+
+    Parameters
+    ----------
+    model : RecordingModel
+        The choice.
+    use_trigger : callable | None
+        Called with the description of an event that is chosen as trigger.
+    """
+
+    def __init__(self, model: RecordingModel, use_trigger: Any = None) -> None:
+        self.model = model
+        self.use_trigger = use_trigger
+        self.kind = w.Dropdown(
+            description="Recording",
+            options=[(_KINDS[k], k) for k in model.kinds],
+            style=_LABEL,
+            layout=w.Layout(width="360px"),
+        )
+        self.path = w.Text(
+            description="File",
+            placeholder="recording.vhdr, .edf, .bdf, .gdf, .set, .fif",
+            style=_LABEL,
+            layout=w.Layout(width="520px"),
+        )
+        self.numbers = {name: _number(name, model) for name in _NUMBERS}
+        self.pulse = w.Checkbox(description="with heartbeat artifact", indent=False)
+        self.simulation = _row([*self.numbers.values(), self.pulse])
+        self.load = w.Button(description="Load", icon="folder-open", button_style="primary")
+        self.events = w.Dropdown(
+            description="Trigger", style=_LABEL, layout=w.Layout(width="360px")
+        )
+        self.use = w.Button(description="Use in the chain", layout=w.Layout(width="150px"))
+        self.use.tooltip = "Let the trigger detector look for these events"
+        self.facts, self.status = w.HTML(), w.HTML()
+        self.trigger_row = _row([self.events, self.use])
+        for widget, css in (
+            (self.kind, "fnb-recording"),
+            (self.path, "fnb-path"),
+            (self.load, "fnb-load"),
+            (self.events, "fnb-events"),
+            (self.use, "fnb-use-trigger"),
+            (self.facts, "fnb-facts"),
+            (self.status, "fnb-load-status"),
+        ):
+            widget.add_class(css)
+        self._connect()
+        self.widget = w.VBox(
+            [
+                _row([self.kind, self.load]),
+                self.path,
+                self.simulation,
+                self.status,
+                self.facts,
+                self.trigger_row,
+            ]
+        )
+        self._show_kind()
+        self._show()
+
+    def _connect(self) -> None:
+        model = self.model
+        link((model, "kind"), (self.kind, "value"))
+        link((model, "path"), (self.path, "value"))
+        link((model, "pulse"), (self.pulse, "value"))
+        model.observe(self._show_kind, "kind")
+        model.observe(self._show, ["status", "summary", "error"])
+        self.load.on_click(lambda _button: model.start())
+        self.use.on_click(lambda _button: self._use())
+
+    def _show_kind(self, _change: Any = None) -> None:
+        _show_if(self.path, self.model.kind == "file")
+        _show_if(self.simulation, self.model.kind == "simulation")
+
+    def _show(self, _change: Any = None) -> None:
+        model = self.model
+        self.load.disabled = model.status == "loading"
+        self.status.value = self._describe()
+        if model.summary is None:
+            _show_if(self.trigger_row, False)
+            return
+        self.facts.value = write_facts(model)
+        options = [(f"{text}  ({n}×)", text) for text, n in model.summary.events]
+        if tuple(self.events.options) != tuple(options):
+            self.events.options = options
+            self.events.index = 0 if options else None
+        _show_if(self.trigger_row, bool(options) and self.use_trigger is not None)
+
+    def _describe(self) -> str:
+        model = self.model
+        if model.status == "loading":
+            return '<span role="status">Loading …</span>'
+        if model.status == "failed":
+            kept = "" if model.context is None else " The recording before it is still in use."
+            return write_error("Not loaded", model.error + kept, "")
+        return f'<span role="status">Loaded: {write_text(model.describe())}</span>'
+
+    def _use(self) -> None:
+        if self.use_trigger is not None and self.events.value is not None:
+            self.use_trigger(self.events.value)
+
+
+def write_facts(model: RecordingModel) -> str:
+    """Return what the recording holds as a table, and its events folded away."""
+    summary = model.summary
+    if summary is None:
+        return ""
+    facts = write_table("", ["recording", ""], summary.rows(), "fnb-table fnb-facts-table")
+    if not summary.events:
+        return facts + '<p class="fnb-quiet">There are no annotations and no stim codes.</p>'
+    events = write_table("", ["events by description", "count"], summary.events)
+    return facts + events
+
+
+def _number(name: str, model: RecordingModel) -> Any:
+    label, kind, limits = _NUMBERS[name]
+    box = kind(
+        description=label,
+        value=getattr(model, name),
+        style={"description_width": "80px"},
+        layout=w.Layout(width="180px"),
+        **limits,
+    )
+    link((model, name), (box, "value"))
+    return box
+
+
+def _row(children: list[Any]) -> w.HBox:
+    row = w.HBox(children)
+    row.add_class("fnb-row")
+    return row
+
+
+def _show_if(widget: w.Widget, wanted: bool) -> None:
+    widget.layout.display = "" if wanted else "none"

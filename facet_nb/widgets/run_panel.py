@@ -1,0 +1,135 @@
+"""Running a pipeline: settings, forecast, Run and Cancel, progress, result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as w
+
+from facet_nb.core import Pipeline, PipelineResult
+from facet_nb.models import RunModel
+from facet_nb.widgets.panel import Panel
+from facet_nb.widgets.progress_view import ProgressView
+from facet_nb.widgets.report import write_report, write_summary
+from facet_nb.widgets.result_view import ResultView
+from facet_nb.widgets.settings_view import SettingsView
+from facet_nb.widgets.strip import write_strip
+
+
+class RunPanel(Panel):
+    """Runs a pipeline from a notebook, and shows what happens.
+
+    Parameters
+    ----------
+    pipeline : Pipeline | RunModel
+        What to run; or the state of another panel, to show it once more.
+    source : ProcessingContext | mne.io.BaseRaw | str | pathlib.Path | Simulation | None
+        What to run it on, as for :func:`facet_nb.models.as_context`.
+    cores : int | None
+        The largest number of workers to offer; None for the cores that this process may use.
+    nested : bool
+        Whether the panel is a part of another one.
+    **settings
+        ``mode``, ``n_jobs``, ``n_workers``, ``backend``, ``batch_size`` to begin with.
+
+    Attributes
+    ----------
+    model : RunModel
+        The state that the panel shows.
+
+    Examples
+    --------
+    >>> from facet_nb import CommonReference, Pipeline
+    >>> from facet_nb.datasets import example
+    >>> from facet_nb.widgets import RunPanel
+    >>> RunPanel(Pipeline([CommonReference()]), example()).run().success
+    True
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline | RunModel,
+        source: Any = None,
+        *,
+        cores: int | None = None,
+        nested: bool = False,
+        **settings: Any,
+    ) -> None:
+        if isinstance(pipeline, RunModel):
+            self.model = pipeline
+        else:
+            self.model = RunModel(pipeline, source, cores=cores, **settings)
+        self.settings = SettingsView(self.model)
+        self.progress = ProgressView(self.model)
+        self.strip = w.HTML()
+        self.strip.add_class("fnb-strip-chart")
+        self.results = ResultView(self.model)
+        super().__init__(self._arrange(), nested=nested)
+        self.follow(self.model)
+        self.model.observe(self._show_strip, "samples")
+        self.model.observe(self.refresh_report, "status")
+        self._show_strip()
+
+    def _arrange(self) -> list[w.Widget]:
+        """Return the parts from top to bottom."""
+        return [
+            self.settings.widget,
+            self.progress.widget,
+            self.strip,
+            self.results.widget,
+            self.progress.log,
+        ]
+
+    # ---------------------------------------------------------------- the same without a screen
+    @property
+    def result(self) -> PipelineResult | None:
+        """The outcome of the last run."""
+        return self.model.result
+
+    @property
+    def status(self) -> str:
+        """Where the run is: idle, running, cancelling, done, failed or cancelled."""
+        return self.model.status
+
+    def run(self) -> PipelineResult:
+        """Run to the end, as the Run button does, and return the outcome."""
+        return self.model.run()
+
+    def start(self) -> None:
+        """Begin a run and return at once, as the Run button does."""
+        self.model.start()
+
+    def cancel(self) -> None:
+        """Ask the run to stop, as the Cancel button does."""
+        self.model.cancel()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the run has ended, at most `timeout` seconds; return whether it has."""
+        return self.model.wait(timeout)
+
+    def code(self) -> str:
+        """Return the Python that does the same."""
+        return self.model.code()
+
+    def stop(self) -> bool:
+        """Cancel what is under way; return whether there was a run."""
+        busy = self.model.running
+        self.model.cancel()
+        return busy
+
+    def to_html(self) -> str:
+        """Return the panel's state as plain HTML: what remains of it in a saved notebook."""
+        return write_report(self.model, self.results.comparison)
+
+    def summary(self) -> str:
+        """Return the same in one line of text."""
+        return write_summary(self.model)
+
+    def _show_strip(self, _change: Any = None) -> None:
+        html = write_strip(self.model.samples, self.model.cores)
+        self.strip.value = html
+        self.strip.layout.display = "" if html else "none"
+
+    def __repr__(self) -> str:
+        model = self.model
+        return f"<{type(self).__name__}: {len(model.pipeline)} steps, {model.mode}, {model.status}>"

@@ -1,0 +1,164 @@
+"""Looking at a recording: channels one above the other, before and after."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as w
+
+from facet_nb.models.signal_model import SignalModel
+from facet_nb.models.sources import as_context
+from facet_nb.widgets.fragments import write_table
+from facet_nb.widgets.panel import Panel
+from facet_nb.widgets.signal_svg import write_signal
+
+_SPANS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 300.0)
+_SCALES = (0.0, *(m * 10.0**e for e in range(5) for m in (1, 2, 5)))
+_LABEL = {"description_width": "initial"}
+
+
+class SignalView(Panel):
+    """Scrolls through a recording; what became of it is laid over it.
+
+    Parameters
+    ----------
+    recording : ProcessingContext | mne.io.BaseRaw | path | Simulation | SignalModel
+        What to show.
+    corrected : ProcessingContext | None
+        What became of it.
+    nested : bool
+        Whether the view is a part of another panel.
+
+    Attributes
+    ----------
+    model : SignalModel
+        The state: channels, window, scale.
+
+    Examples
+    --------
+    >>> from facet_nb.datasets import example
+    >>> from facet_nb.widgets import SignalView
+    >>> view = SignalView(example())
+    >>> view.model.begin_s = 4.0
+    >>> view.summary()
+    'recording: 6 channels from 4.00 to 9.00 s, 20000 µV from one to the next, 63 triggers.'
+    """
+
+    def __init__(self, recording: Any, corrected: Any = None, *, nested: bool = False) -> None:
+        if isinstance(recording, SignalModel):
+            self.model = recording
+        else:
+            self.model = SignalModel()
+            self.model.set_recording(as_context(recording))
+            self.model.set_corrected(corrected)
+        self.channels = w.SelectMultiple(
+            description="Channels", rows=8, layout=w.Layout(width="150px"), style=_LABEL
+        )
+        self.channels.add_class("fnb-signal-channels")
+        self.begin = w.BoundedFloatText(
+            description="From (s)",
+            min=0,
+            max=1,
+            step=0.5,
+            layout=w.Layout(width="150px"),
+            style=_LABEL,
+        )
+        self.slider = w.FloatSlider(
+            min=0.0,
+            max=1.0,
+            step=0.1,
+            readout=False,
+            continuous_update=False,
+            layout=w.Layout(width="200px"),
+        )
+        self.slider.tooltip = "Begin of the window"
+        self.span = _choice("Length", [(f"{s:g} s", s) for s in _SPANS])
+        scales = [("automatic" if s == 0 else f"{s:g} µV", s) for s in _SCALES]
+        self.scale = _choice("Scale", scales)
+        self.shown = _choice("Show", ["both", "recording", "corrected"])
+        self.back = _button("Back", "chevron-left", lambda: self.model.scroll(-0.8))
+        self.forth = _button("Forward", "chevron-right", lambda: self.model.scroll(0.8))
+        self.picture, self.table = w.HTML(), w.HTML()
+        self.picture.add_class("fnb-signal-plot")
+        self._filling = False
+        self._connect()
+        row = w.HBox([self.back, self.forth, self.begin, self.slider])
+        more = w.HBox([self.span, self.scale, self.shown])
+        body = w.HBox([self.channels, w.VBox([self.picture, self.table])])
+        for box, css in ((row, "fnb-row"), (more, "fnb-row"), (body, "fnb-signal-body")):
+            box.add_class(css)
+        super().__init__([row, more, body], nested=nested)
+        self.add_class("fnb-signal-view")
+        self.refresh()
+
+    # ----------------------------------------------------------------------------- what it does
+    def refresh(self, _change: Any = None) -> None:
+        """Show the model as it is now."""
+        model = self.model
+        self._filling = True
+        try:
+            with self.hold_trait_notifications():
+                self._fill()
+        finally:
+            self._filling = False
+        window = model.window() if model.names else None
+        self.picture.value = "" if window is None else write_signal(window)
+        heads = ["channel", *(f"{layer.label} (µV)" for layer in (window.layers if window else ()))]
+        rows = window.rows() if window else []
+        table = write_table("Peak to peak in this window", heads, rows) if rows else ""
+        self.table.value = (
+            f"<details><summary>As a table</summary>{table}</details>" if table else ""
+        )
+
+    def to_html(self) -> str:
+        """Return picture and table as plain HTML."""
+        return self.picture.value + self.table.value
+
+    def summary(self) -> str:
+        """Return what there is to see, in one sentence."""
+        return self.model.window().caption if self.model.names else "no recording"
+
+    # ------------------------------------------------------------------------------------ inner
+    def _fill(self) -> None:
+        model = self.model
+        if self.channels.options != model.names:
+            self.channels.options = model.names
+        self.channels.value = model.channels
+        last_s = max(0.1, round(model.duration_s, 1))
+        for control in (self.begin, self.slider):
+            control.max = last_s
+            control.value = round(model.begin_s, 3)
+        self.span.value = min(_SPANS, key=lambda s: abs(s - model.span_s))
+        self.scale.value = min(_SCALES, key=lambda s: abs(s - model.scale_uv))
+        self.shown.value = model.shown
+        self.shown.layout.display = "" if model.has_corrected else "none"
+
+    def _connect(self) -> None:
+        pairs = [
+            (self.begin, "begin_s"),
+            (self.slider, "begin_s"),
+            (self.span, "span_s"),
+            (self.scale, "scale_uv"),
+            (self.shown, "shown"),
+            (self.channels, "channels"),
+        ]
+        for control, name in pairs:
+            control.observe(lambda change, name=name: self._choose(name, change["new"]), "value")
+        names = ["channels", "begin_s", "span_s", "scale_uv", "shown", "names"]
+        self.model.observe(self.refresh, names)
+
+    def _choose(self, name: str, value: Any) -> None:
+        if not self._filling:
+            setattr(self.model, name, value)
+
+
+def _choice(label: str, options: Any) -> w.Dropdown:
+    return w.Dropdown(
+        description=label, options=options, layout=w.Layout(width="170px"), style=_LABEL
+    )
+
+
+def _button(label: str, icon: str, act: Any) -> w.Button:
+    button = w.Button(description=label, icon=icon, layout=w.Layout(width="100px"))
+    button.on_click(lambda _button: act())
+    return button

@@ -1,0 +1,185 @@
+"""Everything in one place: recording, chain, run, benchmark, comparison and code in tabs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as w
+
+from facet_nb.core import Pipeline, PipelineResult
+from facet_nb.models import RunModel, StudioModel
+from facet_nb.widgets.chain_editor import ChainEditor
+from facet_nb.widgets.code_view import CodeView
+from facet_nb.widgets.compare_panel import ComparePanel
+from facet_nb.widgets.fragments import write_text
+from facet_nb.widgets.panel import Panel
+from facet_nb.widgets.progress_view import describe_status
+from facet_nb.widgets.recording_view import RecordingView
+from facet_nb.widgets.report import write_report
+from facet_nb.widgets.run_panel import RunPanel
+from facet_nb.widgets.signal_view import SignalView
+from facet_nb.widgets.tune_panel import TunePanel
+
+_HINTS = {
+    "Recording": "Choose a recording and press Load. Look at it; name the trigger events.",
+    "Chain": "Choose a step to see and change its arguments. What is wrong is said as you type.",
+    "Run": "Choose how the chain shall run, press Run, and watch. Each mode gives the same bits.",
+    "Tune": "Measure what settings cost on this machine. Choose a point: its settings go to Run.",
+    "Compare": "Keep results of different chains or settings, and look at them side by side.",
+    "Code": "The Python of what is on screen. It gives the same result without the panel.",
+}
+
+
+class Studio(Panel):
+    """Recording, chain, run, benchmark, comparison and code in one panel.
+
+    Parameters
+    ----------
+    source : ProcessingContext | mne.io.BaseRaw | str | pathlib.Path | Simulation | None
+        The recording to begin with; None for the example.
+    pipeline : Pipeline | None
+        The chain to begin with; None for averaged artifact subtraction between two filters.
+    cores : int | None
+        The largest number of workers to offer; None for the cores that this process may use.
+    **settings
+        ``mode``, ``n_jobs``, ``n_workers``, ``backend``, ``batch_size`` to begin with.
+
+    Attributes
+    ----------
+    model : StudioModel
+        The state: ``model.recording``, ``model.signal``, ``model.chain``, ``model.run``.
+    signal, chain, run_panel, tune_panel, compare_panel, code_view : object
+        The parts on the tabs.
+
+    Examples
+    --------
+    >>> from facet_nb.widgets import Studio
+    >>> studio = Studio()
+    >>> studio.run().success
+    True
+    """
+
+    def __init__(
+        self,
+        source: Any = None,
+        pipeline: Pipeline | None = None,
+        *,
+        cores: int | None = None,
+        **settings: Any,
+    ) -> None:
+        self.model = StudioModel(source, pipeline, cores=cores, **settings)
+        model = self.model
+        self.recording = RecordingView(model.recording, model.chain.use_trigger)
+        self.signal = SignalView(model.signal, nested=True)
+        self.chain = ChainEditor(model.chain, plan=model.run.plan, nested=True)
+        self.run_panel = RunPanel(model.run, nested=True)
+        self.tune_panel = TunePanel(model.tune, nested=True)
+        self.compare_panel = ComparePanel(model.run, model.compare, nested=True)
+        self.code_view = CodeView(model.run)
+        self.head = w.HTML()
+        self.head.add_class("fnb-headline")
+        self.tabs = w.Tab()
+        self._fill_tabs()
+        super().__init__([self.head, self.tabs])
+        self.add_class("fnb-studio")
+        self.follow(model.recording, model.run)
+        model.tune.observe(self._keep_table, "status")
+        self._observe()
+        self._show_head()
+
+    def _fill_tabs(self) -> None:
+        contents = {
+            "Recording": [self.recording.widget, self.signal],
+            "Chain": [self.chain],
+            "Run": [self.run_panel],
+            "Tune": [self.tune_panel],
+            "Compare": [self.compare_panel],
+            "Code": [self.code_view.widget],
+        }
+        pages = []
+        for title, parts in contents.items():
+            hint = w.HTML(f'<p class="fnb-hint">{write_text(_HINTS[title])}</p>')
+            page = w.VBox([hint, *parts])
+            page.add_class("fnb-tab")
+            page.add_class(f"fnb-tab-{title.lower()}")
+            pages.append(page)
+        self.tabs.children, self.tabs.titles = pages, tuple(contents)
+        self.tabs.selected_index = 0
+
+    def _observe(self) -> None:
+        run, model = self.model.run, self.model
+        run.observe(self._show_head, ["status", "pipeline", "source"])
+        run.observe(self.chain.refresh_plan, [*RunModel.SETTINGS, "pipeline"])
+        run.observe(self.signal.refresh, "result")
+        run.observe(self.refresh_report, "status")
+        model.recording.observe(self._show_head, "status")
+
+    # ---------------------------------------------------------------- the same without a screen
+    @property
+    def result(self) -> PipelineResult | None:
+        """The outcome of the last run."""
+        return self.model.result
+
+    @property
+    def status(self) -> str:
+        """Where the run is: idle, running, cancelling, done, failed or cancelled."""
+        return self.model.run.status
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The chain on screen."""
+        return self.model.chain.pipeline
+
+    def run(self) -> PipelineResult:
+        """Run to the end, as the Run button does, and return the outcome."""
+        return self.model.run.run()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the run has ended, at most `timeout` seconds; return whether it has."""
+        return self.model.run.wait(timeout)
+
+    def code(self) -> str:
+        """Return the Python that does the same."""
+        return self.model.code()
+
+    def show(self, title: str) -> None:
+        """Turn to a tab."""
+        self.tabs.selected_index = list(self.tabs.titles).index(title)
+
+    def stop(self) -> bool:
+        """End all work; return whether there was some."""
+        return self.model.close()
+
+    def to_html(self) -> str:
+        """Return the state as plain HTML: what remains of the studio in a saved notebook."""
+        comparison = self.run_panel.results.comparison
+        parts = [f"<p>{self._describe()}</p>", write_report(self.model.run, comparison)]
+        if self.model.tune.table is not None:
+            parts.append(self.tune_panel.to_html())
+        if self.model.compare.entries:
+            parts.append(self.compare_panel.to_html())
+        return "".join(parts)
+
+    def summary(self) -> str:
+        """Return the state in one line of text."""
+        return self.run_panel.summary()
+
+    # ------------------------------------------------------------------------------------ inner
+    def _keep_table(self, change: Any) -> None:
+        if change["new"] != "replaying":
+            self.refresh_report()
+
+    def _show_head(self, _change: Any = None) -> None:
+        self.head.value = f'<div class="fnb-title">{self._describe()}</div>'
+
+    def _describe(self) -> str:
+        model = self.model
+        steps = len(model.run.pipeline)
+        chain = f"{model.chain.name}, {steps} step{'' if steps == 1 else 's'}"
+        words = [model.recording.describe(), chain]
+        if model.run.status != "idle":
+            words.append(describe_status(model.run))
+        return " · ".join(write_text(word) for word in words)
+
+    def __repr__(self) -> str:
+        return f"<Studio: {self.summary()}>"

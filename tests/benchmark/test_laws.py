@@ -1,0 +1,158 @@
+"""Scaling: exact values on an executor with known costs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facet_nb.benchmark import laws, stats
+from facet_nb.benchmark.curves import find_curves, find_waterfall
+from facet_nb.benchmark.waterfall import split_lost_time
+from facet_nb.benchmark.whatif import ask_what_if, replay, schedule
+from facet_nb.core import ValidationError
+from tests.benchmark.samples import SERIAL, Configuration, make_point, make_table
+from tests.benchmark.synthetic import Costs, run
+
+SEQUENTIAL = Configuration("channel_sequential")
+
+
+def threads(n):
+    return Configuration("channel_sequential", "threading", n)
+
+
+def make_measured(costs: Costs, levels=(1, 2, 4, 8), noise: float = 0.0):
+    """A table of runs of the synthetic executor."""
+    rng = np.random.default_rng(0)
+    points = []
+    for n in levels:
+        trace = run(costs, n)
+        walls = trace.wall_s * np.exp(rng.normal(0, noise, 5))
+        points.append(make_point(threads(n) if n > 1 else SEQUENTIAL, walls, trace=trace))
+    return make_table(*points)
+
+
+def test_karp_flatt_and_amdahl_are_exact_where_the_law_holds():
+    costs = Costs(batches_s=(1.0,) * 8, serial_s=2.0)  # serial fraction 2 / 10
+    (curve,) = find_curves(make_measured(costs))
+    assert curve.workers == (1, 2, 4, 8)
+    expected = [10 / (2 + 8 / p) for p in curve.workers]
+    assert [s.value for s in curve.speedups] == pytest.approx(expected)
+    assert curve.efficiencies == pytest.approx(
+        [s / p for s, p in zip(expected, curve.workers, strict=True)]
+    )
+    assert curve.serial_shares == pytest.approx([0.2] * 3)
+    ((name, serial),) = curve.amdahl.parameters
+    assert name == "serial" and (serial.low, serial.value, serial.high) == pytest.approx((0.2,) * 3)
+    assert curve.amdahl.residuals == pytest.approx([0.0] * 4, abs=1e-9)
+    assert curve.amdahl.predict([1e9]) == pytest.approx([5.0])
+    assert [v.value for _, v in curve.usl.parameters] == pytest.approx([0.2, 0.0], abs=1e-9)
+
+
+def test_usl_is_exact_where_the_law_holds():
+    workers = np.array([1, 2, 4, 8, 16])
+    speedups = {int(p): [float(laws.usl(p, 0.05, 0.01))] for p in workers}
+    fit = laws.fit_usl(speedups)
+    assert [v.value for _, v in fit.parameters] == pytest.approx([0.05, 0.01])
+    assert fit.rms < 1e-9 and "contention 0.050" in fit.describe()
+
+
+def test_intervals_of_a_fit_hold_the_truth():
+    inside = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        true = {p: float(laws.amdahl(np.float64(p), 0.1)) for p in (2, 4, 8)}
+        noisy = {p: list(s * np.exp(rng.normal(0, 0.02, 10))) for p, s in true.items()}
+        ((_, serial),) = laws.fit_amdahl({1: [1.0], **noisy}).parameters
+        inside += serial.low <= 0.1 <= serial.high
+    assert inside >= 15
+
+
+@pytest.mark.parametrize(("levels", "n_laws"), [((1, 2), 0), ((1, 2, 4), 1), ((1, 2, 3, 4), 2)])
+def test_laws_need_levels(levels, n_laws):
+    (curve,) = find_curves(make_measured(Costs(), levels))
+    assert [curve.amdahl is not None, curve.usl is not None] == [n_laws > 0, n_laws > 1]
+    assert bool(curve.remark) == (n_laws < 2) and len(curve.serial_shares) == len(levels) - 1
+
+
+def test_two_workers_are_needed_for_a_serial_share():
+    with pytest.raises(ValidationError):
+        laws.find_serial_share(1.0, 1)
+
+
+# ------------------------------------------------------------------------------------- lost time
+@pytest.mark.parametrize(
+    ("change", "part", "expected"),
+    [
+        ({"startup_s": 0.4}, "startup_s", 0.4),
+        ({"dispatch_s": 0.1}, "dispatch_s", 0.1 * 6 / 2),  # after the first batch of each
+        ({"transfer_s": 0.05}, "transfer_s", 0.05 * 8 / 2),
+        ({"contention": 1.25}, "contention_s", 0.25 * 8 / 2),
+        ({"outside_s": 0.6}, "dispatch_s", 0.6),
+        ({"prepare_s": 0.3}, "serial_steps_s", 0.3),
+        ({"serial_s": 2.0}, "serial_steps_s", 2.0),
+        ({"batches_s": (1.0,) * 7}, "imbalance_s", 0.5),
+    ],
+)
+def test_each_part_of_lost_time_is_exact(change, part, expected):
+    """Against a serial run that pays nothing of it but the work."""
+    costs = Costs(**change)
+    free = Costs(batches_s=costs.batches_s, serial_s=costs.serial_s, prepare_s=costs.prepare_s)
+    fall = split_lost_time(run(free), run(costs, 2), 2)
+    share = 0.5 if part == "serial_steps_s" else 1.0  # half of it is in the ideal
+    assert getattr(fall.lost, part) == pytest.approx(share * expected)
+    others = [s for name, s in vars(fall.lost).items() if name != part]
+    assert others == pytest.approx([0.0] * 5, abs=1e-12)
+
+
+@given(
+    st.lists(st.floats(0.01, 3.0), min_size=2, max_size=20),
+    st.tuples(*[st.floats(0.0, 0.5)] * 6),
+    st.integers(2, 9),
+)
+def test_parts_add_up(batches, amounts, n_jobs):
+    prepare, serial, startup, dispatch, transfer, outside = amounts
+    costs = Costs(tuple(batches), prepare, serial, startup, dispatch, transfer, 1.3, outside)
+    fall = split_lost_time(run(costs), run(costs, n_jobs), n_jobs)
+    total = fall.ideal_s + sum(seconds for _, seconds in fall.lost.parts)
+    assert total == pytest.approx(fall.measured_s)
+
+
+def test_waterfall_of_a_table_and_of_different_chains():
+    table = make_measured(Costs(serial_s=2.0))
+    fall = find_waterfall(table, table.rows[2])
+    assert (fall.workers, fall.ideal_s, fall.measured_s) == (4, 2.5, 4.0)
+    assert fall.lost.serial_steps_s == pytest.approx(1.5)
+    with pytest.raises(ValidationError, match="different chains"):
+        split_lost_time(run(Costs()), run(Costs(serial_s=1.0), 2), 2)
+
+
+# --------------------------------------------------------------------------------------- what if
+def test_list_scheduling_by_hand():
+    assert schedule([3, 3, 2, 2, 2], 2) == 7  # 3+2+2 beside 3+2
+    assert schedule([1, 1, 1, 9], 3) == 10
+    assert schedule([5], 64) == 5 and schedule([1, 2, 3], 1) == 6
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2, 3, 5, 8, 64])
+def test_what_if_is_exact_on_a_synthetic_executor(n_jobs):
+    costs = Costs(batches_s=(1.0, 2.5, 0.5, 3.0, 1.0, 0.25), serial_s=0.7, prepare_s=0.2)
+    assert replay(run(costs), n_jobs) == pytest.approx(run(costs, n_jobs).wall_s)
+
+
+def test_what_if_of_a_table_tells_its_error():
+    exact = ask_what_if(make_measured(Costs(serial_s=2.0)))
+    assert exact.workers == tuple(range(1, 65)) and exact.worst_error == pytest.approx(0.0)
+    assert exact.speedup[7] == pytest.approx(10 / 3) and exact.speedup[63] == exact.speedup[7]
+    loaded = ask_what_if(make_measured(Costs(contention=1.25)))
+    assert [c.error for c in loaded.checks] == pytest.approx([0.0, -0.2, -0.2, -0.2])
+    with pytest.raises(ValidationError, match="not measured"):
+        ask_what_if(make_table(make_point(SERIAL)))
+
+
+def test_curve_intervals_are_of_the_table():
+    table = make_measured(Costs(), noise=0.03)
+    (curve,) = find_curves(table)
+    assert curve.speedups[1] == table.rows[1].speedup
+    assert isinstance(curve.speedups[1], stats.Interval) and curve.speedups[1].width > 0

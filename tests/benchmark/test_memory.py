@@ -1,0 +1,148 @@
+"""The memory meter beside allocations of known size."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from facet_nb.benchmark import processes
+from facet_nb.benchmark.memory import MemoryMeter
+
+MIB = 2**20 / 1e6
+linux = pytest.mark.skipif(not processes.counts_pss(), reason="PSS is told by Linux only")
+
+
+def watch(program: str) -> MemoryMeter:
+    """Run a program that prints a line when it begins and one when it is through."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None and child.stdin is not None
+    try:
+        assert child.stdout.readline() == "ready\n"
+        with MemoryMeter(child.pid) as meter:
+            child.stdin.write("\n")
+            child.stdin.flush()
+            assert child.stdout.readline() == "done\n"
+    finally:
+        child.kill()
+        child.wait()
+        child.stdin.close()
+        child.stdout.close()
+    return meter
+
+
+TALK = """
+    import mmap, os, sys, time
+    def say(word):
+        print(word, flush=True)
+    def touch(block):
+        for i in range(0, len(block), 4096):
+            block[i] = 1
+"""
+
+
+@linux
+def test_200_mib_in_one_process_are_found_within_2_percent():
+    meter = watch(
+        TALK
+        + """
+    say("ready"); input()
+    block = mmap.mmap(-1, 200 * 2**20)
+    touch(block)
+    time.sleep(1.0)
+    say("done"); input()
+    """
+    )
+    use = meter.result()
+    assert use.peak_pss_mb - use.base_mb == pytest.approx(200 * MIB, rel=0.02)
+    assert use.peak_hwm_mb == pytest.approx(use.peak_rss_mb, rel=0.02)
+    assert use.sampler_cpu_share < 0.02
+    assert [p.name for p in use.processes] == ["main"] and use.n_samples >= 2
+
+
+@linux
+def test_pages_shared_by_four_workers_count_once():
+    meter = watch(
+        TALK
+        + """
+    say("ready"); input()
+    block = mmap.mmap(-1, 200 * 2**20)
+    touch(block)
+    workers = []
+    for _ in range(4):
+        pid = os.fork()
+        if not pid:
+            total = sum(block[i] for i in range(0, len(block), 4096))
+            time.sleep(30); os._exit(0)
+        workers.append(pid)
+    time.sleep(1.2)
+    say("done"); input()
+    """
+    )
+    use = meter.result()
+    assert len(use.processes) == 5
+    shared = use.peak_pss_mb - use.base_mb
+    assert shared == pytest.approx(200 * MIB, rel=0.1)  # and a little for each interpreter
+    assert use.peak_rss_mb - use.base_mb > 4.5 * 200 * MIB
+    assert use.peak_uss_mb < 0.5 * shared + use.base_mb
+
+
+@linux
+def test_a_peak_between_two_samples_is_in_the_high_water_mark():
+    meter = watch(
+        TALK
+        + """
+    say("ready"); input()
+    block = mmap.mmap(-1, 100 * 2**20)
+    touch(block)
+    block.close()
+    time.sleep(0.1)
+    say("done"); input()
+    """
+    )
+    use = meter.result()
+    assert use.peak_hwm_mb > use.base_mb + 98 * MIB
+
+
+def test_the_tree_of_this_process():
+    assert processes.list_tree(os.getpid())[0] == os.getpid()
+    assert processes.read_rss_mb(os.getpid()) > 10
+    assert processes.read_peak_mb(os.getpid()) >= 0.9 * processes.read_rss_mb(os.getpid())
+    begin = processes.read_cpu_s(os.getpid())
+    deadline = time.thread_time() + 0.05
+    while time.thread_time() < deadline:
+        pass
+    assert processes.read_cpu_s(os.getpid()) - begin > 0.02
+
+
+def test_a_process_that_has_ended():
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    assert processes.read_rss_mb(child.pid) is None
+    assert processes.read_shares(child.pid) is None
+    assert processes.list_tree(child.pid) == []
+    assert not processes.reset_peak(child.pid)
+
+
+def test_without_proc_resident_memory_is_told_and_named(monkeypatch):
+    monkeypatch.setattr(processes, "_PROC", "/nowhere")
+    meter = watch(
+        TALK
+        + """
+    say("ready"); input()
+    time.sleep(0.1)
+    say("done"); input()
+    """
+    )
+    use = meter.result()
+    assert use.peak_pss_mb is None and use.peak_mb == use.peak_rss_mb > 3
+    assert "resident memory" in use.method
