@@ -8,6 +8,7 @@ and an ``ax`` and return the ``ax``.
 from __future__ import annotations
 
 from facet_nb.plots.before_after import draw_trace, picture_of, plot_before_after
+from facet_nb.plots.chains import plot_chains
 from facet_nb.plots.comparison import Comparison, Trace, compare, list_channels
 from facet_nb.plots.picture import Picture, uses_widget_backend
 from facet_nb.plots.recording import plot_channels
@@ -25,6 +26,7 @@ __all__ = [
     "list_channels",
     "picture_of",
     "plot_before_after",
+    "plot_chains",
     "plot_channels",
     "plot_psd",
     "plot_step_times",
