@@ -48,8 +48,10 @@ _ROOMS = {
         "RMSResidualCalculator SNRCalculator TruthCalculator UnlockedEnergyCalculator compare"
     ),
     "facet_nb.benchmark": "benchmark_scaling",
-    "facet_nb.pipelines": "create_standard_pipeline",
-    "facet_nb.widgets": "ChainEditor ControlPanel RunPanel SignalView Studio",
+    "facet_nb.pipelines": "create_standard_pipeline gradient_correction",
+    "facet_nb.widgets": (
+        "ChainEditor ComparePanel ControlPanel RunPanel SignalView Studio TunePanel"
+    ),
 }
 _WHERE = {name: room for room, names in _ROOMS.items() for name in names.split()}
 _SUBMODULES = [

@@ -139,7 +139,7 @@ class AASCorrection(ArrayProcessor):
                 f"({n_samples} samples) and artifact_to_trigger_offset."
             )
         assert view.reference is not None
-        if not np.ptp(view.reference) > 0:
+        if not view.reference.max() > view.reference.min():
             raise ValidationError(
                 f"the reference channel {view.reference_name} is flat: choose another with "
                 "ref_channel=…, or mark it with raw.info['bads']."
@@ -197,7 +197,7 @@ class AASCorrection(ArrayProcessor):
         if not self.realign_after_averaging:
             return starts
         templates, which = self._average(x, starts, n_samples)
-        return starts + best_lags(x, starts, templates[which], max_lag)
+        return starts + best_lags(x, starts, templates, max_lag, which)
 
     def _average(
         self, x: np.ndarray, starts: np.ndarray, n_samples: int
@@ -274,6 +274,11 @@ class AASCorrection(ArrayProcessor):
         copies = 3 if self.weighting == "sliding" else 1
         if self.subsample:
             copies = 6 if self.weighting == "sliding" else 1
+        return 8 * shape[1] * copies + (8 << 20)
+
+    def memory_to_prepare(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory of finding the artifacts, in bytes."""
+        copies = 10 if self.subsample else 2 if self.weighting == "sliding" else 0
         return 8 * shape[1] * copies + (8 << 20)
 
 

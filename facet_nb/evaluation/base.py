@@ -12,6 +12,7 @@ import numpy as np
 from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.executors import scratch
 from facet_nb.core.processor import Processor
 from facet_nb.kernels import metrics, spacing
 
@@ -47,6 +48,7 @@ class MetricStep(Processor):
     requires_triggers = True
     modifies_raw = False
     parallel_safe = False
+    streams = True
 
     def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return new metrics, and notes for the history."""
@@ -200,8 +202,23 @@ def read_rows(raw: Any, row: int, spans: list[tuple[int, int]]) -> list[np.ndarr
     """Return the samples of one channel over spans of samples, in V; empty ones are left out."""
     pieces = [(start, stop) for start, stop in spans if stop > start]
     if raw.preload:
+        scratch.forget(raw._data)  # what was read before, of a recording in a file
         return [raw._data[row, start:stop] for start, stop in pieces]
     return [raw.get_data(picks=[row], start=start, stop=stop)[0] for start, stop in pieces]
+
+
+class _Rows(Sequence):
+    """Some rows of samples; of those in a file one at a time is in memory."""
+
+    def __init__(self, data: np.ndarray, rows: list[int], span: slice) -> None:
+        self.data, self.rows, self.span = data, rows, span
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        scratch.forget(self.data)
+        return self.data[self.rows[index], self.span]
 
 
 def _pieces(
@@ -210,7 +227,7 @@ def _pieces(
     step = max(1, round(_READ_S * raw.info["sfreq"]))
     for start, stop in spans:
         if raw.preload:
-            yield [raw._data[row, start:stop] for row in rows]
+            yield _Rows(raw._data, rows, slice(start, stop))
             continue
         for first in range(start, stop, step):
             yield raw.get_data(picks=rows, start=first, stop=min(stop, first + step))

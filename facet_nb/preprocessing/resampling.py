@@ -91,6 +91,11 @@ class Resample(ArrayProcessor):
             return resampling.hold(x, ratio.up, ratio.down)
         return resampling.resample(np.nan_to_num(x), ratio.up, ratio.down)
 
+    def resize(self, n_times: int, sfreq: float) -> tuple[int, float]:
+        """Return samples and rate (Hz) afterwards."""
+        ratio = self.find_ratio(sfreq)
+        return resampling.count(n_times, ratio.up, ratio.down), sfreq * ratio.up / ratio.down
+
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes."""
         ratio = self.find_ratio(sfreq)
@@ -132,6 +137,13 @@ class UpSample(Resample):
     def find_ratio(self, sfreq: float) -> Ratio:
         """Return the ratio: `factor` to 1."""
         return Ratio(self._whole_factor(), 1)
+
+    def preview(self, x: np.ndarray, prepared: Prepared) -> Any:
+        """Return one channel after the step: not made before it is looked at."""
+        ratio: Ratio = prepared.payload
+        if ratio.up == 1:
+            return super().preview(x, prepared)
+        return resampling.Upsampled(x, ratio.up)
 
     def find_rate(self) -> Fraction | None:
         """Return new sampling rate over old; None for subclasses, which may do something else."""

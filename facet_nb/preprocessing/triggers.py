@@ -12,6 +12,7 @@ import numpy as np
 from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.executors import scratch
 from facet_nb.core.executors.preparation import find_channel
 from facet_nb.core.executors.task import check_finite
 from facet_nb.core.metadata import ProcessingMetadata
@@ -36,6 +37,7 @@ class TriggerStep(Processor):
     requires_raw = True
     modifies_raw = False
     parallel_safe = False
+    streams = True
 
     def find(self, context: ProcessingContext) -> tuple[ProcessingMetadata, dict[str, Any]]:
         """Return the metadata with triggers, and notes for the history."""
@@ -322,7 +324,8 @@ def annotate(context: ProcessingContext, triggers: np.ndarray, label: str) -> Pr
     marks.append((triggers + first) / sfreq, np.zeros(len(triggers)), [label] * len(triggers))
     if raw.preload:
         # In a pipeline the samples are lent read-only; a result must be writable.
-        data = raw._data if raw._data.flags.writeable else raw._data.copy()
+        lent = not raw._data.flags.writeable and not scratch.is_spilled(raw._data)
+        data = raw._data.copy() if lent else raw._data
         new = Header(raw.info, int(first), marks).attach(data)
     else:
         if marks.orig_time is None:

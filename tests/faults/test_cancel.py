@@ -186,7 +186,7 @@ PROGRAM = """
     import sys
     from facet_nb.core import Pipeline
     from tests.core import toys
-    from tests.core.test_cancel import SlowButForReference
+    from tests.faults.test_cancel import SlowButForReference
 
     ctx = toys.wide_context(6)
     backend, folder = sys.argv[1:]
@@ -241,7 +241,7 @@ def test_workers_end_when_their_parent_was_killed(tmp_path):
     assert not busy
     left = list(tmp_path.glob("facet_nb-*"))
     assert len(left) == 1, "its samples stay until the next run sweeps them"
-    from facet_nb.core.executors.store import sweep
+    from facet_nb.core.executors.scratch import sweep
 
     sweep(tmp_path)
     assert not list(tmp_path.glob("facet_nb-*"))
