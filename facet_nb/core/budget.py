@@ -40,7 +40,7 @@ class Wish:
     fuse: bool = True
     dtype: str = "float64"
 
-    def plan(self, processors: Sequence[Processor], cores: int) -> Plan:
+    def plan(self, processors: Sequence[Processor], cores: int, shape: Shape | None = None) -> Plan:
         """Return the plan."""
         plan = make_plan(
             processors,
@@ -51,6 +51,7 @@ class Wish:
             batch_size=self.batch_size,
             cores=cores,
             fuse=self.fuse,
+            shape=shape,
         )
         return set_precision(plan, processors, self.dtype)
 
@@ -138,7 +139,7 @@ def fit(
         If the disk has no room for scratch files.
     """
     cores = backends.count_cores(wish.backend)
-    first = wish.plan(processors, cores)
+    first = wish.plan(processors, cores, None if subject is None else subject.shape)
     limit = None if budget is None else parse_bytes(budget)
     if limit is None and wish.mode != "auto":
         return with_forecast(first, processors, subject)

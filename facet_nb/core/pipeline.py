@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from numbers import Real
 from pathlib import Path
@@ -184,7 +185,8 @@ class Pipeline:
             self.processors, plan, recorder, as_token(cancel), check_timeout(timeout), checkpoint
         )
         with progress.bar(show_progress, self.name, recorder):
-            return self._attempt(runner, context, recorder, raise_on_error)
+            advised = chosen == "auto"
+            return self._attempt(runner, context, recorder, raise_on_error, advised)
 
     def _attempt(
         self,
@@ -192,12 +194,15 @@ class Pipeline:
         context: ProcessingContext,
         recorder: _Recorder,
         raise_on_error: bool,
+        advised: bool,
     ) -> PipelineResult:
         begin = time.perf_counter()
         error: Exception | None = None
         done: ProcessingContext | None = None
         try:
             done = runner.run(context)
+            if advised:
+                done = _note_advice(done, len(context.get_history()), runner.plan)
         except Exception as problem:
             if raise_on_error or not isinstance(problem, FacetError):
                 raise
@@ -386,6 +391,17 @@ class _Recorder:
         self.state = self.state.apply(event)
         for listener in self.listeners:
             listener(event)
+
+
+def _note_advice(done: ProcessingContext, first: int, plan: Plan) -> ProcessingContext:
+    """Return `done` with what ``mode="auto"`` chose in the entry of the run's first step."""
+    history = list(done._history)
+    if first >= len(history):
+        return done
+    history[first] = replace(history[first], advice=plan.to_advice())
+    new = done._derive()
+    new._history = tuple(history)
+    return new
 
 
 def _as_context(given: Any) -> ProcessingContext:

@@ -10,12 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from numbers import Integral
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from facet_nb.core.advice import suggest
 from facet_nb.core.errors import PlanError
 from facet_nb.core.fusion import NO_FUSIONS, Fusions, Unit, find_fusions
 from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.steps import changes_samples
+
+if TYPE_CHECKING:
+    from facet_nb.core.forecast import Shape
 
 MODES = ("serial", "channel_sequential", "parallel", "auto")
 BACKENDS = ("multiprocessing", "threading", "serial", "dask")
@@ -101,6 +105,12 @@ class Plan:
     fusions: Fusions = NO_FUSIONS
     spill: bool = False
     forecast: Any = None
+
+    def to_advice(self) -> dict[str, Any]:
+        """Return what ``mode="auto"`` chose, and why, for the history."""
+        names = ("mode", "backend", "n_jobs", "n_workers", "batch_size", "spill", "reason")
+        told = {} if self.forecast is None else {"forecast_bytes": self.forecast.peak_bytes}
+        return {**{name: getattr(self, name) for name in names}, **told}
 
     def __str__(self) -> str:
         head = (
@@ -207,6 +217,7 @@ def make_plan(
     batch_size: int,
     cores: int,
     fuse: bool = True,
+    shape: Shape | None = None,
 ) -> Plan:
     """Return the plan of `processors` in `mode`.
 
@@ -226,12 +237,16 @@ def make_plan(
         Cores that this process may use.
     fuse : bool
         Whether steps may be fused (:mod:`facet_nb.core.fusion`).
+    shape : Shape | None
+        Size of the recording, for ``mode="auto"``.
     """
     n_jobs, n_workers = check_numbers(n_jobs, n_workers, batch_size, backend, cores)
     batch_size = int(batch_size)
     reason = ""
     if mode == "auto":
-        mode, backend, n_jobs, reason = _choose(processors, cores)
+        advice = suggest(processors, cores, shape)
+        mode, backend, n_jobs = advice["mode"], advice["backend"], advice["n_jobs"]
+        reason = advice["reason"]
     if mode == "serial" or backend == "serial":
         n_jobs = 1
     inner = max(1, min(n_workers, cores // n_jobs)) if n_workers > 1 else 1
@@ -239,18 +254,6 @@ def make_plan(
     maker = _Planner(mode, backend, n_jobs, inner, batch_size, fusions)
     stages = maker.stages(processors)
     return Plan(mode, backend, n_jobs, inner, batch_size, stages, reason, fusions)
-
-
-def _choose(processors: Sequence[Processor], cores: int) -> tuple[str, str, int, str]:
-    """Choose for the machine: threads for our kernels, processes for anyone's."""
-    foreign = [p.name for p in processors if p.channel_wise and not isinstance(p, ArrayProcessor)]
-    if cores == 1:
-        return "channel_sequential", "serial", 1, "one core: little memory, no workers to pay for"
-    if foreign:
-        why = f"{', '.join(foreign)} may hold the GIL: processes on {cores} cores"
-        return "channel_sequential", "multiprocessing", cores, why
-    why = f"all kernels release the GIL: threads on {cores} cores, no copies"
-    return "channel_sequential", "threading", cores, why
 
 
 @dataclass

@@ -8,6 +8,7 @@ and an ``ax`` and return the ``ax``.
 from __future__ import annotations
 
 from facet_nb.plots.before_after import draw_trace, picture_of, plot_before_after
+from facet_nb.plots.benchmark_report import write_benchmark_report
 from facet_nb.plots.comparison import Comparison, Trace, compare, list_channels
 from facet_nb.plots.heat_map import draw_heat_map, plot_heat_map
 from facet_nb.plots.lost_time import (
@@ -56,4 +57,5 @@ __all__ = [
     "spectrum_of",
     "tuning_picture",
     "uses_widget_backend",
+    "write_benchmark_report",
 ]

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ import pytest
 from facet_nb.core import FacetError, ProcessingContext, ValidationError
 from facet_nb.io import Exporter, brainvision_writer, export, load, target, writers
 
-SUFFIXES = [".edf", ".bdf", ".vhdr", ".fif"]
+SUFFIXES = [".edf", ".bdf", ".vhdr", ".fif", ".set"]
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -38,6 +38,7 @@ from facet_nb.core.executors.attempts import Attempts, explain_death
 from facet_nb.core.executors.cancel import CancelToken
 from facet_nb.core.executors.checkpoint import Checkpoint, hold_checkpoint
 from facet_nb.core.executors.crumbs import Crumbs
+from facet_nb.core.executors.shielding import run_shielded
 from facet_nb.core.executors.store import Store
 from facet_nb.core.executors.task import (
     FAILURES,
@@ -157,7 +158,7 @@ class Runner:
         step = preparation.Named(index, processor)
         try:
             new = deadline.call(
-                lambda _: preparation.run_shielded(processor, context), self.timeout_s, self.cancel
+                lambda _: run_shielded(processor, context), self.timeout_s, self.cancel
             )
         except deadline.Late as late:
             raise self._explain_late(late, step, None) from late
@@ -361,7 +362,8 @@ class Runner:
         except FAILURES as error:
             raise _raise_from(fail(error, 0, step, None, None), error) from error
         if job.log is not None:
-            done.update(zip(picks, job.log.note(picks, target[as_slice(picks)]), strict=True))
+            for row in picks:
+                done[row] = job.log.note([row], target[row : row + 1])[0]
         times = StepTime(step.index, time.perf_counter() - wall, time.thread_time() - cpu)
         self._report(number, labels, Report(0, (times,), os.getpid(), rss_bytes()))
 
