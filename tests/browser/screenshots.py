@@ -26,7 +26,7 @@ from tests.conftest import CHROMIUM_ARGS, find_chromium
 TABS = ("Recording", "Chain", "Run", "Tune", "Compare", "Code")
 WIDTHS = (1280, 800)
 #: Colours that a picture keeps: enough for text and curves, a third of the size.
-COLORS = 48
+COLORS = 32
 CELL = """%matplotlib widget
 from functools import partial
 from facet_nb.benchmark import BenchmarkTable
@@ -44,13 +44,14 @@ studio"""
 
 
 def main() -> None:
-    """Take all pictures."""
+    """Take all pictures, or those of one theme."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--table", type=Path, help="a stored benchmark")
+    parser.add_argument("--theme", choices=("light", "dark"), help="one of the themes")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    for theme in ("light", "dark"):
+    for theme in (options.theme,) if options.theme else ("light", "dark"):
         for width in WIDTHS:
             for problem in take_session(options.folder, options.table, theme, width):
                 print(f"{theme} {width}: {problem}", file=sys.stderr)
@@ -138,8 +139,13 @@ class Session:
         expect(panel.part("compare-table")).to_contain_text("3.")
 
     def benchmark(self) -> None:
-        """Measure, with a picture on the way."""
+        """Measure the chain without its slow step, with a picture on the way."""
         panel = self.panel
+        panel.turn_to("Chain")
+        panel.part("steps").locator("select").select_option(index=7)
+        expect(panel.part("step-head")).to_contain_text("8. ")
+        panel.part("toggle").click()
+        expect(panel.part("steps")).to_contain_text("(off) slow")
         panel.turn_to("Tune")
         panel.part("benchmark").click()
         panel.part("curves").locator("canvas").first.wait_for(timeout=60_000)
