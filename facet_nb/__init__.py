@@ -43,7 +43,7 @@ _ROOMS = {
         "LegacySNRCalculator MedianArtifactCalculator MetricsReport PrintMetric RMSCalculator "
         "RMSResidualCalculator SNRCalculator TruthCalculator UnlockedEnergyCalculator"
     ),
-    "facet_nb.benchmark": "benchmark_scaling",
+    "facet_nb.benchmark": "Advice BenchmarkTable advise benchmark_scaling",
     "facet_nb.pipelines": "create_standard_pipeline",
     "facet_nb.widgets": "ChainEditor ControlPanel RunPanel SignalView Studio",
 }
