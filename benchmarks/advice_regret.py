@@ -2,8 +2,8 @@
 
     python benchmarks/advice_regret.py [--repeats 5] [--out regret.json]
 
-Three simulated recordings (4, 32 and 64 channels) and two chains. For each, the advisor chooses in
-a fresh process, from a probe alone; then all configurations are measured in fresh processes, in
+Three simulated recordings (4, 32 and 64 channels) and two chains. For each, the advisor chooses
+in a fresh process, from a probe alone; then all configurations are measured in fresh processes, in
 randomised blocks. Regret is the chosen configuration's median time over that of the best one.
 A second advice is asked for with a memory budget between what the smallest and the largest way to
 run need, and its measured peak is held to that budget. Prints a table for the documentation.

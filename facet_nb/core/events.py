@@ -55,6 +55,7 @@ class BatchDone(Event):
 
     ``began_s`` and ``ended_s`` are seconds since the epoch, as its worker saw them: between
     them and the step times lies what reading and writing the samples took.
+    ``restored`` says that its samples come from a checkpoint: nothing was computed.
     """
 
     stage: int
@@ -66,6 +67,7 @@ class BatchDone(Event):
     began_s: float = 0.0
     ended_s: float = 0.0
     thread: int = 0
+    restored: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,10 @@ class RunState:
         Measured time of each step, summed over batches, in s.
     cells : frozenset of (step, channel)
         Which channel is through which step.
+    batches_restored : int
+        Batches of all stages whose samples came from a checkpoint.
+    failed_step, failed_index, failed_channel : str, int, str | None
+        Name and position of the step that failed, and its channels.
     """
 
     status: Status = "idle"
@@ -141,6 +147,8 @@ class RunState:
     message: str = ""
     failed_step: str | None = None
     failed_channel: str | None = None
+    failed_index: int | None = None
+    batches_restored: int = 0
 
     def apply(self, event: Event) -> RunState:
         """Return the state after `event`."""
@@ -219,6 +227,7 @@ def _batch_done(state: RunState, e: BatchDone) -> RunState:
         step_cpu_s=tuple(cpu),
         cells=state.cells | cells,
         peak_rss_bytes=max(state.peak_rss_bytes, e.rss_bytes),
+        batches_restored=state.batches_restored + e.restored,
     )
 
 
@@ -244,6 +253,7 @@ def _run_failed(state: RunState, e: RunFailed) -> RunState:
         message=e.message,
         failed_step=e.step,
         failed_channel=e.channel,
+        failed_index=e.step_index,
     )
 
 

@@ -37,7 +37,7 @@ _WORKER = 120 * MB
 _WORKER_WITHOUT_NUMBA = 60 * MB
 _HELPERS = 30 * MB
 #: Pieces in which recordings in files are worked on, and their copies.
-_PIECES = 48 * MB
+_PIECES = 32 * MB
 #: Copies of a channel that a step of anyone's is taken to make: a Raw of it, and its work.
 _FOREIGN_COPIES = 4
 
@@ -221,6 +221,7 @@ class _Teller:
     shape: Shape = field(init=False)
     libraries: bool = False  # whether kernels have computed in this process
     private: bool = False
+    staged: bool = False
     workers: int = 0
     result_on_disk: int = 0
     in_files: int = 0  # what lies in files of the run, and comes to memory at its end
@@ -281,6 +282,8 @@ class _Teller:
         isolated = backends.get_backend(stage.backend).isolates
         deciding, computes = _prepare_bytes(sizes)
         self.libraries = self.libraries or computes
+        if self.spill and not self.staged:
+            deciding, self.staged = max(deciding, before.piece_bytes), True  # the transposing pass
         decided = self._sum(deciding, 1)
         if not any(changes_samples(p) for p in steps):
             return decided

@@ -221,7 +221,9 @@ class FusedSteps(ArrayProcessor):
                     check_has_triggers(state.metadata)
                 prepared = part.prepare(_look(view, state, part, reference))
                 if k == 0 and reference is not None:
-                    reference = part.compute(reference[np.newaxis], prepared)[0]
+                    ours = all(type(p).__module__.startswith("facet_nb.") for p in self.parts)
+                    reference = part.preview(reference, prepared)
+                    reference = reference if ours else np.asarray(reference)
                 if k == self.main:
                     payload = self.shortcut.prepare(prepared.payload, view.n_times)
                     reference = None
@@ -254,6 +256,10 @@ class FusedSteps(ArrayProcessor):
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes."""
         return self.shortcut.memory(shape, sfreq)
+
+    def memory_to_prepare(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory of ``prepare``, in bytes: epochs at the high rate."""
+        return self.shortcut.memory(shape, sfreq) + (96 << 20)
 
     def list_entries(self, notes: Mapping[str, Any]) -> list[ProcessingStep]:
         """Return the entries of the history: one for each part."""

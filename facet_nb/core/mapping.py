@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -99,6 +101,7 @@ def map_runs(
     output: str | Path | None = None,
     loader_factory: Callable[[str], Processor] | None = None,
     show_progress: bool | None = None,
+    checkpoint: str | Path | None = None,
     **run_options: Any,
 ) -> BatchResult:
     """Run `pipeline` on each input.
@@ -125,6 +128,9 @@ def map_runs(
         Makes a loader from a path; ``Loader(path)`` by default.
     show_progress : bool | None
         Whether to show a progress bar; None shows it in notebooks and terminals.
+    checkpoint : path | None
+        Folder that keeps finished channels, for each input in a folder of its own: the same call,
+        after whatever ended it, goes on where it was.
     **run_options
         For :meth:`Pipeline.run`: ``mode``, ``channel_sequential``, ``n_workers``, ``batch_size``,
         ``dtype``. Within a recording batches run one after another.
@@ -157,8 +163,9 @@ def map_runs(
     runner = backends.get_backend(backend if n_jobs > 1 else "serial")
     if runner.isolates:
         backends.check_picklable([(p.name, p) for p in pipeline.processors])
+    folders = _folders(names, checkpoint)
     calls = [
-        (i, pipeline, item, steps[i], targets[i], keep_raw, run_options)
+        (i, pipeline, item, steps[i], targets[i], keep_raw, run_options | folders[i])
         for i, item in enumerate(inputs)
     ]
     results: dict[int, PipelineResult] = {}
@@ -307,6 +314,18 @@ def _targets(
             "them different names or folders."
         )
     return targets
+
+
+def _folders(names: Sequence[str], checkpoint: str | Path | None) -> list[dict[str, Any]]:
+    """Return the option ``checkpoint`` for each input: a folder that goes by its whole path."""
+    if checkpoint is None:
+        return [{} for _ in names]
+    folders = []
+    for name in names:
+        mark = hashlib.sha256(str(Path(name).absolute()).encode()).hexdigest()[:12]
+        stem = re.sub(r"\W+", "_", Path(name).stem)[:40]
+        folders.append({"checkpoint": str(Path(checkpoint) / f"{stem}-{mark}")})
+    return folders
 
 
 def _progress(runs: Iterator, total: int, show: bool | None) -> Iterator:

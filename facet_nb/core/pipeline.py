@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from html import escape
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,8 @@ class Pipeline:
         raise_on_error: bool = False,
         memory_budget: str | int | None = None,
         dtype: str = "float64",
+        timeout: float | None = None,
+        checkpoint: str | Path | None = None,
     ) -> PipelineResult:
         """Run all steps. Every mode gives the same result, bit for bit.
 
@@ -145,6 +148,14 @@ class Pipeline:
             that are not declared safe for it are computed in float64 all the same, and the plan
             names them. The corrected recording then differs from that of float64 by about a
             millionth of the largest sample; it is float64, with float32 values.
+        timeout : float | None
+            Seconds that one task (a batch of channels, or a step over all of them) may take. Then
+            the run ends with an error that names step and channel. Processes are killed; a thread
+            stops at its next kernel, or is left alone: then the error says so.
+        checkpoint : path | None
+            Folder that keeps finished channels: the same run, after whatever ended it, goes on
+            where it was, with the same result. It needs room for the recording once for each
+            stage. What changed since (a parameter, the input, a version) is computed again.
 
         Returns
         -------
@@ -169,17 +180,18 @@ class Pipeline:
         strict = memory_budget is not None
         subject = find_subject(self.processors, context, strict) if looks else None
         plan = fit(self.processors, wish, subject, memory_budget)
-        token = as_token(cancel)
         recorder = _Recorder([on_event] if on_event else [])
+        runner = Runner(
+            self.processors, plan, recorder, as_token(cancel), check_timeout(timeout), checkpoint
+        )
         with progress.bar(show_progress, self.name, recorder):
             advised = chosen == "auto"
-            return self._attempt(plan, context, token, recorder, raise_on_error, advised)
+            return self._attempt(runner, context, recorder, raise_on_error, advised)
 
     def _attempt(
         self,
-        plan: Plan,
+        runner: Runner,
         context: ProcessingContext,
-        token: CancelToken,
         recorder: _Recorder,
         raise_on_error: bool,
         advised: bool,
@@ -188,9 +200,9 @@ class Pipeline:
         error: Exception | None = None
         done: ProcessingContext | None = None
         try:
-            done = Runner(self.processors, plan, recorder, token).run(context)
+            done = runner.run(context)
             if advised:
-                done = _note_advice(done, len(context.get_history()), plan)
+                done = _note_advice(done, len(context.get_history()), runner.plan)
         except Exception as problem:
             if raise_on_error or not isinstance(problem, FacetError):
                 raise
@@ -204,7 +216,7 @@ class Pipeline:
             failed_processor=step.step if step else None,
             failed_processor_index=step.index if step else None,
             state=recorder.state,
-            plan=plan,
+            plan=runner.plan,
             cancelled=isinstance(error, RunCancelled),
         )
 
@@ -415,6 +427,22 @@ def as_token(cancel: Any) -> CancelToken:
     raise ValidationError(
         f"cancel must be a CancelToken or a threading.Event, not {type(cancel).__name__}."
     )
+
+
+def check_timeout(timeout: Any) -> float | None:
+    """Return `timeout` in s, or None.
+
+    Raises
+    ------
+    ValidationError
+        If it is not a positive number.
+    """
+    if timeout is None:
+        return None
+    number = isinstance(timeout, Real) and not isinstance(timeout, bool)
+    if not number or not 0 < float(timeout) < float("inf"):
+        raise ValidationError(f"timeout={timeout!r}: give seconds above 0, or None for no limit.")
+    return float(timeout)
 
 
 def _make_step(index: int, entry: Any) -> Processor:

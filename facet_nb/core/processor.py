@@ -99,7 +99,12 @@ class Processor:
             check_has_triggers(context.metadata)
 
     def execute(self, context: ProcessingContext) -> ProcessingContext:
-        """Validate, process, and add the step to the history."""
+        """Validate, process, and add the step to the history; `context` cannot be changed."""
+        from facet_nb.core.executors.shielding import shield
+
+        return shield(self._execute, context)
+
+    def _execute(self, context: ProcessingContext) -> ProcessingContext:
         self.validate(context)
         result = self.process(context)
         return with_history(result, self)
@@ -107,7 +112,7 @@ class Processor:
     def __call__(self, context: ProcessingContext) -> ProcessingContext:
         """Execute the step as a pipeline does: `context` cannot be changed in place."""
         from facet_nb.core.executors.base import run_alone
-        from facet_nb.core.executors.preparation import run_shielded
+        from facet_nb.core.executors.shielding import run_shielded
 
         return run_alone(self, context) if self.channel_wise else run_shielded(self, context)
 
@@ -332,6 +337,23 @@ class ArrayProcessor(Processor):
     def resize(self, n_times: int, sfreq: float) -> tuple[int, float]:
         """Return samples and rate (Hz) after the step, as far as they are known beforehand."""
         return n_times, sfreq
+
+    def preview(self, x: np.ndarray, prepared: Prepared) -> Any:
+        """Return one channel after the step, for decisions of later steps.
+
+        Parameters
+        ----------
+        x : ndarray, shape (n_times,)
+            The channel, in V.
+        prepared : Prepared
+            What ``prepare`` decided.
+
+        Returns
+        -------
+        array, shape (n_times_out,)
+            What ``compute`` gives; or, where that is long, something that is sliced like it.
+        """
+        return self.compute(x[np.newaxis], prepared)[0]
 
     def find_rate(self) -> Fraction | None:
         """Return new sampling rate over old, where that is known beforehand; else None."""

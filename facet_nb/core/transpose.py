@@ -14,8 +14,8 @@ import numpy as np
 from facet_nb.core.errors import FacetError, ValidationError
 from facet_nb.core.executors import scratch
 
-#: Values in one piece: 16 MB.
-_VALUES = 2**21
+#: Values in one piece: 8 MB.
+_VALUES = 2**20
 
 
 def transpose(
@@ -71,7 +71,7 @@ def take_rows(raw: Any, rows: Sequence[int]) -> np.ndarray:
     ndarray, shape (n_rows, n_times)
         The samples, in V.
     """
-    if raw.preload and not scratch.is_spilled(raw._data):
+    if raw.preload and scratch.find_map(raw._data) is None:
         return raw._data[rows]
     return transpose(raw, rows)
 

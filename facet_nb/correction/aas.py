@@ -139,7 +139,7 @@ class AASCorrection(ArrayProcessor):
                 f"({n_samples} samples) and artifact_to_trigger_offset."
             )
         assert view.reference is not None
-        if not np.ptp(view.reference) > 0:
+        if not view.reference.max() > view.reference.min():
             raise ValidationError(
                 f"the reference channel {view.reference_name} is flat: choose another with "
                 "ref_channel=…, or mark it with raw.info['bads']."
@@ -197,11 +197,7 @@ class AASCorrection(ArrayProcessor):
         if not self.realign_after_averaging:
             return starts
         templates, which = self._average(x, starts, n_samples)
-        lags = np.zeros(len(starts), dtype=np.int64)
-        for number, template in enumerate(templates):
-            own = which == number
-            lags[own] = best_lags(x, starts[own], template, max_lag)
-        return starts + lags
+        return starts + best_lags(x, starts, templates, max_lag, which)
 
     def _average(
         self, x: np.ndarray, starts: np.ndarray, n_samples: int

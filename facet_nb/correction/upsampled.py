@@ -57,5 +57,10 @@ class UpsampledAAS:
         return out
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
-        """Return the peak extra memory for one channel, in bytes."""
-        return 8 * shape[1] * 8 + (4 << 20)
+        """Return the peak extra memory for one channel, in bytes.
+
+        The result; one template for each block of epochs, at twice the rate; and groups of samples
+        with one block's epochs, which are as long as the recording at most.
+        """
+        n = shape[1]
+        return 8 * n + 32 * n // self.window + 32 * min(n, 1 << 19) + (20 << 20)

@@ -28,12 +28,17 @@ _SHORT_S = 1.0
 
 @dataclass(frozen=True)
 class Span:
-    """Samples of the acquisition: `start` to `stop` (not included) of `n_times` at `sfreq` Hz."""
+    """Samples of the acquisition: `start` to `stop` (not included) of `n_times` at `sfreq` Hz.
+
+    `reference` are the spans that people chose to compare with; without any, all time outside of
+    the acquisition is.
+    """
 
     start: int
     stop: int
     n_times: int
     sfreq: float
+    reference: tuple[tuple[int, int], ...] = ()
 
 
 class MetricStep(Processor):
@@ -107,7 +112,20 @@ def find_span(context: ProcessingContext, step: str) -> Span:
             f"{step}: the triggers lie outside the data (first {triggers[0]}, last {triggers[-1]}, "
             f"{raw.n_times} samples). They count from the first sample of the data."
         )
-    return Span(start, stop, int(raw.n_times), sfreq)
+    return Span(start, stop, int(raw.n_times), sfreq, find_reference(raw))
+
+
+def find_reference(raw: Any) -> tuple[tuple[int, int], ...]:
+    """Return the spans of annotations ``REFERENCE``, in samples, as far as they are in the data."""
+    found = []
+    sfreq, marks = float(raw.info["sfreq"]), raw.annotations
+    chosen = marks.description == recording.REFERENCE_SPAN
+    for onset_s, duration_s in zip(marks.onset[chosen], marks.duration[chosen], strict=True):
+        start = round(onset_s * sfreq) - int(raw.first_samp)
+        low, high = max(start, 0), min(start + round(duration_s * sfreq), int(raw.n_times))
+        if low < high:
+            found.append((low, high))
+    return tuple(found)
 
 
 def artifact_length(context: ProcessingContext, step: str) -> int:
@@ -132,6 +150,8 @@ def artifact_length(context: ProcessingContext, step: str) -> int:
 def find_outside(span: Span, time_buffer: float, step: str) -> list[tuple[int, int]]:
     """Return the samples before and after the acquisition, `time_buffer` s away from it.
 
+    Spans that people chose (:class:`facet_nb.SignalIntervalSelector`) take their place.
+
     Raises
     ------
     ValidationError
@@ -139,6 +159,8 @@ def find_outside(span: Span, time_buffer: float, step: str) -> list[tuple[int, i
     """
     if not time_buffer >= 0:
         raise ValidationError(f"time_buffer={time_buffer!r} must be 0 s or more.")
+    if span.reference:
+        return list(span.reference)
     buffer = round(time_buffer * span.sfreq)
     before, after = max(0, span.start - buffer), min(span.n_times, span.stop + buffer)
     available_s = (before + span.n_times - after) / span.sfreq

@@ -9,8 +9,8 @@ import numpy as np
 
 from facet_nb.core.executors import scratch
 
-#: Values in one piece: 16 MB.
-_VALUES = 2**21
+#: Values in one piece: 4 MB.
+_VALUES = 2**19
 
 
 def iter_blocks(raw: Any, stop: int | None = None) -> Iterator[tuple[int, np.ndarray]]:

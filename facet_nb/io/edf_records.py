@@ -18,8 +18,8 @@ import numpy as np
 from facet_nb.core.executors import scratch
 from facet_nb.io.edf_limits import Depth
 
-#: Values in one piece: 16 MB as float64.
-_VALUES = 2**21
+#: Values in one piece: 4 MB as float64.
+_VALUES = 2**19
 _FIXED_BYTES, _SIGNAL_BYTES = 256, 256
 #: Bytes of a signal's header before its number of samples in a record, and of that number.
 _BEFORE_SAMPLES, _SAMPLES_BYTES = 216, 8

@@ -41,6 +41,10 @@ class _FileExporter(Processor):
         write_recording(raw, target, writer)
         return context
 
+    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory, in bytes: pieces that are written, read and compared."""
+        return 8 * min(8 * shape[0] * shape[1], 4 << 20)
+
     def _choose(self) -> Writer:
         return self.writer or writers.find_writer(Path(self.path))
 
@@ -172,8 +176,37 @@ class FIFExporter(_FileExporter):
 
 
 @register_processor
+class EEGLABExporter(_FileExporter):
+    """Write an EEGLAB ``.set`` file with float32 samples, through eeglabio.
+
+    It needs ``pip install facet-nb[eeglab]``. EEGLAB keeps neither bad channels, nor channel types
+    as MNE reads them, nor dates; the log says which are lost. Positions and annotations stay.
+
+    The export holds copies of the samples in memory, about 1.5 times the size of the recording.
+
+    Parameters
+    ----------
+    path : path
+        The file, ending in ``.set``; missing folders are made.
+    overwrite : bool
+        Whether it may exist already.
+
+    Raises
+    ------
+    ValidationError
+        If eeglabio is not installed, or the samples exceed the 2 GB that the format holds.
+    FacetError
+        If the file cannot be written, or is not read back as it was.
+    """
+
+    name = "eeglab_exporter"
+    description = "Write an EEGLAB file"
+    writer = writers.EEGLAB
+
+
+@register_processor
 class Exporter(_FileExporter):
-    """Write a file in the format of its suffix: ``.edf``, ``.bdf``, ``.vhdr`` or ``.fif``.
+    """Write a file in the format of its suffix: ``.edf``, ``.bdf``, ``.vhdr``, ``.fif``, ``.set``.
 
     Parameters
     ----------

@@ -110,7 +110,10 @@ def _sweep(parent: Path) -> None:
         match = _STAGE.fullmatch(folder.name)
         if match is None or match["machine"] != _machine():
             continue
-        old = time.time() - folder.stat().st_mtime > _STALE_S
+        try:
+            old = time.time() - folder.stat().st_mtime > _STALE_S
+        except FileNotFoundError:
+            continue  # another export has just ended
         if old and not psutil.pid_exists(int(match["pid"])):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -152,5 +155,5 @@ def _check_space(path: Path, n_bytes: int) -> None:
 
 
 def _failed(path: Path, error: OSError) -> FacetError:
-    what = error.strerror or type(error).__name__
+    what = error.strerror or " ".join(str(error).split()) or type(error).__name__
     return unwritable(path, what, "Check that its folder can be written to and the disk has room")

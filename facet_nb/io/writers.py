@@ -15,6 +15,7 @@ from facet_nb.core.errors import FacetError
 from facet_nb.io import edf_limits
 from facet_nb.io.brainvision_writer import check_brainvision_header, write_brainvision
 from facet_nb.io.edf_writer import write_edf
+from facet_nb.io.eeglab_writer import check_eeglab, write_eeglab
 from facet_nb.io.fif_writer import write_fif
 from facet_nb.io.markers import list_markers
 from facet_nb.io.problems import shorten, unusable, unwritable
@@ -90,7 +91,8 @@ BRAINVISION = Writer(
     4,
     parts=(".eeg", ".vmrk"),
 )
-WRITERS = (EDF, BDF, BRAINVISION, FIF)
+EEGLAB = Writer("EEGLAB", ".set", check_eeglab, write_eeglab, 4)
+WRITERS = (EDF, BDF, BRAINVISION, FIF, EEGLAB)
 
 
 def find_writer(path: Path) -> Writer:
@@ -179,6 +181,11 @@ def write_recording(raw: Any, path: Path, writer: Writer) -> None:
         except (ValueError, TypeError, RuntimeError, OverflowError) as error:
             what = f"{writer.label} cannot hold it ({type(error).__name__}: {error})"
             raise unwritable(path, what, "Write .fif instead") from error
+        except MemoryError as error:
+            n_mb = 8 * len(raw.ch_names) * raw.n_times / 1e6
+            what = f"there is not enough memory to write {n_mb:.0f} MB of samples"
+            remedy = "Close what else uses memory, or write .fif, which takes the least"
+            raise unwritable(path, what, remedy) from error
         back = compare(raw, file, written, path)
         if not writer.keeps_all:
             _tell_losses(raw, back, written, path, writer)

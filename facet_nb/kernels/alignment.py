@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 
-def best_lags(x: np.ndarray, starts: np.ndarray, templates: np.ndarray, max_lag: int) -> np.ndarray:
+def best_lags(
+    x: np.ndarray,
+    starts: np.ndarray,
+    templates: np.ndarray,
+    max_lag: int,
+    which: np.ndarray | None = None,
+) -> np.ndarray:
     """Return for each epoch the lag at which the signal is most like its template.
 
     The signal's piece begins at the epoch's start and ends `max_lag` samples after its end; what
@@ -17,10 +23,12 @@ def best_lags(x: np.ndarray, starts: np.ndarray, templates: np.ndarray, max_lag:
         Signal.
     starts : ndarray of int, shape (n_epochs,)
         First sample of each epoch.
-    templates : ndarray, shape (n_epochs, n_samples) or (n_samples,)
-        Waveforms, one for each epoch or one for all.
+    templates : ndarray, shape (n_templates, n_samples) or (n_samples,)
+        Waveforms, or one for all.
     max_lag : int
         Largest lag in either direction, in samples.
+    which : ndarray of int, shape (n_epochs,) | None
+        The waveform of each epoch; by default there is one for each.
 
     Returns
     -------
@@ -35,7 +43,10 @@ def best_lags(x: np.ndarray, starts: np.ndarray, templates: np.ndarray, max_lag:
         if start < 0 or stop > len(x):
             continue
         padded[max_lag:] = x[start:stop]
-        template = templates if templates.ndim == 1 else templates[i]
+        if templates.ndim == 1:
+            template = templates
+        else:
+            template = templates[i if which is None else which[i]]
         lags[i] = int(np.argmax(np.correlate(padded, template, "valid"))) - max_lag
     return lags
 

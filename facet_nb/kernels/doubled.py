@@ -206,16 +206,19 @@ def find_sums(form: Form) -> Sums:
         rows = form.rows(np.arange(form.n_samples), 0, n)
         root = _root(rows.T @ rows / gain)
         return Sums(form.n_samples, gain, rows.sum(0), np.zeros(0), root, np.zeros((0, 0)))
-    at = 2.0 * np.arange(form.n_samples) / form.factor
+    # Only what lies near the ends is hidden: the whole may be a recording.
+    n_near = min(form.n_samples, int(RAMP * form.factor / 2.0) + 2)
+    first, last = np.arange(n_near), np.arange(form.n_samples - n_near, form.n_samples)
+    after, before = 2.0 * first / form.factor, form.end - 2.0 * last / form.factor
     grid = np.arange(n) - HALF
-    head = _hide(form, np.flatnonzero(at < RAMP), at, grid, 0, n_edge)
-    samples = np.flatnonzero(form.end - at < RAMP)
-    tail = _hide(form, samples, form.end - at, form.end - grid, n - n_edge, n)
+    head = _hide(form, first[after < RAMP], after[after < RAMP], grid, 0, n_edge)
+    near = before < RAMP
+    tail = _hide(form, last[near], before[near], form.end - grid, n - n_edge, n)
     return Sums(form.n_samples, gain, head[0], tail[0], head[1], tail[1])
 
 
 def _hide(
-    form: Form, samples: np.ndarray, at: np.ndarray, grid: np.ndarray, low: int, high: int
+    form: Form, samples: np.ndarray, away: np.ndarray, grid: np.ndarray, low: int, high: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the weights of the outer columns, and the root of their quadratic form.
 
@@ -223,7 +226,7 @@ def _hide(
     """
     gain = form.factor / 2.0
     rows = form.rows(samples, low, high)
-    left, passed = 1.0 - ramp(at[samples]), ramp(grid[low:high])
+    left, passed = 1.0 - ramp(away), ramp(grid[low:high])
     square = (rows.T * left) @ rows / gain + np.diag(passed)
     return rows.T @ left + gain * passed, _root(square)
 
@@ -289,3 +292,26 @@ def find_border(factor: int) -> np.ndarray:
     inside[:, 0] += 2 * before.sum(axis=1)
     inside.flags.writeable = False
     return inside
+
+
+@lru_cache(maxsize=16)
+def find_ends(form: Form) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights of the outer columns in the sum of an epoch's samples.
+
+    Returns
+    -------
+    head, tail : ndarray, shape (n_edge,)
+        Of the first and the last columns; all between have the weight factor / 2. An epoch that is
+        too short for that has a head of all its columns, and no tail.
+    """
+    n_edge, n, last = 4 * HALF + 2, form.n_columns, form.n_samples - 1
+    if 2 * n_edge > n:
+        return form.rows(np.arange(last + 1), 0, n).sum(axis=0), np.zeros(0)
+    near = np.arange(n_edge * form.factor // 2)  # more than the outer columns take from
+    edges = []
+    for samples, low, place, step in ((near, 0, 0.0, 1), (last - near, n - n_edge, form.end, -1)):
+        away = step * (2.0 * samples / form.factor - place)
+        columns = step * (low + np.arange(n_edge) - HALF - place)
+        rows = form.rows(samples[away < 2 * HALF], low, low + n_edge)
+        edges.append(np.where(columns < HALF, rows.sum(axis=0), form.factor / 2.0))
+    return edges[0], edges[1]

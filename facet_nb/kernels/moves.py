@@ -33,24 +33,31 @@ def move_rows(
     taps : ndarray, shape (n_filters, n_taps)
         Filters.
     out : ndarray, shape (n_rows, n_samples)
-        The result.
+        The result; samples of a row are neighbours.
     """
     _compile_move(x.dtype.char)(x, places, parts, taps, out)
 
 
-def add_rows(target: np.ndarray, places: np.ndarray, which: np.ndarray, rows: np.ndarray) -> None:
-    """Add row ``which[i]`` to `target` from ``places[i]`` on, as far as it reaches.
+def add_rows(
+    even: np.ndarray, odd: np.ndarray, places: np.ndarray, which: np.ndarray, rows: np.ndarray
+) -> None:
+    """Add row ``which[i]`` from ``places[i]`` on, as far as it reaches, to a signal in two parts.
 
     Parameters
     ----------
-    target : ndarray, shape (n,)
-        Changed in place.
+    even, odd : ndarray, shape (n,)
+        Samples 0, 2, 4 … and 1, 3, 5 … of the signal; changed in place.
     places, which : ndarray of int64, shape (n_pieces,)
         Where, and what.
     rows : ndarray, shape (n_rows, n_samples)
         What may be added.
     """
-    _compile_add(target.dtype.char)(target, places, which, rows)
+    _compile_add(even.dtype.char)(even, odd, places, which, rows)
+
+
+def weave(even: np.ndarray, odd: np.ndarray, out: np.ndarray) -> None:
+    """Fill `out`, shape (2 n,), with the samples of `even` and `odd`, shape (n,), in turn."""
+    _compile_weave(even.dtype.char)(even, odd, out)
 
 
 @lru_cache
@@ -59,24 +66,32 @@ def _compile_move(char: str) -> Any:
     whole = types.Array(types.int64, 1, "C", readonly=True)
     signal = types.Array(number, 1, "C", readonly=True)
     table = types.Array(number, 2, "C", readonly=True)
-    return compile_entry(_move, signal, whole, whole, table, types.Array(number, 2, "C"))
+    return compile_entry(_move, signal, whole, whole, table, types.Array(number, 2, "A"))
 
 
 @lru_cache
 def _compile_add(char: str) -> Any:
     number = from_dtype(np.dtype(char))
     whole = types.Array(types.int64, 1, "C", readonly=True)
+    signal = types.Array(number, 1, "C")
     table = types.Array(number, 2, "C", readonly=True)
-    return compile_entry(_add, types.Array(number, 1, "C"), whole, whole, table)
+    return compile_entry(_add, signal, signal, whole, whole, table)
+
+
+@lru_cache
+def _compile_weave(char: str) -> Any:
+    number = from_dtype(np.dtype(char))
+    signal = types.Array(number, 1, "C", readonly=True)
+    return compile_entry(_weave, signal, signal, types.Array(number, 1, "C"))
 
 
 def _move(x, places, parts, taps, out):  # pragma: no cover - compiled
-    n_taps, n = taps.shape[1], out.shape[1]
+    n_taps, n, step = taps.shape[1], out.shape[1], out.strides[0] // out.itemsize
     signal, table, target = pointer(x), pointer(taps), pointer(out)
     width = BYTES // x.itemsize
     for row in range(len(places)):
         filters = (table, parts[row] * n_taps, n_taps)
-        _filter(signal, places[row], filters, target, row * n, n, width)
+        _filter(signal, places[row], filters, target, row * step, n, width)
 
 
 @inner
@@ -120,11 +135,21 @@ def _filter_few(x, first, filters, out, goal, n):  # pragma: no cover - compiled
         out[goal + i] = total
 
 
-def _add(target, places, which, rows):  # pragma: no cover - compiled
-    n, n_samples = target.size, rows.shape[1]
+def _add(even, odd, places, which, rows):  # pragma: no cover - compiled
+    n, n_samples = even.size, rows.shape[1]
     for i in range(len(places)):
         place = places[i]
-        low, high = max(0, -place), min(n_samples, n - place)
         row = rows[which[i]]
-        for k in range(low, high):
-            target[place + k] += row[k]
+        for part in range(2):
+            target = odd if part else even
+            begin = (place + 1 - part) // 2  # of the first sample of the row that belongs here
+            skip = 2 * begin + part - place
+            count = (n_samples - skip + 1) // 2
+            for k in range(max(0, -begin), min(count, n - begin)):
+                target[begin + k] += row[skip + 2 * k]
+
+
+def _weave(even, odd, out):  # pragma: no cover - compiled
+    for i in range(even.size):
+        out[2 * i] = even[i]
+        out[2 * i + 1] = odd[i]

@@ -8,8 +8,10 @@ down gives any signal back, to 1e-9.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from scipy import fft
@@ -32,6 +34,9 @@ FRACTION_HALF_WIDTH = 134
 #: Transform length: fastest of 8192, 16384, 32768 and 65536 for ×10 on 300 000 samples
 #: (benchmarks/kernels.py).
 _N_FFT = 16384
+
+#: Samples that one transform upsamples.
+_UP_HOP = _N_FFT - 2 * HALF_WIDTH + 1
 
 
 def kernel(t: np.ndarray, half_width: float, cutoff: float = 1.0) -> np.ndarray:
@@ -162,23 +167,40 @@ def hold(x: np.ndarray, up: int, down: int) -> np.ndarray:
 
 
 # ------------------------------------------------------------------------------------ kernels
-@lru_cache(maxsize=8)
-def _up_spectra(factor: int) -> np.ndarray:
-    """Return conjugate transforms of the phases 1 … factor−1, shape (factor − 1, n_freqs)."""
+def up_taps(factor: int) -> np.ndarray:
+    """Return what makes the samples between two others, shape (factor - 1, 2 HALF_WIDTH).
+
+    Row p - 1 makes the value p / factor after a sample; its first tap is for the sample
+    HALF_WIDTH - 1 before.
+    """
     k = np.arange(2 * HALF_WIDTH)
     phases = np.arange(1, factor)[:, np.newaxis] / factor
     taps = kernel(HALF_WIDTH - 1 + phases - k, HALF_WIDTH)
-    taps /= taps.sum(axis=1, keepdims=True)
-    return _freeze(np.conj(fft.rfft(taps, _N_FFT, axis=-1)))
+    return taps / taps.sum(axis=1, keepdims=True)
+
+
+def down_taps(factor: int) -> np.ndarray:
+    """Return what each phase adds to a sample at the lower rate, shape (factor, 2 HALF_WIDTH).
+
+    Row p is for samples p / factor after those that stay; its first tap is for the one
+    HALF_WIDTH before.
+    """
+    k = np.arange(2 * HALF_WIDTH)
+    phases = np.arange(factor)[:, np.newaxis] / factor
+    taps = kernel(k - HALF_WIDTH + phases, HALF_WIDTH, DOWN_CUTOFF)
+    return taps / taps.sum()
+
+
+@lru_cache(maxsize=8)
+def _up_spectra(factor: int) -> np.ndarray:
+    """Return conjugate transforms of the phases 1 … factor−1, shape (factor − 1, n_freqs)."""
+    return _freeze(np.conj(fft.rfft(up_taps(factor), _N_FFT, axis=-1)))
 
 
 @lru_cache(maxsize=8)
 def _down_spectra(factor: int) -> np.ndarray:
     """Return conjugate transforms of all phases, shape (factor, n_freqs)."""
-    k = np.arange(2 * HALF_WIDTH)
-    phases = np.arange(factor)[:, np.newaxis] / factor
-    taps = kernel(k - HALF_WIDTH + phases, HALF_WIDTH, DOWN_CUTOFF)
-    return _freeze(np.conj(fft.rfft(taps / taps.sum(), _N_FFT, axis=-1)))
+    return _freeze(np.conj(fft.rfft(down_taps(factor), _N_FFT, axis=-1)))
 
 
 @lru_cache(maxsize=8)
@@ -199,16 +221,97 @@ def _freeze(array: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------------------------- one row
 def _upsample_row(x: np.ndarray, factor: int, spectra: np.ndarray, out: np.ndarray) -> None:
     """Fill `out`, shape (n_times, factor): sample by sample, phase by phase."""
-    hop = _N_FFT - 2 * HALF_WIDTH + 1
     product = np.empty_like(spectra)
-    for start in range(0, len(x), hop):
-        stop = min(start + hop, len(x))
-        first = start - (HALF_WIDTH - 1)
-        piece = segment(x, first, first + _N_FFT, repeat=True)
-        np.multiply(spectra, fft.rfft(piece), out=product)
-        phases = fft.irfft(product, _N_FFT, axis=-1, overwrite_x=True)
-        out[start:stop, 1:] = phases[:, : stop - start].T
-    out[:, 0] = x
+    for start in range(0, len(x), _UP_HOP):
+        _upsample_block(x, start, spectra, product, out[start : start + _UP_HOP])
+
+
+def _upsample_block(
+    x: np.ndarray, start: int, spectra: np.ndarray, product: np.ndarray, out: np.ndarray
+) -> None:
+    """Fill `out`, shape (_UP_HOP or fewer at the end, factor), from sample `start` of `x` on."""
+    first = start - (HALF_WIDTH - 1)
+    piece = segment(x, first, first + _N_FFT, repeat=True)
+    np.multiply(spectra, fft.rfft(piece), out=product)
+    phases = fft.irfft(product, _N_FFT, axis=-1, overwrite_x=True)
+    out[:, 1:] = phases[:, : len(out)].T
+    out[:, 0] = x[start : start + len(out)]
+
+
+class Upsampled:
+    """An upsampled signal that is made where it is looked at: slices, length, mean, extremes.
+
+    Slices are what :func:`upsample` gives, to the bit, and read-only.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_times,)
+        Signal.
+    factor : int
+        New rate over old: 2 or more.
+    cache_bytes : int
+        How much of it is kept.
+    """
+
+    def __init__(self, x: np.ndarray, factor: int, cache_bytes: int = 64 << 20) -> None:
+        self.x = x
+        self.factor = factor
+        self.spectra = _up_spectra(factor)
+        self.blocks: OrderedDict[int, np.ndarray] = OrderedDict()
+        self.n_kept = max(2, cache_bytes // (8 * factor * _UP_HOP))
+
+    def __len__(self) -> int:
+        return len(self.x) * self.factor
+
+    def __getitem__(self, where: slice) -> np.ndarray:
+        start, stop, step = where.indices(len(self))
+        if step != 1:
+            return np.asarray(self)[where]
+        if stop <= start:
+            return np.empty(0)
+        size = _UP_HOP * self.factor
+        pieces = []
+        for number in range(start // size, (stop - 1) // size + 1):
+            low = number * size
+            pieces.append(self._make(number)[max(0, start - low) : stop - low])
+        return pieces[0] if len(pieces) == 1 else _freeze(np.concatenate(pieces))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self[:], dtype=dtype)
+
+    def mean(self) -> float:
+        """Return the mean."""
+        return self._summary[0]
+
+    def min(self) -> float:
+        """Return the least sample."""
+        return self._summary[1]
+
+    def max(self) -> float:
+        """Return the greatest sample."""
+        return self._summary[2]
+
+    @cached_property
+    def _summary(self) -> tuple[float, float, float]:
+        total, low, high = 0.0, np.inf, -np.inf
+        for number in range(-(-len(self.x) // _UP_HOP)):
+            block = self._make(number)
+            total += float(block.sum())
+            low, high = min(low, float(block.min())), max(high, float(block.max()))
+        return total / len(self), low, high
+
+    def _make(self, number: int) -> np.ndarray:
+        """Return one block; those looked at last are kept."""
+        if number in self.blocks:
+            self.blocks.move_to_end(number)
+            return self.blocks[number]
+        start = number * _UP_HOP
+        block = np.empty((min(_UP_HOP, len(self.x) - start), self.factor))
+        _upsample_block(self.x, start, self.spectra, np.empty_like(self.spectra), block)
+        self.blocks[number] = _freeze(block.reshape(-1))
+        if len(self.blocks) > self.n_kept:
+            self.blocks.popitem(last=False)
+        return self.blocks[number]
 
 
 def _downsample_row(x: np.ndarray, factor: int, spectra: np.ndarray, out: np.ndarray) -> None:

@@ -12,7 +12,8 @@ All functions take one channel: its result does not depend on others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -28,11 +29,8 @@ from facet_nb.kernels.averaging import (
     take_epochs,
 )
 from facet_nb.kernels.doubled import HALF, Form, Piece
+from facet_nb.kernels.doubling import GROUP, REACH, Doubled, add_rows, halve, move_rows, take_parts
 from facet_nb.kernels.edges import segment
-from facet_nb.kernels.rows import find_compiled
-
-#: Samples of the doubled rate beyond each end of the signal that interpolation may need.
-_PAD = 2 * HALF + 2
 
 #: Where a correlation is nearer than this to the threshold, epochs are chosen at the high rate.
 MARGIN = 1e-6
@@ -82,8 +80,40 @@ class Layout:
         usable = is_complete(self.starts, self.n_samples, self.n_times * self.factor)
         return list_pools(usable, self.window, self.shift)
 
+    @cached_property
+    def visits(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Where the epochs of each pool begin on the doubled grid."""
+        empty = np.zeros(0, dtype=np.int64)
+        at = [empty if p is None else self.starts[p.epochs] for p in self.pools[0]]
+        return [self.form.locate(starts) for starts in at]
+
+    @cached_property
+    def span(self) -> int:
+        """Samples on the doubled grid that the epochs of a pool reach over, at most."""
+        longest = max((int(np.ptp(places)) for places, _ in self.visits if len(places)), default=0)
+        return longest + self.form.n_columns + 2 * HALF
+
+    @cached_property
+    def groups(self) -> list[list[tuple[Piece, np.ndarray, np.ndarray, np.ndarray]]]:
+        """What is laid into each group: a piece, and places, rows and templates for it."""
+        places, parts = self.form.locate(self.aligned)
+        which = self.pools[1]
+        groups: list[list] = []
+        for low in range(0, self.n_times, GROUP):
+            begin, end = 2 * (low - REACH), 2 * (min(low + GROUP, self.n_times) + REACH)
+            groups.append([])
+            for part in np.unique(parts).tolist():
+                piece = doubled.find_piece(self.form, part)
+                first = places + piece.first
+                touched = (parts == part) & (first < end) & (first + piece.n_samples > begin)
+                if touched.any():
+                    numbers, rows = np.unique(which[touched], return_inverse=True)
+                    groups[-1].append((piece, first[touched] - begin, rows, numbers))
+        return groups
+
     def __getstate__(self) -> dict:
-        return {k: v for k, v in self.__dict__.items() if k != "pools"}
+        names = [f.name for f in fields(self)]
+        return {name: getattr(self, name) for name in names}
 
 
 def correct(x: np.ndarray, layout: Layout, *, out: np.ndarray | None = None) -> np.ndarray:
@@ -110,97 +140,57 @@ def correct(x: np.ndarray, layout: Layout, *, out: np.ndarray | None = None) -> 
     Allen, Josephs & Turner (2000), A method for removing imaging artifact from continuous EEG
     recorded during functional MRI. NeuroImage 12, 230-239. doi:10.1006/nimg.2000.0599
     """
-    centre = float(x.mean())
-    y = double(x, centre)
-    templates, chosen = _average(x, y, layout)
-    first = next((i for i, which in enumerate(chosen) if len(which)), len(chosen))
-    templates[first:] -= _mean(y, layout)  # blocks before the first whole epoch keep their zeros
-    train = np.zeros(2 * layout.n_times)
-    _lay(train, templates, layout)
-    noise = resampling.downsample(train[np.newaxis], 2)[0]
-    return np.subtract(x, noise, out=out)
-
-
-def double(x: np.ndarray, centre: float = 0.0) -> np.ndarray:
-    """Return the signal less `centre` at twice its rate, with _PAD samples beyond each end."""
-    n = 2 * len(x)
-    y = np.empty(n + 2 * _PAD)
-    inside = y[_PAD : _PAD + n]
-    resampling.upsample((x - centre)[np.newaxis], 2, out=inside[np.newaxis])
-    signal = inside[: n - 1]  # it is reflected about its first and last native sample
-    y[:_PAD] = segment(signal, -_PAD, 0, repeat=True)
-    y[_PAD + n - 1 :] = segment(signal, n - 1, n + _PAD, repeat=True)
-    return y
-
-
-def _mean(y: np.ndarray, layout: Layout) -> float:
-    """Return the mean of the signal at the high rate."""
-    whole = Form(layout.factor, layout.n_times * layout.factor)
-    sums = doubled.find_sums(whole)
-    columns = y[_PAD - HALF :][: whole.n_columns]
-    return float(sums.add(columns[np.newaxis])[0]) / whole.n_samples
-
-
-# ------------------------------------------------------------------------------------- templates
-def take_columns(
-    y: np.ndarray, starts: np.ndarray, form: Form, out: np.ndarray | None = None
-) -> np.ndarray:
-    """Return the columns of epochs that begin at `starts`, shape (n_epochs, n_columns)."""
-    out = np.empty((len(starts), form.n_columns)) if out is None else out
-    places, parts = form.locate(starts)
-    move_rows(y, places + (_PAD - 2 * HALF + 1), parts, form.phases, out)
+    out = np.empty_like(x) if out is None else out
+    templates, _ = average(x, layout)
+    for low, noise in _lay(templates, layout):
+        here = slice(low, low + len(noise))
+        np.subtract(x[here], noise, out=out[here])
     return out
 
 
-def move_rows(
-    x: np.ndarray, places: np.ndarray, parts: np.ndarray, taps: np.ndarray, out: np.ndarray
-) -> None:
-    """Fill each row of `out` with a piece of `x`, filtered; see :mod:`facet_nb.kernels.moves`."""
-    compiled = find_compiled("moves", "move_rows")
-    if compiled is not None:
-        compiled(x, places, parts, taps, out)
-        return
-    n = out.shape[1] + taps.shape[1] - 1
-    for row, place, part in zip(out, places.tolist(), parts.tolist(), strict=True):
-        row[...] = np.convolve(x[place : place + n], taps[part, ::-1], "valid")
+# ------------------------------------------------------------------------------------- templates
+def average(x: np.ndarray, layout: Layout) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the templates, relative to the signal's mean at the high rate, and their epochs.
 
+    Parameters
+    ----------
+    x : ndarray, shape (n_times,)
+        Signal at the native rate, in V.
+    layout : Layout
+        Where artifacts are.
 
-def add_rows(target: np.ndarray, places: np.ndarray, which: np.ndarray, rows: np.ndarray) -> None:
-    """Add rows to `target`; see :mod:`facet_nb.kernels.moves`."""
-    compiled = find_compiled("moves", "add_rows")
-    if compiled is not None:
-        compiled(target, places, which, rows)
-        return
-    n, n_samples = len(target), rows.shape[1]
-    for place, number in zip(places.tolist(), which.tolist(), strict=True):
-        low, high = max(0, -place), min(n_samples, n - place)
-        if low < high:
-            target[place + low : place + high] += rows[number, low:high]
-
-
-def _average(x: np.ndarray, y: np.ndarray, layout: Layout) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return the columns of all templates, shape (n_templates, n_columns), and their epochs."""
+    Returns
+    -------
+    templates : ndarray, shape (n_templates, n_columns)
+        Their columns (:class:`facet_nb.kernels.doubled.Form`), in V.
+    chosen : list of ndarray of int
+        The epochs of each, by their places in its pool, in the order of choice.
+    """
     form, (pools, _) = layout.form, layout.pools
+    source = Doubled(x, form, float(x.mean()), layout.span)
     sums = doubled.find_sums(form)
     templates = np.zeros((len(pools), form.n_columns))
     space = np.empty((max((len(p.epochs) for p in pools if p), default=0), form.n_columns))
     grams = []
-    for number, pool in enumerate(pools):
+    for pool, visit, template in zip(pools, layout.visits, templates, strict=True):
         if pool is None:
             grams.append(np.zeros((0, 0)))
             continue
-        columns = take_columns(y, layout.starts[pool.epochs], form, space[: len(pool.epochs)])
+        columns = source.take(*visit, space[: len(pool.epochs)])
         grams.append(sums.gram(columns))
         if pool.is_whole:
-            columns.mean(axis=0, out=templates[number])
+            columns.mean(axis=0, out=template)
     chosen = _choose_all(x, grams, layout)
     for number, pool in enumerate(pools):
-        if pool is None:
-            templates[number] = templates[number - 1] if number else 0.0
-        elif not (pool.is_whole and len(chosen[number]) == len(pool.epochs)):
-            starts = layout.starts[pool.epochs[chosen[number]]]
-            columns = take_columns(y, starts, form, space[: len(starts)])
-            columns.mean(axis=0, out=templates[number])
+        if pool is not None and not (pool.is_whole and len(chosen[number]) == len(pool.epochs)):
+            places, parts = (v[chosen[number]] for v in layout.visits[number])
+            source.take(places, parts, space[: len(places)]).mean(axis=0, out=templates[number])
+    mean = source.find_mean()
+    for number, pool in enumerate(pools):
+        if pool is not None:
+            templates[number] -= mean
+        elif number:
+            templates[number] = templates[number - 1]
     return templates, chosen
 
 
@@ -254,19 +244,55 @@ def _choose_at_high_rate(x: np.ndarray, layout: Layout, pool: Pool) -> np.ndarra
 
 
 # ------------------------------------------------------------------------------------- the train
-def _lay(train: np.ndarray, templates: np.ndarray, layout: Layout) -> None:
-    """Add the templates to `train`, on the doubled grid, at all artifacts."""
-    form, which = layout.form, layout.pools[1]
-    places, parts = form.locate(layout.aligned)
-    for part in np.unique(parts):
-        here = np.flatnonzero(parts == part)
-        numbers, rows = np.unique(which[here], return_inverse=True)
-        piece = doubled.find_piece(form, int(part))
-        cut = cut_out(piece, templates if len(numbers) == len(templates) else templates[numbers])
-        add_rows(train, places[here] + piece.first, rows, cut)
-    _border(train[: HALF + 1], templates, layout, 0, 1)
-    last, n = (layout.n_times - 1) * layout.factor, len(train)
-    _border(train[n - 2 - HALF : n - 1][::-1], templates, layout, last, -1)
+def _lay(templates: np.ndarray, layout: Layout) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield what the train of templates is at the native rate: first sample, and samples."""
+    n = layout.n_times
+    ends = [_find_border(templates, layout, *end) for end in ((0, 1), (n - 1, -1))]
+    for number, pieces in enumerate(layout.groups):
+        low = number * GROUP
+        size = min(GROUP, n - low)
+        even, odd = take_parts(size)
+        for piece, places, rows, numbers in pieces:
+            cut = cut_out(piece, templates[numbers[0] : numbers[-1] + 1])
+            add_rows(even, odd, places, numbers[rows] - numbers[0], cut)
+        if n <= 2 * REACH:
+            yield low, _halve_short(even, odd, ends, n)
+            return
+        if low == 0:
+            _reflect(even[REACH::-1], odd[REACH - 1 :: -1], even[REACH:], odd[REACH:], ends[0])
+        last = n - 1 - low + REACH
+        if last < size + 2 * REACH + HALF:
+            _reflect(even[last:], odd[last:], even[last::-1], odd[last - 1 :: -1], ends[1])
+        yield low, halve(even, odd, size)
+
+
+def _reflect(
+    even_out: np.ndarray,
+    odd_out: np.ndarray,
+    even_in: np.ndarray,
+    odd_in: np.ndarray,
+    border: np.ndarray,
+) -> None:
+    """Fill the border of a signal in two parts, and what is beyond it: its odd reflection.
+
+    All arrays begin at the end of the signal and go away from it.
+    """
+    known = even_in[: HALF // 2 + 1], odd_in[: HALF // 2]
+    known[0][...] = border[0::2][: len(known[0])]
+    known[1][...] = border[1::2][: len(known[1])]
+    n = min(len(even_out), len(even_in), REACH)
+    even_out[1:n] = 2 * border[0] - even_in[1:n]
+    n = min(len(odd_out), len(odd_in), REACH)
+    odd_out[:n] = 2 * border[0] - odd_in[:n]
+
+
+def _halve_short(even: np.ndarray, odd: np.ndarray, ends: list[np.ndarray], n: int) -> np.ndarray:
+    """Return what a train is at the native rate that is shorter than the filter's reach."""
+    train = np.zeros(2 * n)
+    train[::2], train[1::2] = even[REACH : REACH + n], odd[REACH : REACH + n]
+    train[: HALF + 1] = ends[0]
+    train[2 * n - 2 - HALF : 2 * n - 1] = ends[1][::-1]
+    return resampling.downsample(train[np.newaxis], 2)[0]
 
 
 def cut_out(piece: Piece, templates: np.ndarray) -> np.ndarray:
@@ -278,22 +304,29 @@ def cut_out(piece: Piece, templates: np.ndarray) -> np.ndarray:
         tail = templates[:, templates.shape[1] - piece.tail.shape[1] :]
         np.matmul(tail, piece.tail.T, out=rows[:, n_head + piece.n_inner :])
     if piece.n_inner:
-        inner = np.empty((len(templates), piece.n_inner))
+        inner = rows[:, n_head : n_head + piece.n_inner]
         places = piece.begin + templates.shape[1] * np.arange(len(templates))
         whole = np.zeros(len(templates), dtype=np.int64)
         move_rows(templates.ravel(), places, whole, piece.taps[np.newaxis], inner)
-        rows[:, n_head : n_head + piece.n_inner] = inner
     return rows
 
 
-def _border(train: np.ndarray, templates: np.ndarray, layout: Layout, end: int, step: int) -> None:
-    """Fill the doubled samples next to an end of the signal, where the train is reflected."""
+def _find_border(templates: np.ndarray, layout: Layout, end: int, step: int) -> np.ndarray:
+    """Return the train's doubled samples from an end of the signal on, where it is reflected.
+
+    Parameters
+    ----------
+    end : int
+        First or last native sample.
+    step : int
+        1 from the first, -1 from the last.
+    """
     form, which = layout.form, layout.pools[1]
     weights = doubled.find_border(layout.factor)
-    near = end + step * np.arange(weights.shape[1])
+    near = end * layout.factor + step * np.arange(weights.shape[1])
     samples = np.zeros(len(near))
     touched = (layout.aligned <= near.max()) & (layout.aligned + layout.n_samples > near.min())
     for i in np.flatnonzero(touched):
         inside = (near >= layout.aligned[i]) & (near < layout.aligned[i] + layout.n_samples)
         samples[inside] += form.evaluate(templates[which[i]], near[inside] - layout.aligned[i])
-    train[...] = weights @ samples
+    return weights @ samples

@@ -22,8 +22,10 @@ from facet_nb.plots.pareto import draw_pareto, plot_pareto
 from facet_nb.plots.picture import Picture, uses_widget_backend
 from facet_nb.plots.recording import plot_channels
 from facet_nb.plots.scaling import draw_scaling, plot_scaling
+from facet_nb.plots.side_by_side import plot_side_by_side
 from facet_nb.plots.spectra import draw_spectrum, plot_psd, spectrum_of
 from facet_nb.plots.step_times import draw_step_times, plot_step_times
+from facet_nb.plots.tuning import tuning_picture
 
 __all__ = [
     "Comparison",
@@ -49,9 +51,11 @@ __all__ = [
     "plot_psd",
     "plot_scaling",
     "plot_step_bars",
+    "plot_side_by_side",
     "plot_step_times",
     "plot_waterfall",
     "spectrum_of",
+    "tuning_picture",
     "uses_widget_backend",
     "write_benchmark_report",
 ]

@@ -138,6 +138,13 @@ class UpSample(Resample):
         """Return the ratio: `factor` to 1."""
         return Ratio(self._whole_factor(), 1)
 
+    def preview(self, x: np.ndarray, prepared: Prepared) -> Any:
+        """Return one channel after the step: not made before it is looked at."""
+        ratio: Ratio = prepared.payload
+        if ratio.up == 1:
+            return super().preview(x, prepared)
+        return resampling.Upsampled(x, ratio.up)
+
     def find_rate(self) -> Fraction | None:
         """Return new sampling rate over old; None for subclasses, which may do something else."""
         known = type(self) in (UpSample, DownSample)

@@ -23,8 +23,9 @@ from facet_nb.kernels import spacing
 
 logger = logging.getLogger("facet_nb")
 
-#: Annotations with these beginnings mark spans of data, not events (MNE's convention).
-_NO_EVENTS = re.compile(r"bad|edge", re.IGNORECASE)
+#: Annotations with these beginnings mark spans of data (MNE's convention) or that the clocks are
+#: synchronised (BrainVision's), and are no events.
+_NO_EVENTS = re.compile(r"bad|edge|reference$|(.*/)?sync *(status|on|off)", re.IGNORECASE)
 #: Epochs on each side that make the template of a missing trigger.
 _NEIGHBOURS = 5
 _LISTED = 20
@@ -71,7 +72,8 @@ class TriggerDetector(TriggerStep):
 
     The expression is searched, not anchored, in the descriptions of annotations (``r"\b1\b"`` finds
     ``Stimulus/S  1`` but not ``S 11``; ``r"R128"`` finds ``Response/R128``) and in the codes of all
-    stim channels, written as text. Annotations that begin with ``BAD`` or ``EDGE`` are no events.
+    stim channels, written as text. Annotations that begin with ``BAD`` or ``EDGE`` are no events,
+    nor is BrainVision's ``SyncStatus/Sync On``, which tells of the clock.
     If both annotations and stim channels match, they are two records of the same events: the one
     with more matches is used (annotations, if they are equal). Matches at the same sample are one.
 
@@ -338,7 +340,7 @@ def _describe_nothing(regex: str, raw: Any, codes: dict[str, list[tuple[int, int
     descriptions = [str(text) for text in raw.annotations.description]
     texts = _count([repr(text) for text in descriptions]) or "there are none"
     if any(_NO_EVENTS.match(text) for text in descriptions):
-        texts += "; those that begin with BAD or EDGE are no events"
+        texts += "; those that begin with BAD or EDGE, or tell of Sync, are no events"
     stim = [
         f"{name}: {_count([str(code) for _, code in events]) or 'no codes'}"
         for name, events in codes.items()

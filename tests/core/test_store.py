@@ -60,7 +60,7 @@ def test_within_one_process_nothing_is_written(folder):
     assert files.share(array).open() is array
     ref, result = files.allocate((2, 3))
     assert isinstance(ref, RamArray) and ref.open() is result
-    assert files.breadcrumbs(3) is None and not files.holds(result)
+    assert not files.has_maps and not files.holds(result)
     files.close()
     assert list(folder.iterdir()) == []
 

@@ -105,3 +105,21 @@ def test_no_code_is_lost_in_downsampling():
     y = resampling.hold(x, 1, 10)
     assert y[0, 12] == 7
     assert y[0, 45] == -3
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 64 << 20])
+def test_a_signal_that_is_upsampled_where_it_is_looked_at(cache_bytes):
+    x = np.random.default_rng(0).standard_normal(45_000)
+    whole = resampling.upsample(x[np.newaxis], 3)[0]
+    lazy = resampling.Upsampled(x, 3, cache_bytes)
+    assert len(lazy) == len(whole)
+    for where in (slice(0, 10), slice(41_000, 41_300), slice(5, 130_000), slice(-9, None)):
+        assert np.array_equal(lazy[where], whole[where])
+    assert np.array_equal(lazy[10:100:7], whole[10:100:7])
+    assert len(lazy[7:7]) == 0
+    assert np.array_equal(np.asarray(lazy), whole)
+    assert (lazy.min(), lazy.max()) == (whole.min(), whole.max())
+    assert lazy.mean() == pytest.approx(whole.mean(), abs=1e-15)
+    assert len(lazy.blocks) <= max(2, cache_bytes)
+    with pytest.raises(ValueError, match="read-only"):
+        lazy[0:5][0] = 1.0

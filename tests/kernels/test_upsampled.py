@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from facet_nb.kernels import averaging, doubled, resampling, upsampled
+from facet_nb.kernels import averaging, doubled, doubling, resampling, upsampled
 from facet_nb.kernels.doubled import HALF, Form
+from facet_nb.kernels.doubling import Doubled
 from facet_nb.kernels.rows import find_compiled, has_compiler
 
 EEG_V = 20e-6
@@ -35,8 +36,7 @@ def correct_literally(x, layout):
 
 
 def choose(x, layout):
-    y = upsampled.double(x, float(x.mean()))
-    return [c.tolist() for c in upsampled._average(x, y, layout)[1]]
+    return [c.tolist() for c in upsampled.average(x, layout)[1]]
 
 
 def make(seed, factor, n_samples, n_epochs, first, jitter, odd=0.0, white=True, **options):
@@ -168,7 +168,7 @@ def test_layout_goes_to_workers_without_its_lists():
     x, layout = make(0, *LAYOUTS["odd factor"])
     expected = upsampled.correct(x, layout)
     copy = pickle.loads(pickle.dumps(layout))
-    assert "pools" not in vars(copy)
+    assert "pools" in vars(layout) and "pools" not in vars(copy)
     assert np.array_equal(upsampled.correct(x, copy), expected)
 
 
@@ -177,9 +177,11 @@ def test_layout_goes_to_workers_without_its_lists():
 def test_compiled_loops_equal_their_twins(name, monkeypatch):
     x, layout = make(0, *LAYOUTS[name])
     compiled, chosen = upsampled.correct(x, layout), choose(x, layout)
-    monkeypatch.setattr(upsampled, "find_compiled", lambda module, name: None)
+    monkeypatch.setattr(doubling, "find_compiled", lambda module, name: None)
+    doubling._spectra.cache_clear()
     np.testing.assert_allclose(upsampled.correct(x, layout), compiled, rtol=0, atol=1e-14)
     assert choose(x, layout) == chosen
+    doubling._spectra.cache_clear()
 
 
 # --------------------------------------------------------------------------- doubled samples
@@ -190,8 +192,11 @@ def make_columns(form, n, rng):
     starts = np.full(n, 20 * form.factor + int(rng.integers(form.factor)))
     high = resampling.upsample(x, form.factor)
     epochs = np.stack([h[s : s + form.n_samples] for h, s in zip(high, starts, strict=True)])
-    columns = [upsampled.take_columns(upsampled.double(row), starts[:1], form)[0] for row in x]
-    return epochs, np.stack(columns)
+    columns = np.empty((n, form.n_columns))
+    for row, target in zip(x, columns, strict=True):
+        source = Doubled(row, form, 0.0, form.n_columns + 2 * HALF)
+        source.take(*form.locate(starts[:1]), target[np.newaxis])
+    return epochs, columns
 
 
 @pytest.mark.parametrize(
@@ -209,6 +214,11 @@ def test_doubled_samples_say_all_of_an_epoch(factor, n_samples):
     np.testing.assert_allclose(
         sums.add(columns), epochs.sum(axis=1), rtol=0, atol=2e-7 * scale * n_samples
     )
+    head, tail = doubled.find_ends(form)
+    weights = np.full(form.n_columns, factor / 2)
+    weights[: len(head)], weights[form.n_columns - len(tail) :] = head, tail
+    rows = form.rows(np.arange(n_samples), 0, form.n_columns)
+    np.testing.assert_allclose(weights, rows.sum(axis=0), atol=1e-9)
     centred = epochs - epochs.mean(axis=1, keepdims=True)
     exact = centred @ centred.T
     np.testing.assert_allclose(
@@ -248,3 +258,21 @@ def test_rows_are_moved_whatever_their_length(char):
         for row, place, tap in zip(out, (3, 200), taps, strict=True):
             expected = np.convolve(x[place : place + n + 19].astype(float), tap[::-1], "valid")
             np.testing.assert_allclose(row, expected, atol=1e-13 if char == "d" else 1e-4)
+
+
+@pytest.mark.parametrize("group", [1400, 2999, 5000])
+@pytest.mark.parametrize("name", ["slices", "odd factor", "a long lead", "factor 2"])
+def test_groups_make_no_difference(name, group, monkeypatch):
+    x, layout = make(5, *LAYOUTS[name], odd=0.1, window=8, shift=3)
+    expected = upsampled.correct(x, layout)
+    for module in (doubling, upsampled):
+        monkeypatch.setattr(module, "GROUP", group)
+    copy = pickle.loads(pickle.dumps(layout))
+    np.testing.assert_allclose(upsampled.correct(x, copy), expected, rtol=0, atol=1e-16)
+    assert_equal(x, copy)
+
+
+def test_a_recording_of_several_groups():
+    x, layout = make(6, 3, 2500, 640, 40, 8)
+    assert layout.n_times > 2 * doubling.GROUP
+    assert_equal(x, layout)

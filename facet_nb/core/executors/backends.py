@@ -1,7 +1,8 @@
 """Where batches run. The only module that imports joblib (:mod:`.cluster` has Dask).
 
 A backend says what it can do (``isolates``: workers are other processes, and see none of this
-one's memory) and yields results as they arrive; everything else is the loop's business.
+one's memory; ``kills``: a cancelled run ends what is in the middle of a task) and yields results
+as they arrive; everything else is the loop's business.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import multiprocessing
 import os
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +40,7 @@ class Backend:
 
     name = "serial"
     isolates = False
+    kills = False
 
     def run(
         self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
@@ -230,6 +233,7 @@ class ProcessBackend(ThreadBackend):
     name = "multiprocessing"
     joblib_name = "loky"
     isolates = True
+    kills = True
 
     def run(
         self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
@@ -250,7 +254,9 @@ class ProcessBackend(ThreadBackend):
             _turn.give()
 
     def _options(self) -> dict[str, Any]:
-        return {"inner_max_num_threads": 1, "initializer": watch_parent}
+        # Nothing is mapped by joblib; it would make a folder in /dev/shm for each run all the same.
+        folder = tempfile.gettempdir()
+        return {"inner_max_num_threads": 1, "initializer": watch_parent, "temp_folder": folder}
 
     @contextmanager
     def _watch(self, parallel: Any, cancel: CancelToken) -> Iterator[None]:

@@ -7,18 +7,13 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import (
-    FacetError,
-    PlanError,
-    RunCancelled,
-    StepError,
-    describe_failure,
-)
+from facet_nb.core.errors import FacetError, RunCancelled, StepError
 from facet_nb.core.events import (
     BatchDone,
     Event,
@@ -33,18 +28,22 @@ from facet_nb.core.executors import (
     backends,
     blas,
     compiler,
+    deadline,
     outcome,
     preparation,
     scratch,
     staging,
 )
-from facet_nb.core.executors.cancel import CancelToken, FileToken
-from facet_nb.core.executors.store import FileArray, Store
+from facet_nb.core.executors.attempts import Attempts, explain_death
+from facet_nb.core.executors.cancel import CancelToken
+from facet_nb.core.executors.checkpoint import Checkpoint, hold_checkpoint
+from facet_nb.core.executors.crumbs import Crumbs
+from facet_nb.core.executors.shielding import run_shielded
+from facet_nb.core.executors.store import Store
 from facet_nb.core.executors.task import (
     FAILURES,
     Failure,
     Job,
-    JobFile,
     Report,
     apply_step,
     as_slice,
@@ -52,7 +51,6 @@ from facet_nb.core.executors.task import (
     check_finite,
     fail,
     rss_bytes,
-    run_batch,
 )
 from facet_nb.core.lineage import parts_of
 from facet_nb.core.plan import Plan, Stage, make_plan
@@ -75,12 +73,19 @@ class Runner:
         Called with each :class:`~facet_nb.core.events.Event`, from the thread that runs.
     cancel : CancelToken | None
         Asks for a stop.
+    timeout_s : float | None
+        How long a task (a batch, or a step over all channels) may take.
+    checkpoint : path | None
+        Folder that keeps what is finished.
     """
 
     processors: Sequence[Processor]
     plan: Plan
     on_event: Callable[[Event], None] | None = None
     cancel: CancelToken = field(default_factory=CancelToken)
+    timeout_s: float | None = None
+    checkpoint: str | Path | None = None
+    _kept: Checkpoint | None = None
     _checked: weakref.ref | None = None  # samples known to be finite
     _private: weakref.ref | None = None  # samples that no processor of anyone's has seen
 
@@ -107,10 +112,10 @@ class Runner:
         store = Store(shared=isolated, spill=plan.spill)
         try:
             self._preflight()
-            with blas.one_thread():
+            with blas.one_thread(), hold_checkpoint(self.checkpoint) as self._kept:
                 for number, stage in enumerate(plan.stages):
                     context = self._run_stage(number, stage, context, store)
-            context = outcome.settle(context, store)
+                context = outcome.settle(context, store)
         except BaseException as error:
             self._emit(_failed(error))
             raise
@@ -150,10 +155,14 @@ class Runner:
         everything = ("all channels",)
         self._emit(StageStarted(time.time(), number, stage.steps, (everything,), stage.reason))
         wall, cpu = time.perf_counter(), time.thread_time()
+        step = preparation.Named(index, processor)
         try:
-            new = preparation.run_shielded(processor, context)
+            new = deadline.call(
+                lambda _: run_shielded(processor, context), self.timeout_s, self.cancel
+            )
+        except deadline.Late as late:
+            raise self._explain_late(late, step, None) from late
         except FAILURES as error:
-            step = preparation.Named(index, processor)
             raise _raise_from(fail(error, 0, step, None, None), error) from error
         times = StepTime(index, time.perf_counter() - wall, time.thread_time() - cpu)
         self._report(number, everything, Report(0, (times,), os.getpid(), rss_bytes()))
@@ -173,7 +182,7 @@ class Runner:
             groups = [[subject.references[0]]]
         labels = tuple(tuple(names[c] for c in group) for group in groups)
         self._emit(StageStarted(time.time(), number, stage.steps, labels, stage.reason))
-        prepared = self._prepare(subject, stage)
+        prepared = self._prepare(subject, stage, store)
         self._report(number, (), Report(-1, prepared.times, os.getpid(), rss_bytes()))
         if not modifies:
             self._report(
@@ -181,7 +190,10 @@ class Runner:
             )
             return outcome.finish(context, subject, prepared, None)
         source = store.share(subject.data)
-        if self._may_overwrite(subject, prepared, context, store):
+        kept = None if self._kept is None else self._kept.keep(subject, prepared)
+        if kept is not None:
+            target, result = store.adopt(str(kept.path), kept.shape)
+        elif self._may_overwrite(subject, prepared, context, store):
             target, result = source, subject.data
         else:
             target, result = store.allocate((len(names), prepared.state.n_times))
@@ -194,12 +206,16 @@ class Runner:
             names=names,
             n_workers=stage.n_workers,
             check=self._checked is None or self._checked() is not subject.data,
+            log=None if kept is None else kept.log,
             terms=subject.terms if asks else (),
         )
+        done = {} if kept is None else kept.restore(result, [int(i) for i in picks])
         if stage.kind == "global":
-            self._compute_whole(number, job, subject, labels[0])
+            self._compute_whole(number, job, subject, labels[0], done)
         else:
-            self._compute_batches(number, stage, job, groups, labels, store)
+            self._compute_batches(number, stage, job, groups, labels, store, done)
+        if self._kept is not None and kept is not None:
+            self._kept.learn_digests(result, done)
         scratch.forget(subject.data, result)
         self._checked = weakref.ref(result)
         ours = all(isinstance(p, ArrayProcessor) for p in subject.processors)
@@ -224,71 +240,130 @@ class Runner:
         private = None if self._private is None else self._private()
         if store.shared or store.spill or subject.data is not private or len(prepared.steps) > 1:
             return False
+        if store.holds(subject.data):
+            return False  # a checkpoint's
         step = prepared.steps[0]
         if context._lineage is None and find_change(step) is Change.CORRECTION:
             return False  # its noise begins with these samples
         return can_overwrite(step) and not outcome.needs(context, subject.data)
 
-    def _prepare(self, subject: preparation.Subject, stage: Stage) -> preparation.Prepared:
+    def _prepare(
+        self, subject: preparation.Subject, stage: Stage, store: Store
+    ) -> preparation.Prepared:
         backend = backends.get_backend(stage.backend)
 
-        def attempt(step: ChannelStep, row: np.ndarray, channel: int) -> Any:
-            return self._try_far(backend, stage, subject, (step, row, channel))
+        def prepare(crumbs: Crumbs) -> preparation.Prepared | Failure:
+            def attempt(step: ChannelStep, row: np.ndarray, channel: int) -> Any:
+                if not backend.isolates:
+                    return preparation.try_step(step, row, channel)
+                crumbs.end(0)  # workers take their time to start, and are watched by themselves
+                return self._try_far(backend, stage, subject, store, (step, row, channel))
 
-        if backend.isolates:
-            answer = preparation.prepare(subject, attempt)
-        else:
-            answer = preparation.prepare(subject)
+            memory = attempt if self._kept is None else self._kept.remember(attempt)
+            return preparation.prepare(subject, memory, crumbs)
+
+        try:
+            answer = deadline.call(prepare, self.timeout_s, self.cancel)
+        except deadline.Late as late:
+            index = subject.indices[late.position]
+            name = subject.names[subject.references[late.position]]
+            step = preparation.Named(index, self.processors[index])
+            raise self._explain_late(late, step, name) from late
         if isinstance(answer, Failure):
             raise _raise_from(answer, answer.cause)
         return answer
 
     def _try_far(
-        self, backend: backends.Backend, stage: Stage, subject: preparation.Subject, call: tuple
+        self,
+        backend: backends.Backend,
+        stage: Stage,
+        subject: preparation.Subject,
+        store: Store,
+        call: tuple,
     ) -> Any:
         """Run anyone's step on its reference channel in a worker: it may end its process."""
+        step, channel = call[0], subject.names[call[2]]
         for last in (False, True):
             try:
                 stop = CancelToken(self.cancel)
-                return next(iter([*backend.run(preparation.try_far, [call], stage.n_jobs, stop)]))
+                crumbs = None if self.timeout_s is None else Crumbs.far(store, 1)
+                results = backend.run(preparation.try_far, [(*call, crumbs)], stage.n_jobs, stop)
+                return next(iter(deadline.collect(results, crumbs, self.timeout_s, stop, backend)))
             except backends.WorkerDied as error:
                 if last:
-                    raise _died(call[0], subject.names[call[2]]) from error
+                    raise explain_death(step, channel) from error
+            except deadline.Late as late:
+                raise self._explain_late(late, step, channel) from late
         return None
 
+    def _explain_late(self, late: deadline.Late, step: Any, channel: str | None) -> StepError:
+        assert self.timeout_s is not None
+        return deadline.explain_late(late, step, channel, self.timeout_s)
+
     def _compute_whole(
-        self, number: int, job: Job, subject: preparation.Subject, labels: tuple[str, ...]
+        self,
+        number: int,
+        job: Job,
+        subject: preparation.Subject,
+        labels: tuple[str, ...],
+        done: dict[int, str],
     ) -> None:
         step = job.steps[0]
         picks = [int(c) for c in subject.picks]
-        if isinstance(job.target, FileArray) and isinstance(step, ArrayStep) and not job.terms:
-            self._compute_mapped(number, job, picks, labels)
+        if len(done) == len(picks):
+            self._report_restored(number, 0, labels, [step.index])
+            return
+        mapped = scratch.find_map(job.target.open()) is not None
+        if mapped and isinstance(step, ArrayStep) and not job.terms:
+            self._compute_mapped(number, job, picks, labels, done)
             return
         rows = as_slice(picks)
         x, target = job.source.open()[rows], job.target.open()
-        out = target[rows] if isinstance(rows, slice) else None
+        out = target[rows] if isinstance(rows, slice) and job.log is None else None
         wall = time.perf_counter()
-        try:
+
+        def compute(_: Crumbs) -> tuple[np.ndarray, float]:
             if job.check:
                 check_finite(x, [subject.names[c] for c in picks])
-            result, cpu_s = apply_step(step, x, picks, out, job.n_workers, _noise(job, x, picks))
+            return apply_step(step, x, picks, out, job.n_workers, _noise(job, x, picks))
+
+        try:
+            result, cpu_s = deadline.call(compute, self.timeout_s, self.cancel)
+        except deadline.Late as late:
+            raise self._explain_late(late, step, None) from late
         except FAILURES as error:
             raise _raise_from(fail(error, 0, step, None, None), error) from error
         if out is None:
             target[rows] = result
+        if job.log is not None:
+            done.update(zip(picks, job.log.note(picks, result), strict=True))
         times = StepTime(step.index, time.perf_counter() - wall, cpu_s)
         self._report(number, labels, Report(0, (times,), os.getpid(), rss_bytes()))
 
     def _compute_mapped(
-        self, number: int, job: Job, picks: list[int], labels: tuple[str, ...]
+        self,
+        number: int,
+        job: Job,
+        picks: list[int],
+        labels: tuple[str, ...],
+        done: dict[int, str],
     ) -> None:
         step, wall, cpu = job.steps[0], time.perf_counter(), time.thread_time()
         assert isinstance(step, ArrayStep)
         source, target = job.source.open(), job.target.open()
-        try:
+
+        def compute(_: Crumbs) -> None:
             staging.compute_in_parts(step, source, target, picks, job.names)
+
+        try:
+            deadline.call(compute, self.timeout_s, self.cancel)
+        except deadline.Late as late:
+            raise self._explain_late(late, step, None) from late
         except FAILURES as error:
             raise _raise_from(fail(error, 0, step, None, None), error) from error
+        if job.log is not None:
+            for row in picks:
+                done[row] = job.log.note([row], target[row : row + 1])[0]
         times = StepTime(step.index, time.perf_counter() - wall, time.thread_time() - cpu)
         self._report(number, labels, Report(0, (times,), os.getpid(), rss_bytes()))
 
@@ -300,35 +375,19 @@ class Runner:
         groups: list[list[int]],
         labels: tuple[tuple[str, ...], ...],
         store: Store,
+        done: dict[int, str],
     ) -> None:
-        backend = backends.get_backend(stage.backend)
-        crumbs = file = None
-        if backend.isolates:
-            crumbs = store.breadcrumbs(len(groups))
-            known = None if crumbs is None else FileToken(crumbs.path)
-            file = _write(replace(job, breadcrumbs=crumbs, cancel=known), store)
-        pending = dict(enumerate(groups))
-        suspects: list[int] = []
-        while pending:
-            stop = CancelToken(self.cancel)
-            ref = file or replace(job, cancel=stop)
-            calls = [(ref, i, pending[i]) for i in suspects[:1] or list(pending)]
-            try:
-                for answer in backend.run(run_batch, calls, stage.n_jobs, stop):
-                    if isinstance(answer, Failure):
-                        raise _raise_from(answer, answer.cause)
-                    pending.pop(answer.batch)
-                    self._report(number, labels[answer.batch], answer)
-            except backends.WorkerDied as error:
-                started = _started(crumbs, pending)
-                if suspects:
-                    batch = suspects[0]
-                    step = job.steps[started.get(batch, 0)]
-                    raise _died(step, ", ".join(labels[batch])) from error
-                suspects = list(started) or list(pending)
-                _wipe(crumbs)
-            else:
-                suspects = suspects[1:]
+        """Compute what is not `done`, and add it to that."""
+        batches = {i: [c for c in group if c not in done] for i, group in enumerate(groups)}
+        for i in [i for i, rows in batches.items() if not rows]:
+            self._report_restored(number, i, labels[i], stage.steps)
+            del batches[i]
+
+        def report(answer: Report) -> None:
+            done.update(zip(batches[answer.batch], answer.digests, strict=False))
+            self._report(number, labels[answer.batch], answer)
+
+        Attempts(stage, job, labels, store, self.cancel, self.timeout_s).run(batches, report)
 
     # ----------------------------------------------------------------------------------- events
     def _emit(self, event: Event) -> None:
@@ -350,8 +409,15 @@ class Runner:
                 report.began_s,
                 report.ended_s,
                 report.thread,
+                restored=report.restored,
             )
         )
+
+    def _report_restored(
+        self, stage: int, batch: int, channels: tuple[str, ...], steps: Sequence[int]
+    ) -> None:
+        times = tuple(StepTime(i, 0.0, 0.0) for i in steps)
+        self._report(stage, channels, Report(batch, times, os.getpid(), rss_bytes(), restored=True))
 
 
 def stage_isolates(stage: Stage) -> bool:
@@ -383,51 +449,6 @@ def _noise(job: Job, x: np.ndarray, picks: Sequence[int]) -> np.ndarray | None:
     if not job.steps[0].uses_noise:
         return None
     return Track(x, picks, 1, parts_of(job.terms, picks)).noise()
-
-
-def _write(job: Job, store: Store) -> JobFile:
-    """Put `job` where workers read it; samples that it refers to, too."""
-    terms = tuple(term.move(store.share) for term in job.terms)
-    first = job.steps[0]
-    name = first.processor.name
-    try:
-        path = store.write(backends.dumps(replace(job, terms=terms)))
-    except FacetError:
-        raise
-    except Exception as error:
-        raise PlanError(
-            f"the decisions of {', '.join(s.processor.name for s in job.steps)} cannot be sent to "
-            f"worker processes ({error}). Use backend='threading', or keep open files, locks and "
-            "connections out of what prepare() returns."
-        ) from error
-    return JobFile(path, first.index, name)
-
-
-def _started(crumbs: FileArray | None, pending: dict[int, Any]) -> dict[int, int]:
-    """Return batches that were begun and not ended, with the step they were at."""
-    if crumbs is None:
-        return {}
-    at = np.array(crumbs.open()[:, 0])
-    return {i: int(at[i]) for i in pending if at[i] >= 0}
-
-
-def _wipe(crumbs: FileArray | None) -> None:
-    if crumbs is not None:
-        crumbs.open()[...] = -1.0
-
-
-def _died(step: Any, channel: str) -> StepError:
-    name = step.processor.name
-    message = describe_failure(
-        name,
-        step.index,
-        channel,
-        "WorkerDied",
-        "the worker process ended without an answer, twice: the step calls os._exit, crashes in "
-        "compiled code, or was killed for want of memory. Run it with backend='serial' to see "
-        "where, or with fewer n_jobs.",
-    )
-    return StepError(message, name, channel, step.index, "WorkerDied")
 
 
 def _raise_from(failure: Failure, cause: BaseException | None) -> FacetError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 #: How often a worker looks whether its parent lives.
 _INTERVAL_S = 1.0
@@ -25,3 +27,13 @@ def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_INTERVAL_S)
     os._exit(1)
+
+
+def remove_semaphores(pid: int) -> None:
+    """Remove the semaphores that loky made for process `pid`, one of ours, which was killed.
+
+    A forced restart of a kernel ends the process that would have removed them, too.
+    """
+    for path in Path("/dev/shm").glob(f"sem.loky-{pid}-*"):
+        with suppress(OSError):  # somebody else's, or gone already
+            path.unlink()

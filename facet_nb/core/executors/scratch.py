@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import FacetError
+from facet_nb.core.executors.orphans import remove_semaphores
 
 #: Containers that share a temporary folder do not see one another's processes.
 _HOST = re.sub(r"[^A-Za-z0-9]", "", platform.node())[:32] or "host"
@@ -168,6 +169,7 @@ def sweep(root: Path) -> None:
         match = _FOLDER.fullmatch(folder.name)
         if match and not _alive(int(match.group(1))):
             shutil.rmtree(folder, ignore_errors=True)
+            remove_semaphores(int(match.group(1)))
 
 
 def _alive(pid: int) -> bool:

@@ -15,8 +15,8 @@ from facet_nb.core.recording import Header
 from facet_nb.core.steps import ArrayStep
 from facet_nb.core.transpose import transpose
 
-#: Values in one piece of a step over all channels: 16 MB.
-_VALUES = 2**21
+#: Values in one piece of a step over all channels: 8 MB.
+_VALUES = 2**20
 
 
 def bring_in(
@@ -75,10 +75,10 @@ def compute_in_parts(
         scratch.forget(source, target)
 
 
-def load_rows(array: np.ndarray) -> np.ndarray:
-    """Return mapped samples as samples in memory, without the file's pages beside them."""
-    result = fresh_array(array.shape)
+def settle_rows(array: np.ndarray, spill: bool) -> np.ndarray:
+    """Return a copy of samples of a run's file: in memory, or (`spill`) in a file of its own."""
+    result = scratch.create(array.shape)[1] if spill else fresh_array(array.shape)
     for row, values in zip(result, array, strict=True):
         row[...] = values
-        scratch.forget(array)
+        scratch.forget(array, result)
     return result

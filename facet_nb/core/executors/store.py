@@ -49,6 +49,7 @@ class Store:
         self.spill = spill
         self._folder: Path | None = None
         self._files: dict[int, tuple[FileArray, np.ndarray]] = {}
+        self._adopted: dict[int, tuple[FileArray, np.ndarray]] = {}
         self._maps: set[int] = set()
         self._count = 0
 
@@ -66,7 +67,7 @@ class Store:
             return spilled
         if not self.shared:
             return RamArray(array)
-        known = self._files.get(id(array))
+        known = self._files.get(id(array)) or self._adopted.get(id(array))
         if known is not None and known[1] is array:
             return known[0]
         ref = self._new_file(array.shape)
@@ -88,9 +89,22 @@ class Store:
         self._maps.add(id(_root(array)))
         return ref, array
 
+    def adopt(self, path: str, shape: tuple[int, int]) -> tuple[ArrayRef, np.ndarray]:
+        """Return samples in a file of somebody else's, which stays; :meth:`holds` is true."""
+        ref = FileArray(path, shape)
+        array = ref.open()
+        self._adopted[id(array)] = (ref, array)
+        self._maps.add(id(_root(array)))
+        return (ref if self.shared or self.spill else RamArray(array)), array
+
     def holds(self, array: np.ndarray) -> bool:
         """Whether `array` lies in a file of this store, wholly or as a view."""
         return id(_root(array)) in self._maps
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether any samples lie in files."""
+        return bool(self._maps)
 
     def write(self, content: bytes) -> str:
         """Put `content` into a file of its own; return the path."""
@@ -106,17 +120,14 @@ class Store:
             with contextlib.suppress(OSError):  # else it goes with the folder
                 os.remove(known[0].path)
 
-    def breadcrumbs(self, n: int) -> FileArray | None:
-        """Return a place where batches note which step they are at, or None in one process."""
-        if not self.shared:
-            return None
-        ref = self._new_file((n, 1))
-        ref.open()[...] = -1.0
-        return ref
+    def make_table(self, n: int) -> FileArray:
+        """Return a table in a file, shape (n, 2), for what tasks tell of themselves."""
+        return self._new_file((n, 2))
 
     def close(self) -> None:
         """Remove everything."""
         self._files.clear()
+        self._adopted.clear()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None

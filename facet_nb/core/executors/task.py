@@ -19,9 +19,11 @@ import numpy as np
 from facet_nb.core.errors import FacetError, RunCancelled, StepError, describe_failure
 from facet_nb.core.events import StepTime
 from facet_nb.core.executors import inner_pool
-from facet_nb.core.executors.store import ArrayRef, FileArray
+from facet_nb.core.executors.crumbs import Crumbs
+from facet_nb.core.executors.journal import RowLog
+from facet_nb.core.executors.store import ArrayRef
 from facet_nb.core.lineage import NoiseTerm, parts_of
-from facet_nb.core.steps import ArrayStep, Step
+from facet_nb.core.steps import ArrayStep, ChannelStep, Step
 from facet_nb.core.track import Track
 
 #: What a processor may raise without ending more than its run: ``sys.exit()``, too.
@@ -44,8 +46,12 @@ class Job:
         Inner threads.
     check : bool
         Whether samples must be looked at for NaN first.
-    breadcrumbs : FileArray | None
+    crumbs : Crumbs | None
         Where to note which step a batch is at.
+    far : bool
+        Whether batches run in other processes.
+    log : RowLog | None
+        Where to note which rows are done.
     cancel : CancelToken or FileToken | None
         Says whether the run still wants the result.
     terms : tuple of NoiseTerm
@@ -58,7 +64,9 @@ class Job:
     names: tuple[str, ...]
     n_workers: int = 1
     check: bool = False
-    breadcrumbs: FileArray | None = None
+    crumbs: Crumbs | None = None
+    far: bool = False
+    log: RowLog | None = None
     cancel: Any = None
     terms: tuple[NoiseTerm, ...] = ()
 
@@ -112,6 +120,8 @@ class Report:
     began_s: float = 0.0
     ended_s: float = 0.0
     thread: int = 0
+    digests: tuple[str, ...] = ()
+    restored: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,11 +161,14 @@ def run_batch(ref: Job | JobFile, batch: int, channels: Sequence[int]) -> Report
         return _fail(error, batch, ref.index, ref.name, None)  # type: ignore[union-attr]
     here = [0]
     try:
-        times = _run(job, batch, list(channels), here)
+        times, digests = _run(job, batch, list(channels), here)
     except FAILURES as error:
         step = job.steps[min(here[0], len(job.steps) - 1)]
         return fail(error, batch, step, ", ".join(job.names[c] for c in channels), job)
-    report = Report(batch, times, os.getpid(), rss_bytes())
+    finally:
+        if job.crumbs is not None:
+            job.crumbs.end(batch)
+    report = Report(batch, times, os.getpid(), rss_bytes(), digests=digests)
     return replace(report, began_s=began_s, ended_s=time.time(), thread=threading.get_ident())
 
 
@@ -163,8 +176,7 @@ def fail(
     error: BaseException, batch: int, step: Any, channel: str | None, job: Job | None
 ) -> Failure:
     """Return `error`, raised at `step`, as a failure; in this process it goes along as cause."""
-    in_process = job is None or job.breadcrumbs is None
-    cause = error if in_process else None
+    cause = error if job is None or not job.far else None
     return _fail(error, batch, step.index, step.processor.name, channel, cause)
 
 
@@ -190,33 +202,41 @@ def _fail(
     )
 
 
-def _run(job: Job, batch: int, channels: list[int], here: list[int]) -> tuple[StepTime, ...]:
+def _run(
+    job: Job, batch: int, channels: list[int], here: list[int]
+) -> tuple[tuple[StepTime, ...], tuple[str, ...]]:
+    if any(isinstance(step, ChannelStep) for step in job.steps):
+        import mne  # noqa: F401  before the clock starts: it takes seconds
+    if job.crumbs is not None:
+        job.crumbs.begin(batch)
     rows = as_slice(channels)
     x, target = job.source.open()[rows], job.target.open()
-    if job.breadcrumbs is not None:
+    if job.far:
         x = np.array(x)  # once from the file, not once for each pass over it
     if job.check:
         check_finite(x, [job.names[c] for c in channels])
-    crumbs = None if job.breadcrumbs is None else job.breadcrumbs.open()
     n_asking = sum(step.uses_noise for step in job.steps)
     track = Track(x, channels, n_asking, parts_of(job.terms, channels) if n_asking else None)
     last = max(i for i, step in enumerate(job.steps) if step.changes_samples)
+    direct = isinstance(rows, slice) and job.log is None  # a log's rows are written in one go
     times = []
     for position, step in enumerate(job.steps):
         here[0] = position
         if job.cancel is not None:
             job.cancel.check()
-        if crumbs is not None:
-            crumbs[batch] = position
+        if job.crumbs is not None:
+            job.crumbs.move(batch, position)
         if not step.changes_samples:
+            times.append(StepTime(step.index, 0.0, 0.0))
             continue
-        out = target[rows] if position == last and isinstance(rows, slice) else None
+        out = target[rows] if position == last and direct else None
         if out is None and track.own and can_overwrite(step):
             out = track.x
         times.append(_take(track, step, out, job.n_workers))
-    if not isinstance(rows, slice):
+    if not direct:
         target[rows] = track.x
-    return tuple(times)
+    digests = () if job.log is None else job.log.note(channels, track.x)
+    return tuple(times), digests
 
 
 def _take(track: Track, step: Step, out: np.ndarray | None, n_workers: int) -> StepTime:

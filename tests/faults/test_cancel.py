@@ -186,7 +186,7 @@ PROGRAM = """
     import sys
     from facet_nb.core import Pipeline
     from tests.core import toys
-    from tests.core.test_cancel import SlowButForReference
+    from tests.faults.test_cancel import SlowButForReference
 
     ctx = toys.wide_context(6)
     backend, folder = sys.argv[1:]

@@ -1,0 +1,259 @@
+"""A channel at twice its rate, and back, group by group: a few megabytes, whatever its length.
+
+The groups begin at fixed samples, so that a result does not depend on how much is asked for at
+once. Buffers are kept for the next channel that the same thread works on: memory that is new costs
+more time than the filters.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import lru_cache
+
+import numpy as np
+from scipy import fft
+
+from facet_nb.kernels import doubled, resampling
+from facet_nb.kernels.doubled import HALF, Form
+from facet_nb.kernels.edges import segment
+from facet_nb.kernels.rows import find_compiled
+
+#: Reach of the long filters, in native samples.
+REACH = resampling.HALF_WIDTH + 1
+
+#: Length of their transforms, and the results of one.
+_N_FFT = 16384
+_HOP = _N_FFT - 2 * REACH
+
+#: Native samples of a group: what 8 pairs of transforms give, side by side.
+GROUP = 16 * _HOP
+
+#: Samples of the doubled rate beyond each end of the signal that interpolation may need.
+PAD = 2 * HALF + 2
+
+
+class _Buffers(threading.local):
+    """Buffers of one thread, by name."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, np.ndarray] = {}
+
+    def get(self, name: str, size: int) -> np.ndarray:
+        """Return a buffer of `size` numbers; what is in it is left from before."""
+        array = self.arrays.get(name)
+        if array is None or len(array) < size:
+            raw = np.empty(size + 8)
+            first = -(raw.ctypes.data // 8) % 8  # on a cache line
+            array = self.arrays[name] = raw[first : first + size]
+        return array[:size]
+
+
+_buffers = _Buffers()
+
+
+class Doubled:
+    """A signal at twice its rate, from which epochs are taken: a window that moves along.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_times,)
+        Signal, in V.
+    form : Form
+        What epochs are made of.
+    centre : float
+        Taken away from the signal: less is lost to rounding.
+    span : int
+        Samples of the doubled rate that one call of :meth:`take` may need at once.
+    """
+
+    def __init__(self, x: np.ndarray, form: Form, centre: float, span: int) -> None:
+        self.x = x
+        self.form = form
+        self.centre = centre
+        self.keep = max(span, 4 * PAD)
+        size = min(self.keep, 2 * len(x) + 2 * PAD) + 2 * min(GROUP, len(x)) + 2 * PAD
+        self.window = _buffers.get("window", size)
+        self.total = 0.0
+        self.n_summed = 0
+        self._rewind()
+
+    def _rewind(self) -> None:
+        self.begin, self.filled = -PAD, PAD  # where the window begins, and how full it is
+        self.done = 0  # native samples that were doubled
+
+    def take(self, places: np.ndarray, parts: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Fill `out`, shape (n_epochs, n_columns), with epochs, and return it.
+
+        Parameters
+        ----------
+        places, parts : ndarray of int
+            Where they begin (:meth:`facet_nb.kernels.doubled.Form.locate`).
+        out : ndarray, shape (n_epochs, n_columns)
+            Their columns.
+        """
+        first = places - (2 * HALF - 1)
+        low, high = int(first.min()), int(first.max()) + out.shape[1] + 2 * HALF - 1
+        if low < self.begin:
+            self._rewind()
+        while self.begin + self.filled < high:
+            self._advance()
+        move_rows(self.window, first - self.begin, parts, self.form.phases, out)
+        return out
+
+    def find_mean(self) -> float:
+        """Return the mean of the signal at the high rate, less its centre."""
+        n, factor = len(self.x), self.form.factor
+        while self.n_summed < n:
+            self._advance()
+        return self.total / (n * factor)
+
+    def _advance(self) -> None:
+        """Double the next group of samples."""
+        n, low = len(self.x), self.done
+        high = min(low + GROUP, n)
+        size = 2 * (high - low)
+        if self.filled + size + PAD > len(self.window):
+            moved = self.filled - self.keep
+            self.window[: self.keep] = self.window[moved : self.filled].copy()
+            self.begin, self.filled = self.begin + moved, self.keep
+        new = self.window[self.filled : self.filled + size]
+        _double(self.x, low, high, self.centre, new)
+        self.filled += size
+        self.done = high
+        if low == 0:
+            self.window[:PAD] = segment(new, -PAD, 0, repeat=True)
+        if high == n:  # reflected about the last native sample, which is the last but one here
+            known = self.window[: self.filled - 1]
+            end = len(known)
+            tail = segment(known, end - 4 * PAD, end + 1 + PAD, repeat=True)[4 * PAD + 1 :]
+            self.window[self.filled : self.filled + PAD] = tail
+            self.filled += PAD
+        if low >= self.n_summed:
+            self._sum(new, low, high)
+
+    def _sum(self, new: np.ndarray, low: int, high: int) -> None:
+        """Add what a group contributes to the sum of samples at the high rate."""
+        n, factor = len(self.x), self.form.factor
+        whole = Form(factor, n * factor)
+        head, tail = doubled.find_ends(whole)
+        self.total += factor / 2.0 * float(new.sum())
+        self.n_summed = high
+        for first, weights, is_here in (
+            (-HALF, head, low == 0),
+            (whole.n_columns - HALF - len(tail), tail, high == n),
+        ):
+            if is_here:
+                at = first + np.arange(len(weights))
+                inside = factor / 2.0 * ((at >= 0) & (at < 2 * n))
+                self.total += float((weights - inside) @ self.window[at - self.begin])
+
+
+def _double(x: np.ndarray, low: int, high: int, centre: float, out: np.ndarray) -> None:
+    """Fill `out` with samples low … high of a signal at twice its rate."""
+    size = high - low
+    source = _buffers.get("even", count_places(size))
+    known = size + 2 * REACH
+    np.subtract(segment(x, low - REACH, high + REACH, repeat=True), centre, out=source[:known])
+    source[known:] = 0.0
+    between = _buffers.get("result", size)
+    filter_sum(source, source[:0], _spectra("up"), between)
+    weave(source[REACH : REACH + size], between, out)
+
+
+def halve(even: np.ndarray, odd: np.ndarray, size: int) -> np.ndarray:
+    """Return a signal at half its rate, shape (size,).
+
+    Parameters
+    ----------
+    even, odd : ndarray, shape (count_places(size),)
+        Samples of the signal from REACH before the first result on: those that stay, and those
+        behind each of them.
+    size : int
+        Number of results, GROUP at most.
+    """
+    out = _buffers.get("result", size)
+    filter_sum(even, odd, _spectra("down"), out)
+    return out
+
+
+def take_parts(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return two buffers for :func:`halve`, filled with zeros."""
+    parts = tuple(_buffers.get(name, count_places(size)) for name in ("even", "odd"))
+    for part in parts:
+        part[...] = 0.0
+    return parts[0], parts[1]
+
+
+def count_places(size: int) -> int:
+    """Return how many samples the filters need to give `size`."""
+    return -(-size // (2 * _HOP)) * 2 * _HOP + 2 * REACH
+
+
+@lru_cache(maxsize=4)
+def _spectra(direction: str) -> np.ndarray:
+    """Return spectra of the long filters, as :func:`filter_sum` takes them."""
+    if direction == "up":  # the first tap is for the sample REACH - 2 before
+        taps = np.pad(resampling.up_taps(2), ((0, 0), (2, 0)))
+    else:  # for the sample REACH - 1 before
+        taps = np.pad(resampling.down_taps(2), ((0, 0), (1, 1)))
+    sort = find_compiled("halves", "sort_spectrum")
+    if sort is not None:
+        return np.stack([sort(row, "d") for row in taps])
+    return np.conj(fft.rfft(np.roll(np.pad(taps, ((0, 0), (0, _HOP))), -REACH, axis=1)))
+
+
+# ---------------------------------------------------------- compiled loops, or their twins in numpy
+def filter_sum(x: np.ndarray, second: np.ndarray, spectra: np.ndarray, out: np.ndarray) -> None:
+    """Filter one signal, or the sum of two; see :func:`facet_nb.kernels.halves.filter_sum`."""
+    compiled = find_compiled("halves", "filter_sum")
+    if compiled is not None:
+        count = find_compiled("halves", "count_work")
+        work = _buffers.get("work", count(x.itemsize))  # type: ignore[misc]
+        compiled(x, second, REACH, spectra, out, work)
+        return
+    for start in range(0, len(out), _HOP):
+        stop = min(start + _HOP, len(out))
+        product = spectra[0] * fft.rfft(x[start : start + _N_FFT])
+        if len(second):
+            product += spectra[1] * fft.rfft(second[start : start + _N_FFT])
+        out[start:stop] = fft.irfft(product, _N_FFT)[REACH : REACH + stop - start]
+
+
+def move_rows(
+    x: np.ndarray, places: np.ndarray, parts: np.ndarray, taps: np.ndarray, out: np.ndarray
+) -> None:
+    """Fill each row of `out` with a filtered piece; see :mod:`facet_nb.kernels.moves`."""
+    compiled = find_compiled("moves", "move_rows")
+    if compiled is not None:
+        compiled(x, places, parts, taps, out)
+        return
+    n = out.shape[1] + taps.shape[1] - 1
+    for row, place, part in zip(out, places.tolist(), parts.tolist(), strict=True):
+        row[...] = np.convolve(x[place : place + n], taps[part, ::-1], "valid")
+
+
+def add_rows(
+    even: np.ndarray, odd: np.ndarray, places: np.ndarray, which: np.ndarray, rows: np.ndarray
+) -> None:
+    """Add rows to a signal in two parts; see :mod:`facet_nb.kernels.moves`."""
+    compiled = find_compiled("moves", "add_rows")
+    if compiled is not None:
+        compiled(even, odd, places, which, rows)
+        return
+    n = len(even)
+    for place, number in zip(places.tolist(), which.tolist(), strict=True):
+        for part, target in enumerate((even, odd)):
+            begin = (place + 1 - part) // 2
+            row = rows[number, 2 * begin + part - place :: 2]
+            low, high = max(0, -begin), min(len(row), n - begin)
+            if low < high:
+                target[begin + low : begin + high] += row[low:high]
+
+
+def weave(even: np.ndarray, odd: np.ndarray, out: np.ndarray) -> None:
+    """Fill `out` with the samples of two parts in turn."""
+    compiled = find_compiled("moves", "weave")
+    if compiled is not None:
+        compiled(even, odd, out)
+        return
+    out[::2], out[1::2] = even, odd
