@@ -7,7 +7,7 @@ in a fresh process, from a probe alone; then all configurations are measured in 
 randomised blocks. Regret is the chosen configuration's median time over that of the best one.
 A second advice is asked for with a memory budget between what the smallest and the largest way to
 run need, and its measured peak is held to that budget. Measured are serial and channel-sequential
-runs over 1, 2, … threads, one or four channels in a batch; with --all the parallel mode and processes,
+runs over 1, 2, … threads, one or four channels in a batch; with --all parallel mode and processes,
 too. Prints a table for the documentation.
 """
 
