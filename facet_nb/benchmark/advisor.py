@@ -118,7 +118,7 @@ def _advise_from_table(
         reason=_explain(candidates, choice, goal, budget_mb, f"of {len(rows)} measured"),
         evidence=[
             *(r.describe() + _show_peak(p) for r, p in zip(rows, peaks, strict=True)),
-            *table.warnings,
+            *table.remarks,
         ],
         basis="measured",
     )
