@@ -10,7 +10,13 @@ def test_each_kernel_is_named_with_its_time():
     assert list(ready) == [
         f"{kernel}, {dtype}"
         for dtype in ("float64", "float32")
-        for kernel in ("FIR filter", "recursive filter", "median reference")
+        for kernel in (
+            "FIR filter",
+            "recursive filter",
+            "median reference",
+            "averaging between samples",
+            "adaptive filter",
+        )
     ]
     assert all(seconds >= 0 for seconds in ready.values())
     again = dict(warm_up(["float64", "float32"]))
