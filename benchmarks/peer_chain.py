@@ -61,6 +61,11 @@ CONFIGURATIONS = (
         "facet_nb channel_sequential", "facet_nb", {"mode": "channel_sequential", "n_jobs": 1}
     ),
     Configuration(
+        "facet_nb channel_sequential, not fused",
+        "facet_nb",
+        {"mode": "channel_sequential", "n_jobs": 1, "fuse": False},
+    ),
+    Configuration(
         "facet_nb channel_sequential, 2 threads",
         "facet_nb",
         {"mode": "channel_sequential", "n_jobs": 2, "backend": "threading"},

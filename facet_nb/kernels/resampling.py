@@ -239,7 +239,7 @@ def _upsample_block(
 
 
 class Upsampled:
-    """An upsampled signal that is made where it is looked at: slices, length, mean and range.
+    """An upsampled signal that is made where it is looked at: slices, length, mean, extremes.
 
     Slices are what :func:`upsample` gives, to the bit, and read-only.
 
@@ -283,18 +283,22 @@ class Upsampled:
         """Return the mean."""
         return self._summary[0]
 
-    def ptp(self, axis: None = None, out: None = None) -> float:
-        """Return the range: greatest less least sample (for ``np.ptp``)."""
+    def min(self) -> float:
+        """Return the least sample."""
         return self._summary[1]
 
+    def max(self) -> float:
+        """Return the greatest sample."""
+        return self._summary[2]
+
     @cached_property
-    def _summary(self) -> tuple[float, float]:
+    def _summary(self) -> tuple[float, float, float]:
         total, low, high = 0.0, np.inf, -np.inf
         for number in range(-(-len(self.x) // _UP_HOP)):
             block = self._make(number)
             total += float(block.sum())
             low, high = min(low, float(block.min())), max(high, float(block.max()))
-        return total / len(self), high - low
+        return total / len(self), low, high
 
     def _make(self, number: int) -> np.ndarray:
         """Return one block; those looked at last are kept."""

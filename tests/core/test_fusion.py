@@ -29,6 +29,7 @@ from facet_nb.core import ArrayProcessor, Pipeline, Prepared, StepError
 from facet_nb.core.fusion import FusedSteps, find_fusions
 from facet_nb.correction.aas import AASPlan
 from facet_nb.datasets import simulate
+from facet_nb.kernels import doubling
 from tests.contract.equality import assert_same
 from tests.contract.recordings import full_chain, make_context
 from tests.core import toys
@@ -236,6 +237,14 @@ def test_times_are_where_the_work_is(ctx):
     assert result.state.steps_done == set(range(7))
 
 
+def test_fused_steps_are_done_with_the_one_that_works(ctx):
+    """A grid of steps and channels has no empty rows."""
+    state = Pipeline(full_chain()).run(ctx, channel_sequential=True, raise_on_error=True).state
+    done = {step: {c for s, c in state.cells if s == step} for step in range(1, 7)}
+    everyone = {"E1", "E2", "E3", "E4", "E6", "EOG1", "ECG1"}
+    assert all(channels == everyone for channels in done.values()), done
+
+
 @pytest.mark.parametrize(
     ("name", "step", "steps"),
     [
@@ -278,12 +287,14 @@ def test_what_is_fused_can_be_sent_to_workers():
 def test_memory_does_not_grow_with_the_factor_or_far_with_the_length():
     import tracemalloc
 
+    run(full_chain(), make_context())  # what is compiled is compiled
     for n, window in ((300_000, 30), (600_000, 10)):
         x = np.random.default_rng(0).standard_normal((1, n)) * 1e-5
         steps = [UpSample(50), AASCorrection(window_size=window), DownSample(50)]
         fused = find_fusions(steps).found[0].processor
         starts = 50 * np.arange(100, n - 300, 200)
         payload = fused.shortcut.prepare(AASPlan(starts, starts, 50 * 200), n)
+        doubling._buffers.arrays.clear()
         tracemalloc.start()
         fused.shortcut.compute(x, payload, x)
         peak = tracemalloc.get_traced_memory()[1]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +13,8 @@ from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import StepError, ValidationError
 from facet_nb.core.events import StepTime
+from facet_nb.core.executors import scratch
+from facet_nb.core.executors.chunks import count_chunk, stream_channel
 from facet_nb.core.executors.crumbs import Crumbs
 from facet_nb.core.executors.task import FAILURES, Failure, as_slice, check_finite, fail
 from facet_nb.core.fusion import NO_FUSIONS, FusedSteps, Fusions
@@ -23,12 +23,10 @@ from facet_nb.core.plan import Stage
 from facet_nb.core.processor import ArrayProcessor, Processor, View, check_has_triggers
 from facet_nb.core.recording import Header
 from facet_nb.core.steps import (
-    COPY_FIRST,
     ArrayStep,
     ChannelStep,
     State,
     Step,
-    explain_read_only,
     protect,
     round_to,
     unpack_samples,
@@ -68,6 +66,8 @@ class Subject:
         Noise so far.
     dtype : str
         Precision of the samples between steps.
+    chunk : int
+        Samples of a chunk of time, where reference channels go to files, too; 0 for none.
     """
 
     processors: tuple[Processor, ...]
@@ -81,6 +81,7 @@ class Subject:
     references: tuple[int, ...]
     terms: tuple[NoiseTerm, ...] = ()
     dtype: str = "float64"
+    chunk: int = 0
 
     @classmethod
     def of(
@@ -126,6 +127,7 @@ class Subject:
             references=tuple(_reference(p, raw, picks) for p in chosen),
             terms=context._noise,
             dtype=stage.dtype,
+            chunk=count_chunk(stage, float(raw.info["sfreq"])) if scratch.is_spilled(data) else 0,
         )
 
 
@@ -331,7 +333,15 @@ class _Preparer:
             elif step.changes_samples:
                 track = self._track(ref)
                 row = (done or {}).get(ref)
+                if row is None and self.subject.chunk and isinstance(step, ArrayStep):
+                    row = self._stream(step, ref, track.x)
                 track.advance(step, None if row is None else (lambda x, noise, row=row: row))
+
+    def _stream(self, step: ArrayStep, ref: int, x: np.ndarray) -> np.ndarray:
+        """Return the step's result for a reference channel, in a file."""
+        result = scratch.create(x.shape)[1]
+        stream_channel([step], ref, x[0], result[0], self.subject.chunk, {})
+        return result
 
 
 def _rows(
@@ -368,41 +378,3 @@ def pass_through(subject: Subject, prepared: Prepared, result: np.ndarray) -> No
                 "DownSample or Resample, or set channel_wise = False."
             )
         result[row] = x[0]
-
-
-def run_shielded(processor: Processor, context: ProcessingContext) -> ProcessingContext:
-    """Execute a processor that sees all channels; what it is given cannot be changed in place.
-
-    It gets a recording of its own, whose samples are the caller's, read-only. It may put other
-    samples, annotations or bad channels into it: they are in the result, and nowhere else.
-    """
-    raw = context._raw
-    if raw is None:
-        return processor.execute(context._derive(metadata=context.metadata.copy()))
-    samples = raw._data if raw.preload else None
-    view = None if samples is None else protect(samples)
-    known = {} if samples is None else {id(samples): view}
-    annotations = raw.annotations
-    known[id(annotations)] = recording.copy_annotations(annotations)
-    shield = copy.deepcopy(raw, known)
-    given = context._derive(raw=shield, metadata=context.metadata.copy())
-    given._noise_array = context._noise_array  # the samples are the same
-    with explain_read_only(COPY_FIRST):
-        new = processor.execute(given)
-    changed = shield._data if shield.preload else None
-    if changed is view:
-        if samples is not None:
-            shield._data = samples
-    elif new._raw is shield and new._noise is given._noise:  # assigned, without with_raw
-        new = new.with_raw(shield)
-    if samples is None:
-        return new
-    _release(new._raw)
-    return new._moved(lambda array: samples if array is view or array is changed else array)
-
-
-def _release(raw: Any) -> None:
-    """Make samples writable that a processor took over from its read-only input."""
-    if raw is not None and raw.preload and not raw._data.flags.writeable:
-        with contextlib.suppress(ValueError):  # somebody else's read-only memory: it stays so
-            raw._data.flags.writeable = True
