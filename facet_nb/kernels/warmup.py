@@ -40,7 +40,7 @@ def warm_up(dtypes: Sequence[str] = ("float64",)) -> Iterator[tuple[str, float]]
         "recursive filter": lambda x: filter_sos(x, sections, padlen=0),
         "median reference": lambda x: subtract_common(x, "median"),
         "averaging between samples": _average,
-        "adaptive filter": lambda x: cancel_adaptively(*x[[0, 0]].astype(float), 1, 0.0),
+        "adaptive filter": lambda x: _adapt(x[0].astype(float)),
     }
     for dtype in dtypes:
         for name, run in work.items():
@@ -61,3 +61,7 @@ def _average(x: np.ndarray) -> None:
     layout = Layout.of(onsets, 8, len(row))
     for sliding in (False, True):
         native.correct(row, layout, window=2, threshold=0.5, sliding=sliding)
+
+
+def _adapt(row: np.ndarray) -> None:
+    cancel_adaptively(row, row, 1, 0.0)
