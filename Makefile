@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
-QUICKSTART := notebooks/01_quickstart.ipynb
+STUDIO := notebooks/02_studio.ipynb
 ARGS ?=
 
 # A stamp says which extras are installed for this pyproject.toml and these constraints.
@@ -63,15 +63,15 @@ $(DOCS): $(PINS) | $(PY)
 
 # --- using it ------------------------------------------------------------------------------
 
-lab: $(LAB) ## open the quickstart notebook in JupyterLab
-	@$(PY) -m facet_nb.cli lab $(QUICKSTART) $(ARGS)
+lab: $(LAB) ## open the studio notebook in JupyterLab
+	@$(PY) -m facet_nb.cli lab $(STUDIO) $(ARGS)
 
 demo: $(CORE) ## the same job without a screen [INPUT=file.vhdr OUTPUT=file TRUTH=file.npz MODE=name]
 	@$(PY) -m facet_nb.cli demo $(if $(INPUT),--input "$(INPUT)") $(if $(OUTPUT),--output "$(OUTPUT)") \
 	  $(if $(TRUTH),--truth "$(TRUTH)") $(if $(MODE),--mode "$(MODE)") $(ARGS)
 
-app: $(LAB) ## the quickstart as a web page without code (Voila)
-	@$(PY) -m voila $(QUICKSTART) --Voila.ip=127.0.0.1
+app: $(LAB) ## the studio as a web page without code (Voila)
+	@$(PY) -m voila $(STUDIO) --Voila.ip=127.0.0.1
 
 # --- checking it ---------------------------------------------------------------------------
 

@@ -20,23 +20,27 @@ _ROOMS = {
         "get_processor list_processors register_processor"
     ),
     "facet_nb.io": (
-        "BDFExporter BrainVisionExporter EDFExporter Exporter FIFExporter Loader export load"
+        "BDFExporter BIDSExporter BIDSLoader BrainVisionExporter EDFExporter EEGLABExporter "
+        "Exporter FIFExporter Loader export load"
     ),
     "facet_nb.preprocessing": (
-        "AnalyzeDataReport BandPassFilter ChannelStandardizer CheckDataReport ClockModel "
-        "CommonReference ConditionalProcessor Crop CutAcquisitionWindow DownSample DropChannels "
-        "Filter HighPassFilter LowPassFilter MissingTriggerCompleter MissingTriggerDetector "
-        "NoOpProcessor NotchFilter PasteAcquisitionWindow PickChannels QRSTriggerDetector "
-        "RawTransform Resample SequenceProcessor SliceAligner SliceTriggerGenerator "
-        "SubsampleAligner SwitchProcessor TriggerAligner TriggerDetector UpSample"
+        "AnalyzeDataReport ArtifactOffsetFinder BandPassFilter ChannelStandardizer "
+        "CheckDataReport ClockModel CommonReference ConditionalProcessor Crop "
+        "CutAcquisitionWindow DownSample DropChannels Filter HighPassFilter LowPassFilter "
+        "MATLABPreFilter MissingTriggerCompleter MissingTriggerDetector NoOpProcessor NotchFilter "
+        "PasteAcquisitionWindow PickChannels QRSTriggerDetector RawTransform "
+        "ReferenceIntervalSelector Resample SequenceProcessor SignalIntervalSelector SliceAligner "
+        "SliceTriggerGenerator SubsampleAligner SwitchProcessor TriggerAligner TriggerDetector "
+        "TriggerExplorer UpSample"
     ),
     "facet_nb.correction": (
-        "AASCorrection ANCCorrection AveragedArtifactSubtraction "
+        "AASCorrection ANCCorrection AdaptiveNoiseCancellation AveragedArtifactSubtraction "
         "AvgArtWghtCorrespondingSliceCorrection AvgArtWghtMoosmannCorrection "
         "AvgArtWghtSliceTriggerCorrection AvgArtWghtVolumeTriggerCorrection "
         "CorrespondingSliceCorrection FARMArtifactCorrection FARMCorrection GradientCorrection "
-        "MoosmannCorrection OBSCorrection PCACorrection PulseCorrection SliceTriggerCorrection "
-        "VolumeTriggerCorrection"
+        "MoosmannCorrection OBSCorrection PCACorrection PulseCorrection "
+        "RemoveVolumeArtifactCorrection SliceTriggerCorrection VolumeArtifactCorrection "
+        "VolumeTriggerCorrection WireLoopCorrection"
     ),
     "facet_nb.evaluation": (
         "CleanInTest FFTAllenCalculator FFTNiazyCalculator IntegrityCalculator "
@@ -44,8 +48,10 @@ _ROOMS = {
         "RMSResidualCalculator SNRCalculator TruthCalculator UnlockedEnergyCalculator"
     ),
     "facet_nb.benchmark": "benchmark_scaling",
-    "facet_nb.pipelines": "create_standard_pipeline",
-    "facet_nb.widgets": "ChainEditor ControlPanel RunPanel SignalView Studio",
+    "facet_nb.pipelines": "create_standard_pipeline gradient_correction",
+    "facet_nb.widgets": (
+        "ChainEditor ComparePanel ControlPanel RunPanel SignalView Studio TunePanel"
+    ),
 }
 _WHERE = {name: room for room, names in _ROOMS.items() for name in names.split()}
 _SUBMODULES = [

@@ -10,7 +10,12 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.pipeline import Pipeline
 from facet_nb.core.processor import Processor
-from facet_nb.correction import AASCorrection, ANCCorrection, PCACorrection
+from facet_nb.correction import (
+    AASCorrection,
+    ANCCorrection,
+    GradientCorrection,
+    PCACorrection,
+)
 from facet_nb.evaluation import (
     FFTAllenCalculator,
     FFTNiazyCalculator,
@@ -34,7 +39,7 @@ from facet_nb.preprocessing import (
     UpSample,
 )
 
-__all__ = ["PlotBeforeAfter", "create_standard_pipeline"]
+__all__ = ["PlotBeforeAfter", "create_standard_pipeline", "gradient_correction"]
 
 _HIGHPASS_HZ = 1.0
 _LOWPASS_HZ = 70.0
@@ -62,6 +67,7 @@ class PlotBeforeAfter(Processor):
     requires_raw = True
     modifies_raw = False
     parallel_safe = False
+    streams = True
 
     def __init__(
         self,
@@ -97,6 +103,70 @@ class PlotBeforeAfter(Processor):
         triggers = context.get_triggers()
         assert triggers is not None
         return max(0.0, float(triggers[0]) / context.get_sfreq() - 1.0)
+
+
+def gradient_correction(
+    trigger_regex: str = r"\b1\b",
+    input_path: str | Path | None = None,
+    output_path: str | Path | None = None,
+    *,
+    l_freq: float | None = None,
+    h_freq: float | None = _LOWPASS_HZ,
+    artifact_to_trigger_offset: float = 0.0,
+    slices: int | str | None = "auto",
+    ref_channel: int | str | None = None,
+) -> Pipeline:
+    r"""Return our own chain: find triggers, subtract the gradient artifact, low-pass.
+
+    The correction is :class:`facet_nb.GradientCorrection`. It works on the recording as it is:
+    nothing is upsampled, aligned or high-passed before. Slice and volume markers will do.
+
+    Parameters
+    ----------
+    trigger_regex : str
+        What triggers are called; see :class:`facet_nb.TriggerDetector`. ``r"R128"`` for the volume
+        markers of BrainVision.
+    input_path : path | None
+        The recording. Without it the chain runs on a context: ``pipeline.run(initial_context)``.
+    output_path : path | None
+        Where the result goes, overwriting what is there; the suffix says the format. Without it
+        the result is in memory only.
+    l_freq, h_freq : float | None
+        Edges of a high-pass and of a low-pass behind the correction, in Hz; None leaves it out.
+    artifact_to_trigger_offset : float
+        Start of the artifact relative to its trigger, in s (with `input_path`).
+    slices : "auto" | int | None
+        Artifacts from one marker to the next that are alike; looked for by default.
+    ref_channel : int | str | None
+        The reference channel; the first EEG channel by default.
+
+    Returns
+    -------
+    Pipeline
+        To be run: ``gradient_correction(r"R128", "in.vhdr", "out.edf").run(mode="auto")``.
+
+    Raises
+    ------
+    ValidationError
+        If an offset is given without `input_path`: a context has its own.
+    """
+    if artifact_to_trigger_offset and input_path is None:
+        raise ValidationError(
+            "artifact_to_trigger_offset goes with input_path. A context has its own: "
+            "load(path, artifact_to_trigger_offset=…)."
+        )
+    steps: list[Processor] = []
+    if input_path is not None:
+        steps.append(Loader(path=input_path, artifact_to_trigger_offset=artifact_to_trigger_offset))
+    steps.append(TriggerDetector(regex=trigger_regex))
+    steps.append(GradientCorrection(slices=slices, ref_channel=ref_channel))
+    if l_freq is not None:
+        steps.append(HighPassFilter(freq=l_freq))
+    if h_freq is not None:
+        steps.append(LowPassFilter(freq=h_freq))
+    if output_path is not None:
+        steps.append(Exporter(path=output_path, overwrite=True))
+    return Pipeline(steps, name="Gradient correction")
 
 
 def create_standard_pipeline(

@@ -7,6 +7,7 @@ are pure functions.
 from __future__ import annotations
 
 from facet_nb.benchmark.advice import Advice
+from facet_nb.benchmark.advisor import advise
 from facet_nb.benchmark.environment import Environment
 from facet_nb.benchmark.events import (
     BenchmarkDone,
@@ -40,6 +41,7 @@ __all__ = [
     "Row",
     "Subject",
     "Trace",
+    "advise",
     "benchmark",
     "benchmark_scaling",
 ]

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,7 @@ class Child:
         wall_s, own_s = time.perf_counter() - begin, time.process_time() - before
         self.result = done.get_context()
         trace = tracing.trace_run(events, done.plan.stages, self.pipeline.processors)
+        trace = replace(trace, wall_s=wall_s)  # planning, too
         return {"wall_s": wall_s, "cpu_s": own_s + others.stop(), "trace": to_plain(trace)}
 
     def save(self, path: str, **_: Any) -> dict[str, Any]:

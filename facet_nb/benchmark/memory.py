@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from facet_nb.benchmark import processes
 from facet_nb.benchmark.point import Band, MemoryUse, ProcessTimeline
 
@@ -29,13 +31,20 @@ class _Process:
     uss_mb: list[float] = field(default_factory=list)
     hwm_mb: float = 0.0
 
+    def freeze(self, name: str) -> ProcessTimeline:
+        times, rss = _thin(self.times_s, self.rss_mb)
+        pss_times, pss = _thin(self.pss_times_s, self.pss_mb)
+        _, uss = _thin(self.pss_times_s, self.uss_mb)
+        return ProcessTimeline(name, times, rss, pss_times, pss, uss, round(self.hwm_mb, 3))
+
 
 class MemoryMeter:
     """Watches the memory of a process and its descendants while a run lasts.
 
     Resident memory is read every 20 ms. PSS takes the kernel up to tens of milliseconds, so it is
-    read as often as the meter's own CPU time stays below 1.5 % of the wall time. What happens in
-    between is in the exact high-water marks of each process. The meter belongs to another process
+    read as often as the meter's own CPU time stays below 1.5 % of the wall time; in between,
+    resident memory less what was last shared stands for it. What happens between any two readings
+    is in the exact high-water marks of each process. The meter belongs to another process
     than those it watches, and is not in its own figures.
 
     Parameters
@@ -69,6 +78,7 @@ class MemoryMeter:
         self._counts_pss = processes.counts_pss()
         self._cost_s_per_mb = 0.0
         self._rss_mb = 0.0  # at the last look
+        self._times_s: list[float] = []
 
     def __enter__(self) -> MemoryMeter:
         for pid in processes.list_tree(self.pid):
@@ -78,7 +88,6 @@ class MemoryMeter:
         self._look(self._search(), shares=True)
         self._cost_s_per_mb = (time.thread_time() - before) / max(1.0, self._rss_mb)
         self.base_mb = self.peak_rss_mb if self.peak_pss_mb is None else self.peak_pss_mb
-        self._begin = time.perf_counter()
         self._thread.start()
         return self
 
@@ -97,7 +106,7 @@ class MemoryMeter:
             Stages of the run, for plots.
         """
         return MemoryUse(
-            peak_pss_mb=_round(self.peak_pss_mb),
+            peak_pss_mb=None if self.peak_pss_mb is None else round(self._estimate_peak(), 3),
             peak_hwm_mb=round(sum(p.hwm_mb for p in self._found.values()), 3),
             peak_rss_mb=round(self.peak_rss_mb, 3),
             peak_uss_mb=round(self.peak_uss_mb, 3),
@@ -106,11 +115,21 @@ class MemoryMeter:
             sampler_cpu_share=round(self.own_cpu_s / self.wall_s, 5) if self.wall_s else 0.0,
             n_samples=self.n_samples,
             processes=tuple(
-                _freeze("main" if pid == self.pid else f"worker {i}", p)
+                p.freeze("main" if pid == self.pid else f"worker {i}")
                 for i, (pid, p) in enumerate(self._found.items())
             ),
             bands=tuple(bands),
         )
+
+    def _estimate_peak(self) -> float:
+        """Return the largest sum of PSS: as read, or between readings as resident memory tells."""
+        total = np.zeros(len(self._times_s))
+        for process in self._found.values():
+            at = np.searchsorted(self._times_s, process.times_s)
+            total[at] += estimate_pss(
+                process.times_s, process.rss_mb, process.pss_times_s, process.pss_mb
+            )
+        return max(self.peak_pss_mb or 0.0, float(total.max(initial=0.0)))
 
     # -------------------------------------------------------------------------- on its thread
     def _watch(self) -> None:
@@ -137,13 +156,14 @@ class MemoryMeter:
 
     def _look(self, pids: Sequence[int], shares: bool) -> None:
         """Read all processes once."""
-        total_mb = 0.0
+        total_mb, now_s = 0.0, time.perf_counter() - self._begin
+        self._times_s.append(now_s)
         for pid in pids:
             size = processes.read_rss_mb(pid)
             if size is None:
                 continue
             entry = self._found.setdefault(pid, _Process())
-            entry.times_s.append(time.perf_counter() - self._begin)
+            entry.times_s.append(now_s)
             entry.rss_mb.append(size)
             peak = processes.read_peak_mb(pid) if shares else None
             entry.hwm_mb = max(entry.hwm_mb, size, peak or 0.0)
@@ -182,11 +202,37 @@ def _add(shares: Iterable[processes.Shares | None]) -> tuple[float, float]:
     return sum(s.pss_mb for s in parts), sum(s.uss_mb for s in parts)
 
 
-def _freeze(name: str, process: _Process) -> ProcessTimeline:
-    times, rss = _thin(process.times_s, process.rss_mb)
-    pss_times, pss = _thin(process.pss_times_s, process.pss_mb)
-    _, uss = _thin(process.pss_times_s, process.uss_mb)
-    return ProcessTimeline(name, times, rss, pss_times, pss, uss, round(process.hwm_mb, 3))
+def estimate_pss(
+    times_s: Sequence[float] | np.ndarray,
+    rss_mb: Sequence[float] | np.ndarray,
+    pss_times_s: Sequence[float],
+    pss_mb: Sequence[float],
+) -> np.ndarray:
+    """Return proportional memory at the times of resident memory, which is read more often.
+
+    It is resident memory less the part that is shared, as the readings of PSS before and after
+    say; the larger of the two, so that the estimate errs to the low side.
+
+    Parameters
+    ----------
+    times_s, rss_mb : sequence of float
+        Resident memory of a process, in MB.
+    pss_times_s, pss_mb : sequence of float
+        Its proportional memory, in MB.
+
+    Returns
+    -------
+    ndarray
+        In MB; zeros if PSS was never read.
+    """
+    if not len(pss_times_s):
+        return np.zeros(len(times_s))
+    times, rss = np.asarray(times_s), np.asarray(rss_mb)
+    shared = np.interp(pss_times_s, times, rss) - np.asarray(pss_mb)
+    after = np.searchsorted(pss_times_s, times)
+    before = np.clip(after - 1, 0, len(shared) - 1)
+    after = np.clip(after, 0, len(shared) - 1)
+    return np.maximum(0.0, rss - np.maximum(shared[before], shared[after]))
 
 
 def _thin(times: list[float], values: list[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -195,7 +241,3 @@ def _thin(times: list[float], values: list[float]) -> tuple[tuple[float, ...], t
     starts = range(0, len(times), step)
     kept = tuple(round(max(values[i : i + step]), 3) for i in starts)
     return tuple(round(times[i], 4) for i in starts), kept
-
-
-def _round(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)

@@ -13,7 +13,7 @@ from facet_nb.benchmark import processes
 #: One probe: each core hashes this many blocks of 1 MiB, about 15 ms. Hashing releases the GIL.
 _PROBE_BLOCKS = 16
 #: Above these the machine is called busy.
-MAX_PRESSURE, MIN_PROBE_SHARE, MAX_OTHERS = 0.10, 0.85, 0.20
+MAX_PRESSURE, MIN_PROBE_SHARE, MAX_OTHERS = 0.25, 0.85, 0.20
 #: Runs shorter than this are mostly overhead and chance, in s.
 MIN_TIME_S = 0.05
 

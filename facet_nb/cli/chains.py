@@ -14,34 +14,16 @@ if TYPE_CHECKING:
 
 
 def make_chain(trigger: str | None = None) -> Pipeline:
-    """Return the usual chain: averaged artifact subtraction of 30 epochs, between two filters.
+    """Return the usual chain: gradient correction and a low-pass.
 
     Parameters
     ----------
     trigger : str | None
         Regular expression of the triggers.
     """
-    from facet_nb.core import Pipeline
-    from facet_nb.correction import AASCorrection
-    from facet_nb.preprocessing import (
-        DownSample,
-        HighPassFilter,
-        LowPassFilter,
-        TriggerAligner,
-        TriggerDetector,
-        UpSample,
-    )
+    from facet_nb.pipelines import gradient_correction
 
-    steps = [
-        TriggerDetector(DEFAULT_TRIGGER if trigger is None else trigger),
-        HighPassFilter(1.0),
-        UpSample(10),
-        TriggerAligner(),
-        AASCorrection(30),
-        DownSample(10),
-        LowPassFilter(70.0),
-    ]
-    return Pipeline(steps, "AAS")
+    return gradient_correction(DEFAULT_TRIGGER if trigger is None else trigger)
 
 
 def choose_chain(chain: Path | None, trigger: str | None = None) -> Pipeline:

@@ -14,7 +14,7 @@ import typer
 from facet_nb.cli import options
 from facet_nb.cli.problems import report_errors
 
-QUICKSTART = Path("notebooks") / "01_quickstart.ipynb"
+STUDIO = Path("notebooks") / "02_studio.ipynb"
 _NEEDED = ("jupyterlab", "ipykernel", "ipywidgets", "ipympl", "matplotlib")
 
 
@@ -23,7 +23,7 @@ def lab(
         list[str] | None,
         typer.Argument(
             metavar="NOTEBOOK",
-            help="A notebook, the quickstart by default; what follows goes to JupyterLab.",
+            help="A notebook, the studio by default; what follows goes to JupyterLab.",
         ),
     ] = None,
     no_browser: Annotated[
@@ -44,7 +44,7 @@ def lab(
 
 
 def find_notebook(named: str | None) -> Path:
-    """Return the notebook to open; the quickstart is beside the package in a clone.
+    """Return the notebook to open; the studio is beside the package in a clone.
 
     Raises
     ------
@@ -60,10 +60,10 @@ def find_notebook(named: str | None) -> Path:
         return path.resolve()
     clone = Path(__file__).resolve().parents[2]
     for folder in (Path.cwd(), clone):
-        if (folder / QUICKSTART).is_file():
-            return (folder / QUICKSTART).resolve()
+        if (folder / STUDIO).is_file():
+            return (folder / STUDIO).resolve()
     raise ValidationError(
-        f"{QUICKSTART} is not here: go to the folder of the clone, or give the path of a notebook."
+        f"{STUDIO} is not here: go to the folder of the clone, or give the path of a notebook."
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.executors import scratch
 from facet_nb.core.steps import ChannelStep, Step
 from facet_nb.core.track import Change, NoisePart, ReportedNoise, Track, find_change
 
@@ -160,7 +161,8 @@ def sum_noise(
     terms: tuple[NoiseTerm, ...], current: np.ndarray, picks: Iterable[int]
 ) -> np.ndarray:
     """Return the summed noise of data channels `picks`, shape of `current`; other rows are 0."""
-    noise = np.zeros(current.shape)
+    mapped = scratch.is_spilled(current)
+    noise = scratch.create(current.shape)[1] if mapped else np.zeros(current.shape)
     for channel in picks:
         row = slice(int(channel), int(channel) + 1)
         for term in terms:
@@ -171,4 +173,5 @@ def sum_noise(
                     "estimated noise cannot follow; read the noise before that step."
                 )
             noise[row] += found
+        scratch.forget(current, noise)
     return noise

@@ -82,11 +82,16 @@ class ProcessingMetadata:
 
 @dataclass(frozen=True)
 class ProcessingStep:
-    """One entry of the history: what was done, with which parameters."""
+    """One entry of the history: what was done, with which parameters.
+
+    The first step of a run with ``mode="auto"`` also has the `advice` that was followed: settings,
+    reason and forecast. It is no part of the result: two entries that differ in it are equal.
+    """
 
     name: str
     processor_type: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    advice: Mapping[str, Any] | None = field(default=None, compare=False)
 
     @property
     def processor_name(self) -> str:

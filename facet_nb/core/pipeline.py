@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from facet_nb.core import progress
+from facet_nb.core.budget import Wish, find_subject, fit
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import FacetError, RunCancelled, StepError, ValidationError
+from facet_nb.core.errors import FacetError, PlanError, RunCancelled, StepError, ValidationError
 from facet_nb.core.events import Event, RunState
-from facet_nb.core.executors import backends
 from facet_nb.core.executors.base import Runner
 from facet_nb.core.executors.cancel import CancelToken
-from facet_nb.core.plan import Plan, choose_mode, make_plan
-from facet_nb.core.precision import set_precision
+from facet_nb.core.plan import MODES, Plan, choose_mode
 from facet_nb.core.processor import LambdaProcessor, Processor, as_processor
 from facet_nb.core.registry import get_processor
 from facet_nb.core.result import PipelineResult
@@ -104,6 +104,7 @@ class Pipeline:
         on_event: Callable[[Event], None] | None = None,
         cancel: Any = None,
         raise_on_error: bool = False,
+        memory_budget: str | int | None = None,
         dtype: str = "float64",
         timeout: float | None = None,
         checkpoint: str | Path | None = None,
@@ -138,6 +139,10 @@ class Pipeline:
             Set it (from another thread) to stop the run.
         raise_on_error : bool
             Raise what went wrong instead of reporting it in the result.
+        memory_budget : str | int | None
+            The most memory that the run may use, libraries and workers included: ``"1.5 GB"``, or
+            bytes. Batches and workers are reduced, and samples left in files, as far as needed;
+            without `mode` the advisor chooses one.
         dtype : {"float64", "float32"}
             Precision of the samples between steps. float32 takes half of the time and memory; steps
             that are not declared safe for it are computed in float64 all the same, and the plan
@@ -160,31 +165,28 @@ class Pipeline:
         Raises
         ------
         PlanError
-            If mode, flags or numbers of workers cannot be used.
+            If mode, flags or numbers of workers cannot be used, or the budget is too small: the
+            message has the smallest that would do.
         FacetError
-            What went wrong, if `raise_on_error`.
+            If the disk has no room for what must lie in files; and what went wrong, if
+            `raise_on_error`.
         """
-        plan = self.plan(
-            mode=choose_mode(mode, parallel, channel_sequential),
-            n_jobs=n_jobs,
-            n_workers=n_workers,
-            backend=backend,
-            batch_size=batch_size,
-            fuse=fuse,
-            dtype=dtype,
-        )
-        context = ProcessingContext() if initial_context is None else initial_context
-        if not isinstance(context, ProcessingContext):
-            raise ValidationError(
-                f"initial_context must be a ProcessingContext, not {type(context).__name__}: write "
-                "ProcessingContext(raw)."
-            )
+        context = _as_context(initial_context)
+        chosen = choose_mode(mode, parallel, channel_sequential)
+        if memory_budget is not None and mode is None and chosen == "serial":
+            chosen = "auto"
+        wish = Wish(chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype)
+        looks = memory_budget is not None or chosen == "auto"
+        strict = memory_budget is not None
+        subject = find_subject(self.processors, context, strict) if looks else None
+        plan = fit(self.processors, wish, subject, memory_budget)
         recorder = _Recorder([on_event] if on_event else [])
         runner = Runner(
             self.processors, plan, recorder, as_token(cancel), check_timeout(timeout), checkpoint
         )
         with progress.bar(show_progress, self.name, recorder):
-            return self._attempt(runner, context, recorder, raise_on_error)
+            advised = chosen == "auto"
+            return self._attempt(runner, context, recorder, raise_on_error, advised)
 
     def _attempt(
         self,
@@ -192,12 +194,15 @@ class Pipeline:
         context: ProcessingContext,
         recorder: _Recorder,
         raise_on_error: bool,
+        advised: bool,
     ) -> PipelineResult:
         begin = time.perf_counter()
         error: Exception | None = None
         done: ProcessingContext | None = None
         try:
             done = runner.run(context)
+            if advised:
+                done = _note_advice(done, len(context.get_history()), runner.plan)
         except Exception as problem:
             if raise_on_error or not isinstance(problem, FacetError):
                 raise
@@ -217,27 +222,55 @@ class Pipeline:
 
     def plan(
         self,
-        mode: str = "serial",
+        subject: ProcessingContext | str | Path | None = None,
         *,
+        mode: str | None = None,
         n_jobs: int = 1,
         n_workers: int = 1,
         backend: str = "multiprocessing",
         batch_size: int = 1,
+        memory_budget: str | int | None = None,
         fuse: bool = True,
         dtype: str = "float64",
     ) -> Plan:
-        """Return what `mode` makes of this pipeline: stages, and the reason for each."""
-        plan = make_plan(
-            self.processors,
-            choose_mode(mode, False, False),
-            n_jobs=n_jobs,
-            n_workers=n_workers,
-            backend=backend,
-            batch_size=batch_size,
-            cores=backends.count_cores(backend),
-            fuse=fuse,
-        )
-        return set_precision(plan, self.processors, dtype)
+        """Return what a mode makes of this pipeline: stages, the reason for each, and a forecast.
+
+        Parameters
+        ----------
+        subject : ProcessingContext | path | None
+            The recording to look at: a context, or a file of which the header is read. With it the
+            plan says how much memory each stage will need. (The name of a mode is taken as `mode`.)
+        mode : {"serial", "channel_sequential", "parallel", "auto"} | None
+            As in :meth:`run`.
+        n_jobs, n_workers, batch_size : int
+            As in :meth:`run`.
+        backend : {"multiprocessing", "threading", "serial"}
+            As in :meth:`run`.
+        memory_budget : str | int | None
+            As in :meth:`run`; it needs a `subject`, or a pipeline that begins with a loader.
+        fuse : bool
+            As in :meth:`run`.
+        dtype : {"float64", "float32"}
+            As in :meth:`run`.
+
+        Raises
+        ------
+        PlanError
+            As :meth:`run`.
+        ValidationError
+            If the file cannot be used.
+        """
+        if isinstance(subject, str) and subject in MODES:
+            if mode is not None and mode != subject:
+                raise PlanError(f"plan({subject!r}, mode={mode!r}): give one of them.")
+            subject, mode = None, subject
+        chosen = choose_mode(mode, False, False)
+        if memory_budget is not None and mode is None:
+            chosen = "auto"
+        wish = Wish(chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype)
+        looks = subject is not None or memory_budget is not None
+        found = find_subject(self.processors, subject) if looks else None
+        return fit(self.processors, wish, found, memory_budget)
 
     def map(self, inputs: Sequence[Any], **kwargs: Any) -> Any:
         """Run the pipeline on many files or contexts; see :func:`facet_nb.core.mapping.map_runs`.
@@ -358,6 +391,27 @@ class _Recorder:
         self.state = self.state.apply(event)
         for listener in self.listeners:
             listener(event)
+
+
+def _note_advice(done: ProcessingContext, first: int, plan: Plan) -> ProcessingContext:
+    """Return `done` with what ``mode="auto"`` chose in the entry of the run's first step."""
+    history = list(done._history)
+    if first >= len(history):
+        return done
+    history[first] = replace(history[first], advice=plan.to_advice())
+    new = done._derive()
+    new._history = tuple(history)
+    return new
+
+
+def _as_context(given: Any) -> ProcessingContext:
+    context = ProcessingContext() if given is None else given
+    if not isinstance(context, ProcessingContext):
+        raise ValidationError(
+            f"initial_context must be a ProcessingContext, not {type(context).__name__}: write "
+            "ProcessingContext(raw)."
+        )
+    return context
 
 
 def as_token(cancel: Any) -> CancelToken:

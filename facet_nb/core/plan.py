@@ -10,12 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from numbers import Integral
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from facet_nb.core.advice import suggest
 from facet_nb.core.errors import PlanError
 from facet_nb.core.fusion import NO_FUSIONS, Fusions, Unit, find_fusions
 from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.steps import changes_samples
+
+if TYPE_CHECKING:
+    from facet_nb.core.forecast import Shape
 
 MODES = ("serial", "channel_sequential", "parallel", "auto")
 BACKENDS = ("multiprocessing", "threading", "serial", "dask")
@@ -85,6 +89,10 @@ class Plan:
         Why this mode (for ``mode="auto"``).
     fusions : Fusions
         Steps that run as one, and why others do not.
+    spill : bool
+        Whether samples stay in files: those that are loaded, and those of every result.
+    forecast : Forecast | None
+        What the run will need, where the recording is known.
     """
 
     mode: str
@@ -95,6 +103,14 @@ class Plan:
     stages: tuple[Stage, ...]
     reason: str = ""
     fusions: Fusions = NO_FUSIONS
+    spill: bool = False
+    forecast: Any = None
+
+    def to_advice(self) -> dict[str, Any]:
+        """Return what ``mode="auto"`` chose, and why, for the history."""
+        names = ("mode", "backend", "n_jobs", "n_workers", "batch_size", "spill", "reason")
+        told = {} if self.forecast is None else {"forecast_bytes": self.forecast.peak_bytes}
+        return {**{name: getattr(self, name) for name in names}, **told}
 
     def __str__(self) -> str:
         head = (
@@ -102,26 +118,39 @@ class Plan:
             f"n_workers={self.n_workers}, batch_size={self.batch_size}"
         )
         lines = [head + (f" — {self.reason}" if self.reason else "")]
+        if self.forecast is not None:
+            lines.append(str(self.forecast))
         for i, stage in enumerate(self.stages, 1):
             lines.append(f"{i}. {stage.kind:<12} {' → '.join(stage.names)}")
             lines.append(f"   {stage.reason}")
+            if self.forecast is not None:
+                lines.append(f"   {self.forecast.stages[i - 1]}")
         return "\n".join([*lines, *self.fusions.refused])
 
     def _repr_html_(self) -> str:
+        told = self.forecast
+        needs = [] if told is None else [escape(str(f)) for f in told.stages]
         rows = "".join(
             f"<tr><td>{i}</td><td>{s.kind.replace('_', '-')}</td>"
             f"<td style='text-align:left'>{escape(' → '.join(s.names))}</td>"
-            f"<td>{s.n_jobs}</td><td style='text-align:left'>{escape(s.reason)}</td></tr>"
+            f"<td>{s.n_jobs}</td><td style='text-align:left'>{escape(s.reason)}</td>"
+            f"{_cell(needs[i - 1] if needs else None)}</tr>"
             for i, s in enumerate(self.stages, 1)
         )
         head = f"{self.mode} · {self.backend} · n_jobs={self.n_jobs} · n_workers={self.n_workers}"
         return (
             f"<table><caption style='text-align:left'><b>Plan</b> {escape(head)}"
-            f"{' — ' + escape(self.reason) if self.reason else ''}</caption><thead><tr><th>#</th>"
-            "<th>stage</th><th>steps</th><th>jobs</th><th>why</th></tr></thead>"
+            f"{' — ' + escape(self.reason) if self.reason else ''}"
+            f"{'' if told is None else '<br>' + escape(str(told))}</caption><thead><tr><th>#</th>"
+            "<th>stage</th><th>steps</th><th>jobs</th><th>why</th>"
+            f"{'<th>memory</th>' if needs else ''}</tr></thead>"
             f"<tbody>{rows}</tbody></table>"
             + "".join(f"<p>{escape(line)}</p>" for line in self.fusions.refused)
         )
+
+
+def _cell(text: str | None) -> str:
+    return "" if text is None else f"<td style='text-align:left'>{text}</td>"
 
 
 def choose_mode(
@@ -188,6 +217,7 @@ def make_plan(
     batch_size: int,
     cores: int,
     fuse: bool = True,
+    shape: Shape | None = None,
 ) -> Plan:
     """Return the plan of `processors` in `mode`.
 
@@ -207,12 +237,16 @@ def make_plan(
         Cores that this process may use.
     fuse : bool
         Whether steps may be fused (:mod:`facet_nb.core.fusion`).
+    shape : Shape | None
+        Size of the recording, for ``mode="auto"``.
     """
     n_jobs, n_workers = check_numbers(n_jobs, n_workers, batch_size, backend, cores)
     batch_size = int(batch_size)
     reason = ""
     if mode == "auto":
-        mode, backend, n_jobs, reason = _choose(processors, cores)
+        advice = suggest(processors, cores, shape)
+        mode, backend, n_jobs = advice["mode"], advice["backend"], advice["n_jobs"]
+        reason = advice["reason"]
     if mode == "serial" or backend == "serial":
         n_jobs = 1
     inner = max(1, min(n_workers, cores // n_jobs)) if n_workers > 1 else 1
@@ -220,18 +254,6 @@ def make_plan(
     maker = _Planner(mode, backend, n_jobs, inner, batch_size, fusions)
     stages = maker.stages(processors)
     return Plan(mode, backend, n_jobs, inner, batch_size, stages, reason, fusions)
-
-
-def _choose(processors: Sequence[Processor], cores: int) -> tuple[str, str, int, str]:
-    """Choose for the machine: threads for our kernels, processes for anyone's."""
-    foreign = [p.name for p in processors if p.channel_wise and not isinstance(p, ArrayProcessor)]
-    if cores == 1:
-        return "channel_sequential", "serial", 1, "one core: little memory, no workers to pay for"
-    if foreign:
-        why = f"{', '.join(foreign)} may hold the GIL: processes on {cores} cores"
-        return "channel_sequential", "multiprocessing", cores, why
-    why = f"all kernels release the GIL: threads on {cores} cores, no copies"
-    return "channel_sequential", "threading", cores, why
 
 
 @dataclass

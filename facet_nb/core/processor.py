@@ -47,6 +47,9 @@ class Processor:
     run_once : bool
         For channel-wise steps that only find something out (triggers, say): they see the
         reference channel, and their metadata serves all channels.
+    streams : bool
+        For steps that see all channels: whether they take a recording that lies in a file piece by
+        piece. Others are taken to load it.
     """
 
     name: ClassVar[str] = ""
@@ -58,6 +61,7 @@ class Processor:
     parallel_safe: ClassVar[bool] = True
     channel_wise: ClassVar[bool] = False
     run_once: ClassVar[bool] = False
+    streams: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -74,6 +78,13 @@ class Processor:
             "ProcessingContext."
         )
 
+    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory of a step that sees all channels, in bytes.
+
+        `shape` is (n_channels, n_times). A step that does not tell is taken to copy the recording.
+        """
+        return 0 if self.streams else 8 * shape[0] * shape[1]
+
     def validate(self, context: ProcessingContext) -> None:
         """Check that `context` holds what the step needs.
 
@@ -88,7 +99,12 @@ class Processor:
             check_has_triggers(context.metadata)
 
     def execute(self, context: ProcessingContext) -> ProcessingContext:
-        """Validate, process, and add the step to the history."""
+        """Validate, process, and add the step to the history; `context` cannot be changed."""
+        from facet_nb.core.executors.shielding import shield
+
+        return shield(self._execute, context)
+
+    def _execute(self, context: ProcessingContext) -> ProcessingContext:
         self.validate(context)
         result = self.process(context)
         return with_history(result, self)
@@ -96,7 +112,7 @@ class Processor:
     def __call__(self, context: ProcessingContext) -> ProcessingContext:
         """Execute the step as a pipeline does: `context` cannot be changed in place."""
         from facet_nb.core.executors.base import run_alone
-        from facet_nb.core.executors.preparation import run_shielded
+        from facet_nb.core.executors.shielding import run_shielded
 
         return run_alone(self, context) if self.channel_wise else run_shielded(self, context)
 
@@ -313,6 +329,14 @@ class ArrayProcessor(Processor):
         Result included, input not. `shape` is (1, n_times) of the input.
         """
         return 8 * shape[1]
+
+    def memory_to_prepare(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory of ``prepare`` on a reference channel, in bytes."""
+        return self.memory(shape, sfreq)
+
+    def resize(self, n_times: int, sfreq: float) -> tuple[int, float]:
+        """Return samples and rate (Hz) after the step, as far as they are known beforehand."""
+        return n_times, sfreq
 
     def preview(self, x: np.ndarray, prepared: Prepared) -> Any:
         """Return one channel after the step, for decisions of later steps.

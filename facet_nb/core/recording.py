@@ -19,6 +19,9 @@ from facet_nb.core.errors import ValidationError
 #: Channel types that hold electrode signals: the scanner's artifact is in all of them.
 DATA_TYPES = ("eeg", "eog", "ecg", "emg", "bio", "seeg", "ecog", "dbs")
 
+#: Annotations of this description mark spans without artifact that metrics compare with.
+REFERENCE_SPAN = "REFERENCE"
+
 
 def channel_kinds(raw: Any) -> list[str]:
     """Return ``"data"``, ``"bad"``, ``"stim"`` or ``"other"`` for each channel of `raw`."""

@@ -1,8 +1,9 @@
 """Corrections: what takes the scanner's artifact away."""
 
 from facet_nb.correction.aas import AASCorrection, AveragedArtifactSubtraction
-from facet_nb.correction.anc import ANCCorrection
+from facet_nb.correction.anc import AdaptiveNoiseCancellation, ANCCorrection
 from facet_nb.correction.farm import FARMArtifactCorrection, FARMCorrection
+from facet_nb.correction.gaps import RemoveVolumeArtifactCorrection, VolumeArtifactCorrection
 from facet_nb.correction.gradient import GradientCorrection
 from facet_nb.correction.moosmann import AvgArtWghtMoosmannCorrection, MoosmannCorrection
 from facet_nb.correction.obs import OBSCorrection
@@ -16,10 +17,12 @@ from facet_nb.correction.weighted import (
     SliceTriggerCorrection,
     VolumeTriggerCorrection,
 )
+from facet_nb.correction.wires import WireLoopCorrection
 
 __all__ = [
     "AASCorrection",
     "ANCCorrection",
+    "AdaptiveNoiseCancellation",
     "AveragedArtifactSubtraction",
     "AvgArtWghtCorrespondingSliceCorrection",
     "AvgArtWghtMoosmannCorrection",
@@ -33,6 +36,9 @@ __all__ = [
     "OBSCorrection",
     "PCACorrection",
     "PulseCorrection",
+    "RemoveVolumeArtifactCorrection",
     "SliceTriggerCorrection",
+    "VolumeArtifactCorrection",
     "VolumeTriggerCorrection",
+    "WireLoopCorrection",
 ]

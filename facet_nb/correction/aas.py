@@ -276,6 +276,11 @@ class AASCorrection(ArrayProcessor):
             copies = 6 if self.weighting == "sliding" else 1
         return 8 * shape[1] * copies + (8 << 20)
 
+    def memory_to_prepare(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory of finding the artifacts, in bytes."""
+        copies = 10 if self.subsample else 2 if self.weighting == "sliding" else 0
+        return 8 * shape[1] * copies + (8 << 20)
+
 
 def check_artifact_length(length: int | None) -> int:
     """Return the artifact length in samples, or raise if it is not known."""

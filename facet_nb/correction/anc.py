@@ -137,3 +137,7 @@ class ANCCorrection(ArrayProcessor):
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes."""
         return 8 * shape[1] * 6
+
+
+#: FACETpy's other name of the same class.
+AdaptiveNoiseCancellation = ANCCorrection

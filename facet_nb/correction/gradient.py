@@ -14,6 +14,8 @@ from facet_nb.core.registry import register_processor
 from facet_nb.correction.templates import check_reference
 from facet_nb.kernels import lowrank, subsample
 from facet_nb.kernels.clock import ClockFit, fit_clock
+from facet_nb.kernels.courses import MAX_COURSES
+from facet_nb.kernels.highband import average_high, measure_rest
 from facet_nb.kernels.repeats import find_repeats
 
 #: Largest move that is looked for where markers jitter, in samples and in parts of an artifact.
@@ -83,7 +85,7 @@ class GradientCorrection(ArrayProcessor):
     def __init__(
         self,
         slices: int | str | None = "auto",
-        max_courses: int = lowrank.MAX_COURSES,
+        max_courses: int = MAX_COURSES,
         shrinkage: float = lowrank.SHRINKAGE,
         block_s: float = 600.0,
         ref_channel: int | str | None = None,
@@ -142,7 +144,7 @@ class GradientCorrection(ArrayProcessor):
             return 1, period
         if self.slices != "auto":
             return int(self.slices), period / int(self.slices)
-        return find_repeats(lowrank.average_high(x, layout), period, sfreq)
+        return find_repeats(average_high(x, layout), period, sfreq)
 
     def compute(
         self, x: np.ndarray, prepared: Prepared, out: np.ndarray | None = None
@@ -202,7 +204,7 @@ def _place(x: np.ndarray, clock: ClockFit, offset: float, n_samples: int) -> tup
         seen = subsample.find_onsets(x, whole, n_samples, max_lag=reach)
         tried[f"signal, from the {source}"] = seen
     left = {
-        source: lowrank.measure_rest(x, subsample.Layout.of(times, n_samples, len(x)))
+        source: measure_rest(x, subsample.Layout.of(times, n_samples, len(x)))
         for source, times in tried.items()
     }
     simple = min(("clock", "markers"), key=left.__getitem__)

@@ -12,6 +12,7 @@ import numpy as np
 from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.executors import scratch
 from facet_nb.core.processor import Processor
 from facet_nb.kernels import metrics, spacing
 
@@ -27,12 +28,17 @@ _SHORT_S = 1.0
 
 @dataclass(frozen=True)
 class Span:
-    """Samples of the acquisition: `start` to `stop` (not included) of `n_times` at `sfreq` Hz."""
+    """Samples of the acquisition: `start` to `stop` (not included) of `n_times` at `sfreq` Hz.
+
+    `reference` are the spans that people chose to compare with; without any, all time outside of
+    the acquisition is.
+    """
 
     start: int
     stop: int
     n_times: int
     sfreq: float
+    reference: tuple[tuple[int, int], ...] = ()
 
 
 class MetricStep(Processor):
@@ -42,6 +48,7 @@ class MetricStep(Processor):
     requires_triggers = True
     modifies_raw = False
     parallel_safe = False
+    streams = True
 
     def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return new metrics, and notes for the history."""
@@ -105,7 +112,20 @@ def find_span(context: ProcessingContext, step: str) -> Span:
             f"{step}: the triggers lie outside the data (first {triggers[0]}, last {triggers[-1]}, "
             f"{raw.n_times} samples). They count from the first sample of the data."
         )
-    return Span(start, stop, int(raw.n_times), sfreq)
+    return Span(start, stop, int(raw.n_times), sfreq, find_reference(raw))
+
+
+def find_reference(raw: Any) -> tuple[tuple[int, int], ...]:
+    """Return the spans of annotations ``REFERENCE``, in samples, as far as they are in the data."""
+    found = []
+    sfreq, marks = float(raw.info["sfreq"]), raw.annotations
+    chosen = marks.description == recording.REFERENCE_SPAN
+    for onset_s, duration_s in zip(marks.onset[chosen], marks.duration[chosen], strict=True):
+        start = round(onset_s * sfreq) - int(raw.first_samp)
+        low, high = max(start, 0), min(start + round(duration_s * sfreq), int(raw.n_times))
+        if low < high:
+            found.append((low, high))
+    return tuple(found)
 
 
 def artifact_length(context: ProcessingContext, step: str) -> int:
@@ -130,6 +150,8 @@ def artifact_length(context: ProcessingContext, step: str) -> int:
 def find_outside(span: Span, time_buffer: float, step: str) -> list[tuple[int, int]]:
     """Return the samples before and after the acquisition, `time_buffer` s away from it.
 
+    Spans that people chose (:class:`facet_nb.SignalIntervalSelector`) take their place.
+
     Raises
     ------
     ValidationError
@@ -137,6 +159,8 @@ def find_outside(span: Span, time_buffer: float, step: str) -> list[tuple[int, i
     """
     if not time_buffer >= 0:
         raise ValidationError(f"time_buffer={time_buffer!r} must be 0 s or more.")
+    if span.reference:
+        return list(span.reference)
     buffer = round(time_buffer * span.sfreq)
     before, after = max(0, span.start - buffer), min(span.n_times, span.stop + buffer)
     available_s = (before + span.n_times - after) / span.sfreq
@@ -178,8 +202,23 @@ def read_rows(raw: Any, row: int, spans: list[tuple[int, int]]) -> list[np.ndarr
     """Return the samples of one channel over spans of samples, in V; empty ones are left out."""
     pieces = [(start, stop) for start, stop in spans if stop > start]
     if raw.preload:
+        scratch.forget(raw._data)  # what was read before, of a recording in a file
         return [raw._data[row, start:stop] for start, stop in pieces]
     return [raw.get_data(picks=[row], start=start, stop=stop)[0] for start, stop in pieces]
+
+
+class _Rows(Sequence):
+    """Some rows of samples; of those in a file one at a time is in memory."""
+
+    def __init__(self, data: np.ndarray, rows: list[int], span: slice) -> None:
+        self.data, self.rows, self.span = data, rows, span
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        scratch.forget(self.data)
+        return self.data[self.rows[index], self.span]
 
 
 def _pieces(
@@ -188,7 +227,7 @@ def _pieces(
     step = max(1, round(_READ_S * raw.info["sfreq"]))
     for start, stop in spans:
         if raw.preload:
-            yield [raw._data[row, start:stop] for row in rows]
+            yield _Rows(raw._data, rows, slice(start, stop))
             continue
         for first in range(start, stop, step):
             yield raw.get_data(picks=rows, start=first, stop=min(stop, first + step))

@@ -52,6 +52,10 @@ class IntegrityCalculator(MetricStep):
     def __init__(self, limit_v: float | None = None) -> None:
         self.limit_v = limit_v
 
+    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory, in bytes: the estimated noise."""
+        return 8 * shape[0] * shape[1]
+
     def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
         if self.limit_v is not None and not self.limit_v > 0:
             raise ValidationError(f"limit_v={self.limit_v!r} must be above 0 V, or None.")

@@ -32,6 +32,7 @@ class MetricsReport(Processor):
     description = "Print all metrics"
     modifies_raw = False
     parallel_safe = False
+    streams = True
 
     def __init__(
         self, name: str | None = None, store: MutableMapping[str, Any] | None = None
@@ -122,6 +123,7 @@ class PrintMetric(Processor):
     description = "Print some metrics"
     modifies_raw = False
     parallel_safe = False
+    streams = True
 
     def __init__(
         self, *names: str, label: str | None = None, metric_names: Sequence[str] = ()

@@ -86,6 +86,10 @@ class TruthCalculator(MetricStep):
             truth = str(truth)
         return {"truth": truth, "bands": self.bands, "margin_s": self.margin_s}
 
+    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory, in bytes: the truth is in memory."""
+        return 8 * shape[0] * shape[1]
+
     def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
         raw = context.get_raw()
         pairs = match_truth(self.truth, raw)

@@ -47,6 +47,10 @@ class UnlockedEnergyCalculator(MetricStep):
         self.fmin = fmin
         self.fmax = fmax
 
+    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory, in bytes: the estimated noise."""
+        return 8 * shape[0] * shape[1]
+
     def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
         noise = context.get_estimated_noise()
         if noise is None:

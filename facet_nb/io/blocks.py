@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-#: Values in one piece: 16 MB.
-_VALUES = 2**21
+from facet_nb.core.executors import scratch
+
+#: Values in one piece: 4 MB.
+_VALUES = 2**19
 
 
 def iter_blocks(raw: Any, stop: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
@@ -21,3 +23,5 @@ def iter_blocks(raw: Any, stop: int | None = None) -> Iterator[tuple[int, np.nda
     for start in range(0, stop, length):
         end = min(start + length, stop)
         yield start, raw._data[:, start:end] if raw.preload else raw[:, start:end][0]
+        if raw.preload:
+            scratch.forget(raw._data)

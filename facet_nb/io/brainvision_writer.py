@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from facet_nb.core import recording
+from facet_nb.io.blocks import iter_blocks
 from facet_nb.io.brainvision_events import COMMA, make_events
 from facet_nb.io.markers import check_descriptions, list_markers, start_time
 from facet_nb.io.problems import shorten, unusable
@@ -50,9 +52,8 @@ def check_brainvision_header(raw: Any, path: Path) -> None:
 def write_brainvision(raw: Any, file: Path, path: Path) -> Written:
     """Write `raw` to `file` (``.vhdr``), with ``.eeg`` and ``.vmrk`` beside it.
 
-    pybv makes three copies of the samples: float64 in µV, float32 of that, and, when the first is
-    gone, float32 in the order of the file. The peak is 1.5 times the recording, beside the
-    recording itself (pybv 0.8.1: 220 MiB for 146 MiB); one that is not loaded is read into memory.
+    pybv writes the header and the head of the markers, from a recording of one sample; markers and
+    samples are added here, piece by piece: it takes little memory beside the recording.
 
     Parameters
     ----------
@@ -76,38 +77,62 @@ def write_brainvision(raw: Any, file: Path, path: Path) -> Written:
     """
     import pybv
 
-    data = recording.load_array(raw)
     voltage = is_voltage(raw)
     factors = np.where(voltage, 1e6, 1.0)
-    _check_samples(raw, data, factors, path)
+    _check_samples(raw, factors, path)
     events, seen = make_events(raw)
     with warnings.catch_warnings():
         # Stim codes have no unit, and µV is the only one that the format knows.
         warnings.filterwarnings("ignore", "Encountered unsupported non-voltage units")
         pybv.write_brainvision(
-            data=data,
+            data=np.zeros((len(raw.ch_names), 1)),
             sfreq=float(raw.info["sfreq"]),
             ch_names=list(raw.ch_names),
             fname_base=file.stem,
             folder_out=file.parent,
-            events=events,
+            events=None,
             resolution=1.0,
             unit=["µV" if volts else "n/a" for volts in voltage],
             fmt="binary_float32",
             meas_date=start_time(raw),
         )
+    _append_markers(file.with_suffix(".vmrk"), events, list(raw.ch_names), start_time(raw))
+    with file.with_suffix(".eeg").open("wb") as sink:
+        for _, block in iter_blocks(raw):
+            (block * factors[:, np.newaxis]).T.astype("<f4", order="C").tofile(sink)
     smallest = float(np.finfo(np.float32).smallest_subnormal)
     return Written(smallest / factors, 1.01 * _FLOAT32_ROUNDING, seen)
 
 
-def _check_samples(raw: Any, data: np.ndarray, factors: np.ndarray, path: Path) -> None:
+def _append_markers(
+    file: Path, events: list[dict[str, Any]], names: list[str], begin: datetime | None
+) -> None:
+    """Add markers to a file that pybv began; one with a date has the first marker already."""
+    numbers = [e["description"] for e in events if isinstance(e["description"], int)]
+    width = max(3, math.ceil(math.log10(max([1, *numbers]))))  # pybv's rule, as make_events knows
+    first = 1 if begin is None else 2
+    with file.open("a", encoding="utf-8") as sink:
+        for number, event in enumerate(events, first):
+            what = event["description"]
+            if isinstance(what, int):
+                what = f"{event['type'][0]}{what:>{width}}"
+            one = event["channels"] and len(names) > 1
+            channel = names.index(event["channels"][0]) + 1 if one else 0
+            place = f"{event['onset'] + 1},{event['duration']},{channel}"
+            sink.write(f"Mk{number}={event['type']},{what},{place}\n")
+
+
+def _check_samples(raw: Any, factors: np.ndarray, path: Path) -> None:
     """Raise ValidationError for samples that are infinite or too large; NaN are stored as such."""
     limit = float(np.finfo(np.float32).max)
-    for name, row, factor in zip(raw.ch_names, data, factors, strict=True):
-        largest = max(float(np.fmax.reduce(row)), -float(np.fmin.reduce(row)))
-        if largest * factor >= limit:
+    for _, block in iter_blocks(raw):
+        largest = np.maximum(np.fmax.reduce(block, axis=1), -np.fmin.reduce(block, axis=1))
+        bad = np.flatnonzero(largest * factors >= limit)
+        if len(bad):
+            name = raw.ch_names[bad[0]]
             raise unusable(
                 path,
-                f"channel {name} reaches {largest:.4g}, more than BrainVision's float32 holds",
+                f"channel {name} reaches {largest[bad[0]]:.4g}, more than BrainVision's float32 "
+                "holds",
                 "Mend the channel or drop it, or write .fif instead",
             )

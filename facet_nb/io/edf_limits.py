@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from facet_nb.core.executors import scratch
 from facet_nb.io.markers import EDF_MARKS, check_descriptions, list_markers, start_time
 from facet_nb.io.problems import shorten, unusable
 from facet_nb.io.units import is_voltage
@@ -23,6 +24,8 @@ _LONGEST_RECORD_S = 10
 #: Physical limits have eight characters, the sign included.
 _LARGEST_VALUE = 9_999_999
 _YEARS = (1985, 2084)
+#: Samples of a channel that are looked at together.
+_PIECE = 2**20
 
 
 @dataclass(frozen=True)
@@ -98,47 +101,84 @@ def record_length(sfreq: float, path: Path, depth: Depth) -> tuple[int, int]:
     return exact.numerator, exact.denominator
 
 
-def check_samples(raw: Any, data: np.ndarray, path: Path, depth: Depth) -> None:
-    """Raise ValidationError for NaN, values out of reach, and codes that would be rounded.
+@dataclass(frozen=True)
+class Extent:
+    """What a channel's samples are like: the least and the largest, and whether all are whole."""
+
+    low: float
+    high: float
+    whole: bool
+
+    @classmethod
+    def of(cls, row: np.ndarray, factor: float = 1.0) -> Extent:
+        """Return the extent of `factor` times the samples of a channel, found piece by piece."""
+        low, high, whole = np.inf, -np.inf, True
+        for start in range(0, len(row), _PIECE):
+            piece = row[start : start + _PIECE] * factor
+            low, high = np.minimum(low, piece.min()), np.maximum(high, piece.max())
+            whole = whole and np.array_equal(piece, np.rint(piece))
+        return cls(float(low), float(high), whole)
+
+    @property
+    def largest(self) -> float:
+        """Largest distance from zero."""
+        return max(-self.low, self.high)
+
+    def is_exact(self, depth: Depth) -> bool:
+        """Whether all values are whole numbers and fit with a step of one."""
+        return self.whole and self.high - self.low <= depth.high - depth.low
+
+
+def check_samples(raw: Any, data: np.ndarray, path: Path, depth: Depth) -> list[Extent]:
+    """Return the extent of each channel, if the format can hold its samples.
 
     Parameters
     ----------
     raw : mne.io.BaseRaw
         The recording.
     data : ndarray, shape (n_channels, n_times)
-        Its samples, in V.
+        Its samples.
     path : Path
-        Where it will go, for messages.
+        Where the file will go, for messages.
     depth : Depth
         The format.
+
+    Raises
+    ------
+    ValidationError
+        If there are samples that the format cannot hold.
     """
     columns = (raw.ch_names, data, is_voltage(raw), raw.get_channel_types())
+    found = []
     for name, row, volts, kind in zip(*columns, strict=True):
-        low, high = float(row.min()), float(row.max())
-        if not (np.isfinite(low) and np.isfinite(high)):
+        extent = Extent.of(row)
+        found.append(extent)
+        scratch.forget(data)
+        if not (np.isfinite(extent.low) and np.isfinite(extent.high)):
             raise unusable(
                 path,
                 f"channel {name} has samples that are NaN or infinite, which {depth.label} "
                 "cannot hold",
                 "Drop the channel or mend it, or write .fif instead",
             )
-        if max(-low, high) * choose_unit(row, volts)[1] > _LARGEST_VALUE:
+        if extent.largest * choose_unit(extent, volts)[1] > _LARGEST_VALUE:
             raise unusable(
                 path,
-                f"channel {name} reaches {max(-low, high):.4g}, and {depth.label} holds up to "
+                f"channel {name} reaches {extent.largest:.4g}, and {depth.label} holds up to "
                 f"{_LARGEST_VALUE}",
                 "Check its unit (samples are in V), or write .fif instead",
             )
-        if kind == "stim" and not is_exact(row, depth):
+        if kind == "stim" and not extent.is_exact(depth):
             raise unusable(
                 path,
-                f"channel {name} has codes from {low:.9g} to {high:.9g}, which {depth.label} "
-                "cannot hold exactly",
+                f"channel {name} has codes from {extent.low:.9g} to {extent.high:.9g}, which "
+                f"{depth.label} cannot hold exactly",
                 "Drop the channel, or write .fif instead",
             )
+    return found
 
 
-def choose_unit(values: np.ndarray, is_voltage: bool) -> tuple[str, float]:
+def choose_unit(extent: Extent, is_voltage: bool) -> tuple[str, float]:
     """Return the unit in which a channel is written, and the factor that makes it.
 
     Volts are written in µV. A channel that reaches 10 V is no electrode (a trigger channel that
@@ -146,24 +186,17 @@ def choose_unit(values: np.ndarray, is_voltage: bool) -> tuple[str, float]:
     """
     if not is_voltage:
         return "", 1.0
-    largest = max(-float(values.min()), float(values.max()))
-    return ("uV", 1e6) if largest * 1e6 <= _LARGEST_VALUE else ("V", 1.0)
+    return ("uV", 1e6) if extent.largest * 1e6 <= _LARGEST_VALUE else ("V", 1.0)
 
 
-def is_exact(values: np.ndarray, depth: Depth) -> bool:
-    """Whether all values are whole numbers and fit with a step of one."""
-    span = values.max() - values.min()
-    return bool(span <= depth.high - depth.low and np.array_equal(values, np.rint(values)))
-
-
-def choose_ranges(values: np.ndarray, depth: Depth) -> tuple[tuple[float, float], tuple[int, int]]:
+def choose_ranges(extent: Extent, depth: Depth) -> tuple[tuple[float, float], tuple[int, int]]:
     """Return the physical and digital range of a channel, from its values.
 
     The step is one for whole numbers, else as fine as the format allows.
     """
     digital = (depth.low, depth.high)
-    low, high = float(values.min()), float(values.max())
-    if is_exact(values, depth):
+    low, high = extent.low, extent.high
+    if extent.is_exact(depth):
         bottom = depth.low if depth.low <= low and high <= depth.high else int(low)
         return (bottom, bottom + depth.high - depth.low), digital
     return (low, high if high > low else low + 1.0), digital

@@ -10,22 +10,23 @@ from __future__ import annotations
 
 import logging
 from datetime import date
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from facet_nb.core import recording
+from facet_nb.core.executors import scratch
+from facet_nb.core.transpose import transpose
 from facet_nb.io.edf_limits import (
     EDF,
     Depth,
+    Extent,
     check_samples,
     choose_ranges,
     choose_unit,
-    is_exact,
     record_length,
 )
+from facet_nb.io.edf_records import Records, write_records
 from facet_nb.io.markers import Marker, list_markers, start_time
 from facet_nb.io.readback import Written
 from facet_nb.io.units import is_voltage
@@ -36,8 +37,8 @@ logger = logging.getLogger("facet_nb")
 def write_edf(raw: Any, file: Path, path: Path, depth: Depth) -> Written:
     """Write `raw` to `file`.
 
-    Samples are stored as integers, in memory too: it takes half as much as the recording
-    (BDF: as much), and for a recording that is not preloaded the recording itself.
+    Records are written one after another: beside the recording it takes little memory. One that is
+    not loaded goes through a scratch file.
 
     Parameters
     ----------
@@ -63,32 +64,42 @@ def write_edf(raw: Any, file: Path, path: Path, depth: Depth) -> Written:
     """
     import edfio
 
-    data = recording.load_array(raw)
-    check_samples(raw, data, path, depth)
+    data = raw._data if raw.preload else transpose(raw)
+    extents = check_samples(raw, data, path, depth)
     n_record, record_s = record_length(float(raw.info["sfreq"]), path, depth)
     n_pad = -raw.n_times % n_record
-    signals, steps = _make_signals(raw, data, n_pad, Fraction(n_record, record_s), depth)
+    duration = (raw.n_times + n_pad) // n_record, record_s
+    signals, records, steps = _make_signals(raw, data, extents, n_record, duration, depth)
     markers = [*list_markers(raw), *_padding(raw, n_pad)]
     begin = start_time(raw)
     container: Any = edfio.Edf if depth is EDF else edfio.Bdf
-    container(
+    skeleton = container(
         signals,
         patient=_patient(raw, path, depth),
         recording=edfio.Recording(startdate=None if begin is None else begin.date()),
         starttime=None if begin is None else begin.time(),
         data_record_duration=record_s,
         annotations=_annotations(markers),
-    ).write(file)
+    )
+    write_records(skeleton, data, records, file)
     # Beside half a step there is the rounding of the reader's own arithmetic.
     return Written(steps * (0.5 + 1e-6), 1e-12, markers, steps)
 
 
 def _make_signals(
-    raw: Any, data: np.ndarray, n_pad: int, sfreq: Fraction, depth: Depth
-) -> tuple[list[Any], np.ndarray]:
-    """Return a signal for each channel, and their quantisation steps in the channels' units.
+    raw: Any,
+    data: np.ndarray,
+    extents: list[Extent],
+    n_record: int,
+    duration: tuple[int, int],
+    depth: Depth,
+) -> tuple[list[Any], Records, np.ndarray]:
+    """Return a signal of one sample in each record for each channel, and how samples are stored.
 
-    Channels of whole numbers have no quantisation: a step of 0.
+    `duration` is in records, and in seconds of one.
+
+    The last is the quantisation step of each channel in its unit; 0 for whole numbers, which have
+    none.
     """
     import edfio
 
@@ -96,14 +107,16 @@ def _make_signals(
     filters = f"HP:{raw.info['highpass']:.6g}Hz LP:{raw.info['lowpass']:.6g}Hz"
     voltage = is_voltage(raw)
     signals, steps = [], np.empty(len(data))
+    factors, gains, offsets = np.empty(len(data)), np.empty(len(data)), np.empty(len(data))
     for i, name in enumerate(raw.ch_names):
-        unit, factor = choose_unit(data[i], voltage[i])
-        values = np.pad(data[i] * factor, (0, n_pad), mode="edge")
-        physical, digital = choose_ranges(values, depth)
+        unit, factor = choose_unit(extents[i], voltage[i])
+        extent = extents[i] if factor == 1.0 else Extent.of(data[i], factor)
+        scratch.forget(data)
+        physical, digital = choose_ranges(extent, depth)
         signals.append(
             signal(
-                values,
-                float(sfreq),
+                np.full(duration[0], float(physical[0])),
+                1 / duration[1],
                 label=name,
                 physical_dimension=unit,
                 physical_range=physical,
@@ -111,10 +124,11 @@ def _make_signals(
                 prefiltering=filters,
             )
         )
-        low, high = signals[-1].physical_range
-        step = (high - low) / (digital[1] - digital[0]) / factor
-        steps[i] = 0.0 if is_exact(values, depth) else step
-    return signals, steps
+        low, high = signals[-1].physical_range  # as the header's eight characters tell it
+        gains[i] = (high - low) / (digital[1] - digital[0])
+        factors[i], offsets[i] = factor, high / gains[i] - digital[1]
+        steps[i] = 0.0 if extent.is_exact(depth) else gains[i] / factor
+    return signals, Records(depth, n_record, factors, gains, offsets), steps
 
 
 def _padding(raw: Any, n_pad: int) -> list[Marker]:

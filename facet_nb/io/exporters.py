@@ -24,6 +24,7 @@ class _FileExporter(Processor):
     requires_raw = True
     modifies_raw = False
     parallel_safe = False
+    streams = True
     writer: ClassVar[Writer | None] = None
 
     def __init__(self, path: str | Path, overwrite: bool = True) -> None:
@@ -39,6 +40,10 @@ class _FileExporter(Processor):
         target, writer = self._check(context)
         write_recording(raw, target, writer)
         return context
+
+    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory, in bytes: pieces that are written, read and compared."""
+        return 8 * min(8 * shape[0] * shape[1], 4 << 20)
 
     def _choose(self) -> Writer:
         return self.writer or writers.find_writer(Path(self.path))
@@ -60,8 +65,6 @@ class EDFExporter(_FileExporter):
     first sample, and its start time says when that was); the log says which are lost. Records are
     whole seconds: the last is filled up with the last samples and marked ``BAD_ACQ_SKIP``. Times of
     annotations stay. A date that is not known becomes 1985-01-01, as EDF+ has it.
-
-    The export holds the samples as integers in memory, about half the size of the recording.
 
     Parameters
     ----------
@@ -88,8 +91,6 @@ class EDFExporter(_FileExporter):
 @register_processor
 class BDFExporter(_FileExporter):
     """Write a BDF+ file: as :class:`EDFExporter`, with 24 bits a sample.
-
-    The export holds the samples as integers in memory, about the size of the recording.
 
     Parameters
     ----------
@@ -120,8 +121,6 @@ class BrainVisionExporter(_FileExporter):
     ``Stimulus/S  1`` and ``Response/R128`` become markers of that type and number, all others
     comments, which MNE reads with ``Comment/`` before them: ``QRS`` as ``Comment/QRS``,
     ``SyncStatus/Sync On`` as ``Comment/SyncStatus/Sync On``. The log names them.
-
-    The export holds copies of the samples in memory, at most 1.5 times the size of the recording.
 
     Parameters
     ----------
@@ -177,8 +176,37 @@ class FIFExporter(_FileExporter):
 
 
 @register_processor
+class EEGLABExporter(_FileExporter):
+    """Write an EEGLAB ``.set`` file with float32 samples, through eeglabio.
+
+    It needs ``pip install facet-nb[eeglab]``. EEGLAB keeps neither bad channels, nor channel types
+    as MNE reads them, nor dates; the log says which are lost. Positions and annotations stay.
+
+    The export holds copies of the samples in memory, about 1.5 times the size of the recording.
+
+    Parameters
+    ----------
+    path : path
+        The file, ending in ``.set``; missing folders are made.
+    overwrite : bool
+        Whether it may exist already.
+
+    Raises
+    ------
+    ValidationError
+        If eeglabio is not installed, or the samples exceed the 2 GB that the format holds.
+    FacetError
+        If the file cannot be written, or is not read back as it was.
+    """
+
+    name = "eeglab_exporter"
+    description = "Write an EEGLAB file"
+    writer = writers.EEGLAB
+
+
+@register_processor
 class Exporter(_FileExporter):
-    """Write a file in the format of its suffix: ``.edf``, ``.bdf``, ``.vhdr`` or ``.fif``.
+    """Write a file in the format of its suffix: ``.edf``, ``.bdf``, ``.vhdr``, ``.fif``, ``.set``.
 
     Parameters
     ----------

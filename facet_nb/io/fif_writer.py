@@ -6,6 +6,7 @@ Its reader takes float64 as well; where rounding would show, the two tags are ex
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import struct
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from facet_nb.core.executors import scratch
 from facet_nb.io.fif_tags import TAG, read_tag
 from facet_nb.io.markers import list_markers
 from facet_nb.io.readback import Written
@@ -42,7 +44,7 @@ def write_fif(raw: Any, file: Path, fmt: str) -> Written:
     Written
         The rounding of the samples, and the annotations.
     """
-    raw.save(file, fmt=fmt, overwrite=True, verbose="error")
+    _piece_by_piece(raw).save(file, fmt=fmt, overwrite=True, verbose="error")
     onsets = np.asarray(raw.annotations.onset, dtype=float)
     shift = np.abs(onsets.astype(np.float32) - onsets) * float(raw.info["sfreq"])
     if shift.max(initial=0.0) > _VISIBLE_SHIFT:
@@ -52,6 +54,21 @@ def write_fif(raw: Any, file: Path, fmt: str) -> Written:
     # MNE divides by a calibration before it rounds: one rounding more than half a step.
     relative = 2.0**-23 if fmt == "single" else 2.0**-51
     return Written(np.full(len(raw.ch_names), 1e-44), relative, list_markers(raw))
+
+
+def _piece_by_piece(raw: Any) -> Any:
+    """Return `raw`; one in a scratch file so that what MNE has written does not stay in memory."""
+    if not raw.preload or not scratch.is_spilled(raw._data):
+        return raw
+
+    def get(self: Any, item: Any) -> Any:
+        scratch.forget(self._data)
+        return kind.__getitem__(self, item)
+
+    kind = type(raw)
+    shown = copy.copy(raw)
+    shown.__class__ = type(kind.__name__, (kind,), {"__getitem__": get})
+    return shown
 
 
 def _store_exactly(file: Path, times_s: dict[int, np.ndarray]) -> None:

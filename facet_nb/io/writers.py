@@ -15,6 +15,7 @@ from facet_nb.core.errors import FacetError
 from facet_nb.io import edf_limits
 from facet_nb.io.brainvision_writer import check_brainvision_header, write_brainvision
 from facet_nb.io.edf_writer import write_edf
+from facet_nb.io.eeglab_writer import check_eeglab, write_eeglab
 from facet_nb.io.fif_writer import write_fif
 from facet_nb.io.markers import list_markers
 from facet_nb.io.problems import shorten, unusable, unwritable
@@ -90,7 +91,8 @@ BRAINVISION = Writer(
     4,
     parts=(".eeg", ".vmrk"),
 )
-WRITERS = (EDF, BDF, BRAINVISION, FIF)
+EEGLAB = Writer("EEGLAB", ".set", check_eeglab, write_eeglab, 4)
+WRITERS = (EDF, BDF, BRAINVISION, FIF, EEGLAB)
 
 
 def find_writer(path: Path) -> Writer:

@@ -206,16 +206,19 @@ def find_sums(form: Form) -> Sums:
         rows = form.rows(np.arange(form.n_samples), 0, n)
         root = _root(rows.T @ rows / gain)
         return Sums(form.n_samples, gain, rows.sum(0), np.zeros(0), root, np.zeros((0, 0)))
-    at = 2.0 * np.arange(form.n_samples) / form.factor
+    # Only what lies near the ends is hidden: the whole may be a recording.
+    n_near = min(form.n_samples, int(RAMP * form.factor / 2.0) + 2)
+    first, last = np.arange(n_near), np.arange(form.n_samples - n_near, form.n_samples)
+    after, before = 2.0 * first / form.factor, form.end - 2.0 * last / form.factor
     grid = np.arange(n) - HALF
-    head = _hide(form, np.flatnonzero(at < RAMP), at, grid, 0, n_edge)
-    samples = np.flatnonzero(form.end - at < RAMP)
-    tail = _hide(form, samples, form.end - at, form.end - grid, n - n_edge, n)
+    head = _hide(form, first[after < RAMP], after[after < RAMP], grid, 0, n_edge)
+    near = before < RAMP
+    tail = _hide(form, last[near], before[near], form.end - grid, n - n_edge, n)
     return Sums(form.n_samples, gain, head[0], tail[0], head[1], tail[1])
 
 
 def _hide(
-    form: Form, samples: np.ndarray, at: np.ndarray, grid: np.ndarray, low: int, high: int
+    form: Form, samples: np.ndarray, away: np.ndarray, grid: np.ndarray, low: int, high: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the weights of the outer columns, and the root of their quadratic form.
 
@@ -223,7 +226,7 @@ def _hide(
     """
     gain = form.factor / 2.0
     rows = form.rows(samples, low, high)
-    left, passed = 1.0 - ramp(at[samples]), ramp(grid[low:high])
+    left, passed = 1.0 - ramp(away), ramp(grid[low:high])
     square = (rows.T * left) @ rows / gain + np.diag(passed)
     return rows.T @ left + gain * passed, _root(square)
 

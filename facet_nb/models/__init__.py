@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from facet_nb.models.chain_model import ChainModel, ChainStep
 from facet_nb.models.code import write_code
+from facet_nb.models.compare_model import CompareModel
 from facet_nb.models.forecast import Forecast
 from facet_nb.models.journal import Entry
 from facet_nb.models.recording_model import RecordingModel
@@ -15,10 +16,12 @@ from facet_nb.models.signal_model import SignalModel
 from facet_nb.models.sources import as_context
 from facet_nb.models.studio_model import StudioModel
 from facet_nb.models.truth import TruthComparison
+from facet_nb.models.tune_model import TuneModel
 
 __all__ = [
     "ChainModel",
     "ChainStep",
+    "CompareModel",
     "Entry",
     "Forecast",
     "RecordingModel",
@@ -26,6 +29,7 @@ __all__ = [
     "SignalModel",
     "StudioModel",
     "TruthComparison",
+    "TuneModel",
     "as_context",
     "write_code",
 ]

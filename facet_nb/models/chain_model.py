@@ -105,7 +105,7 @@ class ChainModel(HasTraits):
         self.check = ChainCheck(context)
         self.set_pipeline(self.pipeline)
 
-    # ----------------------------------------------------------------------------------- as a whole
+    # ------------------------------------------------------------------------------- as a whole
     def set_pipeline(self, pipeline: Pipeline) -> None:
         """Show another pipeline."""
         with self.hold_trait_notifications():
@@ -137,7 +137,7 @@ class ChainModel(HasTraits):
         """Return the processors that can be added, by name."""
         return {n: c for n, c in list_processors().items() if is_editable(c)}
 
-    # --------------------------------------------------------------------------------- single steps
+    # ----------------------------------------------------------------------------- single steps
     def add(self, name: str) -> None:
         """Insert a step behind the selected one and select it.
 
@@ -209,7 +209,7 @@ class ChainModel(HasTraits):
         self.selected = [step.name for step in self.steps].index("trigger_detector")
         self.set_text("regex", f"^{re.escape(description)}$")
 
-    # ---------------------------------------------------------------------------------------- inner
+    # ------------------------------------------------------------------------------------ inner
     def _change(self, **changes: Any) -> None:
         if not self.steps:
             return

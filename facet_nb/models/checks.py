@@ -44,13 +44,6 @@ class ChainCheck:
             complaints.append(complaint)
         return complaints
 
-    def follow(self, steps: Sequence[Processor]) -> list[State | None]:
-        """Return the shape of the recording before each step and after the last, where known."""
-        states = [self._begin()]
-        for step in steps:
-            states.append(self._look_at(step, states[-1])[1])
-        return states
-
     def _begin(self) -> State | None:
         if self.context is None or not self.context.has_raw():
             return None

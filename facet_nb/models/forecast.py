@@ -1,13 +1,11 @@
-"""What a run will take: told from what runs before it took, and from what the plan needs."""
+"""What a run will take: time from the runs before it, memory from its plan."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from facet_nb.core import ArrayProcessor, Plan, ProcessingContext, Processor
-from facet_nb.core.steps import State
-from facet_nb.models.checks import ChainCheck
+from facet_nb.core import Plan
 
 #: Two runs of the same thing on a shared machine differ by about this much.
 _SPREAD = 0.25
@@ -47,7 +45,7 @@ class Forecast:
     time_s : tuple (low, high) | None
         Time, in s; None if nothing like it has run yet.
     memory_bytes : int | None
-        Most memory beside what is there before the run; None if it cannot be told.
+        Most memory of all processes, libraries included; None if it cannot be told.
     basis : str
         What the time rests on.
     """
@@ -91,36 +89,6 @@ def record_run(
 ) -> RunRecord:
     """Return what is to be remembered of a run."""
     return RunRecord(tuple(steps), shape, _key(plan), wall_s, tuple(cpu_s))
-
-
-def predict_memory(
-    plan: Plan, processors: Sequence[Processor], context: ProcessingContext
-) -> int | None:
-    """Return the most memory that the plan needs beside the recording, in bytes.
-
-    The largest stage counts: its result, and for each batch in flight the most demanding step.
-    None if a step is anyone's: what it needs is not known.
-    """
-    raw = context.get_raw()
-    states = ChainCheck(context).follow(processors)
-    most = 0
-    for stage in plan.stages:
-        steps = [(processors[i], states[i]) for i in stage.steps]
-        if stage.kind == "global":
-            continue
-        if not all(isinstance(p, ArrayProcessor) and state for p, state in steps):
-            return None
-        in_flight = min(len(raw.ch_names), stage.n_jobs * stage.batch_size)
-        work = max(_channel_bytes(p, s) for p, s in steps if s is not None)
-        after = states[stage.steps[-1] + 1]
-        n_times = after.n_times if after is not None else 0
-        most = max(most, in_flight * work + 8 * len(raw.ch_names) * n_times)
-    return most
-
-
-def _channel_bytes(processor: Processor, state: State) -> int:
-    assert isinstance(processor, ArrayProcessor)
-    return 8 * state.n_times + processor.memory((1, state.n_times), state.sfreq)
 
 
 def _key(plan: Plan) -> tuple[tuple[str, object], ...]:

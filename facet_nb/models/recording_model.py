@@ -87,7 +87,7 @@ class RecordingModel(HasTraits):
         """Return what is loaded, in a few words."""
         return "nothing loaded" if self.context is None else describe_source(self.context)
 
-    # -------------------------------------------------------------------------------------- loading
+    # ---------------------------------------------------------------------------------- loading
     def load(self) -> RecordingModel:
         """Load what is chosen, and wait for it.
 

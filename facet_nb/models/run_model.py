@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from traitlets import (
@@ -33,7 +34,7 @@ from facet_nb.core.plan import BACKENDS, MODES
 from facet_nb.core.processor import ArrayProcessor
 from facet_nb.models import journal
 from facet_nb.models.code import write_code
-from facet_nb.models.forecast import Forecast, predict_memory, predict_time, record_run
+from facet_nb.models.forecast import Forecast, predict_time, record_run
 from facet_nb.models.meter import Meter, extend
 from facet_nb.models.run_thread import Ended, News, RunThread
 from facet_nb.models.sources import as_context
@@ -45,6 +46,25 @@ STATUSES = ("idle", "running", "cancelling", "done", "failed", "cancelled")
 _LOOK_S = 0.1
 #: Runs that are remembered for forecasts.
 _RECORDS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """What a run that has ended was of.
+
+    Attributes
+    ----------
+    pipeline : Pipeline
+        The chain.
+    settings : dict
+        How it ran.
+    context : ProcessingContext
+        What it ran on.
+    """
+
+    pipeline: Pipeline
+    settings: dict[str, Any]
+    context: ProcessingContext
 
 
 class RunModel(HasTraits):
@@ -63,7 +83,7 @@ class RunModel(HasTraits):
     cores : int | None
         Cores that may be used; None for all that this process may use.
     **settings
-        ``mode``, ``n_jobs``, ``n_workers``, ``backend``, ``batch_size``.
+        ``mode``, ``n_jobs``, ``n_workers``, ``backend``, ``batch_size``, ``memory_budget``.
 
     Attributes
     ----------
@@ -77,6 +97,8 @@ class RunModel(HasTraits):
         Outer workers and inner threads, 1 to `cores`; negative numbers count from `cores`.
     batch_size : int
         Channels in one batch.
+    memory_budget : str
+        The most memory that a run may use, such as ``"1.5 GB"``; empty for no limit.
     status : {"idle", "running", "cancelling", "done", "failed", "cancelled"}
         Where the run is.
     state : RunState
@@ -119,6 +141,7 @@ class RunModel(HasTraits):
     n_jobs = Int(1)
     n_workers = Int(1)
     batch_size = Int(1, min=1)
+    memory_budget = Unicode("")
 
     status = Enum(STATUSES, "idle")
     state = Instance(RunState, ())
@@ -132,7 +155,7 @@ class RunModel(HasTraits):
     samples = Tuple()
     records = Tuple()
 
-    SETTINGS = ("mode", "n_jobs", "n_workers", "backend", "batch_size")
+    SETTINGS = ("mode", "n_jobs", "n_workers", "backend", "batch_size", "memory_budget")
 
     def __init__(
         self, pipeline: Pipeline, source: Any = None, *, cores: int | None = None, **settings: Any
@@ -149,6 +172,7 @@ class RunModel(HasTraits):
         self._thread: RunThread | None = None
         self._context: ProcessingContext | None = None
         self._before_db: Any = None
+        self._finished: Finished | None = None
         self._meter = Meter()
         super().__init__(pipeline=pipeline, source=source, **settings)
 
@@ -177,11 +201,14 @@ class RunModel(HasTraits):
         self.source = source
         self._context = context
 
-    # ------------------------------------------------------------------------------------- settings
+    # --------------------------------------------------------------------------------- settings
     @property
     def settings(self) -> dict[str, Any]:
-        """The arguments of :meth:`Pipeline.run`."""
-        return {name: getattr(self, name) for name in self.SETTINGS}
+        """The arguments of :meth:`Pipeline.run`; a budget only if there is one."""
+        values = {name: getattr(self, name) for name in self.SETTINGS}
+        if not self.memory_budget.strip():
+            del values["memory_budget"]
+        return values
 
     @property
     def running(self) -> bool:
@@ -196,7 +223,15 @@ class RunModel(HasTraits):
         PlanError
             If they cannot be used.
         """
-        return self.pipeline.plan(**self.settings)
+        return self._plan(looks=bool(self.memory_budget.strip()))
+
+    def _plan(self, looks: bool) -> Plan:
+        """Return the plan; `looks` at the recording, so that it says what it needs."""
+        settings, context = self.settings, self._context
+        if context is None or not context.has_raw():
+            settings.pop("memory_budget", None)  # what it leaves room for is not known yet
+            return self.pipeline.plan(**settings)
+        return self.pipeline.plan(context if looks else None, **settings)
 
     def code(self) -> str:
         """Return the Python that does the same as a run with these settings."""
@@ -211,16 +246,16 @@ class RunModel(HasTraits):
         PlanError
             If the settings cannot be used.
         """
-        plan, steps = self.plan(), [repr(p) for p in self.pipeline]
+        plan, steps = self._plan(looks=True), [repr(p) for p in self.pipeline]
+        memory = None if plan.forecast is None else int(plan.forecast.peak_bytes)
         if self._context is None or not self._context.has_raw():
             return Forecast(None, None, "the recording has not been loaded yet")
         raw = self._context.get_raw()
         shape = (len(raw.ch_names), int(raw.n_times))
         time_s, basis = predict_time(plan, steps, shape, self.records)
-        memory = predict_memory(plan, self.pipeline.processors, self._context)
         return Forecast(time_s, memory, basis)
 
-    # -------------------------------------------------------------------------------------- running
+    # ---------------------------------------------------------------------------------- running
     def start(self) -> RunModel:
         """Begin a run on a thread of its own; return at once.
 
@@ -277,6 +312,11 @@ class RunModel(HasTraits):
         self.wait()
         assert self.result is not None  # a run that ended has one
         return self.result
+
+    @property
+    def finished(self) -> Finished | None:
+        """What the last successful run was of."""
+        return self._finished
 
     def drain(self) -> bool:
         """Take what the run's thread has to say and set the traits; return whether it goes on.
@@ -372,6 +412,8 @@ class RunModel(HasTraits):
         raw = self._context.get_raw() if self._context.has_raw() else None
         if raw is None or self._thread is None:
             return
+        thread = self._thread
+        self._finished = Finished(thread.pipeline, dict(thread.settings), self._context)
         steps = [repr(p) for p in self._thread.pipeline]
         shape, state = (len(raw.ch_names), int(raw.n_times)), result.state
         new = record_run(result.plan, steps, shape, result.execution_time, state.step_cpu_s)

@@ -125,7 +125,7 @@ class SignalModel(HasTraits):
         super().__init__()
         self._contexts: dict[str, ProcessingContext] = {}
 
-    # -------------------------------------------------------------------------------------- content
+    # ---------------------------------------------------------------------------------- content
     def set_recording(self, context: ProcessingContext | None) -> None:
         """Show another recording, from its first trigger on."""
         self._contexts = {} if context is None else {"recording": context}
@@ -153,7 +153,7 @@ class SignalModel(HasTraits):
         context = self._contexts.get("recording")
         return 0.0 if context is None else float(context.get_raw().n_times / context.get_sfreq())
 
-    # --------------------------------------------------------------------------------------- moving
+    # ----------------------------------------------------------------------------------- moving
     def scroll(self, windows: float) -> None:
         """Move by a number of window lengths, backwards if it is negative."""
         last = max(0.0, self.duration_s - self.span_s)
@@ -163,7 +163,7 @@ class SignalModel(HasTraits):
         """Make the traces larger by `factor`."""
         self.scale_uv = _round(self.window().scale_uv / factor)
 
-    # ----------------------------------------------------------------------------------- the window
+    # ------------------------------------------------------------------------------- the window
     def window(self, n_bins: int = N_BINS) -> Window:
         """Return what there is to see."""
         end_s = min(self.begin_s + self.span_s, self.duration_s)

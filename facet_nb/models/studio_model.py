@@ -6,9 +6,11 @@ from typing import Any
 
 from facet_nb.core import Pipeline
 from facet_nb.models.chain_model import ChainModel
+from facet_nb.models.compare_model import CompareModel
 from facet_nb.models.recording_model import RecordingModel
 from facet_nb.models.run_model import RunModel
 from facet_nb.models.signal_model import SignalModel
+from facet_nb.models.tune_model import TuneModel
 
 
 class StudioModel:
@@ -35,6 +37,10 @@ class StudioModel:
         The steps.
     run : RunModel
         Settings and runs.
+    tune : TuneModel
+        Benchmarks of settings.
+    compare : CompareModel
+        Results that are kept.
 
     Examples
     --------
@@ -57,6 +63,9 @@ class StudioModel:
         self.signal = SignalModel()
         self.chain = ChainModel(first)
         self.run = RunModel(self.chain.pipeline, source, cores=cores, **settings)
+        self.tune = TuneModel(self.run)
+        self.compare = CompareModel()
+        self.tune.observe(self._judge, "status")
         self.recording.observe(self._take_recording, "summary")
         self.recording.observe(self._judge, "status")
         self.chain.observe(self._take_chain, ["pipeline", "problem"])
@@ -76,11 +85,12 @@ class StudioModel:
 
     def close(self) -> bool:
         """Stop what is under way; return whether there was something."""
-        busy = self.run.running
-        self.run.cancel()
+        busy = self.run.running or self.tune.busy
+        for model in (self.run, self.tune, self.compare):
+            model.cancel()
         return busy
 
-    # --------------------------------------------------------------------------------------- wiring
+    # ----------------------------------------------------------------------------------- wiring
     def _take_recording(self, _change: Any) -> None:
         recording = self.recording
         if recording.context is None:
@@ -103,6 +113,8 @@ class StudioModel:
         recording = self.recording
         if recording.context is None:
             self.run.blocked = "the recording has not been loaded"
+        elif self.tune.busy:
+            self.run.blocked = "a benchmark is under way: a run would disturb the measurement"
         elif not any(step.enabled for step in self.chain.steps):
             self.run.blocked = "the chain has no step that is on"
         else:

@@ -8,26 +8,54 @@ and an ``ax`` and return the ``ax``.
 from __future__ import annotations
 
 from facet_nb.plots.before_after import draw_trace, picture_of, plot_before_after
+from facet_nb.plots.benchmark_report import write_benchmark_report
 from facet_nb.plots.comparison import Comparison, Trace, compare, list_channels
+from facet_nb.plots.heat_map import draw_heat_map, plot_heat_map
+from facet_nb.plots.lost_time import (
+    draw_step_bars,
+    draw_waterfall,
+    plot_step_bars,
+    plot_waterfall,
+)
+from facet_nb.plots.memory import draw_memory, plot_memory
+from facet_nb.plots.pareto import draw_pareto, plot_pareto
 from facet_nb.plots.picture import Picture, uses_widget_backend
 from facet_nb.plots.recording import plot_channels
+from facet_nb.plots.scaling import draw_scaling, plot_scaling
+from facet_nb.plots.side_by_side import plot_side_by_side
 from facet_nb.plots.spectra import draw_spectrum, plot_psd, spectrum_of
 from facet_nb.plots.step_times import draw_step_times, plot_step_times
+from facet_nb.plots.tuning import tuning_picture
 
 __all__ = [
     "Comparison",
     "Picture",
     "Trace",
     "compare",
+    "draw_heat_map",
+    "draw_memory",
+    "draw_pareto",
+    "draw_scaling",
     "draw_spectrum",
+    "draw_step_bars",
     "draw_step_times",
     "draw_trace",
+    "draw_waterfall",
     "list_channels",
     "picture_of",
     "plot_before_after",
     "plot_channels",
+    "plot_heat_map",
+    "plot_memory",
+    "plot_pareto",
     "plot_psd",
+    "plot_scaling",
+    "plot_step_bars",
+    "plot_side_by_side",
     "plot_step_times",
+    "plot_waterfall",
     "spectrum_of",
+    "tuning_picture",
     "uses_widget_backend",
+    "write_benchmark_report",
 ]

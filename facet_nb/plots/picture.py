@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 BEFORE, AFTER, REMOVED, EXTRA = "#D55E00", "#0072B2", "#595959", "#009E73"
 
 _DPI = 110
-_STYLE: dict[Any, Any] = {
+#: Settings of all figures.
+STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -42,7 +43,7 @@ class Picture(Figure):
     def to_svg(self) -> str:
         """Return the figure as SVG text."""
         buffer = io.BytesIO()
-        with matplotlib.rc_context(_STYLE):
+        with matplotlib.rc_context(STYLE):
             self.savefig(buffer, format="svg", metadata={"Date": None})
         return buffer.getvalue().decode()
 
@@ -71,7 +72,7 @@ class Picture(Figure):
 
 def make_picture(width_in: float = 9.0, height_in: float = 3.0) -> Picture:
     """Return an empty picture with a layout that leaves room for labels and legends."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         picture = Picture(figsize=(width_in, height_in), layout="constrained")
         FigureCanvasAgg(picture)
     return picture
@@ -79,7 +80,7 @@ def make_picture(width_in: float = 9.0, height_in: float = 3.0) -> Picture:
 
 def add_axes(picture: Picture, n_rows: int = 1, *, share_x: bool = False) -> list[Any]:
     """Add axes one below the other; return them from top to bottom."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         grid = picture.subplots(n_rows, 1, sharex=share_x, squeeze=False)
     return list(grid[:, 0])
 

@@ -4,6 +4,7 @@ from facet_nb.preprocessing.acquisition import CutAcquisitionWindow, PasteAcquis
 from facet_nb.preprocessing.alignment import SliceAligner, SubsampleAligner, TriggerAligner
 from facet_nb.preprocessing.clock import ClockModel
 from facet_nb.preprocessing.diagnostics import AnalyzeDataReport, CheckDataReport
+from facet_nb.preprocessing.explorer import TriggerExplorer
 from facet_nb.preprocessing.filtering import (
     BandPassFilter,
     Filter,
@@ -18,7 +19,10 @@ from facet_nb.preprocessing.flow import (
     SequenceProcessor,
     SwitchProcessor,
 )
+from facet_nb.preprocessing.gaussian import MATLABPreFilter
+from facet_nb.preprocessing.intervals import ReferenceIntervalSelector, SignalIntervalSelector
 from facet_nb.preprocessing.layout import ChannelStandardizer
+from facet_nb.preprocessing.offset import ArtifactOffsetFinder
 from facet_nb.preprocessing.qrs import QRSTriggerDetector
 from facet_nb.preprocessing.reference import CommonReference
 from facet_nb.preprocessing.resampling import DownSample, Resample, UpSample
@@ -28,6 +32,7 @@ from facet_nb.preprocessing.triggers import MissingTriggerDetector, TriggerDetec
 
 __all__ = [
     "AnalyzeDataReport",
+    "ArtifactOffsetFinder",
     "BandPassFilter",
     "ChannelStandardizer",
     "CheckDataReport",
@@ -41,6 +46,7 @@ __all__ = [
     "Filter",
     "HighPassFilter",
     "LowPassFilter",
+    "MATLABPreFilter",
     "MissingTriggerCompleter",
     "MissingTriggerDetector",
     "NoOpProcessor",
@@ -49,13 +55,16 @@ __all__ = [
     "PickChannels",
     "QRSTriggerDetector",
     "RawTransform",
+    "ReferenceIntervalSelector",
     "Resample",
     "SequenceProcessor",
+    "SignalIntervalSelector",
     "SliceAligner",
     "SliceTriggerGenerator",
     "SubsampleAligner",
     "SwitchProcessor",
     "TriggerAligner",
     "TriggerDetector",
+    "TriggerExplorer",
     "UpSample",
 ]

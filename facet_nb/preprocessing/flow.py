@@ -58,6 +58,7 @@ class NoOpProcessor(Processor):
     name = "noop"
     description = "Do nothing"
     modifies_raw = False
+    streams = True
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
         return context

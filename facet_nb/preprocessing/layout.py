@@ -11,6 +11,7 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import Processor
 from facet_nb.core.registry import register_processor
+from facet_nb.core.transpose import take_rows
 from facet_nb.preprocessing.selection import prune_annotations
 
 _TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2"
@@ -56,6 +57,7 @@ class ChannelStandardizer(Processor):
     name = "channel_standardizer"
     description = "Electrodes of a list, in its order"
     requires_raw = True
+    streams = True
 
     def __init__(
         self,
@@ -162,7 +164,7 @@ def simplify(name: str) -> str:
 def _arrange(context: ProcessingContext, rows: list[int]) -> ProcessingContext:
     """Return the context of some of the channels, in a given order, with a header of its own."""
     raw = context.get_raw()
-    data = raw._data[rows] if raw.preload else raw.get_data(picks=rows)
+    data = take_rows(raw, rows)
     marks = prune_annotations(raw.annotations, {raw.ch_names[i] for i in rows})
     new = recording.Header(raw.info, int(raw.first_samp), marks).attach(data, picks=rows)
     return context._selected(new, rows)

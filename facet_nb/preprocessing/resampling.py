@@ -91,6 +91,11 @@ class Resample(ArrayProcessor):
             return resampling.hold(x, ratio.up, ratio.down)
         return resampling.resample(np.nan_to_num(x), ratio.up, ratio.down)
 
+    def resize(self, n_times: int, sfreq: float) -> tuple[int, float]:
+        """Return samples and rate (Hz) afterwards."""
+        ratio = self.find_ratio(sfreq)
+        return resampling.count(n_times, ratio.up, ratio.down), sfreq * ratio.up / ratio.down
+
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes."""
         ratio = self.find_ratio(sfreq)

@@ -14,6 +14,7 @@ from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import ArrayProcessor, Prepared, Processor, View
 from facet_nb.core.recording import Header
 from facet_nb.core.registry import register_processor
+from facet_nb.core.transpose import take_rows
 
 _ON_MISSING = ("ignore", "raise")
 
@@ -68,6 +69,11 @@ class Crop(ArrayProcessor):
         start, stop = prepared.payload
         return x[:, start:stop]
 
+    def resize(self, n_times: int, sfreq: float) -> tuple[int, float]:
+        """Return samples and rate (Hz) afterwards."""
+        start, stop = self._span(n_times, sfreq)
+        return stop - start, sfreq
+
     def _span(self, n_times: int, sfreq: float) -> tuple[int, int]:
         """Return the first sample, and the first after the last."""
         tmin = 0.0 if self.tmin is None else float(self.tmin)
@@ -101,6 +107,7 @@ class PickChannels(Processor):
     name = "pick_channels"
     description = "Keep some of the channels"
     requires_raw = True
+    streams = True
 
     def __init__(self, picks: str | int | Sequence[str | int], on_missing: str = "ignore") -> None:
         self.picks = picks
@@ -128,6 +135,7 @@ class DropChannels(Processor):
     name = "drop_channels"
     description = "Leave out some of the channels"
     requires_raw = True
+    streams = True
 
     def __init__(
         self, channels: str | int | Sequence[str | int], on_missing: str = "ignore"
@@ -181,7 +189,7 @@ def select_rows(
         )
     if len(rows) == len(raw.ch_names):
         return context._derive()
-    data = raw._data[rows] if raw.preload else raw.get_data(picks=rows)
+    data = take_rows(raw, rows)
     marks = prune_annotations(raw.annotations, {raw.ch_names[i] for i in rows})
     new = Header(raw.info, int(raw.first_samp), marks).attach(data, picks=rows)
     return context._selected(new, rows)

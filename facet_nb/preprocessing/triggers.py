@@ -12,6 +12,7 @@ import numpy as np
 from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.executors import scratch
 from facet_nb.core.executors.preparation import find_channel
 from facet_nb.core.executors.task import check_finite
 from facet_nb.core.metadata import ProcessingMetadata
@@ -22,8 +23,9 @@ from facet_nb.kernels import spacing
 
 logger = logging.getLogger("facet_nb")
 
-#: Annotations with these beginnings mark spans of data, not events (MNE's convention).
-_NO_EVENTS = re.compile(r"bad|edge", re.IGNORECASE)
+#: Annotations with these beginnings mark spans of data (MNE's convention) or that the clocks are
+#: synchronised (BrainVision's), and are no events.
+_NO_EVENTS = re.compile(r"bad|edge|reference$|(.*/)?sync *(status|on|off)", re.IGNORECASE)
 #: Epochs on each side that make the template of a missing trigger.
 _NEIGHBOURS = 5
 _LISTED = 20
@@ -35,6 +37,7 @@ class TriggerStep(Processor):
     requires_raw = True
     modifies_raw = False
     parallel_safe = False
+    streams = True
 
     def find(self, context: ProcessingContext) -> tuple[ProcessingMetadata, dict[str, Any]]:
         """Return the metadata with triggers, and notes for the history."""
@@ -69,7 +72,8 @@ class TriggerDetector(TriggerStep):
 
     The expression is searched, not anchored, in the descriptions of annotations (``r"\b1\b"`` finds
     ``Stimulus/S  1`` but not ``S 11``; ``r"R128"`` finds ``Response/R128``) and in the codes of all
-    stim channels, written as text. Annotations that begin with ``BAD`` or ``EDGE`` are no events.
+    stim channels, written as text. Annotations that begin with ``BAD`` or ``EDGE`` are no events,
+    nor is BrainVision's ``SyncStatus/Sync On``, which tells of the clock.
     If both annotations and stim channels match, they are two records of the same events: the one
     with more matches is used (annotations, if they are equal). Matches at the same sample are one.
 
@@ -320,7 +324,8 @@ def annotate(context: ProcessingContext, triggers: np.ndarray, label: str) -> Pr
     marks.append((triggers + first) / sfreq, np.zeros(len(triggers)), [label] * len(triggers))
     if raw.preload:
         # In a pipeline the samples are lent read-only; a result must be writable.
-        data = raw._data if raw._data.flags.writeable else raw._data.copy()
+        lent = not raw._data.flags.writeable and not scratch.is_spilled(raw._data)
+        data = raw._data.copy() if lent else raw._data
         new = Header(raw.info, int(first), marks).attach(data)
     else:
         if marks.orig_time is None:
@@ -335,7 +340,7 @@ def _describe_nothing(regex: str, raw: Any, codes: dict[str, list[tuple[int, int
     descriptions = [str(text) for text in raw.annotations.description]
     texts = _count([repr(text) for text in descriptions]) or "there are none"
     if any(_NO_EVENTS.match(text) for text in descriptions):
-        texts += "; those that begin with BAD or EDGE are no events"
+        texts += "; those that begin with BAD or EDGE, or tell of Sync, are no events"
     stim = [
         f"{name}: {_count([str(code) for _, code in events]) or 'no codes'}"
         for name, events in codes.items()

@@ -6,10 +6,21 @@ The only package that imports ipywidgets and IPython, which come with the ``lab`
 from __future__ import annotations
 
 from facet_nb.widgets.chain_editor import ChainEditor
+from facet_nb.widgets.compare_panel import ComparePanel
 from facet_nb.widgets.control_panel import ControlPanel
 from facet_nb.widgets.pump import Pump
 from facet_nb.widgets.run_panel import RunPanel
 from facet_nb.widgets.signal_view import SignalView
 from facet_nb.widgets.studio import Studio
+from facet_nb.widgets.tune_panel import TunePanel
 
-__all__ = ["ChainEditor", "ControlPanel", "Pump", "RunPanel", "SignalView", "Studio"]
+__all__ = [
+    "ChainEditor",
+    "ComparePanel",
+    "ControlPanel",
+    "Pump",
+    "RunPanel",
+    "SignalView",
+    "Studio",
+    "TunePanel",
+]

@@ -75,7 +75,7 @@ class ChainEditor(Panel):
         self.model.observe(self.refresh, ["steps", "selected", "problem"])
         self.refresh()
 
-    # --------------------------------------------------------------------------------- what it does
+    # ----------------------------------------------------------------------------- what it does
     @property
     def pipeline(self) -> Pipeline:
         """The chain on screen."""
@@ -121,7 +121,7 @@ class ChainEditor(Panel):
         """Return the chain in one line."""
         return " → ".join(p.name for p in self.pipeline) or "an empty chain"
 
-    # -------------------------------------------------------------------------------- list of steps
+    # ---------------------------------------------------------------------------- list of steps
     def _make_list(self) -> None:
         self._busy = False
         self.steps = w.Select(description="Steps", style=_LABEL, layout=w.Layout(width="290px"))
@@ -174,7 +174,7 @@ class ChainEditor(Panel):
             return
         self.new.value = self.said.value = ""
 
-    # ----------------------------------------------------------------------------------------- YAML
+    # ------------------------------------------------------------------------------------- YAML
     def _make_yaml(self) -> None:
         self.yaml_switch = w.ToggleButton(
             description="Save and load", icon="file", layout=w.Layout(width="150px")

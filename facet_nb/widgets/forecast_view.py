@@ -29,4 +29,4 @@ def describe_forecast(forecast: Forecast) -> str:
         time = f"time {span} ({forecast.basis})"
     if forecast.memory_bytes is None:
         return f"{time}; memory not known."
-    return f"{time}; memory at most {forecast.memory_bytes / 1e6:.0f} MB beside the recording."
+    return f"{time}; memory up to {forecast.memory_bytes / 1e6:.0f} MB, libraries included."

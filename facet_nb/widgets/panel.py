@@ -12,7 +12,7 @@ from IPython.display import DisplayHandle, display
 
 from facet_nb.widgets import cells
 from facet_nb.widgets.fragments import write_text
-from facet_nb.widgets.pump import Pump
+from facet_nb.widgets.pump import TICK_S, Pump
 
 #: What pages without a kernel show in the place of the live panel.
 _STATIC_TEXT = "The panel works while the notebook runs. This is what it found last:"
@@ -56,15 +56,15 @@ class Panel(w.VBox):
             notice.value = f'<p role="status">{write_text(_STOPPED)}</p>'
             notice.layout.display = ""
 
-    def follow(self, *models: Any) -> None:
+    def follow(self, *models: Any, tick_s: float = TICK_S) -> None:
         """Let models say on the kernel's loop what is new; each has one pump, wherever it is."""
         for model in models:
             if model.on_news is None:
-                pump = Pump(model.drain)
+                pump = Pump(model.drain, tick_s=tick_s)
                 model.on_news = pump.wake
                 self.pumps.append(pump)
 
-    # ------------------------------------------------------------------------ for subclasses to say
+    # -------------------------------------------------------------------- for subclasses to say
     def to_html(self) -> str:
         """Return the panel's state as plain HTML: what remains of it in a saved notebook."""
         return ""
@@ -77,7 +77,7 @@ class Panel(w.VBox):
         """End all work; return whether there was some."""
         return False
 
-    # ----------------------------------------------------------------------------------- displaying
+    # ------------------------------------------------------------------------------- displaying
     def retire(self) -> bool:
         """End all work and all views: the cell that made the panel has been run again."""
         stopped = self.stop()

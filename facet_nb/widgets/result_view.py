@@ -123,7 +123,7 @@ class ResultView:
             return
         self.metrics.value = write_metrics(self.model, self.comparison)
         if self.canvas is None and uses_widget_backend():
-            self.canvas = _make_canvas(self._paint(self.comparison, width_in=_CANVAS_IN))
+            self.canvas = make_canvas(self._paint(self.comparison, width_in=_CANVAS_IN))
             self.plot.children = [self.canvas, self.image]
         if self.canvas is None:
             self.image.value = self._paint(self.comparison).to_html()
@@ -186,7 +186,8 @@ def _number(label: str, step: float) -> w.BoundedFloatText:
     )
 
 
-def _make_canvas(picture: Picture) -> Any:
+def make_canvas(picture: Picture) -> Any:
+    """Return an interactive canvas of a picture, to be put into a box."""
     from ipympl.backend_nbagg import Canvas, FigureManager
 
     canvas = Canvas(picture)

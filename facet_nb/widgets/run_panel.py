@@ -80,7 +80,7 @@ class RunPanel(Panel):
             self.progress.log,
         ]
 
-    # -------------------------------------------------------------------- the same without a screen
+    # ---------------------------------------------------------------- the same without a screen
     @property
     def result(self) -> PipelineResult | None:
         """The outcome of the last run."""

@@ -35,9 +35,18 @@ class SettingsView:
         )
         self.batch_size.add_class("fnb-batch-size")
         self.batch_size.tooltip = "Channels in one batch"
+        self.memory_budget = w.Text(
+            description="Memory",
+            placeholder="no limit, or 1.5 GB",
+            continuous_update=False,
+            style=_LABEL,
+            layout=_width("240px"),
+        )
+        self.memory_budget.add_class("fnb-memory-budget")
+        self.memory_budget.tooltip = "The most memory that the run may use"
         self.n_jobs = WorkersView("n_jobs", "Batches in flight at once", model.cores)
         self.n_workers = WorkersView("n_workers", "Threads inside one batch", model.cores)
-        for name in ("mode", "backend", "batch_size"):
+        for name in ("mode", "backend", "batch_size", "memory_budget"):
             link((model, name), (getattr(self, name), "value"))
         for view in (self.n_jobs, self.n_workers):
             link((model, view.name), (view.box, "value"))
@@ -60,7 +69,7 @@ class SettingsView:
         self.widget = w.VBox(
             [
                 _row([self.mode, self.backend, self.batch_size]),
-                _row([self.n_jobs.widget, self.n_workers.widget]),
+                _row([self.n_jobs.widget, self.n_workers.widget, self.memory_budget]),
                 self.plan,
                 self.forecast,
                 _row([self.run, self.cancel]),

@@ -91,7 +91,7 @@ class SignalView(Panel):
         self.add_class("fnb-signal-view")
         self.refresh()
 
-    # --------------------------------------------------------------------------------- what it does
+    # ----------------------------------------------------------------------------- what it does
     def refresh(self, _change: Any = None) -> None:
         """Show the model as it is now."""
         model = self.model
@@ -118,7 +118,7 @@ class SignalView(Panel):
         """Return what there is to see, in one sentence."""
         return self.model.window().caption if self.model.names else "no recording"
 
-    # ---------------------------------------------------------------------------------------- inner
+    # ------------------------------------------------------------------------------------ inner
     def _fill(self) -> None:
         model = self.model
         if self.channels.options != model.names:

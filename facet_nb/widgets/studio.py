@@ -1,4 +1,4 @@
-"""Everything in one place: recording, chain, run and code in tabs."""
+"""Everything in one place: recording, chain, run, benchmark, comparison and code in tabs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from facet_nb.core import Pipeline, PipelineResult
 from facet_nb.models import RunModel, StudioModel
 from facet_nb.widgets.chain_editor import ChainEditor
 from facet_nb.widgets.code_view import CodeView
+from facet_nb.widgets.compare_panel import ComparePanel
 from facet_nb.widgets.fragments import write_text
 from facet_nb.widgets.panel import Panel
 from facet_nb.widgets.progress_view import describe_status
@@ -17,17 +18,20 @@ from facet_nb.widgets.recording_view import RecordingView
 from facet_nb.widgets.report import write_report
 from facet_nb.widgets.run_panel import RunPanel
 from facet_nb.widgets.signal_view import SignalView
+from facet_nb.widgets.tune_panel import TunePanel
 
 _HINTS = {
     "Recording": "Choose a recording and press Load. Look at it; name the trigger events.",
     "Chain": "Choose a step to see and change its arguments. What is wrong is said as you type.",
     "Run": "Choose how the chain shall run, press Run, and watch. Each mode gives the same bits.",
+    "Tune": "Measure what settings cost on this machine. Choose a point: its settings go to Run.",
+    "Compare": "Keep results of different chains or settings, and look at them side by side.",
     "Code": "The Python of what is on screen. It gives the same result without the panel.",
 }
 
 
 class Studio(Panel):
-    """Recording, chain, run and code in one panel.
+    """Recording, chain, run, benchmark, comparison and code in one panel.
 
     Parameters
     ----------
@@ -44,7 +48,7 @@ class Studio(Panel):
     ----------
     model : StudioModel
         The state: ``model.recording``, ``model.signal``, ``model.chain``, ``model.run``.
-    signal, chain, run_panel, code_view : object
+    signal, chain, run_panel, tune_panel, compare_panel, code_view : object
         The parts on the tabs.
 
     Examples
@@ -69,6 +73,8 @@ class Studio(Panel):
         self.signal = SignalView(model.signal, nested=True)
         self.chain = ChainEditor(model.chain, plan=model.run.plan, nested=True)
         self.run_panel = RunPanel(model.run, nested=True)
+        self.tune_panel = TunePanel(model.tune, nested=True)
+        self.compare_panel = ComparePanel(model.run, model.compare, nested=True)
         self.code_view = CodeView(model.run)
         self.head = w.HTML()
         self.head.add_class("fnb-headline")
@@ -77,6 +83,7 @@ class Studio(Panel):
         super().__init__([self.head, self.tabs])
         self.add_class("fnb-studio")
         self.follow(model.recording, model.run)
+        model.tune.observe(self._keep_table, "status")
         self._observe()
         self._show_head()
 
@@ -85,6 +92,8 @@ class Studio(Panel):
             "Recording": [self.recording.widget, self.signal],
             "Chain": [self.chain],
             "Run": [self.run_panel],
+            "Tune": [self.tune_panel],
+            "Compare": [self.compare_panel],
             "Code": [self.code_view.widget],
         }
         pages = []
@@ -105,7 +114,7 @@ class Studio(Panel):
         run.observe(self.refresh_report, "status")
         model.recording.observe(self._show_head, "status")
 
-    # -------------------------------------------------------------------- the same without a screen
+    # ---------------------------------------------------------------- the same without a screen
     @property
     def result(self) -> PipelineResult | None:
         """The outcome of the last run."""
@@ -144,13 +153,22 @@ class Studio(Panel):
     def to_html(self) -> str:
         """Return the state as plain HTML: what remains of the studio in a saved notebook."""
         comparison = self.run_panel.results.comparison
-        return f"<p>{self._describe()}</p>{write_report(self.model.run, comparison)}"
+        parts = [f"<p>{self._describe()}</p>", write_report(self.model.run, comparison)]
+        if self.model.tune.table is not None:
+            parts.append(self.tune_panel.to_html())
+        if self.model.compare.entries:
+            parts.append(self.compare_panel.to_html())
+        return "".join(parts)
 
     def summary(self) -> str:
         """Return the state in one line of text."""
         return self.run_panel.summary()
 
-    # ---------------------------------------------------------------------------------------- inner
+    # ------------------------------------------------------------------------------------ inner
+    def _keep_table(self, change: Any) -> None:
+        if change["new"] != "replaying":
+            self.refresh_report()
+
     def _show_head(self, _change: Any = None) -> None:
         self.head.value = f'<div class="fnb-title">{self._describe()}</div>'
 

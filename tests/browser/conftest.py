@@ -22,8 +22,15 @@ NOTEBOOKS = {
     "slow": [SETUP, "panel = ControlPanel(steps.make_slow(), steps.make_source())\npanel"],
     "failing": [SETUP, "panel = ControlPanel(steps.make_failing(), steps.make_source())\npanel"],
     "widget": [
-        "%matplotlib widget\n" + SETUP,
-        "panel = ControlPanel(steps.make_slow(0.02), steps.make_source())\npanel",
+        "%matplotlib widget\nfrom facet_nb.widgets import Studio\nimport steps",
+        "studio = Studio(steps.make_source(), steps.make_slow(0.02))\nstudio",
+    ],
+    "tune": [
+        "%matplotlib widget\nfrom functools import partial\nfrom facet_nb.widgets import Studio\n"
+        "import steps, tables",
+        "studio = Studio(steps.make_source(), steps.make_slow(0.02), cores=4)\n"
+        "studio.model.tune.measure = partial(tables.measure, pause_s=0.4)\n"
+        "studio.model.tune.advise = tables.advise\nstudio",
     ],
     "studio": [
         "from facet_nb.widgets import Studio\nimport steps",
@@ -49,6 +56,7 @@ def workdir(tmp_path_factory) -> Path:
     """A folder with the notebooks and what they import."""
     folder = tmp_path_factory.mktemp("notebooks")
     shutil.copy(HERE / "steps.py", folder)
+    shutil.copy(HERE.parent / "models" / "tables.py", folder)
     for name, cells in NOTEBOOKS.items():
         write_notebook(folder / f"{name}.ipynb", cells)
     shutil.copy(HERE.parents[1] / "notebooks/01_quickstart.ipynb", folder)

@@ -227,7 +227,12 @@ class Panel:
         """Return the Python that is shown."""
         return self.part("code").locator("textarea").input_value()
 
-    def canvas_hash(self) -> str:
-        """Return a hash of the pixels of the interactive plot."""
-        canvas = self.part("plot").locator("canvas").first
+    def turn_to(self, title: str) -> None:
+        """Choose a tab of a studio."""
+        self.root.get_by_role("tab", name=title, exact=True).click()
+        self.part(f"tab-{title.lower()}").wait_for()
+
+    def canvas_hash(self, name: str = "plot") -> str:
+        """Return a hash of the pixels of an interactive plot."""
+        canvas = self.part(name).locator("canvas").first
         return hashlib.sha1(canvas.evaluate("c => c.toDataURL()").encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What a screen reader and weak eyes would miss: names, roles and contrast, measured in the page."""
+"""What a screen reader and weak eyes would miss: names and contrast, measured in the page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _PALE = """(root, least) => {
     };
     const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3]));
     const luminance = c => {
-        const [r, g, b] = c.map(v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        const [r, g, b] = c.map(v => v / 255).map(
+            v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
         return 0.2126 * r + 0.7152 * g + 0.0722 * b;
     };
     const background = e => {
@@ -38,7 +39,8 @@ _PALE = """(root, least) => {
     const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
     while (walker.nextNode()) {
         const e = walker.currentNode.parentElement, text = walker.currentNode.textContent.trim();
-        if (!text || !e.checkVisibility() || e.closest('style, option, [disabled], .fnb-plot')) continue;
+        const skipped = e.closest('style, option, [disabled], .fnb-plot');
+        if (!text || skipped || !e.checkVisibility()) continue;
         const style = getComputedStyle(e), below = background(e);
         const svg = e.namespaceURI.includes('svg');
         const colour = over(read(svg ? style.fill : style.color), below);
@@ -50,9 +52,9 @@ _PALE = """(root, least) => {
 }"""
 
 _CLIPPED = """root => [...root.querySelectorAll('button, .widget-label, h1, strong, p, td, th')]
-    .filter(e => e.checkVisibility() && e.textContent.trim() &&
-                 e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0 &&
-                 getComputedStyle(e).overflowX !== 'visible' && getComputedStyle(e).overflowX !== 'auto')
+    .filter(e => e.checkVisibility() && e.textContent.trim() && e.clientWidth > 0 &&
+                 e.scrollWidth > e.clientWidth + 1 &&
+                 !['visible', 'auto'].includes(getComputedStyle(e).overflowX))
     .map(e => e.textContent.trim().slice(0, 60))"""
 
 

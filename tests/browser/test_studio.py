@@ -1,8 +1,9 @@
-"""A session in the studio: 64 channels, a hostile name, a wrong argument, cancel, reload, failure."""
+"""A session in the studio: 64 channels, a hostile name, a wrong argument, cancel, reload."""
 
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from playwright.sync_api import expect
@@ -13,12 +14,6 @@ from tests.browser.steps import HOSTILE
 
 pytestmark = pytest.mark.browser
 LONG = 30_000
-
-
-def turn_to(panel: Panel, title: str) -> None:
-    """Choose a tab."""
-    panel.root.get_by_role("tab", name=title, exact=True).click()
-    expect(panel.part(f"tab-{title.lower()}")).to_be_visible()
 
 
 def check_readable(panel: Panel) -> None:
@@ -67,15 +62,15 @@ def look_at_the_recording(page, panel: Panel) -> None:
 
 
 def change_the_chain(panel: Panel) -> None:
-    turn_to(panel, "Chain")
+    panel.turn_to("Chain")
     type_into(panel, "field-seconds", "soon")
     expect(panel.part("chain-problem")).to_contain_text("Step 1 (slow): seconds: 'soon' is not a")
     check_readable(panel)
-    turn_to(panel, "Run")
+    panel.turn_to("Run")
     expect(panel.part("run")).to_be_disabled()
     expect(panel.part("forecast")).to_contain_text("is not a number")
-    turn_to(panel, "Chain")
-    type_into(panel, "field-seconds", "0.03")
+    panel.turn_to("Chain")
+    type_into(panel, "field-seconds", "0.2")
     expect(panel.part("chain-problem")).to_contain_text("The chain can run")
     panel.part("steps").locator("select").select_option(index=2)
     panel.part("toggle").click()
@@ -84,8 +79,9 @@ def change_the_chain(panel: Panel) -> None:
 
 
 def run_and_cancel(page, lab: Lab, panel: Panel) -> None:
-    turn_to(panel, "Run")
+    panel.turn_to("Run")
     expect(panel.part("run")).to_be_enabled()
+    panel.type_number("n-jobs", 2)
     panel.part("run").press("Enter")
     expect(panel.part("status")).to_contain_text("Running steps 1 to 2 of 2")
     page.wait_for_function("() => document.querySelectorAll('.fnb-cell-done').length > 3")
@@ -95,12 +91,27 @@ def run_and_cancel(page, lab: Lab, panel: Panel) -> None:
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-cell')")
     expect(lab.notebook.locator(".jp-OutputArea-output").last).to_contain_text("another cell")
     expect(panel.part("status")).to_contain_text("Running")
+    assert min(time_round_trip(panel) for _ in range(5)) < 0.5
     panel.part("cancel").click()
     expect(panel.part("status")).to_contain_text("Cancelled after", timeout=10_000)
 
 
+def time_round_trip(panel: Panel) -> float:
+    """Return how long it takes from a control to the kernel and back to the page, in s."""
+    size = panel.number("batch-size") + 1
+    begin_s = time.monotonic()
+    panel.type_number("batch-size", size)
+    expect(panel.part("code").locator("textarea")).to_have_value(re.compile(f"batch_size={size}"))
+    return time.monotonic() - begin_s
+
+
 def run_again_and_reload(page, lab: Lab, panel: Panel) -> None:
     """A reload of the page in mid-run: the run goes on, and the panel shows it."""
+    panel.turn_to("Chain")
+    panel.part("steps").locator("select").select_option(index=0)
+    type_into(panel, "field-seconds", "0.03")
+    panel.turn_to("Run")
+    panel.type_number("batch-size", 1)
     panel.choose("backend", "threading")
     panel.part("run").click()
     expect(panel.part("status")).to_contain_text("Running")
@@ -108,7 +119,7 @@ def run_again_and_reload(page, lab: Lab, panel: Panel) -> None:
     lab.open("studio.ipynb")
     panel = Panel(page, lab.notebook)
     expect(panel.part("headline")).to_contain_text(re.compile("Running|Done in"), timeout=LONG)
-    turn_to(panel, "Run")
+    panel.turn_to("Run")
     expect(panel.part("status")).to_contain_text("Done in", timeout=LONG)
     assert panel.percent() == 100
     expect(panel.part("grid")).to_contain_text("2 channels in a cell")
@@ -117,20 +128,20 @@ def run_again_and_reload(page, lab: Lab, panel: Panel) -> None:
     expect(panel.part("plot").locator("figcaption")).to_contain_text("Power spectrum")
     expect(panel.part("forecast")).to_contain_text("from the last run with these settings")
     check_readable(panel)
-    turn_to(panel, "Recording")
+    panel.turn_to("Recording")
     expect(panel.part("signal-plot").locator(".fnb-trace-corrected polyline")).not_to_have_count(0)
-    turn_to(panel, "Code")
+    panel.turn_to("Code")
     assert 'backend="threading"' in panel.code() and panel.code().count("Slow(") == 2
     check_readable(panel)
 
 
 def let_it_fail(panel: Panel, page, shots) -> None:
-    turn_to(panel, "Chain")
+    panel.turn_to("Chain")
     panel.part("new-step").locator("input").fill("choosy")
     panel.part("add").click()
     expect(panel.part("step-head")).to_contain_text("Choosy")
     panel.part("up").click()
-    turn_to(panel, "Run")
+    panel.turn_to("Run")
     panel.part("run").click()
     expect(panel.part("status")).to_contain_text("Failed after", timeout=LONG)
     expect(panel.part("error").locator("strong")).to_contain_text(HOSTILE)
@@ -142,12 +153,71 @@ def let_it_fail(panel: Panel, page, shots) -> None:
 def run_the_cell_again(page, lab: Lab) -> None:
     """The old panel's run ends, and the new panel says so."""
     panel = Panel(page, lab.notebook)
-    turn_to(panel, "Chain")
+    panel.turn_to("Chain")
     panel.part("remove").click()
-    turn_to(panel, "Run")
+    panel.turn_to("Run")
     panel.part("run").click()
     expect(panel.part("status")).to_contain_text("Running")
     page.evaluate("() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 1; }")
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-cell')")
     expect(panel.part("notice")).to_contain_text("was cancelled", timeout=LONG)
     expect(panel.part("headline")).not_to_contain_text("Running")
+
+
+def test_curves_that_grow(page, lab_server, complaints, shots):
+    lab = Lab(page, *lab_server).open("tune.ipynb")
+    lab.run_all()
+    assert lab.errors() == []
+    panel = Panel(page, lab.notebook)
+    panel.turn_to("Tune")
+    expect(panel.part("tune-forecast")).to_contain_text("configurations")
+    check_readable(panel)
+
+    panel.part("benchmark").click()
+    expect(panel.part("benchmark-status")).to_contain_text("Measuring")
+    panel.part("curves").locator("canvas").first.wait_for()
+    assert watch_canvas(page, panel, "Done") >= 3
+    expect(panel.part("verdict")).to_contain_text("parallel, 4 threads is 2.5")
+    expect(panel.part("advice")).to_contain_text("it is the balanced one")
+    page.set_viewport_size({"width": 1280, "height": 1700})
+    page.screenshot(path=shots / "studio-tune.png")
+    check_readable(panel)
+
+    click_in_the_map(page, panel)
+    expect(panel.part("curves").locator("figcaption")).to_contain_text("Chosen:")
+    panel.turn_to("Run")
+    assert panel.number("n-jobs") == 2 and panel.number("n-workers") == 1
+    expect(panel.part("mode").locator("select")).to_have_value("channel_sequential")
+    panel.turn_to("Code")
+    assert "n_jobs=2" in panel.code() and 'backend="threading"' in panel.code()
+
+    panel.turn_to("Tune")
+    panel.part("replay").click()
+    expect(panel.part("benchmark-status")).to_contain_text("Nothing is being measured")
+    assert watch_canvas(page, panel, "Done") >= 3
+    check_saved(lab)
+    assert complaints == []
+
+
+def watch_canvas(page, panel: Panel, until: str) -> int:
+    """Return how many pictures there were until the status says so."""
+    seen, deadline = set(), time.monotonic() + 40
+    while until not in panel.part("benchmark-status").inner_text():
+        assert time.monotonic() < deadline
+        seen.add(panel.canvas_hash("curves"))
+        page.wait_for_timeout(150)
+    page.wait_for_timeout(500)
+    return len({*seen, panel.canvas_hash("curves")})
+
+
+def click_in_the_map(page, panel: Panel) -> None:
+    """Click into the cell of two outer workers, one inner thread: middle column, lower row."""
+    box = panel.part("curves").locator("canvas").last.bounding_box()
+    page.mouse.click(box["x"] + 0.29 * box["width"], box["y"] + 0.84 * box["height"])
+
+
+def check_saved(lab: Lab) -> None:
+    """What a saved notebook shows without a kernel: curves, verdict and table."""
+    report = lab.notebook.locator(".fnb-report")
+    expect(report).to_contain_text("parallel, 4 threads is 2.5")
+    expect(report.locator("img[src^='data:image/svg+xml']")).not_to_have_count(0)

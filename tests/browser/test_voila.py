@@ -1,4 +1,4 @@
-"""The same panel as a web page without code, with the interactive plot."""
+"""The studio as a web page without code, with the interactive plot."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ def voila_url(workdir, tmp_path_factory):
         yield url
 
 
-def test_panel_with_interactive_plot(page, voila_url, shots):
+def test_studio_with_interactive_plot(page, voila_url, shots):
     page.goto(voila_url)
     panel = harness.Panel(page)
-    expect(panel.part("run")).to_be_visible(timeout=60_000)
+    expect(panel.part("headline")).to_contain_text("8 channels", timeout=60_000)
+    panel.turn_to("Run")
     panel.part("run").click()
     expect(panel.part("status")).to_contain_text("Done in", timeout=30_000)
     canvas = panel.part("plot").locator("canvas").first
@@ -47,3 +48,8 @@ def test_panel_with_interactive_plot(page, voila_url, shots):
     assert panel.part("plot").locator(".jupyter-matplotlib-canvas-div").count() == 1
     assert page.locator(".fnb-report:visible").count() == 0
     page.screenshot(path=shots / "panel-voila.png", full_page=True)
+    panel.turn_to("Chain")
+    panel.part("steps").locator("select").select_option(index=1)
+    expect(panel.part("step-head")).to_contain_text("2. Slow")
+    panel.turn_to("Code")
+    assert panel.code().count("Slow(") == 3

@@ -22,7 +22,7 @@ def _samples(path) -> np.ndarray:
 def test_run_writes_what_the_pipeline_gives(facet_nb, files, tmp_path):
     result = facet_nb("run", files.vhdr, "new/out.fif", "--n-jobs", 2, "--backend", "threading")
     assert result.exit_code == 0, result.output
-    assert "aas_correction" in result.stdout and "n_jobs=2" in result.stdout
+    assert "gradient_correction" in result.stdout and "n_jobs=2" in result.stdout
     expected = make_chain().run(load(files.vhdr), raise_on_error=True).get_raw().get_data()
     np.testing.assert_allclose(_samples(tmp_path / "new" / "out.fif"), expected, rtol=1e-6)
 

@@ -10,7 +10,7 @@ import pytest
 
 from facet_nb.core.plan import BACKENDS, MODES
 
-COMMANDS = ["demo", "run", "batch", "plan", "info", "lab"]
+COMMANDS = ["demo", "run", "batch", "plan", "bench", "info", "lab"]
 HEAVY = ["facet_nb.core", "joblib", "matplotlib", "mne", "numba", "numpy", "pandas", "scipy"]
 
 PROBE = """

@@ -46,17 +46,17 @@ def test_opens_a_notebook_elsewhere(facet_nb, started, notebook, tmp_path, monke
     assert "--LabApp.default_url=/lab/tree/a%23b.ipynb" in started[0]
 
 
-def test_opens_the_quickstart_by_default(facet_nb, started, tmp_path):
+def test_opens_the_studio_by_default(facet_nb, started, tmp_path):
     (tmp_path / "notebooks").mkdir()
-    (tmp_path / jupyter.QUICKSTART).write_text("{}")
+    (tmp_path / jupyter.STUDIO).write_text("{}")
     assert facet_nb("lab").exit_code == 0
-    assert "--LabApp.default_url=/lab/tree/notebooks/01_quickstart.ipynb" in started[0]
+    assert "--LabApp.default_url=/lab/tree/notebooks/02_studio.ipynb" in started[0]
 
 
 @pytest.mark.parametrize("words", [["--port=9999"], ["--port", "9999"]])
 def test_passes_options_on(facet_nb, started, tmp_path, words):
     (tmp_path / "notebooks").mkdir()
-    (tmp_path / jupyter.QUICKSTART).write_text("{}")
+    (tmp_path / jupyter.STUDIO).write_text("{}")
     assert facet_nb("lab", *words).exit_code == 0
     assert started[0][-len(words) :] == words
 

@@ -74,7 +74,8 @@ _HIGHPASS = {"processor": "highpass_filter", "parameters": {"freq": 1.0}}
 
 #: Arguments of processors that need some.
 ARGUMENTS = {
-    "auto_loader": None,
+    "bids_loader": {"bids_root": "study", "subject": "01", "task": "rest"},
+    "bids_exporter": {"bids_root": "study", "subject": "01", "task": "rest"},
     "bandpass_filter": {"l_freq": 1.0, "h_freq": 40.0},
     "channel_standardizer": {"standard": ["E3", "E1", "E5", "E6"]},
     "conditional": {"condition": "triggers", "processor": AASCorrection(window_size=10)},
@@ -93,10 +94,12 @@ ARGUMENTS = {
     "notch_filter": {"freqs": [50.0, 100.0]},
     "pick_channels": {"picks": ["E1", "E3", "E6", "STI"]},
     "resample": {"sfreq": 400.0},
+    "signal_interval_selector": {"tmin": 0.5, "tmax": 2.5},
     "truth_calculator": {"truth": 1e-5 * np.random.default_rng(0).normal(size=(8, 9000))},
     "trigger_detector": {"regex": r"\b1\b"},
     "upsample": {"factor": 3},
     "downsample": {"factor": 2},
+    "wire_loop_correction": {"wires": ["EOG1"], "window_s": 2.0},
 }
 
 #: Processors that stand behind a correction.

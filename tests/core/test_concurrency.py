@@ -19,8 +19,8 @@ from facet_nb.core import CancelToken, Pipeline
 from facet_nb.core.executors import blas, inner_pool
 from tests.contract.equality import assert_same
 from tests.core import toys
-from tests.core.test_faults import run_program
 from tests.core.toys import PLACES, ids
+from tests.faults.test_failures import run_program
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from facet_nb.core import FacetError, Pipeline
-from facet_nb.core.executors import store
+from facet_nb.core.executors import scratch, store
 from facet_nb.core.executors.store import RamArray, Store
 from tests.core import toys
 
@@ -158,7 +158,7 @@ def test_a_callers_own_map_is_left_alone(tmp_path):
 def test_folders_of_the_dead_are_swept(folder):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    host = store._HOST
+    host = scratch._HOST
     names = {
         f"facet_nb-{host}-{gone.pid}-abc123": False,  # nobody's any more
         f"facet_nb-{host}-{os.getpid()}-abc123": True,

@@ -241,7 +241,7 @@ def test_workers_end_when_their_parent_was_killed(tmp_path):
     assert not busy
     left = list(tmp_path.glob("facet_nb-*"))
     assert len(left) == 1, "its samples stay until the next run sweeps them"
-    from facet_nb.core.executors.store import sweep
+    from facet_nb.core.executors.scratch import sweep
 
     sweep(tmp_path)
     assert not list(tmp_path.glob("facet_nb-*"))

@@ -226,6 +226,21 @@ def test_changes_in_place_of_steps_over_all_channels(ctx, change):
     assert "context.get_raw().copy()" in str(error)
 
 
+@pytest.mark.parametrize("call", ["execute", "__call__"])
+def test_changes_in_place_of_a_step_that_is_called_directly(ctx, call):
+    samples = ctx.get_data().copy()
+    with pytest.raises(FacetError, match=r"context\.get_raw\(\)\.copy"):
+        getattr(toys.InPlace(), call)(ctx)
+    assert np.array_equal(ctx.get_data(), samples)
+
+    class Overridden(toys.Scaled):
+        def execute(self, context):
+            return super().execute(context)
+
+    assert np.array_equal(Overridden().execute(ctx).get_data(), 2.0 * samples)
+    assert [s.name for s in toys.Scaled().execute(ctx).get_history()] == ["scaled"]
+
+
 def test_changes_of_decisions_are_refused(ctx):
     class Greedy(toys.Referred):
         def prepare(self, view):

@@ -164,7 +164,7 @@ def test_samples_beyond_float32(value, other, recording, tmp_path):
     assert load(tmp_path / "out.fif").get_data()[4, 5] == np.float32(value)
 
 
-@pytest.mark.parametrize("name", ["out.set", "out.gdf", "out.txt", "out", "out.fif.gz"])
+@pytest.mark.parametrize("name", ["out.gdf", "out.txt", "out", "out.fif.gz"])
 def test_suffixes_without_writer(name, context, tmp_path):
     refuses(
         Exporter(tmp_path / name), context, ".edf, .bdf, .vhdr, .fif", "Use .edf or .fif instead"

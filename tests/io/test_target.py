@@ -7,16 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from facet_nb.core import FacetError, ProcessingContext, ValidationError
-from facet_nb.io import Exporter, export, load, target, writers
+from facet_nb.io import Exporter, brainvision_writer, export, load, target, writers
 
-SUFFIXES = [".edf", ".bdf", ".vhdr", ".fif"]
+SUFFIXES = [".edf", ".bdf", ".vhdr", ".fif", ".set"]
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -157,16 +156,13 @@ def test_samples_that_are_read_back_otherwise(suffix, context, tmp_path, monkeyp
 
 
 def test_annotations_that_are_read_back_otherwise(context, tmp_path, monkeypatch):
-    import pybv
+    append = brainvision_writer._append_markers
 
-    write = pybv.write_brainvision
+    def append_others(file, *rest):
+        append(file, *rest)
+        file.write_text(file.read_text("utf-8").replace("S  1", "S  2"), "utf-8")
 
-    def write_others(*, folder_out, fname_base, **rest):
-        write(folder_out=folder_out, fname_base=fname_base, **rest)
-        markers = folder_out / f"{fname_base}.vmrk"
-        markers.write_text(markers.read_text("utf-8").replace("S  1", "S  2"), "utf-8")
-
-    monkeypatch.setattr(pybv, "write_brainvision", write_others)
+    monkeypatch.setattr(brainvision_writer, "_append_markers", append_others)
     with pytest.raises(FacetError, match=r"annotation 'Stimulus/S  1' .* 'Stimulus/S  2'"):
         export(context, tmp_path / "out.vhdr")
     assert content(tmp_path) == {}

@@ -34,7 +34,7 @@ def test_post_build_installs_what_was_tested(project_root):
     )
 
 
-def test_readme_opens_the_quickstart(project_root):
-    notebook = "notebooks/01_quickstart.ipynb"
+def test_readme_opens_the_studio(project_root):
+    notebook = "notebooks/02_studio.ipynb"
     assert f"urlpath=lab/tree/{notebook}" in (project_root / "README.md").read_text()
     assert (project_root / notebook).is_file()

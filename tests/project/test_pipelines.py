@@ -8,7 +8,13 @@ import mne
 import numpy as np
 import pytest
 
-from facet_nb import BrainVisionExporter, FacetError, Pipeline, create_standard_pipeline
+from facet_nb import (
+    BrainVisionExporter,
+    FacetError,
+    Pipeline,
+    create_standard_pipeline,
+    gradient_correction,
+)
 from facet_nb.datasets import simulate
 from tests.contract.equality import assert_same
 
@@ -101,3 +107,30 @@ def test_plot(recording, tmp_path):
     assert result.context.cache_get("picture").axes
     with pytest.raises(FacetError, match="channel, start, duration"):
         create_standard_pipeline("a.edf", "b.edf", plot=True, plot_kwargs={"color": 1})
+
+
+# ------------------------------------------------------------------------------------ our own chain
+def test_own_chain_corrects_a_file(recording, tmp_path):
+    sim = simulate(3, 500.0, 24.0, 1.0, 5, seed=2, lead_in_s=5.0, lead_out_s=4.0)
+    pipeline = gradient_correction(r"\b1\b", recording, tmp_path / "out.fif")
+    assert [step.name for step in pipeline] == [
+        "auto_loader", "trigger_detector", "gradient_correction", "lowpass_filter", "exporter",
+    ]  # fmt: skip
+    result = pipeline.run(mode="auto", raise_on_error=True, show_progress=False)
+    assert np.median(sim.snr_db(result.get_raw())) > 15.0
+    written = mne.io.read_raw_fif(tmp_path / "out.fif", verbose="error")
+    np.testing.assert_allclose(
+        written.get_data(), result.get_raw().get_data(), rtol=1e-6, atol=1e-9
+    )
+
+
+def test_own_chain_runs_on_a_context():
+    sim = simulate(2, 500.0, 24.0, 1.0, 5, seed=2)
+    pipeline = gradient_correction(l_freq=0.5, h_freq=None, slices=None)
+    names = [step.name for step in pipeline]
+    assert names == ["trigger_detector", "gradient_correction", "highpass_filter"]
+    result = pipeline.run(initial_context=sim.context(), raise_on_error=True)
+    assert np.median(sim.snr_db(result.get_raw())) > 10.0
+    assert Pipeline.from_yaml(pipeline.to_yaml()).to_dict() == pipeline.to_dict()
+    with pytest.raises(FacetError, match="goes with input_path"):
+        gradient_correction(artifact_to_trigger_offset=-0.005)

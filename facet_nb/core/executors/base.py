@@ -24,11 +24,21 @@ from facet_nb.core.events import (
     StageStarted,
     StepTime,
 )
-from facet_nb.core.executors import backends, blas, compiler, deadline, outcome, preparation
+from facet_nb.core.executors import (
+    backends,
+    blas,
+    compiler,
+    deadline,
+    outcome,
+    preparation,
+    scratch,
+    staging,
+)
 from facet_nb.core.executors.attempts import Attempts, explain_death
 from facet_nb.core.executors.cancel import CancelToken
 from facet_nb.core.executors.checkpoint import Checkpoint, hold_checkpoint
 from facet_nb.core.executors.crumbs import Crumbs
+from facet_nb.core.executors.shielding import run_shielded
 from facet_nb.core.executors.store import Store
 from facet_nb.core.executors.task import (
     FAILURES,
@@ -45,7 +55,7 @@ from facet_nb.core.executors.task import (
 from facet_nb.core.lineage import parts_of
 from facet_nb.core.plan import Plan, Stage, make_plan
 from facet_nb.core.processor import ArrayProcessor, Processor
-from facet_nb.core.steps import ChannelStep, changes_samples
+from facet_nb.core.steps import ArrayStep, ChannelStep, changes_samples
 from facet_nb.core.track import Change, Track, find_change
 
 
@@ -99,7 +109,7 @@ class Runner:
         n = len(plan.stages)
         self._emit(RunStarted(now, plan.mode, plan.backend, plan.n_jobs, plan.n_workers, names, n))
         isolated = any(stage_isolates(s) for s in plan.stages)
-        store = Store(shared=isolated)
+        store = Store(shared=isolated, spill=plan.spill)
         try:
             self._preflight()
             with blas.one_thread(), hold_checkpoint(self.checkpoint) as self._kept:
@@ -140,13 +150,15 @@ class Runner:
     ) -> ProcessingContext:
         index = stage.steps[0]
         processor = self.processors[index]
+        if self.plan.spill and hasattr(processor, "left_in_file"):
+            processor = processor.left_in_file()
         everything = ("all channels",)
         self._emit(StageStarted(time.time(), number, stage.steps, (everything,), stage.reason))
         wall, cpu = time.perf_counter(), time.thread_time()
         step = preparation.Named(index, processor)
         try:
             new = deadline.call(
-                lambda _: preparation.run_shielded(processor, context), self.timeout_s, self.cancel
+                lambda _: run_shielded(processor, context), self.timeout_s, self.cancel
             )
         except deadline.Late as late:
             raise self._explain_late(late, step, None) from late
@@ -160,6 +172,7 @@ class Runner:
     def _run_arrays(
         self, number: int, stage: Stage, context: ProcessingContext, store: Store
     ) -> ProcessingContext:
+        context = staging.bring_in(context, store, self.cancel.check)
         subject = self._subject(stage, context)
         names, picks = subject.names, subject.picks
         groups = _batches(picks, stage)
@@ -203,6 +216,7 @@ class Runner:
             self._compute_batches(number, stage, job, groups, labels, store, done)
         if self._kept is not None and kept is not None:
             self._kept.learn_digests(result, done)
+        scratch.forget(subject.data, result)
         self._checked = weakref.ref(result)
         ours = all(isinstance(p, ArrayProcessor) for p in subject.processors)
         self._private = weakref.ref(result) if ours else None
@@ -224,7 +238,7 @@ class Runner:
     ) -> bool:
         """Whether the result may take the place of samples that only this run has seen."""
         private = None if self._private is None else self._private()
-        if store.shared or subject.data is not private or len(prepared.steps) > 1:
+        if store.shared or store.spill or subject.data is not private or len(prepared.steps) > 1:
             return False
         if store.holds(subject.data):
             return False  # a checkpoint's
@@ -299,6 +313,10 @@ class Runner:
         if len(done) == len(picks):
             self._report_restored(number, 0, labels, [step.index])
             return
+        mapped = scratch.find_map(job.target.open()) is not None
+        if mapped and isinstance(step, ArrayStep) and not job.terms:
+            self._compute_mapped(number, job, picks, labels, done)
+            return
         rows = as_slice(picks)
         x, target = job.source.open()[rows], job.target.open()
         out = target[rows] if isinstance(rows, slice) and job.log is None else None
@@ -320,6 +338,33 @@ class Runner:
         if job.log is not None:
             done.update(zip(picks, job.log.note(picks, result), strict=True))
         times = StepTime(step.index, time.perf_counter() - wall, cpu_s)
+        self._report(number, labels, Report(0, (times,), os.getpid(), rss_bytes()))
+
+    def _compute_mapped(
+        self,
+        number: int,
+        job: Job,
+        picks: list[int],
+        labels: tuple[str, ...],
+        done: dict[int, str],
+    ) -> None:
+        step, wall, cpu = job.steps[0], time.perf_counter(), time.thread_time()
+        assert isinstance(step, ArrayStep)
+        source, target = job.source.open(), job.target.open()
+
+        def compute(_: Crumbs) -> None:
+            staging.compute_in_parts(step, source, target, picks, job.names)
+
+        try:
+            deadline.call(compute, self.timeout_s, self.cancel)
+        except deadline.Late as late:
+            raise self._explain_late(late, step, None) from late
+        except FAILURES as error:
+            raise _raise_from(fail(error, 0, step, None, None), error) from error
+        if job.log is not None:
+            for row in picks:
+                done[row] = job.log.note([row], target[row : row + 1])[0]
+        times = StepTime(step.index, time.perf_counter() - wall, time.thread_time() - cpu)
         self._report(number, labels, Report(0, (times,), os.getpid(), rss_bytes()))
 
     def _compute_batches(

@@ -8,6 +8,7 @@ import numpy as np
 
 from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
+from facet_nb.core.executors import scratch, staging
 from facet_nb.core.executors.preparation import Prepared, Subject
 from facet_nb.core.executors.store import Store
 from facet_nb.core.fusion import FusedSteps
@@ -81,23 +82,27 @@ def settle(context: ProcessingContext, store: Store) -> ProcessingContext:
     """Return `context` with all samples that lie in files brought into this process's memory."""
     if not store.has_maps or not context.has_raw():
         return context
+
+    def lies(array: np.ndarray) -> bool:
+        return store.holds(array) or (not store.spill and scratch.is_spilled(array))
+
     moved: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def move(array: np.ndarray) -> np.ndarray:
-        if not store.holds(array):
+        if not lies(array):
             return array
         if id(array) not in moved:
-            moved[id(array)] = array, np.array(array)
+            moved[id(array)] = array, staging.settle_rows(array, store.spill)
             store.release(array)
         return moved[id(array)][1]
 
     new = context._moved(move)
     raw = context.get_raw()
-    if raw.preload and store.holds(raw._data):
+    if raw.preload and lies(raw._data):
         new = new._derive(raw=recording.replace_data(raw, move(raw._data)))
     original = context.get_raw_original()
     if original is raw:
         new._raw_original = new._raw
-    elif original is not None and original.preload and store.holds(original._data):
+    elif original is not None and original.preload and lies(original._data):
         new._raw_original = recording.replace_data(original, move(original._data))
     return new

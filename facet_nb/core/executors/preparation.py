@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,12 +21,10 @@ from facet_nb.core.plan import Stage
 from facet_nb.core.processor import ArrayProcessor, Processor, View, check_has_triggers
 from facet_nb.core.recording import Header
 from facet_nb.core.steps import (
-    COPY_FIRST,
     ArrayStep,
     ChannelStep,
     State,
     Step,
-    explain_read_only,
     protect,
     round_to,
     unpack_samples,
@@ -368,41 +364,3 @@ def pass_through(subject: Subject, prepared: Prepared, result: np.ndarray) -> No
                 "DownSample or Resample, or set channel_wise = False."
             )
         result[row] = x[0]
-
-
-def run_shielded(processor: Processor, context: ProcessingContext) -> ProcessingContext:
-    """Execute a processor that sees all channels; what it is given cannot be changed in place.
-
-    It gets a recording of its own, whose samples are the caller's, read-only. It may put other
-    samples, annotations or bad channels into it: they are in the result, and nowhere else.
-    """
-    raw = context._raw
-    if raw is None:
-        return processor.execute(context._derive(metadata=context.metadata.copy()))
-    samples = raw._data if raw.preload else None
-    view = None if samples is None else protect(samples)
-    known = {} if samples is None else {id(samples): view}
-    annotations = raw.annotations
-    known[id(annotations)] = recording.copy_annotations(annotations)
-    shield = copy.deepcopy(raw, known)
-    given = context._derive(raw=shield, metadata=context.metadata.copy())
-    given._noise_array = context._noise_array  # the samples are the same
-    with explain_read_only(COPY_FIRST):
-        new = processor.execute(given)
-    changed = shield._data if shield.preload else None
-    if changed is view:
-        if samples is not None:
-            shield._data = samples
-    elif new._raw is shield and new._noise is given._noise:  # assigned, without with_raw
-        new = new.with_raw(shield)
-    if samples is None:
-        return new
-    _release(new._raw)
-    return new._moved(lambda array: samples if array is view or array is changed else array)
-
-
-def _release(raw: Any) -> None:
-    """Make samples writable that a processor took over from its read-only input."""
-    if raw is not None and raw.preload and not raw._data.flags.writeable:
-        with contextlib.suppress(ValueError):  # somebody else's read-only memory: it stays so
-            raw._data.flags.writeable = True

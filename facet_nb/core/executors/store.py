@@ -5,24 +5,17 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import platform
-import re
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from facet_nb.core.errors import FacetError
-from facet_nb.core.executors.orphans import remove_semaphores
+from facet_nb.core.executors import scratch
+from facet_nb.core.executors.scratch import FileArray
 
 #: From this size on memory is asked for in ordinary pages, in bytes.
 _LARGE = 32 << 20
-
-#: Containers that share a temporary folder do not see one another's processes.
-_HOST = re.sub(r"[^A-Za-z0-9]", "", platform.node())[:32] or "host"
-_FOLDER = re.compile(rf"facet_nb-{_HOST}-(\d+)-\w+")
 
 
 @dataclass(frozen=True)
@@ -36,18 +29,6 @@ class RamArray:
         return self.array
 
 
-@dataclass(frozen=True)
-class FileArray:
-    """Samples in a file, mapped by whoever opens them."""
-
-    path: str
-    shape: tuple[int, int]
-
-    def open(self) -> np.ndarray:
-        """Return the mapped array, float64 (a plain array, as processors expect one)."""
-        return np.asarray(np.memmap(self.path, dtype=np.float64, mode="r+", shape=self.shape))
-
-
 ArrayRef = RamArray | FileArray
 
 
@@ -59,10 +40,13 @@ class Store:
     shared : bool
         Whether workers of other processes must reach the arrays. They then lie in a temporary
         folder (``FACET_NB_TMPDIR``, else the system's) that is removed at the end.
+    spill : bool
+        Whether results lie in files of their own, which live as long as the arrays do.
     """
 
-    def __init__(self, shared: bool) -> None:
+    def __init__(self, shared: bool, spill: bool = False) -> None:
         self.shared = shared
+        self.spill = spill
         self._folder: Path | None = None
         self._files: dict[int, tuple[FileArray, np.ndarray]] = {}
         self._adopted: dict[int, tuple[FileArray, np.ndarray]] = {}
@@ -73,21 +57,14 @@ class Store:
     def folder(self) -> Path:
         """The temporary folder, made when first asked for."""
         if self._folder is None:
-            root = os.environ.get("FACET_NB_TMPDIR") or tempfile.gettempdir()
-            sweep(Path(root))
-            prefix = f"facet_nb-{_HOST}-{os.getpid()}-"
-            try:
-                self._folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
-            except OSError as error:
-                raise FacetError(
-                    f"cannot make a temporary folder in {root}: {error.strerror}. Set "
-                    "FACET_NB_TMPDIR to a folder that can be written to, or use "
-                    "backend='threading'."
-                ) from error
+            self._folder = scratch.make_folder()
         return self._folder
 
     def share(self, array: np.ndarray) -> ArrayRef:
         """Return a reference to samples; written to a file once if they must be shared."""
+        spilled = scratch.find_file(array)
+        if spilled is not None:
+            return spilled
         if not self.shared:
             return RamArray(array)
         known = self._files.get(id(array)) or self._adopted.get(id(array))
@@ -101,6 +78,8 @@ class Store:
 
     def allocate(self, shape: tuple[int, int]) -> tuple[ArrayRef, np.ndarray]:
         """Return a reference to new samples of `shape`, and the array."""
+        if self.spill:
+            return scratch.create(shape)
         if not self.shared:
             array = fresh_array(shape)
             return RamArray(array), array
@@ -116,7 +95,7 @@ class Store:
         array = ref.open()
         self._adopted[id(array)] = (ref, array)
         self._maps.add(id(_root(array)))
-        return (ref if self.shared else RamArray(array)), array
+        return (ref if self.shared or self.spill else RamArray(array)), array
 
     def holds(self, array: np.ndarray) -> bool:
         """Whether `array` lies in a file of this store, wholly or as a view."""
@@ -161,17 +140,7 @@ class Store:
         """Return a new file that has room for `n_bytes`: a mapped file on a full disk is fatal."""
         self._count += 1
         path = self.folder / f"{self._count}.f64"
-        try:
-            with open(path, "wb") as file:
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(file.fileno(), 0, n_bytes)
-                else:
-                    file.truncate(n_bytes)
-        except OSError as error:
-            raise FacetError(
-                f"no room for {n_bytes / 1e6:.0f} MB in {self.folder}: {error.strerror}. Set "
-                "FACET_NB_TMPDIR to a folder on a larger disk, or use backend='threading'."
-            ) from error
+        scratch.reserve(path, n_bytes)
         return path
 
 
@@ -196,22 +165,3 @@ def fresh_array(shape: tuple[int, int]) -> np.ndarray:
     memory = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory.madvise(mmap.MADV_NOHUGEPAGE)
     return np.frombuffer(memory, dtype=np.float64).reshape(shape)
-
-
-def sweep(root: Path) -> None:
-    """Remove folders of this machine's processes that no longer live (after a kill)."""
-    for folder in root.glob(f"facet_nb-{_HOST}-*"):
-        match = _FOLDER.fullmatch(folder.name)
-        if match and not _alive(int(match.group(1))):
-            shutil.rmtree(folder, ignore_errors=True)
-            remove_semaphores(int(match.group(1)))
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

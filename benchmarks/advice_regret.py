@@ -1,0 +1,178 @@
+"""How good the advice is: chosen beside best, forecast beside measured memory, predicted time.
+
+    python benchmarks/advice_regret.py [--repeats 5] [--out regret.json]
+
+Three simulated recordings (4, 32 and 64 channels) and two chains. For each, the advisor chooses
+in a fresh process, from a probe alone; then all configurations are measured in fresh processes, in
+randomised blocks. Regret is the chosen configuration's median time over that of the best one.
+A second advice is asked for with a memory budget between what the smallest and the largest way to
+run need, and its measured peak is held to that budget. Prints a table for the documentation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from _measure import describe_commit, describe_machine
+
+from facet_nb import (
+    AASCorrection,
+    DownSample,
+    HighPassFilter,
+    LowPassFilter,
+    Pipeline,
+    TriggerAligner,
+    TriggerDetector,
+    UpSample,
+)
+from facet_nb.benchmark import Advice, BenchmarkTable, advise, benchmark
+from facet_nb.benchmark.advisor import forecast_peak_mb, list_candidates
+from facet_nb.datasets import simulate
+
+RECORDINGS = {
+    "4 channels × 120 s": {"n_channels": 4, "duration_s": 120.0},
+    "32 channels × 60 s": {"n_channels": 32, "duration_s": 60.0},
+    "64 channels × 40 s": {"n_channels": 64, "duration_s": 40.0},
+}
+CHAINS = ("upsampling", "native rate")
+FACTOR, WINDOW, HIGHPASS_HZ, LOWPASS_HZ = 10, 30, 1.0, 70.0
+
+
+@dataclass
+class Case:
+    """One chain on one recording: what was advised, and what was measured."""
+
+    recording: str
+    chain: str
+    chosen: str
+    best: str
+    regret: float
+    predicted_s: float
+    measured_s: float
+    forecast_mb: float
+    peak_mb: float
+    budget_mb: float
+    chosen_in_budget: str
+    peak_in_budget_mb: float
+    busy: bool
+    n_repeats: int
+
+    @property
+    def time_error(self) -> float:
+        """Predicted over measured time, minus 1."""
+        return self.predicted_s / self.measured_s - 1
+
+    @property
+    def peak_error(self) -> float:
+        """Forecast over measured peak, minus 1."""
+        return self.forecast_mb / self.peak_mb - 1
+
+
+def make_chain(name: str) -> Pipeline:
+    """Return one of the two chains."""
+    head = [TriggerDetector(r"\b1\b"), HighPassFilter(HIGHPASS_HZ)]
+    if name == "native rate":
+        steps = [*head, AASCorrection(WINDOW, subsample=True), LowPassFilter(LOWPASS_HZ)]
+    else:
+        middle = [UpSample(FACTOR), TriggerAligner(), AASCorrection(WINDOW), DownSample(FACTOR)]
+        steps = [*head, *middle, LowPassFilter(LOWPASS_HZ)]
+    return Pipeline(steps, name)
+
+
+def ask(chain: str, recording: str) -> tuple[Advice, Advice, float]:
+    """Return the advice, that within a budget, and the budget in MB; in a fresh process."""
+    pipeline = make_chain(chain)
+    context = simulate(**RECORDINGS[recording]).context()
+    peaks = [forecast_peak_mb(pipeline, context, c) for c in list_candidates(pipeline, context)]
+    budget_mb = 1.03 * min(peaks) + 0.1 * (max(peaks) - min(peaks))
+    within = advise(pipeline, context, memory_budget=budget_mb * 1e6, goal="smallest", probe_s=1.0)
+    return advise(pipeline, context), within, budget_mb
+
+
+def measure_case(chain: str, recording: str, repeats: int) -> tuple[Case, BenchmarkTable]:
+    """Ask, measure and compare."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        advice, within, budget_mb = pool.submit(ask, chain, recording).result()
+    source = simulate(**RECORDINGS[recording])
+    table = benchmark(
+        make_chain(chain),
+        source,
+        modes=["serial", "channel_sequential", "parallel"],
+        backends=["threading", "multiprocessing"],
+        batch_sizes=[1, 4],
+        repeats=repeats,
+        time_budget_s=3600.0,
+    )
+    usable = [row for row in table.rows if row.point.usable]
+    best = min(usable, key=lambda row: row.wall_s)
+    chosen, small = table.find(advice.configuration), table.find(within.configuration)
+    assert chosen is not None and chosen.point.memory is not None
+    assert small is not None and small.point.memory is not None
+    case = Case(
+        recording=recording,
+        chain=chain,
+        chosen=advice.configuration.label,
+        best=best.configuration.label,
+        regret=chosen.wall_s / best.wall_s - 1,
+        predicted_s=advice.predicted_wall_s,
+        measured_s=chosen.wall_s,
+        forecast_mb=advice.predicted_peak_mb,
+        peak_mb=chosen.point.memory.peak_mb,
+        budget_mb=budget_mb,
+        chosen_in_budget=within.configuration.label,
+        peak_in_budget_mb=small.point.memory.peak_mb,
+        busy=bool(table.noise and table.noise.busy),
+        n_repeats=chosen.point.n_repeats,
+    )
+    return case, table
+
+
+def write_table(cases: list[Case]) -> str:
+    """Return the cases as a table in Markdown."""
+    lines = [
+        "| recording, chain | advised | regret | time: predicted / measured (s) | "
+        "peak: forecast / measured (MB) | within budget (MB) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for c in cases:
+        lines.append(
+            f"| {c.recording}, {c.chain} | {c.chosen} | {c.regret:.0%} | "
+            f"{c.predicted_s:.2f} / {c.measured_s:.2f} ({c.time_error:+.0%}) | "
+            f"{c.forecast_mb:.0f} / {c.peak_mb:.0f} ({c.peak_error:+.0%}) | "
+            f"{c.peak_in_budget_mb:.0f} of {c.budget_mb:.0f} |"
+        )
+    busy = sum(c.busy for c in cases)
+    return "\n".join([*lines, "", f"The machine was busy in {busy} of {len(cases)} cases."])
+
+
+def main() -> None:
+    """Measure all cases; print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    cases: list[Case] = []
+    report: dict[str, Any] = {
+        "machine": describe_machine(),
+        "commit": describe_commit(Path(__file__).parent),
+    }
+    for recording in RECORDINGS:
+        for chain in CHAINS:
+            case, _ = measure_case(chain, recording, arguments.repeats)
+            cases.append(case)
+            print(json.dumps(asdict(case)), flush=True)
+            if arguments.out:
+                report["cases"] = [asdict(c) for c in cases]
+                arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+    print(write_table(cases))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,310 @@
+"""The advisor: which configuration to take, from measurements or from a short probe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from facet_nb.benchmark import stats
+from facet_nb.benchmark.advice import Advice
+from facet_nb.benchmark.grid import list_levels
+from facet_nb.benchmark.point import MB, Configuration
+from facet_nb.benchmark.probe import Trial, take_piece, try_out
+from facet_nb.benchmark.rows import Row
+from facet_nb.benchmark.subjects import find_subject
+from facet_nb.benchmark.table import BenchmarkTable
+from facet_nb.core import Pipeline, PlanError, ProcessingContext
+from facet_nb.core.advice import Candidate, Choice, choose
+from facet_nb.core.errors import ValidationError
+from facet_nb.core.executors.backends import count_cores
+from facet_nb.core.limits import parse_bytes
+from facet_nb.core.processor import ArrayProcessor
+from facet_nb.core.recording import data_picks
+
+#: What a forecast of memory, and a time from a probe, may be off by.
+_PEAK_ERROR, _PROBE_ERROR = 0.25, 0.15
+_BATCH = 4
+
+
+def advise(
+    pipeline: Pipeline,
+    source: Any,
+    *,
+    memory_budget: str | float | None = None,
+    goal: str = "fastest",
+    probe_s: float = 10.0,
+    table: BenchmarkTable | None = None,
+) -> Advice:
+    """Return which way to run a pipeline, and why.
+
+    With a table of measurements these decide. Without one, a few channels are tried for
+    `probe_s`, and scaled up to the whole recording; memory is then the plan's forecast. Of those
+    that cannot be told from the best, and take at most 10 % longer, the simplest is taken.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        The chain. A probe runs its steps on a piece of the recording, but for those that read or
+        write files.
+    source : ProcessingContext | path | Simulation | dict
+        The recording, as in :func:`benchmark`.
+    memory_budget : str | float | None
+        The most memory of the run with its workers: ``"1.5 GB"``, or bytes.
+    goal : {"fastest", "smallest", "balanced"}
+        Least time, least memory, or least product of the two.
+    probe_s : float
+        Time that a probe may take, in s.
+    table : BenchmarkTable | None
+        Measurements of this chain on this recording, from this machine.
+
+    Returns
+    -------
+    Advice
+        Settings, predictions with intervals, the reason, and the evidence.
+
+    Raises
+    ------
+    PlanError
+        If nothing fits the budget, or the goal is unknown.
+    ValidationError
+        If the table is of another chain or recording, or the source cannot be used.
+    """
+    if not probe_s > 0:
+        raise ValidationError(f"probe_s={probe_s!r} must be above 0 s.")
+    budget_mb = None if memory_budget is None else parse_bytes(memory_budget) / MB
+    if table is not None:
+        return _advise_from_table(pipeline, source, table, goal, budget_mb)
+    return _advise_from_probe(pipeline, source, goal, budget_mb, probe_s)
+
+
+# ----------------------------------------------------------------------------- from measurements
+def _advise_from_table(
+    pipeline: Pipeline, source: Any, table: BenchmarkTable, goal: str, budget_mb: float | None
+) -> Advice:
+    subject, context = find_subject(pipeline, source)
+    if subject.id != table.subject.id:
+        raise ValidationError(
+            "the table is of another chain or recording: measure this one with benchmark(), or "
+            "leave table= out for a short probe."
+        )
+    rows = [r for r in table.rows if r.point.usable and not r.machine]
+    if not rows:
+        raise ValidationError("the table has no usable measurement: measure more, or probe.")
+    peaks = [_find_peak(row, pipeline, context, budget_mb, goal) for row in rows]
+    candidates = [
+        _make_candidate(r.configuration, r.wall_s, peak)
+        for r, peak in zip(rows, peaks, strict=True)
+    ]
+
+    def same(i: int, j: int) -> bool:
+        a, b = rows[i].point, rows[j].point
+        return stats.compare(a.wall_s, b.wall_s, a.blocks, b.blocks).verdict == "inconclusive"
+
+    choice = choose(candidates, goal, budget_mb, same)
+    row = rows[choice.best]
+    wall = stats.bootstrap_centre(row.point.wall_s)
+    peak = peaks[choice.best]
+    exact = row.point.memory is not None
+    spread = 0.05 if exact else _PEAK_ERROR
+    return _make_advice(
+        candidates,
+        choice,
+        wall_s=(_or(wall.low, row.wall_s), _or(wall.high, row.wall_s)),
+        peak_spread=spread,
+        peak_mb=peak,
+        reason=_explain(candidates, choice, goal, budget_mb, f"of {len(rows)} measured"),
+        evidence=[
+            *(r.describe() + _show_peak(p) for r, p in zip(rows, peaks, strict=True)),
+            *table.warnings,
+        ],
+        basis="measured",
+    )
+
+
+def _find_peak(
+    row: Row, pipeline: Pipeline, context: Any, budget_mb: float | None, goal: str
+) -> float | None:
+    if row.point.memory is not None:
+        return row.point.memory.peak_mb
+    if budget_mb is None and goal == "fastest":
+        return None
+    return forecast_peak_mb(pipeline, context, row.configuration)
+
+
+# ----------------------------------------------------------------------------------- from a probe
+def _advise_from_probe(
+    pipeline: Pipeline, source: Any, goal: str, budget_mb: float | None, probe_s: float
+) -> Advice:
+    _, source = find_subject(pipeline, source)
+    context = _load(source)
+    configurations = list_candidates(pipeline, context)
+    peaks = {c: forecast_peak_mb(pipeline, context, c) for c in configurations}
+    n_data = len(data_picks(context.get_raw()))
+    affordable = [c for c in configurations if budget_mb is None or peaks[c] <= budget_mb]
+    if not affordable:
+        least = min(peaks.values())
+        raise PlanError(
+            f"memory_budget={budget_mb:.0f} MB is too little: the smallest way to run needs "
+            f"{least:.0f} MB. run(memory_budget=…) may also leave samples in files."
+        )
+    piece = take_piece(pipeline, context, probe_s, count_cores())
+    trials = try_out(pipeline, piece, affordable, probe_s, n_data)
+    candidates = [
+        _make_candidate(t.configuration, _predict_s(t), peaks[t.configuration]) for t in trials
+    ]
+    choice = choose(candidates, goal, budget_mb)
+    trial = trials[choice.best]
+    low, high = min(trial.wall_s), max(trial.wall_s)
+    start_s = _start_s(trial)
+    piece_s = piece.context.get_raw().times[-1]
+    what = f"in a probe of {piece.n_channels} channels and {piece_s:.0f} s"
+    return _make_advice(
+        candidates,
+        choice,
+        wall_s=((1 - _PROBE_ERROR) * low + start_s, (1 + _PROBE_ERROR) * high + start_s),
+        peak_spread=_PEAK_ERROR,
+        peak_mb=peaks[trial.configuration],
+        reason=_explain(candidates, choice, goal, budget_mb, what),
+        evidence=[
+            f"{t.configuration.label}: about {_predict_s(t):.3g} s, from {len(t.wall_s)} tries"
+            + _show_peak(peaks[t.configuration])
+            for t in trials
+        ],
+        basis="probe",
+    )
+
+
+def list_candidates(pipeline: Pipeline, context: ProcessingContext) -> list[Configuration]:
+    """Return ways to run that are worth a try, the simplest first.
+
+    Threads for our own kernels, which release the GIL; processes, too, where a step is anyone's.
+    """
+    n_data = len(data_picks(context.get_raw()))
+    most = min(count_cores(), n_data)
+    foreign = any(p.channel_wise and not isinstance(p, ArrayProcessor) for p in pipeline.processors)
+    one = Configuration("channel_sequential")
+    found = [Configuration(), one]
+    for jobs in list_levels(most)[1:]:
+        found.append(Configuration("channel_sequential", "threading", jobs))
+        if foreign:
+            found.append(Configuration("channel_sequential", "multiprocessing", jobs))
+    if not foreign and n_data >= 2 * _BATCH:
+        found.append(replace(one, batch_size=_BATCH))
+        if most > 1 and n_data >= 2 * _BATCH * most:
+            found.append(replace(one, backend="threading", n_jobs=most, batch_size=_BATCH))
+    return found
+
+
+def forecast_peak_mb(pipeline: Pipeline, context: Any, configuration: Configuration) -> float:
+    """Return the plan's forecast of the peak memory, in MB."""
+    c = configuration
+    plan = pipeline.plan(
+        context,
+        mode=c.mode,
+        n_jobs=c.n_jobs,
+        n_workers=c.n_workers,
+        backend="threading" if c.backend == "serial" else c.backend,
+        batch_size=c.batch_size,
+    )
+    return float("nan") if plan.forecast is None else plan.forecast.peak_bytes / MB
+
+
+# -------------------------------------------------------------------------------------- together
+def _load(source: Any) -> ProcessingContext:
+    if isinstance(source, str):  # a path, as find_subject returns it
+        from facet_nb.io import load
+
+        return load(source)
+    return source
+
+
+def _start_s(trial: Trial) -> float:
+    """Return what starting workers takes: processes have to be started for the run."""
+    return trial.cold_s if trial.configuration.backend == "multiprocessing" else 0.0
+
+
+def _predict_s(trial: Trial) -> float:
+    return trial.median_s + _start_s(trial)
+
+
+def _make_candidate(c: Configuration, wall_s: float, peak_mb: float | None) -> Candidate:
+    return Candidate(**c.settings, wall_s=wall_s, peak_mb=peak_mb, complexity=c.complexity)
+
+
+def _make_advice(
+    candidates: Sequence[Candidate],
+    choice: Choice,
+    *,
+    wall_s: tuple[float, float],
+    peak_spread: float,
+    peak_mb: float | None,
+    reason: str,
+    evidence: Sequence[str],
+    basis: Any,
+) -> Advice:
+    best = candidates[choice.best]
+    c = _name(best)
+    peak = float("nan") if peak_mb is None else peak_mb
+    return Advice(
+        **c.settings,
+        predicted_wall_s=best.wall_s,
+        predicted_peak_mb=peak,
+        wall_interval_s=(min(wall_s[0], best.wall_s), max(wall_s[1], best.wall_s)),
+        peak_interval_mb=((1 - peak_spread) * peak, (1 + peak_spread) * peak),
+        runner_up=None if choice.runner_up is None else _name(candidates[choice.runner_up]),
+        reason=reason,
+        evidence=tuple(evidence),
+        code=write_call(c),
+        basis=basis,
+        clear=choice.clear,
+    )
+
+
+def write_call(configuration: Configuration) -> str:
+    """Return the call that runs a pipeline like this."""
+    usual = Configuration(backend="multiprocessing")
+    given = {
+        name: value
+        for name, value in configuration.settings.items()
+        if name == "mode" or value != getattr(usual, name)
+    }
+    if configuration.n_jobs == 1:
+        given.pop("backend", None)
+    arguments = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    return f"result = pipeline.run(context, {arguments})"
+
+
+def _name(c: Candidate) -> Configuration:
+    return Configuration(c.mode, c.backend, c.n_jobs, c.n_workers, c.batch_size)
+
+
+def _explain(
+    candidates: Sequence[Candidate],
+    choice: Choice,
+    goal: str,
+    budget_mb: float | None,
+    where: str,
+) -> str:
+    best = candidates[choice.best]
+    word = {"fastest": "fastest", "smallest": "smallest", "balanced": "least time × memory"}[goal]
+    size = "" if best.peak_mb is None else f" and {best.peak_mb:.0f} MB"
+    costs = f"{best.wall_s:.2g} s{size}"
+    text = f"{word} {where}: {costs}"
+    if not choice.clear and choice.runner_up is not None:
+        other = candidates[choice.runner_up]
+        text = (
+            f"no clear difference {where} from {_name(other).label} ({other.wall_s:.2g} s), so the "
+            f"simplest: {costs}"
+        )
+    if choice.too_large:
+        text += f"; {len(choice.too_large)} others need more than {budget_mb:.0f} MB"
+    return text
+
+
+def _show_peak(peak_mb: float | None) -> str:
+    return "" if peak_mb is None else f"; {peak_mb:.0f} MB"
+
+
+def _or(value: float, other: float) -> float:
+    return other if value != value else value

@@ -1,0 +1,129 @@
+"""Measuring what modes and workers cost on a recording."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from facet_nb.cli import chains, options
+from facet_nb.cli.problems import report_errors, to_line
+
+if TYPE_CHECKING:
+    from facet_nb.benchmark import BenchmarkEvent
+
+_DEFAULT_S = 120.0
+
+
+def bench(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="The recording.")],
+    chain: options.Chain = None,
+    trigger: options.Trigger = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Where the table goes.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Where a report with figures goes.")
+    ] = None,
+    mode: Annotated[
+        list[str] | None, typer.Option(help="Modes to measure; may be given more than once. [all]")
+    ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(help="Backends to measure. [threading and multiprocessing]"),
+    ] = None,
+    n_jobs: Annotated[
+        list[int] | None, typer.Option(help="Numbers of outer workers. [1, 2, 4, … cores]")
+    ] = None,
+    n_workers: Annotated[
+        list[int] | None, typer.Option(help="Numbers of inner threads. [1]")
+    ] = None,
+    batch_size: Annotated[
+        list[int] | None, typer.Option(min=1, help="Numbers of channels in a batch. [1]")
+    ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(min=1, help="Timed runs of each. [as many as the time budget allows]"),
+    ] = None,
+    time_budget_s: Annotated[
+        float, typer.Option("--time-budget", min=1.0, help="When to stop, in s.")
+    ] = _DEFAULT_S,
+    memory: Annotated[bool, typer.Option(help="Measure memory, too.")] = True,
+    memory_budget: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="For the advice: 1.5GB, say.")
+    ] = None,
+    goal: Annotated[
+        str, typer.Option(help="For the advice: fastest, smallest or balanced.")
+    ] = "fastest",
+    debug: options.Debug = False,
+) -> None:
+    """Measure what modes and workers cost, and say which to take.
+
+    Each configuration runs in a fresh process and is compared with the serial result. What cannot
+    be told apart is called inconclusive.
+    """
+    with report_errors(debug):
+        _check_writable(out, html)
+        pipeline = chains.choose_chain(chain, trigger)
+        wanted = {
+            "modes": mode or ("serial", "channel_sequential", "parallel"),
+            "backends": backend or None,
+            "n_jobs": n_jobs or None,
+            "n_workers": n_workers or (1,),
+            "batch_sizes": batch_size or (1,),
+            "repeats": repeats,
+            "time_budget_s": time_budget_s,
+            "memory": memory,
+        }
+        _measure(
+            pipeline, source, wanted, out, html, {"memory_budget": memory_budget, "goal": goal}
+        )
+
+
+def _measure(
+    pipeline: Any,
+    source: Path,
+    wanted: dict[str, Any],
+    out: Path | None,
+    html: Path | None,
+    wish: dict[str, Any],
+) -> None:
+    from facet_nb.benchmark import advise, benchmark
+
+    table = benchmark(pipeline, source, on_event=_show, **wanted)
+    if out is not None:
+        table.to_json(out)
+    typer.echo("\n".join(to_line(line) for line in table.summary().splitlines()))
+    advice = advise(pipeline, source, table=table, **wish)
+    typer.echo("\n".join(["", *(to_line(line) for line in str(advice).splitlines()[:4])]))
+    typer.echo(advice.code)
+    if html is not None:
+        from facet_nb.plots import write_benchmark_report
+
+        html.write_text(write_benchmark_report(table, advice), encoding="utf-8")
+    for path in (out, html):
+        if path is not None:
+            typer.echo(f"written: {to_line(path)}")
+
+
+def _show(event: BenchmarkEvent) -> None:
+    """Say on stderr what is measured now."""
+    from facet_nb.benchmark import PointStarted
+
+    if isinstance(event, PointStarted) and sys.stderr.isatty():
+        left = "" if event.remaining_s is None else f", about {event.remaining_s:.0f} s left"
+        label = event.configuration.label
+        typer.echo(f"[{event.done + 1}/{event.total}{left}] {event.phase}: {label}", err=True)
+
+
+def _check_writable(*paths: Path | None) -> None:
+    """Refuse a folder that is not there, before minutes of work instead of after them."""
+    from facet_nb.core.errors import ValidationError
+
+    for path in paths:
+        if path is not None and not path.resolve().parent.is_dir():
+            raise ValidationError(f"{path.parent} is no folder: make it first.")
+        if path is not None and path.is_dir():
+            raise ValidationError(f"{path} is a folder: name a file in it.")

@@ -1,0 +1,182 @@
+"""Files for samples: room is taken before work starts, and they go when nobody refers to them."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import platform
+import re
+import shutil
+import tempfile
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.errors import FacetError
+from facet_nb.core.executors.orphans import remove_semaphores
+
+#: Containers that share a temporary folder do not see one another's processes.
+_HOST = re.sub(r"[^A-Za-z0-9]", "", platform.node())[:32] or "host"
+_FOLDER = re.compile(rf"facet_nb-{_HOST}-(\d+)-\w+")
+
+#: Files of :func:`create` that somebody still refers to.
+_ours: set[str] = set()
+
+
+@dataclass(frozen=True)
+class FileArray:
+    """Samples in a file, mapped by whoever opens them."""
+
+    path: str
+    shape: tuple[int, int]
+
+    def open(self) -> np.ndarray:
+        """Return the mapped array, float64 (a plain array, as processors expect one)."""
+        return np.asarray(np.memmap(self.path, dtype=np.float64, mode="r+", shape=self.shape))
+
+
+def find_root() -> Path:
+    """Return where scratch files go: ``FACET_NB_TMPDIR``, else the system's temporary folder."""
+    return Path(os.environ.get("FACET_NB_TMPDIR") or tempfile.gettempdir())
+
+
+def make_folder() -> Path:
+    """Return a new folder for scratch files; those of processes that were killed go first."""
+    root = find_root()
+    sweep(root)
+    try:
+        return Path(tempfile.mkdtemp(prefix=f"facet_nb-{_HOST}-{os.getpid()}-", dir=root))
+    except OSError as error:
+        raise FacetError(
+            f"cannot make a temporary folder in {root}: {error.strerror}. Set "
+            "FACET_NB_TMPDIR to a folder that can be written to, or use "
+            "backend='threading'."
+        ) from error
+
+
+def reserve(path: Path, n_bytes: int) -> None:
+    """Make a file that has room for `n_bytes`: a mapped file on a full disk is fatal.
+
+    Raises
+    ------
+    FacetError
+        If the disk is full.
+    """
+    try:
+        with open(path, "wb") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, n_bytes)
+            else:
+                file.truncate(n_bytes)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise FacetError(
+            f"no room for {n_bytes / 1e6:.0f} MB in {path.parent}: {error.strerror}. Set "
+            "FACET_NB_TMPDIR to a folder on a larger disk, or use backend='threading'."
+        ) from error
+
+
+def check_room(n_bytes: int) -> None:
+    """Raise :class:`FacetError` if the disk has no room for `n_bytes` of scratch files."""
+    root = find_root()
+    free = shutil.disk_usage(root).free
+    if free < n_bytes:
+        raise FacetError(
+            f"the run needs {n_bytes / 1e9:.1f} GB of scratch files, and {free / 1e9:.1f} GB are "
+            f"free in {root}. Set FACET_NB_TMPDIR to a folder on a larger disk, or give a larger "
+            "memory_budget."
+        )
+
+
+def create(shape: Sequence[int]) -> tuple[FileArray, np.ndarray]:
+    """Return new samples in a file, float64, and the mapped array.
+
+    The file lives as long as the array or a view of it does, in this process.
+
+    Raises
+    ------
+    FacetError
+        If the disk is full.
+    """
+    ref_shape = (int(shape[0]), int(shape[1]))
+    folder = make_folder()
+    path = folder / "samples.f64"
+    try:
+        reserve(path, max(8, 8 * ref_shape[0] * ref_shape[1]))
+    except FacetError:
+        folder.rmdir()
+        raise
+    mapped = np.memmap(path, dtype=np.float64, mode="r+", shape=ref_shape)
+    _ours.add(str(path))
+    weakref.finalize(mapped, _remove, str(path), os.getpid())
+    return FileArray(str(path), ref_shape), np.asarray(mapped)
+
+
+def _remove(path: str, pid: int) -> None:
+    if os.getpid() != pid:
+        return  # a forked child: the file is its parent's
+    _ours.discard(path)
+    shutil.rmtree(os.path.dirname(path), ignore_errors=True)
+
+
+def find_file(array: Any) -> FileArray | None:
+    """Return the file of :func:`create` that `array` is the whole of; None for other arrays."""
+    mapped = find_map(array) if is_spilled(array) else None
+    if mapped is None or array.shape != mapped.shape:
+        return None
+    whole = array.flags.c_contiguous and array.dtype == np.float64
+    return FileArray(str(mapped.filename), mapped.shape) if whole else None
+
+
+def find_map(array: Any) -> np.memmap | None:
+    """Return the mapped file that `array` is a view of; None if it is in memory."""
+    found = None
+    while isinstance(array, np.ndarray):
+        found = array if isinstance(array, np.memmap) else found
+        array = array.base
+    return found if isinstance(array, mmap.mmap) else None
+
+
+def is_spilled(array: Any) -> bool:
+    """Whether `array` lies in a file of :func:`create`, wholly or as a view."""
+    mapped = find_map(array)
+    return mapped is not None and str(mapped.filename) in _ours
+
+
+def forget(*arrays: Any) -> None:
+    """Give back the memory in which parts of mapped arrays were held; nothing is lost.
+
+    What was written is the system's business from now on; what is read again comes from its cache
+    or the disk.
+    """
+    for array in arrays:
+        mapped = find_map(array)
+        if mapped is None or mapped.mode == "c" or not hasattr(mmap, "MADV_DONTNEED"):
+            continue
+        memory: Any = mapped
+        while isinstance(memory, np.ndarray):
+            memory = memory.base
+        memory.madvise(mmap.MADV_DONTNEED)
+
+
+def sweep(root: Path) -> None:
+    """Remove folders of this machine's processes that no longer live (after a kill)."""
+    for folder in root.glob(f"facet_nb-{_HOST}-*"):
+        match = _FOLDER.fullmatch(folder.name)
+        if match and not _alive(int(match.group(1))):
+            shutil.rmtree(folder, ignore_errors=True)
+            remove_semaphores(int(match.group(1)))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

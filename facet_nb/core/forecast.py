@@ -1,0 +1,422 @@
+"""What a run will need, said beforehand: memory of the process tree, and room for scratch files.
+
+The peak is the largest of the stages' sums of: interpreter and libraries; recordings that are held
+in memory; what the batches in flight need (each step's ``memory()``); and, for processes, the
+workers' own libraries. Memory means private memory of all processes, and libraries that they share
+once.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from facet_nb.core import recording
+from facet_nb.core.errors import FacetError
+from facet_nb.core.executors import backends
+from facet_nb.core.executors.task import rss_bytes
+from facet_nb.core.limits import describe_bytes
+from facet_nb.core.processor import ArrayProcessor, Processor
+from facet_nb.core.steps import changes_samples
+
+if TYPE_CHECKING:
+    from facet_nb.core.plan import Plan, Stage
+
+MB = 10**6
+
+#: Measured by benchmarks/out_of_core.py --libraries (Python 3.11, Linux): what the first run of a
+#: process adds.
+_NUMBA = 115 * MB
+_SCIPY_SIGNAL = 50 * MB
+_READERS = 20 * MB
+#: A process of loky with our kernels, its private part; and loky's own helpers.
+_WORKER = 120 * MB
+_WORKER_WITHOUT_NUMBA = 60 * MB
+_HELPERS = 30 * MB
+#: Pieces in which recordings in files are worked on, and their copies.
+_PIECES = 32 * MB
+#: Copies of a channel that a step of anyone's is taken to make: a Raw of it, and its work.
+_FOREIGN_COPIES = 4
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Size of a recording: channels, of which `n_data` are processed, samples, and rate in Hz."""
+
+    n_channels: int
+    n_data: int
+    n_times: int
+    sfreq: float
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all samples."""
+        return 8 * self.n_channels * self.n_times
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one channel."""
+        return 8 * self.n_times
+
+    @property
+    def piece_bytes(self) -> int:
+        """Bytes of the pieces in which it is worked on in a file, with their copies."""
+        return min(_PIECES, 3 * self.n_bytes)
+
+    @classmethod
+    def of(cls, raw: Any) -> Shape:
+        """Return the shape of `raw`."""
+        n_data = max(1, len(recording.data_picks(raw)))
+        return cls(len(raw.ch_names), n_data, int(raw.n_times), float(raw.info["sfreq"]))
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The recording that a run begins with.
+
+    Attributes
+    ----------
+    shape : Shape
+        Its size.
+    held_bytes : int
+        What of it is in this process's memory already.
+    lazy : bool
+        Whether its samples were left in the file.
+    loader : int | None
+        Position of the step that loads it; -1 for one before the first.
+    must_load : bool
+        Whether its format cannot be read in parts.
+    """
+
+    shape: Shape
+    held_bytes: int = 0
+    lazy: bool = False
+    loader: int | None = None
+    must_load: bool = False
+
+
+@dataclass(frozen=True)
+class StageForecast:
+    """What one stage needs at its peak.
+
+    Attributes
+    ----------
+    base_bytes : int
+        Interpreter and libraries.
+    recordings_bytes : int
+        Recordings in memory.
+    batch_bytes : int
+        What one batch needs.
+    n_batches : int
+        Batches in flight.
+    workers_bytes : int
+        Libraries of worker processes.
+    disk_bytes : int
+        Scratch files.
+    loads_all : bool
+        Whether it is a step of anyone's that may load the whole recording.
+    """
+
+    base_bytes: int
+    recordings_bytes: int = 0
+    batch_bytes: int = 0
+    n_batches: int = 1
+    workers_bytes: int = 0
+    disk_bytes: int = 0
+    loads_all: bool = False
+
+    @property
+    def peak_bytes(self) -> int:
+        """The sum."""
+        batches = self.batch_bytes * self.n_batches
+        return self.base_bytes + self.recordings_bytes + batches + self.workers_bytes
+
+    def __str__(self) -> str:
+        times = f"{self.n_batches} × " if self.n_batches > 1 else ""
+        parts = [
+            f"{describe_bytes(self.base_bytes)} libraries",
+            f"{describe_bytes(self.recordings_bytes)} recordings",
+            f"{times}{describe_bytes(self.batch_bytes)} batch",
+        ]
+        if self.workers_bytes:
+            parts.append(f"{describe_bytes(self.workers_bytes)} workers")
+        text = f"{describe_bytes(self.peak_bytes)} = {' + '.join(parts)}"
+        if self.disk_bytes:
+            text += f"; {describe_bytes(self.disk_bytes)} of scratch files"
+        return text + ("; may load the whole recording" if self.loads_all else "")
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run will need.
+
+    Attributes
+    ----------
+    stages : tuple of StageForecast
+        One for each stage of the plan.
+    """
+
+    stages: tuple[StageForecast, ...]
+
+    @property
+    def peak_bytes(self) -> int:
+        """Largest memory of the process tree."""
+        return max((s.peak_bytes for s in self.stages), default=0)
+
+    @property
+    def disk_bytes(self) -> int:
+        """Largest sum of scratch files."""
+        return max((s.disk_bytes for s in self.stages), default=0)
+
+    @property
+    def bottleneck(self) -> int:
+        """Position of the stage that needs most."""
+        sizes = [s.peak_bytes for s in self.stages]
+        return sizes.index(max(sizes)) if sizes else 0
+
+    def __str__(self) -> str:
+        text = f"forecast: {describe_bytes(self.peak_bytes)} of memory at stage "
+        text += f"{self.bottleneck + 1}"
+        if self.disk_bytes:
+            text += f", {describe_bytes(self.disk_bytes)} of scratch files"
+        return text
+
+
+def make_forecast(
+    processors: Sequence[Processor], plan: Plan, subject: Subject, spill: bool
+) -> Forecast:
+    """Return what a run will need.
+
+    Parameters
+    ----------
+    processors : sequence of Processor
+        The pipeline's steps.
+    plan : Plan
+        Its stages.
+    subject : Subject
+        The recording.
+    spill : bool
+        Whether samples stay in files.
+    """
+    shared = any(backends.get_backend(s.backend).isolates for s in plan.stages)
+    teller = _Teller(processors, plan, subject, spill or subject.lazy, shared)
+    told = [teller.tell(stage) for stage in plan.stages]
+    if told:
+        told[-1] = max(told[-1], teller.settle(), key=lambda s: s.peak_bytes)
+    return Forecast(tuple(told))
+
+
+@dataclass
+class _Teller:
+    """Goes through the stages and keeps account of what is held."""
+
+    processors: Sequence[Processor]
+    plan: Plan
+    subject: Subject
+    spill: bool
+    shared: bool
+    shape: Shape = field(init=False)
+    libraries: bool = False  # whether kernels have computed in this process
+    private: bool = False
+    staged: bool = False
+    workers: int = 0
+    result_on_disk: int = 0
+    in_files: int = 0  # what lies in files of the run, and comes to memory at its end
+
+    def __post_init__(self) -> None:
+        self.shape = self.subject.shape
+        self.base = rss_bytes() - self.subject.held_bytes
+        #: Bytes held in memory and on disk: the original, the current samples, and those of noise.
+        self.original = self.current = self.kept = 0
+        self.on_disk = 0
+        self.lineage = False
+        if self.subject.loader is None or self.subject.loader < 0:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Account for the recording as it is loaded."""
+        whole = self.shape.n_bytes
+        lazy = self.subject.lazy or (self.subject.loader is not None and self.spill)
+        lazy = lazy and not self.subject.must_load
+        self.original = 0 if lazy else max(whole, self.subject.held_bytes)
+        self.on_disk = whole if lazy else 0
+        self.current = 0  # it is the original
+        self.lineage = True
+
+    def tell(self, stage: Stage) -> StageForecast:
+        units = self.plan.fusions.replace(self.processors, stage.steps)
+        steps = [unit.processor for unit in units]
+        if stage.kind == "global" and not isinstance(steps[0], ArrayProcessor):
+            return self._tell_global(stage, steps[0])
+        return self._tell_arrays(stage, steps)
+
+    # ------------------------------------------------------------------ one step, all channels
+    def _tell_global(self, stage: Stage, step: Processor) -> StageForecast:
+        loads = self.subject.loader is not None and self.subject.loader == stage.steps[0]
+        if loads:
+            self._begin()
+            reading = self.shape.piece_bytes + (_READERS if "mne.io" not in sys.modules else 0)
+            return self._sum(reading, 1)
+        work = step.memory((self.shape.n_channels, self.shape.n_times), self.shape.sfreq)
+        if step.streams and self.spill:
+            work = min(work, self.shape.piece_bytes)
+        loads_all = not step.streams
+        told = replace(self._sum(work, 1), loads_all=loads_all)
+        if step.modifies_raw and loads_all:
+            self.kept += 0 if self.lineage else self.current
+            self.current = self.shape.n_bytes  # a recording of its own, in memory
+            self.lineage, self.private, self.in_files = False, False, 0
+        return told
+
+    # ------------------------------------------------------------------------ steps over arrays
+    def _tell_arrays(self, stage: Stage, steps: list[Processor]) -> StageForecast:
+        before, after = self.shape, self.shape
+        sizes = []
+        for step in steps:
+            new = shape_after(step, after)
+            sizes.append((step, after, new))
+            after = new
+        isolated = backends.get_backend(stage.backend).isolates
+        deciding, computes = _prepare_bytes(sizes)
+        self.libraries = self.libraries or computes
+        if self.spill and not self.staged:
+            deciding, self.staged = max(deciding, before.piece_bytes), True  # the transposing pass
+        decided = self._sum(deciding, 1)
+        if not any(changes_samples(p) for p in steps):
+            return decided
+        in_place = self._in_place(steps)
+        in_memory = 0 if self.spill or self.shared or in_place else after.n_bytes
+        k = min(stage.batch_size or after.n_data, after.n_data)
+        n = min(stage.n_jobs, -(-after.n_data // k))
+        if stage.kind == "global":
+            batch = after.piece_bytes if self.spill else self._scratch(sizes[0])
+        else:
+            batch = _batch_bytes(sizes, k, isolated) // (2 if stage.dtype == "float32" else 1)
+        if self.spill or self.shared:
+            batch += k * (before.row_bytes + after.row_bytes)  # pages of the files
+        self.libraries = self.libraries or not isolated
+        disk = self.on_disk + self.result_on_disk + after.n_bytes if self.spill else 0
+        if isolated:
+            self.workers = max(self.workers, n * worker_bytes() + _HELPERS)  # they stay
+        told = self._sum(batch, n, extra=in_memory, disk=disk)
+        self.result_on_disk = after.n_bytes if self.spill else 0
+        self._move_on(steps, after, in_memory, in_place)
+        return max(told, decided, key=lambda s: s.peak_bytes)
+
+    def settle(self) -> StageForecast:
+        """Return what bringing results from files to memory takes, at the end of a run."""
+        return self._sum(
+            self.shape.piece_bytes // 4 if self.in_files else 0, 1, extra=self.in_files
+        )
+
+    def _scratch(self, size: tuple[Processor, Shape, Shape]) -> int:
+        step, before, after = size
+        work = step.memory((1, before.n_times), before.sfreq) - after.row_bytes
+        return max(work, 0) + after.piece_bytes // 2
+
+    def _in_place(self, steps: list[Processor]) -> bool:
+        if self.spill or self.shared or not self.private or len(steps) > 1:
+            return False
+        step = steps[0]
+        if getattr(step, "subtracts", False) and not self.lineage:
+            return False
+        return isinstance(step, ArrayProcessor) and step.can_overwrite()
+
+    def _move_on(
+        self, steps: list[Processor], after: Shape, in_memory: int, in_place: bool
+    ) -> None:
+        corrects = any(getattr(p, "subtracts", False) for p in steps)
+        if corrects and not self.lineage:
+            self.kept += self.current
+            self.lineage = True
+        if not in_place:
+            self.current = in_memory
+            self.in_files = after.n_bytes if self.shared and not self.spill else 0
+        self.private = all(isinstance(p, ArrayProcessor) for p in steps)
+        self.shape = after
+
+    def _sum(self, batch: int, n: int, *, extra: int = 0, disk: int = 0) -> StageForecast:
+        base = self.base
+        if self.libraries:
+            base += pending_libraries()
+        held = self.original + self.current + self.kept + extra
+        return StageForecast(base, held, int(batch), n, self.workers, disk or self.on_disk)
+
+
+def shape_after(step: Processor, shape: Shape) -> Shape:
+    """Return the shape of a recording after a step, as far as it is known beforehand."""
+    if not isinstance(step, ArrayProcessor) or not changes_samples(step):
+        return shape
+    try:
+        n_times, sfreq = step.resize(shape.n_times, shape.sfreq)
+    except FacetError:
+        return shape  # the run itself says what is wrong
+    return replace(shape, n_times=n_times, sfreq=sfreq)
+
+
+def step_bytes(step: Processor, before: Shape, after: Shape) -> int:
+    """Return what a channel-wise step needs for one channel, its result included, in bytes."""
+    if isinstance(step, ArrayProcessor):
+        try:
+            return int(step.memory((1, before.n_times), before.sfreq))
+        except FacetError:
+            return 2 * after.row_bytes  # the run itself says what is wrong
+    return _FOREIGN_COPIES * max(before.row_bytes, after.row_bytes)
+
+
+def _batch_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], k: int, isolated: bool) -> int:
+    """Return the peak of `k` channels on their way through steps; the last result is elsewhere."""
+    held = k * sizes[0][1].row_bytes if isolated else 0
+    changing = [size for size in sizes if changes_samples(size[0])]
+    noise = sum(getattr(p, "uses_noise", False) for p, *_ in sizes) > 0
+    peak = held
+    for i, (step, before, after) in enumerate(changing):
+        last = i == len(changing) - 1
+        own = held > 0 and i > 0
+        in_place = own and isinstance(step, ArrayProcessor) and step.can_overwrite()
+        result = k * after.row_bytes
+        work = k * max(step_bytes(step, before, after) - after.row_bytes, 0)
+        new = 0 if last or (in_place and before == after) else result
+        beside = 2 * k * before.row_bytes if noise else 0
+        peak = max(peak, held + work + new + beside)
+        held = held if last else (new or held)
+    return peak
+
+
+def _prepare_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]]) -> tuple[int, bool]:
+    """Return the peak of what is decided on the reference channel, and whether kernels compute."""
+    peak, held, computes = 0, 0, False
+    last = max(
+        (
+            i
+            for i, (step, *_) in enumerate(sizes)
+            if not isinstance(step, ArrayProcessor) or step.needs == "reference"
+        ),
+        default=-1,
+    )
+    for i, (step, before, after) in enumerate(sizes[: last + 1]):
+        if isinstance(step, ArrayProcessor) and step.needs == "reference":
+            peak = max(peak, held + step.memory_to_prepare((1, before.n_times), before.sfreq))
+        if i < last and changes_samples(step):
+            peak = max(peak, held + step_bytes(step, before, after))
+            held, computes = after.row_bytes, True
+    return peak, computes
+
+
+def pending_libraries() -> int:
+    """Return what libraries will add to this process when kernels are first used, in bytes."""
+    total = 0
+    if "numba" not in sys.modules and importlib.util.find_spec("numba") is not None:
+        total += _NUMBA
+    if "scipy.signal" not in sys.modules:
+        total += _SCIPY_SIGNAL
+    return total
+
+
+def worker_bytes() -> int:
+    """Return what a worker process needs for itself, in bytes."""
+    with_numba = importlib.util.find_spec("numba") is not None
+    return _WORKER if with_numba else _WORKER_WITHOUT_NUMBA

@@ -1,0 +1,91 @@
+"""A recording that is read from its file: one pass brings it into channel-major order on disk.
+
+MNE reads all channels of a file to get one of them. After this pass a channel's samples lie side
+by side, and whoever needs some channels reads no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.errors import FacetError, ValidationError
+from facet_nb.core.executors import scratch
+
+#: Values in one piece: 8 MB.
+_VALUES = 2**20
+
+
+def transpose(
+    raw: Any, rows: Sequence[int] | None = None, check: Callable[[], None] | None = None
+) -> np.ndarray:
+    """Return the samples of `raw` as a mapped file, shape (n_rows, n_times), in V.
+
+    They are never in memory at once. The file lives as long as the array does.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The recording, loaded or not.
+    rows : sequence of int | None
+        Channels to take, in this order; None for all.
+    check : callable | None
+        Called between pieces; may raise to stop.
+
+    Returns
+    -------
+    ndarray, shape (n_rows, n_times)
+        The samples; float64, writable.
+
+    Raises
+    ------
+    FacetError
+        If the disk is full, before anything is read; or the samples cannot be read.
+    """
+    chosen = list(range(len(raw.ch_names))) if rows is None else [int(i) for i in rows]
+    _, target = scratch.create((len(chosen), raw.n_times))
+    length = max(_VALUES // max(len(raw.ch_names), 1), 1)
+    for start in range(0, raw.n_times, length):
+        if check is not None:
+            check()
+        stop = min(start + length, raw.n_times)
+        target[:, start:stop] = _read(raw, chosen, start, stop)
+        scratch.forget(target, raw._data if raw.preload else None)
+    return target
+
+
+def take_rows(raw: Any, rows: Sequence[int]) -> np.ndarray:
+    """Return a copy of some channels, in this order: in a file if `raw` is in one, else in memory.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The recording.
+    rows : sequence of int
+        Channels to take.
+
+    Returns
+    -------
+    ndarray, shape (n_rows, n_times)
+        The samples, in V.
+    """
+    if raw.preload and scratch.find_map(raw._data) is None:
+        return raw._data[rows]
+    return transpose(raw, rows)
+
+
+def _read(raw: Any, rows: list[int], start: int, stop: int) -> np.ndarray:
+    if raw.preload:
+        return raw._data[rows, start:stop]
+    try:
+        piece = raw[:, start:stop][0]
+    except Exception as error:  # MNE's readers raise whatever the damage makes them stumble over
+        raise FacetError(
+            f"samples {start} to {stop} of {raw.filenames[0]} cannot be read "
+            f"({type(error).__name__}: {error}). Copy the file again from its source."
+        ) from error
+    if np.iscomplexobj(piece):
+        raise ValidationError("the samples are complex: take their real part or magnitude.")
+    return piece if len(rows) == len(piece) else piece[rows]

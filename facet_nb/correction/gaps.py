@@ -1,0 +1,153 @@
+"""Correction of what pauses between volumes do to the slices around them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from facet_nb.core.errors import ValidationError
+from facet_nb.core.processor import ArrayProcessor, Prepared, View
+from facet_nb.core.registry import register_processor
+from facet_nb.correction.aas import check_artifact_length
+from facet_nb.kernels import gaps
+from facet_nb.kernels.spacing import describe_spacing
+
+logger = logging.getLogger("facet_nb")
+
+
+@dataclass(frozen=True)
+class GapPlan:
+    """What all channels share: slices, volumes, and the weight along a slice."""
+
+    starts: np.ndarray
+    n_samples: int
+    volumes: gaps.Volumes
+    weight: np.ndarray
+
+
+@register_processor
+class VolumeArtifactCorrection(ArrayProcessor):
+    """Make slices next to a pause between volumes like the others.
+
+    Where the scanner pauses between volumes, the last slice before and the first one after the
+    pause differ from the rest: their neighbour is missing, and whatever swings on reaches into
+    the pause. Templates made of slices leave that difference behind. Put this before the
+    correction, with slice triggers.
+
+    The difference from a template of neighbouring slices of the same volume, under a logistic
+    weight ``1 / (1 + exp(-slope * (x - position)))`` that rises towards the pause, is subtracted
+    [1]_. It is averaged over the neighbouring volumes, without the one that it is for, so that EEG
+    stays. Without pauses nothing is changed.
+
+    Parameters
+    ----------
+    template_count : int
+        Slices that make a template, of the same volume.
+    weighting_position : float
+        Place along the slice, from 0 (far from the pause) to 1, where the weight is one half.
+    weighting_slope : float
+        How steeply the weight rises there.
+    n_volumes : int
+        Volumes that a difference is averaged over.
+    fill : {"average", "line"}
+        What is subtracted in the pause: the mean of other pauses, in which the artifact may swing
+        on; or a straight line between the two ends [1]_.
+
+    References
+    ----------
+    .. [1] Glaser, J., Beisteiner, R., Bauer, H., & Fischmeister, F. P. S. (2013). FACET - a
+       "Flexible Artifact Correction and Evaluation Toolbox" for concurrently recorded EEG/fMRI
+       data. BMC Neuroscience, 14, 138. doi:10.1186/1471-2202-14-138
+    """
+
+    name = "volume_artifact_correction"
+    description = "Make slices next to a pause between volumes like the others"
+    requires_triggers = True
+    subtracts = True
+
+    def __init__(
+        self,
+        template_count: int = 5,
+        weighting_position: float = 0.8,
+        weighting_slope: float = 20.0,
+        n_volumes: int = 25,
+        fill: str = "average",
+    ) -> None:
+        self.template_count = template_count
+        self.weighting_position = weighting_position
+        self.weighting_slope = weighting_slope
+        self.n_volumes = n_volumes
+        self.fill = fill
+
+    def prepare(self, view: View) -> Prepared:
+        """Find volumes and the pauses between them."""
+        self._check()
+        metadata = view.metadata
+        n_samples = check_artifact_length(metadata.artifact_length)
+        triggers = np.unique(np.asarray(metadata.triggers, dtype=np.int64))
+        spacing = describe_spacing(triggers)
+        volumes = gaps.Volumes.of(spacing.pauses > 0)
+        n_pauses = len(volumes.firsts) - 1
+        if n_pauses < 2:
+            logger.warning(
+                "VolumeArtifactCorrection: %d pauses between volumes found; nothing is changed.",
+                n_pauses,
+            )
+            return Prepared(None, notes={"n_pauses": n_pauses})
+        starts = triggers + int(metadata.artifact_to_trigger_offset * view.sfreq)
+        weight = gaps.weigh_transition(n_samples, self.weighting_position, self.weighting_slope)
+        pause_ms = round(1e3 * spacing.pause / view.sfreq, 3)
+        return Prepared(
+            GapPlan(starts, n_samples, volumes, weight),
+            notes={"n_pauses": n_pauses, "pause_ms": pause_ms},
+        )
+
+    def _check(self) -> None:
+        if self.template_count < 1 or self.n_volumes < 1:
+            raise ValidationError("template_count and n_volumes must be 1 or more.")
+        if self.fill not in ("average", "line"):
+            raise ValidationError(f"fill={self.fill!r} must be 'average' or 'line'.")
+        if not 0 <= self.weighting_position <= 1 or self.weighting_slope <= 0:
+            raise ValidationError(
+                "weighting_position must be from 0 to 1, weighting_slope above 0."
+            )
+
+    def compute(
+        self, x: np.ndarray, prepared: Prepared, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the corrected channels; see :class:`ArrayProcessor`."""
+        plan: GapPlan | None = prepared.payload
+        out = np.empty_like(x) if out is None else out
+        if plan is None:
+            out[...] = x
+            return out
+        for row, target in zip(x, out, strict=True):
+            self._correct(row, plan, target)
+        return out
+
+    def _correct(self, row: np.ndarray, plan: GapPlan, out: np.ndarray) -> None:
+        starts, volumes = plan.starts, plan.volumes
+        heads, tails = gaps.estimate_transitions(
+            row,
+            starts,
+            plan.n_samples,
+            volumes,
+            n_template=self.template_count,
+            weight=plan.weight,
+            n_volumes=self.n_volumes,
+        )
+        if self.fill == "line":
+            pauses = gaps.draw_lines(starts, volumes, heads, tails)
+        else:
+            pauses = gaps.average_pauses(row, starts, plan.n_samples, volumes, self.n_volumes)
+        gaps.subtract_transitions(row, starts, volumes, heads, tails, pauses, out=out)
+
+    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory for one channel, in bytes: result and epochs."""
+        return 8 * shape[1] * 2 + (1 << 20)
+
+
+#: FACETpy's other name of the same class.
+RemoveVolumeArtifactCorrection = VolumeArtifactCorrection

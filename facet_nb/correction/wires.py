@@ -1,0 +1,206 @@
+"""Regression on carbon-wire loops."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.errors import ValidationError
+from facet_nb.core.processor import ArrayProcessor, Prepared, View
+from facet_nb.core.recording import DATA_TYPES
+from facet_nb.core.registry import register_processor
+from facet_nb.kernels.wires import WireFit, explain, prepare_wires, regress, shuffle_phases
+
+logger = logging.getLogger("facet_nb")
+
+#: Names of wire loops: CWL1, CW_2, loop 3, Wire4, carbon5.
+_NAME = re.compile(r"^(cwl?|loop|wire|carbon)([\s_\-.]*\w{0,3})$", re.IGNORECASE)
+#: Windows that the control looks at: enough for two digits.
+_N_LOOKS = 30
+#: Controls with other random phases: one alone differs by a third from the next on real data.
+_N_CONTROLS = 3
+#: The odds of explained variance must exceed the control's by this factor.
+_BETTER = 2.0
+
+
+@register_processor
+class WireLoopCorrection(ArrayProcessor):
+    """Subtract what carbon-wire loops explain: movement, pulse, helium pump (van der Meer 2016).
+
+    Loops lie on the cap and are insulated from the head: they see the magnetic field and no EEG.
+    In sliding windows each channel is fitted by the loops and delayed copies of them, and the fit
+    is subtracted. Use it behind the correction of the gradient artifact.
+
+    Many regressors explain something of any signal, EEG included. So the same is done with loops
+    whose phases are shuffled, which have nothing to do with the recording, and both parts of
+    variance are in the history: ``explained`` and ``by_chance`` (median over channels). Channels
+    of which true loops do not explain clearly more than shuffled ones (odds ratio 2) are left as
+    they are, and named there (``left_alone``).
+
+    Parameters
+    ----------
+    wires : str or list of str or int | None
+        Loops, by name, position or channel type; by default all channels with names like
+        ``CWL1``, ``CW_1``, ``Loop1``, ``Wire1``. They stay as they are themselves.
+    window_s : float
+        Length of a Hann window, in s. Where the head lies still longer windows take less EEG.
+    delay_s : float
+        Largest delay of copies, in s, either way.
+    delay_step_s : float
+        Distance of delays, in s.
+    seed : int
+        Seed of the shuffled phases.
+
+    References
+    ----------
+    van der Meer, J. N., et al. (2016). Carbon-wire loop based artifact correction outperforms
+    post-processing EEG/fMRI corrections. NeuroImage, 125, 880-894.
+    doi:10.1016/j.neuroimage.2015.10.064
+    """
+
+    name = "wire_loop_correction"
+    description = "Subtract what carbon-wire loops explain"
+    needs = "all"
+    subtracts = True
+    types = tuple(kind for kind in DATA_TYPES if kind != "ecg")
+
+    def __init__(
+        self,
+        wires: str | Sequence[str | int] | None = None,
+        window_s: float = 4.0,
+        delay_s: float = 0.02,
+        delay_step_s: float = 0.01,
+        seed: int = 0,
+    ) -> None:
+        self.wires = wires
+        self.window_s = window_s
+        self.delay_s = delay_s
+        self.delay_step_s = delay_step_s
+        self.seed = seed
+
+    def prepare(self, view: View) -> Prepared:
+        """Find the loops, prepare the fit, and compare it with shuffled loops."""
+        names = view.all_names or view.ch_names
+        everything = view.data if view.everything is None else view.everything
+        assert everything is not None and view.data is not None
+        rows = self._find_wires(names, view.all_types)
+        signals = _check_wires(everything, rows, names)
+        size = 2 * round(self.window_s * view.sfreq / 2)
+        reach, step = round(self.delay_s * view.sfreq), round(self.delay_step_s * view.sfreq)
+        shape = {"size": size, "reach": reach, "step": max(1, step)}
+        self._check(size, len(rows) * (1 + 2 * (reach // shape["step"])), view)
+        fit = prepare_wires(signals, **shape)
+        rng = np.random.default_rng(self.seed)
+        controls = [
+            prepare_wires(shuffle_phases(signals, rng), **shape) for _ in range(_N_CONTROLS)
+        ]
+        wires = {names[row] for row in rows}
+        types = view.ch_types or ("eeg",) * len(view.ch_names)
+        picks = [
+            i
+            for i, (name, kind) in enumerate(zip(view.ch_names, types, strict=True))
+            if kind in self.types and name not in wires
+        ]
+        looked = {view.ch_names[i]: _compare(view.data[i], fit, controls) for i in picks}
+        poor = [name for name, (real, chance) in looked.items() if not _is_better(real, chance)]
+        return Prepared(
+            fit,
+            notes={"wires": [names[row] for row in rows]} | _describe(looked, poor),
+            spares=tuple(n for n in view.ch_names if n in wires or n in poor),
+        )
+
+    def _find_wires(self, names: Sequence[str], types: Sequence[str]) -> list[int]:
+        if self.wires is None:
+            found = [i for i, name in enumerate(names) if _NAME.match(name)]
+        else:
+            wanted = [self.wires] if isinstance(self.wires, (str, int)) else list(self.wires)
+            found = [
+                i
+                for i, name in enumerate(names)
+                if i in wanted or name in wanted or (types and types[i] in wanted)
+            ]
+            unknown = [w for w in wanted if w not in {*names, *types, *range(len(names))}]
+            if unknown:
+                raise ValidationError(
+                    f"wires: {unknown[0]!r} is neither a channel nor a type of the recording "
+                    f"({', '.join(names)})."
+                )
+        if not found:
+            raise ValidationError(
+                "wire_loop_correction: no channel is called CWL…, CW…, Loop… or Wire…. Name the "
+                f"loops with wires=[…] (channels: {', '.join(names)})."
+            )
+        return found
+
+    def _check(self, size: int, n_regressors: int, view: View) -> None:
+        if self.window_s <= 0 or self.delay_s < 0 or self.delay_step_s <= 0:
+            raise ValidationError("window_s and delay_step_s must be above 0 s, delay_s 0 or more.")
+        if size > view.n_times:
+            raise ValidationError(
+                f"window_s={self.window_s} is longer than the recording "
+                f"({view.n_times / view.sfreq:.1f} s)."
+            )
+        if n_regressors > size // 4:
+            raise ValidationError(
+                f"{n_regressors} regressors (loops times delays) for windows of {size} samples "
+                "explain anything: raise window_s or delay_step_s, or lower delay_s."
+            )
+
+    def compute(
+        self, x: np.ndarray, prepared: Prepared, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the corrected channels; see :class:`ArrayProcessor`."""
+        fit: WireFit = prepared.payload
+        out = np.empty_like(x) if out is None else out
+        for row, target in zip(x, out, strict=True):
+            np.subtract(row, regress(row, fit), out=target)
+        return out
+
+    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory for one channel, in bytes: regressors of six loops."""
+        n_delays = 1 + 2 * int(self.delay_s / self.delay_step_s)
+        return 8 * (2 * shape[1] + int(self.window_s * sfreq) * 6 * n_delays)
+
+
+def _check_wires(everything: np.ndarray, rows: list[int], names: Sequence[str]) -> np.ndarray:
+    """Return the loops' samples, shape (n_wires, n_times), or raise if one cannot be used."""
+    signals = np.array(everything[rows], dtype=float)
+    for row, signal in zip(rows, signals, strict=True):
+        if not np.all(np.isfinite(signal)) or not np.ptp(signal) > 0:
+            raise ValidationError(
+                f"wire_loop_correction: the loop {names[row]} is flat or holds NaN: leave it out "
+                "with wires=[…]."
+            )
+    return signals
+
+
+def _compare(y: np.ndarray, fit: WireFit, controls: Sequence[WireFit]) -> tuple[float, float]:
+    """Return the parts of variance that loops and shuffled loops explain."""
+    which = slice(None, None, max(1, len(fit.inverses) // _N_LOOKS))
+    chance = [explain(y, control, which) for control in controls]
+    return explain(y, fit, which), float(np.mean(chance))
+
+
+def _is_better(real: float, chance: float) -> bool:
+    return real * (1.0 - chance) > _BETTER * chance * (1.0 - real)
+
+
+def _describe(looked: dict[str, tuple[float, float]], poor: list[str]) -> dict[str, Any]:
+    values = np.array(list(looked.values())).reshape(-1, 2)
+    real, chance = np.median(values, axis=0) if len(values) else (0.0, 0.0)
+    if poor:
+        logger.warning(
+            "WireLoopCorrection: loops explain no more of %d channels than shuffled loops do; "
+            "they stay as they are: %s.",
+            len(poor),
+            ", ".join(poor),
+        )
+    return {
+        "explained": round(float(real), 3),
+        "by_chance": round(float(chance), 3),
+        "left_alone": poor,
+    }

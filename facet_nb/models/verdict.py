@@ -1,0 +1,115 @@
+"""What a table says, in one sentence; and how good a guess was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from facet_nb.benchmark import BenchmarkTable, Row
+
+
+def write_verdict(table: BenchmarkTable | None) -> str:
+    """Return the sentence that a person should take away from a table."""
+    if table is None or not table.points:
+        return "Nothing has been measured yet."
+    rows = [row for row in table.rows if not row.machine]
+    base = table.base
+    if base is None:
+        return "The run with one worker has not been measured yet: there is nothing to compare."
+    faster = sorted(
+        (row for row in rows if row.verdict == "faster"), key=lambda r: -r.speedup.value
+    )
+    unclear = [row for row in rows if row.verdict == "inconclusive"]
+    parts = [_praise(faster[0], base) if faster else _praise_nobody(base, unclear)]
+    if faster and unclear:
+        n = len(unclear)
+        parts.append(f"{n} other{'s' if n > 1 else ''} cannot be told apart from one worker.")
+    parts += _warn(rows)
+    return " ".join(parts)
+
+
+def _praise(best: Row, base: Row) -> str:
+    s = best.speedup
+    return (
+        f"{best.configuration.label} is {s.value:.2f} times as fast as {base.configuration.label} "
+        f"(95 % interval {s.low:.2f} to {s.high:.2f})."
+    )
+
+
+def _praise_nobody(base: Row, unclear: list[Row]) -> str:
+    if unclear:
+        return (
+            f"Nothing is distinguishable from {base.configuration.label} so far: take that, or "
+            "measure longer."
+        )
+    return f"{base.configuration.label} is the fastest of what was measured."
+
+
+def _warn(rows: list[Row]) -> list[str]:
+    wrong = [r.configuration.label for r in rows if r.verdict == "different output"]
+    failed = [r.configuration.label for r in rows if r.verdict == "failed"]
+    said = []
+    if wrong:
+        said.append(f"Do not use {'; '.join(wrong)}: the result differs from the serial one.")
+    if failed:
+        said.append(f"{'; '.join(failed)} could not run.")
+    return said
+
+
+@dataclass(frozen=True)
+class Score:
+    """One guess beside what was measured.
+
+    Attributes
+    ----------
+    workers : int
+        Number of workers.
+    guess : float
+        The speed-up that was expected.
+    value, low, high : float
+        The measured one, of the best configuration with that many workers, and its interval.
+    """
+
+    workers: int
+    guess: float
+    value: float
+    low: float
+    high: float
+
+    @property
+    def hit(self) -> bool:
+        """Whether the guess lies in the interval."""
+        return self.low <= self.guess <= self.high
+
+
+def score_guess(guess: Mapping[int, float], table: BenchmarkTable) -> tuple[Score, ...]:
+    """Return each guess beside the best speed-up with that many workers.
+
+    Parameters
+    ----------
+    guess : mapping
+        Expected speed-up by number of workers.
+    table : BenchmarkTable
+        What was measured; levels without an interval are left out.
+    """
+    best: dict[int, Row] = {}
+    for row in table.rows:
+        known = best.get(row.configuration.workers)
+        if row.machine or not row.point.usable or math.isnan(row.speedup.low):
+            continue
+        if known is None or row.speedup.value > known.speedup.value:
+            best[row.configuration.workers] = row
+    return tuple(
+        Score(p, guess[p], best[p].speedup.value, best[p].speedup.low, best[p].speedup.high)
+        for p in sorted(guess)
+        if p in best
+    )
+
+
+def write_score(scores: tuple[Score, ...]) -> str:
+    """Return how good a guess was, in one sentence."""
+    if not scores:
+        return "No level that was guessed has been measured often enough."
+    hits = sum(score.hit for score in scores)
+    return f"{hits} of {len(scores)} guesses lie in the measured interval."

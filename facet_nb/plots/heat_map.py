@@ -1,0 +1,103 @@
+"""Outer against inner workers."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from facet_nb.benchmark import BenchmarkTable, Row
+from facet_nb.plots import palette
+from facet_nb.plots import picture as pic
+
+Value = Literal["wall_s", "peak_mb"]
+_NAMES = {"wall_s": "wall time (s)", "peak_mb": "peak memory (MB)"}
+
+
+def draw_heat_map(rows: list[Row], ax: Any, value: Value = "wall_s") -> Any:
+    """Draw the best of each number of outer and inner workers as cells into `ax`; return `ax`."""
+    cells = _find_cells(rows, value)
+    if not cells:
+        return palette.say(ax, "Nothing was measured.")
+    outer = sorted({o for o, _ in cells})
+    inner = sorted({i for _, i in cells})
+    grid = np.full((len(inner), len(outer)), np.nan)
+    for (o, i), (number, _) in cells.items():
+        grid[inner.index(i), outer.index(o)] = number
+    image = ax.imshow(grid, cmap="cividis_r", aspect="auto", origin="lower")
+    ax.set_facecolor("#eeeeee")
+    bright = float(np.nanmean(grid))
+    for (o, i), (number, row) in cells.items():
+        ax.text(
+            outer.index(o),
+            inner.index(i),
+            f"{_show(number)}\n{palette.shorten(row.configuration)}",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="black" if number < bright else "white",
+            parse_math=False,
+        )
+    ax.set_xticks(range(len(outer)), [str(o) for o in outer])
+    ax.set_yticks(range(len(inner)), [str(i) for i in inner])
+    ax.grid(visible=False)
+    ax.set_xlabel("outer workers, n_jobs (number)")
+    ax.set_ylabel("inner threads,\nn_workers (number)")
+    ax.figure.colorbar(image, ax=ax, label=_NAMES[value])
+    return ax
+
+
+def plot_heat_map(table: BenchmarkTable, value: Value = "wall_s") -> pic.Picture:
+    """Plot wall time or peak memory for outer against inner workers.
+
+    Each cell holds the best mode and backend for its numbers.
+
+    Parameters
+    ----------
+    table : BenchmarkTable
+        Measurements.
+    value : {"wall_s", "peak_mb"}
+        What to show.
+
+    Returns
+    -------
+    Picture
+        A figure with a caption.
+    """
+    rows = [r for r in table.rows if not r.machine]
+    cells = _find_cells(rows, value)
+    n_rows = len({i for _, i in cells})
+    picture = pic.make_picture(8.0, 1.5 + 0.7 * max(1, n_rows))
+    (ax,) = pic.add_axes(picture)
+    draw_heat_map(rows, ax, value)
+    if not cells:
+        picture.caption = "Nothing was measured yet."
+        return picture
+    (o, i), (number, row) = min(cells.items(), key=lambda cell: cell[1][0])
+    picture.caption = (
+        f"The least {_NAMES[value].partition(' (')[0]}, {_show(number)} "
+        f"{_NAMES[value].partition('(')[2].rstrip(')')}, is with n_jobs={o} and n_workers={i}: "
+        f"{row.configuration.label}."
+    )
+    palette.note_noise(picture, table)
+    return picture
+
+
+def _find_cells(rows: list[Row], value: Value) -> dict[tuple[int, int], tuple[float, Row]]:
+    cells: dict[tuple[int, int], tuple[float, Row]] = {}
+    for row in rows:
+        number = _read(row, value)
+        key = (row.configuration.n_jobs, row.configuration.n_workers)
+        if row.point.usable and number == number and number < cells.get(key, (np.inf,))[0]:
+            cells[key] = (number, row)
+    return cells
+
+
+def _read(row: Row, value: Value) -> float:
+    if value == "wall_s":
+        return row.wall_s
+    return float("nan") if row.point.memory is None else row.point.memory.peak_mb
+
+
+def _show(number: float) -> str:
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"

@@ -1,0 +1,112 @@
+"""Time against memory: what is worth choosing at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from facet_nb.benchmark import BenchmarkTable, Row
+from facet_nb.plots import palette
+from facet_nb.plots import picture as pic
+
+
+def find_front(rows: Sequence[Row]) -> list[Row]:
+    """Return the configurations that no other beats in both time and memory, fastest first."""
+    measured = [r for r in rows if r.point.usable and r.point.memory is not None]
+    front: list[Row] = []
+    for row in sorted(measured, key=lambda r: (r.wall_s, _memory_mb(r))):
+        if not front or _memory_mb(row) < _memory_mb(front[-1]):
+            front.append(row)
+    return front
+
+
+def draw_pareto(rows: Sequence[Row], ax: Any, budget_mb: float | None = None) -> Any:
+    """Draw time against memory, dominated points in grey, into `ax`; return `ax`."""
+    front = find_front(rows)
+    if not front:
+        return palette.say(ax, "Time and memory of no configuration were both measured.")
+    others = [r for r in rows if r.point.usable and r.point.memory is not None and r not in front]
+    for group, color, z in ((others, palette.GREY, 2), (front, pic.AFTER, 3)):
+        if not group:
+            continue
+        x, y = [r.wall_s for r in group], [_memory_mb(r) for r in group]
+        spread = [r.wall_iqr_s / 2 for r in group]
+        ax.errorbar(x, y, xerr=spread, fmt="o", color=color, capsize=2, zorder=z, markersize=6)
+    ax.plot(
+        [r.wall_s for r in front],
+        [_memory_mb(r) for r in front],
+        drawstyle="steps-post",
+        color=pic.AFTER,
+        linewidth=1.0,
+    )
+    _write_labels([*front, *others], len(front), ax)
+    if budget_mb is not None:
+        ax.axhline(budget_mb, color=pic.BEFORE, linestyle="--", linewidth=1.0, label="budget")
+    ax.margins(x=0.12, y=0.18)
+    ax.set_ylim(bottom=0)
+    ax.set_xlim(left=0)
+    ax.set_xlabel("wall time, median and half the IQR either way (s)")
+    ax.set_ylabel("peak memory (MB)")
+    return ax
+
+
+def plot_pareto(table: BenchmarkTable, *, budget_mb: float | None = None) -> pic.Picture:
+    """Plot time against memory; what is beaten in both is grey.
+
+    Parameters
+    ----------
+    table : BenchmarkTable
+        Measurements.
+    budget_mb : float | None
+        Memory that there is, in MB.
+
+    Returns
+    -------
+    Picture
+        A figure with a caption.
+    """
+    rows = [r for r in table.rows if not r.machine]
+    front = find_front(rows)
+    picture = pic.make_picture(9.0, 4.2)
+    (ax,) = pic.add_axes(picture)
+    draw_pareto(rows, ax, budget_mb)
+    if not front:
+        picture.caption = "Time and memory of no configuration were both measured yet."
+        return picture
+    key = "\n".join(
+        f"{i}  {palette.shorten(r.configuration)}"
+        for i, r in enumerate([*front, *_list_others(rows, front)], 1)
+    )
+    palette.add_legend(picture, [], [], title=key)
+    quick, small = front[0], front[-1]
+    text = f"Fastest: {quick.configuration.label}, {quick.wall_s:.2f} s and "
+    text += f"{_memory_mb(quick):.0f} MB"
+    if small is not quick:
+        text += f"; smallest: {small.configuration.label}, {small.wall_s:.2f} s and "
+        text += f"{_memory_mb(small):.0f} MB"
+    n = len(rows) - len(front)
+    picture.caption = f"{text}; {n} others are slower and larger than one of the front."
+    palette.note_noise(picture, table)
+    return picture
+
+
+def _list_others(rows: Sequence[Row], front: list[Row]) -> list[Row]:
+    return [r for r in rows if r.point.usable and r.point.memory is not None and r not in front]
+
+
+def _write_labels(rows: Sequence[Row], n_front: int, ax: Any) -> None:
+    """Number the points; the legend says what they are."""
+    for i, row in enumerate(rows, 1):
+        ax.annotate(
+            str(i),
+            (row.wall_s, _memory_mb(row)),
+            xytext=(5, 5),
+            textcoords="offset points",
+            fontsize=9,
+            color=pic.AFTER if i <= n_front else pic.REMOVED,
+        )
+
+
+def _memory_mb(row: Row) -> float:
+    assert row.point.memory is not None
+    return row.point.memory.peak_mb

@@ -1,0 +1,71 @@
+"""Several results in one picture: a piece of one channel, and its spectrum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from facet_nb.core import ProcessingContext
+from facet_nb.plots import picture as pic
+from facet_nb.plots.before_after import draw_trace
+from facet_nb.plots.comparison import compare
+from facet_nb.plots.spectra import draw_spectrum
+
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D00", "#56B4E9", "#595959", "#000000")
+_FMAX_HZ = 100.0
+
+
+def plot_side_by_side(
+    contexts: Mapping[str, ProcessingContext],
+    channel: str | None = None,
+    tmin_s: float | None = None,
+    tmax_s: float | None = None,
+    picture: pic.Picture | None = None,
+    *,
+    width_in: float = 9.0,
+) -> pic.Picture:
+    """Plot one channel of several results above one another's spectrum.
+
+    Parameters
+    ----------
+    contexts : mapping of str to ProcessingContext
+        Results by their labels.
+    channel : str | None
+        Name; None for the first good data channel.
+    tmin_s, tmax_s : float | None
+        Begin and end of the piece, in s; by default 5 s, from 1 s before the first trigger.
+    picture : Picture | None
+        An old picture, to be cleared and used again.
+    width_in : float
+        Width of a new one, in inches.
+
+    Returns
+    -------
+    Picture
+        A figure with a caption.
+
+    Raises
+    ------
+    ValidationError
+        If a result lacks the channel.
+    """
+    picture = pic.make_picture(width_in, 4.6) if picture is None else picture
+    picture.clear()
+    top, bottom = pic.add_axes(picture, 2)
+    said = []
+    for i, (label, context) in enumerate(contexts.items()):
+        color = _COLORS[i % len(_COLORS)]
+        piece = compare(context, channel, tmin_s, tmax_s)
+        draw_trace(piece.after, top, color=color, label=label)
+        whole = compare(context, channel, 0.0, 1e9)
+        draw_spectrum(whole.after, bottom, color=color, label=label, fmax_hz=_FMAX_HZ)
+        rms_uv = next(rms for name, rms, _ in piece.rows() if name == "after")
+        said.append(f"{label}: {rms_uv:.1f} µV RMS")
+        channel = piece.channel
+    top.set_xlabel("time (s)")
+    top.set_title(f"Channel {channel}", loc="left", parse_math=False)
+    handles, labels = top.get_legend_handles_labels()
+    legend = picture.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    picture.caption = f"Channel {channel}, {'; '.join(said)}." if said else "Nothing is kept yet."
+    return picture

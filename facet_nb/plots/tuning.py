@@ -1,0 +1,194 @@
+"""A benchmark in one picture: speed-up, time against memory, workers, memory over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib
+
+from facet_nb.benchmark import BenchmarkTable, Configuration, Row
+from facet_nb.benchmark.curves import find_curves
+from facet_nb.plots import palette
+from facet_nb.plots import picture as pic
+from facet_nb.plots.heat_map import draw_heat_map
+from facet_nb.plots.memory import draw_memory
+from facet_nb.plots.pareto import draw_pareto
+from facet_nb.plots.scaling import draw_scaling
+
+#: A click this many pixels away from a point still means it.
+REACH_PX = 40.0
+
+
+def tuning_picture(
+    table: BenchmarkTable | None,
+    picture: pic.Picture | None = None,
+    *,
+    chosen: Configuration | None = None,
+    guess: Mapping[int, float] | None = None,
+    width_in: float = 9.0,
+) -> pic.Picture:
+    """Return the picture of a table, finished or not; an old picture is cleared and used again.
+
+    Parameters
+    ----------
+    table : BenchmarkTable | None
+        Measurements; None shows the guess alone.
+    picture : Picture | None
+        An old picture.
+    chosen : Configuration | None
+        The point to mark; its memory is shown over time.
+    guess : mapping | None
+        Expected speed-up by number of workers.
+    width_in : float
+        Width of a new picture, in inches.
+
+    Returns
+    -------
+    Picture
+        A figure with a caption.
+    """
+    picture = pic.make_picture(width_in, 0.72 * width_in) if picture is None else picture
+    picture.clear()
+    with matplotlib.rc_context(pic.STYLE):
+        axes = dict(zip(_KINDS, picture.subplots(2, 2).ravel(), strict=True))
+    rows = [] if table is None else [row for row in table.rows if not row.machine]
+    draw_scaling([] if table is None else find_curves(table), axes["scaling"])
+    if guess:
+        _draw_guess(guess, axes["scaling"])
+    if axes["scaling"].get_legend_handles_labels()[0]:
+        axes["scaling"].legend(fontsize=7, frameon=False)
+    draw_pareto(rows, axes["pareto"])
+    _leave_room(rows, axes["pareto"])
+    draw_heat_map(rows, axes["map"])
+    row = _choose_memory(rows, chosen)
+    if row is None or row.point.memory is None:
+        palette.say(axes["memory"], "Memory over time comes with the memory runs.")
+    else:
+        draw_memory(row.point.memory, axes["memory"])
+        axes["memory"].set_title(
+            palette.shorten(row.configuration), loc="left", fontsize=9, parse_math=False
+        )
+    for kind, ax in axes.items():
+        ax.set_gid(kind)
+    if chosen is not None and table is not None:
+        _mark(table, chosen, axes)
+    picture.caption = _write_caption(rows, chosen)
+    return picture
+
+
+_KINDS = ("scaling", "pareto", "map", "memory")
+
+
+def find_point(
+    table: BenchmarkTable, ax: Any, x_px: float, y_px: float, reach_px: float = REACH_PX
+) -> Configuration | None:
+    """Return the configuration whose point in `ax` is nearest to a place on the canvas.
+
+    Parameters
+    ----------
+    table : BenchmarkTable
+        What is drawn.
+    ax : matplotlib.axes.Axes
+        Axes of :func:`tuning_picture`.
+    x_px, y_px : float
+        The place, in pixels from the lower left corner of the canvas.
+    reach_px : float
+        How far a point may be, in pixels; cells of the map have no limit.
+
+    Returns
+    -------
+    Configuration | None
+        None if there is no point near.
+    """
+    found: tuple[float, Configuration | None] = (float("inf"), None)
+    for x, y, configuration in place_points(table, str(ax.get_gid())):
+        there = ax.transData.transform((x, y))
+        distance = float(((there[0] - x_px) ** 2 + (there[1] - y_px) ** 2) ** 0.5)
+        if distance < found[0]:
+            found = (distance, configuration)
+    near = ax.get_gid() == "map" or found[0] <= reach_px
+    return found[1] if near else None
+
+
+def place_points(table: BenchmarkTable, kind: str) -> list[tuple[float, float, Configuration]]:
+    """Return where the points of a table are, in data coordinates of one of the axes.
+
+    `kind` is ``"scaling"``, ``"pareto"`` or ``"map"``; the others have no points.
+    """
+    rows = [row for row in table.rows if not row.machine and row.point.usable]
+    if kind == "pareto":
+        return [
+            (row.wall_s, row.point.memory.peak_mb, row.configuration)
+            for row in rows
+            if row.point.memory is not None
+        ]
+    if kind == "scaling":
+        return [
+            (float(row.configuration.workers), s.value, row.configuration)
+            for curve in find_curves(table)
+            for row, s in zip(curve.rows, curve.speedups, strict=True)
+        ]
+    return _place_cells(rows) if kind == "map" else []
+
+
+def _place_cells(rows: list[Row]) -> list[tuple[float, float, Configuration]]:
+    """Return the best configuration of each cell of the map."""
+    outer = sorted({row.configuration.n_jobs for row in rows})
+    inner = sorted({row.configuration.n_workers for row in rows})
+    best: dict[tuple[int, int], Row] = {}
+    for row in rows:
+        key = (row.configuration.n_jobs, row.configuration.n_workers)
+        if key not in best or row.wall_s < best[key].wall_s:
+            best[key] = row
+    return [
+        (float(outer.index(o)), float(inner.index(i)), row.configuration)
+        for (o, i), row in best.items()
+    ]
+
+
+def _choose_memory(rows: list[Row], chosen: Configuration | None) -> Row | None:
+    """Return the chosen row, or the fastest, of those whose memory was watched."""
+    watched = [row for row in rows if row.point.memory is not None and row.point.memory.processes]
+    named = [row for row in watched if row.configuration == chosen]
+    return next(iter(named or sorted(watched, key=lambda row: row.wall_s)), None)
+
+
+def _leave_room(rows: list[Row], ax: Any) -> None:
+    """Let no point stand on the edge, however near they are to one another."""
+    peaks = [row.point.memory.peak_mb for row in rows if row.point.memory is not None]
+    if peaks and ax.axison:
+        ax.set_ylim(0, 1.2 * max(peaks))
+
+
+def _draw_guess(guess: Mapping[int, float], ax: Any) -> None:
+    if not ax.axison:  # nothing has been measured: the guess has the axes to itself
+        for text in list(ax.texts):
+            text.remove()
+        ax.set_axis_on()
+        ax.set_xlabel("workers (number)")
+        ax.set_ylabel("speed-up")
+    workers = sorted(guess)
+    values = [guess[p] for p in workers]
+    ax.plot(workers, values, "x--", color=pic.EXTRA, linewidth=1.2, label="guess")
+
+
+def _mark(table: BenchmarkTable, chosen: Configuration, axes: Mapping[str, Any]) -> None:
+    for kind in ("scaling", "pareto"):
+        for x, y, configuration in place_points(table, kind):
+            if configuration == chosen:
+                ring = {"markerfacecolor": "none", "markeredgecolor": "black", "markersize": 13}
+                axes[kind].plot([x], [y], "o", **ring)
+
+
+def _write_caption(rows: list[Row], chosen: Configuration | None) -> str:
+    usable = [row for row in rows if row.point.usable]
+    if not usable:
+        return "No run has been timed yet."
+    best = min(usable, key=lambda row: row.wall_s)
+    runs = sum(row.point.n_repeats for row in usable)
+    text = (
+        f"{len(usable)} configurations, {runs} runs; the shortest median time is "
+        f"{best.wall_s:.2f} s, of {best.configuration.label}."
+    )
+    return text if chosen is None else f"{text} Chosen: {chosen.label}."

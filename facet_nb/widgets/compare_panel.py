@@ -1,0 +1,218 @@
+"""Results side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as w
+
+from facet_nb.core.errors import FacetError
+from facet_nb.models.compare_model import CompareModel
+from facet_nb.models.run_model import RunModel
+from facet_nb.plots import plot_side_by_side
+from facet_nb.widgets.fragments import write_error, write_table
+from facet_nb.widgets.panel import Panel
+
+_HEADS = ["result", "chain", "wall (s)", "CPU (s)", "SNR, truth (dB)", "same as serial?"]
+_LABEL = {"description_width": "80px"}
+
+
+class ComparePanel(Panel):
+    """Keeps results of a run, and shows them side by side.
+
+    Parameters
+    ----------
+    run : RunModel | None
+        The runs whose results can be kept; None to fill the panel from ``model.keep(…)`` only.
+    model : CompareModel | None
+        The state of another panel.
+    nested : bool
+        Whether the panel is a part of another one.
+
+    Attributes
+    ----------
+    model : CompareModel
+        The results.
+
+    Examples
+    --------
+    >>> from facet_nb import CommonReference, Pipeline
+    >>> from facet_nb.datasets import example
+    >>> from facet_nb.models import RunModel
+    >>> from facet_nb.widgets import ComparePanel
+    >>> run = RunModel(Pipeline([CommonReference()]), example(), mode="serial")
+    >>> panel = ComparePanel(run)
+    >>> _ = run.run()
+    >>> panel.keep()
+    >>> panel.model.entries[0].badge
+    'serial'
+    """
+
+    def __init__(
+        self,
+        run: RunModel | None = None,
+        model: CompareModel | None = None,
+        *,
+        nested: bool = False,
+    ) -> None:
+        self.model = CompareModel() if model is None else model
+        self.run = run
+        self.name = w.Text(
+            description="Name",
+            placeholder="from its settings",
+            style=_LABEL,
+            layout=w.Layout(width="300px"),
+        )
+        self.name.add_class("fnb-kept-name")
+        self.keep_button = _button("Keep the last result", "fnb-keep", self.keep, "180px")
+        self.which = w.Dropdown(description="Result", style=_LABEL, layout=w.Layout(width="300px"))
+        self.remove_button = _button("Remove", "fnb-remove-kept", self._remove, "100px")
+        self.check_button = _button(
+            "Check the last against serial", "fnb-check", self._check, "230px"
+        )
+        self.check_button.tooltip = "Run its chain serially and compare bit by bit"
+        self.channel = w.Dropdown(
+            description="Channel", style=_LABEL, layout=w.Layout(width="220px")
+        )
+        self.begin_s, self.span_s = _number("From (s)"), _number("Length (s)")
+        self.begin_s.value, self.span_s.value = 4.0, 5.0
+        self.said, self.table, self.image = w.HTML(), w.HTML(), w.HTML()
+        for widget, css in (
+            (self.which, "fnb-kept"),
+            (self.channel, "fnb-compare-channel"),
+            (self.table, "fnb-compare-table"),
+            (self.image, "fnb-compare-plot"),
+        ):
+            widget.add_class(css)
+        self.looking = _row([self.channel, self.begin_s, self.span_s])
+        self.managing = _row([self.which, self.remove_button, self.check_button])
+        first = _row([self.name, self.keep_button])
+        parts = [first, self.said, self.table, self.managing, self.looking, self.image]
+        super().__init__(parts, nested=nested)
+        self.add_class("fnb-compare")
+        self.follow(self.model)
+        self._busy = False
+        self._observe()
+        self._show()
+
+    # ----------------------------------------------------------------------------- what it does
+    def keep(self) -> None:
+        """Keep the last result, under the name that is written."""
+        if self.run is None:
+            raise FacetError("the panel belongs to no run: use model.keep(run).")
+        run = self.run
+        self._try(lambda: self.model.keep(run, self.name.value.strip()))
+        self.name.value = ""
+
+    def stop(self) -> bool:
+        """End a check; return whether there was one."""
+        busy = self.model.status == "checking"
+        self.model.cancel()
+        return busy
+
+    def to_html(self) -> str:
+        """Return table and picture as plain HTML."""
+        return self.table.value + self.image.value
+
+    def summary(self) -> str:
+        """Return the kept results in one line."""
+        found = [f"{e.label}: {e.badge}" for e in self.model.entries]
+        return "; ".join(found) or "Nothing is kept yet."
+
+    # ------------------------------------------------------------------------------------ inner
+    def _observe(self) -> None:
+        self.model.observe(self._show, ["entries", "status", "error"])
+        self.model.observe(self.refresh_report, "entries")
+        if self.run is not None:
+            self.run.observe(self._show_buttons, ["status", "result"])
+        for control in (self.channel, self.begin_s, self.span_s):
+            control.observe(self._draw, "value")
+
+    def _show(self, _change: Any = None) -> None:
+        model = self.model
+        rows = [entry.row() for entry in model.entries]
+        size = f"Kept results: {len(rows)}, {model.memory_bytes / 1e6:.1f} MB"
+        self.table.value = (
+            write_table(size, _HEADS, rows, "fnb-table fnb-compare-rows")
+            if rows
+            else '<p class="fnb-quiet">Nothing is kept yet: run the chain, and keep its result.</p>'
+        )
+        if model.status == "checking":
+            self.said.value = '<span role="status">Running the chain serially …</span>'
+        else:
+            self.said.value = write_error("Not possible", model.error, "") if model.error else ""
+        self._fill()
+        self._show_buttons()
+        self._draw()
+
+    def _fill(self) -> None:
+        model = self.model
+        self._busy = True
+        try:
+            options = [(e.label, i) for i, e in enumerate(model.entries)]
+            if tuple(self.which.options) != tuple(options):
+                self.which.options = options
+                self.which.index = len(options) - 1 if options else None
+            if self.channel.options != model.channels:
+                chosen = self.channel.value
+                self.channel.options = model.channels
+                known = chosen in model.channels
+                self.channel.value = chosen if known else next(iter(model.channels), None)
+        finally:
+            self._busy = False
+        for part in (self.managing, self.looking, self.image):
+            part.layout.display = "" if model.entries else "none"
+
+    def _show_buttons(self, _change: Any = None) -> None:
+        run, model = self.run, self.model
+        self.keep_button.disabled = run is None or run.result is None or not run.result.success
+        checking = model.status == "checking"
+        self.check_button.disabled = checking or (run is not None and run.running)
+        self.remove_button.disabled = checking
+
+    def _draw(self, _change: Any = None) -> None:
+        if self._busy or not self.model.entries:
+            return
+        contexts = {e.label: e.context for e in self.model.entries}
+        begin_s = self.begin_s.value
+        try:
+            picture = plot_side_by_side(
+                contexts, self.channel.value, begin_s, begin_s + self.span_s.value
+            )
+        except FacetError as error:
+            self.image.value = write_error("Nothing to show", str(error), "")
+            return
+        self.image.value = picture.to_html()
+
+    def _remove(self) -> None:
+        if self.which.value is not None:
+            self.model.remove(self.which.value)
+
+    def _check(self) -> None:
+        self._try(self.model.check)
+
+    def _try(self, act: Callable[[], Any]) -> None:
+        try:
+            act()
+        except FacetError as error:
+            self.said.value = write_error("Not possible", str(error), "")
+
+
+def _number(label: str) -> w.BoundedFloatText:
+    return w.BoundedFloatText(
+        min=0.0, max=1e6, step=0.5, description=label, style=_LABEL, layout=w.Layout(width="170px")
+    )
+
+
+def _button(label: str, css: str, act: Callable[[], Any], width: str) -> w.Button:
+    button = w.Button(description=label, layout=w.Layout(width=width))
+    button.add_class(css)
+    button.on_click(lambda _button: act())
+    return button
+
+
+def _row(children: list[Any]) -> w.HBox:
+    row = w.HBox(children)
+    row.add_class("fnb-row")
+    return row

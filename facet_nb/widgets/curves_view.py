@@ -1,0 +1,97 @@
+"""Curves that grow while a benchmark runs; a click on a point chooses its settings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as w
+
+from facet_nb.benchmark import BenchmarkTable, Configuration
+from facet_nb.models.tune_model import TuneModel
+from facet_nb.plots import tuning_picture, uses_widget_backend
+from facet_nb.plots.tuning import find_point
+from facet_nb.widgets.fragments import write_text
+
+#: A picture takes about a third of a second of one core, which a measurement beside it would feel.
+PAUSE_S = 3.0
+_CANVAS_IN = 9.0
+
+
+class CurvesView:
+    """Shows the picture of a growing table.
+
+    Parameters
+    ----------
+    model : TuneModel
+        The benchmark.
+    make_canvas : callable
+        Returns an interactive canvas of a picture.
+    """
+
+    def __init__(self, model: TuneModel, make_canvas: Callable[[Any], Any]) -> None:
+        self.model = model
+        self.make_canvas = make_canvas
+        self.canvas: Any = None
+        self.image, self.caption = w.HTML(), w.HTML()
+        self.widget = w.VBox([self.image, self.caption])
+        self.widget.add_class("fnb-curves")
+        self._drawn: Any = None
+        self._drawn_s = -1e9
+        model.observe(self.refresh, ["state", "status", "chosen", "guess", "hidden"])
+        self.refresh()
+
+    def refresh(self, _change: Any = None) -> None:
+        """Draw what is new; while runs are timed not too often, and only what has changed."""
+        model = self.model
+        shown = self._choose_shown()
+        key = (shown, model.chosen, tuple(model.guess.items()), model.hidden)
+        early = model.busy and time.monotonic() - self._drawn_s < PAUSE_S
+        first = shown is not None and (self._drawn is None or self._drawn[0] is None)
+        if self._is_drawn(key) or (early and not first):
+            return
+        self._drawn, self._drawn_s = key, time.monotonic()
+        self.widget.layout.display = "none" if shown is None and not model.guess else ""
+        if shown is not None or model.guess:
+            self._draw(shown)
+
+    def _is_drawn(self, key: tuple[Any, ...]) -> bool:
+        """Whether this very table with the same choice is what there is to see."""
+        return self._drawn is not None and self._drawn[0] is key[0] and self._drawn[1:] == key[1:]
+
+    def _choose_shown(self) -> BenchmarkTable | None:
+        table = self.model.table
+        if self.model.hidden or table is None:
+            return None
+        return table if any(p.n_repeats for p in table.points) else None
+
+    def _draw(self, table: BenchmarkTable | None) -> None:
+        options: dict[str, Any] = {"chosen": self.model.chosen, "guess": self.model.guess}
+        if self.canvas is None and uses_widget_backend():
+            self.canvas = self.make_canvas(tuning_picture(table, width_in=_CANVAS_IN, **options))
+            self.canvas.mpl_connect("button_press_event", self._click)
+            self.widget.children = [self.canvas, self.caption]
+        elif self.canvas is not None:
+            tuning_picture(table, self.canvas.figure, **options)
+            self.canvas.draw_idle()
+        if self.canvas is None:
+            picture = tuning_picture(table, **options)
+            self.image.value = picture.to_html()
+            return
+        text = write_text(self.canvas.figure.caption)
+        self.caption.value = f"<figcaption>{text}</figcaption>"
+
+    def _click(self, event: Any) -> None:
+        if event.inaxes is None or self.model.table is None or self.model.hidden:
+            return
+        found = find_point(self.model.table, event.inaxes, event.x, event.y)
+        if found is not None:
+            self.model.choose(found)
+
+    def list_points(self) -> list[tuple[str, Configuration]]:
+        """Return what can be chosen: label and configuration of each measured point."""
+        table = self._choose_shown()
+        return (
+            [] if table is None else [(r.configuration.label, r.configuration) for r in table.rows]
+        )

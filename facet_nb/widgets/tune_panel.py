@@ -1,0 +1,350 @@
+"""Measuring what settings cost: curves that grow, a verdict, advice, files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as w
+
+from facet_nb.benchmark import BenchmarkTable
+from facet_nb.core import Pipeline
+from facet_nb.core.errors import FacetError
+from facet_nb.models import RunModel
+from facet_nb.models.tune_model import TuneModel
+from facet_nb.plots import tuning_picture
+from facet_nb.widgets.curves_view import PAUSE_S, CurvesView
+from facet_nb.widgets.fragments import write_duration, write_error, write_text
+from facet_nb.widgets.guess_view import GuessView
+from facet_nb.widgets.panel import Panel
+from facet_nb.widgets.result_view import make_canvas
+from facet_nb.widgets.tune_ranges import TuneRanges, write_tune_forecast
+
+_STATUS = {
+    "idle": "Nothing has been measured yet.",
+    "cancelling": "Cancelling …",
+    "cancelled": "Cancelled: the table keeps what was measured.",
+    "done": "Done.",
+    "failed": "Failed.",
+}
+_NO_POINT = ("choose one to take its settings over", "")
+#: A replay is drawn this often.
+_TICK_S = 0.25
+
+
+class TunePanel(Panel):
+    """Measures ways to run a pipeline, and shows what each costs as it is measured.
+
+    Parameters
+    ----------
+    pipeline : Pipeline | RunModel | TuneModel
+        What to run; or the state of another panel.
+    source : object
+        What to run it on, as for :func:`facet_nb.models.as_context`.
+    cores : int | None
+        The largest number of workers; None for the cores that this process may use.
+    nested : bool
+        Whether the panel is a part of another one.
+
+    Attributes
+    ----------
+    model : TuneModel
+        The state: ranges, table, verdict, advice.
+
+    Examples
+    --------
+    >>> from facet_nb import CommonReference, Pipeline
+    >>> from facet_nb.datasets import example
+    >>> from facet_nb.widgets import TunePanel
+    >>> panel = TunePanel(Pipeline([CommonReference()]), example())
+    >>> panel.model.verdict
+    'Nothing has been measured yet.'
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline | RunModel | TuneModel,
+        source: Any = None,
+        *,
+        cores: int | None = None,
+        nested: bool = False,
+    ) -> None:
+        if isinstance(pipeline, TuneModel):
+            self.model = pipeline
+        elif isinstance(pipeline, RunModel):
+            self.model = TuneModel(pipeline)
+        else:
+            self.model = TuneModel(RunModel(pipeline, source, cores=cores))
+        self.ranges = TuneRanges(self.model)
+        self.guess = GuessView(self.model)
+        self.curves = CurvesView(self.model, make_canvas)
+        self._make_start()
+        self._make_outcome()
+        self._make_files()
+        parts = [
+            self.ranges.widget,
+            self.forecast,
+            _row([self.start_button, self.cancel_button]),
+            self.guess.widget,
+            _row([self.bar, self.time]),
+            self.status,
+            self.curves.widget,
+            self.point,
+            self.verdict,
+            self.advice_box,
+            self.table,
+            *self.files,
+        ]
+        super().__init__(parts, nested=nested)
+        self.add_class("fnb-tune")
+        self.follow(self.model, tick_s=_TICK_S)
+        self._observe()
+        self._show_all()
+
+    # ---------------------------------------------------------------- the same without a screen
+    def benchmark(self) -> BenchmarkTable:
+        """Measure to the end, as the button does, and return the table."""
+        return self.model.benchmark()
+
+    def stop(self) -> bool:
+        """Cancel what is under way; return whether there was something."""
+        busy = self.model.busy
+        self.model.cancel()
+        return busy
+
+    def to_html(self) -> str:
+        """Return curves, verdict and table as plain HTML."""
+        table = self.model.table
+        if table is None or not table.points:
+            return f"<p>{write_text(self.model.verdict)}</p>"
+        picture = tuning_picture(table, chosen=self.model.chosen).to_html()
+        verdict = f"<p><strong>{write_text(self.model.verdict)}</strong></p>"
+        return verdict + picture + _write_table(table)
+
+    def summary(self) -> str:
+        """Return the verdict."""
+        return self.model.verdict
+
+    # ------------------------------------------------------------------------------------ parts
+    def _make_start(self) -> None:
+        model = self.model
+        self.forecast = w.HTML()
+        self.forecast.add_class("fnb-tune-forecast")
+        self.start_button = _button(
+            "Benchmark", "fnb-benchmark", self._start, "tachometer", "primary"
+        )
+        self.cancel_button = _button("Cancel", "fnb-benchmark-cancel", model.cancel, "stop")
+        self.bar = w.FloatProgress(min=0.0, max=1.0, description="Progress")
+        self.bar.style.description_width = "80px"
+        self.bar.layout.width = "420px"
+        self.bar.add_class("fnb-benchmark-progress")
+        self.time, self.status = w.HTML(), w.HTML()
+        self.time.add_class("fnb-benchmark-time")
+        self.status.add_class("fnb-benchmark-status")
+
+    def _make_outcome(self) -> None:
+        self.point = w.Dropdown(
+            description="Point",
+            options=[_NO_POINT],
+            style={"description_width": "80px"},
+            layout=w.Layout(width="420px"),
+        )
+        self.point.tooltip = "A measured point: its settings go to Run and Code"
+        self.point.observe(self._choose, "value")
+        self.verdict, self.table, self.advice = w.HTML(), w.HTML(), w.HTML()
+        self.goal = w.Dropdown(
+            description="Looking for",
+            options=["fastest", "balanced", "smallest"],
+            style={"description_width": "80px"},
+            layout=w.Layout(width="220px"),
+        )
+        self.goal.value = self.model.goal
+        self.goal.observe(self._set_goal, "value")
+        self.use = _button("Use this", "fnb-use-advice", self.model.take_advice)
+        self.advice_box = w.VBox([_row([self.goal, self.use]), self.advice])
+        for widget, css in (
+            (self.point, "fnb-point"),
+            (self.verdict, "fnb-verdict"),
+            (self.advice_box, "fnb-advice"),
+            (self.table, "fnb-bench-table"),
+        ):
+            widget.add_class(css)
+        self._busy = False
+        self._shown_s = -1e9
+
+    def _make_files(self) -> None:
+        self.file = w.Text(
+            value="benchmark.json",
+            description="File",
+            style={"description_width": "80px"},
+            layout=w.Layout(width="300px"),
+        )
+        self.file.add_class("fnb-table-file")
+        self.said = w.HTML()
+        self.said.add_class("fnb-file-said")
+        buttons = [self._make_save(suffix) for suffix in ("json", "csv", "png", "svg")]
+        self.load_button = _button("Load", "fnb-load-table", self._load)
+        self.load_button.layout.width = "90px"
+        self.replay_button = _button("Replay", "fnb-replay", self._replay, "play")
+        self.replay_button.tooltip = "Show again how the table grew; nothing is measured"
+        save = w.HTML('<span class="fnb-quiet">save as</span>')
+        bar = _row([self.file, self.load_button, self.replay_button, save, *buttons])
+        self.files = [bar, self.said]
+
+    # ----------------------------------------------------------------------------- what it does
+    def _make_save(self, suffix: str) -> w.Button:
+        button = _button(suffix.upper(), f"fnb-save-{suffix}", lambda: self._save(suffix))
+        button.layout.width = "64px"
+        button.tooltip = f"Save as {suffix.upper()}"
+        return button
+
+    def _start(self) -> None:
+        self._try(self.model.start)
+
+    def _load(self) -> None:
+        self._try(lambda: self.model.load(self.file.value.strip()), "Loaded.")
+
+    def _replay(self) -> None:
+        """Replay the table that is shown; without one, that of the file."""
+        if self.model.table is None or not self.model.table.points:
+            self._try(lambda: self.model.replay(self.file.value.strip()))
+        else:
+            self._try(self.model.replay)
+
+    def _save(self, suffix: str) -> None:
+        name = self.file.value.strip() or "benchmark"
+        stem = name.rpartition(".")[0] or name
+        self._try(lambda: self.model.save(f"{stem}.{suffix}"), f"Saved {stem}.{suffix}.")
+
+    def _try(self, act: Callable[[], Any], said: str = "") -> None:
+        try:
+            act()
+        except (FacetError, OSError) as error:
+            self.said.value = write_error("Not possible", str(error), "")
+            return
+        self.said.value = f'<span role="status">{write_text(said)}</span>' if said else ""
+
+    def _choose(self, change: Any) -> None:
+        if not self._busy and change["new"]:
+            self.model.choose(change["new"])
+
+    def _set_goal(self, change: Any) -> None:
+        self.model.goal = change["new"]
+        if not self.model.busy and self.model.table is not None and self.model.table.points:
+            self.model.ask()
+
+    # ---------------------------------------------------------------------------------- showing
+    def _observe(self) -> None:
+        model, run = self.model, self.model.run
+        model.observe(self._show_progress, ["state", "status", "elapsed_s", "error"])
+        model.observe(self._show_table, ["state", "status", "hidden", "chosen"])
+        model.observe(self._show_advice, ["advice", "status", "hidden"])
+        model.observe(self._show_forecast, [*model.RANGES, "repeats", "time_budget_s", "memory"])
+        run.observe(self._show_forecast, ["pipeline", "source", "records"])
+        run.observe(self._show_buttons, ["status", "blocked"])
+        model.observe(self._keep, "status")
+
+    def _keep(self, change: Any) -> None:
+        if change["new"] != "replaying":
+            self.refresh_report()
+
+    def _show_all(self) -> None:
+        for show in (
+            self._show_progress,
+            self._show_table,
+            self._show_advice,
+            self._show_forecast,
+            self._show_buttons,
+        ):
+            show()
+
+    def _show_forecast(self, _change: Any = None) -> None:
+        self.forecast.value = write_tune_forecast(self.model)
+
+    def _show_buttons(self, _change: Any = None) -> None:
+        model = self.model
+        under_way = model.busy or model.status == "replaying"
+        self.start_button.disabled = under_way or model.run.running or bool(model.run.blocked)
+        self.cancel_button.disabled = model.status not in ("running", "replaying")
+        self.load_button.disabled = self.replay_button.disabled = under_way
+
+    def _show_progress(self, _change: Any = None) -> None:
+        model, state = self.model, self.model.state
+        self._show_buttons()
+        self.bar.value = 1.0 if model.status == "done" else state.fraction
+        if model.status == "failed":
+            self.status.value = write_error("The benchmark failed", model.error, "")
+        else:
+            text = _STATUS.get(model.status) or describe_progress(model)
+            note = f" {model.error}" if model.error else ""
+            self.status.value = f'<span role="status">{write_text(text + note)}</span>'
+        left = state.remaining_s
+        rest = f", about {write_duration(left)} left" if model.busy and left is not None else ""
+        took = f"{write_duration(model.elapsed_s)}{rest}" if model.elapsed_s else ""
+        self.time.value = write_text(took)
+
+    def _show_table(self, _change: Any = None) -> None:
+        """Show verdict, points and table: statistics that would disturb what is being timed."""
+        early = self.model.busy and time.monotonic() - self._shown_s < PAUSE_S
+        if early:
+            return
+        self._shown_s = time.monotonic()
+        model = self.model
+        self.verdict.value = f'<p role="status"><strong>{write_text(model.verdict)}</strong></p>'
+        points = self.curves.list_points()
+        options = [_NO_POINT, *points]
+        self._busy = True
+        try:
+            if tuple(self.point.options) != tuple(options):
+                self.point.options = options
+            self.point.value = model.chosen if model.chosen in dict(points).values() else ""
+        finally:
+            self._busy = False
+        self.point.layout.display = "" if points else "none"
+        self.table.value = "" if model.hidden or not points else _write_table(model.table)
+
+    def _show_advice(self, _change: Any = None) -> None:
+        advice = None if self.model.hidden else self.model.advice
+        self.advice_box.layout.display = "none" if advice is None else ""
+        self.advice.value = "" if advice is None else advice._repr_html_()
+
+
+def describe_progress(model: TuneModel) -> str:
+    """Return what is measured now, in words."""
+    state = model.state
+    if model.status == "replaying":
+        n = 0 if state.table is None else sum(p.n_repeats for p in state.table.points)
+        return f"Replaying: {n} runs. Nothing is being measured."
+    if state.configuration is None:
+        return "Starting …"
+    what = {
+        "reference": "the serial result, with which the others are compared",
+        "warm-up": "the first run in a fresh process",
+        "time": f"timed run, block {state.block + 1}",
+        "memory": "memory, in a run of its own",
+    }.get(state.phase, state.phase)
+    return f"Measuring {state.configuration.label}: {what} ({state.done} of {state.total} done)"
+
+
+def _write_table(table: BenchmarkTable | None) -> str:
+    if table is None:
+        return ""
+    inner = f'<div class="fnb-scroll">{table._repr_html_()}</div>'
+    return f"<details open><summary>Table</summary>{inner}</details>"
+
+
+def _button(
+    label: str, css: str, act: Callable[[], Any], icon: str = "", style: str = ""
+) -> w.Button:
+    button = w.Button(description=label, icon=icon, button_style=style)
+    button.layout.width = "130px"
+    button.add_class(css)
+    button.on_click(lambda _button: act())
+    return button
+
+
+def _row(children: list[Any]) -> w.HBox:
+    row = w.HBox(children)
+    row.add_class("fnb-row")
+    return row

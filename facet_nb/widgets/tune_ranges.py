@@ -1,0 +1,147 @@
+"""Which settings to measure, and for how long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as w
+from traitlets import link
+
+from facet_nb.core.errors import FacetError
+from facet_nb.models.tune_model import TuneModel
+from facet_nb.widgets.fragments import write_duration, write_text
+
+_MODES = ("serial", "channel_sequential", "parallel")
+_BACKENDS = ("threading", "multiprocessing")
+_LABEL = {"description_width": "90px"}
+_LISTS = {
+    "n_jobs": "Batches in flight at once",
+    "n_workers": "Threads inside one batch",
+    "batch_sizes": "Channels in one batch",
+}
+_REPEATS = [("as many as it takes", None), ("1", 1), ("3", 3), ("5", 5), ("10", 10)]
+
+
+class TuneRanges:
+    """Controls for the ranges of a benchmark.
+
+    Parameters
+    ----------
+    model : TuneModel
+        The benchmark.
+    """
+
+    def __init__(self, model: TuneModel) -> None:
+        self.model = model
+        self.modes = _make_checks("modes", _MODES, model)
+        self.backends = _make_checks("backends", _BACKENDS, model)
+        self.lists = {name: self._make_list(name) for name in _LISTS}
+        self.repeats = w.Dropdown(
+            description="Repeats", options=_REPEATS, style=_LABEL, layout=_width("250px")
+        )
+        self.repeats.tooltip = "Timed runs of each configuration"
+        self.budget = w.BoundedFloatText(
+            min=5,
+            max=36_000,
+            step=5,
+            description="At most (s)",
+            style=_LABEL,
+            layout=_width("170px"),
+        )
+        self.budget.tooltip = "Time after which no more is measured"
+        self.memory = w.Checkbox(description="measure memory, too", indent=False)
+        self.problem = w.HTML()
+        link((model, "repeats"), (self.repeats, "value"))
+        link((model, "time_budget_s"), (self.budget, "value"))
+        link((model, "memory"), (self.memory, "value"))
+        for name in _LISTS:
+            model.observe(self._show_lists, name)
+        self.widget = w.VBox(
+            [
+                _row([_title("Modes"), *self.modes]),
+                _row([_title("Backends"), *self.backends]),
+                _row(list(self.lists.values())),
+                _row([self.repeats, self.budget, self.memory]),
+                self.problem,
+            ]
+        )
+        self.widget.add_class("fnb-ranges")
+
+    def _make_list(self, name: str) -> w.Text:
+        box = w.Text(
+            value=_write(getattr(self.model, name)),
+            description=name,
+            placeholder="1, 2, 4",
+            style=_LABEL,
+            layout=_width("210px"),
+        )
+        box.tooltip = _LISTS[name]
+        box.add_class(f"fnb-range-{name.replace('_', '-')}")
+        box.observe(lambda change: self._read(name, change["new"]), "value")
+        return box
+
+    def _read(self, name: str, text: str) -> None:
+        try:
+            values = tuple(int(word) for word in text.replace(",", " ").split())
+        except ValueError:
+            values = ()
+        if not values or min(values) < 1:
+            said = f"{name}: write whole numbers from 1, such as 1, 2, 4."
+            self.problem.value = f'<span class="fnb-wrong" role="alert">{write_text(said)}</span>'
+            return
+        self.problem.value = ""
+        setattr(self.model, name, values)
+
+    def _show_lists(self, change: Any) -> None:
+        box = self.lists[change["name"]]
+        if _write(change["new"]) != _write(tuple(box.value.replace(",", " ").split())):
+            box.value = _write(change["new"])
+
+
+def write_tune_forecast(model: TuneModel) -> str:
+    """Return how many points there will be, and how long that takes."""
+    try:
+        n = len(model.configurations())
+    except FacetError as error:
+        return f'<span class="fnb-wrong">{write_text(error)}</span>'
+    time_s = model.predict_time_s()
+    limit = write_duration(model.time_budget_s)
+    how_long = f"at most {limit}" if time_s is None else f"about {write_duration(time_s)}"
+    if time_s is not None and time_s >= model.time_budget_s:
+        how_long = f"all of {limit}: give more time, or fewer settings"
+    points = f"{n} configuration" + ("" if n == 1 else "s")
+    return f"<strong>Forecast</strong> {points}, {write_text(how_long)}."
+
+
+def _make_checks(name: str, options: tuple[str, ...], model: TuneModel) -> list[w.Checkbox]:
+    boxes = []
+    for option in options:
+        box = w.Checkbox(value=option in getattr(model, name), description=option, indent=False)
+        box.layout = _width("auto")
+        boxes.append(box)
+
+    def collect(_change: Any) -> None:
+        chosen = tuple(box.description for box in boxes if box.value)
+        setattr(model, name, chosen or options[:1])
+
+    for box in boxes:
+        box.observe(collect, "value")
+    return boxes
+
+
+def _write(values: Any) -> str:
+    return ", ".join(str(v) for v in values)
+
+
+def _title(text: str) -> w.HTML:
+    return w.HTML(f'<span class="fnb-range-title">{write_text(text)}</span>')
+
+
+def _row(children: list[Any]) -> w.HBox:
+    row = w.HBox(children)
+    row.add_class("fnb-row")
+    return row
+
+
+def _width(size: str) -> w.Layout:
+    return w.Layout(width=size)

@@ -1,0 +1,177 @@
+"""Advice: what it recommends, on what evidence, and what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+
+from facet_nb.benchmark import BenchmarkTable, Configuration, advise
+from facet_nb.benchmark.advisor import list_candidates, write_call
+from facet_nb.benchmark.point import BatchTime, StageTrace, Trace
+from facet_nb.benchmark.probe import Piece, predict, take_piece
+from facet_nb.benchmark.subjects import find_subject
+from facet_nb.core import Pipeline, PlanError, ValidationError
+from facet_nb.core.plan import choose_mode
+from facet_nb.core.recording import data_picks
+from facet_nb.io import Exporter
+from tests.benchmark.samples import ENVIRONMENT, SERIAL, THREADS, make_memory, make_point
+from tests.core import toys
+
+PIPELINE = Pipeline([toys.Halved()], name="Half")
+SEQUENTIAL = Configuration("channel_sequential")
+
+
+@pytest.fixture(scope="module")
+def ctx():
+    return toys.wide_context(16, n_times=40_000)
+
+
+@pytest.fixture(scope="module")
+def table(ctx):
+    """Serial 4 s and 900 MB; sequential 3.9 s and 300 MB; threads 2.0 and 1.1 s; a wrong one."""
+    subject, _ = find_subject(PIPELINE, ctx)
+    made = BenchmarkTable(ENVIRONMENT, subject)
+    for c, wall_s, mb, changes in (
+        (SERIAL, 4.0, 900.0, {}),
+        (SEQUENTIAL, 3.9, 300.0, {}),
+        (THREADS[2], 2.0, 400.0, {}),
+        (THREADS[4], 1.1, 700.0, {}),
+        (THREADS[8], 0.5, 100.0, {"max_abs_diff_v": 1e-9}),
+        (Configuration("parallel", "multiprocessing", 4), 0.0, 0.0, {"error": "no <b>"}),
+    ):
+        walls = tuple(wall_s * f for f in (0.98, 1.0, 1.03)) if wall_s else ()
+        point = make_point(c, walls, subject_id=subject.id, memory=make_memory(mb), **changes)
+        made = made.append(point)
+    return made
+
+
+def test_the_fastest_measured_one_with_the_right_result(ctx, table):
+    advice = advise(PIPELINE, ctx, table=table)
+    assert advice.configuration == THREADS[4] and advice.runner_up == THREADS[2]
+    assert advice.clear and advice.basis == "measured"
+    assert advice.predicted_wall_s == pytest.approx(1.1) and advice.predicted_peak_mb == 700.0
+    low, high = advice.intervals["predicted_wall_s"]
+    assert low < 1.1 < high
+    assert "fastest of 4 measured" in advice.reason and len(advice.evidence) >= 4
+    assert advice.code == (
+        "result = pipeline.run(context, mode='channel_sequential', backend='threading', n_jobs=4)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"goal": "smallest"}, SEQUENTIAL),
+        ({"goal": "balanced"}, THREADS[2]),  # 800 MB s beside 770, with half the workers
+        ({"memory_budget": "500 MB"}, THREADS[2]),
+        ({"memory_budget": 350e6}, SEQUENTIAL),
+    ],
+)
+def test_goals_and_budgets(ctx, table, options, expected):
+    advice = advise(PIPELINE, ctx, table=table, **options)
+    assert advice.configuration == expected
+    if "memory_budget" in options:
+        assert "others need more than" in advice.reason
+
+
+def test_no_clear_difference_is_an_answer(ctx, table):
+    kept = [p for p in table.points if p.configuration in (SERIAL, SEQUENTIAL)]
+    few = BenchmarkTable(ENVIRONMENT, table.subject, tuple(kept))
+    advice = advise(PIPELINE, ctx, table=few)
+    # 2.5 % apart in all three blocks: told apart, and 4 % is told apart from nothing else
+    assert advice.configuration in (SERIAL, SEQUENTIAL)
+    noisy = [
+        make_point(SERIAL, (4.0, 5.0, 3.8), subject_id=table.subject.id),
+        make_point(SEQUENTIAL, (4.1, 4.0, 4.4), subject_id=table.subject.id),
+    ]
+    advice = advise(PIPELINE, ctx, table=BenchmarkTable(ENVIRONMENT, table.subject, tuple(noisy)))
+    assert advice.configuration == SERIAL and not advice.clear
+    assert "no clear difference" in advice.reason and "simplest" in advice.reason
+
+
+def test_what_cannot_be_advised(ctx, table):
+    with pytest.raises(PlanError, match="needs 300 MB"):
+        advise(PIPELINE, ctx, table=table, memory_budget="10 MB")
+    with pytest.raises(PlanError, match="goal"):
+        advise(PIPELINE, ctx, table=table, goal="best")
+    with pytest.raises(ValidationError, match="another chain or recording"):
+        advise(Pipeline([toys.Squared()]), ctx, table=table)
+    with pytest.raises(ValidationError, match="no usable"):
+        advise(PIPELINE, ctx, table=BenchmarkTable(ENVIRONMENT, table.subject))
+    with pytest.raises(ValidationError, match="probe_s"):
+        advise(PIPELINE, ctx, probe_s=0)
+    with pytest.raises(PlanError, match="smallest way to run needs"):
+        advise(PIPELINE, ctx, memory_budget="1 MB")
+
+
+def test_a_probe_in_earnest(ctx, tmp_path):
+    target = tmp_path / "never.fif"
+    pipeline = Pipeline([toys.Halved(), toys.Squared(), Exporter(target)])
+    advice = advise(pipeline, ctx, probe_s=0.3)
+    assert advice.basis == "probe" and not target.exists()
+    assert choose_mode(advice.mode, False, False) == advice.mode
+    assert 0 < advice.wall_interval_s[0] <= advice.predicted_wall_s <= advice.wall_interval_s[1]
+    assert 20 < advice.predicted_peak_mb < 2000
+    assert "probe of" in advice.reason and len(advice.evidence) >= 2
+    result = Pipeline([toys.Halved()]).run(ctx, **advice.settings)
+    assert result.success
+
+
+def test_a_step_that_fails_in_the_probe_says_so(ctx):
+    name = ctx.get_channel_names()[0]
+    with pytest.raises(Exception, match="no such thing"):
+        advise(Pipeline([toys.Raising(name)]), ctx, probe_s=0.2)
+
+
+def test_candidates_suit_the_chain(ctx, monkeypatch):
+    from facet_nb.benchmark import advisor
+
+    monkeypatch.setattr(advisor, "count_cores", lambda: 4)
+    monkeypatch.setattr(advisor, "list_levels", lambda most: [1, 2, 4])
+    ours = list_candidates(PIPELINE, ctx)
+    assert not any(c.backend == "multiprocessing" for c in ours) and THREADS[4] in ours
+    anyones = list_candidates(Pipeline([toys.ZScore()]), ctx)
+    assert Configuration("channel_sequential", "multiprocessing", 4) in anyones
+    monkeypatch.setattr(advisor, "list_levels", lambda most: [1])
+    assert all(c.workers == 1 for c in list_candidates(PIPELINE, ctx))
+
+
+def test_a_piece_holds_what_the_steps_name(ctx):
+    last = ctx.get_channel_names()[-1]
+    piece = take_piece(Pipeline([toys.Referred(last)]), ctx, 10.0, cores=1)
+    names = piece.context.get_channel_names()
+    assert last in names and names[0] == ctx.get_channel_names()[0]
+    assert piece.n_channels == 8 and piece.time_scale == 1.0
+    n_all = piece.n_channels * piece.channel_scale
+    assert n_all == pytest.approx(len(data_picks(ctx.get_raw())))
+
+
+@pytest.mark.parametrize(("n_jobs", "expected"), [(1, 0.5 + 1.0 + 32 * 0.2), (2, 0.5 + 1.0 + 3.2)])
+def test_prediction_from_a_piece_by_hand(n_jobs, expected):
+    """8 of 32 channels; half a second outside, one of decisions, and 0.2 s for each batch."""
+    jobs = [k % n_jobs for k in range(8)]
+    starts = [1.25 + 0.2 * (k // n_jobs) for k in range(8)]
+    batches = tuple(
+        BatchTime(f"worker {j}", s, s + 0.2, 0.2) for j, s in zip(jobs, starts, strict=True)
+    )
+    stop_s = 1.25 + 1.6 / n_jobs
+    stage = StageTrace(
+        "channel_wise", ("x",), 0.25, stop_s, 1.0, (2.6,), (2.6,), batches, n_jobs, (1.0,), True
+    )
+    trace = Trace(stop_s + 0.25, (stage,))
+    piece = Piece(None, 8, 4.0, 1.0)
+    found = predict(trace, piece, Configuration(n_jobs=n_jobs), n_data=32)
+    assert found == pytest.approx(expected)
+    longer = predict(trace, Piece(None, 8, 4.0, 3.0), Configuration(n_jobs=n_jobs), n_data=32)
+    assert longer == pytest.approx(3 * (expected - 0.5) + 0.5)
+
+
+def test_the_call_is_what_was_advised():
+    assert write_call(SERIAL) == "result = pipeline.run(context, mode='serial')"
+    c = Configuration("parallel", "multiprocessing", 4, 2, 8)
+    assert "n_jobs=4, n_workers=2, batch_size=8" in write_call(c) and "backend" not in write_call(c)
+
+
+def test_words_are_escaped(ctx, table):
+    advice = advise(PIPELINE, ctx, table=table)
+    assert "<b>channel_sequential, 4 threads</b>" in advice._repr_html_()
+    assert "4 threads" in str(advice) and advice.code in str(advice)

@@ -1,0 +1,76 @@
+"""A busy machine is told from a quiet one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from facet_nb.benchmark.noise import Noise, NoiseGauge, Probe, run_probe, summarise_probes
+from facet_nb.core.executors.backends import count_cores
+
+#: A probe of two cores that nobody disturbs: 40 ms of work in 20 ms.
+QUIET = Probe(0.020, 0.0399, 0.01)
+
+
+def test_a_quiet_machine_is_not_flagged():
+    found = summarise_probes([QUIET] * 5, 2, other_cores=0.05)
+    assert not found.busy and found.warnings == () and found.n_probes == 5
+    assert not Noise().busy
+
+
+@pytest.mark.parametrize(
+    ("probes", "other_cores", "word"),
+    [
+        ([Probe(0.040, 0.040, 0.02)] * 5, 0.0, "got 50%"),  # half of what it asked for
+        ([Probe(0.020, 0.0399, 0.6)] * 5, 0.0, "60%"),
+        ([QUIET] * 5, 1.5, "1.5 cores"),
+    ],
+)
+def test_each_sign_of_a_busy_machine_is_flagged(probes, other_cores, word):
+    found = summarise_probes(probes, 2, other_cores)
+    assert found.busy and "machine is busy" in found.warnings[0] and word in found.warnings[0]
+
+
+def test_systems_without_pressure_information():
+    found = summarise_probes([Probe(0.02, 0.04, None)] * 3, 2, 0.0)
+    assert found.pressure is None and not found.busy
+
+
+def test_a_load_generator_beside_it_is_flagged():
+    cores = count_cores()
+    burner = [sys.executable, "-c", "while True: pass"]
+    burners = [subprocess.Popen(burner) for _ in range(cores)]
+    try:
+        time.sleep(0.3)
+        gauge = NoiseGauge(cores)
+        for _ in range(5):
+            gauge.probe()
+            with gauge.watch(os.getpid()) as watch:
+                time.sleep(0.1)
+        found = gauge.result()
+    finally:
+        for process in burners:
+            process.kill()
+            process.wait()
+    assert found.busy and found.warnings
+    assert found.other_cores > 0.5 * cores and watch.other_cores > 0.3 * cores
+    assert found.probe_share < 0.85 or (found.pressure or 0.0) > 0.25
+
+
+def test_own_work_is_nobody_elses():
+    gauge = NoiseGauge(1)
+    wall_s, cpu_s = time.perf_counter(), time.process_time()
+    with gauge.watch(os.getpid()):
+        while time.process_time() - cpu_s < 0.3:
+            pass
+    own_cores = 0.3 / (time.perf_counter() - wall_s)
+    assert gauge.result().other_cores < os.cpu_count() - own_cores + 0.2
+
+
+def test_a_probe_takes_a_moment():
+    found = run_probe(1)
+    assert 0.001 < found.cpu_s < 0.5 and found.wall_s >= 0.5 * found.cpu_s

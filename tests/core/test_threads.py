@@ -1,0 +1,71 @@
+"""Threads alive during a run stay within cores + outer workers, on any machine."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from facet_nb import ArrayProcessor, CommonReference, HighPassFilter, Pipeline
+from facet_nb.core.executors import backends
+from tests.core.toys import wide_context
+
+seen: list[int] = []
+
+
+class Count(ArrayProcessor):
+    """Notes how many threads are alive while inner threads share a batch."""
+
+    def compute(self, x, prepared, out=None):
+        out = np.empty_like(x) if out is None else out
+        time.sleep(0.002)  # so that all threads of the batch are at work
+        seen.append(threading.active_count())
+        out[...] = x
+        return out
+
+
+class CountTimes(Count):
+    """The same, shared over time."""
+
+    splits = "times"
+    needs = "all"
+
+
+@pytest.mark.parametrize("mode", ["serial", "channel_sequential", "parallel"])
+@pytest.mark.parametrize("cores", [1, 2, 6, 12, 24])
+@pytest.mark.parametrize(("n_jobs", "n_workers"), [(6, 2), (2, 6), (1, 4), (6, -1)])
+def test_threads_stay_within_cores_and_workers(monkeypatch, mode, cores, n_jobs, n_workers):
+    monkeypatch.setattr(backends, "count_cores", lambda backend=None: cores)
+    ctx = wide_context(n_channels=14, n_times=20_000)
+    seen.clear()
+    before = threading.active_count()
+    steps = [HighPassFilter(40.0), Count(), CountTimes(), CommonReference(), Count()]
+    Pipeline(steps).run(
+        ctx,
+        mode=mode,
+        backend="threading",
+        n_jobs=n_jobs,
+        n_workers=n_workers,
+        batch_size=4,
+        raise_on_error=True,
+    )
+    assert max(seen) - before <= cores + n_jobs
+    if cores == 24 and (n_jobs, n_workers) == (2, 6):
+        assert max(seen) - before >= 5  # inner threads there are
+
+
+def test_outer_workers_do_not_wait_for_one_anothers_inner_threads(monkeypatch):
+    """As many batches at once as outer workers, each with inner threads: no one starves."""
+    monkeypatch.setattr(backends, "count_cores", lambda backend=None: 8)
+    ctx = wide_context(n_channels=16, n_times=2000)
+    options = {"mode": "channel_sequential", "backend": "threading", "batch_size": 2}
+
+    def run_s(**more):
+        begin = time.perf_counter()
+        Pipeline([Count()] * 5).run(ctx, raise_on_error=True, **options, **more)
+        return time.perf_counter() - begin
+
+    run_s(n_jobs=4)
+    assert min(run_s(n_jobs=4, n_workers=2) for _ in range(3)) < 10 * run_s(n_jobs=4) + 0.5

@@ -1,0 +1,191 @@
+"""Waveforms and courses: against a slow twin, and the laws of a correction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from facet_nb.kernels import courses, highband, lowrank
+from facet_nb.kernels.subsample import Layout
+from tests.oracles import lowrank as oracle
+
+N, SFREQ, PERIOD = 180, 1000.0, 179.37
+N_EPOCHS = 120
+
+
+def wave(t, kind=0):
+    """A band-limited artifact, a function of time in samples; each kind has another shape."""
+    lines = [(1, 0.055, 0), (0.6, 0.13, 1), (0.4, 0.21, 2), (0.2, 0.31, 3)]
+    shape = sum(
+        a * np.sin(2 * np.pi * f * (t - 80 + 3 * kind) + kind * phase) for a, f, phase in lines
+    )
+    return shape * np.exp(-(((t - 88) / 26.0) ** 2))
+
+
+def make(noise=0.0, seed=0, n_epochs=N_EPOCHS, drift=0.05, step=0.08):
+    """A signal, its onsets, and the artifact in it: a mean, and two ways in which it changes."""
+    rng = np.random.default_rng(seed)
+    onsets = 300.41 + PERIOD * np.arange(n_epochs)
+    n_times = int(onsets[-1]) + 600
+    t, artifact = np.arange(n_times), np.zeros(n_times)
+    for k, onset in enumerate(onsets):
+        near = slice(int(onset) - 60, int(onset) + 260)
+        at = t[near] - onset
+        artifact[near] += (1 + drift * np.sin(k / 19)) * wave(at) + step * (k > 70) * wave(at, 1)
+    eeg = np.cumsum(rng.standard_normal(n_times))
+    eeg = noise * (eeg - np.convolve(eeg, np.ones(501) / 501, mode="same"))
+    eeg += 0.5 * noise * rng.standard_normal(n_times)
+    return artifact + eeg, onsets, artifact
+
+
+def lay_out(onsets, x):
+    return Layout.of(onsets, N, len(x))
+
+
+@pytest.mark.parametrize(("n_courses", "shrinkage"), [(0, 0.0), (0, 3.0), (16, 0.0), (16, 3.0)])
+def test_equals_the_oracle(n_courses, shrinkage):
+    x, onsets, _ = make(noise=2e-3)
+    layout = lay_out(onsets, x)
+    got = lowrank.correct(x, layout, SFREQ, max_courses=n_courses, shrinkage=shrinkage)
+    expected = oracle.correct(x, onsets, N, SFREQ, layout.n_fft, n_courses, shrinkage)
+    tolerance = 1e-10 if n_courses == 0 else 1e-4  # a power iteration against a whole SVD
+    np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance)
+
+
+def test_courses_are_found_and_no_more():
+    x, onsets, _ = make(noise=2e-3)
+    layout = lay_out(onsets, x)
+    model = lowrank.fit(x, layout, np.arange(N_EPOCHS), SFREQ)
+    assert model.courses.shape[1] == 3
+    k = np.arange(N_EPOCHS)
+    for course in (np.sin(k / 19), (k > 70).astype(float)):
+        fitted = model.courses @ np.linalg.lstsq(model.courses, course, rcond=None)[0]
+        assert np.corrcoef(fitted, course)[0, 1] > 0.999
+
+
+def test_noise_alone_has_no_courses():
+    rng = np.random.default_rng(3)
+    for n_epochs, n_freqs in [(40, 60), (300, 90)]:
+        layout = Layout.of(300.0 + PERIOD * np.arange(n_epochs), N, 10**6)
+        n_freqs = int(highband.find_band(layout, SFREQ).sum())
+        high = rng.standard_normal((n_epochs, 2 * n_freqs)).view(complex)
+        found, trained = courses.find_courses(high, np.ones(n_epochs, bool), layout, SFREQ, 16)
+        assert found.shape == (n_epochs, 1)
+        assert trained.all()
+
+
+def test_an_artifact_that_repeats_goes_altogether():
+    x, onsets, _ = make(drift=0.0, step=0.0)
+    got = lowrank.correct(x, lay_out(onsets, x), SFREQ)
+    inside = slice(int(onsets[1]), int(onsets[-1]))
+    assert np.abs(got[inside]).max() < 2e-4 * np.abs(x).max()
+
+
+def test_drift_and_a_movement_are_followed():
+    x, onsets, artifact = make(noise=2e-3)
+    eeg = x - artifact
+    layout = lay_out(onsets, x)
+    inside = slice(int(onsets[0]), int(onsets[-1]))
+    left = {
+        n: np.std((lowrank.correct(x, layout, SFREQ, max_courses=n) - eeg)[inside]) for n in (0, 16)
+    }
+    assert left[16] < 0.2 * left[0]
+    assert left[16] < 0.1 * np.std(eeg[inside])
+
+
+@pytest.mark.parametrize("factor", [1e-6, 3.0, -1.0])
+def test_scaling(factor):
+    x, onsets, _ = make(noise=2e-3)
+    layout = lay_out(onsets, x)
+    got = lowrank.correct(factor * x, layout, SFREQ)
+    expected = factor * lowrank.correct(x, layout, SFREQ)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-7 * abs(factor))
+
+
+@pytest.mark.parametrize("added", [1.0, -250.0])
+def test_an_offset_and_a_slow_drift_stay(added):
+    x, onsets, _ = make(noise=2e-3)
+    layout = lay_out(onsets, x)
+    offset = added * np.ones(len(x)) + 0.5 * np.sin(np.arange(len(x)) / 3000.0)
+    got = lowrank.correct(x + offset, layout, SFREQ) - offset
+    np.testing.assert_allclose(got, lowrank.correct(x, layout, SFREQ), rtol=0, atol=2e-3)
+
+
+def test_nothing_changes_outside_and_the_input_never():
+    x, onsets, _ = make(noise=2e-3)
+    kept = x.copy()
+    x.flags.writeable = False
+    got = lowrank.correct(x, lay_out(onsets, x), SFREQ)
+    before, after = int(onsets[0]) - 1, int(onsets[-1]) + N + 2
+    assert np.array_equal(got[:before], x[:before])
+    assert np.array_equal(got[after:], x[after:])
+    assert np.array_equal(x, kept)
+
+
+def test_eeg_alone_stays():
+    x, onsets, artifact = make(noise=2e-3)
+    eeg = x - artifact
+    change = lowrank.correct(eeg, lay_out(onsets, x), SFREQ) - eeg
+    inside = slice(int(onsets[0]), int(onsets[-1]))
+    assert np.std(change[inside]) < 0.05 * np.std(eeg[inside])
+    plain = lowrank.correct(eeg, lay_out(onsets, x), SFREQ, shrinkage=0, max_courses=0) - eeg
+    assert np.std(plain[inside]) > 2 * np.std(change[inside])
+
+
+def test_epochs_without_artifact_are_left_alone():
+    """Markers before the scan began, and one within it where the scanner paused."""
+    x, onsets, artifact = make(noise=2e-3)
+    eeg = x - artifact
+    silent = slice(int(onsets[60]) - 5, int(onsets[60]) + N - 5)
+    x[silent] = eeg[silent]
+    got = lowrank.correct(x, lay_out(onsets, x), SFREQ)
+    assert np.std((got - eeg)[silent]) < 0.1 * np.std(eeg[silent])
+    assert np.std((got - eeg)[int(onsets[61]) : int(onsets[80])]) < 0.1 * np.std(eeg)
+
+
+def test_an_artifact_that_was_cut_off_is_subtracted_as_far_as_it_goes():
+    x, onsets, artifact = make(noise=2e-3)
+    eeg = x - artifact
+    x[int(onsets[-1]) + 85 :] = eeg[int(onsets[-1]) + 85 :]
+    got = lowrank.correct(x, lay_out(onsets, x), SFREQ)
+    last = slice(int(onsets[-1]), int(onsets[-1]) + N)
+    assert np.abs(artifact[last]).max() > 0.5
+    assert np.sum(np.abs((got - eeg)[last]) > 0.02) <= 3  # beside the cut itself
+
+
+def test_first_and_last_epoch_may_reach_beyond_the_recording():
+    x, onsets, artifact = make(noise=2e-3)
+    low, high = int(onsets[0]) + 2, int(onsets[-1]) + 150
+    got = lowrank.correct(x[low:high], Layout.of(onsets - low, N, high - low), SFREQ)
+    assert np.std(got - (x - artifact)[low:high]) < 0.2 * np.std((x - artifact)[low:high])
+
+
+def test_an_epoch_that_is_like_no_other_teaches_nothing():
+    x, onsets, artifact = make(noise=2e-3)
+    pop = np.zeros(len(x))
+    pop[int(onsets[50]) + 20 :][:40] = 3.0 * np.exp(-np.arange(40) / 8.0)
+    got = lowrank.correct(x + pop, lay_out(onsets, x), SFREQ)
+    calm = lowrank.correct(x, lay_out(onsets, x), SFREQ)
+    others = slice(int(onsets[52]), int(onsets[-1]))
+    assert np.std((got - calm)[others]) < 0.1 * np.std((x - artifact)[others])
+    assert np.corrcoef((got - calm), pop)[0, 1] > 0.99
+
+
+def test_blocks_are_even_and_bounded():
+    layout = Layout.of(100.0 + PERIOD * np.arange(1000), N, 10**6)
+    blocks = lowrank.list_blocks(layout, SFREQ, 60.0)
+    assert np.array_equal(np.concatenate(blocks), np.arange(1000))
+    assert {len(block) for block in blocks} == {250}  # at most 333 of them last 60 s
+    x, onsets, artifact = make(noise=2e-3)
+    got = lowrank.correct(x, lay_out(onsets, x), SFREQ, block_s=8.0)
+    eeg = x - artifact
+    assert np.std(got - eeg) < 0.3 * np.std(eeg)
+
+
+def test_flat_and_short_signals():
+    layout = Layout.of(100.0 + PERIOD * np.arange(20), N, 5000)
+    assert not lowrank.correct(np.zeros(5000), layout, SFREQ).any()
+    assert np.allclose(lowrank.correct(np.full(5000, 7.0), layout, SFREQ), 7.0, atol=1e-12)
+    one = Layout.of(np.array([100.0]), N, 5000)
+    x = np.random.default_rng(0).standard_normal(5000)
+    assert np.array_equal(lowrank.correct(x, one, SFREQ), x)

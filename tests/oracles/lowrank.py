@@ -1,0 +1,122 @@
+"""Gradient correction, slow and obvious: one epoch at a time, whole decompositions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+FLAT, TAPER, GRID = 8, 24, 1024
+HALO = FLAT + TAPER
+
+
+def window(n_samples):
+    ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(TAPER) + 0.5) / TAPER)
+    return np.concatenate([ramp, np.ones(n_samples + 2 * FLAT), ramp[::-1]])
+
+
+def spectrum(x, onset, n_samples, n_fft):
+    """Transform of one epoch with its surroundings, moved to begin at its onset."""
+    first = int(np.floor(onset + 0.5))
+    part = onset - first
+    piece = x[first - HALO : first + n_samples + HALO] * window(n_samples)
+    return np.fft.rfft(piece, n_fft) * turn(part, n_fft)
+
+
+def turn(part, n_fft):
+    factors = np.exp(2j * np.pi * np.fft.rfftfreq(n_fft) * part)
+    if n_fft % 2 == 0:
+        factors[-1] = np.cos(np.pi * part)
+    return factors
+
+
+def find_courses(high, n_samples, n_fft, near, max_courses):
+    """Courses by full singular value decompositions of whitened spectra."""
+    n_epochs, n_freqs = high.shape
+    high = high - high.mean(axis=0)
+    n_free = n_samples * n_freqs / (n_fft // 2 + 1)
+    edge = 2.0 * n_freqs / n_free * (np.sqrt(n_epochs) + np.sqrt(n_free)) ** 2
+    found = np.zeros((n_epochs, 0))
+    every = slice(None, None, max(1, n_epochs // 250))
+    for _ in range(4):
+        rest = high - found @ (found.T @ high)
+        noise = np.median(np.abs(rest[every]) ** 2, axis=0) / np.log(2)
+        noise *= n_epochs / (n_epochs - found.shape[1] - 1)
+        noise = np.maximum(noise, 0.01 * np.median(noise[near]))
+        white = high / np.sqrt(noise)
+        u, s, _ = np.linalg.svd(np.hstack([white.real, white.imag]), full_matrices=False)
+        n_found = min(int(np.sum(s**2 > edge)), max_courses, n_epochs // 4)
+        found = u[:, :n_found]
+    return np.hstack([np.full((n_epochs, 1), 1 / np.sqrt(n_epochs)), found])
+
+
+def correct(x, onsets, n_samples, sfreq, n_fft, max_courses, shrinkage):
+    """Corrected signal; all epochs must lie within the recording, one after another."""
+    onsets = np.rint(np.asarray(onsets) * GRID) / GRID
+    differences = np.zeros_like(x)
+    for i in range(1, len(x) - 1):
+        differences[i] = x[i - 1] - 2 * x[i] + x[i + 1]
+    freqs = np.fft.rfftfreq(n_fft, 1 / sfreq)
+    edge_hz = min(70.0, 0.16 * sfreq)
+    band = (freqs >= edge_hz) & (freqs < 0.499 * sfreq)
+    high = np.array([spectrum(differences, t, n_samples, n_fft)[band] for t in onsets])
+    high /= 2 * np.cos(2 * np.pi * freqs[band] / sfreq) - 2
+    near = freqs[band] < 2 * freqs[band][0]
+    courses = find_courses(high, n_samples, n_fft, near, max_courses)
+    detrended = x - trend(x, onsets, n_samples, sfreq)
+    spectra = np.array([spectrum(detrended, t, n_samples, n_fft) for t in onsets])
+    waveforms = courses.T @ spectra
+    if shrinkage:
+        rest = spectra - courses @ waveforms
+        noise = np.sum(np.abs(rest) ** 2, axis=0) / (len(onsets) - courses.shape[1])
+        for r in range(len(waveforms)):
+            level = noise.copy()
+            level[freqs < edge_hz] = beside(rest, courses[:, r], noise)[freqs < edge_hz]
+            waveforms[r] = shrink(waveforms[r], level, n_samples, n_fft, shrinkage)
+    return subtract(x, courses @ waveforms, onsets, n_samples, n_fft)
+
+
+def trend(x, onsets, n_samples, sfreq):
+    """Straight lines between means from onset to onset."""
+    apart = max(1, round(0.1 * sfreq / n_samples))
+    ends = np.append(onsets, onsets[-1] + n_samples)[::apart]
+    sums = np.concatenate([[0.0], np.cumsum(x)])
+    at = np.interp(ends, np.arange(len(sums)), sums)
+    middles = (ends[1:] + ends[:-1]) / 2 - 0.5
+    return np.interp(np.arange(len(x)), middles, np.diff(at) / np.diff(ends))
+
+
+def beside(rest, course, noise):
+    """Noise at the frequencies of a course turned by some cycles, where it is larger."""
+    k = np.arange(len(course)) / len(course)
+    powers = [
+        np.abs((course * np.exp(2j * np.pi * cycles * k)) @ rest) ** 2
+        for cycles in (-8, -7, -6, -5, -4, -3, -2, 2, 3, 4, 5, 6, 7, 8)
+    ]
+    return np.maximum(noise, np.mean(powers, axis=0))
+
+
+def shrink(waveform, noise, n_samples, n_fft, shrinkage):
+    """Take away what is not above the noise at the lines of the artifact's own period."""
+    inner = np.fft.irfft(waveform, n_fft)[HALO : HALO + n_samples]
+    lines = np.fft.rfft(inner)
+    at = np.arange(len(lines)) * n_fft / n_samples
+    level = np.interp(at, np.arange(len(noise)), noise) * n_samples / np.sum(window(n_samples) ** 2)
+    kept = np.maximum(0.0, 1.0 - shrinkage * level / np.abs(lines) ** 2)
+    lost = np.fft.irfft((1 - kept) * lines, n_samples)
+    around = np.array([lost[i % n_samples] for i in range(-HALO, n_samples + HALO)])
+    return waveform - np.fft.rfft(around * window(n_samples), n_fft)
+
+
+def subtract(x, templates, onsets, n_samples, n_fft):
+    """Subtract each template over its own time, up to the next onset."""
+    out = x.copy()
+    for k, onset in enumerate(onsets):
+        first = int(np.floor(onset + 0.5))
+        wave = np.fft.irfft(templates[k] * turn(first - onset, n_fft), n_fft)
+        end = onset + n_samples
+        if k + 1 < len(onsets):
+            end = min(end, onsets[k + 1])
+        for i in range(first - HALO, first + n_samples + HALO):
+            share = min(i + 0.5, end) - max(i - 0.5, onset)
+            if share > 0:
+                out[i] -= share * wave[i - first + HALO]
+    return out
