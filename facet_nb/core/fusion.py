@@ -73,6 +73,18 @@ class Fusions:
                 units.append(Unit(fused.position, place[i].steps, fused))
         return units
 
+    def spread(self, times: tuple[StepTime, ...]) -> tuple[StepTime, ...]:
+        """Return `times` of a batch with those of fused steps, 0 s: they are done, too."""
+        told = {t.step for t in times}
+        extra = [
+            StepTime(i, 0.0, 0.0)
+            for fusion in self.found
+            if not told.isdisjoint(fusion.steps)
+            for i in fusion.steps
+            if i not in told
+        ]
+        return tuple(sorted((*times, *extra), key=lambda t: t.step)) if extra else times
+
 
 #: Every step by itself.
 NO_FUSIONS = Fusions()
@@ -206,6 +218,13 @@ class FusedSteps(ArrayProcessor):
             f"{names} fused: no channel is brought to the high rate (fuse=False does it)"
         )
         self.parallel_safe = all(p.parallel_safe for p in parts)  # type: ignore[misc]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the same processors are fused: two plans of one pipeline are equal."""
+        return isinstance(other, FusedSteps) and self.parts == other.parts
+
+    def __hash__(self) -> int:
+        return hash(self.parts)
 
     def prepare(self, view: View) -> Prepared:
         """Make the decisions of all parts, one after the other, as they would by themselves."""

@@ -148,6 +148,13 @@ def test_plan_names_all_steps_and_says_what_is_fused():
         assert "fused" not in str(literal) and literal.fusions.found == ()
 
 
+def test_plans_of_one_pipeline_are_equal():
+    pipeline = Pipeline(full_chain())
+    assert pipeline.plan() == pipeline.plan()
+    assert pipeline.plan() != pipeline.plan(fuse=False)
+    assert find_fusions(list(pipeline)) != find_fusions(full_chain())
+
+
 # ------------------------------------------------------------------------------------- the result
 @pytest.fixture(scope="module")
 def literal(ctx):
@@ -235,6 +242,14 @@ def test_times_are_where_the_work_is(ctx):
     assert list(times.index) == [step.name for step in full_chain()]
     assert result.state.fraction == 1.0
     assert result.state.steps_done == set(range(7))
+
+
+def test_fused_steps_are_done_with_the_one_that_works(ctx):
+    """A grid of steps and channels has no empty rows."""
+    state = Pipeline(full_chain()).run(ctx, channel_sequential=True, raise_on_error=True).state
+    done = {step: {c for s, c in state.cells if s == step} for step in range(1, 7)}
+    everyone = {"E1", "E2", "E3", "E4", "E6", "EOG1", "ECG1"}
+    assert all(channels == everyone for channels in done.values()), done
 
 
 @pytest.mark.parametrize(
