@@ -277,8 +277,12 @@ class FusedSteps(ArrayProcessor):
         return self.shortcut.memory(shape, sfreq)
 
     def memory_to_prepare(self, shape: tuple[int, int], sfreq: float) -> int:
-        """Return the peak extra memory of ``prepare``, in bytes: epochs at the high rate."""
-        return self.shortcut.memory(shape, sfreq) + (96 << 20)
+        """Return the peak extra memory of ``prepare``, in bytes.
+
+        What is kept of the reference channel at the high rate, epochs of a block, and templates.
+        """
+        high = int(8 * shape[1] * (self.parts[0].find_rate() or 1))
+        return self.shortcut.memory(shape, sfreq) + min(high, 96 << 20) + high // 16
 
     def list_entries(self, notes: Mapping[str, Any]) -> list[ProcessingStep]:
         """Return the entries of the history: one for each part."""
