@@ -1,6 +1,6 @@
 """How good the advice is: chosen beside best, forecast beside measured memory, predicted time.
 
-    python benchmarks/advice_regret.py [--repeats 5] [--all] [--out regret.json]
+    python benchmarks/advice_regret.py [--repeats 5] [--all] [--cases 0 1 …] [--out regret.json]
 
 Three simulated recordings (4, 32 and 64 channels) and two chains. For each, the advisor chooses
 in a fresh process, from a probe alone; then all configurations are measured in fresh processes, in
@@ -20,6 +20,7 @@ import pickle
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--cases", type=int, nargs="*", help="some of the six, by number")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     cases: list[Case] = []
@@ -176,14 +178,15 @@ def main() -> None:
         "machine": describe_machine(),
         "commit": describe_commit(Path(__file__).parent),
     }
-    for recording in RECORDINGS:
-        for chain in CHAINS:
-            case = measure_case(chain, recording, arguments.repeats, arguments.all)
-            cases.append(case)
-            print(json.dumps(asdict(case)), flush=True)
-            if arguments.out:
-                report["cases"] = [asdict(c) for c in cases]
-                arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+    pairs = list(product(RECORDINGS, CHAINS))
+    for i in range(len(pairs)) if arguments.cases is None else arguments.cases:
+        recording, chain = pairs[i]
+        case = measure_case(chain, recording, arguments.repeats, arguments.all)
+        cases.append(case)
+        print(json.dumps(asdict(case)), flush=True)
+        if arguments.out:
+            report["cases"] = [asdict(c) for c in cases]
+            arguments.out.write_text(json.dumps(report, indent=1) + "\n")
     print(write_table(cases))
 
 
