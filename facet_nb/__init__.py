@@ -45,7 +45,7 @@ _ROOMS = {
     "facet_nb.evaluation": (
         "CleanInTest FFTAllenCalculator FFTNiazyCalculator IntegrityCalculator "
         "LegacySNRCalculator MedianArtifactCalculator MetricsReport PrintMetric RMSCalculator "
-        "RMSResidualCalculator SNRCalculator TruthCalculator UnlockedEnergyCalculator"
+        "RMSResidualCalculator SNRCalculator TruthCalculator UnlockedEnergyCalculator compare"
     ),
     "facet_nb.benchmark": "Advice BenchmarkTable advise benchmark_scaling",
     "facet_nb.pipelines": "create_standard_pipeline gradient_correction",

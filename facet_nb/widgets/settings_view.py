@@ -68,8 +68,8 @@ class SettingsView:
         self._show_forecast()
         self.widget = w.VBox(
             [
-                _row([self.mode, self.backend, self.batch_size]),
-                _row([self.n_jobs.widget, self.n_workers.widget, self.memory_budget]),
+                _row([self.mode, self.backend, self.batch_size, self.memory_budget]),
+                _row([self.n_jobs.widget, self.n_workers.widget]),
                 self.plan,
                 self.forecast,
                 _row([self.run, self.cancel]),
@@ -133,7 +133,7 @@ _ONE_CORE = '<span class="fnb-quiet">this process may use one core</span>'
 
 def _choice(label: str, options: tuple[str, ...], css: str, tooltip: str) -> w.Dropdown:
     choice = w.Dropdown(
-        options=options, description=label, style=_LABEL, layout=_width("270px"), tooltip=tooltip
+        options=options, description=label, style=_LABEL, layout=_width("250px"), tooltip=tooltip
     )
     choice.add_class(css)
     return choice
