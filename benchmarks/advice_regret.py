@@ -1,12 +1,14 @@
 """How good the advice is: chosen beside best, forecast beside measured memory, predicted time.
 
-    python benchmarks/advice_regret.py [--repeats 5] [--out regret.json]
+    python benchmarks/advice_regret.py [--repeats 5] [--all] [--out regret.json]
 
 Three simulated recordings (4, 32 and 64 channels) and two chains. For each, the advisor chooses
 in a fresh process, from a probe alone; then all configurations are measured in fresh processes, in
 randomised blocks. Regret is the chosen configuration's median time over that of the best one.
 A second advice is asked for with a memory budget between what the smallest and the largest way to
-run need, and its measured peak is held to that budget. Prints a table for the documentation.
+run need, and its measured peak is held to that budget. Measured are serial and channel-sequential
+runs over 1, 2, … threads, one or four channels in a batch; with --all parallel mode and processes,
+too. Prints a table for the documentation.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from facet_nb import (
     TriggerDetector,
     UpSample,
 )
-from facet_nb.benchmark import Advice, BenchmarkTable, advise, benchmark
+from facet_nb.benchmark import Advice, advise, benchmark
 from facet_nb.benchmark.advisor import forecast_peak_mb, list_candidates
 from facet_nb.datasets import simulate
 
@@ -95,7 +97,7 @@ def ask(chain: str, recording: str) -> tuple[Advice, Advice, float]:
     return advise(pipeline, context), within, budget_mb
 
 
-def measure_case(chain: str, recording: str, repeats: int) -> tuple[Case, BenchmarkTable]:
+def measure_case(chain: str, recording: str, repeats: int, everything: bool) -> Case:
     """Ask, measure and compare."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
@@ -104,8 +106,8 @@ def measure_case(chain: str, recording: str, repeats: int) -> tuple[Case, Benchm
     table = benchmark(
         make_chain(chain),
         source,
-        modes=["serial", "channel_sequential", "parallel"],
-        backends=["threading", "multiprocessing"],
+        modes=["serial", "channel_sequential", *(["parallel"] if everything else [])],
+        backends=["threading", *(["multiprocessing"] if everything else [])],
         batch_sizes=[1, 4],
         repeats=repeats,
         time_budget_s=3600.0,
@@ -115,7 +117,7 @@ def measure_case(chain: str, recording: str, repeats: int) -> tuple[Case, Benchm
     chosen, small = table.find(advice.configuration), table.find(within.configuration)
     assert chosen is not None and chosen.point.memory is not None
     assert small is not None and small.point.memory is not None
-    case = Case(
+    return Case(
         recording=recording,
         chain=chain,
         chosen=advice.configuration.label,
@@ -131,7 +133,6 @@ def measure_case(chain: str, recording: str, repeats: int) -> tuple[Case, Benchm
         busy=bool(table.noise and table.noise.busy),
         n_repeats=chosen.point.n_repeats,
     )
-    return case, table
 
 
 def write_table(cases: list[Case]) -> str:
@@ -156,6 +157,7 @@ def main() -> None:
     """Measure all cases; print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--all", action="store_true")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     cases: list[Case] = []
@@ -165,7 +167,7 @@ def main() -> None:
     }
     for recording in RECORDINGS:
         for chain in CHAINS:
-            case, _ = measure_case(chain, recording, arguments.repeats)
+            case = measure_case(chain, recording, arguments.repeats, arguments.all)
             cases.append(case)
             print(json.dumps(asdict(case)), flush=True)
             if arguments.out:

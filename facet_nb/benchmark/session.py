@@ -239,11 +239,11 @@ class Session:
             )
 
     def _watch_memory(self) -> None:
-        """Watch the memory of a run of each, in fresh processes, in random order."""
-        running = [c for c, p in self.points.items() if p.error is None and c in self.colds]
-        for i in self.rng.permutation(len(running)):
-            configuration = running[i]
-            if configuration.workers > 1 and self._is_over():
+        """Watch the memory of a run of each, in fresh processes: the fastest ones first."""
+        rows = [r for r in self._make_table().rows if r.point.error is None]
+        for row in sorted(rows, key=lambda r: (r.verdict != "base", not r.wall_s > 0, r.wall_s)):
+            configuration = row.configuration
+            if row.verdict != "base" and self._is_over():
                 continue
             with self._measure(configuration, "memory"):
                 member = self.make(configuration)

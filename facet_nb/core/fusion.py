@@ -73,6 +73,18 @@ class Fusions:
                 units.append(Unit(fused.position, place[i].steps, fused))
         return units
 
+    def spread(self, times: tuple[StepTime, ...]) -> tuple[StepTime, ...]:
+        """Return `times` of a batch with those of fused steps, 0 s: they are done, too."""
+        told = {t.step for t in times}
+        extra = [
+            StepTime(i, 0.0, 0.0)
+            for fusion in self.found
+            if not told.isdisjoint(fusion.steps)
+            for i in fusion.steps
+            if i not in told
+        ]
+        return tuple(sorted((*times, *extra), key=lambda t: t.step)) if extra else times
+
 
 #: Every step by itself.
 NO_FUSIONS = Fusions()

@@ -30,10 +30,12 @@ from facet_nb.kernels.highband import (
     transform_all,
     transform_high,
 )
-from facet_nb.kernels.subsample import FLAT, HALO, TAPER, Layout, sample, subtract
+from facet_nb.kernels.subsample import FLAT, GRID, HALO, TAPER, Layout, sample, subtract
 
 #: Noise power that a waveform must exceed at a frequency: exp(-3), 5 % of noise does.
 SHRINKAGE = 3.0
+#: Ends of runs are left out of what is learned where they are less than this part of all epochs.
+_FEW = 0.04
 
 
 @dataclass(frozen=True)
@@ -141,41 +143,56 @@ def fit(
     everyone = np.arange(len(which))
     high = transform_high(piece, inner, sfreq)
     doubtful, absent = find_absent(high)
-    courses, trained = find_courses(high, ~absent, inner, sfreq, max_courses)
+    ends = _find_ends(inner)
+    courses, weights = find_courses(high, ~(absent | ends), inner, sfreq, max_courses)
     del high
+    unknown = np.flatnonzero((doubtful | ends) & (weights == 0))
+    courses[unknown] = courses[find_nearest(unknown, np.flatnonzero(weights))]
     take_trend(piece, inner, sfreq)
     spectra = transform_all(piece, inner, everyone)
     del piece
     n_low = int(np.argmax(find_band(inner, sfreq)))
-    waveforms, noise, courses = _regress(spectra, courses, trained, n_low)
+    waveforms, noise, courses = _regress(spectra, courses, weights, n_low)
     if shrinkage > 0:
         waveforms = _shrink(waveforms, noise, inner, shrinkage)
     return Model(courses, waveforms, doubtful)
 
 
+def _find_ends(layout: Layout) -> np.ndarray:
+    """Return which epochs are the first or the last of a run, if these are few.
+
+    There is no artifact beside them, and what reaches into their surroundings is missing.
+    """
+    onsets = layout.first + layout.part / GRID
+    apart = np.diff(onsets) > layout.n_samples + HALO
+    ends = np.concatenate([[True], apart]) | np.concatenate([apart, [True]])
+    return ends if ends.sum() <= _FEW * len(ends) else np.zeros(len(ends), dtype=bool)
+
+
 # ------------------------------------------------------------------------------------ waveforms
 def _regress(
-    spectra: np.ndarray, courses: np.ndarray, trained: np.ndarray, n_low: int
+    spectra: np.ndarray, courses: np.ndarray, weights: np.ndarray, n_low: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return waveforms, the noise power of each frequency, and courses of length 1.
+    """Return waveforms, the noise power of each at each frequency, and the courses they belong to.
 
-    Waveforms are coefficients of the courses, which are made orthonormal over the epochs learned
-    from; so that the noise of each waveform is that of one epoch.
+    Waveforms are weighted least-squares coefficients. Courses are made orthonormal over weighted
+    epochs, so that the noise of each waveform is that of one epoch.
     """
-    base, mixing = np.linalg.qr(courses[trained])
-    unit = np.zeros(courses.shape)
-    unit[trained] = base
+    base, mixing = np.linalg.qr(courses * weights[:, np.newaxis])
+    unit = base * weights[:, np.newaxis]
     waveforms = (unit.T @ spectra.view(float)).view(complex)
+    courses = np.linalg.solve(mixing.T, courses.T).T
     power = np.zeros(spectra.shape[1])
-    for row in map(spectra.__getitem__, np.flatnonzero(trained)):
-        power += row.real**2 + row.imag**2
-    power -= np.sum(waveforms.real**2 + waveforms.imag**2, axis=0)
-    noise = np.maximum(power, 0.0) / max(int(trained.sum()) - courses.shape[1], 1)
-    noise = np.repeat(noise[np.newaxis], len(waveforms), axis=0)
+    for weight, course, row in zip(weights, courses, spectra, strict=True):
+        if weight:
+            rest = row - course @ waveforms
+            power += weight**2 * (rest.real**2 + rest.imag**2)
+    free = max(float(np.sum(weights**2)) - courses.shape[1], 1.0)
+    noise = np.repeat(power[np.newaxis] / free, len(waveforms), axis=0)
     if n_low:
-        rest = spectra[:, :n_low] - unit @ waveforms[:, :n_low]
-        noise[:, :n_low] = np.maximum(noise[:, :n_low], _measure_beside(rest, unit))
-    return waveforms, noise, np.linalg.solve(mixing.T, courses.T).T
+        low = spectra[:, :n_low] - courses @ waveforms[:, :n_low]
+        noise[:, :n_low] = np.maximum(noise[:, :n_low], _measure_beside(low, unit))
+    return waveforms, noise, courses
 
 
 def _measure_beside(rest: np.ndarray, unit: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from time import perf_counter
 
 import numpy as np
 
+from facet_nb.kernels.doubling import compile_loops
 from facet_nb.kernels.fir import filter_zero_phase
 from facet_nb.kernels.iir import filter_sos
 from facet_nb.kernels.reference import subtract_common
@@ -41,3 +42,7 @@ def warm_up(dtypes: Sequence[str] = ("float64",)) -> Iterator[tuple[str, float]]
             begin = perf_counter()
             run(np.zeros((1, 2), dtype))
             yield f"{name}, {dtype}", perf_counter() - begin
+    if "float64" in dtypes:
+        begin = perf_counter()
+        compile_loops()
+        yield "averaging between samples, float64", perf_counter() - begin

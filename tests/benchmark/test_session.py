@@ -169,6 +169,7 @@ def test_events_count_and_reduce_to_the_result():
 def test_short_runs_are_warned_of():
     table, _, _ = run_fakes(lambda c, n: 0.01)
     assert all("too short" in p.warnings[0] for p in table)
+    assert table.summary().count("too short") == table._repr_html_().count("too short") == 3
 
 
 def test_a_crew_ends_who_waited_longest_where_memory_is_short():

@@ -237,6 +237,14 @@ def test_times_are_where_the_work_is(ctx):
     assert result.state.steps_done == set(range(7))
 
 
+def test_fused_steps_are_done_with_the_one_that_works(ctx):
+    """A grid of steps and channels has no empty rows."""
+    state = Pipeline(full_chain()).run(ctx, channel_sequential=True, raise_on_error=True).state
+    done = {step: {c for s, c in state.cells if s == step} for step in range(1, 7)}
+    everyone = {"E1", "E2", "E3", "E4", "E6", "EOG1", "ECG1"}
+    assert all(channels == everyone for channels in done.values()), done
+
+
 @pytest.mark.parametrize(
     ("name", "step", "steps"),
     [

@@ -63,6 +63,19 @@ def test_courses_are_found_and_no_more():
         assert np.corrcoef(fitted, course)[0, 1] > 0.999
 
 
+def test_muscle_activity_makes_no_course():
+    x, onsets, artifact = make(noise=2e-3)
+    rng = np.random.default_rng(1)
+    burst = slice(int(onsets[20]), int(onsets[28]))
+    eeg = x - artifact
+    eeg[burst] += 0.05 * rng.standard_normal(burst.stop - burst.start)
+    layout = lay_out(onsets, x)
+    model = lowrank.fit(eeg + artifact, layout, np.arange(N_EPOCHS), SFREQ)
+    assert model.courses.shape[1] == 3
+    change = lowrank.correct(eeg + artifact, layout, SFREQ) - eeg
+    assert np.std(change[burst]) < 0.25 * np.std(eeg[burst])  # three of some 100 dimensions
+
+
 def test_noise_alone_has_no_courses():
     rng = np.random.default_rng(3)
     for n_epochs, n_freqs in [(40, 60), (300, 90)]:

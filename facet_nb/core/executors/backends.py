@@ -16,7 +16,9 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from facet_nb.core.errors import PlanError, RunCancelled
@@ -58,7 +60,6 @@ class ThreadBackend(Backend):
     """Threads of this process."""
 
     name = "threading"
-    joblib_name = "threading"
 
     def run(
         self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
@@ -74,44 +75,24 @@ class ThreadBackend(Backend):
     def _run(
         self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
     ) -> Iterator[Any]:
-        from joblib import Parallel, delayed, parallel_config
-
-        with parallel_config(backend=self.joblib_name, **self._options()):
-            parallel = Parallel(
-                n_jobs=max(2, n_jobs),
-                return_as="generator_unordered",
-                batch_size=1,
-                pre_dispatch="n_jobs",
-                max_nbytes=None,
-            )
-            results = parallel(delayed(function)(*call) for call in _until(calls, cancel))
+        # Not joblib's threads: it keeps three more that only wait, and the budget counts them.
+        waiting = _until(calls, cancel)
         complete = False
-        with self._watch(parallel, cancel):
+        with ThreadPoolExecutor(n_jobs, thread_name_prefix="facet_nb-outer") as pool:
+            running = {pool.submit(function, *call) for call in islice(waiting, n_jobs)}
             try:
-                for result in results:
-                    cancel.check()
-                    yield result
+                while running:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    more = islice(waiting, len(done))
+                    running |= {pool.submit(function, *call) for call in more}
+                    for future in done:
+                        cancel.check()
+                        yield future.result()
                 cancel.check()
                 complete = True
-            except Exception as error:
-                raise self._explain(error, cancel) from error
             finally:
                 if not complete:
                     cancel.cancel()
-                    _exhaust(results)
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    results.close()
-
-    def _options(self) -> dict[str, Any]:
-        return {}
-
-    @contextmanager
-    def _watch(self, parallel: Any, cancel: CancelToken) -> Iterator[None]:
-        yield
-
-    def _explain(self, error: Exception, cancel: CancelToken) -> Exception:
-        return error
 
 
 class _Turn:
@@ -231,7 +212,6 @@ class ProcessBackend(ThreadBackend):
     """loky processes, through joblib."""
 
     name = "multiprocessing"
-    joblib_name = "loky"
     isolates = True
     kills = True
 
@@ -252,6 +232,38 @@ class ProcessBackend(ThreadBackend):
             yield from self._run(function, calls, n_jobs, cancel)
         finally:
             _turn.give()
+
+    def _run(
+        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+    ) -> Iterator[Any]:
+        from joblib import Parallel, delayed, parallel_config
+
+        with parallel_config(backend="loky", **self._options()):
+            parallel = Parallel(
+                n_jobs=max(2, n_jobs),
+                return_as="generator_unordered",
+                batch_size=1,
+                pre_dispatch="n_jobs",
+                max_nbytes=None,
+            )
+            results = parallel(delayed(function)(*call) for call in _until(calls, cancel))
+        complete = False
+        with self._watch(parallel, cancel):
+            try:
+                for result in results:
+                    cancel.check()
+                    yield result
+                cancel.check()
+                complete = True
+            except Exception as error:
+                raise self._explain(error, cancel) from error
+            finally:
+                if not complete:
+                    cancel.cancel()
+                    _exhaust(results)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    results.close()
 
     def _options(self) -> dict[str, Any]:
         # Nothing is mapped by joblib; it would make a folder in /dev/shm for each run all the same.

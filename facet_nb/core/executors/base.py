@@ -37,6 +37,7 @@ from facet_nb.core.executors import (
 from facet_nb.core.executors.attempts import Attempts, explain_death
 from facet_nb.core.executors.cancel import CancelToken
 from facet_nb.core.executors.checkpoint import Checkpoint, hold_checkpoint
+from facet_nb.core.executors.chunks import count_chunk
 from facet_nb.core.executors.crumbs import Crumbs
 from facet_nb.core.executors.shielding import run_shielded
 from facet_nb.core.executors.store import Store
@@ -208,6 +209,7 @@ class Runner:
             check=self._checked is None or self._checked() is not subject.data,
             log=None if kept is None else kept.log,
             terms=subject.terms if asks else (),
+            chunk=count_chunk(stage, subject.state.sfreq),
         )
         done = {} if kept is None else kept.restore(result, [int(i) for i in picks])
         if stage.kind == "global":
@@ -397,13 +399,16 @@ class Runner:
     def _report(self, stage: int, channels: tuple[str, ...], report: Report) -> None:
         if report.batch == -1 and not report.step_times:
             return
+        times = report.step_times
+        if report.batch >= 0:
+            times = self.plan.fusions.spread(times)
         self._emit(
             BatchDone(
                 time.time(),
                 stage,
                 report.batch,
                 channels,
-                report.step_times,
+                times,
                 report.pid,
                 report.rss_bytes,
                 report.began_s,
