@@ -215,7 +215,11 @@ def write_small(picture: bytes, path: Path) -> None:
     from PIL import Image
 
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    few = image.quantize(COLORS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    # The colours that fill most of it are kept as they are; shades of letters go to the nearest.
+    counts = sorted(image.getcolors(image.width * image.height), reverse=True)[:COLORS]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for _, color in counts for part in color])
+    few = image.quantize(palette=palette, dither=Image.Dither.NONE)
     few.save(path, optimize=True)
 
 
