@@ -40,7 +40,7 @@ def plot_chains(comparison: ChainComparison, *, width_in: float = 10.0) -> pic.P
     """
     import matplotlib
 
-    with matplotlib.rc_context(pic._STYLE):
+    with matplotlib.rc_context(pic.STYLE):
         picture = pic.make_picture(width_in, 8.2)
         parts: Any = picture.subfigures(3, 1, height_ratios=[3.0, 2.4, 2.4])
         upper, middle, lower = parts
