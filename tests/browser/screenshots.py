@@ -26,7 +26,7 @@ from tests.conftest import CHROMIUM_ARGS, find_chromium
 TABS = ("Recording", "Chain", "Run", "Tune", "Compare", "Code")
 WIDTHS = (1280, 800)
 #: Colours that a picture keeps: enough for text and curves, a third of the size.
-COLORS = 32
+COLORS = 64
 CELL = """%matplotlib widget
 from functools import partial
 from facet_nb.benchmark import BenchmarkTable
@@ -39,7 +39,7 @@ chain = make_usual_chain().add(steps.Slow(0.5))
 studio = Studio(simulate(16, 2000.0, 60.0), chain, mode="channel_sequential")
 table = BenchmarkTable.from_json("table.json")
 tune = studio.model.tune
-tune.measure = partial(tables.measure, pause_s=0.3, table=table)
+tune.measure = partial(tables.measure, pause_s=0.7, table=table)
 studio"""
 
 
@@ -215,7 +215,11 @@ def write_small(picture: bytes, path: Path) -> None:
     from PIL import Image
 
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    few = image.quantize(COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    # The colours that fill most of it are kept as they are; shades of letters go to the nearest.
+    counts = sorted(image.getcolors(image.width * image.height), reverse=True)[:COLORS]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for _, color in counts for part in color])
+    few = image.quantize(palette=palette, dither=Image.Dither.NONE)
     few.save(path, optimize=True)
 
 
