@@ -42,7 +42,7 @@ def advise(
 
     With a table of measurements these decide. Without one, a few channels are tried for
     `probe_s`, and scaled up to the whole recording; memory is then the plan's forecast. Of those
-    that cannot be told from the best, and take at most 10 % longer, the simplest is taken.
+    that cannot be told from the best, and take at most 5 % longer, the simplest is taken.
 
     Parameters
     ----------

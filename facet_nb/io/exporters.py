@@ -201,6 +201,7 @@ class EEGLABExporter(_FileExporter):
 
     name = "eeglab_exporter"
     description = "Write an EEGLAB file"
+    streams = False
     writer = writers.EEGLAB
 
 

@@ -34,6 +34,10 @@ from facet_nb.kernels.subsample import FLAT, GRID, HALO, TAPER, Layout, sample, 
 
 #: Noise power that a waveform must exceed at a frequency: exp(-3), 5 % of noise does.
 SHRINKAGE = 3.0
+#: Below the EEG's edge, the artifact may also change by itself, with periods down to this, in s.
+SLOWEST_S = 30.0
+#: One such slow course for each so many epochs, at most.
+EPOCHS_PER_SLOW = 40
 #: Ends of runs are left out of what is learned where they are less than this part of all epochs.
 _FEW = 0.04
 
@@ -152,7 +156,9 @@ def fit(
     spectra = transform_all(piece, inner, everyone)
     del piece
     n_low = int(np.argmax(find_band(inner, sfreq)))
-    waveforms, noise, courses = _regress(spectra, courses, weights, n_low)
+    most = len(which) // EPOCHS_PER_SLOW if shrinkage > 0 and max_courses > 0 else 0
+    slow = _list_slow(inner, sfreq, most)
+    waveforms, noise, courses = _regress(spectra, courses, slow, weights, n_low)
     if shrinkage > 0:
         waveforms = _shrink(waveforms, noise, inner, shrinkage)
     return Model(courses, waveforms, doubtful)
@@ -170,28 +176,43 @@ def _find_ends(layout: Layout) -> np.ndarray:
 
 
 # ------------------------------------------------------------------------------------ waveforms
+def _list_slow(layout: Layout, sfreq: float, most: int) -> np.ndarray:
+    """Return slow courses for what changes below the EEG's edge only, shape (n_epochs, n_slow).
+
+    Half cosines over the block, with periods down to thirty seconds.
+    """
+    onsets = layout.first - layout.first[0]
+    length = float(onsets[-1] + layout.n_samples)
+    n_slow = min(int(2.0 * length / (SLOWEST_S * sfreq)), most)
+    phase = np.pi * (onsets + 0.5 * layout.n_samples) / length
+    return np.cos(np.multiply.outer(phase, np.arange(1, n_slow + 1)))
+
+
 def _regress(
-    spectra: np.ndarray, courses: np.ndarray, weights: np.ndarray, n_low: int
+    spectra: np.ndarray, courses: np.ndarray, slow: np.ndarray, weights: np.ndarray, n_low: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return waveforms, the noise power of each at each frequency, and the courses they belong to.
 
     Waveforms are weighted least-squares coefficients. Courses are made orthonormal over weighted
     epochs, so that the noise of each waveform is that of one epoch.
     """
+    n_fast = courses.shape[1]
+    courses = np.concatenate([courses, slow], axis=1)
     base, mixing = np.linalg.qr(courses * weights[:, np.newaxis])
     unit = base * weights[:, np.newaxis]
-    waveforms = (unit.T @ spectra.view(float)).view(complex)
     courses = np.linalg.solve(mixing.T, courses.T).T
+    waveforms = (unit.T @ spectra.view(float)).view(complex)
+    waveforms[n_fast:, n_low:] = 0.0
     power = np.zeros(spectra.shape[1])
-    for weight, course, row in zip(weights, courses, spectra, strict=True):
-        if weight:
-            rest = row - course @ waveforms
-            power += weight**2 * (rest.real**2 + rest.imag**2)
+    for low in range(0, len(spectra), PORTION):
+        part = slice(low, low + PORTION)
+        rest = spectra[part] - (courses[part] @ waveforms.view(float)).view(complex)
+        power += weights[part] ** 2 @ (rest.real**2 + rest.imag**2)
     free = max(float(np.sum(weights**2)) - courses.shape[1], 1.0)
     noise = np.repeat(power[np.newaxis] / free, len(waveforms), axis=0)
     if n_low:
-        low = spectra[:, :n_low] - courses @ waveforms[:, :n_low]
-        noise[:, :n_low] = np.maximum(noise[:, :n_low], _measure_beside(low, unit))
+        rest = spectra[:, :n_low] - courses @ waveforms[:, :n_low]
+        noise[:, :n_low] = np.maximum(noise[:, :n_low], _measure_beside(rest, unit))
     return waveforms, noise, courses
 
 

@@ -73,10 +73,18 @@ def correct(x, onsets, n_samples, sfreq, n_fft, max_courses, shrinkage):
     courses, weights = find_courses(high[1:-1], n_samples, n_fft, near, max_courses)
     courses = courses[[0, *range(len(courses)), -1]]  # the ends take their neighbours'
     weights = np.concatenate([[0.0], weights, [0.0]])[:, None]
+    n_fast = courses.shape[1]
+    if shrinkage and max_courses:
+        firsts = np.floor(onsets + 0.5) - np.floor(onsets[0] + 0.5)
+        length = firsts[-1] + n_samples
+        for i in range(min(int(length / sfreq / 15.0), len(onsets) // 40)):
+            wave = np.cos(np.pi * (i + 1) * (firsts + n_samples / 2) / length)
+            courses = np.column_stack([courses, wave])
     courses = courses @ np.linalg.inv(np.linalg.qr(courses * weights)[1])
     detrended = x - trend(x, onsets, n_samples, sfreq)
     spectra = np.array([spectrum(detrended, t, n_samples, n_fft) for t in onsets])
     waveforms = (weights**2 * courses).T @ spectra
+    waveforms[n_fast:, freqs >= edge_hz] = 0.0  # slow courses are for what is below
     if shrinkage:
         rest = spectra - courses @ waveforms
         noise = np.sum(np.abs(weights * rest) ** 2, axis=0)

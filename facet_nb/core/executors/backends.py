@@ -11,14 +11,13 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import queue
 import sys
 import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any
 
 from facet_nb.core.errors import PlanError, RunCancelled
@@ -76,23 +75,42 @@ class ThreadBackend(Backend):
         self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
     ) -> Iterator[Any]:
         # Not joblib's threads: it keeps three more that only wait, and the budget counts them.
-        waiting = _until(calls, cancel)
+        # Nor a ThreadPoolExecutor's: one that hangs would keep the process from ending.
+        waiting, turn = _until(calls, cancel), threading.Lock()
+        box: queue.SimpleQueue[tuple[Any, BaseException | None] | None] = queue.SimpleQueue()
+
+        def take() -> tuple | None:
+            with turn:
+                return next(waiting, None)
+
+        def work() -> None:
+            while (call := take()) is not None:
+                try:
+                    box.put((function(*call), None))
+                except BaseException as error:
+                    box.put((None, error))
+                    return
+            box.put(None)
+
+        left = min(n_jobs, len(calls))
+        for _ in range(left):
+            threading.Thread(target=work, name="facet_nb-outer", daemon=True).start()
         complete = False
-        with ThreadPoolExecutor(n_jobs, thread_name_prefix="facet_nb-outer") as pool:
-            running = {pool.submit(function, *call) for call in islice(waiting, n_jobs)}
-            try:
-                while running:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    more = islice(waiting, len(done))
-                    running |= {pool.submit(function, *call) for call in more}
-                    for future in done:
-                        cancel.check()
-                        yield future.result()
+        try:
+            while left:
+                answer = box.get()
+                if answer is None:
+                    left -= 1
+                    continue
+                if answer[1] is not None:
+                    raise answer[1]
                 cancel.check()
-                complete = True
-            finally:
-                if not complete:
-                    cancel.cancel()
+                yield answer[0]
+            cancel.check()
+            complete = True
+        finally:
+            if not complete:
+                cancel.cancel()
 
 
 class _Turn:
