@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 GOALS = ("fastest", "smallest", "balanced")
 #: A simpler way may take this much longer than the best one before it counts as slower.
-TOLERANCE = 1.10
+TOLERANCE = 1.05
 
 #: Measured by benchmarks/advice_regret.py: CPU time of a step for one sample of one channel, ours
 #: and anyone's, in s; what starting workers costs; and how well they share the work.
@@ -84,7 +84,7 @@ def choose(
     """Choose among candidates.
 
     Of those that fit the budget the best by `goal` is found; of those that cannot be told from
-    it, and are at most 10 % worse, the simplest is taken.
+    it, and are at most 5 % worse, the simplest is taken.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def choose(
         The most memory, in MB.
     same : callable | None
         Says whether two candidates, by position, cannot be told apart in time; without it those
-        within 10 % cannot.
+        within 5 % cannot.
 
     Raises
     ------

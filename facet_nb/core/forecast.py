@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from facet_nb.core import recording
 from facet_nb.core.errors import FacetError
 from facet_nb.core.executors import backends
+from facet_nb.core.executors.chunks import count_chunk
 from facet_nb.core.executors.task import rss_bytes
 from facet_nb.core.limits import describe_bytes
 from facet_nb.core.processor import ArrayProcessor, Processor
@@ -281,6 +282,9 @@ class _Teller:
             after = new
         isolated = backends.get_backend(stage.backend).isolates
         deciding, computes = _prepare_bytes(sizes)
+        if stage.chunk_duration_s is not None and self.spill:
+            chunk = count_chunk(stage, before.sfreq)
+            deciding = min(deciding, _stream_bytes(sizes, chunk) + before.row_bytes)
         self.libraries = self.libraries or computes
         if self.spill and not self.staged:
             deciding, self.staged = max(deciding, before.piece_bytes), True  # the transposing pass
@@ -294,8 +298,11 @@ class _Teller:
         if stage.kind == "global":
             batch = after.piece_bytes if self.spill else self._scratch(sizes[0])
         else:
-            batch = _batch_bytes(sizes, k, isolated) // (2 if stage.dtype == "float32" else 1)
-        if self.spill or self.shared:
+            batch = _batch_bytes(sizes, k, isolated)
+            if stage.chunk_duration_s is not None:
+                batch = _stream_bytes(sizes, count_chunk(stage, before.sfreq))
+            batch //= 2 if stage.dtype == "float32" else 1
+        if (self.spill or self.shared) and stage.chunk_duration_s is None:
             batch += k * (before.row_bytes + after.row_bytes)  # pages of the files
         self.libraries = self.libraries or not isolated
         disk = self.on_disk + self.result_on_disk + after.n_bytes if self.spill else 0
@@ -384,6 +391,15 @@ def _batch_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], k: int, isolat
         peak = max(peak, held + work + new + beside)
         held = held if last else (new or held)
     return peak
+
+
+def _stream_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], chunk: int) -> int:
+    """Return what one channel needs on its way through the streams of all steps."""
+    return sum(
+        step.stream_memory(chunk, before.sfreq)
+        for step, before, _ in sizes
+        if isinstance(step, ArrayProcessor) and changes_samples(step)
+    )
 
 
 def _prepare_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]]) -> tuple[int, bool]:

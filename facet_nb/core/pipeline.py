@@ -108,6 +108,7 @@ class Pipeline:
         dtype: str = "float64",
         timeout: float | None = None,
         checkpoint: str | Path | None = None,
+        chunk_duration_s: float | None = None,
     ) -> PipelineResult:
         """Run all steps. Every mode gives the same result, bit for bit.
 
@@ -156,6 +157,11 @@ class Pipeline:
             Folder that keeps finished channels: the same run, after whatever ended it, goes on
             where it was, with the same result. It needs room for the recording once for each
             stage. What changed since (a parameter, the input, a version) is computed again.
+        chunk_duration_s : float | None
+            Take each channel through a stage in chunks of about this length, in s: memory then
+            depends on neither the number of channels nor the length of the recording. The result
+            is the same to the bit. Stages with a step that needs a channel's whole length run as
+            they would without; the plan says which.
 
         Returns
         -------
@@ -175,7 +181,7 @@ class Pipeline:
         chosen = choose_mode(mode, parallel, channel_sequential)
         if memory_budget is not None and mode is None and chosen == "serial":
             chosen = "auto"
-        wish = Wish(chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype)
+        wish = Wish(chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s)
         looks = memory_budget is not None or chosen == "auto"
         strict = memory_budget is not None
         subject = find_subject(self.processors, context, strict) if looks else None
@@ -232,6 +238,7 @@ class Pipeline:
         memory_budget: str | int | None = None,
         fuse: bool = True,
         dtype: str = "float64",
+        chunk_duration_s: float | None = None,
     ) -> Plan:
         """Return what a mode makes of this pipeline: stages, the reason for each, and a forecast.
 
@@ -252,6 +259,8 @@ class Pipeline:
             As in :meth:`run`.
         dtype : {"float64", "float32"}
             As in :meth:`run`.
+        chunk_duration_s : float | None
+            As in :meth:`run`.
 
         Raises
         ------
@@ -267,7 +276,7 @@ class Pipeline:
         chosen = choose_mode(mode, False, False)
         if memory_budget is not None and mode is None:
             chosen = "auto"
-        wish = Wish(chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype)
+        wish = Wish(chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s)
         looks = subject is not None or memory_budget is not None
         found = find_subject(self.processors, subject) if looks else None
         return fit(self.processors, wish, found, memory_budget)

@@ -17,11 +17,13 @@ MIN_ENERGY = 2.0
 #: Noise at no frequency counts as less than this part of that just above the EEG's bands.
 _FLOOR = 1e-2
 #: Rounds of whitening and decomposition.
-_N_ROUNDS = 4
+_N_ROUNDS = 5
 #: An epoch that makes up more than this of a course has it for itself: nothing that repeats.
 _MAX_SHARE = 0.5
 #: An epoch with less than this part of the usual energy holds no artifact, or perhaps a part of it.
 _ABSENT, _PARTIAL = 0.1, 0.7
+#: How many times noisier than usual an epoch must be to count less, and not at all.
+_LOUD, _ODD = 1.5, 8.0
 #: Epochs whose median tells the noise of a frequency, about.
 _N_FOR_NOISE = 250
 
@@ -64,43 +66,52 @@ def find_courses(
     Returns
     -------
     courses : ndarray, shape (n_epochs, 1 + n_found)
-        The first is constant, the others have no mean over the epochs learned from. An epoch
-        that was not learned from has the values of the nearest one that was.
-    trained : ndarray of bool, shape (n_epochs,)
-        Epochs that were learned from: without those that are like no other.
+        The first is constant, the others have no mean over the epochs learned from. Values of
+        other epochs are within the range of these.
+    weights : ndarray, shape (n_epochs,)
+        How much an epoch tells: 1, less where it is noisier than others, 0 if it was not learned
+        from (not to be, or because it is like no other).
 
     Notes
     -----
-    Spectra are whitened by the noise of each frequency, which is what the courses found so far do
-    not explain (median over epochs), and decomposed anew, four times. A singular value counts if
-    its square exceeds :data:`MIN_ENERGY` times the Marchenko-Pastur edge of white noise. The
-    leading subspace is found by power iteration from a fixed start.
+    Spectra are divided by the noise of each frequency and of each epoch, which is what the courses
+    found so far do not explain (medians), and decomposed anew, five times; so neither a frequency
+    nor muscle activity in some epochs makes a course of its own. A singular value counts if its
+    square exceeds :data:`MIN_ENERGY` times the Marchenko-Pastur edge of white noise. The leading
+    subspace is found by power iteration from a fixed start.
     """
     y = high.view(float)
     n_freqs = high.shape[1]
     n_free = layout.n_samples * n_freqs / (layout.n_fft // 2 + 1)
     above = np.flatnonzero(find_band(layout, sfreq))
     near = above < 2 * above[0] if n_freqs else above
-    trained, scale = trained.copy(), np.ones(n_freqs)
-    courses = np.zeros((len(y), 0))
-    found, repeats = 0, np.zeros(0, dtype=bool)
-    for _ in range(_N_ROUNDS):
+    trained, scale, loud = trained.copy(), np.ones(n_freqs), np.ones(len(y))
+    courses, found, repeats = np.zeros((len(y), 0)), 0, np.zeros(0, dtype=bool)
+    for i in range(_N_ROUNDS):
         n = int(trained.sum())
         most = min(max_courses, n // 4, 2 * n_freqs)
         if most < 1:
             break
         y -= y[trained].mean(axis=0)
-        _whiten(y, scale, trained, courses[:, :found], near)
-        energy, courses = _decompose(y, trained, courses[:, :most], most)
+        noise = _measure_noise(y, scale, loud, trained, courses[:, :found], near)
+        scale *= noise
+        y /= np.repeat(noise, 2)
+        if i >= _N_ROUNDS - 2:
+            loud[trained] = _measure_loudness(y, loud, trained, courses[:, :found])
+        energy, courses = _decompose(y, loud, trained, courses[:, :most], most)
         edge = n_freqs / n_free * (np.sqrt(n) + np.sqrt(n_free)) ** 2
         found = int(np.sum(energy > MIN_ENERGY * edge))
-        large = (np.square(courses[:, :found]) > _MAX_SHARE) & trained[:, np.newaxis]
+        shares = np.square(courses[:, :found] / loud[:, np.newaxis])
+        large = (shares > _MAX_SHARE) & trained[:, np.newaxis]
         repeats = ~large.any(axis=0)
         if n - np.sum(large.any(axis=1)) >= 2:
             trained &= ~large.any(axis=1)
     kept = courses[:, :found][:, repeats]
-    kept = kept[find_nearest(np.arange(len(y)), np.flatnonzero(trained))]
-    return np.concatenate([np.ones((len(y), 1)), kept], axis=1), trained
+    calm = trained & (loud <= _ODD)
+    if kept.size and calm.sum() >= 2:
+        kept = np.clip(kept, kept[calm].min(axis=0), kept[calm].max(axis=0))
+        trained = calm
+    return np.concatenate([np.ones((len(y), 1)), kept], axis=1), trained / loud
 
 
 def find_nearest(wanted: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -111,42 +122,77 @@ def find_nearest(wanted: np.ndarray, known: np.ndarray) -> np.ndarray:
     return known[np.where(nearer, before, after)]
 
 
-def _whiten(
-    y: np.ndarray, scale: np.ndarray, trained: np.ndarray, courses: np.ndarray, near: np.ndarray
-) -> None:
-    """Divide frequencies by their noise, in place, and multiply `scale` by it.
+def _take_known(
+    y: np.ndarray, loud: np.ndarray, trained: np.ndarray, courses: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return epochs learned from, their weights, and the orthonormal courses of weighted epochs."""
+    which = np.flatnonzero(trained)
+    weights = 1.0 / loud[which]
+    return which, weights, np.linalg.qr(courses[which] * weights[:, np.newaxis])[0]
 
-    Noise is what the courses do not explain. Frequencies without any (above the amplifier's
-    low-pass) get a part of the noise just above the EEG's bands.
+
+def _measure_noise(
+    y: np.ndarray,
+    scale: np.ndarray,
+    loud: np.ndarray,
+    trained: np.ndarray,
+    courses: np.ndarray,
+    near: np.ndarray,
+) -> np.ndarray:
+    """Return the noise of each frequency: what courses do not explain, median over epochs.
+
+    Frequencies without any (above the amplifier's low-pass) get a part of the noise just above the
+    EEG's bands.
     """
-    known = np.linalg.qr(courses[trained])[0]
-    some = np.flatnonzero(trained)[:: max(1, len(known) // _N_FOR_NOISE)]
-    seen = known[:: max(1, len(known) // _N_FOR_NOISE)]
-    n_freqs = y.shape[1] // 2
-    noise = np.empty(n_freqs)
-    for low in range(0, n_freqs, PORTION):
-        part = y[:, 2 * low : 2 * (low + PORTION)]
-        part = part[some] - seen @ (known.T @ part[trained])
+    which, weights, known = _take_known(y, loud, trained, courses)
+    some = slice(None, None, max(1, len(which) // _N_FOR_NOISE))
+    noise = np.empty(y.shape[1] // 2)
+    for low in range(0, len(noise), PORTION):
+        part = y[which, 2 * low : 2 * (low + PORTION)] * weights[:, np.newaxis]
+        part = part[some] - known[some] @ (known.T @ part)
         power = part[:, ::2] ** 2 + part[:, 1::2] ** 2
         noise[low : low + PORTION] = np.median(power, axis=0)
     noise *= len(known) / (np.log(2.0) * max(len(known) - known.shape[1] - 1, 1))
     least = _FLOOR * np.median((noise * scale**2)[near])
     noise = np.sqrt(np.maximum(noise, least / scale**2))
     noise[noise == 0] = 1.0
-    scale *= noise
-    y /= np.repeat(noise, 2)
+    return noise
+
+
+def _measure_loudness(
+    y: np.ndarray, loud: np.ndarray, trained: np.ndarray, courses: np.ndarray
+) -> np.ndarray:
+    """Return how much noisier epochs are than usual: 1 unless much so.
+
+    The noise of an epoch is what courses do not explain of it, or of its difference from the epoch
+    before or after, whichever is less (medians): an artifact that has changed and stays so, and
+    is not explained yet, is no noise.
+    """
+    which, weights, known = _take_known(y, loud, trained, courses)
+    some = np.arange(y.shape[1])[:: max(1, y.shape[1] // _N_FOR_NOISE)]
+    part = y[np.ix_(which, some)]
+    part -= (known / weights[:, np.newaxis]) @ (known.T @ (part * weights[:, np.newaxis]))
+    least = np.median(part**2, axis=1)
+    if len(part) > 2:
+        change = 0.5 * np.median(np.diff(part, axis=0) ** 2, axis=1)
+        least[1:] = np.minimum(least[1:], change)
+        least[:-1] = np.minimum(least[:-1], change)
+    usual = float(np.median(least))
+    level = np.sqrt(least / usual) if usual > 0 else np.ones(len(which))
+    return np.where(level < _LOUD, 1.0, level)
 
 
 def _decompose(
-    y: np.ndarray, trained: np.ndarray, start: np.ndarray, n_found: int
+    y: np.ndarray, loud: np.ndarray, trained: np.ndarray, start: np.ndarray, n_found: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return squared singular values, and the courses of all epochs, shape (n_epochs, n_found).
 
-    Leading ones of the epochs learned from, by power iteration; courses have length 1 over these.
+    Leading ones of the weighted epochs learned from, by power iteration.
     """
-    learned = y if trained.all() else y[trained]
+    which, weights, known = _take_known(y, loud, trained, start)
+    learned = y[which] * weights[:, np.newaxis]
     if start.shape[1] == n_found:
-        rows, n_times = start[trained].T @ learned, 1
+        rows, n_times = known.T @ learned, 1
     else:
         rows, n_times = np.random.default_rng(0).standard_normal((n_found, y.shape[1])), 2
     for _ in range(n_times):

@@ -30,10 +30,16 @@ from facet_nb.kernels.highband import (
     transform_all,
     transform_high,
 )
-from facet_nb.kernels.subsample import FLAT, HALO, TAPER, Layout, sample, subtract
+from facet_nb.kernels.subsample import FLAT, GRID, HALO, TAPER, Layout, sample, subtract
 
 #: Noise power that a waveform must exceed at a frequency: exp(-3), 5 % of noise does.
 SHRINKAGE = 3.0
+#: Below the EEG's edge, the artifact may also change by itself, with periods down to this, in s.
+SLOWEST_S = 30.0
+#: One such slow course for each so many epochs, at most.
+EPOCHS_PER_SLOW = 40
+#: Ends of runs are left out of what is learned where they are less than this part of all epochs.
+_FEW = 0.04
 
 
 @dataclass(frozen=True)
@@ -141,41 +147,73 @@ def fit(
     everyone = np.arange(len(which))
     high = transform_high(piece, inner, sfreq)
     doubtful, absent = find_absent(high)
-    courses, trained = find_courses(high, ~absent, inner, sfreq, max_courses)
+    ends = _find_ends(inner)
+    courses, weights = find_courses(high, ~(absent | ends), inner, sfreq, max_courses)
     del high
+    unknown = np.flatnonzero((doubtful | ends) & (weights == 0))
+    courses[unknown] = courses[find_nearest(unknown, np.flatnonzero(weights))]
     take_trend(piece, inner, sfreq)
     spectra = transform_all(piece, inner, everyone)
     del piece
     n_low = int(np.argmax(find_band(inner, sfreq)))
-    waveforms, noise, courses = _regress(spectra, courses, trained, n_low)
+    most = len(which) // EPOCHS_PER_SLOW if shrinkage > 0 and max_courses > 0 else 0
+    slow = _list_slow(inner, sfreq, most)
+    waveforms, noise, courses = _regress(spectra, courses, slow, weights, n_low)
     if shrinkage > 0:
         waveforms = _shrink(waveforms, noise, inner, shrinkage)
     return Model(courses, waveforms, doubtful)
 
 
-# ------------------------------------------------------------------------------------ waveforms
-def _regress(
-    spectra: np.ndarray, courses: np.ndarray, trained: np.ndarray, n_low: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return waveforms, the noise power of each frequency, and courses of length 1.
+def _find_ends(layout: Layout) -> np.ndarray:
+    """Return which epochs are the first or the last of a run, if these are few.
 
-    Waveforms are coefficients of the courses, which are made orthonormal over the epochs learned
-    from; so that the noise of each waveform is that of one epoch.
+    There is no artifact beside them, and what reaches into their surroundings is missing.
     """
-    base, mixing = np.linalg.qr(courses[trained])
-    unit = np.zeros(courses.shape)
-    unit[trained] = base
+    onsets = layout.first + layout.part / GRID
+    apart = np.diff(onsets) > layout.n_samples + HALO
+    ends = np.concatenate([[True], apart]) | np.concatenate([apart, [True]])
+    return ends if ends.sum() <= _FEW * len(ends) else np.zeros(len(ends), dtype=bool)
+
+
+# ------------------------------------------------------------------------------------ waveforms
+def _list_slow(layout: Layout, sfreq: float, most: int) -> np.ndarray:
+    """Return slow courses for what changes below the EEG's edge only, shape (n_epochs, n_slow).
+
+    Half cosines over the block, with periods down to thirty seconds.
+    """
+    onsets = layout.first - layout.first[0]
+    length = float(onsets[-1] + layout.n_samples)
+    n_slow = min(int(2.0 * length / (SLOWEST_S * sfreq)), most)
+    phase = np.pi * (onsets + 0.5 * layout.n_samples) / length
+    return np.cos(np.multiply.outer(phase, np.arange(1, n_slow + 1)))
+
+
+def _regress(
+    spectra: np.ndarray, courses: np.ndarray, slow: np.ndarray, weights: np.ndarray, n_low: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return waveforms, the noise power of each at each frequency, and the courses they belong to.
+
+    Waveforms are weighted least-squares coefficients. Courses are made orthonormal over weighted
+    epochs, so that the noise of each waveform is that of one epoch.
+    """
+    n_fast = courses.shape[1]
+    courses = np.concatenate([courses, slow], axis=1)
+    base, mixing = np.linalg.qr(courses * weights[:, np.newaxis])
+    unit = base * weights[:, np.newaxis]
+    courses = np.linalg.solve(mixing.T, courses.T).T
     waveforms = (unit.T @ spectra.view(float)).view(complex)
+    waveforms[n_fast:, n_low:] = 0.0
     power = np.zeros(spectra.shape[1])
-    for row in map(spectra.__getitem__, np.flatnonzero(trained)):
-        power += row.real**2 + row.imag**2
-    power -= np.sum(waveforms.real**2 + waveforms.imag**2, axis=0)
-    noise = np.maximum(power, 0.0) / max(int(trained.sum()) - courses.shape[1], 1)
-    noise = np.repeat(noise[np.newaxis], len(waveforms), axis=0)
+    for low in range(0, len(spectra), PORTION):
+        part = slice(low, low + PORTION)
+        rest = spectra[part] - (courses[part] @ waveforms.view(float)).view(complex)
+        power += weights[part] ** 2 @ (rest.real**2 + rest.imag**2)
+    free = max(float(np.sum(weights**2)) - courses.shape[1], 1.0)
+    noise = np.repeat(power[np.newaxis] / free, len(waveforms), axis=0)
     if n_low:
-        rest = spectra[:, :n_low] - unit @ waveforms[:, :n_low]
+        rest = spectra[:, :n_low] - courses @ waveforms[:, :n_low]
         noise[:, :n_low] = np.maximum(noise[:, :n_low], _measure_beside(rest, unit))
-    return waveforms, noise, np.linalg.solve(mixing.T, courses.T).T
+    return waveforms, noise, courses
 
 
 def _measure_beside(rest: np.ndarray, unit: np.ndarray) -> np.ndarray:

@@ -48,7 +48,7 @@ def tuning_picture(
     Picture
         A figure with a caption.
     """
-    picture = pic.make_picture(width_in, 0.72 * width_in) if picture is None else picture
+    picture = pic.make_picture(width_in, 0.78 * width_in) if picture is None else picture
     picture.clear()
     with matplotlib.rc_context(pic.STYLE):
         axes = dict(zip(_KINDS, picture.subplots(2, 2).ravel(), strict=True))

@@ -159,6 +159,25 @@ def test_clean_in_other_recordings():
         assert CleanInTest([GradientCorrection()]).run(ctx).harm_db <= -20.0
 
 
+def _with_ecg(sim, eeg):
+    return np.concatenate([eeg, sim.raw.get_data()[len(eeg) :]])
+
+
+def test_pulse_artifact_muscles_and_movements_of_the_signal_stay():
+    """What is not locked to the scanner is left as it is, however large."""
+    sim = simulate(3, 2048.0, 70.0, 2.0, 30, seed=42, pulse=True)
+    rng, t = np.random.default_rng(0), np.arange(sim.clean.shape[1]) / 2048.0
+    signal = sim.clean + sim.artifact - sim.gradient_artifact
+    for middle in rng.uniform(8, 60, 5):
+        muscles = 60e-6 * rng.standard_normal(signal.shape) * np.exp(-(((t - middle) / 0.4) ** 2))
+        sway = 500e-6 * np.sin(14.0 * t) * np.exp(-(((t - middle - 2.0) / 0.4) ** 2))
+        signal += muscles + sway
+    ctx = ProcessingContext(replace_data(sim.raw, _with_ecg(sim, signal + sim.gradient_artifact)))
+    got = correct(ctx.with_trigger_samples(sim.triggers)).get_raw().get_data()[:3]
+    span = {"start": 6 * 2048, "stop": 64 * 2048}
+    assert np.median(compare_snr_db(got, signal, 2048.0, **span)) > 25.0
+
+
 # ------------------------------------------------------------------------------------ awkward
 @pytest.fixture(scope="module")
 def plain():

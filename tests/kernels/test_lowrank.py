@@ -56,11 +56,24 @@ def test_courses_are_found_and_no_more():
     x, onsets, _ = make(noise=2e-3)
     layout = lay_out(onsets, x)
     model = lowrank.fit(x, layout, np.arange(N_EPOCHS), SFREQ)
-    assert model.courses.shape[1] == 3
+    assert model.courses.shape[1] == 3 + 1  # a slow one besides
     k = np.arange(N_EPOCHS)
     for course in (np.sin(k / 19), (k > 70).astype(float)):
         fitted = model.courses @ np.linalg.lstsq(model.courses, course, rcond=None)[0]
         assert np.corrcoef(fitted, course)[0, 1] > 0.999
+
+
+def test_muscle_activity_makes_no_course():
+    x, onsets, artifact = make(noise=2e-3)
+    rng = np.random.default_rng(1)
+    burst = slice(int(onsets[20]), int(onsets[28]))
+    eeg = x - artifact
+    eeg[burst] += 0.05 * rng.standard_normal(burst.stop - burst.start)
+    layout = lay_out(onsets, x)
+    model = lowrank.fit(eeg + artifact, layout, np.arange(N_EPOCHS), SFREQ)
+    assert model.courses.shape[1] == 3 + 1
+    change = lowrank.correct(eeg + artifact, layout, SFREQ) - eeg
+    assert np.std(change[burst]) < 0.25 * np.std(eeg[burst])  # three of some 100 dimensions
 
 
 def test_noise_alone_has_no_courses():
@@ -91,6 +104,26 @@ def test_drift_and_a_movement_are_followed():
     }
     assert left[16] < 0.2 * left[0]
     assert left[16] < 0.1 * np.std(eeg[inside])
+
+
+def test_what_changes_below_the_edge_only_is_followed_slowly():
+    """A vibration of 25 Hz whose size changes in 40 s, under an artifact that stays."""
+    onsets = 300.41 + PERIOD * np.arange(480)
+    t = np.arange(int(onsets[-1]) + 600)
+    rng = np.random.default_rng(0)
+    eeg = 2e-3 * rng.standard_normal(len(t))
+    fixed, changing = np.zeros(len(t)), np.zeros(len(t))
+    for onset in onsets:
+        near = slice(int(onset) - 60, int(onset) + 260)
+        at = t[near] - onset
+        fixed[near] += wave(at)
+        bell = np.exp(-(((at - 88) / 30.0) ** 2))
+        size = 0.02 * np.sin(2 * np.pi * onset / 40_000.0)
+        changing[near] += size * bell * np.sin(2 * np.pi * 0.025 * at)
+    got = lowrank.correct(eeg + fixed + changing, lay_out(onsets, t), SFREQ)
+    inside = slice(int(onsets[0]), int(onsets[-1]))
+    assert np.std(changing[inside]) > np.std(eeg[inside])
+    assert np.std((got - eeg)[inside]) < 0.25 * np.std(changing[inside])
 
 
 @pytest.mark.parametrize("factor", [1e-6, 3.0, -1.0])

@@ -32,20 +32,30 @@ def find_courses(high, n_samples, n_fft, near, max_courses):
     """Courses by full singular value decompositions of whitened spectra."""
     n_epochs, n_freqs = high.shape
     high = high - high.mean(axis=0)
+    high = np.stack([high.real, high.imag], axis=2).reshape(n_epochs, -1)
     n_free = n_samples * n_freqs / (n_fft // 2 + 1)
     edge = 2.0 * n_freqs / n_free * (np.sqrt(n_epochs) + np.sqrt(n_free)) ** 2
-    found = np.zeros((n_epochs, 0))
-    every = slice(None, None, max(1, n_epochs // 250))
-    for _ in range(4):
-        rest = high - found @ (found.T @ high)
-        noise = np.median(np.abs(rest[every]) ** 2, axis=0) / np.log(2)
+    weights, found = np.ones(n_epochs), np.zeros((n_epochs, 0))
+    some = slice(None, None, max(1, 2 * n_freqs // 250))
+    for i in range(5):
+        rest = residual(weights[:, None] * high, found)
+        power = np.square(rest).reshape(n_epochs, -1, 2).sum(axis=2)
+        noise = np.median(power[:: max(1, n_epochs // 250)], axis=0) / np.log(2)
         noise *= n_epochs / (n_epochs - found.shape[1] - 1)
         noise = np.maximum(noise, 0.01 * np.median(noise[near]))
-        white = high / np.sqrt(noise)
-        u, s, _ = np.linalg.svd(np.hstack([white.real, white.imag]), full_matrices=False)
+        white = high / np.repeat(np.sqrt(noise), 2)
+        if i >= 3:
+            level = np.sqrt(np.median(residual(weights[:, None] * white, found)[:, some] ** 2, 1))
+            loud = np.maximum(1.0, level / np.median(level) / weights)
+            weights = 1.0 / np.where(loud < 1.5, 1.0, loud)
+        u, s, _ = np.linalg.svd(weights[:, None] * white, full_matrices=False)
         n_found = min(int(np.sum(s**2 > edge)), max_courses, n_epochs // 4)
         found = u[:, :n_found]
-    return np.hstack([np.full((n_epochs, 1), 1 / np.sqrt(n_epochs)), found])
+    return np.hstack([np.ones((n_epochs, 1)), found / weights[:, None]]), weights
+
+
+def residual(y, courses):
+    return y - courses @ (courses.T @ y)
 
 
 def correct(x, onsets, n_samples, sfreq, n_fft, max_courses, shrinkage):
@@ -60,16 +70,30 @@ def correct(x, onsets, n_samples, sfreq, n_fft, max_courses, shrinkage):
     high = np.array([spectrum(differences, t, n_samples, n_fft)[band] for t in onsets])
     high /= 2 * np.cos(2 * np.pi * freqs[band] / sfreq) - 2
     near = freqs[band] < 2 * freqs[band][0]
-    courses = find_courses(high, n_samples, n_fft, near, max_courses)
+    courses, weights = find_courses(high[1:-1], n_samples, n_fft, near, max_courses)
+    courses = courses[[0, *range(len(courses)), -1]]  # the ends take their neighbours'
+    weights = np.concatenate([[0.0], weights, [0.0]])[:, None]
+    n_fast = courses.shape[1]
+    if shrinkage and max_courses:
+        firsts = np.floor(onsets + 0.5) - np.floor(onsets[0] + 0.5)
+        length = firsts[-1] + n_samples
+        for i in range(min(int(length / sfreq / 15.0), len(onsets) // 40)):
+            wave = np.cos(np.pi * (i + 1) * (firsts + n_samples / 2) / length)
+            courses = np.column_stack([courses, wave])
+    courses = courses @ np.linalg.inv(np.linalg.qr(courses * weights)[1])
     detrended = x - trend(x, onsets, n_samples, sfreq)
     spectra = np.array([spectrum(detrended, t, n_samples, n_fft) for t in onsets])
-    waveforms = courses.T @ spectra
+    waveforms = (weights**2 * courses).T @ spectra
+    waveforms[n_fast:, freqs >= edge_hz] = 0.0  # slow courses are for what is below
     if shrinkage:
         rest = spectra - courses @ waveforms
-        noise = np.sum(np.abs(rest) ** 2, axis=0) / (len(onsets) - courses.shape[1])
+        noise = np.sum(np.abs(weights * rest) ** 2, axis=0)
+        noise /= np.sum(weights**2) - courses.shape[1]
         for r in range(len(waveforms)):
             level = noise.copy()
-            level[freqs < edge_hz] = beside(rest, courses[:, r], noise)[freqs < edge_hz]
+            level[freqs < edge_hz] = beside(rest, (weights**2 * courses)[:, r], noise)[
+                freqs < edge_hz
+            ]
             waveforms[r] = shrink(waveforms[r], level, n_samples, n_fft, shrinkage)
     return subtract(x, courses @ waveforms, onsets, n_samples, n_fft)
 
