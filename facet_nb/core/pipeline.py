@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from html import escape
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from facet_nb.core.errors import FacetError, PlanError, RunCancelled, StepError,
 from facet_nb.core.events import Event, RunState
 from facet_nb.core.executors.base import Runner
 from facet_nb.core.executors.cancel import CancelToken
+from facet_nb.core.executors.deadline import check_timeout
 from facet_nb.core.plan import MODES, Plan, choose_mode
 from facet_nb.core.processor import LambdaProcessor, Processor, as_processor
 from facet_nb.core.registry import get_processor
@@ -436,22 +436,6 @@ def as_token(cancel: Any) -> CancelToken:
     raise ValidationError(
         f"cancel must be a CancelToken or a threading.Event, not {type(cancel).__name__}."
     )
-
-
-def check_timeout(timeout: Any) -> float | None:
-    """Return `timeout` in s, or None.
-
-    Raises
-    ------
-    ValidationError
-        If it is not a positive number.
-    """
-    if timeout is None:
-        return None
-    number = isinstance(timeout, Real) and not isinstance(timeout, bool)
-    if not number or not 0 < float(timeout) < float("inf"):
-        raise ValidationError(f"timeout={timeout!r}: give seconds above 0, or None for no limit.")
-    return float(timeout)
 
 
 def _make_step(index: int, entry: Any) -> Processor:
