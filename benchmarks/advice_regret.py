@@ -9,8 +9,8 @@ randomised blocks. Regret is the chosen configuration's median time over that of
 A second advice is asked for with a memory budget between what the smallest and the largest way to
 run need, and its measured peak is held to that budget. Measured are serial and channel-sequential
 runs over 1, 2, … threads, one or four channels in a batch; with --all parallel mode and processes,
-too. Prints a table for the documentation. With --memory one run of each configuration is watched, and
-its forecast is held to its exact peak (VmHWM): that needs no quiet machine.
+too. Prints a table for the documentation. With --memory one run of each configuration is watched,
+and its forecast is held to its exact peak (VmHWM): that needs no quiet machine.
 """
 
 from __future__ import annotations
