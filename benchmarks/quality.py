@@ -112,6 +112,7 @@ ABLATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "neither courses nor shrinkage": ({"max_courses": 0, "shrinkage": 0.0}, {}),
     "noise not measured beside courses": ({}, {f"{_LOWRANK}._measure_beside": _one_level}),
     "epochs weighted alike": ({}, {f"{_COURSES}._measure_loudness": _count_alike}),
+    "no slow courses": ({}, {f"{_LOWRANK}.EPOCHS_PER_SLOW": 10**9}),
     "drift left in": ({}, {f"{_LOWRANK}.take_trend": _leave_trend}),
     "blocks of 20 s": ({"block_s": 20.0}, {}),
     "shrinkage 1": ({"shrinkage": 1.0}, {}),

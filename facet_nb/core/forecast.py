@@ -374,6 +374,19 @@ def step_bytes(step: Processor, before: Shape, after: Shape) -> int:
     return _FOREIGN_COPIES * max(before.row_bytes, after.row_bytes)
 
 
+def _work_bytes(step: Processor, before: Shape, after: Shape, k: int) -> int:
+    """Return what `k` channels need in a step beside their results, in bytes.
+
+    What does not grow with the recording is scratch of the call, and counts once.
+    """
+    whole = step_bytes(step, before, after)
+    half = replace(before, n_times=max(1, before.n_times // 2))
+    once = 0
+    if isinstance(step, ArrayProcessor):
+        once = min(whole, max(0, 2 * step_bytes(step, half, shape_after(step, half)) - whole))
+    return once + k * max(whole - once - after.row_bytes, 0)
+
+
 def _batch_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], k: int, isolated: bool) -> int:
     """Return the peak of `k` channels on their way through steps; the last result is elsewhere."""
     held = k * sizes[0][1].row_bytes if isolated else 0
@@ -385,7 +398,7 @@ def _batch_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], k: int, isolat
         own = held > 0 and i > 0
         in_place = own and isinstance(step, ArrayProcessor) and step.can_overwrite()
         result = k * after.row_bytes
-        work = k * max(step_bytes(step, before, after) - after.row_bytes, 0)
+        work = _work_bytes(step, before, after, k)
         new = 0 if last or (in_place and before == after) else result
         beside = 2 * k * before.row_bytes if noise else 0
         peak = max(peak, held + work + new + beside)

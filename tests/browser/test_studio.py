@@ -219,7 +219,7 @@ def watch_canvas(page, panel: Panel, until: str) -> int:
 def click_in_the_map(page, panel: Panel) -> None:
     """Click into the cell of two outer workers, one inner thread: middle column, lower row."""
     box = panel.part("curves").locator("canvas").last.bounding_box()
-    page.mouse.click(box["x"] + 0.29 * box["width"], box["y"] + 0.84 * box["height"])
+    page.mouse.click(box["x"] + 0.24 * box["width"], box["y"] + 0.82 * box["height"])
 
 
 def check_saved(lab: Lab) -> None:

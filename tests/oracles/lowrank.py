@@ -36,11 +36,11 @@ def find_courses(high, n_samples, n_fft, near, max_courses):
     n_free = n_samples * n_freqs / (n_fft // 2 + 1)
     edge = 2.0 * n_freqs / n_free * (np.sqrt(n_epochs) + np.sqrt(n_free)) ** 2
     weights, found = np.ones(n_epochs), np.zeros((n_epochs, 0))
-    some = slice(None, None, max(1, 2 * n_freqs // 250))
+    some = slice(None, None, max(1, 2 * n_freqs // 64))
     for i in range(5):
         rest = residual(weights[:, None] * high, found)
         power = np.square(rest).reshape(n_epochs, -1, 2).sum(axis=2)
-        noise = np.median(power[:: max(1, n_epochs // 250)], axis=0) / np.log(2)
+        noise = np.median(power[:: max(1, n_epochs // 120)], axis=0) / np.log(2)
         noise *= n_epochs / (n_epochs - found.shape[1] - 1)
         noise = np.maximum(noise, 0.01 * np.median(noise[near]))
         white = high / np.repeat(np.sqrt(noise), 2)
