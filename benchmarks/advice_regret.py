@@ -1,12 +1,16 @@
 """How good the advice is: chosen beside best, forecast beside measured memory, predicted time.
 
-    python benchmarks/advice_regret.py [--repeats 5] [--out regret.json]
+    python benchmarks/advice_regret.py [--repeats 5] [--all] [--cases 0 1 …] [--out regret.json]
+    python benchmarks/advice_regret.py --memory [--cases 0 1 …]
 
 Three simulated recordings (4, 32 and 64 channels) and two chains. For each, the advisor chooses
 in a fresh process, from a probe alone; then all configurations are measured in fresh processes, in
 randomised blocks. Regret is the chosen configuration's median time over that of the best one.
 A second advice is asked for with a memory budget between what the smallest and the largest way to
-run need, and its measured peak is held to that budget. Prints a table for the documentation.
+run need, and its measured peak is held to that budget. Measured are serial and channel-sequential
+runs over 1, 2, … threads, one or four channels in a batch; with --all parallel mode and processes,
+too. Prints a table for the documentation. With --memory one run of each configuration is watched,
+and its forecast is held to its exact peak (VmHWM): that needs no quiet machine.
 """
 
 from __future__ import annotations
@@ -14,8 +18,11 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import pickle
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +38,11 @@ from facet_nb import (
     TriggerDetector,
     UpSample,
 )
-from facet_nb.benchmark import Advice, BenchmarkTable, advise, benchmark
+from facet_nb.benchmark import Advice, Configuration, Row, advise, benchmark
 from facet_nb.benchmark.advisor import forecast_peak_mb, list_candidates
+from facet_nb.benchmark.isolated import Isolated
+from facet_nb.benchmark.subjects import write_job
+from facet_nb.core import CancelToken
 from facet_nb.datasets import simulate
 
 RECORDINGS = {
@@ -85,27 +95,34 @@ def make_chain(name: str) -> Pipeline:
     return Pipeline(steps, name)
 
 
-def ask(chain: str, recording: str) -> tuple[Advice, Advice, float]:
-    """Return the advice, that within a budget, and the budget in MB; in a fresh process."""
-    pipeline = make_chain(chain)
-    context = simulate(**RECORDINGS[recording]).context()
+def ask(chain: str, path: Path) -> Advice:
+    """Return the advice; in a fresh process, for its memory is part of the forecast."""
+    return advise(make_chain(chain), pickle.loads(path.read_bytes()))
+
+
+def ask_within_budget(chain: str, path: Path) -> tuple[Advice, float]:
+    """Return the advice within a budget, and the budget in MB."""
+    pipeline, context = make_chain(chain), pickle.loads(path.read_bytes())
     peaks = [forecast_peak_mb(pipeline, context, c) for c in list_candidates(pipeline, context)]
     budget_mb = 1.03 * min(peaks) + 0.1 * (max(peaks) - min(peaks))
-    within = advise(pipeline, context, memory_budget=budget_mb * 1e6, goal="smallest", probe_s=1.0)
-    return advise(pipeline, context), within, budget_mb
+    return advise(pipeline, context, memory_budget=budget_mb * 1e6, probe_s=1.0), budget_mb
 
 
-def measure_case(chain: str, recording: str, repeats: int) -> tuple[Case, BenchmarkTable]:
+def measure_case(chain: str, recording: str, repeats: int, everything: bool) -> Case:
     """Ask, measure and compare."""
+    source = simulate(**RECORDINGS[recording]).context()
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        advice, within, budget_mb = pool.submit(ask, chain, recording).result()
-    source = simulate(**RECORDINGS[recording])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "recording"
+        path.write_bytes(pickle.dumps(source))
+        with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
+            advice = pool.submit(ask, chain, path).result()
+            within, budget_mb = pool.submit(ask_within_budget, chain, path).result()
     table = benchmark(
         make_chain(chain),
         source,
-        modes=["serial", "channel_sequential", "parallel"],
-        backends=["threading", "multiprocessing"],
+        modes=["serial", "channel_sequential", *(["parallel"] if everything else [])],
+        backends=["threading", *(["multiprocessing"] if everything else [])],
         batch_sizes=[1, 4],
         repeats=repeats,
         time_budget_s=3600.0,
@@ -115,7 +132,7 @@ def measure_case(chain: str, recording: str, repeats: int) -> tuple[Case, Benchm
     chosen, small = table.find(advice.configuration), table.find(within.configuration)
     assert chosen is not None and chosen.point.memory is not None
     assert small is not None and small.point.memory is not None
-    case = Case(
+    return Case(
         recording=recording,
         chain=chain,
         chosen=advice.configuration.label,
@@ -124,14 +141,52 @@ def measure_case(chain: str, recording: str, repeats: int) -> tuple[Case, Benchm
         predicted_s=advice.predicted_wall_s,
         measured_s=chosen.wall_s,
         forecast_mb=advice.predicted_peak_mb,
-        peak_mb=chosen.point.memory.peak_mb,
+        peak_mb=read_peak_mb(chosen),
         budget_mb=budget_mb,
         chosen_in_budget=within.configuration.label,
-        peak_in_budget_mb=small.point.memory.peak_mb,
+        peak_in_budget_mb=read_peak_mb(small),
         busy=bool(table.noise and table.noise.busy),
         n_repeats=chosen.point.n_repeats,
     )
-    return case, table
+
+
+def forecast_all(chain: str, path: Path) -> list[tuple[Configuration, float]]:
+    """Return ways to run with the forecast of their peaks, in MB; in a fresh process."""
+    pipeline, context = make_chain(chain), pickle.loads(path.read_bytes())
+    ways = list_candidates(pipeline, context)
+    return [(c, forecast_peak_mb(pipeline, context, c)) for c in ways]
+
+
+def watch_memory(chain: str, recording: str) -> None:
+    """Print forecast and measured peak of each way to run."""
+    source = simulate(**RECORDINGS[recording]).context()
+    spawn = multiprocessing.get_context("spawn")
+    print(f"{recording}, {chain}")
+    with tempfile.TemporaryDirectory() as folder:
+        path, job = Path(folder) / "recording", Path(folder) / "job"
+        path.write_bytes(pickle.dumps(source))
+        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+            forecasts = pool.submit(forecast_all, chain, path).result()
+        write_job(job, make_chain(chain), source)
+        for configuration, forecast_mb in forecasts:
+            child = Isolated(job, configuration, CancelToken())
+            try:
+                _, use = child.run_watched(600.0)
+            finally:
+                child.close()
+            error = forecast_mb / use.peak_hwm_mb - 1
+            print(
+                f"  {configuration.label:<45}{forecast_mb:7.0f} MB forecast"
+                f"{use.peak_hwm_mb:7.0f} MB measured ({error:+.0%}), meter "
+                f"{use.sampler_cpu_share:.1%} of CPU"
+            )
+
+
+def read_peak_mb(row: Row) -> float:
+    """Return the measured peak: exact for one process, whatever its neighbours share with it."""
+    memory = row.point.memory
+    assert memory is not None
+    return memory.peak_hwm_mb if len(memory.processes) == 1 else memory.peak_mb
 
 
 def write_table(cases: list[Case]) -> str:
@@ -156,6 +211,9 @@ def main() -> None:
     """Measure all cases; print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--memory", action="store_true", help="forecasts only")
+    parser.add_argument("--cases", type=int, nargs="*", help="some of the six, by number")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     cases: list[Case] = []
@@ -163,15 +221,20 @@ def main() -> None:
         "machine": describe_machine(),
         "commit": describe_commit(Path(__file__).parent),
     }
-    for recording in RECORDINGS:
-        for chain in CHAINS:
-            case, _ = measure_case(chain, recording, arguments.repeats)
-            cases.append(case)
-            print(json.dumps(asdict(case)), flush=True)
-            if arguments.out:
-                report["cases"] = [asdict(c) for c in cases]
-                arguments.out.write_text(json.dumps(report, indent=1) + "\n")
-    print(write_table(cases))
+    pairs = list(product(RECORDINGS, CHAINS))
+    for i in range(len(pairs)) if arguments.cases is None else arguments.cases:
+        recording, chain = pairs[i]
+        if arguments.memory:
+            watch_memory(chain, recording)
+            continue
+        case = measure_case(chain, recording, arguments.repeats, arguments.all)
+        cases.append(case)
+        print(json.dumps(asdict(case)), flush=True)
+        if arguments.out:
+            report["cases"] = [asdict(c) for c in cases]
+            arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+    if cases:
+        print(write_table(cases))
 
 
 if __name__ == "__main__":

@@ -110,6 +110,9 @@ def run_child(options: dict[str, Any]) -> None:
         n_jobs=options["n_jobs"],
         backend="threading",
         memory_budget=options["budget"],
+        fuse=not options["literal"],
+        chunk_duration_s=options["chunk_s"],
+        dtype=options["dtype"],
         show_progress=False,
         raise_on_error=True,
     )
@@ -137,7 +140,16 @@ def compare(options: dict[str, Any]) -> dict[str, bool]:
 
     with np.load(options["rows"]) as found:
         steps = make_steps(Path(options["source"]), None, options["up"], list(found))
-        alone = Pipeline(steps).run(show_progress=False, raise_on_error=True).get_raw()
+        alone = (
+            Pipeline(steps)
+            .run(
+                fuse=not options["literal"],
+                dtype=options["dtype"],
+                show_progress=False,
+                raise_on_error=True,
+            )
+            .get_raw()
+        )
         pairs = zip(alone.ch_names, alone._data, strict=True)
         return {name: bool(np.array_equal(found[name], row)) for name, row in pairs}
 
@@ -230,6 +242,9 @@ def main() -> None:
     parser.add_argument("--n-jobs", type=int, default=1)
     parser.add_argument("--budget", default="1 GB")
     parser.add_argument("--limit-mb", type=int, default=0, help="RLIMIT_DATA; 0 for none")
+    parser.add_argument("--literal", action="store_true", help="no fusion: upsample whole channels")
+    parser.add_argument("--chunk-s", type=float, help="chunks of time, with --up 1")
+    parser.add_argument("--dtype", default="float64")
     parser.add_argument("--suffix", default=".vhdr", help="of the result")
     parser.add_argument("--no-compare", action="store_true")
     parser.add_argument("--libraries", action="store_true")
@@ -250,6 +265,9 @@ def main() -> None:
         "up": options.up,
         "n_jobs": options.n_jobs,
         "budget": options.budget,
+        "literal": options.literal,
+        "chunk_s": options.chunk_s,
+        "dtype": options.dtype,
         "limit_mb": options.limit_mb,
     }
     told = watch(child)

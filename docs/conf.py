@@ -45,7 +45,7 @@ nb_execution_raise_on_error = True
 # A panel's picture and table are HTML in the saved output; the widget itself needs a kernel.
 nb_mime_priority_overrides = [("html", "text/html", 0)]
 nb_ipywidgets_js: dict = {}
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 autosummary_generate = True

@@ -45,9 +45,9 @@ _ROOMS = {
     "facet_nb.evaluation": (
         "CleanInTest FFTAllenCalculator FFTNiazyCalculator IntegrityCalculator "
         "LegacySNRCalculator MedianArtifactCalculator MetricsReport PrintMetric RMSCalculator "
-        "RMSResidualCalculator SNRCalculator TruthCalculator UnlockedEnergyCalculator"
+        "RMSResidualCalculator SNRCalculator TruthCalculator UnlockedEnergyCalculator compare"
     ),
-    "facet_nb.benchmark": "benchmark_scaling",
+    "facet_nb.benchmark": "Advice BenchmarkTable advise benchmark_scaling",
     "facet_nb.pipelines": "create_standard_pipeline gradient_correction",
     "facet_nb.widgets": (
         "ChainEditor ComparePanel ControlPanel RunPanel SignalView Studio TunePanel"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facet_nb.benchmark import stats
 from facet_nb.benchmark.advice import Advice
 from facet_nb.benchmark.grid import list_levels
 from facet_nb.benchmark.point import MB, Configuration
-from facet_nb.benchmark.probe import Trial, take_piece, try_out
 from facet_nb.benchmark.rows import Row
 from facet_nb.benchmark.subjects import find_subject
 from facet_nb.benchmark.table import BenchmarkTable
@@ -21,6 +20,9 @@ from facet_nb.core.executors.backends import count_cores
 from facet_nb.core.limits import parse_bytes
 from facet_nb.core.processor import ArrayProcessor
 from facet_nb.core.recording import data_picks
+
+if TYPE_CHECKING:
+    from facet_nb.benchmark.probe import Trial
 
 #: What a forecast of memory, and a time from a probe, may be off by.
 _PEAK_ERROR, _PROBE_ERROR = 0.25, 0.15
@@ -40,7 +42,7 @@ def advise(
 
     With a table of measurements these decide. Without one, a few channels are tried for
     `probe_s`, and scaled up to the whole recording; memory is then the plan's forecast. Of those
-    that cannot be told from the best, and take at most 10 % longer, the simplest is taken.
+    that cannot be told from the best, and take at most 5 % longer, the simplest is taken.
 
     Parameters
     ----------
@@ -116,7 +118,7 @@ def _advise_from_table(
         reason=_explain(candidates, choice, goal, budget_mb, f"of {len(rows)} measured"),
         evidence=[
             *(r.describe() + _show_peak(p) for r, p in zip(rows, peaks, strict=True)),
-            *table.warnings,
+            *table.remarks,
         ],
         basis="measured",
     )
@@ -136,6 +138,8 @@ def _find_peak(
 def _advise_from_probe(
     pipeline: Pipeline, source: Any, goal: str, budget_mb: float | None, probe_s: float
 ) -> Advice:
+    from facet_nb.benchmark.probe import take_piece, try_out  # it loads the filters
+
     _, source = find_subject(pipeline, source)
     context = _load(source)
     configurations = list_candidates(pipeline, context)

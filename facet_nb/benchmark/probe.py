@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from facet_nb.benchmark.point import Configuration, StageTrace, Trace
+from facet_nb.benchmark.subjects import leave_out_writers
 from facet_nb.benchmark.tracing import trace_run
 from facet_nb.benchmark.whatif import schedule
 from facet_nb.core import Pipeline, ProcessingContext
 from facet_nb.core.advice import estimate_work_s
 from facet_nb.core.errors import FacetError
 from facet_nb.core.forecast import Shape
-from facet_nb.core.processor import Processor
 from facet_nb.core.recording import channel_kinds, data_picks
 from facet_nb.preprocessing import Crop, PickChannels
 
@@ -102,7 +102,8 @@ def try_out(
     FacetError
         If a run of one worker fails.
     """
-    steps = Pipeline([p for p in pipeline.processors if not _writes(p)], pipeline.name)
+    kept = [p for p in leave_out_writers(pipeline).processors if not hasattr(p, "forecast")]
+    steps = Pipeline(kept, pipeline.name)  # without the loader: the piece is loaded
     begin = time.monotonic()
     traces: dict[Configuration, list[Trace]] = {c: [] for c in configurations}
     for repeat in range(_MAX_REPEATS + 1):
@@ -200,9 +201,3 @@ def _shorten(pipeline: Pipeline, raw: Any, n_channels: int, probe_s: float) -> f
     duration_s = shape.n_times / shape.sfreq
     wanted_s = max(_MIN_DURATION_S, duration_s * probe_s / max(rough_s, 1e-9))
     return 1.0 if wanted_s > 0.6 * duration_s else duration_s / wanted_s
-
-
-def _writes(step: Processor) -> bool:
-    """Whether a step reads or writes files: a probe does neither."""
-    module = type(step).__module__
-    return module.startswith("facet_nb.io") or getattr(step, "save_path", None) is not None

@@ -98,7 +98,7 @@ class Row:
         """The columns for people."""
         p, s = self.point, self.speedup
         memory = "–" if p.memory is None else f"{p.memory.peak_mb:.0f}"
-        interval = f" ({s.low:.2f}–{s.high:.2f})" if s.low == s.low else ""
+        interval = f" ({s.low:.2f}–{s.high:.2f})" if s.high > s.low else ""
         return [
             p.configuration.label,
             _show(self.wall_s, ".3f"),

@@ -26,7 +26,7 @@ from facet_nb.benchmark.events import (
 from facet_nb.benchmark.grid import list_configurations
 from facet_nb.benchmark.isolated import Isolated, MeasurementFailed
 from facet_nb.benchmark.point import BenchmarkPoint, Configuration, Trace
-from facet_nb.benchmark.subjects import find_subject, write_job
+from facet_nb.benchmark.subjects import find_subject, leave_out_writers, write_job
 from facet_nb.benchmark.table import BenchmarkTable
 from facet_nb.core import CancelToken, Pipeline
 from facet_nb.core.errors import RunCancelled, ValidationError
@@ -67,7 +67,7 @@ def benchmark(
     Parameters
     ----------
     pipeline : Pipeline
-        The chain.
+        The chain. Steps that write files are left out.
     source : ProcessingContext | path | Simulation | dict
         The recording; a dict holds arguments of :func:`facet_nb.datasets.simulate`.
     modes, n_jobs, n_workers, backends, batch_sizes : sequence
@@ -113,6 +113,7 @@ def benchmark(
         backends=backends,
         batch_sizes=batch_sizes,
     )
+    pipeline = leave_out_writers(pipeline)
     subject, source = find_subject(pipeline, source)
     environment = Environment.of_this_machine()
     token = as_token(cancel)
@@ -239,11 +240,11 @@ class Session:
             )
 
     def _watch_memory(self) -> None:
-        """Watch the memory of a run of each, in fresh processes, in random order."""
-        running = [c for c, p in self.points.items() if p.error is None and c in self.colds]
-        for i in self.rng.permutation(len(running)):
-            configuration = running[i]
-            if configuration.workers > 1 and self._is_over():
+        """Watch the memory of a run of each, in fresh processes: the fastest ones first."""
+        rows = [r for r in self._make_table().rows if r.point.error is None]
+        for row in sorted(rows, key=lambda r: (r.verdict != "base", not r.wall_s > 0, r.wall_s)):
+            configuration = row.configuration
+            if row.verdict != "base" and self._is_over():
                 continue
             with self._measure(configuration, "memory"):
                 member = self.make(configuration)

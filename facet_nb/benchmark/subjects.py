@@ -11,6 +11,7 @@ from facet_nb.benchmark.point import Subject
 from facet_nb.core import Pipeline, ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.executors import backends
+from facet_nb.core.processor import Processor
 
 
 def find_subject(pipeline: Pipeline, source: Any) -> tuple[Subject, Any]:
@@ -29,6 +30,7 @@ def find_subject(pipeline: Pipeline, source: Any) -> tuple[Subject, Any]:
     ValidationError
         If it is none of these, or the chain is empty.
     """
+    pipeline = leave_out_writers(pipeline)
     if not len(pipeline):
         raise ValidationError("the pipeline has no steps: there is nothing to measure.")
     if isinstance(source, (str, os.PathLike)):
@@ -49,6 +51,20 @@ def find_subject(pipeline: Pipeline, source: Any) -> tuple[Subject, Any]:
             f"simulate() as a dict, not {type(source).__name__}."
         )
     return _describe(pipeline, source.get_raw(), name), source
+
+
+def leave_out_writers(pipeline: Pipeline) -> Pipeline:
+    """Return the chain without steps that write files, which would do so dozens of times.
+
+    Those are exporters, and steps with a ``save_path``.
+    """
+    return Pipeline([p for p in pipeline.processors if not writes(p)], pipeline.name)
+
+
+def writes(step: Processor) -> bool:
+    """Whether a step writes files."""
+    exports = type(step).__module__.startswith("facet_nb.io.") and step.name.endswith("exporter")
+    return exports or getattr(step, "save_path", None) is not None
 
 
 def write_job(path: Path, pipeline: Pipeline, source: Any) -> None:

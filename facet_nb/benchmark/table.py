@@ -216,7 +216,15 @@ class BenchmarkTable:
         """Return the table in words: the base, what is faster, what cannot be told apart."""
         lines = [f"{self.subject.pipeline} on {self.subject.source}, {self.environment.label}"]
         lines += [f"- {row.describe()}" for row in self.rows]
-        return "\n".join([*lines, *(f"! {text}" for text in self.warnings)])
+        return "\n".join([*lines, *(f"! {text}" for text in self.remarks)])
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What makes figures doubtful: of the whole table, then of single configurations."""
+        of_points = (
+            f"{r.configuration.label}: {text}" for r in self.rows for text in r.point.warnings
+        )
+        return (*self.warnings, *of_points)
 
     def __repr__(self) -> str:
         return f"<BenchmarkTable | {len(self.rows)} configurations, {self.environment.label}>"
@@ -224,7 +232,7 @@ class BenchmarkTable:
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{escape(h)}</th>" for h in ("machine", *_HEADS)[not self.machines :])
         rows = "".join(self._write_row(row) for row in self.rows)
-        notes = "".join(f"<p>⚠ {escape(text)}</p>" for text in self.warnings)
+        notes = "".join(f"<p>⚠ {escape(text)}</p>" for text in self.remarks)
         return (
             f"<table><caption style='text-align:left'><b>{escape(self.subject.pipeline)}</b> on "
             f"{escape(self.subject.source)} — {escape(self.environment.label)}</caption>"

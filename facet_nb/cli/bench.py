@@ -65,6 +65,7 @@ def bench(
     be told apart is called inconclusive.
     """
     with report_errors(debug):
+        _check_wish(goal, memory_budget)
         _check_writable(out, html)
         pipeline = chains.choose_chain(chain, trigger)
         wanted = {
@@ -96,13 +97,16 @@ def _measure(
     if out is not None:
         table.to_json(out)
     typer.echo("\n".join(to_line(line) for line in table.summary().splitlines()))
-    advice = advise(pipeline, source, table=table, **wish)
-    typer.echo("\n".join(["", *(to_line(line) for line in str(advice).splitlines()[:4])]))
-    typer.echo(advice.code)
-    if html is not None:
-        from facet_nb.plots import write_benchmark_report
+    advice = None
+    try:
+        advice = advise(pipeline, source, table=table, **wish)
+        typer.echo("\n".join(["", *(to_line(line) for line in str(advice).splitlines()[:4])]))
+        typer.echo(advice.code)
+    finally:  # what was measured is kept, even if nothing fits the budget
+        if html is not None:
+            from facet_nb.plots import write_benchmark_report
 
-        html.write_text(write_benchmark_report(table, advice), encoding="utf-8")
+            html.write_text(write_benchmark_report(table, advice), encoding="utf-8")
     for path in (out, html):
         if path is not None:
             typer.echo(f"written: {to_line(path)}")
@@ -116,6 +120,17 @@ def _show(event: BenchmarkEvent) -> None:
         left = "" if event.remaining_s is None else f", about {event.remaining_s:.0f} s left"
         label = event.configuration.label
         typer.echo(f"[{event.done + 1}/{event.total}{left}] {event.phase}: {label}", err=True)
+
+
+def _check_wish(goal: str, memory_budget: str | None) -> None:
+    """Refuse what the advice could not use, before anything is measured."""
+    from facet_nb.core.advice import GOALS
+    from facet_nb.core.limits import parse_bytes
+
+    if goal not in GOALS:
+        raise typer.BadParameter(f"{goal!r} is none of {', '.join(GOALS)}.")
+    if memory_budget is not None:
+        parse_bytes(memory_budget)
 
 
 def _check_writable(*paths: Path | None) -> None:

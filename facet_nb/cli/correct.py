@@ -28,6 +28,8 @@ def run(
     backend: options.Backend = None,
     batch_size: options.BatchSize = None,
     dtype: options.Precision = None,
+    checkpoint: options.Checkpoint = None,
+    timeout: options.Timeout = None,
     debug: options.Debug = False,
 ) -> None:
     """Correct one recording.
@@ -44,7 +46,12 @@ def run(
         context = load(source)
         exporter.validate(context)  # before the work, not after it
         result = pipeline.add(exporter).run(
-            context, raise_on_error=True, show_progress=sys.stderr.isatty(), **settings
+            context,
+            raise_on_error=True,
+            show_progress=sys.stderr.isatty(),
+            checkpoint=checkpoint,
+            timeout=timeout,
+            **settings,
         )
         typer.echo(f"{to_line(target)}: {recordings.describe_size(result.get_raw())}")
         typer.echo(result.summary())
@@ -63,6 +70,7 @@ def batch(
         typer.Option(callback=options.check_workers, help="Recordings at once; -1 for all cores."),
     ] = 1,
     mode: options.Mode = None,
+    checkpoint: options.Checkpoint = None,
     debug: options.Debug = False,
 ) -> None:
     """Correct many recordings.
@@ -80,6 +88,7 @@ def batch(
             output=f"{folder}/{{stem}}_corrected{{suffix}}",
             keep_raw=False,
             show_progress=sys.stderr.isatty(),
+            checkpoint=checkpoint,
         )
         typer.echo(_write_table(done))
     if not all(result.success for result in done):

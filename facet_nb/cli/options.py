@@ -75,6 +75,17 @@ Precision = Annotated[
         help="float64, or float32: half of the time, a millionth of the peak as error. [float64]",
     ),
 ]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Keep finished channels there: the same call, after a kill, goes on where it was.",
+    ),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="End with an error if a task takes longer than this."),
+]
 Chain = Annotated[
     Path | None,
     typer.Option(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from facet_nb.core.chunking import set_chunks
 from facet_nb.core.errors import FacetError, PlanError
 from facet_nb.core.executors import backends, scratch
 from facet_nb.core.executors.scratch import is_spilled
@@ -39,6 +40,7 @@ class Wish:
     batch_size: int = 1
     fuse: bool = True
     dtype: str = "float64"
+    chunk_duration_s: float | None = None
 
     def plan(self, processors: Sequence[Processor], cores: int, shape: Shape | None = None) -> Plan:
         """Return the plan."""
@@ -53,7 +55,8 @@ class Wish:
             fuse=self.fuse,
             shape=shape,
         )
-        return set_precision(plan, processors, self.dtype)
+        plan = set_precision(plan, processors, self.dtype)
+        return set_chunks(plan, processors, self.chunk_duration_s)
 
 
 def find_subject(

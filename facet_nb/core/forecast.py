@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from facet_nb.core import recording
 from facet_nb.core.errors import FacetError
 from facet_nb.core.executors import backends
+from facet_nb.core.executors.chunks import count_chunk
 from facet_nb.core.executors.task import rss_bytes
 from facet_nb.core.limits import describe_bytes
 from facet_nb.core.processor import ArrayProcessor, Processor
@@ -281,6 +282,9 @@ class _Teller:
             after = new
         isolated = backends.get_backend(stage.backend).isolates
         deciding, computes = _prepare_bytes(sizes)
+        if stage.chunk_duration_s is not None and self.spill:
+            chunk = count_chunk(stage, before.sfreq)
+            deciding = min(deciding, _stream_bytes(sizes, chunk) + before.row_bytes)
         self.libraries = self.libraries or computes
         if self.spill and not self.staged:
             deciding, self.staged = max(deciding, before.piece_bytes), True  # the transposing pass
@@ -294,8 +298,11 @@ class _Teller:
         if stage.kind == "global":
             batch = after.piece_bytes if self.spill else self._scratch(sizes[0])
         else:
-            batch = _batch_bytes(sizes, k, isolated) // (2 if stage.dtype == "float32" else 1)
-        if self.spill or self.shared:
+            batch = _batch_bytes(sizes, k, isolated)
+            if stage.chunk_duration_s is not None:
+                batch = _stream_bytes(sizes, count_chunk(stage, before.sfreq))
+            batch //= 2 if stage.dtype == "float32" else 1
+        if (self.spill or self.shared) and stage.chunk_duration_s is None:
             batch += k * (before.row_bytes + after.row_bytes)  # pages of the files
         self.libraries = self.libraries or not isolated
         disk = self.on_disk + self.result_on_disk + after.n_bytes if self.spill else 0
@@ -367,6 +374,19 @@ def step_bytes(step: Processor, before: Shape, after: Shape) -> int:
     return _FOREIGN_COPIES * max(before.row_bytes, after.row_bytes)
 
 
+def _work_bytes(step: Processor, before: Shape, after: Shape, k: int) -> int:
+    """Return what `k` channels need in a step beside their results, in bytes.
+
+    What does not grow with the recording is scratch of the call, and counts once.
+    """
+    whole = step_bytes(step, before, after)
+    half = replace(before, n_times=max(1, before.n_times // 2))
+    once = 0
+    if isinstance(step, ArrayProcessor):
+        once = min(whole, max(0, 2 * step_bytes(step, half, shape_after(step, half)) - whole))
+    return once + k * max(whole - once - after.row_bytes, 0)
+
+
 def _batch_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], k: int, isolated: bool) -> int:
     """Return the peak of `k` channels on their way through steps; the last result is elsewhere."""
     held = k * sizes[0][1].row_bytes if isolated else 0
@@ -378,12 +398,21 @@ def _batch_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], k: int, isolat
         own = held > 0 and i > 0
         in_place = own and isinstance(step, ArrayProcessor) and step.can_overwrite()
         result = k * after.row_bytes
-        work = k * max(step_bytes(step, before, after) - after.row_bytes, 0)
+        work = _work_bytes(step, before, after, k)
         new = 0 if last or (in_place and before == after) else result
         beside = 2 * k * before.row_bytes if noise else 0
         peak = max(peak, held + work + new + beside)
         held = held if last else (new or held)
     return peak
+
+
+def _stream_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], chunk: int) -> int:
+    """Return what one channel needs on its way through the streams of all steps."""
+    return sum(
+        step.stream_memory(chunk, before.sfreq)
+        for step, before, _ in sizes
+        if isinstance(step, ArrayProcessor) and changes_samples(step)
+    )
 
 
 def _prepare_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]]) -> tuple[int, bool]:

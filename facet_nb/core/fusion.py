@@ -73,6 +73,18 @@ class Fusions:
                 units.append(Unit(fused.position, place[i].steps, fused))
         return units
 
+    def spread(self, times: tuple[StepTime, ...]) -> tuple[StepTime, ...]:
+        """Return `times` of a batch with those of fused steps, 0 s: they are done, too."""
+        told = {t.step for t in times}
+        extra = [
+            StepTime(i, 0.0, 0.0)
+            for fusion in self.found
+            if not told.isdisjoint(fusion.steps)
+            for i in fusion.steps
+            if i not in told
+        ]
+        return tuple(sorted((*times, *extra), key=lambda t: t.step)) if extra else times
+
 
 #: Every step by itself.
 NO_FUSIONS = Fusions()
@@ -207,6 +219,13 @@ class FusedSteps(ArrayProcessor):
         )
         self.parallel_safe = all(p.parallel_safe for p in parts)  # type: ignore[misc]
 
+    def __eq__(self, other: object) -> bool:
+        """Whether the same processors are fused: two plans of one pipeline are equal."""
+        return isinstance(other, FusedSteps) and self.parts == other.parts
+
+    def __hash__(self) -> int:
+        return hash(self.parts)
+
     def prepare(self, view: View) -> Prepared:
         """Make the decisions of all parts, one after the other, as they would by themselves."""
         state = State(view.sfreq, view.n_times, 0, (0.0, np.inf), view.metadata)
@@ -258,8 +277,12 @@ class FusedSteps(ArrayProcessor):
         return self.shortcut.memory(shape, sfreq)
 
     def memory_to_prepare(self, shape: tuple[int, int], sfreq: float) -> int:
-        """Return the peak extra memory of ``prepare``, in bytes: epochs at the high rate."""
-        return self.shortcut.memory(shape, sfreq) + (96 << 20)
+        """Return the peak extra memory of ``prepare``, in bytes.
+
+        What is kept of the reference channel at the high rate, epochs of a block, and templates.
+        """
+        high = int(8 * shape[1] * (self.parts[0].find_rate() or 1))
+        return self.shortcut.memory(shape, sfreq) + min(high, 96 << 20) + high // 16
 
     def list_entries(self, notes: Mapping[str, Any]) -> list[ProcessingStep]:
         """Return the entries of the history: one for each part."""

@@ -15,6 +15,7 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import FacetError, StepError, ValidationError
 from facet_nb.core.executors import backends
 from facet_nb.core.executors.cancel import CancelToken
+from facet_nb.core.executors.deadline import check_timeout
 from facet_nb.core.plan import check_numbers, choose_mode
 from facet_nb.core.processor import Processor
 from facet_nb.core.progress import wanted
@@ -133,7 +134,7 @@ def map_runs(
         after whatever ended it, goes on where it was.
     **run_options
         For :meth:`Pipeline.run`: ``mode``, ``channel_sequential``, ``n_workers``, ``batch_size``,
-        ``dtype``. Within a recording batches run one after another.
+        ``dtype``, ``timeout``. Within a recording batches run one after another.
 
     Returns
     -------
@@ -179,7 +180,7 @@ def map_runs(
 
 def _check_options(pipeline: Pipeline, options: dict[str, Any]) -> None:
     """Raise now what every single run would raise."""
-    known = {"mode", "channel_sequential", "n_workers", "batch_size", "fuse", "dtype"}
+    known = {"mode", "channel_sequential", "n_workers", "batch_size", "fuse", "dtype", "timeout"}
     unknown = sorted(set(options) - known)
     if unknown:
         raise ValidationError(
@@ -187,6 +188,7 @@ def _check_options(pipeline: Pipeline, options: dict[str, Any]) -> None:
             f"{', '.join(sorted(known))}."
         )
     numbers = {k: options[k] for k in ("n_workers", "batch_size", "dtype") if k in options}
+    check_timeout(options.get("timeout"))
     flag = options.get("channel_sequential", False)
     pipeline.plan(choose_mode(options.get("mode"), False, flag), **numbers)
 

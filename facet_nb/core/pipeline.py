@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from html import escape
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from facet_nb.core.errors import FacetError, PlanError, RunCancelled, StepError,
 from facet_nb.core.events import Event, RunState
 from facet_nb.core.executors.base import Runner
 from facet_nb.core.executors.cancel import CancelToken
+from facet_nb.core.executors.deadline import check_timeout
 from facet_nb.core.plan import MODES, Plan, choose_mode
 from facet_nb.core.processor import LambdaProcessor, Processor, as_processor
 from facet_nb.core.registry import get_processor
@@ -108,6 +108,7 @@ class Pipeline:
         dtype: str = "float64",
         timeout: float | None = None,
         checkpoint: str | Path | None = None,
+        chunk_duration_s: float | None = None,
     ) -> PipelineResult:
         """Run all steps. Every mode gives the same result, bit for bit.
 
@@ -156,6 +157,11 @@ class Pipeline:
             Folder that keeps finished channels: the same run, after whatever ended it, goes on
             where it was, with the same result. It needs room for the recording once for each
             stage. What changed since (a parameter, the input, a version) is computed again.
+        chunk_duration_s : float | None
+            Take each channel through a stage in chunks of about this length, in s: memory then
+            depends on neither the number of channels nor the length of the recording. The result
+            is the same to the bit. Stages with a step that needs a channel's whole length run as
+            they would without; the plan says which.
 
         Returns
         -------
@@ -175,7 +181,7 @@ class Pipeline:
         chosen = choose_mode(mode, parallel, channel_sequential)
         if memory_budget is not None and mode is None and chosen == "serial":
             chosen = "auto"
-        wish = Wish(chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype)
+        wish = Wish(chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s)
         looks = memory_budget is not None or chosen == "auto"
         strict = memory_budget is not None
         subject = find_subject(self.processors, context, strict) if looks else None
@@ -232,6 +238,7 @@ class Pipeline:
         memory_budget: str | int | None = None,
         fuse: bool = True,
         dtype: str = "float64",
+        chunk_duration_s: float | None = None,
     ) -> Plan:
         """Return what a mode makes of this pipeline: stages, the reason for each, and a forecast.
 
@@ -252,6 +259,8 @@ class Pipeline:
             As in :meth:`run`.
         dtype : {"float64", "float32"}
             As in :meth:`run`.
+        chunk_duration_s : float | None
+            As in :meth:`run`.
 
         Raises
         ------
@@ -267,7 +276,7 @@ class Pipeline:
         chosen = choose_mode(mode, False, False)
         if memory_budget is not None and mode is None:
             chosen = "auto"
-        wish = Wish(chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype)
+        wish = Wish(chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s)
         looks = subject is not None or memory_budget is not None
         found = find_subject(self.processors, subject) if looks else None
         return fit(self.processors, wish, found, memory_budget)
@@ -427,22 +436,6 @@ def as_token(cancel: Any) -> CancelToken:
     raise ValidationError(
         f"cancel must be a CancelToken or a threading.Event, not {type(cancel).__name__}."
     )
-
-
-def check_timeout(timeout: Any) -> float | None:
-    """Return `timeout` in s, or None.
-
-    Raises
-    ------
-    ValidationError
-        If it is not a positive number.
-    """
-    if timeout is None:
-        return None
-    number = isinstance(timeout, Real) and not isinstance(timeout, bool)
-    if not number or not 0 < float(timeout) < float("inf"):
-        raise ValidationError(f"timeout={timeout!r}: give seconds above 0, or None for no limit.")
-    return float(timeout)
 
 
 def _make_step(index: int, entry: Any) -> Processor:

@@ -60,6 +60,8 @@ class Stage:
         Why the stage is as it is.
     dtype : {"float64", "float32"}
         Precision of the samples between its steps.
+    chunk_duration_s : float | None
+        Length of the chunks of time that a batch runs in, in s; None for the whole.
     """
 
     kind: Literal["global", "channel_wise"]
@@ -71,6 +73,7 @@ class Stage:
     backend: str
     reason: str
     dtype: str = "float64"
+    chunk_duration_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -269,6 +269,8 @@ class ArrayProcessor(Processor):
         ``picks`` narrows it further, ``exclude_channels`` takes some out; the others pass through.
     uses_noise : bool
         Whether ``compute`` takes ``noise=``, what corrections have removed so far.
+    needs_mean : bool
+        Whether ``stream`` must know the mean of the whole input.
     single : bool
         Whether ``compute`` takes float32 samples as they are, in a run with ``dtype="float32"``:
         for kernels whose error then is known and documented. Others are given float64, and what
@@ -284,6 +286,8 @@ class ArrayProcessor(Processor):
     types: ClassVar[tuple[str, ...] | None] = None
     uses_noise: ClassVar[bool] = False
     single: ClassVar[bool] = False
+
+    needs_mean: ClassVar[bool] = False
 
     def prepare(self, view: View) -> Prepared:
         """Decide everything that does not belong to one channel."""
@@ -373,6 +377,32 @@ class ArrayProcessor(Processor):
             The way, or why there is none: "needs …".
         """
         return "needs the samples at the high rate"
+
+    def find_obstacle(self) -> str | None:
+        """Return why the step cannot run in chunks of time ("needs …"); None if it can."""
+        return "needs the whole length of a channel"
+
+    def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, mean: float) -> Any:
+        """Return a :class:`facet_nb.kernels.streams.Stream` for one channel; None if there is none.
+
+        Its result must be that of ``compute`` to the bit.
+
+        Parameters
+        ----------
+        prepared : Prepared
+            What ``prepare`` decided.
+        n_times : int
+            Length of the channel, in samples.
+        dtype : dtype
+            Of the samples.
+        mean : float
+            Mean of the channel, in V, where the step says ``needs_mean``.
+        """
+        return None
+
+    def stream_memory(self, chunk: int, sfreq: float) -> int:
+        """Return the memory of one stream beyond the chunk it is given, in bytes."""
+        return 8 * chunk * 4
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
         """Run this step alone, serially."""

@@ -155,7 +155,11 @@ class PipelineResult:
             if self.context is None or not self.context.has_raw()
             else self.get_raw().info["bads"]
         )
-        return [f"  bad channels, left as they are: {', '.join(bads)}"] if bads else []
+        remarks = [f"  bad channels, left as they are: {', '.join(bads)}"] if bads else []
+        n = self.state.batches_restored
+        if n:
+            remarks.append(f"  from the checkpoint, not computed now: {n} batches")
+        return remarks
 
     def __repr__(self) -> str:
         return f"<PipelineResult | {self._headline()}>"

@@ -15,6 +15,8 @@ from facet_nb.correction.upsampled import UpsampledAAS
 from facet_nb.kernels import averaging
 from facet_nb.kernels.alignment import best_lags
 from facet_nb.kernels.native import correct
+from facet_nb.kernels.rows import has_compiler
+from facet_nb.kernels.streams import AverageStream
 from facet_nb.kernels.subsample import Layout, find_onsets
 
 logger = logging.getLogger("facet_nb")
@@ -265,6 +267,31 @@ class AASCorrection(ArrayProcessor):
         """Whether float32 is computed in float32: at the native rate, to 2e-6 of the peak."""
         return self.subsample
 
+    @property
+    def needs_mean(self) -> bool:  # type: ignore[override]
+        """Whether chunks need the mean of the whole channel."""
+        return self.subsample
+
+    def find_obstacle(self) -> str | None:
+        """Return why the correction cannot run in chunks; None if it can."""
+        if type(self).compute is not AASCorrection.compute:
+            return "computes in a way of its own"
+        if not self.subsample or self.weighting != "blocks":
+            return "needs subsample=True and weighting='blocks' for it"
+        return None if has_compiler() else "needs numba for it"
+
+    def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, mean: float) -> Any:
+        """Return the correction of one channel, block by block; see :class:`ArrayProcessor`."""
+        plan = prepared.payload
+        if not isinstance(plan, Layout) or self.weighting != "blocks":
+            return None
+        threshold = self.correlation_threshold
+        return AverageStream.make(plan, self.window_size, threshold, mean, dtype)
+
+    def stream_memory(self, chunk: int, sfreq: float) -> int:
+        """Return the memory of one stream, in bytes: samples and epochs of a block of 60 s."""
+        return 8 * (4 * chunk + 4 * round(60.0 * sfreq)) + (4 << 20)
+
     def can_overwrite(self) -> bool:
         """Whether the result may take the samples' place: nothing reads them a second time."""
         return not (self.apply_epoch_alpha_scaling or self.subsample)
@@ -278,8 +305,8 @@ class AASCorrection(ArrayProcessor):
 
     def memory_to_prepare(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory of finding the artifacts, in bytes."""
-        copies = 10 if self.subsample else 2 if self.weighting == "sliding" else 0
-        return 8 * shape[1] * copies + (8 << 20)
+        copies = 2 if self.weighting == "sliding" and not self.subsample else 0
+        return 8 * shape[1] * copies + ((32 if self.subsample else 8) << 20)
 
 
 def check_artifact_length(length: int | None) -> int:

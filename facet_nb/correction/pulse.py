@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,11 @@ _EDGE = 0.4
 _EVIDENCE = 1.6
 #: Spans whose residual power (over 0.5 s, all channels) exceeds twice the usual count less.
 _SPAN_S, _UNUSUAL = 0.5, 2.0
+#: Beats that were overlooked are looked for in intervals longer than this many medians and at both
+#: ends, this far from their even place; they have at least this size, relative to the mean one.
+_LONG, _REACH, _LEAST_SIZE = 1.5, 0.25, 0.5
+#: Beats that a detector overlooks at either end, or that lie outside and reach in.
+_MOST_OUTER = 2
 #: PAS's half width of a template, in intervals between beats.
 _HALF_WIDTH = 0.75
 
@@ -76,7 +82,8 @@ class PulseCorrection(ArrayProcessor):
     size of a beat's artifact and its delay after the R peak. Beats' waves may overlap; their
     shapes follow from one least-squares fit over the whole recording, and each frequency keeps
     only what exceeds EEG. Size and delay are left out where they vary no more than EEG makes
-    them, and spans with movements count less.
+    them, and spans with movements count less. Beats that the detector overlooked, in long intervals
+    and at both ends, are found by the artifact that they left.
 
     Parameters
     ----------
@@ -127,17 +134,12 @@ class PulseCorrection(ArrayProcessor):
         notes: dict[str, Any] = {
             "n_beats": len(peaks),
             "beats_per_min": round(60.0 * view.sfreq / interval, 1),
-            "long_intervals": int(np.sum(np.diff(peaks) > 1.5 * interval)),
         }
-        if notes["long_intervals"]:
-            logger.warning(
-                "PulseCorrection: %d intervals between beats are longer than 1.5 medians: the "
-                "artifact of beats that were overlooked stays.",
-                notes["long_intervals"],
-            )
         if self.method == "obs":
             plan, found = self._measure(view, peaks, interval)
+            _tell_long(found, plan.beats.starts, interval)
             return Prepared(plan, notes=notes | found)
+        _tell_long(notes, peaks, interval)
         middles = peaks + round(self.delay_s * view.sfreq)
         half = round(_HALF_WIDTH * interval)
         return Prepared(NeighbourPlan(middles, half, round(0.5 * interval)), notes=notes)
@@ -161,10 +163,17 @@ class PulseCorrection(ArrayProcessor):
         after = round(max(_AFTER * interval, _AFTER_S * sfreq))
         sos = butter(2, _EDGE * sfreq / interval, "highpass", fs=sfreq, output="sos")
         padlen = min(round(3.0 * interval / _EDGE), view.n_times - 1)
-        length_s = (peaks[-1] - peaks[0]) / sfreq
-        slow = pulse.list_slow(len(peaks), 1 + int(length_s / self.drift_s))
-        start = Beats(peaks - before, before + after, np.linalg.qr(slow)[0])
-        plan = WavePlan(start, sos, padlen, None)
+        plan = WavePlan(self._begin(peaks - before, before + after, sfreq), sos, padlen, None)
+        ends = (-after, view.n_times + before)
+        overlooked = pulse.find_overlooked(
+            _high(view, plan),
+            plan.beats,
+            _list_candidates(peaks, interval, ends) - before,
+            round(_REACH * interval),
+            _LEAST_SIZE,
+        )
+        start = self._begin(np.union1d(peaks - before, overlooked), before + after, sfreq)
+        slow, plan = start.scores, replace(plan, beats=start)
         found = pulse.measure_beats(_high(view, plan), start, sfreq)
         scores = pulse.choose_scores(slow, found, _EVIDENCE)
         plan = replace(plan, beats=replace(start, scores=scores))
@@ -173,12 +182,18 @@ class PulseCorrection(ArrayProcessor):
         scores = pulse.choose_scores(slow, found, _EVIDENCE)
         plan = replace(plan, beats=replace(start, scores=scores), weights=weights)
         return plan, {
+            "n_overlooked": len(overlooked),
             "n_waves": scores.shape[1],
             "size_sd": round(pulse.spread_of(found.sizes), 3),
             "delay_sd_ms": round(1e3 * pulse.spread_of(found.delays) / sfreq, 1),
             "size_evidence": round(found.size_evidence, 2),
             "delay_evidence": round(found.delay_evidence, 2),
         }
+
+    def _begin(self, starts: np.ndarray, n_samples: int, sfreq: float) -> Beats:
+        """Return beats with slow waves only."""
+        n_slow = 1 + int((starts[-1] - starts[0]) / sfreq / self.drift_s)
+        return Beats(starts, n_samples, np.linalg.qr(pulse.list_slow(len(starts), n_slow))[0])
 
     def compute(
         self, x: np.ndarray, prepared: Prepared, out: np.ndarray | None = None
@@ -214,6 +229,29 @@ def _check_beats(peaks: np.ndarray, sfreq: float) -> float:
             "is: put QRSTriggerDetector before it (triggers of slices are no heartbeats)."
         )
     return interval
+
+
+def _tell_long(notes: dict[str, Any], peaks: np.ndarray, interval: float) -> None:
+    """Note intervals in which beats may have been overlooked, and say so."""
+    notes["long_intervals"] = int(np.sum(np.diff(peaks) > _LONG * interval))
+    if notes["long_intervals"]:
+        logger.warning(
+            "PulseCorrection: %d intervals between beats are longer than 1.5 medians: the "
+            "artifact of beats that were overlooked stays.",
+            notes["long_intervals"],
+        )
+
+
+def _list_candidates(peaks: np.ndarray, interval: float, ends: tuple[int, int]) -> np.ndarray:
+    """Return even places of beats in long intervals, and between both ends and the others."""
+    places = []
+    for before, after in pairwise(peaks.tolist()):
+        n = round((after - before) / interval)
+        if after - before > _LONG * interval:
+            places += np.linspace(before, after, max(n, 2) + 1)[1:-1].tolist()
+    places += np.arange(peaks[0] - interval, ends[0], -interval)[:_MOST_OUTER].tolist()
+    places += np.arange(peaks[-1] + interval, ends[1], interval)[:_MOST_OUTER].tolist()
+    return np.rint(sorted(places)).astype(np.int64)
 
 
 def _high(view: View, plan: WavePlan) -> Iterator[np.ndarray]:

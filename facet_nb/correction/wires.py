@@ -37,9 +37,10 @@ class WireLoopCorrection(ArrayProcessor):
 
     Many regressors explain something of any signal, EEG included. So the same is done with loops
     whose phases are shuffled, which have nothing to do with the recording, and both parts of
-    variance are in the history: ``explained`` and ``by_chance`` (median over channels). Channels
-    of which true loops do not explain clearly more than shuffled ones (odds ratio 2) are left as
-    they are, and named there (``left_alone``).
+    variance are in the history (``explained`` and ``by_chance``, medians over channels) and among
+    the metrics (``wire_loops_explained``, ``wire_loops_by_chance``). Channels of which true loops
+    do not explain clearly more than shuffled ones (odds ratio 2) are left as they are, and named
+    there (``left_alone``).
 
     Parameters
     ----------
@@ -107,9 +108,11 @@ class WireLoopCorrection(ArrayProcessor):
         ]
         looked = {view.ch_names[i]: _compare(view.data[i], fit, controls) for i in picks}
         poor = [name for name, (real, chance) in looked.items() if not _is_better(real, chance)]
+        found = _describe(looked, poor)
         return Prepared(
             fit,
-            notes={"wires": [names[row] for row in rows]} | _describe(looked, poor),
+            metadata={"custom": _add_metrics(view.metadata.custom, found)},
+            notes={"wires": [names[row] for row in rows]} | found,
             spares=tuple(n for n in view.ch_names if n in wires or n in poor),
         )
 
@@ -187,6 +190,12 @@ def _compare(y: np.ndarray, fit: WireFit, controls: Sequence[WireFit]) -> tuple[
 
 def _is_better(real: float, chance: float) -> bool:
     return real * (1.0 - chance) > _BETTER * chance * (1.0 - real)
+
+
+def _add_metrics(custom: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """Return ``metadata.custom`` with both shares of variance among its metrics."""
+    shares = {f"wire_loops_{key}": found[key] for key in ("explained", "by_chance")}
+    return {**custom, "metrics": {**custom.get("metrics", {}), **shares}}
 
 
 def _describe(looked: dict[str, tuple[float, float]], poor: list[str]) -> dict[str, Any]:

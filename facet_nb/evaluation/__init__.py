@@ -1,5 +1,6 @@
 """How well a correction worked."""
 
+from facet_nb.evaluation.chains import ChainComparison, compare
 from facet_nb.evaluation.clean_in import CleanInResult, CleanInTest
 from facet_nb.evaluation.fft import FFTAllenCalculator, FFTNiazyCalculator
 from facet_nb.evaluation.integrity import IntegrityCalculator
@@ -15,6 +16,7 @@ from facet_nb.evaluation.truth import TruthCalculator
 from facet_nb.evaluation.unlocked import UnlockedEnergyCalculator
 
 __all__ = [
+    "ChainComparison",
     "CleanInResult",
     "CleanInTest",
     "FFTAllenCalculator",
@@ -29,4 +31,5 @@ __all__ = [
     "SNRCalculator",
     "TruthCalculator",
     "UnlockedEnergyCalculator",
+    "compare",
 ]

@@ -43,6 +43,8 @@ class _FileExporter(Processor):
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory, in bytes: pieces that are written, read and compared."""
+        if not self.streams:
+            return 12 * shape[0] * shape[1]
         return 8 * min(8 * shape[0] * shape[1], 4 << 20)
 
     def _choose(self) -> Writer:
@@ -201,6 +203,7 @@ class EEGLABExporter(_FileExporter):
 
     name = "eeglab_exporter"
     description = "Write an EEGLAB file"
+    streams = False
     writer = writers.EEGLAB
 
 
@@ -225,6 +228,11 @@ class Exporter(_FileExporter):
 
     name = "exporter"
     description = "Write a file in the format of its suffix"
+
+    @property
+    def streams(self) -> bool:  # type: ignore[override]
+        """Whether the format is written piece by piece."""
+        return Path(self.path).suffix.lower() != writers.EEGLAB.suffix
 
 
 def export(context: ProcessingContext, path: str | Path, **options: Any) -> ProcessingContext:

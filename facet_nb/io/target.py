@@ -92,6 +92,10 @@ def stage(path: Path, n_bytes: int) -> Iterator[Path]:
         raise
     except OSError as error:
         raise _failed(path, error) from error
+    except MemoryError as error:
+        what = f"there is not enough memory to write {n_bytes / 1e6:.0f} MB"
+        remedy = "Close what else uses memory, or write .fif, which takes the least"
+        raise unwritable(path, what, remedy) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -181,11 +181,6 @@ def write_recording(raw: Any, path: Path, writer: Writer) -> None:
         except (ValueError, TypeError, RuntimeError, OverflowError) as error:
             what = f"{writer.label} cannot hold it ({type(error).__name__}: {error})"
             raise unwritable(path, what, "Write .fif instead") from error
-        except MemoryError as error:
-            n_mb = 8 * len(raw.ch_names) * raw.n_times / 1e6
-            what = f"there is not enough memory to write {n_mb:.0f} MB of samples"
-            remedy = "Close what else uses memory, or write .fif, which takes the least"
-            raise unwritable(path, what, remedy) from error
         back = compare(raw, file, written, path)
         if not writer.keeps_all:
             _tell_losses(raw, back, written, path, writer)

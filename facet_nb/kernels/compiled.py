@@ -1,6 +1,6 @@
 """Loops that numba compiles: without the GIL, kept on disk, each with a twin in numpy.
 
-None of them uses fast maths: the compiled result is the twin's, to the bit or to rounding.
+The compiled result is the twin's, to the bit or to rounding.
 """
 
 from __future__ import annotations
@@ -48,3 +48,20 @@ def refine_lags(cross, lag, n_fft):
             if bend < 0:
                 found[i] -= slope / (unit * bend)
     return found
+
+
+@njit(nogil=True, cache=True, fastmath={"reassoc", "nsz"})
+def cancel_adaptively(signal, reference, n_taps, step):
+    """Return what :func:`facet_nb.kernels.lms.cancel_in_numpy` does, sums in another order."""
+    predicted = np.zeros(len(signal))
+    weights = np.zeros(n_taps)
+    for i in range(n_taps - 1, len(signal)):
+        first = i - n_taps + 1
+        y = 0.0
+        for k in range(n_taps):
+            y += weights[k] * reference[first + k]
+        predicted[i] = y
+        gain = 2.0 * step * (signal[i] - y)
+        for k in range(n_taps):
+            weights[k] += gain * reference[first + k]
+    return predicted

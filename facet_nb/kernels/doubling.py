@@ -202,6 +202,16 @@ def _spectra(direction: str) -> np.ndarray:
     return np.conj(fft.rfft(np.roll(np.pad(taps, ((0, 0), (0, _HOP))), -REACH, axis=1)))
 
 
+def compile_loops() -> None:
+    """Use all loops once, so that they are compiled."""
+    one, place = np.zeros(2 * HALF), np.zeros(1, dtype=np.int64)
+    even, odd = take_parts(1)
+    halve(even, odd, 1)
+    move_rows(one, place, place, one[np.newaxis], np.empty((1, 1)))
+    add_rows(even, odd, place, place, one[np.newaxis])
+    weave(one, one, np.empty(4 * HALF))
+
+
 # ---------------------------------------------------------- compiled loops, or their twins in numpy
 def filter_sum(x: np.ndarray, second: np.ndarray, spectra: np.ndarray, out: np.ndarray) -> None:
     """Filter one signal, or the sum of two; see :func:`facet_nb.kernels.halves.filter_sum`."""

@@ -87,6 +87,25 @@ def filter_zero_phase(
     return out
 
 
+def find_filter(taps: np.ndarray, dtype: np.dtype) -> Callable | None:
+    """Return the compiled filter for pieces of a signal, ``run(x, out, before)``; None if none.
+
+    `x`, shape (n_channels, n), holds `before` samples before the first of `out`, whose first sample
+    must lie on the grid of the whole signal: two blocks of ``n_fft - n_taps + 1`` samples.
+    """
+    compiled = _find_compiled()
+    n_fft = choose_n_fft(len(taps))
+    if compiled is None or n_fft > _LONGEST or dtype.char not in "fd":
+        return None
+    taps = np.ascontiguousarray(taps, dtype=float)
+    spectrum = _sorted_spectrum(taps.tobytes(), n_fft, dtype.char)
+
+    def run(x: np.ndarray, out: np.ndarray, before: int) -> None:
+        compiled(x, len(taps), spectrum, out, before)
+
+    return run
+
+
 def filter_in_scipy(
     x: np.ndarray, taps: np.ndarray, *, out: np.ndarray | None = None
 ) -> np.ndarray:

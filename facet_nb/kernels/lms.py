@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-try:
-    from numba import njit
-except ImportError:  # the twin below does the same, slowly
-    njit = None  # type: ignore[assignment]
+from facet_nb.kernels.loops import load
 
 
 def cancel_adaptively(
@@ -36,7 +33,7 @@ def cancel_adaptively(
     Widrow, B., et al. (1975). Adaptive noise cancelling: principles and applications. Proceedings
     of the IEEE, 63(12), 1692-1716. doi:10.1109/PROC.1975.10036
     """
-    loop = cancel_in_numpy if _compiled is None else _compiled
+    loop = load("cancel_adaptively", cancel_in_numpy)
     return loop(np.ascontiguousarray(signal), np.ascontiguousarray(reference), n_taps, step)
 
 
@@ -52,23 +49,3 @@ def cancel_in_numpy(
         predicted[i] = y
         weights = weights + 2.0 * step * (signal[i] - y) * past
     return predicted
-
-
-def _loop(signal, reference, n_taps, step):  # pragma: no cover - compiled
-    predicted = np.zeros(len(signal))
-    weights = np.zeros(n_taps)
-    for i in range(n_taps - 1, len(signal)):
-        first = i - n_taps + 1
-        y = 0.0
-        for k in range(n_taps):
-            y += weights[k] * reference[first + k]
-        predicted[i] = y
-        gain = 2.0 * step * (signal[i] - y)
-        for k in range(n_taps):
-            weights[k] += gain * reference[first + k]
-    return predicted
-
-
-_compiled = (
-    None if njit is None else njit(nogil=True, cache=True, fastmath={"reassoc", "nsz"})(_loop)
-)

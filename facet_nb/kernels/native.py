@@ -15,6 +15,7 @@ import numpy as np
 from scipy import fft
 
 from facet_nb.kernels.averaging import N_SEED, choose_epochs, correlate_rows, list_blocks, slide
+from facet_nb.kernels.means import find_mean
 from facet_nb.kernels.rows import find_compiled, is_float
 from facet_nb.kernels.subsample import (
     GRID,
@@ -88,10 +89,10 @@ def _correct_blocks(
     blocks = list_blocks(len(layout.first), window)
     compiled = _find("correct_blocks", x)
     if compiled is not None:
-        tables = taper(layout.n_samples, x.dtype), _filters(x.dtype.char)
+        tables = find_tables(layout, x.dtype)
         compiled(x, layout, np.array(blocks).reshape(-1, 2), *tables, N_SEED, threshold, out)
         return
-    mean = float(x.mean())
+    mean = find_mean(x)
     for first, stop in blocks:
         which = np.arange(first, stop)
         pool = which[layout.usable[first:stop]]
@@ -104,6 +105,11 @@ def _correct_blocks(
         subtract_in_numpy(out, rows[chosen].mean(axis=0)[np.newaxis], layout, which)
 
 
+def find_tables(layout: Layout, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Return the window of an epoch, and the filters that move it, for the compiled kernel."""
+    return taper(layout.n_samples, dtype), _filters(dtype.char)
+
+
 def _correct_sliding(
     x: np.ndarray, layout: Layout, window: int, threshold: float, out: np.ndarray
 ) -> None:
@@ -112,7 +118,7 @@ def _correct_sliding(
     pool = everyone[layout.usable]
     if len(pool) < 2:
         return
-    mean = float(x.mean())
+    mean = find_mean(x)
     rows = np.zeros((len(everyone), layout.n_samples + 2 * MARGIN), dtype=x.dtype)
     for part in _portions(pool):
         rows[part] = _move(x, layout, part, mean)

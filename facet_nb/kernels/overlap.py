@@ -45,7 +45,9 @@ from facet_nb.kernels.transform import (
 _GAP = 9
 
 
-def filter_rows(x: np.ndarray, n_taps: int, spectrum: np.ndarray, out: np.ndarray) -> None:
+def filter_rows(
+    x: np.ndarray, n_taps: int, spectrum: np.ndarray, out: np.ndarray, before: int = 0
+) -> None:
     """Filter each row by overlap-save into `out`.
 
     Parameters
@@ -60,25 +62,31 @@ def filter_rows(x: np.ndarray, n_taps: int, spectrum: np.ndarray, out: np.ndarra
         :func:`facet_nb.kernels.transform.order`, of the type of `x`.
     out : ndarray, shape (n_channels, n_times)
         Where to put the result, of the type of `x`; samples of a row are neighbours in both.
+    before : int
+        Samples of `x` before the first of `out`. With some, or with more behind, `x` is a piece of
+        a longer signal.
     """
     n_fft, width = len(spectrum), BYTES // x.itemsize
     hop = n_fft - n_taps + 1
     n_part = count_places(n_fft // SIXTEEN) + _GAP
     points = aligned_empty(2 * width * SIXTEEN * n_part, x.dtype)
     columns = aligned_empty((2 * SIXTEEN + 1) * width * width + 2 * SIXTEEN * width, x.dtype)
-    edges = aligned_empty(_count_edges(x.shape, n_fft, hop, width) * n_fft, x.dtype)
+    n_edges = _count_edges(x.shape[1], out.shape, n_fft, hop, width, before)
+    edges = aligned_empty(n_edges * n_fft, x.dtype)
     places = np.empty((width, 4), np.intp)
     factors = find_twiddles(n_fft, x.dtype.char)
     run = _compile(x.dtype.char)
-    run(x, hop, spectrum, factors, out, points, columns, edges, places)
+    run(x, hop, before, spectrum, factors, out, points, columns, edges, places)
 
 
-def _count_edges(shape: tuple[int, int], n_fft: int, hop: int, width: int) -> int:
+def _count_edges(
+    n_times: int, shape: tuple[int, int], n_fft: int, hop: int, width: int, before: int
+) -> int:
     """Return how many blocks of one group of lanes may reach beyond the ends of their rows."""
     n_pairs = -(-shape[1] // (2 * hop))
     half = (n_fft - hop) // 2
-    starts = np.arange(2 * n_pairs) * hop - half
-    n_edges = int(np.count_nonzero((starts < 0) | (starts + n_fft > shape[1])))
+    starts = np.arange(2 * n_pairs) * hop - half + before
+    n_edges = int(np.count_nonzero((starts < 0) | (starts + n_fft > n_times)))
     n_rows = min(shape[0], (width - 1) // n_pairs + 2)
     return min(n_edges * n_rows, 2 * width)
 
@@ -90,16 +98,18 @@ def _compile(char: str) -> Any:
     rows, target = types.Array(number, 2, "A", readonly=True), types.Array(number, 2, "A")
     table, work = types.Array(number, 1, "C", readonly=True), types.Array(number, 1, "C")
     places = types.Array(types.intp, 2, "C")
-    arguments = (rows, types.intp, table, table, target, work, work, work, places)
+    arguments = (rows, types.intp, types.intp, table, table, target, work, work, work, places)
     return compile_entry(_filter, *arguments)
 
 
-def _filter(x, hop, spectrum, factors, out, points, columns, edges, places):  # pragma: no cover
+def _filter(
+    x, hop, before, spectrum, factors, out, points, columns, edges, places
+):  # pragma: no cover
     """Filter all rows: groups of `width` pairs of blocks."""
-    n_fft, (n_rows, n_times), width = spectrum.size, x.shape, len(places)
+    n_fft, (n_rows, n_times), width = spectrum.size, out.shape, len(places)
     n_pairs = (n_times + 2 * hop - 1) // (2 * hop)
     n_part, step = n_fft // SIXTEEN, points.size // SIXTEEN
-    rows = (pointer(x), x.strides[0] // x.itemsize, n_times)
+    rows = (pointer(x), x.strides[0] // x.itemsize, x.shape[1])
     target = (pointer(out), out.strides[0] // out.itemsize, n_times)
     z, w, where, h = pointer(points), pointer(factors), pointer(places), pointer(spectrum)
     tile = pointer(columns)
@@ -107,7 +117,7 @@ def _filter(x, hop, spectrum, factors, out, points, columns, edges, places):  # 
     for first in range(0, n_rows * n_pairs, width):
         n_items = min(width, n_rows * n_pairs - first)
         size = (n_fft, hop, n_items, width)
-        _locate(rows, target[1], first, n_pairs, size, pointer(edges), where)
+        _locate(rows, target[1], first, n_pairs, size, pointer(edges), where, before)
         _begin(where, tile, spare, z, step, w, size)
         for i in range(SIXTEEN):
             filter_points(z, i * step, n_part, w, n_fft, h, i * n_part, spare, width)
@@ -115,7 +125,7 @@ def _filter(x, hop, spectrum, factors, out, points, columns, edges, places):  # 
 
 
 @inner
-def _locate(rows, step, first, n_pairs, size, edges, places):  # pragma: no cover - compiled
+def _locate(rows, step, first, n_pairs, size, edges, places, before):  # pragma: no cover
     """Note for each lane where its two blocks begin, the row of the output, and the time in it.
 
     Blocks that reach beyond the ends of their row are copied to `edges`, and continued there.
@@ -125,7 +135,7 @@ def _locate(rows, step, first, n_pairs, size, edges, places):  # pragma: no cove
     for lane in range(n_items):
         row, pair = (first + lane) // n_pairs, (first + lane) % n_pairs
         for part in range(2):
-            start = (2 * pair + part) * hop - (n_fft - hop) // 2
+            start = before + (2 * pair + part) * hop - (n_fft - hop) // 2
             block = beyond(x, row * x_step + start)
             if start < 0 or start + n_fft > n_times:
                 _extend(x, row * x_step, start, n_times, edges, n_fft)

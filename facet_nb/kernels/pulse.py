@@ -144,6 +144,53 @@ def _band_of_overlaps(beats: Beats, alike: np.ndarray) -> np.ndarray:
     return band
 
 
+def find_overlooked(
+    channels: Iterable[np.ndarray], beats: Beats, candidates: np.ndarray, reach: int, least: float
+) -> np.ndarray:
+    """Return where beats begin that were overlooked, by the artifact that they left.
+
+    Parameters
+    ----------
+    channels : iterable of ndarray, shape (n_times,)
+        High-passed channels.
+    beats : Beats
+        The beats that are known.
+    candidates : ndarray of int, shape (n_candidates,)
+        First samples of beats that may have been overlooked; their waves may begin before the
+        recording, or end after it.
+    reach : int
+        How far from there they may be, in samples.
+    least : float
+        Size, relative to the mean beat's, from which there is one.
+
+    Returns
+    -------
+    ndarray of int, shape (n_found,)
+        First samples, each within `reach` of its candidate, where the mean beat explains most of
+        what is left in all channels.
+    """
+    seen = np.zeros((len(candidates), 2 * reach + 1))
+    energy = np.zeros_like(seen)
+    for x in channels:
+        waves = fit_waves(x, beats)
+        residual = x - render(waves, beats, len(x))
+        noise = float(np.var(residual))
+        if noise <= 0:
+            continue
+        shape = beats.scores.mean(axis=0) @ waves
+        pieces = take_epochs(residual, candidates - reach, beats.n_samples + 2 * reach)
+        inside = take_epochs(np.ones(len(x)), candidates - reach, beats.n_samples + 2 * reach)
+        for i, (piece, known) in enumerate(zip(pieces, inside, strict=True)):
+            seen[i] += np.correlate(piece, shape, "valid") / noise
+            energy[i] += np.correlate(known, shape**2, "valid") / noise
+    enough = energy > 0.2 * np.max(energy, initial=0.0)
+    size = np.divide(seen, energy, out=np.zeros_like(seen), where=enough & (seen > 0))
+    best = np.argmax(size**2 * energy, axis=1)
+    rows = np.arange(len(candidates))
+    found = (candidates - reach + best)[size[rows, best] >= least]
+    return np.unique(found)
+
+
 def choose_scores(slow: np.ndarray, measured: Measured, least_evidence: float) -> np.ndarray:
     """Return orthonormal scores: slow waves, and size and delay where there is evidence of them.
 

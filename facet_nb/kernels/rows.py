@@ -20,6 +20,8 @@ def has_compiler() -> bool:
 @lru_cache
 def find_compiled(module: str, name: str) -> Callable | None:
     """Return a function of one of the compiled modules, or None where numba cannot be used."""
+    if not has_compiler():  # switched off, loops would run in Python: slower than the twins
+        return None
     try:
         return getattr(import_module(f"facet_nb.kernels.{module}"), name)
     except ImportError:

@@ -27,6 +27,7 @@ from facet_nb.kernels.lanes import (
     store,
     total,
 )
+from facet_nb.kernels.means import find_mean
 from facet_nb.kernels.subsample import GRID, HALO, MARGIN, TAPS, Layout
 
 #: One of the widest registers.
@@ -47,6 +48,7 @@ def correct_blocks(
     n_seed: int,
     threshold: float,
     out: np.ndarray,
+    mean: float | None = None,
 ) -> None:
     """Subtract a template from each block of epochs, in place.
 
@@ -68,6 +70,8 @@ def correct_blocks(
         Pearson correlation with the running mean that the others must exceed.
     out : ndarray, shape (n_times,)
         A copy of `x`, or `x` itself.
+    mean : float | None
+        Mean of the whole signal, where `x` is a piece of it.
     """
     widest = int((blocks[:, 1] - blocks[:, 0]).max(initial=1))
     places, weights = _list_epochs(layout)
@@ -76,7 +80,7 @@ def correct_blocks(
     gram = np.empty((widest + 2) * widest)
     run = _compile(x.dtype.char)
     lengths = n_row, layout.n_samples, n_seed
-    mean = x.mean()
+    mean = x.dtype.type(find_mean(x) if mean is None else mean)
     run(x, places, weights, blocks, taper, filters, *lengths, threshold, mean, out, work, gram)
 
 

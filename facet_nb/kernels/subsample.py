@@ -18,6 +18,7 @@ import numpy as np
 from scipy import fft
 
 from facet_nb.kernels.loops import load
+from facet_nb.kernels.means import find_mean
 
 #: Positions are kept in this part of a sample: an error of 2e-4 samples rms.
 GRID = 1024
@@ -32,6 +33,10 @@ TAPS, KAISER = 49, 9.0
 
 #: Samples around an epoch that are kept for its way back: what the filter reaches, and one more.
 MARGIN = TAPS // 2 + 1
+
+
+#: Epochs that are transformed at once, to find where they are.
+_PORTION = 64
 
 
 @dataclass(frozen=True)
@@ -205,12 +210,26 @@ def find_onsets(
         which = np.flatnonzero(layout.usable)
         if len(which) < 2:
             return starts + moves
-        spectra = transform(x, layout, which, float(x.mean()))
-        moves[which] += _find_lags(
-            spectra, spectra.mean(axis=0), layout.n_fft, min(max_lag, layout.n_fft // 4)
-        )
+        mean, longest = find_mean(x), min(max_lag, layout.n_fft // 4)
+        template = _average(x, layout, which, mean)
+        for part in _portions(which):
+            spectra = transform(x, layout, part, mean)
+            moves[part] += _find_lags(spectra, template, layout.n_fft, longest)
         moves[which] -= moves[which].mean()
     return starts + moves
+
+
+def _portions(which: np.ndarray) -> list[np.ndarray]:
+    return [which[low : low + _PORTION] for low in range(0, len(which), _PORTION)]
+
+
+def _average(x: np.ndarray, layout: Layout, which: np.ndarray, mean: float) -> np.ndarray:
+    """Return the mean spectrum of epochs, a few of which are in memory at a time."""
+    total = np.zeros(layout.n_fft // 2 + 1, dtype=complex)
+    for part in _portions(which):
+        for spectrum in transform(x, layout, part, mean):
+            total += spectrum
+    return total / len(which)
 
 
 def _find_lags(spectra: np.ndarray, template: np.ndarray, n_fft: int, max_lag: int) -> np.ndarray:

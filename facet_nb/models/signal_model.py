@@ -134,7 +134,7 @@ class SignalModel(HasTraits):
             kept = tuple(n for n in self.channels if n in names)
             self.names, self.channels = names, kept or names[:N_FIRST]
             last = max(0.0, self.duration_s - self.span_s)
-            self.begin_s = min(max(0.0, _first_event_s(context) - _LEAD_S), last)
+            self.begin_s = min(max(0.0, round(_first_event_s(context) - _LEAD_S, 1)), last)
 
     def set_corrected(self, context: ProcessingContext | None) -> None:
         """Lay what became of the recording over it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from facet_nb.plots.before_after import draw_trace, picture_of, plot_before_after
 from facet_nb.plots.benchmark_report import write_benchmark_report
+from facet_nb.plots.chains import plot_chains
 from facet_nb.plots.comparison import Comparison, Trace, compare, list_channels
 from facet_nb.plots.heat_map import draw_heat_map, plot_heat_map
 from facet_nb.plots.lost_time import (
@@ -44,6 +45,7 @@ __all__ = [
     "list_channels",
     "picture_of",
     "plot_before_after",
+    "plot_chains",
     "plot_channels",
     "plot_heat_map",
     "plot_memory",

@@ -14,10 +14,10 @@ from facet_nb.plots.picture import Picture
 from facet_nb.plots.scaling import plot_scaling
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 2rem auto; padding: 0 1rem;
        color: #1a1a1a; background: #fff; }
 table { border-collapse: collapse; display: block; overflow-x: auto; }
-td, th { padding: .25rem .6rem; border-bottom: 1px solid #ccc; text-align: left; }
+td, th { padding: .2rem .45rem; font-size: .9em; border-bottom: 1px solid #ccc; text-align: left; }
 caption { text-align: left; padding-bottom: .4rem; }
 figure { margin: 0 0 1.5rem; } figcaption { color: #444; }
 pre { background: #f3f3f3; padding: .6rem; overflow-x: auto; }

@@ -25,7 +25,7 @@ def draw_pareto(rows: Sequence[Row], ax: Any, budget_mb: float | None = None) ->
     front = find_front(rows)
     if not front:
         return palette.say(ax, "Time and memory of no configuration were both measured.")
-    others = [r for r in rows if r.point.usable and r.point.memory is not None and r not in front]
+    others = _list_others(rows, front)
     for group, color, z in ((others, palette.GREY, 2), (front, pic.AFTER, 3)):
         if not group:
             continue
@@ -84,8 +84,10 @@ def plot_pareto(table: BenchmarkTable, *, budget_mb: float | None = None) -> pic
     if small is not quick:
         text += f"; smallest: {small.configuration.label}, {small.wall_s:.2f} s and "
         text += f"{_memory_mb(small):.0f} MB"
-    n = len(rows) - len(front)
-    picture.caption = f"{text}; {n} others are slower and larger than one of the front."
+    n, unknown = len(_list_others(rows, front)), sum(r.point.memory is None for r in rows)
+    picture.caption = f"{text}; {n} others are beaten in both time and memory."
+    if unknown:
+        picture.caption += f" The memory of {unknown} was not measured."
     palette.note_noise(picture, table)
     return picture
 

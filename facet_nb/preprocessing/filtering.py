@@ -13,6 +13,8 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels import fir, iir
+from facet_nb.kernels.rows import has_compiler
+from facet_nb.kernels.streams import FilterStream
 
 Picks = str | Sequence[str] | Sequence[int] | None
 
@@ -176,8 +178,30 @@ class Filter(ArrayProcessor):
         """Return the peak extra memory for one channel, in bytes."""
         if self.method == "iir":
             return 8 * shape[1] + iir.scratch_bytes(shape[1])
-        n_taps = int(3.3 * sfreq / self.transition_hz()) | 1
-        return 8 * shape[1] + fir.scratch_bytes(n_taps)
+        return 8 * shape[1] + fir.scratch_bytes(self._count_taps(sfreq))
+
+    def _count_taps(self, sfreq: float) -> int:
+        return int(3.3 * sfreq / self.transition_hz()) | 1
+
+    def stream_memory(self, chunk: int, sfreq: float) -> int:
+        """Return the memory of one stream, in bytes: eight pairs of blocks, before and after."""
+        n_taps = self._count_taps(sfreq)
+        n_fft = fir.choose_n_fft(n_taps)
+        n_kept = 16 * (n_fft - n_taps + 1) + 2 * n_fft
+        return 8 * (4 * chunk + 2 * n_kept + n_kept) + fir.scratch_bytes(n_taps)
+
+    def find_obstacle(self) -> str | None:
+        """Return why the filter cannot run in chunks; None if it can."""
+        if type(self).compute is not Filter.compute:
+            return "computes in a way of its own"
+        if self.method == "iir":
+            return "runs backwards over the whole length (method='fir' does not)"
+        return None if has_compiler() else "needs numba for it"
+
+    def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, mean: float) -> Any:
+        """Return the filter of one channel, chunk by chunk; see :class:`ArrayProcessor`."""
+        design: Design = prepared.payload
+        return None if design.taps is None else FilterStream.make(design.taps, n_times, dtype)
 
     def transition_hz(self) -> float:
         """Return the narrowest transition of MNE's default design, in Hz."""

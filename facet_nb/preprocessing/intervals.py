@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import Processor
-from facet_nb.core.recording import REFERENCE_SPAN, Header
+from facet_nb.core.recording import REFERENCE_SPAN
 from facet_nb.core.registry import register_processor
+from facet_nb.preprocessing.triggers import annotate
 
 
 @register_processor
@@ -35,6 +36,7 @@ class SignalIntervalSelector(Processor):
     requires_raw = True
     modifies_raw = False
     parallel_safe = False
+    streams = True
 
     def __init__(self, tmin: float, tmax: float) -> None:
         self.tmin = tmin
@@ -48,23 +50,8 @@ class SignalIntervalSelector(Processor):
                 f"{self.name}: choose 0 ≤ tmin < tmax ≤ {longest:.6g} s, not "
                 f"{self.tmin!r} to {self.tmax!r}."
             )
-        return _annotate_span(context, raw, self.tmin, self.tmax - self.tmin)
-
-
-def _annotate_span(
-    context: ProcessingContext, raw: Any, onset_s: float, duration_s: float
-) -> ProcessingContext:
-    first_s = float(raw.first_samp / raw.info["sfreq"])
-    marks = raw.annotations.copy()
-    marks.append(onset_s + first_s, duration_s, REFERENCE_SPAN)
-    if raw.preload:
-        data = raw._data if raw._data.flags.writeable else raw._data.copy()
-        new = Header(raw.info, int(raw.first_samp), marks).attach(data)
-    else:
-        if marks.orig_time is None:
-            marks.onset = marks.onset - first_s
-        new = raw.copy().set_annotations(marks, emit_warning=False)
-    return context._selected(new, list(range(len(raw.ch_names))))
+        start = np.array([round(self.tmin * raw.info["sfreq"])])
+        return annotate(context, start, REFERENCE_SPAN, self.tmax - self.tmin)
 
 
 #: FACETpy's other name of the same class.

@@ -316,12 +316,15 @@ def describe_triggers(
     return changes, notes
 
 
-def annotate(context: ProcessingContext, triggers: np.ndarray, label: str) -> ProcessingContext:
+def annotate(
+    context: ProcessingContext, triggers: np.ndarray, label: str, duration_s: float = 0.0
+) -> ProcessingContext:
     """Return a context whose recording has an annotation at each trigger, besides its own."""
     raw = context.get_raw()
     sfreq, first = raw.info["sfreq"], raw.first_samp
     marks = raw.annotations.copy()
-    marks.append((triggers + first) / sfreq, np.zeros(len(triggers)), [label] * len(triggers))
+    n = len(triggers)
+    marks.append((triggers + first) / sfreq, np.full(n, duration_s), [label] * n)
     if raw.preload:
         # In a pipeline the samples are lent read-only; a result must be writable.
         lent = not raw._data.flags.writeable and not scratch.is_spilled(raw._data)

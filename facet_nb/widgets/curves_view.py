@@ -16,7 +16,8 @@ from facet_nb.widgets.fragments import write_text
 
 #: A picture takes about a third of a second of one core, which a measurement beside it would feel.
 PAUSE_S = 3.0
-_CANVAS_IN = 9.0
+#: Fits into a window of 800 pixels; it does not shrink by itself.
+_CANVAS_IN = 7.0
 
 
 class CurvesView:

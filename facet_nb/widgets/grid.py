@@ -31,8 +31,11 @@ def write_grid(state: RunState, failure: Failure | None = None) -> str:
     channels = [c for c in state.channels if c != _EVERYTHING]
     columns = _share(channels)
     failure = failure or Failure()
+    by_step: dict[int, set[str]] = {}
+    for i, channel in state.cells:
+        by_step.setdefault(i, set()).add(channel)
     rows = "".join(
-        _write_row(state, i, name, columns, failure) for i, name in enumerate(state.steps)
+        _write_row(state, i, name, columns, failure, by_step) for i, name in enumerate(state.steps)
     )
     return (
         '<table class="fnb-grid-table"><caption>Steps and channels: a full cell is done</caption>'
@@ -57,13 +60,17 @@ def _write_heads(columns: list[list[str]]) -> str:
 
 
 def _write_row(
-    state: RunState, index: int, name: str, columns: list[list[str]], failure: Failure
+    state: RunState,
+    index: int,
+    name: str,
+    columns: list[list[str]],
+    failure: Failure,
+    by_step: dict[int, set[str]],
 ) -> str:
     n_channels = sum(len(column) for column in columns)
     whole = index in state.steps_done or (index, _EVERYTHING) in state.cells
-    done = [
-        len(c) if whole else sum((index, channel) in state.cells for channel in c) for c in columns
-    ]
+    through = _find_through(state, index, by_step)
+    done = [len(c) if whole else sum(channel in through for channel in c) for c in columns]
     failed = _failed_columns(index, columns, failure)
     cells = "".join(
         _write_cell(n, len(column), number in failed)
@@ -78,6 +85,16 @@ def _write_row(
         f'<tr class="{css}"><th scope="row">{index + 1}. {write_text(name)}</th>'
         f"<td>{count}</td><td>{took}</td>{cells}</tr>"
     )
+
+
+def _find_through(state: RunState, index: int, by_step: dict[int, set[str]]) -> set[str]:
+    """Return the channels that are through a step.
+
+    Those that are through a later step of its stage are through it, too: steps that run as one
+    have a time of their own for one of them only.
+    """
+    later = [i for i in state.stage_steps if i >= index] if index in state.stage_steps else [index]
+    return set().union(*(by_step.get(i, set()) for i in later))
 
 
 def _failed_columns(index: int, columns: list[list[str]], failure: Failure) -> set[int]:

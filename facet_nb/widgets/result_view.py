@@ -22,9 +22,9 @@ from facet_nb.widgets.fragments import write_error, write_table, write_text
 
 _LABEL = {"description_width": "80px"}
 
-#: Width of the interactive plot, in inches of 100 pixels: beside JupyterLab's file list on a screen
-#: of 1280 pixels. It does not shrink by itself, as the image does.
-_CANVAS_IN = 8.0
+#: Width of the interactive plot, in inches of 100 pixels: it fits into a window of 800 pixels, and
+#: does not shrink by itself, as the image does.
+_CANVAS_IN = 7.0
 
 
 class ResultView:

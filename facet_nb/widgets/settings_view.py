@@ -31,7 +31,7 @@ class SettingsView:
         self.mode = _choice("Mode", MODES, "fnb-mode", "How the pipeline is run")
         self.backend = _choice("Backend", BACKENDS, "fnb-backend", "Where outer workers live")
         self.batch_size = w.BoundedIntText(
-            min=1, max=10_000, description="Batch size", style=_LABEL, layout=_width("170px")
+            min=1, max=10_000, description="Batch size", style=_LABEL, layout=_width("155px")
         )
         self.batch_size.add_class("fnb-batch-size")
         self.batch_size.tooltip = "Channels in one batch"
@@ -40,7 +40,7 @@ class SettingsView:
             placeholder="no limit, or 1.5 GB",
             continuous_update=False,
             style=_LABEL,
-            layout=_width("240px"),
+            layout=_width("225px"),
         )
         self.memory_budget.add_class("fnb-memory-budget")
         self.memory_budget.tooltip = "The most memory that the run may use"
@@ -68,8 +68,8 @@ class SettingsView:
         self._show_forecast()
         self.widget = w.VBox(
             [
-                _row([self.mode, self.backend, self.batch_size]),
-                _row([self.n_jobs.widget, self.n_workers.widget, self.memory_budget]),
+                _row([self.mode, self.backend, self.batch_size, self.memory_budget]),
+                _row([self.n_jobs.widget, self.n_workers.widget]),
                 self.plan,
                 self.forecast,
                 _row([self.run, self.cancel]),
@@ -133,7 +133,7 @@ _ONE_CORE = '<span class="fnb-quiet">this process may use one core</span>'
 
 def _choice(label: str, options: tuple[str, ...], css: str, tooltip: str) -> w.Dropdown:
     choice = w.Dropdown(
-        options=options, description=label, style=_LABEL, layout=_width("270px"), tooltip=tooltip
+        options=options, description=label, style=_LABEL, layout=_width("235px"), tooltip=tooltip
     )
     choice.add_class(css)
     return choice

@@ -22,7 +22,7 @@ from facet_nb.widgets.result_view import make_canvas
 from facet_nb.widgets.tune_ranges import TuneRanges, write_tune_forecast
 
 _STATUS = {
-    "idle": "Nothing has been measured yet.",
+    "idle": "Ready.",
     "cancelling": "Cancelling …",
     "cancelled": "Cancelled: the table keeps what was measured.",
     "done": "Done.",
@@ -178,15 +178,16 @@ class TunePanel(Panel):
             value="benchmark.json",
             description="File",
             style={"description_width": "80px"},
-            layout=w.Layout(width="300px"),
+            layout=w.Layout(width="260px"),
         )
         self.file.add_class("fnb-table-file")
         self.said = w.HTML()
         self.said.add_class("fnb-file-said")
         buttons = [self._make_save(suffix) for suffix in ("json", "csv", "png", "svg")]
         self.load_button = _button("Load", "fnb-load-table", self._load)
-        self.load_button.layout.width = "90px"
+        self.load_button.layout.width = "80px"
         self.replay_button = _button("Replay", "fnb-replay", self._replay, "play")
+        self.replay_button.layout.width = "100px"
         self.replay_button.tooltip = "Show again how the table grew; nothing is measured"
         save = w.HTML('<span class="fnb-quiet">save as</span>')
         bar = _row([self.file, self.load_button, self.replay_button, save, *buttons])
@@ -195,7 +196,7 @@ class TunePanel(Panel):
     # ----------------------------------------------------------------------------- what it does
     def _make_save(self, suffix: str) -> w.Button:
         button = _button(suffix.upper(), f"fnb-save-{suffix}", lambda: self._save(suffix))
-        button.layout.width = "64px"
+        button.layout.width = "58px"
         button.tooltip = f"Save as {suffix.upper()}"
         return button
 

@@ -19,7 +19,7 @@ _LISTS = {
     "n_workers": "Threads inside one batch",
     "batch_sizes": "Channels in one batch",
 }
-_REPEATS = [("as many as it takes", None), ("1", 1), ("3", 3), ("5", 5), ("10", 10)]
+_REPEATS = [("as many as it takes", 0), ("1", 1), ("3", 3), ("5", 5), ("10", 10)]
 
 
 class TuneRanges:
@@ -51,7 +51,10 @@ class TuneRanges:
         self.budget.tooltip = "Time after which no more is measured"
         self.memory = w.Checkbox(description="measure memory, too", indent=False)
         self.problem = w.HTML()
-        link((model, "repeats"), (self.repeats, "value"))
+        # A dropdown cannot hold None: it would show nothing.
+        self.repeats.observe(self._set_repeats, "value")
+        model.observe(self._show_repeats, "repeats")
+        self._show_repeats()
         link((model, "time_budget_s"), (self.budget, "value"))
         link((model, "memory"), (self.memory, "value"))
         for name in _LISTS:
@@ -66,6 +69,16 @@ class TuneRanges:
             ]
         )
         self.widget.add_class("fnb-ranges")
+
+    def _set_repeats(self, change: Any) -> None:
+        self.model.repeats = change["new"] or None
+
+    def _show_repeats(self, _change: Any = None) -> None:
+        wanted = self.model.repeats or 0
+        known = [value for _, value in self.repeats.options]
+        if wanted not in known:
+            self.repeats.options = [*self.repeats.options, (str(wanted), wanted)]
+        self.repeats.value = wanted
 
     def _make_list(self, name: str) -> w.Text:
         box = w.Text(

@@ -60,13 +60,13 @@ def test_usl_is_exact_where_the_law_holds():
 
 def test_intervals_of_a_fit_hold_the_truth():
     inside = 0
-    for seed in range(20):
+    for seed in range(10):
         rng = np.random.default_rng(seed)
         true = {p: float(laws.amdahl(np.float64(p), 0.1)) for p in (2, 4, 8)}
         noisy = {p: list(s * np.exp(rng.normal(0, 0.02, 10))) for p, s in true.items()}
         ((_, serial),) = laws.fit_amdahl({1: [1.0], **noisy}).parameters
         inside += serial.low <= 0.1 <= serial.high
-    assert inside >= 15
+    assert inside >= 7
 
 
 @pytest.mark.parametrize(("levels", "n_laws"), [((1, 2), 0), ((1, 2, 4), 1), ((1, 2, 3, 4), 2)])

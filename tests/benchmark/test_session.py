@@ -24,9 +24,11 @@ from facet_nb.benchmark.crew import Crew
 from facet_nb.benchmark.grid import list_configurations, list_levels
 from facet_nb.benchmark.isolated import MeasurementFailed
 from facet_nb.benchmark.session import Session
+from facet_nb.benchmark.subjects import find_subject, leave_out_writers
 from facet_nb.benchmark.table import BenchmarkTable
 from facet_nb.core import CancelToken, Pipeline, PlanError, RunCancelled, ValidationError
 from facet_nb.datasets import simulate
+from facet_nb.io import Exporter
 from tests.benchmark.fakes import FakeProcess, QuietGauge
 from tests.benchmark.samples import ENVIRONMENT, SERIAL, SUBJECT, THREADS
 from tests.core import toys
@@ -113,9 +115,11 @@ def test_repeats_grow_until_intervals_are_narrow():
 
 
 def test_a_spent_budget_is_said_and_leaves_verdicts_inconclusive():
+    rng = np.random.default_rng(0)
+
     def slow(configuration, n):
         time.sleep(0.02)
-        return 1.0 + 0.5 * ((n * 7919 + hash(configuration.mode)) % 5)
+        return float(np.exp(rng.normal(0, 0.4)))
 
     table, _, _ = run_fakes(slow, repeats=None, time_budget_s=0.8)
     assert "inconclusive" in set(table.to_frame().verdict)
@@ -169,6 +173,7 @@ def test_events_count_and_reduce_to_the_result():
 def test_short_runs_are_warned_of():
     table, _, _ = run_fakes(lambda c, n: 0.01)
     assert all("too short" in p.warnings[0] for p in table)
+    assert table.summary().count("too short") == table._repr_html_().count("too short") == 3
 
 
 def test_a_crew_ends_who_waited_longest_where_memory_is_short():
@@ -244,6 +249,17 @@ def test_what_cannot_be_measured(simulation):
         benchmark(pipeline, 7)
     with pytest.raises(ValidationError, match="no steps"):
         benchmark(Pipeline([]), simulation)
+
+
+def test_files_are_not_written_dozens_of_times(simulation, tmp_path):
+    target = tmp_path / "never.fif"
+    pipeline = Pipeline([toys.Halved(), Exporter(target)])
+    subject, _ = find_subject(pipeline, simulation)
+    assert subject.steps == (repr(toys.Halved()),)
+    assert [p.name for p in leave_out_writers(pipeline)] == ["halved"] and len(pipeline) == 2
+    with pytest.raises(ValidationError, match="no steps"):
+        benchmark(Pipeline([Exporter(target)]), simulation)
+    assert not target.exists()
 
 
 def test_a_step_that_fails_in_earnest(simulation):

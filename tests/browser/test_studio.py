@@ -23,6 +23,12 @@ def check_readable(panel: Panel) -> None:
     assert list_clipped(panel.root) == []
 
 
+def choose_step(panel: Panel, number: int) -> None:
+    """Choose a step, and wait for its form: keys for the old one would go to JupyterLab."""
+    panel.part("steps").locator("select").select_option(index=number - 1)
+    expect(panel.part("step-head").locator("strong")).to_contain_text(f"{number}. ")
+
+
 def type_into(panel: Panel, name: str, text: str) -> None:
     """Type into a field, key by key."""
     box = panel.part(name).locator("input")
@@ -72,7 +78,7 @@ def change_the_chain(panel: Panel) -> None:
     panel.turn_to("Chain")
     type_into(panel, "field-seconds", "0.2")
     expect(panel.part("chain-problem")).to_contain_text("The chain can run")
-    panel.part("steps").locator("select").select_option(index=2)
+    choose_step(panel, 3)
     panel.part("toggle").click()
     expect(panel.part("steps")).to_contain_text("3. (off) slow")
     expect(panel.part("plan-drawing").locator(".fnb-stage")).to_have_count(1)
@@ -108,7 +114,7 @@ def time_round_trip(panel: Panel) -> float:
 def run_again_and_reload(page, lab: Lab, panel: Panel) -> None:
     """A reload of the page in mid-run: the run goes on, and the panel shows it."""
     panel.turn_to("Chain")
-    panel.part("steps").locator("select").select_option(index=0)
+    choose_step(panel, 1)
     type_into(panel, "field-seconds", "0.03")
     panel.turn_to("Run")
     panel.type_number("batch-size", 1)
@@ -213,7 +219,7 @@ def watch_canvas(page, panel: Panel, until: str) -> int:
 def click_in_the_map(page, panel: Panel) -> None:
     """Click into the cell of two outer workers, one inner thread: middle column, lower row."""
     box = panel.part("curves").locator("canvas").last.bounding_box()
-    page.mouse.click(box["x"] + 0.29 * box["width"], box["y"] + 0.84 * box["height"])
+    page.mouse.click(box["x"] + 0.24 * box["width"], box["y"] + 0.82 * box["height"])
 
 
 def check_saved(lab: Lab) -> None:

@@ -38,5 +38,9 @@ def test_mistakes_are_told_before_anything_is_measured(facet_nb, files):
     assert lost.exit_code == 1 and "no folder" in lost.stderr
     gone = facet_nb("bench", "gone.fif")
     assert gone.exit_code == 1 and "gone.fif" in gone.stderr
+    goal = facet_nb("bench", files.fif, "--goal", "prettiest")
+    assert goal.exit_code == 2 and "smallest" in goal.stderr
+    size = facet_nb("bench", files.fif, "--memory-budget", "much")
+    assert size.exit_code == 1 and "1.5 GB" in size.stderr
     auto = facet_nb("bench", files.fif, "--mode", "auto")
     assert auto.exit_code == 1 and "auto" in auto.stderr

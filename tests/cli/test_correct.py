@@ -27,6 +27,22 @@ def test_run_writes_what_the_pipeline_gives(facet_nb, files, tmp_path):
     np.testing.assert_allclose(_samples(tmp_path / "new" / "out.fif"), expected, rtol=1e-6)
 
 
+def test_run_and_batch_with_a_checkpoint(facet_nb, files, tmp_path):
+    Pipeline([HighPassFilter(2.0)]).to_yaml(tmp_path / "chain.yaml")
+    words = ["run", files.fif, "out.fif", "--chain", "chain.yaml", "--checkpoint", "kept"]
+    for _ in range(2):
+        result = facet_nb(*words, "--timeout", 60)
+        assert result.exit_code == 0
+        assert len(list((tmp_path / "kept").glob("stage-*.f64"))) == 1
+        out = (tmp_path / "out.fif").read_bytes()
+        (tmp_path / "out.fif").unlink()
+    assert len(out) > 100_000 and "from the checkpoint" in result.stdout
+    refused = facet_nb(*words, "--timeout", -1)
+    assert refused.exit_code == 1 and "timeout=-1" in refused.stderr
+    done = facet_nb("batch", files.fif, "--output", "all", *words[3:])
+    assert done.exit_code == 0 and len(list((tmp_path / "kept").glob("*/journal.jsonl"))) == 1
+
+
 def test_run_with_a_chain_of_ones_own(facet_nb, files, tmp_path):
     Pipeline([HighPassFilter(2.0)]).to_yaml(tmp_path / "chain.yaml")
     assert facet_nb("run", files.fif, "out.fif", "--chain", "chain.yaml").exit_code == 0

@@ -190,6 +190,14 @@ def test_a_step_that_loads_everything_is_named_and_refused():
         pipeline.plan(ctx, memory_budget=plan.forecast.peak_bytes - 60_000_000)
 
 
+def test_exporters_tell_which_load_everything(files):
+    steps = [Loader(files / "wide.vhdr"), HighPassFilter(1.0)]
+    for suffix, loads in ((".vhdr", False), (".set", True)):
+        pipeline = Pipeline([*steps, Exporter(files / f"out{suffix}")])
+        told = pipeline.plan(files / "wide.vhdr", mode="serial").forecast.stages[-1]
+        assert told.loads_all is loads
+
+
 def test_without_a_recording_there_is_nothing_to_keep_to():
     with pytest.raises(PlanError, match=r"Loader\(path=…\)"):
         Pipeline([toys.Halved()]).plan(memory_budget="1 GB")

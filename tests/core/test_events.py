@@ -247,3 +247,21 @@ def test_batches_tell_when_and_where_they_ran(backend):
         took_s = e.ended_s - e.began_s + 1e-3  # two clocks
         assert e.thread and took_s >= sum(t.wall_s for t in e.step_times)
         assert e.began_s <= e.ended_s <= e.time_s
+
+
+@pytest.mark.parametrize("options", toys.PLACES, ids=toys.ids)
+def test_a_step_that_runs_once_is_done_for_every_channel_of_its_stage(options):
+    state = (
+        Pipeline([toys.Halved(), toys.Found(), toys.ZScore()])
+        .run(toys.make_context(), **options)
+        .state
+    )
+    others = {(step, name) for step in (0, 2) for name in toys.GOOD}
+    found = {name for step, name in state.cells if step == 1}
+    assert state.cells >= others
+    assert found == ({"E1"} if options["mode"] != "channel_sequential" else set(toys.GOOD))
+
+
+def test_where_a_run_failed():
+    state = Pipeline([toys.Halved(), toys.Raising("E4")]).run(toys.make_context()).state
+    assert (state.failed_index, state.failed_step, state.failed_channel) == (1, "raising", "E4")

@@ -110,7 +110,7 @@ def test_a_run_from_file_to_file_keeps_to_its_budget(tmp_path, suffix, monkeypat
     loaded = measured_run.make_pipeline(source)
     options = {"mode": "channel_sequential"}
     whole = Child(source=source, target=target, run=options)
-    budget = whole.told["forecast"] - 40_000_000
+    budget = whole.told["forecast"] - 25_000_000
     small = Child(source=source, target=target, run={**options, "memory_budget": budget})
     assert small.told["spill"] and not whole.told["spill"]
     assert small.peak <= budget * 1.02, "libraries are not the same to the last page"

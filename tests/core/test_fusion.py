@@ -25,7 +25,7 @@ from facet_nb import (
     TriggerDetector,
     UpSample,
 )
-from facet_nb.core import ArrayProcessor, Pipeline, Prepared, StepError
+from facet_nb.core import ArrayProcessor, Pipeline, Prepared, ProcessingMetadata, StepError, View
 from facet_nb.core.fusion import FusedSteps, find_fusions
 from facet_nb.correction.aas import AASPlan
 from facet_nb.datasets import simulate
@@ -148,6 +148,13 @@ def test_plan_names_all_steps_and_says_what_is_fused():
         assert "fused" not in str(literal) and literal.fusions.found == ()
 
 
+def test_plans_of_one_pipeline_are_equal():
+    pipeline = Pipeline(full_chain())
+    assert pipeline.plan() == pipeline.plan()
+    assert pipeline.plan() != pipeline.plan(fuse=False)
+    assert find_fusions(list(pipeline)) != find_fusions(full_chain())
+
+
 # ------------------------------------------------------------------------------------- the result
 @pytest.fixture(scope="module")
 def literal(ctx):
@@ -237,6 +244,14 @@ def test_times_are_where_the_work_is(ctx):
     assert result.state.steps_done == set(range(7))
 
 
+def test_fused_steps_are_done_with_the_one_that_works(ctx):
+    """A grid of steps and channels has no empty rows."""
+    state = Pipeline(full_chain()).run(ctx, channel_sequential=True, raise_on_error=True).state
+    done = {step: {c for s, c in state.cells if s == step} for step in range(1, 7)}
+    everyone = {"E1", "E2", "E3", "E4", "E6", "EOG1", "ECG1"}
+    assert all(channels == everyone for channels in done.values()), done
+
+
 @pytest.mark.parametrize(
     ("name", "step", "steps"),
     [
@@ -293,3 +308,20 @@ def test_memory_does_not_grow_with_the_factor_or_far_with_the_length():
         tracemalloc.stop()
         said = fused.memory((1, n), 1000.0)
         assert 0.3 * said < peak <= said < 8 * n + (42 << 20)
+
+
+@pytest.mark.parametrize(("n", "window"), [(20_000, 30), (400_000, 30)])
+def test_memory_to_prepare_is_what_is_said(n, window):
+    import tracemalloc
+
+    fused = find_fusions([UP, TriggerAligner(), AASCorrection(window), DOWN]).found[0].processor
+    x = 1e-5 * np.random.default_rng(0).standard_normal(n)
+    triggers = np.arange(100, n - 400, 300)
+    metadata = ProcessingMetadata(triggers=triggers, artifact_length=300)
+    view = View(1000.0, n, metadata, ("E1",), reference=x, reference_name="E1")
+    tracemalloc.start()
+    prepared = fused.prepare(view)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert prepared.payload.n_times == n
+    assert peak < fused.memory_to_prepare((1, n), 1000.0) < 8 * peak + (64 << 20)

@@ -129,10 +129,29 @@ def test_channel_does_not_depend_on_its_batch(hearts):
     np.testing.assert_array_equal(one.get_raw().get_data(), all_.get_raw().get_data())
 
 
-def test_overlooked_beats_are_reported(hearts, caplog):
+def test_overlooked_beats_are_found_by_their_artifact(hearts):
+    for heart in hearts[::2]:
+        data, clean, beats, sfreq = parts(heart)
+        gone = np.random.default_rng(1).choice(len(beats), len(beats) // 10, replace=False)
+        out, notes = correct(data, sfreq, np.delete(beats, gone))
+        assert notes["n_overlooked"] >= len(gone) and notes["long_intervals"] == 0
+        whole, _ = correct(data, sfreq, beats)
+        assert snr_db(clean, out, sfreq) >= snr_db(clean, whole, sfreq) - 1.0
+
+
+def test_a_heart_that_pauses_gets_no_beat(hearts):
+    data, clean, beats, sfreq = parts(hearts[0])
+    quiet = slice(int(beats[40]) + 550, int(beats[44]) - 60)
+    data = data.copy()
+    data[:, quiet] = clean[:, quiet]
+    _, notes = correct(data, sfreq, np.delete(beats, [41, 42, 43]))
+    assert notes["long_intervals"] == 1
+
+
+def test_averages_say_that_beats_were_overlooked(hearts, caplog):
     data, _, beats, sfreq = parts(hearts[0])
     with caplog.at_level(logging.WARNING, logger="facet_nb"):
-        _, notes = correct(data, sfreq, np.delete(beats, [30, 50]))
+        _, notes = correct(data, sfreq, np.delete(beats, [30, 50]), method="mean")
     assert notes["long_intervals"] == 2
     assert "overlooked" in caplog.text
 

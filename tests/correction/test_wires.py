@@ -44,6 +44,11 @@ def correct(context, **arguments):
 
 
 def snr_db(clean, out):
+    with np.errstate(divide="ignore"):
+        return _ratio_db(clean, out)
+
+
+def _ratio_db(clean, out):
     return 10 * np.log10((clean**2).sum(1) / ((out - clean) ** 2).sum(1))
 
 
@@ -83,6 +88,15 @@ def test_loops_by_name_type_and_position(moving):
     out, _ = correct(as_eeg)
     np.testing.assert_array_equal(out[:8], expected)
     np.testing.assert_array_equal(out[8:], loops)
+
+
+def test_control_is_among_the_metrics(moving):
+    clean, artifact, loops = moving
+    context = make(clean + artifact, loops)
+    result = Pipeline([WireLoopCorrection()]).run(context, raise_on_error=True)
+    metrics = result.context.metadata.custom["metrics"]
+    assert metrics["wire_loops_explained"] > 0.85 > metrics["wire_loops_by_chance"] > 0.0
+    assert result.metric("wire_loops_by_chance") == metrics["wire_loops_by_chance"]
 
 
 def test_modes_agree(moving):

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from facet_nb.core import CancelToken, FacetError, Pipeline, Processor, StepError
+from facet_nb.core.executors.scratch import find_map
 from tests.core import toys
 from tests.faults import programs
 
@@ -104,6 +105,26 @@ def test_the_result_does_not_lie_in_the_folder(ctx, kept):
         assert np.array_equal(samples(result), before)
         result.get_raw()._data[:] = 0.0  # writable, and the folder's copy stays
         assert not np.array_equal(samples(run([toys.Halved()], ctx, kept)[0]), 0.0)
+
+
+@pytest.mark.parametrize("options", [*PLACES, {"mode": "serial", "chunk_duration_s": 1.0}])
+def test_a_recording_that_stays_in_its_file(ctx, kept, tmp_path, options):
+    """Samples that are never in memory as a whole are kept, and found again."""
+    from facet_nb.io import FIFExporter, load
+
+    FIFExporter(tmp_path / "long.fif", fmt="double").execute(ctx)
+    triggers = ctx.get_triggers()
+
+    def read(**how):
+        context = load(tmp_path / "long.fif", **how)
+        return context.with_trigger_samples(triggers, artifact_length=200)
+
+    plain = Pipeline(toys.chain()).run(read(), raise_on_error=True)
+    for again in (False, True):
+        found, restored, n_computed = run(toys.chain(), read(preload=False), kept, **options)
+        assert np.array_equal(samples(found), samples(plain))
+        assert (restored > n_computed) == again
+        assert str(kept) not in str(getattr(find_map(found.get_raw()._data), "filename", ""))
 
 
 PROGRAM = """

@@ -30,18 +30,25 @@ N_MUTATIONS = 500
 LIMIT_S = 2.0
 
 changes = st.lists(
-    st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=4)),
+    st.tuples(
+        st.floats(0, 1, exclude_max=True),
+        st.binary(max_size=4),
+        st.sampled_from([None, None, 0, 1, 8]),  # bytes that go: as many as come, or others
+    ),
     max_size=4,
 )
 cuts = st.one_of(st.none(), st.floats(0, 1, exclude_max=True))
 
 
-def damage(whole: bytes, edits: list[tuple[float, bytes]], cut: float | None, n_header: int):
-    """Overwrite some bytes of the header, and cut the file off somewhere."""
+Edit = tuple[float, bytes, int | None]
+
+
+def damage(whole: bytes, edits: list[Edit], cut: float | None, n_header: int) -> bytes:
+    """Overwrite, insert and remove bytes of the header, and cut the file off somewhere."""
     damaged = bytearray(whole)
-    for where, new in edits:
+    for where, new, gone in edits:
         start = int(where * min(n_header, len(whole)))
-        damaged[start : start + len(new)] = new
+        damaged[start : start + (len(new) if gone is None else gone)] = new
     return bytes(damaged if cut is None else damaged[: int(cut * len(damaged))])
 
 

@@ -90,7 +90,7 @@ def test_25_kills_while_files_are_written(tmp_path):
     pause, found = random.Random(0), []
     process = programs.start(EXPORTS, tmp_path, stdin=subprocess.PIPE)
     for i in range(25):
-        path = tmp_path / f"{i}" / f"out{SUFFIXES[i % 4]}"
+        path = tmp_path / f"{i}" / f"out{SUFFIXES[i % 5]}"
         process.stdin.write(f"{path}\n")
         process.stdin.flush()
         child = int(process.stdout.readline())
@@ -104,7 +104,7 @@ def test_25_kills_while_files_are_written(tmp_path):
     assert {"first", "second"} <= set(found), "some kills came after an export, some before"
 
 
-SUFFIXES = (".edf", ".bdf", ".vhdr", ".fif")
+SUFFIXES = (".edf", ".bdf", ".vhdr", ".fif", ".set")
 
 
 def look(path: Path, wanted: list[np.ndarray]) -> str:

@@ -21,7 +21,7 @@ LIMIT = """
 """
 
 
-@pytest.mark.parametrize("suffix", [".edf", ".bdf", ".vhdr", ".fif"])
+@pytest.mark.parametrize("suffix", [".edf", ".bdf", ".vhdr", ".fif", ".set"])
 def test_export(suffix, tmp_path):
     text = (
         LIMIT

@@ -117,6 +117,18 @@ def test_a_timeout_changes_nothing_else(ctx, options):
     assert (error.step, error.channel, error.cause_type) == ("raising", "E4", "ValueError")
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_one_of_many_recordings_hangs(ctx, tmp_path, hang, n_jobs):
+    """It fails, and the others are done."""
+    other = ctx.with_raw(ctx.get_raw().copy().rename_channels({"E4": "F4"}))
+    steps = [Hanging(tmp_path, "F4")]
+    good, bad, last = Pipeline(steps).map([ctx, other, ctx], timeout=0.5, n_jobs=n_jobs)
+    assert good.success and last.success
+    assert "hanging" in str(bad.error) and "timeout=0.5" in str(bad.error)
+    with pytest.raises(ValidationError, match="timeout="):
+        Pipeline(steps).map([ctx], timeout=-1)
+
+
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), "1", True])
 def test_what_is_no_timeout(ctx, timeout):
     with pytest.raises(ValidationError, match="timeout="):

@@ -164,6 +164,20 @@ def test_samples_beyond_float32(value, other, recording, tmp_path):
     assert load(tmp_path / "out.fif").get_data()[4, 5] == np.float32(value)
 
 
+@pytest.mark.parametrize("suffix", [".edf", ".bdf", ".vhdr", ".fif"])
+def test_memory_that_does_not_suffice(suffix, recording, tmp_path, monkeypatch):
+    import mne
+
+    def fail(*args, **kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(mne.io.BaseRaw, "save", fail)
+    monkeypatch.setattr(mne.io.BaseRaw, "get_data", fail)
+    monkeypatch.setattr(mne.io.BaseRaw, "__getitem__", fail)
+    context = ProcessingContext(recording())
+    refuses(Exporter(tmp_path / f"out{suffix}"), context, "not enough memory", "MB")
+
+
 @pytest.mark.parametrize("name", ["out.gdf", "out.txt", "out", "out.fif.gz"])
 def test_suffixes_without_writer(name, context, tmp_path):
     refuses(

@@ -10,8 +10,14 @@ def test_each_kernel_is_named_with_its_time():
     assert list(ready) == [
         f"{kernel}, {dtype}"
         for dtype in ("float64", "float32")
-        for kernel in ("FIR filter", "recursive filter", "median reference")
-    ]
+        for kernel in (
+            "FIR filter",
+            "recursive filter",
+            "median reference",
+            "averaging between samples",
+            "adaptive filter",
+        )
+    ] + ["averaging at a higher rate, float64"]
     assert all(seconds >= 0 for seconds in ready.values())
     again = dict(warm_up(["float64", "float32"]))
     assert sum(again.values()) < 0.5  # nothing is compiled twice

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from facet_nb.benchmark import (
@@ -61,13 +62,13 @@ def make_memory(peak_mb: float) -> MemoryUse:
     )
 
 
-def measure(pipeline, source, *, on_event, cancel, pause_s=0.0, fail=False, **settings):
-    """Grow the table above with the events that a benchmark sends."""
-    full = make_table()
-    empty = make_table(0, memory=False)
+def measure(pipeline, source, *, on_event, cancel, pause_s=0.0, fail=False, table=None, **settings):
+    """Grow a table (the one above by default) with the events that a benchmark sends."""
+    full = make_table() if table is None else table
+    empty = replace(full, points=())
     now = time.time
     on_event(BenchmarkStarted(now(), tuple(p.configuration for p in full.points), empty, 60.0))
-    table, total = empty, 4 * full.points[0].n_repeats
+    table, total = empty, len(full.points) * full.points[0].n_repeats
     done = 0
     for repeat in range(1, full.points[0].n_repeats + 1):
         for number, point in enumerate(full.points):
@@ -79,14 +80,17 @@ def measure(pipeline, source, *, on_event, cancel, pause_s=0.0, fail=False, **se
             if fail:
                 on_event(BenchmarkFailed(now(), "it broke", table))
                 raise ValueError("it broke")
-            grown = make_table(repeat).points[: number + 1]
-            before = make_table(repeat - 1, memory=False).points[number + 1 :]
-            points = tuple(p for p in (*grown, *before))
-            table = BenchmarkTable(full.environment, full.subject, points)
+            grown = [_cut(p, repeat) for p in full.points[: number + 1]]
+            before = [_cut(p, repeat - 1) for p in full.points[number + 1 :]]
+            table = replace(full, points=tuple(p for p in (*grown, *before) if p.n_repeats))
             done += 1
             on_event(PointMeasured(now(), point, table, "time", done, total, 0.5))
     on_event(BenchmarkDone(now(), full, 1.0))
     return full
+
+
+def _cut(point: BenchmarkPoint, n: int) -> BenchmarkPoint:
+    return replace(point, wall_s=point.wall_s[:n], cpu_s=point.cpu_s[:n], blocks=point.blocks[:n])
 
 
 def advise(pipeline, source, *, goal, table):

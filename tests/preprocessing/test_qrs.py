@@ -179,3 +179,23 @@ def test_polarity_is_found_in_little_memory():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5 * ecg.nbytes
+
+
+@pytest.mark.parametrize("sfreq", [1000.0, 2048.0, 5000.0])
+def test_beats_are_found_to_a_millisecond_at_any_rate(sfreq):
+    """QRS complexes at known times, between samples; upright and inverted, with drift and noise."""
+    rng = np.random.default_rng(0)
+    times_s = np.cumsum(0.8 + 0.05 * rng.standard_normal(40)) + 0.5
+    t = np.arange(int((times_s[-1] + 1) * sfreq)) / sfreq
+    ecg = 1e-4 * np.sin(0.5 * t) + 5e-6 * rng.standard_normal(len(t))
+    for beat in times_s:
+        ecg += 1e-3 * np.exp(-(((t - beat) / 0.012) ** 2))
+        ecg -= 2e-4 * np.exp(-(((t - beat - 0.035) / 0.012) ** 2))
+        ecg += 2e-4 * np.exp(-(((t - beat - 0.28) / 0.05) ** 2))
+    for sign in (1, -1):
+        found, method = qrs.find_beats(sign * ecg, sfreq)
+        if method == "neurokit2":
+            assert len(found) == len(times_s)
+            error_s = found / sfreq - times_s
+            assert np.std(error_s) < 1e-3
+            assert abs(np.median(error_s)) < 3e-3

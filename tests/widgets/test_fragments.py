@@ -59,6 +59,14 @@ def test_grid_counts_and_fills():
     assert [re.sub("<.*?>", "", h) for h in re.findall("<th.*?</th>", html)][3:6] == ["A", "B", "C"]
 
 
+def test_steps_that_run_as_one_fill_together():
+    """The time is told for one of them; a channel that is through it is through those before."""
+    state, now = make_state(n_done=0, steps=("up", "average", "down", "last")), time.time()
+    state = state.apply(BatchDone(now, 0, 0, ("A",), (StepTime(1, 0.5, 0.4),), 1, 0))
+    rows = re.findall(r"<tr class.*?</tr>", write_grid(state))
+    assert [row.count("fnb-cell-done") for row in rows] == [1, 1, 0, 0]
+
+
 def test_grid_of_a_finished_stage_is_full():
     """A step that looked at one channel for all is done for all."""
     state = make_state(n_done=0).apply(StageDone(time.time(), 0, 1.0))

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import queue
 import sys
 import tempfile
 import threading
@@ -58,7 +59,6 @@ class ThreadBackend(Backend):
     """Threads of this process."""
 
     name = "threading"
-    joblib_name = "threading"
 
     def run(
         self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
@@ -74,44 +74,43 @@ class ThreadBackend(Backend):
     def _run(
         self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
     ) -> Iterator[Any]:
-        from joblib import Parallel, delayed, parallel_config
+        # Not joblib's threads: it keeps three more that only wait, and the budget counts them.
+        # Nor a ThreadPoolExecutor's: one that hangs would keep the process from ending.
+        waiting, turn = _until(calls, cancel), threading.Lock()
+        box: queue.SimpleQueue[tuple[Any, BaseException | None] | None] = queue.SimpleQueue()
 
-        with parallel_config(backend=self.joblib_name, **self._options()):
-            parallel = Parallel(
-                n_jobs=max(2, n_jobs),
-                return_as="generator_unordered",
-                batch_size=1,
-                pre_dispatch="n_jobs",
-                max_nbytes=None,
-            )
-            results = parallel(delayed(function)(*call) for call in _until(calls, cancel))
+        def take() -> tuple | None:
+            with turn:
+                return next(waiting, None)
+
+        def work() -> None:
+            while (call := take()) is not None:
+                try:
+                    box.put((function(*call), None))
+                except BaseException as error:
+                    box.put((None, error))
+                    return
+            box.put(None)
+
+        left = min(n_jobs, len(calls))
+        for _ in range(left):
+            threading.Thread(target=work, name="facet_nb-outer", daemon=True).start()
         complete = False
-        with self._watch(parallel, cancel):
-            try:
-                for result in results:
-                    cancel.check()
-                    yield result
+        try:
+            while left:
+                answer = box.get()
+                if answer is None:
+                    left -= 1
+                    continue
+                if answer[1] is not None:
+                    raise answer[1]
                 cancel.check()
-                complete = True
-            except Exception as error:
-                raise self._explain(error, cancel) from error
-            finally:
-                if not complete:
-                    cancel.cancel()
-                    _exhaust(results)
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    results.close()
-
-    def _options(self) -> dict[str, Any]:
-        return {}
-
-    @contextmanager
-    def _watch(self, parallel: Any, cancel: CancelToken) -> Iterator[None]:
-        yield
-
-    def _explain(self, error: Exception, cancel: CancelToken) -> Exception:
-        return error
+                yield answer[0]
+            cancel.check()
+            complete = True
+        finally:
+            if not complete:
+                cancel.cancel()
 
 
 class _Turn:
@@ -231,7 +230,6 @@ class ProcessBackend(ThreadBackend):
     """loky processes, through joblib."""
 
     name = "multiprocessing"
-    joblib_name = "loky"
     isolates = True
     kills = True
 
@@ -252,6 +250,38 @@ class ProcessBackend(ThreadBackend):
             yield from self._run(function, calls, n_jobs, cancel)
         finally:
             _turn.give()
+
+    def _run(
+        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+    ) -> Iterator[Any]:
+        from joblib import Parallel, delayed, parallel_config
+
+        with parallel_config(backend="loky", **self._options()):
+            parallel = Parallel(
+                n_jobs=max(2, n_jobs),
+                return_as="generator_unordered",
+                batch_size=1,
+                pre_dispatch="n_jobs",
+                max_nbytes=None,
+            )
+            results = parallel(delayed(function)(*call) for call in _until(calls, cancel))
+        complete = False
+        with self._watch(parallel, cancel):
+            try:
+                for result in results:
+                    cancel.check()
+                    yield result
+                cancel.check()
+                complete = True
+            except Exception as error:
+                raise self._explain(error, cancel) from error
+            finally:
+                if not complete:
+                    cancel.cancel()
+                    _exhaust(results)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    results.close()
 
     def _options(self) -> dict[str, Any]:
         # Nothing is mapped by joblib; it would make a folder in /dev/shm for each run all the same.

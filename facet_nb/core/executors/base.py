@@ -8,12 +8,11 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import FacetError, RunCancelled, StepError
+from facet_nb.core.errors import RunCancelled, StepError
 from facet_nb.core.events import (
     BatchDone,
     Event,
@@ -28,35 +27,31 @@ from facet_nb.core.executors import (
     backends,
     blas,
     compiler,
-    deadline,
     outcome,
     preparation,
     scratch,
     staging,
 )
-from facet_nb.core.executors.attempts import Attempts, explain_death
+from facet_nb.core.executors.attempts import Attempts
 from facet_nb.core.executors.cancel import CancelToken
 from facet_nb.core.executors.checkpoint import Checkpoint, hold_checkpoint
-from facet_nb.core.executors.crumbs import Crumbs
+from facet_nb.core.executors.chunks import count_chunk
+from facet_nb.core.executors.decisions import Decisions
 from facet_nb.core.executors.shielding import run_shielded
 from facet_nb.core.executors.store import Store
 from facet_nb.core.executors.task import (
     FAILURES,
-    Failure,
     Job,
     Report,
-    apply_step,
-    as_slice,
     can_overwrite,
-    check_finite,
     fail,
     rss_bytes,
 )
-from facet_nb.core.lineage import parts_of
+from facet_nb.core.executors.whole import compute_whole, run_task
 from facet_nb.core.plan import Plan, Stage, make_plan
 from facet_nb.core.processor import ArrayProcessor, Processor
-from facet_nb.core.steps import ArrayStep, ChannelStep, changes_samples
-from facet_nb.core.track import Change, Track, find_change
+from facet_nb.core.steps import changes_samples
+from facet_nb.core.track import Change, find_change
 
 
 @dataclass
@@ -156,14 +151,9 @@ class Runner:
         self._emit(StageStarted(time.time(), number, stage.steps, (everything,), stage.reason))
         wall, cpu = time.perf_counter(), time.thread_time()
         step = preparation.Named(index, processor)
-        try:
-            new = deadline.call(
-                lambda _: run_shielded(processor, context), self.timeout_s, self.cancel
-            )
-        except deadline.Late as late:
-            raise self._explain_late(late, step, None) from late
-        except FAILURES as error:
-            raise _raise_from(fail(error, 0, step, None, None), error) from error
+        new = run_task(
+            lambda _: run_shielded(processor, context), step, self.timeout_s, self.cancel
+        )
         times = StepTime(index, time.perf_counter() - wall, time.thread_time() - cpu)
         self._report(number, everything, Report(0, (times,), os.getpid(), rss_bytes()))
         return new
@@ -182,7 +172,8 @@ class Runner:
             groups = [[subject.references[0]]]
         labels = tuple(tuple(names[c] for c in group) for group in groups)
         self._emit(StageStarted(time.time(), number, stage.steps, labels, stage.reason))
-        prepared = self._prepare(subject, stage, store)
+        decisions = Decisions(subject, stage, store, self.cancel, self.timeout_s, self._kept)
+        prepared = decisions.make()
         self._report(number, (), Report(-1, prepared.times, os.getpid(), rss_bytes()))
         if not modifies:
             self._report(
@@ -208,10 +199,11 @@ class Runner:
             check=self._checked is None or self._checked() is not subject.data,
             log=None if kept is None else kept.log,
             terms=subject.terms if asks else (),
+            chunk=count_chunk(stage, subject.state.sfreq),
         )
         done = {} if kept is None else kept.restore(result, [int(i) for i in picks])
         if stage.kind == "global":
-            self._compute_whole(number, job, subject, labels[0], done)
+            self._compute_whole(number, job, groups[0], labels[0], done)
         else:
             self._compute_batches(number, stage, job, groups, labels, store, done)
         if self._kept is not None and kept is not None:
@@ -227,7 +219,7 @@ class Runner:
             return preparation.Subject.of(context, stage, self.processors, self.plan.fusions)
         except FAILURES as error:
             step = preparation.Named(stage.steps[0], self.processors[stage.steps[0]])
-            raise _raise_from(fail(error, 0, step, None, None), error) from error
+            raise fail(error, 0, step, None, None).error() from error
 
     def _may_overwrite(
         self,
@@ -247,100 +239,7 @@ class Runner:
             return False  # its noise begins with these samples
         return can_overwrite(step) and not outcome.needs(context, subject.data)
 
-    def _prepare(
-        self, subject: preparation.Subject, stage: Stage, store: Store
-    ) -> preparation.Prepared:
-        backend = backends.get_backend(stage.backend)
-
-        def prepare(crumbs: Crumbs) -> preparation.Prepared | Failure:
-            def attempt(step: ChannelStep, row: np.ndarray, channel: int) -> Any:
-                if not backend.isolates:
-                    return preparation.try_step(step, row, channel)
-                crumbs.end(0)  # workers take their time to start, and are watched by themselves
-                return self._try_far(backend, stage, subject, store, (step, row, channel))
-
-            memory = attempt if self._kept is None else self._kept.remember(attempt)
-            return preparation.prepare(subject, memory, crumbs)
-
-        try:
-            answer = deadline.call(prepare, self.timeout_s, self.cancel)
-        except deadline.Late as late:
-            index = subject.indices[late.position]
-            name = subject.names[subject.references[late.position]]
-            step = preparation.Named(index, self.processors[index])
-            raise self._explain_late(late, step, name) from late
-        if isinstance(answer, Failure):
-            raise _raise_from(answer, answer.cause)
-        return answer
-
-    def _try_far(
-        self,
-        backend: backends.Backend,
-        stage: Stage,
-        subject: preparation.Subject,
-        store: Store,
-        call: tuple,
-    ) -> Any:
-        """Run anyone's step on its reference channel in a worker: it may end its process."""
-        step, channel = call[0], subject.names[call[2]]
-        for last in (False, True):
-            try:
-                stop = CancelToken(self.cancel)
-                crumbs = None if self.timeout_s is None else Crumbs.far(store, 1)
-                results = backend.run(preparation.try_far, [(*call, crumbs)], stage.n_jobs, stop)
-                return next(iter(deadline.collect(results, crumbs, self.timeout_s, stop, backend)))
-            except backends.WorkerDied as error:
-                if last:
-                    raise explain_death(step, channel) from error
-            except deadline.Late as late:
-                raise self._explain_late(late, step, channel) from late
-        return None
-
-    def _explain_late(self, late: deadline.Late, step: Any, channel: str | None) -> StepError:
-        assert self.timeout_s is not None
-        return deadline.explain_late(late, step, channel, self.timeout_s)
-
     def _compute_whole(
-        self,
-        number: int,
-        job: Job,
-        subject: preparation.Subject,
-        labels: tuple[str, ...],
-        done: dict[int, str],
-    ) -> None:
-        step = job.steps[0]
-        picks = [int(c) for c in subject.picks]
-        if len(done) == len(picks):
-            self._report_restored(number, 0, labels, [step.index])
-            return
-        mapped = scratch.find_map(job.target.open()) is not None
-        if mapped and isinstance(step, ArrayStep) and not job.terms:
-            self._compute_mapped(number, job, picks, labels, done)
-            return
-        rows = as_slice(picks)
-        x, target = job.source.open()[rows], job.target.open()
-        out = target[rows] if isinstance(rows, slice) and job.log is None else None
-        wall = time.perf_counter()
-
-        def compute(_: Crumbs) -> tuple[np.ndarray, float]:
-            if job.check:
-                check_finite(x, [subject.names[c] for c in picks])
-            return apply_step(step, x, picks, out, job.n_workers, _noise(job, x, picks))
-
-        try:
-            result, cpu_s = deadline.call(compute, self.timeout_s, self.cancel)
-        except deadline.Late as late:
-            raise self._explain_late(late, step, None) from late
-        except FAILURES as error:
-            raise _raise_from(fail(error, 0, step, None, None), error) from error
-        if out is None:
-            target[rows] = result
-        if job.log is not None:
-            done.update(zip(picks, job.log.note(picks, result), strict=True))
-        times = StepTime(step.index, time.perf_counter() - wall, cpu_s)
-        self._report(number, labels, Report(0, (times,), os.getpid(), rss_bytes()))
-
-    def _compute_mapped(
         self,
         number: int,
         job: Job,
@@ -348,23 +247,11 @@ class Runner:
         labels: tuple[str, ...],
         done: dict[int, str],
     ) -> None:
-        step, wall, cpu = job.steps[0], time.perf_counter(), time.thread_time()
-        assert isinstance(step, ArrayStep)
-        source, target = job.source.open(), job.target.open()
-
-        def compute(_: Crumbs) -> None:
-            staging.compute_in_parts(step, source, target, picks, job.names)
-
-        try:
-            deadline.call(compute, self.timeout_s, self.cancel)
-        except deadline.Late as late:
-            raise self._explain_late(late, step, None) from late
-        except FAILURES as error:
-            raise _raise_from(fail(error, 0, step, None, None), error) from error
-        if job.log is not None:
-            for row in picks:
-                done[row] = job.log.note([row], target[row : row + 1])[0]
-        times = StepTime(step.index, time.perf_counter() - wall, time.thread_time() - cpu)
+        if len(done) == len(picks):
+            self._report_restored(number, 0, labels, [job.steps[0].index])
+            return
+        times, digests = compute_whole(job, picks, self.timeout_s, self.cancel)
+        done.update(digests)
         self._report(number, labels, Report(0, (times,), os.getpid(), rss_bytes()))
 
     def _compute_batches(
@@ -397,13 +284,16 @@ class Runner:
     def _report(self, stage: int, channels: tuple[str, ...], report: Report) -> None:
         if report.batch == -1 and not report.step_times:
             return
+        times = report.step_times
+        if report.batch >= 0:
+            times = self.plan.fusions.spread(times)
         self._emit(
             BatchDone(
                 time.time(),
                 stage,
                 report.batch,
                 channels,
-                report.step_times,
+                times,
                 report.pid,
                 report.rss_bytes,
                 report.began_s,
@@ -442,19 +332,6 @@ def run_alone(processor: Processor, context: ProcessingContext) -> ProcessingCon
 def _batches(picks: np.ndarray, stage: Stage) -> list[list[int]]:
     size = stage.batch_size or len(picks)
     return [[int(c) for c in picks[i : i + size]] for i in range(0, len(picks), size)]
-
-
-def _noise(job: Job, x: np.ndarray, picks: Sequence[int]) -> np.ndarray | None:
-    """Return the noise so far, where the one step of `job` uses it."""
-    if not job.steps[0].uses_noise:
-        return None
-    return Track(x, picks, 1, parts_of(job.terms, picks)).noise()
-
-
-def _raise_from(failure: Failure, cause: BaseException | None) -> FacetError:
-    error = failure.error()
-    error.__cause__ = cause
-    return error
 
 
 def _failed(error: BaseException) -> RunFailed:

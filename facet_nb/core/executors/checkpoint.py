@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import FacetError
-from facet_nb.core.executors import folder_lock, journal
+from facet_nb.core.executors import folder_lock, journal, scratch
 from facet_nb.core.executors.fingerprint import (
     UnknownThing,
     hash_row,
@@ -89,7 +89,8 @@ class KeptStage:
     def restore(self, samples: np.ndarray, rows: list[int]) -> dict[int, str]:
         """Return those of `rows` that are whole in `samples`, with their checksums."""
         wanted = [row for row in rows if row in self.noted]
-        return {row: self.noted[row] for row in wanted if hash_row(samples[row]) == self.noted[row]}
+        found = _hash_rows(samples, wanted)
+        return {row: sha for row, sha in zip(wanted, found, strict=True) if sha == self.noted[row]}
 
 
 @dataclass
@@ -170,14 +171,15 @@ class Checkpoint:
         for known, digests in self._known:
             if known() is samples:
                 return digests
-        digests = [hash_row(row) for row in samples]
+        digests = _hash_rows(samples, range(len(samples)))
         self._known.append((weakref.ref(samples), digests))
         return digests
 
     def learn_digests(self, samples: np.ndarray, digests: dict[int, str]) -> None:
         """Take checksums of some rows for granted: they were taken when the rows were written."""
-        rows = [digests.get(i) or hash_row(row) for i, row in enumerate(samples)]
-        self._known.append((weakref.ref(samples), rows))
+        others = [row for row in range(len(samples)) if row not in digests]
+        known = digests | dict(zip(others, _hash_rows(samples, others), strict=True))
+        self._known.append((weakref.ref(samples), [known[row] for row in range(len(samples))]))
 
     # --------------------------------------------------------------------------------- trials
     def remember(self, attempt: Attempt) -> Attempt:
@@ -300,6 +302,15 @@ def hold_checkpoint(folder: str | Path | None) -> Iterator[Checkpoint | None]:
             checkpoint.prune()
         except (FacetError, OSError) as error:  # the run is complete all the same
             logger.warning("checkpoint: what is of no use any more stays in %s: %s", place, error)
+
+
+def _hash_rows(samples: np.ndarray, rows: Sequence[int]) -> list[str]:
+    """Return checksums of rows; of a mapped file one row at a time is in memory."""
+    digests = []
+    for row in rows:
+        digests.append(hash_row(samples[row]))
+        scratch.forget(samples)
+    return digests
 
 
 def _read_rows(record: dict[str, Any]) -> dict[int, str]:

@@ -10,9 +10,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from facet_nb.core.errors import StepError, describe_failure
+from facet_nb.core.errors import StepError, ValidationError, describe_failure
 from facet_nb.core.executors.cancel import CancelToken
 from facet_nb.core.executors.crumbs import Crumbs
 
@@ -101,6 +102,22 @@ class Watch:
             elif now - seen[task][1] > self.limit_s:
                 return task, int(position)
         return None
+
+
+def check_timeout(timeout: Any) -> float | None:
+    """Return `timeout` in s, or None.
+
+    Raises
+    ------
+    ValidationError
+        If it is not a positive number.
+    """
+    if timeout is None:
+        return None
+    number = isinstance(timeout, Real) and not isinstance(timeout, bool)
+    if not number or not 0 < float(timeout) < float("inf"):
+        raise ValidationError(f"timeout={timeout!r}: give seconds above 0, or None for no limit.")
+    return float(timeout)
 
 
 def collect(

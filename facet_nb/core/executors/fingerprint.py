@@ -55,7 +55,12 @@ def take_fingerprint(thing: Any) -> str:
         If it holds something else: a lock, an open file, a generator.
     """
     writer = _Writer()
-    writer.add(thing, type(thing).__name__)
+    try:
+        writer.add(thing, type(thing).__name__)
+    except RecursionError as error:
+        raise UnknownThing(
+            f"{type(thing).__name__} is a thing within a thing, without end"
+        ) from error
     return writer.hash.hexdigest()
 
 
@@ -134,6 +139,9 @@ class _Writer:
 
     def _bytes(self, thing: Any, where: str) -> None:
         self.text("bytes", bytes(thing))
+
+    def _scalar(self, thing: np.generic, where: str) -> None:
+        self.text("scalar", thing.dtype.str.encode() + b" " + thing.tobytes())
 
     def _repr(self, thing: Any, where: str) -> None:
         self.text(type(thing).__name__, repr(thing).encode())
@@ -264,10 +272,11 @@ _SIMPLE = (type(None), bool, int, float, complex, str, bytes, np.generic)
 _METHODS: list[tuple[Any, Callable[[_Writer, Any, str], None]]] = [
     ((type(None), type(Ellipsis), type(NotImplemented)), _Writer._none),
     (enum.Enum, _Writer._enum),
-    ((bool, np.bool_), _Writer._bool),
-    ((int, np.integer), _Writer._int),
-    ((float, np.floating), _Writer._float),
-    ((complex, np.complexfloating), _Writer._complex),
+    (np.generic, _Writer._scalar),
+    (bool, _Writer._bool),
+    (int, _Writer._int),
+    (float, _Writer._float),
+    (complex, _Writer._complex),
     (str, _Writer._str),
     ((bytes, bytearray), _Writer._bytes),
     ((slice, range, PurePath, np.dtype, np.ufunc), _Writer._repr),

@@ -12,7 +12,7 @@ from typing import IO
 from facet_nb.core.errors import FacetError
 
 #: Folders that runs of this process hold: a process does not lock itself out.
-_held: set[Path] = set()
+_held: dict[Path, object] = {}
 
 
 @contextmanager
@@ -24,29 +24,30 @@ def hold(folder: Path) -> Iterator[None]:
     FacetError
         If another run holds it, of this process or of any other.
     """
-    place = folder.resolve()
-    if place in _held:
+    place, mine = folder.resolve(), object()
+    if _held.setdefault(place, mine) is not mine:  # in one go: threads may ask at once
         raise _taken(folder, "another run of this process")
-    path = place / "lock"
     try:
-        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  open for as long as the run
+        with _open(folder, place / "lock") as file:
+            if not _lock(file):
+                file.seek(0)
+                raise _taken(folder, file.read(200).strip() or "another process")
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {platform.node()}")
+            file.flush()
+            yield
+    finally:
+        del _held[place]
+
+
+def _open(folder: Path, path: Path) -> IO[str]:
+    try:
+        return open(path, "a+", encoding="utf-8")
     except OSError as error:
         raise FacetError(
             f"checkpoint={str(folder)!r} cannot be written to: {error.strerror}. Give a folder "
             "of your own."
         ) from error
-    with file:
-        if not _lock(file):
-            file.seek(0)
-            raise _taken(folder, file.read(200).strip() or "another process")
-        _held.add(place)
-        try:
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {platform.node()}")
-            file.flush()
-            yield
-        finally:
-            _held.discard(place)
 
 
 def _lock(file: IO[str]) -> bool:

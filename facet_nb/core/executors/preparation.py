@@ -13,6 +13,8 @@ from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import StepError, ValidationError
 from facet_nb.core.events import StepTime
+from facet_nb.core.executors import scratch
+from facet_nb.core.executors.chunks import count_chunk, stream_channel
 from facet_nb.core.executors.crumbs import Crumbs
 from facet_nb.core.executors.task import FAILURES, Failure, as_slice, check_finite, fail
 from facet_nb.core.fusion import NO_FUSIONS, FusedSteps, Fusions
@@ -64,6 +66,8 @@ class Subject:
         Noise so far.
     dtype : str
         Precision of the samples between steps.
+    chunk : int
+        Samples of a chunk of time, where reference channels go to files, too; 0 for none.
     """
 
     processors: tuple[Processor, ...]
@@ -77,6 +81,7 @@ class Subject:
     references: tuple[int, ...]
     terms: tuple[NoiseTerm, ...] = ()
     dtype: str = "float64"
+    chunk: int = 0
 
     @classmethod
     def of(
@@ -122,6 +127,7 @@ class Subject:
             references=tuple(_reference(p, raw, picks) for p in chosen),
             terms=context._noise,
             dtype=stage.dtype,
+            chunk=count_chunk(stage, float(raw.info["sfreq"])) if scratch.is_spilled(data) else 0,
         )
 
 
@@ -327,7 +333,15 @@ class _Preparer:
             elif step.changes_samples:
                 track = self._track(ref)
                 row = (done or {}).get(ref)
+                if row is None and self.subject.chunk and isinstance(step, ArrayStep):
+                    row = self._stream(step, ref, track.x)
                 track.advance(step, None if row is None else (lambda x, noise, row=row: row))
+
+    def _stream(self, step: ArrayStep, ref: int, x: np.ndarray) -> np.ndarray:
+        """Return the step's result for a reference channel, in a file."""
+        result = scratch.create(x.shape)[1]
+        stream_channel([step], ref, x[0], result[0], self.subject.chunk, {})
+        return result
 
 
 def _rows(

@@ -18,7 +18,7 @@ import numpy as np
 
 from facet_nb.core.errors import FacetError, RunCancelled, StepError, describe_failure
 from facet_nb.core.events import StepTime
-from facet_nb.core.executors import inner_pool
+from facet_nb.core.executors import chunks, inner_pool
 from facet_nb.core.executors.crumbs import Crumbs
 from facet_nb.core.executors.journal import RowLog
 from facet_nb.core.executors.store import ArrayRef
@@ -56,6 +56,8 @@ class Job:
         Says whether the run still wants the result.
     terms : tuple of NoiseTerm
         Noise so far, for steps that use it.
+    chunk : int
+        Samples of a chunk of time; 0 for the whole length.
     """
 
     steps: tuple[Step, ...]
@@ -69,6 +71,7 @@ class Job:
     log: RowLog | None = None
     cancel: Any = None
     terms: tuple[NoiseTerm, ...] = ()
+    chunk: int = 0
 
     def open(self) -> Job:
         """Return the job."""
@@ -209,6 +212,8 @@ def _run(
         import mne  # noqa: F401  before the clock starts: it takes seconds
     if job.crumbs is not None:
         job.crumbs.begin(batch)
+    if job.chunk:
+        return _run_chunks(job, batch, channels, here)
     rows = as_slice(channels)
     x, target = job.source.open()[rows], job.target.open()
     if job.far:
@@ -236,6 +241,34 @@ def _run(
     if not direct:
         target[rows] = track.x
     digests = () if job.log is None else job.log.note(channels, track.x)
+    return tuple(times), digests
+
+
+def _run_chunks(
+    job: Job, batch: int, channels: list[int], here: list[int]
+) -> tuple[tuple[StepTime, ...], tuple[str, ...]]:
+    """Take channels through all steps in chunks of time, one after the other."""
+    source, target = job.source.open(), job.target.open()
+    spent: dict[int, tuple[float, float]] = {}
+    for channel in channels:
+
+        def check(x: np.ndarray, channel: int = channel) -> None:
+            if job.cancel is not None:
+                job.cancel.check()
+            if job.check:
+                check_finite(x[np.newaxis], [job.names[channel]])
+
+        def note(step: ArrayStep) -> None:
+            if here[0] != (position := job.steps.index(step)):
+                here[0] = position
+                if job.crumbs is not None:
+                    job.crumbs.move(batch, position)
+
+        steps = [step for step in job.steps if isinstance(step, ArrayStep)]
+        row = source[channel], target[channel]
+        chunks.stream_channel(steps, channel, *row, job.chunk, spent, check=check, note=note)
+    times = [StepTime(step.index, *spent.get(step.index, (0.0, 0.0))) for step in job.steps]
+    digests = () if job.log is None else job.log.note(channels, target[as_slice(channels)])
     return tuple(times), digests
 
 

@@ -1,0 +1,172 @@
+"""A batch in chunks of time: what is in memory depends neither on channels nor on the length.
+
+Each step of a stage is a stream for one channel (:meth:`ArrayProcessor.stream`). Samples go from
+the source through all of them to the target, chunk by chunk; a step that needs the mean of its
+whole input begins a new pass, over what the pass before has written.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.errors import PlanError
+from facet_nb.core.executors import scratch
+from facet_nb.core.plan import Stage
+from facet_nb.core.steps import ArrayStep, round_to
+from facet_nb.kernels.means import RunningMean
+
+
+def count_chunk(stage: Stage, sfreq: float) -> int:
+    """Return the samples of a chunk of `stage`; 0 for the whole length."""
+    seconds = stage.chunk_duration_s
+    return 0 if seconds is None else max(1, round(seconds * sfreq))
+
+
+def list_passes(steps: Sequence[ArrayStep], channel: int) -> list[list[ArrayStep]]:
+    """Return the steps that a channel goes through, in passes."""
+    passes: list[list[ArrayStep]] = [[]]
+    for step in steps:
+        if not step.changes_samples or not (step.rows is None or channel in step.rows):
+            continue
+        if step.processor.needs_mean and passes[-1]:
+            passes.append([])
+        passes[-1].append(step)
+    return passes
+
+
+def stream_channel(
+    steps: Sequence[ArrayStep],
+    channel: int,
+    source: np.ndarray,
+    target: np.ndarray,
+    chunk: int,
+    spent: dict[int, tuple[float, float]],
+    *,
+    check: Callable[[np.ndarray], None] | None = None,
+    note: Callable[[ArrayStep], None] | None = None,
+) -> None:
+    """Take one channel through all steps.
+
+    Parameters
+    ----------
+    steps : sequence of ArrayStep
+        The steps.
+    channel : int
+        The channel.
+    source, target : ndarray, shape (n_times,)
+        Samples before and after, in V; files are given back to the system as it goes.
+    chunk : int
+        Samples of one chunk.
+    spent : dict
+        Wall and CPU seconds by position in the pipeline; those of this channel are added.
+    check : callable | None
+        Called with each chunk of the source; may raise.
+    note : callable | None
+        Called with each step that is about to run.
+    """
+    passes = list_passes(steps, channel)
+    if not passes[0]:
+        target[:] = source  # no step works on this channel
+        return
+    x, mean = source, 0.0
+    if passes[0][0].processor.needs_mean:
+        mean = _find_mean(x, passes[0][0], chunk)
+    for number, part in enumerate(passes):
+        after = passes[number + 1][0] if number + 1 < len(passes) else None
+        one = _Pass(part, after, len(x), mean, spent, note)
+        mean = one.run(x, target, chunk, check)
+        x, check = target, None
+
+
+def _find_mean(x: np.ndarray, step: ArrayStep, chunk: int) -> float:
+    mean = RunningMean()
+    for start in range(0, len(x), chunk):
+        mean.push(_give(step, x[start : start + chunk]))
+        scratch.forget(x)
+    return mean.value
+
+
+class _Pass:
+    """Some steps over a channel, from its first sample to its last."""
+
+    def __init__(
+        self,
+        steps: Sequence[ArrayStep],
+        after: ArrayStep | None,
+        n_times: int,
+        mean: float,
+        spent: dict[int, tuple[float, float]],
+        note: Callable[[ArrayStep], None] | None,
+    ) -> None:
+        self.steps, self.after, self.spent, self.note = steps, after, spent, note
+        self.streams = [_open(step, n_times, mean) for step in steps]
+        self.total = RunningMean()
+        self.done = 0
+
+    def run(
+        self,
+        x: np.ndarray,
+        target: np.ndarray,
+        chunk: int,
+        check: Callable[[np.ndarray], None] | None,
+    ) -> float:
+        """Write the result; return its mean, as the step after will be given it.
+
+        `target` may be `x`: what is written has been read before.
+        """
+        for start in range(0, len(x), chunk):
+            y = np.array(x[start : start + chunk])
+            if check is not None:
+                check(y)
+            self._write(target, self._flow(0, y))
+            scratch.forget(x, target)
+        for position in range(len(self.steps)):
+            y = self._step(position, self.streams[position].finish)
+            self._write(target, self._flow(position + 1, y))
+        scratch.forget(x, target)
+        return self.total.value
+
+    def _flow(self, position: int, y: np.ndarray) -> np.ndarray:
+        """Send samples through the steps from `position` on."""
+        for i in range(position, len(self.steps)):
+            push, given = self.streams[i].push, _give(self.steps[i], y)
+            y = self._step(i, push, given)
+        return y
+
+    def _step(self, position: int, call: Callable[..., np.ndarray], *given: np.ndarray) -> Any:
+        step = self.steps[position]
+        if self.note is not None:
+            self.note(step)
+        wall, cpu = time.perf_counter(), time.thread_time()
+        result = round_to(step.dtype, call(*given))
+        before = self.spent.get(step.index, (0.0, 0.0))
+        now = time.perf_counter() - wall, time.thread_time() - cpu
+        self.spent[step.index] = before[0] + now[0], before[1] + now[1]
+        return result
+
+    def _write(self, target: np.ndarray, y: np.ndarray) -> None:
+        target[self.done : self.done + len(y)] = y
+        self.done += len(y)
+        if self.after is not None:
+            self.total.push(_give(self.after, y))
+
+
+def _open(step: ArrayStep, n_times: int, mean: float) -> Any:
+    dtype = np.dtype(step.dtype if step.processor.single else "float64")
+    stream = step.processor.stream(step.prepared, n_times, dtype, mean)
+    if stream is None:
+        raise PlanError(
+            f"{step.processor.name} cannot take this recording in chunks: run without "
+            "chunk_duration_s."
+        )
+    return stream
+
+
+def _give(step: ArrayStep, x: np.ndarray) -> np.ndarray:
+    """Return samples as a step computes them: rounded, in its precision."""
+    x = round_to(step.dtype, x)
+    return x.astype(float) if x.dtype != np.float64 and not step.processor.single else x

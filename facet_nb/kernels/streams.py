@@ -1,0 +1,199 @@
+"""Kernels over a signal that comes in pieces, with the same result to the bit as over the whole.
+
+A stream takes the samples of one channel in order and returns those of the result that are ready.
+What it keeps depends on the kernel, not on the length of the signal: a filter's transforms lie on a
+fixed grid of the whole signal; an average needs whole blocks of epochs.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from facet_nb.kernels.averaging import N_SEED, list_blocks
+from facet_nb.kernels.fir import choose_n_fft, find_filter
+from facet_nb.kernels.native import find_tables
+from facet_nb.kernels.rows import find_compiled, is_float
+from facet_nb.kernels.subsample import HALO, Layout
+
+
+class Stream(Protocol):
+    """One channel on its way through a kernel."""
+
+    def push(self, x: np.ndarray) -> np.ndarray:
+        """Take the next samples, shape (n,); return the next of the result, shape (m,)."""
+
+    def finish(self) -> np.ndarray:
+        """Return what is left, at the end of the signal."""
+
+
+class _Buffer:
+    """The last samples of a signal; positions count from the signal's beginning."""
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self.data = np.empty(0, dtype)
+        self.start = 0
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.data)
+
+    def append(self, x: np.ndarray) -> None:
+        self.data = np.concatenate([self.data, x])
+
+    def drop(self, position: int) -> None:
+        """Forget all before `position`."""
+        if position > self.start:
+            self.data = self.data[position - self.start :].copy()
+            self.start = position
+
+
+class FilterStream:
+    """A zero-phase FIR filter; see :func:`facet_nb.kernels.fir.filter_zero_phase`.
+
+    Parameters
+    ----------
+    taps : ndarray, shape (n_taps,)
+        Symmetric filter of odd length.
+    n_times : int
+        Length of the whole signal.
+    dtype : dtype
+        Of its samples: float32 or float64.
+    """
+
+    def __init__(self, taps: np.ndarray, n_times: int, dtype: np.dtype) -> None:
+        self.n_fft = choose_n_fft(len(taps))
+        self.half = len(taps) // 2
+        self.pair = 2 * (self.n_fft - 2 * self.half)  # two blocks are one complex signal
+        self.width = 64 // np.dtype(dtype).itemsize
+        self.n_times, self.dtype = n_times, np.dtype(dtype)
+        run = find_filter(taps, self.dtype)
+        assert run is not None
+        self.run = run
+        self.buffer = _Buffer(self.dtype)
+        self.done = 0
+
+    @classmethod
+    def make(cls, taps: np.ndarray, n_times: int, dtype: np.dtype) -> FilterStream | None:
+        """Return a stream; None where the filter is not compiled."""
+        return None if find_filter(taps, np.dtype(dtype)) is None else cls(taps, n_times, dtype)
+
+    def push(self, x: np.ndarray) -> np.ndarray:
+        """Take the next samples; return the next of the result."""
+        self.buffer.append(x)
+        n_pairs = (self.buffer.stop - self.half) // self.pair - self.done // self.pair
+        if self.buffer.stop >= self.n_times or n_pairs < self.width:
+            return np.empty(0, self.dtype)
+        return self._emit(n_pairs // self.width * self.width * self.pair)
+
+    def finish(self) -> np.ndarray:
+        """Return what is left."""
+        return self._emit(self.n_times - self.done)
+
+    def _emit(self, n: int) -> np.ndarray:
+        out = np.empty((1, n), self.dtype)
+        if n:
+            self.run(self.buffer.data[np.newaxis], out, self.done - self.buffer.start)
+        self.done += n
+        # The signal's odd reflection beyond its end may reach back that far.
+        self.buffer.drop(self.done - 2 * self.n_fft)
+        return out[0]
+
+
+class AverageStream:
+    """Averaged artifact subtraction, block by block; see :func:`facet_nb.kernels.native.correct`.
+
+    Parameters
+    ----------
+    layout : Layout
+        Where artifacts are.
+    window : int
+        Epochs in a template.
+    threshold : float
+        Pearson correlation that an epoch must exceed to take part.
+    mean : float
+        Mean of the whole signal (:func:`facet_nb.kernels.means.find_mean`).
+    dtype : dtype
+        Of the samples: float32 or float64.
+    """
+
+    def __init__(
+        self, layout: Layout, window: int, threshold: float, mean: float, dtype: np.dtype
+    ) -> None:
+        self.layout, self.threshold, self.mean = layout, threshold, mean
+        self.tables = find_tables(layout, np.dtype(dtype))
+        self.run = find_compiled("shifts", "correct_blocks")
+        self.blocks = list_blocks(len(layout.first), window) if len(layout.first) else []
+        self.x, self.work = _Buffer(np.dtype(dtype)), _Buffer(np.dtype(dtype))
+        self.next = self.done = 0
+
+    @classmethod
+    def make(
+        cls, layout: Layout, window: int, threshold: float, mean: float, dtype: np.dtype
+    ) -> AverageStream | None:
+        """Return a stream; None where the kernel is not compiled, or epochs are not in order."""
+        compiled = find_compiled("shifts", "correct_blocks")
+        ordered = bool(np.all(np.diff(layout.first) > 0))
+        if compiled is None or not ordered or not is_float(np.empty(0, dtype)):
+            return None
+        return cls(layout, window, threshold, mean, dtype)
+
+    def push(self, x: np.ndarray) -> np.ndarray:
+        """Take the next samples; return the next of the result."""
+        self.x.append(x)
+        self.work.append(x)
+        stop, last = self.x.stop, self.next
+        while last < len(self.blocks) and self._needs(last) <= stop:
+            last += 1
+        if last > self.next:
+            self._correct(last)
+        return self._emit(stop)
+
+    def finish(self) -> np.ndarray:
+        """Return what is left."""
+        if self.next < len(self.blocks):
+            self._correct(len(self.blocks))
+        return self._emit(self.x.stop)
+
+    def _needs(self, block: int) -> int:
+        """Return where the samples end that a block needs."""
+        last = self.blocks[block][1] - 1
+        end = int(self.layout.first[last]) + self.layout.n_samples + HALO + 2
+        return min(max(end, int(self.layout.spans[1][last])), self.layout.n_times)
+
+    def _correct(self, stop: int) -> None:
+        """Correct blocks up to `stop`."""
+        low, high = self.blocks[self.next][0], self.blocks[stop - 1][1]
+        epochs, offset, whole = slice(low, high), self.x.start, self.layout
+        piece = Layout(
+            whole.first[epochs] - offset,
+            whole.part[epochs],
+            whole.n_samples,
+            whole.usable[epochs],
+            len(self.x.data),
+        )
+        begin, end, head, tail = (values[epochs] for values in whole.spans)
+        piece.__dict__["spans"] = begin - offset, end - offset, head, tail
+        blocks = np.array(self.blocks[self.next : stop]).reshape(-1, 2) - low
+        assert self.run is not None
+        self.run(
+            self.x.data, piece, blocks, *self.tables, N_SEED, self.threshold, self.work.data,
+            self.mean,
+        )  # fmt: skip
+        self.next = stop
+
+    def _emit(self, stop: int) -> np.ndarray:
+        """Return all samples that no block to come will touch."""
+        keep = stop
+        if self.next < len(self.blocks):
+            first = self.blocks[self.next][0]
+            stop = min(stop, int(self.layout.spans[0][first]))
+            keep = min(stop, max(0, int(self.layout.first[first]) - HALO))
+        stop = max(stop, self.done)
+        result = self.work.data[self.done - self.work.start : stop - self.work.start].copy()
+        self.done = stop
+        keep = min(keep, self.done)
+        self.x.drop(keep)
+        self.work.drop(keep)
+        return result

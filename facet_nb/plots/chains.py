@@ -1,0 +1,162 @@
+"""Several chains on one recording: spectra, peaks at the slices' harmonics, maps of the error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from facet_nb.evaluation.chains import ChainComparison, ChainReport, Spectrum
+from facet_nb.plots import picture as pic
+
+#: Okabe and Ito's colours, from the one that stands out most on white.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_LINES = ("-", "--", "-.", (0, (3, 1, 1, 1, 1, 1)))
+_BEFORE, _TRUTH = "#8C8C8C", "#000000"
+#: Maps in a row; further chains are in the table.
+_MOST_MAPS = 5
+#: More harmonics (those of volumes) are drawn as lines.
+_MOST_BARS = 24
+#: What is compared with and without the truth: column of the table, and its name.
+_KEYS = {"µV": ("snr_db", "dB SNR"), "dB": ("slice_off_db", "dB off at harmonics of the slices")}
+_ERRORS = {"µV": "error (µV RMS)", "dB": "harmonics off (dB)"}
+
+
+def plot_chains(comparison: ChainComparison, *, width_in: float = 10.0) -> pic.Picture:
+    """Plot several chains beside one another.
+
+    Parameters
+    ----------
+    comparison : ChainComparison
+        What :func:`facet_nb.compare` returned.
+    width_in : float
+        Width, in inches.
+
+    Returns
+    -------
+    Picture
+        Spectra before, after and of the truth; peaks at harmonics of the slices; and the error on
+        the head, or as bars where positions are not known.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context(pic.STYLE):
+        picture = pic.make_picture(width_in, 8.2)
+        parts: Any = picture.subfigures(3, 1, height_ratios=[3.0, 2.4, 2.4])
+        upper, middle, lower = parts
+        draw_spectra(comparison, upper.subplots())
+        draw_peaks(comparison, middle.subplots())
+        if not draw_maps(comparison, lower):
+            lower.clear()
+            draw_errors(comparison, lower.subplots())
+    picture.caption = describe(comparison)
+    return picture
+
+
+def describe(comparison: ChainComparison) -> str:
+    """Return the figure in one sentence with numbers."""
+    key, unit = _KEYS[comparison.unit]
+    scored = [f"{c.name} {c.scores.get(key, np.nan):.1f}" for c in comparison.chains]
+    return f"{len(scored)} chains on one recording, {unit} (median): {', '.join(scored)}."
+
+
+def draw_spectra(comparison: ChainComparison, ax: Any) -> Any:
+    """Draw power before, after each chain, and of the truth into `ax`; return it."""
+    _draw_spectrum(ax, comparison.before.spectrum, color=_BEFORE, label="before")
+    for i, chain in enumerate(comparison.chains):
+        line = {"color": COLORS[i % len(COLORS)], "linestyle": _LINES[i % len(_LINES)]}
+        _draw_spectrum(ax, chain.spectrum, label=chain.name, **line)
+    if comparison.truth is not None:
+        _draw_spectrum(ax, comparison.truth, color=_TRUTH, label="truth", linewidth=0.8, alpha=0.7)
+    fmax = comparison.before.spectrum.freqs_hz[-1]
+    harmonics = np.arange(comparison.slice_hz, fmax, comparison.slice_hz)
+    if len(harmonics) <= _MOST_BARS:
+        ax.set_xticks(harmonics, minor=True)
+        ax.tick_params(axis="x", which="minor", length=8, color=_BEFORE)
+    ax.set(xlabel="frequency (Hz; long ticks: slices)", ylabel="power (µV²/Hz)")
+    ax.set_title("Spectrum, median of channels\n", loc="left")
+    ax.legend(
+        ncols=5, fontsize="small", frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0)
+    )
+    ax.margins(x=0)
+    return ax
+
+
+def _draw_spectrum(ax: Any, spectrum: Spectrum, **style: Any) -> None:
+    shown = (spectrum.freqs_hz > 0) & (spectrum.density_v2 > 0)
+    style = {"linewidth": 1.2} | style
+    ax.semilogy(spectrum.freqs_hz[shown], 1e12 * spectrum.density_v2[shown], **style)
+
+
+def draw_peaks(comparison: ChainComparison, ax: Any) -> Any:
+    """Draw by how much harmonics of the slices stand out into `ax`; return it."""
+    reports = (comparison.before, *comparison.chains)
+    n = len(comparison.before.harmonics_db)
+    width = 0.8 / len(reports)
+    for i, report in enumerate(reports):
+        values = report.harmonics_db[:n]
+        at = np.arange(1, len(values) + 1)
+        color = _BEFORE if i == 0 else COLORS[(i - 1) % len(COLORS)]
+        if n <= _MOST_BARS:
+            ax.bar(at + (i - (len(reports) - 1) / 2) * width, values, width, color=color)
+        else:
+            ax.plot(at, values, color=color, linewidth=0.8)
+    ax.axhline(0.0, color=_TRUTH, linewidth=0.8)
+    ax.set(xlabel=f"harmonic of the slices ({comparison.slice_hz:.2f} Hz)", ylabel="off (dB)")
+    ax.set_title(
+        "Harmonics of the slices, above (artifact left) or below (EEG gone) what is beside them",
+        loc="left",
+    )
+    if n <= _MOST_BARS:
+        ax.set_xticks(np.arange(1, n + 1))
+    return ax
+
+
+def draw_maps(comparison: ChainComparison, figure: Any) -> bool:
+    """Draw the error on the head for each chain into `figure`; False without positions."""
+    chains = comparison.chains[:_MOST_MAPS]
+    placed = [_place(comparison, chain) for chain in chains]
+    if any(len(values) < 4 for _, values in placed):
+        return False
+    import mne
+
+    highest = max(float(np.max(values)) for _, values in placed)
+    axes = np.atleast_1d(figure.subplots(1, len(chains)))
+    for ax, chain, (picks, values) in zip(axes, chains, placed, strict=True):
+        info = mne.pick_info(comparison.info, picks)
+        image, _ = mne.viz.plot_topomap(
+            values, info, axes=ax, show=False, cmap="viridis", vlim=(0.0, highest), contours=0
+        )
+        title = f"{chain.name}: {np.median(values):.3g} {comparison.unit}"
+        ax.set_title(title, fontsize="medium")
+    figure.colorbar(image, ax=list(axes), shrink=0.8, label=_ERRORS[comparison.unit])
+    return True
+
+
+def _place(comparison: ChainComparison, chain: ChainReport) -> tuple[list[int], np.ndarray]:
+    """Return EEG channels that have a position, and their values."""
+    picks, values = [], []
+    kinds = comparison.info.get_channel_types()
+    for name, value in zip(chain.ch_names, chain.per_channel, strict=True):
+        i = comparison.info["ch_names"].index(name) if name in comparison.info["ch_names"] else -1
+        if (
+            i >= 0
+            and kinds[i] == "eeg"
+            and np.any(np.nan_to_num(comparison.info["chs"][i]["loc"][:3]))
+        ):
+            picks.append(i)
+            values.append(value)
+    return picks, np.array(values)
+
+
+def draw_errors(comparison: ChainComparison, ax: Any) -> Any:
+    """Draw the error of each channel as bars into `ax`; return it."""
+    width = 0.8 / len(comparison.chains)
+    for i, chain in enumerate(comparison.chains):
+        at = np.arange(len(chain.ch_names)) + (i - (len(comparison.chains) - 1) / 2) * width
+        ax.bar(at, chain.per_channel, width, color=COLORS[i % len(COLORS)], label=chain.name)
+    names = comparison.chains[0].ch_names
+    ax.set_xticks(np.arange(len(names)), names, rotation=90 if len(names) > 12 else 0)
+    ax.set_ylabel(_ERRORS[comparison.unit])
+    ax.set_title("Channel by channel", loc="left")
+    return ax

@@ -1,0 +1,136 @@
+"""Chunks of time: the same answer to the bit, in every way to run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from facet_nb import (
+    AASCorrection,
+    BandPassFilter,
+    CommonReference,
+    DownSample,
+    HighPassFilter,
+    Loader,
+    LowPassFilter,
+    NotchFilter,
+    TriggerDetector,
+    UpSample,
+)
+from facet_nb.core import Pipeline, PlanError, ProcessingContext, StepError
+from facet_nb.core.executors import chunks, scratch
+from facet_nb.datasets import simulate
+from facet_nb.io import export
+from tests.core import toys
+
+WAYS = [
+    {"mode": "serial"},
+    {"mode": "channel_sequential"},
+    {"mode": "channel_sequential", "backend": "threading", "n_jobs": 2, "batch_size": 2},
+    {"mode": "parallel", "backend": "multiprocessing", "n_jobs": 2},
+]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    sim = simulate(4, 1000.0, 60.0, 1.0, 10, seed=0, lead_in_s=2.0, lead_out_s=2.0)
+    sim.raw.info["bads"] = [sim.raw.ch_names[1]]
+    path = tmp_path_factory.mktemp("chunks") / "a_raw.fif"
+    export(ProcessingContext(sim.raw), path)
+    return path
+
+
+def chain(file, preload=True, **filters):
+    return [
+        Loader(file, preload=preload),
+        TriggerDetector(regex=r"\b1\b"),
+        HighPassFilter(1.0, **filters),
+        AASCorrection(subsample=True, window_size=10),
+        NotchFilter(50.0, picks=[0, 2]),
+        LowPassFilter(70.0),
+    ]
+
+
+def run(steps, **options):
+    return Pipeline(steps).run(raise_on_error=True, show_progress=False, **options)
+
+
+@pytest.mark.parametrize("preload", [True, False], ids=["memory", "file"])
+@pytest.mark.parametrize("way", WAYS, ids=toys.ids)
+def test_chunks_give_the_same_answer(file, tmp_path, monkeypatch, way, preload):
+    monkeypatch.setenv("FACET_NB_TMPDIR", str(tmp_path))
+    expected = run(chain(file))
+    result = run(chain(file, preload), chunk_duration_s=7.3, **way)
+    assert any(stage.chunk_duration_s == 7.3 for stage in result.plan.stages)
+    assert "in chunks of 7.3 s" in str(result.plan)
+    assert np.array_equal(result.get_raw()._data, expected.get_raw()._data)
+    noise = result.context.get_estimated_noise()
+    assert np.array_equal(noise, expected.context.get_estimated_noise())
+    assert np.array_equal(result.context.get_triggers(), expected.context.get_triggers())
+    assert scratch.is_spilled(result.get_raw()._data) is not preload
+    names = list(result.step_times["step"])
+    assert names == list(expected.step_times["step"])
+    assert (result.step_times["wall_s"][2:] > 0).all()
+    del result, noise
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_chunks_in_single_precision(file):
+    expected = run(chain(file), dtype="float32")
+    result = run(chain(file), dtype="float32", chunk_duration_s=5, mode="channel_sequential")
+    assert np.array_equal(result.get_raw()._data, expected.get_raw()._data)
+
+
+def test_no_step_sees_more_than_a_chunk_at_once(file, monkeypatch):
+    given = []
+    give = chunks._give
+    monkeypatch.setattr(chunks, "_give", lambda s, x: given.append(len(x)) or give(s, x))
+    monkeypatch.setattr(AASCorrection, "compute", None)
+    run([*chain(file)[:2], chain(file)[3]], chunk_duration_s=2)
+    assert max(given) <= 2000 and sum(given) >= 3 * 64_000
+
+
+def test_stages_that_cannot_and_why(file):
+    steps = [HighPassFilter(1.0, method="iir"), toys.ZScore(), UpSample(2), AASCorrection()]
+    plan = Pipeline([*steps, DownSample(2)]).plan("serial", chunk_duration_s=10, fuse=False)
+    assert all(stage.chunk_duration_s is None for stage in plan.stages)
+    text = str(plan)
+    for why in (
+        "highpass_filter runs backwards over the whole length",
+        "zscore is not one of ours",
+        "upsample needs the whole length",
+        "aas_correction needs subsample=True",
+    ):
+        assert why in text
+    fused = Pipeline([*steps[2:], DownSample(2)]).plan("channel_sequential", chunk_duration_s=10)
+    assert "not in chunks: aas_correction needs the whole length" in str(fused)
+    result = run([Loader(file), *chain(file)[1:2], *steps, DownSample(2)], chunk_duration_s=10)
+    expected = run([Loader(file), *chain(file)[1:2], *steps, DownSample(2)])
+    assert np.array_equal(result.get_raw()._data, expected.get_raw()._data)
+    mixed = [CommonReference(), BandPassFilter(1.0, 40.0)]
+    both = [run([Loader(file), *mixed], chunk_duration_s=c) for c in (3.0, None)]
+    assert np.array_equal(*(r.get_raw()._data for r in both))
+
+
+def test_a_filter_of_ones_own_is_not_taken_for_ours():
+    class Doubled(HighPassFilter):
+        def compute(self, x, prepared, out=None):
+            return 2.0 * super().compute(x, prepared, out)
+
+    plan = Pipeline([Doubled(1.0)]).plan("serial", chunk_duration_s=10)
+    assert "doubled computes in a way of its own" in str(plan)
+
+
+def test_samples_that_are_not_finite_are_named(file):
+    raw = run([Loader(file)]).get_raw().copy()
+    raw._data[3, 40_000] = np.nan
+    with pytest.raises(StepError, match=f"channel {raw.ch_names[3]} holds 1 sample"):
+        run([LowPassFilter(40.0)], initial_context=ProcessingContext(raw), chunk_duration_s=5)
+
+
+@pytest.mark.parametrize("value", [0, -1, "ten", True, float("nan"), float("inf")])
+def test_lengths_that_are_none(value):
+    with pytest.raises(PlanError, match="give seconds"):
+        Pipeline([LowPassFilter(40.0)]).plan("serial", chunk_duration_s=value)
