@@ -23,6 +23,8 @@ _MAX_JITTER = 8
 _MAX_JITTER_OF_LENGTH = 0.05
 #: Times found in the signal count if what they leave has less than this part of the energy.
 _BETTER = 0.8
+#: Memory is told for artifacts of this length, in s: shorter ones are mostly surroundings.
+_SHORT_S = 0.1
 #: An artifact length below this part of the period is meant: artifacts that end before the next.
 _SHORTER = 0.95
 
@@ -167,7 +169,8 @@ class GradientCorrection(ArrayProcessor):
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes."""
         block = min(shape[1], int(1.1 * self.block_s * sfreq))
-        return 8 * (shape[1] + 5 * block) + (6 << 20)
+        around = 1.0 + 2 * subsample.HALO / (_SHORT_S * sfreq)
+        return int(8 * (shape[1] + (1.0 + 3.6 * around) * block)) + (3 << 20)
 
 
 def _list_markers(metadata: ProcessingMetadata) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import mne
 import numpy as np
@@ -134,3 +135,12 @@ def test_own_chain_runs_on_a_context():
     assert Pipeline.from_yaml(pipeline.to_yaml()).to_dict() == pipeline.to_dict()
     with pytest.raises(FacetError, match="goes with input_path"):
         gradient_correction(artifact_to_trigger_offset=-0.005)
+
+
+def test_example_of_the_method_s_page(project_root):
+    text = (project_root / "docs/gradient_correction.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 1
+    namespace: dict = {"__name__": "page"}
+    exec(compile(blocks[0], "gradient_correction.md", "exec"), namespace)
+    assert namespace["simulation"].snr_db(namespace["result"].get_raw()).min() > 20.0
