@@ -50,14 +50,14 @@ def test_a_load_generator_beside_it_is_flagged():
         for _ in range(5):
             gauge.probe()
             with gauge.watch(os.getpid()) as watch:
-                time.sleep(0.1)
+                time.sleep(0.2)
         found = gauge.result()
     finally:
         for process in burners:
             process.kill()
             process.wait()
     assert found.busy and found.warnings
-    assert found.other_cores > 0.5 * cores and watch.other_cores > 0.3 * cores
+    assert found.other_cores > 0.25 * cores and watch.other_cores > 0.25 * cores
     assert found.probe_share < 0.85 or (found.pressure or 0.0) > 0.25
 
 
