@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -40,10 +41,21 @@ def test_systems_without_pressure_information():
     assert found.pressure is None and not found.busy
 
 
+def start_burners(n: int) -> list[int]:
+    """Start programs that use a core each, and are nobody's children here; return their pids."""
+    burn = "import os, time\nend = time.monotonic() + 20\nwhile time.monotonic() < end: pass"
+    start = (
+        "import subprocess, sys\n"
+        f"for _ in range({n}):\n"
+        f"    print(subprocess.Popen([sys.executable, '-c', {burn!r}], stdout=-3, stderr=-3).pid)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, check=True)
+    return [int(pid) for pid in done.stdout.split()]
+
+
 def test_a_load_generator_beside_it_is_flagged():
     cores = count_cores()
-    burner = [sys.executable, "-c", "while True: pass"]
-    burners = [subprocess.Popen(burner) for _ in range(cores)]
+    burners = start_burners(cores)
     try:
         time.sleep(0.3)
         gauge = NoiseGauge(cores)
@@ -53,11 +65,10 @@ def test_a_load_generator_beside_it_is_flagged():
                 time.sleep(0.2)
         found = gauge.result()
     finally:
-        for process in burners:
-            process.kill()
-            process.wait()
+        for pid in burners:
+            os.kill(pid, signal.SIGKILL)
     assert found.busy and found.warnings
-    assert found.other_cores > 0.25 * cores and watch.other_cores > 0.25 * cores
+    assert found.other_cores > 0.4 * cores and watch.other_cores > 0.1 * cores
     assert found.probe_share < 0.85 or (found.pressure or 0.0) > 0.25
 
 
