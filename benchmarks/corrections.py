@@ -4,8 +4,8 @@
 
 Each works with its defaults on a simulated recording (2048 Hz, 20 slices per volume of 2 s, slice
 markers; with pauses, heartbeats, and loops that move as the heart's artifact does, where these are
-corrected). What cleans up behind an averaging stands behind `AASCorrection(30, subsample=True)`. CPU time is
-that of the whole run in steady state, median over rounds in which the corrections take turns.
+corrected). What cleans up behind an averaging stands behind `AASCorrection(30, subsample=True)`.
+CPU time is that of the whole run in steady state, median over rounds in which they take turns.
 """
 
 from __future__ import annotations
