@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 
 #: Ten times a second: faster is not seen, and each update is a message to the browser.
 INTERVAL_S = 0.1
 #: Between events the clock goes on all the same.
 TICK_S = 0.5
+#: Share of a core that updates may take: where one is dear, they come less often.
+SHARE = 0.02
 
 
 class Pump:
     """Calls `drain` on the loop of whoever builds it, coalesced.
 
     However often :meth:`wake` is called, and from whichever thread, `drain` runs on the loop only,
-    at most every `interval_s`. As long as it returns True it is called again after `tick_s`
+    at most every `interval_s`, and less often, down to every `tick_s`, where it takes more than
+    :data:`SHARE` of that time. As long as it returns True it is called again after `tick_s`
     without being woken. Without a running loop nothing happens: whoever waits drains.
 
     Parameters
@@ -38,6 +42,7 @@ class Pump:
         self._lock = threading.Lock()
         self._woken = False
         self._last_s = float("-inf")
+        self._pause_s = interval_s
         self._timer: asyncio.TimerHandle | None = None
         try:
             self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
@@ -63,7 +68,7 @@ class Pump:
 
     def _arrange(self) -> None:
         assert self._loop is not None  # it is what calls
-        wait_s = max(0.0, self._last_s + self.interval_s - self._loop.time())
+        wait_s = max(0.0, self._last_s + self._pause_s - self._loop.time())
         self._set_timer(wait_s)
 
     def _set_timer(self, wait_s: float) -> None:
@@ -77,6 +82,9 @@ class Pump:
         with self._lock:
             self._woken = False
         self._timer = None
-        self._last_s = self._loop.time()
-        if self.drain() and self._timer is None:
+        self._last_s, began_s = self._loop.time(), time.thread_time()
+        more = self.drain()
+        pause_s = (time.thread_time() - began_s) / SHARE
+        self._pause_s = max(self.interval_s, min(pause_s, self.tick_s))
+        if more and self._timer is None:
             self._set_timer(self.tick_s)

@@ -103,3 +103,25 @@ def test_a_loop_that_has_ended_is_left_alone():
     run(scenario)
     pumps[0].wake()
     assert not pumps[0].attached
+
+
+def test_what_is_dear_is_done_less_often():
+    async def scenario():
+        times_s = []
+
+        def drain():
+            times_s.append(time.monotonic())
+            end_s = time.thread_time() + 0.02
+            while time.thread_time() < end_s:
+                pass
+            return False
+
+        pump = Pump(drain)
+        end_s = time.monotonic() + 1.6
+        while time.monotonic() < end_s:
+            pump.wake()
+            await asyncio.sleep(0.01)
+        return times_s
+
+    gaps_s = [b - a for a, b in itertools.pairwise(run(scenario))]
+    assert len(gaps_s) >= 2 and min(gaps_s) > 0.45
