@@ -11,6 +11,7 @@ from facet_nb.core import Pipeline, Plan
 from facet_nb.core.errors import FacetError
 from facet_nb.models.chain_model import ChainModel, ChainStep
 from facet_nb.models.sources import as_context
+from facet_nb.widgets.controls import make_button, make_row
 from facet_nb.widgets.fragments import write_code_block, write_error, write_text
 from facet_nb.widgets.panel import Panel
 from facet_nb.widgets.plan_view import write_plan
@@ -136,11 +137,11 @@ class ChainEditor(Panel):
             layout=w.Layout(width="220px"),
         )
         self.new.add_class("fnb-new-step")
-        self.add = _button("Add", "fnb-add", self._add)
-        self.up = _button("Up", "fnb-up", lambda: self.model.move(-1))
-        self.down = _button("Down", "fnb-down", lambda: self.model.move(1))
-        self.toggle = _button("Off", "fnb-toggle", self._toggle)
-        self.remove = _button("Remove", "fnb-remove", self.model.remove)
+        self.add = make_button("Add", "fnb-add", self._add, width="70px")
+        self.up = make_button("Up", "fnb-up", lambda: self.model.move(-1), width="70px")
+        self.down = make_button("Down", "fnb-down", lambda: self.model.move(1), width="70px")
+        self.toggle = make_button("Off", "fnb-toggle", self._toggle, width="70px")
+        self.remove = make_button("Remove", "fnb-remove", self.model.remove, width="70px")
         self.said = w.HTML()
         self.steps.observe(self._select, "index")
         bar = w.HBox([self.up, self.down, self.toggle, self.remove])
@@ -188,14 +189,18 @@ class ChainEditor(Panel):
             description="File", value="chain.yaml", style=_LABEL, layout=w.Layout(width="260px")
         )
         self.file.add_class("fnb-yaml-file")
-        save = _button("Save file", "fnb-yaml-save", self.save)
-        load = _button("Load file", "fnb-yaml-load", lambda: self._take(self.file.value.strip()))
-        use = _button("Use this text", "fnb-yaml-use", lambda: self._take(self.yaml.value + "\n"))
-        for button in (save, load, use):
-            button.layout.width = "120px"
+        save = make_button("Save file", "fnb-yaml-save", self.save, width="120px")
+        load = make_button(
+            "Load file", "fnb-yaml-load", lambda: self._take(self.file.value.strip()), width="120px"
+        )
+        use = make_button(
+            "Use this text",
+            "fnb-yaml-use",
+            lambda: self._take(self.yaml.value + "\n"),
+            width="120px",
+        )
         self.yaml_said = w.HTML()
-        bar = w.HBox([self.file, save, load, use])
-        bar.add_class("fnb-row")
+        bar = make_row([self.file, save, load, use])
         self.yaml_parts = [self.yaml_switch, bar, self.yaml, self.yaml_said]
         self._show_yaml()
         self.yaml_switch.observe(self._show_yaml, "value")
@@ -238,10 +243,3 @@ def _describe(index: int, step: ChainStep) -> str:
     off = "(off) " if not step.enabled else ""
     scope = "" if list_flags(step)[0].startswith("channel") else "  · all channels"
     return f"{index + 1}. {off}{mark}{step.name}{scope}"
-
-
-def _button(label: str, css: str, act: Callable[[], Any]) -> w.Button:
-    button = w.Button(description=label, layout=w.Layout(width="70px"))
-    button.add_class(css)
-    button.on_click(lambda _button: act())
-    return button

@@ -11,6 +11,7 @@ from facet_nb.core.errors import FacetError
 from facet_nb.models.compare_model import CompareModel
 from facet_nb.models.run_model import RunModel
 from facet_nb.plots import plot_side_by_side
+from facet_nb.widgets.controls import make_button, make_row
 from facet_nb.widgets.fragments import write_error, write_table
 from facet_nb.widgets.panel import Panel
 
@@ -65,11 +66,11 @@ class ComparePanel(Panel):
             layout=w.Layout(width="300px"),
         )
         self.name.add_class("fnb-kept-name")
-        self.keep_button = _button("Keep the last result", "fnb-keep", self.keep, "180px")
+        self.keep_button = make_button("Keep the last result", "fnb-keep", self.keep, width="180px")
         self.which = w.Dropdown(description="Result", style=_LABEL, layout=w.Layout(width="300px"))
-        self.remove_button = _button("Remove", "fnb-remove-kept", self._remove, "100px")
-        self.check_button = _button(
-            "Check the last against serial", "fnb-check", self._check, "230px"
+        self.remove_button = make_button("Remove", "fnb-remove-kept", self._remove, width="100px")
+        self.check_button = make_button(
+            "Check the last against serial", "fnb-check", self._check, width="230px"
         )
         self.check_button.tooltip = "Run its chain serially and compare bit by bit"
         self.channel = w.Dropdown(
@@ -85,9 +86,9 @@ class ComparePanel(Panel):
             (self.image, "fnb-compare-plot"),
         ):
             widget.add_class(css)
-        self.looking = _row([self.channel, self.begin_s, self.span_s])
-        self.managing = _row([self.which, self.remove_button, self.check_button])
-        first = _row([self.name, self.keep_button])
+        self.looking = make_row([self.channel, self.begin_s, self.span_s])
+        self.managing = make_row([self.which, self.remove_button, self.check_button])
+        first = make_row([self.name, self.keep_button])
         parts = [first, self.said, self.table, self.managing, self.looking, self.image]
         super().__init__(parts, nested=nested)
         self.add_class("fnb-compare")
@@ -203,16 +204,3 @@ def _number(label: str) -> w.BoundedFloatText:
     return w.BoundedFloatText(
         min=0.0, max=1e6, step=0.5, description=label, style=_LABEL, layout=w.Layout(width="170px")
     )
-
-
-def _button(label: str, css: str, act: Callable[[], Any], width: str) -> w.Button:
-    button = w.Button(description=label, layout=w.Layout(width=width))
-    button.add_class(css)
-    button.on_click(lambda _button: act())
-    return button
-
-
-def _row(children: list[Any]) -> w.HBox:
-    row = w.HBox(children)
-    row.add_class("fnb-row")
-    return row

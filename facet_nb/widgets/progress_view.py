@@ -9,6 +9,7 @@ import ipywidgets as w
 from facet_nb.models import RunModel
 from facet_nb.models.run_thread import describe_traceback
 from facet_nb.models.sources import describe_source
+from facet_nb.widgets.controls import make_row
 from facet_nb.widgets.fragments import write_duration, write_error, write_log, write_text
 from facet_nb.widgets.grid import Failure, write_grid
 
@@ -34,8 +35,7 @@ class ProgressView:
         for name in ("time", "status", "grid", "error", "log"):
             getattr(self, name).add_class(f"fnb-{name}")
         self.bar.add_class("fnb-progress")
-        row = w.HBox([self.bar, self.time])
-        row.add_class("fnb-row")
+        row = make_row([self.bar, self.time])
         self.widget = w.VBox([row, self.status, self.error, self.grid])
         model.observe(
             self._show_progress, ["state", "status", "failed_index", "pipeline", "source"]

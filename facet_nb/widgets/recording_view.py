@@ -8,6 +8,7 @@ import ipywidgets as w
 from traitlets import link
 
 from facet_nb.models.recording_model import RecordingModel
+from facet_nb.widgets.controls import make_row
 from facet_nb.widgets.fragments import write_error, write_table, write_text
 
 _LABEL = {"description_width": "110px"}
@@ -55,7 +56,7 @@ class RecordingView:
         )
         self.numbers = {name: _number(name, model) for name in _NUMBERS}
         self.pulse = w.Checkbox(description="with heartbeat artifact", indent=False)
-        self.simulation = _row([*self.numbers.values(), self.pulse])
+        self.simulation = make_row([*self.numbers.values(), self.pulse])
         self.load = w.Button(description="Load", icon="folder-open", button_style="primary")
         self.events = w.Dropdown(
             description="Trigger", style=_LABEL, layout=w.Layout(width="360px")
@@ -63,7 +64,7 @@ class RecordingView:
         self.use = w.Button(description="Use in the chain", layout=w.Layout(width="150px"))
         self.use.tooltip = "Let the trigger detector look for these events"
         self.facts, self.status = w.HTML(), w.HTML()
-        self.trigger_row = _row([self.events, self.use])
+        self.trigger_row = make_row([self.events, self.use])
         for widget, css in (
             (self.kind, "fnb-recording"),
             (self.path, "fnb-path"),
@@ -77,7 +78,7 @@ class RecordingView:
         self._connect()
         self.widget = w.VBox(
             [
-                _row([self.kind, self.load]),
+                make_row([self.kind, self.load]),
                 self.path,
                 self.simulation,
                 self.status,
@@ -153,12 +154,6 @@ def _number(name: str, model: RecordingModel) -> Any:
     )
     link((model, name), (box, "value"))
     return box
-
-
-def _row(children: list[Any]) -> w.HBox:
-    row = w.HBox(children)
-    row.add_class("fnb-row")
-    return row
 
 
 def _show_if(widget: w.Widget, wanted: bool) -> None:

@@ -18,6 +18,7 @@ from facet_nb.plots import (
     spectrum_of,
     uses_widget_backend,
 )
+from facet_nb.widgets.controls import make_row
 from facet_nb.widgets.fragments import write_error, write_table, write_text
 
 _LABEL = {"description_width": "80px"}
@@ -65,8 +66,7 @@ class ResultView:
             (self.metrics, "fnb-metrics"),
         ):
             widget.add_class(css)
-        controls = w.HBox([self.what, self.channel, self.begin_s, self.span_s])
-        controls.add_class("fnb-row")
+        controls = make_row([self.what, self.channel, self.begin_s, self.span_s])
         self.plot = w.VBox([self.image])
         self.plot.add_class("fnb-plot")
         self.widget = w.VBox([controls, self.plot, self.metrics, self.steps])

@@ -10,6 +10,7 @@ from traitlets import link
 from facet_nb.core.errors import FacetError
 from facet_nb.core.plan import BACKENDS, MODES
 from facet_nb.models import RunModel
+from facet_nb.widgets.controls import make_button, make_row, of_width
 from facet_nb.widgets.forecast_view import write_forecast
 from facet_nb.widgets.fragments import write_table, write_text
 from facet_nb.widgets.plan_view import describe_plan
@@ -31,7 +32,7 @@ class SettingsView:
         self.mode = _choice("Mode", MODES, "fnb-mode", "How the pipeline is run")
         self.backend = _choice("Backend", BACKENDS, "fnb-backend", "Where outer workers live")
         self.batch_size = w.BoundedIntText(
-            min=1, max=10_000, description="Batch size", style=_LABEL, layout=_width("155px")
+            min=1, max=10_000, description="Batch size", style=_LABEL, layout=of_width("155px")
         )
         self.batch_size.add_class("fnb-batch-size")
         self.batch_size.tooltip = "Channels in one batch"
@@ -40,7 +41,7 @@ class SettingsView:
             placeholder="no limit, or 1.5 GB",
             continuous_update=False,
             style=_LABEL,
-            layout=_width("225px"),
+            layout=of_width("225px"),
         )
         self.memory_budget.add_class("fnb-memory-budget")
         self.memory_budget.tooltip = "The most memory that the run may use"
@@ -53,8 +54,10 @@ class SettingsView:
             link((view.box, "value"), (view.slider, "value"))
         self.plan = w.HTML()
         self.plan.add_class("fnb-plan")
-        self.run = _button("Run", "play", "primary", "fnb-run", "Run the pipeline")
-        self.cancel = _button("Cancel", "stop", "", "fnb-cancel", "Stop the run")
+        self.run = make_button(
+            "Run", "fnb-run", icon="play", style="primary", tooltip="Run the pipeline"
+        )
+        self.cancel = make_button("Cancel", "fnb-cancel", icon="stop", tooltip="Stop the run")
         self.run.on_click(lambda _button: None if model.running else model.start())
         self.cancel.on_click(lambda _button: model.cancel())
         self.forecast = w.HTML()
@@ -68,11 +71,11 @@ class SettingsView:
         self._show_forecast()
         self.widget = w.VBox(
             [
-                _row([self.mode, self.backend, self.batch_size, self.memory_budget]),
-                _row([self.n_jobs.widget, self.n_workers.widget]),
+                make_row([self.mode, self.backend, self.batch_size, self.memory_budget]),
+                make_row([self.n_jobs.widget, self.n_workers.widget]),
                 self.plan,
                 self.forecast,
-                _row([self.run, self.cancel]),
+                make_row([self.run, self.cancel]),
             ]
         )
 
@@ -111,7 +114,7 @@ class WorkersView:
     def __init__(self, name: str, tooltip: str, cores: int) -> None:
         self.name = name
         self.box = w.BoundedIntText(
-            min=1, max=cores, description=name, style=_LABEL, layout=_width("150px")
+            min=1, max=cores, description=name, style=_LABEL, layout=of_width("150px")
         )
         # A slider from 1 to 1 is an error in the browser: with one core it stands still instead.
         self.slider = w.IntSlider(
@@ -120,7 +123,7 @@ class WorkersView:
             readout=False,
             continuous_update=False,
             disabled=cores == 1,
-            layout=_width("180px"),
+            layout=of_width("180px"),
         )
         self.box.tooltip = self.slider.tooltip = tooltip
         hint = w.HTML(f'<span class="fnb-quiet">1 – {cores}</span>' if cores > 1 else _ONE_CORE)
@@ -133,23 +136,7 @@ _ONE_CORE = '<span class="fnb-quiet">this process may use one core</span>'
 
 def _choice(label: str, options: tuple[str, ...], css: str, tooltip: str) -> w.Dropdown:
     choice = w.Dropdown(
-        options=options, description=label, style=_LABEL, layout=_width("235px"), tooltip=tooltip
+        options=options, description=label, style=_LABEL, layout=of_width("235px"), tooltip=tooltip
     )
     choice.add_class(css)
     return choice
-
-
-def _button(label: str, icon: str, style: str, css: str, tooltip: str) -> w.Button:
-    button = w.Button(description=label, icon=icon, button_style=style, tooltip=tooltip)
-    button.add_class(css)
-    return button
-
-
-def _width(size: str) -> w.Layout:
-    return w.Layout(width=size)
-
-
-def _row(children: list[w.Widget]) -> w.HBox:
-    row = w.HBox(children)
-    row.add_class("fnb-row")
-    return row

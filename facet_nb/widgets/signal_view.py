@@ -8,6 +8,7 @@ import ipywidgets as w
 
 from facet_nb.models.signal_model import SignalModel
 from facet_nb.models.sources import as_context
+from facet_nb.widgets.controls import make_button
 from facet_nb.widgets.fragments import write_table
 from facet_nb.widgets.panel import Panel
 from facet_nb.widgets.signal_svg import write_signal
@@ -76,8 +77,12 @@ class SignalView(Panel):
         scales = [("automatic" if s == 0 else f"{s:g} µV", s) for s in _SCALES]
         self.scale = _choice("Scale", scales)
         self.shown = _choice("Show", ["both", "recording", "corrected"])
-        self.back = _button("Back", "chevron-left", lambda: self.model.scroll(-0.8))
-        self.forth = _button("Forward", "chevron-right", lambda: self.model.scroll(0.8))
+        self.back = make_button(
+            "Back", act=lambda: self.model.scroll(-0.8), icon="chevron-left", width="100px"
+        )
+        self.forth = make_button(
+            "Forward", act=lambda: self.model.scroll(0.8), icon="chevron-right", width="100px"
+        )
         self.picture, self.table = w.HTML(), w.HTML()
         self.picture.add_class("fnb-signal-plot")
         self._filling = False
@@ -156,9 +161,3 @@ def _choice(label: str, options: Any) -> w.Dropdown:
     return w.Dropdown(
         description=label, options=options, layout=w.Layout(width="170px"), style=_LABEL
     )
-
-
-def _button(label: str, icon: str, act: Any) -> w.Button:
-    button = w.Button(description=label, icon=icon, layout=w.Layout(width="100px"))
-    button.on_click(lambda _button: act())
-    return button

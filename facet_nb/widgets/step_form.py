@@ -9,6 +9,7 @@ import ipywidgets as w
 from facet_nb.models.chain_model import ChainModel, ChainStep
 from facet_nb.models.docstrings import first_sentences
 from facet_nb.models.fields import Field
+from facet_nb.widgets.controls import of_width
 from facet_nb.widgets.fragments import write_text
 
 _OBSOLETE = "Accepted for compatibility"
@@ -116,19 +117,19 @@ def _make_control(field: Field) -> Any:
             description=field.name,
             indent=False,
             style={"description_width": "initial"},
-            layout=_width("340px"),
+            layout=of_width("340px"),
         )
     if field.choices:
         options = [field.write(choice) for choice in field.choices]
         return w.Dropdown(
-            description=field.name, options=options, style=_LABEL, layout=_width("340px")
+            description=field.name, options=options, style=_LABEL, layout=of_width("340px")
         )
     return w.Text(
         description=field.name,
         placeholder=field.expected,
         continuous_update=True,
         style=_LABEL,
-        layout=_width("340px"),
+        layout=of_width("340px"),
     )
 
 
@@ -166,7 +167,3 @@ def _write_note(field: Field, problem: str) -> str:
     return (
         f'<span class="fnb-quiet" title="{write_text(field.help)}">{unit}{write_text(text)}</span>'
     )
-
-
-def _width(size: str) -> w.Layout:
-    return w.Layout(width=size)

@@ -14,6 +14,7 @@ from facet_nb.core.errors import FacetError
 from facet_nb.models import RunModel
 from facet_nb.models.tune_model import TuneModel
 from facet_nb.plots import tuning_picture
+from facet_nb.widgets.controls import make_button, make_row
 from facet_nb.widgets.curves_view import PAUSE_S, CurvesView
 from facet_nb.widgets.fragments import write_duration, write_error, write_text
 from facet_nb.widgets.guess_view import GuessView
@@ -85,9 +86,9 @@ class TunePanel(Panel):
         parts = [
             self.ranges.widget,
             self.forecast,
-            _row([self.start_button, self.cancel_button]),
+            make_row([self.start_button, self.cancel_button]),
             self.guess.widget,
-            _row([self.bar, self.time]),
+            make_row([self.bar, self.time]),
             self.status,
             self.curves.widget,
             self.point,
@@ -131,10 +132,17 @@ class TunePanel(Panel):
         model = self.model
         self.forecast = w.HTML()
         self.forecast.add_class("fnb-tune-forecast")
-        self.start_button = _button(
-            "Benchmark", "fnb-benchmark", self._start, "tachometer", "primary"
+        self.start_button = make_button(
+            "Benchmark",
+            "fnb-benchmark",
+            self._start,
+            width="130px",
+            icon="tachometer",
+            style="primary",
         )
-        self.cancel_button = _button("Cancel", "fnb-benchmark-cancel", model.cancel, "stop")
+        self.cancel_button = make_button(
+            "Cancel", "fnb-benchmark-cancel", model.cancel, width="130px", icon="stop"
+        )
         self.bar = w.FloatProgress(min=0.0, max=1.0, description="Progress")
         self.bar.style.description_width = "80px"
         self.bar.layout.width = "420px"
@@ -161,8 +169,8 @@ class TunePanel(Panel):
         )
         self.goal.value = self.model.goal
         self.goal.observe(self._set_goal, "value")
-        self.use = _button("Use this", "fnb-use-advice", self.model.take_advice)
-        self.advice_box = w.VBox([_row([self.goal, self.use]), self.advice])
+        self.use = make_button("Use this", "fnb-use-advice", self.model.take_advice, width="130px")
+        self.advice_box = w.VBox([make_row([self.goal, self.use]), self.advice])
         for widget, css in (
             (self.point, "fnb-point"),
             (self.verdict, "fnb-verdict"),
@@ -184,19 +192,20 @@ class TunePanel(Panel):
         self.said = w.HTML()
         self.said.add_class("fnb-file-said")
         buttons = [self._make_save(suffix) for suffix in ("json", "csv", "png", "svg")]
-        self.load_button = _button("Load", "fnb-load-table", self._load)
-        self.load_button.layout.width = "80px"
-        self.replay_button = _button("Replay", "fnb-replay", self._replay, "play")
-        self.replay_button.layout.width = "100px"
+        self.load_button = make_button("Load", "fnb-load-table", self._load, width="80px")
+        self.replay_button = make_button(
+            "Replay", "fnb-replay", self._replay, width="100px", icon="play"
+        )
         self.replay_button.tooltip = "Show again how the table grew; nothing is measured"
         save = w.HTML('<span class="fnb-quiet">save as</span>')
-        bar = _row([self.file, self.load_button, self.replay_button, save, *buttons])
+        bar = make_row([self.file, self.load_button, self.replay_button, save, *buttons])
         self.files = [bar, self.said]
 
     # ----------------------------------------------------------------------------- what it does
     def _make_save(self, suffix: str) -> w.Button:
-        button = _button(suffix.upper(), f"fnb-save-{suffix}", lambda: self._save(suffix))
-        button.layout.width = "58px"
+        button = make_button(
+            suffix.upper(), f"fnb-save-{suffix}", lambda: self._save(suffix), width="58px"
+        )
         button.tooltip = f"Save as {suffix.upper()}"
         return button
 
@@ -333,19 +342,3 @@ def _write_table(table: BenchmarkTable | None) -> str:
         return ""
     inner = f'<div class="fnb-scroll">{table._repr_html_()}</div>'
     return f"<details open><summary>Table</summary>{inner}</details>"
-
-
-def _button(
-    label: str, css: str, act: Callable[[], Any], icon: str = "", style: str = ""
-) -> w.Button:
-    button = w.Button(description=label, icon=icon, button_style=style)
-    button.layout.width = "130px"
-    button.add_class(css)
-    button.on_click(lambda _button: act())
-    return button
-
-
-def _row(children: list[Any]) -> w.HBox:
-    row = w.HBox(children)
-    row.add_class("fnb-row")
-    return row

@@ -9,6 +9,7 @@ from traitlets import link
 
 from facet_nb.core.errors import FacetError
 from facet_nb.models.tune_model import TuneModel
+from facet_nb.widgets.controls import make_row, of_width
 from facet_nb.widgets.fragments import write_duration, write_text
 
 _MODES = ("serial", "channel_sequential", "parallel")
@@ -37,7 +38,7 @@ class TuneRanges:
         self.backends = _make_checks("backends", _BACKENDS, model)
         self.lists = {name: self._make_list(name) for name in _LISTS}
         self.repeats = w.Dropdown(
-            description="Repeats", options=_REPEATS, style=_LABEL, layout=_width("250px")
+            description="Repeats", options=_REPEATS, style=_LABEL, layout=of_width("250px")
         )
         self.repeats.tooltip = "Timed runs of each configuration"
         self.budget = w.BoundedFloatText(
@@ -46,7 +47,7 @@ class TuneRanges:
             step=5,
             description="At most (s)",
             style=_LABEL,
-            layout=_width("170px"),
+            layout=of_width("170px"),
         )
         self.budget.tooltip = "Time after which no more is measured"
         self.memory = w.Checkbox(description="measure memory, too", indent=False)
@@ -61,10 +62,10 @@ class TuneRanges:
             model.observe(self._show_lists, name)
         self.widget = w.VBox(
             [
-                _row([_title("Modes"), *self.modes]),
-                _row([_title("Backends"), *self.backends]),
-                _row(list(self.lists.values())),
-                _row([self.repeats, self.budget, self.memory]),
+                make_row([_title("Modes"), *self.modes]),
+                make_row([_title("Backends"), *self.backends]),
+                make_row(list(self.lists.values())),
+                make_row([self.repeats, self.budget, self.memory]),
                 self.problem,
             ]
         )
@@ -86,7 +87,7 @@ class TuneRanges:
             description=name,
             placeholder="1, 2, 4",
             style=_LABEL,
-            layout=_width("210px"),
+            layout=of_width("210px"),
         )
         box.tooltip = _LISTS[name]
         box.add_class(f"fnb-range-{name.replace('_', '-')}")
@@ -130,7 +131,7 @@ def _make_checks(name: str, options: tuple[str, ...], model: TuneModel) -> list[
     boxes = []
     for option in options:
         box = w.Checkbox(value=option in getattr(model, name), description=option, indent=False)
-        box.layout = _width("auto")
+        box.layout = of_width("auto")
         boxes.append(box)
 
     def collect(_change: Any) -> None:
@@ -148,13 +149,3 @@ def _write(values: Any) -> str:
 
 def _title(text: str) -> w.HTML:
     return w.HTML(f'<span class="fnb-range-title">{write_text(text)}</span>')
-
-
-def _row(children: list[Any]) -> w.HBox:
-    row = w.HBox(children)
-    row.add_class("fnb-row")
-    return row
-
-
-def _width(size: str) -> w.Layout:
-    return w.Layout(width=size)
