@@ -191,6 +191,18 @@ def name_invalid(values: np.ndarray, names: list[str], step: str) -> list[str]:
     return invalid
 
 
+def list_values(
+    key: str, value: float, values: np.ndarray, names: list[str], step: str
+) -> dict[str, Any]:
+    """Return a metric's value, that of each channel, the channels, and those without a value."""
+    return {
+        key: value,
+        f"{key}_per_channel": values.tolist(),
+        f"{key}_channels": names,
+        f"{key}_excluded": name_invalid(values, names, step),
+    }
+
+
 def print_channels(title: str, names: list[str], columns: dict[str, np.ndarray]) -> None:
     """Print one line for each channel."""
     print(f"{title:<16}" + "".join(f"{head:>16}" for head in columns))

@@ -16,8 +16,8 @@ from facet_nb.evaluation.base import (
     find_outside,
     find_span,
     good_rows,
+    list_values,
     measure_variance,
-    name_invalid,
     print_channels,
     read_rows,
 )
@@ -69,17 +69,12 @@ class LegacySNRCalculator(MetricStep):
         theirs = _outside_of_original(raw, original, span, self.name)
         without[shared] = measure_variance(original, picks, theirs)
         ratios = metrics.snr(without, corrected)
-        excluded = name_invalid(ratios, names, self.name)
+        mean = metrics.mean_of_valid(ratios)
+        found = list_values("legacy_snr", mean, ratios, names, self.name)
         if self.verbose:
             columns = {"without (V²)": without, "corrected (V²)": corrected, "SNR": ratios}
             print_channels("Legacy SNR", names, columns)
-        found = {
-            "legacy_snr": metrics.mean_of_valid(ratios),
-            "legacy_snr_per_channel": ratios.tolist(),
-            "legacy_snr_channels": names,
-            "legacy_snr_excluded": excluded,
-        }
-        return found, {"excluded": excluded}
+        return found, {"excluded": found["legacy_snr_excluded"]}
 
     def _widen(self, context: ProcessingContext) -> Span:
         """Return the acquisition with half an artifact more on either side."""
@@ -132,17 +127,12 @@ class RMSResidualCalculator(MetricStep):
         without = np.sqrt(measure_variance(raw, rows, outside))
         corrected = np.sqrt(measure_variance(raw, rows, [(span.start, span.stop)]))
         ratios = metrics.rms_ratio(corrected, without)
-        excluded = name_invalid(ratios, names, self.name)
+        mean = metrics.mean_of_valid(ratios)
+        found = list_values("rms_residual", mean, ratios, names, self.name)
         if self.verbose:
             columns = {"corrected (V)": corrected, "without (V)": without, "residual": ratios}
             print_channels("RMS residual", names, columns)
-        found = {
-            "rms_residual": metrics.mean_of_valid(ratios),
-            "rms_residual_per_channel": ratios.tolist(),
-            "rms_residual_channels": names,
-            "rms_residual_excluded": excluded,
-        }
-        return found, {"excluded": excluded}
+        return found, {"excluded": found["rms_residual_excluded"]}
 
 
 @register_processor
@@ -203,12 +193,7 @@ class MedianArtifactCalculator(MetricStep):
             columns = {"artifact (V)": left, "without (V)": without}
             print_channels("Median artifact", names, columns)
         typical = metrics.median_of_valid(left)
-        found: dict[str, Any] = {
-            "median_artifact": typical,
-            "median_artifact_per_channel": left.tolist(),
-            "median_artifact_channels": names,
-            "median_artifact_excluded": name_invalid(left, names, self.name),
-        }
+        found = list_values("median_artifact", typical, left, names, self.name)
         reference = metrics.median_of_valid(without)
         if reference > 0:
             found["median_artifact_reference"] = reference

@@ -11,8 +11,8 @@ from facet_nb.evaluation.base import (
     find_outside,
     find_span,
     good_rows,
+    list_values,
     measure_variance,
-    name_invalid,
     print_channels,
 )
 from facet_nb.kernels import metrics
@@ -66,15 +66,9 @@ class SNRCalculator(MetricStep):
         corrected = measure_variance(raw, rows, [(span.start, span.stop)])
         ratios = metrics.snr(without, corrected)
         names = [raw.ch_names[i] for i in rows]
-        excluded = name_invalid(ratios, names, self.name)
+        found = list_values("snr", metrics.mean_of_valid(ratios), ratios, names, self.name)
         if self.verbose:
             columns = {"without (V²)": without, "corrected (V²)": corrected, "SNR": ratios}
             print_channels("SNR", names, columns)
-        found = {
-            "snr": metrics.mean_of_valid(ratios),
-            "snr_per_channel": ratios.tolist(),
-            "snr_channels": names,
-            "snr_excluded": excluded,
-        }
         outside_s = sum(stop - start for start, stop in outside) / span.sfreq
-        return found, {"outside_s": outside_s, "excluded": excluded}
+        return found, {"outside_s": outside_s, "excluded": found["snr_excluded"]}
