@@ -193,6 +193,11 @@ class View:
     all_names: tuple[str, ...] = ()
     all_types: tuple[str, ...] = ()
 
+    @property
+    def offset(self) -> int:
+        """From a trigger to the first sample of its artifact, in whole samples."""
+        return int(self.metadata.artifact_to_trigger_offset * self.sfreq)
+
 
 @dataclass(frozen=True)
 class Prepared:

@@ -131,8 +131,7 @@ class AASCorrection(ArrayProcessor):
         metadata = view.metadata
         n_samples = check_artifact_length(metadata.artifact_length)
         triggers = np.asarray(metadata.triggers, dtype=np.int64)
-        offset = int(metadata.artifact_to_trigger_offset * view.sfreq)
-        starts = triggers + offset
+        starts = triggers + view.offset
         usable = averaging.is_complete(starts, n_samples, view.n_times)
         if usable.sum() < 2:
             raise ValidationError(
@@ -165,7 +164,7 @@ class AASCorrection(ArrayProcessor):
                 int(usable.sum()),
                 self.window_size,
             )
-        changes = {} if np.array_equal(aligned, starts) else {"triggers": aligned - offset}
+        changes = {} if np.array_equal(aligned, starts) else {"triggers": aligned - view.offset}
         return Prepared(plan, metadata=changes, notes=notes)
 
     def _check(self) -> None:

@@ -80,7 +80,7 @@ class ANCCorrection(ArrayProcessor):
         metadata = view.metadata
         n_samples = check_artifact_length(metadata.artifact_length)
         triggers = np.asarray(metadata.triggers, dtype=np.int64)
-        first = triggers[0] + int(metadata.artifact_to_trigger_offset * view.sfreq)
+        first = triggers[0] + view.offset
         stop = min(int(triggers[-1]) + n_samples, view.n_times)
         n_taps = int(self.filter_order or n_samples)
         if n_taps < 1 or stop - max(first, 0) <= n_taps:

@@ -96,7 +96,7 @@ class VolumeArtifactCorrection(ArrayProcessor):
                 n_pauses,
             )
             return Prepared(None, notes={"n_pauses": n_pauses})
-        starts = triggers + int(metadata.artifact_to_trigger_offset * view.sfreq)
+        starts = triggers + view.offset
         weight = gaps.weigh_transition(n_samples, self.weighting_position, self.weighting_slope)
         pause_ms = round(1e3 * spacing.pause / view.sfreq, 3)
         return Prepared(

@@ -86,8 +86,7 @@ class OBSCorrection(ArrayProcessor):
             raise ValidationError(f"n_components={n!r}: use 1, 2, … or 'auto'.")
         metadata = view.metadata
         n_samples = check_artifact_length(metadata.artifact_length)
-        starts = np.asarray(metadata.triggers, dtype=np.int64)
-        starts = starts + int(metadata.artifact_to_trigger_offset * view.sfreq)
+        starts = np.asarray(metadata.triggers, dtype=np.int64) + view.offset
         slices = self._has_slices(metadata, n_samples / view.sfreq)
         every = 2 if slices else 1
         plan = BasisPlan(starts, n_samples, design_highpass(view.sfreq), every, not slices)

@@ -79,8 +79,7 @@ class PCACorrection(ArrayProcessor):
             )
         metadata = view.metadata
         n_samples = check_artifact_length(metadata.artifact_length)
-        starts = np.asarray(metadata.triggers, dtype=np.int64)
-        starts = starts + int(metadata.artifact_to_trigger_offset * view.sfreq)
+        starts = np.asarray(metadata.triggers, dtype=np.int64) + view.offset
         return Prepared(OBSPlan(starts, n_samples, self._taps(view.sfreq)))
 
     def _taps(self, sfreq: float) -> np.ndarray:

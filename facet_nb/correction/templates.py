@@ -84,8 +84,7 @@ class TemplateCorrection(ArrayProcessor):
         metadata, x = view.metadata, view.reference
         assert x is not None
         n_samples = check_artifact_length(metadata.artifact_length)
-        offset = int(metadata.artifact_to_trigger_offset * view.sfreq)
-        starts = np.asarray(metadata.triggers, dtype=np.int64) + offset
+        starts = np.asarray(metadata.triggers, dtype=np.int64) + view.offset
         usable = averaging.is_complete(starts, n_samples, view.n_times)
         check_reference(x, view.reference_name, usable, n_samples)
         rows = self.weigh(metadata, len(starts))
@@ -100,7 +99,7 @@ class TemplateCorrection(ArrayProcessor):
             notes["epochs_per_template"] = [int(size.min()), int(size.max())]
         moved = not np.array_equal(plan.aligned, starts)
         return Prepared(
-            plan, metadata={"triggers": plan.aligned - offset} if moved else {}, notes=notes
+            plan, metadata={"triggers": plan.aligned - view.offset} if moved else {}, notes=notes
         )
 
     def check(self) -> None:
