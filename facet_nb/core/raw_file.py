@@ -7,7 +7,9 @@ from typing import Any
 import mne
 import numpy as np
 
-from facet_nb.kernels.pages import forget
+from facet_nb.core.executors.rows import open_rows
+from facet_nb.core.executors.scratch import find_file
+from facet_nb.core.executors.store import RamArray
 
 
 class _Samples:
@@ -73,8 +75,12 @@ class RawFile(mne.io.BaseRaw):
         held = self._raw_extras[fi]
         samples, first = held["samples"].array, held["first_samp"]
         start, stop = start - first, stop - first
-        if mult is None:
-            data[:] = samples[idx, start:stop]
-        else:  # projections, which look at all channels
-            data[:] = mult @ samples[:, start:stop].astype(float)
-        forget(samples)
+        everything = range(len(samples))
+        rows = everything if mult is not None else np.arange(len(samples))[idx]
+        x = data if mult is None else np.empty((len(rows), stop - start))
+        ref = find_file(samples)
+        with open_rows(RamArray(samples) if ref is None else ref) as find_row:
+            for target, row in zip(x, rows, strict=True):
+                target[:] = find_row(int(row)).read(start, stop)
+        if mult is not None:  # projections, which look at all channels
+            data[:] = mult @ x
