@@ -336,8 +336,9 @@ class ProcessingContext:
     ) -> ProcessingContext:
         """Return the context of `raw`, the result of `steps` on channels `picks`.
 
-        `base` are the samples of this recording, or what reads them again. The original ones are referred to from the first
-        step on; others, which nobody else would keep, from a correction on.
+        `base` are the samples of this recording, or what reads them again. The original ones are
+        referred to from the first step on; others, which nobody else would keep, from a correction
+        on.
         """
         new = self._derive(raw=raw)
         full = self._lineage or Lineage.begin(base, self._noise)

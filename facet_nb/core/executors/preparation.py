@@ -394,5 +394,5 @@ def pass_through(subject: Subject, prepared: Prepared, result: np.ndarray) -> No
                 "change the number of samples where other channels are present. Use UpSample, "
                 "DownSample or Resample, or set channel_wise = False."
             )
-        if result is not subject.data:
+        if not np.may_share_memory(x, result):
             result[row] = x[0]

@@ -26,6 +26,7 @@ from facet_nb.core.executors.store import ArrayRef
 from facet_nb.core.lineage import NoiseTerm, parts_of
 from facet_nb.core.steps import ArrayStep, ChannelStep, Step
 from facet_nb.core.track import Track
+from facet_nb.kernels.means import iter_pieces
 
 #: What a processor may raise without ending more than its run: ``sys.exit()``, too.
 FAILURES = (Exception, SystemExit)
@@ -345,8 +346,8 @@ def as_slice(channels: list[int]) -> slice | list[int]:
 def check_finite(x: np.ndarray, names: Sequence[str]) -> None:
     """Raise if a channel holds NaN or infinity; the message names it and the remedy."""
     for row, name in zip(x, names, strict=True):
-        if not np.isfinite(row.sum()):
-            n_bad = int(np.count_nonzero(~np.isfinite(row)))
+        if not all(np.isfinite(piece.sum()) for piece in iter_pieces(row)):
+            n_bad = sum(int(np.count_nonzero(~np.isfinite(piece))) for piece in iter_pieces(row))
             if n_bad:
                 error = FacetError(
                     f"channel {name} holds {n_bad} samples that are NaN or infinite. Repair them, "
