@@ -310,12 +310,12 @@ class _Teller:
         if (self.spill or self.shared) and stage.chunk_duration_s is None:
             batch += k * (before.row_bytes + after.row_bytes)  # pages of the files
         self.libraries = self.libraries or not isolated
-        new = 0 if over else int(share * after.n_bytes)
-        disk = self.on_disk + self.result_on_disk + new if self.spill else 0
+        written = 0 if over else int(share * after.n_bytes)
+        disk = self.on_disk + self.result_on_disk + written if self.spill else 0
         if isolated:
             self.workers = max(self.workers, n * worker_bytes() + _HELPERS)  # they stay
         told = self._sum(batch, n, extra=in_memory, disk=disk)
-        self.result_on_disk = new if self.spill else 0
+        self.result_on_disk = written if self.spill else 0
         if over:  # the file of the samples before holds those after
             self.result_on_disk, self.on_disk = self.on_disk, 0
         self._move_on(steps, after, in_memory, in_place)

@@ -49,7 +49,7 @@ class RawFile(mne.io.BaseRaw):
             orig_format="single",
             verbose="error",
         )
-        self._cals = np.ones(len(self._cals))  # the samples are in V
+        self._cals: np.ndarray = np.ones(len(held.array))  # the samples are in V
 
     @classmethod
     def of(cls, samples: np.ndarray, info: Any, first_samp: int) -> RawFile:

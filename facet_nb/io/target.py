@@ -117,7 +117,7 @@ def reserve(file: Path, n_bytes: int) -> None:
 
 def write_all(sink: BinaryIO, x: np.ndarray) -> None:
     """Write an array to a file that is open without a buffer."""
-    todo = memoryview(x).cast("B")
+    todo = np.ascontiguousarray(x).reshape(-1).view(np.uint8).data
     while len(todo):
         todo = todo[sink.write(todo) :]
 

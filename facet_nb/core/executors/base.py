@@ -194,7 +194,9 @@ class Runner:
         else:
             shape = len(names), prepared.state.n_times
             target, result = store.allocate(shape, subject.data.dtype.name)
-        preparation.pass_through(subject, prepared, result)
+        if not preparation.pass_through(subject, prepared, result):
+            target, result = store.allocate((len(names), prepared.state.n_times))
+            preparation.pass_through(subject, prepared, result)
         asks = any(step.uses_noise for step in prepared.steps)
         job = Job(
             steps=prepared.steps,

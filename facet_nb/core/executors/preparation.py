@@ -376,8 +376,11 @@ def _rows(
     return frozenset(int(i) for i in subject.picks if int(i) in chosen)
 
 
-def pass_through(subject: Subject, prepared: Prepared, result: np.ndarray) -> None:
-    """Write the rows that hold no data, or bad data, to `result`."""
+def pass_through(subject: Subject, prepared: Prepared, result: np.ndarray) -> bool:
+    """Write the rows that hold no data, or bad data, to `result`; return whether it can hold them.
+
+    Bad channels are rounded as data are; codes and times are not, and float32 may be too coarse.
+    """
     done = {int(i) for i in subject.picks}
     for row, kind in enumerate(subject.kinds):
         if row in done:
@@ -394,5 +397,10 @@ def pass_through(subject: Subject, prepared: Prepared, result: np.ndarray) -> No
                 "change the number of samples where other channels are present. Use UpSample, "
                 "DownSample or Resample, or set channel_wise = False."
             )
-        if not np.may_share_memory(x, result):
-            result[row] = x[0]
+        x = round_to(subject.dtype, x) if kind == "bad" else x
+        if np.may_share_memory(x, result):
+            continue
+        result[row] = x[0]
+        if kind != "bad" and not np.array_equal(result[row], x[0], equal_nan=True):
+            return False
+    return True

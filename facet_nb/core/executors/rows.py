@@ -77,7 +77,7 @@ class FileRow:
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return a copy of some samples."""
         x = np.empty(max(0, min(stop, self.n_times) - start), self.dtype)
-        todo, at = memoryview(x).cast("B"), (self.begin + start) * self.dtype.itemsize
+        todo, at = x.view(np.uint8).data, (self.begin + start) * self.dtype.itemsize
         while len(todo):
             n = os.preadv(self.descriptor, [todo], at)
             if not n:
@@ -88,7 +88,7 @@ class FileRow:
     def write(self, start: int, x: np.ndarray) -> None:
         """Put samples in their place."""
         x = np.ascontiguousarray(x, self.dtype)
-        todo, at = memoryview(x).cast("B"), (self.begin + start) * self.dtype.itemsize
+        todo, at = x.view(np.uint8).data, (self.begin + start) * self.dtype.itemsize
         while len(todo):
             n = os.pwrite(self.descriptor, todo, at)
             todo, at = todo[n:], at + n

@@ -270,7 +270,7 @@ def _run_chunks(
             rows = source(channel), target(channel)
             chunks.stream_channel(steps, channel, *rows, job.chunk, spent, check=check, note=note)
     times = [StepTime(step.index, *spent.get(step.index, (0.0, 0.0))) for step in job.steps]
-    digests = ()
+    digests: tuple[str, ...] = ()
     if job.log is not None:
         digests = job.log.note(channels, job.target.open()[as_slice(channels)])
     return tuple(times), digests
