@@ -37,13 +37,13 @@ from facet_nb.core.executors.cancel import CancelToken
 from facet_nb.core.executors.checkpoint import Checkpoint, hold_checkpoint
 from facet_nb.core.executors.chunks import count_chunk
 from facet_nb.core.executors.decisions import Decisions
+from facet_nb.core.executors.passage import can_overwrite
 from facet_nb.core.executors.shielding import run_shielded
 from facet_nb.core.executors.store import Store
 from facet_nb.core.executors.task import (
     FAILURES,
     Job,
     Report,
-    can_overwrite,
     fail,
     rss_bytes,
 )

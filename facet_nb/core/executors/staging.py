@@ -9,8 +9,9 @@ import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.executors import scratch
+from facet_nb.core.executors.finite import check_finite
 from facet_nb.core.executors.store import Store, fresh_array
-from facet_nb.core.executors.task import as_slice, check_finite
+from facet_nb.core.executors.task import as_slice
 from facet_nb.core.recording import Header
 from facet_nb.core.steps import ArrayStep
 from facet_nb.core.transpose import transpose
