@@ -18,7 +18,7 @@ import numpy as np
 
 from facet_nb.core.errors import FacetError, RunCancelled, StepError, describe_failure
 from facet_nb.core.events import StepTime
-from facet_nb.core.executors import chunks, passage
+from facet_nb.core.executors import chunks, passage, shared
 from facet_nb.core.executors.crumbs import Crumbs
 from facet_nb.core.executors.finite import check_finite
 from facet_nb.core.executors.journal import RowLog
@@ -215,9 +215,9 @@ def _run(
     if job.chunk:
         return _run_chunks(job, batch, channels, here)
     rows = as_slice(channels)
-    x, target = job.source.open()[rows], job.target.open()
     if job.far:
-        x = np.array(x)  # once from the file, not once for each pass over it
+        return _run_far(job, batch, channels, here)
+    x, target = job.source.open()[rows], job.target.open()
     direct = isinstance(rows, slice) and job.log is None  # a log's rows are written in one go
     result, times = passage.take_through(
         job, batch, channels, x, target[rows] if direct else None, here
@@ -226,6 +226,16 @@ def _run(
         target[rows] = result
     digests = () if job.log is None else job.log.note(channels, result)
     return times, digests
+
+
+def _run_far(
+    job: Job, batch: int, channels: list[int], here: list[int]
+) -> tuple[tuple[StepTime, ...], tuple[str, ...]]:
+    """Read rows from their file, once, and write what the steps make of them to its file."""
+    x = shared.read_rows(job.source, channels)
+    result, times = passage.take_through(job, batch, channels, x, None, here)
+    shared.write_rows(job.target, channels, result)
+    return times, () if job.log is None else job.log.note(channels, result)
 
 
 def _run_chunks(
