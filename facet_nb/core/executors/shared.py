@@ -84,7 +84,7 @@ def _move_bytes(
     move: Callable[[int, list[memoryview], int], int], descriptor: int, row: np.ndarray, i: int
 ) -> None:
     """Read or write row `i` of a file: the system may move less at a time."""
-    left, place = memoryview(row).cast("B"), i * row.nbytes
+    left, place = memoryview(row.data).cast("B"), i * row.nbytes
     while len(left):
         n = move(descriptor, [left], place)
         if not n:

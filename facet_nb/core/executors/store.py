@@ -109,8 +109,9 @@ class Store:
         ref = self._new_array(shape)
         return ref, self.open(ref)
 
-    def open(self, ref: FileArray) -> np.ndarray:
+    def open(self, ref: ArrayRef) -> np.ndarray:
         """Return samples that this store made, mapped; :meth:`holds` is true."""
+        assert isinstance(ref, FileArray)
         array = ref.open()
         self._files[id(array)] = (ref, array)
         self._maps.add(id(_root(array)))

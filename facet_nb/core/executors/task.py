@@ -22,6 +22,7 @@ from facet_nb.core.executors import chunks, passage, shared
 from facet_nb.core.executors.crumbs import Crumbs
 from facet_nb.core.executors.finite import check_finite
 from facet_nb.core.executors.journal import RowLog
+from facet_nb.core.executors.scratch import FileArray
 from facet_nb.core.executors.store import ArrayRef
 from facet_nb.core.lineage import NoiseTerm
 from facet_nb.core.steps import ArrayStep, ChannelStep, Step
@@ -232,6 +233,7 @@ def _run_far(
     job: Job, batch: int, channels: list[int], here: list[int]
 ) -> tuple[tuple[StepTime, ...], tuple[str, ...]]:
     """Read rows from their file, once, and write what the steps make of them to its file."""
+    assert isinstance(job.source, FileArray) and isinstance(job.target, FileArray)
     x = shared.read_rows(job.source, channels)
     result, times = passage.take_through(job, batch, channels, x, None, here)
     shared.write_rows(job.target, channels, result)
