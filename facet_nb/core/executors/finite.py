@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from facet_nb.core.errors import FacetError
+from facet_nb.kernels.means import iter_pieces
 
 
 def check_finite(x: np.ndarray, names: Sequence[str]) -> None:
     """Raise if a channel holds NaN or infinity; the message names it and the remedy."""
     for row, name in zip(x, names, strict=True):
-        if not np.isfinite(row.sum()):
-            n_bad = int(np.count_nonzero(~np.isfinite(row)))
+        if not all(np.isfinite(piece.sum()) for piece in iter_pieces(row)):
+            n_bad = sum(int(np.count_nonzero(~np.isfinite(piece))) for piece in iter_pieces(row))
             if n_bad:
                 error = FacetError(
                     f"channel {name} holds {n_bad} samples that are NaN or infinite. Repair them, "

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -66,8 +67,10 @@ class Store:
             self._folder = scratch.make_folder()
         return self._folder
 
-    def share(self, array: np.ndarray) -> ArrayRef:
+    def share(self, array: Any) -> ArrayRef:
         """Return a reference to samples; written to a file once if they must be shared."""
+        if not isinstance(array, np.ndarray):
+            array = array.open()  # an origin, which reads them
         spilled = scratch.find_file(array)
         if spilled is not None:
             return spilled
@@ -99,10 +102,15 @@ class Store:
         ref = self._new_memory(array.shape)
         return ref, lambda rows: shared.write_rows(ref, rows, array[as_rows(rows)])
 
-    def allocate(self, shape: tuple[int, int]) -> tuple[ArrayRef, np.ndarray]:
-        """Return a reference to new samples of `shape`, and the array."""
+    def allocate(
+        self, shape: tuple[int, int], dtype: str = "float64"
+    ) -> tuple[ArrayRef, np.ndarray]:
+        """Return a reference to new samples of `shape`, and the array.
+
+        They are float64, but for those of a spilling run that works on a file of `dtype`.
+        """
         if self.spill:
-            return scratch.create(shape)
+            return scratch.create(shape, dtype)
         if not self.shared:
             array = fresh_array(shape)
             return RamArray(array), array

@@ -22,6 +22,7 @@ from facet_nb.core.executors import chunks, passage, shared
 from facet_nb.core.executors.crumbs import Crumbs
 from facet_nb.core.executors.finite import check_finite
 from facet_nb.core.executors.journal import RowLog
+from facet_nb.core.executors.rows import open_rows
 from facet_nb.core.executors.scratch import FileArray
 from facet_nb.core.executors.store import ArrayRef
 from facet_nb.core.lineage import NoiseTerm
@@ -244,7 +245,6 @@ def _run_chunks(
     job: Job, batch: int, channels: list[int], here: list[int]
 ) -> tuple[tuple[StepTime, ...], tuple[str, ...]]:
     """Take channels through all steps in chunks of time, one after the other."""
-    source, target = job.source.open(), job.target.open()
     spent: dict[int, tuple[float, float]] = {}
     for channel in channels:
 
@@ -261,10 +261,13 @@ def _run_chunks(
                     job.crumbs.move(batch, position)
 
         steps = [step for step in job.steps if isinstance(step, ArrayStep)]
-        row = source[channel], target[channel]
-        chunks.stream_channel(steps, channel, *row, job.chunk, spent, check=check, note=note)
+        with open_rows(job.source) as source, open_rows(job.target) as target:
+            rows = source(channel), target(channel)
+            chunks.stream_channel(steps, channel, *rows, job.chunk, spent, check=check, note=note)
     times = [StepTime(step.index, *spent.get(step.index, (0.0, 0.0))) for step in job.steps]
-    digests = () if job.log is None else job.log.note(channels, target[as_slice(channels)])
+    digests: tuple[str, ...] = ()
+    if job.log is not None:
+        digests = job.log.note(channels, job.target.open()[as_slice(channels)])
     return tuple(times), digests
 
 
