@@ -1,104 +1,14 @@
-"""Kernels over a signal that comes in pieces, with the same result to the bit as over the whole.
-
-A stream takes the samples of one channel in order and returns those of the result that are ready.
-What it keeps depends on the kernel, not on the length of the signal: a filter's transforms lie on a
-fixed grid of the whole signal; an average needs whole blocks of epochs.
-"""
+"""Averaged artifact subtraction between samples, at the native rate, over pieces of a signal."""
 
 from __future__ import annotations
-
-from typing import Protocol
 
 import numpy as np
 
 from facet_nb.kernels.averaging import N_SEED, list_blocks
-from facet_nb.kernels.fir import choose_n_fft, find_filter
 from facet_nb.kernels.native import find_tables
 from facet_nb.kernels.rows import find_compiled, is_float
+from facet_nb.kernels.streams.base import Buffer
 from facet_nb.kernels.subsample import HALO, Layout
-
-
-class Stream(Protocol):
-    """One channel on its way through a kernel."""
-
-    def push(self, x: np.ndarray) -> np.ndarray:
-        """Take the next samples, shape (n,); return the next of the result, shape (m,)."""
-
-    def finish(self) -> np.ndarray:
-        """Return what is left, at the end of the signal."""
-
-
-class _Buffer:
-    """The last samples of a signal; positions count from the signal's beginning."""
-
-    def __init__(self, dtype: np.dtype) -> None:
-        self.data = np.empty(0, dtype)
-        self.start = 0
-
-    @property
-    def stop(self) -> int:
-        return self.start + len(self.data)
-
-    def append(self, x: np.ndarray) -> None:
-        self.data = np.concatenate([self.data, x])
-
-    def drop(self, position: int) -> None:
-        """Forget all before `position`."""
-        if position > self.start:
-            self.data = self.data[position - self.start :].copy()
-            self.start = position
-
-
-class FilterStream:
-    """A zero-phase FIR filter; see :func:`facet_nb.kernels.fir.filter_zero_phase`.
-
-    Parameters
-    ----------
-    taps : ndarray, shape (n_taps,)
-        Symmetric filter of odd length.
-    n_times : int
-        Length of the whole signal.
-    dtype : dtype
-        Of its samples: float32 or float64.
-    """
-
-    def __init__(self, taps: np.ndarray, n_times: int, dtype: np.dtype) -> None:
-        self.n_fft = choose_n_fft(len(taps))
-        self.half = len(taps) // 2
-        self.pair = 2 * (self.n_fft - 2 * self.half)  # two blocks are one complex signal
-        self.width = 64 // np.dtype(dtype).itemsize
-        self.n_times, self.dtype = n_times, np.dtype(dtype)
-        run = find_filter(taps, self.dtype)
-        assert run is not None
-        self.run = run
-        self.buffer = _Buffer(self.dtype)
-        self.done = 0
-
-    @classmethod
-    def make(cls, taps: np.ndarray, n_times: int, dtype: np.dtype) -> FilterStream | None:
-        """Return a stream; None where the filter is not compiled."""
-        return None if find_filter(taps, np.dtype(dtype)) is None else cls(taps, n_times, dtype)
-
-    def push(self, x: np.ndarray) -> np.ndarray:
-        """Take the next samples; return the next of the result."""
-        self.buffer.append(x)
-        n_pairs = (self.buffer.stop - self.half) // self.pair - self.done // self.pair
-        if self.buffer.stop >= self.n_times or n_pairs < self.width:
-            return np.empty(0, self.dtype)
-        return self._emit(n_pairs // self.width * self.width * self.pair)
-
-    def finish(self) -> np.ndarray:
-        """Return what is left."""
-        return self._emit(self.n_times - self.done)
-
-    def _emit(self, n: int) -> np.ndarray:
-        out = np.empty((1, n), self.dtype)
-        if n:
-            self.run(self.buffer.data[np.newaxis], out, self.done - self.buffer.start)
-        self.done += n
-        # The signal's odd reflection beyond its end may reach back that far.
-        self.buffer.drop(self.done - 2 * self.n_fft)
-        return out[0]
 
 
 class AverageStream:
@@ -125,7 +35,7 @@ class AverageStream:
         self.tables = find_tables(layout, np.dtype(dtype))
         self.run = find_compiled("shifts", "correct_blocks")
         self.blocks = list_blocks(len(layout.first), window) if len(layout.first) else []
-        self.x, self.work = _Buffer(np.dtype(dtype)), _Buffer(np.dtype(dtype))
+        self.x, self.work = Buffer(np.dtype(dtype)), Buffer(np.dtype(dtype))
         self.next = self.done = 0
 
     @classmethod

@@ -1,0 +1,70 @@
+"""What all streams are, and the samples that they keep."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+
+class Stream(Protocol):
+    """One channel on its way through a kernel."""
+
+    def push(self, x: np.ndarray) -> np.ndarray:
+        """Take the next samples, shape (n,); return the next of the result, shape (m,)."""
+
+    def finish(self) -> np.ndarray:
+        """Return what is left, at the end of the signal."""
+
+
+class Buffer:
+    """The last samples of a signal; positions count from the signal's beginning.
+
+    Attributes
+    ----------
+    start, stop : int
+        The first sample that is kept, and the one after the last.
+    """
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self._room = np.empty(0, dtype)
+        self._low = 0
+        self.start = self.stop = 0
+
+    @property
+    def data(self) -> np.ndarray:
+        """The samples that are kept, shape (stop - start,)."""
+        return self._room[self._low : self._low + self.stop - self.start]
+
+    def append(self, x: np.ndarray) -> None:
+        """Add the next samples."""
+        kept = self.stop - self.start
+        if self._low + kept + len(x) > len(self._room):
+            self._make_room(kept, len(x))
+        self._room[self._low + kept : self._low + kept + len(x)] = x
+        self.stop += len(x)
+
+    def _make_room(self, kept: int, n: int) -> None:
+        """Move what is kept to the beginning of the room, or of a larger one.
+
+        A quarter of the room is free then, so that samples are moved once for each third of them
+        that comes.
+        """
+        size = kept + n
+        old = self.data
+        if 4 * size > 3 * len(self._room):
+            self._room = np.empty(size + size // 3 + 1, self._room.dtype)
+        self._room[:kept] = old
+        self._low = 0
+
+    def drop(self, position: int) -> None:
+        """Forget all before `position`."""
+        position = min(position, self.stop)
+        if position > self.start:
+            self._low += position - self.start
+            self.start = position
+
+    def piece(self, start: int, stop: int) -> np.ndarray:
+        """Return samples `start` … `stop` of the signal; a view."""
+        low = self._low - self.start
+        return self._room[low + start : low + stop]
