@@ -279,13 +279,13 @@ class AASCorrection(ArrayProcessor):
             return "needs subsample=True and weighting='blocks' for it"
         return None if has_compiler() else "needs numba for it"
 
-    def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, mean: float) -> Any:
+    def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, known: Any) -> Any:
         """Return the correction of one channel, block by block; see :class:`ArrayProcessor`."""
         plan = prepared.payload
         if not isinstance(plan, Layout) or self.weighting != "blocks":
             return None
         threshold = self.correlation_threshold
-        return AverageStream.make(plan, self.window_size, threshold, mean, dtype)
+        return AverageStream.make(plan, self.window_size, threshold, known, dtype)
 
     def stream_memory(self, chunk: int, sfreq: float) -> int:
         """Return the memory of one stream, in bytes: samples and epochs of a block of 60 s."""

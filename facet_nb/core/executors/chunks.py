@@ -2,7 +2,7 @@
 
 Each step of a stage is a stream for one channel (:meth:`ArrayProcessor.stream`). Samples go from
 the source through all of them to the target, chunk by chunk; a step that needs the mean of its
-whole input begins a new pass, over what the pass before has written.
+whole input (:meth:`ArrayProcessor.survey`) begins a new pass, over what the pass before has written.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from facet_nb.core.errors import PlanError
 from facet_nb.core.executors import scratch
 from facet_nb.core.plan import Stage
 from facet_nb.core.steps import ArrayStep, round_to
-from facet_nb.kernels.means import RunningMean
 
 
 def count_chunk(stage: Stage, sfreq: float) -> int:
@@ -72,22 +71,33 @@ def stream_channel(
     if not passes[0]:
         target[:] = source  # no step works on this channel
         return
-    x, mean = source, 0.0
+    x, known = source, None
     if passes[0][0].processor.needs_mean:
-        mean = _find_mean(x, passes[0][0], chunk)
+        known = _survey(x, passes[0][0], chunk)
     for number, part in enumerate(passes):
         after = passes[number + 1][0] if number + 1 < len(passes) else None
-        one = _Pass(part, after, len(x), mean, spent, note)
-        mean = one.run(x, target, chunk, check)
-        x, check = target, None
+        lengths = list_lengths(part, len(x))
+        out = target if lengths[-1] == len(target) else scratch.create((1, lengths[-1]))[1][0]
+        known = _Pass(part, after, lengths, known, spent, note).run(x, out, chunk, check)
+        x, check = out, None
 
 
-def _find_mean(x: np.ndarray, step: ArrayStep, chunk: int) -> float:
-    mean = RunningMean()
+def list_lengths(steps: Sequence[ArrayStep], n_times: int) -> list[int]:
+    """Return the number of samples before the first step, and after each one."""
+    lengths = [n_times]
+    for step in steps:
+        after = step.prepared.n_times
+        lengths.append(lengths[-1] if after is None else after)
+    return lengths
+
+
+def _survey(x: np.ndarray, step: ArrayStep, chunk: int) -> Any:
+    """Return what a step must know of the whole of its input, before its stream is opened."""
+    found = step.processor.survey(step.prepared)
     for start in range(0, len(x), chunk):
-        mean.push(_give(step, x[start : start + chunk]))
+        found.push(_give(step, x[start : start + chunk]))
         scratch.forget(x)
-    return mean.value
+    return found.value
 
 
 class _Pass:
@@ -97,14 +107,14 @@ class _Pass:
         self,
         steps: Sequence[ArrayStep],
         after: ArrayStep | None,
-        n_times: int,
-        mean: float,
+        lengths: Sequence[int],
+        known: Any,
         spent: dict[int, tuple[float, float]],
         note: Callable[[ArrayStep], None] | None,
     ) -> None:
         self.steps, self.after, self.spent, self.note = steps, after, spent, note
-        self.streams = [_open(step, n_times, mean) for step in steps]
-        self.total = RunningMean()
+        self.streams = [_open(step, n, known) for step, n in zip(steps, lengths, strict=False)]
+        self.survey = None if after is None else after.processor.survey(after.prepared)
         self.done = 0
 
     def run(
@@ -113,8 +123,8 @@ class _Pass:
         target: np.ndarray,
         chunk: int,
         check: Callable[[np.ndarray], None] | None,
-    ) -> float:
-        """Write the result; return its mean, as the step after will be given it.
+    ) -> Any:
+        """Write the result; return what the step after must know of it.
 
         `target` may be `x`: what is written has been read before.
         """
@@ -128,7 +138,7 @@ class _Pass:
             y = self._step(position, self.streams[position].finish)
             self._write(target, self._flow(position + 1, y))
         scratch.forget(x, target)
-        return self.total.value
+        return None if self.survey is None else self.survey.value
 
     def _flow(self, position: int, y: np.ndarray) -> np.ndarray:
         """Send samples through the steps from `position` on."""
@@ -151,13 +161,13 @@ class _Pass:
     def _write(self, target: np.ndarray, y: np.ndarray) -> None:
         target[self.done : self.done + len(y)] = y
         self.done += len(y)
-        if self.after is not None:
-            self.total.push(_give(self.after, y))
+        if self.after is not None and self.survey is not None:
+            self.survey.push(_give(self.after, y))
 
 
-def _open(step: ArrayStep, n_times: int, mean: float) -> Any:
+def _open(step: ArrayStep, n_times: int, known: Any) -> Any:
     dtype = np.dtype(step.dtype if step.processor.single else "float64")
-    stream = step.processor.stream(step.prepared, n_times, dtype, mean)
+    stream = step.processor.stream(step.prepared, n_times, dtype, known)
     if stream is None:
         raise PlanError(
             f"{step.processor.name} cannot take this recording in chunks: run without "
