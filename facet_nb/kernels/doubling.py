@@ -72,20 +72,26 @@ class Doubled:
         Taken away from the signal: less is lost to rounding.
     span : int
         Samples of the doubled rate that one call of :meth:`take` may need at once.
-    own : bool
-        Whether the window is its own: others may be in use in this thread at the same time.
+    window : ndarray, shape (count_window(n_times, span),) | None
+        Room for the samples; by default that of this thread, which only one can use at a time.
     """
 
     def __init__(
-        self, look: Look, n_times: int, form: Form, centre: float, span: int, *, own: bool = False
+        self,
+        look: Look,
+        n_times: int,
+        form: Form,
+        centre: float,
+        span: int,
+        window: np.ndarray | None = None,
     ) -> None:
         self.look = look
         self.n_times = n_times
         self.form = form
         self.centre = centre
         self.keep = max(span, 4 * PAD)
-        size = min(self.keep, 2 * n_times + 2 * PAD) + 2 * min(GROUP, n_times) + 2 * PAD
-        self.window = np.empty(size) if own else _buffers.get("window", size)
+        size = count_window(n_times, span)
+        self.window = _buffers.get("window", size) if window is None else window[:size]
         self._rewind()
 
     def _rewind(self) -> None:
@@ -144,6 +150,11 @@ class Doubled:
             tail = segment(known, end - 4 * PAD, end + 1 + PAD, repeat=True)[4 * PAD + 1 :]
             self.window[self.filled : self.filled + PAD] = tail
             self.filled += PAD
+
+
+def count_window(n_times: int, span: int) -> int:
+    """Return the length of the window of :class:`Doubled`."""
+    return min(max(span, 4 * PAD), 2 * n_times + 2 * PAD) + 2 * min(GROUP, n_times) + 2 * PAD
 
 
 def find_end(places: np.ndarray, n_columns: int) -> int:

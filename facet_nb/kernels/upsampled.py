@@ -94,6 +94,11 @@ class Layout:
         longest = max((int(np.ptp(places)) for places, _ in self.visits if len(places)), default=0)
         return longest + self.form.n_columns + 2 * HALF
 
+    @property
+    def n_most(self) -> int:
+        """Epochs of a pool, at most."""
+        return max((len(pool.epochs) for pool in self.pools[0] if pool), default=0)
+
     @cached_property
     def groups(self) -> list[list[tuple[Piece, np.ndarray, np.ndarray, np.ndarray]]]:
         """What is laid into each group: a piece, and places, rows and templates for it."""
@@ -202,17 +207,25 @@ class Averager:
         Where artifacts are.
     level : Level
         The signal's means.
-    own : bool
-        Whether another averager may be in use in this thread at the same time.
+    window : ndarray | None
+        Room for doubled samples (:class:`facet_nb.kernels.doubling.Doubled`).
+    space : ndarray, shape (layout.n_most, form.n_columns) | None
+        Room for the epochs of a pool.
     """
 
-    def __init__(self, look: Look, layout: Layout, level: Level, *, own: bool = False) -> None:
+    def __init__(
+        self,
+        look: Look,
+        layout: Layout,
+        level: Level,
+        window: np.ndarray | None = None,
+        space: np.ndarray | None = None,
+    ) -> None:
         self.look, self.layout, self.level = look, layout, level
         form, n_times = layout.form, layout.n_times
-        self.source = Doubled(look, n_times, form, level.centre, layout.span, own=own)
+        self.source = Doubled(look, n_times, form, level.centre, layout.span, window)
         self.sums = doubled.find_sums(form)
-        n_most = max((len(p.epochs) for p in layout.pools[0] if p), default=0)
-        self.space = np.empty((n_most, form.n_columns))
+        self.space = np.empty((layout.n_most, form.n_columns)) if space is None else space
         self.before = np.zeros(form.n_columns)
 
     def average(self, number: int, out: np.ndarray) -> np.ndarray:

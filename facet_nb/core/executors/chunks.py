@@ -16,7 +16,7 @@ import numpy as np
 from facet_nb.core.errors import PlanError
 from facet_nb.core.executors import scratch
 from facet_nb.core.plan import Stage
-from facet_nb.core.steps import ArrayStep, round_to
+from facet_nb.core.steps import ArrayStep, protect, round_to
 
 
 def count_chunk(stage: Stage, sfreq: float) -> int:
@@ -129,7 +129,7 @@ class _Pass:
         `target` may be `x`: what is written has been read before.
         """
         for start in range(0, len(x), chunk):
-            y = np.array(x[start : start + chunk])
+            y = protect(x[start : start + chunk])
             if check is not None:
                 check(y)
             self._write(target, self._flow(0, y))

@@ -64,7 +64,10 @@ class AverageStream:
         """Return what is left."""
         if self.next < len(self.blocks):
             self._correct(len(self.blocks))
-        return self._emit(self.x.stop)
+        left = self._emit(self.x.stop)
+        self.x.close()
+        self.work.close()
+        return left
 
     def _needs(self, block: int) -> int:
         """Return where the samples end that a block needs."""
@@ -101,7 +104,7 @@ class AverageStream:
             stop = min(stop, int(self.layout.spans[0][first]))
             keep = min(stop, max(0, int(self.layout.first[first]) - HALO))
         stop = max(stop, self.done)
-        result = self.work.data[self.done - self.work.start : stop - self.work.start].copy()
+        result = self.work.piece(self.done, stop).copy()
         self.done = stop
         keep = min(keep, self.done)
         self.x.drop(keep)

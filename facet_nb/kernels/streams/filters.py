@@ -48,7 +48,9 @@ class FilterStream:
 
     def finish(self) -> np.ndarray:
         """Return what is left."""
-        return self._emit(self.n_times - self.done)
+        left = self._emit(self.n_times - self.done)
+        self.buffer.close()
+        return left
 
     def _emit(self, n: int) -> np.ndarray:
         out = np.empty((1, n), self.dtype)

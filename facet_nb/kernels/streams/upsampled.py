@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from facet_nb.kernels.averaging import Pool
-from facet_nb.kernels.doubling import GROUP, REACH, count_known, find_end
+from facet_nb.kernels.doubling import GROUP, REACH, count_known, count_window, find_end
 from facet_nb.kernels.edges import segment
 from facet_nb.kernels.laying import Train
 from facet_nb.kernels.levels import Level
-from facet_nb.kernels.streams.base import Buffer
+from facet_nb.kernels.streams.base import Buffer, rooms
 from facet_nb.kernels.upsampled import Averager, Layout, find_reach
 
 #: Samples that are kept behind those still needed: a reflection at the end may take them.
@@ -33,7 +33,12 @@ class UpsampledStream:
     def __init__(self, layout: Layout, level: Level) -> None:
         self.layout = layout
         self.buffer = Buffer(np.dtype(float))
-        self.averager = Averager(self._look, layout, level, own=True)
+        n, n_columns = layout.n_most, layout.form.n_columns
+        double = np.dtype(float)
+        self.room = rooms.take(count_window(layout.n_times, layout.span), double)
+        self.space = rooms.take(n * n_columns, double)
+        space = self.space[: n * n_columns].reshape(n, n_columns)
+        self.averager = Averager(self._look, layout, level, self.room, space)
         self.train = Train(layout)
         self.n_averaged = self.n_laid = 0
 
@@ -52,7 +57,11 @@ class UpsampledStream:
 
     def finish(self) -> np.ndarray:
         """Return what is left: nothing, as the last sample tells all."""
-        return self._advance()
+        left = self._advance()
+        self.buffer.close()
+        rooms.give(self.room)
+        rooms.give(self.space)
+        return left
 
     def _look(self, start: int, stop: int) -> np.ndarray:
         first = self.buffer.start
@@ -72,7 +81,7 @@ class UpsampledStream:
                 break
             while self._can_lay():
                 done.append(self._lay())
-        return np.concatenate(done) if done else np.empty(0)
+        return done[0] if len(done) == 1 else np.concatenate([*done, np.empty(0)])
 
     def _knows(self, number: int, pool: Pool | None) -> int:
         """Return how many samples must be there to make a template."""
