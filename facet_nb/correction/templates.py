@@ -13,6 +13,7 @@ from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.correction.aas import check_artifact_length
 from facet_nb.kernels import averaging, subsample, weights
 from facet_nb.kernels.alignment import best_lags
+from facet_nb.kernels.subtraction import subtract_templates
 from facet_nb.kernels.weights import Weights
 
 
@@ -159,7 +160,7 @@ class TemplateCorrection(ArrayProcessor):
         epochs -= x.mean()
         templates = self._average(epochs, plan)
         del epochs
-        averaging.subtract_templates(
+        subtract_templates(
             x,
             plan.aligned,
             templates,

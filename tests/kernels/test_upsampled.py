@@ -17,6 +17,7 @@ from facet_nb.kernels.edges import segment
 from facet_nb.kernels.levels import find_level
 from facet_nb.kernels.means import find_mean
 from facet_nb.kernels.rows import find_compiled, has_compiler
+from facet_nb.kernels.subtraction import subtract_templates
 
 EEG_V = 20e-6
 
@@ -26,7 +27,7 @@ def correct_literally(x, layout):
     high = resampling.upsample(x[np.newaxis], layout.factor)[0]
     options = {"window": layout.window, "threshold": layout.threshold, "shift": layout.shift}
     templates, which = averaging.average_blocks(high, layout.starts, layout.n_samples, **options)
-    cleaned = averaging.subtract_templates(high, layout.aligned, templates, which)
+    cleaned = subtract_templates(high, layout.aligned, templates, which)
     chosen = []
     for pool in layout.pools[0]:
         if pool is None:

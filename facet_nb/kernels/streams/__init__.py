@@ -7,7 +7,19 @@ fixed grid of the whole signal; an average needs whole blocks of epochs.
 
 from facet_nb.kernels.streams.averages import AverageStream
 from facet_nb.kernels.streams.base import Buffer, Stream
+from facet_nb.kernels.streams.blocks import Blocks, BlockStream
 from facet_nb.kernels.streams.filters import FilterStream
+from facet_nb.kernels.streams.sliding import MovedSlidingStream, SlidingStream
 from facet_nb.kernels.streams.upsampled import UpsampledStream
 
-__all__ = ["AverageStream", "Buffer", "FilterStream", "Stream", "UpsampledStream"]
+__all__ = [
+    "AverageStream",
+    "BlockStream",
+    "Blocks",
+    "Buffer",
+    "FilterStream",
+    "MovedSlidingStream",
+    "SlidingStream",
+    "Stream",
+    "UpsampledStream",
+]

@@ -78,16 +78,7 @@ class AverageStream:
     def _correct(self, stop: int) -> None:
         """Correct blocks up to `stop`."""
         low, high = self.blocks[self.next][0], self.blocks[stop - 1][1]
-        epochs, offset, whole = slice(low, high), self.x.start, self.layout
-        piece = Layout(
-            whole.first[epochs] - offset,
-            whole.part[epochs],
-            whole.n_samples,
-            whole.usable[epochs],
-            len(self.x.data),
-        )
-        begin, end, head, tail = (values[epochs] for values in whole.spans)
-        piece.__dict__["spans"] = begin - offset, end - offset, head, tail
+        piece = cut_layout(self.layout, slice(low, high), self.x.start, len(self.x.data))
         blocks = np.array(self.blocks[self.next : stop]).reshape(-1, 2) - low
         assert self.run is not None
         self.run(
@@ -110,3 +101,17 @@ class AverageStream:
         self.x.drop(keep)
         self.work.drop(keep)
         return result
+
+
+def cut_layout(whole: Layout, epochs: slice, offset: int, n_times: int) -> Layout:
+    """Return the layout of some epochs in a piece of the signal that begins at `offset`."""
+    piece = Layout(
+        whole.first[epochs] - offset,
+        whole.part[epochs],
+        whole.n_samples,
+        whole.usable[epochs],
+        n_times,
+    )
+    begin, end, head, tail = (values[epochs] for values in whole.spans)
+    piece.__dict__["spans"] = begin - offset, end - offset, head, tail
+    return piece

@@ -72,11 +72,15 @@ class Buffer:
 
     def append(self, x: np.ndarray) -> None:
         """Add the next samples."""
+        self.extend(len(x))[...] = x
+
+    def extend(self, n: int) -> np.ndarray:
+        """Add room for the next `n` samples; return it, to be filled."""
         kept = self.stop - self.start
-        if self._low + kept + len(x) > len(self._room):
-            self._make_room(kept, len(x))
-        self._room[self._low + kept : self._low + kept + len(x)] = x
-        self.stop += len(x)
+        if self._low + kept + n > len(self._room):
+            self._make_room(kept, n)
+        self.stop += n
+        return self._room[self._low + kept : self._low + kept + n]
 
     def _make_room(self, kept: int, n: int) -> None:
         """Move what is kept to the beginning of the room, or of a larger one.
