@@ -16,6 +16,7 @@ from facet_nb.kernels import averaging
 from facet_nb.kernels.alignment import best_lags
 from facet_nb.kernels.native import correct
 from facet_nb.kernels.rows import has_compiler
+from facet_nb.kernels.sliding import average_sliding
 from facet_nb.kernels.streams import (
     AverageStream,
     Blocks,
@@ -23,7 +24,6 @@ from facet_nb.kernels.streams import (
     MovedSlidingStream,
     SlidingStream,
 )
-from facet_nb.kernels.sliding import average_sliding
 from facet_nb.kernels.subsample import Layout, find_onsets
 from facet_nb.kernels.subtraction import subtract_templates
 
@@ -214,9 +214,7 @@ class AASCorrection(ArrayProcessor):
     ) -> tuple[np.ndarray, np.ndarray]:
         window, threshold = self.window_size, self.correlation_threshold
         if self.weighting == "sliding":
-            templates = average_sliding(
-                x, starts, n_samples, window=window, threshold=threshold
-            )
+            templates = average_sliding(x, starts, n_samples, window=window, threshold=threshold)
             return templates, np.arange(len(starts))
         shift = int(window * self.rel_window_position)
         return averaging.average_blocks(

@@ -72,7 +72,7 @@ class RunningLevel:
 
 
 def find_level(x: np.ndarray, factor: int) -> Level:
-    """Return the means of a signal, shape (n_times,), and of its samples at `factor` times the rate.
+    """Return the means of a signal, shape (n_times,), and of its samples at a higher rate.
 
     The latter is what ``resampling.upsample`` gives, to rounding.
     """

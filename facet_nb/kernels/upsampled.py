@@ -254,7 +254,9 @@ class Averager:
             return pool.order
         order = pool.order
         picked = choose(gram[np.ix_(order, order)], n_seed, threshold)
-        return _choose_at_high_rate(self.look, self.layout, pool) if picked is None else order[picked]
+        return (
+            _choose_at_high_rate(self.look, self.layout, pool) if picked is None else order[picked]
+        )
 
 
 def choose(gram: np.ndarray, n_seed: int, threshold: float) -> np.ndarray | None:

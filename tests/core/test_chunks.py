@@ -19,6 +19,7 @@ from facet_nb import (
     TriggerAligner,
     TriggerDetector,
     UpSample,
+    VolumeTriggerCorrection,
 )
 from facet_nb.core import Pipeline, PlanError, ProcessingContext, StepError
 from facet_nb.core.executors import chunks, scratch
@@ -94,6 +95,18 @@ def test_the_chain_with_its_rate_raised_and_lowered(file, way, seconds):
     assert np.array_equal(noise, expected.context.get_estimated_noise())
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"weighting": "sliding"}, {"subsample": True, "weighting": "sliding"}], ids=str
+)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_averaging_of_every_kind(file, options, dtype):
+    steps = [*chain(file, False)[:3], AASCorrection(window_size=10, **options)]
+    expected = run(steps, dtype=dtype)
+    result = run(steps, dtype=dtype, chunk_duration_s=3.7)
+    assert any(stage.chunk_duration_s == 3.7 for stage in result.plan.stages)
+    assert np.array_equal(result.get_raw()._data, expected.get_raw()._data)
+
+
 def test_chunks_in_single_precision(file):
     expected = run(chain(file), dtype="float32")
     result = run(chain(file), dtype="float32", chunk_duration_s=5, mode="channel_sequential")
@@ -110,7 +123,8 @@ def test_no_step_sees_more_than_a_chunk_at_once(file, monkeypatch):
 
 
 def test_stages_that_cannot_and_why(file):
-    steps = [HighPassFilter(1.0, method="iir"), toys.ZScore(), UpSample(2), AASCorrection()]
+    steps = [HighPassFilter(1.0, method="iir"), toys.ZScore(), UpSample(2)]
+    steps.append(VolumeTriggerCorrection())
     plan = Pipeline([*steps, DownSample(2)]).plan("serial", chunk_duration_s=10, fuse=False)
     assert all(stage.chunk_duration_s is None for stage in plan.stages)
     text = str(plan)
@@ -118,7 +132,7 @@ def test_stages_that_cannot_and_why(file):
         "highpass_filter runs backwards over the whole length",
         "zscore is not one of ours",
         "upsample needs the whole length",
-        "aas_correction needs subsample=True",
+        "volume_trigger_correction needs the whole length of a channel",
     ):
         assert why in text
     result = run([Loader(file), *chain(file)[1:2], *steps, DownSample(2)], chunk_duration_s=10)

@@ -83,9 +83,7 @@ def test_whole_samples(
 ):
     x, starts, rng = make(seed, n_epochs, n_samples, first, gap, rest, odd)
     aligned = np.sort(starts + rng.integers(-2, 3, n_epochs))
-    blocks = Blocks(
-        starts, aligned, n_samples, len(x), window, threshold, shift, scale, bridge
-    )
+    blocks = Blocks(starts, aligned, n_samples, len(x), window, threshold, shift, scale, bridge)
     whole = correct(x, blocks, sliding)
     kind = SlidingStream if sliding else BlockStream
     size = max(size, len(x) // 100)

@@ -46,8 +46,7 @@ def align(x, starts, n_samples, templates, max_lag=3):
     lags = np.arange(-max_lag, max_lag + 1)
     templates = np.broadcast_to(templates, (len(starts), n_samples))
     r = [
-        correlate_rows(averaging.take_epochs(x, starts + lag, n_samples), templates)
-        for lag in lags
+        correlate_rows(averaging.take_epochs(x, starts + lag, n_samples), templates) for lag in lags
     ]
     return starts + lags[np.argmax(r, axis=0)]
 

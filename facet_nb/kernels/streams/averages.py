@@ -64,7 +64,7 @@ class AverageStream:
         """Return what is left."""
         if self.next < len(self.blocks):
             self._correct(len(self.blocks))
-        left = self._emit(self.x.stop)
+        left = self._emit(self.x.stop).copy()
         self.x.close()
         self.work.close()
         return left
@@ -95,7 +95,7 @@ class AverageStream:
             stop = min(stop, int(self.layout.spans[0][first]))
             keep = min(stop, max(0, int(self.layout.first[first]) - HALO))
         stop = max(stop, self.done)
-        result = self.work.piece(self.done, stop).copy()
+        result = self.work.piece(self.done, stop)
         self.done = stop
         keep = min(keep, self.done)
         self.x.drop(keep)

@@ -12,7 +12,10 @@ _KEPT = 8
 
 
 class Stream(Protocol):
-    """One channel on its way through a kernel."""
+    """One channel on its way through a kernel.
+
+    What is returned may be overwritten by the next call; what is given is not kept.
+    """
 
     def push(self, x: np.ndarray) -> np.ndarray:
         """Take the next samples, shape (n,); return the next of the result, shape (m,)."""
@@ -31,7 +34,7 @@ class _Rooms(threading.local):
         self.free: list[np.ndarray] = []
 
     def take(self, n: int, dtype: np.dtype) -> np.ndarray:
-        """Return room for `n` numbers or more, on a cache line; what is in it is left from before."""
+        """Return room for `n` numbers or more; what is in it is left from before."""
         n_bytes = n * dtype.itemsize
         for i, room in enumerate(self.free):
             if len(room) >= n_bytes:

@@ -95,7 +95,7 @@ class BlockStream:
 
     def finish(self) -> np.ndarray:
         """Return what is left."""
-        left = self._advance()
+        left = self._advance().copy()
         self.x.close()
         self.work.close()
         return left
@@ -152,7 +152,7 @@ class BlockStream:
                 keep = min(keep, int(blocks.starts[pool.epochs].min()))
         stop = max(stop, self.done)
         self.steps.copy(self.x.data, self.work.data, stop, self.x.start)
-        result = self.work.piece(self.done, stop).copy()
+        result = self.work.piece(self.done, stop)
         self.done = stop
         self.x.drop(max(0, min(keep, stop)))
         self.work.drop(max(0, min(keep, stop)))

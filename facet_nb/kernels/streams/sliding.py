@@ -52,7 +52,7 @@ class _Sliding:
 
     def finish(self) -> np.ndarray:
         """Return what is left."""
-        left = self._advance()
+        left = self._advance().copy()
         self.x.close()
         self.work.close()
         return left
@@ -101,7 +101,7 @@ class _Sliding:
             keep = min(keep, int(self.reach[0][self.slider.order[self.n_taken]]))
         stop = max(stop, self.done)
         self._settle(stop)
-        result = self.work.piece(self.done, stop).copy()
+        result = self.work.piece(self.done, stop)
         self.done = stop
         self.x.drop(max(0, min(keep, stop)))
         self.work.drop(max(0, min(keep, stop)))
