@@ -104,7 +104,7 @@ def test_averaging_of_every_kind(file, options, dtype):
     expected = run(steps, dtype=dtype)
     result = run(steps, dtype=dtype, chunk_duration_s=3.7)
     assert any(stage.chunk_duration_s == 3.7 for stage in result.plan.stages)
-    assert np.array_equal(result.get_raw()._data, expected.get_raw()._data)
+    assert np.array_equal(result.get_raw().get_data(), expected.get_raw().get_data())
 
 
 def test_chunks_in_single_precision(file):

@@ -2,21 +2,23 @@
 
 Each step of a stage is a stream for one channel (:meth:`ArrayProcessor.stream`). Samples go from
 the source through all of them to the target, chunk by chunk; a step that needs the mean of its
-whole input (:meth:`ArrayProcessor.survey`) begins a new pass, over what the pass before has written.
+whole input (:meth:`ArrayProcessor.survey`) begins a new pass, over what the one before has written.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 
 from facet_nb.core.errors import PlanError
 from facet_nb.core.executors import scratch
+from facet_nb.core.executors.rows import Row, open_rows
 from facet_nb.core.plan import Stage
-from facet_nb.core.steps import ArrayStep, protect, round_to
+from facet_nb.core.steps import ArrayStep, round_to
 
 
 def count_chunk(stage: Stage, sfreq: float) -> int:
@@ -40,8 +42,8 @@ def list_passes(steps: Sequence[ArrayStep], channel: int) -> list[list[ArrayStep
 def stream_channel(
     steps: Sequence[ArrayStep],
     channel: int,
-    source: np.ndarray,
-    target: np.ndarray,
+    source: Row,
+    target: Row,
     chunk: int,
     spent: dict[int, tuple[float, float]],
     *,
@@ -56,8 +58,8 @@ def stream_channel(
         The steps.
     channel : int
         The channel.
-    source, target : ndarray, shape (n_times,)
-        Samples before and after, in V; files are given back to the system as it goes.
+    source, target : Row
+        Samples before and after, in V; may be the same.
     chunk : int
         Samples of one chunk.
     spent : dict
@@ -68,18 +70,31 @@ def stream_channel(
         Called with each step that is about to run.
     """
     passes = list_passes(steps, channel)
-    if not passes[0]:
-        target[:] = source  # no step works on this channel
+    if not passes[0]:  # no step works on this channel
+        for start in range(0, source.n_times, chunk):
+            target.write(start, source.read(start, start + chunk))
         return
     x, known = source, None
     if passes[0][0].processor.needs_mean:
         known = _survey(x, passes[0][0], chunk)
-    for number, part in enumerate(passes):
-        after = passes[number + 1][0] if number + 1 < len(passes) else None
-        lengths = list_lengths(part, len(x))
-        out = target if lengths[-1] == len(target) else scratch.create((1, lengths[-1]))[1][0]
-        known = _Pass(part, after, lengths, known, spent, note).run(x, out, chunk, check)
-        x, check = out, None
+    with ExitStack() as files:
+        for number, part in enumerate(passes):
+            after = passes[number + 1][0] if number + 1 < len(passes) else None
+            lengths = list_lengths(part, x.n_times)
+            out = target
+            if lengths[-1] != target.n_times:  # a later pass brings the length of the target
+                out = files.enter_context(_open_new(lengths[-1]))
+            known = _Pass(part, after, lengths, known, spent, note).run(x, out, chunk, check)
+            x, check = out, None
+
+
+@contextmanager
+def _open_new(n_times: int) -> Iterator[Row]:
+    """Open a new channel in a scratch file."""
+    ref, samples = scratch.create((1, n_times))
+    with open_rows(ref) as find_row:
+        yield find_row(0)
+    del samples  # and with it the file
 
 
 def list_lengths(steps: Sequence[ArrayStep], n_times: int) -> list[int]:
@@ -91,12 +106,11 @@ def list_lengths(steps: Sequence[ArrayStep], n_times: int) -> list[int]:
     return lengths
 
 
-def _survey(x: np.ndarray, step: ArrayStep, chunk: int) -> Any:
+def _survey(x: Row, step: ArrayStep, chunk: int) -> Any:
     """Return what a step must know of the whole of its input, before its stream is opened."""
     found = step.processor.survey(step.prepared)
-    for start in range(0, len(x), chunk):
-        found.push(_give(step, x[start : start + chunk]))
-        scratch.forget(x)
+    for start in range(0, x.n_times, chunk):
+        found.push(_give(step, x.read(start, start + chunk)))
     return found.value
 
 
@@ -119,8 +133,8 @@ class _Pass:
 
     def run(
         self,
-        x: np.ndarray,
-        target: np.ndarray,
+        x: Row,
+        target: Row,
         chunk: int,
         check: Callable[[np.ndarray], None] | None,
     ) -> Any:
@@ -128,16 +142,14 @@ class _Pass:
 
         `target` may be `x`: what is written has been read before.
         """
-        for start in range(0, len(x), chunk):
-            y = protect(x[start : start + chunk])
+        for start in range(0, x.n_times, chunk):
+            y = x.read(start, start + chunk)
             if check is not None:
                 check(y)
             self._write(target, self._flow(0, y))
-            scratch.forget(x, target)
         for position in range(len(self.steps)):
             y = self._step(position, self.streams[position].finish)
             self._write(target, self._flow(position + 1, y))
-        scratch.forget(x, target)
         return None if self.survey is None else self.survey.value
 
     def _flow(self, position: int, y: np.ndarray) -> np.ndarray:
@@ -158,8 +170,8 @@ class _Pass:
         self.spent[step.index] = before[0] + now[0], before[1] + now[1]
         return result
 
-    def _write(self, target: np.ndarray, y: np.ndarray) -> None:
-        target[self.done : self.done + len(y)] = y
+    def _write(self, target: Row, y: np.ndarray) -> None:
+        target.write(self.done, y)
         self.done += len(y)
         if self.after is not None and self.survey is not None:
             self.survey.push(_give(self.after, y))
