@@ -9,6 +9,7 @@ from facet_nb.kernels.streams.averages import AverageStream
 from facet_nb.kernels.streams.base import Buffer, Stream
 from facet_nb.kernels.streams.blocks import Blocks, BlockStream
 from facet_nb.kernels.streams.filters import FilterStream
+from facet_nb.kernels.streams.resampling import make_resampler
 from facet_nb.kernels.streams.sliding import MovedSlidingStream, SlidingStream
 from facet_nb.kernels.streams.upsampled import UpsampledStream
 
@@ -22,4 +23,5 @@ __all__ = [
     "SlidingStream",
     "Stream",
     "UpsampledStream",
+    "make_resampler",
 ]
