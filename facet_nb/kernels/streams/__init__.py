@@ -12,6 +12,7 @@ from facet_nb.kernels.streams.filters import FilterStream
 from facet_nb.kernels.streams.resampling import make_resampler
 from facet_nb.kernels.streams.sliding import MovedSlidingStream, SlidingStream
 from facet_nb.kernels.streams.upsampled import UpsampledStream
+from facet_nb.kernels.streams.waveforms import WaveformStream
 
 __all__ = [
     "AverageStream",
@@ -23,5 +24,6 @@ __all__ = [
     "SlidingStream",
     "Stream",
     "UpsampledStream",
+    "WaveformStream",
     "make_resampler",
 ]
