@@ -200,7 +200,9 @@ class Session:
         """Run each configuration once; keep the serial result, and compare the others with it."""
         later_s = _LATER_SHARE * self.time_budget_s
         for i, configuration in enumerate(self.configurations):
-            if i and self._is_over((later_s if i > 1 else 0.0) + self._expect_s("warm-up", configuration)):
+            if i and self._is_over(
+                (later_s if i > 1 else 0.0) + self._expect_s("warm-up", configuration)
+            ):
                 return
             phase: Phase = "warm-up" if i else "reference"
             with self._measure(configuration, phase):

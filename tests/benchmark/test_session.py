@@ -127,7 +127,8 @@ def test_a_spent_budget_is_said_and_leaves_verdicts_inconclusive():
     assert "inconclusive" in table.summary()
 
 
-EIGHT = (SERIAL, SEQUENTIAL, *THREADS.values(), *(Configuration("parallel", n_jobs=n) for n in (2, 4, 8)))  # fmt: skip
+PARALLEL = tuple(Configuration("parallel", "threading", n) for n in (2, 4, 8))
+EIGHT = (SERIAL, SEQUENTIAL, *THREADS.values(), *PARALLEL)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_the_time_budget_is_kept(budget_s, run_s, repeats):
         return run_s * float(np.exp(rng.normal(0, 0.2)))
 
     began = clock()
-    table, _, journal = run_fakes(
+    table, _, _ = run_fakes(
         cost,
         EIGHT,
         quirks={c: {"clock": clock} for c in EIGHT},
