@@ -28,7 +28,7 @@ def draw_scaling(curves: Sequence[ScalingCurve], ax: Any, what_if: WhatIf | None
     if what_if is not None:
         kept = [k for k, n in enumerate(what_if.workers) if n <= shown]
         x, y = ([values[k] for k in kept] for values in (what_if.workers, what_if.speedup))
-        ax.plot(x, y, ":", color="black", linewidth=1.3, label=_label_what_if(what_if))
+        ax.plot(x, y, ":", color=palette.ink(ax), linewidth=1.3, label=_label_what_if(what_if))
     ax.set_xlabel("workers, outer × inner (number)")
     ax.set_ylabel("speed-up (times the best serial run)")
     lowest = min(s.low if s.low == s.low else s.value for c in curves for s in c.speedups)
@@ -79,10 +79,14 @@ def _scale(ax: Any, shown: int, bottom: float) -> None:
     ax.set_ylim(bottom, 1.15 * shown)
 
 
+def find_shift(i: int, n_curves: int) -> float:
+    """Return by how much a curve is moved, so that intervals are beside, not on, one another."""
+    return 1.0 + 0.015 * (i - (n_curves - 1) / 2)
+
+
 def _draw_curve(curve: ScalingCurve, ax: Any, i: int, n_curves: int) -> None:
     color = palette.COLORS[i % len(palette.COLORS)]
-    shift = 1.0 + 0.015 * (i - (n_curves - 1) / 2)  # intervals beside, not on, one another
-    x = np.array(curve.workers) * shift
+    x = np.array(curve.workers) * find_shift(i, n_curves)
     y = np.array([s.value for s in curve.speedups])
     low = np.array([s.low if s.low == s.low else s.value for s in curve.speedups])
     high = np.array([s.high if s.high == s.high else s.value for s in curve.speedups])
