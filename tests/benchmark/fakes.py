@@ -61,6 +61,9 @@ class FakeProcess:
     def read_memory_mb(self):
         return 100.0
 
+    def dismiss(self):
+        self.journal.append(("dismiss", self.configuration))
+
     def close(self):
         self.journal.append(("close", self.configuration))
 
