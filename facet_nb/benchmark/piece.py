@@ -61,7 +61,9 @@ def take_larger_piece(
     `piece` has, `piece` is returned.
     """
     n_data = len(data_picks(context.get_raw()))
-    if piece.share == 1.0 or share >= 1.0:
+    if piece.share == 1.0:
+        return piece
+    if share >= 1.0:
         return Piece(context, n_data, 1.0, 1.0)
     wanted = int(min(share, 0.5) * n_data)  # it is held beside the recording
     if wanted < min(_MIN_CHANNELS, n_data) or wanted / n_data < 2 * piece.share:

@@ -225,6 +225,9 @@ def test_a_probe_takes_the_whole_of_a_short_recording_and_its_time(ctx):
     many = try_out(PIPELINE, ctx, [SERIAL, SEQUENTIAL], 1e-3, cores=1)
     assert many.piece.n_channels == 8 and time.monotonic() - begin < 2.0
     assert all(1 <= len(t.wall_s) <= 3 for t in many.trials)
+    few = toys.wide_context(4, n_times=20_000)
+    all_of_few = try_out(PIPELINE, few, [SERIAL, SEQUENTIAL], 0.2, cores=1)
+    assert all_of_few.piece.share == 1.0 and all(t.likely_s > 0 for t in all_of_few.trials)
     tight = try_out(PIPELINE, ctx, [SERIAL], 1.0, cores=1, enlarge=False)
     assert tight.piece.n_channels == 8 and len(tight.trials[0].wall_s) > 2
 
