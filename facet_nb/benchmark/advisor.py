@@ -119,7 +119,10 @@ def _advise_from_table(
     return _make_advice(
         candidates,
         choice,
-        wall_s=(_or(wall.low, row.wall_s), _or(wall.high, row.wall_s)),
+        wall_s=(
+            _or(wall.low, (1 - _PROBE_ERROR) * row.wall_s),
+            _or(wall.high, (1 + _PROBE_ERROR) * row.wall_s),
+        ),
         peak_spread=spread,
         peak_mb=peak,
         reason=_explain(candidates, choice, goal, budget_mb, f"of {len(rows)} measured"),

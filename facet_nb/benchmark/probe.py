@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -156,8 +157,13 @@ class _Probe:
     ) -> dict[Configuration, Trace]:
         """Run each once; those that several workers cannot run are left out."""
         self.gauge.probe()
-        found = {c: _run(self.steps, piece, c) for c in configurations}
-        return {c: trace for c, trace in found.items() if trace is not None}
+        found = {}
+        for c in configurations:
+            with self.gauge.watch(os.getpid()):
+                trace = _run(self.steps, piece, c)
+            if trace is not None:
+                found[c] = trace
+        return found
 
     def repeat(
         self, piece: Piece, traces: Traces, near: list[Configuration], hopeless: float
