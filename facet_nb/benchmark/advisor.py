@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from facet_nb.benchmark import stats
@@ -79,8 +80,10 @@ def advise(
     ValidationError
         If the table is of another chain or recording, or the source cannot be used.
     """
-    if not probe_s > 0:
-        raise ValidationError(f"probe_s={probe_s!r} must be above 0 s.")
+    if not isinstance(probe_s, Real) or not float(probe_s) > 0:
+        raise ValidationError(f"probe_s={probe_s!r} must be a number above 0, in s.")
+    if table is not None and not isinstance(table, BenchmarkTable):
+        raise ValidationError(f"table must be a BenchmarkTable, not {type(table).__name__}.")
     budget_mb = None if memory_budget is None else parse_bytes(memory_budget) / MB
     if table is not None:
         return _advise_from_table(pipeline, source, table, goal, budget_mb)
@@ -100,7 +103,7 @@ def _advise_from_table(
     rows = [r for r in table.rows if r.point.usable and not r.machine]
     if not rows:
         raise ValidationError("the table has no usable measurement: measure more, or probe.")
-    peaks = [_find_peak(row, pipeline, context, budget_mb, goal) for row in rows]
+    peaks = [_find_peak(row, pipeline, context) for row in rows]
     candidates = [
         _make_candidate(r.configuration, r.wall_s, peak)
         for r, peak in zip(rows, peaks, strict=True)
@@ -134,13 +137,10 @@ def _advise_from_table(
     )
 
 
-def _find_peak(
-    row: Row, pipeline: Pipeline, context: Any, budget_mb: float | None, goal: str
-) -> float | None:
+def _find_peak(row: Row, pipeline: Pipeline, context: Any) -> float:
+    """Return the measured peak; where memory was not watched, its forecast."""
     if row.point.memory is not None:
         return row.point.memory.peak_mb
-    if budget_mb is None and goal == "fastest":
-        return None
     return forecast_peak_mb(pipeline, context, row.configuration)
 
 

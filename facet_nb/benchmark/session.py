@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +104,7 @@ def benchmark(
     RunCancelled
         If it was cancelled; the last event holds the table until then.
     """
-    if repeats is not None and (not isinstance(repeats, int) or repeats < 1):
-        raise ValidationError(f"repeats={repeats!r} must be 1 or more, or None.")
-    if not time_budget_s > 0:
-        raise ValidationError(f"time_budget_s={time_budget_s!r} must be above 0.")
+    _check_numbers(repeats, time_budget_s, seed)
     configurations = list_configurations(
         pipeline,
         modes=modes,
@@ -138,6 +136,19 @@ def benchmark(
             began_s=began_s,
         )
         return session.run()
+
+
+def _check_numbers(repeats: Any, time_budget_s: Any, seed: Any) -> None:
+    if repeats is not None and not (_is_whole(repeats) and repeats >= 1):
+        raise ValidationError(f"repeats={repeats!r} must be 1 or more, or None.")
+    if not isinstance(time_budget_s, Real) or not float(time_budget_s) > 0:
+        raise ValidationError(f"time_budget_s={time_budget_s!r} must be a number above 0, in s.")
+    if not _is_whole(seed) or seed < 0:
+        raise ValidationError(f"seed={seed!r} must be a whole number, 0 or more.")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 @dataclass

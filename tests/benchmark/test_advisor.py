@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -76,6 +77,16 @@ def test_goals_and_budgets(ctx, table, options, expected):
         assert "others need more than" in advice.reason
 
 
+def test_memory_that_was_not_watched_is_forecast(ctx, table):
+    bare = [replace(p, memory=None) for p in table.points]
+    advice = advise(PIPELINE, ctx, table=replace(table, points=tuple(bare)))
+    assert advice.configuration == THREADS[4]
+    forecast_mb = forecast_peak_mb(PIPELINE, ctx, THREADS[4])  # of a process that may have grown
+    assert advice.predicted_peak_mb == pytest.approx(forecast_mb, rel=0.05)
+    low, high = advice.peak_interval_mb
+    assert high - low == pytest.approx(0.5 * advice.predicted_peak_mb)
+
+
 def test_no_clear_difference_is_an_answer(ctx, table):
     kept = [p for p in table.points if p.configuration in (SERIAL, SEQUENTIAL)]
     few = BenchmarkTable(ENVIRONMENT, table.subject, tuple(kept))
@@ -100,8 +111,11 @@ def test_what_cannot_be_advised(ctx, table):
         advise(Pipeline([toys.Squared()]), ctx, table=table)
     with pytest.raises(ValidationError, match="no usable"):
         advise(PIPELINE, ctx, table=BenchmarkTable(ENVIRONMENT, table.subject))
-    with pytest.raises(ValidationError, match="probe_s"):
-        advise(PIPELINE, ctx, probe_s=0)
+    for probe_s in (0, float("nan"), "3"):
+        with pytest.raises(ValidationError, match="probe_s"):
+            advise(PIPELINE, ctx, probe_s=probe_s)
+    with pytest.raises(ValidationError, match="table must be"):
+        advise(PIPELINE, ctx, table="table.json")
     with pytest.raises(PlanError, match="smallest way to run needs"):
         advise(PIPELINE, ctx, memory_budget="1 MB")
 

@@ -284,9 +284,17 @@ def test_in_earnest(simulation, tmp_path):
 
 def test_what_cannot_be_measured(simulation):
     pipeline = Pipeline([toys.Halved()])
-    for options in ({"repeats": 0}, {"time_budget_s": 0}):
-        with pytest.raises(ValidationError):
+    for options in (
+        *({"repeats": n} for n in (0, 2.5, True)),
+        *({"time_budget_s": s} for s in (0, float("nan"), "60")),
+        {"seed": "x"},
+    ):
+        with pytest.raises(ValidationError, match=next(iter(options))):
             benchmark(pipeline, simulation, **options)
+    with pytest.raises(ValidationError, match="simulate"):
+        benchmark(pipeline, {"n_chanels": 4})
+    with pytest.raises(ValidationError, match=r"ProcessingContext\(raw\)"):
+        benchmark(pipeline, simulation.raw)
     with pytest.raises(ValidationError, match="source"):
         benchmark(pipeline, 7)
     with pytest.raises(ValidationError, match="no steps"):
