@@ -152,8 +152,8 @@ class Studio(Panel):
 
     def to_html(self) -> str:
         """Return the state as plain HTML: what remains of the studio in a saved notebook."""
-        comparison = self.run_panel.results.comparison
-        parts = [f"<p>{self._describe()}</p>", write_report(self.model.run, comparison)]
+        report = write_report(self.model.run, self.run_panel.results)
+        parts = [f"<p>{self._describe()}</p>", report]
         if self.model.tune.table is not None:
             parts.append(self.tune_panel.to_html())
         if self.model.compare.entries:
