@@ -205,7 +205,9 @@ def _write_x_axis(label: str, scale: _Scale, top: float, bottom: float) -> str:
         f'<text x="{x:.1f}" y="{bottom + 17}">{_write_number(tick)}</text>'
         for tick, x in zip(ticks, places, strict=True)
     )
-    name = f'<text x="{(_LEFT + WIDTH - _RIGHT) / 2:g}" y="{bottom + 35}">{write_text(label)}</text>'
+    name = (
+        f'<text x="{(_LEFT + WIDTH - _RIGHT) / 2:g}" y="{bottom + 35}">{write_text(label)}</text>'
+    )
     return f'{grid}<g text-anchor="middle">{numbers}{name}</g>'
 
 

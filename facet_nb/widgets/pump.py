@@ -12,7 +12,7 @@ INTERVAL_S = 0.1
 #: Between events the clock goes on all the same.
 TICK_S = 0.5
 #: Share of a core that updates may take: where one is dear, they come less often.
-SHARE = 0.02
+SHARE = 0.01
 
 
 class Pump:
