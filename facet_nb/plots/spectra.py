@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from facet_nb.core import ProcessingContext
 from facet_nb.plots import picture as pic
 from facet_nb.plots.comparison import Comparison, Trace, compare
@@ -98,7 +100,7 @@ def sketch_spectrum(comparison: Comparison, *, fmax_hz: float = 100.0) -> Sketch
     return Sketch(title, (row,), _describe(comparison, fmax_hz))
 
 
-def _find_shown(trace: Trace, fmax_hz: float) -> tuple:
+def _find_shown(trace: Trace, fmax_hz: float) -> tuple[np.ndarray, np.ndarray]:
     """Return frequencies (Hz) and powers (µV²/Hz) that a logarithmic scale can show."""
     freqs_hz, power = estimate_psd(trace)
     shown = (freqs_hz > 0) & (freqs_hz <= fmax_hz) & (power > 0)
