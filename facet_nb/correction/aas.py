@@ -14,6 +14,7 @@ from facet_nb.core.registry import register_processor
 from facet_nb.correction.upsampled import UpsampledAAS
 from facet_nb.kernels import averaging
 from facet_nb.kernels.alignment import best_lags
+from facet_nb.kernels.means import is_flat
 from facet_nb.kernels.native import correct
 from facet_nb.kernels.rows import has_compiler
 from facet_nb.kernels.streams import AverageStream
@@ -140,7 +141,7 @@ class AASCorrection(ArrayProcessor):
                 f"({n_samples} samples) and artifact_to_trigger_offset."
             )
         assert view.reference is not None
-        if not view.reference.max() > view.reference.min():
+        if is_flat(view.reference):
             raise ValidationError(
                 f"the reference channel {view.reference_name} is flat: choose another with "
                 "ref_channel=…, or mark it with raw.info['bads']."

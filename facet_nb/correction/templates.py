@@ -13,6 +13,7 @@ from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.correction.aas import check_artifact_length
 from facet_nb.kernels import averaging, subsample, weights
 from facet_nb.kernels.alignment import best_lags
+from facet_nb.kernels.means import is_flat
 from facet_nb.kernels.weights import Weights
 
 
@@ -214,7 +215,7 @@ def check_reference(x: np.ndarray, name: str | None, usable: np.ndarray, n_sampl
             f"template needs at least two. Check the triggers, the artifact length ({n_samples} "
             "samples) and artifact_to_trigger_offset."
         )
-    if not np.ptp(x) > 0:
+    if is_flat(x):
         raise ValidationError(
             f"the reference channel {name} is flat: choose another with ref_channel=…, or mark it "
             "with raw.info['bads']."

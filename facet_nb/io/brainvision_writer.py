@@ -15,6 +15,7 @@ from facet_nb.io.brainvision_events import COMMA, make_events
 from facet_nb.io.markers import check_descriptions, list_markers, start_time
 from facet_nb.io.problems import shorten, unusable
 from facet_nb.io.readback import Written
+from facet_nb.io.target import reserve, write_all
 from facet_nb.io.units import is_voltage
 
 #: Rounding to float32 changes a number by less than this part of it.
@@ -79,7 +80,6 @@ def write_brainvision(raw: Any, file: Path, path: Path) -> Written:
 
     voltage = is_voltage(raw)
     factors = np.where(voltage, 1e6, 1.0)
-    _check_samples(raw, factors, path)
     events, seen = make_events(raw)
     with warnings.catch_warnings():
         # Stim codes have no unit, and µV is the only one that the format knows.
@@ -97,9 +97,7 @@ def write_brainvision(raw: Any, file: Path, path: Path) -> Written:
             meas_date=start_time(raw),
         )
     _append_markers(file.with_suffix(".vmrk"), events, list(raw.ch_names), start_time(raw))
-    with file.with_suffix(".eeg").open("wb") as sink:
-        for _, block in iter_blocks(raw):
-            (block * factors[:, np.newaxis]).T.astype("<f4", order="C").tofile(sink)
+    _write_samples(file.with_suffix(".eeg"), raw, factors, path)
     smallest = float(np.finfo(np.float32).smallest_subnormal)
     return Written(smallest / factors, 1.01 * _FLOAT32_ROUNDING, seen)
 
@@ -122,17 +120,29 @@ def _append_markers(
             sink.write(f"Mk{number}={event['type']},{what},{place}\n")
 
 
-def _check_samples(raw: Any, factors: np.ndarray, path: Path) -> None:
-    """Raise ValidationError for samples that are infinite or too large; NaN are stored as such."""
+def _write_samples(file: Path, raw: Any, factors: np.ndarray, path: Path) -> None:
+    """Write samples as float32, piece by piece, where room has been taken before.
+
+    Raises ValidationError for samples that are infinite or too large; NaN are stored as such.
+    """
+    reserve(file, 4 * len(raw.ch_names) * raw.n_times)
+    with file.open("r+b", buffering=0) as sink:
+        for _, block in iter_blocks(raw):
+            with np.errstate(over="ignore"):
+                x = (block * factors[:, np.newaxis]).T.astype("<f4", order="C")
+            if not np.isfinite(x.sum(dtype=float)):
+                _check_block(raw, block, factors, path)
+            write_all(sink, x)
+
+
+def _check_block(raw: Any, block: np.ndarray, factors: np.ndarray, path: Path) -> None:
     limit = float(np.finfo(np.float32).max)
-    for _, block in iter_blocks(raw):
-        largest = np.maximum(np.fmax.reduce(block, axis=1), -np.fmin.reduce(block, axis=1))
-        bad = np.flatnonzero(largest * factors >= limit)
-        if len(bad):
-            name = raw.ch_names[bad[0]]
-            raise unusable(
-                path,
-                f"channel {name} reaches {largest[bad[0]]:.4g}, more than BrainVision's float32 "
-                "holds",
-                "Mend the channel or drop it, or write .fif instead",
-            )
+    largest = np.maximum(np.fmax.reduce(block, axis=1), -np.fmin.reduce(block, axis=1))
+    bad = np.flatnonzero(largest * factors >= limit)
+    if len(bad):
+        name = raw.ch_names[bad[0]]
+        raise unusable(
+            path,
+            f"channel {name} reaches {largest[bad[0]]:.4g}, more than BrainVision's float32 holds",
+            "Mend the channel or drop it, or write .fif instead",
+        )

@@ -162,8 +162,9 @@ class Runner:
     def _run_arrays(
         self, number: int, stage: Stage, context: ProcessingContext, store: Store
     ) -> ProcessingContext:
-        context = staging.bring_in(context, store, self.cancel.check)
-        subject = self._subject(stage, context)
+        found = self._bring_in(stage, context, store)
+        context = found.context
+        subject = self._subject(stage, context, found.samples)
         names, picks = subject.names, subject.picks
         groups = _batches(picks, stage)
         stage = replace(stage, n_jobs=min(stage.n_jobs, len(groups)))  # no idle workers
@@ -182,13 +183,20 @@ class Runner:
             return outcome.finish(context, subject, prepared, None)
         source = store.share(subject.data)
         kept = None if self._kept is None else self._kept.keep(subject, prepared)
+        streams = found.origin is not None and _writes_over(stage)
+        origin = None
         if kept is not None:
             target, result = store.adopt(str(kept.path), kept.shape)
         elif self._may_overwrite(subject, prepared, context, store):
             target, result = source, subject.data
+        elif streams and prepared.state.n_times == subject.state.n_times:
+            target, result, origin = source, subject.data, found.origin
         else:
+            shape = len(names), prepared.state.n_times
+            target, result = store.allocate(shape, subject.data.dtype.name)
+        if not preparation.pass_through(subject, prepared, result):
             target, result = store.allocate((len(names), prepared.state.n_times))
-        preparation.pass_through(subject, prepared, result)
+            preparation.pass_through(subject, prepared, result)
         asks = any(step.uses_noise for step in prepared.steps)
         job = Job(
             steps=prepared.steps,
@@ -212,11 +220,29 @@ class Runner:
         self._checked = weakref.ref(result)
         ours = all(isinstance(p, ArrayProcessor) for p in subject.processors)
         self._private = weakref.ref(result) if ours else None
-        return outcome.finish(context, subject, prepared, result)
+        return outcome.finish(context, subject, prepared, result, origin)
 
-    def _subject(self, stage: Stage, context: ProcessingContext) -> preparation.Subject:
+    def _bring_in(self, stage: Stage, context: ProcessingContext, store: Store) -> staging.Source:
+        """Return the samples for a stage; whoever keeps a checkpoint compares them in float64."""
+        sees_all = any(
+            getattr(self.processors[i], "needs", "reference") == "all" for i in stage.steps
+        )
+        simple = self._kept is not None or sees_all
+        return staging.bring_in(
+            context,
+            store,
+            self.cancel.check,
+            dtype="float64" if simple else stage.dtype,
+            once=not simple and _writes_over(stage),
+        )
+
+    def _subject(
+        self, stage: Stage, context: ProcessingContext, samples: np.ndarray | None
+    ) -> preparation.Subject:
         try:
-            return preparation.Subject.of(context, stage, self.processors, self.plan.fusions)
+            return preparation.Subject.of(
+                context, stage, self.processors, self.plan.fusions, samples
+            )
         except FAILURES as error:
             step = preparation.Named(stage.steps[0], self.processors[stage.steps[0]])
             raise fail(error, 0, step, None, None).error() from error
@@ -308,6 +334,11 @@ class Runner:
     ) -> None:
         times = tuple(StepTime(i, 0.0, 0.0) for i in steps)
         self._report(stage, channels, Report(batch, times, os.getpid(), rss_bytes(), restored=True))
+
+
+def _writes_over(stage: Stage) -> bool:
+    """Whether a stage may write over its input in a file: a batch is never computed twice."""
+    return stage.chunk_duration_s is not None and not stage_isolates(stage)
 
 
 def stage_isolates(stage: Stage) -> bool:

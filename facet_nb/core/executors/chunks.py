@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import PlanError
-from facet_nb.core.executors import scratch
+from facet_nb.core.executors.rows import Row
 from facet_nb.core.plan import Stage
 from facet_nb.core.steps import ArrayStep, round_to
 from facet_nb.kernels.means import RunningMean
@@ -41,8 +41,8 @@ def list_passes(steps: Sequence[ArrayStep], channel: int) -> list[list[ArrayStep
 def stream_channel(
     steps: Sequence[ArrayStep],
     channel: int,
-    source: np.ndarray,
-    target: np.ndarray,
+    source: Row,
+    target: Row,
     chunk: int,
     spent: dict[int, tuple[float, float]],
     *,
@@ -57,8 +57,8 @@ def stream_channel(
         The steps.
     channel : int
         The channel.
-    source, target : ndarray, shape (n_times,)
-        Samples before and after, in V; files are given back to the system as it goes.
+    source, target : Row
+        Samples before and after, in V; may be the same.
     chunk : int
         Samples of one chunk.
     spent : dict
@@ -69,24 +69,24 @@ def stream_channel(
         Called with each step that is about to run.
     """
     passes = list_passes(steps, channel)
-    if not passes[0]:
-        target[:] = source  # no step works on this channel
+    if not passes[0]:  # no step works on this channel
+        for start in range(0, source.n_times, chunk):
+            target.write(start, source.read(start, start + chunk))
         return
     x, mean = source, 0.0
     if passes[0][0].processor.needs_mean:
         mean = _find_mean(x, passes[0][0], chunk)
     for number, part in enumerate(passes):
         after = passes[number + 1][0] if number + 1 < len(passes) else None
-        one = _Pass(part, after, len(x), mean, spent, note)
+        one = _Pass(part, after, x.n_times, mean, spent, note)
         mean = one.run(x, target, chunk, check)
         x, check = target, None
 
 
-def _find_mean(x: np.ndarray, step: ArrayStep, chunk: int) -> float:
+def _find_mean(x: Row, step: ArrayStep, chunk: int) -> float:
     mean = RunningMean()
-    for start in range(0, len(x), chunk):
-        mean.push(_give(step, x[start : start + chunk]))
-        scratch.forget(x)
+    for start in range(0, x.n_times, chunk):
+        mean.push(_give(step, x.read(start, start + chunk)))
     return mean.value
 
 
@@ -109,8 +109,8 @@ class _Pass:
 
     def run(
         self,
-        x: np.ndarray,
-        target: np.ndarray,
+        x: Row,
+        target: Row,
         chunk: int,
         check: Callable[[np.ndarray], None] | None,
     ) -> float:
@@ -118,16 +118,14 @@ class _Pass:
 
         `target` may be `x`: what is written has been read before.
         """
-        for start in range(0, len(x), chunk):
-            y = np.array(x[start : start + chunk])
+        for start in range(0, x.n_times, chunk):
+            y = x.read(start, start + chunk)
             if check is not None:
                 check(y)
             self._write(target, self._flow(0, y))
-            scratch.forget(x, target)
         for position in range(len(self.steps)):
             y = self._step(position, self.streams[position].finish)
             self._write(target, self._flow(position + 1, y))
-        scratch.forget(x, target)
         return self.total.value
 
     def _flow(self, position: int, y: np.ndarray) -> np.ndarray:
@@ -148,8 +146,8 @@ class _Pass:
         self.spent[step.index] = before[0] + now[0], before[1] + now[1]
         return result
 
-    def _write(self, target: np.ndarray, y: np.ndarray) -> None:
-        target[self.done : self.done + len(y)] = y
+    def _write(self, target: Row, y: np.ndarray) -> None:
+        target.write(self.done, y)
         self.done += len(y)
         if self.after is not None:
             self.total.push(_give(self.after, y))

@@ -8,6 +8,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,8 +61,10 @@ class Store:
             self._folder = scratch.make_folder()
         return self._folder
 
-    def share(self, array: np.ndarray) -> ArrayRef:
+    def share(self, array: Any) -> ArrayRef:
         """Return a reference to samples; written to a file once if they must be shared."""
+        if not isinstance(array, np.ndarray):
+            array = array.open()  # an origin, which reads them
         spilled = scratch.find_file(array)
         if spilled is not None:
             return spilled
@@ -76,10 +79,15 @@ class Store:
         self._files[id(array)] = (ref, array)
         return ref
 
-    def allocate(self, shape: tuple[int, int]) -> tuple[ArrayRef, np.ndarray]:
-        """Return a reference to new samples of `shape`, and the array."""
+    def allocate(
+        self, shape: tuple[int, int], dtype: str = "float64"
+    ) -> tuple[ArrayRef, np.ndarray]:
+        """Return a reference to new samples of `shape`, and the array.
+
+        They are float64, but for those of a spilling run that works on a file of `dtype`.
+        """
         if self.spill:
-            return scratch.create(shape)
+            return scratch.create(shape, dtype)
         if not self.shared:
             array = fresh_array(shape)
             return RamArray(array), array

@@ -21,10 +21,12 @@ from facet_nb.core.events import StepTime
 from facet_nb.core.executors import chunks, inner_pool
 from facet_nb.core.executors.crumbs import Crumbs
 from facet_nb.core.executors.journal import RowLog
+from facet_nb.core.executors.rows import open_rows
 from facet_nb.core.executors.store import ArrayRef
 from facet_nb.core.lineage import NoiseTerm, parts_of
 from facet_nb.core.steps import ArrayStep, ChannelStep, Step
 from facet_nb.core.track import Track
+from facet_nb.kernels.means import iter_pieces
 
 #: What a processor may raise without ending more than its run: ``sys.exit()``, too.
 FAILURES = (Exception, SystemExit)
@@ -248,7 +250,6 @@ def _run_chunks(
     job: Job, batch: int, channels: list[int], here: list[int]
 ) -> tuple[tuple[StepTime, ...], tuple[str, ...]]:
     """Take channels through all steps in chunks of time, one after the other."""
-    source, target = job.source.open(), job.target.open()
     spent: dict[int, tuple[float, float]] = {}
     for channel in channels:
 
@@ -265,10 +266,13 @@ def _run_chunks(
                     job.crumbs.move(batch, position)
 
         steps = [step for step in job.steps if isinstance(step, ArrayStep)]
-        row = source[channel], target[channel]
-        chunks.stream_channel(steps, channel, *row, job.chunk, spent, check=check, note=note)
+        with open_rows(job.source) as source, open_rows(job.target) as target:
+            rows = source(channel), target(channel)
+            chunks.stream_channel(steps, channel, *rows, job.chunk, spent, check=check, note=note)
     times = [StepTime(step.index, *spent.get(step.index, (0.0, 0.0))) for step in job.steps]
-    digests = () if job.log is None else job.log.note(channels, target[as_slice(channels)])
+    digests: tuple[str, ...] = ()
+    if job.log is not None:
+        digests = job.log.note(channels, job.target.open()[as_slice(channels)])
     return tuple(times), digests
 
 
@@ -342,8 +346,8 @@ def as_slice(channels: list[int]) -> slice | list[int]:
 def check_finite(x: np.ndarray, names: Sequence[str]) -> None:
     """Raise if a channel holds NaN or infinity; the message names it and the remedy."""
     for row, name in zip(x, names, strict=True):
-        if not np.isfinite(row.sum()):
-            n_bad = int(np.count_nonzero(~np.isfinite(row)))
+        if not all(np.isfinite(piece.sum()) for piece in iter_pieces(row)):
+            n_bad = sum(int(np.count_nonzero(~np.isfinite(piece))) for piece in iter_pieces(row))
             if n_bad:
                 error = FacetError(
                     f"channel {name} holds {n_bad} samples that are NaN or infinite. Repair them, "
