@@ -25,6 +25,7 @@ from typing import Any
 import _roof
 import kernels
 import numpy as np
+import out_of_core
 from _measure import describe_commit, describe_machine, describe_packages, ratios, spread
 from _server import Worker
 from threadpoolctl import threadpool_limits
@@ -324,6 +325,25 @@ def measure_memory(bench: Bench) -> Iterator[Row]:
         yield row
 
 
+def measure_stream(bench: Bench) -> Iterator[Row]:
+    """Peak memory of a run from file to file in chunks of time, above libraries, by length."""
+    minutes = (1, 3) if bench.quick else (2, 60)
+    for n_jobs, target in ((1, "≤ 100 MB"), (2, "≤ 150 MB")):
+        found, cost = {}, {}
+        for length in minutes:
+            text = f"--channels 8 --minutes {length} --up 1 --chunk-s 30 --dtype float32 --warm"
+            options = out_of_core.parse([*text.split(), "--n-jobs", str(n_jobs)])
+            options.folder = bench.folder
+            told, _ = out_of_core.measure(options)
+            found[length], cost[length] = told["above_mb"], told["ns_per_sample"]
+        name = f"peak memory, file to file in chunks, {n_jobs} worker{'s' * (n_jobs > 1)}"
+        row = Row(name, "libraries; 8 ch at 5 kHz, float32, BrainVision", target, "")
+        row.measured = ", ".join(f"**{mb:.0f} MB** ({length} min)" for length, mb in found.items())
+        row.ours = ", ".join(f"{ns:.0f} ns a sample" for ns in cost.values())
+        row.samples = {"above_mb": found, "ns_per_sample": cost}
+        yield row
+
+
 # --------------------------------------------------------------------------------------- kernels
 def measure_kernels(bench: Bench) -> Iterator[Row]:
     """Filters and the median beside scipy, numpy and MNE."""
@@ -354,6 +374,7 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "chain": measure_chain,
     "workers": measure_workers,
     "memory": measure_memory,
+    "stream": measure_stream,
     "growth": measure_growth,
     "steps": measure_steps,
     "averaging": measure_averaging,
