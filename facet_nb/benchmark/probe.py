@@ -119,7 +119,7 @@ def try_out(
     small = take_piece(pipeline, context, probe_s, cores)
     first = probe.run_round(small, configurations)
     again = probe.run_round(small, list(first))
-    rough_s = {c: predict(again[c], small, c, n_data) for c in again}
+    rough_s = {c: min(predict(t[c], small, c, n_data) for t in (first, again)) for c in again}
     near = [c for c in rough_s if not spare or rough_s[c] <= 2 * min(rough_s.values())]
     share = probe.left_s / (_WANTED_REPEATS * sum(rough_s[c] for c in near))
     piece = take_larger_piece(pipeline, context, small, share) if enlarge else small
