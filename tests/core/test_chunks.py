@@ -11,7 +11,9 @@ from facet_nb import (
     AASCorrection,
     BandPassFilter,
     CommonReference,
+    ANCCorrection,
     DownSample,
+    GradientCorrection,
     HighPassFilter,
     Loader,
     LowPassFilter,
@@ -108,6 +110,14 @@ def test_averaging_of_every_kind(file, options, dtype):
     assert np.array_equal(result.get_raw().get_data(), expected.get_raw().get_data())
 
 
+def test_our_own_chain(file):
+    steps = [*chain(file, False)[:2], GradientCorrection(block_s=11.0), LowPassFilter(70.0)]
+    expected = run(steps)
+    result = run(steps, chunk_duration_s=3.7, mode="channel_sequential")
+    assert "not in chunks" not in str(result.plan)
+    assert np.array_equal(result.get_raw()._data, expected.get_raw()._data)
+
+
 @pytest.mark.parametrize("options", [{}, {"subsample": True}], ids=str)
 @pytest.mark.parametrize("way", WAYS[1:3], ids=toys.ids)
 def test_rates_that_change_on_the_way(file, way, options):
@@ -138,12 +148,14 @@ def test_no_step_sees_more_than_a_chunk_at_once(file, monkeypatch):
 
 def test_stages_that_cannot_and_why(file):
     steps = [HighPassFilter(1.0, method="iir"), toys.ZScore(), VolumeTriggerCorrection(3)]
+    steps.append(ANCCorrection())
     plan = Pipeline(steps).plan("serial", chunk_duration_s=10)
     assert all(stage.chunk_duration_s is None for stage in plan.stages)
     text = str(plan)
     for why in (
         "highpass_filter runs backwards over the whole length",
         "zscore is not one of ours",
+        "anc_correction scales the noise by",
         "volume_trigger_correction needs the whole length of a channel",
     ):
         assert why in text
