@@ -9,9 +9,9 @@ pytest.importorskip("numba")
 
 from facet_nb import (
     AASCorrection,
+    ANCCorrection,
     BandPassFilter,
     CommonReference,
-    ANCCorrection,
     DownSample,
     GradientCorrection,
     HighPassFilter,
