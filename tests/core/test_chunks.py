@@ -28,6 +28,7 @@ from facet_nb.core import Pipeline, PlanError, ProcessingContext, StepError
 from facet_nb.core.executors import chunks, scratch
 from facet_nb.datasets import simulate
 from facet_nb.io import export
+from facet_nb.kernels.streams import AverageStream
 from tests.core import toys
 
 WAYS = [
@@ -165,6 +166,17 @@ def test_stages_that_cannot_and_why(file):
     mixed = [CommonReference(), BandPassFilter(1.0, 40.0)]
     both = [run([Loader(file), *mixed], chunk_duration_s=c) for c in (3.0, None)]
     assert np.array_equal(*(r.get_raw()._data for r in both))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_recording_that_cannot_be_cut(file, monkeypatch, caplog, dtype):
+    steps = [*chain(file, False)[:3], AASCorrection(subsample=True, window_size=10)]
+    steps.append(LowPassFilter(70.0))
+    expected = run(steps, dtype=dtype).get_raw().get_data()
+    monkeypatch.setattr(AverageStream, "make", lambda *given: None)
+    result = run(steps, dtype=dtype, chunk_duration_s=5)
+    assert "aas_correction takes a channel of this recording as a whole" in caplog.text
+    assert np.array_equal(result.get_raw().get_data(), expected)
 
 
 def test_a_filter_of_ones_own_is_not_taken_for_ours():
