@@ -21,7 +21,7 @@ class Shortcut(Protocol):
         ...
 
     def compute(self, x: np.ndarray, payload: Any, out: np.ndarray | None = None) -> np.ndarray:
-        """Return the corrected channels at the native rate; as :meth:`facet_nb.core.ArrayProcessor.compute`."""
+        """Return the corrected channels at the native rate; as ``ArrayProcessor.compute``."""
         ...
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
@@ -38,11 +38,11 @@ class Shortcut(Protocol):
         ...
 
     def survey(self, payload: Any) -> Any:
-        """Return what finds out what ``stream`` must know; as :meth:`facet_nb.core.ArrayProcessor.survey`."""
+        """Return what finds out what ``stream`` must know; as ``ArrayProcessor.survey``."""
         ...
 
     def stream(self, payload: Any, known: Any) -> Any:
-        """Return a stream of one channel, float64; as :meth:`facet_nb.core.ArrayProcessor.stream`."""
+        """Return a stream of one channel, float64; as ``ArrayProcessor.stream``."""
         ...
 
     def stream_memory(self, chunk: int, sfreq: float) -> int:
