@@ -28,7 +28,7 @@ from traitlets import (
 
 from facet_nb.core import Pipeline, PipelineResult, Plan, ProcessingContext
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.events import RunFailed, RunState
+from facet_nb.core.events import BatchDone, RunState
 from facet_nb.core.executors.backends import count_cores
 from facet_nb.core.plan import BACKENDS, MODES
 from facet_nb.core.processor import ArrayProcessor
@@ -356,17 +356,14 @@ class RunModel(HasTraits):
         self.drain()
 
     def _apply(self, news: list[News]) -> None:
-        state, entries, ended = self.state, [], None
-        for item in news:
-            if isinstance(item, Ended):
-                ended = item
-                continue
-            state = state.apply(item)
-            entry = journal.write_entry(item, state)
-            entries += [] if entry is None else [entry]
-            if isinstance(item, RunFailed):
-                self.failed_index = item.step_index
-        self.state = state
+        ended = next((item for item in news if isinstance(item, Ended)), None)
+        events = [item for item in news if not isinstance(item, Ended)]
+        if events:
+            self.state = self.state.apply_all(events)
+            self.failed_index = self.state.failed_index
+            self._meter.watch({e.pid for e in events if isinstance(e, BatchDone)})
+        written = [journal.write_entry(event, self.state) for event in events]
+        entries = [entry for entry in written if entry is not None]
         self._measure_time()
         sample = self._meter.sample()
         if sample is not None:

@@ -14,7 +14,7 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import StepError, ValidationError
 from facet_nb.core.events import StepTime
 from facet_nb.core.executors import scratch
-from facet_nb.core.executors.chunks import count_chunk, stream_channel
+from facet_nb.core.executors.chunks import count_chunk, list_lengths, stream_channel
 from facet_nb.core.executors.crumbs import Crumbs
 from facet_nb.core.executors.finite import check_finite
 from facet_nb.core.executors.rows import MappedRow
@@ -355,7 +355,7 @@ class _Preparer:
 
     def _stream(self, step: ArrayStep, ref: int, x: np.ndarray) -> np.ndarray:
         """Return the step's result for a reference channel, in a file."""
-        result = scratch.create(x.shape)[1]
+        result = scratch.create((1, list_lengths([step], x.shape[1])[-1]))[1]
         rows = MappedRow(x[0]), MappedRow(result[0])
         stream_channel([step], ref, *rows, self.subject.chunk, {})
         return result
