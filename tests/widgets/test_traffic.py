@@ -24,7 +24,7 @@ PER_RUN = 60
 
 
 class Wire:
-    """A comm without a browser behind it, which remembers what went over it, and in which thread."""
+    """A comm without a browser, which remembers what went over it, when, and from which thread."""
 
     comm_id = "counted"
     sent: list[tuple[float, int, threading.Thread]] = []
