@@ -98,7 +98,7 @@ class ProcessingContext:
         if copy_metadata:
             new._metadata = self._metadata.copy()
         if any(term.open for term in self._noise):
-            current = Lineage.begin(recording.load_array(self.get_raw()), self._noise)
+            current = Lineage.begin(recording.open_array(self.get_raw()), self._noise)
             new._noise = tuple(term.freeze(current) for term in self._noise)
         new._lineage = None
         if new._raw_original is None:
@@ -223,7 +223,7 @@ class ProcessingContext:
         if not self._noise:
             return None
         if self._noise_array is None:
-            current = recording.load_array(self.get_raw())
+            current = recording.open_array(self.get_raw())
             picks = recording.data_picks(self.get_raw())
             self._noise_array = sum_noise(self._noise, current, picks)
         return self._noise_array
@@ -332,18 +332,21 @@ class ProcessingContext:
         return new
 
     def _stepped(
-        self, raw: Any, steps: Sequence[Step], base: np.ndarray, picks: Sequence[int]
+        self, raw: Any, steps: Sequence[Step], base: Any, picks: Sequence[int]
     ) -> ProcessingContext:
         """Return the context of `raw`, the result of `steps` on channels `picks`.
 
-        `base` are the samples of this recording. The original ones are referred to from the first
-        step on; others, which nobody else would keep, from a correction on.
+        `base` are the samples of this recording, or what reads them again. The original ones are
+        referred to from the first step on; others, which nobody else would keep, from a correction
+        on.
         """
         new = self._derive(raw=raw)
         full = self._lineage or Lineage.begin(base, self._noise)
         new._lineage, new._noise = follow(full, self._noise, steps, picks)
         original = self._raw_original
-        kept = original is not None and original.preload and original._data is base
+        kept = not isinstance(base, np.ndarray) or (
+            original is not None and original.preload and original._data is base
+        )
         if self._lineage is None and not kept and not any(term.open for term in new._noise):
             new._lineage = None
         return new

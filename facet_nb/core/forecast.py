@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from facet_nb.core import recording
 from facet_nb.core.errors import FacetError
-from facet_nb.core.executors import backends
+from facet_nb.core.executors import backends, shared
 from facet_nb.core.executors.chunks import count_chunk
 from facet_nb.core.executors.task import rss_bytes
 from facet_nb.core.limits import describe_bytes
@@ -202,8 +202,8 @@ def make_forecast(
     spill : bool
         Whether samples stay in files.
     """
-    shared = any(backends.get_backend(s.backend).isolates for s in plan.stages)
-    teller = _Teller(processors, plan, subject, spill or subject.lazy, shared)
+    isolated = any(backends.get_backend(s.backend).isolates for s in plan.stages)
+    teller = _Teller(processors, plan, subject, spill or subject.lazy, isolated)
     told = [teller.tell(stage) for stage in plan.stages]
     if told:
         told[-1] = max(told[-1], teller.settle(), key=lambda s: s.peak_bytes)
@@ -226,6 +226,7 @@ class _Teller:
     workers: int = 0
     result_on_disk: int = 0
     in_files: int = 0  # what lies in files of the run, and comes to memory at its end
+    in_reach: bool = False  # whether the current samples lie where workers read them
 
     def __post_init__(self) -> None:
         self.shape = self.subject.shape
@@ -233,6 +234,7 @@ class _Teller:
         #: Bytes held in memory and on disk: the original, the current samples, and those of noise.
         self.original = self.current = self.kept = 0
         self.on_disk = 0
+        self.lazy = False
         self.lineage = False
         if self.subject.loader is None or self.subject.loader < 0:
             self._begin()
@@ -242,8 +244,8 @@ class _Teller:
         whole = self.shape.n_bytes
         lazy = self.subject.lazy or (self.subject.loader is not None and self.spill)
         lazy = lazy and not self.subject.must_load
+        self.lazy = lazy
         self.original = 0 if lazy else max(whole, self.subject.held_bytes)
-        self.on_disk = whole if lazy else 0
         self.current = 0  # it is the original
         self.lineage = True
 
@@ -270,6 +272,7 @@ class _Teller:
             self.kept += 0 if self.lineage else self.current
             self.current = self.shape.n_bytes  # a recording of its own, in memory
             self.lineage, self.private, self.in_files = False, False, 0
+            self.in_reach = False
         return told
 
     # ------------------------------------------------------------------------ steps over arrays
@@ -283,16 +286,24 @@ class _Teller:
         isolated = backends.get_backend(stage.backend).isolates
         deciding, computes = _prepare_bytes(sizes)
         if stage.chunk_duration_s is not None and self.spill:
-            chunk = count_chunk(stage, before.sfreq)
-            deciding = min(deciding, _stream_bytes(sizes, chunk) + before.row_bytes)
+            streams = _stream_bytes(sizes, count_chunk(stage, before.sfreq))
+            deciding = min(deciding, streams + _deciding_bytes(sizes) + before.piece_bytes // 2)
         self.libraries = self.libraries or computes
+        share = self._share(stage, steps)
+        over = False
         if self.spill and not self.staged:
             deciding, self.staged = max(deciding, before.piece_bytes), True  # the transposing pass
+            self.on_disk = int(share * before.n_bytes) if self.lazy else 0
+            over = self.lazy and self._streams_over(stage, steps, before, after)
         decided = self._sum(deciding, 1)
         if not any(changes_samples(p) for p in steps):
             return decided
         in_place = self._in_place(steps)
-        in_memory = 0 if self.spill or self.shared or in_place else after.n_bytes
+        filed = self.spill or (self.shared and not shared.is_usable())
+        in_memory = 0 if filed or in_place else after.n_bytes
+        lent = 0
+        if isolated and not filed and not self.in_reach and before.n_times != after.n_times:
+            lent = before.n_bytes  # else results take the place of what was lent
         k = min(stage.batch_size or after.n_data, after.n_data)
         n = min(stage.n_jobs, -(-after.n_data // k))
         if stage.kind == "global":
@@ -305,13 +316,28 @@ class _Teller:
         if (self.spill or self.shared) and stage.chunk_duration_s is None:
             batch += k * (before.row_bytes + after.row_bytes)  # pages of the files
         self.libraries = self.libraries or not isolated
-        disk = self.on_disk + self.result_on_disk + after.n_bytes if self.spill else 0
+        written = 0 if over else int(share * after.n_bytes)
+        disk = self.on_disk + self.result_on_disk + written if self.spill else 0
         if isolated:
             self.workers = max(self.workers, n * worker_bytes() + _HELPERS)  # they stay
-        told = self._sum(batch, n, extra=in_memory, disk=disk)
-        self.result_on_disk = after.n_bytes if self.spill else 0
+        told = self._sum(batch, n, extra=in_memory + lent, disk=disk)
+        self.result_on_disk = written if self.spill else 0
+        if over:  # the file of the samples before holds those after
+            self.result_on_disk, self.on_disk = self.on_disk, 0
         self._move_on(steps, after, in_memory, in_place)
         return max(told, decided, key=lambda s: s.peak_bytes)
+
+    def _share(self, stage: Stage, steps: list[Processor]) -> float:
+        """Return the size of a stage's files beside that of float64."""
+        single = stage.dtype == "float32" and self.lazy and not _sees_all(steps)
+        return 0.5 if single else 1.0
+
+    def _streams_over(
+        self, stage: Stage, steps: list[Processor], before: Shape, after: Shape
+    ) -> bool:
+        """Whether a stage writes over the file that it reads."""
+        alone = not backends.get_backend(stage.backend).isolates and not _sees_all(steps)
+        return alone and stage.chunk_duration_s is not None and before.n_times == after.n_times
 
     def settle(self) -> StageForecast:
         """Return what bringing results from files to memory takes, at the end of a run."""
@@ -341,7 +367,9 @@ class _Teller:
             self.lineage = True
         if not in_place:
             self.current = in_memory
-            self.in_files = after.n_bytes if self.shared and not self.spill else 0
+            filed = self.shared and not self.spill and not in_memory
+            self.in_files = after.n_bytes if filed else 0
+            self.in_reach = self.shared
         self.private = all(isinstance(p, ArrayProcessor) for p in steps)
         self.shape = after
 
@@ -350,7 +378,8 @@ class _Teller:
         if self.libraries:
             base += pending_libraries()
         held = self.original + self.current + self.kept + extra
-        return StageForecast(base, held, int(batch), n, self.workers, disk or self.on_disk)
+        disk = disk or self.on_disk + self.result_on_disk
+        return StageForecast(base, held, int(batch), n, self.workers, disk)
 
 
 def shape_after(step: Processor, shape: Shape) -> Shape:
@@ -412,6 +441,22 @@ def _stream_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], chunk: int) -
         step.stream_memory(chunk, before.sfreq)
         for step, before, _ in sizes
         if isinstance(step, ArrayProcessor) and changes_samples(step)
+    )
+
+
+def _sees_all(steps: Sequence[Processor]) -> bool:
+    return any(getattr(step, "needs", "reference") == "all" for step in steps)
+
+
+def _deciding_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]]) -> int:
+    """Return the most that a decision on a reference channel in a file needs beside it."""
+    return max(
+        (
+            step.memory_to_prepare((1, before.n_times), before.sfreq)
+            for step, before, _ in sizes
+            if isinstance(step, ArrayProcessor) and step.needs == "reference"
+        ),
+        default=0,
     )
 
 

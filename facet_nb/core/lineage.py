@@ -26,7 +26,8 @@ class Lineage:
     Attributes
     ----------
     base : ndarray, shape (n_rows, n_times)
-        Samples before the steps, in V (for workers: a reference to them).
+        Samples before the steps, in V (or what opens them: for workers a reference; for samples
+        that a run has written over, an :class:`~facet_nb.core.origin.Origin`).
     rows : tuple of int
         Row of `base` for each channel of the recording.
     steps : tuple of Step

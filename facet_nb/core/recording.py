@@ -47,6 +47,18 @@ def load_array(raw: Any) -> np.ndarray:
     return raw.get_data()
 
 
+def find_samples(raw: Any) -> np.ndarray | None:
+    """Return the mapped float32 samples of a recording that a run left in a file; None else."""
+    samples = getattr(raw, "samples", None)
+    return samples if isinstance(samples, np.ndarray) else None
+
+
+def open_array(raw: Any) -> np.ndarray:
+    """Return :func:`find_samples`, else :func:`load_array`."""
+    samples = find_samples(raw)
+    return load_array(raw) if samples is None else samples
+
+
 def resolve_picks(
     picks: str | Sequence[str] | Sequence[int] | None,
     info: Any,
@@ -121,7 +133,7 @@ class Header:
         Parameters
         ----------
         data : ndarray, shape (n_channels, n_times)
-            Samples, in V.
+            Samples, in V; float32 ones, which MNE does not hold, are read from where they are.
         sfreq : float | None
             Sampling rate, in Hz; None for the header's.
         first_samp : int | None
@@ -133,7 +145,7 @@ class Header:
 
         Returns
         -------
-        mne.io.RawArray
+        mne.io.BaseRaw
             The recording; it refers to `data`.
         """
         import mne
@@ -150,7 +162,12 @@ class Header:
                 if band is not None:
                     info["highpass"], info["lowpass"] = map(float, band)
                 info["lowpass"] = min(info["lowpass"], sfreq / 2.0)
-            raw = mne.io.RawArray(data, info, first_samp=first, copy="auto", verbose="error")
+            if data.dtype == np.float32:
+                from facet_nb.core.raw_file import RawFile
+
+                raw = RawFile.of(data, info, first)
+            else:
+                raw = mne.io.RawArray(data, info, first_samp=first, copy="auto", verbose="error")
         if self.annotations is not None and len(self.annotations):
             annotations = copy_annotations(self.annotations)
             times = sfreq, first, data.shape[1]

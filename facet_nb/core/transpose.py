@@ -13,13 +13,18 @@ import numpy as np
 
 from facet_nb.core.errors import FacetError, ValidationError
 from facet_nb.core.executors import scratch
+from facet_nb.core.executors.rows import open_rows
 
 #: Values in one piece: 8 MB.
 _VALUES = 2**20
 
 
 def transpose(
-    raw: Any, rows: Sequence[int] | None = None, check: Callable[[], None] | None = None
+    raw: Any,
+    rows: Sequence[int] | None = None,
+    check: Callable[[], None] | None = None,
+    dtype: str = "float64",
+    exact: Sequence[int] = (),
 ) -> np.ndarray:
     """Return the samples of `raw` as a mapped file, shape (n_rows, n_times), in V.
 
@@ -33,11 +38,16 @@ def transpose(
         Channels to take, in this order; None for all.
     check : callable | None
         Called between pieces; may raise to stop.
+    dtype : {"float64", "float32"}
+        Of the file.
+    exact : sequence of int
+        Rows of the result that must not be rounded: where float32 cannot hold them, the file is
+        float64 after all.
 
     Returns
     -------
     ndarray, shape (n_rows, n_times)
-        The samples; float64, writable.
+        The samples; writable.
 
     Raises
     ------
@@ -45,15 +55,25 @@ def transpose(
         If the disk is full, before anything is read; or the samples cannot be read.
     """
     chosen = list(range(len(raw.ch_names))) if rows is None else [int(i) for i in rows]
-    _, target = scratch.create((len(chosen), raw.n_times))
+    ref, target = scratch.create((len(chosen), raw.n_times), dtype)
+    kept = list(exact) if dtype != "float64" else []
     length = max(_VALUES // max(len(raw.ch_names), 1), 1)
-    for start in range(0, raw.n_times, length):
-        if check is not None:
-            check()
-        stop = min(start + length, raw.n_times)
-        target[:, start:stop] = _read(raw, chosen, start, stop)
-        scratch.forget(target, raw._data if raw.preload else None)
+    with open_rows(ref) as find_row:
+        sinks = [find_row(row) for row in range(len(chosen))]
+        for start in range(0, raw.n_times, length):
+            if check is not None:
+                check()
+            piece = _read(raw, chosen, start, min(start + length, raw.n_times))
+            if kept and not _is_exact(piece[kept], dtype):
+                return transpose(raw, rows, check)
+            for sink, x in zip(sinks, piece, strict=True):
+                sink.write(start, x)
+            scratch.forget(raw._data if raw.preload else None)
     return target
+
+
+def _is_exact(x: np.ndarray, dtype: str) -> bool:
+    return bool(np.array_equal(x.astype(dtype), x, equal_nan=True))
 
 
 def take_rows(raw: Any, rows: Sequence[int]) -> np.ndarray:

@@ -13,6 +13,8 @@ from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.correction.aas import check_artifact_length
 from facet_nb.kernels import averaging, subsample, weights
 from facet_nb.kernels.alignment import best_lags
+from facet_nb.kernels.means import is_flat
+from facet_nb.kernels.subtraction import subtract_templates
 from facet_nb.kernels.weights import Weights
 
 
@@ -159,7 +161,7 @@ class TemplateCorrection(ArrayProcessor):
         epochs -= x.mean()
         templates = self._average(epochs, plan)
         del epochs
-        averaging.subtract_templates(
+        subtract_templates(
             x,
             plan.aligned,
             templates,
@@ -214,7 +216,7 @@ def check_reference(x: np.ndarray, name: str | None, usable: np.ndarray, n_sampl
             f"template needs at least two. Check the triggers, the artifact length ({n_samples} "
             "samples) and artifact_to_trigger_offset."
         )
-    if not np.ptp(x) > 0:
+    if is_flat(x):
         raise ValidationError(
             f"the reference channel {name} is flat: choose another with ref_channel=…, or mark it "
             "with raw.info['bads']."

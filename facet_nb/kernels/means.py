@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+
+from facet_nb.kernels.pages import forget
 
 #: Samples that are summed together.
 _BLOCK = 1 << 16
+
+#: Samples of a mapped signal that are looked at together: 8 MB.
+_PIECE = 16 * _BLOCK
 
 
 class RunningMean:
@@ -53,5 +60,21 @@ class RunningMean:
 def find_mean(x: np.ndarray) -> float:
     """Return the mean of a signal, shape (n_times,), summed in float64."""
     mean = RunningMean()
-    mean.push(x)
+    for piece in iter_pieces(x):
+        mean.push(piece)
     return mean.value
+
+
+def is_flat(x: np.ndarray) -> bool:
+    """Whether all samples of a signal, shape (n_times,), are the same."""
+    first = x[:1]
+    if np.any(x[:_BLOCK] != first):
+        return False
+    return not any(np.any(piece != first) for piece in iter_pieces(x))
+
+
+def iter_pieces(x: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield pieces of a signal, shape (n_times,); of a mapped one, one is in memory at a time."""
+    for start in range(0, len(x), _PIECE):
+        yield x[start : start + _PIECE]
+        forget(x)

@@ -19,6 +19,7 @@ from scipy import fft
 
 from facet_nb.kernels.loops import load
 from facet_nb.kernels.means import find_mean
+from facet_nb.kernels.pages import forget
 
 #: Positions are kept in this part of a sample: an error of 2e-4 samples rms.
 GRID = 1024
@@ -204,17 +205,18 @@ def find_onsets(
     Each round finds the greatest cross-correlation of every epoch with the mean epoch: to a whole
     sample first, then by Newton's method on its derivative, in the Fourier domain.
     """
-    moves = np.zeros(len(starts))
+    moves, mean = np.zeros(len(starts)), find_mean(x)
     for _ in range(n_rounds):
         layout = Layout.of(starts + moves, n_samples, len(x))
         which = np.flatnonzero(layout.usable)
         if len(which) < 2:
             return starts + moves
-        mean, longest = find_mean(x), min(max_lag, layout.n_fft // 4)
+        longest = min(max_lag, layout.n_fft // 4)
         template = _average(x, layout, which, mean)
         for part in _portions(which):
             spectra = transform(x, layout, part, mean)
             moves[part] += _find_lags(spectra, template, layout.n_fft, longest)
+            forget(x)
         moves[which] -= moves[which].mean()
     return starts + moves
 
@@ -229,6 +231,7 @@ def _average(x: np.ndarray, layout: Layout, which: np.ndarray, mean: float) -> n
     for part in _portions(which):
         for spectrum in transform(x, layout, part, mean):
             total += spectrum
+        forget(x)
     return total / len(which)
 
 

@@ -182,17 +182,27 @@ class ChainModel(HasTraits):
         """Let the selected step take part in the run, or not."""
         self._change(enabled=enabled)
 
-    def set_text(self, name: str, text: str) -> None:
-        """Set an argument of the selected step as a person types it.
+    def set_text(self, name: str, text: str, index: int | None = None) -> None:
+        """Set an argument of a step as a person types it.
 
         What cannot be read is kept and named in the step's problems.
+
+        Parameters
+        ----------
+        name : str
+            The argument.
+        text : str
+            What is typed.
+        index : int | None
+            Position of the step; None for the selected one.
         """
         if not self.steps:
             return
-        step = self.steps[self.selected]
+        step = self.steps[self.selected if index is None else index]
         texts = {**dict(step.texts), name: text}
         built = _build(step.cls, tuple(texts.items()))
-        self._change(processor=built.processor, texts=built.texts, problems=built.problems)
+        changes = {"texts": built.texts, "problems": built.problems}
+        self._change(index, processor=built.processor, **changes)
 
     def set_value(self, name: str, value: Any) -> None:
         """Set an argument of the selected step."""
@@ -210,11 +220,11 @@ class ChainModel(HasTraits):
         self.set_text("regex", f"^{re.escape(description)}$")
 
     # ------------------------------------------------------------------------------------ inner
-    def _change(self, **changes: Any) -> None:
+    def _change(self, index: int | None = None, **changes: Any) -> None:
         if not self.steps:
             return
-        steps = list(self.steps)
-        steps[self.selected] = replace(steps[self.selected], **changes)
+        index, steps = self.selected if index is None else index, list(self.steps)
+        steps[index] = replace(steps[index], **changes)
         self._set(steps)
 
     def _set(self, steps: Sequence[ChainStep]) -> None:

@@ -18,7 +18,8 @@ def write_table(
     caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]], css: str = "fnb-table"
 ) -> str:
     """Return a table; the first column names the row, the others are right-aligned."""
-    head = "".join(f'<th scope="col">{write_text(h)}</th>' for h in heads)
+    # A head without a text is no head: screen readers would announce it all the same.
+    head = "".join(f'<th scope="col">{write_text(h)}</th>' if h else "<td></td>" for h in heads)
     body = "".join(
         f'<tr><th scope="row">{write_text(first)}</th>'
         + "".join(f"<td>{write_text(cell)}</td>" for cell in rest)
@@ -42,7 +43,8 @@ def write_log(log: Sequence[Entry], n_lines: int = 100) -> str:
     empty = '<div class="fnb-quiet">Nothing has happened yet.</div>'
     return (
         '<div class="fnb-quiet">Log, newest first</div>'
-        f'<div class="fnb-log-lines" tabindex="0" aria-label="Log">{lines or empty}</div>'
+        '<div class="fnb-log-lines" tabindex="0" role="region" aria-label="Log">'
+        f"{lines or empty}</div>"
     )
 
 

@@ -26,6 +26,11 @@ _NAMING = (
     "name(); new MutationObserver(name).observe(root, {childList: true, subtree: true});"
 )
 _STOPPED = "This cell was run again: the run that its old panel had under way was cancelled."
+# Shown by the style sheet when the page has lost the kernel: nobody else could say so then.
+_LOST = (
+    "The kernel of this panel was restarted or has ended, and all work of the panel with it. "
+    "Run the cell again to have a panel that works."
+)
 
 
 class Panel(w.VBox):
@@ -46,9 +51,11 @@ class Panel(w.VBox):
             super().__init__(list(children))
             return
         style, notice = w.HTML(), w.HTML()
-        super().__init__([style, notice, *children])
+        lost = w.HTML(f'<p role="status">{write_text(_LOST)}</p>')
+        super().__init__([style, lost, notice, *children])
         self.add_class("fnb-panel")
         notice.add_class("fnb-notice")
+        lost.add_class("fnb-lost")
         notice.layout.display = "none"
         style.layout.display = "none"
         style.value = f'<style onload="{_NAMING}">{_read_css()}{self._hiding_rule}</style>'

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ipywidgets as w
@@ -14,6 +17,8 @@ from facet_nb.widgets.fragments import write_text
 
 _OBSOLETE = "Accepted for compatibility"
 _LABEL = {"description_width": "150px"}
+#: So many forms stay open: what is typed last arrives after the next step has been chosen.
+_N_KEPT = 3
 
 
 class StepForm:
@@ -34,6 +39,7 @@ class StepForm:
         self.widget.add_class("fnb-step-form")
         self._shown: Any = None
         self._busy = False
+        self._old: deque[list[FieldRow]] = deque()
 
     def refresh(self) -> None:
         """Show the selected step."""
@@ -55,16 +61,20 @@ class StepForm:
             self._busy = False
 
     def _build(self, step: ChainStep | None) -> None:
-        for row in self.rows.values():
-            row.close()
+        self._old.append(list(self.rows.values()))
         fields = () if step is None else step.fields
         shown = [f for f in fields if not f.help.startswith(_OBSOLETE)]
-        self.rows = {f.name: FieldRow(f, self._type) for f in shown}
+        on_type = partial(self._type, self.model.selected, None if step is None else step.cls)
+        self.rows = {f.name: FieldRow(f, on_type) for f in shown}
         self.widget.children = [self.head, *(row.widget for row in self.rows.values())]
+        while len(self._old) > _N_KEPT:
+            for row in self._old.popleft():
+                row.close()
 
-    def _type(self, name: str, text: str) -> None:
-        if not self._busy:
-            self.model.set_text(name, text)
+    def _type(self, index: int, cls: type | None, name: str, text: str) -> None:
+        steps = self.model.steps
+        if not self._busy and index < len(steps) and steps[index].cls is cls:
+            self.model.set_text(name, text, index)
 
 
 class FieldRow:
@@ -78,7 +88,7 @@ class FieldRow:
         Called with name and text when it changes.
     """
 
-    def __init__(self, field: Field, on_type: Any) -> None:
+    def __init__(self, field: Field, on_type: Callable[[str, str], None]) -> None:
         self.field = field
         self.control = _make_control(field)
         self.control.add_class(f"fnb-field-{field.name.replace('_', '-')}")

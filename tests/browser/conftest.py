@@ -59,7 +59,8 @@ def workdir(tmp_path_factory) -> Path:
     shutil.copy(HERE.parent / "models" / "tables.py", folder)
     for name, cells in NOTEBOOKS.items():
         write_notebook(folder / f"{name}.ipynb", cells)
-    shutil.copy(HERE.parents[1] / "notebooks/01_quickstart.ipynb", folder)
+    for name in ("01_quickstart", "02_studio"):
+        shutil.copy(HERE.parents[1] / f"notebooks/{name}.ipynb", folder)
     return folder
 
 

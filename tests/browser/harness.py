@@ -54,6 +54,16 @@ _CONNECTED = """async () => {
     for (let i = 0; i < 600 && context.session.kernel.connectionStatus !== 'connected'; i++)
         await new Promise(r => setTimeout(r, 50));
 }"""
+# The settings keep the theme: whoever changes it puts it back.
+_SET_THEME = """async theme => {
+    const name = {theme: `JupyterLab ${theme}`};
+    await window.jupyterapp.commands.execute('apputils:change-theme', name);
+    const light = String(theme === 'Light');
+    for (let i = 0; i < 200 && document.body.dataset.jpThemeLight !== light; i++)
+        await new Promise(r => setTimeout(r, 25));
+    await new Promise(r => requestAnimationFrame(() => setTimeout(r, 50)));
+}"""
+_RESTART = "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
 _RUN_ALL = "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
 # Asked of the application: in a narrow window the toolbar hides its mark.
 _ALL_RUN = """() => {
@@ -119,7 +129,7 @@ def _wait_for(url: str, server: subprocess.Popen, log_path: Path, timeout_s: flo
 
 @contextlib.contextmanager
 def serve_lab(root: Path, private: Path) -> Iterator[tuple[str, str]]:
-    """Start JupyterLab over `root`; yield its address and token."""
+    """Start JupyterLab, and Notebook 7 in the same server, over `root`; yield address and token."""
     for name, values in SETTINGS.items():
         path = private / "lab-settings" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,6 +148,7 @@ def serve_lab(root: Path, private: Path) -> Iterator[tuple[str, str]]:
         "--LabApp.expose_app_in_browser=True",
         "--LabApp.extension_manager=readonly",
         "--LabApp.news_url=",
+        "--JupyterNotebookApp.expose_app_in_browser=True",
     ]
     with _serve(command, root, private, f"{base}/api/status?token={token}"):
         yield base, token
@@ -157,13 +168,17 @@ def serve_voila(notebook: Path, private: Path) -> Iterator[str]:
 class Lab:
     """A notebook that is open in JupyterLab."""
 
+    #: What comes before the notebook's path in its address, and what after it.
+    ADDRESS = ("lab/tree", "&reset")
+
     def __init__(self, page, base: str, token: str) -> None:
         self.page, self.base, self.token = page, base, token
         self.notebook = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
 
     def open(self, path: str, *, kernel: bool = True) -> Lab:
         """Open a notebook in a workspace of its own, and wait for its kernel."""
-        self.page.goto(f"{self.base}/lab/tree/{path}?token={self.token}&reset")
+        before, after = self.ADDRESS
+        self.page.goto(f"{self.base}/{before}/{path}?token={self.token}{after}")
         self.notebook.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
         if kernel:
             self.page.evaluate(_CONNECTED)
@@ -178,9 +193,37 @@ class Lab:
         """Save the notebook."""
         self.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.save()")
 
+    def set_theme(self, theme: str) -> None:
+        """Choose the theme: ``"Light"`` or ``"Dark"``."""
+        self.page.evaluate(_SET_THEME, theme)
+
+    def restart(self) -> None:
+        """Restart the kernel, and wait for the new one."""
+        self.page.evaluate(_RESTART)
+        self.page.evaluate(_CONNECTED)
+
+    def run_cell(self, index: int) -> None:
+        """Begin to run one cell."""
+        self.page.evaluate(
+            "index => { const app = window.jupyterapp;"
+            "app.shell.currentWidget.content.activeCellIndex = index;"
+            "app.commands.execute('notebook:run-cell'); }",
+            index,
+        )
+
     def errors(self) -> list[str]:
         """Return what cells wrote as errors."""
         return self.notebook.locator(_ERRORS).all_inner_texts()
+
+
+class Notebook(Lab):
+    """A notebook that is open in Notebook 7."""
+
+    ADDRESS = ("notebooks", "")
+
+
+#: The tabs of a studio.
+TABS = ("Recording", "Chain", "Run", "Tune", "Compare", "Code")
 
 
 class Panel:

@@ -1,8 +1,15 @@
-"""What a screen reader and weak eyes would miss: names and contrast, measured in the page."""
+"""What a screen reader and weak eyes would miss: names, contrast, and what axe-core finds.
+
+axe-core comes with ``axe-playwright-python``; it is used as it is, on our own part of the page.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib import resources
 from typing import Any
+
+from tests.browser.harness import TABS
 
 _NAMELESS = """controls => controls.filter(c => {
     if (!c.checkVisibility || !c.checkVisibility()) return false;
@@ -72,3 +79,70 @@ def list_pale(root: Any, least: float = 4.5) -> dict[str, str]:
 def list_clipped(root: Any) -> list[str]:
     """Return texts that do not fit where they stand."""
     return root.first.evaluate(_CLIPPED)
+
+
+# What axe-core calls serious or critical, and what it could not decide, with the elements. Contrast
+# that it cannot decide (of text over pictures, or in SVG) is measured above. JupyterLab's body has
+# no height of its own and hides what is outside of it: axe would take all in it for unseen, and
+# look at no contrast.
+_AXE = """async (root, rules) => {
+    document.documentElement.style.height = document.body.style.height = '100%';
+    const options = {resultTypes: ['violations', 'incomplete']};
+    if (rules.length) options.runOnly = rules;
+    const found = await axe.run({include: [root]}, options);
+    const say = node => `${node.target.join(' ')} ${node.html.slice(0, 160)} ` +
+        [...node.any, ...node.all, ...node.none].map(check => check.message).join('; ');
+    return [...found.violations, ...found.incomplete.filter(v => v.id !== 'color-contrast')]
+        .filter(v => ['serious', 'critical'].includes(v.impact))
+        .map(v => `${v.id} (${v.impact}): ` + v.nodes.map(say).join(' | '));
+}"""
+
+_SIDEWAYS = """root => [root, ...root.querySelectorAll('*')]
+    .filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0 &&
+                 ['auto', 'scroll'].includes(getComputedStyle(e).overflowX))
+    .map(e => `${e.className}: ${e.scrollWidth} in ${e.clientWidth} pixels`)"""
+
+
+def list_violations(root: Any, rules: Sequence[str] = ()) -> list[str]:
+    """Return what axe-core finds in an element, of serious and critical impact; no rules: all."""
+    page = root.page
+    if not page.evaluate("() => 'axe' in window"):
+        page.evaluate(resources.files("axe_playwright_python").joinpath("axe.min.js").read_text())
+    return root.first.evaluate(_AXE, list(rules))
+
+
+def list_sideways(root: Any) -> list[str]:
+    """Return what has to be scrolled sideways to be seen."""
+    return root.first.evaluate(_SIDEWAYS)
+
+
+def list_faults(root: Any) -> dict[str, Any]:
+    """Return all that is wrong with what is seen of an element; empty if nothing is."""
+    found = {
+        "no name": list_nameless(root),
+        "pale": list_pale(root),
+        "clipped": list_clipped(root),
+        "axe": list_violations(root),
+    }
+    return {what: where for what, where in found.items() if where}
+
+
+def list_faint(root: Any) -> dict[str, Any]:
+    """Return what is wrong with the colours alone."""
+    found = {"pale": list_pale(root), "axe": list_violations(root, ["color-contrast"])}
+    return {what: where for what, where in found.items() if where}
+
+
+def check_tabs(
+    lab: Any, panel: Any, tabs: Sequence[str] = TABS, themes: Sequence[str] = ("Dark", "Light")
+) -> None:
+    """Look at tabs of a studio as they are now; what a theme cannot change, in one of them."""
+    found = {}
+    for theme in themes:
+        if len(themes) > 1:
+            lab.set_theme(theme)
+        for tab in tabs:
+            panel.turn_to(tab)
+            look = list_faults if theme == themes[-1] else list_faint
+            found[f"{tab}, {theme}"] = look(panel.root)
+    assert {where: faults for where, faults in found.items() if faults} == {}

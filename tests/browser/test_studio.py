@@ -5,22 +5,16 @@ from __future__ import annotations
 import re
 import time
 
+import psutil
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.harness import Lab, Panel
-from tests.browser.looking import list_clipped, list_nameless, list_pale
+from tests.browser.looking import check_tabs, list_faults
 from tests.browser.steps import HOSTILE
 
 pytestmark = pytest.mark.browser
 LONG = 30_000
-
-
-def check_readable(panel: Panel) -> None:
-    """Every control has a name, every text enough contrast and room."""
-    assert list_nameless(panel.root) == []
-    assert list_pale(panel.root) == {}
-    assert list_clipped(panel.root) == []
 
 
 def choose_step(panel: Panel, number: int) -> None:
@@ -43,13 +37,16 @@ def test_a_session(page, lab_server, workdir, complaints, shots):
     panel = Panel(page, lab.notebook)
     expect(panel.part("headline")).to_contain_text("64 channels × 16 s")
 
+    check_tabs(lab, panel)
+    panel.turn_to("Recording")
     look_at_the_recording(page, panel)
     change_the_chain(panel)
     run_and_cancel(page, lab, panel)
     run_again_and_reload(page, lab, panel)
     panel = Panel(page, lab.notebook)
-    let_it_fail(panel, page, shots)
+    let_it_fail(lab, panel, page, shots)
     run_the_cell_again(page, lab)
+    restart_the_kernel(page, lab)
     assert complaints == []
 
 
@@ -64,19 +61,18 @@ def look_at_the_recording(page, panel: Panel) -> None:
     begin = panel.part("signal-view").get_by_label("From (s)").input_value()
     panel.part("signal-view").get_by_role("button", name="Forward").press("Enter")
     expect(panel.part("signal-view").get_by_label("From (s)")).not_to_have_value(begin)
-    check_readable(panel)
 
 
 def change_the_chain(panel: Panel) -> None:
     panel.turn_to("Chain")
     type_into(panel, "field-seconds", "soon")
     expect(panel.part("chain-problem")).to_contain_text("Step 1 (slow): seconds: 'soon' is not a")
-    check_readable(panel)
+    assert list_faults(panel.root) == {}
     panel.turn_to("Run")
     expect(panel.part("run")).to_be_disabled()
     expect(panel.part("forecast")).to_contain_text("is not a number")
     panel.turn_to("Chain")
-    type_into(panel, "field-seconds", "0.2")
+    type_into(panel, "field-seconds", "0.4")
     expect(panel.part("chain-problem")).to_contain_text("The chain can run")
     choose_step(panel, 3)
     panel.part("toggle").click()
@@ -93,11 +89,13 @@ def run_and_cancel(page, lab: Lab, panel: Panel) -> None:
     page.wait_for_function("() => document.querySelectorAll('.fnb-cell-done').length > 3")
     expect(panel.part("strip-chart")).to_contain_text("Memory now")
     # Another cell can run meanwhile.
-    page.evaluate("() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 2; }")
-    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-cell')")
+    lab.run_cell(2)
     expect(lab.notebook.locator(".jp-OutputArea-output").last).to_contain_text("another cell")
     expect(panel.part("status")).to_contain_text("Running")
     assert min(time_round_trip(panel) for _ in range(5)) < 0.5
+    check_tabs(lab, panel)
+    panel.turn_to("Run")
+    expect(panel.part("status")).to_contain_text("Running")
     panel.part("cancel").click()
     expect(panel.part("status")).to_contain_text("Cancelled after", timeout=10_000)
 
@@ -133,15 +131,27 @@ def run_again_and_reload(page, lab: Lab, panel: Panel) -> None:
     panel.choose("what", "spectrum")
     expect(panel.part("plot").locator("figcaption")).to_contain_text("Power spectrum")
     expect(panel.part("forecast")).to_contain_text("from the last run with these settings")
-    check_readable(panel)
+    panel.turn_to("Compare")
+    panel.part("keep").click()
+    expect(panel.part("compare-table")).to_contain_text("Kept results: 1")
+    check_tabs(lab, panel)
     panel.turn_to("Recording")
     expect(panel.part("signal-plot").locator(".fnb-trace-corrected polyline")).not_to_have_count(0)
     panel.turn_to("Code")
     assert 'backend="threading"' in panel.code() and panel.code().count("Slow(") == 2
-    check_readable(panel)
 
 
-def let_it_fail(panel: Panel, page, shots) -> None:
+def let_it_fail(lab: Lab, panel: Panel, page, shots) -> None:
+    """A file that does not exist, a table that does not, and a step that fails."""
+    panel.turn_to("Recording")
+    panel.part("recording").locator("select").select_option(label="a file")
+    panel.part("path").locator("input").fill("missing.vhdr")
+    panel.part("load").click()
+    expect(panel.part("load-status")).to_contain_text("Not loaded")
+    panel.turn_to("Tune")
+    panel.part("table-file").locator("input").fill("missing.json")
+    panel.part("load-table").click()
+    expect(panel.part("file-said")).to_contain_text("Not possible")
     panel.turn_to("Chain")
     panel.part("new-step").locator("input").fill("choosy")
     panel.part("add").click()
@@ -153,7 +163,9 @@ def let_it_fail(panel: Panel, page, shots) -> None:
     expect(panel.part("error").locator("strong")).to_contain_text(HOSTILE)
     expect(panel.part("error").locator("pre")).not_to_be_visible()
     page.screenshot(path=shots / "studio-failed.png")
-    check_readable(panel)
+    panel.turn_to("Compare")
+    panel.part("check").click()
+    check_tabs(lab, panel)
 
 
 def run_the_cell_again(page, lab: Lab) -> None:
@@ -164,10 +176,41 @@ def run_the_cell_again(page, lab: Lab) -> None:
     panel.turn_to("Run")
     panel.part("run").click()
     expect(panel.part("status")).to_contain_text("Running")
-    page.evaluate("() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 1; }")
-    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-cell')")
+    lab.run_cell(1)
     expect(panel.part("notice")).to_contain_text("was cancelled", timeout=LONG)
     expect(panel.part("headline")).not_to_contain_text("Running")
+
+
+def restart_the_kernel(page, lab: Lab) -> None:
+    """The workers of a run end with it, the page says so, and the cell gives a new panel."""
+    panel = Panel(page, lab.notebook)
+    panel.turn_to("Run")
+    panel.choose("backend", "multiprocessing")
+    panel.type_number("n-jobs", 2)
+    expect(panel.part("lost")).not_to_be_visible()
+    panel.part("run").click()
+    page.wait_for_function("() => document.querySelectorAll('.fnb-cell-done').length > 3")
+    workers = list_workers()
+    assert len(workers) >= 2
+    lab.restart()
+    expect(panel.part("lost")).to_contain_text("was restarted or has ended")
+    expect(panel.part("headline")).not_to_be_visible()
+    expect(panel.part("status")).not_to_be_visible()
+    assert list_faults(panel.root) == {}
+    _, alive = psutil.wait_procs(workers, timeout=5)
+    assert alive == []
+    lab.run_all()
+    panel = Panel(page, lab.notebook)
+    panel.turn_to("Run")
+    expect(panel.part("lost")).not_to_be_visible()
+    panel.part("run").click()
+    expect(panel.part("status")).to_contain_text("Done in", timeout=LONG)
+
+
+def list_workers() -> list[psutil.Process]:
+    """Return the processes of joblib that kernels of this test run have started."""
+    children = psutil.Process().children(recursive=True)
+    return [p for p in children if "LokyProcess" in " ".join(p.cmdline())]
 
 
 def test_curves_that_grow(page, lab_server, complaints, shots):
@@ -177,17 +220,17 @@ def test_curves_that_grow(page, lab_server, complaints, shots):
     panel = Panel(page, lab.notebook)
     panel.turn_to("Tune")
     expect(panel.part("tune-forecast")).to_contain_text("configurations")
-    check_readable(panel)
 
     panel.part("benchmark").click()
     expect(panel.part("benchmark-status")).to_contain_text("Measuring")
     panel.part("curves").locator("canvas").first.wait_for()
+    assert list_faults(panel.root) == {}
     assert watch_canvas(page, panel, "Done") >= 3
     expect(panel.part("verdict")).to_contain_text("parallel, 4 threads is 2.5")
     expect(panel.part("advice")).to_contain_text("it is the balanced one")
     page.set_viewport_size({"width": 1280, "height": 1700})
     page.screenshot(path=shots / "studio-tune.png")
-    check_readable(panel)
+    check_tabs(lab, panel, ["Tune"])
 
     click_in_the_map(page, panel)
     expect(panel.part("curves").locator("figcaption")).to_contain_text("Chosen:")

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser import harness
+from tests.browser.looking import check_tabs
 
 pytestmark = pytest.mark.browser
 
@@ -24,6 +25,7 @@ def test_studio_with_interactive_plot(page, voila_url, shots):
     page.goto(voila_url)
     panel = harness.Panel(page)
     expect(panel.part("headline")).to_contain_text("8 channels", timeout=60_000)
+    check_tabs(None, panel, themes=("Light",))
     panel.turn_to("Run")
     panel.part("run").click()
     expect(panel.part("status")).to_contain_text("Done in", timeout=30_000)
@@ -48,6 +50,7 @@ def test_studio_with_interactive_plot(page, voila_url, shots):
     assert panel.part("plot").locator(".jupyter-matplotlib-canvas-div").count() == 1
     assert page.locator(".fnb-report:visible").count() == 0
     page.screenshot(path=shots / "panel-voila.png", full_page=True)
+    check_tabs(None, panel, themes=("Light",))
     panel.turn_to("Chain")
     panel.part("steps").locator("select").select_option(index=1)
     expect(panel.part("step-head")).to_contain_text("2. Slow")

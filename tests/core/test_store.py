@@ -117,9 +117,9 @@ def test_results_do_not_refer_to_files(steps):
     allocate = Store.allocate
 
     class Spy(Store):
-        def allocate(self, shape):
+        def allocate(self, shape, dtype="float64"):
             opened.append(self)
-            return allocate(self, shape)
+            return allocate(self, shape, dtype)
 
     from facet_nb.core.executors import base
 

@@ -2,22 +2,23 @@
 
 Each step of a stage is a stream for one channel (:meth:`ArrayProcessor.stream`). Samples go from
 the source through all of them to the target, chunk by chunk; a step that needs the mean of its
-whole input begins a new pass, over what the pass before has written.
+whole input (:meth:`ArrayProcessor.survey`) begins a new pass, over what the one before has written.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 
 from facet_nb.core.errors import PlanError
 from facet_nb.core.executors import scratch
+from facet_nb.core.executors.rows import Row, open_rows
 from facet_nb.core.plan import Stage
 from facet_nb.core.steps import ArrayStep, round_to
-from facet_nb.kernels.means import RunningMean
 
 
 def count_chunk(stage: Stage, sfreq: float) -> int:
@@ -41,8 +42,8 @@ def list_passes(steps: Sequence[ArrayStep], channel: int) -> list[list[ArrayStep
 def stream_channel(
     steps: Sequence[ArrayStep],
     channel: int,
-    source: np.ndarray,
-    target: np.ndarray,
+    source: Row,
+    target: Row,
     chunk: int,
     spent: dict[int, tuple[float, float]],
     *,
@@ -57,8 +58,8 @@ def stream_channel(
         The steps.
     channel : int
         The channel.
-    source, target : ndarray, shape (n_times,)
-        Samples before and after, in V; files are given back to the system as it goes.
+    source, target : Row
+        Samples before and after, in V; may be the same.
     chunk : int
         Samples of one chunk.
     spent : dict
@@ -69,25 +70,48 @@ def stream_channel(
         Called with each step that is about to run.
     """
     passes = list_passes(steps, channel)
-    if not passes[0]:
-        target[:] = source  # no step works on this channel
+    if not passes[0]:  # no step works on this channel
+        for start in range(0, source.n_times, chunk):
+            target.write(start, source.read(start, start + chunk))
         return
-    x, mean = source, 0.0
+    x, known = source, None
     if passes[0][0].processor.needs_mean:
-        mean = _find_mean(x, passes[0][0], chunk)
-    for number, part in enumerate(passes):
-        after = passes[number + 1][0] if number + 1 < len(passes) else None
-        one = _Pass(part, after, len(x), mean, spent, note)
-        mean = one.run(x, target, chunk, check)
-        x, check = target, None
+        known = _survey(x, passes[0][0], chunk)
+    with ExitStack() as files:
+        for number, part in enumerate(passes):
+            after = passes[number + 1][0] if number + 1 < len(passes) else None
+            lengths = list_lengths(part, x.n_times)
+            out = target
+            if lengths[-1] != target.n_times:  # a later pass brings the length of the target
+                out = files.enter_context(_open_new(lengths[-1]))
+            known = _Pass(part, after, lengths, known, spent, note).run(x, out, chunk, check)
+            x, check = out, None
 
 
-def _find_mean(x: np.ndarray, step: ArrayStep, chunk: int) -> float:
-    mean = RunningMean()
-    for start in range(0, len(x), chunk):
-        mean.push(_give(step, x[start : start + chunk]))
-        scratch.forget(x)
-    return mean.value
+@contextmanager
+def _open_new(n_times: int) -> Iterator[Row]:
+    """Open a new channel in a scratch file."""
+    ref, samples = scratch.create((1, n_times))
+    with open_rows(ref) as find_row:
+        yield find_row(0)
+    del samples  # and with it the file
+
+
+def list_lengths(steps: Sequence[ArrayStep], n_times: int) -> list[int]:
+    """Return the number of samples before the first step, and after each one."""
+    lengths = [n_times]
+    for step in steps:
+        after = step.prepared.n_times
+        lengths.append(lengths[-1] if after is None else after)
+    return lengths
+
+
+def _survey(x: Row, step: ArrayStep, chunk: int) -> Any:
+    """Return what a step must know of the whole of its input, before its stream is opened."""
+    found = step.processor.survey(step.prepared)
+    for start in range(0, x.n_times, chunk):
+        found.push(_give(step, x.read(start, start + chunk)))
+    return found.value
 
 
 class _Pass:
@@ -97,38 +121,36 @@ class _Pass:
         self,
         steps: Sequence[ArrayStep],
         after: ArrayStep | None,
-        n_times: int,
-        mean: float,
+        lengths: Sequence[int],
+        known: Any,
         spent: dict[int, tuple[float, float]],
         note: Callable[[ArrayStep], None] | None,
     ) -> None:
         self.steps, self.after, self.spent, self.note = steps, after, spent, note
-        self.streams = [_open(step, n_times, mean) for step in steps]
-        self.total = RunningMean()
+        self.streams = [_open(step, n, known) for step, n in zip(steps, lengths, strict=False)]
+        self.survey = None if after is None else after.processor.survey(after.prepared)
         self.done = 0
 
     def run(
         self,
-        x: np.ndarray,
-        target: np.ndarray,
+        x: Row,
+        target: Row,
         chunk: int,
         check: Callable[[np.ndarray], None] | None,
-    ) -> float:
-        """Write the result; return its mean, as the step after will be given it.
+    ) -> Any:
+        """Write the result; return what the step after must know of it.
 
         `target` may be `x`: what is written has been read before.
         """
-        for start in range(0, len(x), chunk):
-            y = np.array(x[start : start + chunk])
+        for start in range(0, x.n_times, chunk):
+            y = x.read(start, start + chunk)
             if check is not None:
                 check(y)
             self._write(target, self._flow(0, y))
-            scratch.forget(x, target)
         for position in range(len(self.steps)):
             y = self._step(position, self.streams[position].finish)
             self._write(target, self._flow(position + 1, y))
-        scratch.forget(x, target)
-        return self.total.value
+        return None if self.survey is None else self.survey.value
 
     def _flow(self, position: int, y: np.ndarray) -> np.ndarray:
         """Send samples through the steps from `position` on."""
@@ -148,16 +170,16 @@ class _Pass:
         self.spent[step.index] = before[0] + now[0], before[1] + now[1]
         return result
 
-    def _write(self, target: np.ndarray, y: np.ndarray) -> None:
-        target[self.done : self.done + len(y)] = y
+    def _write(self, target: Row, y: np.ndarray) -> None:
+        target.write(self.done, y)
         self.done += len(y)
-        if self.after is not None:
-            self.total.push(_give(self.after, y))
+        if self.after is not None and self.survey is not None:
+            self.survey.push(_give(self.after, y))
 
 
-def _open(step: ArrayStep, n_times: int, mean: float) -> Any:
+def _open(step: ArrayStep, n_times: int, known: Any) -> Any:
     dtype = np.dtype(step.dtype if step.processor.single else "float64")
-    stream = step.processor.stream(step.prepared, n_times, dtype, mean)
+    stream = step.processor.stream(step.prepared, n_times, dtype, known)
     if stream is None:
         raise PlanError(
             f"{step.processor.name} cannot take this recording in chunks: run without "

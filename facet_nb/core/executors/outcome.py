@@ -13,12 +13,20 @@ from facet_nb.core.executors.preparation import Prepared, Subject
 from facet_nb.core.executors.store import Store
 from facet_nb.core.fusion import FusedSteps
 from facet_nb.core.metadata import ProcessingStep, to_plain
+from facet_nb.core.origin import Origin
 
 
 def finish(
-    context: ProcessingContext, subject: Subject, prepared: Prepared, result: np.ndarray | None
+    context: ProcessingContext,
+    subject: Subject,
+    prepared: Prepared,
+    result: np.ndarray | None,
+    origin: Origin | None = None,
 ) -> ProcessingContext:
-    """Return the context after a stage; `result` None if the samples stay."""
+    """Return the context after a stage; `result` None if the samples stay.
+
+    `origin` is where samples come from that the stage has written over.
+    """
     new = context
     if result is not None:
         state = prepared.state
@@ -28,7 +36,8 @@ def finish(
         follows = all(p.channel_wise or getattr(p, "linear", False) for p in subject.processors)
         if follows:
             picks = [int(i) for i in subject.picks]
-            new = context._stepped(raw, prepared.steps, _base(context, subject), picks)
+            base = _base(context, subject) if origin is None else origin
+            new = context._stepped(raw, prepared.steps, base, picks)
         else:
             new = context.with_raw(raw)
     new = new.with_metadata(prepared.state.metadata)
@@ -92,7 +101,10 @@ def settle(context: ProcessingContext, store: Store) -> ProcessingContext:
         if not lies(array):
             return array
         if id(array) not in moved:
-            moved[id(array)] = array, staging.settle_rows(array, store.spill)
+            own = store.take_over(array)
+            if own is None:
+                own = staging.settle_rows(array, store.spill)
+            moved[id(array)] = array, own
             store.release(array)
         return moved[id(array)][1]
 

@@ -14,9 +14,11 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import StepError, ValidationError
 from facet_nb.core.events import StepTime
 from facet_nb.core.executors import scratch
-from facet_nb.core.executors.chunks import count_chunk, stream_channel
+from facet_nb.core.executors.chunks import count_chunk, list_lengths, stream_channel
 from facet_nb.core.executors.crumbs import Crumbs
-from facet_nb.core.executors.task import FAILURES, Failure, as_slice, check_finite, fail
+from facet_nb.core.executors.finite import check_finite
+from facet_nb.core.executors.rows import MappedRow
+from facet_nb.core.executors.task import FAILURES, Failure, as_slice, fail
 from facet_nb.core.fusion import NO_FUSIONS, FusedSteps, Fusions
 from facet_nb.core.lineage import NoiseTerm, parts_of
 from facet_nb.core.plan import Stage
@@ -55,7 +57,7 @@ class Subject:
     state : State
         Its shape and metadata.
     data : ndarray, shape (n_channels, n_times)
-        All samples, in V.
+        All samples, in V: float64, or those of a file of the run in its precision.
     names, kinds : tuple of str
         Name and kind of each row.
     picks : ndarray of int
@@ -90,8 +92,9 @@ class Subject:
         stage: Stage,
         processors: Sequence[Processor],
         fusions: Fusions = NO_FUSIONS,
+        samples: np.ndarray | None = None,
     ) -> Subject:
-        """Return the subject of `stage` in `context`.
+        """Return the subject of `stage` in `context`; `samples` are those of its recording.
 
         Raises
         ------
@@ -110,10 +113,10 @@ class Subject:
                 f"the recording has no good data channel (types: {types}; bad: "
                 f"{bads}). Set types with raw.set_channel_types, or clear raw.info['bads']."
             )
-        data = recording.load_array(raw)
+        data = recording.load_array(raw) if samples is None else samples
         if np.iscomplexobj(data):
             raise ValidationError("the samples are complex: take their real part or magnitude.")
-        if not (data.flags.c_contiguous and data.dtype == np.float64):
+        if samples is None and not (data.flags.c_contiguous and data.dtype == np.float64):
             data = np.ascontiguousarray(data, dtype=np.float64)
         return cls(
             processors=chosen,
@@ -293,13 +296,26 @@ class _Preparer:
 
     def _track(self, ref: int) -> Track:
         if ref not in self.tracks:
-            row = np.asarray(self.subject.data[ref : ref + 1])
+            row = self._read(ref)
             check_finite(row, [self.subject.names[ref]])
             processors = self.subject.processors
             asks = sum(getattr(p, "uses_noise", False) for p in processors)
             parts = parts_of(self.subject.terms, [ref]) if asks else None
             self.tracks[ref] = Track(row, [ref], asks, parts)
         return self.tracks[ref]
+
+    def _read(self, ref: int) -> np.ndarray:
+        """Return the samples of a reference channel, rounded as the stage's, shape (1, n_times)."""
+        subject = self.subject
+        row = np.asarray(subject.data[ref : ref + 1])
+        if not subject.chunk:
+            return round_to(subject.dtype, row)
+        result = scratch.create(row.shape)[1]
+        for start in range(0, row.shape[1], subject.chunk):
+            part = slice(start, start + subject.chunk)
+            result[:, part] = round_to(subject.dtype, row[:, part])
+            scratch.forget(row, result)
+        return result
 
     def _view(self, position: int, processor: ArrayProcessor) -> View:
         subject, state, ref = self.subject, self.state, self.subject.references[position]
@@ -339,8 +355,9 @@ class _Preparer:
 
     def _stream(self, step: ArrayStep, ref: int, x: np.ndarray) -> np.ndarray:
         """Return the step's result for a reference channel, in a file."""
-        result = scratch.create(x.shape)[1]
-        stream_channel([step], ref, x[0], result[0], self.subject.chunk, {})
+        result = scratch.create((1, list_lengths([step], x.shape[1])[-1]))[1]
+        rows = MappedRow(x[0]), MappedRow(result[0])
+        stream_channel([step], ref, *rows, self.subject.chunk, {})
         return result
 
 
@@ -360,13 +377,17 @@ def _rows(
     return frozenset(int(i) for i in subject.picks if int(i) in chosen)
 
 
-def pass_through(subject: Subject, prepared: Prepared, result: np.ndarray) -> None:
-    """Write the rows that hold no data, or bad data, to `result`."""
+def pass_through(subject: Subject, prepared: Prepared, result: np.ndarray) -> bool:
+    """Write the rows that hold no data, or bad data, to `result`; return whether it can hold them.
+
+    Bad channels are rounded as data are; codes and times are not, and float32 may be too coarse.
+    """
     done = {int(i) for i in subject.picks}
     for row, kind in enumerate(subject.kinds):
         if row in done:
             continue
         x = subject.data[row : row + 1]
+        x = np.asarray(round_to(subject.dtype, x) if kind == "bad" else x, float)
         for step in prepared.steps:
             if isinstance(step, ArrayStep):
                 x = step.processor.compute_other(x, kind, step.prepared)
@@ -377,4 +398,10 @@ def pass_through(subject: Subject, prepared: Prepared, result: np.ndarray) -> No
                 "change the number of samples where other channels are present. Use UpSample, "
                 "DownSample or Resample, or set channel_wise = False."
             )
+        x = round_to(subject.dtype, x) if kind == "bad" else x
+        if np.may_share_memory(x, result):
+            continue
         result[row] = x[0]
+        if kind != "bad" and not np.array_equal(result[row], x[0], equal_nan=True):
+            return False
+    return True

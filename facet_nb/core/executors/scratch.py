@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import platform
 import re
@@ -18,6 +17,21 @@ import numpy as np
 
 from facet_nb.core.errors import FacetError
 from facet_nb.core.executors.orphans import remove_semaphores
+from facet_nb.kernels.pages import find_map, forget
+
+__all__ = [
+    "FileArray",
+    "check_room",
+    "create",
+    "find_file",
+    "find_map",
+    "find_root",
+    "forget",
+    "is_spilled",
+    "make_folder",
+    "reserve",
+    "sweep",
+]
 
 #: Containers that share a temporary folder do not see one another's processes.
 _HOST = re.sub(r"[^A-Za-z0-9]", "", platform.node())[:32] or "host"
@@ -33,10 +47,11 @@ class FileArray:
 
     path: str
     shape: tuple[int, int]
+    dtype: str = "float64"
 
     def open(self) -> np.ndarray:
-        """Return the mapped array, float64 (a plain array, as processors expect one)."""
-        return np.asarray(np.memmap(self.path, dtype=np.float64, mode="r+", shape=self.shape))
+        """Return the mapped array (a plain array, as processors expect one)."""
+        return np.asarray(np.memmap(self.path, dtype=self.dtype, mode="r+", shape=self.shape))
 
 
 def find_root() -> Path:
@@ -92,8 +107,8 @@ def check_room(n_bytes: int) -> None:
         )
 
 
-def create(shape: Sequence[int]) -> tuple[FileArray, np.ndarray]:
-    """Return new samples in a file, float64, and the mapped array.
+def create(shape: Sequence[int], dtype: str = "float64") -> tuple[FileArray, np.ndarray]:
+    """Return new samples in a file, and the mapped array.
 
     The file lives as long as the array or a view of it does, in this process.
 
@@ -104,16 +119,16 @@ def create(shape: Sequence[int]) -> tuple[FileArray, np.ndarray]:
     """
     ref_shape = (int(shape[0]), int(shape[1]))
     folder = make_folder()
-    path = folder / "samples.f64"
+    path = folder / "samples"
     try:
-        reserve(path, max(8, 8 * ref_shape[0] * ref_shape[1]))
+        reserve(path, max(8, np.dtype(dtype).itemsize * ref_shape[0] * ref_shape[1]))
     except FacetError:
         folder.rmdir()
         raise
-    mapped = np.memmap(path, dtype=np.float64, mode="r+", shape=ref_shape)
+    mapped = np.memmap(path, dtype=dtype, mode="r+", shape=ref_shape)
     _ours.add(str(path))
     weakref.finalize(mapped, _remove, str(path), os.getpid())
-    return FileArray(str(path), ref_shape), np.asarray(mapped)
+    return FileArray(str(path), ref_shape, dtype), np.asarray(mapped)
 
 
 def _remove(path: str, pid: int) -> None:
@@ -128,39 +143,15 @@ def find_file(array: Any) -> FileArray | None:
     mapped = find_map(array) if is_spilled(array) else None
     if mapped is None or array.shape != mapped.shape:
         return None
-    whole = array.flags.c_contiguous and array.dtype == np.float64
-    return FileArray(str(mapped.filename), mapped.shape) if whole else None
-
-
-def find_map(array: Any) -> np.memmap | None:
-    """Return the mapped file that `array` is a view of; None if it is in memory."""
-    found = None
-    while isinstance(array, np.ndarray):
-        found = array if isinstance(array, np.memmap) else found
-        array = array.base
-    return found if isinstance(array, mmap.mmap) else None
+    if not array.flags.c_contiguous or array.dtype != mapped.dtype:
+        return None
+    return FileArray(str(mapped.filename), mapped.shape, mapped.dtype.name)
 
 
 def is_spilled(array: Any) -> bool:
     """Whether `array` lies in a file of :func:`create`, wholly or as a view."""
     mapped = find_map(array)
     return mapped is not None and str(mapped.filename) in _ours
-
-
-def forget(*arrays: Any) -> None:
-    """Give back the memory in which parts of mapped arrays were held; nothing is lost.
-
-    What was written is the system's business from now on; what is read again comes from its cache
-    or the disk.
-    """
-    for array in arrays:
-        mapped = find_map(array)
-        if mapped is None or mapped.mode == "c" or not hasattr(mmap, "MADV_DONTNEED"):
-            continue
-        memory: Any = mapped
-        while isinstance(memory, np.ndarray):
-            memory = memory.base
-        memory.madvise(mmap.MADV_DONTNEED)
 
 
 def sweep(root: Path) -> None:

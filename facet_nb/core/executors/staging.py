@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.executors import scratch
+from facet_nb.core.executors.finite import check_finite
 from facet_nb.core.executors.store import Store, fresh_array
-from facet_nb.core.executors.task import as_slice, check_finite
-from facet_nb.core.recording import Header
+from facet_nb.core.executors.task import as_slice
+from facet_nb.core.origin import Origin
+from facet_nb.core.recording import Header, find_samples
 from facet_nb.core.steps import ArrayStep
 from facet_nb.core.transpose import transpose
 
@@ -19,19 +22,64 @@ from facet_nb.core.transpose import transpose
 _VALUES = 2**20
 
 
+@dataclass(frozen=True)
+class Source:
+    """Samples that a stage begins with.
+
+    Attributes
+    ----------
+    context : ProcessingContext
+        The recording; its samples may still lie in a file of somebody else's.
+    samples : ndarray, shape (n_channels, n_times) | None
+        Its samples in a scratch file; None for those of the recording.
+    origin : Origin | None
+        Where they were read from, if nobody but the stage has them: it may write over them.
+    """
+
+    context: ProcessingContext
+    samples: np.ndarray | None = None
+    origin: Origin | None = None
+
+
 def bring_in(
-    context: ProcessingContext, store: Store, check: Callable[[], None] | None = None
-) -> ProcessingContext:
-    """Return a context whose samples can be reached: those of a file in channel-major order.
+    context: ProcessingContext,
+    store: Store,
+    check: Callable[[], None] | None = None,
+    *,
+    dtype: str = "float64",
+    once: bool = False,
+) -> Source:
+    """Return samples that can be reached: those of a file in channel-major order.
 
     A recording that is in memory, or mapped already, stays as it is. For one that was left in its
     file all results of the run go to files, too.
+
+    Parameters
+    ----------
+    context : ProcessingContext
+        The recording.
+    store : Store
+        The run's arrays.
+    check : callable | None
+        Called between pieces; may raise to stop.
+    dtype : {"float64", "float32"}
+        Of the samples in a file, where the stage rounds them anyway.
+    once : bool
+        Whether only this stage will look at them: whoever asks later reads the recording again.
     """
     raw = context._raw
     if raw is None or raw.preload:
         store.spill = store.spill or (raw is not None and scratch.is_spilled(raw._data))
-        return context
+        return Source(context)
     store.spill = True
+    samples = find_samples(raw)
+    if samples is not None:
+        if dtype == samples.dtype:
+            return Source(context, samples)
+        return Source(context, widen(samples))
+    if once or dtype != "float64":
+        origin = Origin(raw, dtype)
+        return Source(context, origin.read(check), origin)
     samples = transpose(raw, check=check)
     new = context._derive(raw=Header.of(raw).attach(samples))
     original = context.get_raw_original()
@@ -39,7 +87,16 @@ def bring_in(
         new._raw_original = new._raw
     elif original is not None and _has_same_samples(original, raw):
         new._raw_original = Header.of(original).attach(samples)
-    return new
+    return Source(new)
+
+
+def widen(samples: np.ndarray) -> np.ndarray:
+    """Return mapped samples as float64, in a file."""
+    result = scratch.create(samples.shape)[1]
+    for row, values in zip(result, samples, strict=True):
+        row[...] = values
+        scratch.forget(samples, result)
+    return result
 
 
 def _has_same_samples(one: Any, other: Any) -> bool:

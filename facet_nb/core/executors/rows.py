@@ -1,0 +1,108 @@
+"""One channel of a recording on its way through chunks: read and written piece by piece.
+
+Channels in files are read and written by the system's own calls. Through a mapped file each page
+of 4 KB would cost a fault, which takes longer than a filter takes for its samples.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import numpy as np
+
+from facet_nb.core.executors.scratch import FileArray
+from facet_nb.core.executors.store import ArrayRef
+from facet_nb.kernels.pages import forget
+
+
+class Row(Protocol):
+    """Samples of one channel."""
+
+    n_times: int
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return a copy of some samples, shape (stop - start,), in V."""
+
+    def write(self, start: int, x: np.ndarray) -> None:
+        """Put samples in their place, from `start` on."""
+
+
+class MappedRow:
+    """A channel of an array, in memory or mapped.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (n_times,)
+        The channel.
+    """
+
+    def __init__(self, samples: np.ndarray) -> None:
+        self.samples = samples
+        self.n_times = len(samples)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return a copy of some samples."""
+        x = np.array(self.samples[start:stop])
+        forget(self.samples)
+        return x
+
+    def write(self, start: int, x: np.ndarray) -> None:
+        """Put samples in their place."""
+        self.samples[start : start + len(x)] = x
+        forget(self.samples)
+
+
+class FileRow:
+    """A channel of a file, through an open descriptor.
+
+    Parameters
+    ----------
+    descriptor : int
+        The file.
+    ref : FileArray
+        What it holds.
+    row : int
+        The channel.
+    """
+
+    def __init__(self, descriptor: int, ref: FileArray, row: int) -> None:
+        self.descriptor = descriptor
+        self.dtype = np.dtype(ref.dtype)
+        self.n_times = ref.shape[1]
+        self.begin = row * self.n_times
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return a copy of some samples."""
+        x = np.empty(max(0, min(stop, self.n_times) - start), self.dtype)
+        todo, at = x.view(np.uint8).data, (self.begin + start) * self.dtype.itemsize
+        while len(todo):
+            n = os.preadv(self.descriptor, [todo], at)
+            if not n:
+                raise OSError(f"a scratch file ends {len(todo)} bytes too early.")
+            todo, at = todo[n:], at + n
+        return x
+
+    def write(self, start: int, x: np.ndarray) -> None:
+        """Put samples in their place."""
+        x = np.ascontiguousarray(x, self.dtype)
+        todo, at = x.view(np.uint8).data, (self.begin + start) * self.dtype.itemsize
+        while len(todo):
+            n = os.pwrite(self.descriptor, todo, at)
+            todo, at = todo[n:], at + n
+
+
+@contextmanager
+def open_rows(ref: ArrayRef) -> Iterator[Callable[[int], Row]]:
+    """Open samples; what is given finds a channel in them, to read and to write."""
+    if not isinstance(ref, FileArray) or not hasattr(os, "preadv"):
+        samples = ref.open()
+        yield lambda row: MappedRow(samples[row])
+        return
+    descriptor = os.open(ref.path, os.O_RDWR)
+    try:
+        yield lambda row: FileRow(descriptor, ref, row)
+    finally:
+        os.close(descriptor)
