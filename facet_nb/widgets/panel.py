@@ -25,6 +25,16 @@ _NAMING = (
     "if (label) h.setAttribute('aria-label', label.title); });"
     "name(); new MutationObserver(name).observe(root, {childList: true, subtree: true});"
 )
+# Plots are drawn as wide as there is room for: the page says how wide the panel is, once it has
+# been that wide for a moment.
+_MEASURING = (
+    "let later; const tell = () => { const box = root.querySelector('.fnb-width input');"
+    "if (!box && root.isConnected) later = setTimeout(tell, 300);"
+    "if (!box || !root.clientWidth || +box.value === root.clientWidth) return;"
+    "box.value = root.clientWidth; box.dispatchEvent(new Event('change', {bubbles: true})); };"
+    "new ResizeObserver(() => { clearTimeout(later); later = setTimeout(tell, 300); })"
+    ".observe(root);"
+)
 _STOPPED = "This cell was run again: the run that its old panel had under way was cancelled."
 # Shown by the style sheet when the page has lost the kernel: nobody else could say so then.
 _LOST = (
@@ -52,13 +62,19 @@ class Panel(w.VBox):
             return
         style, notice = w.HTML(), w.HTML()
         lost = w.HTML(f'<p role="status">{write_text(_LOST)}</p>')
-        super().__init__([style, lost, notice, *children])
+        self.width = w.BoundedIntText(min=0, max=100_000, layout=w.Layout(display="none"))
+        self.width.tooltip = "Width of the panel in pixels: the page sets it"
+        self.width.add_class("fnb-width")
+        self.width.observe(self._fit, "value")
+        super().__init__([style, lost, notice, self.width, *children])
         self.add_class("fnb-panel")
         notice.add_class("fnb-notice")
         lost.add_class("fnb-lost")
         notice.layout.display = "none"
         style.layout.display = "none"
-        style.value = f'<style onload="{_NAMING}">{_read_css()}{self._hiding_rule}</style>'
+        style.value = (
+            f'<style onload="{_NAMING}{_MEASURING}">{_read_css()}{self._hiding_rule}</style>'
+        )
         if cells.adopt(self):
             notice.value = f'<p role="status">{write_text(_STOPPED)}</p>'
             notice.layout.display = ""
@@ -84,6 +100,9 @@ class Panel(w.VBox):
         """End all work; return whether there was some."""
         return False
 
+    def fit_plots(self, width_px: int) -> None:
+        """Draw plots for a panel that is so many pixels wide; not those of panels in this one."""
+
     # ------------------------------------------------------------------------------- displaying
     def retire(self) -> bool:
         """End all work and all views: the cell that made the panel has been run again."""
@@ -105,6 +124,11 @@ class Panel(w.VBox):
         handle = display(self._report_bundle(), raw=True, display_id=True)
         if handle is not None:
             self._handles.append(handle)
+
+    def _fit(self, change: Any) -> None:
+        for widget in _list_all(self):
+            if isinstance(widget, Panel):
+                widget.fit_plots(change["new"])
 
     def refresh_report(self, _change: Any = None) -> None:
         """Renew what the saved notebook will show."""

@@ -19,7 +19,6 @@ from facet_nb.widgets.curves_view import PAUSE_S, CurvesView
 from facet_nb.widgets.fragments import write_duration, write_error, write_text
 from facet_nb.widgets.guess_view import GuessView
 from facet_nb.widgets.panel import Panel
-from facet_nb.widgets.result_view import make_canvas
 from facet_nb.widgets.tune_ranges import TuneRanges, write_tune_forecast
 
 _STATUS = {
@@ -79,7 +78,7 @@ class TunePanel(Panel):
             self.model = TuneModel(RunModel(pipeline, source, cores=cores))
         self.ranges = TuneRanges(self.model)
         self.guess = GuessView(self.model)
-        self.curves = CurvesView(self.model, make_canvas)
+        self.curves = CurvesView(self.model)
         self._make_start()
         self._make_outcome()
         self._make_files()
@@ -126,6 +125,10 @@ class TunePanel(Panel):
     def summary(self) -> str:
         """Return the verdict."""
         return self.model.verdict
+
+    def fit_plots(self, width_px: int) -> None:
+        """Draw the curves for a panel that is so many pixels wide."""
+        self.curves.fit(width_px)
 
     # ------------------------------------------------------------------------------------ parts
     def _make_start(self) -> None:
