@@ -10,13 +10,12 @@ import ipywidgets as w
 from facet_nb.benchmark import BenchmarkTable, Configuration
 from facet_nb.models.tune_model import TuneModel
 from facet_nb.plots import tuning_picture, uses_widget_backend
-from facet_nb.plots.tuning import find_point
+from facet_nb.plots.tuning import find_height_in, find_point
 from facet_nb.widgets.canvas import choose_width_in, make_canvas, resize
 from facet_nb.widgets.fragments import write_text
 
 #: A picture takes about a third of a second of one core, which a measurement beside it would feel.
 PAUSE_S = 3.0
-_HEIGHT = 0.78  # of the width
 
 
 class CurvesView:
@@ -43,8 +42,10 @@ class CurvesView:
     def fit(self, panel_px: int) -> None:
         """Draw the curves for a panel that is so many pixels wide; an image fits by itself."""
         self._width_in = choose_width_in(panel_px)
-        if self.canvas is not None:
-            resize(self.canvas, self._width_in, _HEIGHT * self._width_in)
+        if self.canvas is None:
+            return
+        if resize(self.canvas, self._width_in, find_height_in(self._width_in)):
+            self._draw(self._choose_shown())
 
     def refresh(self, _change: Any = None) -> None:
         """Draw what is new; while runs are timed not too often, and only what has changed."""

@@ -72,7 +72,7 @@ def _write_names(window: Window, height: float) -> str:
 
 
 def _shorten(name: str) -> str:
-    return write_text(name if len(name) <= 10 else name[:9] + "…")
+    return write_text(name if len(name) <= 9 else name[:8] + "…")
 
 
 def _write_time_axis(window: Window, width: float, height: float) -> str:

@@ -17,7 +17,7 @@ _SPANS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 300.0)
 _SCALES = (0.0, *(m * 10.0**e for e in range(5) for m in (1, 2, 5)))
 _LABEL = {"description_width": "initial"}
 #: Pixels that borders take of the panel's width, and the list of channels where it stands beside.
-_BORDERS_PX, _LIST_PX, _LEAST_BESIDE_PX = 60, 158, 480
+_BORDERS_PX, _LIST_PX, _LEAST_BESIDE_PX = 60, 158, 380
 
 
 class SignalView(Panel):

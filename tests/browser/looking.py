@@ -99,7 +99,7 @@ _AXE = """async (root, rules) => {
 
 _SIDEWAYS = """root => [root, ...root.querySelectorAll('*')]
     .filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0 &&
-                 ['auto', 'scroll'].includes(getComputedStyle(e).overflowX))
+                 !e.matches('select') && ['auto', 'scroll'].includes(getComputedStyle(e).overflowX))
     .map(e => `${e.className}: ${e.scrollWidth} in ${e.clientWidth} pixels`)"""
 
 
