@@ -106,23 +106,23 @@ def our_chain(path: str, chain: str = "native", **options: Any) -> Callable[[], 
     options = {"mode": "channel_sequential", **options}
 
     def run() -> dict:
-        before = _reset_peak_mb()
+        before = reset_peak_mb()
         result = pipeline.run(context, show_progress=False, raise_on_error=True, **options)
         output_mb = result.get_raw()._data.nbytes / 1e6
-        return {"above_mb": _read_mb("VmHWM:") - before - output_mb}
+        return {"above_mb": read_mb("VmHWM:") - before - output_mb}
 
     return run
 
 
-def _reset_peak_mb() -> float:
+def reset_peak_mb() -> float:
     """Let the kernel's record of peak memory begin anew; return the memory now."""
     gc.collect()
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")
-    return _read_mb("VmHWM:")
+    return read_mb("VmHWM:")
 
 
-def _read_mb(key: str) -> float:
+def read_mb(key: str) -> float:
     with open("/proc/self/status") as file:
         lines = [line for line in file if line.startswith(key)]
     return float(lines[0].split()[1]) * 1024 / 1e6

@@ -1,7 +1,8 @@
 """How good the advice is: chosen beside best, forecast beside measured memory, predicted time.
 
     python benchmarks/advice_regret.py [--repeats 5] [--all] [--cases 0 1 …] [--out regret.json]
-    python benchmarks/advice_regret.py --memory [--cases 0 1 …]
+    python benchmarks/advice_regret.py --others [--probe 2]
+    python benchmarks/advice_regret.py --memory [--others] [--cases 0 1 …]
 
 Three simulated recordings (4, 32 and 64 channels) and two chains. For each, the advisor chooses
 in a fresh process, from a probe alone; then all configurations are measured in fresh processes, in
@@ -9,8 +10,10 @@ randomised blocks. Regret is the chosen configuration's median time over that of
 A second advice is asked for with a memory budget between what the smallest and the largest way to
 run need, and its measured peak is held to that budget. Measured are serial and channel-sequential
 runs over 1, 2, … threads, one or four channels in a batch; with --all parallel mode and processes,
-too. Prints a table for the documentation. With --memory one run of each configuration is watched,
-and its forecast is held to its exact peak (VmHWM): that needs no quiet machine.
+too. Prints a table for the documentation. --others takes recordings of other sizes and rates, and
+--probe the time of a probe, in s: after a short one, times of a small piece are scaled up. With
+--memory one run of each configuration is watched, and its forecast is held to its exact peak
+(VmHWM): that needs no quiet machine.
 """
 
 from __future__ import annotations
@@ -49,6 +52,11 @@ RECORDINGS = {
     "4 channels × 120 s": {"n_channels": 4, "duration_s": 120.0},
     "32 channels × 60 s": {"n_channels": 32, "duration_s": 60.0},
     "64 channels × 40 s": {"n_channels": 64, "duration_s": 40.0},
+}
+OTHERS = {
+    "16 channels × 200 s": {"n_channels": 16, "duration_s": 200.0},
+    "128 channels × 20 s": {"n_channels": 128, "duration_s": 20.0},
+    "32 channels × 150 s at 2048 Hz": {"n_channels": 32, "duration_s": 150.0, "sfreq": 2048.0},
 }
 CHAINS = ("upsampling", "native rate")
 FACTOR, WINDOW, HIGHPASS_HZ, LOWPASS_HZ = 10, 30, 1.0, 70.0
@@ -95,9 +103,9 @@ def make_chain(name: str) -> Pipeline:
     return Pipeline(steps, name)
 
 
-def ask(chain: str, path: Path) -> Advice:
+def ask(chain: str, path: Path, probe_s: float) -> Advice:
     """Return the advice; in a fresh process, for its memory is part of the forecast."""
-    return advise(make_chain(chain), pickle.loads(path.read_bytes()))
+    return advise(make_chain(chain), pickle.loads(path.read_bytes()), probe_s=probe_s)
 
 
 def ask_within_budget(chain: str, path: Path) -> tuple[Advice, float]:
@@ -108,15 +116,17 @@ def ask_within_budget(chain: str, path: Path) -> tuple[Advice, float]:
     return advise(pipeline, context, memory_budget=budget_mb * 1e6, probe_s=1.0), budget_mb
 
 
-def measure_case(chain: str, recording: str, repeats: int, everything: bool) -> Case:
+def measure_case(
+    chain: str, recording: str, repeats: int, everything: bool, probe_s: float
+) -> Case:
     """Ask, measure and compare."""
-    source = simulate(**RECORDINGS[recording]).context()
+    source = simulate(**{**RECORDINGS, **OTHERS}[recording]).context()
     spawn = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recording"
         path.write_bytes(pickle.dumps(source))
         with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
-            advice = pool.submit(ask, chain, path).result()
+            advice = pool.submit(ask, chain, path, probe_s).result()
             within, budget_mb = pool.submit(ask_within_budget, chain, path).result()
     table = benchmark(
         make_chain(chain),
@@ -159,7 +169,7 @@ def forecast_all(chain: str, path: Path) -> list[tuple[Configuration, float]]:
 
 def watch_memory(chain: str, recording: str) -> None:
     """Print forecast and measured peak of each way to run."""
-    source = simulate(**RECORDINGS[recording]).context()
+    source = simulate(**{**RECORDINGS, **OTHERS}[recording]).context()
     spawn = multiprocessing.get_context("spawn")
     print(f"{recording}, {chain}")
     with tempfile.TemporaryDirectory() as folder:
@@ -213,6 +223,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--memory", action="store_true", help="forecasts only")
+    parser.add_argument("--others", action="store_true", help="recordings of other sizes")
+    parser.add_argument("--probe", type=float, default=10.0, help="time of a probe, in s")
     parser.add_argument("--cases", type=int, nargs="*", help="some of the six, by number")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
@@ -221,13 +233,13 @@ def main() -> None:
         "machine": describe_machine(),
         "commit": describe_commit(Path(__file__).parent),
     }
-    pairs = list(product(RECORDINGS, CHAINS))
+    pairs = list(product(OTHERS if arguments.others else RECORDINGS, CHAINS))
     for i in range(len(pairs)) if arguments.cases is None else arguments.cases:
         recording, chain = pairs[i]
         if arguments.memory:
             watch_memory(chain, recording)
             continue
-        case = measure_case(chain, recording, arguments.repeats, arguments.all)
+        case = measure_case(chain, recording, arguments.repeats, arguments.all, arguments.probe)
         cases.append(case)
         print(json.dumps(asdict(case)), flush=True)
         if arguments.out:

@@ -218,7 +218,7 @@ def make_resample(share: float) -> Iterator[Case]:
     """Ten times the rate, and back."""
     x = make_signals(4, 300_000 * share)
     high = resampling.upsample(x, 10)
-    n_fft, hop = resampling._N_FFT, resampling._N_FFT - 2 * resampling.HALF_WIDTH + 1
+    n_fft, hop = resampling.N_FFT, resampling.N_FFT - 2 * resampling.HALF_WIDTH + 1
     peers = {
         "mne.filter.resample": lambda x, up, down: mne.filter.resample(
             x, up, down, npad="auto", verbose="error"

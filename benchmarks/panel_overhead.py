@@ -1,108 +1,204 @@
-"""What the panel costs: CPU time of a run with a panel that shows it, over the same run alone.
+"""What a panel costs: CPU time of a run that it shows, over the same run alone.
 
-``python benchmarks/panel_overhead.py``: 32 channels at 5 kHz, 240 s, runs in turns, medians of the
-CPU time of this process. The panel does all it does in a notebook: it drains events on an event
-loop, writes the grid, the log and the strip chart, and draws the result at the end, which counts
-apart: it takes the same time after a run of a second and after one of an hour. Its messages go to
-a comm that throws them away.
+``python benchmarks/panel_overhead.py [--works 2,10,30] [--panels Studio,RunPanel] [--pairs 5]``
+
+It is measured where panels live: in a kernel of its own, with a panel on display, whose messages go
+the whole way to a client, which counts them. CPU time is that of the kernel's process, from Run to
+the last message of the panel: start, updates, the picture of the result, and what the saved
+notebook keeps of it. Letting go of the samples of the run before is in neither.
+
+The run's own CPU time differs from one time to the next by more than a panel takes. So besides the
+ratio of runs with and without a panel, which take turns, the time of those threads is measured that
+are the kernel's (the event loop's, and the one that sends messages), less what they take while
+nothing happens: all of that is the panel's.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gc
+import json
 import statistics
+import sys
 import time
+from pathlib import Path
+from queue import Empty
+from typing import Any
 
-N_PAIRS = 5
-
-
-class Discard:
-    """A comm without a browser behind it."""
-
-    comm_id = "discarded"
-    n_messages = n_bytes = 0
-
-    def send(self, data=None, **_: object) -> None:
-        """Count a message and throw it away."""
-        import json
-
-        Discard.n_messages += 1
-        Discard.n_bytes += len(json.dumps(data, default=lambda _: None))
-
-    def close(self, *_: object, **__: object) -> None:
-        """Nothing to close."""
-
-    on_msg = on_close = open = close
+#: A message of a widget, or a renewed output.
+COUNTED = ("comm_msg", "update_display_data")
+_SIGN = "@@panel "
+_LIMIT_S = 3600.0
 
 
-def make_run():
-    """Return a chain, a recording and settings of a run that takes seconds."""
+# -------------------------------------------------------------------------------- in the kernel
+def make_work(name: str) -> tuple[Any, Any, dict[str, Any]]:
+    """Return a chain, a recording and settings of a run that takes about so many CPU seconds."""
+    from facet_nb import FARMCorrection
     from facet_nb.datasets import simulate
     from facet_nb.models.studio_model import make_usual_chain
 
+    chain = make_usual_chain()
+    for _ in range({"2": 0, "10": 1, "30": 4}[name]):
+        chain.add(FARMCorrection())
     settings = {"mode": "channel_sequential", "n_jobs": 2, "backend": "threading"}
-    return make_usual_chain(), simulate(32, 5000.0, 240.0).context(), settings
+    return chain, simulate(32, 5000.0, 240.0).context(), settings
 
 
-async def show_run(panel) -> tuple[float, float]:
-    """Return the CPU time of a run that a panel shows, and of its last drawing, in s."""
-    drawn: list[float] = []
-    draw = panel.results._draw
+async def measure(work: str, name: str, n_pairs: int) -> None:
+    """Run in pairs, and say what each run took."""
+    from IPython.display import display
 
-    def draw_measured() -> None:
-        began_s = time.thread_time()
-        draw()
-        drawn.append(time.thread_time() - began_s)
+    from facet_nb import widgets
 
-    panel.results._draw = draw_measured
-    begin_s = time.process_time()
-    panel.start()
-    while panel.model.running:
-        await asyncio.sleep(0.02)
-    took_s = time.process_time() - begin_s
-    panel.results._draw = draw
-    return took_s - sum(drawn), sum(drawn)
-
-
-def run_alone(pipeline, context, settings) -> float:
-    """Return the CPU time of the same run without a panel, in s."""
-    begin_s = time.process_time()
-    assert pipeline.run(context, show_progress=False, **settings).success
-    return time.process_time() - begin_s
-
-
-async def main() -> None:
-    """Measure in pairs, and print medians and the ratio."""
-    import comm
-
-    comm.create_comm = lambda *_, **__: Discard()
-    from facet_nb.widgets import RunPanel
-
-    pipeline, context, settings = make_run()
-    panel = RunPanel(pipeline, context, **settings)
-    await show_run(panel)  # compiles, imports
-    run_alone(pipeline, context, settings)
-    alone, shown, drawn = [], [], []
-    Discard.n_messages = Discard.n_bytes = 0
-    for i in range(N_PAIRS):
+    chain, context, settings = make_work(work)
+    given = (context, chain) if name == "Studio" else (chain, context)
+    panel = getattr(widgets, name)(*given, **settings)
+    model = getattr(panel.model, "run", None) if name == "Studio" else panel.model
+    if name == "Studio":
+        panel.show("Run")  # where the button is
+    display(panel)
+    await show_run(model)  # compiles, imports
+    run_alone(chain, context, settings)
+    shown: list[float] = []
+    alone: list[float] = []
+    own: list[float] = []
+    for i in range(n_pairs):
         for which in (0, 1) if i % 2 else (1, 0):
             gc.collect()
             if which:
-                took_s, drawing_s = await show_run(panel)
+                took_s, own_s = await show_run(model)
                 shown.append(took_s)
-                drawn.append(drawing_s)
+                own.append(own_s)
             else:
-                alone.append(run_alone(pipeline, context, settings))
-    ratios = [s / a - 1 for s, a in zip(shown, alone, strict=True)]
-    wall_s = panel.model.elapsed_s
-    print(f"the picture of the result: {statistics.median(drawn):.3f} s of CPU, once")
-    print(f"alone {statistics.median(alone):.3f} s, shown {statistics.median(shown):.3f} s of CPU")
-    print(f"more by {100 * statistics.median(ratios):.1f} % (median of {N_PAIRS} pairs)")
-    messages, kilobytes = Discard.n_messages / N_PAIRS, Discard.n_bytes / N_PAIRS / 1e3
-    print(f"{messages:.0f} messages, {kilobytes:.0f} kB a run")
-    print(f"the last run took {wall_s:.2f} s")
+                alone.append(run_alone(chain, context, settings))
+    say({"shown": shown, "alone": alone, "own": own, "wall_s": model.elapsed_s})
+
+
+async def show_run(model: Any) -> tuple[float, float]:
+    """Return the CPU time of a run that a panel shows, and the panel's own part of it, in s."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    kept = model.result  # its samples are let go of after the measurement
+    idle_s = await rest(model.elapsed_s)
+    begin_s, threads = time.process_time(), read_threads_s()
+
+    def look(change: Any) -> None:
+        if change["new"] == "done":
+            loop.call_later(0.3, ended.set)  # after all that others do about it
+
+    model.observe(look, "status")
+    model.start()
+    await ended.wait()
+    model.unobserve(look, "status")
+    assert model.result.success, model.error
+    took_s, now = time.process_time() - begin_s, read_threads_s()
+    del kept
+    return took_s, sum(now[t] - before for t, before in threads.items() if t in now) - idle_s
+
+
+async def rest(seconds: float) -> float:
+    """Return what the kernel's threads take in so many seconds in which nothing happens."""
+    begin = read_threads_s()
+    await asyncio.sleep(min(seconds, 2.0))
+    end = read_threads_s()
+    spent_s = sum(end[t] - before for t, before in begin.items() if t in end)
+    return spent_s * max(1.0, seconds / 2.0)
+
+
+def read_threads_s() -> dict[str, float]:
+    """Return the CPU time of each thread of this process, in s."""
+    found = {}
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            found[task.name] = int((task / "schedstat").read_text().split()[0]) / 1e9
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has just ended
+    return found
+
+
+def run_alone(chain: Any, context: Any, settings: dict[str, Any]) -> float:
+    """Return the CPU time of the same run without a panel, in s."""
+    begin_s = time.process_time()
+    result = chain.run(context, show_progress=False, **settings)
+    took_s = time.process_time() - begin_s
+    assert result.success, result.error
+    return took_s
+
+
+def say(found: dict[str, Any]) -> None:
+    """Tell the client."""
+    print(_SIGN + json.dumps(found), flush=True)
+
+
+# -------------------------------------------------------------------------------- in the client
+def ask(work: str, panel: str, n_pairs: int) -> dict[str, Any]:
+    """Measure in a new kernel; return what it said, and count what its panel sent."""
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel(kernel_name="python3")
+    folder = str(Path(__file__).resolve().parent)
+    code = f"import sys; sys.path.insert(0, {folder!r}); import panel_overhead\n"
+    code += f"await panel_overhead.measure({work!r}, {panel!r}, {n_pairs})"
+    try:
+        request = client.execute(code)
+        return listen(client, request) | {"runs": n_pairs + 1}
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def listen(client: Any, request: str) -> dict[str, Any]:
+    """Return what the kernel said, and how many messages and bytes came with it."""
+    found: dict[str, Any] = {"messages": 0, "bytes": 0}
+    deadline = time.monotonic() + _LIMIT_S
+    while time.monotonic() < deadline:
+        try:
+            message = client.get_iopub_msg(timeout=10)
+        except Empty:
+            continue
+        kind, content = message["msg_type"], message["content"]
+        if kind in COUNTED:
+            found["messages"] += 1
+            found["bytes"] += len(json.dumps(content))
+        elif kind == "stream" and content["text"].startswith(_SIGN):
+            found |= json.loads(content["text"][len(_SIGN) :].splitlines()[0])
+        elif kind == "error":
+            sys.exit("\n".join(content["traceback"]))
+        elif (kind, content.get("execution_state")) == ("status", "idle") and (
+            message["parent_header"].get("msg_id") == request
+        ):
+            return found
+    sys.exit("the kernel did not answer")
+
+
+def report(work: str, panel: str, found: dict[str, Any]) -> None:
+    """Print medians."""
+    shown, alone, runs = found["shown"], found["alone"], found["runs"]
+    more = [100 * (s / a - 1) for s, a in zip(shown, alone, strict=True)]
+    own = [100 * o / a for o, a in zip(found["own"], alone, strict=True)]
+    print(
+        f"{panel}, work of {work} s: {statistics.median(alone):.2f} s of CPU; the panel's threads "
+        f"took {statistics.median(own):.1f} % ({min(own):.1f} to {max(own):.1f}), "
+        f"{1000 * statistics.median(found['own']):.0f} ms; with it the run took "
+        f"{statistics.median(more):+.1f} % ({min(more):+.1f} to {max(more):+.1f}); "
+        f"{found['messages'] / runs:.0f} messages, {found['bytes'] / runs / 1e3:.0f} kB a run of "
+        f"{found['wall_s']:.1f} s",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Measure each work with each panel."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--works", default="2,10,30", help="CPU seconds of a run, about")
+    parser.add_argument("--panels", default="Studio", help="Studio, RunPanel, ControlPanel")
+    parser.add_argument("--pairs", type=int, default=5)
+    options = parser.parse_args()
+    for panel in options.panels.split(","):
+        for work in options.works.split(","):
+            report(work, panel, ask(work, panel, options.pairs))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

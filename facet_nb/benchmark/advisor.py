@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from facet_nb.benchmark import stats
@@ -17,15 +18,21 @@ from facet_nb.core import Pipeline, PlanError, ProcessingContext
 from facet_nb.core.advice import Candidate, Choice, choose
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.executors.backends import count_cores
-from facet_nb.core.limits import parse_bytes
+from facet_nb.core.executors.task import rss_bytes
+from facet_nb.core.limits import find_available, parse_bytes
 from facet_nb.core.processor import ArrayProcessor
 from facet_nb.core.recording import data_picks
 
 if TYPE_CHECKING:
-    from facet_nb.benchmark.probe import Trial
+    from facet_nb.benchmark.probe import Found, Trial
 
 #: What a forecast of memory, and a time from a probe, may be off by.
 _PEAK_ERROR, _PROBE_ERROR = 0.25, 0.15
+#: A forecast must be this much below a budget: benchmarks/advice_regret.py --memory finds runs that
+#: need up to this much more.
+_PEAK_MARGIN = 0.06
+#: The part of what is free that a probe may take.
+_ROOM_SHARE = 0.8
 _BATCH = 4
 
 
@@ -40,9 +47,10 @@ def advise(
 ) -> Advice:
     """Return which way to run a pipeline, and why.
 
-    With a table of measurements these decide. Without one, a few channels are tried for
-    `probe_s`, and scaled up to the whole recording; memory is then the plan's forecast. Of those
-    that cannot be told from the best, and take at most 5 % longer, the simplest is taken.
+    With a table of measurements these decide. Without one, a piece of the recording is tried for
+    about `probe_s`, as large as that allows, and its times are scaled up to the whole; memory is
+    then the plan's forecast. Of those that cannot be told from the best, and take at most 5 %
+    longer, the simplest is taken.
 
     Parameters
     ----------
@@ -72,8 +80,10 @@ def advise(
     ValidationError
         If the table is of another chain or recording, or the source cannot be used.
     """
-    if not probe_s > 0:
-        raise ValidationError(f"probe_s={probe_s!r} must be above 0 s.")
+    if not isinstance(probe_s, Real) or not float(probe_s) > 0:
+        raise ValidationError(f"probe_s={probe_s!r} must be a number above 0, in s.")
+    if table is not None and not isinstance(table, BenchmarkTable):
+        raise ValidationError(f"table must be a BenchmarkTable, not {type(table).__name__}.")
     budget_mb = None if memory_budget is None else parse_bytes(memory_budget) / MB
     if table is not None:
         return _advise_from_table(pipeline, source, table, goal, budget_mb)
@@ -93,7 +103,7 @@ def _advise_from_table(
     rows = [r for r in table.rows if r.point.usable and not r.machine]
     if not rows:
         raise ValidationError("the table has no usable measurement: measure more, or probe.")
-    peaks = [_find_peak(row, pipeline, context, budget_mb, goal) for row in rows]
+    peaks = [_find_peak(row, pipeline, context) for row in rows]
     candidates = [
         _make_candidate(r.configuration, r.wall_s, peak)
         for r, peak in zip(rows, peaks, strict=True)
@@ -112,7 +122,10 @@ def _advise_from_table(
     return _make_advice(
         candidates,
         choice,
-        wall_s=(_or(wall.low, row.wall_s), _or(wall.high, row.wall_s)),
+        wall_s=(
+            _or(wall.low, (1 - _PROBE_ERROR) * row.wall_s),
+            _or(wall.high, (1 + _PROBE_ERROR) * row.wall_s),
+        ),
         peak_spread=spread,
         peak_mb=peak,
         reason=_explain(candidates, choice, goal, budget_mb, f"of {len(rows)} measured"),
@@ -124,13 +137,10 @@ def _advise_from_table(
     )
 
 
-def _find_peak(
-    row: Row, pipeline: Pipeline, context: Any, budget_mb: float | None, goal: str
-) -> float | None:
+def _find_peak(row: Row, pipeline: Pipeline, context: Any) -> float:
+    """Return the measured peak; where memory was not watched, its forecast."""
     if row.point.memory is not None:
         return row.point.memory.peak_mb
-    if budget_mb is None and goal == "fastest":
-        return None
     return forecast_peak_mb(pipeline, context, row.configuration)
 
 
@@ -138,45 +148,83 @@ def _find_peak(
 def _advise_from_probe(
     pipeline: Pipeline, source: Any, goal: str, budget_mb: float | None, probe_s: float
 ) -> Advice:
-    from facet_nb.benchmark.probe import take_piece, try_out  # it loads the filters
+    from facet_nb.benchmark.probe import try_out  # it loads the filters
 
     _, source = find_subject(pipeline, source)
     context = _load(source)
     configurations = list_candidates(pipeline, context)
     peaks = {c: forecast_peak_mb(pipeline, context, c) for c in configurations}
-    n_data = len(data_picks(context.get_raw()))
-    affordable = [c for c in configurations if budget_mb is None or peaks[c] <= budget_mb]
-    if not affordable:
-        least = min(peaks.values())
-        raise PlanError(
-            f"memory_budget={budget_mb:.0f} MB is too little: the smallest way to run needs "
-            f"{least:.0f} MB. run(memory_budget=…) may also leave samples in files."
-        )
-    piece = take_piece(pipeline, context, probe_s, count_cores())
-    trials = try_out(pipeline, piece, affordable, probe_s, n_data)
+    affordable = _keep_to_budget(peaks, budget_mb)
+    found = try_out(
+        pipeline,
+        context,
+        affordable,
+        probe_s,
+        cores=count_cores(),
+        enlarge=max(peaks[c] for c in affordable) <= _find_room_mb(),
+        spare=goal == "fastest",
+    )
+    trials = found.trials
     candidates = [
         _make_candidate(t.configuration, _predict_s(t), peaks[t.configuration]) for t in trials
     ]
-    choice = choose(candidates, goal, budget_mb)
+    choice = choose(candidates, goal)
+    too_large = tuple(range(len(configurations) - len(affordable)))
+    choice = replace(choice, too_large=too_large)
     trial = trials[choice.best]
     low, high = min(trial.wall_s), max(trial.wall_s)
     start_s = _start_s(trial)
-    piece_s = piece.context.get_raw().times[-1]
-    what = f"in a probe of {piece.n_channels} channels and {piece_s:.0f} s"
     return _make_advice(
         candidates,
         choice,
         wall_s=((1 - _PROBE_ERROR) * low + start_s, (1 + _PROBE_ERROR) * high + start_s),
         peak_spread=_PEAK_ERROR,
         peak_mb=peaks[trial.configuration],
-        reason=_explain(candidates, choice, goal, budget_mb, what),
+        reason=_explain(candidates, choice, goal, budget_mb, _describe_piece(found)),
         evidence=[
-            f"{t.configuration.label}: about {_predict_s(t):.3g} s, from {len(t.wall_s)} tries"
-            + _show_peak(peaks[t.configuration])
-            for t in trials
+            *(
+                f"{t.configuration.label}: about {_predict_s(t):.3g} s, from {_count(t)}"
+                + _show_peak(peaks[t.configuration])
+                for t in trials
+            ),
+            *found.warnings,
         ],
         basis="probe",
     )
+
+
+def _keep_to_budget(
+    peaks: dict[Configuration, float], budget_mb: float | None
+) -> list[Configuration]:
+    """Return what fits the budget with a margin; else the smallest, if that fits at all."""
+    if budget_mb is None:
+        return list(peaks)
+    safe = [c for c, peak in peaks.items() if (1 + _PEAK_MARGIN) * peak <= budget_mb]
+    smallest = min(peaks, key=lambda c: peaks[c])
+    if not safe and not peaks[smallest] <= budget_mb:
+        raise PlanError(
+            f"memory_budget={budget_mb:.0f} MB is too little: the smallest way to run needs "
+            f"{peaks[smallest]:.0f} MB. run(memory_budget=…) may also leave samples in files."
+        )
+    return safe or [smallest]
+
+
+def _find_room_mb() -> float:
+    """Return what this process may hold, with a part of what is free, in MB."""
+    available, _ = find_available()
+    return (_ROOM_SHARE * available + rss_bytes()) / MB
+
+
+def _describe_piece(found: Found) -> str:
+    if found.piece.share == 1.0:
+        return "in a probe of the whole recording"
+    raw = found.piece.context.get_raw()
+    return f"in a probe of {found.piece.n_channels} channels and {raw.times[-1]:.0f} s"
+
+
+def _count(trial: Trial) -> str:
+    n = len(trial.wall_s)
+    return "one try" if n == 1 else f"{n} tries"
 
 
 def list_candidates(pipeline: Pipeline, context: ProcessingContext) -> list[Configuration]:
@@ -229,7 +277,7 @@ def _start_s(trial: Trial) -> float:
 
 
 def _predict_s(trial: Trial) -> float:
-    return trial.median_s + _start_s(trial)
+    return trial.likely_s + _start_s(trial)
 
 
 def _make_candidate(c: Configuration, wall_s: float, peak_mb: float | None) -> Candidate:

@@ -59,7 +59,9 @@ class Crew:
             member.close()
 
     def close(self) -> None:
-        """End all."""
+        """End all, at once: each takes a moment to go."""
+        for member in self.members.values():
+            member.dismiss()
         while self.members:
             self.drop(next(iter(self.members)))
 

@@ -52,6 +52,7 @@ class Isolated:
     def __init__(self, job: Path, configuration: Configuration, cancel: CancelToken) -> None:
         self.configuration = configuration
         self.cancel = cancel
+        self._workers: list[Any] | None = None  # known once it was told to end
         self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
         begin = time.perf_counter()
@@ -104,22 +105,30 @@ class Isolated:
         sizes = [processes.read_rss_mb(pid) for pid in processes.list_tree(self._process.pid)]
         return sum(size for size in sizes if size is not None)
 
+    def dismiss(self) -> None:
+        """Tell the process to end, and do not wait for it."""
+        import psutil
+
+        if self._workers is not None:
+            return
+        self._workers = []
+        for pid in processes.list_tree(self._process.pid)[1:]:
+            with suppress(psutil.Error):  # it has just ended
+                self._workers.append(psutil.Process(pid))
+        with suppress(OSError):  # its input is closed already
+            self._process.stdin.close()  # type: ignore[union-attr]
+
     def close(self) -> None:
         """End the process and its workers: by themselves, or by force if that takes long."""
         import psutil
 
-        tree = []
-        for pid in processes.list_tree(self._process.pid)[1:]:
-            with suppress(psutil.Error):  # it has just ended
-                tree.append(psutil.Process(pid))
-        with suppress(OSError):  # its input is closed already
-            self._process.stdin.close()  # type: ignore[union-attr]
+        self.dismiss()
         try:
             self._process.wait(0.0 if self.cancel.cancelled else _GRACE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        for worker in tree:
+        for worker in self._workers or ():
             with suppress(psutil.Error):  # it has ended by itself
                 worker.kill()
         with suppress(OSError):  # unread text, whose reader has gone

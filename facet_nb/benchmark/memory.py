@@ -33,8 +33,8 @@ class _Process:
 
     def freeze(self, name: str) -> ProcessTimeline:
         times, rss = _thin(self.times_s, self.rss_mb)
-        pss_times, pss = _thin(self.pss_times_s, self.pss_mb)
-        _, uss = _thin(self.pss_times_s, self.uss_mb)
+        pss_times, uss = _thin(self.pss_times_s, self.uss_mb)
+        _, pss = _thin(self.pss_times_s, self.pss_mb)  # nothing, where PSS is not told
         return ProcessTimeline(name, times, rss, pss_times, pss, uss, round(self.hwm_mb, 3))
 
 
@@ -170,7 +170,7 @@ class MemoryMeter:
             total_mb += size
         self._rss_mb = total_mb
         self.peak_rss_mb = max(self.peak_rss_mb, total_mb)
-        if shares and self._counts_pss:
+        if shares:
             self._share(pids)
 
     def _share(self, pids: Sequence[int]) -> None:
@@ -189,17 +189,18 @@ class MemoryMeter:
             if part is not None and pid in self._found:
                 entry = self._found[pid]
                 entry.pss_times_s.append(now_s)
-                entry.pss_mb.append(part.pss_mb)
                 entry.uss_mb.append(part.uss_mb)
+                if part.pss_mb is not None:
+                    entry.pss_mb.append(part.pss_mb)
+        self.peak_uss_mb = max(self.peak_uss_mb, uss)
         if pss:
             self.n_samples += 1
             self.peak_pss_mb = max(self.peak_pss_mb or 0.0, pss)
-            self.peak_uss_mb = max(self.peak_uss_mb, uss)
 
 
 def _add(shares: Iterable[processes.Shares | None]) -> tuple[float, float]:
     parts = [s for s in shares if s is not None]
-    return sum(s.pss_mb for s in parts), sum(s.uss_mb for s in parts)
+    return sum(s.pss_mb or 0.0 for s in parts), sum(s.uss_mb for s in parts)
 
 
 def estimate_pss(
@@ -238,6 +239,6 @@ def estimate_pss(
 def _thin(times: list[float], values: list[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return at most a few hundred samples: the largest of each stretch, at the stretch's start."""
     step = -(-len(times) // _KEPT_SAMPLES) or 1
-    starts = range(0, len(times), step)
+    starts = range(0, min(len(times), len(values)), step)
     kept = tuple(round(max(values[i : i + step]), 3) for i in starts)
     return tuple(round(times[i], 4) for i in starts), kept

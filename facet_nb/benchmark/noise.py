@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -121,7 +122,8 @@ class _Watch:
 
         times = psutil.cpu_times()
         idle = times.idle + getattr(times, "iowait", 0.0)
-        own = time.process_time() + processes.read_cpu_s(self.pid)
+        own = processes.read_cpu_s(self.pid)
+        own += 0.0 if self.pid == os.getpid() else time.process_time()
         return sum(times[:8]) - idle - own  # guest time is in user time already
 
 

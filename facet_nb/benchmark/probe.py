@@ -1,49 +1,33 @@
-"""A short try of a chain on a few channels, and what it says of the whole recording."""
+"""Short tries of a chain on a piece of a recording, and what they say of the whole."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from facet_nb.benchmark.noise import NoiseGauge
+from facet_nb.benchmark.piece import Piece, take_larger_piece, take_piece
 from facet_nb.benchmark.point import Configuration, StageTrace, Trace
 from facet_nb.benchmark.subjects import leave_out_writers
 from facet_nb.benchmark.tracing import trace_run
 from facet_nb.benchmark.whatif import schedule
 from facet_nb.core import Pipeline, ProcessingContext
-from facet_nb.core.advice import estimate_work_s
 from facet_nb.core.errors import FacetError
-from facet_nb.core.forecast import Shape
-from facet_nb.core.recording import channel_kinds, data_picks
-from facet_nb.preprocessing import Crop, PickChannels
+from facet_nb.core.recording import data_picks
 
-_MIN_CHANNELS, _MAX_CHANNELS = 8, 16
-#: Shorter pieces hold too few artifacts for most chains, in s.
-_MIN_DURATION_S = 60.0
-_MAX_REPEATS = 7
+#: Runs of each on the final piece, at most, and those that its size is chosen for.
+_MAX_REPEATS, _WANTED_REPEATS = 9, 4
+#: What takes this many times as long as the best one is not tried again.
+_HOPELESS = 1.3
+#: A probe may take this many times as long as it should, to have two runs of each.
+_PATIENCE = 3.0
 
-
-@dataclass(frozen=True)
-class Piece:
-    """A few channels of a recording, over all of it or its beginning.
-
-    Attributes
-    ----------
-    context : ProcessingContext
-        The piece.
-    n_channels : int
-        Its data channels.
-    channel_scale, time_scale : float
-        By how much the whole recording has more of them.
-    """
-
-    context: ProcessingContext
-    n_channels: int
-    channel_scale: float
-    time_scale: float
+Traces = dict[Configuration, list[Trace]]
 
 
 @dataclass(frozen=True)
@@ -65,37 +49,63 @@ class Trial:
     cold_s: float = 0.0
 
     @property
-    def median_s(self) -> float:
-        """The prediction, in s."""
-        return float(np.median(self.wall_s))
+    def likely_s(self) -> float:
+        """The prediction, in s: the lower quartile, for whatever else runs only adds time."""
+        return float(np.quantile(self.wall_s, 0.25))
 
 
-def take_piece(pipeline: Pipeline, context: ProcessingContext, probe_s: float, cores: int) -> Piece:
-    """Return a piece of `context` whose runs take a small part of `probe_s`.
+@dataclass(frozen=True)
+class Found:
+    """What a probe found.
 
-    Channels that steps name, one of each type, and those that hold no data are in it.
+    Attributes
+    ----------
+    piece : Piece
+        What it ran.
+    trials : tuple of Trial
+        Each configuration that could run.
+    warnings : tuple of str
+        What makes the times doubtful.
     """
-    raw = context.get_raw()
-    data = [int(i) for i in data_picks(raw)]
-    wanted = min(len(data), max(_MIN_CHANNELS, min(_MAX_CHANNELS, 2 * cores)))
-    chosen = _choose_channels(pipeline, raw, data, wanted)
-    others = [i for i, kind in enumerate(channel_kinds(raw)) if kind != "data"]
-    part = context
-    scale = _shorten(pipeline, raw, len(chosen), probe_s)
-    if scale > 1.0:
-        part = Crop(tmin=0.0, tmax=raw.n_times / scale / raw.info["sfreq"])(part)
-    part = PickChannels([raw.ch_names[i] for i in sorted({*chosen, *others})])(part)
-    return Piece(part, len(chosen), len(data) / len(chosen), scale)
+
+    piece: Piece
+    trials: tuple[Trial, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def try_out(
     pipeline: Pipeline,
-    piece: Piece,
+    context: ProcessingContext,
     configurations: Sequence[Configuration],
     probe_s: float,
-    n_data: int,
-) -> list[Trial]:
-    """Run each configuration on a piece, in turns, for `probe_s` at most; the first is discarded.
+    *,
+    cores: int,
+    enlarge: bool = True,
+    spare: bool = True,
+) -> Found:
+    """Run each configuration on a piece of `context`, in turns, for about `probe_s`.
+
+    A small piece is first: its first run loads libraries and is discarded, its second tells
+    roughly how long the whole would take. In the time that is left the largest piece is run that
+    can be run several times, which is the whole recording if that is short. What does not grow
+    with the data is told from what does by the two sizes.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        The chain.
+    context : ProcessingContext
+        The recording.
+    configurations : sequence of Configuration
+        What to try.
+    probe_s : float
+        Time for it, in s.
+    cores : int
+        Cores that may be used.
+    enlarge : bool
+        Whether there is memory for more than the small piece.
+    spare : bool
+        Whether to leave out, after two runs, what is much slower than the best.
 
     Raises
     ------
@@ -103,53 +113,168 @@ def try_out(
         If a run of one worker fails.
     """
     kept = [p for p in leave_out_writers(pipeline).processors if not hasattr(p, "forecast")]
-    steps = Pipeline(kept, pipeline.name)  # without the loader: the piece is loaded
-    begin = time.monotonic()
-    traces: dict[Configuration, list[Trace]] = {c: [] for c in configurations}
-    for repeat in range(_MAX_REPEATS + 1):
-        for c in list(traces):
-            spent = (time.monotonic() - begin) / probe_s
-            if (repeat > 2 and spent > 1.0) or (repeat > 1 and spent > 3.0):
-                return _list_trials(traces, piece, n_data)
-            found = _run(steps, piece, c)
-            if found is None:
-                del traces[c]
-            else:
-                traces[c].append(found)
-    return _list_trials(traces, piece, n_data)
+    steps = Pipeline(kept, pipeline.name)  # without the loader: the context is loaded
+    probe = _Probe(steps, probe_s, NoiseGauge(cores))
+    n_data = len(data_picks(context.get_raw()))
+    small = take_piece(pipeline, context, probe_s, cores)
+    first = probe.run_round(small, configurations)
+    again = probe.run_round(small, list(first))
+    rough_s = {c: predict(again[c], small, c, n_data) for c in again}
+    near = [c for c in rough_s if not spare or rough_s[c] <= 2 * min(rough_s.values())]
+    share = probe.left_s / (_WANTED_REPEATS * sum(rough_s[c] for c in near))
+    piece = take_larger_piece(pipeline, context, small, share) if enlarge else small
+    traces: Traces = (
+        {c: [] for c in again} if piece is not small else {c: [t] for c, t in again.items()}
+    )
+    probe.repeat(piece, traces, near, _HOPELESS if spare else np.inf)
+    trials = tuple(
+        _make_trial(c, first[c], again[c], traces[c], small, piece, n_data) for c in again
+    )
+    return Found(piece, trials, probe.gauge.result().warnings)
 
 
-def _list_trials(
-    traces: dict[Configuration, list[Trace]], piece: Piece, n_data: int
-) -> list[Trial]:
-    trials = []
-    for c, (first, *rest) in traces.items():
-        steady_s = float(np.median([t.wall_s for t in rest]))
-        walls = tuple(predict(t, piece, c, n_data) for t in rest)
-        trials.append(Trial(c, walls, max(0.0, first.wall_s - steady_s)))
-    return trials
+@dataclass
+class _Probe:
+    """Runs pieces, and looks at the clock."""
+
+    steps: Pipeline
+    probe_s: float
+    gauge: NoiseGauge
+    began_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def left_s(self) -> float:
+        """Time that is left; at least a little."""
+        return max(0.01, self.probe_s - (time.monotonic() - self.began_s))
+
+    @property
+    def spent(self) -> float:
+        """Time that was taken, over the time that it should take."""
+        return (time.monotonic() - self.began_s) / self.probe_s
+
+    def run_round(
+        self, piece: Piece, configurations: Sequence[Configuration]
+    ) -> dict[Configuration, Trace]:
+        """Run each once; those that several workers cannot run are left out."""
+        self.gauge.probe()
+        found = {}
+        for c in configurations:
+            with self.gauge.watch(os.getpid()):
+                trace = _run(self.steps, piece, c)
+            if trace is not None:
+                found[c] = trace
+        return found
+
+    def repeat(
+        self, piece: Piece, traces: Traces, near: list[Configuration], hopeless: float
+    ) -> None:
+        """Add traces of `piece` until the time is over, two of each at least."""
+        for _ in range(_MAX_REPEATS):
+            fewest = min(len(traces[c]) for c in near)
+            round_s = sum(traces[c][-1].wall_s for c in near if traces[c])
+            over = self.spent + round_s / self.probe_s > 1.0
+            if fewest and over and (fewest > 1 or self.spent > _PATIENCE):
+                return
+            found = self.run_round(piece, near)
+            for c, trace in found.items():
+                traces[c].append(trace)
+            best_s = {c: min(t.wall_s for t in traces[c]) for c in found}
+            limit_s = hopeless * min(best_s.values()) if fewest else np.inf
+            near = [c for c in best_s if best_s[c] <= limit_s]
 
 
-def predict(trace: Trace, piece: Piece, configuration: Configuration, n_data: int) -> float:
-    """Return the wall time of the whole recording, in s, from the trace of a piece."""
+def _make_trial(
+    c: Configuration,
+    first: Trace,
+    again: Trace,
+    traces: list[Trace],
+    small: Piece,
+    piece: Piece,
+    n_data: int,
+) -> Trial:
+    cold_s = max(0.0, first.wall_s - again.wall_s)
+    if not traces:  # much slower than the best: its run of the small piece is enough
+        return Trial(c, (predict(again, small, c, n_data),), cold_s)
+    rest_s = None
+    if piece is not small:
+        rest_s = extrapolate_rest([again], small.share, traces, piece.share)
+    return Trial(c, tuple(predict(t, piece, c, n_data, rest_s) for t in traces), cold_s)
+
+
+def predict(
+    trace: Trace,
+    piece: Piece,
+    configuration: Configuration,
+    n_data: int,
+    rest_s: float | None = None,
+) -> float:
+    """Return the wall time of the whole recording, in s, from the trace of a piece.
+
+    Parameters
+    ----------
+    trace : Trace
+        A run of the piece.
+    piece : Piece
+        What was run.
+    configuration : Configuration
+        How.
+    n_data : int
+        Data channels of the whole.
+    rest_s : float | None
+        What the whole takes beside decisions and batches, if pieces of two sizes told it. Without
+        it, steps over all channels are taken to grow with the data, and all else to stay.
+    """
+    if piece.share == 1.0:
+        return trace.wall_s
+    if rest_s is not None:
+        split = [s for s in trace.stages if _splits(s)]
+        batches_s = sum(_scale_batches(s, piece, configuration, n_data) for s in split)
+        return rest_s + batches_s + sum(s.prepare_s for s in split) * piece.time_scale
     outside_s = trace.wall_s - sum(stage.wall_s for stage in trace.stages)
     return outside_s + sum(_scale(s, piece, configuration, n_data) for s in trace.stages)
+
+
+def extrapolate_rest(
+    small: Sequence[Trace], small_share: float, large: Sequence[Trace], large_share: float
+) -> float:
+    """Return what the whole takes beside decisions and batches, in s: a line through two sizes."""
+    rests_s = [min(_find_rest(t) for t in traces) for traces in (small, large)]
+    slope = max(0.0, (rests_s[1] - rests_s[0]) / (large_share - small_share))
+    return rests_s[1] + slope * (1.0 - large_share)
+
+
+def _find_rest(trace: Trace) -> float:
+    split = [s for s in trace.stages if _splits(s)]
+    return trace.wall_s - sum(_find_span(s) + s.prepare_s for s in split)
+
+
+def _splits(stage: StageTrace) -> bool:
+    return stage.kind != "global" and stage.splits and bool(stage.batches)
+
+
+def _find_span(stage: StageTrace) -> float:
+    return max(b.stop_s for b in stage.batches) - min(b.start_s for b in stage.batches)
 
 
 def _scale(stage: StageTrace, piece: Piece, c: Configuration, n_data: int) -> float:
     if stage.kind == "global":
         return stage.wall_s * piece.channel_scale * piece.time_scale
-    if not stage.splits or not stage.batches:
+    if not _splits(stage):
         return stage.wall_s * piece.time_scale
-    span_s = max(b.stop_s for b in stage.batches) - min(b.start_s for b in stage.batches)
-    rest_s = stage.wall_s - span_s
+    rest_s = stage.wall_s - _find_span(stage)
+    return rest_s * piece.time_scale + _scale_batches(stage, piece, c, n_data)
+
+
+def _scale_batches(stage: StageTrace, piece: Piece, c: Configuration, n_data: int) -> float:
+    """Return what the batches of the whole take: as many more, longer, and gaps between them."""
+    durations_s = [b.stop_s - b.start_s for b in stage.batches]
     size = max(1, round(piece.n_channels / len(stage.batches)))
-    mean_s = float(np.mean([b.stop_s - b.start_s for b in stage.batches])) * piece.time_scale
     n_batches = -(-n_data // size)
-    gaps_s = span_s - schedule([b.stop_s - b.start_s for b in stage.batches], stage.n_jobs)
+    gaps_s = _find_span(stage) - schedule(durations_s, stage.n_jobs)
     jobs = max(1, min(c.n_jobs, n_batches))
     spread_s = max(0.0, gaps_s) * n_batches / len(stage.batches)
-    return rest_s * piece.time_scale + schedule([mean_s] * n_batches, jobs) + spread_s
+    mean_s = float(np.mean(durations_s)) * piece.time_scale
+    return schedule([mean_s] * n_batches, jobs) + spread_s
 
 
 def _run(pipeline: Pipeline, piece: Piece, configuration: Configuration) -> Trace | None:
@@ -171,33 +296,3 @@ def _run(pipeline: Pipeline, piece: Piece, configuration: Configuration) -> Trac
     wall_s = time.perf_counter() - begin
     assert done.plan is not None
     return replace(trace_run(events, done.plan.stages, pipeline.processors), wall_s=wall_s)
-
-
-def _choose_channels(pipeline: Pipeline, raw: Any, data: list[int], wanted: int) -> list[int]:
-    """Return data channels: the first, those that steps name, one of each type, then the next."""
-    named = set()
-    for step in pipeline.processors:
-        for value in step.get_parameters().values():
-            named |= set(_list_texts(value))
-    types = raw.get_channel_types()
-    firsts = {types[i]: i for i in reversed(data)}
-    must = [i for i in data if raw.ch_names[i] in named or i in firsts.values()]
-    more = [i for i in data if i not in must]
-    return sorted([*must, *more[: max(0, wanted - len(must))]])
-
-
-def _list_texts(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [v for v in value if isinstance(v, str)]
-    return []
-
-
-def _shorten(pipeline: Pipeline, raw: Any, n_channels: int, probe_s: float) -> float:
-    """Return by how much the piece must be shorter than the recording, for about eight runs."""
-    shape = Shape(n_channels, n_channels, int(raw.n_times), float(raw.info["sfreq"]))
-    rough_s = 8 * 2 * estimate_work_s(pipeline.processors, shape)
-    duration_s = shape.n_times / shape.sfreq
-    wanted_s = max(_MIN_DURATION_S, duration_s * probe_s / max(rough_s, 1e-9))
-    return 1.0 if wanted_s > 0.6 * duration_s else duration_s / wanted_s

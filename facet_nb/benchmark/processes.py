@@ -21,17 +21,20 @@ def counts_pss() -> bool:
 
 @dataclass(frozen=True)
 class Shares:
-    """Proportional and unshared memory of one process, in MB."""
+    """Proportional and unshared memory of one process, in MB; None where nobody tells it."""
 
-    pss_mb: float
+    pss_mb: float | None
     uss_mb: float
 
 
 def read_shares(pid: int) -> Shares | None:
-    """Return PSS and USS of a process; None if it has ended or the system does not tell."""
+    """Return PSS and USS of a process; None if it has ended or the system does not tell.
+
+    macOS and Windows tell USS only.
+    """
     text = _read(f"{_PROC}/{pid}/smaps_rollup")
     if not text:
-        return None
+        return None if os.path.exists(f"{_PROC}/self") else _ask_unshared(pid)
     pss = uss = 0.0
     for line in text.splitlines():
         if line.startswith("Pss:"):
@@ -126,6 +129,17 @@ def _ask_psutil(pid: int, peak: bool = False) -> float | None:
     except psutil.Error:
         return None
     return float(getattr(info, "peak_wset", info.rss) if peak else info.rss) / MB
+
+
+def _ask_unshared(pid: int) -> Shares | None:
+    import psutil
+
+    try:
+        info = psutil.Process(pid).memory_full_info()
+    except psutil.Error:  # it has ended, or belongs to another user
+        return None
+    uss = getattr(info, "uss", None)
+    return None if uss is None else Shares(None, float(uss) / MB)
 
 
 def _kilobytes(line: str) -> float:

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,9 @@ def benchmark(
         Timed runs of each; None for as many as give narrow intervals, at least three, within
         `time_budget_s`.
     time_budget_s : float
-        When to stop, in s. What cannot be told apart by then is called inconclusive.
+        When to stop, in s. A measurement begins only if it is expected to end by then; serial is
+        timed once in any case. What cannot be told apart by then is called inconclusive, and the
+        table's warnings name what was not measured.
     memory : bool
         Whether to measure memory, too.
     seed : int
@@ -101,10 +104,7 @@ def benchmark(
     RunCancelled
         If it was cancelled; the last event holds the table until then.
     """
-    if repeats is not None and (not isinstance(repeats, int) or repeats < 1):
-        raise ValidationError(f"repeats={repeats!r} must be 1 or more, or None.")
-    if not time_budget_s > 0:
-        raise ValidationError(f"time_budget_s={time_budget_s!r} must be above 0.")
+    _check_numbers(repeats, time_budget_s, seed)
     configurations = list_configurations(
         pipeline,
         modes=modes,
@@ -114,6 +114,7 @@ def benchmark(
         batch_sizes=batch_sizes,
     )
     pipeline = leave_out_writers(pipeline)
+    began_s = time.monotonic()
     subject, source = find_subject(pipeline, source)
     environment = Environment.of_this_machine()
     token = as_token(cancel)
@@ -132,8 +133,22 @@ def benchmark(
             on_event=on_event or (lambda event: None),
             cancel=token,
             gauge=noise.NoiseGauge(environment.cores_allowed),
+            began_s=began_s,
         )
         return session.run()
+
+
+def _check_numbers(repeats: Any, time_budget_s: Any, seed: Any) -> None:
+    if repeats is not None and not (_is_whole(repeats) and repeats >= 1):
+        raise ValidationError(f"repeats={repeats!r} must be 1 or more, or None.")
+    if not isinstance(time_budget_s, Real) or not float(time_budget_s) > 0:
+        raise ValidationError(f"time_budget_s={time_budget_s!r} must be a number above 0, in s.")
+    if not _is_whole(seed) or seed < 0:
+        raise ValidationError(f"seed={seed!r} must be a whole number, 0 or more.")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 @dataclass
@@ -151,6 +166,8 @@ class Session:
     on_event: Callable[[BenchmarkEvent], None]
     cancel: CancelToken
     gauge: noise.NoiseGauge
+    clock: Callable[[], float] = time.monotonic
+    began_s: float | None = None
     points: dict[Configuration, BenchmarkPoint] = field(default_factory=dict)
     colds: dict[Configuration, tuple[float, float]] = field(default_factory=dict)
     traces: dict[Configuration, list[Trace]] = field(default_factory=dict)
@@ -158,11 +175,12 @@ class Session:
     costs: dict[tuple[str, Configuration], float] = field(default_factory=dict)
     done: int = 0
     spent: bool = False
+    ended: bool = False
     block: int = -1
 
     def run(self) -> BenchmarkTable:
         """Measure everything; return the table."""
-        self.began = time.monotonic()
+        self.began = self.clock() if self.began_s is None else self.began_s
         self.rng = np.random.default_rng(self.seed)
         self.crew = Crew(self.make, self.table.environment.usable_memory_mb)
         e = self.table.environment.id, self.table.subject.id
@@ -183,15 +201,19 @@ class Session:
             raise
         finally:
             self.crew.close()
+        self.ended = True
         table = self._make_table()
-        self.on_event(BenchmarkDone(time.time(), table, time.monotonic() - self.began))
+        self.on_event(BenchmarkDone(time.time(), table, self.clock() - self.began))
         return table
 
     # ---------------------------------------------------------------------------------- phases
     def _warm_up(self) -> None:
         """Run each configuration once; keep the serial result, and compare the others with it."""
+        later_s = _LATER_SHARE * self.time_budget_s
         for i, configuration in enumerate(self.configurations):
-            if i and self._is_over(reserve_s=_LATER_SHARE * self.time_budget_s):
+            if i and self._is_over(
+                (later_s if i > 1 else 0.0) + self._expect_s("warm-up", configuration)
+            ):
                 return
             phase: Phase = "warm-up" if i else "reference"
             with self._measure(configuration, phase):
@@ -212,14 +234,32 @@ class Session:
             wanted = self._list_wanted()
             if len(wanted) < 2 and self.block and len(self.configurations) > 1:
                 return
-            needed_s = sum(self.costs.get(("time", c), 0.0) for c in wanted)
+            needed_s = sum(self._expect_s("time", c) for c in wanted)
             extra = self.block >= stats.MIN_REPEATS and self.repeats is None
-            if extra and self._is_over(reserve_s=self._estimate_memory_s() + needed_s):
+            if extra and self._is_over(self._estimate_memory_s() + needed_s):
                 return
-            for i in self.rng.permutation(len(wanted)):
-                if self._is_over() and self.block:
-                    return
-                self._time_one(wanted[i])
+            if not self._time_block([wanted[i] for i in self.rng.permutation(len(wanted))]):
+                return
+
+    def _time_block(self, turns: list[Configuration]) -> bool:
+        """Time each once; return False if there was no time for one of a later block.
+
+        In the first block serial has its turn in any case, and who was left out gets a second
+        chance: how much less than the first run a timed one takes is known by then.
+        """
+        left = []
+        for configuration in turns:
+            must = not self.block and configuration == self.configurations[0]
+            if must or not self._is_over(self._expect_s("time", configuration)):
+                self._time_one(configuration)
+            elif self.block:
+                return False
+            else:
+                left.append(configuration)
+        for configuration in left:
+            if not self._is_over(self._expect_s("time", configuration)):
+                self._time_one(configuration)
+        return True
 
     def _time_one(self, configuration: Configuration) -> None:
         with self._measure(configuration, "time"):
@@ -244,7 +284,7 @@ class Session:
         rows = [r for r in self._make_table().rows if r.point.error is None]
         for row in sorted(rows, key=lambda r: (r.verdict != "base", not r.wall_s > 0, r.wall_s)):
             configuration = row.configuration
-            if row.verdict != "base" and self._is_over():
+            if self._is_over(self._expect_s("memory", configuration)):
                 continue
             with self._measure(configuration, "memory"):
                 member = self.make(configuration)
@@ -265,11 +305,25 @@ class Session:
         base = [c for c in running if rows[c].verdict == "base" and c not in wide]
         return wide + base
 
-    def _is_over(self, reserve_s: float = 0.0) -> bool:
+    def _is_over(self, reserve_s: float) -> bool:
         """Whether the time budget is spent, but for what is reserved."""
-        over = time.monotonic() - self.began + reserve_s > self.time_budget_s
+        over = self.clock() - self.began + reserve_s > self.time_budget_s
         self.spent = self.spent or over
         return over
+
+    def _expect_s(self, phase: Phase, configuration: Configuration) -> float:
+        """Return what a measurement will take, by what was measured like it, in s."""
+        known_s = self.costs.get((phase, configuration))
+        if known_s is not None:
+            return known_s
+        begun = {c: s for (kind, c), s in self.costs.items() if kind in ("reference", "warm-up")}
+        if phase == "memory":
+            return begun.get(configuration, 0.0)
+        if phase == "warm-up":
+            return max(begun.values())
+        timed = {c: s for (kind, c), s in self.costs.items() if kind == "time"}
+        shares = [s / self.colds[c][1] for c, s in timed.items()]  # a first run takes longer
+        return self.colds[configuration][1] * (float(np.median(shares)) if shares else 1.0)
 
     def _estimate_memory_s(self) -> float:
         """Return what runs for memory will take, as long as the warm-ups; a third at most."""
@@ -302,7 +356,7 @@ class Session:
             return None
         means = {phase: self._mean_cost_s(phase) for phase in self._left()}
         planned_s = sum(n * means[phase] for phase, n in self._left().items())
-        left_s = self.time_budget_s - (time.monotonic() - self.began)
+        left_s = self.time_budget_s - (self.clock() - self.began)
         return max(0.0, planned_s if self.repeats else min(planned_s, left_s))
 
     def _mean_cost_s(self, phase: str) -> float:
@@ -347,12 +401,23 @@ class Session:
         )
 
     def _warn_of_budget(self) -> tuple[str, ...]:
-        if not self.spent or self.repeats:
+        if not self.spent:
             return ()
-        return (
-            f"The time budget of {self.time_budget_s:g} s was spent before all intervals were "
-            "narrow: give more time, or fewer configurations.",
-        )
+        running = [p for p in self.points.values() if p.error is None]
+        untimed = [p.configuration.label for p in running if not p.n_repeats]
+        unwatched = [
+            p.configuration.label for p in running if p.n_repeats and self.memory and not p.memory
+        ]
+        what = "all repeats were made" if self.repeats else "all intervals were narrow"
+        texts = [
+            f"The time budget of {self.time_budget_s:g} s was spent before {what}: give more time, "
+            "or fewer configurations."
+        ]
+        if untimed and self.ended:
+            texts.append(f"Not measured for want of time: {'; '.join(untimed)}.")
+        if unwatched and self.ended:
+            texts.append(f"Memory not measured for want of time: {'; '.join(unwatched)}.")
+        return tuple(texts)
 
 
 class _Measurement:
@@ -364,7 +429,7 @@ class _Measurement:
     def __enter__(self) -> None:
         s = self.session
         s.cancel.check()
-        self.began = time.monotonic()
+        self.began = s.clock()
         counts = (s.block, s.done, s._total(), s._remaining_s())
         s.on_event(PointStarted(time.time(), self.configuration, self.phase, *counts))
 
@@ -376,7 +441,7 @@ class _Measurement:
         if failed:
             s._update(self.configuration, error=str(error))
             s.crew.drop(self.configuration)
-        s.costs[self.phase, self.configuration] = time.monotonic() - self.began
+        s.costs[self.phase, self.configuration] = s.clock() - self.began
         s.done += 1
         table = s._make_table()
         point = next(p for p in table.points if p.configuration == self.configuration)

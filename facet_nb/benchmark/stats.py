@@ -123,8 +123,13 @@ def compare(
         Speed of the other relative to the base, with a 95 % interval. The verdict asks for 99 %:
         a difference that may be chance is called inconclusive.
     """
-    logs = np.log(pair_ratios(base_s, other_s, base_blocks, other_blocks))
-    shown, strict = _intervals(logs, (SHOWN_LEVEL, VERDICT_LEVEL), seed)
+    ratios = tuple(pair_ratios(base_s, other_s, base_blocks, other_blocks))
+    return _compare(ratios, seed)
+
+
+@lru_cache(maxsize=512)  # a table is made anew after each run, and most of its rows are as before
+def _compare(ratios: tuple[float, ...], seed: int) -> Comparison:
+    shown, strict = _intervals(np.log(ratios), (SHOWN_LEVEL, VERDICT_LEVEL), seed)
     ratio = Interval(*(float(np.exp(v)) for v in (shown.value, shown.low, shown.high)))
     verdict = "faster" if strict.low > 0 else "slower" if strict.high < 0 else "inconclusive"
     return Comparison(ratio, verdict)

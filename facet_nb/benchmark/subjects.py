@@ -42,13 +42,17 @@ def find_subject(pipeline: Pipeline, source: Any) -> tuple[Subject, Any]:
     if isinstance(source, Mapping):
         from facet_nb.datasets import simulate
 
-        source = simulate(**source)
+        try:
+            source = simulate(**source)
+        except TypeError as error:
+            raise ValidationError(f"{error}: a dict holds arguments of simulate().") from error
     if hasattr(source, "context") and hasattr(source, "spec"):
         source, name = source.context(), "simulation"
     if not isinstance(source, ProcessingContext):
         raise ValidationError(
             f"source must be a ProcessingContext, a path, a Simulation or the arguments of "
-            f"simulate() as a dict, not {type(source).__name__}."
+            f"simulate() as a dict, not {type(source).__name__}; of a Raw, "
+            "ProcessingContext(raw)."
         )
     return _describe(pipeline, source.get_raw(), name), source
 

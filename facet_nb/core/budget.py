@@ -180,9 +180,13 @@ def _without_subject(plan: Plan, limit: int | None) -> Plan:
 def _candidates(
     processors: Sequence[Processor], wish: Wish, first: Plan, subject: Subject, cores: int
 ) -> Iterator[Plan]:
-    """Yield plans, the fastest first: smaller batches, files, chunks of time, fewer workers."""
+    """Yield plans, the fastest first: smaller batches, files, chunks of time, fewer workers.
+
+    A batch has at least a channel for each inner thread: small ones have fewer of these.
+    """
     jobs = sorted({first.n_jobs, *_halves(first.n_jobs)}, reverse=True)
-    sizes = sorted({first.batch_size, *_halves(first.batch_size)}, reverse=True)
+    largest = max(first.batch_size, first.n_workers)
+    sizes = sorted({largest, *_halves(largest)}, reverse=True)
 
     def make(asked: Wish, spill: bool) -> Plan:
         plan = replace(asked.plan(processors, cores), reason=first.reason)
@@ -192,7 +196,8 @@ def _candidates(
         for spill in (False, True):
             for size in sizes:
                 asked = replace(wish, mode=first.mode, n_jobs=n_jobs, batch_size=size)
-                asked = replace(asked, backend=first.backend)
+                inner = min(cores if wish.n_workers < 0 else wish.n_workers, size)
+                asked = replace(asked, backend=first.backend, n_workers=inner)
                 yield make(asked, spill)
             if spill and wish.chunk_duration_s is None:
                 yield make(replace(asked, chunk_duration_s=_CHUNK_S), spill)
@@ -213,7 +218,9 @@ def _settle(plan: Plan, first: Plan, limit: int, owner: str) -> Plan:
     changes = []
     if plan.n_jobs != first.n_jobs:
         changes.append(f"n_jobs={plan.n_jobs} instead of {first.n_jobs}")
-    if plan.batch_size != first.batch_size:
+    if plan.n_workers < first.n_workers:
+        changes.append(f"n_workers={plan.n_workers} instead of {first.n_workers}")
+    if plan.batch_size < first.batch_size:
         changes.append(f"batch_size={plan.batch_size} instead of {first.batch_size}")
     if plan.spill:
         changes.append("samples stay in files")

@@ -6,7 +6,7 @@ widgets, logs and benchmarks are its readers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -155,6 +155,21 @@ class RunState:
         state = replace(self, now_s=event.time_s)
         handler = _HANDLERS.get(type(event))
         return state if handler is None else handler(state, event)
+
+    def apply_all(self, events: Iterable[Event]) -> RunState:
+        """Return the state after several events, which takes as long as there are new cells.
+
+        One after another, each would copy all cells that there are.
+        """
+        cells, state = set(self.cells), replace(self, cells=frozenset())
+        for event in events:
+            if isinstance(event, RunStarted):
+                cells.clear()
+            state = state.apply(event)
+            if state.cells:
+                cells |= state.cells
+                state = replace(state, cells=frozenset())
+        return replace(state, cells=frozenset(cells))
 
     @property
     def elapsed_s(self) -> float:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from facet_nb.core import recording
 from facet_nb.core.errors import FacetError
-from facet_nb.core.executors import backends
+from facet_nb.core.executors import backends, shared
 from facet_nb.core.executors.chunks import count_chunk
 from facet_nb.core.executors.task import rss_bytes
 from facet_nb.core.limits import describe_bytes
@@ -202,8 +202,8 @@ def make_forecast(
     spill : bool
         Whether samples stay in files.
     """
-    shared = any(backends.get_backend(s.backend).isolates for s in plan.stages)
-    teller = _Teller(processors, plan, subject, spill or subject.lazy, shared)
+    isolated = any(backends.get_backend(s.backend).isolates for s in plan.stages)
+    teller = _Teller(processors, plan, subject, spill or subject.lazy, isolated)
     told = [teller.tell(stage) for stage in plan.stages]
     if told:
         told[-1] = max(told[-1], teller.settle(), key=lambda s: s.peak_bytes)
@@ -226,6 +226,7 @@ class _Teller:
     workers: int = 0
     result_on_disk: int = 0
     in_files: int = 0  # what lies in files of the run, and comes to memory at its end
+    in_reach: bool = False  # whether the current samples lie where workers read them
 
     def __post_init__(self) -> None:
         self.shape = self.subject.shape
@@ -271,6 +272,7 @@ class _Teller:
             self.kept += 0 if self.lineage else self.current
             self.current = self.shape.n_bytes  # a recording of its own, in memory
             self.lineage, self.private, self.in_files = False, False, 0
+            self.in_reach = False
         return told
 
     # ------------------------------------------------------------------------ steps over arrays
@@ -297,7 +299,11 @@ class _Teller:
         if not any(changes_samples(p) for p in steps):
             return decided
         in_place = self._in_place(steps)
-        in_memory = 0 if self.spill or self.shared or in_place else after.n_bytes
+        filed = self.spill or (self.shared and not shared.is_usable())
+        in_memory = 0 if filed or in_place else after.n_bytes
+        lent = 0
+        if isolated and not filed and not self.in_reach and before.n_times != after.n_times:
+            lent = before.n_bytes  # else results take the place of what was lent
         k = min(stage.batch_size or after.n_data, after.n_data)
         n = min(stage.n_jobs, -(-after.n_data // k))
         if stage.kind == "global":
@@ -314,7 +320,7 @@ class _Teller:
         disk = self.on_disk + self.result_on_disk + written if self.spill else 0
         if isolated:
             self.workers = max(self.workers, n * worker_bytes() + _HELPERS)  # they stay
-        told = self._sum(batch, n, extra=in_memory, disk=disk)
+        told = self._sum(batch, n, extra=in_memory + lent, disk=disk)
         self.result_on_disk = written if self.spill else 0
         if over:  # the file of the samples before holds those after
             self.result_on_disk, self.on_disk = self.on_disk, 0
@@ -361,7 +367,9 @@ class _Teller:
             self.lineage = True
         if not in_place:
             self.current = in_memory
-            self.in_files = after.n_bytes if self.shared and not self.spill else 0
+            filed = self.shared and not self.spill and not in_memory
+            self.in_files = after.n_bytes if filed else 0
+            self.in_reach = self.shared
         self.private = all(isinstance(p, ArrayProcessor) for p in steps)
         self.shape = after
 

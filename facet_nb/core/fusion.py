@@ -284,6 +284,27 @@ class FusedSteps(ArrayProcessor):
         high = int(8 * shape[1] * (self.parts[0].find_rate() or 1))
         return self.shortcut.memory(shape, sfreq) + min(high, 96 << 20) + high // 16
 
+    @property
+    def needs_mean(self) -> bool:  # type: ignore[override]
+        """Whether chunks need the mean of the whole channel."""
+        return self.shortcut.needs_mean
+
+    def find_obstacle(self) -> str | None:
+        """Return why the steps cannot run in chunks; None if they can."""
+        return self.shortcut.find_obstacle()
+
+    def survey(self, prepared: Prepared) -> Any:
+        """Return what finds what the stream must know; see :class:`ArrayProcessor`."""
+        return self.shortcut.survey(prepared.payload)
+
+    def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, known: Any) -> Any:
+        """Return the correction of one channel; see :class:`ArrayProcessor`."""
+        return self.shortcut.stream(prepared.payload, known)
+
+    def stream_memory(self, chunk: int, sfreq: float) -> int:
+        """Return the memory of one stream, in bytes."""
+        return self.shortcut.stream_memory(chunk, sfreq)
+
     def list_entries(self, notes: Mapping[str, Any]) -> list[ProcessingStep]:
         """Return the entries of the history: one for each part."""
         return [

@@ -309,8 +309,9 @@ class _Planner:
         safe = all(p.parallel_safe for p in steps)
         n_jobs = self.n_jobs if safe else 1
         batch = self.batch_size
-        if self.mode == "serial" and self.n_workers > 1:
-            batch = max(batch, self.n_workers * _CHANNELS_PER_THREAD)
+        if self.n_workers > 1:  # a thread without a channel would do nothing
+            serial = self.mode == "serial"
+            batch = max(batch, self.n_workers * (_CHANNELS_PER_THREAD if serial else 1))
         positions = tuple(i for unit in group for i in unit.steps)
         reason = self._reason(steps, safe, n_jobs, batch)
         for fused in (unit.processor for unit in group if len(unit.steps) > 1):

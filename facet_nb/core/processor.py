@@ -20,6 +20,7 @@ import numpy as np
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata, to_plain
+from facet_nb.kernels.means import RunningMean
 
 
 class Processor:
@@ -255,6 +256,27 @@ class Shortcut(Protocol):
         """Return the peak extra memory for one channel, in bytes."""
         ...
 
+    @property
+    def needs_mean(self) -> bool:
+        """As of :class:`ArrayProcessor`."""
+        ...
+
+    def find_obstacle(self) -> str | None:
+        """Return why it cannot run in chunks of time ("needs …"); None if it can."""
+        ...
+
+    def survey(self, payload: Any) -> Any:
+        """Return what finds out what ``stream`` must know; as :meth:`ArrayProcessor.survey`."""
+        ...
+
+    def stream(self, payload: Any, known: Any) -> Any:
+        """Return a stream of one channel, float64; as :meth:`ArrayProcessor.stream`."""
+        ...
+
+    def stream_memory(self, chunk: int, sfreq: float) -> int:
+        """Return the memory of one stream beyond the chunk it is given, in bytes."""
+        ...
+
 
 class ArrayProcessor(Processor):
     """A step over arrays, the same in every mode.
@@ -275,7 +297,7 @@ class ArrayProcessor(Processor):
     uses_noise : bool
         Whether ``compute`` takes ``noise=``, what corrections have removed so far.
     needs_mean : bool
-        Whether ``stream`` must know the mean of the whole input.
+        Whether ``stream`` must know something of the whole input: what ``survey`` finds.
     single : bool
         Whether ``compute`` takes float32 samples as they are, in a run with ``dtype="float32"``:
         for kernels whose error then is known and documented. Others are given float64, and what
@@ -387,7 +409,14 @@ class ArrayProcessor(Processor):
         """Return why the step cannot run in chunks of time ("needs …"); None if it can."""
         return "needs the whole length of a channel"
 
-    def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, mean: float) -> Any:
+    def survey(self, prepared: Prepared) -> Any:
+        """Return what finds out what ``stream`` must know: ``push(x)`` takes samples, ``value``.
+
+        By default it finds the mean.
+        """
+        return RunningMean()
+
+    def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, known: Any) -> Any:
         """Return a :class:`facet_nb.kernels.streams.Stream` for one channel; None if there is none.
 
         Its result must be that of ``compute`` to the bit.
@@ -400,8 +429,8 @@ class ArrayProcessor(Processor):
             Length of the channel, in samples.
         dtype : dtype
             Of the samples.
-        mean : float
-            Mean of the channel, in V, where the step says ``needs_mean``.
+        known : object
+            What ``survey`` found in the whole channel, where the step says ``needs_mean``.
         """
         return None
 

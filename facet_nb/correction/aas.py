@@ -17,8 +17,16 @@ from facet_nb.kernels.alignment import best_lags
 from facet_nb.kernels.means import is_flat
 from facet_nb.kernels.native import correct
 from facet_nb.kernels.rows import has_compiler
-from facet_nb.kernels.streams import AverageStream
+from facet_nb.kernels.sliding import average_sliding
+from facet_nb.kernels.streams import (
+    AverageStream,
+    Blocks,
+    BlockStream,
+    MovedSlidingStream,
+    SlidingStream,
+)
 from facet_nb.kernels.subsample import Layout, find_onsets
+from facet_nb.kernels.subtraction import subtract_templates
 
 logger = logging.getLogger("facet_nb")
 
@@ -99,6 +107,7 @@ class AASCorrection(ArrayProcessor):
     requires_triggers = True
     needs = "reference"
     subtracts = True
+    needs_mean = True
 
     def __init__(
         self,
@@ -206,9 +215,7 @@ class AASCorrection(ArrayProcessor):
     ) -> tuple[np.ndarray, np.ndarray]:
         window, threshold = self.window_size, self.correlation_threshold
         if self.weighting == "sliding":
-            templates = averaging.average_sliding(
-                x, starts, n_samples, window=window, threshold=threshold
-            )
+            templates = average_sliding(x, starts, n_samples, window=window, threshold=threshold)
             return templates, np.arange(len(starts))
         shift = int(window * self.rel_window_position)
         return averaging.average_blocks(
@@ -234,7 +241,7 @@ class AASCorrection(ArrayProcessor):
             return out
         for row, target in zip(x, out, strict=True):
             templates, which = self._average(row, plan.starts, plan.n_samples)
-            averaging.subtract_templates(
+            subtract_templates(
                 row,
                 plan.aligned,
                 templates,
@@ -267,26 +274,32 @@ class AASCorrection(ArrayProcessor):
         """Whether float32 is computed in float32: at the native rate, to 2e-6 of the peak."""
         return self.subsample
 
-    @property
-    def needs_mean(self) -> bool:  # type: ignore[override]
-        """Whether chunks need the mean of the whole channel."""
-        return self.subsample
-
     def find_obstacle(self) -> str | None:
         """Return why the correction cannot run in chunks; None if it can."""
         if type(self).compute is not AASCorrection.compute:
             return "computes in a way of its own"
-        if not self.subsample or self.weighting != "blocks":
-            return "needs subsample=True and weighting='blocks' for it"
-        return None if has_compiler() else "needs numba for it"
+        return None if has_compiler() or not self.subsample else "needs numba for it"
 
-    def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, mean: float) -> Any:
+    def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, known: Any) -> Any:
         """Return the correction of one channel, block by block; see :class:`ArrayProcessor`."""
-        plan = prepared.payload
-        if not isinstance(plan, Layout) or self.weighting != "blocks":
-            return None
-        threshold = self.correlation_threshold
-        return AverageStream.make(plan, self.window_size, threshold, mean, dtype)
+        plan: AASPlan | Layout = prepared.payload
+        window, threshold = self.window_size, self.correlation_threshold
+        sliding = self.weighting == "sliding"
+        if isinstance(plan, Layout):
+            kind = MovedSlidingStream if sliding else AverageStream
+            return kind.make(plan, window, threshold, known, dtype)
+        blocks = Blocks(
+            plan.starts,
+            plan.aligned,
+            plan.n_samples,
+            n_times,
+            window,
+            threshold,
+            int(window * self.rel_window_position),
+            self.apply_epoch_alpha_scaling,
+            self.interpolate_volume_gaps,
+        )
+        return (SlidingStream if sliding else BlockStream).make(blocks, known)
 
     def stream_memory(self, chunk: int, sfreq: float) -> int:
         """Return the memory of one stream, in bytes: samples and epochs of a block of 60 s."""

@@ -17,6 +17,7 @@ from facet_nb.kernels.clock import ClockFit, fit_clock
 from facet_nb.kernels.courses import MAX_COURSES
 from facet_nb.kernels.highband import average_high, measure_rest
 from facet_nb.kernels.repeats import find_repeats
+from facet_nb.kernels.streams import WaveformStream
 
 #: Largest move that is looked for where markers jitter, in samples and in parts of an artifact.
 _MAX_JITTER = 8
@@ -165,6 +166,23 @@ class GradientCorrection(ArrayProcessor):
                 out=target,
             )
         return out
+
+    def find_obstacle(self) -> str | None:
+        """Return why the correction cannot run in chunks; None if it can."""
+        own = type(self).compute is not GradientCorrection.compute
+        return "computes in a way of its own" if own else None
+
+    def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, known: Any) -> Any:
+        """Return the correction of one channel, block by block; see :class:`ArrayProcessor`."""
+        plan: GradientPlan = prepared.payload
+        return WaveformStream.make(
+            plan.layout, plan.sfreq, self.block_s, self.shrinkage, self.max_courses
+        )
+
+    def stream_memory(self, chunk: int, sfreq: float) -> int:
+        """Return the memory of one stream, in bytes: a block twice, and what fits it."""
+        block = int(1.1 * self.block_s * sfreq) + chunk
+        return self.memory((1, block), sfreq) + 8 * 3 * block
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes."""

@@ -14,6 +14,7 @@ from facet_nb.correction.aas import check_artifact_length
 from facet_nb.kernels import averaging, subsample, weights
 from facet_nb.kernels.alignment import best_lags
 from facet_nb.kernels.means import is_flat
+from facet_nb.kernels.subtraction import subtract_templates
 from facet_nb.kernels.weights import Weights
 
 
@@ -160,7 +161,7 @@ class TemplateCorrection(ArrayProcessor):
         epochs -= x.mean()
         templates = self._average(epochs, plan)
         del epochs
-        averaging.subtract_templates(
+        subtract_templates(
             x,
             plan.aligned,
             templates,

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facet_nb.kernels import upsampled
+from facet_nb.kernels import doubling, upsampled
+from facet_nb.kernels.levels import Level, RunningLevel
+from facet_nb.kernels.streams import UpsampledStream
 
 if TYPE_CHECKING:
     from facet_nb.correction.aas import AASPlan
@@ -64,3 +66,22 @@ class UpsampledAAS:
         """
         n = shape[1]
         return 8 * n + 32 * n // self.window + 32 * min(n, 1 << 19) + (20 << 20)
+
+    needs_mean = True
+
+    def find_obstacle(self) -> str | None:
+        """Return why it cannot run in chunks of time: it can."""
+        return None
+
+    def survey(self, payload: upsampled.Layout) -> RunningLevel:
+        """Return what finds the means of a channel that comes in pieces."""
+        return RunningLevel(self.factor)
+
+    def stream(self, payload: upsampled.Layout, known: Level) -> UpsampledStream | None:
+        """Return the correction of one channel, group by group."""
+        return UpsampledStream.make(payload, known)
+
+    def stream_memory(self, chunk: int, sfreq: float) -> int:
+        """Return the memory of one stream, in bytes: groups of samples, and a block of 60 s."""
+        block = round(60.0 * sfreq)
+        return 8 * (2 * chunk + 10 * doubling.GROUP + 9 * block) + (20 << 20)

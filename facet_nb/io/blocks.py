@@ -9,8 +9,8 @@ import numpy as np
 
 from facet_nb.core.executors import scratch
 
-#: Values in one piece: 4 MB.
-_VALUES = 2**19
+#: Values in one piece: 2 MB.
+_VALUES = 2**18
 
 
 def iter_blocks(raw: Any, stop: int | None = None) -> Iterator[tuple[int, np.ndarray]]:

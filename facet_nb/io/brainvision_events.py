@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
-from typing import Any
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-from facet_nb.io.markers import Marker, list_markers
+from facet_nb.io.markers import Marker, iter_markers
 
 #: How the format writes a comma inside a field; pybv leaves that to its callers.
 COMMA = r"\1"
@@ -20,42 +21,42 @@ _CODE = re.compile(r"(Stimulus/S|Response/R) *(0|[1-9][0-9]{0,8})")
 _LARGEST_SHORT = 1000
 
 
-def make_events(raw: Any) -> tuple[list[dict[str, Any]], list[Marker]]:
-    """Return the annotations of a recording as pybv's events, and as they will be read.
+class Event(NamedTuple):
+    """One line of a marker file.
 
-    Parameters
+    Attributes
     ----------
-    raw : mne.io.BaseRaw
-        The recording.
-
-    Returns
-    -------
-    events : list of dict
-        For ``pybv.write_brainvision``: onsets and durations in whole samples, within the recording.
-        An event belongs to one channel or to all.
-    seen : list of Marker
-        What MNE makes of them, in the same order.
+    kind : str
+        ``"Stimulus"``, ``"Response"`` or ``"Comment"``.
+    what : int | str
+        Its number, or its text.
+    onset, duration : int
+        In samples, within the recording.
+    channel : str | None
+        The channel that it belongs to; None for all.
+    seen : Marker
+        What MNE makes of it.
     """
+
+    kind: str
+    what: int | str
+    onset: int
+    duration: int
+    channel: str | None
+    seen: Marker
+
+
+def iter_events(raw: Any) -> Iterator[Event]:
+    """Yield the annotations of a recording as lines of a marker file."""
     sfreq = float(raw.info["sfreq"])
-    markers = list_markers(raw)
-    codes = _find_codes(marker.description for marker in markers)
-    events, seen = [], []
-    for marker in markers:
+    codes = find_codes(raw)
+    for marker in iter_markers(raw):
         kind, what, read = _classify(marker.description, codes)
         onset = min(max(round(marker.onset_s * sfreq), 0), raw.n_times - 1)
         size = min(round(marker.duration_s * sfreq), raw.n_times - onset)
-        channels = list(marker.ch_names) if len(marker.ch_names) == 1 else []  # none: all
-        events.append(
-            {
-                "onset": onset,
-                "duration": size,
-                "description": what,
-                "type": kind,
-                "channels": channels,
-            }
-        )
-        seen.append(Marker(onset / sfreq, size / sfreq, read))
-    return events, seen
+        channel = marker.ch_names[0] if len(marker.ch_names) == 1 else None
+        seen = Marker(onset / sfreq, size / sfreq, sys.intern(read))
+        yield Event(kind, what, onset, size, channel, seen)
 
 
 def _classify(description: str, codes: dict[str, int]) -> tuple[str, str | int, str]:
@@ -66,13 +67,14 @@ def _classify(description: str, codes: dict[str, int]) -> tuple[str, str | int, 
     return "Comment", text.replace(",", COMMA), f"Comment/{text}"
 
 
-def _find_codes(descriptions: Iterable[str]) -> dict[str, int]:
-    """Return the numbers in those descriptions that pybv writes just so.
+def find_codes(raw: Any) -> dict[str, int]:
+    """Return the numbers in those descriptions of a recording that pybv writes just so.
 
     It pads all numbers of a file to the width of the largest, at least three: ``S  1``, but
     ``S   1`` beside ``S2000``. Where that would alter one, those above 1000 are left out.
     """
-    matches = [_CODE.fullmatch(text) for text in set(descriptions)]
+    descriptions = {str(text) for text in set(raw.annotations.description)}
+    matches = [_CODE.fullmatch(text) for text in descriptions]
     found = [(match[0], match[1], int(match[2])) for match in matches if match]
     right: dict[str, int] = {}
     for largest in (math.inf, _LARGEST_SHORT):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from facet_nb.io.blocks import iter_blocks
-from facet_nb.io.brainvision_events import COMMA, make_events
-from facet_nb.io.markers import check_descriptions, list_markers, start_time
+from facet_nb.io.brainvision_events import COMMA, find_codes, iter_events
+from facet_nb.io.markers import Marker, check_descriptions, iter_markers, start_time
 from facet_nb.io.problems import shorten, unusable
 from facet_nb.io.readback import Written
 from facet_nb.io.target import reserve, write_all
@@ -40,7 +39,7 @@ def check_brainvision_header(raw: Any, path: Path) -> None:
             f"breaks, or {COMMA}: {shorten(map(repr, strange))}",
             "Rename them with raw.rename_channels({old: new}), or write .fif instead",
         )
-    for marker in list_markers(raw):
+    for marker in iter_markers(raw):
         if COMMA in marker.description:
             raise unusable(
                 path,
@@ -80,7 +79,6 @@ def write_brainvision(raw: Any, file: Path, path: Path) -> Written:
 
     voltage = is_voltage(raw)
     factors = np.where(voltage, 1e6, 1.0)
-    events, seen = make_events(raw)
     with warnings.catch_warnings():
         # Stim codes have no unit, and µV is the only one that the format knows.
         warnings.filterwarnings("ignore", "Encountered unsupported non-voltage units")
@@ -96,28 +94,31 @@ def write_brainvision(raw: Any, file: Path, path: Path) -> Written:
             fmt="binary_float32",
             meas_date=start_time(raw),
         )
-    _append_markers(file.with_suffix(".vmrk"), events, list(raw.ch_names), start_time(raw))
+    seen = _append_markers(file.with_suffix(".vmrk"), raw)
     _write_samples(file.with_suffix(".eeg"), raw, factors, path)
     smallest = float(np.finfo(np.float32).smallest_subnormal)
     return Written(smallest / factors, 1.01 * _FLOAT32_ROUNDING, seen)
 
 
-def _append_markers(
-    file: Path, events: list[dict[str, Any]], names: list[str], begin: datetime | None
-) -> None:
-    """Add markers to a file that pybv began; one with a date has the first marker already."""
-    numbers = [e["description"] for e in events if isinstance(e["description"], int)]
-    width = max(3, math.ceil(math.log10(max([1, *numbers]))))  # pybv's rule, as make_events knows
-    first = 1 if begin is None else 2
+def _append_markers(file: Path, raw: Any) -> list[Marker]:
+    """Add markers to a file that pybv began; one with a date has the first marker already.
+
+    Returns what MNE will read.
+    """
+    names, numbers = list(raw.ch_names), find_codes(raw).values()
+    width = max(3, math.ceil(math.log10(max([1, *numbers]))))  # pybv's rule, as find_codes knows
+    first, seen = 1 if start_time(raw) is None else 2, []
     with file.open("a", encoding="utf-8") as sink:
-        for number, event in enumerate(events, first):
-            what = event["description"]
+        for number, event in enumerate(iter_events(raw), first):
+            what = event.what
             if isinstance(what, int):
-                what = f"{event['type'][0]}{what:>{width}}"
-            one = event["channels"] and len(names) > 1
-            channel = names.index(event["channels"][0]) + 1 if one else 0
-            place = f"{event['onset'] + 1},{event['duration']},{channel}"
-            sink.write(f"Mk{number}={event['type']},{what},{place}\n")
+                what = f"{event.kind[0]}{what:>{width}}"
+            one = event.channel is not None and len(names) > 1
+            channel = names.index(event.channel) + 1 if one else 0
+            place = f"{event.onset + 1},{event.duration},{channel}"
+            sink.write(f"Mk{number}={event.kind},{what},{place}\n")
+            seen.append(event.seen)
+    return seen
 
 
 def _write_samples(file: Path, raw: Any, factors: np.ndarray, path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,7 +16,7 @@ _ENDS = "\n\r\0"
 EDF_MARKS = _ENDS + "\x14\x15"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Marker:
     """One annotation.
 
@@ -36,12 +38,15 @@ class Marker:
 
 def list_markers(raw: Any) -> list[Marker]:
     """Return the annotations of a recording, in the order of their onsets."""
+    return list(iter_markers(raw))
+
+
+def iter_markers(raw: Any) -> Iterator[Marker]:
+    """Yield the annotations of a recording: a scan of an hour has tens of thousands."""
     found = raw.annotations
     columns = (found.onset - raw.first_time, found.duration, found.description, found.ch_names)
-    return [
-        Marker(float(onset), float(duration), str(text), tuple(names))
-        for onset, duration, text, names in zip(*columns, strict=True)
-    ]
+    for onset, duration, text, names in zip(*columns, strict=True):
+        yield Marker(float(onset), float(duration), sys.intern(str(text)), tuple(names))
 
 
 def start_time(raw: Any) -> datetime | None:
@@ -52,7 +57,7 @@ def start_time(raw: Any) -> datetime | None:
 
 def check_descriptions(raw: Any, path: Path, forbidden: str = _ENDS) -> None:
     """Raise ValidationError if a description holds characters that the format cannot."""
-    for marker in list_markers(raw):
+    for marker in iter_markers(raw):
         found = [c for c in marker.description if c in forbidden]
         if found:
             raise unusable(

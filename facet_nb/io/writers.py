@@ -17,7 +17,7 @@ from facet_nb.io.brainvision_writer import check_brainvision_header, write_brain
 from facet_nb.io.edf_writer import write_edf
 from facet_nb.io.eeglab_writer import check_eeglab, write_eeglab
 from facet_nb.io.fif_writer import write_fif
-from facet_nb.io.markers import list_markers
+from facet_nb.io.markers import iter_markers
 from facet_nb.io.problems import shorten, unusable, unwritable
 from facet_nb.io.readback import Written, compare
 from facet_nb.io.target import check_target, stage
@@ -220,7 +220,7 @@ def _tell_losses(raw: Any, back: Any, written: Written, path: Path, writer: Writ
 
 def _list_renamed(raw: Any, written: Written) -> list[str]:
     """Return each description that will be read as another, with that other."""
-    pairs = zip(list_markers(raw), written.markers, strict=False)  # EDF: one more, for the padding
+    pairs = zip(iter_markers(raw), written.markers, strict=False)  # EDF: one more, for the padding
     changes = dict.fromkeys((was.description, now.description) for was, now in pairs)
     return [f"{was!r} (read as {now!r})" for was, now in changes if was != now]
 

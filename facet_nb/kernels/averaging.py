@@ -11,6 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
+from facet_nb.kernels.means import find_mean
+
 #: Epochs that every block's template holds, whatever their correlation (Allen et al. 2000).
 N_SEED = 5
 
@@ -234,189 +236,47 @@ def average_blocks(
     Allen, Josephs & Turner (2000), A method for removing imaging artifact from continuous EEG
     recorded during functional MRI. NeuroImage 12, 230-239. doi:10.1006/nimg.2000.0599
     """
-    mean = x.mean()
+    mean = find_mean(x) if isinstance(x, np.ndarray) else x.mean()  # of a signal that is not made
     usable = is_complete(starts, n_samples, len(x))
     pools, which = list_pools(usable, window, shift)
     templates = np.zeros((len(pools), n_samples))
     for number, pool in enumerate(pools):
-        template = templates[number]
         if pool is None:
-            template[...] = templates[number - 1] if number else 0.0
-            continue
-        epochs = take_epochs(x, starts[pool.epochs], n_samples)
-        chosen = choose_epochs(epochs, pool.seed, pool.candidates, threshold)
-        for j in chosen:
-            template += epochs[j]
-        template /= len(chosen)
-        template -= mean
+            templates[number] = templates[number - 1] if number else 0.0
+        else:
+            average_pool(x, pool, starts, threshold, mean, templates[number])
     return templates, which
 
 
-def average_sliding(
+def average_pool(
     x: np.ndarray,
+    pool: Pool,
     starts: np.ndarray,
-    n_samples: int,
-    *,
-    window: int,
     threshold: float,
-    out: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return a template for each epoch: the mean of its nearest neighbours, without itself.
-
-    An epoch whose Pearson correlation with the mean of its neighbours does not exceed
-    `threshold` takes part in no template. Near the ends the window stays whole and moves inward.
-
-    Parameters
-    ----------
-    x : ndarray, shape (n_times,)
-        Signal, in V.
-    starts : ndarray of int, shape (n_epochs,)
-        First sample of each epoch.
-    n_samples : int
-        Length of an epoch.
-    window : int
-        Neighbours in a template.
-    threshold : float
-        Correlation that an epoch must exceed to take part.
-    out : ndarray, shape (n_epochs, n_samples) | None
-        Where to put the templates.
-
-    Returns
-    -------
-    ndarray, shape (n_epochs, n_samples)
-        Templates, in V, relative to the signal's mean.
-    """
-    epochs = take_epochs(x, starts, n_samples)
-    epochs -= x.mean()
-    usable = is_complete(starts, n_samples, len(x))
-    templates = np.empty_like(epochs) if out is None else out
-    slide(epochs, usable, window, templates)
-    alike = usable & (correlate_rows(epochs, templates) > threshold)
-    if np.array_equal(alike, usable):
-        return templates
-    enough = alike if alike.sum() > 1 else usable
-    slide(epochs, enough, window, templates)
-    return templates
-
-
-def slide(epochs: np.ndarray, usable: np.ndarray, window: int, out: np.ndarray) -> None:
-    """Fill `out` with the mean of the `window` usable epochs nearest to each, without itself."""
-    order = np.flatnonzero(usable)
-    if len(order) < 2:
-        out[...] = 0.0
-        return
-    rank = np.searchsorted(order, np.arange(len(epochs)))
-    take = min(window + 1, len(order))
-    low = np.clip(rank - take // 2, 0, len(order) - take)
-    total = epochs[order[low[0] : low[0] + take]].sum(axis=0)
-    at = low[0]
-    for i, first in enumerate(low):
-        while at < first:
-            total += epochs[order[at + take]] - epochs[order[at]]
-            at += 1
-        if usable[i]:
-            np.subtract(total, epochs[i], out=out[i])
-            out[i] /= take - 1
-        else:
-            np.divide(total, take, out=out[i])
-
-
-def correlate_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the Pearson correlation of each row of `a` with that of `b`; 0 where one is flat."""
-    n = a.shape[1]
-    mean_a, mean_b = a.mean(axis=1), b.mean(axis=1)
-    cov = np.einsum("ij,ij->i", a, b) - n * mean_a * mean_b
-    power = np.einsum("ij,ij->i", a, a) - n * mean_a**2
-    power_b = np.einsum("ij,ij->i", b, b) - n * mean_b**2
-    scale = np.sqrt(np.clip(power, 0, None) * np.clip(power_b, 0, None))
-    return np.divide(cov, scale, out=np.zeros(len(a)), where=scale > 0)
-
-
-def subtract_templates(
-    x: np.ndarray,
-    starts: np.ndarray,
-    templates: np.ndarray,
-    which: np.ndarray,
-    *,
-    scale: bool = False,
-    overlap: bool = True,
-    bridge: bool = False,
-    out: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return the signal without its artifacts.
-
-    Parameters
-    ----------
-    x : ndarray, shape (n_times,)
-        Signal, in V.
-    starts : ndarray of int, shape (n_epochs,)
-        First sample of each artifact.
-    templates : ndarray, shape (n_templates, n_samples)
-        Templates, in V.
-    which : ndarray of int, shape (n_epochs,)
-        The template of each epoch.
-    scale : bool
-        Fit each template to its epoch by least squares.
-    overlap : bool
-        Subtract both templates where epochs overlap; else the later one only.
-    bridge : bool
-        Also subtract a straight line between the end of a template and the start of the next.
-    out : ndarray, shape (n_times,) | None
-        Where to put the result.
-
-    Returns
-    -------
-    ndarray, shape (n_times,)
-        Corrected signal, in V.
-    """
-    out = np.empty_like(x) if out is None else out
-    n_times, n_samples = len(x), templates.shape[1]
-    mean = x.mean() if scale else 0.0
-    ends = np.full(len(starts), n_times)
-    if not overlap:
-        ends[:-1] = np.maximum(starts[1:], starts[:-1])
-    gains = np.ones(len(starts))
-    done = 0  # what lies before is in `out`
-    for i, start in enumerate(starts.tolist()):
-        low, high = max(start, 0), min(start + n_samples, n_times, int(ends[i]))
-        if low >= high:
-            continue
-        piece = templates[which[i], low - start : high - start]
-        if scale:
-            gains[i] = _fit(x[low:high] - mean, piece)
-            piece = gains[i] * piece
-        if low > done:
-            out[done:low] = x[done:low]
-        again = min(max(done, low), high)
-        out[low:again] -= piece[: again - low]
-        np.subtract(x[again:high], piece[again - low :], out=out[again:high])
-        done = max(done, high)
-    out[done:] = x[done:]
-    if bridge:
-        _bridge(out, starts, templates, which, gains)
-    return out
-
-
-def _fit(data: np.ndarray, template: np.ndarray) -> float:
-    power = float(np.einsum("i,i", template, template))
-    if power <= np.finfo(float).eps:
-        return 1.0
-    return float(np.einsum("i,i", data, template)) / power
-
-
-def _bridge(
+    mean: float,
     out: np.ndarray,
-    starts: np.ndarray,
-    templates: np.ndarray,
-    which: np.ndarray,
-    gains: np.ndarray,
 ) -> None:
-    n_samples = templates.shape[1]
-    for i in range(1, len(starts)):
-        end, start = int(starts[i - 1]) + n_samples, int(starts[i])
-        if end < 1 or start >= len(out) or start - end < 1:
-            continue
-        a = gains[i - 1] * templates[which[i - 1], -1]
-        b = gains[i] * templates[which[i], 0]
-        step = np.arange(1, start - end + 1) / (start - end + 1)
-        out[end:start] -= a + step * (b - a)
+    """Fill `out`, shape (n_samples,), with the template of one block of epochs, in V.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_times,)
+        Signal, in V, or as much of it as the epochs need.
+    pool : Pool
+        The epochs.
+    starts : ndarray of int, shape (n_epochs,)
+        First sample in `x` of all epochs.
+    threshold : float
+        Pearson correlation with the running mean that an epoch must exceed to take part.
+    mean : float
+        Mean of the whole signal, in V.
+    out : ndarray, shape (n_samples,)
+        The template, relative to the mean.
+    """
+    epochs = take_epochs(x, starts[pool.epochs], len(out))
+    chosen = choose_epochs(epochs, pool.seed, pool.candidates, threshold)
+    out[...] = 0.0
+    for j in chosen:
+        out += epochs[j]
+    out /= len(chosen)
+    out -= mean

@@ -292,26 +292,3 @@ def find_border(factor: int) -> np.ndarray:
     inside[:, 0] += 2 * before.sum(axis=1)
     inside.flags.writeable = False
     return inside
-
-
-@lru_cache(maxsize=16)
-def find_ends(form: Form) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights of the outer columns in the sum of an epoch's samples.
-
-    Returns
-    -------
-    head, tail : ndarray, shape (n_edge,)
-        Of the first and the last columns; all between have the weight factor / 2. An epoch that is
-        too short for that has a head of all its columns, and no tail.
-    """
-    n_edge, n, last = 4 * HALF + 2, form.n_columns, form.n_samples - 1
-    if 2 * n_edge > n:
-        return form.rows(np.arange(last + 1), 0, n).sum(axis=0), np.zeros(0)
-    near = np.arange(n_edge * form.factor // 2)  # more than the outer columns take from
-    edges = []
-    for samples, low, place, step in ((near, 0, 0.0, 1), (last - near, n - n_edge, form.end, -1)):
-        away = step * (2.0 * samples / form.factor - place)
-        columns = step * (low + np.arange(n_edge) - HALF - place)
-        rows = form.rows(samples[away < 2 * HALF], low, low + n_edge)
-        edges.append(np.where(columns < HALF, rows.sum(axis=0), form.factor / 2.0))
-    return edges[0], edges[1]

@@ -8,12 +8,13 @@ more time than the filters.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 from scipy import fft
 
-from facet_nb.kernels import doubled, resampling
+from facet_nb.kernels import resampling
 from facet_nb.kernels.doubled import HALF, Form
 from facet_nb.kernels.edges import segment
 from facet_nb.kernels.rows import find_compiled
@@ -30,6 +31,10 @@ GROUP = 16 * _HOP
 
 #: Samples of the doubled rate beyond each end of the signal that interpolation may need.
 PAD = 2 * HALF + 2
+
+
+#: ``look(start, stop)`` returns samples of a signal, continued past its ends.
+Look = Callable[[int, int], np.ndarray]
 
 
 class _Buffers(threading.local):
@@ -56,25 +61,37 @@ class Doubled:
 
     Parameters
     ----------
-    x : ndarray, shape (n_times,)
-        Signal, in V.
+    look : callable
+        ``look(start, stop)`` returns samples of the signal, in V, continued past its ends
+        (:func:`facet_nb.kernels.edges.segment`, repeated).
+    n_times : int
+        Length of the signal.
     form : Form
         What epochs are made of.
     centre : float
         Taken away from the signal: less is lost to rounding.
     span : int
         Samples of the doubled rate that one call of :meth:`take` may need at once.
+    window : ndarray, shape (count_window(n_times, span),) | None
+        Room for the samples; by default that of this thread, which only one can use at a time.
     """
 
-    def __init__(self, x: np.ndarray, form: Form, centre: float, span: int) -> None:
-        self.x = x
+    def __init__(
+        self,
+        look: Look,
+        n_times: int,
+        form: Form,
+        centre: float,
+        span: int,
+        window: np.ndarray | None = None,
+    ) -> None:
+        self.look = look
+        self.n_times = n_times
         self.form = form
         self.centre = centre
         self.keep = max(span, 4 * PAD)
-        size = min(self.keep, 2 * len(x) + 2 * PAD) + 2 * min(GROUP, len(x)) + 2 * PAD
-        self.window = _buffers.get("window", size)
-        self.total = 0.0
-        self.n_summed = 0
+        size = count_window(n_times, span)
+        self.window = _buffers.get("window", size) if window is None else window[:size]
         self._rewind()
 
     def _rewind(self) -> None:
@@ -92,24 +109,29 @@ class Doubled:
             Their columns.
         """
         first = places - (2 * HALF - 1)
-        low, high = int(first.min()), int(first.max()) + out.shape[1] + 2 * HALF - 1
-        if low < self.begin:
+        if int(first.min()) < self.begin:
             self._rewind()
+        if (start := self.find_start(places)) > self.done:
+            self.begin, self.filled, self.done = 2 * start, 0, start
+        high = find_end(places, out.shape[1])
         while self.begin + self.filled < high:
             self._advance()
         move_rows(self.window, first - self.begin, parts, self.form.phases, out)
         return out
 
-    def find_mean(self) -> float:
-        """Return the mean of the signal at the high rate, less its centre."""
-        n, factor = len(self.x), self.form.factor
-        while self.n_summed < n:
-            self._advance()
-        return self.total / (n * factor)
+    def find_start(self, places: np.ndarray) -> int:
+        """Return the native sample from which on samples are doubled for epochs at `places`.
+
+        Groups between are left out.
+        """
+        start = (int(places.min()) - (2 * HALF - 1)) // 2 // GROUP * GROUP
+        if self.n_times - start < 4 * PAD:  # too few for the reflection at the signal's end
+            start -= GROUP
+        return max(self.done, start)
 
     def _advance(self) -> None:
         """Double the next group of samples."""
-        n, low = len(self.x), self.done
+        n, low = self.n_times, self.done
         high = min(low + GROUP, n)
         size = 2 * (high - low)
         if self.filled + size + PAD > len(self.window):
@@ -117,7 +139,7 @@ class Doubled:
             self.window[: self.keep] = self.window[moved : self.filled].copy()
             self.begin, self.filled = self.begin + moved, self.keep
         new = self.window[self.filled : self.filled + size]
-        _double(self.x, low, high, self.centre, new)
+        _double(self.look(low - REACH, high + REACH), self.centre, new)
         self.filled += size
         self.done = high
         if low == 0:
@@ -128,32 +150,30 @@ class Doubled:
             tail = segment(known, end - 4 * PAD, end + 1 + PAD, repeat=True)[4 * PAD + 1 :]
             self.window[self.filled : self.filled + PAD] = tail
             self.filled += PAD
-        if low >= self.n_summed:
-            self._sum(new, low, high)
-
-    def _sum(self, new: np.ndarray, low: int, high: int) -> None:
-        """Add what a group contributes to the sum of samples at the high rate."""
-        n, factor = len(self.x), self.form.factor
-        whole = Form(factor, n * factor)
-        head, tail = doubled.find_ends(whole)
-        self.total += factor / 2.0 * float(new.sum())
-        self.n_summed = high
-        for first, weights, is_here in (
-            (-HALF, head, low == 0),
-            (whole.n_columns - HALF - len(tail), tail, high == n),
-        ):
-            if is_here:
-                at = first + np.arange(len(weights))
-                inside = factor / 2.0 * ((at >= 0) & (at < 2 * n))
-                self.total += float((weights - inside) @ self.window[at - self.begin])
 
 
-def _double(x: np.ndarray, low: int, high: int, centre: float, out: np.ndarray) -> None:
-    """Fill `out` with samples low … high of a signal at twice its rate."""
-    size = high - low
+def count_window(n_times: int, span: int) -> int:
+    """Return the length of the window of :class:`Doubled`."""
+    return min(max(span, 4 * PAD), 2 * n_times + 2 * PAD) + 2 * min(GROUP, n_times) + 2 * PAD
+
+
+def find_end(places: np.ndarray, n_columns: int) -> int:
+    """Return the doubled sample after the last that epochs at `places` need."""
+    return int(places.max()) + n_columns
+
+
+def count_known(end: int, n_times: int) -> int:
+    """Return how many samples of a signal must be known to double all before sample `end`."""
+    doubled = -(-min(-(-end // 2), n_times) // GROUP) * GROUP
+    return min(doubled + REACH, n_times) if doubled < n_times else n_times
+
+
+def _double(x: np.ndarray, centre: float, out: np.ndarray) -> None:
+    """Fill `out` with a signal at twice its rate, but for REACH samples at either end of `x`."""
+    known = len(x)
+    size = known - 2 * REACH
     source = _buffers.get("even", count_places(size))
-    known = size + 2 * REACH
-    np.subtract(segment(x, low - REACH, high + REACH, repeat=True), centre, out=source[:known])
+    np.subtract(x, centre, out=source[:known])
     source[known:] = 0.0
     between = _buffers.get("result", size)
     filter_sum(source, source[:0], _spectra("up"), between)

@@ -35,14 +35,16 @@ def segment(x: np.ndarray, start: int, stop: int, *, repeat: bool = False) -> np
         out[low - start : high - start] = x[low:high]
     before = np.arange(start, min(0, stop))
     after = np.arange(max(n, start), stop)
-    if repeat:
-        out[: len(before)] = _unfold(x, before)
-        out[len(out) - len(after) :] = _unfold(x, after)
-        return out
+    head, tail = out[: len(before)], out[len(out) - len(after) :]
+    # One reflection takes nothing from the other end: a piece of a signal has the same, to the bit.
     near = before > -n
-    out[: len(before)][near] = 2 * x[0] - x[-before[near]]
+    head[near] = 2 * x[0] - x[-before[near]]
+    if repeat and not near.all():
+        head[~near] = _unfold(x, before[~near])
     near = after <= 2 * (n - 1)
-    out[len(out) - len(after) :][near] = 2 * x[-1] - x[2 * (n - 1) - after[near]]
+    tail[near] = 2 * x[-1] - x[2 * (n - 1) - after[near]]
+    if repeat and not near.all():
+        tail[~near] = _unfold(x, after[~near])
     return out
 
 

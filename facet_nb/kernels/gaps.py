@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facet_nb.kernels.averaging import slide, take_epochs
+from facet_nb.kernels.averaging import take_epochs
+from facet_nb.kernels.sliding import slide
 
 
 @dataclass(frozen=True)

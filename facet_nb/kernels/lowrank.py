@@ -99,12 +99,37 @@ def correct(
     out = np.empty_like(x) if out is None else out
     out[...] = x
     for which in list_blocks(layout, sfreq, block_s):
-        pool = which[layout.usable[which]]
-        if len(pool) < 2:
-            continue
-        model = fit(x, layout, pool, sfreq, shrinkage=shrinkage, max_courses=max_courses)
-        _subtract_model(x, out, layout, which, pool, model)
+        correct_block(x, layout, which, sfreq, out, shrinkage=shrinkage, max_courses=max_courses)
     return out
+
+
+def correct_block(
+    x: np.ndarray,
+    layout: Layout,
+    which: np.ndarray,
+    sfreq: float,
+    out: np.ndarray,
+    *,
+    shrinkage: float = SHRINKAGE,
+    max_courses: int = MAX_COURSES,
+) -> None:
+    """Subtract the artifacts of one block of epochs, `which`, from `out`, in place.
+
+    Parameters are those of :func:`correct`; `x` and `out` may be a piece of the signal that holds
+    all that :func:`list_reaches` says.
+    """
+    pool = which[layout.usable[which]]
+    if len(pool) < 2:
+        return
+    model = fit(x, layout, pool, sfreq, shrinkage=shrinkage, max_courses=max_courses)
+    _subtract_model(x, out, layout, which, pool, model)
+
+
+def list_reaches(layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the samples begin and end that each epoch takes part in, within the signal."""
+    low = np.minimum(layout.first - HALO, layout.spans[0])
+    high = np.maximum(layout.first - HALO + layout.n_fft, layout.spans[1])
+    return np.maximum(low, 0), np.minimum(high, layout.n_times)
 
 
 def list_blocks(layout: Layout, sfreq: float, block_s: float) -> list[np.ndarray]:

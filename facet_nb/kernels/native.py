@@ -14,9 +14,10 @@ from functools import lru_cache
 import numpy as np
 from scipy import fft
 
-from facet_nb.kernels.averaging import N_SEED, choose_epochs, correlate_rows, list_blocks, slide
+from facet_nb.kernels.averaging import N_SEED, choose_epochs, list_blocks
 from facet_nb.kernels.means import find_mean
 from facet_nb.kernels.rows import find_compiled, is_float
+from facet_nb.kernels.sliding import correlate_rows, slide
 from facet_nb.kernels.subsample import (
     GRID,
     HALO,

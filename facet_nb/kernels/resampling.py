@@ -33,10 +33,13 @@ FRACTION_HALF_WIDTH = 134
 
 #: Transform length: fastest of 8192, 16384, 32768 and 65536 for ×10 on 300 000 samples
 #: (benchmarks/kernels.py).
-_N_FFT = 16384
+N_FFT = 16384
 
 #: Samples that one transform upsamples.
-_UP_HOP = _N_FFT - 2 * HALF_WIDTH + 1
+UP_HOP = N_FFT - 2 * HALF_WIDTH + 1
+
+#: Results of one transform that downsamples.
+DOWN_HOP = N_FFT - 2 * HALF_WIDTH + 1
 
 
 def kernel(t: np.ndarray, half_width: float, cutoff: float = 1.0) -> np.ndarray:
@@ -67,7 +70,7 @@ def upsample(x: np.ndarray, factor: int, *, out: np.ndarray | None = None) -> np
     if factor == 1:
         out[...] = x
         return out
-    spectra = _up_spectra(factor)
+    spectra = up_spectra(factor)
     for row, target in zip(x, out, strict=True):
         _upsample_row(row, factor, spectra, target.reshape(n_times, factor))
     return out
@@ -95,7 +98,7 @@ def downsample(x: np.ndarray, factor: int, *, out: np.ndarray | None = None) -> 
     if factor == 1:
         out[...] = x
         return out
-    spectra = _down_spectra(factor)
+    spectra = down_spectra(factor)
     for row, target in zip(x, out, strict=True):
         _downsample_row(row[: (n_out - 1) * factor + 1], factor, spectra, target)
     return out
@@ -124,7 +127,7 @@ def resample(x: np.ndarray, up: int, down: int, *, out: np.ndarray | None = None
         return downsample(x, down, out=out)
     n_out = count(x.shape[1], up, down)
     out = np.empty((len(x), n_out)) if out is None else out
-    taps, half = _fraction_taps(up, down)
+    taps, half = fraction_taps(up, down)
     pad = int(np.ceil(half / up)) + 1
     pad += -pad % down  # whole periods of the output grid, so that it starts at sample 0
     for row, target in zip(x, out, strict=True):
@@ -192,19 +195,19 @@ def down_taps(factor: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _up_spectra(factor: int) -> np.ndarray:
+def up_spectra(factor: int) -> np.ndarray:
     """Return conjugate transforms of the phases 1 … factor−1, shape (factor − 1, n_freqs)."""
-    return _freeze(np.conj(fft.rfft(up_taps(factor), _N_FFT, axis=-1)))
+    return _freeze(np.conj(fft.rfft(up_taps(factor), N_FFT, axis=-1)))
 
 
 @lru_cache(maxsize=8)
-def _down_spectra(factor: int) -> np.ndarray:
+def down_spectra(factor: int) -> np.ndarray:
     """Return conjugate transforms of all phases, shape (factor, n_freqs)."""
-    return _freeze(np.conj(fft.rfft(down_taps(factor), _N_FFT, axis=-1)))
+    return _freeze(np.conj(fft.rfft(down_taps(factor), N_FFT, axis=-1)))
 
 
 @lru_cache(maxsize=8)
-def _fraction_taps(up: int, down: int) -> tuple[np.ndarray, int]:
+def fraction_taps(up: int, down: int) -> tuple[np.ndarray, int]:
     """Return the filter at `up` times the old rate, and its half-length."""
     scale = max(up, down)
     half = FRACTION_HALF_WIDTH * scale
@@ -222,18 +225,18 @@ def _freeze(array: np.ndarray) -> np.ndarray:
 def _upsample_row(x: np.ndarray, factor: int, spectra: np.ndarray, out: np.ndarray) -> None:
     """Fill `out`, shape (n_times, factor): sample by sample, phase by phase."""
     product = np.empty_like(spectra)
-    for start in range(0, len(x), _UP_HOP):
-        _upsample_block(x, start, spectra, product, out[start : start + _UP_HOP])
+    for start in range(0, len(x), UP_HOP):
+        upsample_block(x, start, spectra, product, out[start : start + UP_HOP])
 
 
-def _upsample_block(
+def upsample_block(
     x: np.ndarray, start: int, spectra: np.ndarray, product: np.ndarray, out: np.ndarray
 ) -> None:
-    """Fill `out`, shape (_UP_HOP or fewer at the end, factor), from sample `start` of `x` on."""
+    """Fill `out`, shape (UP_HOP or fewer at the end, factor), from sample `start` of `x` on."""
     first = start - (HALF_WIDTH - 1)
-    piece = segment(x, first, first + _N_FFT, repeat=True)
+    piece = segment(x, first, first + N_FFT, repeat=True)
     np.multiply(spectra, fft.rfft(piece), out=product)
-    phases = fft.irfft(product, _N_FFT, axis=-1, overwrite_x=True)
+    phases = fft.irfft(product, N_FFT, axis=-1, overwrite_x=True)
     out[:, 1:] = phases[:, : len(out)].T
     out[:, 0] = x[start : start + len(out)]
 
@@ -256,9 +259,9 @@ class Upsampled:
     def __init__(self, x: np.ndarray, factor: int, cache_bytes: int = 64 << 20) -> None:
         self.x = x
         self.factor = factor
-        self.spectra = _up_spectra(factor)
+        self.spectra = up_spectra(factor)
         self.blocks: OrderedDict[int, np.ndarray] = OrderedDict()
-        self.n_kept = max(2, cache_bytes // (8 * factor * _UP_HOP))
+        self.n_kept = max(2, cache_bytes // (8 * factor * UP_HOP))
 
     def __len__(self) -> int:
         return len(self.x) * self.factor
@@ -269,7 +272,7 @@ class Upsampled:
             return np.asarray(self)[where]
         if stop <= start:
             return np.empty(0)
-        size = _UP_HOP * self.factor
+        size = UP_HOP * self.factor
         pieces = []
         for number in range(start // size, (stop - 1) // size + 1):
             low = number * size
@@ -294,7 +297,7 @@ class Upsampled:
     @cached_property
     def _summary(self) -> tuple[float, float, float]:
         total, low, high = 0.0, np.inf, -np.inf
-        for number in range(-(-len(self.x) // _UP_HOP)):
+        for number in range(-(-len(self.x) // UP_HOP)):
             block = self._make(number)
             total += float(block.sum())
             low, high = min(low, float(block.min())), max(high, float(block.max()))
@@ -305,9 +308,9 @@ class Upsampled:
         if number in self.blocks:
             self.blocks.move_to_end(number)
             return self.blocks[number]
-        start = number * _UP_HOP
-        block = np.empty((min(_UP_HOP, len(self.x) - start), self.factor))
-        _upsample_block(self.x, start, self.spectra, np.empty_like(self.spectra), block)
+        start = number * UP_HOP
+        block = np.empty((min(UP_HOP, len(self.x) - start), self.factor))
+        upsample_block(self.x, start, self.spectra, np.empty_like(self.spectra), block)
         self.blocks[number] = _freeze(block.reshape(-1))
         if len(self.blocks) > self.n_kept:
             self.blocks.popitem(last=False)
@@ -316,13 +319,22 @@ class Upsampled:
 
 def _downsample_row(x: np.ndarray, factor: int, spectra: np.ndarray, out: np.ndarray) -> None:
     """Fill `out`, shape (n_out,), from `x`, whose last sample is the last output's."""
-    hop = _N_FFT - 2 * HALF_WIDTH + 1
-    phases = np.empty((factor, _N_FFT))
-    for start in range(0, len(out), hop):
-        stop = min(start + hop, len(out))
-        first = (start - HALF_WIDTH) * factor
-        piece = segment(x, first, first + _N_FFT * factor, repeat=True)
-        phases[...] = piece.reshape(_N_FFT, factor).T
-        product = fft.rfft(phases, axis=-1)
-        product *= spectra
-        out[start:stop] = fft.irfft(product.sum(axis=0), _N_FFT)[: stop - start]
+    phases = np.empty((factor, N_FFT))
+    for start in range(0, len(out), DOWN_HOP):
+        downsample_block(x, start * factor, spectra, phases, out[start : start + DOWN_HOP])
+
+
+def downsample_block(
+    x: np.ndarray, start: int, spectra: np.ndarray, phases: np.ndarray, out: np.ndarray
+) -> None:
+    """Fill `out`, shape (DOWN_HOP or fewer at the end,), from sample `start` of `x` on.
+
+    `phases`, shape (factor, N_FFT), is changed.
+    """
+    factor = len(phases)
+    first = start - HALF_WIDTH * factor
+    piece = segment(x, first, first + N_FFT * factor, repeat=True)
+    phases[...] = piece.reshape(N_FFT, factor).T
+    product = fft.rfft(phases, axis=-1)
+    product *= spectra
+    out[...] = fft.irfft(product.sum(axis=0), N_FFT)[: len(out)]

@@ -12,9 +12,8 @@ All functions take one channel: its result does not depend on others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -29,8 +28,10 @@ from facet_nb.kernels.averaging import (
     take_epochs,
 )
 from facet_nb.kernels.doubled import HALF, Form, Piece
-from facet_nb.kernels.doubling import GROUP, REACH, Doubled, add_rows, halve, move_rows, take_parts
+from facet_nb.kernels.doubling import GROUP, REACH, Doubled, Look
 from facet_nb.kernels.edges import segment
+from facet_nb.kernels.laying import Train, meets_end
+from facet_nb.kernels.levels import Level, find_level
 
 #: Where a correlation is nearer than this to the threshold, epochs are chosen at the high rate.
 MARGIN = 1e-6
@@ -93,6 +94,11 @@ class Layout:
         longest = max((int(np.ptp(places)) for places, _ in self.visits if len(places)), default=0)
         return longest + self.form.n_columns + 2 * HALF
 
+    @property
+    def n_most(self) -> int:
+        """Epochs of a pool, at most."""
+        return max((len(pool.epochs) for pool in self.pools[0] if pool), default=0)
+
     @cached_property
     def groups(self) -> list[list[tuple[Piece, np.ndarray, np.ndarray, np.ndarray]]]:
         """What is laid into each group: a piece, and places, rows and templates for it."""
@@ -110,6 +116,21 @@ class Layout:
                     numbers, rows = np.unique(which[touched], return_inverse=True)
                     groups[-1].append((piece, first[touched] - begin, rows, numbers))
         return groups
+
+    @cached_property
+    def needs(self) -> list[int]:
+        """How many templates must be known before each group can be laid."""
+        n_all = len(self.pools[0])
+        last = [max((int(numbers[-1]) for *_, numbers in g), default=-1) for g in self.groups]
+        return [n_all if meets_end(self, i) else need + 1 for i, need in enumerate(last)]
+
+    @cached_property
+    def first_used(self) -> list[int]:
+        """The first template that a group or one after it takes; one more entry: none is."""
+        first = [len(self.pools[0])]
+        for group in reversed(self.groups):
+            first.append(min([int(numbers[0]) for *_, numbers in group] + first[-1:]))
+        return first[::-1]
 
     def __getstate__(self) -> dict:
         names = [f.name for f in fields(self)]
@@ -142,7 +163,10 @@ def correct(x: np.ndarray, layout: Layout, *, out: np.ndarray | None = None) -> 
     """
     out = np.empty_like(x) if out is None else out
     templates, _ = average(x, layout)
-    for low, noise in _lay(templates, layout):
+    train = Train(layout)
+    train.templates = dict(enumerate(templates))
+    for number in range(len(layout.groups)):
+        low, noise = train.lay(number)
         here = slice(low, low + len(noise))
         np.subtract(x[here], noise, out=out[here])
     return out
@@ -166,60 +190,73 @@ def average(x: np.ndarray, layout: Layout) -> tuple[np.ndarray, list[np.ndarray]
     chosen : list of ndarray of int
         The epochs of each, by their places in its pool, in the order of choice.
     """
-    form, (pools, _) = layout.form, layout.pools
-    source = Doubled(x, form, float(x.mean()), layout.span)
-    sums = doubled.find_sums(form)
-    templates = np.zeros((len(pools), form.n_columns))
-    space = np.empty((max((len(p.epochs) for p in pools if p), default=0), form.n_columns))
-    grams = []
-    for pool, visit, template in zip(pools, layout.visits, templates, strict=True):
-        if pool is None:
-            grams.append(np.zeros((0, 0)))
-            continue
-        columns = source.take(*visit, space[: len(pool.epochs)])
-        grams.append(sums.gram(columns))
-        if pool.is_whole:
-            columns.mean(axis=0, out=template)
-    chosen = _choose_all(x, grams, layout)
-    for number, pool in enumerate(pools):
-        if pool is not None and not (pool.is_whole and len(chosen[number]) == len(pool.epochs)):
-            places, parts = (v[chosen[number]] for v in layout.visits[number])
-            source.take(places, parts, space[: len(places)]).mean(axis=0, out=templates[number])
-    mean = source.find_mean()
-    for number, pool in enumerate(pools):
-        if pool is not None:
-            templates[number] -= mean
-        elif number:
-            templates[number] = templates[number - 1]
+    averager = Averager(partial(segment, x, repeat=True), layout, find_level(x, layout.factor))
+    templates = np.zeros((len(layout.pools[0]), layout.form.n_columns))
+    chosen = [averager.average(number, template) for number, template in enumerate(templates)]
     return templates, chosen
 
 
-def _choose_all(x: np.ndarray, grams: list[np.ndarray], layout: Layout) -> list[np.ndarray]:
-    """Return which epochs of each pool make its template, in the order of choice."""
-    pools, threshold = layout.pools[0], layout.threshold
-    all_alike = _find_alike(grams, layout)
-    chosen = []
-    for pool, gram, alike in zip(pools, grams, all_alike, strict=True):
-        if pool is None or alike:
-            chosen.append(np.arange(0) if pool is None else pool.order)
-            continue
+class Averager:
+    """Templates of one channel, one after the other.
+
+    Parameters
+    ----------
+    look : callable
+        ``look(start, stop)`` returns samples of the signal, in V, continued past its ends.
+    layout : Layout
+        Where artifacts are.
+    level : Level
+        The signal's means.
+    window : ndarray | None
+        Room for doubled samples (:class:`facet_nb.kernels.doubling.Doubled`).
+    space : ndarray, shape (layout.n_most, form.n_columns) | None
+        Room for the epochs of a pool.
+    """
+
+    def __init__(
+        self,
+        look: Look,
+        layout: Layout,
+        level: Level,
+        window: np.ndarray | None = None,
+        space: np.ndarray | None = None,
+    ) -> None:
+        self.look, self.layout, self.level = look, layout, level
+        form, n_times = layout.form, layout.n_times
+        self.source = Doubled(look, n_times, form, level.centre, layout.span, window)
+        self.sums = doubled.find_sums(form)
+        self.space = np.empty((layout.n_most, form.n_columns)) if space is None else space
+        self.before = np.zeros(form.n_columns)
+
+    def average(self, number: int, out: np.ndarray) -> np.ndarray:
+        """Fill `out` with the next template, shape (n_columns,); return its epochs.
+
+        A pool without epochs uses the template before.
+        """
+        pool, visit = self.layout.pools[0][number], self.layout.visits[number]
+        if pool is None:
+            out[...] = self.before
+            return np.arange(0)
+        columns = self.source.take(*visit, self.space[: len(pool.epochs)])
+        chosen = self._choose(self.sums.gram(columns), pool)
+        if not (pool.is_whole and len(chosen) == len(pool.epochs)):
+            places, parts = (v[chosen] for v in visit)
+            columns = self.source.take(places, parts, self.space[: len(places)])
+        columns.mean(axis=0, out=out)
+        out -= self.level.shift
+        self.before = out.copy()
+        return chosen
+
+    def _choose(self, gram: np.ndarray, pool: Pool) -> np.ndarray:
+        """Return which epochs of a pool make its template, in the order of choice."""
+        threshold, n_seed = self.layout.threshold, len(pool.seed)
+        if pool.is_whole and np.all(running_correlation(gram)[n_seed:] > threshold + MARGIN):
+            return pool.order
         order = pool.order
-        picked = choose(gram[np.ix_(order, order)], len(pool.seed), threshold)
-        chosen.append(_choose_at_high_rate(x, layout, pool) if picked is None else order[picked])
-    return chosen
-
-
-def _find_alike(grams: list[np.ndarray], layout: Layout) -> np.ndarray:
-    """Return the pools whose epochs are all chosen, beyond doubt: bool, shape (n_pools,)."""
-    alike = np.zeros(len(grams), dtype=bool)
-    sizes: dict[tuple[int, int], list[int]] = {}
-    for number, pool in enumerate(layout.pools[0]):
-        if pool is not None and pool.is_whole:
-            sizes.setdefault((len(pool.epochs), len(pool.seed)), []).append(number)
-    for (_, n_seed), numbers in sizes.items():
-        r = running_correlation(np.stack([grams[i] for i in numbers]))[:, n_seed:]
-        alike[numbers] = np.all(r > layout.threshold + MARGIN, axis=1)
-    return alike
+        picked = choose(gram[np.ix_(order, order)], n_seed, threshold)
+        return (
+            _choose_at_high_rate(self.look, self.layout, pool) if picked is None else order[picked]
+        )
 
 
 def choose(gram: np.ndarray, n_seed: int, threshold: float) -> np.ndarray | None:
@@ -231,102 +268,19 @@ def choose(gram: np.ndarray, n_seed: int, threshold: float) -> np.ndarray | None
     return chosen
 
 
-def _choose_at_high_rate(x: np.ndarray, layout: Layout, pool: Pool) -> np.ndarray:
+def _choose_at_high_rate(look: Look, layout: Layout, pool: Pool) -> np.ndarray:
     """Return the epochs that are chosen from samples at the high rate."""
+    low, high = find_reach(layout, pool)
+    upsampled = resampling.upsample(look(low, high)[np.newaxis], layout.factor)[0]
+    starts = layout.starts[pool.epochs] - low * layout.factor
+    epochs = take_epochs(upsampled, starts, layout.n_samples)
+    return choose_epochs(epochs, pool.seed, pool.candidates, layout.threshold)
+
+
+def find_reach(layout: Layout, pool: Pool) -> tuple[int, int]:
+    """Return the native samples that tell a pool's epochs at the high rate: first, after last."""
     factor, starts = layout.factor, layout.starts[pool.epochs]
     reach = resampling.HALF_WIDTH
     low = int(starts.min()) // factor
     high = -(-(int(starts.max()) + layout.n_samples) // factor)
-    near = segment(x, low - reach, high + reach, repeat=True)
-    upsampled = resampling.upsample(near[np.newaxis], factor)[0]
-    epochs = take_epochs(upsampled, starts - (low - reach) * factor, layout.n_samples)
-    return choose_epochs(epochs, pool.seed, pool.candidates, layout.threshold)
-
-
-# ------------------------------------------------------------------------------------- the train
-def _lay(templates: np.ndarray, layout: Layout) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield what the train of templates is at the native rate: first sample, and samples."""
-    n = layout.n_times
-    ends = [_find_border(templates, layout, *end) for end in ((0, 1), (n - 1, -1))]
-    for number, pieces in enumerate(layout.groups):
-        low = number * GROUP
-        size = min(GROUP, n - low)
-        even, odd = take_parts(size)
-        for piece, places, rows, numbers in pieces:
-            cut = cut_out(piece, templates[numbers[0] : numbers[-1] + 1])
-            add_rows(even, odd, places, numbers[rows] - numbers[0], cut)
-        if n <= 2 * REACH:
-            yield low, _halve_short(even, odd, ends, n)
-            return
-        if low == 0:
-            _reflect(even[REACH::-1], odd[REACH - 1 :: -1], even[REACH:], odd[REACH:], ends[0])
-        last = n - 1 - low + REACH
-        if last < size + 2 * REACH + HALF:
-            _reflect(even[last:], odd[last:], even[last::-1], odd[last - 1 :: -1], ends[1])
-        yield low, halve(even, odd, size)
-
-
-def _reflect(
-    even_out: np.ndarray,
-    odd_out: np.ndarray,
-    even_in: np.ndarray,
-    odd_in: np.ndarray,
-    border: np.ndarray,
-) -> None:
-    """Fill the border of a signal in two parts, and what is beyond it: its odd reflection.
-
-    All arrays begin at the end of the signal and go away from it.
-    """
-    known = even_in[: HALF // 2 + 1], odd_in[: HALF // 2]
-    known[0][...] = border[0::2][: len(known[0])]
-    known[1][...] = border[1::2][: len(known[1])]
-    n = min(len(even_out), len(even_in), REACH)
-    even_out[1:n] = 2 * border[0] - even_in[1:n]
-    n = min(len(odd_out), len(odd_in), REACH)
-    odd_out[:n] = 2 * border[0] - odd_in[:n]
-
-
-def _halve_short(even: np.ndarray, odd: np.ndarray, ends: list[np.ndarray], n: int) -> np.ndarray:
-    """Return what a train is at the native rate that is shorter than the filter's reach."""
-    train = np.zeros(2 * n)
-    train[::2], train[1::2] = even[REACH : REACH + n], odd[REACH : REACH + n]
-    train[: HALF + 1] = ends[0]
-    train[2 * n - 2 - HALF : 2 * n - 1] = ends[1][::-1]
-    return resampling.downsample(train[np.newaxis], 2)[0]
-
-
-def cut_out(piece: Piece, templates: np.ndarray) -> np.ndarray:
-    """Return what templates that are cut out look like on the doubled grid, a row for each."""
-    rows = np.empty((len(templates), piece.n_samples))
-    n_head, n_tail = len(piece.head), len(piece.tail)
-    np.matmul(templates[:, : piece.head.shape[1]], piece.head.T, out=rows[:, :n_head])
-    if n_tail:
-        tail = templates[:, templates.shape[1] - piece.tail.shape[1] :]
-        np.matmul(tail, piece.tail.T, out=rows[:, n_head + piece.n_inner :])
-    if piece.n_inner:
-        inner = rows[:, n_head : n_head + piece.n_inner]
-        places = piece.begin + templates.shape[1] * np.arange(len(templates))
-        whole = np.zeros(len(templates), dtype=np.int64)
-        move_rows(templates.ravel(), places, whole, piece.taps[np.newaxis], inner)
-    return rows
-
-
-def _find_border(templates: np.ndarray, layout: Layout, end: int, step: int) -> np.ndarray:
-    """Return the train's doubled samples from an end of the signal on, where it is reflected.
-
-    Parameters
-    ----------
-    end : int
-        First or last native sample.
-    step : int
-        1 from the first, -1 from the last.
-    """
-    form, which = layout.form, layout.pools[1]
-    weights = doubled.find_border(layout.factor)
-    near = end * layout.factor + step * np.arange(weights.shape[1])
-    samples = np.zeros(len(near))
-    touched = (layout.aligned <= near.max()) & (layout.aligned + layout.n_samples > near.min())
-    for i in np.flatnonzero(touched):
-        inside = (near >= layout.aligned[i]) & (near < layout.aligned[i] + layout.n_samples)
-        samples[inside] += form.evaluate(templates[which[i]], near[inside] - layout.aligned[i])
-    return weights @ samples
+    return low - reach, high + reach

@@ -28,7 +28,7 @@ from traitlets import (
 
 from facet_nb.core import Pipeline, PipelineResult, Plan, ProcessingContext
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.events import RunFailed, RunState
+from facet_nb.core.events import BatchDone, RunState
 from facet_nb.core.executors.backends import count_cores
 from facet_nb.core.plan import BACKENDS, MODES
 from facet_nb.core.processor import ArrayProcessor
@@ -36,6 +36,7 @@ from facet_nb.models import journal
 from facet_nb.models.code import write_code
 from facet_nb.models.forecast import Forecast, predict_time, record_run
 from facet_nb.models.meter import Meter, extend
+from facet_nb.models.pace import Pace
 from facet_nb.models.run_thread import Ended, News, RunThread
 from facet_nb.models.sources import as_context
 from facet_nb.models.truth import TruthComparison
@@ -109,6 +110,8 @@ class RunModel(HasTraits):
         Time since the start, in s.
     remaining_s : float | None
         Estimated time left, in s; None while that cannot be told.
+    remaining_range_s : tuple of float
+        The least and the most time left, in s, from the pace of this run; empty if not known.
     result : PipelineResult | None
         The outcome of the last run.
     error : Exception | None
@@ -148,6 +151,7 @@ class RunModel(HasTraits):
     log = Tuple()
     elapsed_s = Float(0.0)
     remaining_s = Float(None, allow_none=True)
+    remaining_range_s = Tuple()
     result = Instance(PipelineResult, allow_none=True)
     error = Instance(BaseException, allow_none=True)
     failed_index = Int(None, allow_none=True)
@@ -195,6 +199,7 @@ class RunModel(HasTraits):
     @observe("source")
     def _forget_context(self, _change: Any) -> None:
         self._context = self._before_db = None
+        self._pace = Pace()
 
     def take_source(self, source: Any, context: ProcessingContext) -> None:
         """Work on `source` from now on; `context` is what was loaded of it."""
@@ -270,7 +275,7 @@ class RunModel(HasTraits):
             raise ValidationError(self.blocked)
         with self.hold_trait_notifications():
             self.state, self.log = RunState(), ()
-            self.elapsed_s, self.remaining_s = 0.0, None
+            self.elapsed_s, self.remaining_s, self._pace = 0.0, None, Pace()
             self.result = self.error = self.failed_index = self.truth = None
             self.samples = ()
             self.status = "running"
@@ -356,17 +361,14 @@ class RunModel(HasTraits):
         self.drain()
 
     def _apply(self, news: list[News]) -> None:
-        state, entries, ended = self.state, [], None
-        for item in news:
-            if isinstance(item, Ended):
-                ended = item
-                continue
-            state = state.apply(item)
-            entry = journal.write_entry(item, state)
-            entries += [] if entry is None else [entry]
-            if isinstance(item, RunFailed):
-                self.failed_index = item.step_index
-        self.state = state
+        ended = next((item for item in news if isinstance(item, Ended)), None)
+        events = [item for item in news if not isinstance(item, Ended)]
+        if events:
+            self.state = self.state.apply_all(events)
+            self.failed_index = self.state.failed_index
+            self._meter.watch({e.pid for e in events if isinstance(e, BatchDone)})
+        written = [journal.write_entry(event, self.state) for event in events]
+        entries = [entry for entry in written if entry is not None]
         self._measure_time()
         sample = self._meter.sample()
         if sample is not None:
@@ -384,8 +386,11 @@ class RunModel(HasTraits):
         elif state.status == "running":
             self.elapsed_s = max(0.0, now_s - state.started_s)
             since_s = now_s - (state.now_s or now_s)
+            self._pace.look(state.elapsed_s, state.fraction)
             left_s = state.remaining_s
+            limits_s = () if left_s is None else self._pace.left_s() or ()
             self.remaining_s = None if left_s is None else max(0.0, left_s - since_s)
+            self.remaining_range_s = tuple(max(0.0, limit_s - since_s) for limit_s in limits_s)
         else:
             self.elapsed_s, self.remaining_s = state.elapsed_s, None
 

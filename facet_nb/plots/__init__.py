@@ -7,7 +7,12 @@ and an ``ax`` and return the ``ax``.
 
 from __future__ import annotations
 
-from facet_nb.plots.before_after import draw_trace, picture_of, plot_before_after
+from facet_nb.plots.before_after import (
+    draw_trace,
+    picture_of,
+    plot_before_after,
+    sketch_signal,
+)
 from facet_nb.plots.benchmark_report import write_benchmark_report
 from facet_nb.plots.chains import plot_chains
 from facet_nb.plots.comparison import Comparison, Trace, compare, list_channels
@@ -24,13 +29,15 @@ from facet_nb.plots.picture import Picture, uses_widget_backend
 from facet_nb.plots.recording import plot_channels
 from facet_nb.plots.scaling import draw_scaling, plot_scaling
 from facet_nb.plots.side_by_side import plot_side_by_side
-from facet_nb.plots.spectra import draw_spectrum, plot_psd, spectrum_of
+from facet_nb.plots.sketch import Sketch
+from facet_nb.plots.spectra import draw_spectrum, plot_psd, sketch_spectrum, spectrum_of
 from facet_nb.plots.step_times import draw_step_times, plot_step_times
 from facet_nb.plots.tuning import tuning_picture
 
 __all__ = [
     "Comparison",
     "Picture",
+    "Sketch",
     "Trace",
     "compare",
     "draw_heat_map",
@@ -56,6 +63,8 @@ __all__ = [
     "plot_side_by_side",
     "plot_step_times",
     "plot_waterfall",
+    "sketch_signal",
+    "sketch_spectrum",
     "spectrum_of",
     "tuning_picture",
     "uses_widget_backend",

@@ -8,6 +8,7 @@ from facet_nb.core import ProcessingContext
 from facet_nb.plots import picture as pic
 from facet_nb.plots.comparison import Comparison, Trace, compare
 from facet_nb.plots.envelope import thin
+from facet_nb.plots.sketch import Curve, Row, Sketch
 
 
 def draw_trace(trace: Trace, ax: Any, *, color: str, label: str) -> Any:
@@ -62,12 +63,7 @@ def picture_of(
     comparison: Comparison, picture: pic.Picture | None = None, *, width_in: float = 9.0
 ) -> pic.Picture:
     """Return the picture of a comparison; an old picture is cleared and used again."""
-    rows = [
-        ("before", comparison.before, pic.BEFORE),
-        ("after", comparison.after, pic.AFTER),
-        (comparison.label, comparison.removed, pic.REMOVED),
-    ]
-    shown = [(label, trace, color) for label, trace, color in rows if trace is not None]
+    shown = _list_shown(comparison)
     if picture is None:
         picture = pic.make_picture(width_in, 0.9 + 1.35 * len(shown))
     picture.clear()
@@ -80,3 +76,26 @@ def picture_of(
     picture.align_ylabels(axes)
     picture.caption = comparison.caption
     return picture
+
+
+def sketch_signal(comparison: Comparison) -> Sketch:
+    """Return the same as SVG, in a few milliseconds."""
+    shown = _list_shown(comparison)
+    rows = tuple(
+        Row(
+            (Curve(trace.times_s, 1e6 * trace.values_v, color, label),),
+            "µV",
+            "time (s)" if i == len(shown) else "",
+        )
+        for i, (label, trace, color) in enumerate(shown, 1)
+    )
+    return Sketch(f"Channel {comparison.channel}", rows, comparison.caption)
+
+
+def _list_shown(comparison: Comparison) -> list[tuple[str, Trace, str]]:
+    rows = [
+        ("before", comparison.before, pic.BEFORE),
+        ("after", comparison.after, pic.AFTER),
+        (comparison.label, comparison.removed, pic.REMOVED),
+    ]
+    return [(label, trace, color) for label, trace, color in rows if trace is not None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +13,8 @@ from facet_nb.plots import palette
 from facet_nb.plots import picture as pic
 
 Value = Literal["wall_s", "peak_mb"]
+#: Room for a letter and for a line, in points.
+_LETTER, _LINE = 4.6, 11.0
 _NAMES = {"wall_s": "wall time (s)", "peak_mb": "peak memory (MB)"}
 
 
@@ -25,17 +29,19 @@ def draw_heat_map(rows: list[Row], ax: Any, value: Value = "wall_s") -> Any:
     for (o, i), (number, _) in cells.items():
         grid[inner.index(i), outer.index(o)] = number
     image = ax.imshow(grid, cmap="cividis_r", aspect="auto", origin="lower")
-    ax.set_facecolor("#eeeeee")
-    bright = float(np.nanmean(grid))
+    ax.patch.set_alpha(0.0)
+    box = ax.get_window_extent()
+    width, height = (72 / ax.figure.dpi * n for n in (box.width, box.height))
+    width, height = width / len(outer), height / len(inner)
     for (o, i), (number, row) in cells.items():
         ax.text(
             outer.index(o),
             inner.index(i),
-            f"{_show(number)}\n{palette.shorten(row.configuration)}",
+            _describe_cell(number, row, width, height),
             ha="center",
             va="center",
             fontsize=8,
-            color="black" if number < bright else "white",
+            color=_find_contrast(image.cmap(image.norm(number))),
             parse_math=False,
         )
     ax.set_xticks(range(len(outer)), [str(o) for o in outer])
@@ -97,6 +103,22 @@ def _read(row: Row, value: Value) -> float:
     if value == "wall_s":
         return row.wall_s
     return float("nan") if row.point.memory is None else row.point.memory.peak_mb
+
+
+def _describe_cell(number: float, row: Row, width: float, height: float) -> str:
+    """Return a cell's number, and its name where there is room: its size is in points."""
+    name = palette.shorten(row.configuration)
+    letters = int(0.9 * width / _LETTER)
+    lines = textwrap.wrap(name, letters, break_long_words=False) if letters > 0 else [name]
+    fits = max(map(len, lines)) <= letters and (1 + len(lines)) * _LINE < height
+    return "\n".join([_show(number), *(lines if fits else [])])
+
+
+def _find_contrast(color: Sequence[float]) -> str:
+    """Return black or white, whichever stands out more from an sRGB colour (WCAG 2.1)."""
+    parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color[:3]]
+    luminance = sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
+    return "black" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "white"
 
 
 def _show(number: float) -> str:

@@ -33,7 +33,7 @@ def draw_waterfall(fall: Waterfall, ax: Any) -> Any:
     ax.bar(x, heights, 0.62, bottom=bottoms, color=colors)
     tops = [b + h for b, h in zip(bottoms, heights, strict=True)]
     for i in range(len(names) - 1):
-        ax.plot([i + 0.31, i + 0.69], [tops[i]] * 2, color=pic.REMOVED, linewidth=0.8)
+        ax.plot([i + 0.31, i + 1.31], [tops[i]] * 2, color=palette.ink(ax), linewidth=0.8)
     span = max(*tops, *bottoms)
     for i, (bottom, height) in enumerate(zip(bottoms, heights, strict=True)):
         ax.text(
@@ -171,4 +171,5 @@ def _choose(table: BenchmarkTable, configuration: Configuration | None) -> Row |
 
 def _show(seconds: float, signed: bool) -> str:
     digits = 3 if abs(seconds) < 1 else 2
-    return f"{seconds:+.{digits}f}" if signed else f"{seconds:.{digits}f}"
+    text = f"{seconds:+.{digits}f}" if signed else f"{seconds:.{digits}f}"
+    return text.replace("-", "−")

@@ -24,7 +24,7 @@ def draw_memory(memory: MemoryUse, ax: Any) -> Any:
     times_s, rows, labels = _stack(memory, exact)
     colors = [palette.COLORS[i % len(palette.COLORS)] for i in range(len(rows))]
     ax.stackplot(times_s, rows, colors=colors, labels=labels, alpha=0.75, linewidth=0)
-    ax.axhline(memory.peak_hwm_mb, color="black", linestyle="--", linewidth=1.0)
+    ax.axhline(memory.peak_hwm_mb, color=palette.ink(ax), linestyle="--", linewidth=1.0)
     top = 1.28 * max(memory.peak_hwm_mb, memory.peak_mb)
     ax.set_ylim(0, top)
     ax.text(
@@ -35,10 +35,17 @@ def draw_memory(memory: MemoryUse, ax: Any) -> Any:
         va="bottom",
         fontsize=8,
     )
-    ax.axhline(memory.base_mb, color=palette.GREY, linestyle=":", linewidth=1.0)
-    ax.text(times_s[-1], memory.base_mb, "before the run", ha="right", va="bottom", fontsize=8)
+    ax.axhline(memory.base_mb, color=palette.ink(ax), linestyle=":", linewidth=1.2)
+    ax.text(
+        times_s[-1],
+        memory.base_mb - 0.01 * top,
+        f"before the run {memory.base_mb:.0f} MB",
+        ha="right",
+        va="top",
+        fontsize=8,
+    )
     if exact:
-        ax.plot(*_total_rss(memory), color="black", linewidth=0.8, label="resident, in all")
+        ax.plot(*_total_rss(memory), color=palette.ink(ax), linewidth=0.8, label="resident, in all")
     _draw_bands(memory, ax, top)
     ax.set_xlim(times_s[0], times_s[-1])
     ax.set_xlabel("time (s)")
@@ -111,7 +118,7 @@ def _draw_bands(memory: MemoryUse, ax: Any, top: float) -> None:
     """Shade every other stage and number it."""
     for i, band in enumerate(memory.bands):
         if i % 2 == 0:
-            ax.axvspan(band.start_s, band.stop_s, color="black", alpha=0.06, linewidth=0)
+            ax.axvspan(band.start_s, band.stop_s, color=palette.ink(ax), alpha=0.06, linewidth=0)
     for i, band in enumerate(memory.bands, 1):
         if band.stop_s - band.start_s > 0.02 * _duration_s(memory):
             middle_s = (band.start_s + band.stop_s) / 2

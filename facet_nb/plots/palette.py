@@ -37,8 +37,15 @@ def shorten(configuration: Configuration) -> str:
 def say(ax: Any, text: str) -> Any:
     """Write into empty axes why there is nothing to see; return `ax`."""
     ax.set_axis_off()
-    ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, color=pic.REMOVED)
+    ax.text(
+        0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, color=ink(ax), alpha=0.75
+    )
     return ax
+
+
+def ink(ax: Any) -> Any:
+    """Return the colour of lines and texts that name no series: black, unless the style is dark."""
+    return ax.xaxis.label.get_color()
 
 
 def note_noise(picture: pic.Picture, table: BenchmarkTable) -> None:

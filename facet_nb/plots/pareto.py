@@ -8,6 +8,7 @@ from typing import Any
 from facet_nb.benchmark import BenchmarkTable, Row
 from facet_nb.plots import palette
 from facet_nb.plots import picture as pic
+from facet_nb.plots.labels import write_labels
 
 
 def find_front(rows: Sequence[Row]) -> list[Row]:
@@ -20,8 +21,13 @@ def find_front(rows: Sequence[Row]) -> list[Row]:
     return front
 
 
-def draw_pareto(rows: Sequence[Row], ax: Any, budget_mb: float | None = None) -> Any:
-    """Draw time against memory, dominated points in grey, into `ax`; return `ax`."""
+def draw_pareto(
+    rows: Sequence[Row], ax: Any, budget_mb: float | None = None, *, names: bool = False
+) -> Any:
+    """Draw time against memory, dominated points in grey, into `ax`; return `ax`.
+
+    All points have numbers, for a key beside the axes; with `names` those of the front have names.
+    """
     front = find_front(rows)
     if not front:
         return palette.say(ax, "Time and memory of no configuration were both measured.")
@@ -39,14 +45,18 @@ def draw_pareto(rows: Sequence[Row], ax: Any, budget_mb: float | None = None) ->
         color=pic.AFTER,
         linewidth=1.0,
     )
-    _write_labels([*front, *others], len(front), ax)
     if budget_mb is not None:
-        ax.axhline(budget_mb, color=pic.BEFORE, linestyle="--", linewidth=1.0, label="budget")
-    ax.margins(x=0.12, y=0.18)
-    ax.set_ylim(bottom=0)
-    ax.set_xlim(left=0)
+        ax.axhline(budget_mb, color=pic.BEFORE, linestyle="--", linewidth=1.0)
+        text = f"budget {budget_mb:.0f} MB"
+        place = {"transform": ax.get_yaxis_transform(), "ha": "left", "va": "bottom"}
+        ax.text(0.01, budget_mb, text, color=pic.BEFORE, fontsize=8, **place)
+    rows = [*front, *others]
+    top = max(*map(_memory_mb, rows), 0.0 if budget_mb is None else budget_mb)
+    ax.set_ylim(0, 1.15 * top)
+    ax.set_xlim(0, 1.1 * max(r.wall_s + r.wall_iqr_s / 2 for r in rows))
     ax.set_xlabel("wall time, median and half the IQR either way (s)")
     ax.set_ylabel("peak memory (MB)")
+    _label_points(rows, len(front), ax, names)
     return ax
 
 
@@ -85,7 +95,8 @@ def plot_pareto(table: BenchmarkTable, *, budget_mb: float | None = None) -> pic
         text += f"; smallest: {small.configuration.label}, {small.wall_s:.2f} s and "
         text += f"{_memory_mb(small):.0f} MB"
     n, unknown = len(_list_others(rows, front)), sum(r.point.memory is None for r in rows)
-    picture.caption = f"{text}; {n} others are beaten in both time and memory."
+    beaten = f"{n} other{'s are' if n > 1 else ' is'} beaten in both time and memory"
+    picture.caption = f"{text}; {beaten}." if n else f"{text}."
     if unknown:
         picture.caption += f" The memory of {unknown} was not measured."
     palette.note_noise(picture, table)
@@ -96,17 +107,16 @@ def _list_others(rows: Sequence[Row], front: list[Row]) -> list[Row]:
     return [r for r in rows if r.point.usable and r.point.memory is not None and r not in front]
 
 
-def _write_labels(rows: Sequence[Row], n_front: int, ax: Any) -> None:
-    """Number the points; the legend says what they are."""
-    for i, row in enumerate(rows, 1):
-        ax.annotate(
-            str(i),
-            (row.wall_s, _memory_mb(row)),
-            xytext=(5, 5),
-            textcoords="offset points",
-            fontsize=9,
-            color=pic.AFTER if i <= n_front else pic.REMOVED,
-        )
+def _label_points(rows: Sequence[Row], n_front: int, ax: Any, names: bool) -> None:
+    points = [(row.wall_s, _memory_mb(row)) for row in rows]
+    if names:
+        texts = [palette.shorten(row.configuration) for row in rows[:n_front]]
+        write_labels(ax, points[:n_front], texts, avoid=points[n_front:])
+        return
+    numbers = [str(i) for i in range(1, len(rows) + 1)]
+    for label in write_labels(ax, points, numbers):
+        on_front = int(label.get_text().partition(",")[0]) <= n_front
+        label.set_fontweight("bold" if on_front else "normal")
 
 
 def _memory_mb(row: Row) -> float:

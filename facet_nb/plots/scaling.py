@@ -22,13 +22,13 @@ def draw_scaling(curves: Sequence[ScalingCurve], ax: Any, what_if: WhatIf | None
     most = max(max(curve.workers) for curve in curves)
     shown = most if what_if is None else max(most, min(4 * most, max(what_if.workers)))
     ideal = np.array([1, shown])
-    ax.plot(ideal, ideal, "--", color=palette.GREY, linewidth=1.0, label="ideal")
+    ax.plot(ideal, ideal, ":", color=palette.GREY, linewidth=1.0, label="ideal")
     for i, curve in enumerate(curves):
         _draw_curve(curve, ax, i, len(curves))
     if what_if is not None:
         kept = [k for k, n in enumerate(what_if.workers) if n <= shown]
         x, y = ([values[k] for k in kept] for values in (what_if.workers, what_if.speedup))
-        ax.plot(x, y, ":", color="black", linewidth=1.3, label=_label_what_if(what_if))
+        ax.plot(x, y, "--", color=palette.ink(ax), linewidth=1.3, label=_label_what_if(what_if))
     ax.set_xlabel("workers, outer × inner (number)")
     ax.set_ylabel("speed-up (times the best serial run)")
     lowest = min(s.low if s.low == s.low else s.value for c in curves for s in c.speedups)
@@ -39,8 +39,8 @@ def draw_scaling(curves: Sequence[ScalingCurve], ax: Any, what_if: WhatIf | None
 def plot_scaling(table: BenchmarkTable) -> pic.Picture:
     """Plot speed-up over workers for each mode and backend.
 
-    The dashed line is the ideal, the dotted one what the recorded batches would allow on more
-    workers than there are.
+    The dotted line is the ideal, the dashed one what the recorded batches would allow on more
+    workers than there are; how far that is off where it was measured is in the legend.
 
     Parameters
     ----------
@@ -79,10 +79,14 @@ def _scale(ax: Any, shown: int, bottom: float) -> None:
     ax.set_ylim(bottom, 1.15 * shown)
 
 
+def find_shift(i: int, n_curves: int) -> float:
+    """Return by how much a curve is moved, so that intervals are beside, not on, one another."""
+    return 1.0 + 0.015 * (i - (n_curves - 1) / 2)
+
+
 def _draw_curve(curve: ScalingCurve, ax: Any, i: int, n_curves: int) -> None:
     color = palette.COLORS[i % len(palette.COLORS)]
-    shift = 1.0 + 0.015 * (i - (n_curves - 1) / 2)  # intervals beside, not on, one another
-    x = np.array(curve.workers) * shift
+    x = np.array(curve.workers) * find_shift(i, n_curves)
     y = np.array([s.value for s in curve.speedups])
     low = np.array([s.low if s.low == s.low else s.value for s in curve.speedups])
     high = np.array([s.high if s.high == s.high else s.value for s in curve.speedups])
@@ -106,14 +110,21 @@ def _draw_curve(curve: ScalingCurve, ax: Any, i: int, n_curves: int) -> None:
 def _find_what_if(table: BenchmarkTable) -> WhatIf | None:
     try:
         return ask_what_if(table)
-    except ValidationError:  # one worker was not measured: no dotted line
+    except ValidationError:  # one worker was not measured: no dashed line
         return None
 
 
 def _label_what_if(what_if: WhatIf) -> str:
-    error = what_if.worst_error
-    text = f"\n(off by up to {error:.0%})" if error == error else ""
-    return f"what if, {palette.shorten_way(what_if.mode)}{text}"
+    """Return its name, with the worst error in time at each number of workers that was measured."""
+    worst: dict[int, float] = {}
+    for check in what_if.checks:
+        n = check.configuration.n_jobs
+        if n > 1 and abs(check.error) >= abs(worst.get(n, 0.0)):
+            worst[n] = check.error
+    errors = [f"{error:+.0%} at {n}".replace("-", "−") for n, error in sorted(worst.items())]
+    lines = [", ".join(errors[i : i + 2]) for i in range(0, len(errors), 2)]
+    name = f"what if, {palette.shorten_way(what_if.mode)}"
+    return "\n".join([name, f"(time off by {lines[0]}", *lines[1:]]) + ")" if lines else name
 
 
 def _caption(curves: Sequence[ScalingCurve], what_if: WhatIf | None) -> str:

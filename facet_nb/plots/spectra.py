@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from facet_nb.core import ProcessingContext
 from facet_nb.plots import picture as pic
 from facet_nb.plots.comparison import Comparison, Trace, compare
+from facet_nb.plots.sketch import Curve, Row, Sketch
 
 _RESOLUTION_HZ = 0.5
 
@@ -26,9 +29,8 @@ def estimate_psd(trace: Trace, resolution_hz: float = _RESOLUTION_HZ) -> tuple:
 
 def draw_spectrum(trace: Trace, ax: Any, *, color: str, label: str, fmax_hz: float) -> Any:
     """Draw the power spectrum of a trace into `ax`, on a logarithmic scale; return `ax`."""
-    freqs_hz, power = estimate_psd(trace)
-    shown = (freqs_hz > 0) & (freqs_hz <= fmax_hz) & (power > 0)
-    ax.semilogy(freqs_hz[shown], power[shown], color=color, linewidth=1.0, label=label)
+    freqs_hz, power = _find_shown(trace, fmax_hz)
+    ax.semilogy(freqs_hz, power, color=color, linewidth=1.0, label=label)
     ax.set_ylabel("power (µV²/Hz)")
     ax.set_xlabel("frequency (Hz)")
     ax.margins(x=0)
@@ -83,11 +85,33 @@ def spectrum_of(
         draw_spectrum(trace, ax, color=color, label=label, fmax_hz=fmax_hz)
     ax.set_title(f"Channel {comparison.channel}", loc="left", parse_math=False)
     picture.legend(loc="outside upper right", ncols=2, frameon=False)
-    picture.caption = (
+    picture.caption = _describe(comparison, fmax_hz)
+    return picture
+
+
+def sketch_spectrum(comparison: Comparison, *, fmax_hz: float = 100.0) -> Sketch:
+    """Return the same as SVG, in a few milliseconds."""
+    curves = tuple(
+        Curve(*_find_shown(trace, fmax_hz), color, label)
+        for label, trace, color in _list_traces(comparison)
+    )
+    row = Row(curves, "power (µV²/Hz)", "frequency (Hz)", log=True, height=220)
+    title = f"Channel {comparison.channel}"
+    return Sketch(title, (row,), _describe(comparison, fmax_hz))
+
+
+def _find_shown(trace: Trace, fmax_hz: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return frequencies (Hz) and powers (µV²/Hz) that a logarithmic scale can show."""
+    freqs_hz, power = estimate_psd(trace)
+    shown = (freqs_hz > 0) & (freqs_hz <= fmax_hz) & (power > 0)
+    return freqs_hz[shown], power[shown]
+
+
+def _describe(comparison: Comparison, fmax_hz: float) -> str:
+    return (
         f"Power spectrum of channel {comparison.channel} up to {fmax_hz:g} Hz, before and after "
         "the run."
     )
-    return picture
 
 
 def _list_traces(comparison: Comparison) -> list[tuple[str, Trace, str]]:

@@ -14,7 +14,7 @@ from facet_nb.plots import picture as pic
 from facet_nb.plots.heat_map import draw_heat_map
 from facet_nb.plots.memory import draw_memory
 from facet_nb.plots.pareto import draw_pareto
-from facet_nb.plots.scaling import draw_scaling
+from facet_nb.plots.scaling import draw_scaling, find_shift
 
 #: Narrower pictures have their four axes one below the other, else the texts would overlap.
 SIDE_BY_SIDE_IN = 6.4
@@ -61,8 +61,7 @@ def tuning_picture(
         _draw_guess(guess, axes["scaling"])
     if axes["scaling"].get_legend_handles_labels()[0]:
         axes["scaling"].legend(fontsize=7, frameon=False)
-    draw_pareto(rows, axes["pareto"])
-    _leave_room(rows, axes["pareto"])
+    draw_pareto(rows, axes["pareto"], names=True)
     draw_heat_map(rows, axes["map"])
     row = _choose_memory(rows, chosen)
     if row is None or row.point.memory is None:
@@ -133,9 +132,10 @@ def place_points(table: BenchmarkTable, kind: str) -> list[tuple[float, float, C
             if row.point.memory is not None
         ]
     if kind == "scaling":
+        curves = find_curves(table)
         return [
-            (float(row.configuration.workers), s.value, row.configuration)
-            for curve in find_curves(table)
+            (row.configuration.workers * find_shift(i, len(curves)), s.value, row.configuration)
+            for i, curve in enumerate(curves)
             for row, s in zip(curve.rows, curve.speedups, strict=True)
         ]
     return _place_cells(rows) if kind == "map" else []
@@ -172,13 +172,6 @@ def _shorten_labels(axes: Mapping[str, Any]) -> None:
     axes["map"].set_ylabel("inner threads, n_workers")
 
 
-def _leave_room(rows: list[Row], ax: Any) -> None:
-    """Let no point stand on the edge, however near they are to one another."""
-    peaks = [row.point.memory.peak_mb for row in rows if row.point.memory is not None]
-    if peaks and ax.axison:
-        ax.set_ylim(0, 1.2 * max(peaks))
-
-
 def _draw_guess(guess: Mapping[int, float], ax: Any) -> None:
     if not ax.axison:  # nothing has been measured: the guess has the axes to itself
         for text in list(ax.texts):
@@ -195,7 +188,11 @@ def _mark(table: BenchmarkTable, chosen: Configuration, axes: Mapping[str, Any])
     for kind in ("scaling", "pareto"):
         for x, y, configuration in place_points(table, kind):
             if configuration == chosen:
-                ring = {"markerfacecolor": "none", "markeredgecolor": "black", "markersize": 13}
+                ring = {
+                    "markerfacecolor": "none",
+                    "markeredgecolor": palette.ink(axes[kind]),
+                    "markersize": 13,
+                }
                 axes[kind].plot([x], [y], "o", **ring)
 
 

@@ -198,7 +198,7 @@ class Filter(ArrayProcessor):
             return "runs backwards over the whole length (method='fir' does not)"
         return None if has_compiler() else "needs numba for it"
 
-    def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, mean: float) -> Any:
+    def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, known: Any) -> Any:
         """Return the filter of one channel, chunk by chunk; see :class:`ArrayProcessor`."""
         design: Design = prepared.payload
         return None if design.taps is None else FilterStream.make(design.taps, n_times, dtype)

@@ -13,6 +13,7 @@ from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels import resampling
+from facet_nb.kernels.streams import make_resampler
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,27 @@ class Resample(ArrayProcessor):
         """Return the resampled channels; see :class:`ArrayProcessor`."""
         ratio: Ratio = prepared.payload
         return resampling.resample(x, ratio.up, ratio.down, out=out)
+
+    def find_obstacle(self) -> str | None:
+        """Return why the rate cannot be changed in chunks; None if it can."""
+        own = type(self).compute is not Resample.compute
+        return "computes in a way of its own" if own else None
+
+    def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, known: Any) -> Any:
+        """Return the change of one channel's rate, chunk by chunk; see :class:`ArrayProcessor`."""
+        ratio: Ratio = prepared.payload
+        return make_resampler(ratio.up, ratio.down, n_times)
+
+    def stream_memory(self, chunk: int, sfreq: float) -> int:
+        """Return the memory of one stream, in bytes: transforms, and what they reach over."""
+        ratio = self.find_ratio(sfreq)
+        n_out = resampling.count(chunk, ratio.up, ratio.down)
+        if ratio.up > 1 and ratio.down > 1:
+            reach = resampling.FRACTION_HALF_WIDTH * max(ratio.up, ratio.down) / ratio.up
+            return int(8 * (4 * chunk + 3 * n_out + 16 * (reach + ratio.down))) + (1 << 20)
+        n_fft, most = resampling.N_FFT, max(ratio.up, ratio.down)
+        kept = 4 * n_fft * ratio.down + 2 * chunk
+        return 8 * (kept + 2 * n_out + 7 * n_fft * most)
 
     def compute_other(self, x: np.ndarray, kind: str, prepared: Prepared) -> np.ndarray:
         """Return channels that hold no data at the new rate; codes keep their values."""

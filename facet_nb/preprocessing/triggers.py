@@ -13,8 +13,8 @@ from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.executors import scratch
+from facet_nb.core.executors.finite import check_finite
 from facet_nb.core.executors.preparation import find_channel
-from facet_nb.core.executors.task import check_finite
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import Processor
 from facet_nb.core.recording import Header

@@ -13,6 +13,7 @@ from facet_nb.plots import tuning_picture, uses_widget_backend
 from facet_nb.plots.tuning import find_height_in, find_point
 from facet_nb.widgets.canvas import choose_width_in, make_canvas, resize
 from facet_nb.widgets.fragments import write_text
+from facet_nb.widgets.looking import Drawing
 
 #: A picture takes about a third of a second of one core, which a measurement beside it would feel.
 PAUSE_S = 3.0
@@ -36,6 +37,7 @@ class CurvesView:
         self.widget.add_class("fnb-curves")
         self._drawn: Any = None
         self._drawn_s = -1e9
+        self.drawing = Drawing(self._follow)
         model.observe(self.refresh, ["state", "status", "chosen", "guess", "hidden"])
         self.refresh()
 
@@ -48,7 +50,11 @@ class CurvesView:
             self._draw(self._choose_shown())
 
     def refresh(self, _change: Any = None) -> None:
-        """Draw what is new; while runs are timed not too often, and only what has changed."""
+        """Draw what is new; on a tab that nobody sees, as soon as somebody does."""
+        self.drawing.refresh()
+
+    def _follow(self) -> None:
+        """Draw what has changed; while runs are timed not too often."""
         model = self.model
         shown = self._choose_shown()
         key = (shown, model.chosen, tuple(model.guess.items()), model.hidden)

@@ -20,10 +20,17 @@ _STATIC_TEXT = "The panel works while the notebook runs. This is what it found l
 # soon as they are there. Where a page forbids such handlers, they stay as they are.
 _NAMING = (
     "const root = this.closest('.fnb-panel');"
-    "const name = () => root.querySelectorAll('.noUi-handle:not([aria-label])').forEach(h => {"
+    "const name = () => { root.querySelectorAll('.noUi-handle:not([aria-label])').forEach(h => {"
     "const label = h.closest('.jupyter-widgets').querySelector('.widget-label[title]');"
     "if (label) h.setAttribute('aria-label', label.title); });"
+    "root.querySelectorAll('.jupyter-matplotlib-canvas-div').forEach(d => { d.tabIndex = -1; }); };"
     "name(); new MutationObserver(name).observe(root, {childList: true, subtree: true});"
+)
+# An interactive plot keeps the Tab key for itself: who comes to it by keyboard would stay there.
+# What its clicks do, the list of points does, too: Tab goes past it, and out of it.
+_PASSING = (
+    "root.addEventListener('keydown', e => { if (e.key === 'Tab' && "
+    "e.target.closest('.jupyter-matplotlib-canvas-div')) e.stopPropagation(); }, true);"
 )
 # Plots are drawn as wide as there is room for: the page says how wide the panel is, once it has
 # been that wide for a moment.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import ipywidgets as w
@@ -13,6 +14,10 @@ from facet_nb.widgets.controls import make_row
 from facet_nb.widgets.fragments import write_duration, write_error, write_log, write_text
 from facet_nb.widgets.grid import Failure, write_grid
 
+#: Shortest time between two pictures of the log, in s.
+_LOG_S = 0.5
+#: Lines of the log while a run is under way, of which eight are seen, and after it.
+_LIVE_LINES, _LINES = 20, 100
 _BAR_STYLE = {"done": "success", "failed": "danger", "cancelled": "warning", "idle": ""}
 
 
@@ -27,6 +32,7 @@ class ProgressView:
 
     def __init__(self, model: RunModel) -> None:
         self.model = model
+        self._logged_s = float("-inf")
         self.bar = w.FloatProgress(min=0.0, max=1.0, description="Progress")
         self.bar.style.description_width = "80px"
         self.bar.layout.width = "420px"
@@ -42,7 +48,7 @@ class ProgressView:
         )
         model.observe(self._show_time, ["elapsed_s", "remaining_s", "status"])
         model.observe(self._show_error, ["error", "failed_index"])
-        model.observe(self._show_log, "log")
+        model.observe(self._show_log, ["log", "status"])
         for show in (self._show_progress, self._show_time, self._show_error, self._show_log):
             show()
 
@@ -60,7 +66,7 @@ class ProgressView:
             return
         left = ""
         if model.running and model.remaining_s is not None:
-            left = f", about {write_duration(model.remaining_s)} left"
+            left = f", about {write_duration(model.remaining_s)} left{_write_range(model)}"
         percent = f"{100 * self.bar.value:.0f} %"
         self.time.value = f"{percent} · {write_duration(model.elapsed_s)}{left}"
 
@@ -73,13 +79,24 @@ class ProgressView:
         _show(self.error, write_error(where, message, describe_traceback(model.error)))
 
     def _show_log(self, _change: Any = None) -> None:
-        self.log.value = write_log(self.model.log)
+        """Show the log; while it grows, its newest lines, and not more often than one can read."""
+        busy, now_s = self.model.running, time.monotonic()
+        if busy and now_s - self._logged_s < _LOG_S:
+            return
+        self._logged_s = now_s
+        self.log.value = write_log(self.model.log, _LIVE_LINES if busy else _LINES)
 
 
 def _show(widget: w.HTML, html: str) -> None:
     """Set what a widget shows; an empty one takes no room."""
     widget.value = html
     widget.layout.display = "" if html else "none"
+
+
+def _write_range(model: RunModel) -> str:
+    """Return the least and the most time left, where they are not the same when written."""
+    limits = [write_duration(limit_s) for limit_s in model.remaining_range_s]
+    return f" ({limits[0]} to {limits[1]})" if len(set(limits)) == 2 else ""
 
 
 def describe_status(model: RunModel) -> str:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 INTERVAL_S = 0.1
 #: Between events the clock goes on all the same.
 TICK_S = 0.5
-#: Share of a core that updates may take: where one is dear, they come less often.
-SHARE = 0.02
+#: Share of a core that updates may take: where one is dear, they come less often. Sending the
+#: messages takes half as much again, on another thread.
+SHARE = 0.005
 
 
 class Pump:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from facet_nb.models import RunModel
 from facet_nb.models.run_thread import describe_traceback
-from facet_nb.plots import Comparison, picture_of
 from facet_nb.widgets.fragments import write_code_block, write_error, write_table, write_text
 from facet_nb.widgets.progress_view import describe_failure, describe_status
-from facet_nb.widgets.result_view import write_metrics, write_step_times
+from facet_nb.widgets.result_view import ResultView, write_metrics, write_step_times
 
 _INTERRUPTED = (
     "A run was under way when this was written. If this is all you see, the kernel was restarted "
@@ -15,7 +14,7 @@ _INTERRUPTED = (
 )
 
 
-def write_report(model: RunModel, comparison: Comparison | None) -> str:
+def write_report(model: RunModel, results: ResultView) -> str:
     """Return status, settings, picture, metrics, times and code; it needs no other file."""
     parts = [f"<p><strong>{write_text(describe_status(model))}</strong></p>"]
     if model.running:
@@ -23,9 +22,9 @@ def write_report(model: RunModel, comparison: Comparison | None) -> str:
     if model.error is not None and model.status == "failed":
         where, message = describe_failure(model)
         parts.append(write_error(where, message, describe_traceback(model.error)))
-    if comparison is not None:
-        parts.append(picture_of(comparison).to_html())
-    parts.append(write_metrics(model, comparison))
+    if results.sketch is not None:
+        parts.append(results.sketch.to_html())
+    parts.append(write_metrics(model, results.comparison))
     if model.result is not None and model.result.state.steps:
         parts.append(write_step_times(model.result.state))
     rows = list(model.settings.items())

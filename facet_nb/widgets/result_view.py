@@ -12,9 +12,12 @@ from facet_nb.models import RunModel
 from facet_nb.plots import (
     Comparison,
     Picture,
+    Sketch,
     compare,
     list_channels,
     picture_of,
+    sketch_signal,
+    sketch_spectrum,
     spectrum_of,
     uses_widget_backend,
 )
@@ -29,7 +32,8 @@ class ResultView:
     """Shows the result of a run; empty until there is one.
 
     The picture is interactive where matplotlib draws in widgets (``%matplotlib widget``), else it
-    is an image. It is drawn in the thread that sets the model's traits.
+    is an image, written by hand: matplotlib would take more time than all else that a panel does.
+    It is drawn in the thread that sets the model's traits.
 
     Parameters
     ----------
@@ -40,11 +44,14 @@ class ResultView:
     ----------
     comparison : Comparison | None
         What is shown.
+    sketch : Sketch | None
+        The same as an image.
     """
 
     def __init__(self, model: RunModel) -> None:
         self.model = model
         self.comparison: Comparison | None = None
+        self.sketch: Sketch | None = None
         self.channel = w.Dropdown(
             description="Channel", style=_LABEL, layout=w.Layout(width="230px")
         )
@@ -93,7 +100,7 @@ class ResultView:
 
     def _clear(self) -> None:
         self.widget.layout.display = "none"
-        self.comparison = None
+        self.comparison = self.sketch = None
         self.image.value = self.metrics.value = self.steps.value = ""
 
     def _fill_controls(self, context: Any) -> None:
@@ -103,7 +110,8 @@ class ResultView:
         first = compare(context).after.times_s
         self._filling = True
         try:
-            self.channel.options = names
+            if list(self.channel.options) != names:
+                self.channel.options = names
             self.channel.value = chosen if chosen in names else names[0]
             if chosen is None:
                 self.begin_s.value = round(float(first[0]), 1)
@@ -126,19 +134,27 @@ class ResultView:
             self.image.value = write_error("Nothing to show", str(error), "")
             return
         self.metrics.value = write_metrics(self.model, self.comparison)
+        self.sketch = self._sketch(self.comparison)
         if self.canvas is None and uses_widget_backend():
             self.canvas = make_canvas(self._paint(self.comparison, width_in=self._width_in))
             self.plot.children = [self.canvas, self.image]
+        elif self.canvas is not None:
+            self._paint(self.comparison, self.canvas.figure)
+            self.canvas.draw_idle()
         if self.canvas is None:
-            self.image.value = self._paint(self.comparison).to_html()
+            self.image.value = self.sketch.to_html()
             return
-        picture = self._paint(self.comparison, self.canvas.figure)
-        self.canvas.draw_idle()
-        self.image.value = f"<figcaption>{write_text(picture.caption)}</figcaption>"
+        self.image.value = f"<figcaption>{write_text(self.sketch.caption)}</figcaption>"
+
+    @property
+    def _shows_spectrum(self) -> bool:
+        return self.what.value == "spectrum"
+
+    def _sketch(self, comparison: Comparison) -> Sketch:
+        return (sketch_spectrum if self._shows_spectrum else sketch_signal)(comparison)
 
     def _paint(self, *args: Any, **kwargs: Any) -> Picture:
-        paint = spectrum_of if self.what.value == "spectrum" else picture_of
-        return paint(*args, **kwargs)
+        return (spectrum_of if self._shows_spectrum else picture_of)(*args, **kwargs)
 
 
 def write_metrics(model: RunModel, comparison: Comparison | None) -> str:

@@ -119,7 +119,7 @@ class RunPanel(Panel):
 
     def to_html(self) -> str:
         """Return the panel's state as plain HTML: what remains of it in a saved notebook."""
-        return write_report(self.model, self.results.comparison)
+        return write_report(self.model, self.results)
 
     def summary(self) -> str:
         """Return the same in one line of text."""

@@ -10,6 +10,7 @@ from facet_nb.models.signal_model import SignalModel
 from facet_nb.models.sources import as_context
 from facet_nb.widgets.controls import make_button
 from facet_nb.widgets.fragments import write_table
+from facet_nb.widgets.looking import Drawing
 from facet_nb.widgets.panel import Panel
 from facet_nb.widgets.signal_svg import WIDTH, write_signal
 
@@ -88,6 +89,7 @@ class SignalView(Panel):
         self.picture, self.table = w.HTML(), w.HTML()
         self.picture.add_class("fnb-signal-plot")
         self._filling, self._width_px = False, float(WIDTH)
+        self.drawing = Drawing(self._draw)
         self._connect()
         row = w.HBox([self.back, self.forth, self.begin, self.slider])
         more = w.HBox([self.span, self.scale, self.shown])
@@ -100,7 +102,10 @@ class SignalView(Panel):
 
     # ----------------------------------------------------------------------------- what it does
     def refresh(self, _change: Any = None) -> None:
-        """Show the model as it is now."""
+        """Show the model as it is now; on a tab that nobody sees, as soon as somebody does."""
+        self.drawing.refresh()
+
+    def _draw(self) -> None:
         model = self.model
         self._filling = True
         try:

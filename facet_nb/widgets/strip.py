@@ -32,14 +32,17 @@ def write_strip(samples: Sequence[Sample], cores: int) -> str:
 def _write_curve(label: str, values: Sequence[float], top: float) -> str:
     values = values if len(values) > 1 else [*values, *values]
     n = len(values) - 1
+    # One line around the area; its sides lie outside of what is shown.
     points = " ".join(
-        f"{_WIDTH * i / n:.1f},{_HEIGHT - (_HEIGHT - 4) * v / (top or 1.0):.1f}"
+        f"{_WIDTH * i / n:.0f},{_HEIGHT - (_HEIGHT - 4) * v / (top or 1.0):.1f}"
         for i, v in enumerate(values)
     )
+    first, last = points.partition(" ")[0].partition(",")[2], points.rpartition(",")[2]
+    below, right = _HEIGHT + 3, _WIDTH + 3
     text = write_text(label)
-    area = f"0,{_HEIGHT} {points} {_WIDTH},{_HEIGHT}"
+    area = f"-3,{below} -3,{first} {points} {right},{last} {right},{below}"
     return (
         f'<figure class="fnb-strip"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         f'aria-label="{text}" preserveAspectRatio="none"><polygon points="{area}"/>'
-        f'<polyline points="{points}"/></svg><figcaption>{text}</figcaption></figure>'
+        f"</svg><figcaption>{text}</figcaption></figure>"
     )

@@ -12,6 +12,7 @@ from facet_nb.widgets.chain_editor import ChainEditor
 from facet_nb.widgets.code_view import CodeView
 from facet_nb.widgets.compare_panel import ComparePanel
 from facet_nb.widgets.fragments import write_text
+from facet_nb.widgets.looking import follow_tabs
 from facet_nb.widgets.panel import Panel
 from facet_nb.widgets.progress_view import describe_status
 from facet_nb.widgets.recording_view import RecordingView
@@ -82,6 +83,10 @@ class Studio(Panel):
         self._fill_tabs()
         super().__init__([self.head, self.tabs])
         self.add_class("fnb-studio")
+        follow_tabs(
+            self.tabs,
+            {"Recording": self.signal.drawing, "Tune": self.tune_panel.curves.drawing},
+        )
         self.follow(model.recording, model.run)
         model.tune.observe(self._keep_table, "status")
         self._observe()
@@ -152,8 +157,8 @@ class Studio(Panel):
 
     def to_html(self) -> str:
         """Return the state as plain HTML: what remains of the studio in a saved notebook."""
-        comparison = self.run_panel.results.comparison
-        parts = [f"<p>{self._describe()}</p>", write_report(self.model.run, comparison)]
+        report = write_report(self.model.run, self.run_panel.results)
+        parts = [f"<p>{self._describe()}</p>", report]
         if self.model.tune.table is not None:
             parts.append(self.tune_panel.to_html())
         if self.model.compare.entries:

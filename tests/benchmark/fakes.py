@@ -13,12 +13,27 @@ from facet_nb.benchmark.point import Configuration, Trace
 from tests.benchmark.samples import make_memory
 
 
+class FakeClock:
+    """A clock that only runs when it is told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
 class FakeProcess:
-    """One configuration whose n-th run takes ``cost(configuration, n)``; the first is cold."""
+    """One configuration whose n-th run takes ``cost(configuration, n)``; the first is cold.
+
+    With a clock among its quirks it takes that time there, and 0.6 s to start.
+    """
 
     cold_s = 5.0
 
     def __init__(self, configuration: Configuration, cost: Callable, journal: list, **quirks):
+        self.clock = quirks.pop("clock", FakeClock())
+        self.clock.now_s += 0.6
         self.configuration, self.cost, self.journal = configuration, cost, journal
         self.start_s, self.load_s, self.pid, self.n = 0.5, 0.1, 0, 0
         self.quirks = quirks
@@ -30,6 +45,7 @@ class FakeProcess:
         wall_s = self.cost(self.configuration, self.n) + (0 if self.n else self.cold_s)
         self.journal.append(("run", self.configuration, wall_s))
         self.n += 1
+        self.clock.now_s += wall_s
         return wall_s, 2 * wall_s, Trace(wall_s)
 
     def run_watched(self, timeout_s):
@@ -44,6 +60,9 @@ class FakeProcess:
 
     def read_memory_mb(self):
         return 100.0
+
+    def dismiss(self):
+        self.journal.append(("dismiss", self.configuration))
 
     def close(self):
         self.journal.append(("close", self.configuration))

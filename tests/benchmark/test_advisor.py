@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import pytest
 
 from facet_nb.benchmark import BenchmarkTable, Configuration, advise
-from facet_nb.benchmark.advisor import list_candidates, write_call
+from facet_nb.benchmark.advisor import forecast_peak_mb, list_candidates, write_call
+from facet_nb.benchmark.piece import Piece, take_larger_piece, take_piece
 from facet_nb.benchmark.point import BatchTime, StageTrace, Trace
-from facet_nb.benchmark.probe import Piece, predict, take_piece
+from facet_nb.benchmark.probe import extrapolate_rest, predict, try_out
 from facet_nb.benchmark.subjects import find_subject
 from facet_nb.core import Pipeline, PlanError, ValidationError
 from facet_nb.core.plan import choose_mode
@@ -73,6 +77,16 @@ def test_goals_and_budgets(ctx, table, options, expected):
         assert "others need more than" in advice.reason
 
 
+def test_memory_that_was_not_watched_is_forecast(ctx, table):
+    bare = [replace(p, memory=None) for p in table.points]
+    advice = advise(PIPELINE, ctx, table=replace(table, points=tuple(bare)))
+    assert advice.configuration == THREADS[4]
+    forecast_mb = forecast_peak_mb(PIPELINE, ctx, THREADS[4])  # of a process that may have grown
+    assert advice.predicted_peak_mb == pytest.approx(forecast_mb, rel=0.05)
+    low, high = advice.peak_interval_mb
+    assert high - low == pytest.approx(0.5 * advice.predicted_peak_mb)
+
+
 def test_no_clear_difference_is_an_answer(ctx, table):
     kept = [p for p in table.points if p.configuration in (SERIAL, SEQUENTIAL)]
     few = BenchmarkTable(ENVIRONMENT, table.subject, tuple(kept))
@@ -97,8 +111,11 @@ def test_what_cannot_be_advised(ctx, table):
         advise(Pipeline([toys.Squared()]), ctx, table=table)
     with pytest.raises(ValidationError, match="no usable"):
         advise(PIPELINE, ctx, table=BenchmarkTable(ENVIRONMENT, table.subject))
-    with pytest.raises(ValidationError, match="probe_s"):
-        advise(PIPELINE, ctx, probe_s=0)
+    for probe_s in (0, float("nan"), "3"):
+        with pytest.raises(ValidationError, match="probe_s"):
+            advise(PIPELINE, ctx, probe_s=probe_s)
+    with pytest.raises(ValidationError, match="table must be"):
+        advise(PIPELINE, ctx, table="table.json")
     with pytest.raises(PlanError, match="smallest way to run needs"):
         advise(PIPELINE, ctx, memory_budget="1 MB")
 
@@ -163,6 +180,80 @@ def test_prediction_from_a_piece_by_hand(n_jobs, expected):
     assert found == pytest.approx(expected)
     longer = predict(trace, Piece(None, 8, 4.0, 3.0), Configuration(n_jobs=n_jobs), n_data=32)
     assert longer == pytest.approx(3 * (expected - 0.5) + 0.5)
+
+
+def make_trace(n, rest_s, batch_s=0.1, n_jobs=1):
+    """n batches after a step over all channels and half a second of decisions."""
+    first_s = 0.5 * rest_s
+    begin_s = first_s + 0.5
+    starts = [begin_s + batch_s * (k // n_jobs) for k in range(n)]
+    batches = tuple(
+        BatchTime(f"worker {k % n_jobs}", s, s + batch_s, batch_s) for k, s in enumerate(starts)
+    )
+    stop_s = batches[-1].stop_s
+    stages = (
+        StageTrace("global", ("g",), 0.0, first_s),
+        StageTrace("channel_wise", ("x",), first_s, stop_s, 0.5, batches=batches, n_jobs=n_jobs,
+                   splits=True),
+    )  # fmt: skip
+    return Trace(stop_s + 0.5 * rest_s, stages)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_two_sizes_tell_what_grows_with_the_data(n_jobs):
+    """1 s that stays and 0.02 s for each channel, half of both in a step over all channels."""
+
+    def cost(n):
+        return make_trace(n, 1.0 + 0.02 * n, n_jobs=n_jobs)
+
+    small, large = cost(8), cost(16)
+    rest_s = extrapolate_rest([small], 8 / 64, [large], 16 / 64)
+    assert rest_s == pytest.approx(1.0 + 0.02 * 64)
+    c = Configuration(n_jobs=n_jobs)
+    assert predict(large, Piece(None, 16, 4.0, 1.0), c, 64, rest_s) == pytest.approx(
+        cost(64).wall_s
+    )
+    assert predict(cost(64), Piece(None, 64, 1.0, 1.0), c, 64) == cost(64).wall_s
+    longer_s = predict(large, Piece(None, 16, 4.0, 3.0), c, 64, rest_s)
+    assert longer_s == pytest.approx(rest_s + 3 * (0.5 + 6.4 / n_jobs))
+    noisy = make_trace(8, 9.0)  # nothing takes less time because it has more data
+    assert extrapolate_rest([noisy], 8 / 64, [large], 16 / 64) == pytest.approx(1.32)
+
+
+def test_a_larger_piece_is_as_large_as_asked(ctx):
+    small = take_piece(PIPELINE, ctx, 10.0, cores=1)
+    assert take_larger_piece(PIPELINE, ctx, small, 3.0).context is ctx
+    assert take_larger_piece(PIPELINE, ctx, small, 0.9) is small  # beside the whole, half at most
+    wide = toys.wide_context(64, n_times=4_000)
+    small = take_piece(PIPELINE, wide, 10.0, cores=1)
+    piece = take_larger_piece(PIPELINE, wide, small, 0.4)
+    assert piece.n_channels == 25 and piece.time_scale == 1.0
+    assert piece.share == pytest.approx(25 / len(data_picks(wide.get_raw())))
+    assert take_larger_piece(PIPELINE, wide, small, 0.1) is small
+
+
+def test_a_probe_takes_the_whole_of_a_short_recording_and_its_time(ctx):
+    found = try_out(PIPELINE, ctx, list_candidates(PIPELINE, ctx), 30.0, cores=1)
+    assert found.piece.context is ctx and found.piece.share == 1.0
+    begin = time.monotonic()
+    many = try_out(PIPELINE, ctx, [SERIAL, SEQUENTIAL], 1e-3, cores=1)
+    assert many.piece.n_channels == 8 and time.monotonic() - begin < 5.0
+    assert all(1 <= len(t.wall_s) <= 3 for t in many.trials)
+    few = toys.wide_context(4, n_times=20_000)
+    all_of_few = try_out(PIPELINE, few, [SERIAL, SEQUENTIAL], 0.2, cores=1)
+    assert all_of_few.piece.share == 1.0 and all(t.likely_s > 0 for t in all_of_few.trials)
+    tight = try_out(PIPELINE, ctx, [SERIAL], 1.0, cores=1, enlarge=False)
+    assert tight.piece.n_channels == 8 and len(tight.trials[0].wall_s) > 2
+
+
+def test_what_is_near_the_budget_counts_as_too_large(ctx):
+    ways = list_candidates(PIPELINE, ctx)
+    peaks = {c: forecast_peak_mb(PIPELINE, ctx, c) for c in ways}
+    least = min(peaks, key=lambda c: peaks[c])
+    tight = advise(PIPELINE, ctx, memory_budget=1.01e6 * peaks[least], probe_s=0.2)
+    assert tight.configuration == least and "others need more than" in tight.reason
+    ample = advise(PIPELINE, ctx, memory_budget=2e6 * max(peaks.values()), probe_s=0.2)
+    assert "others" not in ample.reason
 
 
 def test_the_call_is_what_was_advised():

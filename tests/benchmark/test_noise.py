@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import signal
 import subprocess
@@ -80,6 +81,22 @@ def test_own_work_is_nobody_elses():
             pass
     own_cores = 0.3 / (time.perf_counter() - wall_s)
     assert gauge.result().other_cores < os.cpu_count() - own_cores + 0.2
+
+
+def test_own_work_is_counted_once(monkeypatch):
+    """Half of the time that the system was busy is this process's; the rest is others'."""
+    import psutil
+
+    from facet_nb.benchmark import processes
+
+    monkeypatch.setattr(processes, "read_cpu_s", lambda pid: next(own))
+    monkeypatch.setattr(psutil, "cpu_times", lambda: Times(next(busy), 50.0))
+    Times = collections.namedtuple("Times", "user idle")
+    own, busy = iter([10.0, 11.0]), iter([100.0, 102.0])
+    gauge = NoiseGauge(2)
+    with gauge.watch(os.getpid()):
+        pass
+    assert gauge.others_s == pytest.approx(1.0)
 
 
 def test_a_probe_takes_a_moment():

@@ -29,7 +29,7 @@ from facet_nb.benchmark.table import BenchmarkTable
 from facet_nb.core import CancelToken, Pipeline, PlanError, RunCancelled, ValidationError
 from facet_nb.datasets import simulate
 from facet_nb.io import Exporter
-from tests.benchmark.fakes import FakeProcess, QuietGauge
+from tests.benchmark.fakes import FakeClock, FakeProcess, QuietGauge
 from tests.benchmark.samples import ENVIRONMENT, SERIAL, SUBJECT, THREADS
 from tests.core import toys
 
@@ -125,6 +125,48 @@ def test_a_spent_budget_is_said_and_leaves_verdicts_inconclusive():
     assert "inconclusive" in set(table.to_frame().verdict)
     assert any("time budget" in text for text in table.warnings)
     assert "inconclusive" in table.summary()
+
+
+PARALLEL = tuple(Configuration("parallel", "threading", n) for n in (2, 4, 8))
+EIGHT = (SERIAL, SEQUENTIAL, *THREADS.values(), *PARALLEL)
+
+
+@pytest.mark.parametrize(
+    ("budget_s", "run_s", "repeats"),
+    [(s, r, n) for s in (1.0, 12.0, 25.0, 60.0) for r, n in ((0.02, None), (3.0, 5), (3.0, None))]
+    + [(2000.0, 3.0, 3)],
+)
+def test_the_time_budget_is_kept(budget_s, run_s, repeats):
+    """By a clock of its own: nothing is exceeded by more than one configuration's first turn."""
+    clock = FakeClock()
+    rng = np.random.default_rng(1)
+
+    def cost(configuration, n):
+        return run_s * float(np.exp(rng.normal(0, 0.2)))
+
+    began = clock()
+    table, _, _ = run_fakes(
+        cost,
+        EIGHT,
+        quirks={c: {"clock": clock} for c in EIGHT},
+        clock=clock,
+        repeats=repeats,
+        time_budget_s=budget_s,
+    )
+    first_s = 0.6 + FakeProcess.cold_s + 2 * run_s
+    assert clock() - began <= max(budget_s + 2 * run_s, first_s + 2 * run_s)
+    text = " ".join(table.warnings)
+    verdicts = {row.configuration: row.verdict for row in table.rows}
+    assert table.find(SERIAL).point.n_repeats >= 1
+    untold = [c for c in EIGHT if not table.find(c) or not table.find(c).point.n_repeats]
+    assert all(c.label in text for c in untold) and bool(untold) == ("Not measured for" in text)
+    assert budget_s < 25 or len(untold) <= 6  # serial and another one at least
+    few = [r for r in table.rows if 0 < r.point.n_repeats < 3 and r.verdict != "base"]
+    assert all(r.verdict == "inconclusive" for r in few) and len(verdicts) == len(table.rows)
+    unwatched = [p for p in table.points if p.n_repeats and p.memory is None]
+    assert bool(unwatched) == ("Memory not measured" in text)
+    if budget_s == 2000.0:
+        assert not untold and not unwatched and table.find(TWO).point.n_repeats >= 3
 
 
 def test_a_different_result_and_a_failure_are_told_apart_from_the_rest():
@@ -242,9 +284,17 @@ def test_in_earnest(simulation, tmp_path):
 
 def test_what_cannot_be_measured(simulation):
     pipeline = Pipeline([toys.Halved()])
-    for options in ({"repeats": 0}, {"time_budget_s": 0}):
-        with pytest.raises(ValidationError):
+    for options in (
+        *({"repeats": n} for n in (0, 2.5, True)),
+        *({"time_budget_s": s} for s in (0, float("nan"), "60")),
+        {"seed": "x"},
+    ):
+        with pytest.raises(ValidationError, match=next(iter(options))):
             benchmark(pipeline, simulation, **options)
+    with pytest.raises(ValidationError, match="simulate"):
+        benchmark(pipeline, {"n_chanels": 4})
+    with pytest.raises(ValidationError, match=r"ProcessingContext\(raw\)"):
+        benchmark(pipeline, simulation.raw)
     with pytest.raises(ValidationError, match="source"):
         benchmark(pipeline, 7)
     with pytest.raises(ValidationError, match="no steps"):

@@ -116,6 +116,29 @@ def list_sideways(root: Any) -> list[str]:
     return root.first.evaluate(_SIDEWAYS)
 
 
+_REACHED = """() => {
+    const e = document.activeElement;
+    e.dataset.reached = '1';
+    return e.closest('.fnb-panel') !== null;
+}"""
+# What a plot offers to the mouse over it is left out: its axes have nothing to choose.
+_UNREACHED = """root => [...root.querySelectorAll(
+        'select, input, textarea, button, [role=slider], summary')]
+    .filter(e => e.checkVisibility() && !e.disabled && !e.dataset.reached &&
+                 !e.closest('.jupyter-matplotlib'))
+    .map(e => e.outerHTML.slice(0, 160))"""
+
+
+def list_unreachable(root: Any, most: int = 80) -> list[str]:
+    """Return what cannot be reached with the Tab key from the chosen tab on."""
+    root.locator("[role=tab][aria-selected=true]").first.focus()
+    for _ in range(most):
+        root.page.keyboard.press("Tab")
+        if not root.page.evaluate(_REACHED):
+            return root.first.evaluate(_UNREACHED)
+    return [f"the end, with {most} keys"]
+
+
 def list_faults(root: Any) -> dict[str, Any]:
     """Return all that is wrong with what is seen of an element; empty if nothing is."""
     found = {

@@ -10,7 +10,13 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.harness import TABS, Lab, Panel
-from tests.browser.looking import check_tabs, list_clipped, list_faults, list_sideways
+from tests.browser.looking import (
+    check_tabs,
+    list_clipped,
+    list_faults,
+    list_sideways,
+    list_unreachable,
+)
 from tests.browser.steps import HOSTILE
 
 pytestmark = pytest.mark.browser
@@ -234,6 +240,7 @@ def test_curves_that_grow(page, lab_server, complaints, shots):
 
     click_in_the_map(page, panel)
     expect(panel.part("curves").locator("figcaption")).to_contain_text("Chosen:")
+    assert list_unreachable(panel.root) == []
     panel.turn_to("Run")
     assert panel.number("n-jobs") == 2 and panel.number("n-workers") == 1
     expect(panel.part("mode").locator("select")).to_have_value("channel_sequential")

@@ -16,8 +16,11 @@ from facet_nb import (
     Loader,
     LowPassFilter,
     NotchFilter,
+    Resample,
+    TriggerAligner,
     TriggerDetector,
     UpSample,
+    VolumeTriggerCorrection,
 )
 from facet_nb.core import Pipeline, PlanError, ProcessingContext, StepError
 from facet_nb.core.executors import chunks, scratch
@@ -77,6 +80,47 @@ def test_chunks_give_the_same_answer(file, tmp_path, monkeypatch, way, preload):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("seconds", [3.1, 100.0])
+@pytest.mark.parametrize("way", WAYS[1:], ids=toys.ids)
+def test_the_chain_with_its_rate_raised_and_lowered(file, way, seconds):
+    first, rest = chain(file)[:3], chain(file, False)[4:]
+    steps = [*first, UpSample(10), TriggerAligner(), AASCorrection(window_size=10), DownSample(10)]
+    expected = run([*steps, *rest])
+    steps[0] = Loader(file, preload=False)
+    result = run([*steps, *rest], chunk_duration_s=seconds, **way)
+    assert "fused" in str(result.plan) and "not in chunks" not in str(result.plan)
+    assert any(stage.chunk_duration_s == seconds for stage in result.plan.stages)
+    assert np.array_equal(result.get_raw()._data, expected.get_raw()._data)
+    assert np.array_equal(result.context.get_triggers(), expected.context.get_triggers())
+    noise = result.context.get_estimated_noise()
+    assert np.array_equal(noise, expected.context.get_estimated_noise())
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"weighting": "sliding"}, {"subsample": True, "weighting": "sliding"}], ids=str
+)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_averaging_of_every_kind(file, options, dtype):
+    steps = [*chain(file, False)[:3], AASCorrection(window_size=10, **options)]
+    expected = run(steps, dtype=dtype)
+    result = run(steps, dtype=dtype, chunk_duration_s=3.7)
+    assert any(stage.chunk_duration_s == 3.7 for stage in result.plan.stages)
+    assert np.array_equal(result.get_raw().get_data(), expected.get_raw().get_data())
+
+
+@pytest.mark.parametrize("options", [{}, {"subsample": True}], ids=str)
+@pytest.mark.parametrize("way", WAYS[1:3], ids=toys.ids)
+def test_rates_that_change_on_the_way(file, way, options):
+    """Passes of another length than the result, and results of another length than the source."""
+    steps = [*chain(file, False)[:3], UpSample(3), AASCorrection(window_size=10, **options)]
+    for after in ([DownSample(3), LowPassFilter(70.0)], [Resample(640.0)]):
+        expected = run([*steps, *after], fuse=False)
+        result = run([*steps, *after], fuse=False, chunk_duration_s=3.7, **way)
+        assert "not in chunks" not in str(result.plan)
+        assert np.array_equal(result.get_raw()._data, expected.get_raw()._data)
+        assert result.get_raw().info["sfreq"] == expected.get_raw().info["sfreq"]
+
+
 def test_chunks_in_single_precision(file):
     expected = run(chain(file), dtype="float32")
     result = run(chain(file), dtype="float32", chunk_duration_s=5, mode="channel_sequential")
@@ -93,21 +137,18 @@ def test_no_step_sees_more_than_a_chunk_at_once(file, monkeypatch):
 
 
 def test_stages_that_cannot_and_why(file):
-    steps = [HighPassFilter(1.0, method="iir"), toys.ZScore(), UpSample(2), AASCorrection()]
-    plan = Pipeline([*steps, DownSample(2)]).plan("serial", chunk_duration_s=10, fuse=False)
+    steps = [HighPassFilter(1.0, method="iir"), toys.ZScore(), VolumeTriggerCorrection(3)]
+    plan = Pipeline(steps).plan("serial", chunk_duration_s=10)
     assert all(stage.chunk_duration_s is None for stage in plan.stages)
     text = str(plan)
     for why in (
         "highpass_filter runs backwards over the whole length",
         "zscore is not one of ours",
-        "upsample needs the whole length",
-        "aas_correction needs subsample=True",
+        "volume_trigger_correction needs the whole length of a channel",
     ):
         assert why in text
-    fused = Pipeline([*steps[2:], DownSample(2)]).plan("channel_sequential", chunk_duration_s=10)
-    assert "not in chunks: aas_correction needs the whole length" in str(fused)
-    result = run([Loader(file), *chain(file)[1:2], *steps, DownSample(2)], chunk_duration_s=10)
-    expected = run([Loader(file), *chain(file)[1:2], *steps, DownSample(2)])
+    result = run([Loader(file), *chain(file)[1:2], *steps], chunk_duration_s=10)
+    expected = run([Loader(file), *chain(file)[1:2], *steps])
     assert np.array_equal(result.get_raw()._data, expected.get_raw()._data)
     mixed = [CommonReference(), BandPassFilter(1.0, 40.0)]
     both = [run([Loader(file), *mixed], chunk_duration_s=c) for c in (3.0, None)]

@@ -164,3 +164,11 @@ def test_plan_as_text_and_table():
     html = made._repr_html_()
     assert html.count("<tr>") == 3 and "over 2 processes" in html
     assert "mode=" in str(plan([], "auto"))
+
+
+@pytest.mark.parametrize(("mode", "n_channels"), [("channel_sequential", 2), ("serial", 8)])
+def test_a_batch_has_a_channel_for_each_inner_thread(mode, n_channels):
+    stage = plan([toys.Halved()], mode, n_workers=2).stages[0]
+    assert (stage.n_workers, stage.batch_size) == (2, n_channels)
+    assert f"batches of {n_channels} channels" in stage.reason
+    assert plan([toys.Halved()], mode, n_workers=2, cores=1).stages[0].batch_size == 1

@@ -71,3 +71,50 @@ def test_outer_workers_do_not_wait_for_one_anothers_inner_threads(monkeypatch):
 
     run_s(n_jobs=4)
     assert min(run_s(n_jobs=4, n_workers=2) for _ in range(3)) < 10 * run_s(n_jobs=4) + 0.5
+
+
+class Told(ArrayProcessor):
+    """Notes the thread and the number of channels of each call."""
+
+    def __init__(self, number=0, calls=None, meet=None):
+        self.number, self.calls, self.meet = number, calls, meet
+
+    def compute(self, x, prepared, out=None):
+        self.calls.append((threading.current_thread().name, self.number, len(x)))
+        if self.meet is not None:
+            self.meet.wait()
+        return np.array(x)
+
+
+def test_inner_threads_take_their_channels_through_all_steps(monkeypatch):
+    monkeypatch.setattr(backends, "count_cores", lambda backend=None: 2)
+    calls: list[tuple[str, int, int]] = []
+    steps = [Told(0, calls), Told(1, calls, threading.Barrier(2, timeout=10)), Told(2, calls)]
+    ctx = wide_context(n_channels=4, n_times=500)
+    result = Pipeline(steps).run(
+        ctx, mode="channel_sequential", n_workers=2, batch_size=4, raise_on_error=True
+    )
+    assert sorted((number, n) for _, number, n in calls) == [(i, 2) for i in (0, 0, 1, 1, 2, 2)]
+    assert len({name for name, *_ in calls}) == 2
+    assert len(result.state.step_wall_s) == 3
+    np.testing.assert_array_equal(result.get_raw()._data, ctx.get_raw()._data)
+
+
+def test_the_step_that_fails_in_an_inner_thread_is_named(monkeypatch):
+    monkeypatch.setattr(backends, "count_cores", lambda backend=None: 2)
+
+    class Failing(Count):
+        name = "failing"
+
+        def compute(self, x, prepared, out=None):
+            if last in x[:, 0]:
+                raise ValueError("the last channel")
+            return np.array(x)
+
+    ctx = wide_context(n_channels=4, n_times=500)
+    last = ctx.get_raw()._data[3, 0]
+    result = Pipeline([Count(), Failing(), Count()]).run(
+        ctx, mode="channel_sequential", n_workers=2, batch_size=4
+    )
+    assert (result.failed_processor, result.failed_processor_index) == ("failing", 1)
+    assert "the last channel" in str(result.error)

@@ -159,8 +159,9 @@ def test_annotations_that_are_read_back_otherwise(context, tmp_path, monkeypatch
     append = brainvision_writer._append_markers
 
     def append_others(file, *rest):
-        append(file, *rest)
+        seen = append(file, *rest)
         file.write_text(file.read_text("utf-8").replace("S  1", "S  2"), "utf-8")
+        return seen
 
     monkeypatch.setattr(brainvision_writer, "_append_markers", append_others)
     with pytest.raises(FacetError, match=r"annotation 'Stimulus/S  1' .* 'Stimulus/S  2'"):

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facet_nb.kernels import averaging
+from facet_nb.kernels.sliding import average_sliding, correlate_rows
+from facet_nb.kernels.subtraction import subtract_templates
 from tests.oracles import averaging as oracle
 
 N = 120
@@ -28,7 +30,7 @@ def run_blocks(x, starts, window, threshold, **kw):
     templates, which = averaging.average_blocks(
         x, starts, N, window=window, threshold=threshold, **kw
     )
-    return averaging.subtract_templates(x, starts, templates, which)
+    return subtract_templates(x, starts, templates, which)
 
 
 @pytest.mark.parametrize("n_epochs", [7, 30, 31, 34, 35, 61, 90])
@@ -44,8 +46,8 @@ def test_blocks_equal_the_oracle(n_epochs, window, odd):
 @pytest.mark.parametrize("odd", [(), (5, 6, 30)])
 def test_sliding_equals_the_oracle(n_epochs, odd):
     x, starts = make(n_epochs, odd=odd)
-    templates = averaging.average_sliding(x, starts, N, window=12, threshold=0.9)
-    got = averaging.subtract_templates(x, starts, templates, np.arange(n_epochs), overlap=False)
+    templates = average_sliding(x, starts, N, window=12, threshold=0.9)
+    got = subtract_templates(x, starts, templates, np.arange(n_epochs), overlap=False)
     expected = oracle.correct_sliding(x, starts, N, 12, 0.9)
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
 
@@ -83,7 +85,7 @@ def test_zero_stays_zero(seed):
     _, starts = make(20, seed)
     x = np.zeros(starts[-1] + 2 * N)
     assert not run_blocks(x, starts, 10, 0.975).any()
-    templates = averaging.average_sliding(x, starts, N, window=10, threshold=0.975)
+    templates = average_sliding(x, starts, N, window=10, threshold=0.975)
     assert not templates.any()
 
 
@@ -94,7 +96,7 @@ def test_a_repeating_artifact_without_noise_is_removed():
         flat[start : start + N] = 0.7 + np.sin(np.arange(N) / 7.0) * np.hanning(N)
     flat[: starts[0]] = flat[starts[-1] + N :] = 0.7
     templates, which = averaging.average_blocks(flat, starts, N, window=30, threshold=0.9)
-    corrected = averaging.subtract_templates(flat, starts, templates, which, overlap=False)
+    corrected = subtract_templates(flat, starts, templates, which, overlap=False)
     inside = corrected[starts[0] : starts[-1]]
     assert np.ptp(inside) < 0.15  # the border samples of unequal spacing
     assert np.median(np.abs(inside - np.median(inside))) < 1e-12
@@ -106,7 +108,7 @@ def test_epochs_beyond_the_ends(shift):
     x = x[starts[0] + 50 : starts[-1] + N - 50]
     starts = starts - starts[0] - 50
     templates, which = averaging.average_blocks(x, starts, N, window=30, threshold=0.9)
-    corrected = averaging.subtract_templates(x, starts, templates, which)
+    corrected = subtract_templates(x, starts, templates, which)
     assert np.isfinite(corrected).all()
     assert np.abs(corrected[:50] - 0.7).max() < 0.5  # corrected as far as it goes
     whole = averaging.is_complete(starts, N, len(x))
@@ -116,8 +118,8 @@ def test_epochs_beyond_the_ends(shift):
 def test_scaled_templates_follow_the_amplitude():
     x, starts = make(30, noise=0.01)
     templates, which = averaging.average_blocks(x, starts, N, window=30, threshold=0.5)
-    plain = averaging.subtract_templates(x, starts, templates, which)
-    scaled = averaging.subtract_templates(x, starts, templates, which, scale=True)
+    plain = subtract_templates(x, starts, templates, which)
+    scaled = subtract_templates(x, starts, templates, which, scale=True)
     assert scaled.std() < 0.5 * plain.std()
 
 
@@ -125,7 +127,7 @@ def test_gaps_are_bridged_with_a_line():
     x = np.zeros(1000)
     starts = np.array([100, 300])
     templates = np.stack([np.full(50, 2.0), np.full(50, 4.0)])
-    got = averaging.subtract_templates(x, starts, templates, np.array([0, 1]), bridge=True)
+    got = subtract_templates(x, starts, templates, np.array([0, 1]), bridge=True)
     steps = np.arange(1, 151) / 151
     np.testing.assert_allclose(got[150:300], -(2 + 2 * steps))
     assert not got[:100].any()
@@ -134,7 +136,7 @@ def test_gaps_are_bridged_with_a_line():
 
 def test_flat_signal_has_no_correlation():
     a = np.vstack([np.ones(10), np.arange(10.0)])
-    np.testing.assert_allclose(averaging.correlate_rows(a, a), [0.0, 1.0])
+    np.testing.assert_allclose(correlate_rows(a, a), [0.0, 1.0])
 
 
 @pytest.mark.parametrize("threshold", [-1.0, 0.2, 0.8, 0.97])

@@ -23,7 +23,7 @@ def pieces(x, size, rng=None):
 
 
 def flow(stream, x, size, rng=None):
-    return np.concatenate([*(stream.push(p) for p in pieces(x, size, rng)), stream.finish()])
+    return np.concatenate([*(stream.push(p).copy() for p in pieces(x, size, rng)), stream.finish()])
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from facet_nb.kernels import averaging, doubled, doubling, resampling, upsampled
+from facet_nb.kernels import averaging, doubled, doubling, laying, resampling, upsampled
 from facet_nb.kernels.doubled import HALF, Form
 from facet_nb.kernels.doubling import Doubled
+from facet_nb.kernels.edges import segment
+from facet_nb.kernels.levels import find_level
+from facet_nb.kernels.means import find_mean
 from facet_nb.kernels.rows import find_compiled, has_compiler
+from facet_nb.kernels.subtraction import subtract_templates
 
 EEG_V = 20e-6
 
@@ -22,7 +27,7 @@ def correct_literally(x, layout):
     high = resampling.upsample(x[np.newaxis], layout.factor)[0]
     options = {"window": layout.window, "threshold": layout.threshold, "shift": layout.shift}
     templates, which = averaging.average_blocks(high, layout.starts, layout.n_samples, **options)
-    cleaned = averaging.subtract_templates(high, layout.aligned, templates, which)
+    cleaned = subtract_templates(high, layout.aligned, templates, which)
     chosen = []
     for pool in layout.pools[0]:
         if pool is None:
@@ -194,7 +199,8 @@ def make_columns(form, n, rng):
     epochs = np.stack([h[s : s + form.n_samples] for h, s in zip(high, starts, strict=True)])
     columns = np.empty((n, form.n_columns))
     for row, target in zip(x, columns, strict=True):
-        source = Doubled(row, form, 0.0, form.n_columns + 2 * HALF)
+        look = partial(segment, row, repeat=True)
+        source = Doubled(look, len(row), form, 0.0, form.n_columns + 2 * HALF)
         source.take(*form.locate(starts[:1]), target[np.newaxis])
     return epochs, columns
 
@@ -214,11 +220,6 @@ def test_doubled_samples_say_all_of_an_epoch(factor, n_samples):
     np.testing.assert_allclose(
         sums.add(columns), epochs.sum(axis=1), rtol=0, atol=2e-7 * scale * n_samples
     )
-    head, tail = doubled.find_ends(form)
-    weights = np.full(form.n_columns, factor / 2)
-    weights[: len(head)], weights[form.n_columns - len(tail) :] = head, tail
-    rows = form.rows(np.arange(n_samples), 0, form.n_columns)
-    np.testing.assert_allclose(weights, rows.sum(axis=0), atol=1e-9)
     centred = epochs - epochs.mean(axis=1, keepdims=True)
     exact = centred @ centred.T
     np.testing.assert_allclose(
@@ -235,8 +236,18 @@ def test_a_piece_is_the_first_part_of_the_way_down(part, n_samples):
     places = piece.first + np.arange(piece.n_samples)
     at = (2 * np.arange(n_samples) + part)[np.newaxis]
     expected = doubled.decimator(5, at, places[:, np.newaxis]) @ epochs[0]
-    made = upsampled.cut_out(piece, columns)[0]
+    made = laying.cut_out(piece, columns)[0]
     np.testing.assert_allclose(made, expected, rtol=0, atol=3e-7 * np.abs(epochs).max())
+
+
+@pytest.mark.parametrize("n", [1, 2, 700, 2681, 2679, 9000])
+@pytest.mark.parametrize("factor", [2, 7])
+def test_the_mean_at_the_high_rate_follows_from_the_ends(n, factor):
+    x = np.cumsum(np.random.default_rng(n).standard_normal(n)) + 5.0
+    level = find_level(x, factor)
+    assert level.centre == find_mean(x)
+    expected = resampling.upsample(x[np.newaxis], factor).mean()
+    np.testing.assert_allclose(level.centre + level.shift, expected, atol=1e-11 * np.abs(x).max())
 
 
 def test_phases_keep_samples_and_constants():
@@ -265,7 +276,7 @@ def test_rows_are_moved_whatever_their_length(char):
 def test_groups_make_no_difference(name, group, monkeypatch):
     x, layout = make(5, *LAYOUTS[name], odd=0.1, window=8, shift=3)
     expected = upsampled.correct(x, layout)
-    for module in (doubling, upsampled):
+    for module in (doubling, laying, upsampled):
         monkeypatch.setattr(module, "GROUP", group)
     copy = pickle.loads(pickle.dumps(layout))
     np.testing.assert_allclose(upsampled.correct(x, copy), expected, rtol=0, atol=1e-16)

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from facet_nb.kernels import averaging, weights
+from facet_nb.kernels.sliding import correlate_rows
+from facet_nb.kernels.subtraction import subtract_templates
 
 TOLERANCE_UV = 1e-6
 HALF = 30
@@ -44,8 +46,7 @@ def align(x, starts, n_samples, templates, max_lag=3):
     lags = np.arange(-max_lag, max_lag + 1)
     templates = np.broadcast_to(templates, (len(starts), n_samples))
     r = [
-        averaging.correlate_rows(averaging.take_epochs(x, starts + lag, n_samples), templates)
-        for lag in lags
+        correlate_rows(averaging.take_epochs(x, starts + lag, n_samples), templates) for lag in lags
     ]
     return starts + lags[np.argmax(r, axis=0)]
 
@@ -70,7 +71,7 @@ def correct(x, starts, n_samples, rows):
     pieces = averaging.take_epochs(x - x.mean(), aligned, n_samples)
     gains = np.einsum("ij,ij->i", pieces, templates) / np.einsum("ij,ij->i", templates, templates)
     scaled = gains[:, np.newaxis] * templates
-    return averaging.subtract_templates(x, aligned, scaled, np.arange(len(rows)), overlap=False)
+    return subtract_templates(x, aligned, scaled, np.arange(len(rows)), overlap=False)
 
 
 def test_template_of_fastr(twin):

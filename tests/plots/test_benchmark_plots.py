@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 
+import matplotlib.style
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from facet_nb import plots
 from facet_nb.benchmark import BenchmarkTable, Configuration
 from facet_nb.benchmark.curves import find_curves, find_waterfall
 from facet_nb.benchmark.noise import Noise
+from facet_nb.plots.heat_map import _find_contrast
 from facet_nb.plots.pareto import find_front
 from tests.benchmark.samples import (
     ENVIRONMENT,
@@ -113,6 +116,50 @@ def test_pareto_front_is_what_nothing_beats(table):
     assert "smallest: channel_sequential, " in picture.caption
     wrong = make_point(THREADS[8], (0.1,) * 3, max_abs_diff_v=1e-6)
     assert [r.configuration for r in find_front(table.append(wrong).rows)] == front
+
+
+def crowd(n):
+    """n configurations whose times and peaks are nearly the same, and one far away."""
+    near = [make_point(Configuration(batch_size=k + 1), (1.0 + 0.004 * k,) * 3,
+                       memory=make_memory(300.0 + 3 * (k % 4))) for k in range(n)]  # fmt: skip
+    return make_table(*near, make_point(THREADS[2], (1.4,) * 3, memory=make_memory(330.0)))
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 12])
+def test_labels_of_near_points_cover_nothing_and_are_inside(n):
+    picture = plots.plot_pareto(crowd(n))
+    picture.draw_without_rendering()
+    ax = picture.axes[0]
+    boxes = [Text.get_window_extent(t) for t in ax.texts]  # without the line to the point
+    shown = ", ".join(t.get_text() for t in ax.texts).split(", ")
+    assert sorted(shown, key=int) == [str(i + 1) for i in range(n + 1)]
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+    points = np.array([(r.wall_s, r.point.memory.peak_mb) for r in crowd(n).rows])
+    places = ax.transData.transform(points)
+    inside = ax.get_window_extent().padded(-3.0)
+    assert all(inside.contains(*place) for place in places)  # nor does one stand on the edge
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_texts_stand_out_in_light_and_dark(table, name, style):
+    with matplotlib.style.context(style):
+        picture = PICTURES[name](table)
+        paper = matplotlib.colors.to_rgb(picture.get_facecolor())
+        texts = [t for ax in picture.axes for t in (*ax.texts, ax.xaxis.label, ax.yaxis.label)]
+        lines = [line for ax in picture.axes for line in ax.lines if len(line.get_xdata())]
+    cells = {id(t) for t in texts if name == "heat map" and "\n" in t.get_text()}
+    for artist in [*texts, *lines]:
+        if id(artist) not in cells:  # those are on colours of their own
+            color = matplotlib.colors.to_rgb(artist.get_color())
+            assert np.abs(np.subtract(color, paper)).max() > 0.4, artist
+
+
+def test_numbers_in_cells_stand_out():
+    map_ = matplotlib.colormaps["cividis_r"]
+    found = [_find_contrast(map_(x)) for x in (0.0, 0.45, 0.8, 1.0)]
+    assert found == ["black", "black", "white", "white"]
 
 
 def test_heat_map_has_a_cell_for_outer_and_inner(table):

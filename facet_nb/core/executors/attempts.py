@@ -33,6 +33,8 @@ class Attempts:
         The run's.
     timeout_s : float | None
         How long a batch may take.
+    fill : callable | None
+        Puts channels where workers find them; called each time before a batch is sent.
     """
 
     stage: Stage
@@ -41,6 +43,7 @@ class Attempts:
     store: Store
     cancel: CancelToken
     timeout_s: float | None = None
+    fill: Callable[[Sequence[int]], None] | None = None
 
     def run(self, batches: dict[int, list[int]], report: Callable[[Report], None]) -> None:
         """Run `batches` (channels by number); `report` is called as they end.
@@ -95,7 +98,7 @@ class Attempts:
     ) -> Iterator[Report | Failure]:
         stop = CancelToken(self.cancel)
         ref = self.file or replace(self.job, cancel=stop, crumbs=self.crumbs)
-        calls = [(ref, i, channels) for i, channels in todo.items()]
+        calls = Calls([(ref, i, channels) for i, channels in todo.items()], self.fill)
         results = backend.run(run_batch, calls, self.stage.n_jobs, stop)
         return deadline.collect(results, self.crumbs, self.timeout_s, stop, backend)
 
@@ -106,6 +109,22 @@ class Attempts:
         assert self.timeout_s is not None
         step = self.job.steps[late.position]
         return deadline.explain_late(late, step, ", ".join(self.labels[late.task]), self.timeout_s)
+
+
+@dataclass(frozen=True)
+class Calls(Sequence):
+    """Calls of :func:`~.task.run_batch`, each made ready just before it is sent."""
+
+    calls: list[tuple]
+    fill: Callable[[Sequence[int]], None] | None = None
+
+    def __len__(self) -> int:
+        return len(self.calls)
+
+    def __getitem__(self, i: Any) -> Any:
+        if self.fill is not None:
+            self.fill(self.calls[i][-1])
+        return self.calls[i]
 
 
 def write_job(job: Job, store: Store) -> JobFile:

@@ -1,8 +1,8 @@
 """Where batches run. The only module that imports joblib (:mod:`.cluster` has Dask).
 
 A backend says what it can do (``isolates``: workers are other processes, and see none of this
-one's memory; ``kills``: a cancelled run ends what is in the middle of a task) and yields results
-as they arrive; everything else is the loop's business.
+one's memory; ``kills``: a cancelled run ends what is in the middle of a task; ``near``: workers are
+on this machine) and yields results as they arrive; everything else is the loop's business.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Backend:
     name = "serial"
     isolates = False
     kills = False
+    near = True
 
     def run(
         self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
@@ -261,7 +262,7 @@ class ProcessBackend(ThreadBackend):
                 n_jobs=max(2, n_jobs),
                 return_as="generator_unordered",
                 batch_size=1,
-                pre_dispatch="n_jobs",
+                pre_dispatch="2*n_jobs",  # a worker that is done finds its next call
                 max_nbytes=None,
             )
             results = parallel(delayed(function)(*call) for call in _until(calls, cancel))
@@ -323,6 +324,7 @@ class DaskBackend(Backend):
 
     name = "dask"
     isolates = True
+    near = False
 
     def run(
         self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken

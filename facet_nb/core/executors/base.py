@@ -30,6 +30,7 @@ from facet_nb.core.executors import (
     outcome,
     preparation,
     scratch,
+    shared,
     staging,
 )
 from facet_nb.core.executors.attempts import Attempts
@@ -37,13 +38,13 @@ from facet_nb.core.executors.cancel import CancelToken
 from facet_nb.core.executors.checkpoint import Checkpoint, hold_checkpoint
 from facet_nb.core.executors.chunks import count_chunk
 from facet_nb.core.executors.decisions import Decisions
+from facet_nb.core.executors.passage import can_overwrite
 from facet_nb.core.executors.shielding import run_shielded
 from facet_nb.core.executors.store import Store
 from facet_nb.core.executors.task import (
     FAILURES,
     Job,
     Report,
-    can_overwrite,
     fail,
     rss_bytes,
 )
@@ -104,7 +105,7 @@ class Runner:
         n = len(plan.stages)
         self._emit(RunStarted(now, plan.mode, plan.backend, plan.n_jobs, plan.n_workers, names, n))
         isolated = any(stage_isolates(s) for s in plan.stages)
-        store = Store(shared=isolated, spill=plan.spill)
+        store = Store(isolated, plan.spill, isolated and self._shares_memory())
         try:
             self._preflight()
             with blas.one_thread(), hold_checkpoint(self.checkpoint) as self._kept:
@@ -118,6 +119,10 @@ class Runner:
             store.close()
         self._emit(RunDone(time.time(), time.perf_counter() - begin))
         return context
+
+    def _shares_memory(self) -> bool:
+        stages = [backends.get_backend(s.backend) for s in self.plan.stages]
+        return shared.is_usable() and not any(b.isolates and not b.near for b in stages)
 
     def _preflight(self) -> None:
         far = [s for s in self.plan.stages if stage_isolates(s)]
@@ -181,7 +186,7 @@ class Runner:
                 number, labels[0], Report(0, prepared.times_zero(), os.getpid(), rss_bytes())
             )
             return outcome.finish(context, subject, prepared, None)
-        source = store.share(subject.data)
+        source, fill = store.lend(subject.data, stage_isolates(stage))
         kept = None if self._kept is None else self._kept.keep(subject, prepared)
         streams = found.origin is not None and _writes_over(stage)
         origin = None
@@ -189,6 +194,8 @@ class Runner:
             target, result = store.adopt(str(kept.path), kept.shape)
         elif self._may_overwrite(subject, prepared, context, store):
             target, result = source, subject.data
+        elif fill is not None and subject.data.shape[1] == prepared.state.n_times:
+            target, result = source, store.open(source)
         elif streams and prepared.state.n_times == subject.state.n_times:
             target, result, origin = source, subject.data, found.origin
         else:
@@ -213,7 +220,7 @@ class Runner:
         if stage.kind == "global":
             self._compute_whole(number, job, groups[0], labels[0], done)
         else:
-            self._compute_batches(number, stage, job, groups, labels, store, done)
+            self._compute_batches(number, stage, job, groups, labels, store, done, fill)
         if self._kept is not None and kept is not None:
             self._kept.learn_digests(result, done)
         scratch.forget(subject.data, result)
@@ -289,6 +296,7 @@ class Runner:
         labels: tuple[tuple[str, ...], ...],
         store: Store,
         done: dict[int, str],
+        fill: Callable[[Sequence[int]], None] | None,
     ) -> None:
         """Compute what is not `done`, and add it to that."""
         batches = {i: [c for c in group if c not in done] for i, group in enumerate(groups)}
@@ -300,7 +308,8 @@ class Runner:
             done.update(zip(batches[answer.batch], answer.digests, strict=False))
             self._report(number, labels[answer.batch], answer)
 
-        Attempts(stage, job, labels, store, self.cancel, self.timeout_s).run(batches, report)
+        attempts = Attempts(stage, job, labels, store, self.cancel, self.timeout_s, fill)
+        attempts.run(batches, report)
 
     # ----------------------------------------------------------------------------------- events
     def _emit(self, event: Event) -> None:

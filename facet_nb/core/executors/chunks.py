@@ -2,22 +2,23 @@
 
 Each step of a stage is a stream for one channel (:meth:`ArrayProcessor.stream`). Samples go from
 the source through all of them to the target, chunk by chunk; a step that needs the mean of its
-whole input begins a new pass, over what the pass before has written.
+whole input (:meth:`ArrayProcessor.survey`) begins a new pass, over what the one before has written.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 
 from facet_nb.core.errors import PlanError
-from facet_nb.core.executors.rows import Row
+from facet_nb.core.executors import scratch
+from facet_nb.core.executors.rows import Row, open_rows
 from facet_nb.core.plan import Stage
 from facet_nb.core.steps import ArrayStep, round_to
-from facet_nb.kernels.means import RunningMean
 
 
 def count_chunk(stage: Stage, sfreq: float) -> int:
@@ -73,21 +74,44 @@ def stream_channel(
         for start in range(0, source.n_times, chunk):
             target.write(start, source.read(start, start + chunk))
         return
-    x, mean = source, 0.0
+    x, known = source, None
     if passes[0][0].processor.needs_mean:
-        mean = _find_mean(x, passes[0][0], chunk)
-    for number, part in enumerate(passes):
-        after = passes[number + 1][0] if number + 1 < len(passes) else None
-        one = _Pass(part, after, x.n_times, mean, spent, note)
-        mean = one.run(x, target, chunk, check)
-        x, check = target, None
+        known = _survey(x, passes[0][0], chunk)
+    with ExitStack() as files:
+        for number, part in enumerate(passes):
+            after = passes[number + 1][0] if number + 1 < len(passes) else None
+            lengths = list_lengths(part, x.n_times)
+            out = target
+            if lengths[-1] != target.n_times:  # a later pass brings the length of the target
+                out = files.enter_context(_open_new(lengths[-1]))
+            known = _Pass(part, after, lengths, known, spent, note).run(x, out, chunk, check)
+            x, check = out, None
 
 
-def _find_mean(x: Row, step: ArrayStep, chunk: int) -> float:
-    mean = RunningMean()
+@contextmanager
+def _open_new(n_times: int) -> Iterator[Row]:
+    """Open a new channel in a scratch file."""
+    ref, samples = scratch.create((1, n_times))
+    with open_rows(ref) as find_row:
+        yield find_row(0)
+    del samples  # and with it the file
+
+
+def list_lengths(steps: Sequence[ArrayStep], n_times: int) -> list[int]:
+    """Return the number of samples before the first step, and after each one."""
+    lengths = [n_times]
+    for step in steps:
+        after = step.prepared.n_times
+        lengths.append(lengths[-1] if after is None else after)
+    return lengths
+
+
+def _survey(x: Row, step: ArrayStep, chunk: int) -> Any:
+    """Return what a step must know of the whole of its input, before its stream is opened."""
+    found = step.processor.survey(step.prepared)
     for start in range(0, x.n_times, chunk):
-        mean.push(_give(step, x.read(start, start + chunk)))
-    return mean.value
+        found.push(_give(step, x.read(start, start + chunk)))
+    return found.value
 
 
 class _Pass:
@@ -97,14 +121,14 @@ class _Pass:
         self,
         steps: Sequence[ArrayStep],
         after: ArrayStep | None,
-        n_times: int,
-        mean: float,
+        lengths: Sequence[int],
+        known: Any,
         spent: dict[int, tuple[float, float]],
         note: Callable[[ArrayStep], None] | None,
     ) -> None:
         self.steps, self.after, self.spent, self.note = steps, after, spent, note
-        self.streams = [_open(step, n_times, mean) for step in steps]
-        self.total = RunningMean()
+        self.streams = [_open(step, n, known) for step, n in zip(steps, lengths, strict=False)]
+        self.survey = None if after is None else after.processor.survey(after.prepared)
         self.done = 0
 
     def run(
@@ -113,8 +137,8 @@ class _Pass:
         target: Row,
         chunk: int,
         check: Callable[[np.ndarray], None] | None,
-    ) -> float:
-        """Write the result; return its mean, as the step after will be given it.
+    ) -> Any:
+        """Write the result; return what the step after must know of it.
 
         `target` may be `x`: what is written has been read before.
         """
@@ -126,7 +150,7 @@ class _Pass:
         for position in range(len(self.steps)):
             y = self._step(position, self.streams[position].finish)
             self._write(target, self._flow(position + 1, y))
-        return self.total.value
+        return None if self.survey is None else self.survey.value
 
     def _flow(self, position: int, y: np.ndarray) -> np.ndarray:
         """Send samples through the steps from `position` on."""
@@ -149,13 +173,13 @@ class _Pass:
     def _write(self, target: Row, y: np.ndarray) -> None:
         target.write(self.done, y)
         self.done += len(y)
-        if self.after is not None:
-            self.total.push(_give(self.after, y))
+        if self.after is not None and self.survey is not None:
+            self.survey.push(_give(self.after, y))
 
 
-def _open(step: ArrayStep, n_times: int, mean: float) -> Any:
+def _open(step: ArrayStep, n_times: int, known: Any) -> Any:
     dtype = np.dtype(step.dtype if step.processor.single else "float64")
-    stream = step.processor.stream(step.prepared, n_times, dtype, mean)
+    stream = step.processor.stream(step.prepared, n_times, dtype, known)
     if stream is None:
         raise PlanError(
             f"{step.processor.name} cannot take this recording in chunks: run without "

@@ -101,7 +101,10 @@ def settle(context: ProcessingContext, store: Store) -> ProcessingContext:
         if not lies(array):
             return array
         if id(array) not in moved:
-            moved[id(array)] = array, staging.settle_rows(array, store.spill)
+            own = store.take_over(array)
+            if own is None:
+                own = staging.settle_rows(array, store.spill)
+            moved[id(array)] = array, own
             store.release(array)
         return moved[id(array)][1]
 

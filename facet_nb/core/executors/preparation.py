@@ -14,10 +14,11 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import StepError, ValidationError
 from facet_nb.core.events import StepTime
 from facet_nb.core.executors import scratch
-from facet_nb.core.executors.chunks import count_chunk, stream_channel
+from facet_nb.core.executors.chunks import count_chunk, list_lengths, stream_channel
 from facet_nb.core.executors.crumbs import Crumbs
+from facet_nb.core.executors.finite import check_finite
 from facet_nb.core.executors.rows import MappedRow
-from facet_nb.core.executors.task import FAILURES, Failure, as_slice, check_finite, fail
+from facet_nb.core.executors.task import FAILURES, Failure, as_slice, fail
 from facet_nb.core.fusion import NO_FUSIONS, FusedSteps, Fusions
 from facet_nb.core.lineage import NoiseTerm, parts_of
 from facet_nb.core.plan import Stage
@@ -354,7 +355,7 @@ class _Preparer:
 
     def _stream(self, step: ArrayStep, ref: int, x: np.ndarray) -> np.ndarray:
         """Return the step's result for a reference channel, in a file."""
-        result = scratch.create(x.shape)[1]
+        result = scratch.create((1, list_lengths([step], x.shape[1])[-1]))[1]
         rows = MappedRow(x[0]), MappedRow(result[0])
         stream_channel([step], ref, *rows, self.subject.chunk, {})
         return result

@@ -6,13 +6,14 @@ import contextlib
 import mmap
 import os
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from facet_nb.core.executors import scratch
+from facet_nb.core.executors import scratch, shared
 from facet_nb.core.executors.scratch import FileArray
 
 #: From this size on memory is asked for in ordinary pages, in bytes.
@@ -43,11 +44,16 @@ class Store:
         folder (``FACET_NB_TMPDIR``, else the system's) that is removed at the end.
     spill : bool
         Whether results lie in files of their own, which live as long as the arrays do.
+    memory : bool
+        Whether workers can reach memory (:mod:`.shared`): then arrays are shared there instead of
+        in files, if there is ample room.
     """
 
-    def __init__(self, shared: bool, spill: bool = False) -> None:
+    def __init__(self, shared: bool, spill: bool = False, memory: bool = False) -> None:
         self.shared = shared
         self.spill = spill
+        self.memory = memory
+        self._descriptors: dict[str, int] = {}
         self._folder: Path | None = None
         self._files: dict[int, tuple[FileArray, np.ndarray]] = {}
         self._adopted: dict[int, tuple[FileArray, np.ndarray]] = {}
@@ -73,11 +79,28 @@ class Store:
         known = self._files.get(id(array)) or self._adopted.get(id(array))
         if known is not None and known[1] is array:
             return known[0]
-        ref = self._new_file(array.shape)
-        mapped = ref.open()
-        mapped[...] = array
+        ref = self._new_array(array.shape)
+        shared.write_rows(ref, range(len(array)), array)
         self._files[id(array)] = (ref, array)
         return ref
+
+    def lend(
+        self, array: np.ndarray, far: bool
+    ) -> tuple[ArrayRef, Callable[[Sequence[int]], None] | None]:
+        """Return a reference to samples, and what puts rows of them there before they are used.
+
+        The second is None where all of them are there already. Else they are in shared memory that
+        nobody else knows of: whoever has used a row may write over it. What is not `far`, in other
+        processes, needs nothing but the samples.
+        """
+        spilled = scratch.find_file(array)
+        if not far:
+            return (RamArray(array) if spilled is None else spilled), None
+        known = self._files.get(id(array)) or self._adopted.get(id(array))
+        if spilled is not None or known is not None or not self._has_room(array.nbytes):
+            return self.share(array), None
+        ref = self._new_memory(array.shape)
+        return ref, lambda rows: shared.write_rows(ref, rows, array[as_rows(rows)])
 
     def allocate(
         self, shape: tuple[int, int], dtype: str = "float64"
@@ -91,11 +114,23 @@ class Store:
         if not self.shared:
             array = fresh_array(shape)
             return RamArray(array), array
-        ref = self._new_file(shape)
+        ref = self._new_array(shape)
+        return ref, self.open(ref)
+
+    def open(self, ref: ArrayRef) -> np.ndarray:
+        """Return samples that this store made, mapped; :meth:`holds` is true."""
+        assert isinstance(ref, FileArray)
         array = ref.open()
         self._files[id(array)] = (ref, array)
         self._maps.add(id(_root(array)))
-        return ref, array
+        return array
+
+    def take_over(self, array: np.ndarray) -> np.ndarray | None:
+        """Return samples of shared memory as this process's own; None if they lie elsewhere."""
+        known = self._files.get(id(array))
+        if known is None or known[1] is not array or known[0].path not in self._descriptors:
+            return None
+        return shared.take_over(self._descriptors[known[0].path], known[0].shape)
 
     def adopt(self, path: str, shape: tuple[int, int]) -> tuple[ArrayRef, np.ndarray]:
         """Return samples in a file of somebody else's, which stays; :meth:`holds` is true."""
@@ -125,8 +160,14 @@ class Store:
         known = self._files.get(id(array))
         if known is not None and known[1] is array:
             del self._files[id(array)]
-            with contextlib.suppress(OSError):  # else it goes with the folder
-                os.remove(known[0].path)
+            self._remove(known[0].path)
+
+    def _remove(self, path: str) -> None:
+        if path in self._descriptors:
+            os.close(self._descriptors.pop(path))
+            return
+        with contextlib.suppress(OSError):  # else it goes with the folder
+            os.remove(path)
 
     def make_table(self, n: int) -> FileArray:
         """Return a table in a file, shape (n, 2), for what tasks tell of themselves."""
@@ -136,9 +177,24 @@ class Store:
         """Remove everything."""
         self._files.clear()
         self._adopted.clear()
+        for path in list(self._descriptors):
+            self._remove(path)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+
+    def _has_room(self, n_bytes: int) -> bool:
+        return self.memory and not self.spill and shared.is_ample(n_bytes)
+
+    def _new_array(self, shape: tuple[int, int]) -> FileArray:
+        if self._has_room(8 * shape[0] * shape[1]):
+            return self._new_memory(shape)
+        return self._new_file(shape)
+
+    def _new_memory(self, shape: tuple[int, int]) -> FileArray:
+        ref, descriptor = shared.create(shape)
+        self._descriptors[ref.path] = descriptor
+        return ref
 
     def _new_file(self, shape: tuple[int, int]) -> FileArray:
         path = self._new_path(max(8, 8 * int(np.prod(shape))))
@@ -150,6 +206,12 @@ class Store:
         path = self.folder / f"{self._count}.f64"
         scratch.reserve(path, n_bytes)
         return path
+
+
+def as_rows(rows: Sequence[int]) -> slice | list[int]:
+    """Return rows as a slice where they follow one another: samples without a copy."""
+    first, last = rows[0], rows[-1]
+    return slice(first, last + 1) if last - first + 1 == len(rows) else list(rows)
 
 
 def _root(array: np.ndarray) -> object:

@@ -18,15 +18,15 @@ import numpy as np
 
 from facet_nb.core.errors import FacetError, RunCancelled, StepError, describe_failure
 from facet_nb.core.events import StepTime
-from facet_nb.core.executors import chunks, inner_pool
+from facet_nb.core.executors import chunks, passage, shared
 from facet_nb.core.executors.crumbs import Crumbs
+from facet_nb.core.executors.finite import check_finite
 from facet_nb.core.executors.journal import RowLog
 from facet_nb.core.executors.rows import open_rows
+from facet_nb.core.executors.scratch import FileArray
 from facet_nb.core.executors.store import ArrayRef
-from facet_nb.core.lineage import NoiseTerm, parts_of
+from facet_nb.core.lineage import NoiseTerm
 from facet_nb.core.steps import ArrayStep, ChannelStep, Step
-from facet_nb.core.track import Track
-from facet_nb.kernels.means import iter_pieces
 
 #: What a processor may raise without ending more than its run: ``sys.exit()``, too.
 FAILURES = (Exception, SystemExit)
@@ -217,33 +217,28 @@ def _run(
     if job.chunk:
         return _run_chunks(job, batch, channels, here)
     rows = as_slice(channels)
-    x, target = job.source.open()[rows], job.target.open()
     if job.far:
-        x = np.array(x)  # once from the file, not once for each pass over it
-    if job.check:
-        check_finite(x, [job.names[c] for c in channels])
-    n_asking = sum(step.uses_noise for step in job.steps)
-    track = Track(x, channels, n_asking, parts_of(job.terms, channels) if n_asking else None)
-    last = max(i for i, step in enumerate(job.steps) if step.changes_samples)
+        return _run_far(job, batch, channels, here)
+    x, target = job.source.open()[rows], job.target.open()
     direct = isinstance(rows, slice) and job.log is None  # a log's rows are written in one go
-    times = []
-    for position, step in enumerate(job.steps):
-        here[0] = position
-        if job.cancel is not None:
-            job.cancel.check()
-        if job.crumbs is not None:
-            job.crumbs.move(batch, position)
-        if not step.changes_samples:
-            times.append(StepTime(step.index, 0.0, 0.0))
-            continue
-        out = target[rows] if position == last and direct else None
-        if out is None and track.own and can_overwrite(step):
-            out = track.x
-        times.append(_take(track, step, out, job.n_workers))
+    result, times = passage.take_through(
+        job, batch, channels, x, target[rows] if direct else None, here
+    )
     if not direct:
-        target[rows] = track.x
-    digests = () if job.log is None else job.log.note(channels, track.x)
-    return tuple(times), digests
+        target[rows] = result
+    digests = () if job.log is None else job.log.note(channels, result)
+    return times, digests
+
+
+def _run_far(
+    job: Job, batch: int, channels: list[int], here: list[int]
+) -> tuple[tuple[StepTime, ...], tuple[str, ...]]:
+    """Read rows from their file, once, and write what the steps make of them to its file."""
+    assert isinstance(job.source, FileArray) and isinstance(job.target, FileArray)
+    x = shared.read_rows(job.source, channels)
+    result, times = passage.take_through(job, batch, channels, x, None, here)
+    shared.write_rows(job.target, channels, result)
+    return times, () if job.log is None else job.log.note(channels, result)
 
 
 def _run_chunks(
@@ -276,86 +271,10 @@ def _run_chunks(
     return tuple(times), digests
 
 
-def _take(track: Track, step: Step, out: np.ndarray | None, n_workers: int) -> StepTime:
-    """Take rows through one step, and measure it."""
-    cpu_s = 0.0
-
-    def run(x: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
-        nonlocal cpu_s
-        result, cpu_s = apply_step(step, x, track.channels, out, n_workers, noise)
-        return result
-
-    begin = time.perf_counter()
-    track.advance(step, run)
-    return StepTime(step.index, time.perf_counter() - begin, cpu_s)
-
-
-def apply_step(
-    step: Step,
-    x: np.ndarray,
-    channels: Sequence[int],
-    out: np.ndarray | None,
-    n_workers: int,
-    noise: np.ndarray | None = None,
-) -> tuple[np.ndarray, float]:
-    """Run `step` on rows `x`, over inner threads where it can use them; return CPU seconds too."""
-    blocks = _blocks(step, x, n_workers)
-    if len(blocks) < 2:
-        begin = time.thread_time()
-        result = step.run(x, channels, out, noise)
-        if out is not None and result is not out:
-            out[...] = result
-        return result, time.thread_time() - begin
-    assert isinstance(step, ArrayStep)
-    if out is None:
-        n_times = step.prepared.n_times
-        out = np.empty((len(x), x.shape[1] if n_times is None else n_times), step.dtype)
-    target = out
-    by_time = step.processor.splits == "times"
-
-    def work(block: slice) -> None:
-        part = (slice(None), block) if by_time else block
-        names = channels if by_time else channels[block]
-        result = step.run(x[part], names, target[part], None if noise is None else noise[part])
-        if not np.may_share_memory(result, target):
-            target[part] = result
-
-    cpu_s = inner_pool.run_blocks(work, blocks)
-    return out, cpu_s
-
-
-def _blocks(step: Step, x: np.ndarray, n_workers: int) -> list[slice]:
-    if n_workers < 2 or not isinstance(step, ArrayStep):
-        return []
-    if step.processor.splits == "times":
-        return inner_pool.split(x.shape[1], n_workers, inner_pool.MIN_BLOCK)
-    return inner_pool.split(len(x), n_workers)
-
-
-def can_overwrite(step: Step) -> bool:
-    """Whether a step may put its result where its input is."""
-    return isinstance(step, ArrayStep) and step.rows is None and step.processor.can_overwrite()
-
-
 def as_slice(channels: list[int]) -> slice | list[int]:
     """Return `channels` as a slice where they follow one another: rows without a copy."""
     first, last = channels[0], channels[-1]
     return slice(first, last + 1) if last - first + 1 == len(channels) else channels
-
-
-def check_finite(x: np.ndarray, names: Sequence[str]) -> None:
-    """Raise if a channel holds NaN or infinity; the message names it and the remedy."""
-    for row, name in zip(x, names, strict=True):
-        if not all(np.isfinite(piece.sum()) for piece in iter_pieces(row)):
-            n_bad = sum(int(np.count_nonzero(~np.isfinite(piece))) for piece in iter_pieces(row))
-            if n_bad:
-                error = FacetError(
-                    f"channel {name} holds {n_bad} samples that are NaN or infinite. Repair them, "
-                    f"or leave the channel alone with raw.info['bads'] = ['{name}'] or "
-                    f"Loader(bad_channels=['{name}'])."
-                )
-                error.channel = name  # type: ignore[attr-defined]
-                raise error
 
 
 def rss_bytes() -> int:

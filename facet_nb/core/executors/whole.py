@@ -10,7 +10,9 @@ from facet_nb.core.events import StepTime
 from facet_nb.core.executors import deadline, scratch, staging
 from facet_nb.core.executors.cancel import CancelToken
 from facet_nb.core.executors.crumbs import Crumbs
-from facet_nb.core.executors.task import FAILURES, Job, apply_step, as_slice, check_finite, fail
+from facet_nb.core.executors.finite import check_finite
+from facet_nb.core.executors.passage import apply_step
+from facet_nb.core.executors.task import FAILURES, Job, as_slice, fail
 from facet_nb.core.lineage import parts_of
 from facet_nb.core.steps import ArrayStep
 from facet_nb.core.track import Track

@@ -1,0 +1,62 @@
+"""A zero-phase FIR filter over pieces of a signal."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facet_nb.kernels.fir import choose_n_fft, find_filter
+from facet_nb.kernels.streams.base import Buffer
+
+
+class FilterStream:
+    """A zero-phase FIR filter; see :func:`facet_nb.kernels.fir.filter_zero_phase`.
+
+    Parameters
+    ----------
+    taps : ndarray, shape (n_taps,)
+        Symmetric filter of odd length.
+    n_times : int
+        Length of the whole signal.
+    dtype : dtype
+        Of its samples: float32 or float64.
+    """
+
+    def __init__(self, taps: np.ndarray, n_times: int, dtype: np.dtype) -> None:
+        self.n_fft = choose_n_fft(len(taps))
+        self.half = len(taps) // 2
+        self.pair = 2 * (self.n_fft - 2 * self.half)  # two blocks are one complex signal
+        self.width = 64 // np.dtype(dtype).itemsize
+        self.n_times, self.dtype = n_times, np.dtype(dtype)
+        run = find_filter(taps, self.dtype)
+        assert run is not None
+        self.run = run
+        self.buffer = Buffer(self.dtype)
+        self.done = 0
+
+    @classmethod
+    def make(cls, taps: np.ndarray, n_times: int, dtype: np.dtype) -> FilterStream | None:
+        """Return a stream; None where the filter is not compiled."""
+        return None if find_filter(taps, np.dtype(dtype)) is None else cls(taps, n_times, dtype)
+
+    def push(self, x: np.ndarray) -> np.ndarray:
+        """Take the next samples; return the next of the result."""
+        self.buffer.append(x)
+        n_pairs = (self.buffer.stop - self.half) // self.pair - self.done // self.pair
+        if self.buffer.stop >= self.n_times or n_pairs < self.width:
+            return np.empty(0, self.dtype)
+        return self._emit(n_pairs // self.width * self.width * self.pair)
+
+    def finish(self) -> np.ndarray:
+        """Return what is left."""
+        left = self._emit(self.n_times - self.done)
+        self.buffer.close()
+        return left
+
+    def _emit(self, n: int) -> np.ndarray:
+        out = np.empty((1, n), self.dtype)
+        if n:
+            self.run(self.buffer.data[np.newaxis], out, self.done - self.buffer.start)
+        self.done += n
+        # The signal's odd reflection beyond its end may reach back that far.
+        self.buffer.drop(self.done - 2 * self.n_fft)
+        return out[0]
