@@ -35,7 +35,7 @@ from facet_nb.models.studio_model import make_usual_chain
 from facet_nb.widgets import Studio
 import steps, tables
 
-chain = make_usual_chain().add(steps.Slow(2.5))
+chain = make_usual_chain().add(steps.Slow(6.0))
 studio = Studio(simulate(16, 2000.0, 60.0), chain, mode="channel_sequential")
 table = BenchmarkTable.from_json("table.json")
 tune = studio.model.tune
@@ -118,14 +118,15 @@ class Session:
         """Begin a run."""
         self.panel.turn_to("Run")
         self.panel.part("run").click()
-        self.page.wait_for_function("() => document.querySelectorAll('.fnb-cell-done').length > 24")
+        done = "() => document.querySelectorAll('.fnb-cell-done').length > 24"
+        self.page.wait_for_function(done, timeout=90_000)
 
     def finish(self) -> None:
         """End it, make the slow step quick, and keep three results."""
         panel = self.panel
         panel.turn_to("Run")
         panel.part("cancel").click()
-        expect(panel.part("status")).to_contain_text("Cancelled", timeout=30_000)
+        expect(panel.part("status")).to_contain_text("Cancelled", timeout=60_000)
         self.choose_step(8)
         panel.part("field-seconds").locator("input").fill("0.02")
         expect(panel.part("chain-problem")).to_contain_text("The chain can run")
