@@ -260,13 +260,16 @@ def look_through_a_narrow_window(page, panel: Panel) -> None:
     """In a window of 800 pixels nothing is cut off, and nothing has to be scrolled sideways."""
     page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
     page.set_viewport_size({"width": 800, "height": 1700})
-    expect(panel.part("curves").locator("canvas").first).to_have_js_property("clientWidth", 560)
+    page.wait_for_function(
+        "() => { const c = document.querySelector('.fnb-curves canvas');"
+        "return c && c.clientWidth > 400 && c.clientWidth < 600; }"
+    )
     found = {}
     for tab in TABS:
         panel.turn_to(tab)
         found[tab] = list_sideways(panel.root) + list_clipped(panel.root)
     assert found == {tab: [] for tab in TABS}
-    click_point_in_a_column(page, panel)
+    click_point_in_a_column(panel)
 
 
 def watch_canvas(page, panel: Panel, until: str) -> int:
@@ -286,11 +289,12 @@ def click_in_the_map(page, panel: Panel) -> None:
     page.mouse.click(box["x"] + 0.24 * box["width"], box["y"] + 0.82 * box["height"])
 
 
-def click_point_in_a_column(page, panel: Panel) -> None:
+def click_point_in_a_column(panel: Panel) -> None:
     """Where the plot has been made narrower, a click still finds the point that is there."""
     panel.turn_to("Tune")
-    box = panel.part("curves").locator("canvas").last.bounding_box()
-    page.mouse.click(box["x"] + 0.22 * box["width"], box["y"] + 0.64 * box["height"])
+    canvas = panel.part("curves").locator("canvas").last
+    box = canvas.bounding_box()
+    canvas.click(position={"x": 0.22 * box["width"], "y": 0.64 * box["height"]})
     expect(panel.part("curves").locator("figcaption")).to_contain_text("Chosen: serial.")
 
 
