@@ -17,6 +17,7 @@ from facet_nb.core.events import BatchDone, RunState
 from facet_nb.models import journal
 from facet_nb.models.forecast import record_run
 from facet_nb.models.meter import Meter, extend
+from facet_nb.models.pace import Pace
 from facet_nb.models.run_settings import RunSettings
 from facet_nb.models.run_thread import Ended, News, RunThread
 from facet_nb.models.sources import as_context
@@ -80,6 +81,8 @@ class RunModel(RunSettings):
         Time since the start, in s.
     remaining_s : float | None
         Estimated time left, in s; None while that cannot be told.
+    remaining_range_s : tuple of float
+        The least and the most time left, in s, from the pace of this run; empty if not known.
     result : PipelineResult | None
         The outcome of the last run.
     error : Exception | None
@@ -106,6 +109,7 @@ class RunModel(RunSettings):
     log = Tuple()
     elapsed_s = Float(0.0)
     remaining_s = Float(None, allow_none=True)
+    remaining_range_s = Tuple()
     result = Instance(PipelineResult, allow_none=True)
     error = Instance(BaseException, allow_none=True)
     failed_index = Int(None, allow_none=True)
@@ -120,6 +124,7 @@ class RunModel(RunSettings):
         self._draining = threading.RLock()
         self._thread: RunThread | None = None
         self._before_db: Any = None
+        self._pace = Pace()
         self._finished: Finished | None = None
         self._meter = Meter()
         super().__init__(pipeline, source, cores=cores, **settings)
@@ -148,7 +153,7 @@ class RunModel(RunSettings):
             raise ValidationError(self.blocked)
         with self.hold_trait_notifications():
             self.state, self.log = RunState(), ()
-            self.elapsed_s, self.remaining_s = 0.0, None
+            self.elapsed_s, self.remaining_s, self._pace = 0.0, None, Pace()
             self.result = self.error = self.failed_index = self.truth = None
             self.samples = ()
             self.status = "running"
@@ -259,8 +264,11 @@ class RunModel(RunSettings):
         elif state.status == "running":
             self.elapsed_s = max(0.0, now_s - state.started_s)
             since_s = now_s - (state.now_s or now_s)
+            self._pace.look(state.elapsed_s, state.fraction)
             left_s = state.remaining_s
+            limits_s = () if left_s is None else self._pace.left_s() or ()
             self.remaining_s = None if left_s is None else max(0.0, left_s - since_s)
+            self.remaining_range_s = tuple(max(0.0, limit_s - since_s) for limit_s in limits_s)
         else:
             self.elapsed_s, self.remaining_s = state.elapsed_s, None
 
