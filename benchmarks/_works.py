@@ -114,6 +114,38 @@ def our_chain(path: str, chain: str = "native", **options: Any) -> Callable[[], 
     return run
 
 
+def our_artifact(chain: str, n_channels: int = 4, duration_s: float = 60.0) -> Callable[[], dict]:
+    """What a chain leaves of the artifact, in dB of its power, and which epochs it averages.
+
+    Meant for a process without compiled code: then all averaging asks one function which epochs
+    are alike.
+    """
+    import subsample
+
+    from facet_nb.datasets import simulate
+    from facet_nb.kernels import averaging
+
+    still = simulate(n_channels, 5000.0, duration_s, motion=0.0, drift=0.0)
+    middle = _ours(chain)[2:-1]
+    chosen: list[list[int]] = []
+    choose = averaging.choose_greedily
+
+    def note(gram: np.ndarray, n_seed: int, threshold: float) -> np.ndarray:
+        found = choose(gram, n_seed, threshold)
+        chosen.append(found.tolist())
+        return found
+
+    averaging.choose_greedily = note
+
+    def run() -> dict:
+        chosen.clear()
+        subsample.run(middle, still.context(), fuse=False)
+        epochs = list(chosen)  # those of reference channels come first
+        return {"left_db": subsample.measure_left_db(still, middle, fuse=False), "epochs": epochs}
+
+    return run
+
+
 def reset_peak_mb() -> float:
     """Let the kernel's record of peak memory begin anew; return the memory now."""
     gc.collect()

@@ -25,6 +25,7 @@ from typing import Any
 import _roof
 import kernels
 import numpy as np
+import out_of_core
 from _measure import describe_commit, describe_machine, describe_packages, ratios, spread
 from _server import Worker
 from threadpoolctl import threadpool_limits
@@ -276,6 +277,25 @@ def measure_averaging(bench: Bench) -> Iterator[Row]:
     yield row
 
 
+def measure_artifact(bench: Bench) -> Iterator[Row]:
+    """What is left of a simulated artifact that does not change, and which epochs are averaged."""
+    options = {"n_channels": 2 if bench.quick else 4, "duration_s": 30.0 if bench.quick else 60.0}
+    told = {}
+    for chain in ("tenfold", "native"):
+        work = Worker("our_artifact", {"chain": chain, **options}, environment=NO_COMPILER)
+        told[chain] = work.run()
+        work.close()
+    left = {name: answer["left_db"] for name, answer in told.items()}
+    n = len(told["native"]["epochs"])
+    same = told["tenfold"]["epochs"][-n:] == told["native"]["epochs"]
+    row = Row("artifact left, native rate", "×10, every step as it is", "≥ 10 dB less", "")
+    row.measured = f"**{left['tenfold'] - left['native']:.0f} dB less**"
+    row.range = f"{n} templates of {'the same' if same else 'OTHER'} epochs"
+    row.theirs, row.ours = f"{left['tenfold']:.0f} dB", f"{left['native']:.0f} dB"
+    row.samples = {"left_db": left, "same_epochs": same}
+    yield row
+
+
 # ----------------------------------------------------------------------------- growth and memory
 def measure_growth(bench: Bench) -> Iterator[Row]:
     """Time over channels and over duration; memory over channels."""
@@ -324,6 +344,25 @@ def measure_memory(bench: Bench) -> Iterator[Row]:
         yield row
 
 
+def measure_stream(bench: Bench) -> Iterator[Row]:
+    """Peak memory of a run from file to file in chunks of time, above libraries, by length."""
+    minutes = (1, 3) if bench.quick else (2, 60)
+    for n_jobs, target in ((1, "≤ 100 MB"), (2, "≤ 150 MB")):
+        found, cost = {}, {}
+        for length in minutes:
+            text = f"--channels 8 --minutes {length} --up 1 --chunk-s 30 --dtype float32 --warm"
+            options = out_of_core.parse([*text.split(), "--n-jobs", str(n_jobs)])
+            options.folder = bench.folder
+            told, _ = out_of_core.measure(options)
+            found[length], cost[length] = told["above_mb"], told["ns_per_sample"]
+        name = f"peak memory, file to file in chunks, {n_jobs} worker{'s' * (n_jobs > 1)}"
+        row = Row(name, "libraries; 8 ch at 5 kHz, float32, BrainVision", target, "")
+        row.measured = ", ".join(f"**{mb:.0f} MB** ({length} min)" for length, mb in found.items())
+        row.ours = ", ".join(f"{ns:.0f} ns a sample" for ns in cost.values())
+        row.samples = {"above_mb": found, "ns_per_sample": cost}
+        yield row
+
+
 # --------------------------------------------------------------------------------------- kernels
 def measure_kernels(bench: Bench) -> Iterator[Row]:
     """Filters and the median beside scipy, numpy and MNE."""
@@ -354,9 +393,11 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "chain": measure_chain,
     "workers": measure_workers,
     "memory": measure_memory,
+    "stream": measure_stream,
     "growth": measure_growth,
     "steps": measure_steps,
     "averaging": measure_averaging,
+    "artifact": measure_artifact,
     "kernels": measure_kernels,
 }
 
