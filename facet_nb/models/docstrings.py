@@ -9,6 +9,8 @@ from dataclasses import dataclass
 _SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}$", flags=re.MULTILINE)
 _ENTRY = re.compile(r"^(\S.*)$", flags=re.MULTILINE)
 
+_AS_IN = re.compile(r"^As in \w+\.?(?=;|$)")
+
 
 @dataclass(frozen=True)
 class ParameterText:
@@ -30,8 +32,18 @@ def read_parameters(cls: type) -> dict[str, ParameterText]:
     """Return what the docstrings of `cls` and its bases say about each parameter."""
     found: dict[str, ParameterText] = {}
     for base in reversed(cls.__mro__):
-        found.update(_read_section(inspect.cleandoc(base.__doc__ or "")))
+        for name, new in _read_section(inspect.cleandoc(base.__doc__ or "")).items():
+            found[name] = _look_up(new, found.get(name))
     return found
+
+
+def _look_up(new: ParameterText, base: ParameterText | None) -> ParameterText:
+    """Return a text, with what a base class says where it only refers to that."""
+    referring = _AS_IN.match(new.text)
+    if base is None or referring is None:
+        return new
+    rest = new.text[referring.end() :]
+    return ParameterText(new.type_text, f"{base.text.rstrip('.')}{rest or '.'}")
 
 
 def _read_section(doc: str) -> dict[str, ParameterText]:

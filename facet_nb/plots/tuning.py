@@ -16,6 +16,8 @@ from facet_nb.plots.memory import draw_memory
 from facet_nb.plots.pareto import draw_pareto
 from facet_nb.plots.scaling import draw_scaling, find_shift
 
+#: Narrower pictures have their four axes one below the other, else the texts would overlap.
+SIDE_BY_SIDE_IN = 6.4
 #: A click this many pixels away from a point still means it.
 REACH_PX = 40.0
 
@@ -48,10 +50,11 @@ def tuning_picture(
     Picture
         A figure with a caption.
     """
-    picture = pic.make_picture(width_in, 0.78 * width_in) if picture is None else picture
+    picture = picture or pic.make_picture(width_in, find_height_in(width_in))
     picture.clear()
+    n_columns = 2 if picture.get_figwidth() >= SIDE_BY_SIDE_IN else 1
     with matplotlib.rc_context(pic.STYLE):
-        axes = dict(zip(_KINDS, picture.subplots(2, 2).ravel(), strict=True))
+        axes = dict(zip(_KINDS, picture.subplots(4 // n_columns, n_columns).ravel(), strict=True))
     rows = [] if table is None else [row for row in table.rows if not row.machine]
     draw_scaling([] if table is None else find_curves(table), axes["scaling"])
     if guess:
@@ -75,6 +78,11 @@ def tuning_picture(
         _mark(table, chosen, axes)
     picture.caption = _write_caption(rows, chosen)
     return picture
+
+
+def find_height_in(width_in: float) -> float:
+    """Return how high a picture of this width has to be, in inches."""
+    return 0.78 * width_in if width_in >= SIDE_BY_SIDE_IN else 4 * 2.4
 
 
 _KINDS = ("scaling", "pareto", "map", "memory")

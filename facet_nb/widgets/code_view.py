@@ -44,5 +44,5 @@ class CodeView:
 
     def _show(self, _change: Any = None) -> None:
         code = self.model.code()
-        self.text.rows = min(30, code.count("\n"))
+        self.text.rows = min(60, 1 + code.count("\n"))
         self.text.value = code

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as w
@@ -11,14 +10,13 @@ import ipywidgets as w
 from facet_nb.benchmark import BenchmarkTable, Configuration
 from facet_nb.models.tune_model import TuneModel
 from facet_nb.plots import tuning_picture, uses_widget_backend
-from facet_nb.plots.tuning import find_point
+from facet_nb.plots.tuning import find_height_in, find_point
+from facet_nb.widgets.canvas import choose_width_in, make_canvas, resize
 from facet_nb.widgets.fragments import write_text
 from facet_nb.widgets.looking import Drawing
 
 #: A picture takes about a third of a second of one core, which a measurement beside it would feel.
 PAUSE_S = 3.0
-#: Fits into a window of 800 pixels; it does not shrink by itself.
-_CANVAS_IN = 7.0
 
 
 class CurvesView:
@@ -28,13 +26,11 @@ class CurvesView:
     ----------
     model : TuneModel
         The benchmark.
-    make_canvas : callable
-        Returns an interactive canvas of a picture.
     """
 
-    def __init__(self, model: TuneModel, make_canvas: Callable[[Any], Any]) -> None:
+    def __init__(self, model: TuneModel) -> None:
         self.model = model
-        self.make_canvas = make_canvas
+        self._width_in = choose_width_in(0)
         self.canvas: Any = None
         self.image, self.caption = w.HTML(), w.HTML()
         self.widget = w.VBox([self.image, self.caption])
@@ -44,6 +40,14 @@ class CurvesView:
         self.drawing = Drawing(self._follow)
         model.observe(self.refresh, ["state", "status", "chosen", "guess", "hidden"])
         self.refresh()
+
+    def fit(self, panel_px: int) -> None:
+        """Draw the curves for a panel that is so many pixels wide; an image fits by itself."""
+        self._width_in = choose_width_in(panel_px)
+        if self.canvas is None:
+            return
+        if resize(self.canvas, self._width_in, find_height_in(self._width_in)):
+            self._draw(self._choose_shown())
 
     def refresh(self, _change: Any = None) -> None:
         """Draw what is new; on a tab that nobody sees, as soon as somebody does."""
@@ -76,7 +80,7 @@ class CurvesView:
     def _draw(self, table: BenchmarkTable | None) -> None:
         options: dict[str, Any] = {"chosen": self.model.chosen, "guess": self.model.guess}
         if self.canvas is None and uses_widget_backend():
-            self.canvas = self.make_canvas(tuning_picture(table, width_in=_CANVAS_IN, **options))
+            self.canvas = make_canvas(tuning_picture(table, width_in=self._width_in, **options))
             self.canvas.mpl_connect("button_press_event", self._click)
             self.widget.children = [self.canvas, self.caption]
         elif self.canvas is not None:

@@ -20,10 +20,27 @@ _STATIC_TEXT = "The panel works while the notebook runs. This is what it found l
 # soon as they are there. Where a page forbids such handlers, they stay as they are.
 _NAMING = (
     "const root = this.closest('.fnb-panel');"
-    "const name = () => root.querySelectorAll('.noUi-handle:not([aria-label])').forEach(h => {"
+    "const name = () => { root.querySelectorAll('.noUi-handle:not([aria-label])').forEach(h => {"
     "const label = h.closest('.jupyter-widgets').querySelector('.widget-label[title]');"
     "if (label) h.setAttribute('aria-label', label.title); });"
+    "root.querySelectorAll('.jupyter-matplotlib-canvas-div').forEach(d => { d.tabIndex = -1; }); };"
     "name(); new MutationObserver(name).observe(root, {childList: true, subtree: true});"
+)
+# An interactive plot keeps the Tab key for itself: who comes to it by keyboard would stay there.
+# What its clicks do, the list of points does, too: Tab goes past it, and out of it.
+_PASSING = (
+    "root.addEventListener('keydown', e => { if (e.key === 'Tab' && "
+    "e.target.closest('.jupyter-matplotlib-canvas-div')) e.stopPropagation(); }, true);"
+)
+# Plots are drawn as wide as there is room for: the page says how wide the panel is, once it has
+# been that wide for a moment.
+_MEASURING = (
+    "let later; const tell = () => { const box = root.querySelector('.fnb-width input');"
+    "if (!box && root.isConnected) later = setTimeout(tell, 300);"
+    "if (!box || !root.clientWidth || +box.value === root.clientWidth) return;"
+    "box.value = root.clientWidth; box.dispatchEvent(new Event('change', {bubbles: true})); };"
+    "new ResizeObserver(() => { clearTimeout(later); later = setTimeout(tell, 300); })"
+    ".observe(root);"
 )
 _STOPPED = "This cell was run again: the run that its old panel had under way was cancelled."
 # Shown by the style sheet when the page has lost the kernel: nobody else could say so then.
@@ -52,13 +69,19 @@ class Panel(w.VBox):
             return
         style, notice = w.HTML(), w.HTML()
         lost = w.HTML(f'<p role="status">{write_text(_LOST)}</p>')
-        super().__init__([style, lost, notice, *children])
+        self.width = w.BoundedIntText(min=0, max=100_000, layout=w.Layout(display="none"))
+        self.width.tooltip = "Width of the panel in pixels: the page sets it"
+        self.width.add_class("fnb-width")
+        self.width.observe(self._fit, "value")
+        super().__init__([style, lost, notice, self.width, *children])
         self.add_class("fnb-panel")
         notice.add_class("fnb-notice")
         lost.add_class("fnb-lost")
         notice.layout.display = "none"
         style.layout.display = "none"
-        style.value = f'<style onload="{_NAMING}">{_read_css()}{self._hiding_rule}</style>'
+        style.value = (
+            f'<style onload="{_NAMING}{_MEASURING}">{_read_css()}{self._hiding_rule}</style>'
+        )
         if cells.adopt(self):
             notice.value = f'<p role="status">{write_text(_STOPPED)}</p>'
             notice.layout.display = ""
@@ -84,6 +107,9 @@ class Panel(w.VBox):
         """End all work; return whether there was some."""
         return False
 
+    def fit_plots(self, width_px: int) -> None:
+        """Draw plots for a panel that is so many pixels wide; not those of panels in this one."""
+
     # ------------------------------------------------------------------------------- displaying
     def retire(self) -> bool:
         """End all work and all views: the cell that made the panel has been run again."""
@@ -105,6 +131,11 @@ class Panel(w.VBox):
         handle = display(self._report_bundle(), raw=True, display_id=True)
         if handle is not None:
             self._handles.append(handle)
+
+    def _fit(self, change: Any) -> None:
+        for widget in _list_all(self):
+            if isinstance(widget, Panel):
+                widget.fit_plots(change["new"])
 
     def refresh_report(self, _change: Any = None) -> None:
         """Renew what the saved notebook will show."""

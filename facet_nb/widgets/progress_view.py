@@ -66,7 +66,7 @@ class ProgressView:
             return
         left = ""
         if model.running and model.remaining_s is not None:
-            left = f", about {write_duration(model.remaining_s)} left"
+            left = f", about {write_duration(model.remaining_s)} left{_write_range(model)}"
         percent = f"{100 * self.bar.value:.0f} %"
         self.time.value = f"{percent} · {write_duration(model.elapsed_s)}{left}"
 
@@ -91,6 +91,12 @@ def _show(widget: w.HTML, html: str) -> None:
     """Set what a widget shows; an empty one takes no room."""
     widget.value = html
     widget.layout.display = "" if html else "none"
+
+
+def _write_range(model: RunModel) -> str:
+    """Return the least and the most time left, where they are not the same when written."""
+    limits = [write_duration(limit_s) for limit_s in model.remaining_range_s]
+    return f" ({limits[0]} to {limits[1]})" if len(set(limits)) == 2 else ""
 
 
 def describe_status(model: RunModel) -> str:

@@ -21,14 +21,11 @@ from facet_nb.plots import (
     spectrum_of,
     uses_widget_backend,
 )
+from facet_nb.widgets.canvas import choose_width_in, make_canvas, resize
 from facet_nb.widgets.controls import make_row
 from facet_nb.widgets.fragments import write_error, write_table, write_text
 
 _LABEL = {"description_width": "80px"}
-
-#: Width of the interactive plot, in inches of 100 pixels: it fits into a window of 800 pixels, and
-#: does not shrink by itself, as the image does.
-_CANVAS_IN = 7.0
 
 
 class ResultView:
@@ -67,6 +64,7 @@ class ResultView:
         )
         self.image, self.metrics, self.steps = w.HTML(), w.HTML(), w.HTML()
         self.canvas: Any = None
+        self._width_in = choose_width_in(0)
         for widget, css in (
             (self.channel, "fnb-channel"),
             (self.what, "fnb-what"),
@@ -83,6 +81,12 @@ class ResultView:
             control.observe(self._choose, "value")
         model.observe(self._show, "result")
         self._show()
+
+    def fit(self, panel_px: int) -> None:
+        """Draw the plot for a panel that is so many pixels wide; an image fits by itself."""
+        self._width_in = choose_width_in(panel_px)
+        if self.canvas is not None:
+            resize(self.canvas, self._width_in, self.canvas.figure.get_figheight())
 
     def _show(self, _change: Any = None) -> None:
         result = self.model.result
@@ -132,7 +136,7 @@ class ResultView:
         self.metrics.value = write_metrics(self.model, self.comparison)
         self.sketch = self._sketch(self.comparison)
         if self.canvas is None and uses_widget_backend():
-            self.canvas = make_canvas(self._paint(self.comparison, width_in=_CANVAS_IN))
+            self.canvas = make_canvas(self._paint(self.comparison, width_in=self._width_in))
             self.plot.children = [self.canvas, self.image]
         elif self.canvas is not None:
             self._paint(self.comparison, self.canvas.figure)
@@ -200,14 +204,3 @@ def _number(label: str, step: float) -> w.BoundedFloatText:
     return w.BoundedFloatText(
         min=0.0, max=1e6, step=step, description=label, style=_LABEL, layout=w.Layout(width="170px")
     )
-
-
-def make_canvas(picture: Picture) -> Any:
-    """Return an interactive canvas of a picture, to be put into a box."""
-    from ipympl.backend_nbagg import Canvas, FigureManager
-
-    canvas = Canvas(picture)
-    FigureManager(canvas, 0)
-    canvas.header_visible = False
-    canvas.footer_visible = False
-    return canvas

@@ -125,6 +125,10 @@ class RunPanel(Panel):
         """Return the same in one line of text."""
         return write_summary(self.model)
 
+    def fit_plots(self, width_px: int) -> None:
+        """Draw the result for a panel that is so many pixels wide."""
+        self.results.fit(width_px)
+
     def _show_strip(self, _change: Any = None) -> None:
         html = write_strip(self.model.samples, self.model.cores)
         self.strip.value = html

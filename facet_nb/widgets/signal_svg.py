@@ -13,22 +13,22 @@ _ROW = 38
 _LEAST = 120
 
 
-def write_signal(window: Window) -> str:
-    """Return the window as an SVG picture with a caption and a table."""
+def write_signal(window: Window, width: float = WIDTH) -> str:
+    """Return the window as an SVG picture with a caption; its texts are right at this width."""
     if not window.channels or not window.layers:
         return '<p class="fnb-quiet">No channel is chosen.</p>'
     height = max(_LEAST, _ROW * len(window.channels)) + _TOP + _BOTTOM
     inner = "".join(
         [
-            _write_markers(window, height),
-            _write_time_axis(window, height),
+            _write_markers(window, width, height),
+            _write_time_axis(window, width, height),
             _write_names(window, height),
-            *(_write_layer(window, layer, height) for layer in window.layers),
+            *(_write_layer(window, layer, width, height) for layer in window.layers),
         ]
     )
     caption = write_text(window.caption)
     return (
-        f'<figure class="fnb-signal"><svg viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'<figure class="fnb-signal"><svg viewBox="0 0 {width:g} {height}" role="img" '
         f'aria-label="{caption}" preserveAspectRatio="none">{inner}</svg>'
         f"<figcaption>{_write_legend(window)}{caption}</figcaption></figure>"
     )
@@ -38,15 +38,15 @@ def _pitch(window: Window, height: float) -> float:
     return (height - _TOP - _BOTTOM) / len(window.channels)
 
 
-def _x(window: Window, times_s: np.ndarray | float) -> np.ndarray:
+def _x(window: Window, times_s: np.ndarray | float, width: float) -> np.ndarray:
     span_s = max(window.end_s - window.begin_s, 1e-9)
-    return _LEFT + (np.asarray(times_s) - window.begin_s) / span_s * (WIDTH - _LEFT - _RIGHT)
+    return _LEFT + (np.asarray(times_s) - window.begin_s) / span_s * (width - _LEFT - _RIGHT)
 
 
-def _write_layer(window: Window, layer: Layer, height: float) -> str:
+def _write_layer(window: Window, layer: Layer, width: float, height: float) -> str:
     """Return one path for each channel: up and down between lowest and highest samples."""
     pitch = _pitch(window, height)
-    x = np.repeat(np.round(_x(window, layer.times_s), 1), 2)
+    x = np.repeat(np.round(_x(window, layer.times_s, width), 1), 2)
     paths = []
     for row, (low, high) in enumerate(zip(layer.low_uv, layer.high_uv, strict=True)):
         if np.isnan(low).all():
@@ -72,18 +72,18 @@ def _write_names(window: Window, height: float) -> str:
 
 
 def _shorten(name: str) -> str:
-    return write_text(name if len(name) <= 10 else name[:9] + "…")
+    return write_text(name if len(name) <= 9 else name[:8] + "…")
 
 
-def _write_time_axis(window: Window, height: float) -> str:
+def _write_time_axis(window: Window, width: float, height: float) -> str:
     bottom = height - _BOTTOM
     ticks = _choose_ticks(window.begin_s, window.end_s)
     marks = "".join(
         f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{bottom}"/>'
         f'<text x="{x:.1f}" y="{bottom + 16}">{tick:g}</text>'
-        for tick, x in zip(ticks, _x(window, np.array(ticks)), strict=True)
+        for tick, x in zip(ticks, _x(window, np.array(ticks), width), strict=True)
     )
-    label = f'<text x="{WIDTH - _RIGHT}" y="{height - 3}" class="fnb-axis-label">time (s)</text>'
+    label = f'<text x="{width - _RIGHT:g}" y="{height - 3}" class="fnb-axis-label">time (s)</text>'
     return f'<g class="fnb-axis">{marks}{label}</g>'
 
 
@@ -97,10 +97,10 @@ def _choose_ticks(begin_s: float, end_s: float) -> list[float]:
     ]
 
 
-def _write_markers(window: Window, height: float) -> str:
+def _write_markers(window: Window, width: float, height: float) -> str:
     lines = "".join(
         f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{height - _BOTTOM}"/>'
-        for x in _x(window, window.markers_s)
+        for x in _x(window, window.markers_s, width)
     )
     return f'<g class="fnb-markers">{lines}</g>'
 

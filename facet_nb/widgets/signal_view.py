@@ -12,11 +12,13 @@ from facet_nb.widgets.controls import make_button
 from facet_nb.widgets.fragments import write_table
 from facet_nb.widgets.looking import Drawing
 from facet_nb.widgets.panel import Panel
-from facet_nb.widgets.signal_svg import write_signal
+from facet_nb.widgets.signal_svg import WIDTH, write_signal
 
 _SPANS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 300.0)
 _SCALES = (0.0, *(m * 10.0**e for e in range(5) for m in (1, 2, 5)))
 _LABEL = {"description_width": "initial"}
+#: Pixels that borders take of the panel's width, and the list of channels where it stands beside.
+_BORDERS_PX, _LIST_PX, _LEAST_BESIDE_PX = 60, 158, 380
 
 
 class SignalView(Panel):
@@ -86,7 +88,7 @@ class SignalView(Panel):
         )
         self.picture, self.table = w.HTML(), w.HTML()
         self.picture.add_class("fnb-signal-plot")
-        self._filling = False
+        self._filling, self._width_px = False, float(WIDTH)
         self.drawing = Drawing(self._draw)
         self._connect()
         row = w.HBox([self.back, self.forth, self.begin, self.slider])
@@ -112,7 +114,7 @@ class SignalView(Panel):
         finally:
             self._filling = False
         window = model.window() if model.names else None
-        self.picture.value = "" if window is None else write_signal(window)
+        self.picture.value = "" if window is None else write_signal(window, self._width_px)
         heads = ["channel", *(f"{layer.label} (µV)" for layer in (window.layers if window else ()))]
         rows = window.rows() if window else []
         table = write_table("Peak to peak in this window", heads, rows) if rows else ""
@@ -127,6 +129,13 @@ class SignalView(Panel):
     def summary(self) -> str:
         """Return what there is to see, in one sentence."""
         return self.model.window().caption if self.model.names else "no recording"
+
+    def fit_plots(self, width_px: int) -> None:
+        """Draw for a panel that is so many pixels wide, so that the names can be read."""
+        room_px = max(300, width_px - _BORDERS_PX)
+        beside_px = room_px - _LIST_PX
+        self._width_px = float(beside_px if beside_px >= _LEAST_BESIDE_PX else room_px)
+        self.refresh()
 
     # ------------------------------------------------------------------------------------ inner
     def _fill(self) -> None:

@@ -19,7 +19,6 @@ from facet_nb.widgets.curves_view import PAUSE_S, CurvesView
 from facet_nb.widgets.fragments import write_duration, write_error, write_text
 from facet_nb.widgets.guess_view import GuessView
 from facet_nb.widgets.panel import Panel
-from facet_nb.widgets.result_view import make_canvas
 from facet_nb.widgets.tune_ranges import TuneRanges, write_tune_forecast
 
 _STATUS = {
@@ -79,7 +78,7 @@ class TunePanel(Panel):
             self.model = TuneModel(RunModel(pipeline, source, cores=cores))
         self.ranges = TuneRanges(self.model)
         self.guess = GuessView(self.model)
-        self.curves = CurvesView(self.model, make_canvas)
+        self.curves = CurvesView(self.model)
         self._make_start()
         self._make_outcome()
         self._make_files()
@@ -126,6 +125,10 @@ class TunePanel(Panel):
     def summary(self) -> str:
         """Return the verdict."""
         return self.model.verdict
+
+    def fit_plots(self, width_px: int) -> None:
+        """Draw the curves for a panel that is so many pixels wide."""
+        self.curves.fit(width_px)
 
     # ------------------------------------------------------------------------------------ parts
     def _make_start(self) -> None:
@@ -340,5 +343,12 @@ def describe_progress(model: TuneModel) -> str:
 def _write_table(table: BenchmarkTable | None) -> str:
     if table is None:
         return ""
-    inner = f'<div class="fnb-scroll">{table._repr_html_()}</div>'
+    inner = f'<div class="fnb-scroll">{table._repr_html_()}{_NARROW}</div>'
     return f"<details open><summary>Table</summary>{inner}</details>"
+
+
+#: What the style sheet shows where it leaves columns out.
+_NARROW = (
+    '<p class="fnb-narrow fnb-quiet" style="display:none">The window is narrow: IQR, CPU, cold '
+    "start and efficiency are shown in a wider one, and stand in the file.</p>"
+)

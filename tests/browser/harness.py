@@ -202,6 +202,14 @@ class Lab:
         self.page.evaluate(_RESTART)
         self.page.evaluate(_CONNECTED)
 
+    def execute(self, code: str) -> None:
+        """Let the kernel execute something that stands in no cell."""
+        self.page.evaluate(
+            "code => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+            ".requestExecute({code, store_history: false}).done.then(() => null)",
+            code,
+        )
+
     def run_cell(self, index: int) -> None:
         """Begin to run one cell."""
         self.page.evaluate(

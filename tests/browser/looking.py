@@ -99,7 +99,7 @@ _AXE = """async (root, rules) => {
 
 _SIDEWAYS = """root => [root, ...root.querySelectorAll('*')]
     .filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0 &&
-                 ['auto', 'scroll'].includes(getComputedStyle(e).overflowX))
+                 !e.matches('select') && ['auto', 'scroll'].includes(getComputedStyle(e).overflowX))
     .map(e => `${e.className}: ${e.scrollWidth} in ${e.clientWidth} pixels`)"""
 
 
@@ -114,6 +114,29 @@ def list_violations(root: Any, rules: Sequence[str] = ()) -> list[str]:
 def list_sideways(root: Any) -> list[str]:
     """Return what has to be scrolled sideways to be seen."""
     return root.first.evaluate(_SIDEWAYS)
+
+
+_REACHED = """() => {
+    const e = document.activeElement;
+    e.dataset.reached = '1';
+    return e.closest('.fnb-panel') !== null;
+}"""
+# What a plot offers to the mouse over it is left out: its axes have nothing to choose.
+_UNREACHED = """root => [...root.querySelectorAll(
+        'select, input, textarea, button, [role=slider], summary')]
+    .filter(e => e.checkVisibility() && !e.disabled && !e.dataset.reached &&
+                 !e.closest('.jupyter-matplotlib'))
+    .map(e => e.outerHTML.slice(0, 160))"""
+
+
+def list_unreachable(root: Any, most: int = 80) -> list[str]:
+    """Return what cannot be reached with the Tab key from the chosen tab on."""
+    root.locator("[role=tab][aria-selected=true]").first.focus()
+    for _ in range(most):
+        root.page.keyboard.press("Tab")
+        if not root.page.evaluate(_REACHED):
+            return root.first.evaluate(_UNREACHED)
+    return [f"the end, with {most} keys"]
 
 
 def list_faults(root: Any) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Pictures of the studio for the documentation: ``python -m tests.browser.screenshots FOLDER``.
 
-Every tab, idle, running, done and failed, in both themes of JupyterLab and two widths. ``TABLE=``
-names a stored benchmark, whose figures the tab Tune shows as if they were measured now; without it
-the figures are made up by the tests.
+Every tab, idle, running, done and failed, in both themes of JupyterLab and two widths, from one
+session of two minutes. ``--table`` names a stored benchmark, whose figures the tab Tune shows as if
+they were measured now; without it the figures are made up by the tests.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import io
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from playwright.sync_api import expect, sync_playwright
 
 from tests.browser import harness
 from tests.browser.conftest import HERE, write_notebook
-from tests.browser.looking import list_clipped, list_pale
+from tests.browser.harness import TABS
+from tests.browser.looking import list_faults, list_sideways
 from tests.conftest import CHROMIUM_ARGS, find_chromium
 
-TABS = ("Recording", "Chain", "Run", "Tune", "Compare", "Code")
+THEMES = ("light", "dark")
 WIDTHS = (1280, 800)
 #: Colours that a picture keeps: enough for text and curves, a third of the size.
 COLORS = 64
@@ -35,12 +35,14 @@ from facet_nb.models.studio_model import make_usual_chain
 from facet_nb.widgets import Studio
 import steps, tables
 
-chain = make_usual_chain().add(steps.Slow(0.5))
+chain = make_usual_chain().add(steps.Slow(6.0))
 studio = Studio(simulate(16, 2000.0, 60.0), chain, mode="channel_sequential")
 table = BenchmarkTable.from_json("table.json")
 tune = studio.model.tune
-tune.measure = partial(tables.measure, pause_s=0.7, table=table)
+tune.measure = partial(tables.measure, pause_s=0.5, table=table)
 studio"""
+#: Lets a benchmark fail: no setting on screen does.
+FAIL = "tune.measure = partial(tables.measure, fail=True)"
 
 
 def main() -> None:
@@ -48,27 +50,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--table", type=Path, help="a stored benchmark")
-    parser.add_argument("--theme", choices=("light", "dark"), help="one of the themes")
+    parser.add_argument("--theme", choices=THEMES, help="one of the themes")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    for theme in (options.theme,) if options.theme else ("light", "dark"):
-        for width in WIDTHS:
-            for problem in take_session(options.folder, options.table, theme, width):
-                print(f"{theme} {width}: {problem}", file=sys.stderr)
+    themes = (options.theme,) if options.theme else THEMES
+    for problem in take_session(options.folder, options.table, themes):
+        print(problem, file=sys.stderr)
 
 
-def take_session(folder: Path, table: Path | None, theme: str, width: int) -> Iterator[str]:
-    """Take the pictures of one theme and width; yield what cannot be read in them."""
-    name = "JupyterLab Dark" if theme == "dark" else "JupyterLab Light"
-    settings = harness.SETTINGS["@jupyterlab/apputils-extension/themes.jupyterlab-settings"]
-    settings["theme"] = name
+def take_session(folder: Path, table: Path | None, themes: Sequence[str]) -> Iterator[str]:
+    """Take the pictures; yield what cannot be read in them."""
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         root, private = Path(scratch) / "root", Path(scratch) / "private"
         root.mkdir()
         private.mkdir()
         prepare(root, table)
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGS)
-        page = browser.new_page(viewport={"width": width, "height": 3000})
+        page = browser.new_page(viewport={"width": WIDTHS[0], "height": 3000})
         with harness.serve_lab(root, private) as server:
             lab = harness.Lab(page, *server).open("studio.ipynb")
             page.evaluate(
@@ -76,7 +74,7 @@ def take_session(folder: Path, table: Path | None, theme: str, width: int) -> It
             )
             lab.run_all()
             yield from lab.errors()
-            session = Session(page, harness.Panel(page, lab.notebook), folder, f"{theme}-{width}")
+            session = Session(lab, folder, themes)
             session.take_all()
             yield from session.problems
         browser.close()
@@ -98,8 +96,9 @@ def prepare(root: Path, table: Path | None) -> None:
 class Session:
     """One walk through the studio, with a picture of each tab in each state."""
 
-    def __init__(self, page: Any, panel: harness.Panel, folder: Path, suffix: str) -> None:
-        self.page, self.panel, self.folder, self.suffix = page, panel, folder, suffix
+    def __init__(self, lab: harness.Lab, folder: Path, themes: Sequence[str]) -> None:
+        self.lab, self.page, self.folder, self.themes = lab, lab.page, folder, themes
+        self.panel = harness.Panel(lab.page, lab.notebook)
         self.problems: list[str] = []
 
     def take_all(self) -> None:
@@ -119,12 +118,20 @@ class Session:
         """Begin a run."""
         self.panel.turn_to("Run")
         self.panel.part("run").click()
-        self.page.wait_for_function("() => document.querySelectorAll('.fnb-cell-done').length > 24")
+        done = "() => document.querySelectorAll('.fnb-cell-done').length > 24"
+        self.page.wait_for_function(done, timeout=90_000)
 
     def finish(self) -> None:
-        """Wait for its end, and keep two results."""
+        """End it, make the slow step quick, and keep three results."""
         panel = self.panel
         panel.turn_to("Run")
+        panel.part("cancel").click()
+        expect(panel.part("status")).to_contain_text("Cancelled", timeout=60_000)
+        self.choose_step(8)
+        panel.part("field-seconds").locator("input").fill("0.02")
+        expect(panel.part("chain-problem")).to_contain_text("The chain can run")
+        panel.turn_to("Run")
+        panel.part("run").click()
         expect(panel.part("status")).to_contain_text("Done in", timeout=90_000)
         for mode in ("serial", "parallel"):
             panel.turn_to("Compare")
@@ -132,7 +139,7 @@ class Session:
             panel.turn_to("Run")
             panel.choose("mode", mode)
             panel.part("run").click()
-            expect(panel.part("status")).to_contain_text("Running", timeout=30_000)
+            expect(panel.part("log")).to_contain_text(f"started: {mode}", timeout=30_000)
             expect(panel.part("status")).to_contain_text("Done in", timeout=90_000)
         panel.turn_to("Compare")
         panel.part("keep").click()
@@ -141,15 +148,13 @@ class Session:
     def benchmark(self) -> None:
         """Measure the chain without its slow step, with a picture on the way."""
         panel = self.panel
-        panel.turn_to("Chain")
-        panel.part("steps").locator("select").select_option(index=7)
-        expect(panel.part("step-head")).to_contain_text("8. ")
+        self.choose_step(8)
         panel.part("toggle").click()
         expect(panel.part("steps")).to_contain_text("(off) slow")
         panel.turn_to("Tune")
         panel.part("benchmark").click()
         panel.part("curves").locator("canvas").first.wait_for(timeout=60_000)
-        self.page.wait_for_timeout(6000)
+        self.page.wait_for_timeout(5000)
         self.take("Tune", "running")
         expect(panel.part("benchmark-status")).to_contain_text("Done.", timeout=240_000)
         expect(panel.part("advice")).to_be_visible(timeout=60_000)
@@ -167,9 +172,9 @@ class Session:
         expect(panel.part("load-status")).to_contain_text("Not loaded")
         self.take("Recording", "failed")
         panel.turn_to("Tune")
-        panel.part("table-file").locator("input").fill("missing.json")
-        panel.part("load-table").click()
-        expect(panel.part("file-said")).to_contain_text("Not possible")
+        self.lab.execute(FAIL)
+        panel.part("benchmark").click()
+        expect(panel.part("benchmark-status")).to_contain_text("it broke")
         self.take("Tune", "failed")
         panel.turn_to("Compare")
         panel.part("keep").click()
@@ -180,9 +185,7 @@ class Session:
     def fail_in_the_chain(self) -> None:
         """A step that fails on a channel, then an argument that cannot be read."""
         panel = self.panel
-        panel.turn_to("Chain")
-        panel.part("steps").locator("select").select_option(index=7)
-        expect(panel.part("step-head")).to_contain_text("8. ")
+        self.choose_step(8)
         panel.part("remove").click()
         panel.part("new-step").locator("input").fill("choosy")
         panel.part("add").click()
@@ -192,22 +195,32 @@ class Session:
         panel.part("run").click()
         expect(panel.part("status")).to_contain_text("Failed after", timeout=60_000)
         self.take("Run", "failed")
-        panel.turn_to("Chain")
-        panel.part("steps").locator("select").select_option(index=6)
-        expect(panel.part("step-head")).to_contain_text("7. ")
+        self.choose_step(7)
         panel.part("field-freq").locator("input").fill("2000")
         expect(panel.part("chain-problem")).to_contain_text("Nyquist")
         self.take("Chain", "failed")
         self.take("Code", "failed")
 
+    def choose_step(self, number: int) -> None:
+        """Turn to a step of the chain."""
+        self.panel.turn_to("Chain")
+        self.panel.part("steps").locator("select").select_option(index=number - 1)
+        expect(self.panel.part("step-head")).to_contain_text(f"{number}. ")
+
     def take(self, tab: str, state: str) -> None:
-        """Take a picture of a tab, and note what cannot be read on it."""
+        """Take a tab in all widths and themes, and note what cannot be read on it."""
         self.panel.turn_to(tab)
-        self.page.wait_for_timeout(400)
-        picture = self.panel.root.screenshot()
-        write_small(picture, self.folder / f"{tab.lower()}-{state}-{self.suffix}.png")
-        pale, clipped = list_pale(self.panel.root), list_clipped(self.panel.root)
-        self.problems += [f"{tab} {state}: {found}" for found in (pale, clipped) if found]
+        for width in WIDTHS:
+            self.page.set_viewport_size({"width": width, "height": 3000})
+            self.page.wait_for_timeout(900)  # the panel tells its width, and plots are drawn again
+            for theme in self.themes:
+                self.lab.set_theme(theme.capitalize())
+                name = f"{tab.lower()}-{state}-{theme}-{width}"
+                write_small(self.panel.root.screenshot(), self.folder / f"{name}.png")
+                faults = list_faults(self.panel.root)
+                if sideways := list_sideways(self.panel.root):
+                    faults["sideways"] = sideways
+                self.problems += [f"{name}: {faults}"] if faults else []
 
 
 def write_small(picture: bytes, path: Path) -> None:

@@ -9,8 +9,14 @@ import psutil
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.harness import Lab, Panel
-from tests.browser.looking import check_tabs, list_faults
+from tests.browser.harness import TABS, Lab, Panel
+from tests.browser.looking import (
+    check_tabs,
+    list_clipped,
+    list_faults,
+    list_sideways,
+    list_unreachable,
+)
 from tests.browser.steps import HOSTILE
 
 pytestmark = pytest.mark.browser
@@ -72,7 +78,7 @@ def change_the_chain(panel: Panel) -> None:
     expect(panel.part("run")).to_be_disabled()
     expect(panel.part("forecast")).to_contain_text("is not a number")
     panel.turn_to("Chain")
-    type_into(panel, "field-seconds", "0.4")
+    type_into(panel, "field-seconds", "0.8")
     expect(panel.part("chain-problem")).to_contain_text("The chain can run")
     choose_step(panel, 3)
     panel.part("toggle").click()
@@ -234,6 +240,7 @@ def test_curves_that_grow(page, lab_server, complaints, shots):
 
     click_in_the_map(page, panel)
     expect(panel.part("curves").locator("figcaption")).to_contain_text("Chosen:")
+    assert list_unreachable(panel.root) == []
     panel.turn_to("Run")
     assert panel.number("n-jobs") == 2 and panel.number("n-workers") == 1
     expect(panel.part("mode").locator("select")).to_have_value("channel_sequential")
@@ -245,7 +252,24 @@ def test_curves_that_grow(page, lab_server, complaints, shots):
     expect(panel.part("benchmark-status")).to_contain_text("Nothing is being measured")
     assert watch_canvas(page, panel, "Done") >= 3
     check_saved(lab)
+    look_through_a_narrow_window(page, panel)
     assert complaints == []
+
+
+def look_through_a_narrow_window(page, panel: Panel) -> None:
+    """In a window of 800 pixels nothing is cut off, and nothing has to be scrolled sideways."""
+    page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
+    page.set_viewport_size({"width": 800, "height": 1700})
+    page.wait_for_function(
+        "() => { const c = document.querySelector('.fnb-curves canvas');"
+        "return c && c.clientWidth > 400 && c.clientWidth < 600; }"
+    )
+    found = {}
+    for tab in TABS:
+        panel.turn_to(tab)
+        found[tab] = list_sideways(panel.root) + list_clipped(panel.root)
+    assert found == {tab: [] for tab in TABS}
+    click_point_in_a_column(panel)
 
 
 def watch_canvas(page, panel: Panel, until: str) -> int:
@@ -263,6 +287,15 @@ def click_in_the_map(page, panel: Panel) -> None:
     """Click into the cell of two outer workers, one inner thread: middle column, lower row."""
     box = panel.part("curves").locator("canvas").last.bounding_box()
     page.mouse.click(box["x"] + 0.24 * box["width"], box["y"] + 0.82 * box["height"])
+
+
+def click_point_in_a_column(panel: Panel) -> None:
+    """Where the plot has been made narrower, a click still finds the point that is there."""
+    panel.turn_to("Tune")
+    canvas = panel.part("curves").locator("canvas").last
+    box = canvas.bounding_box()
+    canvas.click(position={"x": 0.22 * box["width"], "y": 0.64 * box["height"]})
+    expect(panel.part("curves").locator("figcaption")).to_contain_text("Chosen: serial.")
 
 
 def check_saved(lab: Lab) -> None:
