@@ -17,6 +17,7 @@ import pytest
 from facet_nb.core import ArrayProcessor, Pipeline
 from facet_nb.core.executors import shared
 from facet_nb.core.executors.attempts import Calls
+from facet_nb.core.executors.rows import read_rows, write_rows
 from facet_nb.core.executors.scratch import FileArray
 from facet_nb.core.executors.store import RamArray, Store
 from tests.core import toys
@@ -61,7 +62,7 @@ def test_lent_rows_are_put_there_each_time_they_are_sent(files):
     sent = iter(calls)
     assert next(sent) == ("job", 0, [1, 2]) and not ref.open()[[0, 3]].any()
     assert np.array_equal(ref.open()[1:3], array[1:3])
-    shared.write_rows(ref, [1, 2], -array[1:3])  # a worker's answer, which was lost with it
+    write_rows(ref, [1, 2], -array[1:3])  # a worker's answer, which was lost with it
     list(calls)
     assert np.array_equal(ref.open(), array)
 
@@ -78,7 +79,7 @@ def test_only_far_stages_need_a_copy(files):
 def test_results_stay_where_they_are_and_belong_to_this_process(files):
     ref, result = files.allocate((3, 5))
     assert "memfd:facet_nb" in os.readlink(ref.path)
-    shared.write_rows(ref, [0, 2], np.full((2, 5), 3.0))
+    write_rows(ref, [0, 2], np.full((2, 5), 3.0))
     own = files.take_over(result)
     files.release(result)
     assert not Path(ref.path).exists()
@@ -94,8 +95,8 @@ def test_results_stay_where_they_are_and_belong_to_this_process(files):
 
 def test_rows_that_end_too_early_are_told(files):
     ref, _ = files.allocate((2, 5))
-    with pytest.raises(OSError, match="ends before its row 2"):
-        shared.read_rows(FileArray(ref.path, (4, 5)), [1, 2])
+    with pytest.raises(OSError, match="bytes too early"):
+        read_rows(FileArray(ref.path, (4, 5)), [1, 2])
 
 
 @pytest.mark.parametrize("mode", ["channel_sequential", "parallel"])

@@ -17,8 +17,8 @@ from facet_nb.core.executors import scratch
 from facet_nb.core.executors.chunks import count_chunk, list_lengths, stream_channel
 from facet_nb.core.executors.crumbs import Crumbs
 from facet_nb.core.executors.finite import check_finite
-from facet_nb.core.executors.rows import MappedRow
-from facet_nb.core.executors.task import FAILURES, Failure, as_slice, fail
+from facet_nb.core.executors.rows import MappedRow, as_slice
+from facet_nb.core.executors.task import FAILURES, Failure, fail
 from facet_nb.core.fusion import NO_FUSIONS, FusedSteps, Fusions
 from facet_nb.core.lineage import NoiseTerm, parts_of
 from facet_nb.core.plan import Stage

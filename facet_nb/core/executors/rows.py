@@ -7,15 +7,17 @@ of 4 KB would cost a fault, which takes longer than a filter takes for its sampl
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from facet_nb.core.executors.scratch import FileArray
-from facet_nb.core.executors.store import ArrayRef
 from facet_nb.kernels.pages import forget
+
+if TYPE_CHECKING:
+    from facet_nb.core.executors.store import ArrayRef
 
 
 class Row(Protocol):
@@ -77,13 +79,17 @@ class FileRow:
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return a copy of some samples."""
         x = np.empty(max(0, min(stop, self.n_times) - start), self.dtype)
+        self.read_into(x, start)
+        return x
+
+    def read_into(self, x: np.ndarray, start: int = 0) -> None:
+        """Fill `x`, shape (n,), with samples from `start` on."""
         todo, at = x.view(np.uint8).data, (self.begin + start) * self.dtype.itemsize
         while len(todo):
             n = os.preadv(self.descriptor, [todo], at)
             if not n:
                 raise OSError(f"a scratch file ends {len(todo)} bytes too early.")
             todo, at = todo[n:], at + n
-        return x
 
     def write(self, start: int, x: np.ndarray) -> None:
         """Put samples in their place."""
@@ -106,3 +112,29 @@ def open_rows(ref: ArrayRef) -> Iterator[Callable[[int], Row]]:
         yield lambda row: FileRow(descriptor, ref, row)
     finally:
         os.close(descriptor)
+
+
+def read_rows(ref: FileArray, channels: Sequence[int]) -> np.ndarray:
+    """Return channels of a file, in memory, shape (n_channels, n_times)."""
+    result = np.empty((len(channels), ref.shape[1]), ref.dtype)
+    with open_rows(ref) as find_row:
+        for x, channel in zip(result, channels, strict=True):
+            row = find_row(channel)
+            if isinstance(row, FileRow):
+                row.read_into(x)
+            else:
+                x[...] = row.read(0, row.n_times)
+    return result
+
+
+def write_rows(ref: FileArray, channels: Sequence[int], samples: np.ndarray) -> None:
+    """Put channels into a file, shape (n_channels, n_times)."""
+    with open_rows(ref) as find_row:
+        for x, channel in zip(samples, channels, strict=True):
+            find_row(channel).write(0, x)
+
+
+def as_slice(channels: Sequence[int]) -> slice | list[int]:
+    """Return `channels` as a slice where they follow one another: rows without a copy."""
+    first, last = channels[0], channels[-1]
+    return slice(first, last + 1) if last - first + 1 == len(channels) else list(channels)

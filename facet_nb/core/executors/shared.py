@@ -10,7 +10,6 @@ from __future__ import annotations
 import mmap
 import os
 import sys
-from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -48,45 +47,3 @@ def take_over(descriptor: int, shape: tuple[int, int]) -> np.ndarray:
     memory = mmap.mmap(descriptor, n_bytes, flags=mmap.MAP_PRIVATE)
     count = shape[0] * shape[1]
     return np.frombuffer(memory, dtype=np.float64, count=count).reshape(shape)
-
-
-# ---------------------------------------------------------------------------------------- rows
-def read_rows(ref: FileArray, channels: Sequence[int]) -> np.ndarray:
-    """Return rows of a file, in memory: read, which takes a quarter of the time of mapped pages."""
-    result = np.empty((len(channels), ref.shape[1]), ref.dtype)
-    if not hasattr(os, "preadv"):
-        result[...] = ref.open()[list(channels)]
-        return result
-    descriptor = os.open(ref.path, os.O_RDONLY)
-    try:
-        for row, channel in zip(result, channels, strict=True):
-            _move_bytes(os.preadv, descriptor, row, channel)
-    finally:
-        os.close(descriptor)
-    return result
-
-
-def write_rows(ref: FileArray, channels: Sequence[int], samples: np.ndarray) -> None:
-    """Put rows into a file."""
-    samples = np.ascontiguousarray(samples, ref.dtype)
-    if not hasattr(os, "pwritev"):
-        ref.open()[list(channels)] = samples
-        return
-    descriptor = os.open(ref.path, os.O_RDWR)
-    try:
-        for row, channel in zip(samples, channels, strict=True):
-            _move_bytes(os.pwritev, descriptor, row, channel)
-    finally:
-        os.close(descriptor)
-
-
-def _move_bytes(
-    move: Callable[[int, list[memoryview], int], int], descriptor: int, row: np.ndarray, i: int
-) -> None:
-    """Read or write row `i` of a file: the system may move less at a time."""
-    left, place = memoryview(row.data).cast("B"), i * row.nbytes
-    while len(left):
-        n = move(descriptor, [left], place)
-        if not n:
-            raise OSError(f"the file of the samples ends before its row {i}")
-        left, place = left[n:], place + n

@@ -11,8 +11,8 @@ import numpy as np
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.executors import scratch
 from facet_nb.core.executors.finite import check_finite
+from facet_nb.core.executors.rows import as_slice
 from facet_nb.core.executors.store import Store, fresh_array
-from facet_nb.core.executors.task import as_slice
 from facet_nb.core.origin import Origin
 from facet_nb.core.recording import Header, find_samples
 from facet_nb.core.steps import ArrayStep

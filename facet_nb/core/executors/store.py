@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.executors import scratch, shared
+from facet_nb.core.executors.rows import as_slice, write_rows
 from facet_nb.core.executors.scratch import FileArray
 
 #: From this size on memory is asked for in ordinary pages, in bytes.
@@ -80,7 +81,7 @@ class Store:
         if known is not None and known[1] is array:
             return known[0]
         ref = self._new_array(array.shape)
-        shared.write_rows(ref, range(len(array)), array)
+        write_rows(ref, range(len(array)), array)
         self._files[id(array)] = (ref, array)
         return ref
 
@@ -100,7 +101,7 @@ class Store:
         if spilled is not None or known is not None or not self._has_room(array.nbytes):
             return self.share(array), None
         ref = self._new_memory(array.shape)
-        return ref, lambda rows: shared.write_rows(ref, rows, array[as_rows(rows)])
+        return ref, lambda picks: write_rows(ref, picks, array[as_slice(picks)])
 
     def allocate(
         self, shape: tuple[int, int], dtype: str = "float64"
@@ -206,12 +207,6 @@ class Store:
         path = self.folder / f"{self._count}.f64"
         scratch.reserve(path, n_bytes)
         return path
-
-
-def as_rows(rows: Sequence[int]) -> slice | list[int]:
-    """Return rows as a slice where they follow one another: samples without a copy."""
-    first, last = rows[0], rows[-1]
-    return slice(first, last + 1) if last - first + 1 == len(rows) else list(rows)
 
 
 def _root(array: np.ndarray) -> object:

@@ -18,11 +18,11 @@ import numpy as np
 
 from facet_nb.core.errors import FacetError, RunCancelled, StepError, describe_failure
 from facet_nb.core.events import StepTime
-from facet_nb.core.executors import chunks, passage, shared
+from facet_nb.core.executors import chunks, passage
 from facet_nb.core.executors.crumbs import Crumbs
 from facet_nb.core.executors.finite import check_finite
 from facet_nb.core.executors.journal import RowLog
-from facet_nb.core.executors.rows import open_rows
+from facet_nb.core.executors.rows import as_slice, open_rows, read_rows, write_rows
 from facet_nb.core.executors.scratch import FileArray
 from facet_nb.core.executors.store import ArrayRef
 from facet_nb.core.lineage import NoiseTerm
@@ -235,9 +235,9 @@ def _run_far(
 ) -> tuple[tuple[StepTime, ...], tuple[str, ...]]:
     """Read rows from their file, once, and write what the steps make of them to its file."""
     assert isinstance(job.source, FileArray) and isinstance(job.target, FileArray)
-    x = shared.read_rows(job.source, channels)
+    x = read_rows(job.source, channels)
     result, times = passage.take_through(job, batch, channels, x, None, here)
-    shared.write_rows(job.target, channels, result)
+    write_rows(job.target, channels, result)
     return times, () if job.log is None else job.log.note(channels, result)
 
 
@@ -269,12 +269,6 @@ def _run_chunks(
     if job.log is not None:
         digests = job.log.note(channels, job.target.open()[as_slice(channels)])
     return tuple(times), digests
-
-
-def as_slice(channels: list[int]) -> slice | list[int]:
-    """Return `channels` as a slice where they follow one another: rows without a copy."""
-    first, last = channels[0], channels[-1]
-    return slice(first, last + 1) if last - first + 1 == len(channels) else channels
 
 
 def rss_bytes() -> int:

@@ -12,7 +12,8 @@ from facet_nb.core.executors.cancel import CancelToken
 from facet_nb.core.executors.crumbs import Crumbs
 from facet_nb.core.executors.finite import check_finite
 from facet_nb.core.executors.passage import apply_step
-from facet_nb.core.executors.task import FAILURES, Job, as_slice, fail
+from facet_nb.core.executors.rows import as_slice
+from facet_nb.core.executors.task import FAILURES, Job, fail
 from facet_nb.core.lineage import parts_of
 from facet_nb.core.steps import ArrayStep
 from facet_nb.core.track import Track
