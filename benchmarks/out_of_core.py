@@ -242,8 +242,8 @@ def _high_water_mb(pid: int) -> float:
     return sum(float(x.split()[1]) * 1024 / 1e6 for x in lines if x.startswith("VmHWM"))
 
 
-def main() -> None:
-    """Make, run, measure, compare."""
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("out_of_core"))
     parser.add_argument("--channels", type=int, default=64)
@@ -262,17 +262,35 @@ def main() -> None:
     parser.add_argument("--no-compare", action="store_true")
     parser.add_argument("--libraries", action="store_true")
     parser.add_argument("--child")
-    options = parser.parse_args()
+    return parser.parse_args(argv)
+
+
+def main() -> None:
+    """Make, run, measure, compare."""
+    options = parse()
     if options.libraries:
         return measure_libraries()
     if options.child:
         return run_child(json.loads(options.child))
+    told, child = measure(options)
+    if not options.no_compare:
+        told["identical"] = compare(child)
+    print(json.dumps(told, indent=1))
+    return None
+
+
+def measure(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run one chain from file to file; return what it took, and how it was run."""
     options.folder.mkdir(parents=True, exist_ok=True)
-    source = options.folder / f"in_{options.channels}_{options.minutes:g}.vhdr"
-    if not source.exists():
-        write_recording(source, options.channels, options.minutes)
+
+    def find(n_channels: int, minutes: float) -> str:
+        path = options.folder / f"in_{n_channels}_{minutes:g}.vhdr"
+        if not path.exists():
+            write_recording(path, n_channels, minutes)
+        return str(path)
+
     child = {
-        "source": str(source),
+        "source": find(options.channels, options.minutes),
         "target": str(options.folder / f"out{options.suffix}"),
         "rows": str(options.folder / "rows.npz"),
         "up": options.up,
@@ -282,18 +300,9 @@ def main() -> None:
         "chunk_s": options.chunk_s,
         "dtype": options.dtype,
         "limit_mb": options.limit_mb,
-        "warm": None,
+        "warm": find(2, 1.0) if options.warm else None,
     }
-    if options.warm:
-        warm = options.folder / "in_2_1.vhdr"
-        if not warm.exists():
-            write_recording(warm, 2, 1.0)
-        child["warm"] = str(warm)
-    told = watch(child)
-    if not options.no_compare:
-        told["identical"] = compare(child)
-    print(json.dumps(told, indent=1))
-    return None
+    return watch(child), child
 
 
 if __name__ == "__main__":

@@ -41,20 +41,22 @@ def make_pipeline(steps: list) -> Pipeline:
     return Pipeline([TriggerDetector(r"\b1\b"), HighPassFilter(1.0), *steps, LowPassFilter(70.0)])
 
 
-def run(steps: list, context: ProcessingContext) -> tuple[ProcessingContext, float]:
+def run(
+    steps: list, context: ProcessingContext, fuse: bool = True
+) -> tuple[ProcessingContext, float]:
     """Return the corrected context and the CPU time, in s."""
     begin = time.process_time()
     result = make_pipeline(steps).run(
-        context, mode="channel_sequential", show_progress=False, raise_on_error=True
+        context, mode="channel_sequential", fuse=fuse, show_progress=False, raise_on_error=True
     )
     return result.get_context(), time.process_time() - begin
 
 
-def measure_left_db(sim: Simulation, steps: list) -> float:
+def measure_left_db(sim: Simulation, steps: list, fuse: bool = True) -> float:
     """Return the power of the artifact that is left, over the artifact's, in dB (0 to 70 Hz)."""
     context = ProcessingContext(replace_data(sim.raw, sim.artifact))
     before, _ = run([], context)
-    after, _ = run(steps, context)
+    after, _ = run(steps, context, fuse)
     a, b = (int(t * sim.sfreq) for t in sim.acquisition_s)
     core = slice(a + int(2 * sim.sfreq), b - int(2 * sim.sfreq))
     power = [np.mean(c.get_data()[:, core] ** 2, axis=1) for c in (after, before)]

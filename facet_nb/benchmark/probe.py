@@ -24,8 +24,9 @@ from facet_nb.core.recording import data_picks
 _MAX_REPEATS, _WANTED_REPEATS = 9, 4
 #: What takes this many times as long as the best one is not tried again.
 _HOPELESS = 1.3
-#: A probe may take this many times as long as it should, to have two runs of each.
-_PATIENCE = 3.0
+#: A probe may take this many times as long as it should, to have two runs of each; a round that
+#: takes this part of its time is made even then, for what started slowly may not be slow.
+_PATIENCE, _CHEAP = 3.0, 0.1
 
 Traces = dict[Configuration, list[Trace]]
 
@@ -119,7 +120,7 @@ def try_out(
     small = take_piece(pipeline, context, probe_s, cores)
     first = probe.run_round(small, configurations)
     again = probe.run_round(small, list(first))
-    rough_s = {c: predict(again[c], small, c, n_data) for c in again}
+    rough_s = {c: min(predict(t[c], small, c, n_data) for t in (first, again)) for c in again}
     near = [c for c in rough_s if not spare or rough_s[c] <= 2 * min(rough_s.values())]
     share = probe.left_s / (_WANTED_REPEATS * sum(rough_s[c] for c in near))
     piece = take_larger_piece(pipeline, context, small, share) if enlarge else small
@@ -173,7 +174,9 @@ class _Probe:
             fewest = min(len(traces[c]) for c in near)
             round_s = sum(traces[c][-1].wall_s for c in near if traces[c])
             over = self.spent + round_s / self.probe_s > 1.0
-            if fewest and over and (fewest > 1 or self.spent > _PATIENCE):
+            enough = fewest > 1 or (fewest and self.spent > _PATIENCE)
+            cheap = fewest < _WANTED_REPEATS - 1 and round_s < _CHEAP * self.probe_s
+            if over and enough and not cheap:
                 return
             found = self.run_round(piece, near)
             for c, trace in found.items():

@@ -286,7 +286,7 @@ class _Teller:
         isolated = backends.get_backend(stage.backend).isolates
         deciding, computes = _prepare_bytes(sizes)
         if stage.chunk_duration_s is not None and self.spill:
-            streams = _stream_bytes(sizes, count_chunk(stage, before.sfreq))
+            streams = _stream_bytes(sizes, stage)
             deciding = min(deciding, streams + _deciding_bytes(sizes) + before.piece_bytes // 2)
         self.libraries = self.libraries or computes
         share = self._share(stage, steps)
@@ -311,7 +311,7 @@ class _Teller:
         else:
             batch = _batch_bytes(sizes, k, isolated)
             if stage.chunk_duration_s is not None:
-                batch = _stream_bytes(sizes, count_chunk(stage, before.sfreq))
+                batch = _stream_bytes(sizes, stage)
             batch //= 2 if stage.dtype == "float32" else 1
         if (self.spill or self.shared) and stage.chunk_duration_s is None:
             batch += k * (before.row_bytes + after.row_bytes)  # pages of the files
@@ -435,13 +435,16 @@ def _batch_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], k: int, isolat
     return peak
 
 
-def _stream_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], chunk: int) -> int:
+def _stream_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], stage: Stage) -> int:
     """Return what one channel needs on its way through the streams of all steps."""
-    return sum(
-        step.stream_memory(chunk, before.sfreq)
-        for step, before, _ in sizes
-        if isinstance(step, ArrayProcessor) and changes_samples(step)
-    )
+    total = 0
+    for step, before, after in sizes:
+        if isinstance(step, ArrayProcessor) and changes_samples(step):
+            told = step.stream_memory(count_chunk(stage, before.sfreq), before.sfreq)
+            # A channel that is shorter than what a stream keeps is kept as a whole.
+            whole = step_bytes(step, before, after) + 4 * max(before.row_bytes, after.row_bytes)
+            total += min(told, whole)
+    return total
 
 
 def _sees_all(steps: Sequence[Processor]) -> bool:

@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from html import escape
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata, to_plain
+from facet_nb.core.shortcut import Shortcut
 from facet_nb.kernels.means import RunningMean
 
 
@@ -233,49 +234,6 @@ class Prepared:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
     spares: tuple[str, ...] = ()
-
-
-class Shortcut(Protocol):
-    """How a correction does without the high sampling rate around it; picklable.
-
-    What it gives is what rise of the rate, correction and fall give, to rounding.
-    """
-
-    def prepare(self, payload: Any, n_times: int) -> Any:
-        """Return what ``compute`` needs: `payload` is what the correction decided at the high rate.
-
-        The recording has `n_times` samples at the native rate.
-        """
-        ...
-
-    def compute(self, x: np.ndarray, payload: Any, out: np.ndarray | None = None) -> np.ndarray:
-        """Return the corrected channels at the native rate; as :meth:`ArrayProcessor.compute`."""
-        ...
-
-    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
-        """Return the peak extra memory for one channel, in bytes."""
-        ...
-
-    @property
-    def needs_mean(self) -> bool:
-        """As of :class:`ArrayProcessor`."""
-        ...
-
-    def find_obstacle(self) -> str | None:
-        """Return why it cannot run in chunks of time ("needs …"); None if it can."""
-        ...
-
-    def survey(self, payload: Any) -> Any:
-        """Return what finds out what ``stream`` must know; as :meth:`ArrayProcessor.survey`."""
-        ...
-
-    def stream(self, payload: Any, known: Any) -> Any:
-        """Return a stream of one channel, float64; as :meth:`ArrayProcessor.stream`."""
-        ...
-
-    def stream_memory(self, chunk: int, sfreq: float) -> int:
-        """Return the memory of one stream beyond the chunk it is given, in bytes."""
-        ...
 
 
 class ArrayProcessor(Processor):

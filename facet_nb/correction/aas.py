@@ -11,7 +11,7 @@ import numpy as np
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import ArrayProcessor, Prepared, Shortcut, View
 from facet_nb.core.registry import register_processor
-from facet_nb.correction.upsampled import UpsampledAAS
+from facet_nb.correction.upsampled import EPOCH_S, UpsampledAAS
 from facet_nb.kernels import averaging
 from facet_nb.kernels.alignment import best_lags
 from facet_nb.kernels.means import is_flat
@@ -302,8 +302,10 @@ class AASCorrection(ArrayProcessor):
         return (SlidingStream if sliding else BlockStream).make(blocks, known)
 
     def stream_memory(self, chunk: int, sfreq: float) -> int:
-        """Return the memory of one stream, in bytes: samples and epochs of a block of 60 s."""
-        return 8 * (4 * chunk + 4 * round(60.0 * sfreq)) + (4 << 20)
+        """Return the memory of one stream, in bytes: samples and epochs of a block."""
+        block = self.window_size * EPOCH_S * sfreq
+        copies = 8.5 if self.weighting == "sliding" else 4.0
+        return int(8 * (4 * chunk + copies * block)) + (4 << 20)
 
     def can_overwrite(self) -> bool:
         """Whether the result may take the samples' place: nothing reads them a second time."""

@@ -134,6 +134,10 @@ class ANCCorrection(ArrayProcessor):
                 target[span] -= predicted
         return out
 
+    def find_obstacle(self) -> str | None:
+        """Return why the step cannot run in chunks: its prediction is judged as a whole."""
+        return "scales the noise by, and judges its prediction on, all samples of a channel"
+
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes."""
         return 8 * shape[1] * 6

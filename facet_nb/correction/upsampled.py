@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from facet_nb.correction.aas import AASPlan
 
 
+#: Streams are told to keep epochs of this length, in s: volumes; slices are shorter.
+EPOCH_S = 2.0
+
+
 @dataclass(frozen=True)
 class UpsampledAAS:
     """What :class:`~facet_nb.AASCorrection` does where the planner fuses it with its neighbours.
@@ -82,6 +86,6 @@ class UpsampledAAS:
         return UpsampledStream.make(payload, known)
 
     def stream_memory(self, chunk: int, sfreq: float) -> int:
-        """Return the memory of one stream, in bytes: groups of samples, and a block of 60 s."""
-        block = round(60.0 * sfreq)
-        return 8 * (2 * chunk + 10 * doubling.GROUP + 9 * block) + (20 << 20)
+        """Return the memory of one stream, in bytes: groups of samples, and a block of epochs."""
+        block = round((self.window + abs(self.shift)) * EPOCH_S * sfreq)
+        return 8 * (2 * chunk + 10 * doubling.GROUP + 9 * block) + (8 << 20)

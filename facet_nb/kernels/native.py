@@ -70,10 +70,11 @@ def correct(
         Corrected signal, in V. A sample between two artifacts gets both templates, each by the
         part of the sample that belongs to it.
     """
-    work = np.array(x)
     if out is not None and out.flags.c_contiguous and not np.may_share_memory(x, out):
         work = out
         work[...] = x
+    else:
+        work = np.array(x)
     source = np.ascontiguousarray(x)
     step = _correct_sliding if sliding else _correct_blocks
     step(source, layout, window, threshold, work)

@@ -3,74 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from traitlets import HasTraits, Tuple, Unicode
 
-from facet_nb.core import CancelToken, Pipeline, PipelineResult, ProcessingContext
-from facet_nb.core.errors import ValidationError
+from facet_nb.core import CancelToken
+from facet_nb.core.errors import FacetError, ValidationError
 from facet_nb.core.recording import load_array
 from facet_nb.models.background import Background
+from facet_nb.models.kept import (
+    Kept,
+    compare_samples,
+    describe_settings,
+    judge,
+    make_table,
+    write_chain,
+)
 from facet_nb.models.run_model import RunModel
+
+if TYPE_CHECKING:
+    from facet_nb.evaluation.chains import ChainComparison
 
 #: More results than this are neither compared by eye nor kept in memory.
 MOST = 8
-
-
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """A result that is kept for comparison.
-
-    Attributes
-    ----------
-    label : str
-        What it is called.
-    pipeline : Pipeline
-        The chain.
-    settings : dict
-        How it ran.
-    before : ProcessingContext
-        What it ran on.
-    result : PipelineResult
-        What came out.
-    snr_db : float | None
-        Agreement with the truth, median over channels, in dB; None where it is not known.
-    badge : str
-        Whether it is the same as the serial result.
-    """
-
-    label: str
-    pipeline: Pipeline
-    settings: dict[str, Any]
-    before: ProcessingContext
-    result: PipelineResult
-    snr_db: float | None = None
-    badge: str = ""
-
-    @property
-    def context(self) -> ProcessingContext:
-        """The corrected recording."""
-        return self.result.get_context()
-
-    @property
-    def steps(self) -> tuple[str, ...]:
-        """The steps with their arguments."""
-        return tuple(repr(p) for p in self.pipeline)
-
-    @property
-    def is_serial(self) -> bool:
-        """Whether it is what others are compared with."""
-        plan = self.result.plan
-        return plan is not None and plan.mode == "serial"
-
-    def row(self) -> tuple[str, ...]:
-        """Return label, chain, mode, times, agreement and badge, as text."""
-        state, names = self.result.state, " → ".join(p.name for p in self.pipeline)
-        snr = "–" if self.snr_db is None else f"{self.snr_db:.1f}"
-        wall, cpu = self.result.execution_time, sum(state.step_cpu_s)
-        return self.label, names, f"{wall:.2f}", f"{cpu:.2f}", snr, self.badge
 
 
 class CompareModel(HasTraits):
@@ -127,11 +84,24 @@ class CompareModel(HasTraits):
             raise ValidationError("this result is kept already: change something and run again.")
         if len(self.entries) >= MOST:
             raise ValidationError(f"{MOST} results are kept: remove one first.")
-        snr_db = None if run.truth is None else float(np.median(run.truth.after_db))
+        self._set([*self.entries, self._make_entry(run, label)])
+        self._background.start(("report", result), lambda: _report(result))
+
+    def _make_entry(self, run: RunModel, label: str) -> Kept:
+        result, done, truth = run.result, run.finished, run.truth
+        assert result is not None and done is not None  # the caller asked
         number = 1 + max((int(e.label.partition(".")[0]) for e in self.entries), default=0)
-        name = label or _describe(done.settings)
-        kept = Kept(f"{number}. {name}", done.pipeline, done.settings, done.context, result, snr_db)
-        self._set([*self.entries, kept])
+        peaks = [result.state.peak_rss_bytes, *(s.rss_bytes for s in run.samples)]
+        return Kept(
+            f"{number}. {label or describe_settings(done.settings)}",
+            done.pipeline,
+            done.settings,
+            done.context,
+            result,
+            snr_before_db=None if truth is None else float(np.median(truth.before_db)),
+            snr_db=None if truth is None else float(np.median(truth.after_db)),
+            peak_bytes=max(peaks),
+        )
 
     def remove(self, index: int) -> None:
         """Let go of a result."""
@@ -152,6 +122,34 @@ class CompareModel(HasTraits):
         names = [list(e.context.get_raw().ch_names) for e in self.entries]
         return tuple(n for n in names[0] if all(n in other for other in names[1:]))
 
+    def table(self) -> tuple[list[str], list[tuple[str, ...]]]:
+        """Return heads and lines of a table: a result in each column, units in the first one."""
+        return make_table(self.entries)
+
+    @property
+    def chain(self) -> str:
+        """The names of the steps, if all results are of the same chain."""
+        steps = {entry.steps for entry in self.entries}
+        return write_chain(self.entries[0].pipeline) if len(steps) == 1 else ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why some of the table cannot be told, each reason once."""
+        return tuple(dict.fromkeys(entry.note for entry in self.entries if entry.note))
+
+    def comparison(self) -> ChainComparison | None:
+        """Return what :func:`facet_nb.compare` says of the results of the last one's recording.
+
+        None as long as nothing is known. ``comparison().plot()`` is a figure.
+        """
+        known = [e for e in self.entries if e.report is not None]
+        together = [e for e in known if e.before is known[-1].before]
+        if not together:
+            return None
+        first: Any = together[0].report
+        chains = tuple(replace(e.report.chains[0], name=e.label) for e in together if e.report)
+        return replace(first, chains=chains)
+
     # --------------------------------------------------------------------------------- checking
     def check(self) -> None:
         """Run the chain of the last result serially, on a thread, and compare the two.
@@ -169,7 +167,7 @@ class CompareModel(HasTraits):
         self.status, self.error = "checking", ""
         token = self._token
         self._background.start(
-            entry,
+            ("serial", entry.result),
             lambda: entry.pipeline.run(
                 entry.before, mode="serial", show_progress=False, cancel=token, raise_on_error=True
             ),
@@ -185,28 +183,35 @@ class CompareModel(HasTraits):
         self.drain()
 
     def drain(self) -> bool:
-        """Take the outcome of a check; return whether there is more to come."""
+        """Take what is new; return whether there is more to come."""
         for outcome in self._background.take():
-            entry: Kept = outcome.key
+            what, result = outcome.key
+            change = self._take_serial if what == "serial" else _take_report
             with self.hold_trait_notifications():
-                self.status = "idle"
-                if isinstance(outcome.error, Exception):
-                    self.error = f"not checked: {outcome.error}"
-                    continue
-                serial = Kept("", entry.pipeline, {}, entry.before, outcome.value)
-                badge = _compare(entry, serial, "the serial result")
                 self.entries = tuple(
-                    replace(e, badge=badge) if e.result is entry.result else e for e in self.entries
+                    change(entry, outcome) if entry.result is result else entry
+                    for entry in self.entries
                 )
+                if what == "serial":
+                    self.status = "idle"
         return self.status == "checking"
+
+    def _take_serial(self, entry: Kept, outcome: Any) -> Kept:
+        if outcome.error is not None:
+            self.error = f"not checked: {outcome.error}"
+            return entry
+        serial = Kept("", entry.pipeline, {}, entry.before, outcome.value)
+        badge, difference_uv = compare_samples(entry, serial, "the serial result")
+        return replace(entry, badge=badge, difference_uv=difference_uv)
 
     # ------------------------------------------------------------------------------------ inner
     def _set(self, entries: list[Kept]) -> None:
-        known = {id(e.result): e.badge for e in self.entries if "serial" in e.badge}
         judged = []
         for entry in entries:
-            badge = known.get(id(entry.result)) or _judge(entry, entries)
-            judged.append(replace(entry, badge=badge))
+            badge, difference_uv = entry.badge, entry.difference_uv
+            if "serial" not in badge:  # it has not been compared with a serial result before
+                badge, difference_uv = judge(entry, entries)
+            judged.append(replace(entry, badge=badge, difference_uv=difference_uv))
         self.entries, self.error = tuple(judged), ""
 
     def _tell(self) -> None:
@@ -214,36 +219,16 @@ class CompareModel(HasTraits):
             self.on_news()
 
 
-def _judge(entry: Kept, entries: list[Kept]) -> str:
-    """Compare with the serial result of the same chain; with the first one if there is none."""
-    if entry.is_serial:
-        return "serial"
-    alike = [e for e in entries if e is not entry and e.steps == entry.steps]
-    same = [e for e in alike if e.before is entry.before]
-    serial = [e for e in same if e.is_serial]
-    if serial:
-        return _compare(entry, serial[0], "serial")
-    if same:
-        return _compare(entry, same[0], same[0].label)
-    return "not comparable: another recording" if alike else "not compared yet"
+def _report(result: Any) -> ChainComparison:
+    """Return what can be said of one result without its truth: that would take a minute."""
+    from facet_nb.evaluation.chains import compare
+
+    return compare({"result": result})
 
 
-def _compare(entry: Kept, other: Kept, name: str) -> str:
-    ours, theirs = (load_array(e.context.get_raw()) for e in (entry, other))
-    if ours.shape != theirs.shape:
-        return f"differs from {name} in shape"
-    if np.array_equal(ours, theirs, equal_nan=True):
-        return f"identical to {name}"
-    with np.errstate(invalid="ignore"):
-        most_uv = 1e6 * float(np.nanmax(np.abs(ours - theirs)))
-    return f"differs from {name} by up to {most_uv:.3g} µV"
-
-
-def _describe(settings: dict[str, Any]) -> str:
-    words = [str(settings.get("mode", ""))]
-    for name in ("n_jobs", "n_workers", "batch_size"):
-        if settings.get(name, 1) != 1:
-            words.append(f"{name}={settings[name]}")
-    if settings.get("n_jobs", 1) != 1:
-        words.append(str(settings.get("backend")))
-    return ", ".join(words)
+def _take_report(entry: Kept, outcome: Any) -> Kept:
+    error = outcome.error
+    if error is not None:
+        kind = "" if isinstance(error, FacetError) else f"{type(error).__name__}: "
+        return replace(entry, note=f"{entry.label}: {kind}{error}")
+    return replace(entry, report=outcome.value)

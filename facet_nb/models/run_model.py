@@ -9,34 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from traitlets import (
-    Any as AnyTrait,
-)
-from traitlets import (
-    Enum,
-    Float,
-    HasTraits,
-    Instance,
-    Int,
-    TraitError,
-    Tuple,
-    Unicode,
-    default,
-    observe,
-    validate,
-)
+from traitlets import Enum, Float, Instance, Int, Tuple, observe
 
-from facet_nb.core import Pipeline, PipelineResult, Plan, ProcessingContext
+from facet_nb.core import Pipeline, PipelineResult, ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.events import BatchDone, RunState
-from facet_nb.core.executors.backends import count_cores
-from facet_nb.core.plan import BACKENDS, MODES
-from facet_nb.core.processor import ArrayProcessor
 from facet_nb.models import journal
-from facet_nb.models.code import write_code
-from facet_nb.models.forecast import Forecast, predict_time, record_run
+from facet_nb.models.forecast import record_run
 from facet_nb.models.meter import Meter, extend
 from facet_nb.models.pace import Pace
+from facet_nb.models.run_settings import RunSettings
 from facet_nb.models.run_thread import Ended, News, RunThread
 from facet_nb.models.sources import as_context
 from facet_nb.models.truth import TruthComparison
@@ -68,7 +50,7 @@ class Finished:
     context: ProcessingContext
 
 
-class RunModel(HasTraits):
+class RunModel(RunSettings):
     """Settings, one run at a time, and what it found.
 
     The run works on a thread of its own; its events wait in a queue until :meth:`drain` takes
@@ -84,22 +66,11 @@ class RunModel(HasTraits):
     cores : int | None
         Cores that may be used; None for all that this process may use.
     **settings
-        ``mode``, ``n_jobs``, ``n_workers``, ``backend``, ``batch_size``, ``memory_budget``.
+        ``mode``, ``n_jobs``, ``n_workers``, ``backend``, ``batch_size``, ``memory_budget``; they
+        are attributes, and so are `pipeline` and `source`: see :class:`RunSettings`.
 
     Attributes
     ----------
-    pipeline, source : object
-        What to run, and what on; a change counts from the next run on.
-    blocked : str
-        Why nothing can be run now; empty if it can.
-    mode, backend : str
-        How the pipeline shall run; see :meth:`Pipeline.run`.
-    n_jobs, n_workers : int
-        Outer workers and inner threads, 1 to `cores`; negative numbers count from `cores`.
-    batch_size : int
-        Channels in one batch.
-    memory_budget : str
-        The most memory that a run may use, such as ``"1.5 GB"``; empty for no limit.
     status : {"idle", "running", "cancelling", "done", "failed", "cancelled"}
         Where the run is.
     state : RunState
@@ -122,8 +93,6 @@ class RunModel(HasTraits):
         Agreement with the truth, if the source is a simulation.
     samples : tuple of Sample
         Memory and CPU in the course of the run.
-    records : tuple of RunRecord
-        What runs before this one took.
 
     Examples
     --------
@@ -134,17 +103,6 @@ class RunModel(HasTraits):
     >>> model.run().success
     True
     """
-
-    pipeline = Instance(Pipeline)
-    source = AnyTrait()
-    blocked = Unicode("")
-
-    mode = Enum(MODES, "channel_sequential")
-    backend = Enum(BACKENDS)
-    n_jobs = Int(1)
-    n_workers = Int(1)
-    batch_size = Int(1, min=1)
-    memory_budget = Unicode("")
 
     status = Enum(STATUSES, "idle")
     state = Instance(RunState, ())
@@ -157,110 +115,30 @@ class RunModel(HasTraits):
     failed_index = Int(None, allow_none=True)
     truth = Instance(TruthComparison, allow_none=True)
     samples = Tuple()
-    records = Tuple()
-
-    SETTINGS = ("mode", "n_jobs", "n_workers", "backend", "batch_size", "memory_budget")
 
     def __init__(
         self, pipeline: Pipeline, source: Any = None, *, cores: int | None = None, **settings: Any
     ) -> None:
-        unknown = sorted(set(settings) - set(self.SETTINGS))
-        if unknown:
-            raise ValidationError(
-                f"unknown setting {', '.join(unknown)}: use {', '.join(self.SETTINGS)}."
-            )
-        self.cores = count_cores() if cores is None else cores
         self.on_news: Callable[[], None] | None = None
         self._events: queue.SimpleQueue[News] = queue.SimpleQueue()
         self._draining = threading.RLock()
         self._thread: RunThread | None = None
-        self._context: ProcessingContext | None = None
         self._before_db: Any = None
+        self._pace = Pace()
         self._finished: Finished | None = None
         self._meter = Meter()
-        super().__init__(pipeline=pipeline, source=source, **settings)
-
-    @default("backend")
-    def _default_backend(self) -> str:
-        ours = all(isinstance(p, ArrayProcessor) for p in self.pipeline if p.channel_wise)
-        return "threading" if ours else "multiprocessing"
-
-    @validate("n_jobs", "n_workers")
-    def _check_workers(self, proposal: Any) -> int:
-        value, name = proposal["value"], proposal["trait"].name
-        resolved = value if value > 0 else self.cores + 1 + value
-        if value == 0 or not 1 <= resolved <= self.cores:
-            raise TraitError(
-                f"{name}={value} is not possible: this process may use {self.cores} cores, so "
-                f"use 1 to {self.cores}, or -1 for all of them."
-            )
-        return resolved
+        super().__init__(pipeline, source, cores=cores, **settings)
 
     @observe("source")
-    def _forget_context(self, _change: Any) -> None:
-        self._context = self._before_db = None
-        self._pace = Pace()
+    def _forget_truth(self, _change: Any) -> None:
+        self._before_db = None
 
-    def take_source(self, source: Any, context: ProcessingContext) -> None:
-        """Work on `source` from now on; `context` is what was loaded of it."""
-        self.source = source
-        self._context = context
-
-    # --------------------------------------------------------------------------------- settings
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The arguments of :meth:`Pipeline.run`; a budget only if there is one."""
-        values = {name: getattr(self, name) for name in self.SETTINGS}
-        if not self.memory_budget.strip():
-            del values["memory_budget"]
-        return values
-
+    # ---------------------------------------------------------------------------------- running
     @property
     def running(self) -> bool:
         """Whether a run is under way."""
         return self.status in ("running", "cancelling")
 
-    def plan(self) -> Plan:
-        """Return what the settings make of the pipeline.
-
-        Raises
-        ------
-        PlanError
-            If they cannot be used.
-        """
-        return self._plan(looks=bool(self.memory_budget.strip()))
-
-    def _plan(self, looks: bool) -> Plan:
-        """Return the plan; `looks` at the recording, so that it says what it needs."""
-        settings, context = self.settings, self._context
-        if context is None or not context.has_raw():
-            settings.pop("memory_budget", None)  # what it leaves room for is not known yet
-            return self.pipeline.plan(**settings)
-        return self.pipeline.plan(context if looks else None, **settings)
-
-    def code(self) -> str:
-        """Return the Python that does the same as a run with these settings."""
-        note = f"# What is on screen cannot run: {self.blocked}\n" if self.blocked else ""
-        return note + write_code(self.pipeline, self.source, self.settings)
-
-    def forecast(self) -> Forecast:
-        """Return what a run will take: time and memory.
-
-        Raises
-        ------
-        PlanError
-            If the settings cannot be used.
-        """
-        plan, steps = self._plan(looks=True), [repr(p) for p in self.pipeline]
-        memory = None if plan.forecast is None else int(plan.forecast.peak_bytes)
-        if self._context is None or not self._context.has_raw():
-            return Forecast(None, None, "the recording has not been loaded yet")
-        raw = self._context.get_raw()
-        shape = (len(raw.ch_names), int(raw.n_times))
-        time_s, basis = predict_time(plan, steps, shape, self.records)
-        return Forecast(time_s, memory, basis)
-
-    # ---------------------------------------------------------------------------------- running
     def start(self) -> RunModel:
         """Begin a run on a thread of its own; return at once.
 

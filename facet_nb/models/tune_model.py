@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from traitlets import Bool, Dict, Enum, Float, HasTraits, Instance, Int, Tuple, Unicode
+from traitlets import Bool, Dict, Enum, Float, Instance, Unicode
 
 from facet_nb.benchmark import (
     Advice,
@@ -23,6 +23,8 @@ from facet_nb.core.errors import FacetError, RunCancelled, ValidationError
 from facet_nb.models.background import Background
 from facet_nb.models.replay import list_frames
 from facet_nb.models.run_model import RunModel
+from facet_nb.models.table_files import save_table
+from facet_nb.models.tune_settings import TuneSettings
 from facet_nb.models.verdict import Score, score_guess, write_verdict
 
 STATUSES = ("idle", "running", "cancelling", "replaying", "done", "failed", "cancelled")
@@ -31,7 +33,7 @@ _LOOK_S = 0.05
 REPLAY_S = 6.0
 
 
-class TuneModel(HasTraits):
+class TuneModel(TuneSettings):
     """Measures settings of a run, one benchmark at a time.
 
     The benchmark works on a thread of its own; its events wait until :meth:`drain` takes them, in
@@ -48,16 +50,6 @@ class TuneModel(HasTraits):
 
     Attributes
     ----------
-    modes, n_jobs, n_workers, backends, batch_sizes : tuple
-        What to combine.
-    repeats : int | None
-        Timed runs of each; None for as many as it takes.
-    time_budget_s : float
-        Time after which no more is measured, in s.
-    memory : bool
-        Whether to measure memory, too.
-    goal : {"fastest", "smallest", "balanced"}
-        What the advice is to look for.
     status : str
         idle, running, cancelling, replaying, done, failed or cancelled.
     state : BenchmarkState
@@ -76,16 +68,6 @@ class TuneModel(HasTraits):
         Whether the figures are still to be revealed.
     """
 
-    modes = Tuple(("serial", "channel_sequential", "parallel"))
-    n_jobs = Tuple()
-    n_workers = Tuple((1,))
-    backends = Tuple(("threading",))
-    batch_sizes = Tuple((1,))
-    repeats = Int(None, allow_none=True)
-    time_budget_s = Float(60.0)
-    memory = Bool(True)
-    goal = Enum(("fastest", "smallest", "balanced"), "balanced")
-
     status = Enum(STATUSES, "idle")
     state = Instance(BenchmarkState, ())
     elapsed_s = Float(0.0)
@@ -95,8 +77,6 @@ class TuneModel(HasTraits):
     guess: Dict[int, float] = Dict()
     hidden = Bool(False)
 
-    RANGES = ("modes", "n_jobs", "n_workers", "backends", "batch_sizes")
-
     def __init__(
         self,
         run: RunModel,
@@ -104,8 +84,7 @@ class TuneModel(HasTraits):
         measure: Callable[..., BenchmarkTable] | None = None,
         advise: Callable[..., Advice] | None = None,
     ) -> None:
-        super().__init__(n_jobs=tuple(_list_levels(run.cores)))
-        self.run = run
+        super().__init__(run)
         self.measure = measure
         self.advise = advise
         self.on_news: Callable[[], None] | None = None
@@ -116,7 +95,6 @@ class TuneModel(HasTraits):
         self._begin_s = 0.0
         self._draining = threading.RLock()
 
-    # --------------------------------------------------------------------------------- settings
     @property
     def table(self) -> BenchmarkTable | None:
         """The table as far as it has grown."""
@@ -126,41 +104,6 @@ class TuneModel(HasTraits):
     def busy(self) -> bool:
         """Whether something is measured."""
         return self.status in ("running", "cancelling")
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The arguments of :func:`facet_nb.benchmark.benchmark`."""
-        values = {name: getattr(self, name) for name in self.RANGES}
-        return {
-            **values,
-            "repeats": self.repeats,
-            "time_budget_s": self.time_budget_s,
-            "memory": self.memory,
-        }
-
-    def configurations(self) -> tuple[Configuration, ...]:
-        """Return what will be measured.
-
-        Raises
-        ------
-        PlanError
-            If a range cannot be used.
-        """
-        from facet_nb.benchmark.grid import list_configurations
-
-        ranges = {name: getattr(self, name) for name in self.RANGES}
-        return list_configurations(self.run.pipeline, **ranges)
-
-    def predict_time_s(self) -> float | None:
-        """Return about how long it will take, in s; None if nothing has run yet."""
-        known = [r.wall_s for r in self.run.records]
-        if not known:
-            return None
-        # A warm-up in a fresh process, three timed runs or as many as are asked for, and one of
-        # which the memory is watched; each process imports the package first.
-        runs = (self.repeats or 3) + 1 + self.memory
-        starts_s = (1 + self.memory) * _START_S
-        return min(self.time_budget_s, len(self.configurations()) * (runs * known[-1] + starts_s))
 
     # -------------------------------------------------------------------------------- measuring
     def start(self) -> TuneModel:
@@ -293,21 +236,7 @@ class TuneModel(HasTraits):
         """
         if self.table is None:
             raise ValidationError("there is no table yet: measure, or load one.")
-        path = Path(path)
-        suffix = path.suffix.lower()
-        if suffix == ".json":
-            self.table.to_json(path)
-        elif suffix == ".csv":
-            self.table.to_csv(path)
-        elif suffix in (".png", ".svg"):
-            from facet_nb.plots import tuning_picture
-
-            picture = tuning_picture(self.table, chosen=self.chosen)
-            data = picture.to_png() if suffix == ".png" else picture.to_svg().encode()
-            path.write_bytes(data)
-        else:
-            raise ValidationError(f"{path.name}: name a file .json, .csv, .png or .svg.")
-        return path
+        return save_table(self.table, Path(path), self.chosen)
 
     # --------------------------------------------------------------------------- what it is for
     def choose(self, configuration: Configuration) -> None:
@@ -402,10 +331,6 @@ class TuneModel(HasTraits):
             self.on_news()
 
 
-#: Start of a process with the package in it, in s.
-_START_S = 1.5
-
-
 def _find_measure() -> Callable[..., BenchmarkTable]:
     from facet_nb.benchmark import benchmark
 
@@ -416,9 +341,3 @@ def _find_advise() -> Callable[..., Advice] | None:
     import facet_nb.benchmark
 
     return getattr(facet_nb.benchmark, "advise", None)
-
-
-def _list_levels(cores: int) -> list[int]:
-    from facet_nb.benchmark.grid import list_levels
-
-    return list_levels(cores)

@@ -14,7 +14,7 @@ from facet_nb.plots.before_after import (
     sketch_signal,
 )
 from facet_nb.plots.benchmark_report import write_benchmark_report
-from facet_nb.plots.chains import plot_chains
+from facet_nb.plots.chains import plot_chains, sketch_chains
 from facet_nb.plots.comparison import Comparison, Trace, compare, list_channels
 from facet_nb.plots.heat_map import draw_heat_map, plot_heat_map
 from facet_nb.plots.lost_time import (
@@ -28,7 +28,7 @@ from facet_nb.plots.pareto import draw_pareto, plot_pareto
 from facet_nb.plots.picture import Picture, uses_widget_backend
 from facet_nb.plots.recording import plot_channels
 from facet_nb.plots.scaling import draw_scaling, plot_scaling
-from facet_nb.plots.side_by_side import plot_side_by_side
+from facet_nb.plots.side_by_side import plot_side_by_side, sketch_side_by_side
 from facet_nb.plots.sketch import Sketch
 from facet_nb.plots.spectra import draw_spectrum, plot_psd, sketch_spectrum, spectrum_of
 from facet_nb.plots.step_times import draw_step_times, plot_step_times
@@ -63,6 +63,8 @@ __all__ = [
     "plot_side_by_side",
     "plot_step_times",
     "plot_waterfall",
+    "sketch_chains",
+    "sketch_side_by_side",
     "sketch_signal",
     "sketch_spectrum",
     "spectrum_of",

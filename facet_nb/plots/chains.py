@@ -8,6 +8,8 @@ import numpy as np
 
 from facet_nb.evaluation.chains import ChainComparison, ChainReport, Spectrum
 from facet_nb.plots import picture as pic
+from facet_nb.plots.side_by_side import choose_color, choose_dash
+from facet_nb.plots.sketch import Curve, Row, Sketch
 
 #: Okabe and Ito's colours, from the one that stands out most on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -147,6 +149,30 @@ def _place(comparison: ChainComparison, chain: ChainReport) -> tuple[list[int], 
             picks.append(i)
             values.append(value)
     return picks, np.array(values)
+
+
+def sketch_chains(comparison: ChainComparison) -> Sketch:
+    """Return spectra, and how far harmonics of the slices are off, as SVG in a few milliseconds.
+
+    Maps and bars of single channels are in the figure only; see :func:`plot_chains`.
+    """
+    spectra = [Curve(*_in_microvolts(comparison.before.spectrum), _BEFORE, "before")]
+    peaks = []
+    for i, chain in enumerate(comparison.chains):
+        style = (choose_color(i), chain.name, choose_dash(i))
+        spectra.append(Curve(*_in_microvolts(chain.spectrum), *style))
+        at_hz = comparison.slice_hz * np.arange(1, len(chain.harmonics_db) + 1)
+        peaks.append(Curve(at_hz, chain.harmonics_db, *style))
+    rows = [Row(tuple(spectra), "power (µV²/Hz)", "frequency (Hz)", log=True, height=200)]
+    if any(np.isfinite(curve.y).any() for curve in peaks):
+        off = "harmonic of the slices (Hz)"
+        rows.append(Row(tuple(peaks), "off (dB)", off, height=120))
+    return Sketch("Median of all good channels", tuple(rows), describe(comparison))
+
+
+def _in_microvolts(spectrum: Spectrum) -> tuple[np.ndarray, np.ndarray]:
+    shown = spectrum.freqs_hz > 0
+    return spectrum.freqs_hz[shown], 1e12 * spectrum.density_v2[shown]
 
 
 def draw_errors(comparison: ChainComparison, ax: Any) -> Any:

@@ -8,10 +8,13 @@ from facet_nb.core import ProcessingContext
 from facet_nb.plots import picture as pic
 from facet_nb.plots.before_after import draw_trace
 from facet_nb.plots.comparison import compare
-from facet_nb.plots.spectra import draw_spectrum
+from facet_nb.plots.sketch import Curve, Row, Sketch
+from facet_nb.plots.spectra import draw_spectrum, find_shown
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D00", "#56B4E9", "#595959", "#000000")
 _FMAX_HZ = 100.0
+#: Where results are the same, the lower ones are seen in the gaps of the upper ones.
+_DASHES = ("", "14 7", "7 7", "3 5")
 
 
 def plot_side_by_side(
@@ -69,3 +72,37 @@ def plot_side_by_side(
         text.set_parse_math(False)
     picture.caption = f"Channel {channel}, {'; '.join(said)}." if said else "Nothing is kept yet."
     return picture
+
+
+def sketch_side_by_side(
+    contexts: Mapping[str, ProcessingContext],
+    channel: str | None = None,
+    tmin_s: float | None = None,
+    tmax_s: float | None = None,
+) -> Sketch:
+    """Return the same as SVG, in a few milliseconds; see :func:`plot_side_by_side`."""
+    pieces, wholes, said = [], [], []
+    for i, (label, context) in enumerate(contexts.items()):
+        piece = compare(context, channel, tmin_s, tmax_s)
+        channel = piece.channel
+        whole = compare(context, channel, 0.0, 1e9).after
+        style = (choose_color(i), label, choose_dash(i))
+        pieces.append(Curve(piece.after.times_s, 1e6 * piece.after.values_v, *style))
+        wholes.append(Curve(*find_shown(whole, _FMAX_HZ), *style))
+        rms_uv = next(rms for name, rms, _ in piece.rows() if name == "after")
+        said.append(f"{label}: {rms_uv:.1f} µV RMS")
+    rows = (
+        Row(tuple(pieces), "µV", "time (s)", height=180),
+        Row(tuple(wholes), "power (µV²/Hz)", "frequency (Hz)", log=True, height=180),
+    )
+    return Sketch(f"Channel {channel}", rows, f"Channel {channel}, {'; '.join(said)}.")
+
+
+def choose_color(number: int) -> str:
+    """Return the colour of the curve with this number."""
+    return _COLORS[number % len(_COLORS)]
+
+
+def choose_dash(number: int) -> str:
+    """Return the dashes of the curve with this number, as SVG has them."""
+    return _DASHES[number % len(_DASHES)]

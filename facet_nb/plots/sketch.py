@@ -20,6 +20,8 @@ WIDTH = 900
 _LEFT, _RIGHT, _TOP, _GAP, _AXIS = 76, 14, 34, 14, 42
 #: Two points for each: no peak is lost, and a bin is 1.3 pixels wide.
 _BINS = 600
+#: A letter is about this wide, in pixels.
+_LETTER = 8
 _FONT = "font-family:'DejaVu Sans',Verdana,Arial,sans-serif;font-size:13px"
 #: Characters that XML does not allow, whatever a channel is called.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
@@ -37,12 +39,15 @@ class Curve:
         Colour, as CSS has it.
     label : str
         Its name in the legend.
+    dash : str
+        Lengths of dashes and gaps, in pixels: what lies below the same line is seen in the gaps.
     """
 
     x: np.ndarray
     y: np.ndarray
     color: str
     label: str
+    dash: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +95,8 @@ class Sketch:
 
     def to_svg(self) -> str:
         """Return the figure as SVG text."""
-        parts, top = [], _TOP
+        legend, n_lines = _write_legend(self.title, self.rows)
+        parts, top = [], _TOP + 18 * n_lines
         for row in self.rows:
             parts.append(_write_row(row, top))
             top += row.height + (_AXIS if row.x_label else _GAP)
@@ -99,7 +105,7 @@ class Sketch:
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{top}" '
             f'viewBox="0 0 {WIDTH} {top}" style="{_FONT}">'
             f'<rect width="{WIDTH}" height="{top}" fill="#fff"/>'
-            f"{text}{_write_legend(self.rows)}{''.join(parts)}</svg>"
+            f"{text}{legend}{''.join(parts)}</svg>"
         )
 
     def to_html(self) -> str:
@@ -153,7 +159,8 @@ def _write_row(row: Row, top: float) -> str:
     y_scale = _scale([y for _, y in curves], 0.05, bottom, top)
     lines = "".join(
         f'<polyline points="{_write_points(x_scale.place(x), y_scale.place(y))}" '
-        f'fill="none" stroke="{escape(curve.color)}" stroke-linejoin="round"/>'
+        f'fill="none" stroke="{escape(curve.color)}" stroke-linejoin="round"'
+        f"{_write_dash(curve)}/>"
         for curve, (x, y) in zip(row.curves, curves, strict=True)
     )
     middle = (top + bottom) / 2
@@ -235,11 +242,34 @@ def _write_power(exponent: float) -> str:
     return f'10<tspan dy="-5" font-size="9">{size}</tspan>'
 
 
-def _write_legend(rows: Sequence[Row]) -> str:
-    """Return the names of the curves, in their colours, at the right; each of them once."""
+def _write_dash(curve: Curve) -> str:
+    return f' stroke-dasharray="{escape(curve.dash)}"' if curve.dash else ""
+
+
+def _write_legend(title: str, rows: Sequence[Row]) -> tuple[str, int]:
+    """Return the names of the curves, each once, and how many lines they take below the title."""
     named = {curve.label: curve.color for row in rows for curve in row.curves}
-    keys = "\N{NO-BREAK SPACE}\N{NO-BREAK SPACE} ".join(
+    keys = [
         f'<tspan fill="{escape(color)}">\N{BLACK RECTANGLE}</tspan> {write_text(label)}'
         for label, color in named.items()
+    ]
+    widths = [_LETTER * (len(label) + 4) for label in named]
+    room = WIDTH - _LEFT - _RIGHT
+    if sum(widths) + _LETTER * len(title) < room:
+        return _write_keys(keys, WIDTH - _RIGHT, 20, "end"), 0
+    lines: list[list[str]] = []
+    taken = room
+    for key, width in zip(keys, widths, strict=True):
+        if taken + width > room:
+            lines.append([])
+            taken = 0
+        lines[-1].append(key)
+        taken += width
+    return "".join(_write_keys(ks, _LEFT, 40 + 18 * i, "start") for i, ks in enumerate(lines)), len(
+        lines
     )
-    return f'<text x="{WIDTH - _RIGHT}" y="20" text-anchor="end">{keys}</text>'
+
+
+def _write_keys(keys: Sequence[str], x: int, y: int, anchor: str) -> str:
+    text = "\N{NO-BREAK SPACE}\N{NO-BREAK SPACE} ".join(keys)
+    return f'<text x="{x}" y="{y}" text-anchor="{anchor}">{text}</text>'

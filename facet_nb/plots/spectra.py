@@ -29,7 +29,7 @@ def estimate_psd(trace: Trace, resolution_hz: float = _RESOLUTION_HZ) -> tuple:
 
 def draw_spectrum(trace: Trace, ax: Any, *, color: str, label: str, fmax_hz: float) -> Any:
     """Draw the power spectrum of a trace into `ax`, on a logarithmic scale; return `ax`."""
-    freqs_hz, power = _find_shown(trace, fmax_hz)
+    freqs_hz, power = find_shown(trace, fmax_hz)
     ax.semilogy(freqs_hz, power, color=color, linewidth=1.0, label=label)
     ax.set_ylabel("power (µV²/Hz)")
     ax.set_xlabel("frequency (Hz)")
@@ -92,7 +92,7 @@ def spectrum_of(
 def sketch_spectrum(comparison: Comparison, *, fmax_hz: float = 100.0) -> Sketch:
     """Return the same as SVG, in a few milliseconds."""
     curves = tuple(
-        Curve(*_find_shown(trace, fmax_hz), color, label)
+        Curve(*find_shown(trace, fmax_hz), color, label)
         for label, trace, color in _list_traces(comparison)
     )
     row = Row(curves, "power (µV²/Hz)", "frequency (Hz)", log=True, height=220)
@@ -100,7 +100,7 @@ def sketch_spectrum(comparison: Comparison, *, fmax_hz: float = 100.0) -> Sketch
     return Sketch(title, (row,), _describe(comparison, fmax_hz))
 
 
-def _find_shown(trace: Trace, fmax_hz: float) -> tuple[np.ndarray, np.ndarray]:
+def find_shown(trace: Trace, fmax_hz: float) -> tuple[np.ndarray, np.ndarray]:
     """Return frequencies (Hz) and powers (µV²/Hz) that a logarithmic scale can show."""
     freqs_hz, power = estimate_psd(trace)
     shown = (freqs_hz > 0) & (freqs_hz <= fmax_hz) & (power > 0)

@@ -100,8 +100,9 @@ class Resample(ArrayProcessor):
         ratio = self.find_ratio(sfreq)
         n_out = resampling.count(chunk, ratio.up, ratio.down)
         if ratio.up > 1 and ratio.down > 1:
-            reach = resampling.FRACTION_HALF_WIDTH * max(ratio.up, ratio.down) / ratio.up
-            return int(8 * (4 * chunk + 3 * n_out + 16 * (reach + ratio.down))) + (1 << 20)
+            half = resampling.FRACTION_HALF_WIDTH * max(ratio.up, ratio.down)
+            reach = half // ratio.up + ratio.down
+            return 8 * (5 * chunk + 5 * n_out + 16 * reach + 4 * half) + (1 << 20)
         n_fft, most = resampling.N_FFT, max(ratio.up, ratio.down)
         kept = 4 * n_fft * ratio.down + 2 * chunk
         return 8 * (kept + 2 * n_out + 7 * n_fft * most)

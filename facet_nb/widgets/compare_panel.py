@@ -10,12 +10,12 @@ import ipywidgets as w
 from facet_nb.core.errors import FacetError
 from facet_nb.models.compare_model import CompareModel
 from facet_nb.models.run_model import RunModel
-from facet_nb.plots import plot_side_by_side
+from facet_nb.plots import Sketch, sketch_chains, sketch_side_by_side
 from facet_nb.widgets.controls import make_button, make_row
-from facet_nb.widgets.fragments import write_error, write_table
+from facet_nb.widgets.fragments import write_error, write_table, write_text
 from facet_nb.widgets.panel import Panel
 
-_HEADS = ["result", "chain", "wall (s)", "CPU (s)", "SNR, truth (dB)", "same as serial?"]
+_ONE, _ALL = "one channel", "all channels"
 _LABEL = {"description_width": "80px"}
 
 
@@ -76,17 +76,21 @@ class ComparePanel(Panel):
         self.channel = w.Dropdown(
             description="Channel", style=_LABEL, layout=w.Layout(width="220px")
         )
+        self.what = w.Dropdown(
+            description="Show", options=[_ONE, _ALL], style=_LABEL, layout=w.Layout(width="210px")
+        )
         self.begin_s, self.span_s = _number("From (s)"), _number("Length (s)")
         self.begin_s.value, self.span_s.value = 4.0, 5.0
         self.said, self.table, self.image = w.HTML(), w.HTML(), w.HTML()
         for widget, css in (
             (self.which, "fnb-kept"),
+            (self.what, "fnb-compare-what"),
             (self.channel, "fnb-compare-channel"),
             (self.table, "fnb-compare-table"),
             (self.image, "fnb-compare-plot"),
         ):
             widget.add_class(css)
-        self.looking = make_row([self.channel, self.begin_s, self.span_s])
+        self.looking = make_row([self.what, self.channel, self.begin_s, self.span_s])
         self.managing = make_row([self.which, self.remove_button, self.check_button])
         first = make_row([self.name, self.keep_button])
         parts = [first, self.said, self.table, self.managing, self.looking, self.image]
@@ -127,18 +131,12 @@ class ComparePanel(Panel):
         self.model.observe(self.refresh_report, "entries")
         if self.run is not None:
             self.run.observe(self._show_buttons, ["status", "result"])
-        for control in (self.channel, self.begin_s, self.span_s):
+        for control in (self.what, self.channel, self.begin_s, self.span_s):
             control.observe(self._draw, "value")
 
     def _show(self, _change: Any = None) -> None:
         model = self.model
-        rows = [entry.row() for entry in model.entries]
-        size = f"Kept results: {len(rows)}, {model.memory_bytes / 1e6:.1f} MB"
-        self.table.value = (
-            write_table(size, _HEADS, rows, "fnb-table fnb-compare-rows")
-            if rows
-            else '<p class="fnb-quiet">Nothing is kept yet: run the chain, and keep its result.</p>'
-        )
+        self.table.value = _write_table(model)
         if model.status == "checking":
             self.said.value = '<span role="status">Running the chain serially …</span>'
         else:
@@ -175,16 +173,25 @@ class ComparePanel(Panel):
     def _draw(self, _change: Any = None) -> None:
         if self._busy or not self.model.entries:
             return
-        contexts = {e.label: e.context for e in self.model.entries}
-        begin_s = self.begin_s.value
+        for control in (self.channel, self.begin_s, self.span_s):
+            control.layout.display = "" if self.what.value == _ONE else "none"
         try:
-            picture = plot_side_by_side(
-                contexts, self.channel.value, begin_s, begin_s + self.span_s.value
-            )
+            self.image.value = self._sketch().to_html()
         except FacetError as error:
             self.image.value = write_error("Nothing to show", str(error), "")
-            return
-        self.image.value = picture.to_html()
+
+    def _sketch(self) -> Sketch:
+        if self.what.value == _ALL:
+            comparison = self.model.comparison()
+            if comparison is None:
+                why = "; ".join(self.model.notes) or "it is being computed"
+                raise FacetError(f"spectra of all channels are not known: {why}.")
+            return sketch_chains(comparison)
+        contexts = {e.label: e.context for e in self.model.entries}
+        begin_s = self.begin_s.value
+        return sketch_side_by_side(
+            contexts, self.channel.value, begin_s, begin_s + self.span_s.value
+        )
 
     def _remove(self) -> None:
         if self.which.value is not None:
@@ -198,6 +205,19 @@ class ComparePanel(Panel):
             act()
         except FacetError as error:
             self.said.value = write_error("Not possible", str(error), "")
+
+
+def _write_table(model: CompareModel) -> str:
+    """Return results side by side: one in each column."""
+    if not model.entries:
+        return '<p class="fnb-quiet">Nothing is kept yet: run the chain, and keep its result.</p>'
+    heads, rows = model.table()
+    title = f"Kept results: {len(model.entries)}, {model.memory_bytes / 1e6:.1f} MB"
+    if model.chain:
+        title += f", of {model.chain}"
+    table = write_table(title, heads, rows, "fnb-table fnb-compare-rows")
+    notes = "".join(f'<p class="fnb-quiet">{write_text(note)}</p>' for note in model.notes)
+    return f'<div class="fnb-scroll">{table}</div>{notes}'
 
 
 def _number(label: str) -> w.BoundedFloatText:

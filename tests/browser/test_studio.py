@@ -78,7 +78,7 @@ def change_the_chain(panel: Panel) -> None:
     expect(panel.part("run")).to_be_disabled()
     expect(panel.part("forecast")).to_contain_text("is not a number")
     panel.turn_to("Chain")
-    type_into(panel, "field-seconds", "0.4")
+    type_into(panel, "field-seconds", "0.8")
     expect(panel.part("chain-problem")).to_contain_text("The chain can run")
     choose_step(panel, 3)
     panel.part("toggle").click()

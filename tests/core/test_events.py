@@ -265,3 +265,21 @@ def test_a_step_that_runs_once_is_done_for_every_channel_of_its_stage(options):
 def test_where_a_run_failed():
     state = Pipeline([toys.Halved(), toys.Raising("E4")]).run(toys.make_context()).state
     assert (state.failed_index, state.failed_step, state.failed_channel) == (1, "raising", "E4")
+
+
+def test_events_all_at_once_are_the_same_as_one_after_another():
+    events = [
+        RunStarted(1.0, "serial", "serial", 1, 1, ("a", "b"), 2),
+        StageStarted(2.0, 0, (0, 1), (("x",), ("y",)), "why"),
+        BatchDone(3.0, 0, 0, ("x",), (StepTime(0, 0.1, 0.2), StepTime(1, 0.1, 0.2)), 1, 10),
+        BatchDone(4.0, 0, 1, ("y",), (StepTime(0, 0.1, 0.2),), 1, 20),
+        StageDone(5.0, 0, 1.0),
+    ]
+    state = RunState()
+    for event in events:
+        state = state.apply(event)
+    assert RunState().apply_all(events) == state
+    assert state.apply_all([]) == state
+    halfway = RunState().apply_all(events[:3])
+    assert halfway.apply_all(events[3:]) == state
+    assert state.apply_all(events) == state  # a new run begins anew

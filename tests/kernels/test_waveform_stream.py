@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from facet_nb.kernels import lowrank
 from facet_nb.kernels.streams import WaveformStream
 from facet_nb.kernels.subsample import Layout
-from tests.kernels.test_lowrank import N, PERIOD, SFREQ, make
+from tests.kernels.test_lowrank import PERIOD, SFREQ, N, make
 from tests.kernels.test_streams import flow
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 import time
 
-import numpy as np
 import pytest
 
 from facet_nb.benchmark import BenchmarkTable
 from facet_nb.core import Pipeline
 from facet_nb.core.errors import FacetError, PlanError, ValidationError
-from facet_nb.models import CompareModel, RunModel, StudioModel, TuneModel
+from facet_nb.models import RunModel, StudioModel, TuneModel
 from facet_nb.models.replay import MOST_FRAMES, list_frames
 from facet_nb.models.verdict import score_guess, write_score, write_verdict
 from tests.models.helpers import Gate, Halve, make_simulation
@@ -216,62 +215,6 @@ def test_files(tune, tmp_path):
     assert BenchmarkTable.from_json(tmp_path / "a.json") == make_table()
     with pytest.raises(ValidationError, match="name a file"):
         tune.save(tmp_path / "a.pdf")
-
-
-# --- comparing -------------------------------------------------------------------------------
-
-
-def test_equality_badges(simulation):
-    run = RunModel(Pipeline([Halve()]), simulation, mode="serial")
-    compare = CompareModel()
-    with pytest.raises(ValidationError, match="no result"):
-        compare.keep(run)
-    run.run()
-    compare.keep(run)
-    with pytest.raises(ValidationError, match="kept already"):
-        compare.keep(run)
-    run.mode = "channel_sequential"
-    run.run()
-    compare.keep(run, "mine")
-    run.pipeline = Pipeline([Halve(), Halve()])
-    run.run()
-    compare.keep(run)
-    badges = [entry.badge for entry in compare.entries]
-    assert badges == ["serial", "identical to serial", "not compared yet"]
-    assert compare.entries[1].label == "2. mine" and compare.entries[1].snr_db is not None
-    assert compare.channels == tuple(simulation.raw.ch_names)
-    assert compare.memory_bytes == 3 * simulation.raw.get_data().nbytes
-    compare.check()
-    compare.wait()
-    assert compare.entries[2].badge == "identical to the serial result"
-    compare.remove(0)
-    assert [e.label for e in compare.entries] == ["2. mine", "3. channel_sequential"]
-    assert compare.entries[0].badge == "identical to serial"  # it was compared before
-
-
-class Drifts(Halve):
-    """Gives another result each time."""
-
-    name = "drifts"
-    n = 0
-
-    def compute(self, x, prepared, out=None):
-        Drifts.n += 1
-        return np.multiply(x, 1.0 + 0.001 * Drifts.n, out=out)
-
-
-def test_a_difference_is_found(simulation):
-    run = RunModel(Pipeline([Drifts()]), simulation, mode="serial")
-    compare = CompareModel()
-    for mode in ("serial", "channel_sequential"):
-        run.mode = mode
-        run.run()
-        compare.keep(run)
-    assert "differs from serial by up to" in compare.entries[1].badge
-    run.source = make_simulation(2)
-    run.run()
-    compare.keep(run)
-    assert compare.entries[2].badge == "not comparable: another recording"
 
 
 def test_places_of_points_are_found_by_a_click():

@@ -48,8 +48,9 @@ def test_table_of_flags_is_true(guide):
     assert real == rows
 
 
-def test_examples_of_the_guide_run(guide, capsys):
+def test_examples_of_the_guide_run(guide, capsys, tmp_path, monkeypatch):
     """One after another, in one namespace, as a reader would type them."""
+    monkeypatch.chdir(tmp_path)
     namespace: dict = {"__name__": "guide"}
     blocks = _code_blocks(guide)
     assert len(blocks) >= 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import matplotlib
 import pytest
 
 from facet_nb import Pipeline
@@ -13,6 +14,14 @@ from facet_nb.widgets.canvas import choose_width_in, make_canvas, resize
 from tests.models.helpers import Halve, make_simulation
 from tests.models.tables import make_table
 from tests.widgets.finding import find
+
+
+@pytest.fixture(autouse=True)
+def same_backend():
+    """ipympl makes itself the backend when it is imported: leave things as they were."""
+    before = matplotlib.rcParams._get("backend")
+    yield
+    matplotlib.rcParams["backend"] = before
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from facet_nb.core import Pipeline
 from facet_nb.models import RunModel, TuneModel
+from facet_nb.models.studio_model import make_usual_chain
 from facet_nb.widgets import ComparePanel, Studio, TunePanel
 from tests.models.helpers import Halve, make_simulation
 from tests.models.tables import TWO, advise, make_table, measure
@@ -128,6 +129,17 @@ def test_while_it_is_measured_no_run_can_begin(simulation):
     assert "Cancelled" in find(studio, "fnb-benchmark-status").value
 
 
+def test_comparing_all_channels(simulation):
+    run = RunModel(make_usual_chain(), simulation, mode="serial")
+    panel = ComparePanel(run)
+    run.run()
+    panel.keep()
+    panel.what.value = "all channels"
+    panel.model.wait()
+    assert "1. serial" in panel.image.value and "dB off at harmonics" in panel.image.value
+    assert "off at slice harmonics (dB)" in panel.table.value and "before" in panel.table.value
+
+
 def test_comparing(simulation):
     run = RunModel(Pipeline([Halve()]), simulation, mode="serial")
     panel = ComparePanel(run)
@@ -147,6 +159,11 @@ def test_comparing(simulation):
     find(panel, "fnb-check").click()
     panel.model.wait()
     assert "identical to the serial result" in panel.table.value
+    find(panel, "fnb-compare-what").value = "all channels"
+    assert "Nothing to show" in panel.image.value and "no triggers" in panel.image.value
+    assert panel.channel.layout.display == "none"
+    find(panel, "fnb-compare-what").value = "one channel"
+    assert "data:image/svg+xml" in panel.image.value and panel.channel.layout.display == ""
     find(panel, "fnb-remove-kept").click()
     assert len(panel.model.entries) == 1 and "serial" in panel.summary()
     panel.begin_s.value = 9999.0

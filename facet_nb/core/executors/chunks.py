@@ -7,6 +7,7 @@ whole input (:meth:`ArrayProcessor.survey`) begins a new pass, over what the one
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from facet_nb.core.errors import PlanError
 from facet_nb.core.executors import scratch
 from facet_nb.core.executors.rows import Row, open_rows
 from facet_nb.core.plan import Stage
-from facet_nb.core.steps import ArrayStep, round_to
+from facet_nb.core.steps import ArrayStep, protect, round_to
+from facet_nb.kernels.streams import Buffer
+
+logger = logging.getLogger("facet_nb")
 
 
 def count_chunk(stage: Stage, sfreq: float) -> int:
@@ -177,15 +180,43 @@ class _Pass:
             self.survey.push(_give(self.after, y))
 
 
+class _Whole:
+    """A step that takes a channel of this recording as a whole only: artifacts out of order, say.
+
+    Parameters
+    ----------
+    step : ArrayStep
+        The step.
+    """
+
+    def __init__(self, step: ArrayStep) -> None:
+        self.step = step
+        self.buffer = Buffer(_find_dtype(step))
+
+    def push(self, x: np.ndarray) -> np.ndarray:
+        """Take the next samples; nothing is ready."""
+        self.buffer.append(x)
+        return np.empty(0, x.dtype)
+
+    def finish(self) -> np.ndarray:
+        """Return the result."""
+        x = protect(self.buffer.data)[np.newaxis]
+        return self.step.processor.compute(x, self.step.prepared)[0]
+
+
 def _open(step: ArrayStep, n_times: int, known: Any) -> Any:
-    dtype = np.dtype(step.dtype if step.processor.single else "float64")
-    stream = step.processor.stream(step.prepared, n_times, dtype, known)
+    stream = step.processor.stream(step.prepared, n_times, _find_dtype(step), known)
     if stream is None:
-        raise PlanError(
-            f"{step.processor.name} cannot take this recording in chunks: run without "
-            "chunk_duration_s."
+        logger.warning(
+            "%s takes a channel of this recording as a whole, not in chunks: it needs more memory.",
+            step.processor.name,
         )
+        return _Whole(step)
     return stream
+
+
+def _find_dtype(step: ArrayStep) -> np.dtype:
+    return np.dtype(step.dtype if step.processor.single else "float64")
 
 
 def _give(step: ArrayStep, x: np.ndarray) -> np.ndarray:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
+from facet_nb.core.executors.scratch import FileArray
 from facet_nb.core.executors.store import ArrayRef, RamArray, Store
 
 _IDLE, _ENDED = -1.0, -2.0
@@ -42,17 +44,17 @@ class Crumbs:
 
     def begin(self, task: int) -> None:
         """Note that `task` begins."""
-        row = self.table.open()[task]
+        row = _open(self.table)[task]
         row[1] = time.monotonic()
         row[0] = 0.0
 
     def move(self, task: int, position: int) -> None:
         """Note that `task` is at step `position`."""
-        self.table.open()[task, 0] = position
+        _open(self.table)[task, 0] = position
 
     def end(self, task: int) -> None:
         """Note that `task` has ended."""
-        self.table.open()[task, 0] = _ENDED
+        _open(self.table)[task, 0] = _ENDED
 
     def wipe(self) -> None:
         """Forget everything."""
@@ -66,3 +68,13 @@ class Crumbs:
         """Return those of `tasks` that were begun and have not ended, with their steps."""
         at = self.read()[:, 0]
         return {i: int(at[i]) for i in tasks if at[i] >= 0}
+
+
+def _open(table: ArrayRef) -> np.ndarray:
+    """Return a table; that of a file stays mapped: a task notes each of its steps."""
+    return _map(table) if isinstance(table, FileArray) else table.open()
+
+
+@lru_cache(maxsize=2)
+def _map(table: FileArray) -> np.ndarray:
+    return table.open()

@@ -97,8 +97,6 @@ class Buffer:
             self._room = rooms.take(size + size // 3 + 1, room.dtype)
         self._room[:kept] = old
         self._low = 0
-        if room is not self._room:
-            rooms.give(room)
 
     def drop(self, position: int) -> None:
         """Forget all before `position`."""

@@ -55,7 +55,7 @@ class _Blocks:
     hop : int
         Samples from one to the next.
     before, length : int
-        Samples before the first of a block that its transform takes, and the number of all it takes.
+        Samples before the first of a block that its transform takes, and how many it takes.
     """
 
     def __init__(self, n_times: int, n_blocks: int, hop: int, before: int, length: int) -> None:
