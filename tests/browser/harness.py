@@ -59,8 +59,10 @@ _SET_THEME = """async theme => {
     const name = {theme: `JupyterLab ${theme}`};
     await window.jupyterapp.commands.execute('apputils:change-theme', name);
     const light = String(theme === 'Light');
-    for (let i = 0; i < 200 && document.body.dataset.jpThemeLight !== light; i++)
-        await new Promise(r => setTimeout(r, 25));
+    // While a theme is loaded, a veil lies over the page.
+    const waits = () => document.body.dataset.jpThemeLight !== light ||
+        document.getElementById('jupyterlab-splash') !== null;
+    for (let i = 0; i < 200 && waits(); i++) await new Promise(r => setTimeout(r, 25));
     await new Promise(r => requestAnimationFrame(() => setTimeout(r, 50)));
 }"""
 _RESTART = "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
