@@ -222,7 +222,7 @@ def watch(options: dict[str, Any]) -> dict[str, Any]:
         now = tree_memory(root)
         peaks = max(peaks[0], now[0]), max(peaks[1], now[1])
         hwm = max(hwm, _high_water_mb(child.pid))
-        time.sleep(0.02)
+        time.sleep(options["look_s"])
     reader.join()
     if child.wait() != 0:
         raise SystemExit(f"the run ended with code {child.returncode}")
@@ -258,6 +258,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--suffix", default=".vhdr", help="of the result")
     parser.add_argument(
         "--warm", action="store_true", help="a short recording first: peak above the libraries"
+    )
+    parser.add_argument(
+        "--look-s", type=float, default=0.02, help="how often memory is read: it takes time"
     )
     parser.add_argument("--no-compare", action="store_true")
     parser.add_argument("--libraries", action="store_true")
@@ -300,6 +303,7 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]
         "chunk_s": options.chunk_s,
         "dtype": options.dtype,
         "limit_mb": options.limit_mb,
+        "look_s": options.look_s,
         "warm": find(2, 1.0) if options.warm else None,
     }
     return watch(child), child

@@ -57,9 +57,17 @@ class RawFile(mne.io.BaseRaw):
         return cls(_Samples(samples), info, first_samp)
 
     @property
-    def samples(self) -> np.ndarray:
-        """The mapped samples, shape (n_channels, n_times), in V; not to be written to."""
-        return self._raw_extras[0]["samples"].array
+    def samples(self) -> np.ndarray | None:
+        """The mapped samples, shape (n_channels, n_times), in V; not to be written to.
+
+        None for a recording that is loaded, shows but a part of them, or changes them on the way.
+        """
+        if self.preload or self._projector is not None or len(self._raw_extras) != 1:
+            return None
+        samples = self._raw_extras[0]["samples"].array
+        whole = samples.shape == (len(self.ch_names), self.n_times)
+        in_order = np.array_equal(self._read_picks[0], np.arange(len(samples)))
+        return samples if whole and in_order else None
 
     def _read_segment_file(
         self,

@@ -8,20 +8,47 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.executors import scratch
+from facet_nb.core.executors.rows import open_rows
+from facet_nb.core.recording import find_samples
 
-#: Values in one piece: 2 MB.
+#: Values in one piece: 2 MB; and the least length of one, for a reader's call has its price.
 _VALUES = 2**18
+_SAMPLES = 2048
+
+#: Samples of a channel that are read from a scratch file at once.
+_READ = 16384
 
 
 def iter_blocks(raw: Any, stop: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the position and samples of consecutive pieces, shape (n_channels, n), in V.
 
-    Samples in memory are not copied; others are read piece by piece.
+    Samples in memory are not copied; others are read piece by piece. What is not in memory is
+    valid until the next piece.
     """
     stop = raw.n_times if stop is None else stop
-    length = max(_VALUES // max(len(raw.ch_names), 1), 1)
+    length = max(_VALUES // max(len(raw.ch_names), 1), _SAMPLES)
+    samples = find_samples(raw)
+    if samples is not None:
+        yield from _iter_file(samples, stop, length)
+        return
     for start in range(0, stop, length):
         end = min(start + length, stop)
         yield start, raw._data[:, start:end] if raw.preload else raw[:, start:end][0]
         if raw.preload:
             scratch.forget(raw._data)
+
+
+def _iter_file(samples: np.ndarray, stop: int, length: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield pieces of a scratch file; a channel's samples are read for several at once."""
+    ref = scratch.find_file(samples)
+    assert ref is not None
+    step = length * max(1, _READ // length)
+    with open_rows(ref) as find_row:
+        rows = [find_row(row) for row in range(len(samples))]
+        held = np.empty((len(samples), min(step, stop)), samples.dtype)
+        for first in range(0, stop, step):
+            n = min(step, stop - first)
+            for row, target in zip(rows, held, strict=True):
+                target[:n] = row.read(first, first + n)
+            for start in range(0, n, length):
+                yield first + start, held[:, start : min(start + length, n)].astype(float)

@@ -159,6 +159,28 @@ def test_a_run_goes_on_from_a_result_in_a_file(files):
         np.testing.assert_array_equal(found.get_raw().get_data(), expected.get_raw().get_data())
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda raw: raw.crop(5.0, 30.0),
+        lambda raw: raw.pick(raw.ch_names[::-1]),
+        lambda raw: raw.load_data(verbose="error"),
+    ],
+    ids=["crop", "order", "load"],
+)
+def test_a_result_in_a_file_that_was_changed_since(files, change, tmp_path):
+    raw = change(run(chain(files["plain"]), chunk_duration_s=7.0).get_raw().copy())
+    loaded = ProcessingContext(raw.copy().load_data(verbose="error"))
+    steps = [HighPassFilter(2.0), FIFExporter(tmp_path / "out_raw.fif", fmt="double")]
+    found = Pipeline(steps).run(ProcessingContext(raw), dtype="float32", raise_on_error=True)
+    expected = Pipeline(steps[:1]).run(loaded, dtype="float32", raise_on_error=True)
+    np.testing.assert_array_equal(found.get_raw().get_data(), expected.get_raw().get_data())
+    again = FIFExporter(tmp_path / "again_raw.fif", fmt="double")
+    again.execute(ProcessingContext(raw))
+    back = mne.io.read_raw_fif(tmp_path / "again_raw.fif", verbose="error")
+    np.testing.assert_array_equal(back.get_data(), raw.get_data())
+
+
 def test_noise_whose_file_is_gone_is_an_error_with_a_reason(files, tmp_path):
     path = tmp_path / "moved_raw.fif"
     path.write_bytes(files["plain"].read_bytes())
