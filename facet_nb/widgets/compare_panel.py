@@ -12,7 +12,7 @@ from facet_nb.models.compare_model import CompareModel
 from facet_nb.models.run_model import RunModel
 from facet_nb.plots import Sketch, sketch_chains, sketch_side_by_side
 from facet_nb.widgets.controls import make_button, make_row
-from facet_nb.widgets.fragments import write_error, write_table, write_text
+from facet_nb.widgets.fragments import write_error, write_scrolling, write_table, write_text
 from facet_nb.widgets.panel import Panel
 
 _ONE, _ALL = "one channel", "all channels"
@@ -217,7 +217,7 @@ def _write_table(model: CompareModel) -> str:
         title += f", of {model.chain}"
     table = write_table(title, heads, rows, "fnb-table fnb-compare-rows")
     notes = "".join(f'<p class="fnb-quiet">{write_text(note)}</p>' for note in model.notes)
-    return f'<div class="fnb-scroll">{table}</div>{notes}'
+    return write_scrolling("Kept results", table) + notes
 
 
 def _number(label: str) -> w.BoundedFloatText:

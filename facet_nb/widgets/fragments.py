@@ -32,6 +32,12 @@ def write_table(
     )
 
 
+def write_scrolling(label: str, inner: str) -> str:
+    """Return HTML that scrolls sideways where it must; the keyboard reaches it."""
+    name = write_text(label)
+    return f'<div class="fnb-scroll" tabindex="0" role="region" aria-label="{name}">{inner}</div>'
+
+
 def write_log(log: Sequence[Entry], n_lines: int = 100) -> str:
     """Return the newest lines of a log, newest first."""
     lines = "".join(

@@ -16,7 +16,7 @@ from facet_nb.models.tune_model import TuneModel
 from facet_nb.plots import tuning_picture
 from facet_nb.widgets.controls import make_button, make_row
 from facet_nb.widgets.curves_view import PAUSE_S, CurvesView
-from facet_nb.widgets.fragments import write_duration, write_error, write_text
+from facet_nb.widgets.fragments import write_duration, write_error, write_scrolling, write_text
 from facet_nb.widgets.guess_view import GuessView
 from facet_nb.widgets.panel import Panel
 from facet_nb.widgets.tune_ranges import TuneRanges, write_tune_forecast
@@ -343,7 +343,7 @@ def describe_progress(model: TuneModel) -> str:
 def _write_table(table: BenchmarkTable | None) -> str:
     if table is None:
         return ""
-    inner = f'<div class="fnb-scroll">{table._repr_html_()}{_NARROW}</div>'
+    inner = write_scrolling("Table of the benchmark", table._repr_html_() + _NARROW)
     return f"<details open><summary>Table</summary>{inner}</details>"
 
 

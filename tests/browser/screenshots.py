@@ -25,8 +25,8 @@ from tests.conftest import CHROMIUM_ARGS, find_chromium
 
 THEMES = ("light", "dark")
 WIDTHS = (1280, 800)
-#: Colours that a picture keeps: enough for text and curves, a third of the size.
-COLORS = 64
+#: Colours that a picture keeps: enough for text and curves, half of the size.
+COLORS = 192
 CELL = """%matplotlib widget
 from functools import partial
 from facet_nb.benchmark import BenchmarkTable
