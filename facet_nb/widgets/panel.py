@@ -69,7 +69,12 @@ class Panel(w.VBox):
             return
         style, notice = w.HTML(), w.HTML()
         lost = w.HTML(f'<p role="status">{write_text(_LOST)}</p>')
-        self.width = w.BoundedIntText(min=0, max=100_000, layout=w.Layout(display="none"))
+        self.width = w.BoundedIntText(
+            description="Width of the page (px)",
+            min=0,
+            max=100_000,
+            layout=w.Layout(display="none"),
+        )
         self.width.tooltip = "Width of the panel in pixels: the page sets it"
         self.width.add_class("fnb-width")
         self.width.observe(self._fit, "value")
