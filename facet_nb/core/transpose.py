@@ -13,10 +13,15 @@ import numpy as np
 
 from facet_nb.core.errors import FacetError, ValidationError
 from facet_nb.core.executors import scratch
+from facet_nb.core.executors.passing import watch_files
 from facet_nb.core.executors.rows import open_rows
 
-#: Values in one piece: 8 MB.
+#: Values in one piece: 8 MB; and the least length of one, for each row of it is a call.
 _VALUES = 2**20
+_SAMPLES = 2**13
+
+#: Samples of a channel after which large files let go of what was written.
+_BEHIND = 2**17
 
 
 def transpose(
@@ -57,18 +62,24 @@ def transpose(
     chosen = list(range(len(raw.ch_names))) if rows is None else [int(i) for i in rows]
     ref, target = scratch.create((len(chosen), raw.n_times), dtype)
     kept = list(exact) if dtype != "float64" else []
-    length = max(_VALUES // max(len(raw.ch_names), 1), 1)
-    with open_rows(ref) as find_row:
-        sinks = [find_row(row) for row in range(len(chosen))]
+    length = max(_VALUES // max(len(raw.ch_names), 1), _SAMPLES)
+    with open_rows(ref) as find_row, watch_files(raw) as files:
+        sinks, since = [find_row(row) for row in range(len(chosen))], 0
         for start in range(0, raw.n_times, length):
             if check is not None:
                 check()
-            piece = _read(raw, chosen, start, min(start + length, raw.n_times))
+            stop = min(start + length, raw.n_times)
+            piece = _read(raw, chosen, start, stop)
             if kept and not _is_exact(piece[kept], dtype):
                 return transpose(raw, rows, check)
             for sink, x in zip(sinks, piece, strict=True):
                 sink.write(start, x)
             scratch.forget(raw._data if raw.preload else None)
+            files.count(piece.nbytes)
+            if stop - since >= _BEHIND:
+                for sink in sinks:
+                    sink.let_go(since - _BEHIND, stop)
+                since = stop
     return target
 
 

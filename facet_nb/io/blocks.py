@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.executors import scratch
+from facet_nb.core.executors.passing import watch_files
 from facet_nb.core.executors.rows import open_rows
 from facet_nb.core.recording import find_samples
 
@@ -31,11 +32,14 @@ def iter_blocks(raw: Any, stop: int | None = None) -> Iterator[tuple[int, np.nda
     if samples is not None:
         yield from _iter_file(samples, stop, length)
         return
-    for start in range(0, stop, length):
-        end = min(start + length, stop)
-        yield start, raw._data[:, start:end] if raw.preload else raw[:, start:end][0]
-        if raw.preload:
-            scratch.forget(raw._data)
+    with watch_files(raw) as files:
+        for start in range(0, stop, length):
+            end = min(start + length, stop)
+            block = raw._data[:, start:end] if raw.preload else raw[:, start:end][0]
+            yield start, block
+            files.count(block.nbytes)
+            if raw.preload:
+                scratch.forget(raw._data)
 
 
 def _iter_file(samples: np.ndarray, stop: int, length: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -52,3 +56,5 @@ def _iter_file(samples: np.ndarray, stop: int, length: int) -> Iterator[tuple[in
                 target[:n] = row.read(first, first + n)
             for start in range(0, n, length):
                 yield first + start, held[:, start : min(start + length, n)].astype(float)
+            for row in rows:
+                row.let_go(first, first + n)

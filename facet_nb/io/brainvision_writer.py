@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from facet_nb.core.executors.passing import Passing
 from facet_nb.io.blocks import iter_blocks
 from facet_nb.io.brainvision_events import COMMA, find_codes, iter_events
 from facet_nb.io.markers import Marker, check_descriptions, iter_markers, start_time
@@ -128,12 +129,14 @@ def _write_samples(file: Path, raw: Any, factors: np.ndarray, path: Path) -> Non
     """
     reserve(file, 4 * len(raw.ch_names) * raw.n_times)
     with file.open("r+b", buffering=0) as sink:
+        written = Passing([sink.fileno()])
         for _, block in iter_blocks(raw):
             with np.errstate(over="ignore"):
                 x = (block * factors[:, np.newaxis]).T.astype("<f4", order="C")
             if not np.isfinite(x.sum(dtype=float)):
                 _check_block(raw, block, factors, path)
             write_all(sink, x)
+            written.count(x.nbytes)
 
 
 def _check_block(raw: Any, block: np.ndarray, factors: np.ndarray, path: Path) -> None:

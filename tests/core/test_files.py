@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 
 import mne
@@ -10,6 +11,7 @@ import pytest
 
 from facet_nb import (
     AASCorrection,
+    BrainVisionExporter,
     CommonReference,
     DownSample,
     FIFExporter,
@@ -22,7 +24,8 @@ from facet_nb import (
     UpSample,
 )
 from facet_nb.core import FacetError, Pipeline, ProcessingContext
-from facet_nb.core.executors import scratch, staging
+from facet_nb.core import transpose as transpose_module
+from facet_nb.core.executors import passing, rows, scratch, staging
 from facet_nb.core.executors.rows import FileRow, MappedRow, open_rows
 from facet_nb.core.executors.scratch import FileArray
 from facet_nb.core.executors.store import RamArray
@@ -292,3 +295,45 @@ def test_rows_that_must_stay_exact_decide_the_precision():
     found = transpose(raw, dtype="float32", exact=[0])
     assert found.dtype == np.float64
     np.testing.assert_array_equal(found, x)
+
+
+# ------------------------------------------------------------------- files larger than memory
+def test_large_files_do_not_stay_in_the_cache(files, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(rows, "passes_by", lambda descriptor: True)
+    monkeypatch.setattr(passing, "passes_by", lambda descriptor: True)
+    monkeypatch.setattr(transpose_module, "_BEHIND", 4096)
+    advise = getattr(os, "posix_fadvise", None)
+    if advise is None:
+        pytest.skip("this system takes no advice on files")
+
+    def note(descriptor, start, n_bytes, advice):
+        told.append((os.readlink(f"/proc/self/fd/{descriptor}"), start, n_bytes))
+        advise(descriptor, start, n_bytes, advice)
+
+    monkeypatch.setattr(os, "posix_fadvise", note)
+    original = passing.Passing.__init__
+
+    def often(self, descriptors, every_bytes=0):
+        original(self, descriptors, every_bytes)
+
+    monkeypatch.setattr(passing.Passing, "__init__", often)
+    steps = [*chain(files["plain"]), BrainVisionExporter(tmp_path / "out.vhdr")]
+    found = run(steps, chunk_duration_s=7.0)
+    expected = run(chain(files["plain"], preload=True))
+    np.testing.assert_array_equal(found.get_raw().get_data(), expected.get_raw().get_data())
+    names = {name.rsplit("/", 1)[-1] for name, _, _ in told}
+    assert {"plain_raw.fif", "samples", "out.eeg"} <= names
+    back = mne.io.read_raw_brainvision(tmp_path / "out.vhdr", verbose="error")
+    np.testing.assert_allclose(back.get_data()[0], found.get_raw().get_data()[0], rtol=1e-6)
+
+
+def test_what_fits_into_memory_stays_in_the_cache(tmp_path, monkeypatch):
+    path = tmp_path / "x"
+    with path.open("wb") as file:
+        file.truncate(3 << 30)  # a hole: it takes no room
+    descriptor = os.open(path, os.O_RDONLY)
+    for available, large in ((8 << 30, True), (64 << 30, False)):
+        monkeypatch.setattr(passing, "find_available", lambda n=available: (n, "the machine's"))
+        assert passing.passes_by(descriptor) is large
+    os.close(descriptor)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from facet_nb.core.executors.passing import let_go, passes_by
 from facet_nb.core.executors.scratch import FileArray
 from facet_nb.kernels.pages import forget
 
@@ -30,6 +31,9 @@ class Row(Protocol):
 
     def write(self, start: int, x: np.ndarray) -> None:
         """Put samples in their place, from `start` on."""
+
+    def let_go(self, start: int, stop: int) -> None:
+        """Say that some samples are not needed for now: of large files they leave memory."""
 
 
 class MappedRow:
@@ -56,6 +60,9 @@ class MappedRow:
         self.samples[start : start + len(x)] = x
         forget(self.samples)
 
+    def let_go(self, start: int, stop: int) -> None:
+        """Nothing to do: samples are let go of as they are read and written."""
+
 
 class FileRow:
     """A channel of a file, through an open descriptor.
@@ -68,10 +75,12 @@ class FileRow:
         What it holds.
     row : int
         The channel.
+    large : bool
+        Whether the file is too large for the system's cache.
     """
 
-    def __init__(self, descriptor: int, ref: FileArray, row: int) -> None:
-        self.descriptor = descriptor
+    def __init__(self, descriptor: int, ref: FileArray, row: int, large: bool = False) -> None:
+        self.descriptor, self.large = descriptor, large
         self.dtype = np.dtype(ref.dtype)
         self.n_times = ref.shape[1]
         self.begin = row * self.n_times
@@ -99,6 +108,13 @@ class FileRow:
             n = os.pwrite(self.descriptor, todo, at)
             todo, at = todo[n:], at + n
 
+    def let_go(self, start: int, stop: int) -> None:
+        """Say that some samples are not needed for now."""
+        start, stop = max(start, 0), min(stop, self.n_times)
+        if self.large and stop > start:
+            size = self.dtype.itemsize
+            let_go(self.descriptor, (self.begin + start) * size, (stop - start) * size)
+
 
 @contextmanager
 def open_rows(ref: ArrayRef) -> Iterator[Callable[[int], Row]]:
@@ -109,7 +125,8 @@ def open_rows(ref: ArrayRef) -> Iterator[Callable[[int], Row]]:
         return
     descriptor = os.open(ref.path, os.O_RDWR)
     try:
-        yield lambda row: FileRow(descriptor, ref, row)
+        large = passes_by(descriptor)
+        yield lambda row: FileRow(descriptor, ref, row, large)
     finally:
         os.close(descriptor)
 

@@ -264,6 +264,8 @@ def _run_chunks(
         with open_rows(job.source) as source, open_rows(job.target) as target:
             rows = source(channel), target(channel)
             chunks.stream_channel(steps, channel, *rows, job.chunk, spent, check=check, note=note)
+            for row in rows:
+                row.let_go(0, row.n_times)
     times = [StepTime(step.index, *spent.get(step.index, (0.0, 0.0))) for step in job.steps]
     digests: tuple[str, ...] = ()
     if job.log is not None:
