@@ -79,8 +79,8 @@ class Filter(ArrayProcessor):
     verbose : bool
         Whether MNE reports its design.
     order : int
-        Order of the Butterworth filter (``method="iir"``). Applied in both directions, it has twice
-        the attenuation of its order, in dB; at the edges it is 6 dB.
+        Order of the Butterworth filter (``method="iir"``). It runs in both directions, and so
+        attenuates twice as much as its order says: at the edges, amplitudes are halved.
     """
 
     name = "filter"

@@ -14,12 +14,17 @@ def write_text(text: object) -> str:
     return escape(str(text), quote=True)
 
 
+def _write_head(text: str) -> str:
+    """Return a head as HTML; names of modes may go on in the next line."""
+    return write_text(text).replace("_", "_<wbr>")
+
+
 def write_table(
     caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]], css: str = "fnb-table"
 ) -> str:
     """Return a table; the first column names the row, the others are right-aligned."""
     # A head without a text is no head: screen readers would announce it all the same.
-    head = "".join(f'<th scope="col">{write_text(h)}</th>' if h else "<td></td>" for h in heads)
+    head = "".join(f'<th scope="col">{_write_head(h)}</th>' if h else "<td></td>" for h in heads)
     body = "".join(
         f'<tr><th scope="row">{write_text(first)}</th>'
         + "".join(f"<td>{write_text(cell)}</td>" for cell in rest)
