@@ -245,3 +245,15 @@ def test_workers_end_when_their_parent_was_killed(tmp_path):
 
     sweep(tmp_path)
     assert not list(tmp_path.glob("facet_nb-*"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="parents are not told of elsewhere")
+def test_a_worker_whose_parent_died_before_it_had_begun():
+    code = (
+        "import time; from facet_nb.core.executors.orphans import watch_parent; "
+        "watch_parent(2**22 + 1); time.sleep(60)"
+    )
+    root = str(Path(__file__).resolve().parents[2])
+    environment = {**os.environ, "PYTHONPATH": root}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, timeout=30)
+    assert done.returncode == 1

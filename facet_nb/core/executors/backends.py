@@ -287,7 +287,12 @@ class ProcessBackend(ThreadBackend):
     def _options(self) -> dict[str, Any]:
         # Nothing is mapped by joblib; it would make a folder in /dev/shm for each run all the same.
         folder = tempfile.gettempdir()
-        return {"inner_max_num_threads": 1, "initializer": watch_parent, "temp_folder": folder}
+        return {
+            "inner_max_num_threads": 1,
+            "initializer": watch_parent,
+            "initargs": (os.getpid(),),
+            "temp_folder": folder,
+        }
 
     @contextmanager
     def _watch(self, parallel: Any, cancel: CancelToken) -> Iterator[None]:

@@ -12,12 +12,15 @@ from pathlib import Path
 _INTERVAL_S = 1.0
 
 
-def watch_parent() -> None:
+def watch_parent(owner: int) -> None:
     """End this process once its parent has died (a kill leaves it no time to say so).
 
     A loky worker in the middle of a task would go on for as long as that takes, an idle one for
-    five minutes. It is the workers' initializer: called once in each.
+    five minutes. It is the workers' initializer: called once in each, with the process that starts
+    them, which may have died before a worker comes to this.
     """
+    if os.name == "posix" and os.getppid() != owner:
+        os._exit(1)
     thread = threading.Thread(target=_watch, args=(os.getppid(),), name="facet_nb-orphan")
     thread.daemon = True
     thread.start()
