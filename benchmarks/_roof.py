@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facet_nb.kernels.fir import choose_n_fft
+from facet_nb.kernels.filters.fir import choose_n_fft
 
 #: Samples of filters that move epochs, and how often an epoch is moved.
 _TAPS, _MOVES = 49, 2

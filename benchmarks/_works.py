@@ -139,7 +139,7 @@ def our_artifact(chain: str, n_channels: int = 4, duration_s: float = 60.0) -> C
     import subsample
 
     from facet_nb.datasets import simulate
-    from facet_nb.kernels import averaging
+    from facet_nb.kernels.templates import averaging
 
     still = simulate(n_channels, 5000.0, duration_s, motion=0.0, drift=0.0)
     middle = _ours(chain)[2:-1]

@@ -43,8 +43,8 @@ from facet_nb import (
 )
 from facet_nb.benchmark import Advice, Configuration, Row, advise, benchmark
 from facet_nb.benchmark.advisor import forecast_peak_mb, list_candidates
-from facet_nb.benchmark.isolated import Isolated
-from facet_nb.benchmark.subjects import write_job
+from facet_nb.benchmark.inputs import write_job
+from facet_nb.benchmark.measured_process import Isolated
 from facet_nb.core import CancelToken
 from facet_nb.datasets import simulate
 

@@ -26,7 +26,8 @@ from _measure import describe_commit, describe_machine, describe_packages, ratio
 from scipy import fft, signal
 from threadpoolctl import threadpool_limits
 
-from facet_nb.kernels import fir, iir, reference, resampling
+from facet_nb.kernels.filters import common_reference, fir, iir
+from facet_nb.kernels.resampling import windowed_sinc
 
 PACKAGES = ("facet-nb", "numpy", "scipy", "mne", "numba")
 
@@ -84,14 +85,14 @@ def measure_lanes() -> dict[str, float]:
     """Return rates of compiled loops on what fits into the innermost cache."""
     import numba
 
-    from facet_nb.kernels import transform
-    from facet_nb.kernels.lanes import aligned_empty, like, load, pointer, store
+    from facet_nb.kernels.compiled import fft
+    from facet_nb.kernels.compiled.vectors import aligned_empty, like, load, pointer, store
 
     @numba.njit
     def transform_often(points, factors, spectrum, tile, width, n):
         p, f, s = pointer(points), pointer(factors), pointer(spectrum)
         for _ in range(n):
-            transform.filter_points(p, 0, 256, f, 256, s, 0, pointer(tile), width)
+            fft.filter_points(p, 0, 256, f, 256, s, 0, pointer(tile), width)
 
     @numba.njit
     def add_and_multiply(x, n):
@@ -106,8 +107,8 @@ def measure_lanes() -> dict[str, float]:
 
     roof = {}
     for dtype in (np.float64, np.float32):
-        width = transform.BYTES // np.dtype(dtype).itemsize
-        factors = transform.find_twiddles(256, np.dtype(dtype).char)
+        width = fft.BYTES // np.dtype(dtype).itemsize
+        factors = fft.find_twiddles(256, np.dtype(dtype).char)
         spectrum = np.full(256, 1 / 256, dtype)
         points, tile = aligned_empty(512 * width, dtype), aligned_empty(32 * width, dtype)
         points[:] = 1.0
@@ -166,7 +167,7 @@ def make_median(share: float) -> Iterator[Case]:
         shape = f"{n_channels} x {x.shape[1]} {dtype}"
 
         def find(x: np.ndarray = x) -> np.ndarray:
-            from facet_nb.kernels.median import median_across
+            from facet_nb.kernels.compiled.median import median_across
 
             return median_across(x)
 
@@ -185,7 +186,7 @@ def make_median(share: float) -> Iterator[Case]:
         yield Case(
             f"median reference, {shape}",
             "x - numpy.median(x)",
-            lambda x=x: reference.subtract_common(x, "median"),
+            lambda x=x: common_reference.subtract_common(x, "median"),
             lambda x=x: x - np.median(x, axis=0),
             n_bytes=2 * x.nbytes,
         )
@@ -217,8 +218,8 @@ def make_fir(share: float) -> Iterator[Case]:
 def make_resample(share: float) -> Iterator[Case]:
     """Ten times the rate, and back."""
     x = make_signals(4, 300_000 * share)
-    high = resampling.upsample(x, 10)
-    n_fft, hop = resampling.N_FFT, resampling.N_FFT - 2 * resampling.HALF_WIDTH + 1
+    high = windowed_sinc.upsample(x, 10)
+    n_fft, hop = windowed_sinc.N_FFT, windowed_sinc.N_FFT - 2 * windowed_sinc.HALF_WIDTH + 1
     peers = {
         "mne.filter.resample": lambda x, up, down: mne.filter.resample(
             x, up, down, npad="auto", verbose="error"
@@ -231,7 +232,7 @@ def make_resample(share: float) -> Iterator[Case]:
             yield Case(
                 f"resample x{up}/{down}, 4 x {source.shape[1]} float64",
                 name,
-                lambda s=source, u=up, d=down: resampling.resample(s, u, d),
+                lambda s=source, u=up, d=down: windowed_sinc.resample(s, u, d),
                 lambda s=source, u=up, d=down, run=run: run(s, u, d),
                 n_bytes=x.nbytes + high.nbytes,
                 n_flops=n_transforms * 2.5 * n_fft * np.log2(n_fft),

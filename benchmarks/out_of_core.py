@@ -165,7 +165,7 @@ def compare(options: dict[str, Any]) -> dict[str, bool]:
 
 
 def measure_libraries() -> None:
-    """Print what libraries add to a fresh process: the constants of facet_nb/core/forecast.py."""
+    """Print what libraries add to a fresh process: see core/planning/memory_forecast.py."""
     rss = psutil.Process().memory_info
     before = rss().rss
     for name in ("numpy", "scipy.fft", "scipy.signal", "mne", "numba"):
@@ -173,7 +173,7 @@ def measure_libraries() -> None:
         now = rss().rss
         print(f"{name:<14} + {(now - before) / 1e6:.0f} MB")
         before = now
-    from facet_nb.kernels.fir import filter_zero_phase
+    from facet_nb.kernels.filters.fir import filter_zero_phase
 
     filter_zero_phase(np.zeros((1, 100_000)), np.ones(1001) / 1001)
     print(f"{'first kernel':<14} + {(rss().rss - before) / 1e6:.0f} MB")

@@ -27,7 +27,7 @@ from scipy.signal import butter, sosfiltfilt
 
 from facet_nb import Pipeline, ProcessingContext, PulseCorrection, QRSTriggerDetector
 from facet_nb.datasets import simulate
-from facet_nb.kernels import pulse
+from facet_nb.kernels.pulse import beat_amplitudes
 
 METHODS = ("obs", "mean", "median", "gmean")
 HEARTS = ((16, 500.0, 1.1, 180.0), (32, 250.0, 0.9, 180.0), (8, 1000.0, 1.4, 180.0))
@@ -107,7 +107,7 @@ def run_true(case: Case, data: np.ndarray, beats: np.ndarray) -> np.ndarray:
 
 def list_parts() -> Iterator[tuple[str, list]]:
     """Yield a name, and what to put in the place of parts of the method."""
-    choose = pulse.choose_scores
+    choose = beat_amplitudes.choose_scores
 
     def keep(waves: np.ndarray, residual: np.ndarray) -> np.ndarray:
         return waves
@@ -115,13 +115,13 @@ def list_parts() -> Iterator[tuple[str, list]]:
     def without(slow, measured, least, **evidence):
         return choose(slow, replace(measured, **evidence), least)
 
-    no_shrink = patch.object(pulse, "shrink_waves", keep)
+    no_shrink = patch.object(beat_amplitudes, "shrink_waves", keep)
     none = partial(without, size_evidence=0.0, delay_evidence=0.0)
     size = partial(without, delay_evidence=0.0)
     always = partial(without, size_evidence=9.0, delay_evidence=9.0)
-    yield "mean wave only", [no_shrink, patch.object(pulse, "choose_scores", none)]
-    yield "+ size", [no_shrink, patch.object(pulse, "choose_scores", size)]
-    yield "+ delay", [no_shrink, patch.object(pulse, "choose_scores", always)]
+    yield "mean wave only", [no_shrink, patch.object(beat_amplitudes, "choose_scores", none)]
+    yield "+ size", [no_shrink, patch.object(beat_amplitudes, "choose_scores", size)]
+    yield "+ delay", [no_shrink, patch.object(beat_amplitudes, "choose_scores", always)]
     yield "+ only where there is evidence", [no_shrink]
     yield "+ shrinkage", []
 

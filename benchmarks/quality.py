@@ -76,7 +76,7 @@ METHODS: dict[str, Callable[[], list]] = {
     "GradientCorrection": lambda: [GradientCorrection()],
 }
 
-_LOWRANK, _COURSES = "facet_nb.kernels.lowrank", "facet_nb.kernels.courses"
+_LOWRANK, _COURSES = "facet_nb.kernels.lowrank.lowrank", "facet_nb.kernels.lowrank.amplitudes"
 _GRADIENT = "facet_nb.correction.gradient"
 
 
@@ -84,7 +84,7 @@ def _trust_nothing(markers: np.ndarray) -> Any:
     """Return the clock's fit with times that are the markers' own: no clock model."""
     from dataclasses import replace
 
-    from facet_nb.kernels.clock import fit_clock
+    from facet_nb.kernels.triggers.clock import fit_clock
 
     fit = fit_clock(markers)
     return replace(fit, times=markers.astype(float), missing=np.zeros(0), trusted=True)

@@ -1,5 +1,5 @@
 """Many recordings: one pipeline over files, with a summary of what became of each."""
 
-from facet_nb.core.mapping import BatchResult, map_runs
+from facet_nb.core.map import BatchResult, map_runs
 
 __all__ = ["BatchResult", "map_runs"]

@@ -18,10 +18,10 @@ from facet_nb.benchmark.events import (
     PointMeasured,
     PointStarted,
 )
-from facet_nb.benchmark.point import BenchmarkPoint, Configuration, MemoryUse, Subject, Trace
-from facet_nb.benchmark.rows import Row
+from facet_nb.benchmark.measurement import BenchmarkPoint, Configuration, MemoryUse, Subject, Trace
 from facet_nb.benchmark.scaling import benchmark_scaling
 from facet_nb.benchmark.session import benchmark
+from facet_nb.benchmark.summary import Row
 from facet_nb.benchmark.table import BenchmarkTable
 
 __all__ = [

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal
 
-from facet_nb.benchmark.point import Configuration
+from facet_nb.benchmark.measurement import Configuration
 
 Goal = Literal["fastest", "smallest", "balanced"]
 GOALS = ("fastest", "smallest", "balanced")

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 from facet_nb.benchmark import stats
 from facet_nb.benchmark.advice import Advice
 from facet_nb.benchmark.grid import list_levels
-from facet_nb.benchmark.point import MB, Configuration
-from facet_nb.benchmark.rows import Row
-from facet_nb.benchmark.subjects import find_subject
+from facet_nb.benchmark.inputs import find_subject
+from facet_nb.benchmark.measurement import MB, Configuration
+from facet_nb.benchmark.summary import Row
 from facet_nb.benchmark.table import BenchmarkTable
 from facet_nb.core import Pipeline, PlanError, ProcessingContext
-from facet_nb.core.advice import Candidate, Choice, choose
+from facet_nb.core.backends.registry import count_cores
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.executors.backends import count_cores
-from facet_nb.core.executors.task import rss_bytes
-from facet_nb.core.limits import find_available, parse_bytes
+from facet_nb.core.memory import find_available, parse_bytes, rss_bytes
+from facet_nb.core.planning.cost_model import Candidate, Choice, choose
 from facet_nb.core.processor import ArrayProcessor
 from facet_nb.core.recording import data_picks
 

@@ -44,7 +44,7 @@ class Child:
     def run(self, settings: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Run once; measure wall and CPU time of all processes."""
         from facet_nb.benchmark import processes, tracing
-        from facet_nb.benchmark.plain import to_plain
+        from facet_nb.benchmark.json_values import to_plain
 
         self.result = None
         events: list[Any] = []

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from facet_nb.benchmark import laws, stats
 from facet_nb.benchmark.laws import Fit
-from facet_nb.benchmark.rows import Row
+from facet_nb.benchmark.summary import Row
 from facet_nb.benchmark.table import BenchmarkTable
 from facet_nb.benchmark.waterfall import Waterfall, split_lost_time
 from facet_nb.core.errors import ValidationError

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from facet_nb.benchmark.point import make_id
+from facet_nb.benchmark.measurement import make_id
 
 _PACKAGES = ("facet-nb", "numpy", "scipy", "mne", "numba", "joblib")
 
@@ -79,7 +79,7 @@ class Environment:
         """Look at this machine."""
         import psutil
 
-        from facet_nb.core.executors.backends import count_cores
+        from facet_nb.core.backends.registry import count_cores
 
         return cls(
             processor=_read_processor(),

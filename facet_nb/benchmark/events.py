@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from facet_nb.benchmark.point import BenchmarkPoint, Configuration
+from facet_nb.benchmark.measurement import BenchmarkPoint, Configuration
 from facet_nb.benchmark.table import BenchmarkTable
 
 Phase = Literal["reference", "warm-up", "time", "memory"]

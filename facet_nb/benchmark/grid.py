@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 
-from facet_nb.benchmark.point import Configuration
+from facet_nb.benchmark.measurement import Configuration
 from facet_nb.core import Pipeline
+from facet_nb.core.backends.registry import count_cores
 from facet_nb.core.errors import PlanError
-from facet_nb.core.executors.backends import count_cores
-from facet_nb.core.plan import Plan
+from facet_nb.core.planning.plan import Plan
 
 
 def list_configurations(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from facet_nb.benchmark import processes
-from facet_nb.benchmark.point import Band, MemoryUse, ProcessTimeline
+from facet_nb.benchmark.measurement import Band, MemoryUse, ProcessTimeline
 
 #: How often resident memory is read, and processes are looked for, in s.
 PERIOD_S, SEARCH_S = 0.02, 0.1

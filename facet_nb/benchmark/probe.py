@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from facet_nb.benchmark.excerpt import Piece, take_larger_piece, take_piece
+from facet_nb.benchmark.inputs import leave_out_writers
+from facet_nb.benchmark.measurement import Configuration, StageTrace, Trace
 from facet_nb.benchmark.noise import NoiseGauge
-from facet_nb.benchmark.piece import Piece, take_larger_piece, take_piece
-from facet_nb.benchmark.point import Configuration, StageTrace, Trace
-from facet_nb.benchmark.subjects import leave_out_writers
 from facet_nb.benchmark.tracing import trace_run
 from facet_nb.benchmark.whatif import schedule
 from facet_nb.core import Pipeline, ProcessingContext

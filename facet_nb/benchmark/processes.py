@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from facet_nb.benchmark.point import MB
+from facet_nb.benchmark.measurement import MB
 
 _PROC = "/proc"
 #: What the headline figure is on this system, in words.

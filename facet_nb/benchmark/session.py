@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from facet_nb.benchmark import noise, stats
-from facet_nb.benchmark.crew import Crew
 from facet_nb.benchmark.environment import Environment
 from facet_nb.benchmark.events import (
     BenchmarkDone,
@@ -25,9 +24,10 @@ from facet_nb.benchmark.events import (
     PointStarted,
 )
 from facet_nb.benchmark.grid import list_configurations
-from facet_nb.benchmark.isolated import Isolated, MeasurementFailed
-from facet_nb.benchmark.point import BenchmarkPoint, Configuration, Trace
-from facet_nb.benchmark.subjects import find_subject, leave_out_writers, write_job
+from facet_nb.benchmark.inputs import find_subject, leave_out_writers, write_job
+from facet_nb.benchmark.measured_process import Isolated, MeasurementFailed
+from facet_nb.benchmark.measurement import BenchmarkPoint, Configuration, Trace
+from facet_nb.benchmark.process_pool import Crew
 from facet_nb.benchmark.table import BenchmarkTable
 from facet_nb.core import CancelToken, Pipeline
 from facet_nb.core.errors import RunCancelled, ValidationError

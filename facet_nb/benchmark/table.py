@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facet_nb.benchmark.environment import Environment
+from facet_nb.benchmark.json_values import from_plain, to_plain
+from facet_nb.benchmark.measurement import BenchmarkPoint, Configuration, Subject
 from facet_nb.benchmark.noise import Noise
-from facet_nb.benchmark.plain import from_plain, to_plain
-from facet_nb.benchmark.point import BenchmarkPoint, Configuration, Subject
-from facet_nb.benchmark.rows import Row, make_rows
+from facet_nb.benchmark.summary import Row, make_rows
 from facet_nb.core.errors import ValidationError
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from facet_nb.benchmark.point import Band, BatchTime, StageTrace, Trace
+from facet_nb.benchmark.measurement import Band, BatchTime, StageTrace, Trace
 from facet_nb.core.events import BatchDone, Event, RunDone, RunStarted, StageDone, StageStarted
-from facet_nb.core.plan import Stage
+from facet_nb.core.planning.plan import Stage
 from facet_nb.core.processor import Processor
 from facet_nb.core.steps import changes_samples
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from facet_nb.benchmark.point import StageTrace, Trace
+from facet_nb.benchmark.measurement import StageTrace, Trace
 from facet_nb.core.errors import ValidationError
 
 

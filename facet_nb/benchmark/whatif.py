@@ -6,8 +6,8 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from facet_nb.benchmark.point import Configuration, StageTrace, Trace
-from facet_nb.benchmark.rows import Row
+from facet_nb.benchmark.measurement import Configuration, StageTrace, Trace
+from facet_nb.benchmark.summary import Row
 from facet_nb.benchmark.table import BenchmarkTable
 from facet_nb.core.errors import ValidationError
 

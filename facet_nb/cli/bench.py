@@ -124,8 +124,8 @@ def _show(event: BenchmarkEvent) -> None:
 
 def _check_wish(goal: str, memory_budget: str | None) -> None:
     """Refuse what the advice could not use, before anything is measured."""
-    from facet_nb.core.advice import GOALS
-    from facet_nb.core.limits import parse_bytes
+    from facet_nb.core.memory import parse_bytes
+    from facet_nb.core.planning.cost_model import GOALS
 
     if goal not in GOALS:
         raise typer.BadParameter(f"{goal!r} is none of {', '.join(GOALS)}.")

@@ -48,7 +48,7 @@ def _read(path: str) -> str:
 
 
 def _describe_machine() -> list[str]:
-    from facet_nb.core.executors.backends import count_cores
+    from facet_nb.core.backends.registry import count_cores
 
     limit, owner = find_memory_limit()
     return [

@@ -22,7 +22,7 @@ def _check_backend(backend: str | None) -> str | None:
 def _check_choice(value: str | None, choices: str) -> str | None:
     if value is None:
         return None
-    from facet_nb.core import plan
+    from facet_nb.core.planning import plan
 
     if value not in getattr(plan, choices):
         raise typer.BadParameter(f"{value!r} is none of {', '.join(getattr(plan, choices))}.")

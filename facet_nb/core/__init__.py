@@ -1,5 +1,6 @@
 """The engine: contexts, processors, pipelines, and how they are run."""
 
+from facet_nb.core.cancel import CancelToken
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import (
     FacetError,
@@ -8,12 +9,11 @@ from facet_nb.core.errors import (
     StepError,
     ValidationError,
 )
-from facet_nb.core.executors.cancel import CancelToken
-from facet_nb.core.executors.parallel import ChannelSequentialExecutor, ParallelExecutor
-from facet_nb.core.mapping import BatchResult
+from facet_nb.core.map import BatchResult
 from facet_nb.core.metadata import ProcessingMetadata, ProcessingStep
+from facet_nb.core.parallel import ChannelSequentialExecutor, ParallelExecutor
 from facet_nb.core.pipeline import Pipeline
-from facet_nb.core.plan import Plan, Stage
+from facet_nb.core.planning.plan import Plan, Stage
 from facet_nb.core.processor import ArrayProcessor, LambdaProcessor, Prepared, Processor, View
 from facet_nb.core.registry import get_processor, list_processors, register_processor
 from facet_nb.core.result import PipelineResult

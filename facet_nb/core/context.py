@@ -10,8 +10,8 @@ import numpy as np
 
 from facet_nb.core import recording
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.lineage import Lineage, NoiseTerm, follow, sum_noise
 from facet_nb.core.metadata import ProcessingMetadata, ProcessingStep, to_plain
+from facet_nb.core.noise import Lineage, NoiseTerm, follow, sum_noise
 from facet_nb.core.steps import Step
 
 

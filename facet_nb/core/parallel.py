@@ -1,5 +1,85 @@
-"""``ParallelExecutor`` under the path that FACETpy's users know."""
+"""FACETpy's executors: a context through a list of processors in one mode."""
 
-from facet_nb.core.executors.parallel import ChannelSequentialExecutor, ParallelExecutor
+from __future__ import annotations
+
+from facet_nb.core.backends import registry
+from facet_nb.core.context import ProcessingContext
+from facet_nb.core.execution.runner import Runner
+from facet_nb.core.planning.planner import make_plan
+from facet_nb.core.processor import Processor, as_processor
 
 __all__ = ["ChannelSequentialExecutor", "ParallelExecutor"]
+
+
+class ParallelExecutor:
+    """Splits a channel-wise processor's channels over workers.
+
+    Parameters
+    ----------
+    n_jobs : int
+        Workers; -1 for all cores, -2 for all but one.
+    backend : {"multiprocessing", "threading", "serial"}
+        Processes, threads, or no splitting.
+    verbose : bool
+        Whether to print the plan.
+    """
+
+    mode = "parallel"
+
+    def __init__(
+        self, n_jobs: int = -1, backend: str = "multiprocessing", verbose: bool = False
+    ) -> None:
+        self.n_jobs = n_jobs
+        self.backend = backend
+        self.verbose = verbose
+
+    def execute(self, processor: Processor, context: ProcessingContext) -> ProcessingContext:
+        """Return the context after `processor`.
+
+        Raises
+        ------
+        StepError
+            If the processor fails.
+        PlanError
+            If it cannot be sent to workers, or a number of workers is no number.
+        """
+        return self.execute_all([processor], context)
+
+    def execute_all(
+        self, processors: list[Processor], context: ProcessingContext
+    ) -> ProcessingContext:
+        """Return the context after several processors."""
+        steps = [as_processor(p) for p in processors]
+        plan = make_plan(
+            steps,
+            self.mode,
+            n_jobs=self.n_jobs,
+            n_workers=1,
+            backend=self.backend,
+            batch_size=1,
+            cores=registry.count_cores(),
+        )
+        if self.verbose:
+            print(plan)
+        return Runner(steps, plan).run(context)
+
+
+class ChannelSequentialExecutor(ParallelExecutor):
+    """Takes channels one by one through several processors: little memory.
+
+    Parameters
+    ----------
+    n_jobs : int
+        Channels in flight at once.
+    backend : {"multiprocessing", "threading", "serial"}
+        Where they run.
+    verbose : bool
+        Whether to print the plan.
+    """
+
+    mode = "channel_sequential"
+
+    def __init__(
+        self, n_jobs: int = 1, backend: str = "multiprocessing", verbose: bool = False
+    ) -> None:
+        super().__init__(n_jobs, backend, verbose)

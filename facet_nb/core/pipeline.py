@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from facet_nb.core import progress
-from facet_nb.core.budget import Wish, find_subject, fit
+from facet_nb.core.cancel import CancelToken
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import FacetError, PlanError, RunCancelled, StepError, ValidationError
 from facet_nb.core.events import Event, RunState
-from facet_nb.core.executors.base import Runner
-from facet_nb.core.executors.cancel import CancelToken
-from facet_nb.core.executors.deadline import check_timeout
-from facet_nb.core.plan import MODES, Plan, choose_mode
+from facet_nb.core.execution.runner import Runner
+from facet_nb.core.execution.timeouts import check_timeout
+from facet_nb.core.planning.budget import Wish, find_subject, fit
+from facet_nb.core.planning.plan import MODES, Plan
+from facet_nb.core.planning.planner import choose_mode
 from facet_nb.core.processor import LambdaProcessor, Processor, as_processor
 from facet_nb.core.registry import get_processor
 from facet_nb.core.result import PipelineResult
@@ -282,7 +283,7 @@ class Pipeline:
         return fit(self.processors, wish, found, memory_budget)
 
     def map(self, inputs: Sequence[Any], **kwargs: Any) -> Any:
-        """Run the pipeline on many files or contexts; see :func:`facet_nb.core.mapping.map_runs`.
+        """Run the pipeline on many files or contexts; see :func:`facet_nb.core.map.map_runs`.
 
         Parameters
         ----------
@@ -296,7 +297,7 @@ class Pipeline:
         BatchResult
             A result for each input, in the order of `inputs`.
         """
-        from facet_nb.core.mapping import map_runs
+        from facet_nb.core.map import map_runs
 
         return map_runs(self, inputs, **kwargs)
 

@@ -19,8 +19,8 @@ import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.fused_kernel import Shortcut
 from facet_nb.core.metadata import ProcessingMetadata, to_plain
-from facet_nb.core.shortcut import Shortcut
 from facet_nb.kernels.means import RunningMean
 
 
@@ -102,7 +102,7 @@ class Processor:
 
     def execute(self, context: ProcessingContext) -> ProcessingContext:
         """Validate, process, and add the step to the history; `context` cannot be changed."""
-        from facet_nb.core.executors.shielding import shield
+        from facet_nb.core.execution.global_step import shield
 
         return shield(self._execute, context)
 
@@ -113,8 +113,8 @@ class Processor:
 
     def __call__(self, context: ProcessingContext) -> ProcessingContext:
         """Execute the step as a pipeline does: `context` cannot be changed in place."""
-        from facet_nb.core.executors.base import run_alone
-        from facet_nb.core.executors.shielding import run_shielded
+        from facet_nb.core.execution.global_step import run_shielded
+        from facet_nb.core.execution.runner import run_alone
 
         return run_alone(self, context) if self.channel_wise else run_shielded(self, context)
 
@@ -404,7 +404,7 @@ class ArrayProcessor(Processor):
 
     def execute(self, context: ProcessingContext) -> ProcessingContext:
         """Run this step alone, serially, and add it to the history."""
-        from facet_nb.core.executors.base import run_alone
+        from facet_nb.core.execution.runner import run_alone
 
         return run_alone(self, context)
 

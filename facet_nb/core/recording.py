@@ -10,11 +10,53 @@ import pickle
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facet_nb.core import recording
 from facet_nb.core.errors import ValidationError
+
+if TYPE_CHECKING:
+    pass
+
+
+MB = 10**6
+
+#: Pieces in which recordings in files are worked on, and their copies.
+_PIECES = 32 * MB
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Size of a recording: channels, of which `n_data` are processed, samples, and rate in Hz."""
+
+    n_channels: int
+    n_data: int
+    n_times: int
+    sfreq: float
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all samples."""
+        return 8 * self.n_channels * self.n_times
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one channel."""
+        return 8 * self.n_times
+
+    @property
+    def piece_bytes(self) -> int:
+        """Bytes of the pieces in which it is worked on in a file, with their copies."""
+        return min(_PIECES, 3 * self.n_bytes)
+
+    @classmethod
+    def of(cls, raw: Any) -> Shape:
+        """Return the shape of `raw`."""
+        n_data = max(1, len(recording.data_picks(raw)))
+        return cls(len(raw.ch_names), n_data, int(raw.n_times), float(raw.info["sfreq"]))
+
 
 #: Channel types that hold electrode signals: the scanner's artifact is in all of them.
 DATA_TYPES = ("eeg", "eog", "ecg", "emg", "bio", "seeg", "ecog", "dbs")
@@ -163,7 +205,7 @@ class Header:
                     info["highpass"], info["lowpass"] = map(float, band)
                 info["lowpass"] = min(info["lowpass"], sfreq / 2.0)
             if data.dtype == np.float32:
-                from facet_nb.core.raw_file import RawFile
+                from facet_nb.core.storage.raw_file import RawFile
 
                 raw = RawFile.of(data, info, first)
             else:

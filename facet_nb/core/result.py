@@ -12,7 +12,7 @@ import numpy as np
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import FacetError
 from facet_nb.core.events import RunState
-from facet_nb.core.plan import Plan
+from facet_nb.core.planning.plan import Plan
 
 if TYPE_CHECKING:
     import pandas as pd

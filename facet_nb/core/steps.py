@@ -7,8 +7,8 @@ answer cannot depend on the mode. Both are picklable and know nothing of where t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.recording import ChannelHeaders, Header
+from facet_nb.core.samples import COPY_FIRST, explain_read_only, protect, round_to
 
 if TYPE_CHECKING:
     from facet_nb.core.context import ProcessingContext
@@ -285,38 +286,10 @@ class ChannelStep:
 
 Step = ArrayStep | ChannelStep
 
-COPY_FIRST = (
-    "the processor changed its input in place. Take raw = context.get_raw().copy(), change the "
-    "copy, and return context.with_raw(raw)."
-)
-
 
 def changes_samples(processor: Processor) -> bool:
     """Whether a channel-wise step changes samples; those of one that runs once are not used."""
     return processor.modifies_raw and not processor.run_once
-
-
-def round_to(dtype: str, x: np.ndarray) -> np.ndarray:
-    """Return samples in the precision of a run: `x` itself where it has that."""
-    return x if x.dtype == dtype else x.astype(dtype)
-
-
-def protect(x: np.ndarray) -> np.ndarray:
-    """Return a view of `x` that cannot be written to."""
-    view = x.view()
-    view.flags.writeable = False
-    return view
-
-
-@contextmanager
-def explain_read_only(remedy: str) -> Iterator[None]:
-    """Turn numpy's complaint about read-only samples into one that names the remedy."""
-    try:
-        yield
-    except ValueError as error:
-        if "read-only" not in str(error):
-            raise
-        raise ValidationError(remedy) from error
 
 
 def check_context(context: Any) -> ProcessingContext:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,9 @@ import numpy as np
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import ArrayProcessor, Prepared, Shortcut, View
 from facet_nb.core.registry import register_processor
-from facet_nb.correction.upsampled import EPOCH_S, UpsampledAAS
-from facet_nb.kernels import averaging
-from facet_nb.kernels.alignment import best_lags
+from facet_nb.correction.aas_fused import EPOCH_S, AASPlan, UpsampledAAS
+from facet_nb.kernels.compiled.dispatch import has_compiler
 from facet_nb.kernels.means import is_flat
-from facet_nb.kernels.native import correct
-from facet_nb.kernels.rows import has_compiler
-from facet_nb.kernels.sliding import average_sliding
 from facet_nb.kernels.streams import (
     AverageStream,
     Blocks,
@@ -25,29 +20,14 @@ from facet_nb.kernels.streams import (
     MovedSlidingStream,
     SlidingStream,
 )
-from facet_nb.kernels.subsample import Layout, find_onsets
-from facet_nb.kernels.subtraction import subtract_templates
+from facet_nb.kernels.templates import averaging
+from facet_nb.kernels.templates.neighbours import average_sliding
+from facet_nb.kernels.templates.subsample import Layout, find_onsets
+from facet_nb.kernels.templates.subsample_channel import correct
+from facet_nb.kernels.templates.subtraction import subtract_templates
+from facet_nb.kernels.triggers.alignment import best_lags
 
 logger = logging.getLogger("facet_nb")
-
-
-@dataclass(frozen=True)
-class AASPlan:
-    """What all channels share.
-
-    Attributes
-    ----------
-    starts : ndarray of int, shape (n_epochs,)
-        First sample of each epoch that templates are made from.
-    aligned : ndarray of int, shape (n_epochs,)
-        First sample of each artifact, where its template is subtracted.
-    n_samples : int
-        Length of an artifact.
-    """
-
-    starts: np.ndarray
-    aligned: np.ndarray
-    n_samples: int
 
 
 @register_processor

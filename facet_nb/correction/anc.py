@@ -10,7 +10,7 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.aas import check_artifact_length
-from facet_nb.kernels.fir import filter_zero_phase
+from facet_nb.kernels.filters.fir import filter_zero_phase
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class ANCCorrection(ArrayProcessor):
         noise: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return the corrected channels; `noise`, shape of `x`, is what corrections removed."""
-        from facet_nb.kernels.lms import cancel_adaptively
+        from facet_nb.kernels.filters.lms import cancel_adaptively
 
         if noise is None:
             raise ValidationError(

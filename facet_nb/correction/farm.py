@@ -8,8 +8,8 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.templates import TemplateCorrection
-from facet_nb.kernels import weights
-from facet_nb.kernels.weights import Weights
+from facet_nb.kernels.templates import weights
+from facet_nb.kernels.templates.weights import Weights
 
 
 @register_processor

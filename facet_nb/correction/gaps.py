@@ -11,8 +11,8 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.aas import check_artifact_length
-from facet_nb.kernels import gaps
-from facet_nb.kernels.spacing import describe_spacing
+from facet_nb.kernels.templates import volume_gaps
+from facet_nb.kernels.triggers.spacing import describe_spacing
 
 logger = logging.getLogger("facet_nb")
 
@@ -23,7 +23,7 @@ class GapPlan:
 
     starts: np.ndarray
     n_samples: int
-    volumes: gaps.Volumes
+    volumes: volume_gaps.Volumes
     weight: np.ndarray
 
 
@@ -88,7 +88,7 @@ class VolumeArtifactCorrection(ArrayProcessor):
         n_samples = check_artifact_length(metadata.artifact_length)
         triggers = np.unique(np.asarray(metadata.triggers, dtype=np.int64))
         spacing = describe_spacing(triggers)
-        volumes = gaps.Volumes.of(spacing.pauses > 0)
+        volumes = volume_gaps.Volumes.of(spacing.pauses > 0)
         n_pauses = len(volumes.firsts) - 1
         if n_pauses < 2:
             logger.warning(
@@ -97,7 +97,9 @@ class VolumeArtifactCorrection(ArrayProcessor):
             )
             return Prepared(None, notes={"n_pauses": n_pauses})
         starts = triggers + view.offset
-        weight = gaps.weigh_transition(n_samples, self.weighting_position, self.weighting_slope)
+        weight = volume_gaps.weigh_transition(
+            n_samples, self.weighting_position, self.weighting_slope
+        )
         pause_ms = round(1e3 * spacing.pause / view.sfreq, 3)
         return Prepared(
             GapPlan(starts, n_samples, volumes, weight),
@@ -129,7 +131,7 @@ class VolumeArtifactCorrection(ArrayProcessor):
 
     def _correct(self, row: np.ndarray, plan: GapPlan, out: np.ndarray) -> None:
         starts, volumes = plan.starts, plan.volumes
-        heads, tails = gaps.estimate_transitions(
+        heads, tails = volume_gaps.estimate_transitions(
             row,
             starts,
             plan.n_samples,
@@ -139,10 +141,12 @@ class VolumeArtifactCorrection(ArrayProcessor):
             n_volumes=self.n_volumes,
         )
         if self.fill == "line":
-            pauses = gaps.draw_lines(starts, volumes, heads, tails)
+            pauses = volume_gaps.draw_lines(starts, volumes, heads, tails)
         else:
-            pauses = gaps.average_pauses(row, starts, plan.n_samples, volumes, self.n_volumes)
-        gaps.subtract_transitions(row, starts, volumes, heads, tails, pauses, out=out)
+            pauses = volume_gaps.average_pauses(
+                row, starts, plan.n_samples, volumes, self.n_volumes
+            )
+        volume_gaps.subtract_transitions(row, starts, volumes, heads, tails, pauses, out=out)
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes: result and epochs."""

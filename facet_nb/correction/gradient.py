@@ -12,12 +12,13 @@ from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.templates import check_reference
-from facet_nb.kernels import lowrank, subsample
-from facet_nb.kernels.clock import ClockFit, fit_clock
-from facet_nb.kernels.courses import MAX_COURSES
-from facet_nb.kernels.highband import average_high, measure_rest
-from facet_nb.kernels.repeats import find_repeats
+from facet_nb.kernels.lowrank import lowrank
+from facet_nb.kernels.lowrank.amplitudes import MAX_COURSES
+from facet_nb.kernels.lowrank.highband import average_high, measure_rest
 from facet_nb.kernels.streams import WaveformStream
+from facet_nb.kernels.templates import subsample
+from facet_nb.kernels.triggers.clock import ClockFit, fit_clock
+from facet_nb.kernels.triggers.repeats import find_repeats
 
 #: Largest move that is looked for where markers jitter, in samples and in parts of an artifact.
 _MAX_JITTER = 8

@@ -11,8 +11,8 @@ from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.aas import check_artifact_length
-from facet_nb.kernels.fir import filter_zero_phase
-from facet_nb.kernels.obs import fit_residual
+from facet_nb.kernels.filters.fir import filter_zero_phase
+from facet_nb.kernels.lowrank.obs import fit_residual
 
 #: Stop and pass edge of the high-pass, in Hz.
 _STOP_HZ, _PASS_HZ = 60.0, 80.0

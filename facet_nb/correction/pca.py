@@ -11,8 +11,8 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.aas import check_artifact_length
-from facet_nb.kernels.fir import filter_zero_phase
-from facet_nb.kernels.obs import fit_residual
+from facet_nb.kernels.filters.fir import filter_zero_phase
+from facet_nb.kernels.lowrank.obs import fit_residual
 
 #: FASTR's edge: components are learned from, and fitted to, what lies above the EEG bands.
 DEFAULT_HP_FREQ = 70.0

@@ -16,11 +16,11 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.recording import DATA_TYPES
 from facet_nb.core.registry import register_processor
-from facet_nb.kernels import pulse
-from facet_nb.kernels.averaging import take_epochs
-from facet_nb.kernels.beats import Beats, fit_waves, render
-from facet_nb.kernels.iir import filter_sos
-from facet_nb.kernels.pulse_average import subtract_beats
+from facet_nb.kernels.filters.iir import filter_sos
+from facet_nb.kernels.pulse import beat_amplitudes
+from facet_nb.kernels.pulse.beat_average import subtract_beats
+from facet_nb.kernels.pulse.beats import Beats, fit_waves, render
+from facet_nb.kernels.templates.averaging import take_epochs
 
 logger = logging.getLogger("facet_nb")
 
@@ -165,7 +165,7 @@ class PulseCorrection(ArrayProcessor):
         padlen = min(round(3.0 * interval / _EDGE), view.n_times - 1)
         plan = WavePlan(self._begin(peaks - before, before + after, sfreq), sos, padlen, None)
         ends = (-after, view.n_times + before)
-        overlooked = pulse.find_overlooked(
+        overlooked = beat_amplitudes.find_overlooked(
             _high(view, plan),
             plan.beats,
             _list_candidates(peaks, interval, ends) - before,
@@ -174,18 +174,18 @@ class PulseCorrection(ArrayProcessor):
         )
         start = self._begin(np.union1d(peaks - before, overlooked), before + after, sfreq)
         slow, plan = start.scores, replace(plan, beats=start)
-        found = pulse.measure_beats(_high(view, plan), start, sfreq)
-        scores = pulse.choose_scores(slow, found, _EVIDENCE)
+        found = beat_amplitudes.measure_beats(_high(view, plan), start, sfreq)
+        scores = beat_amplitudes.choose_scores(slow, found, _EVIDENCE)
         plan = replace(plan, beats=replace(start, scores=scores))
         weights = _weigh_samples(_high(view, plan), plan.beats, sfreq)
-        found = pulse.measure_beats(_high(view, plan), start, sfreq, weights)
-        scores = pulse.choose_scores(slow, found, _EVIDENCE)
+        found = beat_amplitudes.measure_beats(_high(view, plan), start, sfreq, weights)
+        scores = beat_amplitudes.choose_scores(slow, found, _EVIDENCE)
         plan = replace(plan, beats=replace(start, scores=scores), weights=weights)
         return plan, {
             "n_overlooked": len(overlooked),
             "n_waves": scores.shape[1],
-            "size_sd": round(pulse.spread_of(found.sizes), 3),
-            "delay_sd_ms": round(1e3 * pulse.spread_of(found.delays) / sfreq, 1),
+            "size_sd": round(beat_amplitudes.spread_of(found.sizes), 3),
+            "delay_sd_ms": round(1e3 * beat_amplitudes.spread_of(found.delays) / sfreq, 1),
             "size_evidence": round(found.size_evidence, 2),
             "delay_evidence": round(found.delay_evidence, 2),
         }
@@ -193,7 +193,9 @@ class PulseCorrection(ArrayProcessor):
     def _begin(self, starts: np.ndarray, n_samples: int, sfreq: float) -> Beats:
         """Return beats with slow waves only."""
         n_slow = 1 + int((starts[-1] - starts[0]) / sfreq / self.drift_s)
-        return Beats(starts, n_samples, np.linalg.qr(pulse.list_slow(len(starts), n_slow))[0])
+        return Beats(
+            starts, n_samples, np.linalg.qr(beat_amplitudes.list_slow(len(starts), n_slow))[0]
+        )
 
     def compute(
         self, x: np.ndarray, prepared: Prepared, out: np.ndarray | None = None
@@ -286,6 +288,6 @@ def _render_artifact(row: np.ndarray, plan: WavePlan) -> np.ndarray:
     high -= render(waves, beats, len(row))
     residual = take_epochs(high, beats.starts, beats.n_samples)
     del high
-    waves = pulse.shrink_waves(waves, residual)
+    waves = beat_amplitudes.shrink_waves(waves, residual)
     del residual
     return render(waves, beats, len(row))

@@ -11,11 +11,11 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.correction.aas import check_artifact_length
-from facet_nb.kernels import averaging, subsample, weights
-from facet_nb.kernels.alignment import best_lags
 from facet_nb.kernels.means import is_flat
-from facet_nb.kernels.subtraction import subtract_templates
-from facet_nb.kernels.weights import Weights
+from facet_nb.kernels.templates import averaging, subsample, weights
+from facet_nb.kernels.templates.subtraction import subtract_templates
+from facet_nb.kernels.templates.weights import Weights
+from facet_nb.kernels.triggers.alignment import best_lags
 
 
 @dataclass(frozen=True)

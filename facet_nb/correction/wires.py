@@ -13,7 +13,13 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.recording import DATA_TYPES
 from facet_nb.core.registry import register_processor
-from facet_nb.kernels.wires import WireFit, explain, prepare_wires, regress, shuffle_phases
+from facet_nb.kernels.filters.lagged_regression import (
+    WireFit,
+    explain,
+    prepare_wires,
+    regress,
+    shuffle_phases,
+)
 
 logger = logging.getLogger("facet_nb")
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len
 
 from facet_nb.core.errors import ValidationError
-from facet_nb.kernels import epi
+from facet_nb.datasets import epi
 
 # Order in which channels are taken: evenly over the head for any number, then an MR cap's 32.
 _FIRST = (

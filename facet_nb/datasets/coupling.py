@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facet_nb.kernels import epi
+from facet_nb.datasets import epi
 
 HEAD_RADIUS_M = 0.095
 _PRIVATE_SHARE = 0.5
@@ -38,7 +38,7 @@ def weigh_gradients(
     positions_m : array, shape (n_channels, 3)
         Electrodes, in m.
     slopes : array, shape (n_slopes, 4)
-        The slice, from `facet_nb.kernels.epi.list_slopes`.
+        The slice, from `facet_nb.datasets.epi.list_slopes`.
     amplitude_v : float
         Median peak, in V.
     rng : numpy.random.Generator

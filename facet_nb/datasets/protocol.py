@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
-from facet_nb.kernels import epi
+from facet_nb.datasets import epi
 
 MARKERS = {"slice": "Stimulus/S  1", "volume": "Response/R128"}
 VOLUME_MARKER_LAG_S = 1.3e-3

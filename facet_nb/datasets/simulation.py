@@ -9,8 +9,8 @@ import numpy as np
 
 from facet_nb.core import ProcessingContext
 from facet_nb.core.errors import ValidationError
+from facet_nb.datasets import epi
 from facet_nb.datasets.agreement import compare_snr_db
-from facet_nb.kernels import epi
 
 
 @dataclass(frozen=True, eq=False, repr=False)

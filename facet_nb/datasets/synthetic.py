@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from facet_nb.datasets import background, coupling, heart
+from facet_nb.datasets import background, coupling, epi, heart
 from facet_nb.datasets.protocol import MARKERS, Protocol
 from facet_nb.datasets.simulation import Mixture, Simulation
-from facet_nb.kernels import epi
 
 ECG_NAME = "ECG"
 _ECG_ARTIFACT = 1.5
@@ -48,7 +47,7 @@ def simulate(
 
     The gradient artifact is a function of continuous time, band-limited like a real amplifier's
     output and evaluated at exact slice onsets, which do not fall on samples: the scanner's clock
-    has its own phase and rate. See `facet_nb.kernels.epi` for the waveform and its accuracy.
+    has its own phase and rate. See `facet_nb.datasets.epi` for the waveform and its accuracy.
 
     Parameters
     ----------

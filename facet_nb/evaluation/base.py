@@ -12,9 +12,10 @@ import numpy as np
 from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.executors import scratch
 from facet_nb.core.processor import Processor
-from facet_nb.kernels import metrics, spacing
+from facet_nb.core.storage import scratch
+from facet_nb.kernels.measures import metrics
+from facet_nb.kernels.triggers import spacing
 
 logger = logging.getLogger("facet_nb")
 

@@ -15,7 +15,8 @@ from facet_nb.core.result import PipelineResult
 from facet_nb.evaluation.base import find_span, good_rows, read_rows
 from facet_nb.evaluation.original import common_spans, get_original, match_names
 from facet_nb.evaluation.truth import TruthCalculator, match_truth
-from facet_nb.kernels import metrics, spacing, spectrum
+from facet_nb.kernels.measures import metrics, spectrum
+from facet_nb.kernels.triggers import spacing
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.pipeline import Pipeline
 from facet_nb.evaluation.truth import choose_bands, find_middle, match_truth
-from facet_nb.kernels import agreement, metrics
+from facet_nb.kernels.measures import metrics, recovery
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ class CleanInTest:
         for i, (row, clean) in enumerate(pairs):
             x = after.get_data(picks=[row])[0]
             for band, sos in bands.items():
-                both = [agreement.filter_band(signal, sos)[span] for signal in (x, clean)]
-                table[band][i] = -agreement.agreement(*both).snr_db
+                both = [recovery.filter_band(signal, sos)[span] for signal in (x, clean)]
+                table[band][i] = -recovery.agreement(*both).snr_db
         names = [after.ch_names[row] for row, _ in pairs]
         first = next(iter(table.values()))
         return CleanInResult(

@@ -19,7 +19,8 @@ from facet_nb.evaluation.base import (
     read_rows,
 )
 from facet_nb.evaluation.original import common_spans, get_original, match_names
-from facet_nb.kernels import metrics, spacing, spectrum
+from facet_nb.kernels.measures import metrics, spectrum
+from facet_nb.kernels.triggers import spacing
 
 #: Bands of Allen et al.: name, lower edge, upper edge in Hz.
 BANDS = (("Delta", 0.8, 4.0), ("Theta", 4.0, 8.0), ("Alpha", 8.0, 12.0), ("Beta", 12.0, 24.0))

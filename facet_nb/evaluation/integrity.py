@@ -18,7 +18,7 @@ from facet_nb.evaluation.base import (
     logger,
     read_rows,
 )
-from facet_nb.kernels import agreement
+from facet_nb.kernels.measures import recovery
 
 
 @register_processor
@@ -86,7 +86,7 @@ class IntegrityCalculator(MetricStep):
         counts = {}
         for row in rows:
             x = read_rows(original, row, [(0, original.n_times)])[0]
-            n = int(np.count_nonzero(agreement.find_clipped(x, self.limit_v)))
+            n = int(np.count_nonzero(recovery.find_clipped(x, self.limit_v)))
             if n:
                 counts[original.ch_names[row]] = n
         return counts, len(rows) * int(original.n_times)
@@ -98,7 +98,7 @@ class IntegrityCalculator(MetricStep):
         least = max(3, artifact_length(context, self.name) // 10)
         counts = {}
         for row in good_rows(context, self.name):
-            untouched = agreement.find_untouched(noise[row, span.start : span.stop], least)
+            untouched = recovery.find_untouched(noise[row, span.start : span.stop], least)
             if np.any(untouched):
                 counts[raw.ch_names[row]] = int(np.count_nonzero(untouched))
         return counts

@@ -22,7 +22,7 @@ from facet_nb.evaluation.base import (
     read_rows,
 )
 from facet_nb.evaluation.original import get_original, match_names
-from facet_nb.kernels import metrics
+from facet_nb.kernels.measures import metrics
 
 
 @register_processor

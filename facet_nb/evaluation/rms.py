@@ -17,7 +17,7 @@ from facet_nb.evaluation.base import (
     print_channels,
 )
 from facet_nb.evaluation.original import common_spans, get_original, match_names
-from facet_nb.kernels import metrics
+from facet_nb.kernels.measures import metrics
 
 
 @register_processor

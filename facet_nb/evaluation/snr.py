@@ -15,7 +15,7 @@ from facet_nb.evaluation.base import (
     measure_variance,
     print_channels,
 )
-from facet_nb.kernels import metrics
+from facet_nb.kernels.measures import metrics
 
 
 @register_processor

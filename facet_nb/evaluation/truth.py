@@ -14,7 +14,7 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.registry import register_processor
 from facet_nb.evaluation.base import MetricStep, find_span, name_invalid, read_rows
-from facet_nb.kernels import agreement, metrics
+from facet_nb.kernels.measures import metrics, recovery
 
 #: Bands that are compared: lower and upper edge, in Hz.
 BANDS = {
@@ -102,8 +102,8 @@ class TruthCalculator(MetricStep):
             error = (x - clean)[start:stop]
             residual[i] = np.std(error)
             for band, sos in bands.items():
-                both = [agreement.filter_band(signal, sos)[start:stop] for signal in (x, clean)]
-                found = agreement.agreement(*both)
+                both = [recovery.filter_band(signal, sos)[start:stop] for signal in (x, clean)]
+                found = recovery.agreement(*both)
                 table[band][:, i] = [getattr(found, field) for field in _FIELDS]
         names = [raw.ch_names[row] for row, _ in pairs]
         return self._summarise(table, residual, names), {"start": start, "stop": stop}
@@ -146,7 +146,7 @@ def choose_bands(
             f"no band lies below {sfreq / 2:g} Hz, half the sampling rate: give "
             "bands={'broad': (0.5, …)}."
         )
-    return {b: agreement.design_band(sfreq, low, high) for b, (low, high) in usable.items()}
+    return {b: recovery.design_band(sfreq, low, high) for b, (low, high) in usable.items()}
 
 
 def find_middle(context: ProcessingContext, margin_s: float, step: str) -> tuple[int, int]:

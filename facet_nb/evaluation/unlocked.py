@@ -10,7 +10,8 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.registry import register_processor
 from facet_nb.evaluation.base import MetricStep, artifact_length, find_span, good_rows, name_invalid
-from facet_nb.kernels import agreement, metrics, spacing
+from facet_nb.kernels.measures import metrics, recovery
+from facet_nb.kernels.triggers import spacing
 
 
 @register_processor
@@ -63,10 +64,10 @@ class UnlockedEnergyCalculator(MetricStep):
             raise ValidationError(
                 f"fmin={self.fmin:g}, fmax={self.fmax:g}: need 0 < fmin < fmax < {sfreq / 2:g} Hz."
             )
-        sos = agreement.design_band(sfreq, self.fmin, self.fmax)
+        sos = recovery.design_band(sfreq, self.fmin, self.fmax)
         starts, length = self._cut(context)
         pairs = [
-            agreement.unlocked_share(agreement.filter_band(noise[row], sos), starts, length)
+            recovery.unlocked_share(recovery.filter_band(noise[row], sos), starts, length)
             for row in rows
         ]
         power, share = np.array(pairs).T

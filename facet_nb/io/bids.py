@@ -13,7 +13,7 @@ from facet_nb.core.processor import Processor
 from facet_nb.core.registry import register_processor
 from facet_nb.io.blocks import iter_blocks
 from facet_nb.io.loader import Loader
-from facet_nb.io.problems import unusable, unwritable
+from facet_nb.io.messages import unusable, unwritable
 from facet_nb.io.sources import find_source, load_samples
 
 #: What BIDS holds as EEG, by MNE's names: mne-bids knows no others for this modality.

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from facet_nb.core.executors import scratch
-from facet_nb.core.executors.passing import watch_files
-from facet_nb.core.executors.rows import open_rows
 from facet_nb.core.recording import find_samples
+from facet_nb.core.storage import scratch
+from facet_nb.core.storage.page_cache import watch_files
+from facet_nb.core.storage.row_io import open_rows
 
 #: Values in one piece: 2 MB; and the least length of one, for a reader's call has its price.
 _VALUES = 2**18

@@ -9,11 +9,12 @@ from typing import Any
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.forecast import Shape, Subject
 from facet_nb.core.metadata import ProcessingMetadata
+from facet_nb.core.planning.memory_forecast import Subject
 from facet_nb.core.processor import Processor
+from facet_nb.core.recording import Shape
 from facet_nb.core.registry import register_processor
-from facet_nb.io.problems import shorten, suggest, unusable
+from facet_nb.io.messages import shorten, suggest, unusable
 from facet_nb.io.sources import find_source, load_samples, open_recording
 
 

@@ -9,10 +9,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from facet_nb.io.problems import unusable
+import numpy as np
+
+from facet_nb.io.messages import unusable
 
 #: Characters that end an entry in the text of every format, and those that EDF+ uses as marks.
 _ENDS = "\n\r\0"
+
 EDF_MARKS = _ENDS + "\x14\x15"
 
 
@@ -66,3 +69,12 @@ def check_descriptions(raw: Any, path: Path, forbidden: str = _ENDS) -> None:
                 f"{found[0]!r}, which this format cannot hold",
                 "Rename it with raw.annotations.rename({old: new}), or write .fif instead",
             )
+
+
+def is_voltage(raw: Any) -> np.ndarray:
+    """Return which channels hold volts, shape (n_channels,). Stim channels hold codes."""
+    from mne.io.constants import FIFF
+
+    units = [ch["unit"] == FIFF.FIFF_UNIT_V for ch in raw.info["chs"]]
+    codes = [kind == "stim" for kind in raw.get_channel_types()]
+    return np.array(units, dtype=bool) & ~np.array(codes, dtype=bool)

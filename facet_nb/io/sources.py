@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from facet_nb.core.errors import FacetError
-from facet_nb.io.brainvision_files import check_brainvision
-from facet_nb.io.edf_layout import check_bdf, check_edf, check_gdf
-from facet_nb.io.fif_tags import check_fif
-from facet_nb.io.mat_layout import check_mat
-from facet_nb.io.problems import COPY_AGAIN, suggest, unusable
+from facet_nb.io.integrity.brainvision import check_brainvision
+from facet_nb.io.integrity.edf import check_bdf, check_edf, check_gdf
+from facet_nb.io.integrity.fif import check_fif
+from facet_nb.io.integrity.mat import check_mat
+from facet_nb.io.messages import COPY_AGAIN, suggest, unusable
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import FacetError
-from facet_nb.io import edf_limits
-from facet_nb.io.brainvision_writer import check_brainvision_header, write_brainvision
-from facet_nb.io.edf_writer import write_edf
-from facet_nb.io.eeglab_writer import check_eeglab, write_eeglab
-from facet_nb.io.fif_writer import write_fif
+from facet_nb.io.atomic_write import check_target, stage
+from facet_nb.io.formats import edf_limits
+from facet_nb.io.formats.brainvision import check_brainvision_header, write_brainvision
+from facet_nb.io.formats.edf import write_edf
+from facet_nb.io.formats.eeglab import check_eeglab, write_eeglab
+from facet_nb.io.formats.fif import write_fif
 from facet_nb.io.markers import iter_markers
-from facet_nb.io.problems import shorten, unusable, unwritable
-from facet_nb.io.readback import Written, compare
-from facet_nb.io.target import check_target, stage
+from facet_nb.io.messages import shorten, unusable, unwritable
+from facet_nb.io.verify import Written, compare
 
 logger = logging.getLogger("facet_nb")
 

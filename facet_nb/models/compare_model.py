@@ -13,7 +13,8 @@ from facet_nb.core import CancelToken
 from facet_nb.core.errors import FacetError, ValidationError
 from facet_nb.core.recording import load_array
 from facet_nb.models.background import Background
-from facet_nb.models.kept import (
+from facet_nb.models.run_model import RunModel
+from facet_nb.models.saved_result import (
     Kept,
     compare_samples,
     describe_settings,
@@ -21,7 +22,6 @@ from facet_nb.models.kept import (
     make_table,
     write_chain,
 )
-from facet_nb.models.run_model import RunModel
 
 if TYPE_CHECKING:
     from facet_nb.evaluation.chains import ChainComparison

@@ -14,13 +14,13 @@ from traitlets import Enum, Float, Instance, Int, Tuple, observe
 from facet_nb.core import Pipeline, PipelineResult, ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.events import BatchDone, RunState
-from facet_nb.models import journal
-from facet_nb.models.forecast import record_run
-from facet_nb.models.meter import Meter, extend
-from facet_nb.models.pace import Pace
+from facet_nb.models import event_log
+from facet_nb.models.eta import Pace
+from facet_nb.models.resource_meter import Meter, extend
 from facet_nb.models.run_settings import RunSettings
 from facet_nb.models.run_thread import Ended, News, RunThread
 from facet_nb.models.sources import as_context
+from facet_nb.models.time_forecast import record_run
 from facet_nb.models.truth import TruthComparison
 
 STATUSES = ("idle", "running", "cancelling", "done", "failed", "cancelled")
@@ -245,7 +245,7 @@ class RunModel(RunSettings):
             self.state = self.state.apply_all(events)
             self.failed_index = self.state.failed_index
             self._meter.watch({e.pid for e in events if isinstance(e, BatchDone)})
-        written = [journal.write_entry(event, self.state) for event in events]
+        written = [event_log.write_entry(event, self.state) for event in events]
         entries = [entry for entry in written if entry is not None]
         self._measure_time()
         sample = self._meter.sample()
@@ -254,7 +254,7 @@ class RunModel(RunSettings):
         if ended is not None:
             entries += self._finish(ended)
         if entries:
-            self.log = journal.extend(self.log, entries)
+            self.log = event_log.extend(self.log, entries)
 
     def _measure_time(self) -> None:
         """Let the clock go on between events."""
@@ -272,14 +272,14 @@ class RunModel(RunSettings):
         else:
             self.elapsed_s, self.remaining_s = state.elapsed_s, None
 
-    def _finish(self, ended: Ended) -> list[journal.Entry]:
+    def _finish(self, ended: Ended) -> list[event_log.Entry]:
         result, entries = ended.result, []
         if self.state.status in ("idle", "running") and not result.success:
             # It ended before the first event, or in a way that the executor could not report.
             kind = "info" if ended.cancelled else "error"
-            entries.append(journal.Entry(time.time(), str(result.error), kind))
+            entries.append(event_log.Entry(time.time(), str(result.error), kind))
         if ended.remark:
-            entries.append(journal.Entry(time.time(), ended.remark))
+            entries.append(event_log.Entry(time.time(), ended.remark))
         self.result, self.error, self.truth = result, result.error, ended.truth
         if ended.truth is not None:
             self._before_db = ended.truth.before_db

@@ -21,12 +21,12 @@ from traitlets import (
 )
 
 from facet_nb.core import Pipeline, Plan, ProcessingContext
+from facet_nb.core.backends.registry import count_cores
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.executors.backends import count_cores
-from facet_nb.core.plan import BACKENDS, MODES
+from facet_nb.core.planning.plan import BACKENDS, MODES
 from facet_nb.core.processor import ArrayProcessor
-from facet_nb.models.code import write_code
-from facet_nb.models.forecast import Forecast, predict_time
+from facet_nb.models.codegen import write_code
+from facet_nb.models.time_forecast import Forecast, predict_time
 
 
 class RunSettings(HasTraits):

@@ -11,7 +11,7 @@ from traitlets import Float, HasTraits, Tuple, Unicode
 
 from facet_nb.core import ProcessingContext
 from facet_nb.core.recording import channel_kinds, load_array
-from facet_nb.kernels.envelope import bound
+from facet_nb.kernels.measures.envelope import bound
 
 #: Pieces of a trace: at least one for each pixel of the view.
 N_BINS = 900

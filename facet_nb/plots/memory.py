@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from facet_nb.benchmark import BenchmarkPoint, MemoryUse
+from facet_nb.benchmark.measurement import ProcessTimeline
 from facet_nb.benchmark.memory import estimate_pss
-from facet_nb.benchmark.point import ProcessTimeline
 from facet_nb.plots import palette
 from facet_nb.plots import picture as pic
 

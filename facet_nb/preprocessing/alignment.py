@@ -9,9 +9,9 @@ import numpy as np
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
-from facet_nb.kernels.alignment import best_lags, refine_lags
-from facet_nb.kernels.averaging import take_epochs
-from facet_nb.kernels.spacing import artifact_length
+from facet_nb.kernels.templates.averaging import take_epochs
+from facet_nb.kernels.triggers.alignment import best_lags, refine_lags
+from facet_nb.kernels.triggers.spacing import artifact_length
 
 
 @register_processor

@@ -11,7 +11,7 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata, to_plain
 from facet_nb.core.registry import register_processor
-from facet_nb.kernels.clock import ClockFit, fit_clock
+from facet_nb.kernels.triggers.clock import ClockFit, fit_clock
 from facet_nb.preprocessing.triggers import TriggerStep
 
 

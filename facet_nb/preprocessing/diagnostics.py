@@ -12,7 +12,8 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import Processor
 from facet_nb.core.registry import register_processor
-from facet_nb.kernels import agreement, spacing
+from facet_nb.kernels.measures import recovery
+from facet_nb.kernels.triggers import spacing
 
 
 class _Report(Processor):
@@ -192,7 +193,7 @@ def inspect_channels(raw: Any) -> tuple[list[str], list[str], dict[str, int]]:
             nan.append(name)
         elif np.ptp(x) == 0:
             flat.append(name)
-        elif n := int(np.count_nonzero(agreement.find_clipped(x))):
+        elif n := int(np.count_nonzero(recovery.find_clipped(x))):
             clipped[name] = n
     return flat, nan, clipped
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.registry import register_processor
-from facet_nb.kernels.spacing import describe_spacing
+from facet_nb.kernels.triggers.spacing import describe_spacing
 from facet_nb.preprocessing.diagnostics import _Report
 from facet_nb.preprocessing.triggers import read_annotations, read_stim_codes
 

@@ -12,8 +12,8 @@ import numpy as np
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
-from facet_nb.kernels import fir, iir
-from facet_nb.kernels.rows import has_compiler
+from facet_nb.kernels.compiled.dispatch import has_compiler
+from facet_nb.kernels.filters import fir, iir
 from facet_nb.kernels.streams import FilterStream
 
 Picks = str | Sequence[str] | Sequence[int] | None

@@ -7,7 +7,7 @@ import numpy as np
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
-from facet_nb.kernels import fir
+from facet_nb.kernels.filters import fir
 from facet_nb.preprocessing.filtering import Picks
 
 #: The bell ends this many standard deviations from its middle, at 4e-6 of its height.

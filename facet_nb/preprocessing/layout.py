@@ -11,7 +11,7 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import Processor
 from facet_nb.core.registry import register_processor
-from facet_nb.core.transpose import take_rows
+from facet_nb.core.storage.transpose import take_rows
 from facet_nb.preprocessing.selection import prune_annotations
 
 _TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2"

@@ -11,7 +11,7 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.registry import register_processor
-from facet_nb.kernels.spacing import describe_spacing
+from facet_nb.kernels.triggers.spacing import describe_spacing
 from facet_nb.preprocessing.triggers import TriggerStep
 
 #: The scanner has been silent for this long before an artifact whose beginning can be seen.

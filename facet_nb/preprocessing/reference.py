@@ -7,7 +7,7 @@ import numpy as np
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
-from facet_nb.kernels.reference import subtract_common
+from facet_nb.kernels.filters.common_reference import subtract_common
 
 
 @register_processor

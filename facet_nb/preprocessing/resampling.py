@@ -12,7 +12,7 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
-from facet_nb.kernels import resampling
+from facet_nb.kernels.resampling import windowed_sinc
 from facet_nb.kernels.streams import make_resampler
 
 
@@ -74,7 +74,7 @@ class Resample(ArrayProcessor):
         return Prepared(
             ratio,
             sfreq=view.sfreq * ratio.up / ratio.down,
-            n_times=resampling.count(view.n_times, ratio.up, ratio.down),
+            n_times=windowed_sinc.count(view.n_times, ratio.up, ratio.down),
             metadata=scale_positions(view.metadata, ratio),
         )
 
@@ -83,7 +83,7 @@ class Resample(ArrayProcessor):
     ) -> np.ndarray:
         """Return the resampled channels; see :class:`ArrayProcessor`."""
         ratio: Ratio = prepared.payload
-        return resampling.resample(x, ratio.up, ratio.down, out=out)
+        return windowed_sinc.resample(x, ratio.up, ratio.down, out=out)
 
     def find_obstacle(self) -> str | None:
         """Return why the rate cannot be changed in chunks; None if it can."""
@@ -98,12 +98,12 @@ class Resample(ArrayProcessor):
     def stream_memory(self, chunk: int, sfreq: float) -> int:
         """Return the memory of one stream, in bytes: transforms, and what they reach over."""
         ratio = self.find_ratio(sfreq)
-        n_out = resampling.count(chunk, ratio.up, ratio.down)
+        n_out = windowed_sinc.count(chunk, ratio.up, ratio.down)
         if ratio.up > 1 and ratio.down > 1:
-            half = resampling.FRACTION_HALF_WIDTH * max(ratio.up, ratio.down)
+            half = windowed_sinc.FRACTION_HALF_WIDTH * max(ratio.up, ratio.down)
             reach = half // ratio.up + ratio.down
             return 8 * (5 * chunk + 5 * n_out + 16 * reach + 4 * half) + (1 << 20)
-        n_fft, most = resampling.N_FFT, max(ratio.up, ratio.down)
+        n_fft, most = windowed_sinc.N_FFT, max(ratio.up, ratio.down)
         kept = 4 * n_fft * ratio.down + 2 * chunk
         return 8 * (kept + 2 * n_out + 7 * n_fft * most)
 
@@ -111,18 +111,18 @@ class Resample(ArrayProcessor):
         """Return channels that hold no data at the new rate; codes keep their values."""
         ratio: Ratio = prepared.payload
         if kind == "stim":
-            return resampling.hold(x, ratio.up, ratio.down)
-        return resampling.resample(np.nan_to_num(x), ratio.up, ratio.down)
+            return windowed_sinc.hold(x, ratio.up, ratio.down)
+        return windowed_sinc.resample(np.nan_to_num(x), ratio.up, ratio.down)
 
     def resize(self, n_times: int, sfreq: float) -> tuple[int, float]:
         """Return samples and rate (Hz) afterwards."""
         ratio = self.find_ratio(sfreq)
-        return resampling.count(n_times, ratio.up, ratio.down), sfreq * ratio.up / ratio.down
+        return windowed_sinc.count(n_times, ratio.up, ratio.down), sfreq * ratio.up / ratio.down
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes."""
         ratio = self.find_ratio(sfreq)
-        n_out = resampling.count(shape[1], ratio.up, ratio.down)
+        n_out = windowed_sinc.count(shape[1], ratio.up, ratio.down)
         if ratio.up > 1 and ratio.down > 1:
             return 8 * (3 * n_out + 2 * shape[1])
         return 8 * n_out + 8 * 8 * 16384 * max(ratio.up, ratio.down)
@@ -166,7 +166,7 @@ class UpSample(Resample):
         ratio: Ratio = prepared.payload
         if ratio.up == 1:
             return super().preview(x, prepared)
-        return resampling.Upsampled(x, ratio.up)
+        return windowed_sinc.Upsampled(x, ratio.up)
 
     def find_rate(self) -> Fraction | None:
         """Return new sampling rate over old; None for subclasses, which may do something else."""

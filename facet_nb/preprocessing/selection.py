@@ -14,7 +14,7 @@ from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import ArrayProcessor, Prepared, Processor, View
 from facet_nb.core.recording import Header
 from facet_nb.core.registry import register_processor
-from facet_nb.core.transpose import take_rows
+from facet_nb.core.storage.transpose import take_rows
 
 _ON_MISSING = ("ignore", "raise")
 

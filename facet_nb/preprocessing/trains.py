@@ -12,7 +12,7 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.registry import register_processor
-from facet_nb.kernels import spacing
+from facet_nb.kernels.triggers import spacing
 from facet_nb.preprocessing.triggers import TriggerStep, annotate, describe_triggers
 
 logger = logging.getLogger("facet_nb")

@@ -12,14 +12,14 @@ import numpy as np
 from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.executors import scratch
-from facet_nb.core.executors.finite import check_finite
-from facet_nb.core.executors.preparation import find_channel
+from facet_nb.core.execution.stage import find_channel
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import Processor
 from facet_nb.core.recording import Header
 from facet_nb.core.registry import register_processor
-from facet_nb.kernels import spacing
+from facet_nb.core.samples import check_finite
+from facet_nb.core.storage import scratch
+from facet_nb.kernels.triggers import spacing
 
 logger = logging.getLogger("facet_nb")
 
@@ -80,7 +80,8 @@ class TriggerDetector(TriggerStep):
     The metadata gets ``triggers`` (samples from the first sample of the data, rounded to the
     nearest), ``trigger_regex``, first and last sample of the acquisition, and what the distances
     tell: ``artifact_length``, ``volume_gaps`` and ``slices_per_volume``
-    (:func:`facet_nb.kernels.spacing.describe_spacing`). The history gets the source, the number of
+    (:func:`facet_nb.kernels.triggers.spacing.describe_spacing`). The history gets the source, the
+    number of
     triggers found, missing, and left out because they lie outside the data.
 
     Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from facet_nb.core.errors import FacetError
 from facet_nb.models import RunModel
-from facet_nb.models.forecast import Forecast
+from facet_nb.models.time_forecast import Forecast
 from facet_nb.widgets.fragments import write_duration, write_text
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from facet_nb.models.journal import Entry
+from facet_nb.models.event_log import Entry
 
 
 def write_text(text: object) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import ipywidgets as w
 from IPython.display import DisplayHandle, display
 
-from facet_nb.widgets import cells
+from facet_nb.widgets import rerun_guard
 from facet_nb.widgets.fragments import write_text
 from facet_nb.widgets.pump import TICK_S, Pump
 
@@ -87,7 +87,7 @@ class Panel(w.VBox):
         style.value = (
             f'<style onload="{_NAMING}{_MEASURING}">{_read_css()}{self._hiding_rule}</style>'
         )
-        if cells.adopt(self):
+        if rerun_guard.adopt(self):
             notice.value = f'<p role="status">{write_text(_STOPPED)}</p>'
             notice.layout.display = ""
 

@@ -11,9 +11,9 @@ from facet_nb.models import RunModel
 from facet_nb.widgets.panel import Panel
 from facet_nb.widgets.progress_view import ProgressView
 from facet_nb.widgets.report import write_report, write_summary
+from facet_nb.widgets.resource_sparkline import write_strip
 from facet_nb.widgets.result_view import ResultView
 from facet_nb.widgets.settings_view import SettingsView
-from facet_nb.widgets.strip import write_strip
 
 
 class RunPanel(Panel):

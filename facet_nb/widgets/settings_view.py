@@ -8,7 +8,7 @@ import ipywidgets as w
 from traitlets import link
 
 from facet_nb.core.errors import FacetError
-from facet_nb.core.plan import BACKENDS, MODES
+from facet_nb.core.planning.plan import BACKENDS, MODES
 from facet_nb.models import RunModel
 from facet_nb.widgets.controls import make_button, make_row, of_width
 from facet_nb.widgets.forecast_view import write_forecast

@@ -10,7 +10,7 @@ from facet_nb.models.signal_model import SignalModel
 from facet_nb.models.sources import as_context
 from facet_nb.widgets.controls import make_button
 from facet_nb.widgets.fragments import write_table
-from facet_nb.widgets.looking import Drawing
+from facet_nb.widgets.lazy_drawing import Drawing
 from facet_nb.widgets.panel import Panel
 from facet_nb.widgets.signal_svg import WIDTH, write_signal
 

@@ -12,7 +12,7 @@ from facet_nb.widgets.chain_editor import ChainEditor
 from facet_nb.widgets.code_view import CodeView
 from facet_nb.widgets.compare_panel import ComparePanel
 from facet_nb.widgets.fragments import write_text
-from facet_nb.widgets.looking import follow_tabs
+from facet_nb.widgets.lazy_drawing import follow_tabs
 from facet_nb.widgets.panel import Panel
 from facet_nb.widgets.progress_view import describe_status
 from facet_nb.widgets.recording_view import RecordingView

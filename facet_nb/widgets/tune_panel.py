@@ -17,8 +17,8 @@ from facet_nb.plots import tuning_picture
 from facet_nb.widgets.controls import make_button, make_row
 from facet_nb.widgets.curves_view import PAUSE_S, CurvesView
 from facet_nb.widgets.fragments import write_duration, write_error, write_scrolling, write_text
-from facet_nb.widgets.guess_view import GuessView
 from facet_nb.widgets.panel import Panel
+from facet_nb.widgets.prediction_view import GuessView
 from facet_nb.widgets.tune_ranges import TuneRanges, write_tune_forecast
 
 _STATUS = {

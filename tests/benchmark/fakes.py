@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-from facet_nb.benchmark.isolated import MeasurementFailed
+from facet_nb.benchmark.measured_process import MeasurementFailed
+from facet_nb.benchmark.measurement import Configuration, Trace
 from facet_nb.benchmark.noise import NoiseGauge
-from facet_nb.benchmark.point import Configuration, Trace
 from tests.benchmark.samples import make_memory
 
 

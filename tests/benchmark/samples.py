@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from facet_nb.benchmark import BenchmarkPoint, BenchmarkTable, Configuration, Environment, Subject
-from facet_nb.benchmark.point import Band, MemoryUse, ProcessTimeline
+from facet_nb.benchmark.measurement import Band, MemoryUse, ProcessTimeline
 
 ENVIRONMENT = Environment(
     processor="Abacus 3000",

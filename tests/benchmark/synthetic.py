@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from facet_nb.benchmark.point import BatchTime, StageTrace, Trace
+from facet_nb.benchmark.measurement import BatchTime, StageTrace, Trace
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ import pytest
 
 from facet_nb.benchmark import BenchmarkTable, Configuration, advise
 from facet_nb.benchmark.advisor import forecast_peak_mb, list_candidates, write_call
-from facet_nb.benchmark.piece import Piece, take_larger_piece, take_piece
-from facet_nb.benchmark.point import BatchTime, StageTrace, Trace
+from facet_nb.benchmark.excerpt import Piece, take_larger_piece, take_piece
+from facet_nb.benchmark.inputs import find_subject
+from facet_nb.benchmark.measurement import BatchTime, StageTrace, Trace
 from facet_nb.benchmark.probe import extrapolate_rest, predict, try_out
-from facet_nb.benchmark.subjects import find_subject
 from facet_nb.core import Pipeline, PlanError, ValidationError
-from facet_nb.core.plan import choose_mode
+from facet_nb.core.planning.planner import choose_mode
 from facet_nb.core.recording import data_picks
 from facet_nb.io import Exporter
 from tests.benchmark.samples import ENVIRONMENT, SERIAL, THREADS, make_memory, make_point

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from facet_nb.benchmark.noise import Noise, NoiseGauge, Probe, run_probe, summarise_probes
-from facet_nb.core.executors.backends import count_cores
+from facet_nb.core.backends.registry import count_cores
 
 #: A probe of two cores that nobody disturbs: 40 ms of work in 20 ms.
 QUIET = Probe(0.020, 0.0399, 0.01)

@@ -20,11 +20,11 @@ from facet_nb.benchmark import (
     benchmark,
 )
 from facet_nb.benchmark.child import find_difference
-from facet_nb.benchmark.crew import Crew
 from facet_nb.benchmark.grid import list_configurations, list_levels
-from facet_nb.benchmark.isolated import MeasurementFailed
+from facet_nb.benchmark.inputs import find_subject, leave_out_writers
+from facet_nb.benchmark.measured_process import MeasurementFailed
+from facet_nb.benchmark.process_pool import Crew
 from facet_nb.benchmark.session import Session
-from facet_nb.benchmark.subjects import find_subject, leave_out_writers
 from facet_nb.benchmark.table import BenchmarkTable
 from facet_nb.core import CancelToken, Pipeline, PlanError, RunCancelled, ValidationError
 from facet_nb.datasets import simulate

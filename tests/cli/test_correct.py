@@ -9,7 +9,7 @@ import pytest
 from facet_nb.cli.chains import make_chain
 from facet_nb.cli.problems import to_line
 from facet_nb.core import Pipeline
-from facet_nb.core.mapping import map_runs
+from facet_nb.core.map import map_runs
 from facet_nb.io import Loader, load
 from facet_nb.preprocessing import HighPassFilter
 

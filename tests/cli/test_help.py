@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from facet_nb.core.plan import BACKENDS, MODES
+from facet_nb.core.planning.plan import BACKENDS, MODES
 
 COMMANDS = ["demo", "run", "batch", "plan", "bench", "info", "lab"]
 HEAVY = ["facet_nb.core", "joblib", "matplotlib", "mne", "numba", "numpy", "pandas", "scipy"]

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from facet_nb.cli import machine
-from facet_nb.core.executors.backends import count_cores
+from facet_nb.core.backends.registry import count_cores
 
 
 def test_machine(facet_nb):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from facet_nb.core import Pipeline, PlanError
-from facet_nb.core.advice import Candidate, choose, suggest
-from facet_nb.core.forecast import Shape
+from facet_nb.core.planning.cost_model import Candidate, choose, suggest
+from facet_nb.core.recording import Shape
 from tests.core import toys
 
 SERIAL = Candidate("serial", "serial", 1, 1, 1, 10.0, 500.0, (1,))

@@ -25,9 +25,10 @@ from facet_nb import (
     TriggerDetector,
     UpSample,
 )
-from facet_nb.core import FacetError, Pipeline, PlanError, ProcessingContext, Processor, forecast
-from facet_nb.core.executors import scratch
-from facet_nb.core.limits import find_available, parse_bytes
+from facet_nb.core import FacetError, Pipeline, PlanError, ProcessingContext, Processor
+from facet_nb.core.memory import find_available, parse_bytes
+from facet_nb.core.planning import memory_forecast
+from facet_nb.core.storage import scratch
 from facet_nb.datasets import simulate
 from facet_nb.io import Exporter, export, load
 from tests.core import toys
@@ -48,8 +49,8 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture(autouse=True)
 def libraries(monkeypatch):
     """Libraries of 100 MB, whatever this process has loaded so far."""
-    monkeypatch.setattr(forecast, "rss_bytes", lambda: 100_000_000)
-    monkeypatch.setattr(forecast, "pending_libraries", lambda: 0)
+    monkeypatch.setattr(memory_forecast, "rss_bytes", lambda: 100_000_000)
+    monkeypatch.setattr(memory_forecast, "pending_libraries", lambda: 0)
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +213,7 @@ def test_auto_takes_what_is_there(monkeypatch):
     pipeline = Pipeline([HighPassFilter(1.0), UpSample(10), DownSample(10)])
     rich = pipeline.plan(ctx, mode="auto")
     assert not rich.spill
-    from facet_nb.core import budget
+    from facet_nb.core.planning import budget
 
     monkeypatch.setattr(budget, "rss_bytes", lambda: 100_000_000)
     monkeypatch.setattr(budget, "find_available", lambda: (120_000_000, "the container's"))

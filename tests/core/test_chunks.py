@@ -25,7 +25,8 @@ from facet_nb import (
     VolumeTriggerCorrection,
 )
 from facet_nb.core import Pipeline, PlanError, ProcessingContext, StepError
-from facet_nb.core.executors import chunks, scratch
+from facet_nb.core.execution import streaming
+from facet_nb.core.storage import scratch
 from facet_nb.datasets import simulate
 from facet_nb.io import export
 from facet_nb.kernels.streams import AverageStream
@@ -140,8 +141,8 @@ def test_chunks_in_single_precision(file):
 
 def test_no_step_sees_more_than_a_chunk_at_once(file, monkeypatch):
     given = []
-    give = chunks._give
-    monkeypatch.setattr(chunks, "_give", lambda s, x: given.append(len(x)) or give(s, x))
+    give = streaming._give
+    monkeypatch.setattr(streaming, "_give", lambda s, x: given.append(len(x)) or give(s, x))
     monkeypatch.setattr(AASCorrection, "compute", None)
     run([*chain(file)[:2], chain(file)[3]], chunk_duration_s=2)
     assert max(given) <= 2000 and sum(given) >= 3 * 64_000

@@ -19,9 +19,9 @@ from facet_nb.core import (
     RunCancelled,
     StepError,
 )
+from facet_nb.core.backends import registry
+from facet_nb.core.backends.dask import find_client
 from facet_nb.core.events import BatchDone, StageStarted
-from facet_nb.core.executors import backends
-from facet_nb.core.executors.cluster import find_client
 from tests.contract.equality import assert_same
 from tests.contract.recordings import full_chain, make_context
 
@@ -125,7 +125,7 @@ def test_same_answer(client, ctx, serial, mode):
 
 
 def test_all_jobs_are_the_threads_of_the_cluster(client):
-    assert backends.count_cores("dask") == 2
+    assert registry.count_cores("dask") == 2
     assert Pipeline(full_chain()).plan("channel_sequential", backend="dask", n_jobs=-1).n_jobs == 2
 
 
@@ -182,7 +182,8 @@ def test_a_batch_that_kills_is_named(client, ctx):
 
 
 def test_a_folder_that_workers_do_not_see(client, ctx):
-    from facet_nb.core.executors.task import JobFile, run_batch
+    from facet_nb.core.execution.batch import run_batch
+    from facet_nb.core.execution.job import JobFile
 
     failure = client.submit(run_batch, JobFile("/nowhere/job", 3, "aas"), 0, [0]).result()
     assert failure.step == 3 and "FACET_NB_TMPDIR" in failure.message

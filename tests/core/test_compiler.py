@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from facet_nb.core.executors import compiler
+from facet_nb.core.execution import runner
 
 
 @pytest.mark.parametrize(("present", "n_notes"), [(True, 0), (False, 1)])
 def test_missing_compiler_is_noted_once(monkeypatch, caplog, present, n_notes):
-    monkeypatch.setattr(compiler, "has_compiler", lambda: present)
-    compiler.note_missing.cache_clear()
+    monkeypatch.setattr(runner, "has_compiler", lambda: present)
+    runner.note_missing.cache_clear()
     for _ in range(3):
-        compiler.note_missing()
-    compiler.note_missing.cache_clear()
+        runner.note_missing()
+    runner.note_missing.cache_clear()
     assert [r.message for r in caplog.records if "pip install numba" in r.message] == [
         r.message for r in caplog.records
     ]
@@ -24,9 +24,9 @@ def test_every_run_asks(monkeypatch, caplog):
     from facet_nb import HighPassFilter, Pipeline
     from tests.core.toys import make_context
 
-    monkeypatch.setattr(compiler, "has_compiler", lambda: False)
-    compiler.note_missing.cache_clear()
+    monkeypatch.setattr(runner, "has_compiler", lambda: False)
+    runner.note_missing.cache_clear()
     for _ in range(2):
         Pipeline([HighPassFilter(1.0)]).run(make_context(), raise_on_error=True)
-    compiler.note_missing.cache_clear()
+    runner.note_missing.cache_clear()
     assert sum("numba is missing" in r.message for r in caplog.records) == 1

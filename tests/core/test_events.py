@@ -205,8 +205,8 @@ def test_cpu_time_of_inner_threads_counts():
             return np.multiply(x, 0.5, out=out)
 
     ctx = toys.wide_context(4)
-    from facet_nb.core.executors.base import Runner
-    from facet_nb.core.plan import make_plan
+    from facet_nb.core.execution.runner import Runner
+    from facet_nb.core.planning.planner import make_plan
 
     plan = make_plan(
         [Wide()], "serial", n_jobs=1, n_workers=2, backend="serial", batch_size=4, cores=2

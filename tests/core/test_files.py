@@ -24,13 +24,13 @@ from facet_nb import (
     UpSample,
 )
 from facet_nb.core import FacetError, Pipeline, ProcessingContext
-from facet_nb.core import transpose as transpose_module
-from facet_nb.core.executors import passing, rows, scratch, staging
-from facet_nb.core.executors.rows import FileRow, MappedRow, open_rows
-from facet_nb.core.executors.scratch import FileArray
-from facet_nb.core.executors.store import RamArray
-from facet_nb.core.raw_file import RawFile
-from facet_nb.core.transpose import transpose
+from facet_nb.core.execution import stage_input
+from facet_nb.core.storage import page_cache, row_io, scratch
+from facet_nb.core.storage import transpose as transpose_module
+from facet_nb.core.storage.arrays import FileArray, RamArray
+from facet_nb.core.storage.raw_file import RawFile
+from facet_nb.core.storage.row_io import FileRow, MappedRow, open_rows
+from facet_nb.core.storage.transpose import transpose
 from facet_nb.datasets import simulate
 
 
@@ -282,7 +282,7 @@ def test_rows_without_the_systems_calls_are_mapped(monkeypatch):
 def test_a_file_becomes_wider():
     samples = scratch.create((2, 5), "float32")[1]
     samples[...] = 0.1
-    wide = staging.widen(samples)
+    wide = stage_input.widen(samples)
     assert wide.dtype == np.float64
     assert (wide == np.float32(0.1)).all()
 
@@ -300,8 +300,8 @@ def test_rows_that_must_stay_exact_decide_the_precision():
 # ------------------------------------------------------------------- files larger than memory
 def test_large_files_do_not_stay_in_the_cache(files, tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr(rows, "passes_by", lambda descriptor: True)
-    monkeypatch.setattr(passing, "passes_by", lambda descriptor: True)
+    monkeypatch.setattr(row_io, "passes_by", lambda descriptor: True)
+    monkeypatch.setattr(page_cache, "passes_by", lambda descriptor: True)
     monkeypatch.setattr(transpose_module, "_BEHIND", 4096)
     advise = getattr(os, "posix_fadvise", None)
     if advise is None:
@@ -312,12 +312,12 @@ def test_large_files_do_not_stay_in_the_cache(files, tmp_path, monkeypatch):
         advise(descriptor, start, n_bytes, advice)
 
     monkeypatch.setattr(os, "posix_fadvise", note)
-    original = passing.Passing.__init__
+    original = page_cache.Passing.__init__
 
     def often(self, descriptors, every_bytes=0):
         original(self, descriptors, every_bytes)
 
-    monkeypatch.setattr(passing.Passing, "__init__", often)
+    monkeypatch.setattr(page_cache.Passing, "__init__", often)
     steps = [*chain(files["plain"]), BrainVisionExporter(tmp_path / "out.vhdr")]
     found = run(steps, chunk_duration_s=7.0)
     expected = run(chain(files["plain"], preload=True))
@@ -334,6 +334,6 @@ def test_what_fits_into_memory_stays_in_the_cache(tmp_path, monkeypatch):
         file.truncate(3 << 30)  # a hole: it takes no room
     descriptor = os.open(path, os.O_RDONLY)
     for available, large in ((8 << 30, True), (64 << 30, False)):
-        monkeypatch.setattr(passing, "find_available", lambda n=available: (n, "the machine's"))
-        assert passing.passes_by(descriptor) is large
+        monkeypatch.setattr(page_cache, "find_available", lambda n=available: (n, "the machine's"))
+        assert page_cache.passes_by(descriptor) is large
     os.close(descriptor)

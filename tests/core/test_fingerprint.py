@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from facet_nb.core.executors.fingerprint import UnknownThing, hash_row, take_fingerprint
+from facet_nb.core.storage.hashing import UnknownThing, hash_row, take_fingerprint
 from tests.core import toys
 from tests.faults import programs
 

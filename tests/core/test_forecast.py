@@ -16,8 +16,10 @@ import psutil
 import pytest
 
 from facet_nb import CommonReference, Crop, DownSample, Resample
-from facet_nb.core import Pipeline, forecast
-from facet_nb.core.forecast import Shape, shape_after
+from facet_nb.core import Pipeline
+from facet_nb.core.planning import memory_forecast
+from facet_nb.core.planning.memory_forecast import shape_after
+from facet_nb.core.recording import Shape
 from facet_nb.io import export, load
 from tests.core import measured_run, toys
 
@@ -132,10 +134,10 @@ def test_shapes_after_steps():
 
 def test_what_is_not_loaded_yet_counts(monkeypatch):
     ctx = toys.make_context()
-    monkeypatch.setattr(forecast, "rss_bytes", lambda: 100_000_000)
-    monkeypatch.setattr(forecast, "pending_libraries", lambda: 0)
+    monkeypatch.setattr(memory_forecast, "rss_bytes", lambda: 100_000_000)
+    monkeypatch.setattr(memory_forecast, "pending_libraries", lambda: 0)
     before = Pipeline([toys.Halved()]).plan(ctx).forecast.peak_bytes
-    monkeypatch.setattr(forecast, "pending_libraries", lambda: 50_000_000)
+    monkeypatch.setattr(memory_forecast, "pending_libraries", lambda: 50_000_000)
     after = Pipeline([toys.Halved()]).plan(ctx).forecast.peak_bytes
     assert after - before == 50_000_000
     far = Pipeline([toys.Halved()]).plan(ctx, mode="parallel", n_jobs=2).forecast

@@ -26,10 +26,10 @@ from facet_nb import (
     UpSample,
 )
 from facet_nb.core import ArrayProcessor, Pipeline, Prepared, ProcessingMetadata, StepError, View
-from facet_nb.core.fusion import FusedSteps, find_fusions
-from facet_nb.correction.aas import AASPlan
+from facet_nb.core.planning.fusion import FusedSteps, find_fusions
+from facet_nb.correction.aas_fused import AASPlan
 from facet_nb.datasets import simulate
-from facet_nb.kernels import doubling
+from facet_nb.kernels.resampling import double_rate_signal
 from tests.contract.equality import assert_same
 from tests.contract.recordings import full_chain, make_context
 from tests.core import toys
@@ -301,7 +301,7 @@ def test_memory_does_not_grow_with_the_factor_or_far_with_the_length():
         fused = find_fusions(steps).found[0].processor
         starts = 50 * np.arange(100, n - 300, 200)
         payload = fused.shortcut.prepare(AASPlan(starts, starts, 50 * 200), n)
-        doubling._buffers.arrays.clear()
+        double_rate_signal._buffers.arrays.clear()
         tracemalloc.start()
         fused.shortcut.compute(x, payload, x)
         peak = tracemalloc.get_traced_memory()[1]

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from facet_nb.core import Pipeline, ProcessingContext
-from facet_nb.core.executors import base, store, task
+from facet_nb.core.execution import batch, runner
+from facet_nb.core.storage import array_store
+from facet_nb.core.storage.arrays import fresh_array
 from tests.core import toys
 
 
@@ -18,7 +20,7 @@ from tests.core import toys
 def results(monkeypatch):
     """Follow all full-size results: the largest number alive at once, and who is alive."""
     alive, most = [], [0]
-    fresh = store.fresh_array
+    fresh = fresh_array
 
     def follow(shape):
         array = fresh(shape)
@@ -26,7 +28,7 @@ def results(monkeypatch):
         most[0] = max(most[0], sum(ref() is not None for ref in alive))
         return array
 
-    monkeypatch.setattr(store, "fresh_array", follow)
+    monkeypatch.setattr(array_store, "fresh_array", follow)
     return lambda: most[0], lambda: [r() for r in alive if r() is not None]
 
 
@@ -111,19 +113,19 @@ def test_what_is_sent_for_each_batch_is_small(monkeypatch):
             return type(super().prepare(view))(np.zeros(100_000))
 
     sent, jobs = [], []
-    write, backend_run = store.Store.write, base.backends.ProcessBackend.run
+    write, backend_run = array_store.Store.write, runner.backends.ProcessBackend.run
 
     def note_job(self, content):
         jobs.append(len(content))
         return write(self, content)
 
     def note_calls(self, function, calls, n_jobs, cancel):
-        if function is task.run_batch:
+        if function is batch.run_batch:
             sent.extend(len(pickle.dumps(call)) for call in calls)
         return backend_run(self, function, calls, n_jobs, cancel)
 
-    monkeypatch.setattr(store.Store, "write", note_job)
-    monkeypatch.setattr(base.backends.ProcessBackend, "run", note_calls)
+    monkeypatch.setattr(array_store.Store, "write", note_job)
+    monkeypatch.setattr(runner.backends.ProcessBackend, "run", note_calls)
     steps = [toys.Demeaned(), toys.Halved(), Deciding(), toys.ZScore()]
     Pipeline(steps).run(ProcessingContext(raw), mode="parallel", n_jobs=2, raise_on_error=True)
     assert len(sent) == 4 * 16 and max(sent) < 500
@@ -133,13 +135,13 @@ def test_what_is_sent_for_each_batch_is_small(monkeypatch):
 def test_no_more_workers_than_batches(monkeypatch):
     """64 cores and three channels: three workers, the same ones in every stage."""
     asked = []
-    backend_run = base.backends.ProcessBackend.run
+    backend_run = runner.backends.ProcessBackend.run
 
     def note(self, function, calls, n_jobs, cancel):
         asked.append(n_jobs)
         return backend_run(self, function, calls, n_jobs, cancel)
 
-    monkeypatch.setattr(base.backends.ProcessBackend, "run", note)
+    monkeypatch.setattr(runner.backends.ProcessBackend, "run", note)
     steps = [toys.Halved(), toys.Found(), toys.ZScore(), toys.Halved()]
     result = Pipeline(steps).run(toys.wide_context(3), mode="parallel", n_jobs=64)
     assert result.success and len(asked) == 5 and set(asked) == {3}

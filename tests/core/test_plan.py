@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facet_nb.core import Pipeline, PlanError
-from facet_nb.core.plan import make_plan
+from facet_nb.core.planning.planner import make_plan
 from tests.core import toys
 
 STEPS = [

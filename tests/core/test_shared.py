@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from facet_nb.core import ArrayProcessor, Pipeline
-from facet_nb.core.executors import shared
-from facet_nb.core.executors.attempts import Calls
-from facet_nb.core.executors.rows import read_rows, write_rows
-from facet_nb.core.executors.scratch import FileArray
-from facet_nb.core.executors.store import RamArray, Store
+from facet_nb.core.execution.dispatch import Calls
+from facet_nb.core.storage import shared_memory
+from facet_nb.core.storage.array_store import Store
+from facet_nb.core.storage.arrays import FileArray, RamArray
+from facet_nb.core.storage.row_io import read_rows, write_rows
 from tests.core import toys
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory without a file: Linux only")
@@ -103,7 +103,9 @@ def test_rows_that_end_too_early_are_told(files):
 def test_a_run_leaves_no_file_and_no_open_memory(mode, monkeypatch):
     made = []
     monkeypatch.setattr(
-        shared, "create", lambda shape, make=shared.create: made.append(shape) or make(shape)
+        shared_memory,
+        "create",
+        lambda shape, make=shared_memory.create: made.append(shape) or make(shape),
     )
     gc.collect()
     opened = count_open()
@@ -125,8 +127,8 @@ def test_a_run_leaves_no_file_and_no_open_memory(mode, monkeypatch):
 
 
 def test_little_room_means_files(monkeypatch):
-    monkeypatch.setattr(shared, "find_available", lambda: (1000, "the machine's"))
-    monkeypatch.setattr(shared, "create", lambda shape: pytest.fail("there was no room"))
+    monkeypatch.setattr(shared_memory, "find_available", lambda: (1000, "the machine's"))
+    monkeypatch.setattr(shared_memory, "create", lambda shape: pytest.fail("there was no room"))
     ctx = toys.make_context()
     near = Pipeline([toys.Demeaned()]).run(ctx, raise_on_error=True)
     far = Pipeline([toys.Demeaned()]).run(ctx, **APART, raise_on_error=True)
@@ -135,7 +137,7 @@ def test_little_room_means_files(monkeypatch):
 
 def test_a_named_folder_is_used(monkeypatch, tmp_path):
     monkeypatch.setenv("FACET_NB_TMPDIR", str(tmp_path))
-    monkeypatch.setattr(shared, "create", lambda shape: pytest.fail("a folder was named"))
+    monkeypatch.setattr(shared_memory, "create", lambda shape: pytest.fail("a folder was named"))
     Pipeline([toys.Demeaned()]).run(toys.make_context(), **APART, raise_on_error=True)
     assert list(tmp_path.iterdir()) == []
 

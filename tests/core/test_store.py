@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from facet_nb.core import FacetError, Pipeline
-from facet_nb.core.executors import scratch, store
-from facet_nb.core.executors.store import RamArray, Store
+from facet_nb.core.storage import array_store, scratch
+from facet_nb.core.storage.array_store import Store
+from facet_nb.core.storage.arrays import RamArray, fresh_array
 from tests.core import toys
 
 APART = {"mode": "parallel", "backend": "multiprocessing", "n_jobs": 2}
@@ -27,9 +28,9 @@ def folder(tmp_path, monkeypatch):
 
 # ------------------------------------------------------------------------------------------ memory
 def test_large_arrays_are_writable_and_can_be_pickled(monkeypatch):
-    monkeypatch.setattr(store, "_LARGE", 1000)
+    monkeypatch.setattr(array_store, "_LARGE", 1000)
     for shape in [(2, 3), (3, 1000)]:
-        array = store.fresh_array(shape)
+        array = fresh_array(shape)
         assert array.shape == shape
         assert array.dtype == np.float64
         assert array.flags.c_contiguous
@@ -46,8 +47,8 @@ def overwrite(_):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_large_arrays_are_not_shared_with_a_fork(monkeypatch):
     global _kept
-    monkeypatch.setattr(store, "_LARGE", 1000)
-    _kept = store.fresh_array((3, 1000))
+    monkeypatch.setattr(array_store, "_LARGE", 1000)
+    _kept = fresh_array((3, 1000))
     _kept[...] = 1.0
     with multiprocessing.get_context("fork").Pool(1) as pool:
         assert pool.apply_async(overwrite, (0,)).get(timeout=30) == 7.0
@@ -121,13 +122,13 @@ def test_results_do_not_refer_to_files(steps):
             opened.append(self)
             return allocate(self, shape, dtype)
 
-    from facet_nb.core.executors import base
+    from facet_nb.core.execution import runner
 
-    base.Store = Spy
+    runner.Store = Spy
     try:
         result = Pipeline(steps).run(ctx, raise_on_error=True, **APART).context
     finally:
-        base.Store = Store
+        runner.Store = Store
     arrays = [result.get_raw()._data, result.get_raw_original()._data]
 
     def look(array):

@@ -17,13 +17,13 @@ from facet_nb import (
     Resample,
     UpSample,
 )
-from facet_nb.core.executors.chunks import stream_channel
-from facet_nb.core.executors.rows import MappedRow
-from facet_nb.core.fusion import find_fusions
+from facet_nb.core.execution.streaming import stream_channel
 from facet_nb.core.metadata import ProcessingMetadata
+from facet_nb.core.planning.fusion import find_fusions
 from facet_nb.core.processor import View
 from facet_nb.core.steps import ArrayStep
-from facet_nb.kernels import doubling
+from facet_nb.core.storage.row_io import MappedRow
+from facet_nb.kernels.resampling import double_rate_signal
 from facet_nb.kernels.streams.base import rooms
 
 SFREQ, SECONDS, PERIOD_S, CHUNK_S = 5000.0, 200.0, 2.0, 10.0
@@ -77,7 +77,7 @@ def test_a_stream_needs_what_it_says(view, name):
 
     run()  # compiled loops, spectra
     rooms.free.clear()
-    doubling._buffers.arrays.clear()
+    double_rate_signal._buffers.arrays.clear()
     tracemalloc.start()
     try:
         run()

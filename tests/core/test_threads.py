@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from facet_nb import ArrayProcessor, CommonReference, HighPassFilter, Pipeline
-from facet_nb.core.executors import backends, inner_pool
+from facet_nb.core.backends import registry
+from facet_nb.core.execution import threads
 from tests.core.toys import wide_context
 
 seen: list[int] = []
@@ -38,8 +39,8 @@ class CountTimes(Count):
 @pytest.mark.parametrize("cores", [1, 2, 12, 24])
 @pytest.mark.parametrize(("n_jobs", "n_workers"), [(6, 2), (2, 6), (1, 4), (6, -1)])
 def test_threads_stay_within_cores_and_workers(monkeypatch, mode, cores, n_jobs, n_workers):
-    monkeypatch.setattr(backends, "count_cores", lambda backend=None: cores)
-    monkeypatch.setattr(inner_pool, "_pools", weakref.WeakKeyDictionary())
+    monkeypatch.setattr(registry, "count_cores", lambda backend=None: cores)
+    monkeypatch.setattr(threads, "_pools", weakref.WeakKeyDictionary())
     ctx = wide_context(n_channels=14, n_times=17_000)
     seen.clear()
     before = threading.active_count()
@@ -60,7 +61,7 @@ def test_threads_stay_within_cores_and_workers(monkeypatch, mode, cores, n_jobs,
 
 def test_outer_workers_do_not_wait_for_one_anothers_inner_threads(monkeypatch):
     """As many batches at once as outer workers, each with inner threads: no one starves."""
-    monkeypatch.setattr(backends, "count_cores", lambda backend=None: 8)
+    monkeypatch.setattr(registry, "count_cores", lambda backend=None: 8)
     ctx = wide_context(n_channels=16, n_times=2000)
     options = {"mode": "channel_sequential", "backend": "threading", "batch_size": 2}
 
@@ -87,7 +88,7 @@ class Told(ArrayProcessor):
 
 
 def test_inner_threads_take_their_channels_through_all_steps(monkeypatch):
-    monkeypatch.setattr(backends, "count_cores", lambda backend=None: 2)
+    monkeypatch.setattr(registry, "count_cores", lambda backend=None: 2)
     calls: list[tuple[str, int, int]] = []
     steps = [Told(0, calls), Told(1, calls, threading.Barrier(2, timeout=10)), Told(2, calls)]
     ctx = wide_context(n_channels=4, n_times=500)
@@ -101,7 +102,7 @@ def test_inner_threads_take_their_channels_through_all_steps(monkeypatch):
 
 
 def test_the_step_that_fails_in_an_inner_thread_is_named(monkeypatch):
-    monkeypatch.setattr(backends, "count_cores", lambda backend=None: 2)
+    monkeypatch.setattr(registry, "count_cores", lambda backend=None: 2)
 
     class Failing(Count):
         name = "failing"

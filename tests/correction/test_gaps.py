@@ -16,7 +16,7 @@ from facet_nb import (
     VolumeArtifactCorrection,
 )
 from facet_nb.core.errors import FacetError
-from facet_nb.kernels import gaps
+from facet_nb.kernels.templates import volume_gaps
 
 SFREQ, SLICE, N_SLICES, PAUSE, N_VOLUMES = 1000.0, 80, 12, 150, 30
 
@@ -84,13 +84,13 @@ def test_clean_eeg_hardly_changes(scan):
 
 
 def test_pause_between_ends_is_a_line():
-    volumes = gaps.Volumes.of(np.array([False, False, True, False, False]))
+    volumes = volume_gaps.Volumes.of(np.array([False, False, True, False, False]))
     np.testing.assert_array_equal(volumes.firsts, [0, 3])
     np.testing.assert_array_equal(volumes.lasts, [2, 5])
     starts = np.array([0, 10, 20, 34, 44, 54])
     heads, tails = np.full((2, 10), 3.0), np.full((2, 10), 8.0)
-    lines = gaps.draw_lines(starts, volumes, heads, tails)
-    out = gaps.subtract_transitions(np.zeros(64), starts, volumes, heads, tails, lines)
+    lines = volume_gaps.draw_lines(starts, volumes, heads, tails)
+    out = volume_gaps.subtract_transitions(np.zeros(64), starts, volumes, heads, tails, lines)
     np.testing.assert_allclose(out[30:34], [-7, -6, -5, -4])
     np.testing.assert_allclose(out[34:44], -3.0)
     np.testing.assert_allclose(out[20:30], -8.0)
@@ -98,7 +98,7 @@ def test_pause_between_ends_is_a_line():
 
 
 def test_logistic_weight():
-    weight = gaps.weigh_transition(100, 0.8, 20.0)
+    weight = volume_gaps.weigh_transition(100, 0.8, 20.0)
     assert weight[79] == pytest.approx(0.5)
     assert weight[99] == pytest.approx(1 / (1 + np.exp(-4)))
     assert np.all(np.diff(weight) > 0)

@@ -16,7 +16,7 @@ from facet_nb import (
     ValidationError,
 )
 from facet_nb.correction.motion import read_translations
-from facet_nb.kernels import weights
+from facet_nb.kernels.templates import weights
 from tests.contract.recordings import DATA, make_context
 from tests.correction.test_weighted import subtract
 from tests.oracles import weights as oracle

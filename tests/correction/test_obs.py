@@ -10,7 +10,7 @@ from scipy.signal import freqz
 from facet_nb import OBSCorrection, Pipeline, ProcessingContext
 from facet_nb.core.errors import FacetError
 from facet_nb.correction.obs import design_highpass
-from facet_nb.kernels.obs import fit_residual
+from facet_nb.kernels.lowrank.obs import fit_residual
 
 
 @pytest.fixture(scope="module")

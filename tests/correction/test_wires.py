@@ -10,7 +10,7 @@ from scipy.signal import butter, sosfiltfilt
 from facet_nb import Pipeline, ProcessingContext, WireLoopCorrection
 from facet_nb.core.errors import FacetError
 from facet_nb.datasets import simulate
-from facet_nb.kernels import wires
+from facet_nb.kernels.filters import lagged_regression
 
 SFREQ = 250.0
 
@@ -119,7 +119,7 @@ def test_real_recording_and_its_control(shared_data):
 def test_window_by_window_against_least_squares():
     rng = np.random.default_rng(0)
     loops, y = rng.standard_normal((2, 400)), rng.standard_normal(400)
-    fit = wires.prepare_wires(loops, size=100, reach=4, step=2)
+    fit = lagged_regression.prepare_wires(loops, size=100, reach=4, step=2)
     assert list(fit.delays) == [-4, -2, 0, 2, 4]
     expected = np.zeros(400)
     padded = np.pad((loops - loops.mean(1, keepdims=True)), ((0, 0), (4, 4)))
@@ -127,12 +127,12 @@ def test_window_by_window_against_least_squares():
     copies = np.column_stack([copies, np.ones(400)])
     for start in range(-50, 400, 50):
         span = np.arange(max(start, 0), min(start + 100, 400))
-        root = np.sqrt(wires.hann(100)[span - start])
+        root = np.sqrt(lagged_regression.hann(100)[span - start])
         amounts = np.linalg.lstsq(root[:, None] * copies[span], root * y[span], rcond=None)[0]
         expected[span] += root**2 * (copies[span, :-1] @ amounts[:-1])
-    np.testing.assert_allclose(wires.regress(y, fit), expected, atol=1e-9)
+    np.testing.assert_allclose(lagged_regression.regress(y, fit), expected, atol=1e-9)
     windows = sum(
-        np.pad(wires.hann(100), (start + 100, 500 - start))[100:600]
+        np.pad(lagged_regression.hann(100), (start + 100, 500 - start))[100:600]
         for start in range(-50, 400, 50)
     )
     np.testing.assert_allclose(windows[:400], 1.0)
@@ -141,7 +141,7 @@ def test_window_by_window_against_least_squares():
 def test_shuffled_phases_keep_spectra_and_relations():
     rng = np.random.default_rng(1)
     loops = np.cumsum(rng.standard_normal((3, 501)), axis=1)
-    shuffled = wires.shuffle_phases(loops, rng)
+    shuffled = lagged_regression.shuffle_phases(loops, rng)
     np.testing.assert_allclose(
         np.abs(np.fft.rfft(shuffled)), np.abs(np.fft.rfft(loops)), rtol=1e-6, atol=1e-6
     )

@@ -14,8 +14,7 @@ from scipy.signal import welch
 from threadpoolctl import threadpool_limits
 
 from facet_nb.core.errors import ValidationError
-from facet_nb.datasets import example, heart, simulate
-from facet_nb.kernels import epi
+from facet_nb.datasets import epi, example, heart, simulate
 
 SMALL = {"n_channels": 5, "sfreq": 1000.0, "duration_s": 16.0, "tr_s": 1.1, "n_slices": 11}
 

@@ -241,7 +241,7 @@ def test_workers_end_when_their_parent_was_killed(tmp_path):
     assert not busy
     left = list(tmp_path.glob("facet_nb-*"))
     assert len(left) == 1, "its samples stay until the next run sweeps them"
-    from facet_nb.core.executors.scratch import sweep
+    from facet_nb.core.storage.scratch import sweep
 
     sweep(tmp_path)
     assert not list(tmp_path.glob("facet_nb-*"))
@@ -250,7 +250,7 @@ def test_workers_end_when_their_parent_was_killed(tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="parents are not told of elsewhere")
 def test_a_worker_whose_parent_died_before_it_had_begun():
     code = (
-        "import time; from facet_nb.core.executors.orphans import watch_parent; "
+        "import time; from facet_nb.core.backends.processes import watch_parent; "
         "watch_parent(2**22 + 1); time.sleep(60)"
     )
     root = str(Path(__file__).resolve().parents[2])

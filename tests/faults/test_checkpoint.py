@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from facet_nb.core import CancelToken, FacetError, Pipeline, Processor, StepError
-from facet_nb.core.executors.scratch import find_map
+from facet_nb.core.storage.scratch import find_map
 from tests.core import toys
 from tests.faults import programs
 
@@ -377,7 +377,7 @@ def test_damaged_reference(ctx, kept, notes, finished):
     ],
 )
 def test_journal_with_strange_lines(ctx, kept, notes, finished, record):
-    from facet_nb.core.executors import journal
+    from facet_nb.core.storage import journal
 
     lines = list(journal.read(kept / "journal.jsonl"))
     stage = next(line["stage"] for line in lines if line["kind"] == "rows")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from facet_nb.core import Pipeline, Prepared, StepError, ValidationError
-from facet_nb.core.executors import deadline
+from facet_nb.core.execution import timeouts
 from tests.core import toys
 from tests.faults import programs
 
@@ -160,7 +160,7 @@ def test_a_thread_that_was_left_alone_does_not_keep_the_process(tmp_path):
 
 def test_a_result_within_the_grace_does_not_save_a_late_task():
     """Whether a run ends must not depend on chance."""
-    crumbs = deadline.Crumbs.of(1)
+    crumbs = timeouts.Crumbs.of(1)
 
     def work():
         crumbs.begin(0)
@@ -168,6 +168,6 @@ def test_a_result_within_the_grace_does_not_save_a_late_task():
         crumbs.end(0)
         yield 1
 
-    stop = deadline.CancelToken()
-    with pytest.raises(deadline.Late):
-        list(deadline.collect(work(), crumbs, 0.2, stop))
+    stop = timeouts.CancelToken()
+    with pytest.raises(timeouts.Late):
+        list(timeouts.collect(work(), crumbs, 0.2, stop))

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from facet_nb.core import FacetError, ProcessingContext, ValidationError
-from facet_nb.io import Exporter, brainvision_writer, export, load, target, writers
+from facet_nb.io import Exporter, atomic_write, export, load, writers
+from facet_nb.io.formats import brainvision
 
 SUFFIXES = [".edf", ".bdf", ".vhdr", ".fif", ".set"]
 
@@ -96,7 +97,7 @@ def test_full_disk_while_writing(suffix, recording, tmp_path, monkeypatch):
     def fill(file):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(target, "_sync", fill)
+    monkeypatch.setattr(atomic_write, "_sync", fill)
     with pytest.raises(FacetError, match="No space left on device"):
         export(ProcessingContext(recording(seed=2)), path)
     assert content(tmp_path) == before
@@ -156,14 +157,14 @@ def test_samples_that_are_read_back_otherwise(suffix, context, tmp_path, monkeyp
 
 
 def test_annotations_that_are_read_back_otherwise(context, tmp_path, monkeypatch):
-    append = brainvision_writer._append_markers
+    append = brainvision._append_markers
 
     def append_others(file, *rest):
         seen = append(file, *rest)
         file.write_text(file.read_text("utf-8").replace("S  1", "S  2"), "utf-8")
         return seen
 
-    monkeypatch.setattr(brainvision_writer, "_append_markers", append_others)
+    monkeypatch.setattr(brainvision, "_append_markers", append_others)
     with pytest.raises(FacetError, match=r"annotation 'Stimulus/S  1' .* 'Stimulus/S  2'"):
         export(context, tmp_path / "out.vhdr")
     assert content(tmp_path) == {}
@@ -213,7 +214,7 @@ def test_fif_of_several_files(recording, tmp_path, monkeypatch):
 def test_what_a_killed_export_left_is_swept_away(context, tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    machine = target._machine()
+    machine = atomic_write._machine()
     dead, young, alive, other = (
         tmp_path / f".facet_nb-{where}-{pid}-x.part"
         for where, pid in [

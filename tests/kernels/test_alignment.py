@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facet_nb.kernels.alignment import best_lags, refine_lags
+from facet_nb.kernels.triggers.alignment import best_lags, refine_lags
 from tests.oracles.signals import cross_correlate
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facet_nb.kernels import averaging
-from facet_nb.kernels.sliding import average_sliding, correlate_rows
-from facet_nb.kernels.subtraction import subtract_templates
+from facet_nb.kernels.templates import averaging
+from facet_nb.kernels.templates.neighbours import average_sliding, correlate_rows
+from facet_nb.kernels.templates.subtraction import subtract_templates
 from tests.oracles import averaging as oracle
 
 N = 120

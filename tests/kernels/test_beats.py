@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facet_nb.kernels.beats import Beats, collect, fit_waves, render
+from facet_nb.kernels.pulse.beats import Beats, collect, fit_waves, render
 
 N_TIMES = 900
 

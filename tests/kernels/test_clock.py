@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facet_nb.kernels.clock import MAX_RMS, fit_clock
+from facet_nb.kernels.triggers.clock import MAX_RMS, fit_clock
 
 
 def line(n=600, period=333.337, start=1000.3):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facet_nb.kernels import epi
+from facet_nb.datasets import epi
 
 CUTOFF_HZ = 1000.0
 SLICE_S = 0.0667

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from facet_nb.kernels import native
-from facet_nb.kernels.averaging import average_blocks
+from facet_nb.kernels.compiled.dispatch import has_compiler
 from facet_nb.kernels.means import find_mean
-from facet_nb.kernels.rows import has_compiler
-from facet_nb.kernels.sliding import average_sliding
 from facet_nb.kernels.streams import Blocks, BlockStream, MovedSlidingStream, SlidingStream
-from facet_nb.kernels.subsample import HALO, Layout
-from facet_nb.kernels.subtraction import subtract_templates
+from facet_nb.kernels.templates import subsample_channel
+from facet_nb.kernels.templates.averaging import average_blocks
+from facet_nb.kernels.templates.neighbours import average_sliding
+from facet_nb.kernels.templates.subsample import HALO, Layout
+from facet_nb.kernels.templates.subtraction import subtract_templates
 from tests.kernels.test_streams import flow
 
 
@@ -111,7 +111,7 @@ def test_between_samples(
     n_times = max(len(x), n_samples + 2 * HALO)
     x = np.concatenate([x, np.zeros(n_times - len(x))]).astype(char)
     layout = Layout.of(starts + rng.uniform(-0.5, 0.5, n_epochs), n_samples, n_times)
-    whole = native.correct(x, layout, window=window, threshold=threshold, sliding=True)
+    whole = subsample_channel.correct(x, layout, window=window, threshold=threshold, sliding=True)
     stream = MovedSlidingStream.make(layout, window, threshold, find_mean(x), x.dtype)
     size = max(size, len(x) // 100)
     assert np.array_equal(flow(stream, x, size, rng), whole)

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mne.filter import create_filter, filter_data
 
-from facet_nb.kernels import fir
-from facet_nb.kernels.fir import choose_n_fft, filter_in_scipy, filter_zero_phase
+from facet_nb.kernels.filters import fir
+from facet_nb.kernels.filters.fir import choose_n_fft, filter_in_scipy, filter_zero_phase
 from tests.oracles.signals import convolve_reflected
 
 TYPES = [np.float64, np.float32]

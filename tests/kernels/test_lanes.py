@@ -7,7 +7,13 @@ import pytest
 
 numba = pytest.importorskip("numba")
 
-from facet_nb.kernels.lanes import (  # noqa: E402
+from facet_nb.kernels.compiled.fft import (  # noqa: E402
+    count_places,
+    filter_points,
+    find_twiddles,
+    order,
+)
+from facet_nb.kernels.compiled.vectors import (  # noqa: E402
     aligned_empty,
     compile_entry,
     convert,
@@ -25,12 +31,6 @@ from facet_nb.kernels.lanes import (  # noqa: E402
     store,
     total,
     transpose,
-)
-from facet_nb.kernels.transform import (  # noqa: E402
-    count_places,
-    filter_points,
-    find_twiddles,
-    order,
 )
 
 TYPES = [np.float64, np.float32]
@@ -100,8 +100,8 @@ def test_squares_are_transposed(dtype):
 @numba.njit
 def double(x):
     p = pointer(x)
-    lanes = load_bytes(p, 0, 64)
-    store(p, 0, lanes + lanes)
+    vectors = load_bytes(p, 0, 64)
+    store(p, 0, vectors + vectors)
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -147,18 +147,18 @@ def test_order_names_each_frequency_once():
 
 def test_any_kernel_that_changes_is_compiled_anew(monkeypatch, tmp_path):
     """The cache's own test is for changes in the file of the entry only."""
-    from facet_nb.kernels import lanes
+    from facet_nb.kernels.compiled import vectors
 
     here = (tmp_path / "lanes.py", tmp_path / "other.py")
     for path in here:
         path.write_text("a = 1")
-    monkeypatch.setattr(lanes, "__file__", str(here[0]))
-    lanes._digest_sources.cache_clear()
-    before = lanes._digest_sources()
+    monkeypatch.setattr(vectors, "__file__", str(here[0]))
+    vectors._digest_sources.cache_clear()
+    before = vectors._digest_sources()
     here[1].write_text("a = 2")
-    lanes._digest_sources.cache_clear()
-    assert lanes._digest_sources() != before
-    lanes._digest_sources.cache_clear()
+    vectors._digest_sources.cache_clear()
+    assert vectors._digest_sources() != before
+    vectors._digest_sources.cache_clear()
 
 
 def add_one(x):

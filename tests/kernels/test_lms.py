@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facet_nb.kernels import lms
+from facet_nb.kernels.filters import lms
 
 
 def test_compiled_equals_numpy():

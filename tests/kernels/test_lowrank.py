@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facet_nb.kernels import courses, highband, lowrank
-from facet_nb.kernels.subsample import Layout
+from facet_nb.kernels.lowrank import amplitudes, highband, lowrank
+from facet_nb.kernels.templates.subsample import Layout
 from tests.oracles import lowrank as oracle
 
 N, SFREQ, PERIOD = 180, 1000.0, 179.37
@@ -82,7 +82,7 @@ def test_noise_alone_has_no_courses():
         layout = Layout.of(300.0 + PERIOD * np.arange(n_epochs), N, 10**6)
         n_freqs = int(highband.find_band(layout, SFREQ).sum())
         high = rng.standard_normal((n_epochs, 2 * n_freqs)).view(complex)
-        found, trained = courses.find_courses(high, np.ones(n_epochs, bool), layout, SFREQ, 16)
+        found, trained = amplitudes.find_courses(high, np.ones(n_epochs, bool), layout, SFREQ, 16)
         assert found.shape == (n_epochs, 1)
         assert trained.all()
 

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 pytest.importorskip("numba")
 
-from facet_nb.kernels.median import median_across, subtract_median
+from facet_nb.kernels.compiled.median import median_across, subtract_median
 
 TYPES = [np.float64, np.float32]
 

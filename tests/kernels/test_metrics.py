@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facet_nb.kernels import metrics
+from facet_nb.kernels.measures import metrics
 
 
 def test_snr_by_hand():

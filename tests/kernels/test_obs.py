@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facet_nb.kernels.obs import choose_auto, find_basis, fit_residual
+from facet_nb.kernels.lowrank.obs import choose_auto, find_basis, fit_residual
 
 
 @pytest.mark.parametrize("shape", [(12, 40), (60, 25)])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facet_nb.kernels import pulse
-from facet_nb.kernels.beats import Beats
-from facet_nb.kernels.pulse_average import average_neighbours, find_borders, subtract_beats
+from facet_nb.kernels.pulse import beat_amplitudes
+from facet_nb.kernels.pulse.beat_average import average_neighbours, find_borders, subtract_beats
+from facet_nb.kernels.pulse.beats import Beats
 
 N_TIMES, SIZE = 12_000, 180
 
@@ -29,13 +29,13 @@ def heart():
             bumps = np.exp(-0.5 * ((lags[:, np.newaxis] - places - delay) / 10.0) ** 2) @ gains
             x[start : start + SIZE] += (1.0 + size) * bumps
         channels.append(x)
-    scores = np.linalg.qr(pulse.list_slow(len(starts), 2))[0]
+    scores = np.linalg.qr(beat_amplitudes.list_slow(len(starts), 2))[0]
     return np.array(channels), Beats(starts, SIZE, scores), sizes, delays
 
 
 def test_sizes_and_delays_are_found(heart):
     channels, beats, sizes, delays = heart
-    found = pulse.measure_beats(channels, beats, 200.0)
+    found = beat_amplitudes.measure_beats(channels, beats, 200.0)
     assert np.corrcoef(found.sizes, sizes)[0, 1] > 0.96
     assert np.corrcoef(found.delays, delays)[0, 1] > 0.96
     assert np.polyfit(delays, found.delays, 1)[0] == pytest.approx(1.0, abs=0.15)
@@ -45,10 +45,10 @@ def test_sizes_and_delays_are_found(heart):
 def test_noise_gives_no_evidence(heart):
     _, beats, _, _ = heart
     noise = np.random.default_rng(5).standard_normal((6, N_TIMES))
-    found = pulse.measure_beats(noise, beats, 200.0)
+    found = beat_amplitudes.measure_beats(noise, beats, 200.0)
     assert found.size_evidence < 2 and found.delay_evidence < 2
-    slow = pulse.list_slow(len(beats.starts), 2)
-    assert pulse.choose_scores(slow, found, 2.0).shape[1] == 2
+    slow = beat_amplitudes.list_slow(len(beats.starts), 2)
+    assert beat_amplitudes.choose_scores(slow, found, 2.0).shape[1] == 2
 
 
 def test_band_of_overlaps_holds_inner_products_of_rendered_beats():
@@ -58,7 +58,7 @@ def test_band_of_overlaps_holds_inner_products_of_rendered_beats():
     parts = rng.standard_normal((4, 12))
     spectra = np.fft.rfft(parts, 32, axis=1)
     alike = np.fft.irfft(np.conj(spectra)[:, np.newaxis] * spectra[np.newaxis], 32, axis=-1)
-    band = pulse._band_of_overlaps(beats, alike)
+    band = beat_amplitudes._band_of_overlaps(beats, alike)
     columns = np.zeros((60, 10))
     for k, start in enumerate(starts):
         for part in range(2):
@@ -75,12 +75,12 @@ def test_band_of_overlaps_holds_inner_products_of_rendered_beats():
 def test_shrinking_takes_noise_and_leaves_the_artifact():
     rng = np.random.default_rng(2)
     noise = rng.standard_normal((300, SIZE))
-    alone = pulse.shrink_waves(rng.standard_normal((2, SIZE)), noise)
+    alone = beat_amplitudes.shrink_waves(rng.standard_normal((2, SIZE)), noise)
     assert np.std(alone) < 0.5
     strong = 100.0 * np.exp(-0.5 * ((np.arange(SIZE) - 90.0) / 3.0) ** 2)[np.newaxis]
-    kept = pulse.shrink_waves(strong, noise)
+    kept = beat_amplitudes.shrink_waves(strong, noise)
     np.testing.assert_allclose(kept, strong, atol=2.0)
-    assert not pulse.shrink_waves(np.zeros((2, SIZE)), np.zeros((4, SIZE))).any()
+    assert not beat_amplitudes.shrink_waves(np.zeros((2, SIZE)), np.zeros((4, SIZE))).any()
 
 
 @pytest.mark.parametrize("method", ["mean", "median", "gmean"])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facet_nb.kernels import reference
-from facet_nb.kernels.reference import subtract_common
+from facet_nb.kernels.filters import common_reference
+from facet_nb.kernels.filters.common_reference import subtract_common
 
 
 @pytest.fixture(params=["compiled", "numpy"])
 def way(request, monkeypatch):
     if request.param == "numpy":
-        monkeypatch.setattr(reference, "_find_compiled", lambda: None)
+        monkeypatch.setattr(common_reference, "_find_compiled", lambda: None)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facet_nb.kernels.repeats import find_repeats
+from facet_nb.kernels.triggers.repeats import find_repeats
 
 SFREQ = 1000.0
 _RNG = np.random.default_rng(5)

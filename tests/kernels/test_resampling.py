@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facet_nb.kernels import resampling
+from facet_nb.kernels.resampling import windowed_sinc
 from tests.oracles.signals import band_limited, sines
 
 FREQS = [3.1, 47.3, 211.7, 390.2]
@@ -24,7 +24,7 @@ def _inside(x, margin):
 def test_equals_exact_values(up, down):
     n, sfreq = 12_000, 1000.0
     x = sines(np.arange(n) / sfreq, FREQS, PHASES)[np.newaxis]
-    y = resampling.resample(x, up, down)
+    y = windowed_sinc.resample(x, up, down)
     exact = sines(np.arange(y.shape[1]) * down / (up * sfreq), FREQS, PHASES)
     margin = 1500 * up // down
     assert np.abs(_inside(y[0] - exact, margin)).max() < 2e-9
@@ -35,7 +35,7 @@ def test_downsampling_equals_exact_values(factor):
     n, sfreq = 60_000, 10_000.0
     freqs = [3.1, 0.2 * sfreq / factor, 0.47 * sfreq / factor]
     x = sines(np.arange(n) / sfreq, freqs, PHASES[:3])[np.newaxis]
-    y = resampling.downsample(x, factor)
+    y = windowed_sinc.downsample(x, factor)
     exact = sines(np.arange(y.shape[1]) * factor / sfreq, freqs, PHASES[:3])
     assert np.abs(_inside(y[0] - exact, 1500)).max() < 1e-9
 
@@ -43,7 +43,7 @@ def test_downsampling_equals_exact_values(factor):
 def test_downsampling_stops_what_would_alias():
     n, factor = 60_000, 10
     x = np.sin(2 * np.pi * 0.5 / factor * 1.03 * np.arange(n))[np.newaxis]
-    y = resampling.downsample(x, factor)
+    y = windowed_sinc.downsample(x, factor)
     assert np.abs(_inside(y, 1500)).max() < 1e-9
 
 
@@ -54,25 +54,25 @@ def test_downsampling_stops_what_would_alias():
 )
 def test_up_then_down_is_the_identity(n_times, factor, seed):
     x = np.random.default_rng(seed).standard_normal((1, n_times))
-    back = resampling.downsample(resampling.upsample(x, factor), factor)
+    back = windowed_sinc.downsample(windowed_sinc.upsample(x, factor), factor)
     assert np.abs(back - x).max() < 1e-9 * np.abs(x).max()
 
 
 def test_up_then_down_of_a_band_limited_signal_at_ten():
     x = band_limited(np.random.default_rng(0), 30_011, 0.9, 2) * 1e-4
-    back = resampling.downsample(resampling.upsample(x, 10), 10)
+    back = windowed_sinc.downsample(windowed_sinc.upsample(x, 10), 10)
     assert np.abs(back - x).max() < 1e-9 * np.abs(x).max()
 
 
 def test_upsampling_keeps_the_samples_to_the_bit():
     x = np.random.default_rng(3).standard_normal((2, 5000))
-    assert np.array_equal(resampling.upsample(x, 10)[:, ::10], x)
+    assert np.array_equal(windowed_sinc.upsample(x, 10)[:, ::10], x)
 
 
 def test_constants_and_lines_stay():
     n = np.arange(4000.0)
     x = np.stack([np.full(4000, 3.0), 0.5 * n])
-    y = resampling.upsample(x, 4)
+    y = windowed_sinc.upsample(x, 4)
     np.testing.assert_allclose(y[0], 3.0, rtol=1e-13)
     np.testing.assert_allclose(y[1], np.arange(16_000) / 8, rtol=0, atol=1e-8)
 
@@ -80,21 +80,21 @@ def test_constants_and_lines_stay():
 def test_channel_does_not_depend_on_batch():
     x = np.random.default_rng(4).standard_normal((4, 20_003))
     for up, down in [(10, 1), (1, 10), (5, 4)]:
-        together = resampling.resample(x, up, down)
+        together = windowed_sinc.resample(x, up, down)
         for i in range(4):
-            assert np.array_equal(together[i], resampling.resample(x[i : i + 1], up, down)[0])
+            assert np.array_equal(together[i], windowed_sinc.resample(x[i : i + 1], up, down)[0])
 
 
 def test_counts_are_those_of_mne():
     for n, up, down in [(1000, 10, 1), (1005, 1, 10), (999, 1, 10), (2048, 125, 1024), (3, 1, 10)]:
-        assert resampling.count(n, up, down) == max(1, round(n * up / down))
+        assert windowed_sinc.count(n, up, down) == max(1, round(n * up / down))
 
 
 @given(st.integers(1, 50), st.integers(1, 7), st.integers(1, 7))
 def test_codes_are_kept(n, up, down):
     x = np.arange(1, n + 1, dtype=float)[np.newaxis]
-    y = resampling.hold(x, up, down)
-    assert y.shape == (1, resampling.count(n, up, down))
+    y = windowed_sinc.hold(x, up, down)
+    assert y.shape == (1, windowed_sinc.count(n, up, down))
     assert set(y[0]) <= set(x[0])
 
 
@@ -102,7 +102,7 @@ def test_no_code_is_lost_in_downsampling():
     x = np.zeros((1, 1000))
     x[0, 123] = 7
     x[0, 456] = -3
-    y = resampling.hold(x, 1, 10)
+    y = windowed_sinc.hold(x, 1, 10)
     assert y[0, 12] == 7
     assert y[0, 45] == -3
 
@@ -110,8 +110,8 @@ def test_no_code_is_lost_in_downsampling():
 @pytest.mark.parametrize("cache_bytes", [0, 64 << 20])
 def test_a_signal_that_is_upsampled_where_it_is_looked_at(cache_bytes):
     x = np.random.default_rng(0).standard_normal(45_000)
-    whole = resampling.upsample(x[np.newaxis], 3)[0]
-    lazy = resampling.Upsampled(x, 3, cache_bytes)
+    whole = windowed_sinc.upsample(x[np.newaxis], 3)[0]
+    lazy = windowed_sinc.Upsampled(x, 3, cache_bytes)
     assert len(lazy) == len(whole)
     for where in (slice(0, 10), slice(41_000, 41_300), slice(5, 130_000), slice(-9, None)):
         assert np.array_equal(lazy[where], whole[where])

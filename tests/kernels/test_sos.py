@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import butter, sosfiltfilt
 
-from facet_nb.kernels import iir
-from facet_nb.kernels.iir import filter_in_scipy, filter_sos
+from facet_nb.kernels.filters import iir
+from facet_nb.kernels.filters.iir import filter_in_scipy, filter_sos
 
 #: Elsewhere scipy may be compiled with fused multiplication.
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -88,20 +88,20 @@ def test_any_shape(n_channels, n_times, padlen, name):
 @pytest.mark.parametrize("n_channels", [1, 17])
 @pytest.mark.parametrize("held", [256, 4096, 16 * 511])
 def test_chunks_do_not_change_the_result(monkeypatch, n_channels, held):
-    from facet_nb.kernels import sos
+    from facet_nb.kernels.compiled import sos_rows
 
     x = signals(n_channels, 5003)
     whole = filter_sos(x, DESIGNS["eeg"], padlen=900)
-    monkeypatch.setattr(sos, "_HELD", held)
+    monkeypatch.setattr(sos_rows, "_HELD", held)
     assert np.array_equal(filter_sos(x, DESIGNS["eeg"], padlen=900), whole)
 
 
 def test_one_sample_and_none():
-    sos = DESIGNS["one section"]
+    sos_rows = DESIGNS["one section"]
     x = np.array([[3.0], [4.0]])
-    check_equal(filter_sos(x, sos, padlen=10), sosfiltfilt(sos, x, padlen=0))
+    check_equal(filter_sos(x, sos_rows, padlen=10), sosfiltfilt(sos_rows, x, padlen=0))
     for shape in ((0, 100), (3, 0)):
-        assert filter_sos(np.empty(shape), sos, padlen=10).shape == shape
+        assert filter_sos(np.empty(shape), sos_rows, padlen=10).shape == shape
 
 
 @pytest.mark.parametrize("order", ["F", "reversed", "every second"])
@@ -176,7 +176,7 @@ def test_scratch_is_what_is_promised():
 
 def test_import_does_not_load_numba():
     code = (
-        "import sys, facet_nb.kernels.iir, facet_nb.kernels.fir, facet_nb.kernels.reference;"
+        "import sys\nfrom facet_nb.kernels.filters import common_reference, fir, iir\n"
         "assert 'numba' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -185,8 +185,8 @@ def test_import_does_not_load_numba():
 def test_compiled_code_is_needed_for_lanes():
     code = (
         "import os; os.environ['NUMBA_DISABLE_JIT'] = '1';"
-        "import numpy as np; from facet_nb.kernels.iir import filter_sos, _find_compiled;"
-        "from facet_nb.kernels.rows import has_compiler;"
+        "import numpy as np; from facet_nb.kernels.filters.iir import filter_sos, _find_compiled;"
+        "from facet_nb.kernels.compiled.dispatch import has_compiler;"
         "assert _find_compiled() is None; assert not has_compiler();"
         "filter_sos(np.zeros((1, 9)), np.array([[1.0, 0, 0, 1, 0, 0]]), padlen=2)"
     )

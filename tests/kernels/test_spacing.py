@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from facet_nb.kernels import spacing
-from facet_nb.kernels.spacing import artifact_length, describe_spacing, missing_positions
+from facet_nb.kernels.triggers import spacing
+from facet_nb.kernels.triggers.spacing import artifact_length, describe_spacing, missing_positions
 
 PERIODS = st.floats(20.0, 3000.0, allow_nan=False)
 FEW = settings(max_examples=150)

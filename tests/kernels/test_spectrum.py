@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facet_nb.kernels import metrics, spectrum
+from facet_nb.kernels.measures import metrics, spectrum
 
 SFREQ = 100.0
 

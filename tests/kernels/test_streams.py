@@ -7,11 +7,11 @@ import pytest
 
 pytest.importorskip("numba")
 
-from facet_nb.kernels.fir import choose_n_fft, filter_zero_phase
+from facet_nb.kernels.filters.fir import choose_n_fft, filter_zero_phase
 from facet_nb.kernels.means import RunningMean, find_mean
-from facet_nb.kernels.native import correct
 from facet_nb.kernels.streams import AverageStream, FilterStream
-from facet_nb.kernels.subsample import HALO, Layout
+from facet_nb.kernels.templates.subsample import HALO, Layout
+from facet_nb.kernels.templates.subsample_channel import correct
 
 
 def pieces(x, size, rng=None):

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facet_nb.kernels import compiled, native, subsample
-from facet_nb.kernels.subsample import HALO, Layout
+from facet_nb.kernels.compiled import scalar_loops
+from facet_nb.kernels.templates import subsample, subsample_channel
+from facet_nb.kernels.templates.subsample import HALO, Layout
 
 N = 150
 
@@ -59,7 +60,7 @@ def test_advancing_undoes_a_delay(part):
 def test_a_repeating_artifact_goes(sliding, gap):
     x, onsets = make(gap=gap)
     layout = Layout.of(onsets, N, len(x))
-    left = native.correct(x, layout, window=30, threshold=0.975, sliding=sliding)
+    left = subsample_channel.correct(x, layout, window=30, threshold=0.975, sliding=sliding)
     inside = slice(int(onsets[1]), int(onsets[-1]))
     assert np.std(left[inside]) < 2e-4 * np.std(x[inside])
 
@@ -70,8 +71,8 @@ def test_better_than_rounding_to_tenths_of_a_sample():
     exact = Layout.of(onsets, N, len(x))
     options = {"window": 30, "threshold": 0.9}
     inside = slice(int(onsets[1]), int(onsets[-1]))
-    coarse = np.std(native.correct(x, tenths, **options)[inside])
-    fine = np.std(native.correct(x, exact, **options)[inside])
+    coarse = np.std(subsample_channel.correct(x, tenths, **options)[inside])
+    fine = np.std(subsample_channel.correct(x, exact, **options)[inside])
     assert fine < 0.1 * coarse
 
 
@@ -80,13 +81,13 @@ def test_laws(sliding):
     x, onsets = make(noise=0.05)
     layout = Layout.of(onsets, N, len(x))
     options = {"window": 12, "threshold": 0.5, "sliding": sliding}
-    one = native.correct(x, layout, **options)
-    two = native.correct(1e-6 * x + 3e-6, layout, **options)
+    one = subsample_channel.correct(x, layout, **options)
+    two = subsample_channel.correct(1e-6 * x + 3e-6, layout, **options)
     np.testing.assert_allclose(two, 1e-6 * one + 3e-6, rtol=0, atol=1e-15)
-    assert not native.correct(np.zeros_like(x), layout, **options).any()
+    assert not subsample_channel.correct(np.zeros_like(x), layout, **options).any()
     own = x.copy()
     out = np.empty_like(x)
-    assert native.correct(own, layout, out=out, **options) is out
+    assert subsample_channel.correct(own, layout, out=out, **options) is out
     assert np.array_equal(own, x)
     assert np.array_equal(out, one)
 
@@ -97,7 +98,7 @@ def test_an_epoch_unlike_the_others_is_in_no_template():
     odd[int(onsets[12]) : int(onsets[12]) + N] *= -1
     layout = Layout.of(onsets, N, len(x))
     inside = slice(int(onsets[20]), int(onsets[29]))
-    with_odd = native.correct(odd, layout, window=30, threshold=0.9)
+    with_odd = subsample_channel.correct(odd, layout, window=30, threshold=0.9)
     assert np.std(with_odd[inside]) < 0.02
 
 
@@ -106,7 +107,7 @@ def test_recordings_that_begin_and_end_within_an_artifact(cut):
     x, onsets = make(noise=0.01)
     x, onsets = x[190 + cut : -450], onsets - 190 - cut
     layout = Layout.of(onsets, N, len(x))
-    left = native.correct(x, layout, window=30, threshold=0.9)
+    left = subsample_channel.correct(x, layout, window=30, threshold=0.9)
     assert np.isfinite(left).all()
     assert not layout.usable.all()
     assert np.std(left[: 2 * N]) < 0.2 * np.std(x[: 2 * N])
@@ -130,7 +131,7 @@ def test_compiled_loops_equal_their_twins():
     head, tail = rng.random(5), rng.random(5)
     a, b = rng.standard_normal((2, 80))
     b = a.copy()
-    compiled.subtract_rows(a, rows, low - 2, low, high, head, tail)
+    scalar_loops.subtract_rows(a, rows, low - 2, low, high, head, tail)
     subsample.subtract_in_numpy(b, rows, low - 2, low, high, head, tail)
     np.testing.assert_allclose(a, b, rtol=0, atol=1e-15)
 
@@ -139,7 +140,7 @@ def test_compiled_newton_equals_its_twin():
     rng = np.random.default_rng(1)
     cross = np.fft.rfft(rng.standard_normal((7, 64)).cumsum(axis=1))
     for n_fft in (64, 65):
-        got = compiled.refine_lags(cross, np.arange(-3.0, 4.0), n_fft)
+        got = scalar_loops.refine_lags(cross, np.arange(-3.0, 4.0), n_fft)
         cut = cross if n_fft == 64 else cross[:, :33]
         expected = subsample.refine_in_numpy(cut, np.arange(-3.0, 4.0), n_fft)
         np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
@@ -148,11 +149,11 @@ def test_compiled_newton_equals_its_twin():
 @pytest.fixture
 def in_numpy(monkeypatch):
     """Return a function that calls another one as if there were no numba."""
-    from facet_nb.kernels import loops
+    from facet_nb.kernels.compiled import dispatch
 
     def call(function, *args, **kwargs):
         with monkeypatch.context() as patch:
-            for module in (loops, native):
+            for module in (dispatch, subsample_channel):
                 patch.setattr(module, "find_compiled", lambda module, name: None)
             return function(*args, **kwargs)
 
@@ -171,14 +172,14 @@ def test_without_numba_the_twins_do_the_same(in_numpy, sliding, n, dtype, atol):
     assert not layout.usable[0]
     for window in (1, 7, 12, 100):
         options = {"window": window, "threshold": 0.9, "sliding": sliding}
-        fast = native.correct(x, layout, **options)
-        slow = in_numpy(native.correct, x, layout, **options)
+        fast = subsample_channel.correct(x, layout, **options)
+        slow = in_numpy(subsample_channel.correct, x, layout, **options)
         np.testing.assert_allclose(slow, fast, rtol=0, atol=atol)
 
 
 def test_filters_move_as_transforms_do():
     """Up to 0.88 of the Nyquist frequency, to -85 dB; and by nothing they are nothing."""
-    filters = native._filters("d")
+    filters = subsample_channel._filters("d")
     middle = filters[subsample.GRID // 2]
     assert abs(middle[subsample.TAPS // 2] - 1.0) < 1e-15
     assert np.abs(np.delete(middle, subsample.TAPS // 2)).max() < 1e-16
@@ -195,30 +196,33 @@ def test_no_layout_of_memory_matters(sliding):
     x, onsets = make(noise=0.05)
     layout = Layout.of(onsets, N, len(x))
     options = {"window": 12, "threshold": 0.9, "sliding": sliding}
-    expected = native.correct(x, layout, **options)
+    expected = subsample_channel.correct(x, layout, **options)
     strided = np.repeat(x, 2)[::2]
     strided.flags.writeable = False
     out = np.zeros(2 * len(x))[::2]
-    assert native.correct(strided, layout, out=out, **options) is out
+    assert subsample_channel.correct(strided, layout, out=out, **options) is out
     assert np.array_equal(out, expected)
     own = x.copy()
-    assert native.correct(own, layout, out=own, **options) is own
+    assert subsample_channel.correct(own, layout, out=own, **options) is own
     assert np.array_equal(own, expected)
-    assert np.isnan(native.correct(np.full_like(x, np.nan), layout, **options)).all()
+    assert np.isnan(subsample_channel.correct(np.full_like(x, np.nan), layout, **options)).all()
 
 
 @pytest.mark.parametrize("sliding", [False, True])
 def test_without_a_usable_artifact_nothing_changes(in_numpy, sliding):
     x = np.arange(100.0)
     layout = Layout.of(np.array([10.0, 60.0]), 60, 100)
-    for call in (native.correct, lambda *a, **k: in_numpy(native.correct, *a, **k)):
+    for call in (
+        subsample_channel.correct,
+        lambda *a, **k: in_numpy(subsample_channel.correct, *a, **k),
+    ):
         assert np.array_equal(call(x, layout, window=5, threshold=0.9, sliding=sliding), x)
 
 
 def test_float32_is_kept():
     x, onsets = make(noise=0.05)
     layout = Layout.of(onsets, N, len(x))
-    double = native.correct(x, layout, window=12, threshold=0.9)
-    single = native.correct(x.astype(np.float32), layout, window=12, threshold=0.9)
+    double = subsample_channel.correct(x, layout, window=12, threshold=0.9)
+    single = subsample_channel.correct(x.astype(np.float32), layout, window=12, threshold=0.9)
     assert single.dtype == np.float32
     np.testing.assert_allclose(single, double, rtol=0, atol=3e-6 * np.abs(x).max())

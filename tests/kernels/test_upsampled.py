@@ -10,21 +10,23 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from facet_nb.kernels import averaging, doubled, doubling, laying, resampling, upsampled
-from facet_nb.kernels.doubled import HALF, Form
-from facet_nb.kernels.doubling import Doubled
-from facet_nb.kernels.edges import segment
-from facet_nb.kernels.levels import find_level
+from facet_nb.kernels.compiled.dispatch import find_compiled, has_compiler
+from facet_nb.kernels.filters.edges import segment
 from facet_nb.kernels.means import find_mean
-from facet_nb.kernels.rows import find_compiled, has_compiler
-from facet_nb.kernels.subtraction import subtract_templates
+from facet_nb.kernels.resampling import double_rate_grid, double_rate_signal, windowed_sinc
+from facet_nb.kernels.resampling.double_rate_grid import HALF, Form
+from facet_nb.kernels.resampling.double_rate_signal import Doubled
+from facet_nb.kernels.resampling.resampled_mean import find_level
+from facet_nb.kernels.templates import averaging, template_train, upsampled
+from facet_nb.kernels.templates.subtraction import subtract_templates
+from facet_nb.kernels.templates.template_train import Layout
 
 EEG_V = 20e-6
 
 
 def correct_literally(x, layout):
     """Up, average, subtract, down: the result, and the epochs of each template."""
-    high = resampling.upsample(x[np.newaxis], layout.factor)[0]
+    high = windowed_sinc.upsample(x[np.newaxis], layout.factor)[0]
     options = {"window": layout.window, "threshold": layout.threshold, "shift": layout.shift}
     templates, which = averaging.average_blocks(high, layout.starts, layout.n_samples, **options)
     cleaned = subtract_templates(high, layout.aligned, templates, which)
@@ -37,7 +39,7 @@ def correct_literally(x, layout):
         chosen.append(
             averaging.choose_epochs(epochs, pool.seed, pool.candidates, layout.threshold).tolist()
         )
-    return resampling.downsample(cleaned[np.newaxis], layout.factor)[0], chosen
+    return windowed_sinc.downsample(cleaned[np.newaxis], layout.factor)[0], chosen
 
 
 def choose(x, layout):
@@ -60,12 +62,12 @@ def make(seed, factor, n_samples, n_epochs, first, jitter, odd=0.0, white=True, 
     for start in starts:
         gain = 1.0 + 0.02 * rng.standard_normal() - 2.0 * (rng.random() < odd)
         high[start + reach : start + reach + n_samples] += gain * shape
-    x = resampling.downsample(high[np.newaxis, reach : reach + n_times * factor], factor)[0]
+    x = windowed_sinc.downsample(high[np.newaxis, reach : reach + n_times * factor], factor)[0]
     noise = EEG_V * rng.standard_normal(n_times)
     x += noise if white else np.cumsum(noise) / 30.0
     aligned = starts + rng.integers(-2, 3, n_epochs)
     options = {"window": 10, "threshold": 0.975, "shift": 0, **options}
-    return x, upsampled.Layout(factor, n_times, n_samples, starts, aligned, **options)
+    return x, Layout(factor, n_times, n_samples, starts, aligned, **options)
 
 
 LAYOUTS = {
@@ -125,7 +127,7 @@ def test_it_is_the_literal_way_for_any_layout(
 
 def test_a_choice_that_is_a_matter_of_rounding_is_made_at_the_high_rate(monkeypatch):
     x, layout = make(1, *LAYOUTS["slices"], odd=0.0)
-    high = resampling.upsample(x[np.newaxis], layout.factor)[0]
+    high = windowed_sinc.upsample(x[np.newaxis], layout.factor)[0]
     pool = layout.pools[0][0]
     epochs = averaging.take_epochs(high, layout.starts[pool.epochs], layout.n_samples)
     means = epochs.mean(axis=1)
@@ -137,7 +139,7 @@ def test_a_choice_that_is_a_matter_of_rounding_is_made_at_the_high_rate(monkeypa
         upsampled, "_choose_at_high_rate", lambda *a: calls.append(a[2]) or exact(*a)
     )
     for threshold in (edge - 1e-9, edge + 1e-9):
-        near = upsampled.Layout(
+        near = Layout(
             layout.factor, layout.n_times, layout.n_samples, layout.starts, layout.aligned,
             layout.window, threshold,
         )  # fmt: skip
@@ -182,11 +184,11 @@ def test_layout_goes_to_workers_without_its_lists():
 def test_compiled_loops_equal_their_twins(name, monkeypatch):
     x, layout = make(0, *LAYOUTS[name])
     compiled, chosen = upsampled.correct(x, layout), choose(x, layout)
-    monkeypatch.setattr(doubling, "find_compiled", lambda module, name: None)
-    doubling._spectra.cache_clear()
+    monkeypatch.setattr(double_rate_signal, "find_compiled", lambda module, name: None)
+    double_rate_signal._spectra.cache_clear()
     np.testing.assert_allclose(upsampled.correct(x, layout), compiled, rtol=0, atol=1e-14)
     assert choose(x, layout) == chosen
-    doubling._spectra.cache_clear()
+    double_rate_signal._spectra.cache_clear()
 
 
 # --------------------------------------------------------------------------- doubled samples
@@ -195,7 +197,7 @@ def make_columns(form, n, rng):
     n_native = form.n_samples // form.factor + 60
     x = np.cumsum(rng.standard_normal((n, n_native)), axis=1)
     starts = np.full(n, 20 * form.factor + int(rng.integers(form.factor)))
-    high = resampling.upsample(x, form.factor)
+    high = windowed_sinc.upsample(x, form.factor)
     epochs = np.stack([h[s : s + form.n_samples] for h, s in zip(high, starts, strict=True)])
     columns = np.empty((n, form.n_columns))
     for row, target in zip(x, columns, strict=True):
@@ -216,7 +218,7 @@ def test_doubled_samples_say_all_of_an_epoch(factor, n_samples):
         np.testing.assert_allclose(
             form.evaluate(row, np.arange(n_samples)), epoch, rtol=0, atol=2e-7 * scale
         )
-    sums = doubled.find_sums(form)
+    sums = double_rate_grid.find_sums(form)
     np.testing.assert_allclose(
         sums.add(columns), epochs.sum(axis=1), rtol=0, atol=2e-7 * scale * n_samples
     )
@@ -232,11 +234,11 @@ def test_doubled_samples_say_all_of_an_epoch(factor, n_samples):
 def test_a_piece_is_the_first_part_of_the_way_down(part, n_samples):
     form = Form(5, n_samples)
     epochs, columns = make_columns(form, 1, np.random.default_rng(1))
-    piece = doubled.find_piece(form, part)
+    piece = double_rate_grid.find_piece(form, part)
     places = piece.first + np.arange(piece.n_samples)
     at = (2 * np.arange(n_samples) + part)[np.newaxis]
-    expected = doubled.decimator(5, at, places[:, np.newaxis]) @ epochs[0]
-    made = laying.cut_out(piece, columns)[0]
+    expected = double_rate_grid.decimator(5, at, places[:, np.newaxis]) @ epochs[0]
+    made = template_train.cut_out(piece, columns)[0]
     np.testing.assert_allclose(made, expected, rtol=0, atol=3e-7 * np.abs(epochs).max())
 
 
@@ -246,7 +248,7 @@ def test_the_mean_at_the_high_rate_follows_from_the_ends(n, factor):
     x = np.cumsum(np.random.default_rng(n).standard_normal(n)) + 5.0
     level = find_level(x, factor)
     assert level.centre == find_mean(x)
-    expected = resampling.upsample(x[np.newaxis], factor).mean()
+    expected = windowed_sinc.upsample(x[np.newaxis], factor).mean()
     np.testing.assert_allclose(level.centre + level.shift, expected, atol=1e-11 * np.abs(x).max())
 
 
@@ -260,7 +262,7 @@ def test_phases_keep_samples_and_constants():
 @pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
 @pytest.mark.parametrize("char", ["d", "f"])
 def test_rows_are_moved_whatever_their_length(char):
-    move = find_compiled("moves", "move_rows")
+    move = find_compiled("fractional_delay", "move_rows")
     rng = np.random.default_rng(0)
     x, taps = rng.standard_normal(400).astype(char), rng.standard_normal((2, 20)).astype(char)
     for n in (1, 7, 31, 32, 33, 64, 130):
@@ -276,7 +278,7 @@ def test_rows_are_moved_whatever_their_length(char):
 def test_groups_make_no_difference(name, group, monkeypatch):
     x, layout = make(5, *LAYOUTS[name], odd=0.1, window=8, shift=3)
     expected = upsampled.correct(x, layout)
-    for module in (doubling, laying, upsampled):
+    for module in (double_rate_signal, template_train, upsampled):
         monkeypatch.setattr(module, "GROUP", group)
     copy = pickle.loads(pickle.dumps(layout))
     np.testing.assert_allclose(upsampled.correct(x, copy), expected, rtol=0, atol=1e-16)
@@ -285,5 +287,5 @@ def test_groups_make_no_difference(name, group, monkeypatch):
 
 def test_a_recording_of_several_groups():
     x, layout = make(6, 3, 2500, 640, 40, 8)
-    assert layout.n_times > 2 * doubling.GROUP
+    assert layout.n_times > 2 * double_rate_signal.GROUP
     assert_equal(x, layout)

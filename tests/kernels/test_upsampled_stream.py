@@ -9,16 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facet_nb.kernels import doubling, laying, upsampled
-from facet_nb.kernels.levels import RunningLevel, find_level
+from facet_nb.kernels.resampling import double_rate_signal
+from facet_nb.kernels.resampling.resampled_mean import RunningLevel, find_level
 from facet_nb.kernels.streams import UpsampledStream
 from facet_nb.kernels.streams import upsampled as streams
+from facet_nb.kernels.templates import template_train, upsampled
+from facet_nb.kernels.templates.template_train import Layout
 from tests.kernels.test_streams import flow, pieces
 from tests.kernels.test_upsampled import LAYOUTS, make
 
 
 def set_group(monkeypatch, n):
-    for module in (doubling, laying, upsampled, streams):
+    for module in (double_rate_signal, template_train, upsampled, streams):
         monkeypatch.setattr(module, "GROUP", n)
 
 
@@ -89,10 +91,10 @@ def test_it_keeps_a_pool_and_a_few_groups(lead, rest, monkeypatch):
         templates = max(templates, len(stream.train.templates))
     assert np.array_equal(np.concatenate([*done, stream.finish()]), upsampled.correct(x, layout))
     pool = 10 * 334
-    assert most < pool + 3 * 3000 + 4 * doubling.REACH and templates <= 5
+    assert most < pool + 3 * 3000 + 4 * double_rate_signal.REACH and templates <= 5
     assert len(x) > 2 * most
 
 
 def test_epochs_out_of_order_and_none_at_all():
-    layout = upsampled.Layout(5, 4000, 100, np.array([3000, 200, 9000]), np.zeros(3), 1, 0.9)
+    layout = Layout(5, 4000, 100, np.array([3000, 200, 9000]), np.zeros(3), 1, 0.9)
     assert UpsampledStream.make(layout, find_level(np.zeros(4000), 5)) is None

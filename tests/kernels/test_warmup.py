@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facet_nb.kernels.warmup import warm_up
+from facet_nb.kernels.compiled.warmup import warm_up
 
 
 def test_each_kernel_is_named_with_its_time():

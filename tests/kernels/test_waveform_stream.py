@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from facet_nb.kernels import lowrank
+from facet_nb.kernels.lowrank import lowrank
 from facet_nb.kernels.streams import WaveformStream
-from facet_nb.kernels.subsample import Layout
+from facet_nb.kernels.templates.subsample import Layout
 from tests.kernels.test_lowrank import PERIOD, SFREQ, N, make
 from tests.kernels.test_streams import flow
 

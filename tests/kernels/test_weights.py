@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facet_nb.kernels import weights
-from facet_nb.kernels.weights import Weights
+from facet_nb.kernels.templates import weights
+from facet_nb.kernels.templates.weights import Weights
 from tests.oracles import weights as oracle
 
 

@@ -20,7 +20,7 @@ from facet_nb.benchmark import (
     PointStarted,
     Subject,
 )
-from facet_nb.benchmark.point import Band, ProcessTimeline
+from facet_nb.benchmark.measurement import Band, ProcessTimeline
 from facet_nb.core.errors import RunCancelled
 
 SERIAL = Configuration()

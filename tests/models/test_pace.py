@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from facet_nb.models.docstrings import read_parameters
-from facet_nb.models.pace import Pace
+from facet_nb.models.eta import Pace
 from facet_nb.preprocessing import HighPassFilter
 
 

@@ -14,7 +14,7 @@ from traitlets import TraitError
 from facet_nb.core import Pipeline, ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.models import RunModel
-from facet_nb.models.journal import LENGTH
+from facet_nb.models.event_log import LENGTH
 from tests.models.helpers import Choosy, Gate, Halve, Quit, make_simulation
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from facet_nb.core import Pipeline, ProcessingContext
 from facet_nb.core.errors import FacetError, ValidationError
-from facet_nb.kernels.envelope import bound
+from facet_nb.kernels.measures.envelope import bound
 from facet_nb.models import RecordingModel, RunModel, SignalModel, StudioModel
 from facet_nb.models.background import Background
-from facet_nb.models.forecast import predict_time, record_run
-from facet_nb.models.meter import LENGTH, Meter, Sample, extend
+from facet_nb.models.resource_meter import LENGTH, Meter, Sample, extend
+from facet_nb.models.time_forecast import predict_time, record_run
 from tests.models.helpers import Choosy, Halve, make_simulation
 
 

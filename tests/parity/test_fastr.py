@@ -10,9 +10,9 @@ import mne
 import numpy as np
 import pytest
 
-from facet_nb.kernels import averaging, weights
-from facet_nb.kernels.sliding import correlate_rows
-from facet_nb.kernels.subtraction import subtract_templates
+from facet_nb.kernels.templates import averaging, weights
+from facet_nb.kernels.templates.neighbours import correlate_rows
+from facet_nb.kernels.templates.subtraction import subtract_templates
 
 TOLERANCE_UV = 1e-6
 HALF = 30

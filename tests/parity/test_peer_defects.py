@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import facet_nb as fnb
-from facet_nb.kernels import lms
+from facet_nb.kernels.filters import lms
 from tests.parity.modes import MODES, OTHER_MODES, assert_same, chain, rms, run, simulated
 
 

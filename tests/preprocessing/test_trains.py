@@ -18,7 +18,7 @@ from facet_nb import (
     SliceTriggerGenerator,
 )
 from facet_nb.core.errors import ValidationError
-from facet_nb.kernels import spacing
+from facet_nb.kernels.triggers import spacing
 from facet_nb.preprocessing import UpSample
 from tests.evaluation.test_calculators import make_raw
 

@@ -13,7 +13,7 @@ import pytest
 from facet_nb.core import Pipeline, ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.datasets import simulate
-from facet_nb.kernels.spacing import describe_spacing
+from facet_nb.kernels.triggers.spacing import describe_spacing
 from facet_nb.preprocessing.triggers import MissingTriggerDetector, TriggerDetector
 
 SFREQ = 500.0

@@ -10,7 +10,7 @@ import pytest
 
 import facet_nb
 from facet_nb.core import Pipeline
-from facet_nb.core.executors.backends import count_cores
+from facet_nb.core.backends.registry import count_cores
 from facet_nb.widgets import ControlPanel
 from tests.models.helpers import Choosy, Gate, Halve, make_simulation
 

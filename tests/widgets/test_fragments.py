@@ -8,7 +8,7 @@ import time
 import pytest
 
 from facet_nb.core.events import BatchDone, RunStarted, RunState, StageDone, StageStarted, StepTime
-from facet_nb.models.journal import Entry
+from facet_nb.models.event_log import Entry
 from facet_nb.widgets.fragments import (
     write_code_block,
     write_duration,

@@ -13,9 +13,9 @@ import facet_nb
 from facet_nb.core import Pipeline
 from facet_nb.core.events import BatchDone, RunStarted, StageStarted, StepTime
 from facet_nb.models import RunModel
-from facet_nb.widgets import ChainEditor, RunPanel, SignalView, Studio, cells
+from facet_nb.widgets import ChainEditor, RunPanel, SignalView, Studio, rerun_guard
 from facet_nb.widgets.panel import Panel
-from facet_nb.widgets.strip import write_strip
+from facet_nb.widgets.resource_sparkline import write_strip
 from tests.models.helpers import Choosy, Gate, Halve, make_simulation
 from tests.widgets.finding import all_html, find, list_widgets
 
@@ -205,7 +205,7 @@ def test_a_large_view_is_quick():
 
 
 def test_strip_of_few_samples():
-    from facet_nb.models.meter import Sample
+    from facet_nb.models.resource_meter import Sample
 
     assert write_strip((), 2) == ""
     one = write_strip((Sample(0.0, 10**8, 0.0, 1),), 2)
@@ -243,8 +243,8 @@ def test_one_model_in_two_panels(simulation):
 def cell(monkeypatch):
     """Which cell runs, as a test says."""
     now = {"cell": "a", "execution": "1"}
-    monkeypatch.setattr(cells, "find_cell", lambda: (now["cell"], now["execution"]))
-    monkeypatch.setattr(cells, "_BY_CELL", {})
+    monkeypatch.setattr(rerun_guard, "find_cell", lambda: (now["cell"], now["execution"]))
+    monkeypatch.setattr(rerun_guard, "_BY_CELL", {})
     return now
 
 
@@ -271,7 +271,7 @@ def test_an_idle_panel_is_replaced_in_silence(simulation, cell):
 
 
 def test_outside_of_a_notebook_there_is_no_cell():
-    assert cells.find_cell() == ("", "")
+    assert rerun_guard.find_cell() == ("", "")
     assert Panel([]).stop() is False
 
 

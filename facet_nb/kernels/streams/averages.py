@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from facet_nb.kernels.averaging import N_SEED, list_blocks
-from facet_nb.kernels.native import find_tables
-from facet_nb.kernels.rows import find_compiled, is_float
+from facet_nb.kernels.compiled.dispatch import find_compiled, is_float
 from facet_nb.kernels.streams.base import Buffer
-from facet_nb.kernels.subsample import HALO, Layout
+from facet_nb.kernels.templates.averaging import N_SEED, list_blocks
+from facet_nb.kernels.templates.subsample import HALO, Layout
+from facet_nb.kernels.templates.subsample_channel import find_tables
 
 
 class AverageStream:
-    """Averaged artifact subtraction, block by block; see :func:`facet_nb.kernels.native.correct`.
+    """Averaged artifact subtraction, block by block.
+
+    See :func:`facet_nb.kernels.templates.subsample_channel.correct`.
 
     Parameters
     ----------
@@ -33,7 +35,7 @@ class AverageStream:
     ) -> None:
         self.layout, self.threshold, self.mean = layout, threshold, mean
         self.tables = find_tables(layout, np.dtype(dtype))
-        self.run = find_compiled("shifts", "correct_blocks")
+        self.run = find_compiled("shifted_templates", "correct_blocks")
         self.blocks = list_blocks(len(layout.first), window) if len(layout.first) else []
         self.x, self.work = Buffer(np.dtype(dtype)), Buffer(np.dtype(dtype))
         self.next = self.done = 0
@@ -43,7 +45,7 @@ class AverageStream:
         cls, layout: Layout, window: int, threshold: float, mean: float, dtype: np.dtype
     ) -> AverageStream | None:
         """Return a stream; None where the kernel is not compiled, or epochs are not in order."""
-        compiled = find_compiled("shifts", "correct_blocks")
+        compiled = find_compiled("shifted_templates", "correct_blocks")
         ordered = bool(np.all(np.diff(layout.first) > 0))
         if compiled is None or not ordered or not is_float(np.empty(0, dtype)):
             return None

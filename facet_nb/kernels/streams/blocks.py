@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from facet_nb.kernels.averaging import Pool, average_pool, is_complete, list_pools
 from facet_nb.kernels.streams.base import Buffer
-from facet_nb.kernels.subtraction import Subtraction
+from facet_nb.kernels.templates.averaging import Pool, average_pool, is_complete, list_pools
+from facet_nb.kernels.templates.subtraction import Subtraction
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Blocks:
     shift : int
         Candidates of a block begin this many epochs after it does.
     scale, bridge : bool
-        As of :func:`facet_nb.kernels.subtraction.subtract_templates`.
+        As of :func:`facet_nb.kernels.templates.subtraction.subtract_templates`.
     """
 
     starts: np.ndarray
@@ -56,8 +56,8 @@ class Blocks:
 class BlockStream:
     """Templates of blocks, subtracted from one channel as soon as their epochs are there.
 
-    The same as :func:`facet_nb.kernels.averaging.average_blocks` and
-    :func:`facet_nb.kernels.subtraction.subtract_templates`.
+    The same as :func:`facet_nb.kernels.templates.averaging.average_blocks` and
+    :func:`facet_nb.kernels.templates.subtraction.subtract_templates`.
 
     Parameters
     ----------

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from facet_nb.kernels.fir import choose_n_fft, find_filter
+from facet_nb.kernels.filters.fir import choose_n_fft, find_filter
 from facet_nb.kernels.streams.base import Buffer
 
 
 class FilterStream:
-    """A zero-phase FIR filter; see :func:`facet_nb.kernels.fir.filter_zero_phase`.
+    """A zero-phase FIR filter; see :func:`facet_nb.kernels.filters.fir.filter_zero_phase`.
 
     Parameters
     ----------

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.signal import upfirdn
 
-from facet_nb.kernels import resampling
-from facet_nb.kernels.edges import segment
-from facet_nb.kernels.resampling import DOWN_HOP, HALF_WIDTH, N_FFT, UP_HOP
+from facet_nb.kernels.filters.edges import segment
+from facet_nb.kernels.resampling import windowed_sinc
+from facet_nb.kernels.resampling.windowed_sinc import DOWN_HOP, HALF_WIDTH, N_FFT, UP_HOP
 from facet_nb.kernels.streams.base import Buffer, Stream
 
 #: Results of a fraction that are made at once, at least.
@@ -15,7 +15,7 @@ _AT_ONCE = 8192
 
 
 def make_resampler(up: int, down: int, n_times: int) -> Stream:
-    """Return a stream that does what :func:`facet_nb.kernels.resampling.resample` does.
+    """Return the stream of :func:`facet_nb.kernels.resampling.windowed_sinc.resample`.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class _Blocks:
 
 
 class UpStream(_Blocks):
-    """:func:`facet_nb.kernels.resampling.upsample` over pieces of a signal.
+    """:func:`facet_nb.kernels.resampling.windowed_sinc.upsample` over pieces of a signal.
 
     Parameters
     ----------
@@ -106,19 +106,19 @@ class UpStream(_Blocks):
     def __init__(self, factor: int, n_times: int) -> None:
         super().__init__(n_times, -(-n_times // UP_HOP), UP_HOP, HALF_WIDTH - 1, N_FFT)
         self.factor = factor
-        self.spectra = resampling.up_spectra(factor)
+        self.spectra = windowed_sinc.up_spectra(factor)
         self.product = np.empty_like(self.spectra)
 
     def _make(self, start: int, number: int) -> np.ndarray:
         size = min(UP_HOP, self.n_times - number * UP_HOP)
         out = np.empty((size, self.factor))
         data = self.buffer.data
-        resampling.upsample_block(data, start, self.spectra, self.product, out)
+        windowed_sinc.upsample_block(data, start, self.spectra, self.product, out)
         return out.reshape(-1)
 
 
 class DownStream(_Blocks):
-    """:func:`facet_nb.kernels.resampling.downsample` over pieces of a signal.
+    """:func:`facet_nb.kernels.resampling.windowed_sinc.downsample` over pieces of a signal.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class DownStream(_Blocks):
     """
 
     def __init__(self, factor: int, n_times: int) -> None:
-        self.n_out = resampling.count(n_times, 1, factor)
+        self.n_out = windowed_sinc.count(n_times, 1, factor)
         n_blocks = -(-self.n_out // DOWN_HOP)
         super().__init__(
             (self.n_out - 1) * factor + 1,
@@ -138,18 +138,20 @@ class DownStream(_Blocks):
             HALF_WIDTH * factor,
             N_FFT * factor,
         )
-        self.spectra = resampling.down_spectra(factor)
+        self.spectra = windowed_sinc.down_spectra(factor)
         self.phases = np.empty((factor, N_FFT))
 
     def _make(self, start: int, number: int) -> np.ndarray:
         out = np.empty(min(DOWN_HOP, self.n_out - number * DOWN_HOP))
         data = self.buffer.data
-        resampling.downsample_block(data, start, self.spectra, self.phases, out)
+        windowed_sinc.downsample_block(data, start, self.spectra, self.phases, out)
         return out
 
 
 class FractionStream:
-    """:func:`facet_nb.kernels.resampling.resample` by a fraction, over pieces of a signal.
+    """Resample by a fraction, over pieces of a signal.
+
+    See :func:`facet_nb.kernels.resampling.windowed_sinc.resample`.
 
     Parameters
     ----------
@@ -161,8 +163,8 @@ class FractionStream:
 
     def __init__(self, up: int, down: int, n_times: int) -> None:
         self.up, self.down, self.n_times = up, down, n_times
-        self.n_out = resampling.count(n_times, up, down)
-        self.taps, self.half = resampling.fraction_taps(up, down)
+        self.n_out = windowed_sinc.count(n_times, up, down)
+        self.taps, self.half = windowed_sinc.fraction_taps(up, down)
         self.reach = self.half // up + down + 2
         self.buffer = Buffer(np.dtype(float))
         self.done = 0

@@ -6,15 +6,15 @@ from collections import deque
 
 import numpy as np
 
-from facet_nb.kernels.averaging import is_complete, take_epochs
-from facet_nb.kernels.native import find_tables
-from facet_nb.kernels.rows import find_compiled, is_float
-from facet_nb.kernels.slider import Slider
+from facet_nb.kernels.compiled.dispatch import find_compiled, is_float
 from facet_nb.kernels.streams.averages import cut_layout
 from facet_nb.kernels.streams.base import Buffer
 from facet_nb.kernels.streams.blocks import Blocks
-from facet_nb.kernels.subsample import HALO, MARGIN, Layout
-from facet_nb.kernels.subtraction import Subtraction
+from facet_nb.kernels.templates.averaging import is_complete, take_epochs
+from facet_nb.kernels.templates.neighbours_online import Slider
+from facet_nb.kernels.templates.subsample import HALO, MARGIN, Layout
+from facet_nb.kernels.templates.subsample_channel import find_tables
+from facet_nb.kernels.templates.subtraction import Subtraction
 
 
 class _Sliding:
@@ -112,7 +112,9 @@ class _Sliding:
 
 
 class SlidingStream(_Sliding):
-    """Artifacts at whole samples: :func:`facet_nb.kernels.sliding.average_sliding`, and subtracted.
+    """Subtract sliding averages of artifacts at whole samples.
+
+    See :func:`facet_nb.kernels.templates.neighbours.average_sliding`.
 
     Parameters
     ----------
@@ -177,7 +179,9 @@ class SlidingStream(_Sliding):
 
 
 class MovedSlidingStream(_Sliding):
-    """Artifacts between samples: :func:`facet_nb.kernels.native.correct` with ``sliding=True``.
+    """Subtract sliding averages of artifacts between samples.
+
+    See :func:`facet_nb.kernels.templates.subsample_channel.correct`, ``sliding=True``.
 
     Parameters
     ----------
@@ -212,7 +216,7 @@ class MovedSlidingStream(_Sliding):
         cls, layout: Layout, window: int, threshold: float, mean: float, dtype: np.dtype
     ) -> MovedSlidingStream | None:
         """Return a stream; None where the kernel is not compiled, or epochs are not in order."""
-        compiled = find_compiled("shifts", "move_rows")
+        compiled = find_compiled("shifted_templates", "move_rows")
         ordered = bool(np.all(np.diff(layout.first) > 0))
         if compiled is None or not ordered or not is_float(np.empty(0, dtype)):
             return None
@@ -221,13 +225,13 @@ class MovedSlidingStream(_Sliding):
     def _take(self, epochs: np.ndarray) -> np.ndarray:
         low, high = int(epochs[0]), int(epochs[-1]) + 1
         piece = cut_layout(self.layout, slice(low, high), self.x.start, len(self.x.data))
-        move = find_compiled("shifts", "move_rows")
+        move = find_compiled("shifted_templates", "move_rows")
         assert move is not None
         return move(self.x.data, piece, epochs - low, *self.tables, self.mean)
 
     def _subtract(self, first: int, templates: np.ndarray) -> None:
         epochs = slice(first, first + len(templates))
         piece = cut_layout(self.layout, epochs, self.work.start, len(self.work.data))
-        subtract = find_compiled("shifts", "subtract_moved")
+        subtract = find_compiled("shifted_templates", "subtract_moved")
         assert subtract is not None
         subtract(self.work.data, templates, piece, np.arange(len(templates)), self.tables[1])

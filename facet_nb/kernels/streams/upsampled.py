@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from facet_nb.kernels.averaging import Pool
-from facet_nb.kernels.doubling import GROUP, REACH, count_known, count_window, find_end
-from facet_nb.kernels.edges import segment
-from facet_nb.kernels.laying import Train
-from facet_nb.kernels.levels import Level
+from facet_nb.kernels.filters.edges import segment
+from facet_nb.kernels.resampling.double_rate_signal import (
+    GROUP,
+    REACH,
+    count_known,
+    count_window,
+    find_end,
+)
+from facet_nb.kernels.resampling.resampled_mean import Level
 from facet_nb.kernels.streams.base import Buffer, rooms
-from facet_nb.kernels.upsampled import Averager, Layout, find_reach
+from facet_nb.kernels.templates.averaging import Pool
+from facet_nb.kernels.templates.template_train import Layout, Train
+from facet_nb.kernels.templates.upsampled import Averager, find_reach
 
 #: Samples that are kept behind those still needed: a reflection at the end may take them.
 _BEHIND = 2 * REACH
 
 
 class UpsampledStream:
-    """The same as :func:`facet_nb.kernels.upsampled.correct`, group by group.
+    """The same as :func:`facet_nb.kernels.templates.upsampled.correct`, group by group.
 
     Templates are made as soon as the epochs of their pools are there, and groups are laid as soon
     as their templates are known: what is kept is a pool of epochs and two groups.
@@ -27,7 +33,8 @@ class UpsampledStream:
     layout : Layout
         Where artifacts are.
     level : Level
-        Means of the whole signal (:class:`facet_nb.kernels.levels.RunningLevel`).
+        Means of the whole signal
+        (:class:`facet_nb.kernels.resampling.resampled_mean.RunningLevel`).
     """
 
     def __init__(self, layout: Layout, level: Level) -> None:

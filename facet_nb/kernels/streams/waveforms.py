@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from facet_nb.kernels.lowrank import correct_block, list_blocks, list_reaches
+from facet_nb.kernels.lowrank.lowrank import correct_block, list_blocks, list_reaches
 from facet_nb.kernels.streams.averages import cut_layout
 from facet_nb.kernels.streams.base import Buffer
-from facet_nb.kernels.subsample import Layout
+from facet_nb.kernels.templates.subsample import Layout
 
 
 class WaveformStream:
-    """The same as :func:`facet_nb.kernels.lowrank.correct`; a block at a time is kept.
+    """The same as :func:`facet_nb.kernels.lowrank.lowrank.correct`; a block at a time is kept.
 
     Parameters
     ----------

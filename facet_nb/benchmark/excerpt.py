@@ -1,0 +1,116 @@
+"""A piece of a recording: what a probe runs instead of the whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from facet_nb.core import Pipeline, ProcessingContext
+from facet_nb.core.planning.cost_model import estimate_work_s
+from facet_nb.core.recording import Shape, channel_kinds, data_picks
+from facet_nb.preprocessing import Crop, PickChannels
+
+_MIN_CHANNELS, _MAX_CHANNELS = 8, 16
+
+#: Shorter pieces hold too few artifacts for most chains, in s.
+_MIN_DURATION_S = 60.0
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A few channels of a recording, over all of it or its beginning.
+
+    Attributes
+    ----------
+    context : ProcessingContext
+        The piece.
+    n_channels : int
+        Its data channels.
+    channel_scale, time_scale : float
+        By how much the whole recording has more of them.
+    """
+
+    context: ProcessingContext
+    n_channels: int
+    channel_scale: float
+    time_scale: float
+
+    @property
+    def share(self) -> float:
+        """The part of the recording's data that it holds; 1 for all."""
+        return 1.0 / (self.channel_scale * self.time_scale)
+
+
+def take_piece(pipeline: Pipeline, context: ProcessingContext, probe_s: float, cores: int) -> Piece:
+    """Return a piece of `context` whose runs take a small part of `probe_s`.
+
+    Channels that steps name, one of each type, and those that hold no data are in it.
+    """
+    raw = context.get_raw()
+    n_data = len(data_picks(raw))
+    wanted = min(n_data, max(_MIN_CHANNELS, min(_MAX_CHANNELS, 2 * cores)))
+    return _cut(pipeline, context, wanted, _shorten(pipeline, raw, wanted, probe_s))
+
+
+def take_larger_piece(
+    pipeline: Pipeline, context: ProcessingContext, piece: Piece, share: float
+) -> Piece:
+    """Return a piece that holds about `share` of the recording: all of it from 1 on.
+
+    It lasts as long as the recording. Where that leaves too few channels, or less than twice what
+    `piece` has, `piece` is returned.
+    """
+    n_data = len(data_picks(context.get_raw()))
+    if piece.share == 1.0:
+        return piece
+    if share >= 1.0:
+        return Piece(context, n_data, 1.0, 1.0)
+    wanted = int(min(share, 0.5) * n_data)  # it is held beside the recording
+    if wanted < min(_MIN_CHANNELS, n_data) or wanted / n_data < 2 * piece.share:
+        return piece
+    return _cut(pipeline, context, wanted, 1.0)
+
+
+def _cut(
+    pipeline: Pipeline, context: ProcessingContext, n_channels: int, time_scale: float
+) -> Piece:
+    raw = context.get_raw()
+    data = [int(i) for i in data_picks(raw)]
+    chosen = _choose_channels(pipeline, raw, data, n_channels)
+    others = [i for i, kind in enumerate(channel_kinds(raw)) if kind != "data"]
+    part = context
+    if time_scale > 1.0:
+        part = Crop(tmin=0.0, tmax=raw.n_times / time_scale / raw.info["sfreq"])(part)
+    if len(chosen) < len(data):
+        part = PickChannels([raw.ch_names[i] for i in sorted({*chosen, *others})])(part)
+    return Piece(part, len(chosen), len(data) / len(chosen), time_scale)
+
+
+def _choose_channels(pipeline: Pipeline, raw: Any, data: list[int], wanted: int) -> list[int]:
+    """Return data channels: the first, those that steps name, one of each type, then the next."""
+    named = set()
+    for step in pipeline.processors:
+        for value in step.get_parameters().values():
+            named |= set(_list_texts(value))
+    types = raw.get_channel_types()
+    firsts = {types[i]: i for i in reversed(data)}
+    must = [i for i in data if raw.ch_names[i] in named or i in firsts.values()]
+    more = [i for i in data if i not in must]
+    return sorted([*must, *more[: max(0, wanted - len(must))]])
+
+
+def _list_texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [v for v in value if isinstance(v, str)]
+    return []
+
+
+def _shorten(pipeline: Pipeline, raw: Any, n_channels: int, probe_s: float) -> float:
+    """Return by how much the piece must be shorter than the recording, for about eight runs."""
+    shape = Shape(n_channels, n_channels, int(raw.n_times), float(raw.info["sfreq"]))
+    rough_s = 8 * 2 * estimate_work_s(pipeline.processors, shape)
+    duration_s = shape.n_times / shape.sfreq
+    wanted_s = max(_MIN_DURATION_S, duration_s * probe_s / max(rough_s, 1e-9))
+    return 1.0 if wanted_s > 0.6 * duration_s else duration_s / wanted_s

@@ -1,0 +1,177 @@
+"""A fresh process tree for one configuration, seen from its parent."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from facet_nb.benchmark import processes
+from facet_nb.benchmark.json_values import from_plain
+from facet_nb.benchmark.measurement import Configuration, MemoryUse, Trace
+from facet_nb.benchmark.memory import MemoryMeter
+from facet_nb.benchmark.tracing import list_bands
+from facet_nb.core import CancelToken
+from facet_nb.core.errors import FacetError
+
+_POLL_S, _GRACE_S = 0.05, 5.0
+
+
+class MeasurementFailed(FacetError):
+    """A configuration could not be measured: its run failed, or its process ended."""
+
+
+class Isolated:
+    """One configuration in a process of its own, which loads its recording at once.
+
+    Parameters
+    ----------
+    job : path
+        What :func:`facet_nb.benchmark.inputs.write_job` wrote.
+    configuration : Configuration
+        How to run.
+    cancel : CancelToken
+        Ends the wait for an answer.
+
+    Attributes
+    ----------
+    start_s : float
+        Wall time from the start of the process until it could import the engine, in s.
+    load_s : float
+        Time to read the recording.
+    """
+
+    def __init__(self, job: Path, configuration: Configuration, cancel: CancelToken) -> None:
+        self.configuration = configuration
+        self.cancel = cancel
+        self._workers: list[Any] | None = None  # known once it was told to end
+        self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
+        begin = time.perf_counter()
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "facet_nb.benchmark.child", str(job)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=environment,
+            text=True,
+        )
+        threading.Thread(target=self._listen, name="facet_nb-child", daemon=True).start()
+        try:
+            self._wait(120.0)
+            self.start_s = time.perf_counter() - begin
+            self.load_s = float(self._ask("load", 600.0)["wall_s"])
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The root of the tree."""
+        return self._process.pid
+
+    # ------------------------------------------------------------------------------- measuring
+    def run(self, timeout_s: float) -> tuple[float, float, Trace]:
+        """Run once; return wall and CPU time, in s, and where the time went."""
+        answer = self._ask("run", timeout_s, settings=self.configuration.settings)
+        trace = from_plain(Trace, answer["trace"])
+        return float(answer["wall_s"]), float(answer["cpu_s"]), trace
+
+    def run_watched(self, timeout_s: float) -> tuple[float, MemoryUse]:
+        """Run once while the memory of the tree is watched; return wall time and memory."""
+        with MemoryMeter(self._process.pid) as meter:
+            wall_s, _, trace = self.run(timeout_s)
+        return wall_s, meter.result(list_bands(trace))
+
+    def save(self, path: Path) -> None:
+        """Write the result of the last run."""
+        self._ask("save", 600.0, path=str(path))
+
+    def compare(self, path: Path) -> float:
+        """Return the largest difference of the last run's result from the saved one, in V."""
+        return float(self._ask("compare", 600.0, path=str(path))["max_abs_diff_v"])
+
+    def read_memory_mb(self) -> float:
+        """Return what the tree holds now, in MB."""
+        sizes = [processes.read_rss_mb(pid) for pid in processes.list_tree(self._process.pid)]
+        return sum(size for size in sizes if size is not None)
+
+    def dismiss(self) -> None:
+        """Tell the process to end, and do not wait for it."""
+        import psutil
+
+        if self._workers is not None:
+            return
+        self._workers = []
+        for pid in processes.list_tree(self._process.pid)[1:]:
+            with suppress(psutil.Error):  # it has just ended
+                self._workers.append(psutil.Process(pid))
+        with suppress(OSError):  # its input is closed already
+            self._process.stdin.close()  # type: ignore[union-attr]
+
+    def close(self) -> None:
+        """End the process and its workers: by themselves, or by force if that takes long."""
+        import psutil
+
+        self.dismiss()
+        try:
+            self._process.wait(0.0 if self.cancel.cancelled else _GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for worker in self._workers or ():
+            with suppress(psutil.Error):  # it has ended by itself
+                worker.kill()
+        with suppress(OSError):  # unread text, whose reader has gone
+            self._process.stdout.close()  # type: ignore[union-attr]
+        self._errors.close()
+
+    # ---------------------------------------------------------------------------- conversation
+    def _ask(self, command: str, timeout_s: float, **arguments: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps({"do": command, **arguments}) + "\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise MeasurementFailed(self._explain_end()) from error
+        return self._wait(timeout_s)
+
+    def _wait(self, timeout_s: float) -> dict[str, Any]:
+        end = time.monotonic() + timeout_s
+        while True:
+            self.cancel.check()
+            try:
+                line = self._answers.get(timeout=_POLL_S)
+            except queue.Empty:
+                if time.monotonic() > end:
+                    raise MeasurementFailed(f"it took longer than {timeout_s:.0f} s") from None
+                continue
+            if line is None:
+                raise MeasurementFailed(self._explain_end())
+            answer = json.loads(line)
+            if "error" in answer:
+                raise MeasurementFailed(answer["error"])
+            return answer
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        with suppress(ValueError, OSError):  # closed while it was read
+            for line in self._process.stdout:
+                self._answers.put(line)
+        self._answers.put(None)
+
+    def _explain_end(self) -> str:
+        code = self._process.wait()
+        why = "was killed, for want of memory perhaps" if code == -9 else f"ended with code {code}"
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return f"its process {why}{': ' + lines[-1] if lines else ''}"

@@ -1,0 +1,142 @@
+"""Batches on a Dask cluster, where one machine is not enough. The only module that imports Dask.
+
+joblib's own Dask backend waits for ever when the scheduler reports an error (a worker that was
+killed, an argument that cannot be read): here tasks are futures, and their errors are seen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from facet_nb.core.backends import dask
+from facet_nb.core.backends.base import Backend
+from facet_nb.core.cancel import CancelToken
+from facet_nb.core.errors import PlanError, RunCancelled
+
+
+class DaskBackend(Backend):
+    """Workers of a Dask cluster, on machines that share a file system."""
+
+    name = "dask"
+    isolates = True
+    near = False
+
+    def run(
+        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+    ) -> Iterator[Any]:
+        """Yield ``function(*call)`` for each call, as they end."""
+        return dask.run_calls(function, calls, n_jobs, cancel)
+
+
+#: How often a run looks whether somebody cancelled it.
+_INTERVAL_S = 0.1
+
+_REMEDY = (
+    "Install it with pip install 'facet-nb[dask]', and make a client first: from dask.distributed "
+    "import Client; client = Client(n_workers=2, threads_per_worker=1, "
+    "dashboard_address='127.0.0.1:0')."
+)
+
+
+def find_client() -> Any:
+    """Return the Dask client that is current, or one of the scheduler that Dask's settings name.
+
+    Raises
+    ------
+    PlanError
+        If Dask is missing, there is no client, or the scheduler does not answer.
+    """
+    client = _look_up_client()
+    if client is None:
+        raise PlanError(f"backend='dask' finds no Dask client. {_REMEDY}")
+    return client
+
+
+def _look_up_client() -> Any:
+    try:
+        import dask
+        from distributed import Client, get_client
+    except ImportError as error:
+        raise PlanError(f"backend='dask' needs Dask. {_REMEDY}") from error
+    with contextlib.suppress(ValueError):  # there is none yet
+        return get_client()
+    address = dask.config.get("scheduler-address", None)
+    if address is None:
+        return None
+    try:
+        return Client(address)
+    except OSError as error:
+        raise PlanError(f"no Dask scheduler answers at {address}.") from error
+
+
+def count_threads() -> int | None:
+    """Return the threads of the current cluster's workers; None without a cluster."""
+    client = _look_up_client()
+    return None if client is None else max(1, sum(client.ncores().values()))
+
+
+def run_calls(
+    function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+) -> Iterator[Any]:
+    """Yield ``function(*call)`` for each call as they end, `n_jobs` at a time.
+
+    Raises
+    ------
+    WorkerDied
+        If a worker ended, or could not read what it was sent.
+    RunCancelled
+        If `cancel` is set; what has not begun is taken back.
+    """
+    client = find_client()
+    waiting = iter(calls)
+    running: set[Any] = set()
+    try:
+        while True:
+            for call in _take(waiting, n_jobs - len(running)):
+                # pure=False: a file may have changed since a call with the same arguments.
+                running.add(client.submit(function, *call, pure=False))
+            if not running:
+                return
+            done = _wait(running, cancel)
+            running -= done
+            for future in done:
+                yield _answer(future)
+    finally:
+        if running:
+            cancel.cancel()
+            with contextlib.suppress(OSError):  # a cluster that is gone has no tasks
+                client.cancel(list(running), force=True)
+
+
+def _take(waiting: Iterator[tuple], n: int) -> list[tuple]:
+    return [call for _, call in zip(range(n), waiting, strict=False)]
+
+
+def _wait(running: set[Any], cancel: CancelToken) -> set[Any]:
+    """Return futures that have ended: at least one."""
+    from distributed import wait
+
+    while True:
+        cancel.check()
+        try:
+            return set(wait(list(running), timeout=_INTERVAL_S, return_when="FIRST_COMPLETED").done)
+        except TimeoutError:
+            continue
+
+
+def _answer(future: Any) -> Any:
+    """Return the result of a future that has ended."""
+    from distributed import CancelledError, KilledWorker
+
+    from facet_nb.core.backends.base import WorkerDied
+
+    try:
+        return future.result()
+    except KilledWorker as error:
+        raise WorkerDied(str(error)) from error
+    except CancelledError as error:
+        raise RunCancelled(
+            "the cluster gave up the run's tasks: its scheduler or client was closed."
+        ) from error

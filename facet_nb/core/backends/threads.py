@@ -1,0 +1,109 @@
+"""Threads of this process."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from facet_nb.core.backends.base import Backend, _until
+from facet_nb.core.cancel import CancelToken
+
+
+class ThreadBackend(Backend):
+    """Threads of this process."""
+
+    name = "threading"
+
+    def run(
+        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+    ) -> Iterator[Any]:
+        """Yield ``function(*call)`` for each call, as they end."""
+        work = _Counted(function, cancel)
+        try:
+            with _keep_log_level():
+                yield from self._run(work, calls, n_jobs, cancel)
+        finally:
+            work.wait()
+
+    def _run(
+        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+    ) -> Iterator[Any]:
+        # Not joblib's threads: it keeps three more that only wait, and the budget counts them.
+        # Nor a ThreadPoolExecutor's: one that hangs would keep the process from ending.
+        waiting, turn = _until(calls, cancel), threading.Lock()
+        box: queue.SimpleQueue[tuple[Any, BaseException | None] | None] = queue.SimpleQueue()
+
+        def take() -> tuple | None:
+            with turn:
+                return next(waiting, None)
+
+        def work() -> None:
+            while (call := take()) is not None:
+                try:
+                    box.put((function(*call), None))
+                except BaseException as error:
+                    box.put((None, error))
+                    return
+            box.put(None)
+
+        left = min(n_jobs, len(calls))
+        for _ in range(left):
+            threading.Thread(target=work, name="facet_nb-outer", daemon=True).start()
+        complete = False
+        try:
+            while left:
+                answer = box.get()
+                if answer is None:
+                    left -= 1
+                    continue
+                if answer[1] is not None:
+                    raise answer[1]
+                cancel.check()
+                yield answer[0]
+            cancel.check()
+            complete = True
+        finally:
+            if not complete:
+                cancel.cancel()
+
+
+class _Counted:
+    """A function for threads, which knows how many of its calls are under way."""
+
+    def __init__(self, function: Callable, cancel: CancelToken) -> None:
+        self.function = function
+        self.cancel = cancel
+        self.running = 0
+        self.changed = threading.Condition()
+
+    def __call__(self, *args: Any) -> Any:
+        with self.changed:
+            self.running += 1
+        try:
+            self.cancel.check()
+            return self.function(*args)
+        finally:
+            with self.changed:
+                self.running -= 1
+                self.changed.notify_all()
+
+    def wait(self) -> None:
+        """Wait until no call is under way: whoever stops a run owns what still computes."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.running == 0)
+
+
+@contextmanager
+def _keep_log_level() -> Iterator[None]:
+    """Restore MNE's log level: ``verbose=`` in several threads at once leaves a wrong one."""
+    logger = logging.getLogger("mne")
+    level = logger.level
+    try:
+        yield
+    finally:
+        if logger.level != level:
+            logger.setLevel(level)

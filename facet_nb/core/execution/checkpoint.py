@@ -1,0 +1,331 @@
+"""What a run has finished, in a folder: a killed run goes on where it was.
+
+The folder holds samples after each stage (float64 rows, one file for each stage), what steps found
+on their reference channels, and a journal that says which rows are whole, with their checksums.
+Each stage is kept under a key of all that its samples depend on: the samples, header and metadata
+before it, its steps with their parameters and code, and the versions of the libraries. A key that
+differs is another stage, and is computed. Nothing in the folder is executed or unpickled.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.errors import FacetError
+from facet_nb.core.execution.job import Failure
+from facet_nb.core.execution.stage import Prepared, Subject, Trial
+from facet_nb.core.metadata import ProcessingMetadata
+from facet_nb.core.steps import ArrayStep, ChannelStep, State, Step
+from facet_nb.core.storage import folder_lock, journal, scratch
+from facet_nb.core.storage.hashing import UnknownThing, hash_row, list_versions, take_fingerprint
+from facet_nb.core.storage.journal import RowLog
+
+logger = logging.getLogger("facet_nb")
+
+#: Version of the folder's layout.
+_LAYOUT = 1
+
+_SUFFIX = ".f64"
+
+Attempt = Callable[[ChannelStep, np.ndarray, int], Trial | Failure]
+
+
+@dataclass
+class KeptStage:
+    """Samples after one stage, in a file of the folder.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    shape : tuple (n_channels, n_times)
+        Of the samples.
+    log : RowLog
+        Where finished rows are noted.
+    noted : dict
+        Checksum of each row that was noted as finished.
+    """
+
+    path: Path
+    shape: tuple[int, int]
+    log: RowLog
+    noted: dict[int, str]
+
+    def make_file(self) -> None:
+        """Make the file, or what is missing of it, with room on the disk.
+
+        Raises
+        ------
+        FacetError
+            If there is no room.
+        """
+        n_bytes = max(8, 8 * int(np.prod(self.shape)))
+        try:
+            with open(self.path, "ab") as file:
+                there = file.tell()
+                if there < n_bytes and hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), there, n_bytes - there)
+                elif there < n_bytes:
+                    file.truncate(n_bytes)
+        except OSError as error:
+            raise FacetError(
+                f"no room for {n_bytes / 1e6:.0f} MB in {self.path.parent}: {error.strerror}. "
+                "Give checkpoint= a folder on a larger disk."
+            ) from error
+
+    def restore(self, samples: np.ndarray, rows: list[int]) -> dict[int, str]:
+        """Return those of `rows` that are whole in `samples`, with their checksums."""
+        wanted = [row for row in rows if row in self.noted]
+        found = _hash_rows(samples, wanted)
+        return {row: sha for row, sha in zip(wanted, found, strict=True) if sha == self.noted[row]}
+
+
+@dataclass
+class Checkpoint:
+    """A folder that one run keeps its finished work in; use :func:`hold_checkpoint`.
+
+    Attributes
+    ----------
+    folder : Path
+        The folder.
+    """
+
+    folder: Path
+    _rows: dict[str, dict[int, str]] = field(default_factory=dict)
+    _trials: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _used: set[str] = field(default_factory=set)
+    _known: list[tuple[weakref.ref, list[str]]] = field(default_factory=list)
+
+    @property
+    def journal(self) -> Path:
+        """The journal."""
+        return self.folder / "journal.jsonl"
+
+    def load(self) -> None:
+        """Read the journal; what it says is believed only with the samples' checksums."""
+        journal.heal(self.journal)
+        for record in journal.read(self.journal):
+            if record.get("kind") == "rows":
+                stage = self._rows.setdefault(str(record.get("stage")), {})
+                stage.update(_read_rows(record))
+            elif record.get("kind") == "trial":
+                self._trials[str(record.get("key"))] = record
+
+    # --------------------------------------------------------------------------------- stages
+    def keep(self, subject: Subject, prepared: Prepared) -> KeptStage | None:
+        """Return where the samples after a stage are kept; None if they cannot be.
+
+        Samples of steps that cannot be told from one another (they hold a lock, an open file, …)
+        are computed again; the log says so.
+        """
+        try:
+            key = self._key(subject, prepared)
+        except UnknownThing as unknown:
+            names = ", ".join(p.name for p in subject.processors)
+            logger.warning(
+                "checkpoint: %s is not kept, and computed again after a kill: %s, which cannot be "
+                "compared between runs. Keep it out of the processor's attributes.",
+                names,
+                unknown,
+            )
+            return None
+        self._used.add(key)
+        shape = (len(subject.names), prepared.state.n_times)
+        path = self.folder / f"stage-{key[:32]}{_SUFFIX}"
+        kept = KeptStage(path, shape, RowLog(str(self.journal), key), self._rows.get(key, {}))
+        kept.make_file()
+        return kept
+
+    def _key(self, subject: Subject, prepared: Prepared) -> str:
+        terms: tuple = ()
+        if any(step.uses_noise for step in prepared.steps):
+            terms = tuple(term.move(self.find_digests) for term in subject.terms)
+        return take_fingerprint(
+            [
+                _LAYOUT,
+                list_versions(),
+                [_describe(step) for step in prepared.steps],
+                _describe_header(subject),
+                subject.state,
+                [int(i) for i in subject.picks],
+                terms,
+                self.find_digests(subject.data),
+            ]
+        )
+
+    def find_digests(self, samples: np.ndarray) -> list[str]:
+        """Return the checksum of each row of `samples`, shape (n_channels, n_times)."""
+        for known, digests in self._known:
+            if known() is samples:
+                return digests
+        digests = _hash_rows(samples, range(len(samples)))
+        self._known.append((weakref.ref(samples), digests))
+        return digests
+
+    def learn_digests(self, samples: np.ndarray, digests: dict[int, str]) -> None:
+        """Take checksums of some rows for granted: they were taken when the rows were written."""
+        others = [row for row in range(len(samples)) if row not in digests]
+        known = digests | dict(zip(others, _hash_rows(samples, others), strict=True))
+        self._known.append((weakref.ref(samples), [known[row] for row in range(len(samples))]))
+
+    # --------------------------------------------------------------------------------- trials
+    def remember(self, attempt: Attempt) -> Attempt:
+        """Return `attempt`, which tries a step on its reference channel, with a memory."""
+
+        def recall(step: ChannelStep, row: np.ndarray, channel: int) -> Trial | Failure:
+            try:
+                about = [_describe(step), _describe_header(step), step.before, step.channels]
+                key = take_fingerprint([_LAYOUT, list_versions(), about, channel, hash_row(row)])
+            except UnknownThing:
+                return attempt(step, row, channel)
+            trial = self._read_trial(key)
+            if trial is None:
+                found = attempt(step, row, channel)
+                if isinstance(found, Trial):
+                    self._write_trial(key, found)
+                return found
+            return trial
+
+        return recall
+
+    def _read_trial(self, key: str) -> Trial | None:
+        record = self._trials.get(key)
+        if record is None:
+            return None
+        try:
+            row = np.fromfile(self._trial_path(key), dtype=np.float64)[np.newaxis]
+            if hash_row(row[0]) != record["sha256"]:
+                return None
+            state = State(
+                float(record["sfreq"]),
+                int(record["n_times"]),
+                int(record["first_samp"]),
+                (float(record["band"][0]), float(record["band"][1])),
+                ProcessingMetadata.from_dict(record["metadata"]),
+            )
+            trial = Trial(row, state, bool(record["reports"]))
+        except (OSError, KeyError, TypeError, ValueError):  # damaged: it is tried again
+            return None
+        self._used.add(key)
+        return trial
+
+    def _write_trial(self, key: str, trial: Trial) -> None:
+        plain = trial.state.metadata.to_dict()
+        try:
+            same = take_fingerprint(ProcessingMetadata.from_dict(plain)) == take_fingerprint(
+                trial.state.metadata
+            )
+        except UnknownThing:
+            same = False
+        if not same:  # metadata that JSON cannot hold: it is tried again
+            return
+        path = self._trial_path(key)
+        try:
+            trial.row.tofile(f"{path}.new")
+            os.replace(f"{path}.new", path)
+        except OSError as error:
+            raise FacetError(
+                f"no room for the checkpoint in {self.folder}: {error.strerror or error}."
+            ) from error
+        state = trial.state
+        record = {
+            "kind": "trial",
+            "key": key,
+            "sha256": hash_row(trial.row[0]),
+            "sfreq": state.sfreq,
+            "n_times": state.n_times,
+            "first_samp": state.first_samp,
+            "band": list(state.band),
+            "metadata": plain,
+            "reports": trial.reports,
+        }
+        journal.append(self.journal, record)
+        self._used.add(key)
+
+    def _trial_path(self, key: str) -> Path:
+        return self.folder / f"trial-{key[:32]}{_SUFFIX}"
+
+    # --------------------------------------------------------------------------------- the end
+    def prune(self) -> None:
+        """Forget what this run, which is complete, did not use."""
+        used = {key[:32] for key in self._used}
+        for path in self.folder.glob(f"*-*{_SUFFIX}*"):
+            kind, _, rest = path.name.partition("-")
+            if kind in ("stage", "trial") and rest.partition(".")[0] not in used:
+                path.unlink(missing_ok=True)
+        records = [
+            record
+            for record in journal.read(self.journal)
+            if str(record.get("stage", record.get("key"))) in self._used
+        ]
+        journal.replace(self.journal, records)
+
+
+@contextmanager
+def hold_checkpoint(folder: str | Path | None) -> Iterator[Checkpoint | None]:
+    """Open the checkpoint in `folder` for one run; None without a folder.
+
+    Raises
+    ------
+    FacetError
+        If another run has it, or the folder cannot be made or written to.
+    """
+    if folder is None:
+        yield None
+        return
+    place = Path(folder).expanduser()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FacetError(
+            f"checkpoint={str(folder)!r} cannot be made: {error.strerror}. Give the name of a "
+            "folder that may be written to."
+        ) from error
+    with folder_lock.hold(place):
+        checkpoint = Checkpoint(place)
+        checkpoint.load()
+        yield checkpoint
+        try:
+            checkpoint.prune()
+        except (FacetError, OSError) as error:  # the run is complete all the same
+            logger.warning("checkpoint: what is of no use any more stays in %s: %s", place, error)
+
+
+def _hash_rows(samples: np.ndarray, rows: Sequence[int]) -> list[str]:
+    """Return checksums of rows; of a mapped file one row at a time is in memory."""
+    digests = []
+    for row in rows:
+        digests.append(hash_row(samples[row]))
+        scratch.forget(samples)
+    return digests
+
+
+def _read_rows(record: dict[str, Any]) -> dict[int, str]:
+    rows, digests = record.get("rows"), record.get("sha256")
+    if not (isinstance(rows, list) and isinstance(digests, list) and len(rows) == len(digests)):
+        return {}
+    pairs = zip(rows, digests, strict=True)
+    return {row: sha for row, sha in pairs if isinstance(row, int) and isinstance(sha, str)}
+
+
+def _describe(step: Step) -> list[Any]:
+    """Return what a step computes with; its notes are for people, and hold times."""
+    if isinstance(step, ArrayStep):
+        made = step.prepared
+        decided = [made.payload, made.sfreq, made.n_times, made.start]
+        return [step.processor, decided, step.rows, step.dtype]
+    return [step.processor, step.rows, step.n_times, step.reports, step.dtype]
+
+
+def _describe_header(subject: Subject | ChannelStep) -> list[Any]:
+    header = subject.header
+    return [dict(header.info), header.first_samp, header.annotations]

@@ -1,0 +1,62 @@
+"""Samples that are read from their file again when somebody asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.recording import channel_kinds
+from facet_nb.core.storage.transpose import transpose
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A recording in its file, of which a run keeps no copy.
+
+    Attributes
+    ----------
+    raw : mne.io.BaseRaw
+        The recording, not loaded.
+    dtype : {"float64", "float32"}
+        Precision in which a run began with it.
+    """
+
+    raw: Any
+    dtype: str
+    _read: dict[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.raw.ch_names)
+
+    def open(self) -> np.ndarray:
+        """Return the samples, shape (n_channels, n_times), in V: read once, and kept.
+
+        Raises
+        ------
+        FacetError
+            If the file cannot be read any more, or the disk is full.
+        """
+        if not self._read:
+            self._read["samples"] = self.read()
+        return self._read["samples"]
+
+    def read(self, check: Callable[[], None] | None = None) -> np.ndarray:
+        """Return the samples in a new scratch file; `check` is called between pieces.
+
+        Raises
+        ------
+        FacetError
+            If the file cannot be read any more, or the disk is full.
+        """
+        kinds = channel_kinds(self.raw)
+        exact = [i for i, kind in enumerate(kinds) if kind in ("stim", "other")]
+        return transpose(self.raw, check=check, dtype=self.dtype, exact=exact)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"raw": self.raw, "dtype": self.dtype, "_read": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)

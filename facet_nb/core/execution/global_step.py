@@ -1,0 +1,175 @@
+"""Work that is one task: a step over all channels."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from facet_nb.core import recording
+from facet_nb.core.cancel import CancelToken
+from facet_nb.core.context import ProcessingContext
+from facet_nb.core.events import StepTime
+from facet_nb.core.execution import timeouts
+from facet_nb.core.execution.batch import apply_step
+from facet_nb.core.execution.heartbeats import Crumbs
+from facet_nb.core.execution.job import FAILURES, Job, fail
+from facet_nb.core.noise import Track, parts_of
+from facet_nb.core.processor import Processor
+from facet_nb.core.samples import COPY_FIRST, check_finite, explain_read_only, protect
+from facet_nb.core.steps import ArrayStep
+from facet_nb.core.storage import scratch
+from facet_nb.core.storage.row_io import as_slice
+
+#: Values in one piece of a step over all channels: 8 MB.
+_VALUES = 2**20
+
+
+def compute_in_parts(
+    step: ArrayStep,
+    source: np.ndarray,
+    target: np.ndarray,
+    picks: list[int],
+    names: tuple[str, ...],
+) -> None:
+    """Run a step that sees all channels, piece by piece, over samples that lie in a file.
+
+    Pieces are spans of time or groups of channels, as the step's ``splits`` allows.
+    """
+    if step.processor.splits == "channels":
+        parts = [([channel], slice(None)) for channel in picks]
+    else:
+        length, n_times = max(_VALUES // len(picks), 1), source.shape[1]
+        spans = [slice(i, min(i + length, n_times)) for i in range(0, n_times, length)]
+        parts = [(picks, span) for span in spans]
+    for channels, span in parts:
+        rows = as_slice(channels)
+        x = source[rows, span]
+        check_finite(x, [names[c] for c in channels])
+        target[rows, span] = step.run(x, channels)
+        scratch.forget(source, target)
+
+
+T = TypeVar("T")
+
+
+def run_task(
+    function: Callable[[Crumbs], T], step: Any, limit_s: float | None, cancel: CancelToken
+) -> T:
+    """Return ``function(crumbs)``, the one task of `step`, in this process.
+
+    Raises
+    ------
+    StepError
+        If it fails, or takes longer than `limit_s`.
+    RunCancelled
+        If the run was cancelled.
+    """
+    try:
+        return timeouts.call(function, limit_s, cancel)
+    except timeouts.Late as late:
+        assert limit_s is not None
+        raise timeouts.explain_late(late, step, None, limit_s) from late
+    except FAILURES as error:
+        raise fail(error, 0, step, None, None).error() from error
+
+
+def compute_whole(
+    job: Job, picks: Sequence[int], limit_s: float | None, cancel: CancelToken
+) -> tuple[StepTime, dict[int, str]]:
+    """Take channels `picks` through the one step of a job, all at once.
+
+    Returns
+    -------
+    StepTime
+        What it took.
+    dict of int to str
+        Checksums of the rows, where the job keeps a log.
+    """
+    step, rows, wall = job.steps[0], list(picks), time.perf_counter()
+    mapped = scratch.find_map(job.target.open()) is not None
+    if mapped and isinstance(step, ArrayStep) and not job.terms:
+        cpu_s = run_task(lambda _: _compute_mapped(job, step, rows), step, limit_s, cancel)
+    else:
+        cpu_s = run_task(lambda _: _compute(job, rows), step, limit_s, cancel)
+    digests: dict[int, str] = {}
+    if job.log is not None:
+        target = job.target.open()
+        for row in rows:
+            digests[row] = job.log.note([row], target[row : row + 1])[0]
+            scratch.forget(target)
+    return StepTime(step.index, time.perf_counter() - wall, cpu_s), digests
+
+
+def _compute(job: Job, picks: list[int]) -> float:
+    """Compute in memory; return CPU seconds."""
+    step, rows = job.steps[0], as_slice(picks)
+    x, target = job.source.open()[rows], job.target.open()
+    if job.check:
+        check_finite(x, [job.names[c] for c in picks])
+    noise = None
+    if step.uses_noise:
+        noise = Track(x, picks, 1, parts_of(job.terms, picks)).noise()
+    out = target[rows] if isinstance(rows, slice) and job.log is None else None
+    result, cpu_s = apply_step(step, x, picks, out, job.n_workers, noise)
+    if out is None:
+        target[rows] = result
+    return cpu_s
+
+
+def _compute_mapped(job: Job, step: ArrayStep, picks: list[int]) -> float:
+    """Compute piece by piece, over samples that lie in files; return CPU seconds."""
+    begin = time.thread_time()
+    source, target = job.source.open(), job.target.open()
+    compute_in_parts(step, source, target, picks, job.names)
+    return time.thread_time() - begin
+
+
+def run_shielded(processor: Processor, context: ProcessingContext) -> ProcessingContext:
+    """Execute a processor that sees all channels; what it is given cannot be changed in place.
+
+    It gets a recording of its own, whose samples are the caller's, read-only. It may put other
+    samples, annotations or bad channels into it: they are in the result, and nowhere else.
+    """
+    own = type(processor).execute is not Processor.execute
+    return shield(processor.execute if own else processor._execute, context)
+
+
+def shield(
+    execute: Callable[[ProcessingContext], ProcessingContext], context: ProcessingContext
+) -> ProcessingContext:
+    """Return what `execute` makes of `context`; see :func:`run_shielded`."""
+    raw = context._raw
+    if raw is None:
+        return execute(context._derive(metadata=context.metadata.copy()))
+    samples = raw._data if raw.preload else None
+    view = None if samples is None else protect(samples)
+    known = {} if samples is None else {id(samples): view}
+    annotations = raw.annotations
+    known[id(annotations)] = recording.copy_annotations(annotations)
+    own = copy.deepcopy(raw, known)
+    given = context._derive(raw=own, metadata=context.metadata.copy())
+    given._noise_array = context._noise_array  # the samples are the same
+    with explain_read_only(COPY_FIRST):
+        new = execute(given)
+    changed = own._data if own.preload else None
+    if changed is view:
+        if samples is not None:
+            own._data = samples
+    elif new._raw is own and new._noise is given._noise:  # assigned, without with_raw
+        new = new.with_raw(own)
+    if samples is None:
+        return new
+    _release(new._raw)
+    return new._moved(lambda array: samples if array is view or array is changed else array)
+
+
+def _release(raw: Any) -> None:
+    """Make samples writable that a processor took over from its read-only input."""
+    if raw is not None and raw.preload and not raw._data.flags.writeable:
+        with contextlib.suppress(ValueError):  # somebody else's read-only memory: it stays so
+            raw._data.flags.writeable = True

@@ -1,0 +1,174 @@
+"""What a stage's batches share, and what comes back from them."""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+from facet_nb.core.errors import FacetError, RunCancelled, StepError, describe_failure
+from facet_nb.core.events import StepTime
+from facet_nb.core.execution.heartbeats import Crumbs
+from facet_nb.core.noise import NoiseTerm
+from facet_nb.core.steps import Step
+from facet_nb.core.storage.arrays import ArrayRef
+from facet_nb.core.storage.journal import RowLog
+
+#: What a processor may raise without ending more than its run: ``sys.exit()``, too.
+FAILURES = (Exception, SystemExit)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all batches of a stage share.
+
+    Attributes
+    ----------
+    steps : tuple of Step
+        The prepared steps.
+    source, target : ArrayRef
+        Samples before and after, all channels, in V.
+    names : tuple of str
+        Name of each row.
+    n_workers : int
+        Inner threads.
+    check : bool
+        Whether samples must be looked at for NaN first.
+    crumbs : Crumbs | None
+        Where to note which step a batch is at.
+    far : bool
+        Whether batches run in other processes.
+    log : RowLog | None
+        Where to note which rows are done.
+    cancel : CancelToken or FileToken | None
+        Says whether the run still wants the result.
+    terms : tuple of NoiseTerm
+        Noise so far, for steps that use it.
+    chunk : int
+        Samples of a chunk of time; 0 for the whole length.
+    """
+
+    steps: tuple[Step, ...]
+    source: ArrayRef
+    target: ArrayRef
+    names: tuple[str, ...]
+    n_workers: int = 1
+    check: bool = False
+    crumbs: Crumbs | None = None
+    far: bool = False
+    log: RowLog | None = None
+    cancel: Any = None
+    terms: tuple[NoiseTerm, ...] = ()
+    chunk: int = 0
+
+    def open(self) -> Job:
+        """Return the job."""
+        return self
+
+
+@dataclass(frozen=True)
+class JobFile:
+    """A job in a file: written once, read once by each worker instead of once for each batch.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    index, name : int, str
+        The first step, for messages.
+    """
+
+    path: str
+    index: int
+    name: str
+
+    def open(self) -> Job:
+        """Return the job; a worker remembers the last one."""
+        if self.path not in _jobs:
+            _jobs.clear()
+            try:
+                with open(self.path, "rb") as file:
+                    _jobs[self.path] = pickle.load(file)
+            except FileNotFoundError as error:
+                raise FacetError(
+                    f"the worker finds no {self.path}: set FACET_NB_TMPDIR to a folder that all "
+                    "machines of the cluster share."
+                ) from error
+        return _jobs[self.path]
+
+
+_jobs: dict[str, Job] = {}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A batch is done; when it began and ended, in s since the epoch, and in which thread."""
+
+    batch: int
+    step_times: tuple[StepTime, ...]
+    pid: int
+    rss_bytes: int
+    began_s: float = 0.0
+    ended_s: float = 0.0
+    thread: int = 0
+    digests: tuple[str, ...] = ()
+    restored: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A batch failed; plain text, so that any exception survives the way back."""
+
+    batch: int
+    step: int
+    step_name: str
+    channel: str | None
+    cause_type: str
+    message: str
+    remote_traceback: str
+    cancelled: bool = False
+    cause: BaseException | None = None
+
+    def error(self) -> FacetError:
+        """Return the exception to raise."""
+        if self.cancelled:
+            return RunCancelled("the run was cancelled; the context you gave is unchanged.")
+        text = describe_failure(
+            self.step_name, self.step, self.channel, self.cause_type, self.message
+        )
+        error = StepError(
+            text, self.step_name, self.channel, self.step, self.cause_type, self.remote_traceback
+        )
+        error.__cause__ = self.cause
+        return error
+
+
+def fail(
+    error: BaseException, batch: int, step: Any, channel: str | None, job: Job | None
+) -> Failure:
+    """Return `error`, raised at `step`, as a failure; in this process it goes along as cause."""
+    cause = error if job is None or not job.far else None
+    return _fail(error, batch, step.index, step.processor.name, channel, cause)
+
+
+def _fail(
+    error: BaseException,
+    batch: int,
+    index: int,
+    name: str,
+    channel: str | None,
+    cause: BaseException | None = None,
+) -> Failure:
+    known = getattr(error, "channel", None)
+    return Failure(
+        batch=batch,
+        step=index,
+        step_name=name,
+        channel=known if isinstance(known, str) else channel,
+        cause_type=type(error).__name__,
+        message=str(error),
+        remote_traceback="".join(traceback.format_exception(error)),
+        cancelled=isinstance(error, RunCancelled),
+        cause=cause,
+    )

@@ -1,0 +1,219 @@
+"""A batch in chunks of time: what is in memory depends neither on channels nor on the length.
+
+Each step of a stage is a stream for one channel (:meth:`ArrayProcessor.stream`). Samples go from
+the source through all of them to the target, chunk by chunk; a step that needs the mean of its
+whole input (:meth:`ArrayProcessor.survey`) begins a new pass, over what the one before has written.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.samples import protect, round_to
+from facet_nb.core.steps import ArrayStep
+from facet_nb.core.storage import scratch
+from facet_nb.core.storage.row_io import Row, open_rows
+from facet_nb.kernels.streams import Buffer
+
+logger = logging.getLogger("facet_nb")
+
+
+def list_passes(steps: Sequence[ArrayStep], channel: int) -> list[list[ArrayStep]]:
+    """Return the steps that a channel goes through, in passes."""
+    passes: list[list[ArrayStep]] = [[]]
+    for step in steps:
+        if not step.changes_samples or not (step.rows is None or channel in step.rows):
+            continue
+        if step.processor.needs_mean and passes[-1]:
+            passes.append([])
+        passes[-1].append(step)
+    return passes
+
+
+def stream_channel(
+    steps: Sequence[ArrayStep],
+    channel: int,
+    source: Row,
+    target: Row,
+    chunk: int,
+    spent: dict[int, tuple[float, float]],
+    *,
+    check: Callable[[np.ndarray], None] | None = None,
+    note: Callable[[ArrayStep], None] | None = None,
+) -> None:
+    """Take one channel through all steps.
+
+    Parameters
+    ----------
+    steps : sequence of ArrayStep
+        The steps.
+    channel : int
+        The channel.
+    source, target : Row
+        Samples before and after, in V; may be the same.
+    chunk : int
+        Samples of one chunk.
+    spent : dict
+        Wall and CPU seconds by position in the pipeline; those of this channel are added.
+    check : callable | None
+        Called with each chunk of the source; may raise.
+    note : callable | None
+        Called with each step that is about to run.
+    """
+    passes = list_passes(steps, channel)
+    if not passes[0]:  # no step works on this channel
+        for start in range(0, source.n_times, chunk):
+            target.write(start, source.read(start, start + chunk))
+        return
+    x, known = source, None
+    if passes[0][0].processor.needs_mean:
+        known = _survey(x, passes[0][0], chunk)
+    with ExitStack() as files:
+        for number, part in enumerate(passes):
+            after = passes[number + 1][0] if number + 1 < len(passes) else None
+            lengths = list_lengths(part, x.n_times)
+            out = target
+            if lengths[-1] != target.n_times:  # a later pass brings the length of the target
+                out = files.enter_context(_open_new(lengths[-1]))
+            known = _Pass(part, after, lengths, known, spent, note).run(x, out, chunk, check)
+            x, check = out, None
+
+
+@contextmanager
+def _open_new(n_times: int) -> Iterator[Row]:
+    """Open a new channel in a scratch file."""
+    ref, samples = scratch.create((1, n_times))
+    with open_rows(ref) as find_row:
+        yield find_row(0)
+    del samples  # and with it the file
+
+
+def list_lengths(steps: Sequence[ArrayStep], n_times: int) -> list[int]:
+    """Return the number of samples before the first step, and after each one."""
+    lengths = [n_times]
+    for step in steps:
+        after = step.prepared.n_times
+        lengths.append(lengths[-1] if after is None else after)
+    return lengths
+
+
+def _survey(x: Row, step: ArrayStep, chunk: int) -> Any:
+    """Return what a step must know of the whole of its input, before its stream is opened."""
+    found = step.processor.survey(step.prepared)
+    for start in range(0, x.n_times, chunk):
+        found.push(_give(step, x.read(start, start + chunk)))
+    return found.value
+
+
+class _Pass:
+    """Some steps over a channel, from its first sample to its last."""
+
+    def __init__(
+        self,
+        steps: Sequence[ArrayStep],
+        after: ArrayStep | None,
+        lengths: Sequence[int],
+        known: Any,
+        spent: dict[int, tuple[float, float]],
+        note: Callable[[ArrayStep], None] | None,
+    ) -> None:
+        self.steps, self.after, self.spent, self.note = steps, after, spent, note
+        self.streams = [_open(step, n, known) for step, n in zip(steps, lengths, strict=False)]
+        self.survey = None if after is None else after.processor.survey(after.prepared)
+        self.done = 0
+
+    def run(
+        self,
+        x: Row,
+        target: Row,
+        chunk: int,
+        check: Callable[[np.ndarray], None] | None,
+    ) -> Any:
+        """Write the result; return what the step after must know of it.
+
+        `target` may be `x`: what is written has been read before.
+        """
+        for start in range(0, x.n_times, chunk):
+            y = x.read(start, start + chunk)
+            if check is not None:
+                check(y)
+            self._write(target, self._flow(0, y))
+        for position in range(len(self.steps)):
+            y = self._step(position, self.streams[position].finish)
+            self._write(target, self._flow(position + 1, y))
+        return None if self.survey is None else self.survey.value
+
+    def _flow(self, position: int, y: np.ndarray) -> np.ndarray:
+        """Send samples through the steps from `position` on."""
+        for i in range(position, len(self.steps)):
+            push, given = self.streams[i].push, _give(self.steps[i], y)
+            y = self._step(i, push, given)
+        return y
+
+    def _step(self, position: int, call: Callable[..., np.ndarray], *given: np.ndarray) -> Any:
+        step = self.steps[position]
+        if self.note is not None:
+            self.note(step)
+        wall, cpu = time.perf_counter(), time.thread_time()
+        result = round_to(step.dtype, call(*given))
+        before = self.spent.get(step.index, (0.0, 0.0))
+        now = time.perf_counter() - wall, time.thread_time() - cpu
+        self.spent[step.index] = before[0] + now[0], before[1] + now[1]
+        return result
+
+    def _write(self, target: Row, y: np.ndarray) -> None:
+        target.write(self.done, y)
+        self.done += len(y)
+        if self.after is not None and self.survey is not None:
+            self.survey.push(_give(self.after, y))
+
+
+class _Whole:
+    """A step that takes a channel of this recording as a whole only: artifacts out of order, say.
+
+    Parameters
+    ----------
+    step : ArrayStep
+        The step.
+    """
+
+    def __init__(self, step: ArrayStep) -> None:
+        self.step = step
+        self.buffer = Buffer(_find_dtype(step))
+
+    def push(self, x: np.ndarray) -> np.ndarray:
+        """Take the next samples; nothing is ready."""
+        self.buffer.append(x)
+        return np.empty(0, x.dtype)
+
+    def finish(self) -> np.ndarray:
+        """Return the result."""
+        x = protect(self.buffer.data)[np.newaxis]
+        return self.step.processor.compute(x, self.step.prepared)[0]
+
+
+def _open(step: ArrayStep, n_times: int, known: Any) -> Any:
+    stream = step.processor.stream(step.prepared, n_times, _find_dtype(step), known)
+    if stream is None:
+        logger.warning(
+            "%s takes a channel of this recording as a whole, not in chunks: it needs more memory.",
+            step.processor.name,
+        )
+        return _Whole(step)
+    return stream
+
+
+def _find_dtype(step: ArrayStep) -> np.dtype:
+    return np.dtype(step.dtype if step.processor.single else "float64")
+
+
+def _give(step: ArrayStep, x: np.ndarray) -> np.ndarray:
+    """Return samples as a step computes them: rounded, in its precision."""
+    x = round_to(step.dtype, x)
+    return x.astype(float) if x.dtype != np.float64 and not step.processor.single else x

@@ -1,0 +1,268 @@
+"""Tasks that take longer than they may.
+
+A process can be killed, a thread cannot: a task of this process is asked to stop at its next
+kernel, and left alone if it does not. Then the run ends all the same, and its error says so.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from numbers import Real
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from facet_nb.core.cancel import CancelToken
+from facet_nb.core.errors import StepError, ValidationError, describe_failure
+from facet_nb.core.execution.heartbeats import Crumbs
+
+if TYPE_CHECKING:
+    from facet_nb.core.backends.base import Backend
+
+
+T = TypeVar("T")
+
+#: How often tasks are looked at.
+_LOOK_S = 0.05
+
+#: How long a late task of this process may take to its next kernel.
+_GRACE_S = 0.3
+
+
+class Late(Exception):
+    """A task took too long.
+
+    Parameters
+    ----------
+    task, position : int
+        The task, and the step of the stage that it was at.
+    ended : bool
+        Whether nothing of it computes any more.
+    """
+
+    def __init__(self, task: int, position: int, ended: bool) -> None:
+        super().__init__(task, position, ended)
+        self.task = task
+        self.position = position
+        self.ended = ended
+
+
+class Watch:
+    """Cancels `stop` as soon as a task is late; a context manager.
+
+    Parameters
+    ----------
+    crumbs : Crumbs
+        Where tasks note when they begin.
+    limit_s : float
+        How long each may take, in s.
+    stop : CancelToken
+        What to cancel.
+
+    Attributes
+    ----------
+    late : tuple of int | None
+        The late task, and the step of the stage that it is at.
+    """
+
+    def __init__(self, crumbs: Crumbs, limit_s: float, stop: CancelToken) -> None:
+        self.crumbs = crumbs
+        self.limit_s = limit_s
+        self.stop = stop
+        self.late: tuple[int, int] | None = None
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="facet_nb-watch", daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        seen: dict[int, tuple[float, float]] = {}
+        while not self._done.wait(_LOOK_S):
+            self.late = self._find_late(seen)
+            if self.late is not None:
+                self.stop.cancel()
+                return
+
+    def _find_late(self, seen: dict[int, tuple[float, float]]) -> tuple[int, int] | None:
+        """Return a late task and its step; `seen` holds when each was seen first, by this clock.
+
+        (The clock of a task may be another machine's.)
+        """
+        now = time.monotonic()
+        for task, (position, begin) in enumerate(self.crumbs.read()):
+            if position < 0:
+                continue
+            if seen.get(task, (None,))[0] != begin:
+                seen[task] = begin, now
+            elif now - seen[task][1] > self.limit_s:
+                return task, int(position)
+        return None
+
+
+def check_timeout(timeout: Any) -> float | None:
+    """Return `timeout` in s, or None.
+
+    Raises
+    ------
+    ValidationError
+        If it is not a positive number.
+    """
+    if timeout is None:
+        return None
+    number = isinstance(timeout, Real) and not isinstance(timeout, bool)
+    if not number or not 0 < float(timeout) < float("inf"):
+        raise ValidationError(f"timeout={timeout!r}: give seconds above 0, or None for no limit.")
+    return float(timeout)
+
+
+def collect(
+    results: Iterator[T],
+    crumbs: Crumbs | None,
+    limit_s: float | None,
+    stop: CancelToken,
+    backend: Backend | None = None,
+) -> Iterator[T]:
+    """Yield results of tasks, each of which may take `limit_s` seconds.
+
+    Parameters
+    ----------
+    results : iterator
+        What a backend yields.
+    crumbs : Crumbs | None
+        Where the tasks note when they begin.
+    limit_s : float | None
+        The limit; None for none.
+    stop : CancelToken
+        The token of `results`.
+    backend : Backend | None
+        Where the tasks run; None for this process.
+
+    Raises
+    ------
+    Late
+        If a task takes longer.
+    """
+    if limit_s is None or crumbs is None:
+        yield from results
+        return
+    with Watch(crumbs, limit_s, stop) as watch:
+        if backend is not None and backend.isolates:
+            yield from watch_far(results, watch, backend.kills)
+        else:
+            yield from watch_near(results, watch)
+
+
+def watch_far(results: Iterator[T], watch: Watch, kills: bool = True) -> Iterator[T]:
+    """Yield results of other processes, which end when `watch` cancels.
+
+    Raises
+    ------
+    Late
+        If a task was late; it was killed, if the backend `kills`.
+    """
+    try:
+        yield from results
+    except Exception as error:
+        if watch.late is None:
+            raise
+        raise Late(*watch.late, ended=kills) from error
+
+
+def watch_near(results: Iterator[T], watch: Watch) -> Iterator[T]:
+    """Yield results that a thread of its own takes, so that they need not be waited for.
+
+    Raises
+    ------
+    Late
+        If a task is late; it may go on until the process ends.
+    """
+    box: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    thread = threading.Thread(target=_take, args=(results, box), name="facet_nb-task", daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, thing = _wait(box, watch)
+            if kind == "end":
+                return
+            if kind == "error":
+                if watch.late is not None:
+                    raise Late(*watch.late, ended=True) from thing
+                raise thing
+            yield thing
+    finally:
+        watch.stop.cancel()
+        while thread.is_alive() and watch.late is None:  # whoever stops a run owns what computes
+            thread.join(_LOOK_S)
+
+
+def _take(results: Iterator[Any], box: queue.SimpleQueue[tuple[str, Any]]) -> None:
+    try:
+        for result in results:
+            box.put(("result", result))
+    except BaseException as error:
+        box.put(("error", error))
+    else:
+        box.put(("end", None))
+
+
+def _wait(box: queue.SimpleQueue[tuple[str, Any]], watch: Watch) -> tuple[str, Any]:
+    while watch.late is None:
+        try:
+            return box.get(timeout=_LOOK_S)
+        except queue.Empty:
+            continue
+    try:
+        while True:
+            kind, thing = box.get(timeout=_GRACE_S)
+            if kind != "result":
+                return "error", thing
+    except queue.Empty:
+        raise Late(*watch.late, ended=False) from None
+
+
+def call(
+    function: Callable[[Crumbs], T], limit_s: float | None, cancel: CancelToken | None = None
+) -> T:
+    """Return ``function(crumbs)``, one task of this process; task 0 notes its step there.
+
+    Raises
+    ------
+    Late
+        If it takes longer than `limit_s`.
+    """
+    crumbs = Crumbs.of(1)
+    if limit_s is None:
+        return function(crumbs)
+
+    def work() -> Iterator[T]:
+        crumbs.begin(0)
+        try:
+            yield function(crumbs)
+        finally:
+            crumbs.end(0)
+
+    with Watch(crumbs, limit_s, CancelToken(cancel)) as watch:
+        return next(watch_near(work(), watch))
+
+
+def explain_late(late: Late, step: Any, channel: str | None, limit_s: float) -> StepError:
+    """Return the error for a task that was late at `step`."""
+    what = f"the task took longer than timeout={limit_s:g} s"
+    if late.ended:
+        what += " and was ended. Give a longer timeout, or see with one channel where it hangs."
+    else:
+        what += (
+            ". A thread (or a cluster's worker) cannot be killed: it goes on to its next kernel, "
+            "or until its process ends (in a notebook: restart the kernel). Batches in processes "
+            "can be: backend='multiprocessing' with n_jobs=2 or more."
+        )
+    name = step.processor.name
+    message = describe_failure(name, step.index, channel, "TimeoutError", what)
+    return StepError(message, name, channel, step.index, "TimeoutError")

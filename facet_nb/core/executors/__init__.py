@@ -1,1 +1,0 @@
-"""How a plan is run: the loop (base), where batches run (backends), where samples lie (store)."""

@@ -1,0 +1,343 @@
+"""One pipeline over many recordings."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facet_nb.core.backends import registry
+from facet_nb.core.backends.base import Backend, WorkerDied, check_picklable
+from facet_nb.core.cancel import CancelToken
+from facet_nb.core.context import ProcessingContext
+from facet_nb.core.errors import FacetError, StepError, ValidationError
+from facet_nb.core.execution.timeouts import check_timeout
+from facet_nb.core.planning.planner import check_numbers, choose_mode
+from facet_nb.core.processor import Processor
+from facet_nb.core.progress import wanted
+from facet_nb.core.registry import get_processor
+from facet_nb.core.result import PipelineResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from facet_nb.core.pipeline import Pipeline
+
+
+@dataclass
+class BatchResult:
+    """Results of :meth:`Pipeline.map`, in the order of the inputs.
+
+    Attributes
+    ----------
+    inputs : tuple of str
+        Path, or position, of each input.
+    results : tuple of PipelineResult
+        One for each input.
+    outputs : tuple of str or None
+        Files that were written.
+    """
+
+    inputs: tuple[str, ...]
+    results: tuple[PipelineResult, ...]
+    outputs: tuple[str | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __iter__(self) -> Iterator[PipelineResult]:
+        return iter(self.results)
+
+    def __getitem__(self, index: int) -> PipelineResult:
+        return self.results[index]
+
+    @property
+    def summary_df(self) -> pd.DataFrame:
+        """A row for each input: ``input, success, time_s, output, error`` and its metrics."""
+        import pandas as pd
+
+        rows = []
+        for name, result, output in zip(self.inputs, self.results, self.outputs, strict=True):
+            row = {
+                "input": name,
+                "success": result.success,
+                "time_s": result.execution_time,
+                "output": output,
+                "error": None if result.error is None else str(result.error),
+            }
+            numbers = {k: v for k, v in result.metrics.items() if isinstance(v, Real)}
+            rows.append(row | numbers)
+        return pd.DataFrame(rows, columns=None if rows else ["input", "success", "time_s"])
+
+    def summary(self) -> str:
+        """Return the outcome as text."""
+        good = sum(r.success for r in self.results)
+        lines = [f"{good} of {len(self)} succeeded"]
+        for name, result in zip(self.inputs, self.results, strict=True):
+            what = "done" if result.success else f"failed: {result.error}"
+            lines.append(f"  {name}: {what} ({result.execution_time:.2f} s)")
+        return "\n".join(lines)
+
+    def print_summary(self) -> None:
+        """Print the outcome."""
+        print(self.summary())
+
+    def _repr_html_(self) -> str:
+        return self.summary_df.to_html(index=False, escape=True)
+
+
+def map_runs(
+    pipeline: Pipeline,
+    inputs: Iterable[Any],
+    *,
+    n_jobs: int = 1,
+    parallel: bool | None = None,
+    backend: str = "multiprocessing",
+    on_error: str = "continue",
+    keep_raw: bool = True,
+    output: str | Path | None = None,
+    loader_factory: Callable[[str], Processor] | None = None,
+    show_progress: bool | None = None,
+    checkpoint: str | Path | None = None,
+    **run_options: Any,
+) -> BatchResult:
+    """Run `pipeline` on each input.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        The steps; a loader is put before them for inputs that are paths.
+    inputs : iterable of path or ProcessingContext
+        What to process.
+    n_jobs : int
+        Recordings in flight at once; -1 for all cores.
+    parallel : bool | None
+        FACETpy's flag: False means ``n_jobs=1``.
+    backend : {"multiprocessing", "threading", "serial", "dask"}
+        Where they run. Workers of a Dask cluster must see the files under the same paths.
+    on_error : {"continue", "raise"}
+        Whether a failed input ends the whole.
+    keep_raw : bool
+        Whether results keep their samples; turn it off for many or long recordings.
+    output : path | None
+        Folder for corrected files: ``<name>_corrected<suffix>``; or a pattern with ``{stem}``.
+    loader_factory : callable | None
+        Makes a loader from a path; ``Loader(path)`` by default.
+    show_progress : bool | None
+        Whether to show a progress bar; None shows it in notebooks and terminals.
+    checkpoint : path | None
+        Folder that keeps finished channels, for each input in a folder of its own: the same call,
+        after whatever ended it, goes on where it was.
+    **run_options
+        For :meth:`Pipeline.run`: ``mode``, ``channel_sequential``, ``n_workers``, ``batch_size``,
+        ``dtype``, ``timeout``. Within a recording batches run one after another.
+
+    Returns
+    -------
+    BatchResult
+        A result for each input, in their order.
+
+    Raises
+    ------
+    ValidationError
+        If an option cannot be used.
+    PlanError
+        If a mode or a number of workers cannot be used, or the pipeline cannot be sent to workers.
+    FacetError
+        The first failure, with ``on_error="raise"``.
+    """
+    if on_error not in ("continue", "raise"):
+        raise ValidationError(f"on_error={on_error!r}: use 'continue' or 'raise'.")
+    if isinstance(inputs, (str, Path)):
+        raise ValidationError("inputs is one path: give a list, or use run().")
+    cores = registry.count_cores(backend)
+    n_jobs, _ = check_numbers(1 if parallel is False else n_jobs, 1, 1, backend, cores)
+    _check_options(pipeline, run_options)
+    inputs = list(inputs)
+    names = tuple(_name(i, item) for i, item in enumerate(inputs))
+    targets = _targets(names, inputs, output)
+    steps = [_first_step(item, loader_factory) for item in inputs]
+    runner = registry.get_backend(backend if n_jobs > 1 else "serial")
+    if runner.isolates:
+        check_picklable([(p.name, p) for p in pipeline.processors])
+    folders = _folders(names, checkpoint)
+    calls = [
+        (i, pipeline, item, steps[i], targets[i], keep_raw, run_options | folders[i])
+        for i, item in enumerate(inputs)
+    ]
+    results: dict[int, PipelineResult] = {}
+    for i, result in _progress(_runs(runner, calls, n_jobs, names), len(calls), show_progress):
+        if on_error == "raise" and result.error is not None:
+            raise result.error
+        results[i] = result
+    written = tuple(t if results[i].success else None for i, t in enumerate(targets))
+    return BatchResult(names, tuple(results[i] for i in range(len(calls))), written)
+
+
+def _check_options(pipeline: Pipeline, options: dict[str, Any]) -> None:
+    """Raise now what every single run would raise."""
+    known = {"mode", "channel_sequential", "n_workers", "batch_size", "fuse", "dtype", "timeout"}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise ValidationError(
+            f"map has no option {', '.join(unknown)}; for the runs it takes "
+            f"{', '.join(sorted(known))}."
+        )
+    numbers = {k: options[k] for k in ("n_workers", "batch_size", "dtype") if k in options}
+    check_timeout(options.get("timeout"))
+    flag = options.get("channel_sequential", False)
+    pipeline.plan(choose_mode(options.get("mode"), False, flag), **numbers)
+
+
+def _runs(
+    runner: Backend, calls: list[tuple], n_jobs: int, names: Sequence[str]
+) -> Iterator[tuple[int, PipelineResult]]:
+    """Yield results; after a worker died, those that may have been with it run one at a time."""
+    left = {call[0]: call for call in calls}
+    suspects = 0
+    while left:
+        todo = list(left.values())[: 1 if suspects else None]
+        alone, suspects = suspects > 0, max(0, suspects - 1)
+        try:
+            for i, result in runner.run(_run_one, todo, n_jobs, CancelToken()):
+                del left[i]
+                yield i, result
+        except WorkerDied:
+            if alone:
+                i = todo[0][0]
+                del left[i]
+                yield i, _dead(names[i])
+            else:  # at most these had been begun: joblib sends n_jobs, and one for each that ends
+                suspects = 2 * n_jobs
+
+
+def _dead(name: str) -> PipelineResult:
+    error = StepError(
+        f"{name}: the worker process ended without an answer, twice. A step calls os._exit, "
+        "crashes in compiled code, or memory ran out: run this input alone with n_jobs=1."
+    )
+    return PipelineResult(None, success=False, error=error)
+
+
+def _run_one(
+    index: int,
+    pipeline: Pipeline,
+    item: Any,
+    loader: Processor | None,
+    target: str | None,
+    keep_raw: bool,
+    options: dict[str, Any],
+) -> tuple[int, PipelineResult]:
+    """Run one input; failures are results."""
+    begin = time.perf_counter()
+    try:
+        return index, _run_steps(pipeline, item, loader, target, keep_raw, options)
+    except Exception as problem:
+        error = FacetError(f"{type(problem).__name__}: {problem}")
+        error.__cause__ = problem
+        spent = time.perf_counter() - begin
+        return index, PipelineResult(None, success=False, error=error, execution_time=spent)
+
+
+def _run_steps(
+    pipeline: Pipeline,
+    item: Any,
+    loader: Processor | None,
+    target: str | None,
+    keep_raw: bool,
+    options: dict[str, Any],
+) -> PipelineResult:
+    steps = list(pipeline.processors)
+    if loader is not None:
+        steps.insert(0, loader)
+    if target is not None:
+        exporter: Any = get_processor("exporter")
+        steps.append(exporter(path=target, overwrite=True))
+    whole = type(pipeline)(steps, pipeline.name)
+    context = item if isinstance(item, ProcessingContext) else None
+    result = whole.run(initial_context=context, show_progress=False, **options)
+    if not keep_raw:
+        result.release_raw()
+    if result.context is not None:
+        result.context = result.context._portable()
+    return result
+
+
+def _name(index: int, item: Any) -> str:
+    if isinstance(item, (str, Path)):
+        return str(item)
+    if isinstance(item, ProcessingContext):
+        return f"input {index}"
+    raise ValidationError(
+        f"input {index} is a {type(item).__name__}: give paths or ProcessingContext objects."
+    )
+
+
+def _first_step(item: Any, factory: Callable[[str], Processor] | None) -> Processor | None:
+    if isinstance(item, ProcessingContext):
+        return None
+    if factory is not None:
+        return factory(str(item))
+    loader: Any = get_processor("auto_loader")
+    return loader(path=str(item), preload=True)
+
+
+def _targets(
+    names: Sequence[str], inputs: Sequence[Any], output: str | Path | None
+) -> list[str | None]:
+    if output is None:
+        return [None] * len(names)
+    pattern = str(output)
+    if "{stem}" not in pattern:
+        folder = pattern.replace("{", "{{").replace("}", "}}")
+        pattern = str(Path(folder) / "{stem}_corrected{suffix}")
+    targets: list[str | None] = []
+    for name, item in zip(names, inputs, strict=True):
+        path = Path(
+            name.replace(" ", "_") + ".fif" if isinstance(item, ProcessingContext) else name
+        )
+        stem = path.name.removesuffix("".join(path.suffixes[-1:]))
+        suffix = {".set": ".fif", ".gdf": ".edf"}.get(path.suffix, path.suffix)
+        try:
+            targets.append(pattern.format(stem=stem, suffix=suffix))
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValidationError(
+                f"output={str(output)!r}: a pattern knows {{stem}} and {{suffix}} only; write "
+                "other braces twice."
+            ) from error
+    repeated = {t for t in targets if targets.count(t) > 1}
+    if repeated:
+        raise ValidationError(
+            f"several inputs would be written to {', '.join(sorted(map(str, repeated)))}: give "
+            "them different names or folders."
+        )
+    return targets
+
+
+def _folders(names: Sequence[str], checkpoint: str | Path | None) -> list[dict[str, Any]]:
+    """Return the option ``checkpoint`` for each input: a folder that goes by its whole path."""
+    if checkpoint is None:
+        return [{} for _ in names]
+    folders = []
+    for name in names:
+        mark = hashlib.sha256(str(Path(name).absolute()).encode()).hexdigest()[:12]
+        stem = re.sub(r"\W+", "_", Path(name).stem)[:40]
+        folders.append({"checkpoint": str(Path(checkpoint) / f"{stem}-{mark}")})
+    return folders
+
+
+def _progress(runs: Iterator, total: int, show: bool | None) -> Iterator:
+    if not wanted(show):
+        yield from runs
+        return
+    from tqdm.auto import tqdm
+
+    yield from tqdm(runs, total=total, desc="recordings", unit="file")
+
+
+__all__ = ["BatchResult", "map_runs"]

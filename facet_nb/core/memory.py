@@ -1,0 +1,92 @@
+"""Memory of this process and of the machine."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from facet_nb.core.errors import PlanError
+
+
+def rss_bytes() -> int:
+    """Return the resident memory of this process, in bytes (0 where it cannot be read)."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        import psutil
+
+        return int(psutil.Process().memory_info().rss)
+
+
+#: Limit and use of a container's memory: control groups version 2, and version 1.
+_GROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
+)
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+_BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def parse_bytes(size: Any) -> int:
+    """Return a size in bytes: a number, or text such as ``"1.5 GB"``, ``"800 MiB"``, ``"2G"``.
+
+    Raises
+    ------
+    PlanError
+        If it is none.
+    """
+    if isinstance(size, Real) and not isinstance(size, bool) and 0 < float(size) < math.inf:
+        return int(float(size))
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?)\s*([kKMGT]?)(i?)[bB]?\s*", str(size))
+    if not isinstance(size, str) or match is None or not float(match[1]):
+        raise PlanError(
+            f"memory_budget={size!r} is no size: write '1.5 GB', '800 MB', '2 GiB', or a number of "
+            "bytes."
+        )
+    unit = match[2].upper()
+    return int(float(match[1]) * (_BINARY[unit] if match[3] and unit else _UNITS[unit]))
+
+
+def describe_bytes(n_bytes: float) -> str:
+    """Return a size for people, as :func:`parse_bytes` reads it."""
+    if n_bytes >= 1e9:
+        return f"{n_bytes / 1e9:.2f} GB"
+    return f"{n_bytes / 1e6:.0f} MB"
+
+
+def find_available() -> tuple[int, str]:
+    """Return the memory that is left for this process, in bytes, and who sets the limit.
+
+    The least of: what the machine has available, what the container's limit leaves, and
+    ``MEM_LIMIT`` (Binder) less what this process holds.
+    """
+    import psutil
+
+    found = [(int(psutil.virtual_memory().available), "the machine's")]
+    for limit, used in _GROUPS:
+        most, now = _read(limit), _read(used)
+        if most is not None and now is not None:
+            found.append((max(0, most - now), "the container's"))
+    text = os.environ.get("MEM_LIMIT", "")
+    if text.strip().isdigit():
+        held = int(psutil.Process().memory_info().rss)
+        found.append((max(0, int(text) - held), "MEM_LIMIT's"))
+    return min(found, key=lambda limit: limit[0])
+
+
+def _read(path: str) -> int | None:
+    try:
+        text = Path(path).read_text().strip()
+    except OSError:  # another system, or no container: no limit
+        return None
+    return int(text) if text.isdigit() else None

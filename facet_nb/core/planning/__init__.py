@@ -1,0 +1,1 @@
+"""From a pipeline and its options to a plan."""

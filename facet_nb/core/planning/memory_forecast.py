@@ -1,0 +1,471 @@
+"""What a run will need, said beforehand: memory of the process tree, and room for scratch files.
+
+The peak is the largest of the stages' sums of: interpreter and libraries; recordings that are held
+in memory; what the batches in flight need (each step's ``memory()``); and, for processes, the
+workers' own libraries. Memory means private memory of all processes, and libraries that they share
+once.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from facet_nb.core.backends import registry
+from facet_nb.core.errors import FacetError
+from facet_nb.core.memory import describe_bytes, rss_bytes
+from facet_nb.core.planning.plan import count_chunk
+from facet_nb.core.processor import ArrayProcessor, Processor
+from facet_nb.core.recording import MB, Shape
+from facet_nb.core.steps import changes_samples
+from facet_nb.core.storage import shared_memory
+
+if TYPE_CHECKING:
+    from facet_nb.core.planning.plan import Plan, Stage
+
+
+#: Measured by benchmarks/out_of_core.py --libraries (Python 3.11, Linux): what the first run of a
+#: process adds.
+_NUMBA = 115 * MB
+
+_SCIPY_SIGNAL = 50 * MB
+
+_READERS = 20 * MB
+
+#: A process of loky with our kernels, its private part; and loky's own helpers.
+_WORKER = 120 * MB
+
+_WORKER_WITHOUT_NUMBA = 60 * MB
+
+_HELPERS = 30 * MB
+
+#: Copies of a channel that a step of anyone's is taken to make: a Raw of it, and its work.
+_FOREIGN_COPIES = 4
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The recording that a run begins with.
+
+    Attributes
+    ----------
+    shape : Shape
+        Its size.
+    held_bytes : int
+        What of it is in this process's memory already.
+    lazy : bool
+        Whether its samples were left in the file.
+    loader : int | None
+        Position of the step that loads it; -1 for one before the first.
+    must_load : bool
+        Whether its format cannot be read in parts.
+    """
+
+    shape: Shape
+    held_bytes: int = 0
+    lazy: bool = False
+    loader: int | None = None
+    must_load: bool = False
+
+
+@dataclass(frozen=True)
+class StageForecast:
+    """What one stage needs at its peak.
+
+    Attributes
+    ----------
+    base_bytes : int
+        Interpreter and libraries.
+    recordings_bytes : int
+        Recordings in memory.
+    batch_bytes : int
+        What one batch needs.
+    n_batches : int
+        Batches in flight.
+    workers_bytes : int
+        Libraries of worker processes.
+    disk_bytes : int
+        Scratch files.
+    loads_all : bool
+        Whether it is a step of anyone's that may load the whole recording.
+    """
+
+    base_bytes: int
+    recordings_bytes: int = 0
+    batch_bytes: int = 0
+    n_batches: int = 1
+    workers_bytes: int = 0
+    disk_bytes: int = 0
+    loads_all: bool = False
+
+    @property
+    def peak_bytes(self) -> int:
+        """The sum."""
+        batches = self.batch_bytes * self.n_batches
+        return self.base_bytes + self.recordings_bytes + batches + self.workers_bytes
+
+    def __str__(self) -> str:
+        times = f"{self.n_batches} × " if self.n_batches > 1 else ""
+        parts = [
+            f"{describe_bytes(self.base_bytes)} libraries",
+            f"{describe_bytes(self.recordings_bytes)} recordings",
+            f"{times}{describe_bytes(self.batch_bytes)} batch",
+        ]
+        if self.workers_bytes:
+            parts.append(f"{describe_bytes(self.workers_bytes)} workers")
+        text = f"{describe_bytes(self.peak_bytes)} = {' + '.join(parts)}"
+        if self.disk_bytes:
+            text += f"; {describe_bytes(self.disk_bytes)} of scratch files"
+        return text + ("; may load the whole recording" if self.loads_all else "")
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run will need.
+
+    Attributes
+    ----------
+    stages : tuple of StageForecast
+        One for each stage of the plan.
+    """
+
+    stages: tuple[StageForecast, ...]
+
+    @property
+    def peak_bytes(self) -> int:
+        """Largest memory of the process tree."""
+        return max((s.peak_bytes for s in self.stages), default=0)
+
+    @property
+    def disk_bytes(self) -> int:
+        """Largest sum of scratch files."""
+        return max((s.disk_bytes for s in self.stages), default=0)
+
+    @property
+    def bottleneck(self) -> int:
+        """Position of the stage that needs most."""
+        sizes = [s.peak_bytes for s in self.stages]
+        return sizes.index(max(sizes)) if sizes else 0
+
+    def __str__(self) -> str:
+        text = f"forecast: {describe_bytes(self.peak_bytes)} of memory at stage "
+        text += f"{self.bottleneck + 1}"
+        if self.disk_bytes:
+            text += f", {describe_bytes(self.disk_bytes)} of scratch files"
+        return text
+
+
+def make_forecast(
+    processors: Sequence[Processor], plan: Plan, subject: Subject, spill: bool
+) -> Forecast:
+    """Return what a run will need.
+
+    Parameters
+    ----------
+    processors : sequence of Processor
+        The pipeline's steps.
+    plan : Plan
+        Its stages.
+    subject : Subject
+        The recording.
+    spill : bool
+        Whether samples stay in files.
+    """
+    isolated = any(registry.get_backend(s.backend).isolates for s in plan.stages)
+    teller = _Teller(processors, plan, subject, spill or subject.lazy, isolated)
+    told = [teller.tell(stage) for stage in plan.stages]
+    if told:
+        told[-1] = max(told[-1], teller.settle(), key=lambda s: s.peak_bytes)
+    return Forecast(tuple(told))
+
+
+@dataclass
+class _Teller:
+    """Goes through the stages and keeps account of what is held."""
+
+    processors: Sequence[Processor]
+    plan: Plan
+    subject: Subject
+    spill: bool
+    shared: bool
+    shape: Shape = field(init=False)
+    libraries: bool = False  # whether kernels have computed in this process
+    private: bool = False
+    staged: bool = False
+    workers: int = 0
+    result_on_disk: int = 0
+    in_files: int = 0  # what lies in files of the run, and comes to memory at its end
+    in_reach: bool = False  # whether the current samples lie where workers read them
+
+    def __post_init__(self) -> None:
+        self.shape = self.subject.shape
+        self.base = rss_bytes() - self.subject.held_bytes
+        #: Bytes held in memory and on disk: the original, the current samples, and those of noise.
+        self.original = self.current = self.kept = 0
+        self.on_disk = 0
+        self.lazy = False
+        self.lineage = False
+        if self.subject.loader is None or self.subject.loader < 0:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Account for the recording as it is loaded."""
+        whole = self.shape.n_bytes
+        lazy = self.subject.lazy or (self.subject.loader is not None and self.spill)
+        lazy = lazy and not self.subject.must_load
+        self.lazy = lazy
+        self.original = 0 if lazy else max(whole, self.subject.held_bytes)
+        self.current = 0  # it is the original
+        self.lineage = True
+
+    def tell(self, stage: Stage) -> StageForecast:
+        units = self.plan.fusions.replace(self.processors, stage.steps)
+        steps = [unit.processor for unit in units]
+        if stage.kind == "global" and not isinstance(steps[0], ArrayProcessor):
+            return self._tell_global(stage, steps[0])
+        return self._tell_arrays(stage, steps)
+
+    # ------------------------------------------------------------------ one step, all channels
+    def _tell_global(self, stage: Stage, step: Processor) -> StageForecast:
+        loads = self.subject.loader is not None and self.subject.loader == stage.steps[0]
+        if loads:
+            self._begin()
+            reading = self.shape.piece_bytes + (_READERS if "mne.io" not in sys.modules else 0)
+            return self._sum(reading, 1)
+        work = step.memory((self.shape.n_channels, self.shape.n_times), self.shape.sfreq)
+        if step.streams and self.spill:
+            work = min(work, self.shape.piece_bytes)
+        loads_all = not step.streams
+        told = replace(self._sum(work, 1), loads_all=loads_all)
+        if step.modifies_raw and loads_all:
+            self.kept += 0 if self.lineage else self.current
+            self.current = self.shape.n_bytes  # a recording of its own, in memory
+            self.lineage, self.private, self.in_files = False, False, 0
+            self.in_reach = False
+        return told
+
+    # ------------------------------------------------------------------------ steps over arrays
+    def _tell_arrays(self, stage: Stage, steps: list[Processor]) -> StageForecast:
+        before, after = self.shape, self.shape
+        sizes = []
+        for step in steps:
+            new = shape_after(step, after)
+            sizes.append((step, after, new))
+            after = new
+        isolated = registry.get_backend(stage.backend).isolates
+        deciding, computes = _prepare_bytes(sizes)
+        if stage.chunk_duration_s is not None and self.spill:
+            streams = _stream_bytes(sizes, stage)
+            deciding = min(deciding, streams + _deciding_bytes(sizes) + before.piece_bytes // 2)
+        self.libraries = self.libraries or computes
+        share = self._share(stage, steps)
+        over = False
+        if self.spill and not self.staged:
+            deciding, self.staged = max(deciding, before.piece_bytes), True  # the transposing pass
+            self.on_disk = int(share * before.n_bytes) if self.lazy else 0
+            over = self.lazy and self._streams_over(stage, steps, before, after)
+        decided = self._sum(deciding, 1)
+        if not any(changes_samples(p) for p in steps):
+            return decided
+        in_place = self._in_place(steps)
+        filed = self.spill or (self.shared and not shared_memory.is_usable())
+        in_memory = 0 if filed or in_place else after.n_bytes
+        lent = 0
+        if isolated and not filed and not self.in_reach and before.n_times != after.n_times:
+            lent = before.n_bytes  # else results take the place of what was lent
+        k = min(stage.batch_size or after.n_data, after.n_data)
+        n = min(stage.n_jobs, -(-after.n_data // k))
+        if stage.kind == "global":
+            batch = after.piece_bytes if self.spill else self._scratch(sizes[0])
+        else:
+            batch = _batch_bytes(sizes, k, isolated)
+            if stage.chunk_duration_s is not None:
+                batch = _stream_bytes(sizes, stage)
+            batch //= 2 if stage.dtype == "float32" else 1
+        if (self.spill or self.shared) and stage.chunk_duration_s is None:
+            batch += k * (before.row_bytes + after.row_bytes)  # pages of the files
+        self.libraries = self.libraries or not isolated
+        written = 0 if over else int(share * after.n_bytes)
+        disk = self.on_disk + self.result_on_disk + written if self.spill else 0
+        if isolated:
+            self.workers = max(self.workers, n * worker_bytes() + _HELPERS)  # they stay
+        told = self._sum(batch, n, extra=in_memory + lent, disk=disk)
+        self.result_on_disk = written if self.spill else 0
+        if over:  # the file of the samples before holds those after
+            self.result_on_disk, self.on_disk = self.on_disk, 0
+        self._move_on(steps, after, in_memory, in_place)
+        return max(told, decided, key=lambda s: s.peak_bytes)
+
+    def _share(self, stage: Stage, steps: list[Processor]) -> float:
+        """Return the size of a stage's files beside that of float64."""
+        single = stage.dtype == "float32" and self.lazy and not _sees_all(steps)
+        return 0.5 if single else 1.0
+
+    def _streams_over(
+        self, stage: Stage, steps: list[Processor], before: Shape, after: Shape
+    ) -> bool:
+        """Whether a stage writes over the file that it reads."""
+        alone = not registry.get_backend(stage.backend).isolates and not _sees_all(steps)
+        return alone and stage.chunk_duration_s is not None and before.n_times == after.n_times
+
+    def settle(self) -> StageForecast:
+        """Return what bringing results from files to memory takes, at the end of a run."""
+        return self._sum(
+            self.shape.piece_bytes // 4 if self.in_files else 0, 1, extra=self.in_files
+        )
+
+    def _scratch(self, size: tuple[Processor, Shape, Shape]) -> int:
+        step, before, after = size
+        work = step.memory((1, before.n_times), before.sfreq) - after.row_bytes
+        return max(work, 0) + after.piece_bytes // 2
+
+    def _in_place(self, steps: list[Processor]) -> bool:
+        if self.spill or self.shared or not self.private or len(steps) > 1:
+            return False
+        step = steps[0]
+        if getattr(step, "subtracts", False) and not self.lineage:
+            return False
+        return isinstance(step, ArrayProcessor) and step.can_overwrite()
+
+    def _move_on(
+        self, steps: list[Processor], after: Shape, in_memory: int, in_place: bool
+    ) -> None:
+        corrects = any(getattr(p, "subtracts", False) for p in steps)
+        if corrects and not self.lineage:
+            self.kept += self.current
+            self.lineage = True
+        if not in_place:
+            self.current = in_memory
+            filed = self.shared and not self.spill and not in_memory
+            self.in_files = after.n_bytes if filed else 0
+            self.in_reach = self.shared
+        self.private = all(isinstance(p, ArrayProcessor) for p in steps)
+        self.shape = after
+
+    def _sum(self, batch: int, n: int, *, extra: int = 0, disk: int = 0) -> StageForecast:
+        base = self.base
+        if self.libraries:
+            base += pending_libraries()
+        held = self.original + self.current + self.kept + extra
+        disk = disk or self.on_disk + self.result_on_disk
+        return StageForecast(base, held, int(batch), n, self.workers, disk)
+
+
+def shape_after(step: Processor, shape: Shape) -> Shape:
+    """Return the shape of a recording after a step, as far as it is known beforehand."""
+    if not isinstance(step, ArrayProcessor) or not changes_samples(step):
+        return shape
+    try:
+        n_times, sfreq = step.resize(shape.n_times, shape.sfreq)
+    except FacetError:
+        return shape  # the run itself says what is wrong
+    return replace(shape, n_times=n_times, sfreq=sfreq)
+
+
+def step_bytes(step: Processor, before: Shape, after: Shape) -> int:
+    """Return what a channel-wise step needs for one channel, its result included, in bytes."""
+    if isinstance(step, ArrayProcessor):
+        try:
+            return int(step.memory((1, before.n_times), before.sfreq))
+        except FacetError:
+            return 2 * after.row_bytes  # the run itself says what is wrong
+    return _FOREIGN_COPIES * max(before.row_bytes, after.row_bytes)
+
+
+def _work_bytes(step: Processor, before: Shape, after: Shape, k: int) -> int:
+    """Return what `k` channels need in a step beside their results, in bytes.
+
+    What does not grow with the recording is scratch of the call, and counts once.
+    """
+    whole = step_bytes(step, before, after)
+    half = replace(before, n_times=max(1, before.n_times // 2))
+    once = 0
+    if isinstance(step, ArrayProcessor):
+        once = min(whole, max(0, 2 * step_bytes(step, half, shape_after(step, half)) - whole))
+    return once + k * max(whole - once - after.row_bytes, 0)
+
+
+def _batch_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], k: int, isolated: bool) -> int:
+    """Return the peak of `k` channels on their way through steps; the last result is elsewhere."""
+    held = k * sizes[0][1].row_bytes if isolated else 0
+    changing = [size for size in sizes if changes_samples(size[0])]
+    noise = sum(getattr(p, "uses_noise", False) for p, *_ in sizes) > 0
+    peak = held
+    for i, (step, before, after) in enumerate(changing):
+        last = i == len(changing) - 1
+        own = held > 0 and i > 0
+        in_place = own and isinstance(step, ArrayProcessor) and step.can_overwrite()
+        result = k * after.row_bytes
+        work = _work_bytes(step, before, after, k)
+        new = 0 if last or (in_place and before == after) else result
+        beside = 2 * k * before.row_bytes if noise else 0
+        peak = max(peak, held + work + new + beside)
+        held = held if last else (new or held)
+    return peak
+
+
+def _stream_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], stage: Stage) -> int:
+    """Return what one channel needs on its way through the streams of all steps."""
+    total = 0
+    for step, before, after in sizes:
+        if isinstance(step, ArrayProcessor) and changes_samples(step):
+            told = step.stream_memory(count_chunk(stage, before.sfreq), before.sfreq)
+            # A channel that is shorter than what a stream keeps is kept as a whole.
+            whole = step_bytes(step, before, after) + 4 * max(before.row_bytes, after.row_bytes)
+            total += min(told, whole)
+    return total
+
+
+def _sees_all(steps: Sequence[Processor]) -> bool:
+    return any(getattr(step, "needs", "reference") == "all" for step in steps)
+
+
+def _deciding_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]]) -> int:
+    """Return the most that a decision on a reference channel in a file needs beside it."""
+    return max(
+        (
+            step.memory_to_prepare((1, before.n_times), before.sfreq)
+            for step, before, _ in sizes
+            if isinstance(step, ArrayProcessor) and step.needs == "reference"
+        ),
+        default=0,
+    )
+
+
+def _prepare_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]]) -> tuple[int, bool]:
+    """Return the peak of what is decided on the reference channel, and whether kernels compute."""
+    peak, held, computes = 0, 0, False
+    last = max(
+        (
+            i
+            for i, (step, *_) in enumerate(sizes)
+            if not isinstance(step, ArrayProcessor) or step.needs == "reference"
+        ),
+        default=-1,
+    )
+    for i, (step, before, after) in enumerate(sizes[: last + 1]):
+        if isinstance(step, ArrayProcessor) and step.needs == "reference":
+            peak = max(peak, held + step.memory_to_prepare((1, before.n_times), before.sfreq))
+        if i < last and changes_samples(step):
+            peak = max(peak, held + step_bytes(step, before, after))
+            held, computes = after.row_bytes, True
+    return peak, computes
+
+
+def pending_libraries() -> int:
+    """Return what libraries will add to this process when kernels are first used, in bytes."""
+    total = 0
+    if "numba" not in sys.modules and importlib.util.find_spec("numba") is not None:
+        total += _NUMBA
+    if "scipy.signal" not in sys.modules:
+        total += _SCIPY_SIGNAL
+    return total
+
+
+def worker_bytes() -> int:
+    """Return what a worker process needs for itself, in bytes."""
+    with_numba = importlib.util.find_spec("numba") is not None
+    return _WORKER if with_numba else _WORKER_WITHOUT_NUMBA

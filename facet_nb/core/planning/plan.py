@@ -1,0 +1,154 @@
+"""Plans: what a mode makes of a pipeline.
+
+A plan is a list of stages. A stage is *global* (all channels at once, in this process) or
+*channel-wise* (batch by batch). The plan says for each stage why it is as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any, Literal
+
+from facet_nb.core.planning.fusion import NO_FUSIONS, Fusions
+
+if TYPE_CHECKING:
+    pass
+
+
+def count_chunk(stage: Stage, sfreq: float) -> int:
+    """Return the samples of a chunk of `stage`; 0 for the whole length."""
+    seconds = stage.chunk_duration_s
+    return 0 if seconds is None else max(1, round(seconds * sfreq))
+
+
+MODES = ("serial", "channel_sequential", "parallel", "auto")
+
+BACKENDS = ("multiprocessing", "threading", "serial", "dask")
+
+#: What outer workers are called.
+_WORKERS = {
+    "multiprocessing": "processes",
+    "threading": "threads",
+    "dask": "tasks of the Dask cluster",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Consecutive steps that run together.
+
+    Attributes
+    ----------
+    kind : {"global", "channel_wise"}
+        All channels at once, or batch by batch.
+    steps : tuple of int
+        Positions of the steps in the pipeline.
+    names : tuple of str
+        Their names.
+    n_jobs : int
+        Batches in flight at once.
+    n_workers : int
+        Inner threads for one batch.
+    batch_size : int
+        Channels in one batch.
+    backend : str
+        Where batches run.
+    reason : str
+        Why the stage is as it is.
+    dtype : {"float64", "float32"}
+        Precision of the samples between its steps.
+    chunk_duration_s : float | None
+        Length of the chunks of time that a batch runs in, in s; None for the whole.
+    """
+
+    kind: Literal["global", "channel_wise"]
+    steps: tuple[int, ...]
+    names: tuple[str, ...]
+    n_jobs: int
+    n_workers: int
+    batch_size: int
+    backend: str
+    reason: str
+    dtype: str = "float64"
+    chunk_duration_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Stages of a run.
+
+    Attributes
+    ----------
+    mode, backend : str
+        How the pipeline runs.
+    n_jobs, n_workers, batch_size : int
+        Outer workers, inner threads, channels in one batch.
+    stages : tuple of Stage
+        The stages in order.
+    reason : str
+        Why this mode (for ``mode="auto"``).
+    fusions : Fusions
+        Steps that run as one, and why others do not.
+    spill : bool
+        Whether samples stay in files: those that are loaded, and those of every result.
+    forecast : Forecast | None
+        What the run will need, where the recording is known.
+    """
+
+    mode: str
+    backend: str
+    n_jobs: int
+    n_workers: int
+    batch_size: int
+    stages: tuple[Stage, ...]
+    reason: str = ""
+    fusions: Fusions = NO_FUSIONS
+    spill: bool = False
+    forecast: Any = None
+
+    def to_advice(self) -> dict[str, Any]:
+        """Return what ``mode="auto"`` chose, and why, for the history."""
+        names = ("mode", "backend", "n_jobs", "n_workers", "batch_size", "spill", "reason")
+        told = {} if self.forecast is None else {"forecast_bytes": self.forecast.peak_bytes}
+        return {**{name: getattr(self, name) for name in names}, **told}
+
+    def __str__(self) -> str:
+        head = (
+            f"mode={self.mode}, backend={self.backend}, n_jobs={self.n_jobs}, "
+            f"n_workers={self.n_workers}, batch_size={self.batch_size}"
+        )
+        lines = [head + (f" — {self.reason}" if self.reason else "")]
+        if self.forecast is not None:
+            lines.append(str(self.forecast))
+        for i, stage in enumerate(self.stages, 1):
+            lines.append(f"{i}. {stage.kind:<12} {' → '.join(stage.names)}")
+            lines.append(f"   {stage.reason}")
+            if self.forecast is not None:
+                lines.append(f"   {self.forecast.stages[i - 1]}")
+        return "\n".join([*lines, *self.fusions.refused])
+
+    def _repr_html_(self) -> str:
+        told = self.forecast
+        needs = [] if told is None else [escape(str(f)) for f in told.stages]
+        rows = "".join(
+            f"<tr><td>{i}</td><td>{s.kind.replace('_', '-')}</td>"
+            f"<td style='text-align:left'>{escape(' → '.join(s.names))}</td>"
+            f"<td>{s.n_jobs}</td><td style='text-align:left'>{escape(s.reason)}</td>"
+            f"{_cell(needs[i - 1] if needs else None)}</tr>"
+            for i, s in enumerate(self.stages, 1)
+        )
+        head = f"{self.mode} · {self.backend} · n_jobs={self.n_jobs} · n_workers={self.n_workers}"
+        return (
+            f"<table><caption style='text-align:left'><b>Plan</b> {escape(head)}"
+            f"{' — ' + escape(self.reason) if self.reason else ''}"
+            f"{'' if told is None else '<br>' + escape(str(told))}</caption><thead><tr><th>#</th>"
+            "<th>stage</th><th>steps</th><th>jobs</th><th>why</th>"
+            f"{'<th>memory</th>' if needs else ''}</tr></thead>"
+            f"<tbody>{rows}</tbody></table>"
+            + "".join(f"<p>{escape(line)}</p>" for line in self.fusions.refused)
+        )
+
+
+def _cell(text: str | None) -> str:
+    return "" if text is None else f"<td style='text-align:left'>{text}</td>"

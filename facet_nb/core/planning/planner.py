@@ -1,0 +1,299 @@
+"""The rules that turn a pipeline and a mode into a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from facet_nb.core.errors import PlanError
+from facet_nb.core.planning.cost_model import suggest
+from facet_nb.core.planning.fusion import NO_FUSIONS, Fusions, Unit, find_fusions
+from facet_nb.core.planning.plan import _WORKERS, BACKENDS, MODES, Plan, Stage
+from facet_nb.core.processor import ArrayProcessor, Processor
+from facet_nb.core.steps import changes_samples
+
+if TYPE_CHECKING:
+    from facet_nb.core.recording import Shape
+
+
+#: Batches of a serial stage: small enough to show progress and to act on a cancel, large enough
+#: to give each inner thread a few channels.
+_CHANNELS_PER_THREAD = 4
+
+
+def choose_mode(
+    mode: str | None, parallel: bool, channel_sequential: bool
+) -> Literal["serial", "channel_sequential", "parallel", "auto"]:
+    """Return the mode that flags and `mode` ask for.
+
+    Raises
+    ------
+    PlanError
+        If they contradict one another or the mode is unknown.
+    """
+    if parallel and channel_sequential:
+        raise PlanError(
+            "parallel=True and channel_sequential=True contradict each other. For batches of "
+            "channels over several workers use mode='channel_sequential' with n_jobs > 1."
+        )
+    flag = "parallel" if parallel else "channel_sequential" if channel_sequential else None
+    if mode is None:
+        return flag or "serial"  # type: ignore[return-value]
+    if mode not in MODES:
+        raise PlanError(f"unknown mode {mode!r}: use one of {', '.join(MODES)}.")
+    if flag is not None and flag != mode:
+        raise PlanError(f"mode={mode!r} contradicts {flag}=True: give one of them.")
+    return mode  # type: ignore[return-value]
+
+
+def check_numbers(
+    n_jobs: int, n_workers: int, batch_size: int, backend: str, cores: int
+) -> tuple[int, ...]:
+    """Return `n_jobs` and `n_workers` as positive numbers of workers.
+
+    Raises
+    ------
+    PlanError
+        If a number or the backend cannot be used.
+    """
+    if backend not in BACKENDS:
+        raise PlanError(f"unknown backend {backend!r}: use one of {', '.join(BACKENDS)}.")
+    resolved = []
+    for name, value in (("n_jobs", n_jobs), ("n_workers", n_workers)):
+        if not _is_whole(value) or value == 0:
+            raise PlanError(
+                f"{name}={value!r} is not a number of workers: use 1, 2, … or -1 for all "
+                f"{cores} cores that this process may use, -2 for all but one."
+            )
+        resolved.append(int(value) if value > 0 else max(1, cores + 1 + int(value)))
+    if not _is_whole(batch_size) or batch_size < 1:
+        raise PlanError(f"batch_size={batch_size!r} must be 1 or more channels.")
+    return tuple(resolved)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def make_plan(
+    processors: Sequence[Processor],
+    mode: str,
+    *,
+    n_jobs: int,
+    n_workers: int,
+    backend: str,
+    batch_size: int,
+    cores: int,
+    fuse: bool = True,
+    shape: Shape | None = None,
+) -> Plan:
+    """Return the plan of `processors` in `mode`.
+
+    Parameters
+    ----------
+    processors : sequence of Processor
+        The steps.
+    mode : {"serial", "channel_sequential", "parallel", "auto"}
+        How to run them.
+    n_jobs, n_workers : int
+        Outer workers and inner threads (negative numbers count from `cores`).
+    backend : {"multiprocessing", "threading", "serial", "dask"}
+        Where outer workers live.
+    batch_size : int
+        Channels in one batch.
+    cores : int
+        Cores that this process may use.
+    fuse : bool
+        Whether steps may be fused (:mod:`facet_nb.core.planning.fusion`).
+    shape : Shape | None
+        Size of the recording, for ``mode="auto"``.
+    """
+    n_jobs, n_workers = check_numbers(n_jobs, n_workers, batch_size, backend, cores)
+    batch_size = int(batch_size)
+    reason = ""
+    if mode == "auto":
+        advice = suggest(processors, cores, shape)
+        mode, backend, n_jobs = advice["mode"], advice["backend"], advice["n_jobs"]
+        reason = advice["reason"]
+    if mode == "serial" or backend == "serial":
+        n_jobs = 1
+    inner = max(1, min(n_workers, cores // n_jobs)) if n_workers > 1 else 1
+    fusions = find_fusions(processors) if fuse else NO_FUSIONS
+    maker = _Planner(mode, backend, n_jobs, inner, batch_size, fusions)
+    stages = maker.stages(processors)
+    return Plan(mode, backend, n_jobs, inner, batch_size, stages, reason, fusions)
+
+
+@dataclass
+class _Planner:
+    mode: str
+    backend: str
+    n_jobs: int
+    n_workers: int
+    batch_size: int
+    fusions: Fusions
+
+    def stages(self, processors: Sequence[Processor]) -> tuple[Stage, ...]:
+        stages: list[Stage] = []
+        group: list[Unit] = []
+        for unit in self.fusions.replace(processors, range(len(processors))):
+            processor = unit.processor
+            if group and not (processor.channel_wise and self._joins(group, processor)):
+                stages.append(self._channel_wise(processors, group))
+                group = []
+            if processor.channel_wise:
+                group.append(unit)
+            else:
+                stages.append(self._global(processor, unit.index))
+        if group:
+            stages.append(self._channel_wise(processors, group))
+        return tuple(stages)
+
+    def _joins(self, group: list[Unit], processor: Processor) -> bool:
+        if self.mode != "channel_sequential":
+            return False
+        if getattr(processor, "needs", "none") == "all":
+            return False
+        if self.n_jobs > 1:
+            return processor.parallel_safe == group[-1].processor.parallel_safe
+        return True
+
+    def _global(self, processor: Processor, i: int) -> Stage:
+        by_time = isinstance(processor, ArrayProcessor) and processor.splits == "times"
+        workers = self.n_workers
+        if by_time and self.mode == "parallel" and self.n_jobs > 1:
+            workers = max(workers, self.n_jobs)
+        if by_time and workers > 1:
+            reason = f"needs all channels; time is split over {workers} threads"
+        else:
+            reason = "needs all channels, or no samples: runs once, in this process"
+        return Stage("global", (i,), (processor.name,), 1, workers, 0, "serial", reason)
+
+    def _channel_wise(self, processors: Sequence[Processor], group: list[Unit]) -> Stage:
+        steps = [unit.processor for unit in group]
+        safe = all(p.parallel_safe for p in steps)
+        n_jobs = self.n_jobs if safe else 1
+        batch = self.batch_size
+        if self.n_workers > 1:  # a thread without a channel would do nothing
+            serial = self.mode == "serial"
+            batch = max(batch, self.n_workers * (_CHANNELS_PER_THREAD if serial else 1))
+        positions = tuple(i for unit in group for i in unit.steps)
+        reason = self._reason(steps, safe, n_jobs, batch)
+        for fused in (unit.processor for unit in group if len(unit.steps) > 1):
+            reason += f"; {fused.description}"
+        backend = self.backend if n_jobs > 1 else "serial"
+        names = tuple(processors[i].name for i in positions)
+        return Stage(
+            "channel_wise", positions, names, n_jobs, self.n_workers, batch, backend, reason
+        )
+
+    def _reason(self, steps: list[Processor], safe: bool, n_jobs: int, batch: int) -> str:
+        if not any(changes_samples(p) for p in steps):
+            return "looks at the reference channel once; its result serves all channels"
+        if not safe and self.n_jobs > 1:
+            unsafe = ", ".join(p.name for p in steps if not p.parallel_safe)
+            return f"{unsafe} is not parallel-safe: one batch after another, in this process"
+        through = "one step at a time" if len(steps) == 1 else f"{len(steps)} steps in one pass"
+        size = "one channel" if batch == 1 else f"{batch} channels"
+        if n_jobs == 1:
+            return f"channel-wise, {through}, batches of {size}, one after another"
+        kind = _WORKERS[self.backend]
+        return f"channel-wise, {through}, batches of {size} over {n_jobs} {kind}"
+
+
+def set_chunks(plan: Plan, processors: Sequence[Processor], chunk_duration_s: Any) -> Plan:
+    """Return `plan` with stages in chunks of time, where all their steps can.
+
+    Parameters
+    ----------
+    plan : Plan
+        A plan of `processors`.
+    processors : sequence of Processor
+        The pipeline's steps.
+    chunk_duration_s : float | None
+        Length of a chunk, in s; None for none.
+
+    Raises
+    ------
+    PlanError
+        If it is no length.
+    """
+    if chunk_duration_s is None:
+        return plan
+    seconds = chunk_duration_s
+    if not isinstance(seconds, Real) or isinstance(seconds, bool) or not 0 < float(seconds) < 1e9:
+        raise PlanError(f"chunk_duration_s={seconds!r} is no length: give seconds, 30.0 say.")
+    stages = tuple(_cut(stage, plan, processors, float(seconds)) for stage in plan.stages)
+    return replace(plan, stages=stages)
+
+
+def _cut(stage: Stage, plan: Plan, processors: Sequence[Processor], seconds: float) -> Stage:
+    if stage.kind != "channel_wise":
+        return stage
+    steps = [unit.processor for unit in plan.fusions.replace(processors, stage.steps)]
+    if not any(changes_samples(step) for step in steps):
+        return stage
+    reasons = [f"{step.name} {why}" for step in steps if (why := _explain(step))]
+    if reasons:
+        return replace(stage, reason=f"{stage.reason}; not in chunks: {', '.join(reasons)}")
+    reason = f"{stage.reason}, in chunks of {seconds:g} s"
+    return replace(stage, chunk_duration_s=seconds, reason=reason)
+
+
+def _explain(step: Processor) -> str | None:
+    """Return why a step cannot run in chunks; None if it can."""
+    if not changes_samples(step):
+        return None
+    if not isinstance(step, ArrayProcessor):
+        return "is not one of ours"
+    return step.find_obstacle()
+
+
+def check_dtype(dtype: Any) -> str:
+    """Return the name of `dtype`: "float64" or "float32".
+
+    Raises
+    ------
+    PlanError
+        If it is neither.
+    """
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = ""
+    if name not in ("float64", "float32"):
+        raise PlanError(f"dtype={dtype!r} is not offered: use 'float64' or 'float32'.")
+    return name
+
+
+def set_precision(plan: Plan, processors: Sequence[Processor], dtype: Any) -> Plan:
+    """Return `plan` in the precision `dtype`; each stage says which of its steps keep float64.
+
+    Parameters
+    ----------
+    plan : Plan
+        A plan of `processors`.
+    processors : sequence of Processor
+        The pipeline's steps.
+    dtype : {"float64", "float32"}
+        The precision.
+    """
+    if check_dtype(dtype) == "float64":
+        return plan
+    return replace(plan, stages=tuple(_round(stage, processors) for stage in plan.stages))
+
+
+def _round(stage: Stage, processors: Sequence[Processor]) -> Stage:
+    steps = [processors[i] for i in stage.steps]
+    if not steps[0].channel_wise and not isinstance(steps[0], ArrayProcessor):
+        return replace(stage, reason=f"{stage.reason}; float64")
+    steps = [step for step in steps if changes_samples(step)]
+    if not steps:
+        return stage
+    double = [step.name for step in steps if not getattr(step, "single", False)]
+    kept = f", {', '.join(double)} computed in float64 and rounded" if double else ""
+    return replace(stage, dtype="float32", reason=f"{stage.reason}; float32{kept}")

@@ -1,0 +1,1 @@
+"""Where samples lie: memory, scratch files, shared memory."""

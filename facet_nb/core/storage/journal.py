@@ -1,0 +1,140 @@
+"""An append-only journal: one line for each thing that is done.
+
+A line is JSON with a checksum of its own before it. Several processes may append at once, each line
+in one write. Reading skips what is torn or damaged; nothing in a journal is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.errors import FacetError
+from facet_nb.core.storage.hashing import hash_row
+
+#: Rows noted in one line: short enough for one write.
+_ROWS_A_LINE = 16
+
+
+def append(path: str | Path, record: dict[str, Any]) -> None:
+    """Append one record to a journal.
+
+    Raises
+    ------
+    FacetError
+        If it cannot be written.
+    """
+    line = _encode(record)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            written = os.write(descriptor, line)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error)) from error
+    if written < len(line):
+        raise _unwritable(path, "no room")
+
+
+def read(path: str | Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of a journal that are whole, oldest first."""
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise FacetError(f"the journal {path} cannot be read: {error.strerror}.") from error
+    for line in content.split(b"\n"):
+        record = _decode(line)
+        if record is not None:
+            yield record
+
+
+def heal(path: str | Path) -> None:
+    """End a line that was torn by the end of its writer, so that the next one is whole."""
+    try:
+        with open(path, "r+b") as file:
+            if file.seek(0, os.SEEK_END) == 0:
+                return
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error)) from error
+
+
+def replace(path: str | Path, records: Sequence[dict[str, Any]]) -> None:
+    """Put `records` in the place of a journal's, all at once."""
+    beside = Path(f"{path}.new")
+    try:
+        with open(beside, "wb") as file:
+            file.writelines(map(_encode, records))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error)) from error
+
+
+@dataclass(frozen=True)
+class RowLog:
+    """Where batches of one stage note which rows they have written; goes to workers.
+
+    Attributes
+    ----------
+    path : str
+        The journal.
+    stage : str
+        Key of the stage.
+    """
+
+    path: str
+    stage: str
+
+    def note(self, rows: Sequence[int], samples: np.ndarray) -> tuple[str, ...]:
+        """Note that `rows` hold `samples`, shape (n_rows, n_times); return their checksums."""
+        digests = tuple(hash_row(x) for x in samples)
+        for i in range(0, len(rows), _ROWS_A_LINE):
+            part = slice(i, i + _ROWS_A_LINE)
+            record = {
+                "kind": "rows",
+                "stage": self.stage,
+                "rows": [int(r) for r in rows[part]],
+                "sha256": list(digests[part]),
+            }
+            append(self.path, record)
+        return digests
+
+
+def _encode(record: dict[str, Any]) -> bytes:
+    text = json.dumps(record, separators=(",", ":")).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def _decode(line: bytes) -> dict[str, Any] | None:
+    """Return the record in a line, None if it is not whole."""
+    check, _, text = line.partition(b" ")
+    if check != b"%08x" % zlib.crc32(text):
+        return None
+    try:
+        record = json.loads(text)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _unwritable(path: str | Path, what: str) -> FacetError:
+    return FacetError(
+        f"the journal {path} cannot be written: {what}. Make room, or give checkpoint= another "
+        "folder."
+    )

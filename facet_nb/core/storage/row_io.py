@@ -1,0 +1,157 @@
+"""One channel of a recording on its way through chunks: read and written piece by piece.
+
+Channels in files are read and written by the system's own calls. Through a mapped file each page
+of 4 KB would cost a fault, which takes longer than a filter takes for its samples.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from facet_nb.core.storage.arrays import FileArray
+from facet_nb.core.storage.page_cache import let_go, passes_by
+from facet_nb.kernels.pages import forget
+
+if TYPE_CHECKING:
+    from facet_nb.core.storage.arrays import ArrayRef
+
+
+class Row(Protocol):
+    """Samples of one channel."""
+
+    n_times: int
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return a copy of some samples, shape (stop - start,), in V."""
+
+    def write(self, start: int, x: np.ndarray) -> None:
+        """Put samples in their place, from `start` on."""
+
+    def let_go(self, start: int, stop: int) -> None:
+        """Say that some samples are not needed for now: of large files they leave memory."""
+
+
+class MappedRow:
+    """A channel of an array, in memory or mapped.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (n_times,)
+        The channel.
+    """
+
+    def __init__(self, samples: np.ndarray) -> None:
+        self.samples = samples
+        self.n_times = len(samples)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return a copy of some samples."""
+        x = np.array(self.samples[start:stop])
+        forget(self.samples)
+        return x
+
+    def write(self, start: int, x: np.ndarray) -> None:
+        """Put samples in their place."""
+        self.samples[start : start + len(x)] = x
+        forget(self.samples)
+
+    def let_go(self, start: int, stop: int) -> None:
+        """Nothing to do: samples are let go of as they are read and written."""
+
+
+class FileRow:
+    """A channel of a file, through an open descriptor.
+
+    Parameters
+    ----------
+    descriptor : int
+        The file.
+    ref : FileArray
+        What it holds.
+    row : int
+        The channel.
+    large : bool
+        Whether the file is too large for the system's cache.
+    """
+
+    def __init__(self, descriptor: int, ref: FileArray, row: int, large: bool = False) -> None:
+        self.descriptor, self.large = descriptor, large
+        self.dtype = np.dtype(ref.dtype)
+        self.n_times = ref.shape[1]
+        self.begin = row * self.n_times
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return a copy of some samples."""
+        x = np.empty(max(0, min(stop, self.n_times) - start), self.dtype)
+        self.read_into(x, start)
+        return x
+
+    def read_into(self, x: np.ndarray, start: int = 0) -> None:
+        """Fill `x`, shape (n,), with samples from `start` on."""
+        todo, at = x.view(np.uint8).data, (self.begin + start) * self.dtype.itemsize
+        while len(todo):
+            n = os.preadv(self.descriptor, [todo], at)
+            if not n:
+                raise OSError(f"a scratch file ends {len(todo)} bytes too early.")
+            todo, at = todo[n:], at + n
+
+    def write(self, start: int, x: np.ndarray) -> None:
+        """Put samples in their place."""
+        x = np.ascontiguousarray(x, self.dtype)
+        todo, at = x.view(np.uint8).data, (self.begin + start) * self.dtype.itemsize
+        while len(todo):
+            n = os.pwrite(self.descriptor, todo, at)
+            todo, at = todo[n:], at + n
+
+    def let_go(self, start: int, stop: int) -> None:
+        """Say that some samples are not needed for now."""
+        start, stop = max(start, 0), min(stop, self.n_times)
+        if self.large and stop > start:
+            size = self.dtype.itemsize
+            let_go(self.descriptor, (self.begin + start) * size, (stop - start) * size)
+
+
+@contextmanager
+def open_rows(ref: ArrayRef) -> Iterator[Callable[[int], Row]]:
+    """Open samples; what is given finds a channel in them, to read and to write."""
+    if not isinstance(ref, FileArray) or not hasattr(os, "preadv"):
+        samples = ref.open()
+        yield lambda row: MappedRow(samples[row])
+        return
+    descriptor = os.open(ref.path, os.O_RDWR)
+    try:
+        large = passes_by(descriptor)
+        yield lambda row: FileRow(descriptor, ref, row, large)
+    finally:
+        os.close(descriptor)
+
+
+def read_rows(ref: FileArray, channels: Sequence[int]) -> np.ndarray:
+    """Return channels of a file, in memory, shape (n_channels, n_times)."""
+    result = np.empty((len(channels), ref.shape[1]), ref.dtype)
+    with open_rows(ref) as find_row:
+        for x, channel in zip(result, channels, strict=True):
+            row = find_row(channel)
+            if isinstance(row, FileRow):
+                row.read_into(x)
+            else:
+                x[...] = row.read(0, row.n_times)
+    return result
+
+
+def write_rows(ref: FileArray, channels: Sequence[int], samples: np.ndarray) -> None:
+    """Put channels into a file, shape (n_channels, n_times)."""
+    with open_rows(ref) as find_row:
+        for x, channel in zip(samples, channels, strict=True):
+            find_row(channel).write(0, x)
+
+
+def as_slice(channels: Sequence[int]) -> slice | list[int]:
+    """Return `channels` as a slice where they follow one another: rows without a copy."""
+    first, last = channels[0], channels[-1]
+    return slice(first, last + 1) if last - first + 1 == len(channels) else list(channels)

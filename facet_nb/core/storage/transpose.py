@@ -1,0 +1,123 @@
+"""A recording that is read from its file: one pass brings it into channel-major order on disk.
+
+MNE reads all channels of a file to get one of them. After this pass a channel's samples lie side
+by side, and whoever needs some channels reads no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.errors import FacetError, ValidationError
+from facet_nb.core.storage import scratch
+from facet_nb.core.storage.page_cache import watch_files
+from facet_nb.core.storage.row_io import open_rows
+
+#: Values in one piece: 8 MB; and the least length of one, for each row of it is a call.
+_VALUES = 2**20
+
+_SAMPLES = 2**13
+
+#: Samples of a channel after which large files let go of what was written.
+_BEHIND = 2**17
+
+
+def transpose(
+    raw: Any,
+    rows: Sequence[int] | None = None,
+    check: Callable[[], None] | None = None,
+    dtype: str = "float64",
+    exact: Sequence[int] = (),
+) -> np.ndarray:
+    """Return the samples of `raw` as a mapped file, shape (n_rows, n_times), in V.
+
+    They are never in memory at once. The file lives as long as the array does.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The recording, loaded or not.
+    rows : sequence of int | None
+        Channels to take, in this order; None for all.
+    check : callable | None
+        Called between pieces; may raise to stop.
+    dtype : {"float64", "float32"}
+        Of the file.
+    exact : sequence of int
+        Rows of the result that must not be rounded: where float32 cannot hold them, the file is
+        float64 after all.
+
+    Returns
+    -------
+    ndarray, shape (n_rows, n_times)
+        The samples; writable.
+
+    Raises
+    ------
+    FacetError
+        If the disk is full, before anything is read; or the samples cannot be read.
+    """
+    chosen = list(range(len(raw.ch_names))) if rows is None else [int(i) for i in rows]
+    ref, target = scratch.create((len(chosen), raw.n_times), dtype)
+    kept = list(exact) if dtype != "float64" else []
+    length = max(_VALUES // max(len(raw.ch_names), 1), _SAMPLES)
+    with open_rows(ref) as find_row, watch_files(raw) as files:
+        sinks, since = [find_row(row) for row in range(len(chosen))], 0
+        for start in range(0, raw.n_times, length):
+            if check is not None:
+                check()
+            stop = min(start + length, raw.n_times)
+            piece = _read(raw, chosen, start, stop)
+            if kept and not _is_exact(piece[kept], dtype):
+                return transpose(raw, rows, check)
+            for sink, x in zip(sinks, piece, strict=True):
+                sink.write(start, x)
+            scratch.forget(raw._data if raw.preload else None)
+            files.count(piece.nbytes)
+            if stop - since >= _BEHIND:
+                for sink in sinks:
+                    sink.let_go(since - _BEHIND, stop)
+                since = stop
+    return target
+
+
+def _is_exact(x: np.ndarray, dtype: str) -> bool:
+    return bool(np.array_equal(x.astype(dtype), x, equal_nan=True))
+
+
+def take_rows(raw: Any, rows: Sequence[int]) -> np.ndarray:
+    """Return a copy of some channels, in this order: in a file if `raw` is in one, else in memory.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The recording.
+    rows : sequence of int
+        Channels to take.
+
+    Returns
+    -------
+    ndarray, shape (n_rows, n_times)
+        The samples, in V.
+    """
+    if raw.preload and scratch.find_map(raw._data) is None:
+        return raw._data[rows]
+    return transpose(raw, rows)
+
+
+def _read(raw: Any, rows: list[int], start: int, stop: int) -> np.ndarray:
+    if raw.preload:
+        return raw._data[rows, start:stop]
+    try:
+        piece = raw[:, start:stop][0]
+    except Exception as error:  # MNE's readers raise whatever the damage makes them stumble over
+        raise FacetError(
+            f"samples {start} to {stop} of {raw.filenames[0]} cannot be read "
+            f"({type(error).__name__}: {error}). Copy the file again from its source."
+        ) from error
+    if np.iscomplexobj(piece):
+        raise ValidationError("the samples are complex: take their real part or magnitude.")
+    return piece if len(rows) == len(piece) else piece[rows]

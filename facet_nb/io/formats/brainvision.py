@@ -1,0 +1,151 @@
+"""Writing BrainVision with pybv: samples as float32, markers and header as text."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.storage.page_cache import Passing
+from facet_nb.io.atomic_write import reserve, write_all
+from facet_nb.io.blocks import iter_blocks
+from facet_nb.io.formats.brainvision_events import COMMA, find_codes, iter_events
+from facet_nb.io.markers import Marker, check_descriptions, is_voltage, iter_markers, start_time
+from facet_nb.io.messages import shorten, unusable
+from facet_nb.io.verify import Written
+
+#: Rounding to float32 changes a number by less than this part of it.
+_FLOAT32_ROUNDING = 2.0**-24
+
+
+def check_brainvision_header(raw: Any, path: Path) -> None:
+    """Raise ValidationError if file name, channel names or annotations do not fit the format."""
+    if path.suffix != ".vhdr":
+        what = f"MNE takes no BrainVision header that ends in {path.suffix}"
+        raise unusable(path, what, f"Name it {path.with_suffix('.vhdr').name}")
+    check_descriptions(raw, path)
+    strange = [
+        name
+        for name in raw.ch_names
+        if not name.isprintable() or name != name.strip() or not name or COMMA in name
+    ]
+    if strange:
+        raise unusable(
+            path,
+            "BrainVision takes no channel names that are empty, have spaces around them, line "
+            f"breaks, or {COMMA}: {shorten(map(repr, strange))}",
+            "Rename them with raw.rename_channels({old: new}), or write .fif instead",
+        )
+    for marker in iter_markers(raw):
+        if COMMA in marker.description:
+            raise unusable(
+                path,
+                f"the annotation {marker.description!r} contains {COMMA}, which BrainVision reads "
+                "as a comma",
+                "Rename it with raw.annotations.rename({old: new}), or write .fif instead",
+            )
+
+
+def write_brainvision(raw: Any, file: Path, path: Path) -> Written:
+    """Write `raw` to `file` (``.vhdr``), with ``.eeg`` and ``.vmrk`` beside it.
+
+    pybv writes the header and the head of the markers, from a recording of one sample; markers and
+    samples are added here, piece by piece: it takes little memory beside the recording.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The recording. Volts are stored in µV, other units as they are, all as float32.
+    file : Path
+        The header file to write now.
+    path : Path
+        Where it will go, for messages.
+
+    Returns
+    -------
+    Written
+        The rounding to float32, and the annotations: onsets in whole samples, and ``Comment/``
+        before descriptions that are no number of a stimulus or response.
+
+    Raises
+    ------
+    ValidationError
+        If there are samples that float32 cannot hold.
+    """
+    import pybv
+
+    voltage = is_voltage(raw)
+    factors = np.where(voltage, 1e6, 1.0)
+    with warnings.catch_warnings():
+        # Stim codes have no unit, and µV is the only one that the format knows.
+        warnings.filterwarnings("ignore", "Encountered unsupported non-voltage units")
+        pybv.write_brainvision(
+            data=np.zeros((len(raw.ch_names), 1)),
+            sfreq=float(raw.info["sfreq"]),
+            ch_names=list(raw.ch_names),
+            fname_base=file.stem,
+            folder_out=file.parent,
+            events=None,
+            resolution=1.0,
+            unit=["µV" if volts else "n/a" for volts in voltage],
+            fmt="binary_float32",
+            meas_date=start_time(raw),
+        )
+    seen = _append_markers(file.with_suffix(".vmrk"), raw)
+    _write_samples(file.with_suffix(".eeg"), raw, factors, path)
+    smallest = float(np.finfo(np.float32).smallest_subnormal)
+    return Written(smallest / factors, 1.01 * _FLOAT32_ROUNDING, seen)
+
+
+def _append_markers(file: Path, raw: Any) -> list[Marker]:
+    """Add markers to a file that pybv began; one with a date has the first marker already.
+
+    Returns what MNE will read.
+    """
+    names, numbers = list(raw.ch_names), find_codes(raw).values()
+    width = max(3, math.ceil(math.log10(max([1, *numbers]))))  # pybv's rule, as find_codes knows
+    first, seen = 1 if start_time(raw) is None else 2, []
+    with file.open("a", encoding="utf-8") as sink:
+        for number, event in enumerate(iter_events(raw), first):
+            what = event.what
+            if isinstance(what, int):
+                what = f"{event.kind[0]}{what:>{width}}"
+            one = event.channel is not None and len(names) > 1
+            channel = names.index(event.channel) + 1 if one else 0
+            place = f"{event.onset + 1},{event.duration},{channel}"
+            sink.write(f"Mk{number}={event.kind},{what},{place}\n")
+            seen.append(event.seen)
+    return seen
+
+
+def _write_samples(file: Path, raw: Any, factors: np.ndarray, path: Path) -> None:
+    """Write samples as float32, piece by piece, where room has been taken before.
+
+    Raises ValidationError for samples that are infinite or too large; NaN are stored as such.
+    """
+    reserve(file, 4 * len(raw.ch_names) * raw.n_times)
+    with file.open("r+b", buffering=0) as sink:
+        written = Passing([sink.fileno()])
+        for _, block in iter_blocks(raw):
+            with np.errstate(over="ignore"):
+                x = (block * factors[:, np.newaxis]).T.astype("<f4", order="C")
+            if not np.isfinite(x.sum(dtype=float)):
+                _check_block(raw, block, factors, path)
+            write_all(sink, x)
+            written.count(x.nbytes)
+
+
+def _check_block(raw: Any, block: np.ndarray, factors: np.ndarray, path: Path) -> None:
+    limit = float(np.finfo(np.float32).max)
+    largest = np.maximum(np.fmax.reduce(block, axis=1), -np.fmin.reduce(block, axis=1))
+    bad = np.flatnonzero(largest * factors >= limit)
+    if len(bad):
+        name = raw.ch_names[bad[0]]
+        raise unusable(
+            path,
+            f"channel {name} reaches {largest[bad[0]]:.4g}, more than BrainVision's float32 holds",
+            "Mend the channel or drop it, or write .fif instead",
+        )

@@ -1,0 +1,166 @@
+"""Writing EDF+ and BDF+.
+
+Every channel has a physical range of its own, so that one with an outlier does not cost the
+others their precision; channels of whole numbers (stim codes) are stored exactly.
+
+The layout: EDF+, https://doi.org/10.1016/S1388-2457(03)00123-8.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.storage import scratch
+from facet_nb.core.storage.transpose import transpose
+from facet_nb.io.formats.edf_limits import (
+    EDF,
+    Depth,
+    Extent,
+    check_samples,
+    choose_ranges,
+    choose_unit,
+    record_length,
+)
+from facet_nb.io.formats.edf_records import Records, write_records
+from facet_nb.io.markers import Marker, is_voltage, list_markers, start_time
+from facet_nb.io.verify import Written
+
+logger = logging.getLogger("facet_nb")
+
+
+def write_edf(raw: Any, file: Path, path: Path, depth: Depth) -> Written:
+    """Write `raw` to `file`.
+
+    Records are written one after another: beside the recording it takes little memory. One that is
+    not loaded goes through a scratch file.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The recording; volts are stored in µV, other units as they are. The last record is filled
+        up with the last samples, and an annotation ``BAD_ACQ_SKIP`` says so.
+    file : Path
+        Where to write now.
+    path : Path
+        Where it will go, for messages.
+    depth : Depth
+        ``EDF`` or ``BDF``.
+
+    Returns
+    -------
+    Written
+        Half a quantisation step of each channel, and the annotations.
+
+    Raises
+    ------
+    ValidationError
+        If there are samples that the format cannot hold.
+    """
+    import edfio
+
+    data = raw._data if raw.preload else transpose(raw)
+    extents = check_samples(raw, data, path, depth)
+    n_record, record_s = record_length(float(raw.info["sfreq"]), path, depth)
+    n_pad = -raw.n_times % n_record
+    duration = (raw.n_times + n_pad) // n_record, record_s
+    signals, records, steps = _make_signals(raw, data, extents, n_record, duration, depth)
+    markers = [*list_markers(raw), *_padding(raw, n_pad)]
+    begin = start_time(raw)
+    container: Any = edfio.Edf if depth is EDF else edfio.Bdf
+    skeleton = container(
+        signals,
+        patient=_patient(raw, path, depth),
+        recording=edfio.Recording(startdate=None if begin is None else begin.date()),
+        starttime=None if begin is None else begin.time(),
+        data_record_duration=record_s,
+        annotations=_annotations(markers),
+    )
+    write_records(skeleton, data, records, file)
+    # Beside half a step there is the rounding of the reader's own arithmetic.
+    return Written(steps * (0.5 + 1e-6), 1e-12, markers, steps)
+
+
+def _make_signals(
+    raw: Any,
+    data: np.ndarray,
+    extents: list[Extent],
+    n_record: int,
+    duration: tuple[int, int],
+    depth: Depth,
+) -> tuple[list[Any], Records, np.ndarray]:
+    """Return a signal of one sample in each record for each channel, and how samples are stored.
+
+    `duration` is in records, and in seconds of one.
+
+    The last is the quantisation step of each channel in its unit; 0 for whole numbers, which have
+    none.
+    """
+    import edfio
+
+    signal = edfio.EdfSignal if depth is EDF else edfio.BdfSignal
+    filters = f"HP:{raw.info['highpass']:.6g}Hz LP:{raw.info['lowpass']:.6g}Hz"
+    voltage = is_voltage(raw)
+    signals, steps = [], np.empty(len(data))
+    factors, gains, offsets = np.empty(len(data)), np.empty(len(data)), np.empty(len(data))
+    for i, name in enumerate(raw.ch_names):
+        unit, factor = choose_unit(extents[i], voltage[i])
+        extent = extents[i] if factor == 1.0 else Extent.of(data[i], factor)
+        scratch.forget(data)
+        physical, digital = choose_ranges(extent, depth)
+        signals.append(
+            signal(
+                np.full(duration[0], float(physical[0])),
+                1 / duration[1],
+                label=name,
+                physical_dimension=unit,
+                physical_range=physical,
+                digital_range=digital,
+                prefiltering=filters,
+            )
+        )
+        low, high = signals[-1].physical_range  # as the header's eight characters tell it
+        gains[i] = (high - low) / (digital[1] - digital[0])
+        factors[i], offsets[i] = factor, high / gains[i] - digital[1]
+        steps[i] = 0.0 if extent.is_exact(depth) else gains[i] / factor
+    return signals, Records(depth, n_record, factors, gains, offsets), steps
+
+
+def _padding(raw: Any, n_pad: int) -> list[Marker]:
+    sfreq = float(raw.info["sfreq"])
+    return [Marker(raw.n_times / sfreq, n_pad / sfreq, "BAD_ACQ_SKIP")] if n_pad else []
+
+
+def _annotations(markers: list[Marker]) -> list[Any]:
+    """Return annotations for edfio; ``text@@channel`` is how MNE marks a single channel."""
+    import edfio
+
+    rows = []
+    for marker in markers:
+        for suffix in [f"@@{name}" for name in marker.ch_names] or [""]:
+            text = marker.description + suffix
+            rows.append(edfio.EdfAnnotation(marker.onset_s, marker.duration_s, text))
+    return rows
+
+
+def _patient(raw: Any, path: Path, depth: Depth) -> Any:
+    """Return who was recorded, or nobody if the names do not fit."""
+    import edfio
+
+    subject: dict[str, Any] = dict(raw.info["subject_info"] or {})
+    names = [subject.get(f"{part}_name") for part in ("first", "middle", "last")]
+    birthday, sex = subject.get("birthday"), subject.get("sex")
+    try:
+        return edfio.Patient(
+            code=str(subject.get("his_id") or "X").replace(" ", "_"),
+            sex="M" if sex == 1 else "F" if sex == 2 else "X",
+            birthdate=birthday if isinstance(birthday, date) else None,
+            name="_".join(str(n).replace(" ", "_") for n in names if n) or "X",
+        )
+    except ValueError as error:
+        logger.warning("%s: subject left out, for %s cannot hold it (%s)", path, depth.label, error)
+        return edfio.Patient()

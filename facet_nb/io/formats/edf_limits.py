@@ -1,0 +1,206 @@
+"""What an EDF+ or BDF+ file can hold.
+
+The layout: EDF+, https://doi.org/10.1016/S1388-2457(03)00123-8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.storage import scratch
+from facet_nb.io.markers import EDF_MARKS, check_descriptions, is_voltage, list_markers, start_time
+from facet_nb.io.messages import shorten, unusable
+
+_LABEL_LENGTH = 16
+
+#: A record is a whole number of seconds; longer ones would pad short recordings too much.
+_LONGEST_RECORD_S = 10
+
+#: Physical limits have eight characters, the sign included.
+_LARGEST_VALUE = 9_999_999
+
+_YEARS = (1985, 2084)
+
+#: Samples of a channel that are looked at together.
+_PIECE = 2**20
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How a format stores a sample: ``low`` to ``high``, in ``n_bytes`` bytes."""
+
+    label: str
+    low: int
+    high: int
+    n_bytes: int
+
+
+EDF = Depth("EDF", -(2**15), 2**15 - 1, 2)
+
+BDF = Depth("BDF", -(2**23), 2**23 - 1, 3)
+
+
+def check_edf_header(raw: Any, path: Path, depth: Depth) -> None:
+    """Raise ValidationError if channel names, rate, date or annotations do not fit the format."""
+    for names, what, remedy in _name_problems(raw.ch_names, depth):
+        if names:
+            raise unusable(
+                path,
+                f"{depth.label} takes no channel names {what}: {shorten(names)}",
+                f"{remedy} with raw.rename_channels({{old: new}}), or write .fif instead",
+            )
+    record_length(float(raw.info["sfreq"]), path, depth)
+    begin = start_time(raw)
+    if begin is not None and not _YEARS[0] <= begin.year <= _YEARS[1]:
+        raise unusable(
+            path,
+            f"the recording is of {begin:%Y-%m-%d}, and {depth.label} holds the years "
+            f"{_YEARS[0]} to {_YEARS[1]}",
+            "Remove the date with raw.set_meas_date(None), or write .fif instead",
+        )
+    check_descriptions(raw, path, EDF_MARKS)
+    empty = [m for m in list_markers(raw) if not m.description]
+    if empty:
+        raise unusable(
+            path,
+            f"the annotation at {empty[0].onset_s:.3f} s has no description, and "
+            f"{depth.label} drops such",
+            "Give it one, or write .fif instead",
+        )
+
+
+def _name_problems(names: Sequence[str], depth: Depth) -> list[tuple[list[str], str, str]]:
+    reserved = f"{depth.label} Annotations"
+    strange = [n for n in names if not n.isascii() or not n.isprintable() or n != n.strip()]
+    return [
+        ([n for n in names if len(n) > _LABEL_LENGTH], "over 16 characters", "Shorten them"),
+        (strange, "with other characters than ASCII, or spaces around them", "Rename them"),
+        ([n for n in names if n in ("", reserved)], "that are empty or its own", "Rename them"),
+    ]
+
+
+def record_length(sfreq: float, path: Path, depth: Depth) -> tuple[int, int]:
+    """Return samples and seconds of the shortest record that has exactly this rate.
+
+    Raises
+    ------
+    ValidationError
+        If there is none up to ten seconds.
+    """
+    exact = Fraction(sfreq).limit_denominator(_LONGEST_RECORD_S)
+    if abs(float(exact) - sfreq) > 1e-9 * sfreq:
+        raise unusable(
+            path,
+            f"{depth.label} cannot hold a sampling rate of {sfreq:.9g} Hz: no record of up to "
+            f"{_LONGEST_RECORD_S} s has a whole number of samples",
+            f"Put Resample({float(max(round(sfreq), 1))}) before the export, or write .fif or "
+            ".vhdr",
+        )
+    return exact.numerator, exact.denominator
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What a channel's samples are like: the least and the largest, and whether all are whole."""
+
+    low: float
+    high: float
+    whole: bool
+
+    @classmethod
+    def of(cls, row: np.ndarray, factor: float = 1.0) -> Extent:
+        """Return the extent of `factor` times the samples of a channel, found piece by piece."""
+        low, high, whole = np.inf, -np.inf, True
+        for start in range(0, len(row), _PIECE):
+            piece = row[start : start + _PIECE] * factor
+            low, high = np.minimum(low, piece.min()), np.maximum(high, piece.max())
+            whole = whole and np.array_equal(piece, np.rint(piece))
+        return cls(float(low), float(high), whole)
+
+    @property
+    def largest(self) -> float:
+        """Largest distance from zero."""
+        return max(-self.low, self.high)
+
+    def is_exact(self, depth: Depth) -> bool:
+        """Whether all values are whole numbers and fit with a step of one."""
+        return self.whole and self.high - self.low <= depth.high - depth.low
+
+
+def check_samples(raw: Any, data: np.ndarray, path: Path, depth: Depth) -> list[Extent]:
+    """Return the extent of each channel, if the format can hold its samples.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The recording.
+    data : ndarray, shape (n_channels, n_times)
+        Its samples.
+    path : Path
+        Where the file will go, for messages.
+    depth : Depth
+        The format.
+
+    Raises
+    ------
+    ValidationError
+        If there are samples that the format cannot hold.
+    """
+    columns = (raw.ch_names, data, is_voltage(raw), raw.get_channel_types())
+    found = []
+    for name, row, volts, kind in zip(*columns, strict=True):
+        extent = Extent.of(row)
+        found.append(extent)
+        scratch.forget(data)
+        if not (np.isfinite(extent.low) and np.isfinite(extent.high)):
+            raise unusable(
+                path,
+                f"channel {name} has samples that are NaN or infinite, which {depth.label} "
+                "cannot hold",
+                "Drop the channel or mend it, or write .fif instead",
+            )
+        if extent.largest * choose_unit(extent, volts)[1] > _LARGEST_VALUE:
+            raise unusable(
+                path,
+                f"channel {name} reaches {extent.largest:.4g}, and {depth.label} holds up to "
+                f"{_LARGEST_VALUE}",
+                "Check its unit (samples are in V), or write .fif instead",
+            )
+        if kind == "stim" and not extent.is_exact(depth):
+            raise unusable(
+                path,
+                f"channel {name} has codes from {extent.low:.9g} to {extent.high:.9g}, which "
+                f"{depth.label} cannot hold exactly",
+                "Drop the channel, or write .fif instead",
+            )
+    return found
+
+
+def choose_unit(extent: Extent, is_voltage: bool) -> tuple[str, float]:
+    """Return the unit in which a channel is written, and the factor that makes it.
+
+    Volts are written in µV. A channel that reaches 10 V is no electrode (a trigger channel that
+    was read as one, say): it stays in V, where its codes are whole numbers.
+    """
+    if not is_voltage:
+        return "", 1.0
+    return ("uV", 1e6) if extent.largest * 1e6 <= _LARGEST_VALUE else ("V", 1.0)
+
+
+def choose_ranges(extent: Extent, depth: Depth) -> tuple[tuple[float, float], tuple[int, int]]:
+    """Return the physical and digital range of a channel, from its values.
+
+    The step is one for whole numbers, else as fine as the format allows.
+    """
+    digital = (depth.low, depth.high)
+    low, high = extent.low, extent.high
+    if extent.is_exact(depth):
+        bottom = depth.low if depth.low <= low and high <= depth.high else int(low)
+        return (bottom, bottom + depth.high - depth.low), digital
+    return (low, high if high > low else low + 1.0), digital

@@ -1,0 +1,96 @@
+"""The records of an EDF or BDF file, written one after another: no need to load the recording.
+
+edfio makes header and annotations, from a skeleton of the file that has one sample of each channel
+in a record; the samples themselves are put in here.
+
+The layout: EDF, https://doi.org/10.1016/0013-4694(92)90009-7.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.storage import scratch
+from facet_nb.io.formats.edf_limits import Depth
+
+#: Values in one piece: 4 MB as float64.
+_VALUES = 2**19
+
+_FIXED_BYTES, _SIGNAL_BYTES = 256, 256
+
+#: Bytes of a signal's header before its number of samples in a record, and of that number.
+_BEFORE_SAMPLES, _SAMPLES_BYTES = 216, 8
+
+
+@dataclass(frozen=True)
+class Records:
+    """How samples become records.
+
+    Attributes
+    ----------
+    depth : Depth
+        ``EDF`` or ``BDF``.
+    n_samples : int
+        Samples of a channel in one record.
+    factors, gains, offsets : ndarray, shape (n_channels,)
+        A sample is stored as ``round(sample * factor / gain - offset)``.
+    """
+
+    depth: Depth
+    n_samples: int
+    factors: np.ndarray
+    gains: np.ndarray
+    offsets: np.ndarray
+
+    def encode(self, data: np.ndarray, first: int, n_records: int) -> np.ndarray:
+        """Return records of `data`, shape (n_records, n_bytes), the last filled up if need be."""
+        n_bytes, n = self.depth.n_bytes, self.n_samples
+        stop = min((first + n_records) * n, data.shape[1])
+        records = np.empty((n_records, len(data) * n * n_bytes), dtype=np.uint8)
+        for i, row in enumerate(data):
+            values = row[first * n : stop] * self.factors[i]
+            values = np.pad(values, (0, n_records * n - len(values)), mode="edge")
+            codes = np.round(values / self.gains[i] - self.offsets[i]).astype("<i4")
+            octets = codes.view(np.uint8).reshape(n_records, n, 4)[:, :, :n_bytes]
+            place = slice(i * n * n_bytes, (i + 1) * n * n_bytes)
+            records[:, place] = octets.reshape(n_records, -1)
+        return records
+
+
+def write_records(skeleton: Any, data: np.ndarray, records: Records, file: Path) -> None:
+    """Write a file: header and annotations of `skeleton`, and the samples of `data`.
+
+    Parameters
+    ----------
+    skeleton : edfio.Edf or edfio.Bdf
+        The file with one sample of each channel in a record.
+    data : ndarray, shape (n_channels, n_times)
+        The samples.
+    records : Records
+        How they become records.
+    file : Path
+        Where to write.
+    """
+    buffer = io.BytesIO()
+    skeleton.write(buffer)
+    n_channels, n_total = len(data), len(data) + 1
+    n_header = _FIXED_BYTES + n_total * _SIGNAL_BYTES
+    header = bytearray(buffer.getvalue()[:n_header])
+    for i in range(n_channels):
+        at = _FIXED_BYTES + n_total * _BEFORE_SAMPLES + i * _SAMPLES_BYTES
+        header[at : at + _SAMPLES_BYTES] = str(records.n_samples).ljust(_SAMPLES_BYTES).encode()
+    body = np.frombuffer(buffer.getbuffer()[n_header:], dtype=np.uint8)
+    rest = body.reshape(skeleton.num_data_records, -1)[:, n_channels * records.depth.n_bytes :]
+    step = max(1, _VALUES // (n_channels * records.n_samples))
+    with file.open("wb") as sink:
+        sink.write(header)
+        for first in range(0, len(rest), step):
+            marks = rest[first : first + step]
+            samples = records.encode(data, first, len(marks))
+            np.concatenate([samples, marks], axis=1).tofile(sink)
+            scratch.forget(data)

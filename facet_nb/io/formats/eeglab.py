@@ -1,0 +1,76 @@
+"""Writing EEGLAB's ``.set``, through eeglabio."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.errors import ValidationError
+from facet_nb.io.markers import check_descriptions, list_markers
+from facet_nb.io.messages import unusable
+from facet_nb.io.verify import Written
+
+#: MATLAB's format, version 5, holds no larger variable.
+_LARGEST_BYTES = 2**31 - 1
+
+
+def check_eeglab(raw: Any, path: Path) -> None:
+    """Raise ValidationError if eeglabio is missing or the recording too large for the format."""
+    load_eeglabio()
+    n_bytes = 4 * len(raw.ch_names) * raw.n_times
+    if n_bytes > _LARGEST_BYTES:
+        raise unusable(
+            path,
+            f"its samples take {n_bytes / 1e9:.1f} GB, and a .set file holds 2.1 GB",
+            "Use DownSample first, or write .vhdr, which EEGLAB reads, too",
+        )
+    check_descriptions(raw, path)
+
+
+def load_eeglabio() -> Any:
+    """Return the module that writes ``.set`` files.
+
+    Raises
+    ------
+    ValidationError
+        If it is not installed.
+    """
+    try:
+        import eeglabio.raw
+    except ImportError as error:
+        raise ValidationError(
+            "writing .set files needs eeglabio: pip install 'facet-nb[eeglab]'. EEGLAB also reads "
+            ".vhdr and .edf files, which need nothing more."
+        ) from error
+    return eeglabio.raw
+
+
+def write_eeglab(raw: Any, file: Path, path: Path) -> Written:
+    """Write `raw` to `file` as float32 µV; `path` is what it is going to be called."""
+    markers = list_markers(raw)
+    events = [
+        [marker.description for marker in markers],
+        np.array([marker.onset_s for marker in markers]),
+        np.array([marker.duration_s for marker in markers]),
+    ]
+    load_eeglabio().export_set(
+        str(file),
+        data=raw.get_data(),
+        sfreq=float(raw.info["sfreq"]),
+        ch_names=list(raw.ch_names),
+        ch_locs=_positions(raw),
+        annotations=events if markers else None,
+        ch_types=[kind.upper() for kind in raw.get_channel_types()],
+        precision="single",
+    )
+    return Written(np.full(len(raw.ch_names), 1e-44), 2.0**-22, markers)
+
+
+def _positions(raw: Any) -> np.ndarray | None:
+    """Return positions in EEGLAB's axes, x to the nose and y to the left ear; None without any."""
+    places = np.array([channel["loc"][:3] for channel in raw.info["chs"]], dtype=float)
+    if not np.any(np.nan_to_num(places)):
+        return None
+    return np.column_stack([places[:, 1], -places[:, 0], places[:, 2]])

@@ -1,0 +1,122 @@
+"""Writing FIF, with onsets of annotations that are as exact as the samples.
+
+MNE stores onsets as float32: beyond half an hour at 5 kHz that moves a trigger to the next sample.
+Its reader takes float64 as well; where rounding would show, the two tags are exchanged.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.storage import scratch
+from facet_nb.io.integrity.fif import TAG, read_tag
+from facet_nb.io.markers import list_markers
+from facet_nb.io.verify import Written
+
+_ANNOTATIONS = 3810
+
+_BLOCK_START, _ONSET, _END = 104, 3568, 3569
+
+_FLOAT, _DOUBLE = 4, 5
+
+#: Shifts below this part of a sample are left alone: any reader rounds them away.
+_VISIBLE_SHIFT = 0.05
+
+
+def write_fif(raw: Any, file: Path, fmt: str) -> Written:
+    """Write `raw` to `file`; above 2 GB MNE makes several files of it.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The recording.
+    file : Path
+        The (first) file.
+    fmt : {"single", "double"}
+        Samples as float32 or float64.
+
+    Returns
+    -------
+    Written
+        The rounding of the samples, and the annotations.
+    """
+    _piece_by_piece(raw).save(file, fmt=fmt, overwrite=True, verbose="error")
+    onsets = np.asarray(raw.annotations.onset, dtype=float)
+    shift = np.abs(onsets.astype(np.float32) - onsets) * float(raw.info["sfreq"])
+    if shift.max(initial=0.0) > _VISIBLE_SHIFT:
+        ends = onsets + raw.annotations.duration
+        for part in sorted(file.parent.glob("*.fif")):
+            _store_exactly(part, {_ONSET: onsets, _END: ends})
+    # MNE divides by a calibration before it rounds: one rounding more than half a step.
+    relative = 2.0**-23 if fmt == "single" else 2.0**-51
+    return Written(np.full(len(raw.ch_names), 1e-44), relative, list_markers(raw))
+
+
+def _piece_by_piece(raw: Any) -> Any:
+    """Return `raw`; one in a scratch file so that what MNE has written does not stay in memory."""
+    if not raw.preload or not scratch.is_spilled(raw._data):
+        return raw
+
+    def get(self: Any, item: Any) -> Any:
+        scratch.forget(self._data)
+        return kind.__getitem__(self, item)
+
+    kind = type(raw)
+    shown = copy.copy(raw)
+    shown.__class__ = type(kind.__name__, (kind,), {"__getitem__": get})
+    return shown
+
+
+def _store_exactly(file: Path, times_s: dict[int, np.ndarray]) -> None:
+    """Replace the float32 tags of `times_s` in the annotations of a FIF file by float64 ones."""
+    other = file.with_suffix(".exact")
+    with file.open("rb") as source, other.open("wb") as sink:
+        position = 0
+        for kind, start, size in _find_times(source, file.stat().st_size):
+            exact = times_s[kind].astype(">f8").tobytes()
+            if 2 * size != len(exact):
+                continue
+            source.seek(position)
+            shutil.copyfileobj(_Part(source, start - position), sink)
+            sink.write(TAG.pack(kind, _DOUBLE, len(exact), 0) + exact)
+            position = start + TAG.size + size
+        source.seek(position)
+        shutil.copyfileobj(source, sink)
+    os.replace(other, file)
+
+
+def _find_times(file: Any, n_bytes: int) -> list[tuple[int, int, int]]:
+    """Return kind, position and size of the tags with onsets and ends, as MNE writes them."""
+    found: list[tuple[int, int, int]] = []
+    position, block = 0, 0
+    while position < n_bytes and len(found) < 2:
+        tag = read_tag(file, position)
+        if tag is None or tag[3] != 0:
+            break
+        kind, type_, size, _ = tag
+        if kind == _BLOCK_START:
+            (block,) = struct.unpack(">i", file.read(4))
+        if block == _ANNOTATIONS and kind in (_ONSET, _END) and type_ == _FLOAT:
+            found.append((kind, position, size))
+        position += TAG.size + size
+    return found
+
+
+class _Part:
+    """The next `n_bytes` of a file, for ``copyfileobj``."""
+
+    def __init__(self, file: Any, n_bytes: int) -> None:
+        self.file = file
+        self.left = n_bytes
+
+    def read(self, n_bytes: int = -1) -> bytes:
+        n_bytes = self.left if n_bytes < 0 else min(n_bytes, self.left)
+        self.left -= n_bytes
+        return self.file.read(n_bytes)

@@ -1,0 +1,1 @@
+"""Whether a file is complete, one file for each format."""

@@ -1,0 +1,117 @@
+"""Whether an EDF, BDF or GDF file holds as many samples as its header says.
+
+MNE takes the number of records from the size of the file, so that a recording of which half is
+missing looks like a short one.
+
+The layouts: EDF, https://doi.org/10.1016/0013-4694(92)90009-7; EDF+,
+https://doi.org/10.1016/S1388-2457(03)00123-8; GDF, https://arxiv.org/abs/cs/0608052.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from facet_nb.io.messages import COPY_AGAIN, unusable
+
+_FIXED_BYTES = 256
+
+_SIGNAL_BYTES = 256
+
+#: Bytes of a signal's header before its number of samples in a record.
+_BEFORE_SAMPLES = 216
+
+#: Bytes of one value, by GDF's code for its type.
+_GDF_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 8, 8: 8, 16: 4, 17: 8}
+
+
+def check_edf(path: Path) -> None:
+    """Raise ValidationError if an EDF file is damaged or shorter than its header says."""
+    if _read(path, 0, 1) == b"\xff":
+        raise unusable(path, "this is a BDF file by its first byte", "Give it the suffix .bdf")
+    _check_records(path, "EDF", bytes_per_sample=2)
+
+
+def check_bdf(path: Path) -> None:
+    """Raise ValidationError if a BDF file is damaged or shorter than its header says."""
+    if _read(path, 0, 1) != b"\xff":
+        raise unusable(
+            path,
+            "this is not a BDF file by its first byte",
+            "If it is an EDF file, give it the suffix .edf",
+        )
+    _check_records(path, "BDF", bytes_per_sample=3)
+
+
+def _check_records(path: Path, kind: str, bytes_per_sample: int) -> None:
+    fixed = _read(path, 0, _FIXED_BYTES)
+    try:
+        n_header, n_records, n_signals = (
+            _number(fixed[a:b]) for a, b in ((184, 192), (236, 244), (252, 256))
+        )
+        counts = _read(path, _FIXED_BYTES + _BEFORE_SAMPLES * max(n_signals, 0), 8 * n_signals)
+        samples = [_number(counts[8 * i : 8 * i + 8]) for i in range(n_signals)]
+    except ValueError as error:
+        raise _damaged(path, kind, "a number in it cannot be read") from error
+    if n_signals < 1 or n_header != _FIXED_BYTES + _SIGNAL_BYTES * n_signals:
+        raise _damaged(path, kind, f"{n_signals} signals do not fit in {n_header} bytes")
+    if min(samples) < 0 or sum(samples) < 1:
+        raise _damaged(path, kind, "its records hold no samples")
+    _check_length(path, n_header, n_records, bytes_per_sample * sum(samples))
+
+
+def check_gdf(path: Path) -> None:
+    """Raise ValidationError if a GDF file is damaged or shorter than its header says."""
+    fixed = _read(path, 0, _FIXED_BYTES)
+    if not fixed.startswith(b"GDF ") or len(fixed) < _FIXED_BYTES:
+        raise _damaged(path, "GDF", "it does not begin with 'GDF'")
+    try:
+        version = float(fixed[4:8])
+    except ValueError as error:
+        raise _damaged(path, "GDF", "its version cannot be read") from error
+    (n_records,) = struct.unpack_from("<q", fixed, 236)
+    if version < 1.9:
+        (n_header,) = struct.unpack_from("<q", fixed, 184)
+        (n_signals,) = struct.unpack_from("<I", fixed, 252)
+    else:
+        n_header = 256 * struct.unpack_from("<H", fixed, 184)[0]
+        (n_signals,) = struct.unpack_from("<H", fixed, 252)
+    if n_signals < 1 or n_header < _FIXED_BYTES + _SIGNAL_BYTES * n_signals:
+        raise _damaged(path, "GDF", f"{n_signals} signals do not fit in {n_header} bytes")
+    table = _read(path, _FIXED_BYTES + _BEFORE_SAMPLES * n_signals, 8 * n_signals)
+    if len(table) < 8 * n_signals:
+        raise _damaged(path, "GDF", "the file ends within it")
+    numbers = struct.unpack(f"<{2 * n_signals}I", table)
+    samples, types = numbers[:n_signals], numbers[n_signals:]
+    if any(code not in _GDF_BYTES for code in types) or sum(samples) < 1:
+        raise _damaged(path, "GDF", "a type or number of samples is not one that GDF knows")
+    n_bytes = sum(n * _GDF_BYTES[code] for n, code in zip(samples, types, strict=True))
+    _check_length(path, n_header, n_records, n_bytes)
+
+
+def _check_length(path: Path, n_header: int, n_records: int, record_bytes: int) -> None:
+    """Compare the file's size with its header; -1 records means that nobody closed the file."""
+    n_bytes = path.stat().st_size - n_header
+    there = max(n_bytes, 0) // record_bytes
+    if there < 1 or n_records == 0:
+        raise unusable(path, "it holds a header and no complete record of samples", COPY_AGAIN)
+    if there < n_records:
+        what = f"truncated: its header tells of {n_records} records, and it holds {there}"
+        raise unusable(path, what, COPY_AGAIN)
+    if n_records < -1:
+        raise unusable(path, f"its header tells of {n_records} records", COPY_AGAIN)
+
+
+def _number(field: bytes) -> int:
+    """Return a number in text; some recorders end it with a zero byte."""
+    return int(field.split(b"\0")[0])
+
+
+def _damaged(path: Path, kind: str, what: str) -> Exception:
+    return unusable(path, f"its {kind} header is damaged: {what}", COPY_AGAIN)
+
+
+def _read(path: Path, start: int, n_bytes: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(max(n_bytes, 0))

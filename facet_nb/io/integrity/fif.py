@@ -1,0 +1,77 @@
+"""Whether a FIF file is whole.
+
+A FIF file is a chain of tags (kind, type, size, next), grouped in blocks. MNE stops quietly where
+the chain does, so that a file of which half is missing looks like a short recording.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+from facet_nb.core.errors import ValidationError
+from facet_nb.io.messages import COPY_AGAIN, unusable
+
+#: Kind, type, size in bytes, and position of the next tag (0: right behind it, -1: none).
+TAG = struct.Struct(">iIii")
+
+_FILE_ID, _DIR_POINTER, _BLOCK_START, _BLOCK_END = 100, 101, 104, 105
+
+_NEXT_IS_ADJACENT, _NO_NEXT = 0, -1
+
+
+def check_fif(path: Path) -> None:
+    """Raise ValidationError if the chain of tags breaks off; compressed files check themselves."""
+    if path.suffix.lower() == ".gz":
+        return
+    n_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        if not _has_directory(path, file, n_bytes):
+            _walk(path, file, n_bytes)
+
+
+def _has_directory(path: Path, file: BinaryIO, n_bytes: int) -> bool:
+    """Whether the file ends with a directory of its tags, which is written last."""
+    first = read_tag(file, 0)
+    if first is None or first[0] != _FILE_ID:
+        raise unusable(path, "this is not a FIF file: it does not begin with a file id", COPY_AGAIN)
+    second = read_tag(file, TAG.size + first[2])
+    if second is None or second[0] != _DIR_POINTER or second[2] != 4:
+        raise unusable(path, "its FIF header is damaged: no directory pointer", COPY_AGAIN)
+    position = struct.unpack(">i", file.read(4).ljust(4, b"\xff"))[0]
+    if position <= 0:
+        return False
+    directory = read_tag(file, position)
+    if directory is None or position + TAG.size + directory[2] > n_bytes:
+        raise _truncated(path, "its directory lies behind the end of the file")
+    return True
+
+
+def _walk(path: Path, file: BinaryIO, n_bytes: int) -> None:
+    position, depth = 0, 0
+    while position < n_bytes:
+        tag = read_tag(file, position)
+        if tag is None or tag[2] < 0 or position + TAG.size + tag[2] > n_bytes:
+            raise _truncated(path, f"the tag at byte {position} is not complete")
+        kind, _, size, following = tag
+        depth += (kind == _BLOCK_START) - (kind == _BLOCK_END)
+        if following == _NO_NEXT:
+            break
+        after = position + TAG.size + size
+        position = after if following == _NEXT_IS_ADJACENT else following
+        if position < after:
+            raise unusable(path, f"the tag at byte {after} points back to {position}", COPY_AGAIN)
+    if depth != 0:
+        raise _truncated(path, f"{depth} of its blocks have no end")
+
+
+def read_tag(file: BinaryIO, position: int) -> tuple[int, int, int, int] | None:
+    """Return the header of the tag at `position`, or None where the file ends."""
+    file.seek(position)
+    header = file.read(TAG.size)
+    return TAG.unpack(header) if len(header) == TAG.size else None
+
+
+def _truncated(path: Path, what: str) -> ValidationError:
+    return unusable(path, f"truncated: {what}", COPY_AGAIN)

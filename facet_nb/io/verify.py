@@ -1,0 +1,119 @@
+"""Reading a written file again, to see that it holds what was to be written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.errors import FacetError
+from facet_nb.io.blocks import iter_blocks
+from facet_nb.io.markers import Marker, list_markers
+from facet_nb.io.messages import unwritable
+from facet_nb.io.sources import open_recording
+
+#: Rounding of a sampling rate that is written as text.
+_RATE_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a writer promises of its file.
+
+    Attributes
+    ----------
+    tolerance_v : ndarray, shape (n_channels,)
+        Largest difference of a sample, in the unit of its channel: half a quantisation step.
+    relative : float
+        Largest difference relative to the sample itself, for formats with floating point.
+    markers : list of Marker
+        Annotations as a reader will see them.
+    step_v : ndarray, shape (n_channels,) | None
+        Quantisation steps, in the unit of the channel.
+    """
+
+    tolerance_v: np.ndarray
+    relative: float
+    markers: list[Marker]
+    step_v: np.ndarray | None = None
+
+
+def compare(raw: Any, file: Path, written: Written, path: Path) -> Any:
+    """Read `file` and compare it with `raw`; return what was read, without samples.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        What was to be written.
+    file : Path
+        What was written.
+    written : Written
+        How much they may differ.
+    path : Path
+        Where the file is to go, for messages.
+
+    Raises
+    ------
+    FacetError
+        If channels, rate, length, samples or annotations differ.
+    """
+    try:
+        back = open_recording(file, verbose="error")
+    except FacetError as error:
+        raise _different(path, f"it cannot be read again ({error})") from error
+    if list(back.ch_names) != list(raw.ch_names):
+        pairs = zip(raw.ch_names, back.ch_names, strict=False)
+        odd = next((f"{a!r} as {b!r}" for a, b in pairs if a != b), "fewer or more")
+        raise _different(path, f"channels are read back under other names ({odd})")
+    rate, rate_back = float(raw.info["sfreq"]), float(back.info["sfreq"])
+    if abs(rate - rate_back) > _RATE_TOLERANCE * rate or back.n_times < raw.n_times:
+        raise _different(
+            path,
+            f"{raw.n_times} samples at {rate} Hz are read back as {back.n_times} at {rate_back} Hz",
+        )
+    _compare_samples(raw, back, written, path)
+    _compare_markers(list_markers(back), written.markers, rate, path)
+    return back
+
+
+def _compare_samples(raw: Any, back: Any, written: Written, path: Path) -> None:
+    blocks = zip(iter_blocks(raw), iter_blocks(back, stop=raw.n_times), strict=True)
+    for (start, wanted), (_, found) in blocks:
+        allowed = np.abs(wanted)
+        allowed *= written.relative
+        allowed += written.tolerance_v[:, np.newaxis]
+        with np.errstate(invalid="ignore"):  # inf - inf
+            distance = np.subtract(found, wanted)
+            near = np.abs(distance, out=distance) <= allowed
+        if near.all():
+            continue
+        bad = ~near & (found != wanted) & ~(np.isnan(found) & np.isnan(wanted))
+        if bad.any():
+            channel, sample = np.argwhere(bad)[0]
+            what = (
+                f"channel {raw.ch_names[channel]} at sample {start + sample} is read back as "
+                f"{found[channel, sample]:.9g} instead of {wanted[channel, sample]:.9g}"
+            )
+            raise _different(path, what)
+
+
+def _compare_markers(found: list[Marker], wanted: list[Marker], sfreq: float, path: Path) -> None:
+    if len(found) != len(wanted):
+        what = f"{len(wanted)} annotations are read back as {len(found)}"
+        raise _different(path, what)
+    found = sorted(found, key=lambda m: (m.description, m.onset_s))
+    wanted = sorted(wanted, key=lambda m: (m.description, m.onset_s))
+    for there, here in zip(found, wanted, strict=True):
+        late = abs(there.onset_s - here.onset_s) * sfreq
+        if late > 0.5 + 1e-6 or there.description != here.description:
+            what = (
+                f"the annotation {here.description!r} at {here.onset_s:.6f} s is read back as "
+                f"{there.description!r} at {there.onset_s:.6f} s"
+            )
+            raise _different(path, what)
+
+
+def _different(path: Path, what: str) -> FacetError:
+    return unwritable(path, what, "Write .fif instead, which holds whatever MNE does")

@@ -1,0 +1,164 @@
+"""Moving pieces of signals by parts of a sample, compiled: 32 samples at a time in lanes.
+
+Importing this module imports numba. The numpy twins are in
+:mod:`facet_nb.kernels.templates.upsampled`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numba import from_dtype, types
+
+from facet_nb.kernels.compiled.vectors import (
+    compile_entry,
+    inner,
+    like,
+    load_bytes,
+    muladd,
+    pointer,
+    store,
+)
+
+#: Bytes of the widest registers.
+BYTES = 64
+
+
+def move_rows(
+    x: np.ndarray, places: np.ndarray, parts: np.ndarray, taps: np.ndarray, out: np.ndarray
+) -> None:
+    """Fill each row of `out` with a piece of `x`, filtered.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n,)
+        Signal; samples are neighbours.
+    places : ndarray of int64, shape (n_rows,)
+        Sample of `x` that the first tap meets for the first sample of each row.
+    parts : ndarray of int64, shape (n_rows,)
+        Which taps.
+    taps : ndarray, shape (n_filters, n_taps)
+        Filters.
+    out : ndarray, shape (n_rows, n_samples)
+        The result; samples of a row are neighbours.
+    """
+    _compile_move(x.dtype.char)(x, places, parts, taps, out)
+
+
+def add_rows(
+    even: np.ndarray, odd: np.ndarray, places: np.ndarray, which: np.ndarray, rows: np.ndarray
+) -> None:
+    """Add row ``which[i]`` from ``places[i]`` on, as far as it reaches, to a signal in two parts.
+
+    Parameters
+    ----------
+    even, odd : ndarray, shape (n,)
+        Samples 0, 2, 4 … and 1, 3, 5 … of the signal; changed in place.
+    places, which : ndarray of int64, shape (n_pieces,)
+        Where, and what.
+    rows : ndarray, shape (n_rows, n_samples)
+        What may be added.
+    """
+    _compile_add(even.dtype.char)(even, odd, places, which, rows)
+
+
+def weave(even: np.ndarray, odd: np.ndarray, out: np.ndarray) -> None:
+    """Fill `out`, shape (2 n,), with the samples of `even` and `odd`, shape (n,), in turn."""
+    _compile_weave(even.dtype.char)(even, odd, out)
+
+
+@lru_cache
+def _compile_move(char: str) -> Any:
+    number = from_dtype(np.dtype(char))
+    whole = types.Array(types.int64, 1, "C", readonly=True)
+    signal = types.Array(number, 1, "C", readonly=True)
+    table = types.Array(number, 2, "C", readonly=True)
+    return compile_entry(_move, signal, whole, whole, table, types.Array(number, 2, "A"))
+
+
+@lru_cache
+def _compile_add(char: str) -> Any:
+    number = from_dtype(np.dtype(char))
+    whole = types.Array(types.int64, 1, "C", readonly=True)
+    signal = types.Array(number, 1, "C")
+    table = types.Array(number, 2, "C", readonly=True)
+    return compile_entry(_add, signal, signal, whole, whole, table)
+
+
+@lru_cache
+def _compile_weave(char: str) -> Any:
+    number = from_dtype(np.dtype(char))
+    signal = types.Array(number, 1, "C", readonly=True)
+    return compile_entry(_weave, signal, signal, types.Array(number, 1, "C"))
+
+
+def _move(x, places, parts, taps, out):  # pragma: no cover - compiled
+    n_taps, n, step = taps.shape[1], out.shape[1], out.strides[0] // out.itemsize
+    signal, table, target = pointer(x), pointer(taps), pointer(out)
+    width = BYTES // x.itemsize
+    for row in range(len(places)):
+        filters = (table, parts[row] * n_taps, n_taps)
+        _filter(signal, places[row], filters, target, row * step, n, width)
+
+
+@inner
+def _filter(x, first, filters, out, goal, n, width):  # pragma: no cover - compiled
+    """Filter `n` samples; those of the last group are made twice, and are the same twice."""
+    wide = 4 * width
+    if n < wide:
+        _filter_few(x, first, filters, out, goal, n)
+        return
+    i = 0
+    while i < n:
+        i = min(i, n - wide)
+        _filter_wide(x, first + i, filters, out, goal + i, width)
+        i += wide
+
+
+@inner
+def _filter_wide(x, i, filters, out, goal, width):  # pragma: no cover - compiled
+    taps, k, n_taps = filters
+    zero = like(load_bytes(x, i, BYTES), 0)
+    a, b, c, d = zero, zero, zero, zero
+    for t in range(n_taps):
+        w = like(zero, taps[k + t])
+        a = muladd(load_bytes(x, i + t, BYTES), w, a)
+        b = muladd(load_bytes(x, i + t + width, BYTES), w, b)
+        c = muladd(load_bytes(x, i + t + 2 * width, BYTES), w, c)
+        d = muladd(load_bytes(x, i + t + 3 * width, BYTES), w, d)
+    store(out, goal, a)
+    store(out, goal + width, b)
+    store(out, goal + 2 * width, c)
+    store(out, goal + 3 * width, d)
+
+
+@inner
+def _filter_few(x, first, filters, out, goal, n):  # pragma: no cover - compiled
+    taps, k, n_taps = filters
+    for i in range(n):
+        total = taps[k] * x[first + i]
+        for t in range(1, n_taps):
+            total += taps[k + t] * x[first + i + t]
+        out[goal + i] = total
+
+
+def _add(even, odd, places, which, rows):  # pragma: no cover - compiled
+    n, n_samples = even.size, rows.shape[1]
+    for i in range(len(places)):
+        place = places[i]
+        row = rows[which[i]]
+        for part in range(2):
+            target = odd if part else even
+            begin = (place + 1 - part) // 2  # of the first sample of the row that belongs here
+            skip = 2 * begin + part - place
+            count = (n_samples - skip + 1) // 2
+            for k in range(max(0, -begin), min(count, n - begin)):
+                target[begin + k] += row[skip + 2 * k]
+
+
+def _weave(even, odd, out):  # pragma: no cover - compiled
+    for i in range(even.size):
+        out[2 * i] = even[i]
+        out[2 * i + 1] = odd[i]

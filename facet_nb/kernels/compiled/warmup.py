@@ -1,0 +1,67 @@
+"""Compiling the kernels before they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from time import perf_counter
+
+import numpy as np
+
+from facet_nb.kernels.filters.common_reference import subtract_common
+from facet_nb.kernels.filters.fir import filter_zero_phase
+from facet_nb.kernels.filters.iir import filter_sos
+from facet_nb.kernels.filters.lms import cancel_adaptively
+from facet_nb.kernels.resampling.double_rate_signal import compile_loops
+from facet_nb.kernels.templates import subsample_channel
+from facet_nb.kernels.templates.subsample import HALO, Layout, find_onsets
+
+
+def warm_up(dtypes: Sequence[str] = ("float64",)) -> Iterator[tuple[str, float]]:
+    """Compile the kernels, or read them from numba's cache, one by one.
+
+    Compiling takes one to three seconds each, once on a machine; afterwards they are read from the
+    cache in a few hundredths of a second.
+
+    Parameters
+    ----------
+    dtypes : sequence of {"float64", "float32"}
+        Types of the signals that are going to be worked on.
+
+    Yields
+    ------
+    name : str
+        What is ready now.
+    seconds : float
+        How long it took.
+    """
+    sections = np.array([[1.0, 0.0, 0.0, 1.0, 0.0, 0.0]])
+    work = {
+        "FIR filter": lambda x: filter_zero_phase(x, np.ones(1)),
+        "recursive filter": lambda x: filter_sos(x, sections, padlen=0),
+        "median reference": lambda x: subtract_common(x, "median"),
+        "averaging between samples": _average,
+        "adaptive filter": lambda x: _adapt(x[0].astype(float)),
+    }
+    for dtype in dtypes:
+        for name, run in work.items():
+            begin = perf_counter()
+            run(np.zeros((1, 2), dtype))
+            yield f"{name}, {dtype}", perf_counter() - begin
+    if "float64" in dtypes:
+        begin = perf_counter()
+        compile_loops()
+        yield "averaging at a higher rate, float64", perf_counter() - begin
+
+
+def _average(x: np.ndarray) -> None:
+    """Correct three short artifacts in both ways, and find where they begin."""
+    row = np.zeros(4 * HALO, x.dtype)
+    row[[HALO, HALO + 8, HALO + 16]] = 1.0
+    onsets = find_onsets(row, np.arange(HALO, HALO + 24, 8), 8, n_rounds=1)
+    layout = Layout.of(onsets, 8, len(row))
+    for sliding in (False, True):
+        subsample_channel.correct(row, layout, window=2, threshold=0.5, sliding=sliding)
+
+
+def _adapt(row: np.ndarray) -> None:
+    cancel_adaptively(row, row, 1, 0.0)

@@ -1,0 +1,176 @@
+"""Zero-phase FIR filters by overlap-save, the filter's transform kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from scipy import fft
+
+from facet_nb.kernels.compiled.dispatch import as_rows, can_compile, find_compiled, has_compiler
+from facet_nb.kernels.filters.edges import segment
+
+#: Pairs of blocks transformed in one call: rows enough for the FFT's vector units, little memory.
+_GROUP = 4
+
+#: Longest transform of the compiled filter; above, its points outgrow all caches.
+_LONGEST = 1 << 18
+
+#: Filters whose spectra are kept for the next run: 1 MB each (1 Hz at 5 kHz).
+_KEPT = 8
+
+
+def choose_n_fft(n_taps: int) -> int:
+    """Return the length of the transform for a filter of `n_taps`: a power of 2.
+
+    Twice the length is chosen where it saves a tenth of the time. A point's time grows with the
+    length, as caches are outgrown: measured by ``benchmarks/kernels.py``, in units of the shortest.
+    """
+
+    def cost(n: int) -> float:
+        return n * (1.0 + n / 156_000) / (n - n_taps + 1)
+
+    n_fft = max(8192, 1 << n_taps.bit_length())
+    while cost(2 * n_fft) < 0.9 * cost(n_fft):
+        n_fft *= 2
+    return n_fft
+
+
+def filter_zero_phase(
+    x: np.ndarray, taps: np.ndarray, *, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Filter each row with a symmetric FIR filter, without delay.
+
+    The signal goes on past its ends as its odd reflection, and with zeros where that is too
+    short, as in ``mne.filter.filter_data(pad="reflect_limited")``.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_channels, n_times)
+        Signals, any unit. float32 is computed in float32: the error is below 2e-6 of the result's
+        peak (5e-7 for a high-pass of 1 Hz at 5 kHz), if offsets were removed before.
+    taps : ndarray, shape (n_taps,)
+        Symmetric filter of odd length.
+    out : ndarray, shape (n_channels, n_times) | None
+        Where to put the result; must not overlap `x`.
+
+    Returns
+    -------
+    ndarray, shape (n_channels, n_times)
+        Filtered signals. A row's result does not depend on the other rows.
+
+    Raises
+    ------
+    ValueError
+        If `taps` has an even length.
+
+    Notes
+    -----
+    Compiled with numba; where that is missing, and for very long filters,
+    :func:`filter_in_scipy` does the same, to rounding.
+
+    Overlap-save as in Oppenheim & Schafer, Discrete-Time Signal Processing, section 8.7.3.
+    """
+    if len(taps) % 2 == 0:
+        raise ValueError("a zero-phase filter needs an odd number of taps")
+    out = np.empty_like(x) if out is None else out
+    taps = np.ascontiguousarray(taps, dtype=float)
+    run = _find_compiled()
+    n_fft = choose_n_fft(len(taps))
+    if not can_compile(x, out) or run is None or n_fft > _LONGEST:
+        return filter_in_scipy(x, taps, out=out)
+    target = as_rows(out)
+    run(as_rows(x), len(taps), _sorted_spectrum(taps.tobytes(), n_fft, x.dtype.char), target)
+    if target is not out:
+        out[...] = target
+    return out
+
+
+def find_filter(taps: np.ndarray, dtype: np.dtype) -> Callable | None:
+    """Return the compiled filter for pieces of a signal, ``run(x, out, before)``; None if none.
+
+    `x`, shape (n_channels, n), holds `before` samples before the first of `out`, whose first sample
+    must lie on the grid of the whole signal: two blocks of ``n_fft - n_taps + 1`` samples.
+    """
+    compiled = _find_compiled()
+    n_fft = choose_n_fft(len(taps))
+    if compiled is None or n_fft > _LONGEST or dtype.char not in "fd":
+        return None
+    taps = np.ascontiguousarray(taps, dtype=float)
+    spectrum = _sorted_spectrum(taps.tobytes(), n_fft, dtype.char)
+
+    def run(x: np.ndarray, out: np.ndarray, before: int) -> None:
+        compiled(x, len(taps), spectrum, out, before)
+
+    return run
+
+
+def filter_in_scipy(
+    x: np.ndarray, taps: np.ndarray, *, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the same as :func:`filter_zero_phase`, to rounding, without numba."""
+    out = np.empty_like(x) if out is None else out
+    n_fft = choose_n_fft(len(taps))
+    kind = np.result_type(x.dtype, np.float32)
+    spectrum = _spectrum(np.ascontiguousarray(taps, dtype=float).tobytes(), n_fft)
+    spectrum = np.repeat(spectrum.astype(kind), 2)  # of real and imaginary parts
+    for row, target in zip(x, out, strict=True):
+        _filter_row(row, len(taps) // 2, spectrum, target)
+    return out
+
+
+def scratch_bytes(n_taps: int) -> int:
+    """Return the peak memory of :func:`filter_zero_phase` beyond input and output."""
+    # Per point: 136 of lanes, 40 of blocks that reach beyond the ends, 56 of factors and spectra;
+    # or 64 of pairs, 16 of their continuation, 56 of spectra while they are made.
+    n_fft = choose_n_fft(n_taps)
+    return n_fft * (232 if has_compiler() and n_fft <= _LONGEST else 136)
+
+
+def _find_compiled() -> Callable | None:
+    """Return the compiled filter, or None where numba is missing."""
+    return find_compiled("overlap_save", "filter_rows")
+
+
+@lru_cache(maxsize=_KEPT)
+def _spectrum(taps: bytes, n_fft: int) -> np.ndarray:
+    """Return the transform of taps whose middle is at time 0: real, as they are symmetric."""
+    centred = np.zeros(n_fft)
+    values = np.frombuffer(taps)
+    centred[: len(values)] = values
+    spectrum = fft.fft(np.roll(centred, -(len(values) // 2))).real
+    spectrum.flags.writeable = False
+    return spectrum
+
+
+@lru_cache(maxsize=_KEPT)
+def _sorted_spectrum(taps: bytes, n_fft: int, char: str) -> np.ndarray:
+    """Return the spectrum as the compiled filter takes it: its order, and the transform's scale."""
+    from facet_nb.kernels.compiled.fft import order
+
+    spectrum = (_spectrum.__wrapped__(taps, n_fft)[order(n_fft)] / n_fft).astype(char)
+    spectrum.flags.writeable = False
+    return spectrum
+
+
+def _filter_row(x: np.ndarray, half: int, spectrum: np.ndarray, out: np.ndarray) -> None:
+    """Filter two blocks at a time: the real and the imaginary part of one signal."""
+    n_fft = len(spectrum) // 2
+    hop = n_fft - 2 * half
+    starts = range(0, len(x), 2 * hop)
+    # Four at a time are transformed faster than three.
+    n_rows = len(starts) if len(starts) < 3 else _GROUP
+    pairs = np.zeros((n_rows, n_fft), np.result_type(spectrum, np.complex64))
+    for first in range(0, len(starts), _GROUP):
+        group = starts[first : first + _GROUP]
+        for pair, start in zip(pairs, group, strict=False):
+            pair.real = segment(x, start - half, start - half + n_fft)
+            pair.imag = segment(x, start + hop - half, start + hop - half + n_fft)
+        transformed = fft.fft(pairs, axis=-1, overwrite_x=True)
+        transformed.view(spectrum.dtype)[...] *= spectrum
+        filtered = fft.ifft(transformed, axis=-1, overwrite_x=True)[:, half : half + hop]
+        for pair, start in zip(filtered, group, strict=False):
+            for part, begin in ((pair.real, start), (pair.imag, start + hop)):
+                stop = min(begin + hop, len(x))
+                out[begin:stop] = part[: max(0, stop - begin)]

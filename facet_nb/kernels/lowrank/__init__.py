@@ -1,0 +1,1 @@
+"""Artifact models of low rank."""

@@ -1,0 +1,129 @@
+"""Optimal basis sets: principal components of what averaging left behind."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facet_nb.kernels.templates.averaging import is_complete, take_epochs
+
+
+def choose_auto(percent: np.ndarray) -> int:
+    """Return FASTR's automatic number of components.
+
+    Parameters
+    ----------
+    percent : ndarray, shape (n_components,)
+        Variance of each component, in percent, falling.
+
+    Returns
+    -------
+    int
+        The mean, rounded down, of three rules: before the first four consecutive changes below 2;
+        the first at which the sum exceeds 80; the last one of at least 5.
+
+    References
+    ----------
+    Niazy, R. K., et al. (2005). Removal of FMRI environment artifacts from EEG data using optimal
+    basis sets. NeuroImage, 28(3), 720-737. doi:10.1016/j.neuroimage.2005.06.067
+    """
+    small = np.abs(np.diff(percent)) < 2
+    runs = [i for i in range(len(small) - 3) if small[i : i + 4].all()]
+    slope = runs[0] if runs else len(percent)
+    over = np.flatnonzero(np.cumsum(percent) > 80)
+    cumulated = int(over[0]) + 1 if len(over) else len(percent)
+    below = np.flatnonzero(percent < 5)
+    variance = int(below[0]) if len(below) else len(percent)
+    return int(np.mean([slope, cumulated, variance]))
+
+
+def find_basis(epochs: np.ndarray, n_components: int | float | str) -> np.ndarray:
+    """Return an orthonormal basis of the epochs' principal components.
+
+    Parameters
+    ----------
+    epochs : ndarray, shape (n_epochs, n_samples)
+        Epochs; each one's mean is removed.
+    n_components : int, float or "auto"
+        A number, the fraction of the variance to explain (below 1), or FASTR's rule.
+
+    Returns
+    -------
+    ndarray, shape (n_kept, n_samples)
+        Components, the strongest first.
+
+    Notes
+    -----
+    The components follow from the smaller of the two matrices of inner products (epochs by epochs,
+    or samples by samples); no singular value decomposition of the epochs is needed.
+    """
+    centred = epochs - epochs.mean(axis=1, keepdims=True)
+    tall = centred.shape[0] > centred.shape[1]
+    gram = centred.T @ centred if tall else centred @ centred.T
+    values, vectors = np.linalg.eigh(gram)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    rank = int(np.sum(values > values[0] * 1e-12)) if values[0] > 0 else 0
+    kept = min(_count(values[:rank], n_components), rank)
+    if not kept:
+        return np.zeros((0, epochs.shape[1]))
+    if tall:
+        return np.ascontiguousarray(vectors[:, :kept].T)
+    basis = vectors[:, :kept].T @ centred
+    return basis / np.sqrt(values[:kept, np.newaxis])
+
+
+def _count(values: np.ndarray, n_components: int | float | str) -> int:
+    if n_components == "auto":
+        return choose_auto(100 * values / values.sum()) if len(values) else 0
+    if isinstance(n_components, float) and n_components < 1:
+        share = np.cumsum(values) / values.sum() if len(values) else np.zeros(0)
+        return int(np.searchsorted(share, n_components)) + 1 if len(values) else 0
+    return int(n_components)
+
+
+def fit_residual(
+    residual: np.ndarray,
+    starts: np.ndarray,
+    n_samples: int,
+    n_components: int | float | str,
+    *,
+    every: int = 1,
+    constant: bool = False,
+) -> np.ndarray:
+    """Return what the components explain of a residual.
+
+    Parameters
+    ----------
+    residual : ndarray, shape (n_times,)
+        High-passed signal after averaged artifact subtraction, in V.
+    starts : ndarray of int, shape (n_epochs,)
+        First sample of each artifact, rising.
+    n_samples : int
+        Length of an artifact.
+    n_components : int, float or "auto"
+        As in :func:`find_basis`.
+    every : int
+        Components are learned from every so-many-th epoch; they are fitted to all.
+    constant : bool
+        Whether each epoch's mean is a component, too; else it stays.
+
+    Returns
+    -------
+    ndarray, shape (n_times,)
+        The part to subtract, in V; 0 outside of epochs. Where epochs overlap the later one counts.
+    """
+    fitted = np.zeros_like(residual)
+    whole = is_complete(starts, n_samples, len(residual))
+    epochs = take_epochs(residual, starts, n_samples)
+    if whole.sum() < 2:
+        return fitted
+    learned = epochs[whole][::every]
+    basis = find_basis(learned if len(learned) > 1 else epochs[whole], n_components)
+    means = epochs.mean(axis=1, keepdims=True)
+    explained = (epochs - means) @ basis.T @ basis
+    if constant:
+        explained += means
+    for start, row in zip(starts, explained, strict=True):
+        low, high = max(int(start), 0), min(int(start) + n_samples, len(residual))
+        if low < high:
+            fitted[low:high] = row[low - start : high - start]
+    return fitted

@@ -1,0 +1,1 @@
+"""Figures of quality, spectra and envelopes."""

@@ -1,0 +1,1 @@
+"""Heart beats and the pulse artifact."""

@@ -1,0 +1,109 @@
+"""Responses to beats that overlap: rendered, collected, and fitted by least squares.
+
+A channel is modelled as ``y(t) = Σ_k Σ_j S[k, j] · h_j(t - start_k)``: each beat ``k`` adds the
+same few waves ``h_j``, each weighted by a score ``S[k, j]`` that is known. Waves may be longer than
+the beats' distance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facet_nb.kernels.templates.averaging import take_epochs
+
+#: Rounds of conjugate gradients: with orthonormal scores the overlap of beats is all that is left
+#: to resolve, and the residual falls below 1e-3 of the artifact in about ten.
+N_ROUNDS = 12
+
+
+@dataclass(frozen=True)
+class Beats:
+    """Where beats are, and how much of each wave they hold.
+
+    Attributes
+    ----------
+    starts : ndarray of int, shape (n_beats,)
+        First sample of each beat's waves; may lie outside of the recording.
+    n_samples : int
+        Length of the waves.
+    scores : ndarray, shape (n_beats, n_waves)
+        Weight of each wave in each beat.
+    """
+
+    starts: np.ndarray
+    n_samples: int
+    scores: np.ndarray
+
+
+def render(waves: np.ndarray, beats: Beats, n_times: int) -> np.ndarray:
+    """Return the sum of all beats' waves.
+
+    Parameters
+    ----------
+    waves : ndarray, shape (n_waves, n_samples)
+        Waves, in V.
+    beats : Beats
+        Where they are.
+    n_times : int
+        Length of the result.
+
+    Returns
+    -------
+    ndarray, shape (n_times,)
+        Their sum, in V.
+    """
+    out = np.zeros(n_times)
+    for row, start in zip(beats.scores @ waves, beats.starts.tolist(), strict=True):
+        low, high = max(start, 0), min(start + beats.n_samples, n_times)
+        if low < high:
+            out[low:high] += row[low - start : high - start]
+    return out
+
+
+def collect(x: np.ndarray, beats: Beats) -> np.ndarray:
+    """Return the adjoint of :func:`render`, shape (n_waves, n_samples)."""
+    return beats.scores.T @ take_epochs(x, beats.starts, beats.n_samples)
+
+
+def fit_waves(x: np.ndarray, beats: Beats, *, weights: np.ndarray | None = None) -> np.ndarray:
+    """Return the waves that explain a signal best, by weighted least squares.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_times,)
+        Signal, in V.
+    beats : Beats
+        Where beats are; scores need not be orthonormal, but the fit is quicker if they are.
+    weights : ndarray, shape (n_times,) | None
+        Weight of each sample, from 0 (left out) to 1.
+
+    Returns
+    -------
+    ndarray, shape (n_waves, n_samples)
+        Waves, in V; of those that explain equally much nearly the smallest.
+
+    Notes
+    -----
+    Conjugate gradients on the normal equations with a fixed number of rounds, begun at zero
+    (Hestenes & Stiefel 1952, doi:10.6028/jres.049.044). Signals of length zero give zero.
+    """
+    residual = collect(x if weights is None else weights * x, beats)
+    waves = np.zeros_like(residual)
+    direction = residual.copy()
+    power = float(np.vdot(residual, residual))
+    for _ in range(N_ROUNDS):
+        if power <= 0:
+            break
+        rendered = render(direction, beats, len(x))
+        if weights is not None:
+            rendered *= weights
+        image = collect(rendered, beats)
+        step = power / float(np.vdot(direction, image))
+        waves += step * direction
+        residual -= step * image
+        before, power = power, float(np.vdot(residual, residual))
+        direction *= power / before
+        direction += residual
+    return waves

@@ -1,0 +1,1 @@
+"""Band-limited, shift-free changes of the sampling rate."""

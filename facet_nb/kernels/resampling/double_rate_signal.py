@@ -1,0 +1,295 @@
+"""A channel at twice its rate, and back, group by group: a few megabytes, whatever its length.
+
+The groups begin at fixed samples, so that a result does not depend on how much is asked for at
+once. Buffers are kept for the next channel that the same thread works on: memory that is new costs
+more time than the filters.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from scipy import fft
+
+from facet_nb.kernels.compiled.dispatch import find_compiled
+from facet_nb.kernels.filters.edges import segment
+from facet_nb.kernels.resampling import windowed_sinc
+from facet_nb.kernels.resampling.double_rate_grid import HALF, Form
+
+#: Reach of the long filters, in native samples.
+REACH = windowed_sinc.HALF_WIDTH + 1
+
+#: Length of their transforms, and the results of one.
+_N_FFT = 16384
+
+_HOP = _N_FFT - 2 * REACH
+
+#: Native samples of a group: what 8 pairs of transforms give, side by side.
+GROUP = 16 * _HOP
+
+#: Samples of the doubled rate beyond each end of the signal that interpolation may need.
+PAD = 2 * HALF + 2
+
+#: ``look(start, stop)`` returns samples of a signal, continued past its ends.
+Look = Callable[[int, int], np.ndarray]
+
+
+class _Buffers(threading.local):
+    """Buffers of one thread, by name."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, np.ndarray] = {}
+
+    def get(self, name: str, size: int) -> np.ndarray:
+        """Return a buffer of `size` numbers; what is in it is left from before."""
+        array = self.arrays.get(name)
+        if array is None or len(array) < size:
+            raw = np.empty(size + 8)
+            first = -(raw.ctypes.data // 8) % 8  # on a cache line
+            array = self.arrays[name] = raw[first : first + size]
+        return array[:size]
+
+
+_buffers = _Buffers()
+
+
+class Doubled:
+    """A signal at twice its rate, from which epochs are taken: a window that moves along.
+
+    Parameters
+    ----------
+    look : callable
+        ``look(start, stop)`` returns samples of the signal, in V, continued past its ends
+        (:func:`facet_nb.kernels.filters.edges.segment`, repeated).
+    n_times : int
+        Length of the signal.
+    form : Form
+        What epochs are made of.
+    centre : float
+        Taken away from the signal: less is lost to rounding.
+    span : int
+        Samples of the doubled rate that one call of :meth:`take` may need at once.
+    window : ndarray, shape (count_window(n_times, span),) | None
+        Room for the samples; by default that of this thread, which only one can use at a time.
+    """
+
+    def __init__(
+        self,
+        look: Look,
+        n_times: int,
+        form: Form,
+        centre: float,
+        span: int,
+        window: np.ndarray | None = None,
+    ) -> None:
+        self.look = look
+        self.n_times = n_times
+        self.form = form
+        self.centre = centre
+        self.keep = max(span, 4 * PAD)
+        size = count_window(n_times, span)
+        self.window = _buffers.get("window", size) if window is None else window[:size]
+        self._rewind()
+
+    def _rewind(self) -> None:
+        self.begin, self.filled = -PAD, PAD  # where the window begins, and how full it is
+        self.done = 0  # native samples that were doubled
+
+    def take(self, places: np.ndarray, parts: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Fill `out`, shape (n_epochs, n_columns), with epochs, and return it.
+
+        Parameters
+        ----------
+        places, parts : ndarray of int
+            Where they begin (:meth:`facet_nb.kernels.resampling.double_rate_grid.Form.locate`).
+        out : ndarray, shape (n_epochs, n_columns)
+            Their columns.
+        """
+        first = places - (2 * HALF - 1)
+        if int(first.min()) < self.begin:
+            self._rewind()
+        if (start := self.find_start(places)) > self.done:
+            self.begin, self.filled, self.done = 2 * start, 0, start
+        high = find_end(places, out.shape[1])
+        while self.begin + self.filled < high:
+            self._advance()
+        move_rows(self.window, first - self.begin, parts, self.form.phases, out)
+        return out
+
+    def find_start(self, places: np.ndarray) -> int:
+        """Return the native sample from which on samples are doubled for epochs at `places`.
+
+        Groups between are left out.
+        """
+        start = (int(places.min()) - (2 * HALF - 1)) // 2 // GROUP * GROUP
+        if self.n_times - start < 4 * PAD:  # too few for the reflection at the signal's end
+            start -= GROUP
+        return max(self.done, start)
+
+    def _advance(self) -> None:
+        """Double the next group of samples."""
+        n, low = self.n_times, self.done
+        high = min(low + GROUP, n)
+        size = 2 * (high - low)
+        if self.filled + size + PAD > len(self.window):
+            moved = self.filled - self.keep
+            self.window[: self.keep] = self.window[moved : self.filled].copy()
+            self.begin, self.filled = self.begin + moved, self.keep
+        new = self.window[self.filled : self.filled + size]
+        _double(self.look(low - REACH, high + REACH), self.centre, new)
+        self.filled += size
+        self.done = high
+        if low == 0:
+            self.window[:PAD] = segment(new, -PAD, 0, repeat=True)
+        if high == n:  # reflected about the last native sample, which is the last but one here
+            known = self.window[: self.filled - 1]
+            end = len(known)
+            tail = segment(known, end - 4 * PAD, end + 1 + PAD, repeat=True)[4 * PAD + 1 :]
+            self.window[self.filled : self.filled + PAD] = tail
+            self.filled += PAD
+
+
+def count_window(n_times: int, span: int) -> int:
+    """Return the length of the window of :class:`Doubled`."""
+    return min(max(span, 4 * PAD), 2 * n_times + 2 * PAD) + 2 * min(GROUP, n_times) + 2 * PAD
+
+
+def find_end(places: np.ndarray, n_columns: int) -> int:
+    """Return the doubled sample after the last that epochs at `places` need."""
+    return int(places.max()) + n_columns
+
+
+def count_known(end: int, n_times: int) -> int:
+    """Return how many samples of a signal must be known to double all before sample `end`."""
+    doubled = -(-min(-(-end // 2), n_times) // GROUP) * GROUP
+    return min(doubled + REACH, n_times) if doubled < n_times else n_times
+
+
+def _double(x: np.ndarray, centre: float, out: np.ndarray) -> None:
+    """Fill `out` with a signal at twice its rate, but for REACH samples at either end of `x`."""
+    known = len(x)
+    size = known - 2 * REACH
+    source = _buffers.get("even", count_places(size))
+    np.subtract(x, centre, out=source[:known])
+    source[known:] = 0.0
+    between = _buffers.get("result", size)
+    filter_sum(source, source[:0], _spectra("up"), between)
+    weave(source[REACH : REACH + size], between, out)
+
+
+def halve(even: np.ndarray, odd: np.ndarray, size: int) -> np.ndarray:
+    """Return a signal at half its rate, shape (size,).
+
+    Parameters
+    ----------
+    even, odd : ndarray, shape (count_places(size),)
+        Samples of the signal from REACH before the first result on: those that stay, and those
+        behind each of them.
+    size : int
+        Number of results, GROUP at most.
+    """
+    out = _buffers.get("result", size)
+    filter_sum(even, odd, _spectra("down"), out)
+    return out
+
+
+def take_parts(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return two buffers for :func:`halve`, filled with zeros."""
+    parts = tuple(_buffers.get(name, count_places(size)) for name in ("even", "odd"))
+    for part in parts:
+        part[...] = 0.0
+    return parts[0], parts[1]
+
+
+def count_places(size: int) -> int:
+    """Return how many samples the filters need to give `size`."""
+    return -(-size // (2 * _HOP)) * 2 * _HOP + 2 * REACH
+
+
+@lru_cache(maxsize=4)
+def _spectra(direction: str) -> np.ndarray:
+    """Return spectra of the long filters, as :func:`filter_sum` takes them."""
+    if direction == "up":  # the first tap is for the sample REACH - 2 before
+        taps = np.pad(windowed_sinc.up_taps(2), ((0, 0), (2, 0)))
+    else:  # for the sample REACH - 1 before
+        taps = np.pad(windowed_sinc.down_taps(2), ((0, 0), (1, 1)))
+    sort = find_compiled("half_rate", "sort_spectrum")
+    if sort is not None:
+        return np.stack([sort(row, "d") for row in taps])
+    return np.conj(fft.rfft(np.roll(np.pad(taps, ((0, 0), (0, _HOP))), -REACH, axis=1)))
+
+
+def compile_loops() -> None:
+    """Use all loops once, so that they are compiled."""
+    one, place = np.zeros(2 * HALF), np.zeros(1, dtype=np.int64)
+    even, odd = take_parts(1)
+    halve(even, odd, 1)
+    move_rows(one, place, place, one[np.newaxis], np.empty((1, 1)))
+    add_rows(even, odd, place, place, one[np.newaxis])
+    weave(one, one, np.empty(4 * HALF))
+
+
+# ---------------------------------------------------------- compiled loops, or their twins in numpy
+def filter_sum(x: np.ndarray, second: np.ndarray, spectra: np.ndarray, out: np.ndarray) -> None:
+    """Filter one signal, or the sum of two.
+
+    See :func:`facet_nb.kernels.compiled.half_rate.filter_sum`.
+    """
+    compiled = find_compiled("half_rate", "filter_sum")
+    if compiled is not None:
+        count = find_compiled("half_rate", "count_work")
+        work = _buffers.get("work", count(x.itemsize))  # type: ignore[misc]
+        compiled(x, second, REACH, spectra, out, work)
+        return
+    for start in range(0, len(out), _HOP):
+        stop = min(start + _HOP, len(out))
+        product = spectra[0] * fft.rfft(x[start : start + _N_FFT])
+        if len(second):
+            product += spectra[1] * fft.rfft(second[start : start + _N_FFT])
+        out[start:stop] = fft.irfft(product, _N_FFT)[REACH : REACH + stop - start]
+
+
+def move_rows(
+    x: np.ndarray, places: np.ndarray, parts: np.ndarray, taps: np.ndarray, out: np.ndarray
+) -> None:
+    """Fill each row of `out` with a filtered piece.
+
+    See :mod:`facet_nb.kernels.compiled.fractional_delay`.
+    """
+    compiled = find_compiled("fractional_delay", "move_rows")
+    if compiled is not None:
+        compiled(x, places, parts, taps, out)
+        return
+    n = out.shape[1] + taps.shape[1] - 1
+    for row, place, part in zip(out, places.tolist(), parts.tolist(), strict=True):
+        row[...] = np.convolve(x[place : place + n], taps[part, ::-1], "valid")
+
+
+def add_rows(
+    even: np.ndarray, odd: np.ndarray, places: np.ndarray, which: np.ndarray, rows: np.ndarray
+) -> None:
+    """Add rows to a signal in two parts; see :mod:`facet_nb.kernels.compiled.fractional_delay`."""
+    compiled = find_compiled("fractional_delay", "add_rows")
+    if compiled is not None:
+        compiled(even, odd, places, which, rows)
+        return
+    n = len(even)
+    for place, number in zip(places.tolist(), which.tolist(), strict=True):
+        for part, target in enumerate((even, odd)):
+            begin = (place + 1 - part) // 2
+            row = rows[number, 2 * begin + part - place :: 2]
+            low, high = max(0, -begin), min(len(row), n - begin)
+            if low < high:
+                target[begin + low : begin + high] += row[low:high]
+
+
+def weave(even: np.ndarray, odd: np.ndarray, out: np.ndarray) -> None:
+    """Fill `out` with the samples of two parts in turn."""
+    compiled = find_compiled("fractional_delay", "weave")
+    if compiled is not None:
+        compiled(even, odd, out)
+        return
+    out[::2], out[1::2] = even, odd

@@ -1,0 +1,1 @@
+"""Artifact templates: averages over epochs, and their subtraction."""

@@ -1,0 +1,1 @@
+"""Trigger times: spacing, clock, alignment."""

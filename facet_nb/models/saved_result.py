@@ -1,0 +1,187 @@
+"""A result that is kept for comparison: what it was of, what it cost, how it compares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facet_nb.core import Pipeline, PipelineResult, ProcessingContext
+from facet_nb.core.recording import load_array
+
+if TYPE_CHECKING:
+    from facet_nb.evaluation.chains import ChainComparison
+
+
+#: Lines of the table that :func:`facet_nb.compare` fills: its name of the column, and ours.
+_SCORES = {
+    "rms_uv": ("RMS (µV)", ".1f"),
+    "slice_off_db": ("off at slice harmonics (dB)", ".1f"),
+}
+
+_SNR, _NOTHING = "SNR against truth (dB)", "–"
+
+_BEFORE = "before"
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A result that is kept for comparison.
+
+    Attributes
+    ----------
+    label : str
+        What it is called.
+    pipeline : Pipeline
+        The chain.
+    settings : dict
+        How it ran.
+    before : ProcessingContext
+        What it ran on.
+    result : PipelineResult
+        What came out.
+    snr_before_db, snr_db : float | None
+        Agreement with the truth before and after, median over channels, in dB; None where it is
+        not known.
+    peak_bytes : int
+        Most resident memory of the kernel and its workers that was seen while it ran.
+    report : ChainComparison | None
+        What :func:`facet_nb.compare` says of it; None until that is known, and where it cannot be.
+    note : str
+        Why it cannot be.
+    badge : str
+        Whether it is the same as the serial result.
+    difference_uv : float | None
+        The largest difference of a sample from that result, in µV; None where it was not compared.
+    """
+
+    label: str
+    pipeline: Pipeline
+    settings: dict[str, Any]
+    before: ProcessingContext
+    result: PipelineResult
+    snr_before_db: float | None = None
+    snr_db: float | None = None
+    peak_bytes: int = 0
+    report: ChainComparison | None = None
+    note: str = ""
+    badge: str = ""
+    difference_uv: float | None = None
+
+    @property
+    def context(self) -> ProcessingContext:
+        """The corrected recording."""
+        return self.result.get_context()
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The steps with their arguments."""
+        return tuple(repr(p) for p in self.pipeline)
+
+    @property
+    def is_serial(self) -> bool:
+        """Whether it is what others are compared with."""
+        plan = self.result.plan
+        return plan is not None and plan.mode == "serial"
+
+    @property
+    def is_same(self) -> bool:
+        """Whether not one bit differs from the serial result."""
+        return self.is_serial or (self.badge.startswith("identical") and self.difference_uv == 0)
+
+    def rows(self) -> dict[str, str]:
+        """Return what is known of it as text, by name and unit."""
+        cells = {
+            "chain": write_chain(self.pipeline),
+            "settings": describe_settings(self.settings),
+            "time (s)": f"{self.result.execution_time:.2f}",
+            "CPU (s)": f"{sum(self.result.state.step_cpu_s):.2f}",
+            "peak memory (MB)": _write(self.peak_bytes / 1e6 or None, ".0f"),
+        }
+        scores = {} if self.report is None else self.report.chains[0].scores
+        for key, (name, digits) in _SCORES.items():
+            cells[name] = _write(scores.get(key), digits)
+        cells[_SNR] = _write(self.snr_db, ".1f")
+        cells["difference to serial (µV)"] = _write_difference(self)
+        cells["same bits as serial?"] = f"✓ {self.badge}" if self.is_same else self.badge
+        return cells
+
+    def rows_before(self) -> dict[str, str]:
+        """Return the same of the recording as it was."""
+        scores = {} if self.report is None else self.report.before.scores
+        cells = {name: _write(scores.get(key), form) for key, (name, form) in _SCORES.items()}
+        return cells | {_SNR: _write(self.snr_before_db, ".1f")}
+
+
+def make_table(entries: Sequence[Kept]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Return heads and lines of a table: results side by side, a line for each thing to compare.
+
+    The recording as it was stands before them, if they are of one recording. Left out are lines in
+    which nothing is known, that of the chains if they are the same, and that of the settings if
+    the labels say as much.
+    """
+    if not entries:
+        return [], []
+    columns = [(entry.label, entry.rows()) for entry in entries]
+    names = list(columns[0][1])
+    if all(entry.before is entries[0].before for entry in entries):
+        columns.insert(0, (_BEFORE, entries[0].rows_before()))
+    if len({entry.steps for entry in entries}) == 1:
+        names.remove("chain")
+    if all(e.label.partition(". ")[2] == describe_settings(e.settings) for e in entries):
+        names.remove("settings")
+    rows = [(name, *(cells.get(name, "") for _, cells in columns)) for name in names]
+    rows = [row for row in rows if set(row[1:]) - {_NOTHING, ""}]
+    return ["", *(label for label, _ in columns)], rows
+
+
+def write_chain(pipeline: Pipeline) -> str:
+    """Return the names of the steps in one line."""
+    return " → ".join(p.name for p in pipeline)
+
+
+def describe_settings(settings: dict[str, Any]) -> str:
+    """Return settings in a few words: what is not as usual."""
+    words = [str(settings.get("mode", ""))]
+    for name in ("n_jobs", "n_workers", "batch_size"):
+        if settings.get(name, 1) != 1:
+            words.append(f"{name}={settings[name]}")
+    if settings.get("n_jobs", 1) != 1:
+        words.append(str(settings.get("backend")))
+    return ", ".join(words)
+
+
+def judge(entry: Kept, entries: Sequence[Kept]) -> tuple[str, float | None]:
+    """Compare with the serial result of the same chain; with the first one if there is none."""
+    if entry.is_serial:
+        return "serial", 0.0
+    alike = [e for e in entries if e is not entry and e.steps == entry.steps]
+    same = [e for e in alike if e.before is entry.before]
+    serial = [e for e in same if e.is_serial]
+    if serial:
+        return compare_samples(entry, serial[0], "serial")
+    if same:
+        return compare_samples(entry, same[0], same[0].label)[0], None
+    return "not comparable: another recording" if alike else "not compared yet", None
+
+
+def compare_samples(entry: Kept, other: Kept, name: str) -> tuple[str, float | None]:
+    """Return whether two results are the same, and their largest difference in µV."""
+    ours, theirs = (load_array(e.context.get_raw()) for e in (entry, other))
+    if ours.shape != theirs.shape:
+        return f"differs from {name} in shape", None
+    if np.array_equal(ours, theirs, equal_nan=True):
+        return f"identical to {name}", 0.0
+    with np.errstate(invalid="ignore"):
+        most_uv = 1e6 * float(np.nanmax(np.abs(ours - theirs)))
+    return f"differs from {name} by up to {most_uv:.3g} µV", most_uv
+
+
+def _write(value: float | None, digits: str) -> str:
+    return _NOTHING if value is None or not np.isfinite(value) else format(value, digits)
+
+
+def _write_difference(entry: Kept) -> str:
+    return _NOTHING if entry.difference_uv is None else f"{entry.difference_uv:.3g}"
