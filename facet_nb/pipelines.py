@@ -67,7 +67,7 @@ class PlotBeforeAfter(Processor):
     requires_raw = True
     modifies_raw = False
     parallel_safe = False
-    streams = True
+    accepts_lazy = True
 
     def __init__(
         self,

@@ -12,20 +12,20 @@ DEFAULT_TRIGGER = r"\b1\b"
 
 
 def _check_mode(mode: str | None) -> str | None:
-    return _check_choice(mode, "MODES")
+    from facet_nb.core.planning.modes.registry import list_mode_names
+
+    return _check_choice(mode, list_mode_names())
 
 
 def _check_backend(backend: str | None) -> str | None:
-    return _check_choice(backend, "BACKENDS")
+    from facet_nb.core.backends.registry import list_backend_names
+
+    return _check_choice(backend, list_backend_names())
 
 
-def _check_choice(value: str | None, choices: str) -> str | None:
-    if value is None:
-        return None
-    from facet_nb.core.planning import plan
-
-    if value not in getattr(plan, choices):
-        raise typer.BadParameter(f"{value!r} is none of {', '.join(getattr(plan, choices))}.")
+def _check_choice(value: str | None, choices: list[str]) -> str | None:
+    if value is not None and value not in choices:
+        raise typer.BadParameter(f"{value!r} is none of {', '.join(choices)}.")
     return value
 
 

@@ -9,14 +9,25 @@ from facet_nb.core.errors import (
     StepError,
     ValidationError,
 )
+from facet_nb.core.execution.global_step import guard_input, run_read_only
+from facet_nb.core.execution.runner import run_alone
 from facet_nb.core.map import BatchResult
 from facet_nb.core.metadata import ProcessingMetadata, ProcessingStep
 from facet_nb.core.parallel import ChannelSequentialExecutor, ParallelExecutor
 from facet_nb.core.pipeline import Pipeline
 from facet_nb.core.planning.plan import Plan, Stage
-from facet_nb.core.processor import ArrayProcessor, LambdaProcessor, Prepared, Processor, View
+from facet_nb.core.processor import (
+    ArrayProcessor,
+    LambdaProcessor,
+    Prepared,
+    Processor,
+    View,
+    engine,
+)
 from facet_nb.core.registry import get_processor, list_processors, register_processor
 from facet_nb.core.result import PipelineResult
+
+engine.run_alone, engine.run_read_only, engine.guard_input = run_alone, run_read_only, guard_input
 
 #: FACETpy's names for the same things.
 PipelineError = FacetError

@@ -11,8 +11,7 @@ import numpy as np
 from facet_nb.core import recording
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata, ProcessingStep, to_plain
-from facet_nb.core.noise import Lineage, NoiseTerm, follow, sum_noise
-from facet_nb.core.steps import Step
+from facet_nb.core.noise import Lineage, NoiseTerm, Step, follow, sum_noise
 
 
 class ProcessingContext:

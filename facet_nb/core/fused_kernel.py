@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 
-class Shortcut(Protocol):
+class FusedKernel(Protocol):
     """How a correction does without the high sampling rate around it; picklable.
 
     What it gives is what rise of the rate, correction and fall give, to rounding.
@@ -29,15 +29,15 @@ class Shortcut(Protocol):
         ...
 
     @property
-    def needs_mean(self) -> bool:
+    def needs_first_pass(self) -> bool:
         """As of :class:`facet_nb.core.ArrayProcessor`."""
         ...
 
-    def find_obstacle(self) -> str | None:
+    def why_not_chunked(self) -> str | None:
         """Return why it cannot run in chunks of time ("needs …"); None if it can."""
         ...
 
-    def survey(self, payload: Any) -> Any:
+    def first_pass(self, payload: Any) -> Any:
         """Return what finds out what ``stream`` must know; as ``ArrayProcessor.survey``."""
         ...
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from facet_nb.core.backends import registry
 from facet_nb.core.backends.base import Backend, WorkerDied, check_picklable
@@ -26,7 +26,22 @@ from facet_nb.core.result import PipelineResult
 if TYPE_CHECKING:
     import pandas as pd
 
-    from facet_nb.core.pipeline import Pipeline
+
+class Chain(Protocol):
+    """What this needs of a :class:`~facet_nb.core.pipeline.Pipeline`."""
+
+    processors: list[Processor]
+    name: str
+
+    @property
+    def run(self) -> Callable[..., PipelineResult]:
+        """Runs all steps."""
+        ...
+
+    @property
+    def plan(self) -> Callable[..., Any]:
+        """Plans a run."""
+        ...
 
 
 @dataclass
@@ -92,7 +107,7 @@ class BatchResult:
 
 
 def map_runs(
-    pipeline: Pipeline,
+    pipeline: Chain,
     inputs: Iterable[Any],
     *,
     n_jobs: int = 1,
@@ -179,7 +194,7 @@ def map_runs(
     return BatchResult(names, tuple(results[i] for i in range(len(calls))), written)
 
 
-def _check_options(pipeline: Pipeline, options: dict[str, Any]) -> None:
+def _check_options(pipeline: Chain, options: dict[str, Any]) -> None:
     """Raise now what every single run would raise."""
     known = {"mode", "channel_sequential", "n_workers", "batch_size", "fuse", "dtype", "timeout"}
     unknown = sorted(set(options) - known)
@@ -226,7 +241,7 @@ def _dead(name: str) -> PipelineResult:
 
 def _run_one(
     index: int,
-    pipeline: Pipeline,
+    pipeline: Chain,
     item: Any,
     loader: Processor | None,
     target: str | None,
@@ -245,7 +260,7 @@ def _run_one(
 
 
 def _run_steps(
-    pipeline: Pipeline,
+    pipeline: Chain,
     item: Any,
     loader: Processor | None,
     target: str | None,
@@ -258,7 +273,7 @@ def _run_steps(
     if target is not None:
         exporter: Any = get_processor("exporter")
         steps.append(exporter(path=target, overwrite=True))
-    whole = type(pipeline)(steps, pipeline.name)
+    whole: Any = type(pipeline)(steps, pipeline.name)  # type: ignore[call-arg]
     context = item if isinstance(item, ProcessingContext) else None
     result = whole.run(initial_context=context, show_progress=False, **options)
     if not keep_raw:

@@ -50,8 +50,8 @@ def parse_bytes(size: Any) -> int:
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?)\s*([kKMGT]?)(i?)[bB]?\s*", str(size))
     if not isinstance(size, str) or match is None or not float(match[1]):
         raise PlanError(
-            f"memory_budget={size!r} is no size: write '1.5 GB', '800 MB', '2 GiB', or a number of "
-            "bytes."
+            f"memory_budget={size!r} is not a valid size: write '1.5 GB', '800 MB', '2 GiB', or a "
+            "number of bytes."
         )
     unit = match[2].upper()
     return int(float(match[1]) * (_BINARY[unit] if match[3] and unit else _UNITS[unit]))

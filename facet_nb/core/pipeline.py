@@ -16,8 +16,10 @@ from facet_nb.core.errors import FacetError, PlanError, RunCancelled, StepError,
 from facet_nb.core.events import Event, RunState
 from facet_nb.core.execution.runner import Runner
 from facet_nb.core.execution.timeouts import check_timeout
-from facet_nb.core.planning.budget import Wish, find_subject, fit
-from facet_nb.core.planning.plan import MODES, Plan
+from facet_nb.core.map import map_runs
+from facet_nb.core.planning.budget import RunOptions, find_subject, fit
+from facet_nb.core.planning.modes.registry import list_mode_names
+from facet_nb.core.planning.plan import Plan
 from facet_nb.core.planning.planner import choose_mode
 from facet_nb.core.processor import LambdaProcessor, Processor, as_processor
 from facet_nb.core.registry import get_processor
@@ -182,7 +184,9 @@ class Pipeline:
         chosen = choose_mode(mode, parallel, channel_sequential)
         if memory_budget is not None and mode is None and chosen == "serial":
             chosen = "auto"
-        wish = Wish(chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s)
+        wish = RunOptions(
+            chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s
+        )
         looks = memory_budget is not None or chosen == "auto"
         strict = memory_budget is not None
         subject = find_subject(self.processors, context, strict) if looks else None
@@ -270,14 +274,16 @@ class Pipeline:
         ValidationError
             If the file cannot be used.
         """
-        if isinstance(subject, str) and subject in MODES:
+        if isinstance(subject, str) and subject in list_mode_names():
             if mode is not None and mode != subject:
                 raise PlanError(f"plan({subject!r}, mode={mode!r}): give one of them.")
             subject, mode = None, subject
         chosen = choose_mode(mode, False, False)
         if memory_budget is not None and mode is None:
             chosen = "auto"
-        wish = Wish(chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s)
+        wish = RunOptions(
+            chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s
+        )
         looks = subject is not None or memory_budget is not None
         found = find_subject(self.processors, subject) if looks else None
         return fit(self.processors, wish, found, memory_budget)
@@ -297,8 +303,6 @@ class Pipeline:
         BatchResult
             A result for each input, in the order of `inputs`.
         """
-        from facet_nb.core.map import map_runs
-
         return map_runs(self, inputs, **kwargs)
 
     def validate_all(self, context: ProcessingContext) -> list[str]:

@@ -1,14 +1,15 @@
 """Processors: one step of a chain.
 
-Two ways in. Anyone's step subclasses :class:`Processor` and writes ``process(context)``. A step of
-ours subclasses :class:`ArrayProcessor`: it decides once, in ``prepare``, whatever looks at more
-than one channel, and computes each channel by itself, in ``compute``.
+User-defined steps subclass :class:`Processor` and write ``process(context)``; built-in steps
+subclass :class:`ArrayProcessor`. An array processor makes every cross-channel decision once, in
+``prepare``, and computes each channel independently, in ``compute``.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -19,9 +20,54 @@ import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.fused_kernel import Shortcut
+from facet_nb.core.fused_kernel import FusedKernel
 from facet_nb.core.metadata import ProcessingMetadata, to_plain
 from facet_nb.kernels.means import RunningMean
+
+
+class _Engine:
+    """How a step runs by itself.
+
+    Steps do not know how they are run: :mod:`facet_nb.core` puts the engine's functions here.
+    """
+
+    run_alone: Callable[[Processor, ProcessingContext], ProcessingContext]
+    run_read_only: Callable[[Processor, ProcessingContext], ProcessingContext]
+    guard_input: Callable[..., ProcessingContext]
+
+
+engine = _Engine()
+
+#: Names of earlier versions that a user-defined step may still set or override.
+_RENAMED = {
+    "single": "float32_safe",
+    "needs_mean": "needs_first_pass",
+    "survey": "first_pass",
+    "find_obstacle": "why_not_chunked",
+    "streams": "accepts_lazy",
+}
+
+
+def _accept_old_names(cls: type) -> None:
+    """Give members that a class defines under an old name their new one, with a warning."""
+    for old, new in _RENAMED.items():
+        if old in cls.__dict__ and new not in cls.__dict__:
+            warnings.warn(
+                f"{cls.__name__}.{old} is called {new} now: rename it.",
+                FutureWarning,
+                stacklevel=4,
+            )
+            setattr(cls, new, cls.__dict__[old])
+
+
+def _renamed(old: str, new: str) -> property:
+    """Return a property that reads `new` under its old name."""
+
+    def read(self: Any) -> Any:
+        warnings.warn(f"{old} is called {new} now.", FutureWarning, stacklevel=2)
+        return getattr(self, new)
+
+    return property(read, doc=f"The old name of ``{new}``.")
 
 
 class Processor:
@@ -44,14 +90,14 @@ class Processor:
         Whether the step may run in other processes and threads.
     channel_wise : bool
         Whether the result of a channel depends on that channel only. Such a step is called with
-        one data channel at a time, with its samples and the metadata; history and the noise that
-        earlier steps removed are for steps that see all channels.
+        one data channel at a time and receives its samples and the metadata. History and estimated
+        noise are available to steps that see all channels only.
     run_once : bool
-        For channel-wise steps that only find something out (triggers, say): they see the
-        reference channel, and their metadata serves all channels.
-    streams : bool
-        For steps that see all channels: whether they take a recording that lies in a file piece by
-        piece. Others are taken to load it.
+        For channel-wise steps that only detect something (triggers, say): they run on the
+        reference channel, and their metadata holds for all channels.
+    accepts_lazy : bool
+        For steps that see all channels: whether they read a recording on disk piece by piece.
+        Other steps are assumed to load it whole.
     """
 
     name: ClassVar[str] = ""
@@ -63,10 +109,11 @@ class Processor:
     parallel_safe: ClassVar[bool] = True
     channel_wise: ClassVar[bool] = False
     run_once: ClassVar[bool] = False
-    streams: ClassVar[bool] = False
+    accepts_lazy: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        _accept_old_names(cls)
         if not cls.__dict__.get("name"):
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
@@ -83,9 +130,9 @@ class Processor:
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory of a step that sees all channels, in bytes.
 
-        `shape` is (n_channels, n_times). A step that does not tell is taken to copy the recording.
+        `shape` is (n_channels, n_times). By default a step is assumed to copy the recording.
         """
-        return 0 if self.streams else 8 * shape[0] * shape[1]
+        return 0 if self.accepts_lazy else 8 * shape[0] * shape[1]
 
     def validate(self, context: ProcessingContext) -> None:
         """Check that `context` holds what the step needs.
@@ -102,9 +149,7 @@ class Processor:
 
     def execute(self, context: ProcessingContext) -> ProcessingContext:
         """Validate, process, and add the step to the history; `context` cannot be changed."""
-        from facet_nb.core.execution.global_step import shield
-
-        return shield(self._execute, context)
+        return engine.guard_input(self._execute, context)
 
     def _execute(self, context: ProcessingContext) -> ProcessingContext:
         self.validate(context)
@@ -113,10 +158,8 @@ class Processor:
 
     def __call__(self, context: ProcessingContext) -> ProcessingContext:
         """Execute the step as a pipeline does: `context` cannot be changed in place."""
-        from facet_nb.core.execution.global_step import run_shielded
-        from facet_nb.core.execution.runner import run_alone
-
-        return run_alone(self, context) if self.channel_wise else run_shielded(self, context)
+        run = engine.run_alone if self.channel_wise else engine.run_read_only
+        return run(self, context)
 
     def get_parameters(self) -> dict[str, Any]:
         """Return the constructor's arguments as they are stored."""
@@ -177,8 +220,8 @@ class View:
         All data channels, in V, if the processor needs them.
     ch_types : tuple of str
         Types of the data channels, as MNE names them.
-    everything : ndarray, shape (n_channels, n_times) | None
-        All channels of the recording whatever they hold, if the processor needs all; not a copy.
+    all_data : ndarray, shape (n_channels, n_times) | None
+        All channels of the recording, of any type, in V, if the processor needs them; not a copy.
     all_names, all_types : tuple of str
         Their names and types.
     """
@@ -191,19 +234,21 @@ class View:
     reference_name: str | None = None
     data: np.ndarray | None = None
     ch_types: tuple[str, ...] = ()
-    everything: np.ndarray | None = None
+    all_data: np.ndarray | None = None
     all_names: tuple[str, ...] = ()
     all_types: tuple[str, ...] = ()
 
+    everything = _renamed("everything", "all_data")
+
     @property
     def offset(self) -> int:
-        """From a trigger to the first sample of its artifact, in whole samples."""
+        """Number of samples from a trigger to the first sample of its artifact."""
         return int(self.metadata.artifact_to_trigger_offset * self.sfreq)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """All decisions of a step, made once; picklable and never changed.
+    """All decisions of a step, made once; picklable and immutable.
 
     Attributes
     ----------
@@ -216,13 +261,13 @@ class Prepared:
     start : int
         Samples cut from the beginning.
     highpass, lowpass : float | None
-        Edges that the header shall show, in Hz.
+        Pass band to note in the header, in Hz.
     metadata : dict
         Fields of :class:`ProcessingMetadata` that change.
     notes : dict
-        What was found out, for the history.
-    spares : tuple of str
-        Data channels that the step turned out to leave alone.
+        What the step found, for the history.
+    untouched : tuple of str
+        Data channels that the step leaves unchanged.
     """
 
     payload: Any = None
@@ -233,33 +278,49 @@ class Prepared:
     lowpass: float | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
-    spares: tuple[str, ...] = ()
+    untouched: tuple[str, ...] = ()
+
+    spares = _renamed("spares", "untouched")
+
+
+_init_prepared = Prepared.__init__
+
+
+def _accept_spares(self: Prepared, *args: Any, **kwargs: Any) -> None:
+    if "spares" in kwargs:
+        warnings.warn("Prepared(spares=…) is called untouched=… now.", FutureWarning, stacklevel=2)
+        kwargs["untouched"] = kwargs.pop("spares")
+    _init_prepared(self, *args, **kwargs)
+
+
+Prepared.__init__ = _accept_spares  # type: ignore[method-assign]
 
 
 class ArrayProcessor(Processor):
-    """A step over arrays, the same in every mode.
+    """A step over arrays; its result is the same in every mode.
 
     Attributes
     ----------
     needs : {"none", "reference", "all"}
         What ``prepare`` must see: the header only, one reference channel, or all data channels.
     linear : bool
-        Whether the estimated noise goes through the step as the signal does.
+        Whether the step is linear: the estimated noise is then filtered as the signal is.
     subtracts : bool
-        Whether what the step takes away is estimated noise.
+        Whether the difference between input and output is estimated noise.
     splits : {"channels", "times"}
-        How inner threads share one call.
+        How inner threads divide one call.
     types : tuple of str | None
-        Channel types that the step works on; None for all data channels. A constructor argument
-        ``picks`` narrows it further, ``exclude_channels`` takes some out; the others pass through.
+        Channel types that the step processes; None for all data channels. The constructor
+        arguments ``picks`` and ``exclude_channels`` narrow the selection. Other channels pass
+        through unchanged.
     uses_noise : bool
-        Whether ``compute`` takes ``noise=``, what corrections have removed so far.
-    needs_mean : bool
-        Whether ``stream`` must know something of the whole input: what ``survey`` finds.
-    single : bool
-        Whether ``compute`` takes float32 samples as they are, in a run with ``dtype="float32"``:
-        for kernels whose error then is known and documented. Others are given float64, and what
-        they return is rounded.
+        Whether ``compute`` takes ``noise=``, the noise that corrections have removed so far.
+    needs_first_pass : bool
+        Whether ``stream`` needs statistics of the whole input, which ``first_pass`` accumulates.
+    float32_safe : bool
+        Whether ``compute`` takes float32 samples as they are in a run with ``dtype="float32"``;
+        only for kernels whose error is documented. Other steps get float64 samples, and their
+        result is rounded.
     """
 
     requires_raw = True
@@ -270,12 +331,12 @@ class ArrayProcessor(Processor):
     splits: ClassVar[Literal["channels", "times"]] = "channels"
     types: ClassVar[tuple[str, ...] | None] = None
     uses_noise: ClassVar[bool] = False
-    single: ClassVar[bool] = False
+    float32_safe: ClassVar[bool] = False
 
-    needs_mean: ClassVar[bool] = False
+    needs_first_pass: ClassVar[bool] = False
 
     def prepare(self, view: View) -> Prepared:
-        """Decide everything that does not belong to one channel."""
+        """Make all decisions that involve more than one channel."""
         return Prepared()
 
     def compute(
@@ -295,27 +356,27 @@ class ArrayProcessor(Processor):
         Returns
         -------
         ndarray, shape (n_channels, n_times_out)
-            The result, in V. A channel's result does not depend on the others of the batch.
+            The result, in V. The result for a channel does not depend on other channels.
         """
         if self.modifies_raw:
             raise ValidationError(f"{type(self).__name__} has no compute(x, prepared) method.")
         return x
 
     def compute_other(self, x: np.ndarray, kind: str, prepared: Prepared) -> np.ndarray:
-        """Return channels that hold no data (``kind`` is ``"stim"``, ``"other"`` or ``"bad"``).
+        """Return channels that are not corrected (``kind``: ``"stim"``, ``"other"``, ``"bad"``).
 
-        They pass through, unless the step changes the number of samples.
+        They pass through unchanged, unless the step changes the number of samples.
         """
         return x
 
     def can_overwrite(self) -> bool:
-        """Whether ``compute(x, prepared, out=x)`` is safe, for samples that nobody else sees."""
+        """Whether ``compute(x, prepared, out=x)`` is allowed (used on private samples only)."""
         return False
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory of ``compute`` for one channel, in bytes.
 
-        Result included, input not. `shape` is (1, n_times) of the input.
+        This includes the result and excludes the input, whose `shape` is (1, n_times).
         """
         return 8 * shape[1]
 
@@ -324,7 +385,7 @@ class ArrayProcessor(Processor):
         return self.memory(shape, sfreq)
 
     def resize(self, n_times: int, sfreq: float) -> tuple[int, float]:
-        """Return samples and rate (Hz) after the step, as far as they are known beforehand."""
+        """Return the number of samples and the rate (Hz) after the step, as far as predictable."""
         return n_times, sfreq
 
     def preview(self, x: np.ndarray, prepared: Prepared) -> Any:
@@ -340,44 +401,44 @@ class ArrayProcessor(Processor):
         Returns
         -------
         array, shape (n_times_out,)
-            What ``compute`` gives; or, where that is long, something that is sliced like it.
+            What ``compute`` returns, as an array or as a lazy object that supports slicing.
         """
         return self.compute(x[np.newaxis], prepared)[0]
 
     def find_rate(self) -> Fraction | None:
-        """Return new sampling rate over old, where that is known beforehand; else None."""
+        """Return the ratio of the new to the old sampling rate; None if it is unknown."""
         return None
 
-    def fuse(self, factor: int) -> Shortcut | str:
-        """Return how the step is done at once with a rise and fall of the rate around it.
+    def fuse(self, factor: int) -> FusedKernel | str:
+        """Return a kernel that replaces upsampling, this step and downsampling.
 
         Parameters
         ----------
         factor : int
-            High rate over native rate.
+            Ratio of the high to the native sampling rate.
 
         Returns
         -------
-        Shortcut or str
-            The way, or why there is none: "needs …".
+        FusedKernel or str
+            The kernel, or the reason why there is none ("needs …").
         """
         return "needs the samples at the high rate"
 
-    def find_obstacle(self) -> str | None:
-        """Return why the step cannot run in chunks of time ("needs …"); None if it can."""
+    def why_not_chunked(self) -> str | None:
+        """Return why the step cannot run in chunks of time ("needs …"), or None if it can."""
         return "needs the whole length of a channel"
 
-    def survey(self, prepared: Prepared) -> Any:
-        """Return what finds out what ``stream`` must know: ``push(x)`` takes samples, ``value``.
+    def first_pass(self, prepared: Prepared) -> Any:
+        """Return an accumulator for statistics that ``stream`` needs in advance.
 
-        By default it finds the mean.
+        It has ``push(x)`` and ``value``; by default it computes the mean.
         """
         return RunningMean()
 
     def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, known: Any) -> Any:
-        """Return a :class:`facet_nb.kernels.streams.Stream` for one channel; None if there is none.
+        """Return a :class:`facet_nb.kernels.streams.Stream` for one channel, or None.
 
-        Its result must be that of ``compute`` to the bit.
+        Its result must equal that of ``compute`` bit for bit.
 
         Parameters
         ----------
@@ -386,14 +447,14 @@ class ArrayProcessor(Processor):
         n_times : int
             Length of the channel, in samples.
         dtype : dtype
-            Of the samples.
+            Data type of the samples.
         known : object
-            What ``survey`` found in the whole channel, where the step says ``needs_mean``.
+            Value of ``first_pass`` over the whole channel, if ``needs_first_pass``.
         """
         return None
 
     def stream_memory(self, chunk: int, sfreq: float) -> int:
-        """Return the memory of one stream beyond the chunk it is given, in bytes."""
+        """Return the memory of one stream in bytes, without the chunk it is given."""
         return 8 * chunk * 4
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
@@ -404,9 +465,11 @@ class ArrayProcessor(Processor):
 
     def execute(self, context: ProcessingContext) -> ProcessingContext:
         """Run this step alone, serially, and add it to the history."""
-        from facet_nb.core.execution.runner import run_alone
+        return engine.run_alone(self, context)
 
-        return run_alone(self, context)
+
+for _old, _new in _RENAMED.items():
+    setattr(Processor if _old == "streams" else ArrayProcessor, _old, _renamed(_old, _new))
 
 
 class LambdaProcessor(Processor):

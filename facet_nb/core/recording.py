@@ -82,6 +82,19 @@ def data_picks(raw: Any) -> np.ndarray:
     return np.array([i for i, kind in enumerate(channel_kinds(raw)) if kind == "data"], dtype=int)
 
 
+def find_channel(wanted: int | str, raw: Any) -> int:
+    """Return the row of a channel given by name or position."""
+    if isinstance(wanted, str):
+        if wanted in raw.ch_names:
+            return int(raw.ch_names.index(wanted))
+    elif 0 <= int(wanted) < len(raw.ch_names):
+        return int(wanted)
+    raise ValidationError(
+        f"ref_channel={wanted!r} is not in the recording: use a name ({', '.join(raw.ch_names[:5])}"
+        f"{', …' if len(raw.ch_names) > 5 else ''}) or a position below {len(raw.ch_names)}."
+    )
+
+
 def load_array(raw: Any) -> np.ndarray:
     """Return the samples of `raw` in V, shape (n_channels, n_times), without a copy if loaded."""
     if raw.preload:

@@ -13,6 +13,7 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import FacetError
 from facet_nb.core.events import RunState
 from facet_nb.core.planning.plan import Plan
+from facet_nb.core.plotting import draw
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,9 +138,7 @@ class PipelineResult:
 
     def plot(self, **kwargs: Any) -> Any:
         """Plot before, after and residual of one channel; see ``facet_nb.plots``."""
-        from importlib import import_module
-
-        return import_module("facet_nb.plots").plot_before_after(self.get_context(), **kwargs)
+        return draw("plot_before_after", self.get_context(), **kwargs)
 
     def _headline(self) -> str:
         how = "" if self.plan is None else f" ({self.plan.mode}, n_jobs={self.plan.n_jobs})"

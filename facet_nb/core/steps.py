@@ -1,8 +1,8 @@
-"""A step that is ready to run: everything that looks at more than one channel is decided.
+"""Prepared steps: all cross-channel decisions have been made.
 
-An :class:`ArrayStep` is one of our processors with its ``Prepared``; a :class:`ChannelStep` is
-anyone's channel-wise processor, called with one channel at a time in every mode, so that its
-answer cannot depend on the mode. Both are picklable and know nothing of where they run.
+An :class:`ArrayStep` is a built-in processor with its ``Prepared``. A :class:`ChannelStep` is a
+user-defined channel-wise processor; it is called with one channel at a time in every mode, so that
+its result cannot depend on the mode. Both can be pickled and do not know where they run.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
+from facet_nb.core.noise import Change
 from facet_nb.core.recording import ChannelHeaders, Header
 from facet_nb.core.samples import COPY_FIRST, explain_read_only, protect, round_to
 
@@ -39,7 +40,7 @@ class State:
     band : tuple (highpass, lowpass)
         Filter information of the header, in Hz.
     metadata : ProcessingMetadata
-        Triggers and the like.
+        Triggers and other metadata.
     """
 
     sfreq: float
@@ -75,9 +76,32 @@ class State:
         )
 
 
+class _RowStep:
+    """What both kinds of steps do with the rows that they work on."""
+
+    processor: Any
+    rows: frozenset[int] | None
+
+    @property
+    def changes_samples(self) -> bool:
+        """Whether the samples change."""
+        return changes_samples(self.processor)
+
+    def confine(self, picks: Iterable[int]) -> Any:
+        """Return the step for channels `picks` only."""
+        rows = frozenset(picks)
+        return replace(self, rows=rows if self.rows is None else rows & self.rows)  # type: ignore[type-var]
+
+    def _select_rows(self, picks: Sequence[int]) -> frozenset[int] | None:
+        """Return `rows` in a recording that holds channels `picks` of this one."""
+        if self.rows is None:
+            return None
+        return frozenset([new for new, old in enumerate(picks) if old in self.rows])
+
+
 @dataclass(frozen=True)
-class ArrayStep:
-    """One of our processors, prepared.
+class ArrayStep(_RowStep):
+    """A built-in processor, prepared.
 
     Attributes
     ----------
@@ -88,9 +112,9 @@ class ArrayStep:
     prepared : Prepared
         Its decisions.
     rows : frozenset of int | None
-        Channels that it works on; None for all it is given.
+        Channels that it works on; None for all that it is given.
     dtype : {"float64", "float32"}
-        Of the samples: "float32" rounds what the step is given, and what it returns.
+        Precision of the samples: "float32" rounds the input and the result of the step.
     """
 
     index: int
@@ -100,9 +124,15 @@ class ArrayStep:
     dtype: str = "float64"
 
     @property
-    def changes_samples(self) -> bool:
-        """Whether the samples change."""
-        return changes_samples(self.processor)
+    def change(self) -> Change:
+        """What the step does to the estimated noise."""
+        processor = self.processor
+        if not changes_samples(processor):
+            return Change.NOTHING
+        if processor.subtracts:
+            return Change.CORRECTION
+        linear = processor.linear and not processor.uses_noise
+        return Change.LINEAR if linear else Change.OPAQUE
 
     @property
     def uses_noise(self) -> bool:
@@ -111,15 +141,7 @@ class ArrayStep:
 
     def select(self, picks: Sequence[int]) -> ArrayStep:
         """Return the step for a recording that holds channels `picks` of this one."""
-        if self.rows is None:
-            return self
-        rows = frozenset(new for new, old in enumerate(picks) if old in self.rows)
-        return replace(self, rows=rows)
-
-    def confine(self, picks: Iterable[int]) -> ArrayStep:
-        """Return the step for channels `picks` only."""
-        rows = frozenset(picks)
-        return replace(self, rows=rows if self.rows is None else rows & self.rows)
+        return self if self.rows is None else replace(self, rows=self._select_rows(picks))
 
     def run(
         self,
@@ -146,7 +168,7 @@ class ArrayStep:
     def _compute(
         self, x: np.ndarray, out: np.ndarray | None, noise: np.ndarray | None
     ) -> np.ndarray:
-        if x.dtype != np.float64 and not self.processor.single:
+        if x.dtype != np.float64 and not self.processor.float32_safe:
             x = x.astype(float)
         if out is not None and out.dtype != x.dtype:
             out = None
@@ -160,8 +182,8 @@ class ArrayStep:
 
 
 @dataclass(frozen=True)
-class ChannelStep:
-    """Anyone's channel-wise processor, bound to the header it will see.
+class ChannelStep(_RowStep):
+    """A user-defined channel-wise processor, bound to the header that it will see.
 
     Attributes
     ----------
@@ -176,13 +198,13 @@ class ChannelStep:
     channels : tuple of int | None
         Channel of the header for each channel of the recording; None if they are the same.
     rows : frozenset of int | None
-        Channels that it works on; None for all it is given.
+        Channels that it works on; None for all that it is given.
     n_times : int | None
-        Samples afterwards, as the reference channel showed.
+        Number of samples afterwards, as found on the reference channel.
     reports : bool
-        Whether the processor itself says what noise it took away.
+        Whether the processor itself reports the noise that it removed.
     dtype : {"float64", "float32"}
-        As of :class:`ArrayStep`; the processor itself sees float64.
+        As for :class:`ArrayStep`; the processor itself sees float64.
     """
 
     index: int
@@ -199,23 +221,17 @@ class ChannelStep:
     uses_noise = False
 
     @property
-    def changes_samples(self) -> bool:
-        """Whether the samples change."""
-        return changes_samples(self.processor)
+    def change(self) -> Change:
+        """What the step does to the estimated noise."""
+        if not changes_samples(self.processor):
+            return Change.NOTHING
+        return Change.REPORTED if self.reports else Change.OPAQUE
 
     def select(self, picks: Sequence[int]) -> ChannelStep:
         """Return the step for a recording that holds channels `picks` of this one."""
         known = self.channels
-        channels = tuple(i if known is None else known[i] for i in picks)
-        rows = self.rows
-        if rows is not None:
-            rows = frozenset(new for new, old in enumerate(picks) if old in rows)
-        return replace(self, channels=channels, rows=rows, _headers={})
-
-    def confine(self, picks: Iterable[int]) -> ChannelStep:
-        """Return the step for channels `picks` only."""
-        rows = frozenset(picks)
-        return replace(self, rows=rows if self.rows is None else rows & self.rows)
+        channels = tuple([i if known is None else known[i] for i in picks])
+        return replace(self, channels=channels, rows=self._select_rows(picks), _headers={})
 
     def run(
         self,
@@ -248,7 +264,7 @@ class ChannelStep:
         return data[0]
 
     def report_row(self, row: np.ndarray, channel: int) -> np.ndarray:
-        """Return the noise that the step says it took from one channel, shape (n_times,), in V."""
+        """Return the noise that the step reports for one channel, shape (n_times,), in V."""
         noise = self.process(row[np.newaxis], channel).get_estimated_noise()
         if noise is None:
             return np.zeros(len(row) if self.n_times is None else self.n_times)
@@ -288,12 +304,12 @@ Step = ArrayStep | ChannelStep
 
 
 def changes_samples(processor: Processor) -> bool:
-    """Whether a channel-wise step changes samples; those of one that runs once are not used."""
+    """Whether a channel-wise step changes samples (a step that runs once does not)."""
     return processor.modifies_raw and not processor.run_once
 
 
 def check_context(context: Any) -> ProcessingContext:
-    """Return `context`, what a processor returned, if it is one."""
+    """Return `context`, the return value of a processor, if it is a context."""
     if context is None or not hasattr(context, "get_raw"):
         raise ValidationError(
             f"process() returned {type(context).__name__}; it must return a ProcessingContext."

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.processor import ArrayProcessor, Prepared, Shortcut, View
+from facet_nb.core.processor import ArrayProcessor, FusedKernel, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.aas_fused import EPOCH_S, AASPlan, UpsampledAAS
 from facet_nb.kernels.compiled.dispatch import has_compiler
@@ -87,7 +87,7 @@ class AASCorrection(ArrayProcessor):
     requires_triggers = True
     needs = "reference"
     subtracts = True
-    needs_mean = True
+    needs_first_pass = True
 
     def __init__(
         self,
@@ -233,7 +233,7 @@ class AASCorrection(ArrayProcessor):
             )
         return out
 
-    def fuse(self, factor: int) -> Shortcut | str:
+    def fuse(self, factor: int) -> FusedKernel | str:
         """Return the way from twice the native rate; see :class:`ArrayProcessor`."""
         if type(self) is not AASCorrection:
             return "may do something of its own: it is a subclass of AASCorrection"
@@ -250,11 +250,11 @@ class AASCorrection(ArrayProcessor):
         )
 
     @property
-    def single(self) -> bool:  # type: ignore[override]
+    def float32_safe(self) -> bool:  # type: ignore[override]
         """Whether float32 is computed in float32: at the native rate, to 2e-6 of the peak."""
         return self.subsample
 
-    def find_obstacle(self) -> str | None:
+    def why_not_chunked(self) -> str | None:
         """Return why the correction cannot run in chunks; None if it can."""
         if type(self).compute is not AASCorrection.compute:
             return "computes in a way of its own"

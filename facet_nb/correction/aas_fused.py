@@ -92,13 +92,13 @@ class UpsampledAAS:
         n = shape[1]
         return 8 * n + 32 * n // self.window + 32 * min(n, 1 << 19) + (20 << 20)
 
-    needs_mean = True
+    needs_first_pass = True
 
-    def find_obstacle(self) -> str | None:
+    def why_not_chunked(self) -> str | None:
         """Return why it cannot run in chunks of time: it can."""
         return None
 
-    def survey(self, payload: Layout) -> RunningLevel:
+    def first_pass(self, payload: Layout) -> RunningLevel:
         """Return what finds the means of a channel that comes in pieces."""
         return RunningLevel(self.factor)
 

@@ -134,7 +134,7 @@ class ANCCorrection(ArrayProcessor):
                 target[span] -= predicted
         return out
 
-    def find_obstacle(self) -> str | None:
+    def why_not_chunked(self) -> str | None:
         """Return why the step cannot run in chunks: its prediction is judged as a whole."""
         return "scales the noise by, and judges its prediction on, all samples of a channel"
 

@@ -168,7 +168,7 @@ class GradientCorrection(ArrayProcessor):
             )
         return out
 
-    def find_obstacle(self) -> str | None:
+    def why_not_chunked(self) -> str | None:
         """Return why the correction cannot run in chunks; None if it can."""
         own = type(self).compute is not GradientCorrection.compute
         return "computes in a way of its own" if own else None

@@ -92,7 +92,7 @@ class WireLoopCorrection(ArrayProcessor):
     def prepare(self, view: View) -> Prepared:
         """Find the loops, prepare the fit, and compare it with shuffled loops."""
         names = view.all_names or view.ch_names
-        everything = view.data if view.everything is None else view.everything
+        everything = view.data if view.all_data is None else view.all_data
         assert everything is not None and view.data is not None
         rows = self._find_wires(names, view.all_types)
         signals = _check_wires(everything, rows, names)
@@ -119,7 +119,7 @@ class WireLoopCorrection(ArrayProcessor):
             fit,
             metadata={"custom": _add_metrics(view.metadata.custom, found)},
             notes={"wires": [names[row] for row in rows]} | found,
-            spares=tuple(n for n in view.ch_names if n in wires or n in poor),
+            untouched=tuple(n for n in view.ch_names if n in wires or n in poor),
         )
 
     def _find_wires(self, names: Sequence[str], types: Sequence[str]) -> list[int]:

@@ -49,7 +49,7 @@ class MetricStep(Processor):
     requires_triggers = True
     modifies_raw = False
     parallel_safe = False
-    streams = True
+    accepts_lazy = True
 
     def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return new metrics, and notes for the history."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.plotting import draw
 from facet_nb.core.result import PipelineResult
 from facet_nb.evaluation.base import find_span, good_rows, read_rows
 from facet_nb.evaluation.original import common_spans, get_original, match_names
@@ -114,7 +114,7 @@ class ChainComparison:
 
     def plot(self, **options: Any) -> Any:
         """Return the figure; see :func:`facet_nb.plots.plot_chains`."""
-        return import_module("facet_nb.plots").plot_chains(self, **options)
+        return draw("plot_chains", self, **options)
 
     def __repr__(self) -> str:
         return f"<ChainComparison of {', '.join(chain.name for chain in self.chains)}>"

@@ -32,7 +32,7 @@ class MetricsReport(Processor):
     description = "Print all metrics"
     modifies_raw = False
     parallel_safe = False
-    streams = True
+    accepts_lazy = True
 
     def __init__(
         self, name: str | None = None, store: MutableMapping[str, Any] | None = None
@@ -123,7 +123,7 @@ class PrintMetric(Processor):
     description = "Print some metrics"
     modifies_raw = False
     parallel_safe = False
-    streams = True
+    accepts_lazy = True
 
     def __init__(
         self, *names: str, label: str | None = None, metric_names: Sequence[str] = ()

@@ -24,7 +24,7 @@ class _FileExporter(Processor):
     requires_raw = True
     modifies_raw = False
     parallel_safe = False
-    streams = True
+    accepts_lazy = True
     writer: ClassVar[Writer | None] = None
 
     def __init__(self, path: str | Path, overwrite: bool = True) -> None:
@@ -43,7 +43,7 @@ class _FileExporter(Processor):
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory, in bytes: pieces that are written, read and compared."""
-        if not self.streams:
+        if not self.accepts_lazy:
             return 12 * shape[0] * shape[1]
         return 8 * min(8 * shape[0] * shape[1], 4 << 20)
 
@@ -203,7 +203,7 @@ class EEGLABExporter(_FileExporter):
 
     name = "eeglab_exporter"
     description = "Write an EEGLAB file"
-    streams = False
+    accepts_lazy = False
     writer = writers.EEGLAB
 
 
@@ -230,7 +230,7 @@ class Exporter(_FileExporter):
     description = "Write a file in the format of its suffix"
 
     @property
-    def streams(self) -> bool:  # type: ignore[override]
+    def accepts_lazy(self) -> bool:  # type: ignore[override]
         """Whether the format is written piece by piece."""
         return Path(self.path).suffix.lower() != writers.EEGLAB.suffix
 

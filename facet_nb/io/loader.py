@@ -10,7 +10,7 @@ from typing import Any
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
-from facet_nb.core.planning.memory_forecast import Subject
+from facet_nb.core.planning.memory_forecast import RunInput
 from facet_nb.core.processor import Processor
 from facet_nb.core.recording import Shape
 from facet_nb.core.registry import register_processor
@@ -55,7 +55,7 @@ class Loader(Processor):
     name = "auto_loader"
     description = "Load a recording from a file"
     parallel_safe = False
-    streams = True
+    accepts_lazy = True
 
     def __init__(
         self,
@@ -86,14 +86,14 @@ class Loader(Processor):
             load_samples(raw, source)
         return self._begin(raw, context)
 
-    def forecast(self) -> Subject:
+    def forecast(self) -> RunInput:
         """Return the recording that will be loaded, as its header tells."""
         source, kind = find_source(self.path)
         raw = open_recording(source, preload=False, verbose="error")
         _crop(raw, self.start_sample, self.stop_sample, source)
         data = raw.filenames[0]
         must_load = kind.at_once and (data is None or Path(data).suffix.lower() != ".fdt")
-        return Subject(Shape.of(raw), lazy=not (self.preload or must_load), must_load=must_load)
+        return RunInput(Shape.of(raw), lazy=not (self.preload or must_load), must_load=must_load)
 
     def left_in_file(self) -> Loader:
         """Return the step that leaves samples in the file."""

@@ -21,9 +21,9 @@ from traitlets import (
 )
 
 from facet_nb.core import Pipeline, Plan, ProcessingContext
-from facet_nb.core.backends.registry import count_cores
+from facet_nb.core.backends.registry import count_cores, list_backend_names
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.planning.plan import BACKENDS, MODES
+from facet_nb.core.planning.modes.registry import list_mode_names
 from facet_nb.core.processor import ArrayProcessor
 from facet_nb.models.codegen import write_code
 from facet_nb.models.time_forecast import Forecast, predict_time
@@ -65,8 +65,8 @@ class RunSettings(HasTraits):
     source = AnyTrait()
     blocked = Unicode("")
 
-    mode = Enum(MODES, "channel_sequential")
-    backend = Enum(BACKENDS)
+    mode = Enum(list_mode_names(), "channel_sequential")
+    backend = Enum(list_backend_names())
     n_jobs = Int(1)
     n_workers = Int(1)
     batch_size = Int(1, min=1)

@@ -23,7 +23,7 @@ class _Report(Processor):
     modifies_raw = False
     parallel_safe = False
     verbose: bool
-    streams = True
+    accepts_lazy = True
 
     def report(self, context: ProcessingContext) -> dict[str, Any]:
         """Return what was found."""

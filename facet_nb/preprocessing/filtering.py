@@ -86,7 +86,7 @@ class Filter(ArrayProcessor):
     name = "filter"
     description = "Zero-phase filter"
     linear = True
-    single = True
+    float32_safe = True
 
     def __init__(
         self,
@@ -190,7 +190,7 @@ class Filter(ArrayProcessor):
         n_kept = 16 * (n_fft - n_taps + 1) + 2 * n_fft
         return 8 * (4 * chunk + 2 * n_kept + n_kept) + fir.scratch_bytes(n_taps)
 
-    def find_obstacle(self) -> str | None:
+    def why_not_chunked(self) -> str | None:
         """Return why the filter cannot run in chunks; None if it can."""
         if type(self).compute is not Filter.compute:
             return "computes in a way of its own"

@@ -58,7 +58,7 @@ class NoOpProcessor(Processor):
     name = "noop"
     description = "Do nothing"
     modifies_raw = False
-    streams = True
+    accepts_lazy = True
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
         return context

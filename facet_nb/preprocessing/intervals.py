@@ -36,7 +36,7 @@ class SignalIntervalSelector(Processor):
     requires_raw = True
     modifies_raw = False
     parallel_safe = False
-    streams = True
+    accepts_lazy = True
 
     def __init__(self, tmin: float, tmax: float) -> None:
         self.tmin = tmin

@@ -57,7 +57,7 @@ class ChannelStandardizer(Processor):
     name = "channel_standardizer"
     description = "Electrodes of a list, in its order"
     requires_raw = True
-    streams = True
+    accepts_lazy = True
 
     def __init__(
         self,

@@ -9,8 +9,8 @@ import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.execution.stage import find_channel
 from facet_nb.core.metadata import ProcessingMetadata
+from facet_nb.core.recording import find_channel
 from facet_nb.core.registry import register_processor
 from facet_nb.core.samples import check_finite
 from facet_nb.kernels.triggers.spacing import acquisition_span, find_best_match

@@ -28,7 +28,7 @@ class CommonReference(ArrayProcessor):
     channel_wise = False
     parallel_safe = False
     splits = "times"
-    single = True
+    float32_safe = True
     types = ("eeg",)
 
     def __init__(self, operator: str = "median") -> None:

@@ -85,7 +85,7 @@ class Resample(ArrayProcessor):
         ratio: Ratio = prepared.payload
         return windowed_sinc.resample(x, ratio.up, ratio.down, out=out)
 
-    def find_obstacle(self) -> str | None:
+    def why_not_chunked(self) -> str | None:
         """Return why the rate cannot be changed in chunks; None if it can."""
         own = type(self).compute is not Resample.compute
         return "computes in a way of its own" if own else None

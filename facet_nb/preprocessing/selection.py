@@ -107,7 +107,7 @@ class PickChannels(Processor):
     name = "pick_channels"
     description = "Keep some of the channels"
     requires_raw = True
-    streams = True
+    accepts_lazy = True
 
     def __init__(self, picks: str | int | Sequence[str | int], on_missing: str = "ignore") -> None:
         self.picks = picks
@@ -135,7 +135,7 @@ class DropChannels(Processor):
     name = "drop_channels"
     description = "Leave out some of the channels"
     requires_raw = True
-    streams = True
+    accepts_lazy = True
 
     def __init__(
         self, channels: str | int | Sequence[str | int], on_missing: str = "ignore"

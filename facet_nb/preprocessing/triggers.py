@@ -12,10 +12,9 @@ import numpy as np
 from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.execution.stage import find_channel
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import Processor
-from facet_nb.core.recording import Header
+from facet_nb.core.recording import Header, find_channel
 from facet_nb.core.registry import register_processor
 from facet_nb.core.samples import check_finite
 from facet_nb.core.storage import scratch
@@ -37,7 +36,7 @@ class TriggerStep(Processor):
     requires_raw = True
     modifies_raw = False
     parallel_safe = False
-    streams = True
+    accepts_lazy = True
 
     def find(self, context: ProcessingContext) -> tuple[ProcessingMetadata, dict[str, Any]]:
         """Return the metadata with triggers, and notes for the history."""

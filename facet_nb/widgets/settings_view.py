@@ -7,8 +7,9 @@ from typing import Any
 import ipywidgets as w
 from traitlets import link
 
+from facet_nb.core.backends.registry import list_backend_names
 from facet_nb.core.errors import FacetError
-from facet_nb.core.planning.plan import BACKENDS, MODES
+from facet_nb.core.planning.modes.registry import list_mode_names
 from facet_nb.models import RunModel
 from facet_nb.widgets.controls import make_button, make_row, of_width
 from facet_nb.widgets.forecast_view import write_forecast
@@ -29,8 +30,10 @@ class SettingsView:
 
     def __init__(self, model: RunModel) -> None:
         self.model = model
-        self.mode = _choice("Mode", MODES, "fnb-mode", "How the pipeline is run")
-        self.backend = _choice("Backend", BACKENDS, "fnb-backend", "Where outer workers live")
+        self.mode = _choice("Mode", tuple(list_mode_names()), "fnb-mode", "How the pipeline is run")
+        self.backend = _choice(
+            "Backend", tuple(list_backend_names()), "fnb-backend", "Where outer workers live"
+        )
         self.batch_size = w.BoundedIntText(
             min=1, max=10_000, description="Batch size", style=_LABEL, layout=of_width("155px")
         )

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from facet_nb.core.planning.plan import BACKENDS, MODES
+from facet_nb.core.backends.registry import list_backend_names
+from facet_nb.core.planning.modes.registry import list_mode_names
 
 COMMANDS = ["demo", "run", "batch", "plan", "bench", "info", "lab"]
 HEAVY = ["facet_nb.core", "joblib", "matplotlib", "mne", "numba", "numpy", "pandas", "scipy"]
@@ -46,7 +47,7 @@ def test_every_command_has_help(facet_nb, command):
 
 def test_help_names_all_modes_and_backends(facet_nb):
     text = " ".join(facet_nb("run", "--help").stdout.split())
-    assert [name for name in (*MODES, *BACKENDS) if name not in text] == []
+    assert [name for name in (*list_mode_names(), *list_backend_names()) if name not in text] == []
 
 
 def test_version(facet_nb):

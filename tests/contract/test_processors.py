@@ -121,7 +121,7 @@ def _view_of(raw, x, metadata):
         reference_name="E1",
         data=x,
         ch_types=("eeg",),
-        everything=raw.get_data(),
+        all_data=raw.get_data(),
         all_names=tuple(raw.ch_names),
         all_types=tuple(raw.get_channel_types()),
     )

@@ -156,7 +156,7 @@ def test_stages_that_cannot_and_why(file):
     text = str(plan)
     for why in (
         "highpass_filter runs backwards over the whole length",
-        "zscore is not one of ours",
+        "zscore is a user-defined step",
         "anc_correction scales the noise by",
         "volume_trigger_correction needs the whole length of a channel",
     ):

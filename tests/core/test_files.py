@@ -300,8 +300,8 @@ def test_rows_that_must_stay_exact_decide_the_precision():
 # ------------------------------------------------------------------- files larger than memory
 def test_large_files_do_not_stay_in_the_cache(files, tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr(row_io, "passes_by", lambda descriptor: True)
-    monkeypatch.setattr(page_cache, "passes_by", lambda descriptor: True)
+    monkeypatch.setattr(row_io, "bypasses_cache", lambda descriptor: True)
+    monkeypatch.setattr(page_cache, "bypasses_cache", lambda descriptor: True)
     monkeypatch.setattr(transpose_module, "_BEHIND", 4096)
     advise = getattr(os, "posix_fadvise", None)
     if advise is None:
@@ -312,12 +312,12 @@ def test_large_files_do_not_stay_in_the_cache(files, tmp_path, monkeypatch):
         advise(descriptor, start, n_bytes, advice)
 
     monkeypatch.setattr(os, "posix_fadvise", note)
-    original = page_cache.Passing.__init__
+    original = page_cache.StreamedFiles.__init__
 
     def often(self, descriptors, every_bytes=0):
         original(self, descriptors, every_bytes)
 
-    monkeypatch.setattr(page_cache.Passing, "__init__", often)
+    monkeypatch.setattr(page_cache.StreamedFiles, "__init__", often)
     steps = [*chain(files["plain"]), BrainVisionExporter(tmp_path / "out.vhdr")]
     found = run(steps, chunk_duration_s=7.0)
     expected = run(chain(files["plain"], preload=True))
@@ -335,5 +335,5 @@ def test_what_fits_into_memory_stays_in_the_cache(tmp_path, monkeypatch):
     descriptor = os.open(path, os.O_RDONLY)
     for available, large in ((8 << 30, True), (64 << 30, False)):
         monkeypatch.setattr(page_cache, "find_available", lambda n=available: (n, "the machine's"))
-        assert page_cache.passes_by(descriptor) is large
+        assert page_cache.bypasses_cache(descriptor) is large
     os.close(descriptor)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from facet_nb.core.storage.hashing import UnknownThing, hash_row, take_fingerprint
+from facet_nb.core.storage.hashing import UnhashableError, hash_row, take_fingerprint
 from tests.core import toys
 from tests.faults import programs
 
@@ -179,7 +179,7 @@ def test_who_shares_what_does_not_count():
     ids=lambda thing: type(thing).__name__,
 )
 def test_what_has_none(thing):
-    with pytest.raises(UnknownThing, match="is a "):
+    with pytest.raises(UnhashableError, match="is a "):
         take_fingerprint(thing)
 
 
@@ -187,7 +187,7 @@ def test_something_that_is_deeper_than_the_stack():
     deep: list = []
     for _ in range(100_000):
         deep = [deep]
-    with pytest.raises(UnknownThing):
+    with pytest.raises(UnhashableError):
         take_fingerprint(deep)
 
 

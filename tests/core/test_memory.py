@@ -12,7 +12,7 @@ import pytest
 from facet_nb.core import Pipeline, ProcessingContext
 from facet_nb.core.execution import batch, runner
 from facet_nb.core.storage import array_store
-from facet_nb.core.storage.arrays import fresh_array
+from facet_nb.core.storage.array_store import fresh_array
 from tests.core import toys
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from facet_nb.core import FacetError, Pipeline
 from facet_nb.core.storage import array_store, scratch
-from facet_nb.core.storage.array_store import Store
-from facet_nb.core.storage.arrays import RamArray, fresh_array
+from facet_nb.core.storage.array_store import Store, fresh_array
+from facet_nb.core.storage.arrays import RamArray
 from tests.core import toys
 
 APART = {"mode": "parallel", "backend": "multiprocessing", "n_jobs": 2}

@@ -66,7 +66,7 @@ def test_a_stream_needs_what_it_says(view, name):
     (unit,) = find_fusions(steps).replace(steps, range(len(steps)))
     processor = unit.processor
     step = ArrayStep(0, processor, processor.prepare(view))
-    assert processor.find_obstacle() is None
+    assert processor.why_not_chunked() is None
     chunk = round(CHUNK_S * SFREQ)
     source = Source(view.reference)
     target = Source(np.empty(0))

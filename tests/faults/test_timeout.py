@@ -160,14 +160,14 @@ def test_a_thread_that_was_left_alone_does_not_keep_the_process(tmp_path):
 
 def test_a_result_within_the_grace_does_not_save_a_late_task():
     """Whether a run ends must not depend on chance."""
-    crumbs = timeouts.Crumbs.of(1)
+    heartbeats = timeouts.HeartbeatTable.of(1)
 
     def work():
-        crumbs.begin(0)
+        heartbeats.begin(0)
         time.sleep(0.4)
-        crumbs.end(0)
+        heartbeats.end(0)
         yield 1
 
     stop = timeouts.CancelToken()
-    with pytest.raises(timeouts.Late):
-        list(timeouts.collect(work(), crumbs, 0.2, stop))
+    with pytest.raises(timeouts.TaskTimeout):
+        list(timeouts.collect(work(), heartbeats, 0.2, stop))

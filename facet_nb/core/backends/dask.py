@@ -10,25 +10,9 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from facet_nb.core.backends import dask
-from facet_nb.core.backends.base import Backend
+from facet_nb.core.backends.base import Backend, WorkerDied
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.errors import PlanError, RunCancelled
-
-
-class DaskBackend(Backend):
-    """Workers of a Dask cluster, on machines that share a file system."""
-
-    name = "dask"
-    isolates = True
-    near = False
-
-    def run(
-        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
-    ) -> Iterator[Any]:
-        """Yield ``function(*call)`` for each call, as they end."""
-        return dask.run_calls(function, calls, n_jobs, cancel)
-
 
 #: How often a run looks whether somebody cancelled it.
 _INTERVAL_S = 0.1
@@ -130,8 +114,6 @@ def _answer(future: Any) -> Any:
     """Return the result of a future that has ended."""
     from distributed import CancelledError, KilledWorker
 
-    from facet_nb.core.backends.base import WorkerDied
-
     try:
         return future.result()
     except KilledWorker as error:
@@ -140,3 +122,26 @@ def _answer(future: Any) -> Any:
         raise RunCancelled(
             "the cluster gave up the run's tasks: its scheduler or client was closed."
         ) from error
+
+
+class DaskBackend(Backend):
+    """Workers of a Dask cluster, on machines that share a file system."""
+
+    name = "dask"
+    label = "tasks of the Dask cluster"
+    short_label = "dask"
+    rank = 3
+    color = "#009E73"
+    isolates = True
+    local = False
+
+    def run(
+        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+    ) -> Iterator[Any]:
+        """Yield ``function(*call)`` for each call, as they end."""
+        return run_calls(function, calls, n_jobs, cancel)
+
+    def count_cores(self) -> int:
+        """Return the threads of the cluster's workers; without a cluster, this machine's cores."""
+        threads = count_threads()
+        return super().count_cores() if threads is None else threads

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from facet_nb.core.backends.base import Backend, WorkerDied, _until
-from facet_nb.core.backends.threads import ThreadBackend
+from facet_nb.core.backends.base import Backend, WorkerDied, until_cancelled
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.errors import RunCancelled
 
@@ -26,7 +25,7 @@ _GRACE_S = 0.2
 _LOKY = "joblib.externals.loky.reusable_executor"
 
 
-class _Turn:
+class LokyLock:
     """Who uses loky's workers: they are one set for the whole process.
 
     Two threads that use them at once, with different numbers of workers or where one is
@@ -53,24 +52,28 @@ class _Turn:
         self._lock.release()
 
 
-_turn = _Turn()
+_loky_lock = LokyLock()
 
 _inherited: list[Any] = []
 
 
-def _begin_anew() -> None:
+def _reset_after_fork() -> None:
     """In a forked child: nobody has the turn, and the parent's workers are not its own.
 
     loky would send calls to an executor whose threads stayed in the parent, and wait for ever.
     The inherited executor is kept: its finalizers belong to the parent, too.
     """
-    global _turn
-    _turn = _Turn()
+    global _loky_lock
+    _loky_lock = LokyLock()
     loky = sys.modules.get(_LOKY)
     if getattr(loky, "_executor", None) is not None:
         _inherited.append(loky._executor)  # type: ignore[union-attr]
         loky._executor = loky._executor_kwargs = None  # type: ignore[union-attr]
         loky._executor_lock = threading.RLock()  # type: ignore[union-attr]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 _ending: set[int] = set()
@@ -96,10 +99,15 @@ def _end_workers() -> None:
         executor.terminate(kill_workers=True)  # joblib's: its temporary folders, too
 
 
-class ProcessBackend(ThreadBackend):
+class ProcessBackend(Backend):
     """loky processes, through joblib."""
 
     name = "multiprocessing"
+    label = "processes"
+    short_label = "proc"
+    rank = 2
+    color = "#D55E00"
+    compared = True
     isolates = True
     kills = True
 
@@ -111,15 +119,15 @@ class ProcessBackend(ThreadBackend):
         A daemonic process may not have workers, and a listener's run inside a run may not have
         its workers: their calls run here.
         """
-        if multiprocessing.current_process().daemon or _turn.is_mine():
+        if multiprocessing.current_process().daemon or _loky_lock.is_mine():
             yield from Backend.run(self, function, calls, n_jobs, cancel)
             return
-        _turn.take(cancel)
+        _loky_lock.take(cancel)
         _end_workers_with_this_process()
         try:
             yield from self._run(function, calls, n_jobs, cancel)
         finally:
-            _turn.give()
+            _loky_lock.give()
 
     def _run(
         self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
@@ -134,7 +142,7 @@ class ProcessBackend(ThreadBackend):
                 pre_dispatch="2*n_jobs",  # a worker that is done finds its next call
                 max_nbytes=None,
             )
-            results = parallel(delayed(function)(*call) for call in _until(calls, cancel))
+            results = parallel(delayed(function)(*call) for call in until_cancelled(calls, cancel))
         complete = False
         with self._watch(parallel, cancel):
             try:

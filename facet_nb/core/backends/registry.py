@@ -1,25 +1,35 @@
-"""The backends by name."""
+"""The backends by name: one line for each file."""
 
 from __future__ import annotations
 
-import os
-
-from facet_nb.core.backends import dask
 from facet_nb.core.backends.base import Backend
 from facet_nb.core.backends.dask import DaskBackend
-from facet_nb.core.backends.processes import ProcessBackend, _begin_anew
+from facet_nb.core.backends.processes import ProcessBackend
+from facet_nb.core.backends.serial import SerialBackend
 from facet_nb.core.backends.threads import ThreadBackend
 from facet_nb.core.errors import PlanError
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+_BACKENDS: dict[str, type[Backend]] = {}
 
-_BACKENDS: dict[str, type[Backend]] = {
-    "serial": Backend,
-    "threading": ThreadBackend,
-    "multiprocessing": ProcessBackend,
-    "dask": DaskBackend,
-}
+
+def register_backend(backend: type[Backend]) -> type[Backend]:
+    """Make a backend known by its name; return it, so that it serves as a decorator.
+
+    Raises
+    ------
+    PlanError
+        If it has no name, or no label for plans.
+    """
+    if not backend.name or not backend.label:
+        raise PlanError(f"{backend.__name__} needs a name and a label to be registered.")
+    _BACKENDS[backend.name] = backend
+    return backend
+
+
+register_backend(ProcessBackend)
+register_backend(ThreadBackend)
+register_backend(SerialBackend)
+register_backend(DaskBackend)
 
 
 def get_backend(name: str) -> Backend:
@@ -35,12 +45,16 @@ def get_backend(name: str) -> Backend:
     return _BACKENDS[name]()
 
 
+def list_backends() -> list[type[Backend]]:
+    """Return all backends, in the order of tables and figures."""
+    return sorted(_BACKENDS.values(), key=lambda backend: (backend.rank, backend.name))
+
+
+def list_backend_names() -> list[str]:
+    """Return what ``run(backend=…)`` takes; the default comes first."""
+    return list(_BACKENDS)
+
+
 def count_cores(backend: str = "serial") -> int:
-    """Return the cores that this process may use (affinity and container limits count).
-
-    For ``"dask"``: the threads of the cluster's workers.
-    """
-    from joblib import cpu_count
-
-    threads = dask.count_threads() if backend == "dask" else None
-    return int(cpu_count()) if threads is None else threads
+    """Return the cores that the workers of a backend may use."""
+    return get_backend(backend).count_cores()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from facet_nb.core.backends.base import Backend, _until
+from facet_nb.core.backends.base import Backend, until_cancelled
 from facet_nb.core.cancel import CancelToken
 
 
@@ -17,12 +17,17 @@ class ThreadBackend(Backend):
     """Threads of this process."""
 
     name = "threading"
+    label = "threads"
+    short_label = "thr"
+    rank = 1
+    color = "#0072B2"
+    compared = True
 
     def run(
         self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
     ) -> Iterator[Any]:
         """Yield ``function(*call)`` for each call, as they end."""
-        work = _Counted(function, cancel)
+        work = _CountedFunction(function, cancel)
         try:
             with _keep_log_level():
                 yield from self._run(work, calls, n_jobs, cancel)
@@ -34,7 +39,7 @@ class ThreadBackend(Backend):
     ) -> Iterator[Any]:
         # Not joblib's threads: it keeps three more that only wait, and the budget counts them.
         # Nor a ThreadPoolExecutor's: one that hangs would keep the process from ending.
-        waiting, turn = _until(calls, cancel), threading.Lock()
+        waiting, turn = until_cancelled(calls, cancel), threading.Lock()
         box: queue.SimpleQueue[tuple[Any, BaseException | None] | None] = queue.SimpleQueue()
 
         def take() -> tuple | None:
@@ -71,7 +76,7 @@ class ThreadBackend(Backend):
                 cancel.cancel()
 
 
-class _Counted:
+class _CountedFunction:
     """A function for threads, which knows how many of its calls are under way."""
 
     def __init__(self, function: Callable, cancel: CancelToken) -> None:

@@ -15,7 +15,7 @@ from facet_nb.core.events import StepTime
 from facet_nb.core.execution import streaming, threads
 from facet_nb.core.execution.job import FAILURES, Failure, JobFile, Report, _fail, fail
 from facet_nb.core.memory import rss_bytes
-from facet_nb.core.noise import Track, parts_of
+from facet_nb.core.noise import NoiseTracker
 from facet_nb.core.samples import check_finite
 from facet_nb.core.steps import ArrayStep, ChannelStep, Step
 from facet_nb.core.storage.arrays import FileArray
@@ -39,8 +39,8 @@ def run_batch(ref: Job | JobFile, batch: int, channels: Sequence[int]) -> Report
         step = job.steps[min(here[0], len(job.steps) - 1)]
         return fail(error, batch, step, ", ".join(job.names[c] for c in channels), job)
     finally:
-        if job.crumbs is not None:
-            job.crumbs.end(batch)
+        if job.heartbeats is not None:
+            job.heartbeats.end(batch)
     report = Report(batch, times, os.getpid(), rss_bytes(), digests=digests)
     return replace(report, began_s=began_s, ended_s=time.time(), thread=threading.get_ident())
 
@@ -50,8 +50,8 @@ def _run(
 ) -> tuple[tuple[StepTime, ...], tuple[str, ...]]:
     if any(isinstance(step, ChannelStep) for step in job.steps):
         import mne  # noqa: F401  before the clock starts: it takes seconds
-    if job.crumbs is not None:
-        job.crumbs.begin(batch)
+    if job.heartbeats is not None:
+        job.heartbeats.begin(batch)
     if job.chunk:
         return _run_chunks(job, batch, channels, here)
     rows = as_slice(channels)
@@ -93,8 +93,8 @@ def _run_chunks(
         def note(step: ArrayStep) -> None:
             if here[0] != (position := job.steps.index(step)):
                 here[0] = position
-                if job.crumbs is not None:
-                    job.crumbs.move(batch, position)
+                if job.heartbeats is not None:
+                    job.heartbeats.move(batch, position)
 
         steps = [step for step in job.steps if isinstance(step, ArrayStep)]
         with open_rows(job.source) as source, open_rows(job.target) as target:
@@ -150,20 +150,18 @@ class Passage:
         job, steps = self.job, self.job.steps
         if job.check:
             check_finite(self.x, [job.names[c] for c in self.channels])
-        n_asking = sum(step.uses_noise for step in steps)
-        parts = parts_of(job.terms, self.channels) if n_asking else None
-        track = Track(self.x, self.channels, n_asking, parts)
+        track = NoiseTracker.of(self.x, self.channels, steps, job.terms)
         last = max(i for i, step in enumerate(steps) if step.changes_samples)
         for self.position, step in enumerate(steps):
             if job.cancel is not None:
                 job.cancel.check()
-            if job.crumbs is not None:
-                job.crumbs.move(self.batch, self.position)
+            if job.heartbeats is not None:
+                job.heartbeats.move(self.batch, self.position)
             if not step.changes_samples:
                 self.times.append(StepTime(step.index, 0.0, 0.0))
                 continue
             out = self.out if self.position == last else None
-            if out is None and track.own and can_overwrite(step):
+            if out is None and track.owns_buffer and can_overwrite(step):
                 out = track.x
             self.times.append(_take(track, step, out, self.n_workers))
         self.x, self.done = track.x, True
@@ -236,7 +234,7 @@ def _merge(times: Sequence[StepTime]) -> StepTime:
     return StepTime(times[0].step, wall_s, sum(t.cpu_s for t in times))
 
 
-def _take(track: Track, step: Step, out: np.ndarray | None, n_workers: int) -> StepTime:
+def _take(track: NoiseTracker, step: Step, out: np.ndarray | None, n_workers: int) -> StepTime:
     """Take rows through one step, and measure it."""
     cpu_s = 0.0
 

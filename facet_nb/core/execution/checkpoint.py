@@ -22,11 +22,11 @@ import numpy as np
 
 from facet_nb.core.errors import FacetError
 from facet_nb.core.execution.job import Failure
-from facet_nb.core.execution.stage import Prepared, Subject, Trial
+from facet_nb.core.execution.stage import Prepared, ReferenceTrial, StageInput
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.steps import ArrayStep, ChannelStep, State, Step
 from facet_nb.core.storage import folder_lock, journal, scratch
-from facet_nb.core.storage.hashing import UnknownThing, hash_row, list_versions, take_fingerprint
+from facet_nb.core.storage.hashing import UnhashableError, hash_row, list_versions, take_fingerprint
 from facet_nb.core.storage.journal import RowLog
 
 logger = logging.getLogger("facet_nb")
@@ -36,7 +36,7 @@ _LAYOUT = 1
 
 _SUFFIX = ".f64"
 
-Attempt = Callable[[ChannelStep, np.ndarray, int], Trial | Failure]
+Attempt = Callable[[ChannelStep, np.ndarray, int], ReferenceTrial | Failure]
 
 
 @dataclass
@@ -121,7 +121,7 @@ class Checkpoint:
                 self._trials[str(record.get("key"))] = record
 
     # --------------------------------------------------------------------------------- stages
-    def keep(self, subject: Subject, prepared: Prepared) -> KeptStage | None:
+    def keep(self, subject: StageInput, prepared: Prepared) -> KeptStage | None:
         """Return where the samples after a stage are kept; None if they cannot be.
 
         Samples of steps that cannot be told from one another (they hold a lock, an open file, …)
@@ -129,7 +129,7 @@ class Checkpoint:
         """
         try:
             key = self._key(subject, prepared)
-        except UnknownThing as unknown:
+        except UnhashableError as unknown:
             names = ", ".join(p.name for p in subject.processors)
             logger.warning(
                 "checkpoint: %s is not kept, and computed again after a kill: %s, which cannot be "
@@ -145,7 +145,7 @@ class Checkpoint:
         kept.make_file()
         return kept
 
-    def _key(self, subject: Subject, prepared: Prepared) -> str:
+    def _key(self, subject: StageInput, prepared: Prepared) -> str:
         terms: tuple = ()
         if any(step.uses_noise for step in prepared.steps):
             terms = tuple(term.move(self.find_digests) for term in subject.terms)
@@ -181,23 +181,23 @@ class Checkpoint:
     def remember(self, attempt: Attempt) -> Attempt:
         """Return `attempt`, which tries a step on its reference channel, with a memory."""
 
-        def recall(step: ChannelStep, row: np.ndarray, channel: int) -> Trial | Failure:
+        def recall(step: ChannelStep, row: np.ndarray, channel: int) -> ReferenceTrial | Failure:
             try:
                 about = [_describe(step), _describe_header(step), step.before, step.channels]
                 key = take_fingerprint([_LAYOUT, list_versions(), about, channel, hash_row(row)])
-            except UnknownThing:
+            except UnhashableError:
                 return attempt(step, row, channel)
             trial = self._read_trial(key)
             if trial is None:
                 found = attempt(step, row, channel)
-                if isinstance(found, Trial):
+                if isinstance(found, ReferenceTrial):
                     self._write_trial(key, found)
                 return found
             return trial
 
         return recall
 
-    def _read_trial(self, key: str) -> Trial | None:
+    def _read_trial(self, key: str) -> ReferenceTrial | None:
         record = self._trials.get(key)
         if record is None:
             return None
@@ -212,19 +212,19 @@ class Checkpoint:
                 (float(record["band"][0]), float(record["band"][1])),
                 ProcessingMetadata.from_dict(record["metadata"]),
             )
-            trial = Trial(row, state, bool(record["reports"]))
+            trial = ReferenceTrial(row, state, bool(record["reports"]))
         except (OSError, KeyError, TypeError, ValueError):  # damaged: it is tried again
             return None
         self._used.add(key)
         return trial
 
-    def _write_trial(self, key: str, trial: Trial) -> None:
+    def _write_trial(self, key: str, trial: ReferenceTrial) -> None:
         plain = trial.state.metadata.to_dict()
         try:
             same = take_fingerprint(ProcessingMetadata.from_dict(plain)) == take_fingerprint(
                 trial.state.metadata
             )
-        except UnknownThing:
+        except UnhashableError:
             same = False
         if not same:  # metadata that JSON cannot hold: it is tried again
             return
@@ -326,6 +326,6 @@ def _describe(step: Step) -> list[Any]:
     return [step.processor, step.rows, step.n_times, step.reports, step.dtype]
 
 
-def _describe_header(subject: Subject | ChannelStep) -> list[Any]:
+def _describe_header(subject: StageInput | ChannelStep) -> list[Any]:
     header = subject.header
     return [dict(header.info), header.first_samp, header.annotations]

@@ -12,14 +12,14 @@ from facet_nb.core.cancel import CancelToken, FileToken
 from facet_nb.core.errors import FacetError, PlanError, StepError, describe_failure
 from facet_nb.core.execution import timeouts
 from facet_nb.core.execution.batch import run_batch
-from facet_nb.core.execution.heartbeats import Crumbs
+from facet_nb.core.execution.heartbeats import HeartbeatTable
 from facet_nb.core.execution.job import Failure, Job, JobFile, Report
 from facet_nb.core.planning.plan import Stage
 from facet_nb.core.storage.array_store import Store
 
 
 @dataclass
-class Attempts:
+class BatchDispatcher:
     """Runs batches until each has an answer.
 
     Parameters
@@ -77,36 +77,36 @@ class Attempts:
                     step = self.job.steps[started.get(batch, 0)]
                     raise explain_death(step, ", ".join(self.labels[batch])) from error
                 suspects = list(started) or list(pending)
-                if self.crumbs is not None:
-                    self.crumbs.wipe()
-            except timeouts.Late as late:
+                if self.heartbeats is not None:
+                    self.heartbeats.wipe()
+            except timeouts.TaskTimeout as late:
                 raise self._late(late) from late
             else:
                 suspects = suspects[1:]
 
     def _prepare(self, backend: Backend) -> None:
         n = len(self.labels)
-        self.crumbs: Crumbs | None = None
+        self.heartbeats: HeartbeatTable | None = None
         self.file: JobFile | None = None
         if backend.isolates:
-            self.crumbs = Crumbs.far(self.store, n)
-            known = FileToken(self.crumbs.table.path)  # type: ignore[union-attr]
-            job = replace(self.job, crumbs=self.crumbs, far=True, cancel=known)
+            self.heartbeats = HeartbeatTable.far(self.store, n)
+            known = FileToken(self.heartbeats.table.path)  # type: ignore[union-attr]
+            job = replace(self.job, heartbeats=self.heartbeats, far=True, cancel=known)
             self.file = write_job(job, self.store)
         elif self.timeout_s is not None:
-            self.crumbs = Crumbs.of(n)
+            self.heartbeats = HeartbeatTable.of(n)
 
     def _answers(self, backend: Backend, todo: dict[int, list[int]]) -> Iterator[Report | Failure]:
         stop = CancelToken(self.cancel)
-        ref = self.file or replace(self.job, cancel=stop, crumbs=self.crumbs)
+        ref = self.file or replace(self.job, cancel=stop, heartbeats=self.heartbeats)
         calls = Calls([(ref, i, channels) for i, channels in todo.items()], self.fill)
         results = backend.run(run_batch, calls, self.stage.n_jobs, stop)
-        return timeouts.collect(results, self.crumbs, self.timeout_s, stop, backend)
+        return timeouts.collect(results, self.heartbeats, self.timeout_s, stop, backend)
 
     def _started(self, pending: dict[int, Any]) -> dict[int, int]:
-        return {} if self.crumbs is None else self.crumbs.find_running(pending)
+        return {} if self.heartbeats is None else self.heartbeats.find_running(pending)
 
-    def _late(self, late: timeouts.Late) -> StepError:
+    def _late(self, late: timeouts.TaskTimeout) -> StepError:
         assert self.timeout_s is not None
         step = self.job.steps[late.position]
         return timeouts.explain_late(late, step, ", ".join(self.labels[late.task]), self.timeout_s)

@@ -16,9 +16,9 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.events import StepTime
 from facet_nb.core.execution import timeouts
 from facet_nb.core.execution.batch import apply_step
-from facet_nb.core.execution.heartbeats import Crumbs
+from facet_nb.core.execution.heartbeats import HeartbeatTable
 from facet_nb.core.execution.job import FAILURES, Job, fail
-from facet_nb.core.noise import Track, parts_of
+from facet_nb.core.noise import NoiseTracker
 from facet_nb.core.processor import Processor
 from facet_nb.core.samples import COPY_FIRST, check_finite, explain_read_only, protect
 from facet_nb.core.steps import ArrayStep
@@ -58,7 +58,7 @@ T = TypeVar("T")
 
 
 def run_task(
-    function: Callable[[Crumbs], T], step: Any, limit_s: float | None, cancel: CancelToken
+    function: Callable[[HeartbeatTable], T], step: Any, limit_s: float | None, cancel: CancelToken
 ) -> T:
     """Return ``function(crumbs)``, the one task of `step`, in this process.
 
@@ -71,7 +71,7 @@ def run_task(
     """
     try:
         return timeouts.call(function, limit_s, cancel)
-    except timeouts.Late as late:
+    except timeouts.TaskTimeout as late:
         assert limit_s is not None
         raise timeouts.explain_late(late, step, None, limit_s) from late
     except FAILURES as error:
@@ -113,7 +113,7 @@ def _compute(job: Job, picks: list[int]) -> float:
         check_finite(x, [job.names[c] for c in picks])
     noise = None
     if step.uses_noise:
-        noise = Track(x, picks, 1, parts_of(job.terms, picks)).noise()
+        noise = NoiseTracker.of(x, picks, [step], job.terms).noise()
     out = target[rows] if isinstance(rows, slice) and job.log is None else None
     result, cpu_s = apply_step(step, x, picks, out, job.n_workers, noise)
     if out is None:
@@ -129,20 +129,20 @@ def _compute_mapped(job: Job, step: ArrayStep, picks: list[int]) -> float:
     return time.thread_time() - begin
 
 
-def run_shielded(processor: Processor, context: ProcessingContext) -> ProcessingContext:
+def run_read_only(processor: Processor, context: ProcessingContext) -> ProcessingContext:
     """Execute a processor that sees all channels; what it is given cannot be changed in place.
 
     It gets a recording of its own, whose samples are the caller's, read-only. It may put other
     samples, annotations or bad channels into it: they are in the result, and nowhere else.
     """
     own = type(processor).execute is not Processor.execute
-    return shield(processor.execute if own else processor._execute, context)
+    return guard_input(processor.execute if own else processor._execute, context)
 
 
-def shield(
+def guard_input(
     execute: Callable[[ProcessingContext], ProcessingContext], context: ProcessingContext
 ) -> ProcessingContext:
-    """Return what `execute` makes of `context`; see :func:`run_shielded`."""
+    """Return what `execute` makes of `context`; see :func:`run_read_only`."""
     raw = context._raw
     if raw is None:
         return execute(context._derive(metadata=context.metadata.copy()))

@@ -16,7 +16,7 @@ _IDLE, _ENDED = -1.0, -2.0
 
 
 @dataclass(frozen=True)
-class Crumbs:
+class HeartbeatTable:
     """A table with a row for each task: its step (position in the stage), and when it began.
 
     Attributes
@@ -29,18 +29,18 @@ class Crumbs:
     table: ArrayRef
 
     @classmethod
-    def of(cls, n: int) -> Crumbs:
+    def of(cls, n: int) -> HeartbeatTable:
         """Return a table of `n` tasks in this process's memory."""
-        crumbs = cls(RamArray(np.empty((n, 2))))
-        crumbs.wipe()
-        return crumbs
+        heartbeats = cls(RamArray(np.empty((n, 2))))
+        heartbeats.wipe()
+        return heartbeats
 
     @classmethod
-    def far(cls, store: Store, n: int) -> Crumbs:
+    def far(cls, store: Store, n: int) -> HeartbeatTable:
         """Return a table of `n` tasks of other processes, in a file."""
-        crumbs = cls(store.make_table(n))
-        crumbs.wipe()
-        return crumbs
+        heartbeats = cls(store.make_table(n))
+        heartbeats.wipe()
+        return heartbeats
 
     def begin(self, task: int) -> None:
         """Note that `task` begins."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from facet_nb.core.errors import FacetError, RunCancelled, StepError, describe_failure
 from facet_nb.core.events import StepTime
-from facet_nb.core.execution.heartbeats import Crumbs
+from facet_nb.core.execution.heartbeats import HeartbeatTable
 from facet_nb.core.noise import NoiseTerm
 from facet_nb.core.steps import Step
 from facet_nb.core.storage.arrays import ArrayRef
@@ -35,7 +35,7 @@ class Job:
         Inner threads.
     check : bool
         Whether samples must be looked at for NaN first.
-    crumbs : Crumbs | None
+    crumbs : HeartbeatTable | None
         Where to note which step a batch is at.
     far : bool
         Whether batches run in other processes.
@@ -55,7 +55,7 @@ class Job:
     names: tuple[str, ...]
     n_workers: int = 1
     check: bool = False
-    crumbs: Crumbs | None = None
+    heartbeats: HeartbeatTable | None = None
     far: bool = False
     log: RowLog | None = None
     cancel: Any = None

@@ -18,11 +18,11 @@ from facet_nb.core.events import StepTime
 from facet_nb.core.execution import timeouts
 from facet_nb.core.execution.checkpoint import Checkpoint
 from facet_nb.core.execution.dispatch import explain_death
-from facet_nb.core.execution.heartbeats import Crumbs
+from facet_nb.core.execution.heartbeats import HeartbeatTable
 from facet_nb.core.execution.job import FAILURES, Failure, fail
-from facet_nb.core.execution.stage import Named, Prepared, Subject, Trial
+from facet_nb.core.execution.stage import Named, Prepared, ReferenceTrial, StageInput
 from facet_nb.core.execution.streaming import list_lengths, stream_channel
-from facet_nb.core.noise import Track, parts_of
+from facet_nb.core.noise import NoiseTracker
 from facet_nb.core.planning.fusion import FusedSteps
 from facet_nb.core.planning.plan import Stage
 from facet_nb.core.processor import ArrayProcessor, View, check_has_triggers
@@ -33,46 +33,46 @@ from facet_nb.core.storage.array_store import Store
 from facet_nb.core.storage.row_io import MappedRow, as_slice
 
 
-def try_step(step: ChannelStep, row: np.ndarray, channel: int) -> Trial | Failure:
+def try_step(step: ChannelStep, row: np.ndarray, channel: int) -> ReferenceTrial | Failure:
     """Validate and run anyone's step on its reference channel, shape (1, n_times), in V."""
     names = step.header.info["ch_names"]
     try:
         context = step.process(row, channel, validate=True)
         data = np.array(unpack_samples(context))
         state = replace(State.of(context.get_raw(), context.metadata), n_times=data.shape[1])
-        return Trial(data, state, context.has_estimated_noise())
+        return ReferenceTrial(data, state, context.has_estimated_noise())
     except FAILURES as error:
         return fail(error, 0, step, names[channel], None)
 
 
 def try_far(
-    step: ChannelStep, row: np.ndarray, channel: int, crumbs: Crumbs | None = None
-) -> Trial | Failure:
+    step: ChannelStep, row: np.ndarray, channel: int, heartbeats: HeartbeatTable | None = None
+) -> ReferenceTrial | Failure:
     """:func:`try_step` in another process: an exception comes back as text."""
-    if crumbs is not None:
+    if heartbeats is not None:
         import mne  # noqa: F401  before the clock starts: it takes seconds
 
-        crumbs.begin(0)
+        heartbeats.begin(0)
     answer = try_step(step, row, channel)
-    if crumbs is not None:
-        crumbs.end(0)
+    if heartbeats is not None:
+        heartbeats.end(0)
     return replace(answer, cause=None) if isinstance(answer, Failure) else answer
 
 
 def prepare(
-    subject: Subject,
-    attempt: Callable[[ChannelStep, np.ndarray, int], Trial | Failure] = try_step,
-    crumbs: Crumbs | None = None,
+    subject: StageInput,
+    attempt: Callable[[ChannelStep, np.ndarray, int], ReferenceTrial | Failure] = try_step,
+    heartbeats: HeartbeatTable | None = None,
 ) -> Prepared | Failure:
     """Make every decision of a stage: reference channels go through its steps first.
 
     Parameters
     ----------
-    subject : Subject
+    subject : StageInput
         The recording.
     attempt : callable
         Runs anyone's step on its reference channel: :func:`try_step`, here or in a worker.
-    crumbs : Crumbs | None
+    crumbs : HeartbeatTable | None
         Where task 0 notes each step: its time counts from there.
     """
     preparer = _Preparer(subject, attempt)
@@ -80,9 +80,9 @@ def prepare(
     for position, processor in enumerate(subject.processors):
         wall, cpu = time.perf_counter(), time.thread_time()
         index = subject.indices[position]
-        if crumbs is not None:
-            crumbs.begin(0)
-            crumbs.move(0, position)
+        if heartbeats is not None:
+            heartbeats.begin(0)
+            heartbeats.move(0, position)
         try:
             answer = preparer.prepare_step(position)
         except StepError:  # of a worker that died or was late: it says where
@@ -110,9 +110,9 @@ def prepare(
 class _Preparer:
     """Takes reference channels from step to step, as far as a later step must see them."""
 
-    subject: Subject
-    attempt: Callable[[ChannelStep, np.ndarray, int], Trial | Failure]
-    tracks: dict[int, Track] = field(default_factory=dict)
+    subject: StageInput
+    attempt: Callable[[ChannelStep, np.ndarray, int], ReferenceTrial | Failure]
+    tracks: dict[int, NoiseTracker] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.state = self.subject.state
@@ -130,7 +130,7 @@ class _Preparer:
         step: Step
         if isinstance(processor, ArrayProcessor):
             prepared = processor.prepare(self._view(position, processor))
-            rows = _rows(processor, subject, prepared.spares)
+            rows = _rows(processor, subject, prepared.untouched)
             step = ArrayStep(index, processor, prepared, rows, subject.dtype)
             self.state = state.after(prepared)
             self._advance(step, position)
@@ -147,14 +147,12 @@ class _Preparer:
         self._advance(step, position, done={ref: round_to(subject.dtype, trial.row)})
         return step, {}
 
-    def _track(self, ref: int) -> Track:
+    def _track(self, ref: int) -> NoiseTracker:
         if ref not in self.tracks:
             row = self._read(ref)
             check_finite(row, [self.subject.names[ref]])
             processors = self.subject.processors
-            asks = sum(getattr(p, "uses_noise", False) for p in processors)
-            parts = parts_of(self.subject.terms, [ref]) if asks else None
-            self.tracks[ref] = Track(row, [ref], asks, parts)
+            self.tracks[ref] = NoiseTracker.of(row, [ref], processors, self.subject.terms)
         return self.tracks[ref]
 
     def _read(self, ref: int) -> np.ndarray:
@@ -188,7 +186,7 @@ class _Preparer:
             reference_name=subject.names[ref],
             data=data,
             ch_types=tuple(types[i] for i in subject.picks),
-            everything=everything,
+            all_data=everything,
             all_names=subject.names,
             all_types=types,
         )
@@ -215,22 +213,22 @@ class _Preparer:
 
 
 def _rows(
-    processor: ArrayProcessor, subject: Subject, spares: Sequence[str] = ()
+    processor: ArrayProcessor, subject: StageInput, untouched: Sequence[str] = ()
 ) -> frozenset[int] | None:
-    """Return the rows that a step with ``picks``, ``types`` or `spares` works on; None for all."""
+    """Return the rows that a step works on; None for all."""
     picks = getattr(processor, "picks", None)
     exclude = getattr(processor, "exclude_channels", None)
     types = processor.types
-    if picks is None and types is None and not exclude and not spares:
+    if picks is None and types is None and not exclude and not untouched:
         return None
     chosen = recording.resolve_picks(picks, subject.header.info, types)
     if exclude:
         chosen -= recording.resolve_picks(exclude, subject.header.info)
-    chosen -= {subject.names.index(name) for name in spares}
+    chosen -= {subject.names.index(name) for name in untouched}
     return frozenset(int(i) for i in subject.picks if int(i) in chosen)
 
 
-def pass_through(subject: Subject, prepared: Prepared, result: np.ndarray) -> bool:
+def pass_through(subject: StageInput, prepared: Prepared, result: np.ndarray) -> bool:
     """Write the rows that hold no data, or bad data, to `result`; return whether it can hold them.
 
     Bad channels are rounded as data are; codes and times are not, and float32 may be too coarse.
@@ -266,7 +264,7 @@ class Decisions:
 
     Parameters
     ----------
-    subject : Subject
+    subject : StageInput
         The recording, and the stage's processors.
     stage : Stage
         Where its batches will run: anyone's steps are tried there.
@@ -280,7 +278,7 @@ class Decisions:
         Remembers what steps found on their reference channels.
     """
 
-    subject: Subject
+    subject: StageInput
     stage: Stage
     store: Store
     cancel: CancelToken
@@ -299,7 +297,7 @@ class Decisions:
         """
         try:
             answer = timeouts.call(self._prepare, self.timeout_s, self.cancel)
-        except timeouts.Late as late:
+        except timeouts.TaskTimeout as late:
             subject, position = self.subject, late.position
             step = Named(subject.indices[position], subject.processors[position])
             raise self._explain(late, step, subject.references[position]) from late
@@ -307,38 +305,38 @@ class Decisions:
             raise answer.error()
         return answer
 
-    def _prepare(self, crumbs: Crumbs) -> Prepared | Failure:
+    def _prepare(self, heartbeats: HeartbeatTable) -> Prepared | Failure:
         backend = registry.get_backend(self.stage.backend)
 
-        def attempt(step: ChannelStep, row: np.ndarray, channel: int) -> Trial | Failure:
+        def attempt(step: ChannelStep, row: np.ndarray, channel: int) -> ReferenceTrial | Failure:
             if not backend.isolates:
                 return try_step(step, row, channel)
-            crumbs.end(0)  # workers take their time to start, and are watched by themselves
+            heartbeats.end(0)  # workers take their time to start, and are watched by themselves
             return self._try_far(backend, step, row, channel)
 
         memory = attempt if self.kept is None else self.kept.remember(attempt)
-        return prepare(self.subject, memory, crumbs)
+        return prepare(self.subject, memory, heartbeats)
 
     def _try_far(
         self, backend: Backend, step: ChannelStep, row: np.ndarray, channel: int
-    ) -> Trial | Failure:
+    ) -> ReferenceTrial | Failure:
         """Run anyone's step on its reference channel in a worker: it may end its process."""
         died: Exception | None = None
         for _ in range(2):
             stop = CancelToken(self.cancel)
-            crumbs = None if self.timeout_s is None else Crumbs.far(self.store, 1)
-            calls = [(step, row, channel, crumbs)]
+            heartbeats = None if self.timeout_s is None else HeartbeatTable.far(self.store, 1)
+            calls = [(step, row, channel, heartbeats)]
             results = backend.run(try_far, calls, self.stage.n_jobs, stop)
             try:
-                (answer,) = timeouts.collect(results, crumbs, self.timeout_s, stop, backend)
+                (answer,) = timeouts.collect(results, heartbeats, self.timeout_s, stop, backend)
             except WorkerDied as error:
                 died = error
-            except timeouts.Late as late:
+            except timeouts.TaskTimeout as late:
                 raise self._explain(late, step, channel) from late
             else:
                 return answer
         raise explain_death(step, self.subject.names[channel]) from died
 
-    def _explain(self, late: timeouts.Late, step: Any, channel: int) -> StepError:
+    def _explain(self, late: timeouts.TaskTimeout, step: Any, channel: int) -> StepError:
         assert self.timeout_s is not None
         return timeouts.explain_late(late, step, self.subject.names[channel], self.timeout_s)

@@ -31,13 +31,13 @@ from facet_nb.core.events import (
 from facet_nb.core.execution import prepare, runner, stage_input, stage_output, threads
 from facet_nb.core.execution.batch import can_overwrite
 from facet_nb.core.execution.checkpoint import Checkpoint, hold_checkpoint
-from facet_nb.core.execution.dispatch import Attempts
-from facet_nb.core.execution.global_step import compute_whole, run_shielded, run_task
+from facet_nb.core.execution.dispatch import BatchDispatcher
+from facet_nb.core.execution.global_step import compute_whole, run_read_only, run_task
 from facet_nb.core.execution.job import FAILURES, Job, Report, fail
 from facet_nb.core.execution.prepare import Decisions
-from facet_nb.core.execution.stage import Named, Prepared, Subject
+from facet_nb.core.execution.stage import Named, Prepared, StageInput
 from facet_nb.core.memory import rss_bytes
-from facet_nb.core.noise import Change, find_change
+from facet_nb.core.noise import Change
 from facet_nb.core.planning.plan import Plan, Stage, count_chunk
 from facet_nb.core.planning.planner import make_plan
 from facet_nb.core.processor import ArrayProcessor, Processor
@@ -114,7 +114,7 @@ class Runner:
 
     def _shares_memory(self) -> bool:
         stages = [registry.get_backend(s.backend) for s in self.plan.stages]
-        return shared_memory.is_usable() and not any(b.isolates and not b.near for b in stages)
+        return shared_memory.is_usable() and not any(b.isolates and not b.local for b in stages)
 
     def _preflight(self) -> None:
         far = [s for s in self.plan.stages if stage_isolates(s)]
@@ -149,7 +149,7 @@ class Runner:
         wall, cpu = time.perf_counter(), time.thread_time()
         step = Named(index, processor)
         new = run_task(
-            lambda _: run_shielded(processor, context), step, self.timeout_s, self.cancel
+            lambda _: run_read_only(processor, context), step, self.timeout_s, self.cancel
         )
         times = StepTime(index, time.perf_counter() - wall, time.thread_time() - cpu)
         self._report(number, everything, Report(0, (times,), os.getpid(), rss_bytes()))
@@ -239,16 +239,16 @@ class Runner:
 
     def _subject(
         self, stage: Stage, context: ProcessingContext, samples: np.ndarray | None
-    ) -> Subject:
+    ) -> StageInput:
         try:
-            return Subject.of(context, stage, self.processors, self.plan.fusions, samples)
+            return StageInput.of(context, stage, self.processors, self.plan.fusions, samples)
         except FAILURES as error:
             step = Named(stage.steps[0], self.processors[stage.steps[0]])
             raise fail(error, 0, step, None, None).error() from error
 
     def _may_overwrite(
         self,
-        subject: Subject,
+        subject: StageInput,
         prepared: Prepared,
         context: ProcessingContext,
         store: Store,
@@ -260,7 +260,7 @@ class Runner:
         if store.holds(subject.data):
             return False  # a checkpoint's
         step = prepared.steps[0]
-        if context._lineage is None and find_change(step) is Change.CORRECTION:
+        if context._lineage is None and step.change is Change.CORRECTION:
             return False  # its noise begins with these samples
         return can_overwrite(step) and not stage_output.needs(context, subject.data)
 
@@ -300,7 +300,7 @@ class Runner:
             done.update(zip(batches[answer.batch], answer.digests, strict=False))
             self._report(number, labels[answer.batch], answer)
 
-        attempts = Attempts(stage, job, labels, store, self.cancel, self.timeout_s, fill)
+        attempts = BatchDispatcher(stage, job, labels, store, self.cancel, self.timeout_s, fill)
         attempts.run(batches, report)
 
     # ----------------------------------------------------------------------------------- events

@@ -16,7 +16,7 @@ from facet_nb.core.noise import NoiseTerm
 from facet_nb.core.planning.fusion import NO_FUSIONS, Fusions
 from facet_nb.core.planning.plan import Stage, count_chunk
 from facet_nb.core.processor import Processor
-from facet_nb.core.recording import Header
+from facet_nb.core.recording import Header, find_channel
 from facet_nb.core.steps import State, Step
 from facet_nb.core.storage import scratch
 
@@ -30,7 +30,7 @@ class Named:
 
 
 @dataclass(frozen=True)
-class Subject:
+class StageInput:
     """The recording that a stage works on.
 
     Attributes
@@ -78,7 +78,7 @@ class Subject:
         processors: Sequence[Processor],
         fusions: Fusions = NO_FUSIONS,
         samples: np.ndarray | None = None,
-    ) -> Subject:
+    ) -> StageInput:
         """Return the subject of `stage` in `context`; `samples` are those of its recording.
 
         Raises
@@ -129,19 +129,6 @@ def _reference(processor: Processor, raw: Any, picks: np.ndarray) -> int:
     return eeg[0] if eeg else int(picks[0])
 
 
-def find_channel(wanted: int | str, raw: Any) -> int:
-    """Return the row of a channel given by name or position."""
-    if isinstance(wanted, str):
-        if wanted in raw.ch_names:
-            return int(raw.ch_names.index(wanted))
-    elif 0 <= int(wanted) < len(raw.ch_names):
-        return int(wanted)
-    raise ValidationError(
-        f"ref_channel={wanted!r} is not in the recording: use a name ({', '.join(raw.ch_names[:5])}"
-        f"{', …' if len(raw.ch_names) > 5 else ''}) or a position below {len(raw.ch_names)}."
-    )
-
-
 @dataclass(frozen=True)
 class Prepared:
     """A stage ready to run: its steps, the shape afterwards, notes, and time spent."""
@@ -157,7 +144,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Trial:
+class ReferenceTrial:
     """What anyone's step did to its reference channel."""
 
     row: np.ndarray

@@ -12,8 +12,7 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.execution.deferred import Origin
 from facet_nb.core.recording import Header, find_samples
 from facet_nb.core.storage import scratch
-from facet_nb.core.storage.array_store import Store
-from facet_nb.core.storage.arrays import fresh_array
+from facet_nb.core.storage.array_store import Store, fresh_array
 from facet_nb.core.storage.transpose import transpose
 
 

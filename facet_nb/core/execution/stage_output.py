@@ -10,7 +10,7 @@ from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.execution import stage_input
 from facet_nb.core.execution.deferred import Origin
-from facet_nb.core.execution.stage import Prepared, Subject
+from facet_nb.core.execution.stage import Prepared, StageInput
 from facet_nb.core.metadata import ProcessingStep, to_plain
 from facet_nb.core.planning.fusion import FusedSteps
 from facet_nb.core.storage import scratch
@@ -19,7 +19,7 @@ from facet_nb.core.storage.array_store import Store
 
 def finish(
     context: ProcessingContext,
-    subject: Subject,
+    subject: StageInput,
     prepared: Prepared,
     result: np.ndarray | None,
     origin: Origin | None = None,
@@ -53,7 +53,7 @@ def finish(
     return new
 
 
-def _base(context: ProcessingContext, subject: Subject) -> np.ndarray:
+def _base(context: ProcessingContext, subject: StageInput) -> np.ndarray:
     """Return the samples before the stage: the recording's own where it holds them."""
     raw = context.get_raw()
     return raw._data if raw.preload else subject.data

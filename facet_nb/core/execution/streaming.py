@@ -30,7 +30,7 @@ def list_passes(steps: Sequence[ArrayStep], channel: int) -> list[list[ArrayStep
     for step in steps:
         if not step.changes_samples or not (step.rows is None or channel in step.rows):
             continue
-        if step.processor.needs_mean and passes[-1]:
+        if step.processor.needs_first_pass and passes[-1]:
             passes.append([])
         passes[-1].append(step)
     return passes
@@ -72,8 +72,8 @@ def stream_channel(
             target.write(start, source.read(start, start + chunk))
         return
     x, known = source, None
-    if passes[0][0].processor.needs_mean:
-        known = _survey(x, passes[0][0], chunk)
+    if passes[0][0].processor.needs_first_pass:
+        known = _run_first_pass(x, passes[0][0], chunk)
     with ExitStack() as files:
         for number, part in enumerate(passes):
             after = passes[number + 1][0] if number + 1 < len(passes) else None
@@ -103,9 +103,9 @@ def list_lengths(steps: Sequence[ArrayStep], n_times: int) -> list[int]:
     return lengths
 
 
-def _survey(x: Row, step: ArrayStep, chunk: int) -> Any:
+def _run_first_pass(x: Row, step: ArrayStep, chunk: int) -> Any:
     """Return what a step must know of the whole of its input, before its stream is opened."""
-    found = step.processor.survey(step.prepared)
+    found = step.processor.first_pass(step.prepared)
     for start in range(0, x.n_times, chunk):
         found.push(_give(step, x.read(start, start + chunk)))
     return found.value
@@ -125,7 +125,7 @@ class _Pass:
     ) -> None:
         self.steps, self.after, self.spent, self.note = steps, after, spent, note
         self.streams = [_open(step, n, known) for step, n in zip(steps, lengths, strict=False)]
-        self.survey = None if after is None else after.processor.survey(after.prepared)
+        self.first_pass = None if after is None else after.processor.first_pass(after.prepared)
         self.done = 0
 
     def run(
@@ -147,7 +147,7 @@ class _Pass:
         for position in range(len(self.steps)):
             y = self._step(position, self.streams[position].finish)
             self._write(target, self._flow(position + 1, y))
-        return None if self.survey is None else self.survey.value
+        return None if self.first_pass is None else self.first_pass.value
 
     def _flow(self, position: int, y: np.ndarray) -> np.ndarray:
         """Send samples through the steps from `position` on."""
@@ -170,8 +170,8 @@ class _Pass:
     def _write(self, target: Row, y: np.ndarray) -> None:
         target.write(self.done, y)
         self.done += len(y)
-        if self.after is not None and self.survey is not None:
-            self.survey.push(_give(self.after, y))
+        if self.after is not None and self.first_pass is not None:
+            self.first_pass.push(_give(self.after, y))
 
 
 class _Whole:
@@ -210,10 +210,10 @@ def _open(step: ArrayStep, n_times: int, known: Any) -> Any:
 
 
 def _find_dtype(step: ArrayStep) -> np.dtype:
-    return np.dtype(step.dtype if step.processor.single else "float64")
+    return np.dtype(step.dtype if step.processor.float32_safe else "float64")
 
 
 def _give(step: ArrayStep, x: np.ndarray) -> np.ndarray:
     """Return samples as a step computes them: rounded, in its precision."""
     x = round_to(step.dtype, x)
-    return x.astype(float) if x.dtype != np.float64 and not step.processor.single else x
+    return x.astype(float) if x.dtype != np.float64 and not step.processor.float32_safe else x

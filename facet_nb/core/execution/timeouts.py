@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.errors import StepError, ValidationError, describe_failure
-from facet_nb.core.execution.heartbeats import Crumbs
+from facet_nb.core.execution.heartbeats import HeartbeatTable
 
 if TYPE_CHECKING:
     from facet_nb.core.backends.base import Backend
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: How often tasks are looked at.
-_LOOK_S = 0.05
+POLL_S = 0.05
 
 #: How long a late task of this process may take to its next kernel.
 _GRACE_S = 0.3
 
 
-class Late(Exception):
+class TaskTimeout(Exception):
     """A task took too long.
 
     Parameters
@@ -53,7 +53,7 @@ class Watch:
 
     Parameters
     ----------
-    crumbs : Crumbs
+    crumbs : HeartbeatTable
         Where tasks note when they begin.
     limit_s : float
         How long each may take, in s.
@@ -66,8 +66,8 @@ class Watch:
         The late task, and the step of the stage that it is at.
     """
 
-    def __init__(self, crumbs: Crumbs, limit_s: float, stop: CancelToken) -> None:
-        self.crumbs = crumbs
+    def __init__(self, heartbeats: HeartbeatTable, limit_s: float, stop: CancelToken) -> None:
+        self.heartbeats = heartbeats
         self.limit_s = limit_s
         self.stop = stop
         self.late: tuple[int, int] | None = None
@@ -84,7 +84,7 @@ class Watch:
 
     def _look(self) -> None:
         seen: dict[int, tuple[float, float]] = {}
-        while not self._done.wait(_LOOK_S):
+        while not self._done.wait(POLL_S):
             self.late = self._find_late(seen)
             if self.late is not None:
                 self.stop.cancel()
@@ -96,7 +96,7 @@ class Watch:
         (The clock of a task may be another machine's.)
         """
         now = time.monotonic()
-        for task, (position, begin) in enumerate(self.crumbs.read()):
+        for task, (position, begin) in enumerate(self.heartbeats.read()):
             if position < 0:
                 continue
             if seen.get(task, (None,))[0] != begin:
@@ -124,7 +124,7 @@ def check_timeout(timeout: Any) -> float | None:
 
 def collect(
     results: Iterator[T],
-    crumbs: Crumbs | None,
+    heartbeats: HeartbeatTable | None,
     limit_s: float | None,
     stop: CancelToken,
     backend: Backend | None = None,
@@ -135,7 +135,7 @@ def collect(
     ----------
     results : iterator
         What a backend yields.
-    crumbs : Crumbs | None
+    crumbs : HeartbeatTable | None
         Where the tasks note when they begin.
     limit_s : float | None
         The limit; None for none.
@@ -146,13 +146,13 @@ def collect(
 
     Raises
     ------
-    Late
+    TaskTimeout
         If a task takes longer.
     """
-    if limit_s is None or crumbs is None:
+    if limit_s is None or heartbeats is None:
         yield from results
         return
-    with Watch(crumbs, limit_s, stop) as watch:
+    with Watch(heartbeats, limit_s, stop) as watch:
         if backend is not None and backend.isolates:
             yield from watch_far(results, watch, backend.kills)
         else:
@@ -164,7 +164,7 @@ def watch_far(results: Iterator[T], watch: Watch, kills: bool = True) -> Iterato
 
     Raises
     ------
-    Late
+    TaskTimeout
         If a task was late; it was killed, if the backend `kills`.
     """
     try:
@@ -172,7 +172,7 @@ def watch_far(results: Iterator[T], watch: Watch, kills: bool = True) -> Iterato
     except Exception as error:
         if watch.late is None:
             raise
-        raise Late(*watch.late, ended=kills) from error
+        raise TaskTimeout(*watch.late, ended=kills) from error
 
 
 def watch_near(results: Iterator[T], watch: Watch) -> Iterator[T]:
@@ -180,7 +180,7 @@ def watch_near(results: Iterator[T], watch: Watch) -> Iterator[T]:
 
     Raises
     ------
-    Late
+    TaskTimeout
         If a task is late; it may go on until the process ends.
     """
     box: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
@@ -193,13 +193,13 @@ def watch_near(results: Iterator[T], watch: Watch) -> Iterator[T]:
                 return
             if kind == "error":
                 if watch.late is not None:
-                    raise Late(*watch.late, ended=True) from thing
+                    raise TaskTimeout(*watch.late, ended=True) from thing
                 raise thing
             yield thing
     finally:
         watch.stop.cancel()
         while thread.is_alive() and watch.late is None:  # whoever stops a run owns what computes
-            thread.join(_LOOK_S)
+            thread.join(POLL_S)
 
 
 def _take(results: Iterator[Any], box: queue.SimpleQueue[tuple[str, Any]]) -> None:
@@ -215,7 +215,7 @@ def _take(results: Iterator[Any], box: queue.SimpleQueue[tuple[str, Any]]) -> No
 def _wait(box: queue.SimpleQueue[tuple[str, Any]], watch: Watch) -> tuple[str, Any]:
     while watch.late is None:
         try:
-            return box.get(timeout=_LOOK_S)
+            return box.get(timeout=POLL_S)
         except queue.Empty:
             continue
     try:
@@ -224,35 +224,37 @@ def _wait(box: queue.SimpleQueue[tuple[str, Any]], watch: Watch) -> tuple[str, A
             if kind != "result":
                 return "error", thing
     except queue.Empty:
-        raise Late(*watch.late, ended=False) from None
+        raise TaskTimeout(*watch.late, ended=False) from None
 
 
 def call(
-    function: Callable[[Crumbs], T], limit_s: float | None, cancel: CancelToken | None = None
+    function: Callable[[HeartbeatTable], T],
+    limit_s: float | None,
+    cancel: CancelToken | None = None,
 ) -> T:
     """Return ``function(crumbs)``, one task of this process; task 0 notes its step there.
 
     Raises
     ------
-    Late
+    TaskTimeout
         If it takes longer than `limit_s`.
     """
-    crumbs = Crumbs.of(1)
+    heartbeats = HeartbeatTable.of(1)
     if limit_s is None:
-        return function(crumbs)
+        return function(heartbeats)
 
     def work() -> Iterator[T]:
-        crumbs.begin(0)
+        heartbeats.begin(0)
         try:
-            yield function(crumbs)
+            yield function(heartbeats)
         finally:
-            crumbs.end(0)
+            heartbeats.end(0)
 
-    with Watch(crumbs, limit_s, CancelToken(cancel)) as watch:
+    with Watch(heartbeats, limit_s, CancelToken(cancel)) as watch:
         return next(watch_near(work(), watch))
 
 
-def explain_late(late: Late, step: Any, channel: str | None, limit_s: float) -> StepError:
+def explain_late(late: TaskTimeout, step: Any, channel: str | None, limit_s: float) -> StepError:
     """Return the error for a task that was late at `step`."""
     what = f"the task took longer than timeout={limit_s:g} s"
     if late.ended:

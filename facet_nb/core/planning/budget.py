@@ -13,7 +13,7 @@ from typing import Any
 from facet_nb.core.backends import registry
 from facet_nb.core.errors import FacetError, PlanError
 from facet_nb.core.memory import describe_bytes, find_available, parse_bytes, rss_bytes
-from facet_nb.core.planning.memory_forecast import Forecast, Subject, make_forecast
+from facet_nb.core.planning.memory_forecast import Forecast, RunInput, make_forecast
 from facet_nb.core.planning.plan import Plan
 from facet_nb.core.planning.planner import make_plan, set_chunks, set_precision
 from facet_nb.core.processor import Processor
@@ -35,7 +35,7 @@ _STEP = 10 * 10**6
 
 
 @dataclass(frozen=True)
-class Wish:
+class RunOptions:
     """How a run was asked to be: mode, workers, batches, fusion, precision."""
 
     mode: str
@@ -66,7 +66,7 @@ class Wish:
 
 def find_subject(
     processors: Sequence[Processor], given: Any = None, strict: bool = True
-) -> Subject | None:
+) -> RunInput | None:
     """Return the recording that a run begins with: a context, a file, or what its loader reads.
 
     Parameters
@@ -80,7 +80,7 @@ def find_subject(
 
     Returns
     -------
-    Subject or None
+    RunInput or None
         None if there is no recording.
 
     Raises
@@ -106,14 +106,14 @@ def find_subject(
         return None
     raw = given.get_raw()
     if not raw.preload:
-        return Subject(Shape.of(raw), lazy=True)
+        return RunInput(Shape.of(raw), lazy=True)
     if is_spilled(raw._data):
-        return Subject(Shape.of(raw), lazy=True)
-    return Subject(Shape.of(raw), held_bytes=int(raw._data.nbytes))
+        return RunInput(Shape.of(raw), lazy=True)
+    return RunInput(Shape.of(raw), held_bytes=int(raw._data.nbytes))
 
 
 def with_forecast(
-    plan: Plan, processors: Sequence[Processor], subject: Subject | None, spill: bool = False
+    plan: Plan, processors: Sequence[Processor], subject: RunInput | None, spill: bool = False
 ) -> Plan:
     """Return `plan` with what it will need."""
     if subject is None:
@@ -123,7 +123,7 @@ def with_forecast(
 
 
 def fit(
-    processors: Sequence[Processor], wish: Wish, subject: Subject | None, budget: Any = None
+    processors: Sequence[Processor], wish: RunOptions, subject: RunInput | None, budget: Any = None
 ) -> Plan:
     """Return the fastest plan that keeps to a budget.
 
@@ -131,9 +131,9 @@ def fit(
     ----------
     processors : sequence of Processor
         The steps.
-    wish : Wish
+    wish : RunOptions
         Mode, and the most workers and channels in a batch.
-    subject : Subject | None
+    subject : RunInput | None
         The recording.
     budget : str | int | None
         The most memory; None for none, or, with ``mode="auto"``, for what is available.
@@ -161,7 +161,7 @@ def fit(
     for plan in _candidates(processors, wish, first, subject, cores):
         assert plan.forecast is not None
         if plan.forecast.peak_bytes <= limit:
-            return _settle(plan, first, limit, owner)
+            return _explain_choice(plan, first, limit, owner)
         if best is None or plan.forecast.peak_bytes < best.forecast.peak_bytes:
             best = plan
     assert best is not None
@@ -181,7 +181,7 @@ def _without_subject(plan: Plan, limit: int | None) -> Plan:
 
 
 def _candidates(
-    processors: Sequence[Processor], wish: Wish, first: Plan, subject: Subject, cores: int
+    processors: Sequence[Processor], wish: RunOptions, first: Plan, subject: RunInput, cores: int
 ) -> Iterator[Plan]:
     """Yield plans, the fastest first: smaller batches, files, chunks of time, fewer workers.
 
@@ -191,7 +191,7 @@ def _candidates(
     largest = max(first.batch_size, first.n_workers)
     sizes = sorted({largest, *_halves(largest)}, reverse=True)
 
-    def make(asked: Wish, spill: bool) -> Plan:
+    def make(asked: RunOptions, spill: bool) -> Plan:
         plan = replace(asked.plan(processors, cores), reason=first.reason)
         return with_forecast(plan, processors, subject, spill)
 
@@ -214,7 +214,7 @@ def _halves(n: int) -> list[int]:
     return found
 
 
-def _settle(plan: Plan, first: Plan, limit: int, owner: str) -> Plan:
+def _explain_choice(plan: Plan, first: Plan, limit: int, owner: str) -> Plan:
     """Return the chosen plan, with the reason why it is not the one that was asked for."""
     if plan.forecast.disk_bytes:
         scratch.check_room(plan.forecast.disk_bytes)

@@ -21,9 +21,9 @@ from facet_nb.core.events import StepTime
 from facet_nb.core.metadata import ProcessingMetadata, ProcessingStep, to_plain
 from facet_nb.core.processor import (
     ArrayProcessor,
+    FusedKernel,
     Prepared,
     Processor,
-    Shortcut,
     View,
     check_has_triggers,
 )
@@ -134,7 +134,7 @@ def _rate(processor: Processor) -> Fraction | None:
 
 def _fuse(processors: Sequence[Processor], first: int, factor: int) -> Fusion | str:
     """Return the fusion that begins at `first`, or why there is none."""
-    shortcut: Shortcut | None = None
+    shortcut: FusedKernel | None = None
     position = 0
     for i in range(first + 1, len(processors)):
         processor = processors[i]
@@ -194,7 +194,7 @@ class FusedSteps(ArrayProcessor):
         Position of the correction in the pipeline: where time is measured, and errors are.
     main : int
         Which of the parts is the correction.
-    shortcut : Shortcut
+    shortcut : FusedKernel
         The correction's way without the high rate.
     """
 
@@ -203,7 +203,7 @@ class FusedSteps(ArrayProcessor):
     subtracts = True
 
     def __init__(
-        self, parts: tuple[ArrayProcessor, ...], position: int, main: int, shortcut: Shortcut
+        self, parts: tuple[ArrayProcessor, ...], position: int, main: int, shortcut: FusedKernel
     ) -> None:
         self.parts = parts
         self.position = position
@@ -285,17 +285,17 @@ class FusedSteps(ArrayProcessor):
         return self.shortcut.memory(shape, sfreq) + min(high, 96 << 20) + high // 16
 
     @property
-    def needs_mean(self) -> bool:  # type: ignore[override]
+    def needs_first_pass(self) -> bool:  # type: ignore[override]
         """Whether chunks need the mean of the whole channel."""
-        return self.shortcut.needs_mean
+        return self.shortcut.needs_first_pass
 
-    def find_obstacle(self) -> str | None:
+    def why_not_chunked(self) -> str | None:
         """Return why the steps cannot run in chunks; None if they can."""
-        return self.shortcut.find_obstacle()
+        return self.shortcut.why_not_chunked()
 
-    def survey(self, prepared: Prepared) -> Any:
+    def first_pass(self, prepared: Prepared) -> Any:
         """Return what finds what the stream must know; see :class:`ArrayProcessor`."""
-        return self.shortcut.survey(prepared.payload)
+        return self.shortcut.first_pass(prepared.payload)
 
     def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, known: Any) -> Any:
         """Return the correction of one channel; see :class:`ArrayProcessor`."""

@@ -47,7 +47,7 @@ _FOREIGN_COPIES = 4
 
 
 @dataclass(frozen=True)
-class Subject:
+class RunInput:
     """The recording that a run begins with.
 
     Attributes
@@ -159,7 +159,7 @@ class Forecast:
 
 
 def make_forecast(
-    processors: Sequence[Processor], plan: Plan, subject: Subject, spill: bool
+    processors: Sequence[Processor], plan: Plan, subject: RunInput, spill: bool
 ) -> Forecast:
     """Return what a run will need.
 
@@ -169,13 +169,13 @@ def make_forecast(
         The pipeline's steps.
     plan : Plan
         Its stages.
-    subject : Subject
+    subject : RunInput
         The recording.
     spill : bool
         Whether samples stay in files.
     """
     isolated = any(registry.get_backend(s.backend).isolates for s in plan.stages)
-    teller = _Teller(processors, plan, subject, spill or subject.lazy, isolated)
+    teller = _MemoryAccount(processors, plan, subject, spill or subject.lazy, isolated)
     told = [teller.tell(stage) for stage in plan.stages]
     if told:
         told[-1] = max(told[-1], teller.settle(), key=lambda s: s.peak_bytes)
@@ -183,12 +183,12 @@ def make_forecast(
 
 
 @dataclass
-class _Teller:
+class _MemoryAccount:
     """Goes through the stages and keeps account of what is held."""
 
     processors: Sequence[Processor]
     plan: Plan
-    subject: Subject
+    subject: RunInput
     spill: bool
     shared: bool
     shape: Shape = field(init=False)
@@ -236,9 +236,9 @@ class _Teller:
             reading = self.shape.piece_bytes + (_READERS if "mne.io" not in sys.modules else 0)
             return self._sum(reading, 1)
         work = step.memory((self.shape.n_channels, self.shape.n_times), self.shape.sfreq)
-        if step.streams and self.spill:
+        if step.accepts_lazy and self.spill:
             work = min(work, self.shape.piece_bytes)
-        loads_all = not step.streams
+        loads_all = not step.accepts_lazy
         told = replace(self._sum(work, 1), loads_all=loads_all)
         if step.modifies_raw and loads_all:
             self.kept += 0 if self.lineage else self.current

@@ -22,18 +22,6 @@ def count_chunk(stage: Stage, sfreq: float) -> int:
     return 0 if seconds is None else max(1, round(seconds * sfreq))
 
 
-MODES = ("serial", "channel_sequential", "parallel", "auto")
-
-BACKENDS = ("multiprocessing", "threading", "serial", "dask")
-
-#: What outer workers are called.
-_WORKERS = {
-    "multiprocessing": "processes",
-    "threading": "threads",
-    "dask": "tasks of the Dask cluster",
-}
-
-
 @dataclass(frozen=True)
 class Stage:
     """Consecutive steps that run together.

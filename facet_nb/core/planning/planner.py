@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from facet_nb.core.backends.registry import get_backend
 from facet_nb.core.errors import PlanError
 from facet_nb.core.planning.cost_model import suggest
 from facet_nb.core.planning.fusion import NO_FUSIONS, Fusions, Unit, find_fusions
-from facet_nb.core.planning.plan import _WORKERS, BACKENDS, MODES, Plan, Stage
+from facet_nb.core.planning.modes.base import Mode
+from facet_nb.core.planning.modes.registry import AUTO, get_mode
+from facet_nb.core.planning.plan import Plan, Stage
 from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.steps import changes_samples
 
 if TYPE_CHECKING:
     from facet_nb.core.recording import Shape
-
-
-#: Batches of a serial stage: small enough to show progress and to act on a cancel, large enough
-#: to give each inner thread a few channels.
-_CHANNELS_PER_THREAD = 4
 
 
 def choose_mode(
@@ -43,8 +41,8 @@ def choose_mode(
     flag = "parallel" if parallel else "channel_sequential" if channel_sequential else None
     if mode is None:
         return flag or "serial"  # type: ignore[return-value]
-    if mode not in MODES:
-        raise PlanError(f"unknown mode {mode!r}: use one of {', '.join(MODES)}.")
+    if mode != AUTO:
+        get_mode(mode)
     if flag is not None and flag != mode:
         raise PlanError(f"mode={mode!r} contradicts {flag}=True: give one of them.")
     return mode  # type: ignore[return-value]
@@ -60,8 +58,7 @@ def check_numbers(
     PlanError
         If a number or the backend cannot be used.
     """
-    if backend not in BACKENDS:
-        raise PlanError(f"unknown backend {backend!r}: use one of {', '.join(BACKENDS)}.")
+    get_backend(backend)
     resolved = []
     for name, value in (("n_jobs", n_jobs), ("n_workers", n_workers)):
         if not _is_whole(value) or value == 0:
@@ -119,18 +116,19 @@ def make_plan(
         advice = suggest(processors, cores, shape)
         mode, backend, n_jobs = advice["mode"], advice["backend"], advice["n_jobs"]
         reason = advice["reason"]
-    if mode == "serial" or backend == "serial":
+    rules = get_mode(mode)
+    if not rules.uses_jobs or backend == "serial":
         n_jobs = 1
     inner = max(1, min(n_workers, cores // n_jobs)) if n_workers > 1 else 1
     fusions = find_fusions(processors) if fuse else NO_FUSIONS
-    maker = _Planner(mode, backend, n_jobs, inner, batch_size, fusions)
+    maker = _Planner(rules, backend, n_jobs, inner, batch_size, fusions)
     stages = maker.stages(processors)
     return Plan(mode, backend, n_jobs, inner, batch_size, stages, reason, fusions)
 
 
 @dataclass
 class _Planner:
-    mode: str
+    mode: Mode
     backend: str
     n_jobs: int
     n_workers: int
@@ -142,7 +140,10 @@ class _Planner:
         group: list[Unit] = []
         for unit in self.fusions.replace(processors, range(len(processors))):
             processor = unit.processor
-            if group and not (processor.channel_wise and self._joins(group, processor)):
+            before = [member.processor for member in group]
+            if group and not (
+                processor.channel_wise and self.mode.joins(before, processor, self.n_jobs)
+            ):
                 stages.append(self._channel_wise(processors, group))
                 group = []
             if processor.channel_wise:
@@ -153,20 +154,11 @@ class _Planner:
             stages.append(self._channel_wise(processors, group))
         return tuple(stages)
 
-    def _joins(self, group: list[Unit], processor: Processor) -> bool:
-        if self.mode != "channel_sequential":
-            return False
-        if getattr(processor, "needs", "none") == "all":
-            return False
-        if self.n_jobs > 1:
-            return processor.parallel_safe == group[-1].processor.parallel_safe
-        return True
-
     def _global(self, processor: Processor, i: int) -> Stage:
         by_time = isinstance(processor, ArrayProcessor) and processor.splits == "times"
         workers = self.n_workers
-        if by_time and self.mode == "parallel" and self.n_jobs > 1:
-            workers = max(workers, self.n_jobs)
+        if by_time:
+            workers = self.mode.count_threads(workers, self.n_jobs)
         if by_time and workers > 1:
             reason = f"needs all channels; time is split over {workers} threads"
         else:
@@ -177,10 +169,7 @@ class _Planner:
         steps = [unit.processor for unit in group]
         safe = all(p.parallel_safe for p in steps)
         n_jobs = self.n_jobs if safe else 1
-        batch = self.batch_size
-        if self.n_workers > 1:  # a thread without a channel would do nothing
-            serial = self.mode == "serial"
-            batch = max(batch, self.n_workers * (_CHANNELS_PER_THREAD if serial else 1))
+        batch = self.mode.count_channels(self.batch_size, self.n_workers)
         positions = tuple(i for unit in group for i in unit.steps)
         reason = self._reason(steps, safe, n_jobs, batch)
         for fused in (unit.processor for unit in group if len(unit.steps) > 1):
@@ -201,7 +190,7 @@ class _Planner:
         size = "one channel" if batch == 1 else f"{batch} channels"
         if n_jobs == 1:
             return f"channel-wise, {through}, batches of {size}, one after another"
-        kind = _WORKERS[self.backend]
+        kind = get_backend(self.backend).label
         return f"channel-wise, {through}, batches of {size} over {n_jobs} {kind}"
 
 
@@ -220,13 +209,16 @@ def set_chunks(plan: Plan, processors: Sequence[Processor], chunk_duration_s: An
     Raises
     ------
     PlanError
-        If it is no length.
+        If `chunk_duration_s` is not a positive number.
     """
     if chunk_duration_s is None:
         return plan
     seconds = chunk_duration_s
     if not isinstance(seconds, Real) or isinstance(seconds, bool) or not 0 < float(seconds) < 1e9:
-        raise PlanError(f"chunk_duration_s={seconds!r} is no length: give seconds, 30.0 say.")
+        raise PlanError(
+            f"chunk_duration_s={seconds!r} is not valid: it must be a positive number of seconds, "
+            "e.g. 30.0."
+        )
     stages = tuple(_cut(stage, plan, processors, float(seconds)) for stage in plan.stages)
     return replace(plan, stages=stages)
 
@@ -249,8 +241,8 @@ def _explain(step: Processor) -> str | None:
     if not changes_samples(step):
         return None
     if not isinstance(step, ArrayProcessor):
-        return "is not one of ours"
-    return step.find_obstacle()
+        return "is a user-defined step"
+    return step.why_not_chunked()
 
 
 def check_dtype(dtype: Any) -> str:
@@ -294,6 +286,6 @@ def _round(stage: Stage, processors: Sequence[Processor]) -> Stage:
     steps = [step for step in steps if changes_samples(step)]
     if not steps:
         return stage
-    double = [step.name for step in steps if not getattr(step, "single", False)]
+    double = [step.name for step in steps if not getattr(step, "float32_safe", False)]
     kept = f", {', '.join(double)} computed in float64 and rounded" if double else ""
     return replace(stage, dtype="float32", reason=f"{stage.reason}; float32{kept}")

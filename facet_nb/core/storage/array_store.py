@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -12,8 +13,26 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.storage import scratch, shared_memory
-from facet_nb.core.storage.arrays import ArrayRef, FileArray, RamArray, fresh_array
+from facet_nb.core.storage.arrays import ArrayRef, FileArray, RamArray
 from facet_nb.core.storage.row_io import as_slice, write_rows
+
+#: From this size on memory is asked for in ordinary pages, in bytes.
+_LARGE = 32 << 20
+
+
+def fresh_array(shape: tuple[int, int]) -> np.ndarray:
+    """Return new samples in this process's memory, float64, not set to anything.
+
+    Large ones come as ordinary pages: numpy asks for huge ones, which a virtual machine that gives
+    free memory back has to fetch from its host, at up to 2 s of CPU for each GB.
+    """
+    n_bytes = 8 * int(np.prod(shape))
+    if n_bytes < _LARGE or not hasattr(mmap, "MADV_NOHUGEPAGE"):
+        return np.empty(shape)
+    # Private: what a forked child writes is its own.
+    memory = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, dtype=np.float64).reshape(shape)
 
 
 class Store:

@@ -37,7 +37,7 @@ _BOOKKEEPING = {
 }
 
 
-class UnknownThing(Exception):
+class UnhashableError(Exception):
     """Something whose fingerprint cannot be taken; the message says where it is."""
 
 
@@ -52,14 +52,14 @@ def take_fingerprint(thing: Any) -> str:
 
     Raises
     ------
-    UnknownThing
+    UnhashableError
         If it holds something else: a lock, an open file, a generator.
     """
     writer = _Writer()
     try:
         writer.add(thing, type(thing).__name__)
     except RecursionError as error:
-        raise UnknownThing(
+        raise UnhashableError(
             f"{type(thing).__name__} is a thing within a thing, without end"
         ) from error
     return writer.hash.hexdigest()
@@ -192,7 +192,7 @@ class _Writer:
         try:
             parts = thing.__reduce_ex__(4)
         except Exception as error:  # whatever a __reduce__ of anyone's raises
-            raise UnknownThing(f"{where} is a {type(thing).__name__}") from error
+            raise UnhashableError(f"{where} is a {type(thing).__name__}") from error
         if isinstance(parts, str):
             self.text("name", f"{thing.__module__}.{parts}".encode())
             return

@@ -18,7 +18,7 @@ from facet_nb.core.memory import find_available
 _SHARE = 0.25
 
 
-def passes_by(descriptor: int) -> bool:
+def bypasses_cache(descriptor: int) -> bool:
     """Whether a file is so large that it shall not stay in the cache."""
     size = os.fstat(descriptor).st_size
     return size > 1 << 30 and size > _SHARE * find_available()[0]
@@ -33,11 +33,11 @@ def let_go(descriptor: int, start: int = 0, n_bytes: int = 0) -> None:
         os.posix_fadvise(descriptor, start, n_bytes, os.POSIX_FADV_DONTNEED)
 
 
-class Passing:
+class StreamedFiles:
     """Some files that are read or written from their beginning to their end."""
 
     def __init__(self, descriptors: Iterable[int], every_bytes: int = 1 << 28) -> None:
-        self.descriptors = [d for d in descriptors if passes_by(d)]
+        self.descriptors = [d for d in descriptors if bypasses_cache(d)]
         self.every_bytes = every_bytes
         self.since = 0
 
@@ -51,11 +51,11 @@ class Passing:
 
 
 @contextmanager
-def watch_files(raw: Any) -> Iterator[Passing]:
+def watch_files(raw: Any) -> Iterator[StreamedFiles]:
     """Open the files of a recording that is read piece by piece."""
     with ExitStack() as stack:
         names = [] if raw.preload else [name for name in raw.filenames if name is not None]
         descriptors = [os.open(name, os.O_RDONLY) for name in names if os.path.isfile(name)]
         for descriptor in descriptors:
             stack.callback(os.close, descriptor)
-        yield Passing(descriptors)
+        yield StreamedFiles(descriptors)

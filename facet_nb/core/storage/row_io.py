@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from facet_nb.core.storage.arrays import FileArray
-from facet_nb.core.storage.page_cache import let_go, passes_by
+from facet_nb.core.storage.page_cache import bypasses_cache, let_go
 from facet_nb.kernels.pages import forget
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def open_rows(ref: ArrayRef) -> Iterator[Callable[[int], Row]]:
         return
     descriptor = os.open(ref.path, os.O_RDWR)
     try:
-        large = passes_by(descriptor)
+        large = bypasses_cache(descriptor)
         yield lambda row: FileRow(descriptor, ref, row, large)
     finally:
         os.close(descriptor)

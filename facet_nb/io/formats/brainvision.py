@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from facet_nb.core.storage.page_cache import Passing
+from facet_nb.core.storage.page_cache import StreamedFiles
 from facet_nb.io.atomic_write import reserve, write_all
 from facet_nb.io.blocks import iter_blocks
 from facet_nb.io.formats.brainvision_events import COMMA, find_codes, iter_events
@@ -128,7 +128,7 @@ def _write_samples(file: Path, raw: Any, factors: np.ndarray, path: Path) -> Non
     """
     reserve(file, 4 * len(raw.ch_names) * raw.n_times)
     with file.open("r+b", buffering=0) as sink:
-        written = Passing([sink.fileno()])
+        written = StreamedFiles([sink.fileno()])
         for _, block in iter_blocks(raw):
             with np.errstate(over="ignore"):
                 x = (block * factors[:, np.newaxis]).T.astype("<f4", order="C")

@@ -1,0 +1,15 @@
+"""Calls in this process, one after another."""
+
+from __future__ import annotations
+
+from facet_nb.core.backends.base import Backend
+
+
+class SerialBackend(Backend):
+    """Calls run in this thread, one after another."""
+
+    name = "serial"
+    label = "one after another, in this process"
+    short_label = "serial"
+    rank = 0
+    color = "#595959"

@@ -1,0 +1,48 @@
+"""The modes by name: one line for each file."""
+
+from __future__ import annotations
+
+from facet_nb.core.errors import PlanError
+from facet_nb.core.planning.modes.base import Mode
+from facet_nb.core.planning.modes.channel_sequential import ChannelSequential
+from facet_nb.core.planning.modes.parallel import Parallel
+from facet_nb.core.planning.modes.serial import Serial
+
+#: Lets the advisor choose one of the others.
+AUTO = "auto"
+
+_MODES: dict[str, type[Mode]] = {}
+
+
+def register_mode(mode: type[Mode]) -> type[Mode]:
+    """Make a mode known by its name; return it, so that it serves as a decorator."""
+    _MODES[mode.name] = mode
+    return mode
+
+
+register_mode(Serial)
+register_mode(ChannelSequential)
+register_mode(Parallel)
+
+
+def get_mode(name: str) -> Mode:
+    """Return a mode by name.
+
+    Raises
+    ------
+    PlanError
+        If there is none.
+    """
+    if name not in _MODES:
+        raise PlanError(f"unknown mode {name!r}: use one of {', '.join([*_MODES, AUTO])}.")
+    return _MODES[name]()
+
+
+def list_modes() -> list[type[Mode]]:
+    """Return all modes but "auto", in the order of tables and figures."""
+    return sorted(_MODES.values(), key=lambda mode: (mode.rank, mode.name))
+
+
+def list_mode_names() -> list[str]:
+    """Return what ``run(mode=…)`` takes."""
+    return [*_MODES, AUTO]

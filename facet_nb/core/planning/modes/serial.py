@@ -1,0 +1,22 @@
+"""One step after another, each over all channels: the baseline of every benchmark."""
+
+from __future__ import annotations
+
+from facet_nb.core.planning.modes.base import Mode
+
+#: Channels of a batch for each inner thread: few enough to show progress and to act on a cancel.
+_CHANNELS_PER_THREAD = 4
+
+
+class Serial(Mode):
+    """Each step over all channels, one after another."""
+
+    name = "serial"
+    short_label = "serial"
+    rank = 0
+    color = "#595959"
+    uses_jobs = False
+
+    def count_channels(self, batch_size: int, n_workers: int) -> int:
+        """Return the channels of one batch."""
+        return batch_size if n_workers == 1 else max(batch_size, n_workers * _CHANNELS_PER_THREAD)
