@@ -1,0 +1,106 @@
+"""The built wheel, as users install it: complete, and with types that a checker sees."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("setuptools", minversion="77")
+pytest.importorskip("pip")
+pytest.importorskip("mypy")
+
+pytestmark = pytest.mark.slow
+
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+USE = """\
+from facet_nb import AASCorrection, HighPassFilter, Pipeline
+reveal_type(Pipeline([HighPassFilter(freq=1.0), AASCorrection()]))
+reveal_type(Pipeline([]).run())
+reveal_type(HighPassFilter(freq=1.0))
+HighPassFilter(frequency=1.0)
+"""
+
+
+def _call(*command: object, cwd: Path) -> None:
+    run = subprocess.run([*map(str, command)], cwd=cwd, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.fixture(scope="module")
+def sources(project_root, tmp_path_factory) -> Path:
+    """A copy of what the wheel is made of: building writes beside it."""
+    folder = tmp_path_factory.mktemp("sources")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(project_root / name, folder)
+    leave = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(project_root / "facet_nb", folder / "facet_nb", ignore=leave)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(sources, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    offline = ["--no-index", "--no-deps", "--no-build-isolation"]
+    _call(*PIP, "wheel", *offline, "--wheel-dir", folder, sources, cwd=folder)
+    (built,) = folder.glob("facet_nb-*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def environment(wheel, tmp_path_factory) -> Path:
+    """A virtual environment that holds the wheel, and nothing else."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder)
+    target = _packages(folder)
+    _call(*PIP, "install", "--no-index", "--no-deps", "--target", target, wheel, cwd=folder)
+    return folder
+
+
+def _packages(environment: Path) -> Path:
+    (folder,) = [p for p in environment.rglob("site-packages") if p.is_dir()]
+    return folder
+
+
+def _check(environment: Path, folder: Path) -> str:
+    """Return what mypy says of a user's script, far from the checkout."""
+    (folder / "use.py").write_text(USE)
+    (python,) = [p for p in environment.glob("*/python*") if p.stem == "python"]
+    options = ["--python-executable", python, "--config-file", "", "--cache-dir", folder / "cache"]
+    command = [sys.executable, "-m", "mypy", *map(str, options), "use.py"]
+    plain = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MYPYPATH")}
+    return subprocess.run(command, cwd=folder, env=plain, capture_output=True, text=True).stdout
+
+
+def test_it_holds_every_file_of_the_package(sources, wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if name.startswith("facet_nb/")}
+    files = [p for p in (sources / "facet_nb").rglob("*") if p.is_file()]
+    assert held == {p.relative_to(sources).as_posix() for p in files}
+    assert {"facet_nb/py.typed", "facet_nb/__init__.pyi"} <= held
+
+
+def test_users_see_its_types(environment, tmp_path):
+    said = _check(environment, tmp_path)
+    assert re.search(r'use.py:2: .* type is "facet_nb\.[\w.]*\bPipeline"', said), said
+    assert re.search(r'use.py:3: .* type is "facet_nb\.[\w.]*\bPipelineResult"', said), said
+    assert re.search(r'use.py:4: .* type is "facet_nb\.[\w.]*\bHighPassFilter"', said), said
+    assert re.search(r"use.py:5: error: .*frequency", said), said
+    assert said.count("error:") == 1, said
+
+
+def test_without_the_marker_they_would_not(environment, tmp_path):
+    """That the types above are those of the installed package, and that the check notices."""
+    copy = tmp_path / "copy"
+    shutil.copytree(environment, copy, symlinks=True)
+    (_packages(copy) / "facet_nb" / "py.typed").unlink()
+    said = _check(copy, tmp_path)
+    assert "py.typed" in said
+    assert 'type is "Any"' in said
