@@ -7,6 +7,7 @@ subclass :class:`ArrayProcessor`. An array processor makes every cross-channel d
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import warnings
@@ -14,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from html import escape
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.fused_kernel import FusedKernel
 from facet_nb.core.metadata import ProcessingMetadata, to_plain
 from facet_nb.kernels.means import RunningMean
+
+T = TypeVar("T")
 
 
 class _Engine:
@@ -68,6 +71,28 @@ def _renamed(old: str, new: str) -> property:
         return getattr(self, new)
 
     return property(read, doc=f"The old name of ``{new}``.")
+
+
+def _accept_old_argument(old: str, new: str) -> Callable[[type[T]], type[T]]:
+    """Return a class decorator: the constructor takes `new` under its old name, too."""
+
+    def decorate(cls: type[T]) -> type[T]:
+        init: Any = cls.__init__
+
+        @functools.wraps(init)
+        def accept(self: T, *args: Any, **kwargs: Any) -> None:
+            if old in kwargs:
+                warnings.warn(
+                    f"{cls.__name__}({old}=…) is called {new}=… now.", FutureWarning, stacklevel=2
+                )
+                kwargs[new] = kwargs.pop(old)
+            init(self, *args, **kwargs)
+
+        setattr(cls, "__init__", accept)  # noqa: B010  mypy allows no plain assignment
+        setattr(cls, old, _renamed(old, new))
+        return cls
+
+    return decorate
 
 
 class Processor:
@@ -198,6 +223,7 @@ def check_has_triggers(metadata: ProcessingMetadata) -> None:
         )
 
 
+@_accept_old_argument("everything", "all_data")
 @dataclass(frozen=True)
 class View:
     """What :meth:`ArrayProcessor.prepare` sees of the recording.
@@ -238,14 +264,13 @@ class View:
     all_names: tuple[str, ...] = ()
     all_types: tuple[str, ...] = ()
 
-    everything = _renamed("everything", "all_data")
-
     @property
     def offset(self) -> int:
         """Number of samples from a trigger to the first sample of its artifact."""
         return int(self.metadata.artifact_to_trigger_offset * self.sfreq)
 
 
+@_accept_old_argument("spares", "untouched")
 @dataclass(frozen=True)
 class Prepared:
     """All decisions of a step, made once; picklable and immutable.
@@ -279,21 +304,6 @@ class Prepared:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
     untouched: tuple[str, ...] = ()
-
-    spares = _renamed("spares", "untouched")
-
-
-_init_prepared = Prepared.__init__
-
-
-def _accept_spares(self: Prepared, *args: Any, **kwargs: Any) -> None:
-    if "spares" in kwargs:
-        warnings.warn("Prepared(spares=…) is called untouched=… now.", FutureWarning, stacklevel=2)
-        kwargs["untouched"] = kwargs.pop("spares")
-    _init_prepared(self, *args, **kwargs)
-
-
-Prepared.__init__ = _accept_spares  # type: ignore[method-assign]
 
 
 class ArrayProcessor(Processor):

@@ -101,8 +101,13 @@ def _is_error(value: Any) -> bool:
     return isinstance(value, type) and issubclass(value, Exception)
 
 
+#: Parameters with a better name; the old one is accepted (tests/core/test_old_names.py).
+RENAMED = {"untouched": "spares", "all_data": "everything"}
+
+
 def _parameters(function: Callable[..., Any]) -> list[str]:
-    return [name for name in inspect.signature(function).parameters if name != "self"]
+    names = [name for name in inspect.signature(function).parameters if name != "self"]
+    return [RENAMED.get(name, name) for name in names]
 
 
 def find_events() -> Names:
