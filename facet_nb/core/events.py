@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import chain, product
 from typing import Any, Literal
 
 
@@ -217,23 +218,23 @@ def _run_started(state: RunState, e: RunStarted) -> RunState:
 
 
 def _stage_started(state: RunState, e: StageStarted) -> RunState:
-    names = tuple(name for batch in e.batches for name in batch)
-    known = state.channels
+    names = chain.from_iterable(e.batches)
     return replace(
         state,
         stage_steps=e.steps,
         batches_total=len(e.batches),
         batches_done=0,
-        channels=known + tuple(n for n in names if n not in set(known)),
+        channels=tuple(dict.fromkeys((*state.channels, *names))),
     )
 
 
 def _batch_done(state: RunState, e: BatchDone) -> RunState:
     wall, cpu = list(state.step_wall_s), list(state.step_cpu_s)
+    cells: set[tuple[int, str]] = set()
     for t in e.step_times:
         wall[t.step] += t.wall_s
         cpu[t.step] += t.cpu_s
-    cells = {(t.step, name) for t in e.step_times for name in e.channels}
+        cells.update(product((t.step,), e.channels))
     counted = e.batch >= 0  # what comes before the batches is time, not progress
     return replace(
         state,
@@ -280,3 +281,17 @@ _HANDLERS: dict[type[Event], Callable[[RunState, Any], RunState]] = {
     RunDone: _run_done,
     RunFailed: _run_failed,
 }
+
+
+class EventRecorder:
+    """Keeps the state of a run, and passes events on to listeners."""
+
+    def __init__(self, listeners: list[Callable[[Event], None]]) -> None:
+        self.state = RunState()
+        self.listeners = listeners
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event."""
+        self.state = self.state.apply(event)
+        for listener in self.listeners:
+            listener(event)

@@ -54,17 +54,15 @@ class ProcessingMetadata:
     volume_gaps: bool = False
     custom: dict[str, Any] = field(default_factory=dict)
 
-    def copy(self) -> ProcessingMetadata:
-        """Return an independent copy."""
-        return replace(
-            self,
-            triggers=None if self.triggers is None else np.array(self.triggers),
-            custom=copy.deepcopy(self.custom),
-        )
+    def copy(self, **changes: Any) -> ProcessingMetadata:
+        """Return an independent copy, with the given fields changed."""
+        own = {
+            "triggers": None if self.triggers is None else np.array(self.triggers),
+            "custom": copy.deepcopy(self.custom),
+        }
+        return replace(self, **{**own, **changes})
 
-    def updated(self, **changes: Any) -> ProcessingMetadata:
-        """Return a copy with some fields changed."""
-        return replace(self.copy(), **changes)
+    updated = copy
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain Python values."""
@@ -106,9 +104,9 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):
-        return {str(k): to_plain(v) for k, v in value.items()}
+        return dict(zip(map(str, value), map(to_plain, value.values()), strict=True))
     if isinstance(value, (list, tuple, set)):
-        return [to_plain(v) for v in value]
+        return list(map(to_plain, value))
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return str(value)

@@ -159,7 +159,7 @@ class Lineage:
         base = self.base.open() if hasattr(self.base, "open") else self.base
         row = self.rows[channel]
         x = np.array(base[row : row + 1], dtype=float)
-        tracker = NoiseTracker.of(x, [channel], self.steps, self.terms)
+        tracker = NoiseTracker(x, [channel], self.steps, self.terms)
         for step in self.steps:
             tracker.advance(step)
         return tracker.x[0]
@@ -255,9 +255,10 @@ def next_terms(
         Returns the noise that a user-defined step reports.
     """
     if change is Change.LINEAR:
-        return tuple(through(term) for term in terms)
+        return tuple(map(through, terms))
     if change is Change.CORRECTION:
-        return terms if any(term.open for term in terms) else (*terms, begin(before))
+        is_open = any(map(operator.attrgetter("open"), terms))
+        return terms if is_open else (*terms, begin(before))
     if change is Change.NOTHING:
         return terms
     # An opaque step ends what can be recomputed: from here on the term keeps both its samples.
@@ -320,37 +321,28 @@ class NoiseTracker:
         Samples, in V; never written to.
     channels : sequence of int
         Their channels.
-    pending : int
-        How many of the steps to come use the noise.
-    parts : tuple of NoisePart
-        Noise so far.
+    steps : iterable of Step or Processor
+        The steps to come.
+    terms : sequence of NoiseTerm
+        The noise so far.
     """
 
     def __init__(
         self,
         x: np.ndarray,
         channels: Sequence[int],
-        pending: int = 0,
-        parts: tuple[NoisePart, ...] = (),
+        steps: Iterable[Any],
+        terms: Sequence[NoiseTerm],
     ) -> None:
         self.x = x
         self.source = x
         self.channels = channels
-        self.pending = pending
-        self.parts = parts
-
-    @classmethod
-    def of(
-        cls,
-        x: np.ndarray,
-        channels: Sequence[int],
-        steps: Iterable[Any],
-        terms: Sequence[NoiseTerm],
-    ) -> NoiseTracker:
-        """Return a tracker for `steps`, or processors; `terms` are the noise so far."""
-        pending = sum([getattr(step, "uses_noise", False) for step in steps])
-        parts = tuple([term.part(channels) for term in terms]) if pending else ()
-        return cls(x, channels, pending, parts)
+        self.pending = 0  # steps to come that use the noise
+        for step in steps:
+            self.pending += getattr(step, "uses_noise", False)
+        self.parts: tuple[NoisePart, ...] = ()
+        if self.pending:
+            self.parts = tuple(term.part(channels) for term in terms)
 
     @property
     def owns_buffer(self) -> bool:
@@ -372,17 +364,17 @@ class NoiseTracker:
             total += found
         return total
 
-    def advance(self, step: Step, run: Any = None) -> None:
-        """Send the rows through `step`; ``run(x, noise)`` does it if given."""
-        noise = self.noise() if step.uses_noise else None
-        before = self.x
+    def put(self, step: Step, x: np.ndarray) -> None:
+        """Replace the rows by `x`, the result of `step`."""
+        before, self.x = self.x, x
         self.pending -= step.uses_noise
-        if run is not None:
-            self.x = run(before, noise)
-        else:
-            self.x = step.run(before, self.channels, None, noise)
         if self.pending:
             self.parts = self._follow(step, before)
+
+    def advance(self, step: Step) -> None:
+        """Send the rows through `step`."""
+        noise = self.noise() if step.uses_noise else None
+        self.put(step, step.run(self.x, self.channels, None, noise))
 
     def _follow(self, step: Any, before: np.ndarray) -> tuple[NoisePart, ...]:
         def send(x: np.ndarray) -> np.ndarray:

@@ -5,22 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from facet_nb.core import progress
+from facet_nb.core.backends.registry import count_cores
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import FacetError, PlanError, RunCancelled, StepError, ValidationError
-from facet_nb.core.events import Event, RunState
+from facet_nb.core.events import Event, EventRecorder
+from facet_nb.core.execution.checkpoint import hold_checkpoint
 from facet_nb.core.execution.runner import Runner
 from facet_nb.core.execution.timeouts import check_timeout
 from facet_nb.core.map import map_runs
-from facet_nb.core.planning.budget import RunOptions, find_subject, fit
-from facet_nb.core.planning.modes.registry import list_mode_names
+from facet_nb.core.planning.budget import find_subject, fit
+from facet_nb.core.planning.modes.registry import AUTO, list_mode_names
 from facet_nb.core.planning.plan import Plan
-from facet_nb.core.planning.planner import choose_mode
+from facet_nb.core.planning.planner import RunOptions, choose_mode
 from facet_nb.core.processor import LambdaProcessor, Processor, as_processor
 from facet_nb.core.registry import get_processor
 from facet_nb.core.result import PipelineResult
@@ -47,7 +50,7 @@ class Pipeline:
     """
 
     def __init__(self, processors: Sequence[Step] = (), name: str | None = None) -> None:
-        self.processors: list[Processor] = [as_processor(p) for p in processors]
+        self.processors: list[Processor] = list(map(as_processor, processors))
         self.name = name or "Pipeline"
 
     # ------------------------------------------------------------------------ list of steps
@@ -183,27 +186,34 @@ class Pipeline:
         context = _as_context(initial_context)
         chosen = choose_mode(mode, parallel, channel_sequential)
         if memory_budget is not None and mode is None and chosen == "serial":
-            chosen = "auto"
-        wish = RunOptions(
+            chosen = AUTO
+        options = RunOptions(
             chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s
         )
-        looks = memory_budget is not None or chosen == "auto"
-        strict = memory_budget is not None
-        subject = find_subject(self.processors, context, strict) if looks else None
-        plan = fit(self.processors, wish, subject, memory_budget)
-        recorder = _Recorder([on_event] if on_event else [])
+        if memory_budget is not None or chosen == AUTO:
+            found = find_subject(self.processors, context, strict=memory_budget is not None)
+            plan = fit(self.processors, options, found, memory_budget)
+        else:
+            one = n_jobs == n_workers == 1
+            plan = options.plan(self.processors, 1 if one else count_cores(backend))
+        recorder = EventRecorder([on_event] if on_event else [])
         runner = Runner(
-            self.processors, plan, recorder, as_token(cancel), check_timeout(timeout), checkpoint
+            self.processors,
+            plan,
+            recorder,
+            None if cancel is None else as_token(cancel),
+            None if timeout is None else check_timeout(timeout),
+            None if checkpoint is None else partial(hold_checkpoint, checkpoint),
         )
         with progress.bar(show_progress, self.name, recorder):
-            advised = chosen == "auto"
+            advised = chosen == AUTO
             return self._attempt(runner, context, recorder, raise_on_error, advised)
 
     def _attempt(
         self,
         runner: Runner,
         context: ProcessingContext,
-        recorder: _Recorder,
+        recorder: EventRecorder,
         raise_on_error: bool,
         advised: bool,
     ) -> PipelineResult:
@@ -280,13 +290,13 @@ class Pipeline:
             subject, mode = None, subject
         chosen = choose_mode(mode, False, False)
         if memory_budget is not None and mode is None:
-            chosen = "auto"
-        wish = RunOptions(
+            chosen = AUTO
+        options = RunOptions(
             chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s
         )
         looks = subject is not None or memory_budget is not None
         found = find_subject(self.processors, subject) if looks else None
-        return fit(self.processors, wish, found, memory_budget)
+        return fit(self.processors, options, found, memory_budget)
 
     def map(self, inputs: Sequence[Any], **kwargs: Any) -> Any:
         """Run the pipeline on many files or contexts; see :func:`facet_nb.core.map.map_runs`.
@@ -392,19 +402,6 @@ class Pipeline:
             "<thead><tr><th>#</th><th>step</th><th>channel-wise</th><th>parallel-safe</th></tr>"
             f"</thead><tbody>{rows}</tbody></table>"
         )
-
-
-class _Recorder:
-    """Keeps the run's state, and passes events on."""
-
-    def __init__(self, listeners: list[Callable[[Event], None]]) -> None:
-        self.state = RunState()
-        self.listeners = listeners
-
-    def __call__(self, event: Event) -> None:
-        self.state = self.state.apply(event)
-        for listener in self.listeners:
-            listener(event)
 
 
 def _note_advice(done: ProcessingContext, first: int, plan: Plan) -> ProcessingContext:

@@ -188,8 +188,11 @@ class Processor:
 
     def get_parameters(self) -> dict[str, Any]:
         """Return the constructor's arguments as they are stored."""
-        names = inspect.signature(type(self).__init__).parameters
-        return {n: getattr(self, n) for n in names if n != "self" and hasattr(self, n)}
+        found = {}
+        for name in inspect.signature(type(self).__init__).parameters:
+            if name != "self" and hasattr(self, name):
+                found[name] = getattr(self, name)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Return the step as plain Python values: registry name and parameters."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import pickle
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +93,22 @@ def find_channel(wanted: int | str, raw: Any) -> int:
         f"ref_channel={wanted!r} is not in the recording: use a name ({', '.join(raw.ch_names[:5])}"
         f"{', …' if len(raw.ch_names) > 5 else ''}) or a position below {len(raw.ch_names)}."
     )
+
+
+def find_references(processors: Iterable[Any], raw: Any, picks: np.ndarray) -> tuple[int, ...]:
+    """Return the row of each processor's reference channel.
+
+    It is the channel that the processor asks for (``ref_channel``), otherwise the first good EEG
+    channel, otherwise the first of `picks`, the good data channels.
+    """
+    types, first = raw.get_channel_types(), int(picks[0])
+    if "eeg" in (good := list(map(types.__getitem__, picks))):
+        first = int(picks[good.index("eeg")])
+    rows = []
+    for processor in processors:
+        wanted = getattr(processor, "ref_channel", None)
+        rows.append(first if wanted is None else find_channel(wanted, raw))
+    return tuple(rows)
 
 
 def load_array(raw: Any) -> np.ndarray:

@@ -18,7 +18,8 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.noise import Change
 from facet_nb.core.recording import ChannelHeaders, Header
-from facet_nb.core.samples import COPY_FIRST, explain_read_only, protect, round_to
+from facet_nb.core.samples import COPY_FIRST, explain_read_only
+from facet_nb.kernels.views import protect, round_to
 
 if TYPE_CHECKING:
     from facet_nb.core.context import ProcessingContext
@@ -63,6 +64,9 @@ class State:
         first = self.first_samp + prepared.start
         if sfreq != self.sfreq:
             first = round(first * sfreq / self.sfreq)
+        metadata = self.metadata
+        if prepared.metadata:
+            metadata = metadata.updated(**prepared.metadata)
         return replace(
             self,
             sfreq=sfreq,
@@ -72,7 +76,7 @@ class State:
                 max(highpass, prepared.highpass or 0.0),
                 min(lowpass, prepared.lowpass or np.inf, sfreq / 2.0),
             ),
-            metadata=self.metadata.updated(**prepared.metadata),
+            metadata=metadata,
         )
 
 
@@ -127,7 +131,7 @@ class ArrayStep(_RowStep):
     def change(self) -> Change:
         """What the step does to the estimated noise."""
         processor = self.processor
-        if not changes_samples(processor):
+        if not processor.modifies_raw or processor.run_once:
             return Change.NOTHING
         if processor.subtracts:
             return Change.CORRECTION
@@ -152,33 +156,40 @@ class ArrayStep(_RowStep):
     ) -> np.ndarray:
         """Return the step's result for rows `x`, shape (n_channels, n_times), in V."""
         x = round_to(self.dtype, x)
-        if self.rows is None or self.rows.issuperset(channels):
-            return self._compute(x, out, noise)
-        inside = [i for i, channel in enumerate(channels) if channel in self.rows]
-        outside = [i for i, channel in enumerate(channels) if channel not in self.rows]
-        rest = self.processor.compute_other(np.asarray(x[outside], float), "bad", self.prepared)
-        result = np.empty((len(x), rest.shape[1]), self.dtype)
-        result[outside] = rest
-        if inside:
-            result[inside] = self._compute(
-                x[inside], None, None if noise is None else noise[inside]
-            )
-        return result
-
-    def _compute(
-        self, x: np.ndarray, out: np.ndarray | None, noise: np.ndarray | None
-    ) -> np.ndarray:
+        if self.rows is not None and not self.rows.issuperset(channels):
+            return self._run_some(x, channels, noise)
         if x.dtype != np.float64 and not self.processor.float32_safe:
             x = x.astype(float)
         if out is not None and out.dtype != x.dtype:
             out = None
         given = x if out is not None and np.may_share_memory(x, out) else protect(x)
         extra = {"noise": None if noise is None else protect(noise)} if self.uses_noise else {}
-        with explain_read_only(
-            "compute() changed its input x: write to out, or to an array of its own."
-        ):
+        try:
             result = self.processor.compute(given, self.prepared, out=out, **extra)
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise ValidationError(
+                "compute() changed its input x: write to out, or to an array of its own."
+            ) from error
         return round_to(self.dtype, result)
+
+    def _run_some(
+        self, x: np.ndarray, channels: Sequence[int], noise: np.ndarray | None
+    ) -> np.ndarray:
+        """Return the result where the step works on some of `channels` only."""
+        assert self.rows is not None
+        inside = [i for i, channel in enumerate(channels) if channel in self.rows]
+        outside = [i for i, channel in enumerate(channels) if channel not in self.rows]
+        rest = self.processor.compute_other(np.asarray(x[outside], float), "bad", self.prepared)
+        result = np.empty((len(x), rest.shape[1]), self.dtype)
+        result[outside] = rest
+        if inside:
+            mine = [channels[i] for i in inside]
+            result[inside] = self.run(
+                x[inside], mine, None, None if noise is None else noise[inside]
+            )
+        return result
 
 
 @dataclass(frozen=True)

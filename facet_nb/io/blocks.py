@@ -57,4 +57,4 @@ def _iter_file(samples: np.ndarray, stop: int, length: int) -> Iterator[tuple[in
             for start in range(0, n, length):
                 yield first + start, held[:, start : min(start + length, n)].astype(float)
             for row in rows:
-                row.let_go(first, first + n)
+                row.drop(first, first + n)

@@ -198,5 +198,5 @@ def test_samples_that_are_not_finite_are_named(file):
 
 @pytest.mark.parametrize("value", [0, -1, "ten", True, float("nan"), float("inf")])
 def test_lengths_that_are_none(value):
-    with pytest.raises(PlanError, match="give seconds"):
+    with pytest.raises(PlanError, match="positive number of seconds"):
         Pipeline([LowPassFilter(40.0)]).plan("serial", chunk_duration_s=value)

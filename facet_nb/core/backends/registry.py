@@ -9,7 +9,7 @@ from facet_nb.core.backends.serial import SerialBackend
 from facet_nb.core.backends.threads import ThreadBackend
 from facet_nb.core.errors import PlanError
 
-_BACKENDS: dict[str, type[Backend]] = {}
+BACKENDS: dict[str, type[Backend]] = {}
 
 
 def register_backend(backend: type[Backend]) -> type[Backend]:
@@ -22,7 +22,7 @@ def register_backend(backend: type[Backend]) -> type[Backend]:
     """
     if not backend.name or not backend.label:
         raise PlanError(f"{backend.__name__} needs a name and a label to be registered.")
-    _BACKENDS[backend.name] = backend
+    BACKENDS[backend.name] = backend
     return backend
 
 
@@ -40,19 +40,19 @@ def get_backend(name: str) -> Backend:
     PlanError
         If there is none.
     """
-    if name not in _BACKENDS:
-        raise PlanError(f"unknown backend {name!r}: use one of {', '.join(_BACKENDS)}.")
-    return _BACKENDS[name]()
+    if name not in BACKENDS:
+        raise PlanError(f"unknown backend {name!r}: use one of {', '.join(BACKENDS)}.")
+    return BACKENDS[name]()
 
 
 def list_backends() -> list[type[Backend]]:
     """Return all backends, in the order of tables and figures."""
-    return sorted(_BACKENDS.values(), key=lambda backend: (backend.rank, backend.name))
+    return sorted(BACKENDS.values(), key=lambda backend: (backend.rank, backend.name))
 
 
 def list_backend_names() -> list[str]:
     """Return what ``run(backend=…)`` takes; the default comes first."""
-    return list(_BACKENDS)
+    return list(BACKENDS)
 
 
 def count_cores(backend: str = "serial") -> int:

@@ -1,4 +1,8 @@
-"""Run one batch of channels through a stage's steps, on up to ``n_workers`` threads."""
+"""Run one batch of channels through a stage's steps, on up to ``n_workers`` threads.
+
+On the plain path :func:`run_batch` finds its samples in memory (:func:`_run_in_memory`). Batches of
+worker processes, and batches in chunks of time, read and write their rows themselves.
+"""
 
 from __future__ import annotations
 
@@ -6,81 +10,92 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from facet_nb.core.events import StepTime
 from facet_nb.core.execution import streaming, threads
-from facet_nb.core.execution.job import FAILURES, Failure, JobFile, Report, _fail, fail
+from facet_nb.core.execution.job import FAILURES, Failure, Job, JobFile, Report, explain, fail
 from facet_nb.core.memory import rss_bytes
-from facet_nb.core.noise import NoiseTracker
-from facet_nb.core.samples import check_finite
+from facet_nb.core.noise import Change, NoiseTracker
+from facet_nb.core.samples import check_finite, not_finite
 from facet_nb.core.steps import ArrayStep, ChannelStep, Step
-from facet_nb.core.storage.arrays import FileArray
-from facet_nb.core.storage.row_io import as_slice, open_rows, read_rows, write_rows
+from facet_nb.core.storage.arrays import FileArray, RamArray
+from facet_nb.core.storage.row_io import open_rows, read_rows, write_rows
+from facet_nb.kernels.views import as_slice, is_finite
 
-if TYPE_CHECKING:
-    from facet_nb.core.execution.job import Job
+#: Times of the steps, and checksums of the rows where a log asks for them.
+Done = tuple[tuple[StepTime, ...], tuple[str, ...]]
+
+
+class Position:
+    """The step that a batch is at, for messages."""
+
+    step = 0
 
 
 def run_batch(ref: Job | JobFile, batch: int, channels: Sequence[int]) -> Report | Failure:
-    """Take `channels` through all steps of a job; write their rows to its target."""
-    began_s = time.time()
+    """Send `channels` through all steps of a job; write their rows to its target."""
+    job = ref
+    if isinstance(ref, JobFile):
+        try:
+            job = ref.open()
+        except FAILURES as error:  # e.g. a module that the worker cannot import
+            return explain(error, batch, ref.index, ref.name, None)
+        if any(isinstance(step, ChannelStep) for step in job.steps):
+            import mne  # noqa: F401  before the clock starts: the import takes seconds
+    assert isinstance(job, Job)
+    began_s, at = time.time(), Position()
+    if job.heartbeats is not None:
+        job.heartbeats.begin(batch)
+    run = _run_chunks if job.chunk else _run_in_subprocess if job.in_subprocess else _run_in_memory
     try:
-        job = ref.open()
-    except FAILURES as error:  # a module that the worker cannot import, say
-        return _fail(error, batch, ref.index, ref.name, None)  # type: ignore[union-attr]
-    here = [0]
-    try:
-        times, digests = _run(job, batch, list(channels), here)
+        times, digests = run(job, batch, channels, at)
     except FAILURES as error:
-        step = job.steps[min(here[0], len(job.steps) - 1)]
-        return fail(error, batch, step, ", ".join(job.names[c] for c in channels), job)
+        return fail(
+            error, batch, job.steps[at.step], ", ".join(job.names[c] for c in channels), job
+        )
     finally:
         if job.heartbeats is not None:
             job.heartbeats.end(batch)
-    report = Report(batch, times, os.getpid(), rss_bytes(), digests=digests)
-    return replace(report, began_s=began_s, ended_s=time.time(), thread=threading.get_ident())
+    return Report(
+        batch,
+        times,
+        os.getpid(),
+        rss_bytes(),
+        began_s=began_s,
+        ended_s=time.time(),
+        thread=threading.get_ident(),
+        digests=digests,
+    )
 
 
-def _run(
-    job: Job, batch: int, channels: list[int], here: list[int]
-) -> tuple[tuple[StepTime, ...], tuple[str, ...]]:
-    if any(isinstance(step, ChannelStep) for step in job.steps):
-        import mne  # noqa: F401  before the clock starts: it takes seconds
-    if job.heartbeats is not None:
-        job.heartbeats.begin(batch)
-    if job.chunk:
-        return _run_chunks(job, batch, channels, here)
+def _run_in_memory(job: Job, batch: int, channels: Sequence[int], at: Position) -> Done:
+    """Run on arrays that this process holds or maps."""
+    source = job.source.array if isinstance(job.source, RamArray) else job.source.open()
+    target = job.target.array if isinstance(job.target, RamArray) else job.target.open()
     rows = as_slice(channels)
-    if job.far:
-        return _run_far(job, batch, channels, here)
-    x, target = job.source.open()[rows], job.target.open()
-    direct = isinstance(rows, slice) and job.log is None  # a log's rows are written in one go
-    result, times = take_through(job, batch, channels, x, target[rows] if direct else None, here)
+    # A log records rows that are written in one go, and a list of rows is a copy.
+    direct = isinstance(rows, slice) and job.log is None
+    out = target[rows] if direct else None
+    result, times = run_steps(job, batch, channels, source[rows], out, at)
     if not direct:
         target[rows] = result
-    digests = () if job.log is None else job.log.note(channels, result)
-    return times, digests
+    return times, () if job.log is None else job.log.note(channels, result)
 
 
-def _run_far(
-    job: Job, batch: int, channels: list[int], here: list[int]
-) -> tuple[tuple[StepTime, ...], tuple[str, ...]]:
-    """Read rows from their file, once, and write what the steps make of them to its file."""
+def _run_in_subprocess(job: Job, batch: int, channels: Sequence[int], at: Position) -> Done:
+    """Read rows from their file once, and write the result of all steps to the target's file."""
     assert isinstance(job.source, FileArray) and isinstance(job.target, FileArray)
     x = read_rows(job.source, channels)
-    result, times = take_through(job, batch, channels, x, None, here)
+    result, times = run_steps(job, batch, channels, x, None, at)
     write_rows(job.target, channels, result)
     return times, () if job.log is None else job.log.note(channels, result)
 
 
-def _run_chunks(
-    job: Job, batch: int, channels: list[int], here: list[int]
-) -> tuple[tuple[StepTime, ...], tuple[str, ...]]:
-    """Take channels through all steps in chunks of time, one after the other."""
+def _run_chunks(job: Job, batch: int, channels: Sequence[int], at: Position) -> Done:
+    """Send channels through all steps in chunks of time, one channel after the other."""
     spent: dict[int, tuple[float, float]] = {}
     for channel in channels:
 
@@ -91,8 +106,8 @@ def _run_chunks(
                 check_finite(x[np.newaxis], [job.names[channel]])
 
         def note(step: ArrayStep) -> None:
-            if here[0] != (position := job.steps.index(step)):
-                here[0] = position
+            if at.step != (position := job.steps.index(step)):
+                at.step = position
                 if job.heartbeats is not None:
                     job.heartbeats.move(batch, position)
 
@@ -103,7 +118,7 @@ def _run_chunks(
                 steps, channel, *rows, job.chunk, spent, check=check, note=note
             )
             for row in rows:
-                row.let_go(0, row.n_times)
+                row.drop(0, row.n_times)
     times = [StepTime(step.index, *spent.get(step.index, (0.0, 0.0))) for step in job.steps]
     digests: tuple[str, ...] = ()
     if job.log is not None:
@@ -111,116 +126,122 @@ def _run_chunks(
     return tuple(times), digests
 
 
-@dataclass
-class Passage:
-    """Some channels on their way through all steps of a job.
-
-    Attributes
-    ----------
-    job : Job
-        The job.
-    batch : int
-        Their batch.
-    channels : list of int
-        The channels.
-    x : ndarray, shape (n_channels, n_times)
-        Their samples, in V; not written to.
-    out : ndarray | None
-        Where the last step may put its result.
-    n_workers : int
-        Threads inside each step.
-    position : int
-        The step that they are at.
-    done : bool
-        Whether they are through all of them.
-    """
-
-    job: Job
-    batch: int
-    channels: list[int]
-    x: np.ndarray
-    out: np.ndarray | None
-    n_workers: int = 1
-    position: int = 0
-    done: bool = False
-    times: list[StepTime] = field(default_factory=list)
-
-    def run(self) -> None:
-        """Take them through; then ``x`` holds the result."""
-        job, steps = self.job, self.job.steps
-        if job.check:
-            check_finite(self.x, [job.names[c] for c in self.channels])
-        track = NoiseTracker.of(self.x, self.channels, steps, job.terms)
-        last = max(i for i, step in enumerate(steps) if step.changes_samples)
-        for self.position, step in enumerate(steps):
-            if job.cancel is not None:
-                job.cancel.check()
-            if job.heartbeats is not None:
-                job.heartbeats.move(self.batch, self.position)
-            if not step.changes_samples:
-                self.times.append(StepTime(step.index, 0.0, 0.0))
-                continue
-            out = self.out if self.position == last else None
-            if out is None and track.owns_buffer and can_overwrite(step):
-                out = track.x
-            self.times.append(_take(track, step, out, self.n_workers))
-        self.x, self.done = track.x, True
-
-
-def take_through(
+def run_steps(
     job: Job,
     batch: int,
-    channels: list[int],
+    channels: Sequence[int],
     x: np.ndarray,
     out: np.ndarray | None,
-    here: list[int],
+    at: Position,
 ) -> tuple[np.ndarray, tuple[StepTime, ...]]:
-    """Take channels through all steps of `job`, over its inner threads.
+    """Send channels through all steps of `job`, over its inner threads.
 
-    Where every step works on each channel by itself, each thread takes its share of the channels
-    through all steps: nobody waits between steps, and intermediates are small enough to be used
-    again. Else threads share the work of one step after the other.
+    Where every step works on each channel independently, each thread takes its share of the
+    channels through all steps: threads need not wait for each other between steps, and
+    intermediate arrays are small enough to stay in the processor's cache. Otherwise the threads
+    share the work of one step after the other.
 
     Parameters
     ----------
     job : Job
         The job.
     batch : int
-        The batch, for whoever watches.
-    channels : list of int
+        Number of the batch.
+    channels : sequence of int
         Its channels.
     x : ndarray, shape (n_channels, n_times)
         Their samples, in V; not written to.
     out : ndarray | None
-        Where to put the result; None for an array of its own.
-    here : list of int
-        Its first element is set to the position of the step that failed, if one does.
+        Where to put the result; None for a new array.
+    at : Position
+        Set to the step that failed, if one does.
 
     Returns
     -------
     result : ndarray, shape (n_channels, n_times after)
         The samples after all steps; `out` if that was given.
     times : tuple of StepTime
-        What each step took: CPU time of all threads, and wall time as their mean.
+        Duration of each step: CPU time of all threads, and wall time as their mean.
     """
-    whole = slice(0, len(channels))
-    apart = job.n_workers > 1 and all(_splits_rows(step) for step in job.steps)
-    blocks = threads.split(len(channels), job.n_workers) if apart else [whole]
+    if job.n_workers == 1:
+        only = _Block(job, batch, channels, x, out, 1)
+        try:
+            only.run()
+        finally:
+            at.step = only.position
+        return only.x if out is None else out, tuple(only.times)
+    apart = all(_splits_rows(step) for step in job.steps)
+    whole = [slice(0, len(channels))]
+    slices = threads.split(len(channels), job.n_workers) if apart else whole
     inner = 1 if apart else job.n_workers
-    parts = {
-        block.start: Passage(
-            job, batch, channels[block], x[block], None if out is None else out[block], inner
-        )
-        for block in blocks
+    blocks = {
+        s.start: _Block(job, batch, channels[s], x[s], None if out is None else out[s], inner)
+        for s in slices
     }
     try:
-        threads.run_blocks(lambda block: parts[block.start].run(), blocks)
+        threads.run_blocks(lambda s: blocks[s.start].run(), slices)
     finally:
-        here[0] = next((p.position for p in parts.values() if not p.done), 0)
-    passages = list(parts.values())
+        at.step = next((b.position for b in blocks.values() if not b.done), 0)
+    parts = list(blocks.values())
     if out is None:
-        out = passages[0].x if len(passages) == 1 else np.concatenate([p.x for p in passages])
-    return out, tuple(map(_merge, zip(*(p.times for p in passages), strict=True)))
+        out = parts[0].x if len(parts) == 1 else np.concatenate([part.x for part in parts])
+    return out, tuple(map(_merge, zip(*(part.times for part in parts), strict=True)))
+
+
+@dataclass
+class _Block:
+    """Some channels on their way through all steps of a job.
+
+    Parameters
+    ----------
+    job, batch
+        As for :func:`run_steps`.
+    channels : sequence of int
+        The channels.
+    x : ndarray, shape (n_channels, n_times)
+        Their samples, in V; not written to. Afterwards ``x`` holds the result.
+    out : ndarray | None
+        Where the last step may put its result.
+    n_workers : int
+        Threads inside each step.
+    """
+
+    job: Job
+    batch: int
+    channels: Sequence[int]
+    x: np.ndarray
+    out: np.ndarray | None
+    n_workers: int
+    position: int = 0
+    done: bool = False
+    times: list[StepTime] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Send the channels through all steps."""
+        job = self.job
+        if job.check:
+            for row, channel in zip(self.x, self.channels, strict=True):
+                if not is_finite(row):
+                    raise not_finite(row, job.names[channel])
+        tracker = NoiseTracker(self.x, self.channels, job.steps, job.terms)
+        last = job.last
+        for self.position, step in enumerate(job.steps):
+            if job.cancel is not None:
+                job.cancel.check()
+            if job.heartbeats is not None:
+                job.heartbeats.move(self.batch, self.position)
+            if step.change is Change.NOTHING:
+                self.times.append(StepTime(step.index, 0.0, 0.0))
+                continue
+            wall = time.perf_counter()
+            out = self.out if self.position == last else None
+            if out is None and tracker.owns_buffer and can_overwrite(step):
+                out = tracker.x
+            noise = tracker.noise() if step.uses_noise else None
+            x, cpu_s = apply_step(step, tracker.x, self.channels, out, self.n_workers, noise)
+            tracker.put(step, x)
+            self.times.append(StepTime(step.index, time.perf_counter() - wall, cpu_s))
+        self.x, self.done = tracker.x, True
 
 
 def _splits_rows(step: Step) -> bool:
@@ -234,20 +255,6 @@ def _merge(times: Sequence[StepTime]) -> StepTime:
     return StepTime(times[0].step, wall_s, sum(t.cpu_s for t in times))
 
 
-def _take(track: NoiseTracker, step: Step, out: np.ndarray | None, n_workers: int) -> StepTime:
-    """Take rows through one step, and measure it."""
-    cpu_s = 0.0
-
-    def run(x: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
-        nonlocal cpu_s
-        result, cpu_s = apply_step(step, x, track.channels, out, n_workers, noise)
-        return result
-
-    begin = time.perf_counter()
-    track.advance(step, run)
-    return StepTime(step.index, time.perf_counter() - begin, cpu_s)
-
-
 def apply_step(
     step: Step,
     x: np.ndarray,
@@ -256,8 +263,8 @@ def apply_step(
     n_workers: int,
     noise: np.ndarray | None = None,
 ) -> tuple[np.ndarray, float]:
-    """Run `step` on rows `x`, over inner threads where it can use them; return CPU seconds too."""
-    blocks = _blocks(step, x, n_workers)
+    """Run `step` on rows `x`, on inner threads if it can use them; return CPU seconds as well."""
+    blocks = [] if n_workers == 1 else _split_work(step, x, n_workers)
     if len(blocks) < 2:
         begin = time.thread_time()
         result = step.run(x, channels, out, noise)
@@ -282,8 +289,8 @@ def apply_step(
     return out, cpu_s
 
 
-def _blocks(step: Step, x: np.ndarray, n_workers: int) -> list[slice]:
-    if n_workers < 2 or not isinstance(step, ArrayStep):
+def _split_work(step: Step, x: np.ndarray, n_workers: int) -> list[slice]:
+    if not isinstance(step, ArrayStep):
         return []
     if step.processor.splits == "times":
         return threads.split(x.shape[1], n_workers, threads.MIN_BLOCK)

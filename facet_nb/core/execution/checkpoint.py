@@ -1,4 +1,4 @@
-"""What a run has finished, in a folder: a killed run goes on where it was.
+"""Checkpoints: a folder with the finished parts of a run, so that a killed run can resume.
 
 The folder holds samples after each stage (float64 rows, one file for each stage), what steps found
 on their reference channels, and a journal that says which rows are whole, with their checksums.
@@ -14,15 +14,19 @@ import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from facet_nb.core.errors import FacetError
-from facet_nb.core.execution.job import Failure
-from facet_nb.core.execution.stage import Prepared, ReferenceTrial, StageInput
+from facet_nb.core.execution.deferred import DeferredSamples
+from facet_nb.core.execution.job import Failure, Job
+from facet_nb.core.execution.prepare import Attempt
+from facet_nb.core.execution.runner import Place, StageRun
+from facet_nb.core.execution.stage import PreparedStage, ReferenceTrial, StageInput
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.steps import ArrayStep, ChannelStep, State, Step
 from facet_nb.core.storage import folder_lock, journal, scratch
@@ -35,8 +39,6 @@ logger = logging.getLogger("facet_nb")
 _LAYOUT = 1
 
 _SUFFIX = ".f64"
-
-Attempt = Callable[[ChannelStep, np.ndarray, int], ReferenceTrial | Failure]
 
 
 @dataclass
@@ -121,7 +123,7 @@ class Checkpoint:
                 self._trials[str(record.get("key"))] = record
 
     # --------------------------------------------------------------------------------- stages
-    def keep(self, subject: StageInput, prepared: Prepared) -> KeptStage | None:
+    def keep(self, subject: StageInput, prepared: PreparedStage) -> KeptStage | None:
         """Return where the samples after a stage are kept; None if they cannot be.
 
         Samples of steps that cannot be told from one another (they hold a lock, an open file, …)
@@ -145,7 +147,7 @@ class Checkpoint:
         kept.make_file()
         return kept
 
-    def _key(self, subject: StageInput, prepared: Prepared) -> str:
+    def _key(self, subject: StageInput, prepared: PreparedStage) -> str:
         terms: tuple = ()
         if any(step.uses_noise for step in prepared.steps):
             terms = tuple(term.move(self.find_digests) for term in subject.terms)
@@ -270,18 +272,67 @@ class Checkpoint:
         journal.replace(self.journal, records)
 
 
+class KeptStageRun(StageRun):
+    """One stage whose finished channels are kept in a checkpoint.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        Where they are kept.
+    *stage
+        As for :class:`~facet_nb.core.execution.runner.StageRun`.
+    """
+
+    # Checksums are compared between runs, which may differ in precision and chunks.
+    exact_input = True
+
+    def __init__(self, checkpoint: Checkpoint, *stage: Any) -> None:
+        super().__init__(*stage)
+        self.checkpoint = checkpoint
+        self.kept: KeptStage | None = None
+
+    def remember(self, attempt: Attempt) -> Attempt:
+        """Return `attempt` with a memory of earlier runs."""
+        return self.checkpoint.remember(attempt)
+
+    def choose_place(
+        self, given: StageInput, prepared: PreparedStage, deferred: DeferredSamples | None
+    ) -> Place:
+        """Return where the samples are; the result goes to a file of the checkpoint."""
+        self.kept = self.checkpoint.keep(given, prepared)
+        if self.kept is None:
+            return super().choose_place(given, prepared, deferred)
+        source, fill = self.lend(given.data)
+        target, result = self.store.adopt(str(self.kept.path), self.kept.shape)
+        return Place(source, fill, target, given.data, result)
+
+    def run_batches(
+        self,
+        job: Job,
+        place: Place,
+        groups: list[list[int]],
+        labels: list[tuple[str, ...]],
+        done: dict[int, str],
+    ) -> None:
+        """Compute the channels that no earlier run has finished."""
+        if self.kept is None:
+            super().run_batches(job, place, groups, labels, done)
+            return
+        rows = [row for group in groups for row in group]
+        done = self.kept.restore(place.result, rows)
+        super().run_batches(replace(job, log=self.kept.log), place, groups, labels, done)
+        self.checkpoint.learn_digests(place.result, done)
+
+
 @contextmanager
-def hold_checkpoint(folder: str | Path | None) -> Iterator[Checkpoint | None]:
-    """Open the checkpoint in `folder` for one run; None without a folder.
+def hold_checkpoint(folder: str | Path) -> Iterator[Callable[..., StageRun]]:
+    """Open the checkpoint in `folder` for one run; yield what runs each of its stages.
 
     Raises
     ------
     FacetError
         If another run has it, or the folder cannot be made or written to.
     """
-    if folder is None:
-        yield None
-        return
     place = Path(folder).expanduser()
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -293,7 +344,7 @@ def hold_checkpoint(folder: str | Path | None) -> Iterator[Checkpoint | None]:
     with folder_lock.hold(place):
         checkpoint = Checkpoint(place)
         checkpoint.load()
-        yield checkpoint
+        yield partial(KeptStageRun, checkpoint)
         try:
             checkpoint.prune()
         except (FacetError, OSError) as error:  # the run is complete all the same

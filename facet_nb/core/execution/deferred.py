@@ -1,30 +1,33 @@
-"""Samples that are read from their file again when somebody asks for them."""
+"""Samples that are read from their file again on demand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facet_nb.core.recording import channel_kinds
 from facet_nb.core.storage.transpose import transpose
 
+if TYPE_CHECKING:
+    import mne
+
 
 @dataclass(frozen=True)
-class Origin:
-    """A recording in its file, of which a run keeps no copy.
+class DeferredSamples:
+    """A recording on disk of which a run keeps no copy.
 
     Attributes
     ----------
     raw : mne.io.BaseRaw
         The recording, not loaded.
     dtype : {"float64", "float32"}
-        Precision in which a run began with it.
+        Precision that the run began with.
     """
 
-    raw: Any
+    raw: mne.io.BaseRaw
     dtype: str
     _read: dict[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
 

@@ -1,4 +1,8 @@
-"""The batches of a stage: sent to a backend, watched, and sent again after a worker died."""
+"""Batches and decisions that need more than a loop: outer workers, timeouts, dead workers.
+
+Batches go to a backend, are watched, and are sent again after a worker died. User-defined steps
+are tried on their reference channel where they will run, since they may end their process.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from facet_nb.core.backends import registry
+import numpy as np
+
 from facet_nb.core.backends.base import Backend, WorkerDied, dumps
+from facet_nb.core.backends.registry import get_backend
 from facet_nb.core.cancel import CancelToken, FileToken
 from facet_nb.core.errors import FacetError, PlanError, StepError, describe_failure
 from facet_nb.core.execution import timeouts
 from facet_nb.core.execution.batch import run_batch
 from facet_nb.core.execution.heartbeats import HeartbeatTable
 from facet_nb.core.execution.job import Failure, Job, JobFile, Report
+from facet_nb.core.execution.prepare import Attempt, prepare_stage, try_step
+from facet_nb.core.execution.stage import Named, PreparedStage, ReferenceTrial, StageInput
 from facet_nb.core.planning.plan import Stage
+from facet_nb.core.steps import ChannelStep
 from facet_nb.core.storage.array_store import Store
 
 
@@ -32,19 +41,19 @@ class BatchDispatcher:
         The channels of each batch, for messages.
     store : Store
         Where workers of other processes find the job.
-    cancel : CancelToken
+    cancel : CancelToken | None
         The run's.
     timeout_s : float | None
-        How long a batch may take.
+        Time limit of a batch, in s.
     fill : callable | None
-        Puts channels where workers find them; called each time before a batch is sent.
+        Copies channels to where workers find them; called just before a batch is sent.
     """
 
     stage: Stage
     job: Job
     labels: Sequence[tuple[str, ...]]
     store: Store
-    cancel: CancelToken
+    cancel: CancelToken | None = None
     timeout_s: float | None = None
     fill: Callable[[Sequence[int]], None] | None = None
 
@@ -58,7 +67,7 @@ class BatchDispatcher:
         RunCancelled
             If the run was cancelled.
         """
-        backend = registry.get_backend(self.stage.backend)
+        backend = get_backend(self.stage.backend)
         self._prepare(backend)
         pending = dict(batches)
         suspects: list[int] = []
@@ -71,6 +80,8 @@ class BatchDispatcher:
                     pending.pop(answer.batch)
                     report(answer)
             except WorkerDied as error:
+                # A batch that was running then may have killed it: each runs alone once more, so
+                # that a second death names the culprit.
                 started = self._started(pending)
                 if suspects:
                     batch = suspects[0]
@@ -89,9 +100,10 @@ class BatchDispatcher:
         self.heartbeats: HeartbeatTable | None = None
         self.file: JobFile | None = None
         if backend.isolates:
-            self.heartbeats = HeartbeatTable.far(self.store, n)
-            known = FileToken(self.heartbeats.table.path)  # type: ignore[union-attr]
-            job = replace(self.job, heartbeats=self.heartbeats, far=True, cancel=known)
+            table = self.store.make_table(n)
+            self.heartbeats = HeartbeatTable.in_file(table)
+            known = FileToken(table.path)
+            job = replace(self.job, heartbeats=self.heartbeats, in_subprocess=True, cancel=known)
             self.file = write_job(job, self.store)
         elif self.timeout_s is not None:
             self.heartbeats = HeartbeatTable.of(n)
@@ -114,7 +126,7 @@ class BatchDispatcher:
 
 @dataclass(frozen=True)
 class Calls(Sequence):
-    """Calls of :func:`~.task.run_batch`, each made ready just before it is sent."""
+    """Calls of :func:`~.batch.run_batch`, each made ready just before it is sent."""
 
     calls: list[tuple]
     fill: Callable[[Sequence[int]], None] | None = None
@@ -129,7 +141,7 @@ class Calls(Sequence):
 
 
 def write_job(job: Job, store: Store) -> JobFile:
-    """Put `job` where workers read it; samples that it refers to, too.
+    """Write `job` to a file for workers, with the samples that it refers to.
 
     Raises
     ------
@@ -149,6 +161,105 @@ def write_job(job: Job, store: Store) -> JobFile:
             "connections out of what prepare() returns."
         ) from error
     return JobFile(path, first.index, first.processor.name)
+
+
+@dataclass
+class GuardedPreparation:
+    """Prepares a stage under a timeout; user-defined steps are tried where they will run.
+
+    Parameters
+    ----------
+    given : StageInput
+        The recording, and the stage's processors.
+    stage : Stage
+        Where its batches will run.
+    store : Store
+        Where workers of other processes find what they need.
+    cancel : CancelToken | None
+        The run's.
+    timeout_s : float | None
+        Time limit of each decision, in s.
+    """
+
+    given: StageInput
+    stage: Stage
+    store: Store
+    cancel: CancelToken | None = None
+    timeout_s: float | None = None
+
+    def run(self, remember: Callable[[Attempt], Attempt] | None) -> PreparedStage | Failure:
+        """Return the prepared stage; `remember` may add a memory to the trials.
+
+        Raises
+        ------
+        StepError
+            If a decision takes too long, or ends its process twice.
+        RunCancelled
+            If the run was cancelled.
+        """
+
+        def work(heartbeats: HeartbeatTable) -> PreparedStage | Failure:
+            attempt = self._choose_attempt(heartbeats)
+            attempt = attempt if remember is None else remember(attempt)
+            return prepare_stage(self.given, attempt, heartbeats)
+
+        try:
+            return timeouts.call(work, self.timeout_s, self.cancel)
+        except timeouts.TaskTimeout as late:
+            given, position = self.given, late.position
+            step = Named(given.indices[position], given.processors[position])
+            raise self._explain(late, step, given.references[position]) from late
+
+    def _choose_attempt(self, heartbeats: HeartbeatTable) -> Attempt:
+        backend = get_backend(self.stage.backend)
+        if not backend.isolates:
+            return try_step
+
+        def attempt(step: ChannelStep, row: np.ndarray, channel: int) -> ReferenceTrial | Failure:
+            heartbeats.end(0)  # starting workers takes time; they are watched themselves
+            return self._try_in_subprocess(backend, step, row, channel)
+
+        return attempt
+
+    def _try_in_subprocess(
+        self, backend: Backend, step: ChannelStep, row: np.ndarray, channel: int
+    ) -> ReferenceTrial | Failure:
+        """Run a user-defined step on its reference channel in a worker."""
+        died: Exception | None = None
+        for _ in range(2):
+            stop = CancelToken(self.cancel)
+            heartbeats = None
+            if self.timeout_s is not None:
+                heartbeats = HeartbeatTable.in_file(self.store.make_table(1))
+            calls = [(step, row, channel, heartbeats)]
+            results = backend.run(try_in_subprocess, calls, self.stage.n_jobs, stop)
+            try:
+                (answer,) = timeouts.collect(results, heartbeats, self.timeout_s, stop, backend)
+            except WorkerDied as error:
+                died = error
+            except timeouts.TaskTimeout as late:
+                raise self._explain(late, step, channel) from late
+            else:
+                return answer
+        raise explain_death(step, self.given.names[channel]) from died
+
+    def _explain(self, late: timeouts.TaskTimeout, step: Any, channel: int) -> StepError:
+        assert self.timeout_s is not None
+        return timeouts.explain_late(late, step, self.given.names[channel], self.timeout_s)
+
+
+def try_in_subprocess(
+    step: ChannelStep, row: np.ndarray, channel: int, heartbeats: HeartbeatTable | None = None
+) -> ReferenceTrial | Failure:
+    """:func:`~.prepare.try_step` in another process: an exception comes back as text."""
+    if heartbeats is not None:
+        import mne  # noqa: F401  before the clock starts: the import takes seconds
+
+        heartbeats.begin(0)
+    answer = try_step(step, row, channel)
+    if heartbeats is not None:
+        heartbeats.end(0)
+    return replace(answer, cause=None) if isinstance(answer, Failure) else answer
 
 
 def explain_death(step: Any, channel: str) -> StepError:

@@ -1,4 +1,4 @@
-"""Work that is one task: a step over all channels."""
+"""Run a step over all channels, as one task."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from facet_nb.core.execution.heartbeats import HeartbeatTable
 from facet_nb.core.execution.job import FAILURES, Job, fail
 from facet_nb.core.noise import NoiseTracker
 from facet_nb.core.processor import Processor
-from facet_nb.core.samples import COPY_FIRST, check_finite, explain_read_only, protect
+from facet_nb.core.samples import COPY_FIRST, check_finite, explain_read_only
 from facet_nb.core.steps import ArrayStep
 from facet_nb.core.storage import scratch
-from facet_nb.core.storage.row_io import as_slice
+from facet_nb.kernels.views import as_slice, protect
 
 #: Values in one piece of a step over all channels: 8 MB.
 _VALUES = 2**20
@@ -36,7 +36,7 @@ def compute_in_parts(
     picks: list[int],
     names: tuple[str, ...],
 ) -> None:
-    """Run a step that sees all channels, piece by piece, over samples that lie in a file.
+    """Run a step that sees all channels, piece by piece, on samples in a file.
 
     Pieces are spans of time or groups of channels, as the step's ``splits`` allows.
     """
@@ -58,9 +58,12 @@ T = TypeVar("T")
 
 
 def run_task(
-    function: Callable[[HeartbeatTable], T], step: Any, limit_s: float | None, cancel: CancelToken
+    function: Callable[[HeartbeatTable], T],
+    step: Any,
+    limit_s: float | None,
+    cancel: CancelToken | None,
 ) -> T:
-    """Return ``function(crumbs)``, the one task of `step`, in this process.
+    """Return ``function(heartbeats)``, the only task of `step`, in this process.
 
     Raises
     ------
@@ -78,17 +81,17 @@ def run_task(
         raise fail(error, 0, step, None, None).error() from error
 
 
-def compute_whole(
-    job: Job, picks: Sequence[int], limit_s: float | None, cancel: CancelToken
+def compute_all_channels(
+    job: Job, picks: Sequence[int], limit_s: float | None, cancel: CancelToken | None
 ) -> tuple[StepTime, dict[int, str]]:
-    """Take channels `picks` through the one step of a job, all at once.
+    """Send channels `picks` through the one step of a job, all at once.
 
     Returns
     -------
     StepTime
-        What it took.
+        Its duration.
     dict of int to str
-        Checksums of the rows, where the job keeps a log.
+        Checksums of the rows, if the job keeps a log.
     """
     step, rows, wall = job.steps[0], list(picks), time.perf_counter()
     mapped = scratch.find_map(job.target.open()) is not None
@@ -113,7 +116,7 @@ def _compute(job: Job, picks: list[int]) -> float:
         check_finite(x, [job.names[c] for c in picks])
     noise = None
     if step.uses_noise:
-        noise = NoiseTracker.of(x, picks, [step], job.terms).noise()
+        noise = NoiseTracker(x, picks, [step], job.terms).noise()
     out = target[rows] if isinstance(rows, slice) and job.log is None else None
     result, cpu_s = apply_step(step, x, picks, out, job.n_workers, noise)
     if out is None:
@@ -122,7 +125,7 @@ def _compute(job: Job, picks: list[int]) -> float:
 
 
 def _compute_mapped(job: Job, step: ArrayStep, picks: list[int]) -> float:
-    """Compute piece by piece, over samples that lie in files; return CPU seconds."""
+    """Compute piece by piece, on samples in files; return CPU seconds."""
     begin = time.thread_time()
     source, target = job.source.open(), job.target.open()
     compute_in_parts(step, source, target, picks, job.names)
@@ -130,10 +133,10 @@ def _compute_mapped(job: Job, step: ArrayStep, picks: list[int]) -> float:
 
 
 def run_read_only(processor: Processor, context: ProcessingContext) -> ProcessingContext:
-    """Execute a processor that sees all channels; what it is given cannot be changed in place.
+    """Execute a processor that sees all channels; its input cannot be changed in place.
 
-    It gets a recording of its own, whose samples are the caller's, read-only. It may put other
-    samples, annotations or bad channels into it: they are in the result, and nowhere else.
+    It gets a shallow copy of the recording, whose samples are the caller's, read-only. It may
+    assign other samples, annotations or bad channels to the copy; they appear in the result only.
     """
     own = type(processor).execute is not Processor.execute
     return guard_input(processor.execute if own else processor._execute, context)
@@ -142,7 +145,7 @@ def run_read_only(processor: Processor, context: ProcessingContext) -> Processin
 def guard_input(
     execute: Callable[[ProcessingContext], ProcessingContext], context: ProcessingContext
 ) -> ProcessingContext:
-    """Return what `execute` makes of `context`; see :func:`run_read_only`."""
+    """Return ``execute(context)``, with read-only input; see :func:`run_read_only`."""
     raw = context._raw
     if raw is None:
         return execute(context._derive(metadata=context.metadata.copy()))
@@ -169,7 +172,7 @@ def guard_input(
 
 
 def _release(raw: Any) -> None:
-    """Make samples writable that a processor took over from its read-only input."""
+    """Make samples writable that a processor passed on from its read-only input."""
     if raw is not None and raw.preload and not raw._data.flags.writeable:
-        with contextlib.suppress(ValueError):  # somebody else's read-only memory: it stays so
+        with contextlib.suppress(ValueError):  # memory of another owner may stay read-only
             raw._data.flags.writeable = True

@@ -1,4 +1,4 @@
-"""Which step each task is at, and since when: written by tasks, read by whoever watches them."""
+"""Heartbeats: each task records its current step and start time; the watchdog reads them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from facet_nb.core.storage.array_store import Store
 from facet_nb.core.storage.arrays import ArrayRef, FileArray, RamArray
 
 _IDLE, _ENDED = -1.0, -2.0
@@ -17,13 +16,13 @@ _IDLE, _ENDED = -1.0, -2.0
 
 @dataclass(frozen=True)
 class HeartbeatTable:
-    """A table with a row for each task: its step (position in the stage), and when it began.
+    """A table with one row for each task: its step (position in the stage) and its start time.
 
     Attributes
     ----------
     table : ArrayRef
-        Shape (n_tasks, 2): step, or -1 before and -2 after the task; beginning in s, by the clock
-        of the task's machine.
+        Shape (n_tasks, 2): step (-1 before, -2 after the task), and start time in s, by the clock
+        of the machine that the task runs on.
     """
 
     table: ArrayRef
@@ -36,42 +35,42 @@ class HeartbeatTable:
         return heartbeats
 
     @classmethod
-    def far(cls, store: Store, n: int) -> HeartbeatTable:
-        """Return a table of `n` tasks of other processes, in a file."""
-        heartbeats = cls(store.make_table(n))
+    def in_file(cls, ref: ArrayRef) -> HeartbeatTable:
+        """Return a table in a file, shape (n_tasks, 2), that other processes map."""
+        heartbeats = cls(ref)
         heartbeats.wipe()
         return heartbeats
 
     def begin(self, task: int) -> None:
-        """Note that `task` begins."""
+        """Record that `task` starts."""
         row = _open(self.table)[task]
         row[1] = time.monotonic()
         row[0] = 0.0
 
     def move(self, task: int, position: int) -> None:
-        """Note that `task` is at step `position`."""
+        """Record that `task` is at step `position`."""
         _open(self.table)[task, 0] = position
 
     def end(self, task: int) -> None:
-        """Note that `task` has ended."""
+        """Record that `task` has ended."""
         _open(self.table)[task, 0] = _ENDED
 
     def wipe(self) -> None:
-        """Forget everything."""
+        """Reset all rows."""
         self.table.open()[...] = _IDLE
 
     def read(self) -> np.ndarray:
-        """Return the table as it is now."""
+        """Return a copy of the table."""
         return np.array(self.table.open())
 
     def find_running(self, tasks: Iterable[int]) -> dict[int, int]:
-        """Return those of `tasks` that were begun and have not ended, with their steps."""
+        """Return those of `tasks` that have started and not ended, with their steps."""
         at = self.read()[:, 0]
         return {i: int(at[i]) for i in tasks if at[i] >= 0}
 
 
 def _open(table: ArrayRef) -> np.ndarray:
-    """Return a table; that of a file stays mapped: a task notes each of its steps."""
+    """Return a table; one in a file stays mapped, since a task records each of its steps."""
     return _map(table) if isinstance(table, FileArray) else table.open()
 
 

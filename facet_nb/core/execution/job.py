@@ -1,4 +1,4 @@
-"""What a stage's batches share, and what comes back from them."""
+"""What all batches of a stage share, and what they return."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facet_nb.core.steps import Step
 from facet_nb.core.storage.arrays import ArrayRef
 from facet_nb.core.storage.journal import RowLog
 
-#: What a processor may raise without ending more than its run: ``sys.exit()``, too.
+#: What a processor may raise; ``sys.exit()`` in a step must not end the kernel.
 FAILURES = (Exception, SystemExit)
 
 
@@ -34,19 +34,21 @@ class Job:
     n_workers : int
         Inner threads.
     check : bool
-        Whether samples must be looked at for NaN first.
-    crumbs : HeartbeatTable | None
-        Where to note which step a batch is at.
-    far : bool
+        Whether samples must be tested for NaN first.
+    heartbeats : HeartbeatTable | None
+        Where batches record the step that they are at.
+    in_subprocess : bool
         Whether batches run in other processes.
     log : RowLog | None
-        Where to note which rows are done.
+        Where finished rows are recorded.
     cancel : CancelToken or FileToken | None
-        Says whether the run still wants the result.
+        Whether the run still needs the result.
     terms : tuple of NoiseTerm
         Noise so far, for steps that use it.
     chunk : int
         Samples of a chunk of time; 0 for the whole length.
+    last : int
+        Position of the last step that changes samples: its result is the job's.
     """
 
     steps: tuple[Step, ...]
@@ -56,20 +58,17 @@ class Job:
     n_workers: int = 1
     check: bool = False
     heartbeats: HeartbeatTable | None = None
-    far: bool = False
+    in_subprocess: bool = False
     log: RowLog | None = None
     cancel: Any = None
     terms: tuple[NoiseTerm, ...] = ()
     chunk: int = 0
-
-    def open(self) -> Job:
-        """Return the job."""
-        return self
+    last: int = 0
 
 
 @dataclass(frozen=True)
 class JobFile:
-    """A job in a file: written once, read once by each worker instead of once for each batch.
+    """A job in a file, which each worker reads once instead of once for each batch.
 
     Attributes
     ----------
@@ -84,7 +83,7 @@ class JobFile:
     name: str
 
     def open(self) -> Job:
-        """Return the job; a worker remembers the last one."""
+        """Return the job; a worker keeps the last one."""
         if self.path not in _jobs:
             _jobs.clear()
             try:
@@ -103,7 +102,7 @@ _jobs: dict[str, Job] = {}
 
 @dataclass(frozen=True)
 class Report:
-    """A batch is done; when it began and ended, in s since the epoch, and in which thread."""
+    """A finished batch; start and end are in s since the epoch."""
 
     batch: int
     step_times: tuple[StepTime, ...]
@@ -118,7 +117,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Failure:
-    """A batch failed; plain text, so that any exception survives the way back."""
+    """A failed batch, as text, so that unpicklable exceptions can be reported."""
 
     batch: int
     step: int
@@ -147,12 +146,12 @@ class Failure:
 def fail(
     error: BaseException, batch: int, step: Any, channel: str | None, job: Job | None
 ) -> Failure:
-    """Return `error`, raised at `step`, as a failure; in this process it goes along as cause."""
-    cause = error if job is None or not job.far else None
-    return _fail(error, batch, step.index, step.processor.name, channel, cause)
+    """Return `error`, raised at `step`, as a failure; in this process `error` is its cause."""
+    cause = error if job is None or not job.in_subprocess else None
+    return explain(error, batch, step.index, step.processor.name, channel, cause)
 
 
-def _fail(
+def explain(
     error: BaseException,
     batch: int,
     index: int,
@@ -160,6 +159,7 @@ def _fail(
     channel: str | None,
     cause: BaseException | None = None,
 ) -> Failure:
+    """Return `error`, raised at the step `name` at position `index`, as a failure."""
     known = getattr(error, "channel", None)
     return Failure(
         batch=batch,

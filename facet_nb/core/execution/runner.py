@@ -1,20 +1,27 @@
-"""The loop: takes a plan's stages one by one, makes batches, writes rows, says what happened."""
+"""The loop: run the stages of a plan one by one, and report what happens as events.
+
+A stage over arrays is a :class:`StageRun`. On the plain path it prepares its steps, takes batch
+after batch through them, and builds the next context. Everything that only some runs need is
+elsewhere: outer workers and timeouts in :mod:`.dispatch`, recordings on disk in
+:mod:`.stage_input`, checkpoints in :mod:`.checkpoint`, which replaces the :class:`StageRun`.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import time
-import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from pathlib import Path
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from operator import attrgetter
+from typing import Any, ClassVar
 
 import numpy as np
 
-from facet_nb.core.backends import registry
 from facet_nb.core.backends.base import check_picklable
+from facet_nb.core.backends.registry import get_backend
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import RunCancelled, StepError
@@ -28,23 +35,42 @@ from facet_nb.core.events import (
     StageStarted,
     StepTime,
 )
-from facet_nb.core.execution import prepare, runner, stage_input, stage_output, threads
-from facet_nb.core.execution.batch import can_overwrite
-from facet_nb.core.execution.checkpoint import Checkpoint, hold_checkpoint
-from facet_nb.core.execution.dispatch import BatchDispatcher
-from facet_nb.core.execution.global_step import compute_whole, run_read_only, run_task
-from facet_nb.core.execution.job import FAILURES, Job, Report, fail
-from facet_nb.core.execution.prepare import Decisions
-from facet_nb.core.execution.stage import Named, Prepared, StageInput
+from facet_nb.core.execution.batch import can_overwrite, run_batch
+from facet_nb.core.execution.deferred import DeferredSamples
+from facet_nb.core.execution.dispatch import BatchDispatcher, GuardedPreparation
+from facet_nb.core.execution.global_step import compute_all_channels, run_read_only, run_task
+from facet_nb.core.execution.job import FAILURES, Failure, Job, Report, fail
+from facet_nb.core.execution.prepare import (
+    Attempt,
+    make_input,
+    pass_through,
+    prepare_stage,
+    try_step,
+)
+from facet_nb.core.execution.stage import Named, PreparedStage, StageInput
+from facet_nb.core.execution.stage_input import OpenedInput, open_input
+from facet_nb.core.execution.stage_output import free_input, load_results, refers_to
+from facet_nb.core.execution.threads import one_thread
 from facet_nb.core.memory import rss_bytes
+from facet_nb.core.metadata import ProcessingStep, to_plain
 from facet_nb.core.noise import Change
-from facet_nb.core.planning.plan import Plan, Stage, count_chunk
+from facet_nb.core.planning.fusion import FusedSteps
+from facet_nb.core.planning.plan import Plan, Stage
 from facet_nb.core.planning.planner import make_plan
 from facet_nb.core.processor import ArrayProcessor, Processor
-from facet_nb.core.steps import changes_samples
-from facet_nb.core.storage import scratch, shared_memory
+from facet_nb.core.storage import shared_memory
 from facet_nb.core.storage.array_store import Store
+from facet_nb.core.storage.arrays import ArrayRef, RamArray
 from facet_nb.kernels.compiled.dispatch import has_compiler
+from facet_nb.kernels.pages import find_map, forget
+
+logger = logging.getLogger("facet_nb")
+
+Emit = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Take no note of an event."""
 
 
 @dataclass
@@ -57,25 +83,22 @@ class Runner:
         The pipeline's steps.
     plan : Plan
         Its stages.
-    on_event : callable | None
+    on_event : callable
         Called with each :class:`~facet_nb.core.events.Event`, from the thread that runs.
     cancel : CancelToken | None
         Asks for a stop.
     timeout_s : float | None
-        How long a task (a batch, or a step over all channels) may take.
-    checkpoint : path | None
-        Folder that keeps what is finished.
+        Time limit of a task (a batch, or a step over all channels), in s.
+    checkpoint : callable | None
+        Returns a context manager that yields a replacement for :class:`StageRun`.
     """
 
     processors: Sequence[Processor]
     plan: Plan
-    on_event: Callable[[Event], None] | None = None
-    cancel: CancelToken = field(default_factory=CancelToken)
+    on_event: Emit = ignore
+    cancel: CancelToken | None = None
     timeout_s: float | None = None
-    checkpoint: str | Path | None = None
-    _kept: Checkpoint | None = None
-    _checked: weakref.ref | None = None  # samples known to be finite
-    _private: weakref.ref | None = None  # samples that no processor of anyone's has seen
+    checkpoint: Callable[[], AbstractContextManager[Callable[..., StageRun]]] | None = None
 
     def run(self, context: ProcessingContext) -> ProcessingContext:
         """Return the context after all stages; `context` itself does not change.
@@ -90,231 +113,91 @@ class Runner:
             If a processor cannot be sent to workers.
         """
         begin = time.perf_counter()
-        runner.note_missing()
+        note_missing_compiler()
         plan = self.plan
-        names = tuple(p.name for p in self.processors)
-        now = time.time()
+        names = tuple(map(attrgetter("name"), self.processors))
         n = len(plan.stages)
-        self._emit(RunStarted(now, plan.mode, plan.backend, plan.n_jobs, plan.n_workers, names, n))
-        isolated = any(stage_isolates(s) for s in plan.stages)
-        store = Store(isolated, plan.spill, isolated and self._shares_memory())
+        self.on_event(
+            RunStarted(time.time(), plan.mode, plan.backend, plan.n_jobs, plan.n_workers, names, n)
+        )
+        store = Store(spill=plan.spill)
+        wrapper = nullcontext(StageRun) if self.checkpoint is None else self.checkpoint()
         try:
-            self._preflight()
-            with threads.one_thread(), hold_checkpoint(self.checkpoint) as self._kept:
+            if {"serial"} != set(map(attrgetter("backend"), plan.stages)):
+                self._share(store)
+            with one_thread(), wrapper as stage_run:
                 for number, stage in enumerate(plan.stages):
-                    context = self._run_stage(number, stage, context, store)
-                context = stage_output.settle(context, store)
+                    context = self._run_stage(number, stage, context, store, stage_run)
+                if store.has_maps:
+                    context = load_results(context, store)
         except BaseException as error:
-            self._emit(_failed(error))
+            self.on_event(_failed(error))
             raise
         finally:
             store.close()
-        self._emit(RunDone(time.time(), time.perf_counter() - begin))
+        self.on_event(RunDone(time.time(), time.perf_counter() - begin))
         return context
 
-    def _shares_memory(self) -> bool:
-        stages = [registry.get_backend(s.backend) for s in self.plan.stages]
-        return shared_memory.is_usable() and not any(b.isolates and not b.local for b in stages)
-
-    def _preflight(self) -> None:
-        far = [s for s in self.plan.stages if stage_isolates(s)]
-        steps = sorted({i for stage in far for i in stage.steps})
+    def _share(self, store: Store) -> None:
+        """Let workers of other processes reach the store; raise if a step cannot be sent there."""
+        backends = [(stage, get_backend(stage.backend)) for stage in self.plan.stages]
+        isolating = [(stage, backend) for stage, backend in backends if backend.isolates]
+        steps = sorted({i for stage, _ in isolating for i in stage.steps})
         check_picklable([(self.processors[i].name, self.processors[i]) for i in steps])
+        store.shared = bool(isolating)
+        local = all(backend.local for _, backend in isolating)
+        store.memory = store.shared and local and shared_memory.is_usable()
 
     def _run_stage(
-        self, number: int, stage: Stage, context: ProcessingContext, store: Store
+        self,
+        number: int,
+        stage: Stage,
+        context: ProcessingContext,
+        store: Store,
+        stage_run: Callable[..., StageRun],
     ) -> ProcessingContext:
-        self.cancel.check()
+        if self.cancel is not None:
+            self.cancel.check()
         begin = time.perf_counter()
-        processors = [self.processors[i] for i in stage.steps]
-        if stage.kind == "global" and not isinstance(processors[0], ArrayProcessor):
+        if stage.kind == "global" and not isinstance(
+            self.processors[stage.steps[0]], ArrayProcessor
+        ):
             new = self._run_global(number, stage, context)
-            self._private = None
+            store.forget_private()  # a user-defined step may have kept the samples
         else:
-            new = self._run_arrays(number, stage, context, store)
-        stage_output.release(context, new, store)
-        self._emit(StageDone(time.time(), number, time.perf_counter() - begin))
+            new = stage_run(self, number, stage, context, store).run()
+        if store.shared:
+            free_input(context, new, store)
+        self.on_event(StageDone(time.time(), number, time.perf_counter() - begin))
         return new
 
-    # ------------------------------------------------------------------ one step, all channels
     def _run_global(
         self, number: int, stage: Stage, context: ProcessingContext
     ) -> ProcessingContext:
+        """Run a processor that sees all channels and is not an array processor."""
         index = stage.steps[0]
         processor = self.processors[index]
         if self.plan.spill and hasattr(processor, "left_in_file"):
             processor = processor.left_in_file()
-        everything = ("all channels",)
-        self._emit(StageStarted(time.time(), number, stage.steps, (everything,), stage.reason))
+        labels = (("all channels",),)
+        self.on_event(StageStarted(time.time(), number, stage.steps, labels, stage.reason))
         wall, cpu = time.perf_counter(), time.thread_time()
         step = Named(index, processor)
         new = run_task(
             lambda _: run_read_only(processor, context), step, self.timeout_s, self.cancel
         )
         times = StepTime(index, time.perf_counter() - wall, time.thread_time() - cpu)
-        self._report(number, everything, Report(0, (times,), os.getpid(), rss_bytes()))
+        self.report(number, labels[0], Report(0, (times,), os.getpid(), rss_bytes()))
         return new
 
-    # ------------------------------------------------------------------------ steps over arrays
-    def _run_arrays(
-        self, number: int, stage: Stage, context: ProcessingContext, store: Store
-    ) -> ProcessingContext:
-        found = self._bring_in(stage, context, store)
-        context = found.context
-        subject = self._subject(stage, context, found.samples)
-        names, picks = subject.names, subject.picks
-        groups = _batches(picks, stage)
-        stage = replace(stage, n_jobs=min(stage.n_jobs, len(groups)))  # no idle workers
-        modifies = any(changes_samples(p) for p in subject.processors)
-        if not modifies:
-            groups = [[subject.references[0]]]
-        labels = tuple(tuple(names[c] for c in group) for group in groups)
-        self._emit(StageStarted(time.time(), number, stage.steps, labels, stage.reason))
-        decisions = Decisions(subject, stage, store, self.cancel, self.timeout_s, self._kept)
-        prepared = decisions.make()
-        self._report(number, (), Report(-1, prepared.times, os.getpid(), rss_bytes()))
-        if not modifies:
-            self._report(
-                number, labels[0], Report(0, prepared.times_zero(), os.getpid(), rss_bytes())
-            )
-            return stage_output.finish(context, subject, prepared, None)
-        source, fill = store.lend(subject.data, stage_isolates(stage))
-        kept = None if self._kept is None else self._kept.keep(subject, prepared)
-        streams = found.origin is not None and _writes_over(stage)
-        origin = None
-        if kept is not None:
-            target, result = store.adopt(str(kept.path), kept.shape)
-        elif self._may_overwrite(subject, prepared, context, store):
-            target, result = source, subject.data
-        elif fill is not None and subject.data.shape[1] == prepared.state.n_times:
-            target, result = source, store.open(source)
-        elif streams and prepared.state.n_times == subject.state.n_times:
-            target, result, origin = source, subject.data, found.origin
-        else:
-            shape = len(names), prepared.state.n_times
-            target, result = store.allocate(shape, subject.data.dtype.name)
-        if not prepare.pass_through(subject, prepared, result):
-            target, result = store.allocate((len(names), prepared.state.n_times))
-            prepare.pass_through(subject, prepared, result)
-        asks = any(step.uses_noise for step in prepared.steps)
-        job = Job(
-            steps=prepared.steps,
-            source=source,
-            target=target,
-            names=names,
-            n_workers=stage.n_workers,
-            check=self._checked is None or self._checked() is not subject.data,
-            log=None if kept is None else kept.log,
-            terms=subject.terms if asks else (),
-            chunk=count_chunk(stage, subject.state.sfreq),
-        )
-        done = {} if kept is None else kept.restore(result, [int(i) for i in picks])
-        if stage.kind == "global":
-            self._compute_whole(number, job, groups[0], labels[0], done)
-        else:
-            self._compute_batches(number, stage, job, groups, labels, store, done, fill)
-        if self._kept is not None and kept is not None:
-            self._kept.learn_digests(result, done)
-        scratch.forget(subject.data, result)
-        self._checked = weakref.ref(result)
-        ours = all(isinstance(p, ArrayProcessor) for p in subject.processors)
-        self._private = weakref.ref(result) if ours else None
-        return stage_output.finish(context, subject, prepared, result, origin)
-
-    def _bring_in(
-        self, stage: Stage, context: ProcessingContext, store: Store
-    ) -> stage_input.Source:
-        """Return the samples for a stage; whoever keeps a checkpoint compares them in float64."""
-        sees_all = any(
-            getattr(self.processors[i], "needs", "reference") == "all" for i in stage.steps
-        )
-        simple = self._kept is not None or sees_all
-        return stage_input.bring_in(
-            context,
-            store,
-            self.cancel.check,
-            dtype="float64" if simple else stage.dtype,
-            once=not simple and _writes_over(stage),
-        )
-
-    def _subject(
-        self, stage: Stage, context: ProcessingContext, samples: np.ndarray | None
-    ) -> StageInput:
-        try:
-            return StageInput.of(context, stage, self.processors, self.plan.fusions, samples)
-        except FAILURES as error:
-            step = Named(stage.steps[0], self.processors[stage.steps[0]])
-            raise fail(error, 0, step, None, None).error() from error
-
-    def _may_overwrite(
-        self,
-        subject: StageInput,
-        prepared: Prepared,
-        context: ProcessingContext,
-        store: Store,
-    ) -> bool:
-        """Whether the result may take the place of samples that only this run has seen."""
-        private = None if self._private is None else self._private()
-        if store.shared or store.spill or subject.data is not private or len(prepared.steps) > 1:
-            return False
-        if store.holds(subject.data):
-            return False  # a checkpoint's
-        step = prepared.steps[0]
-        if context._lineage is None and step.change is Change.CORRECTION:
-            return False  # its noise begins with these samples
-        return can_overwrite(step) and not stage_output.needs(context, subject.data)
-
-    def _compute_whole(
-        self,
-        number: int,
-        job: Job,
-        picks: list[int],
-        labels: tuple[str, ...],
-        done: dict[int, str],
-    ) -> None:
-        if len(done) == len(picks):
-            self._report_restored(number, 0, labels, [job.steps[0].index])
-            return
-        times, digests = compute_whole(job, picks, self.timeout_s, self.cancel)
-        done.update(digests)
-        self._report(number, labels, Report(0, (times,), os.getpid(), rss_bytes()))
-
-    def _compute_batches(
-        self,
-        number: int,
-        stage: Stage,
-        job: Job,
-        groups: list[list[int]],
-        labels: tuple[tuple[str, ...], ...],
-        store: Store,
-        done: dict[int, str],
-        fill: Callable[[Sequence[int]], None] | None,
-    ) -> None:
-        """Compute what is not `done`, and add it to that."""
-        batches = {i: [c for c in group if c not in done] for i, group in enumerate(groups)}
-        for i in [i for i, rows in batches.items() if not rows]:
-            self._report_restored(number, i, labels[i], stage.steps)
-            del batches[i]
-
-        def report(answer: Report) -> None:
-            done.update(zip(batches[answer.batch], answer.digests, strict=False))
-            self._report(number, labels[answer.batch], answer)
-
-        attempts = BatchDispatcher(stage, job, labels, store, self.cancel, self.timeout_s, fill)
-        attempts.run(batches, report)
-
-    # ----------------------------------------------------------------------------------- events
-    def _emit(self, event: Event) -> None:
-        if self.on_event is not None:
-            self.on_event(event)
-
-    def _report(self, stage: int, channels: tuple[str, ...], report: Report) -> None:
-        if report.batch == -1 and not report.step_times:
-            return
+    def report(self, stage: int, channels: tuple[str, ...], report: Report) -> None:
+        """Emit what a batch took; number -1 stands for the decisions before the batches."""
         times = report.step_times
-        if report.batch >= 0:
+        if report.batch == -1 and not times:
+            return
+        if report.batch >= 0 and self.plan.fusions.found:
             times = self.plan.fusions.spread(times)
-        self._emit(
+        self.on_event(
             BatchDone(
                 time.time(),
                 stage,
@@ -330,40 +213,303 @@ class Runner:
             )
         )
 
-    def _report_restored(
-        self, stage: int, batch: int, channels: tuple[str, ...], steps: Sequence[int]
+
+@dataclass
+class StageRun:
+    """One stage over arrays.
+
+    Parameters
+    ----------
+    runner : Runner
+        The run.
+    number : int
+        Position of the stage in the plan.
+    stage : Stage
+        The stage.
+    context : ProcessingContext
+        The recording before it.
+    store : Store
+        The run's arrays.
+    """
+
+    runner: Runner
+    number: int
+    stage: Stage
+    context: ProcessingContext
+    store: Store
+
+    plain = False
+    #: Adds a memory of earlier runs to the trials of user-defined steps (a checkpoint's).
+    remember: ClassVar[Callable[[Any, Attempt], Attempt] | None] = None
+    #: Whether inputs on disk are read in float64, whatever precision the stage works in.
+    exact_input = False
+
+    def run(self) -> ProcessingContext:
+        """Return the context after the stage."""
+        runner, number, stage = self.runner, self.number, self.stage
+        # Most runs need none of the machinery of workers, timeouts and chunks.
+        self.plain = (
+            stage.kind == "channel_wise"
+            and stage.backend == "serial"
+            and stage.chunk_duration_s is None
+            and runner.timeout_s is None
+        )
+        given, deferred = self._open()
+        picks, groups, labels = given.picks.tolist(), [], []
+        modifies, builtin = False, True
+        for processor in given.processors:
+            modifies |= processor.modifies_raw and not processor.run_once
+            builtin &= isinstance(processor, ArrayProcessor)
+        if not modifies:
+            picks = [given.references[0]]
+        size = stage.batch_size or len(picks)
+        for i in range(0, len(picks), size):
+            groups.append(picks[i : i + size])
+            labels.append(tuple(map(given.names.__getitem__, groups[-1])))
+        if stage.n_jobs > len(groups):  # a worker without a batch would be idle
+            self.stage = stage = replace(stage, n_jobs=len(groups))
+        runner.on_event(StageStarted(time.time(), number, stage.steps, tuple(labels), stage.reason))
+        attempt = try_step if self.remember is None else self.remember(try_step)
+        prepared = prepare_stage(given, attempt) if self.plain else self._prepare_guarded(given)
+        if isinstance(prepared, Failure):
+            raise prepared.error()
+        runner.report(number, (), Report(-1, prepared.times, os.getpid(), rss_bytes()))
+        if not modifies:
+            times = tuple(StepTime(t.step, 0.0, 0.0) for t in prepared.times)
+            runner.report(number, labels[0], Report(0, times, os.getpid(), rss_bytes()))
+            return build_context(self.context, given, prepared, None)
+        place = self.choose_place(given, prepared, deferred)
+        if not pass_through(given, prepared, place.result):
+            target, result = self.store.allocate((len(given.names), prepared.state.n_times))
+            place = replace(place, target=target, result=result)
+            pass_through(given, prepared, result)
+        last, asks = 0, False
+        for position, step in enumerate(prepared.steps):
+            last = last if step.change is Change.NOTHING else position
+            asks |= step.uses_noise
+        job = Job(
+            steps=prepared.steps,
+            source=place.source,
+            target=place.target,
+            names=given.names,
+            n_workers=stage.n_workers,
+            check=not self.store.is_checked(given.data),
+            cancel=runner.cancel,
+            terms=given.terms if asks else (),
+            chunk=0 if self.plain else stage.count_chunk(given.state.sfreq),
+            last=last,
+        )
+        self.run_batches(job, place, groups, labels, {})
+        forget(given.data, place.result)
+        self.store.note_result(place.result, private=builtin)
+        return build_context(self.context, given, prepared, place.result, place.deferred)
+
+    def _open(self) -> tuple[StageInput, DeferredSamples | None]:
+        """Return the stage's input, and what reads it again if the stage may overwrite it."""
+        found = OpenedInput(self.context)
+        raw, runner, stage = self.context._raw, self.runner, self.stage
+        if raw is not None and (not raw.preload or find_map(raw._data) is not None):
+            found = self._open_file()
+            self.context = found.context
+        try:
+            given = make_input(
+                self.context, stage, runner.processors, runner.plan.fusions, found.samples
+            )
+        except FAILURES as error:
+            step = Named(stage.steps[0], runner.processors[stage.steps[0]])
+            raise fail(error, 0, step, None, None).error() from error
+        return given, found.deferred
+
+    def _open_file(self) -> OpenedInput:
+        """Return samples of a recording on disk, or in a scratch file."""
+        stage, processors = self.stage, self.runner.processors
+        sees_all = any(getattr(processors[i], "needs", "") == "all" for i in stage.steps)
+        exact = self.exact_input or sees_all
+        check = None if self.runner.cancel is None else self.runner.cancel.check
+        return open_input(
+            self.context,
+            self.store,
+            check,
+            dtype="float64" if exact else stage.dtype,
+            exclusive=not exact and self._overwrites_file(),
+        )
+
+    def _overwrites_file(self) -> bool:
+        """Whether the stage may overwrite its input in a file: no batch is computed twice."""
+        isolates = get_backend(self.stage.backend).isolates
+        return self.stage.chunk_duration_s is not None and not isolates
+
+    def _prepare_guarded(self, given: StageInput) -> PreparedStage | Failure:
+        runner = self.runner
+        guarded = GuardedPreparation(given, self.stage, self.store, runner.cancel, runner.timeout_s)
+        return guarded.run(self.remember)
+
+    # ----------------------------------------------------------------------------- the batches
+    def choose_place(
+        self, given: StageInput, prepared: PreparedStage, deferred: DeferredSamples | None
+    ) -> Place:
+        """Return where the samples are, and where the result goes."""
+        store, data, n_times = self.store, given.data, prepared.state.n_times
+        source, fill = (RamArray(data), None) if self.plain else self.lend(data)
+        if deferred is not None and not self._overwrites_file():
+            deferred = None
+        may_overwrite = partial(self._may_overwrite, data, prepared)
+        target, result = store.destination(
+            data, n_times, source, fill is not None, deferred is not None, may_overwrite
+        )
+        deferred = deferred if result is data else None
+        return Place(source, fill, target, data, result, deferred)
+
+    def lend(self, data: np.ndarray) -> tuple[ArrayRef, Fill | None]:
+        """Return a reference to the input for batches, and what copies rows there if needed."""
+        return self.store.lend(data, get_backend(self.stage.backend).isolates)
+
+    def _may_overwrite(self, data: np.ndarray, prepared: PreparedStage) -> bool:
+        """Whether the result may replace the input, which only this run has seen."""
+        if len(prepared.steps) > 1:
+            return False
+        step = prepared.steps[0]
+        if self.context._lineage is None and step.change is Change.CORRECTION:
+            return False  # its noise begins with these samples
+        return can_overwrite(step) and not refers_to(self.context, data)
+
+    def run_batches(
+        self,
+        job: Job,
+        place: Place,
+        groups: list[list[int]],
+        labels: list[tuple[str, ...]],
+        done: dict[int, str],
     ) -> None:
-        times = tuple(StepTime(i, 0.0, 0.0) for i in steps)
-        self._report(stage, channels, Report(batch, times, os.getpid(), rss_bytes(), restored=True))
+        """Compute the channels that are not `done`, and add them with their checksums."""
+        stage, runner = self.stage, self.runner
+        batches = dict(enumerate(groups))
+        if done:
+            batches = self._skip(batches, done, labels)
+        if not batches:
+            return
+        if self.plain:
+            for i, rows in batches.items():
+                answer = run_batch(job, i, rows)
+                if isinstance(answer, Failure):
+                    raise answer.error()
+                done.update(zip(rows, answer.digests, strict=False))
+                runner.report(self.number, labels[i], answer)
+        elif stage.kind == "global":
+            spent, digests = compute_all_channels(job, groups[0], runner.timeout_s, runner.cancel)
+            done.update(digests)
+            runner.report(self.number, labels[0], Report(0, (spent,), os.getpid(), rss_bytes()))
+        else:
+
+            def note(answer: Report) -> None:
+                done.update(zip(batches[answer.batch], answer.digests, strict=False))
+                runner.report(self.number, labels[answer.batch], answer)
+
+            dispatcher = BatchDispatcher(
+                stage, job, labels, self.store, runner.cancel, runner.timeout_s, place.fill
+            )
+            dispatcher.run(batches, note)
+
+    def _skip(
+        self, batches: dict[int, list[int]], done: dict[int, str], labels: list[tuple[str, ...]]
+    ) -> dict[int, list[int]]:
+        """Return what is left of `batches`; report those that are done."""
+        left = {}
+        for i, group in batches.items():
+            rows = [c for c in group if c not in done]
+            if rows:
+                left[i] = rows
+                continue
+            times = tuple(StepTime(k, 0.0, 0.0) for k in self.stage.steps)
+            report = Report(i, times, os.getpid(), rss_bytes(), restored=True)
+            self.runner.report(self.number, labels[i], report)
+        return left
 
 
-def _writes_over(stage: Stage) -> bool:
-    """Whether a stage may write over its input in a file: a batch is never computed twice."""
-    return stage.chunk_duration_s is not None and not stage_isolates(stage)
+#: Copies rows of the input to where workers find them.
+Fill = Callable[[Sequence[int]], None]
 
 
-def stage_isolates(stage: Stage) -> bool:
-    """Whether batches of `stage` run in other processes."""
-    return registry.get_backend(stage.backend).isolates
+@dataclass(frozen=True)
+class Place:
+    """Where the samples of a stage are.
+
+    Attributes
+    ----------
+    source, target : ArrayRef
+        Samples before and after, for batches.
+    fill : callable | None
+        Copies rows of the input to `source`.
+    data, result : ndarray, shape (n_channels, n_times)
+        The same samples in this process, in V.
+    deferred : DeferredSamples | None
+        Reads the input again, if the result overwrites it.
+    """
+
+    source: ArrayRef
+    fill: Fill | None
+    target: ArrayRef
+    data: np.ndarray
+    result: np.ndarray
+    deferred: DeferredSamples | None = None
+
+
+def build_context(
+    context: ProcessingContext,
+    given: StageInput,
+    prepared: PreparedStage,
+    result: np.ndarray | None,
+    deferred: DeferredSamples | None = None,
+) -> ProcessingContext:
+    """Return the context after a stage.
+
+    Parameters
+    ----------
+    context : ProcessingContext
+        The context before it.
+    given : StageInput
+        The stage's input.
+    prepared : PreparedStage
+        The stage.
+    result : ndarray, shape (n_channels, n_times) | None
+        The samples after it, in V; None if they do not change.
+    deferred : DeferredSamples | None
+        Reads the samples before it, if `result` has overwritten them.
+    """
+    new, state = context, prepared.state
+    if result is not None:
+        raw = given.header.attach(
+            result, sfreq=state.sfreq, first_samp=state.first_samp, band=state.band
+        )
+        follows = True
+        for p in given.processors:
+            follows &= p.channel_wise or getattr(p, "linear", False)
+        if follows:
+            before = context.get_raw()
+            base = before._data if before.preload else given.data
+            base = base if deferred is None else deferred
+            new = context._stepped(raw, prepared.steps, base, given.picks.tolist())
+        else:
+            new = context.with_raw(raw)
+    new = new.with_metadata(state.metadata)
+    history = list(context._history)
+    for step, notes in zip(prepared.steps, prepared.notes, strict=True):
+        processor = step.processor
+        if isinstance(processor, FusedSteps):
+            history.extend(processor.list_entries(notes))
+            continue
+        parameters = to_plain({**processor.get_parameters(), **notes})
+        history.append(ProcessingStep(processor.name, type(processor).__name__, parameters))
+    new._history = tuple(history)
+    return new
 
 
 def run_alone(processor: Processor, context: ProcessingContext) -> ProcessingContext:
     """Run one step serially."""
     plan = make_plan(
-        [processor],
-        "serial",
-        n_jobs=1,
-        n_workers=1,
-        backend="serial",
-        batch_size=1,
-        cores=1,
+        [processor], "serial", n_jobs=1, n_workers=1, backend="serial", batch_size=1, cores=1
     )
     return Runner([processor], plan).run(context)
-
-
-def _batches(picks: np.ndarray, stage: Stage) -> list[list[int]]:
-    size = stage.batch_size or len(picks)
-    return [[int(c) for c in picks[i : i + size]] for i in range(0, len(picks), size)]
 
 
 def _failed(error: BaseException) -> RunFailed:
@@ -374,15 +520,12 @@ def _failed(error: BaseException) -> RunFailed:
     return RunFailed(time.time(), message, cancelled=cancelled)
 
 
-logger = logging.getLogger("facet_nb")
-
-
 @lru_cache(maxsize=1)
-def note_missing() -> None:
+def note_missing_compiler() -> None:
     """Log, once in a process, that numba is missing or switched off."""
     if not has_compiler():
         logger.warning(
             "numba is missing, or switched off by NUMBA_DISABLE_JIT: kernels run in numpy and "
-            "scipy, with the same results to rounding, in two to ten times the time. Install it "
-            "with: pip install numba"
+            "scipy, with the same results to rounding. Whole chains then took 1.0 to 1.6 times the "
+            "CPU time (benchmarks/table.py). Install it with: pip install numba"
         )

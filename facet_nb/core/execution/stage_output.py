@@ -1,4 +1,4 @@
-"""What a stage leaves behind: the new context, and files that nobody needs any more."""
+"""Load results from files into memory, and delete scratch files no longer referred to."""
 
 from __future__ import annotations
 
@@ -8,61 +8,14 @@ import numpy as np
 
 from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.execution import stage_input
-from facet_nb.core.execution.deferred import Origin
-from facet_nb.core.execution.stage import Prepared, StageInput
-from facet_nb.core.metadata import ProcessingStep, to_plain
-from facet_nb.core.planning.fusion import FusedSteps
 from facet_nb.core.storage import scratch
-from facet_nb.core.storage.array_store import Store
+from facet_nb.core.storage.array_store import Store, fresh_array
 
 
-def finish(
-    context: ProcessingContext,
-    subject: StageInput,
-    prepared: Prepared,
-    result: np.ndarray | None,
-    origin: Origin | None = None,
-) -> ProcessingContext:
-    """Return the context after a stage; `result` None if the samples stay.
+def free_input(before: ProcessingContext, after: ProcessingContext, store: Store) -> None:
+    """Delete the file of the samples before a stage, unless something refers to it.
 
-    `origin` is where samples come from that the stage has written over.
-    """
-    new = context
-    if result is not None:
-        state = prepared.state
-        raw = subject.header.attach(
-            result, sfreq=state.sfreq, first_samp=state.first_samp, band=state.band
-        )
-        follows = all(p.channel_wise or getattr(p, "linear", False) for p in subject.processors)
-        if follows:
-            picks = [int(i) for i in subject.picks]
-            base = _base(context, subject) if origin is None else origin
-            new = context._stepped(raw, prepared.steps, base, picks)
-        else:
-            new = context.with_raw(raw)
-    new = new.with_metadata(prepared.state.metadata)
-    for step, notes in zip(prepared.steps, prepared.notes, strict=True):
-        if isinstance(step.processor, FusedSteps):
-            new._history = (*new._history, *step.processor.list_entries(notes))
-            continue
-        parameters = {**step.processor.get_parameters(), **notes}
-        kind = type(step.processor).__name__
-        entry = ProcessingStep(step.processor.name, kind, to_plain(parameters))
-        new._history = (*new._history, entry)
-    return new
-
-
-def _base(context: ProcessingContext, subject: StageInput) -> np.ndarray:
-    """Return the samples before the stage: the recording's own where it holds them."""
-    raw = context.get_raw()
-    return raw._data if raw.preload else subject.data
-
-
-def release(before: ProcessingContext, after: ProcessingContext, store: Store) -> None:
-    """Remove the file of the samples before a stage, unless something refers to it.
-
-    Samples that are in memory, too, have but a copy in a file: it is not needed any more.
+    For samples in memory the file holds a copy, which can be deleted in any case.
     """
     raw = before._raw
     if not store.shared or raw is None or not raw.preload or not after.has_raw():
@@ -70,11 +23,11 @@ def release(before: ProcessingContext, after: ProcessingContext, store: Store) -
     new, old = after.get_raw(), raw._data
     if new.preload and new._data is old:
         return
-    if not store.holds(old) or not needs(after, old):
+    if not store.holds(old) or not refers_to(after, old):
         store.release(old)
 
 
-def needs(context: ProcessingContext, array: np.ndarray) -> bool:
+def refers_to(context: ProcessingContext, array: np.ndarray) -> bool:
     """Whether the noise or the original recording of `context` refers to `array`."""
     found = False
 
@@ -88,9 +41,9 @@ def needs(context: ProcessingContext, array: np.ndarray) -> bool:
     return found or (original is not None and original.preload and original._data is array)
 
 
-def settle(context: ProcessingContext, store: Store) -> ProcessingContext:
-    """Return `context` with all samples that lie in files brought into this process's memory."""
-    if not store.has_maps or not context.has_raw():
+def load_results(context: ProcessingContext, store: Store) -> ProcessingContext:
+    """Return `context` with all samples that lie in the run's files loaded into memory."""
+    if not context.has_raw():
         return context
 
     def lies(array: np.ndarray) -> bool:
@@ -104,7 +57,7 @@ def settle(context: ProcessingContext, store: Store) -> ProcessingContext:
         if id(array) not in moved:
             own = store.take_over(array)
             if own is None:
-                own = stage_input.settle_rows(array, store.spill)
+                own = copy_rows(array, store.spill)
             moved[id(array)] = array, own
             store.release(array)
         return moved[id(array)][1]
@@ -119,3 +72,12 @@ def settle(context: ProcessingContext, store: Store) -> ProcessingContext:
     elif original is not None and original.preload and lies(original._data):
         new._raw_original = recording.replace_data(original, move(original._data))
     return new
+
+
+def copy_rows(array: np.ndarray, spill: bool) -> np.ndarray:
+    """Return a copy of samples of a run's file: in memory, or (`spill`) in a file of its own."""
+    result = scratch.create(array.shape)[1] if spill else fresh_array(array.shape)
+    for row, values in zip(result, array, strict=True):
+        row[...] = values
+        scratch.forget(array, result)
+    return result

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from facet_nb.core.samples import protect, round_to
 from facet_nb.core.steps import ArrayStep
 from facet_nb.core.storage import scratch
 from facet_nb.core.storage.row_io import Row, open_rows
 from facet_nb.kernels.streams import Buffer
+from facet_nb.kernels.views import protect, round_to
 
 logger = logging.getLogger("facet_nb")
 

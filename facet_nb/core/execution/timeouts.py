@@ -1,7 +1,7 @@
-"""Tasks that take longer than they may.
+"""Per-task timeouts.
 
-A process can be killed, a thread cannot: a task of this process is asked to stop at its next
-kernel, and left alone if it does not. Then the run ends all the same, and its error says so.
+A process can be killed, a thread cannot. A task of this process is asked to stop at its next
+kernel, and abandoned if it does not; then the run ends nevertheless, and its error says so.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: How often tasks are looked at.
+#: Interval between two looks at the heartbeats, in s.
 POLL_S = 0.05
 
-#: How long a late task of this process may take to its next kernel.
+#: Time that a late task of this process has to reach its next kernel, in s.
 _GRACE_S = 0.3
 
 
@@ -38,7 +38,7 @@ class TaskTimeout(Exception):
     task, position : int
         The task, and the step of the stage that it was at.
     ended : bool
-        Whether nothing of it computes any more.
+        Whether the task was actually stopped.
     """
 
     def __init__(self, task: int, position: int, ended: bool) -> None:
@@ -49,14 +49,14 @@ class TaskTimeout(Exception):
 
 
 class Watch:
-    """Cancels `stop` as soon as a task is late; a context manager.
+    """A watchdog that cancels `stop` when a task takes too long; a context manager.
 
     Parameters
     ----------
-    crumbs : HeartbeatTable
-        Where tasks note when they begin.
+    heartbeats : HeartbeatTable
+        Where tasks record when they start.
     limit_s : float
-        How long each may take, in s.
+        Time limit of each task, in s.
     stop : CancelToken
         What to cancel.
 
@@ -91,9 +91,10 @@ class Watch:
                 return
 
     def _find_late(self, seen: dict[int, tuple[float, float]]) -> tuple[int, int] | None:
-        """Return a late task and its step; `seen` holds when each was seen first, by this clock.
+        """Return a late task and its step.
 
-        (The clock of a task may be another machine's.)
+        `seen` holds when each was first seen, by this machine's clock: a task may run on another
+        machine, whose clock differs.
         """
         now = time.monotonic()
         for task, (position, begin) in enumerate(self.heartbeats.read()):
@@ -135,8 +136,8 @@ def collect(
     ----------
     results : iterator
         What a backend yields.
-    crumbs : HeartbeatTable | None
-        Where the tasks note when they begin.
+    heartbeats : HeartbeatTable | None
+        Where the tasks record when they start.
     limit_s : float | None
         The limit; None for none.
     stop : CancelToken
@@ -154,18 +155,18 @@ def collect(
         return
     with Watch(heartbeats, limit_s, stop) as watch:
         if backend is not None and backend.isolates:
-            yield from watch_far(results, watch, backend.kills)
+            yield from watch_subprocess(results, watch, backend.kills)
         else:
-            yield from watch_near(results, watch)
+            yield from watch_local(results, watch)
 
 
-def watch_far(results: Iterator[T], watch: Watch, kills: bool = True) -> Iterator[T]:
-    """Yield results of other processes, which end when `watch` cancels.
+def watch_subprocess(results: Iterator[T], watch: Watch, kills: bool = True) -> Iterator[T]:
+    """Yield results of other processes, which are stopped when `watch` cancels.
 
     Raises
     ------
     TaskTimeout
-        If a task was late; it was killed, if the backend `kills`.
+        If a task was late; it was killed if the backend `kills`.
     """
     try:
         yield from results
@@ -175,8 +176,8 @@ def watch_far(results: Iterator[T], watch: Watch, kills: bool = True) -> Iterato
         raise TaskTimeout(*watch.late, ended=kills) from error
 
 
-def watch_near(results: Iterator[T], watch: Watch) -> Iterator[T]:
-    """Yield results that a thread of its own takes, so that they need not be waited for.
+def watch_local(results: Iterator[T], watch: Watch) -> Iterator[T]:
+    """Yield results that another thread collects, so that a hung task does not block this one.
 
     Raises
     ------
@@ -188,17 +189,17 @@ def watch_near(results: Iterator[T], watch: Watch) -> Iterator[T]:
     thread.start()
     try:
         while True:
-            kind, thing = _wait(box, watch)
+            kind, value = _wait(box, watch)
             if kind == "end":
                 return
             if kind == "error":
                 if watch.late is not None:
-                    raise TaskTimeout(*watch.late, ended=True) from thing
-                raise thing
-            yield thing
+                    raise TaskTimeout(*watch.late, ended=True) from value
+                raise value
+            yield value
     finally:
         watch.stop.cancel()
-        while thread.is_alive() and watch.late is None:  # whoever stops a run owns what computes
+        while thread.is_alive() and watch.late is None:  # the run ends only when its task has
             thread.join(POLL_S)
 
 
@@ -220,9 +221,9 @@ def _wait(box: queue.SimpleQueue[tuple[str, Any]], watch: Watch) -> tuple[str, A
             continue
     try:
         while True:
-            kind, thing = box.get(timeout=_GRACE_S)
+            kind, value = box.get(timeout=_GRACE_S)
             if kind != "result":
-                return "error", thing
+                return "error", value
     except queue.Empty:
         raise TaskTimeout(*watch.late, ended=False) from None
 
@@ -232,7 +233,7 @@ def call(
     limit_s: float | None,
     cancel: CancelToken | None = None,
 ) -> T:
-    """Return ``function(crumbs)``, one task of this process; task 0 notes its step there.
+    """Return ``function(heartbeats)``, one task of this process that records its steps as task 0.
 
     Raises
     ------
@@ -251,7 +252,7 @@ def call(
             heartbeats.end(0)
 
     with Watch(heartbeats, limit_s, CancelToken(cancel)) as watch:
-        return next(watch_near(work(), watch))
+        return next(watch_local(work(), watch))
 
 
 def explain_late(late: TaskTimeout, step: Any, channel: str | None, limit_s: float) -> StepError:

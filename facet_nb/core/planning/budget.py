@@ -6,7 +6,7 @@ Every candidate gives the same result; they differ in time and memory only.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from facet_nb.core.errors import FacetError, PlanError
 from facet_nb.core.memory import describe_bytes, find_available, parse_bytes, rss_bytes
 from facet_nb.core.planning.memory_forecast import Forecast, RunInput, make_forecast
 from facet_nb.core.planning.plan import Plan
-from facet_nb.core.planning.planner import make_plan, set_chunks, set_precision
+from facet_nb.core.planning.planner import RunOptions
 from facet_nb.core.processor import Processor
 from facet_nb.core.recording import Shape
 from facet_nb.core.registry import get_processor
@@ -32,36 +32,6 @@ _MARGIN = 1.03
 _CHUNK_S = 30.0
 
 _STEP = 10 * 10**6
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How a run was asked to be: mode, workers, batches, fusion, precision."""
-
-    mode: str
-    n_jobs: int = 1
-    n_workers: int = 1
-    backend: str = "multiprocessing"
-    batch_size: int = 1
-    fuse: bool = True
-    dtype: str = "float64"
-    chunk_duration_s: float | None = None
-
-    def plan(self, processors: Sequence[Processor], cores: int, shape: Shape | None = None) -> Plan:
-        """Return the plan."""
-        plan = make_plan(
-            processors,
-            self.mode,
-            n_jobs=self.n_jobs,
-            n_workers=self.n_workers,
-            backend=self.backend,
-            batch_size=self.batch_size,
-            cores=cores,
-            fuse=self.fuse,
-            shape=shape,
-        )
-        plan = set_precision(plan, processors, self.dtype)
-        return set_chunks(plan, processors, self.chunk_duration_s)
 
 
 def find_subject(

@@ -108,6 +108,11 @@ class Unit:
     steps: tuple[int, ...]
     processor: Processor
 
+    @classmethod
+    def of(cls, index: int, processor: Processor) -> Unit:
+        """Return a step by itself."""
+        return cls(index, (index,), processor)
+
 
 def find_fusions(processors: Sequence[Processor]) -> Fusions:
     """Return the steps of a pipeline that can run as one."""

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from facet_nb.core.backends import registry
 from facet_nb.core.errors import FacetError
 from facet_nb.core.memory import describe_bytes, rss_bytes
-from facet_nb.core.planning.plan import count_chunk
 from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.recording import MB, Shape
 from facet_nb.core.steps import changes_samples
@@ -412,7 +411,7 @@ def _stream_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], stage: Stage)
     total = 0
     for step, before, after in sizes:
         if isinstance(step, ArrayProcessor) and changes_samples(step):
-            told = step.stream_memory(count_chunk(stage, before.sfreq), before.sfreq)
+            told = step.stream_memory(stage.count_chunk(before.sfreq), before.sfreq)
             # A channel that is shorter than what a stream keeps is kept as a whole.
             whole = step_bytes(step, before, after) + 4 * max(before.row_bytes, after.row_bytes)
             total += min(told, whole)

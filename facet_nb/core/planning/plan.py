@@ -16,12 +16,6 @@ if TYPE_CHECKING:
     pass
 
 
-def count_chunk(stage: Stage, sfreq: float) -> int:
-    """Return the samples of a chunk of `stage`; 0 for the whole length."""
-    seconds = stage.chunk_duration_s
-    return 0 if seconds is None else max(1, round(seconds * sfreq))
-
-
 @dataclass(frozen=True)
 class Stage:
     """Consecutive steps that run together.
@@ -60,6 +54,11 @@ class Stage:
     reason: str
     dtype: str = "float64"
     chunk_duration_s: float | None = None
+
+    def count_chunk(self, sfreq: float) -> int:
+        """Return the samples of a chunk of time; 0 for the whole length."""
+        seconds = self.chunk_duration_s
+        return 0 if seconds is None else max(1, round(seconds * sfreq))
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Literal
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facet_nb.core.backends.registry import get_backend
+from facet_nb.core.backends.registry import BACKENDS, get_backend
 from facet_nb.core.errors import PlanError
 from facet_nb.core.planning.cost_model import suggest
 from facet_nb.core.planning.fusion import NO_FUSIONS, Fusions, Unit, find_fusions
 from facet_nb.core.planning.modes.base import Mode
-from facet_nb.core.planning.modes.registry import AUTO, get_mode
+from facet_nb.core.planning.modes.registry import AUTO, MODES, get_mode
 from facet_nb.core.planning.plan import Plan, Stage
 from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.steps import changes_samples
@@ -23,9 +25,7 @@ if TYPE_CHECKING:
     from facet_nb.core.recording import Shape
 
 
-def choose_mode(
-    mode: str | None, parallel: bool, channel_sequential: bool
-) -> Literal["serial", "channel_sequential", "parallel", "auto"]:
+def choose_mode(mode: str | None, parallel: bool, channel_sequential: bool) -> str:
     """Return the mode that flags and `mode` ask for.
 
     Raises
@@ -40,12 +40,12 @@ def choose_mode(
         )
     flag = "parallel" if parallel else "channel_sequential" if channel_sequential else None
     if mode is None:
-        return flag or "serial"  # type: ignore[return-value]
-    if mode != AUTO:
-        get_mode(mode)
+        return flag or "serial"
+    if mode != AUTO and mode not in MODES:
+        get_mode(mode)  # raises
     if flag is not None and flag != mode:
         raise PlanError(f"mode={mode!r} contradicts {flag}=True: give one of them.")
-    return mode  # type: ignore[return-value]
+    return mode
 
 
 def check_numbers(
@@ -58,7 +58,8 @@ def check_numbers(
     PlanError
         If a number or the backend cannot be used.
     """
-    get_backend(backend)
+    if backend not in BACKENDS:
+        get_backend(backend)  # raises
     resolved = []
     for name, value in (("n_jobs", n_jobs), ("n_workers", n_workers)):
         if not _is_whole(value) or value == 0:
@@ -116,14 +117,56 @@ def make_plan(
         advice = suggest(processors, cores, shape)
         mode, backend, n_jobs = advice["mode"], advice["backend"], advice["n_jobs"]
         reason = advice["reason"]
-    rules = get_mode(mode)
+    rules = MODES[mode]()
     if not rules.uses_jobs or backend == "serial":
         n_jobs = 1
     inner = max(1, min(n_workers, cores // n_jobs)) if n_workers > 1 else 1
-    fusions = find_fusions(processors) if fuse else NO_FUSIONS
+    fusions = find_fusions(processors) if fuse and _raises_rate(processors) else NO_FUSIONS
     maker = _Planner(rules, backend, n_jobs, inner, batch_size, fusions)
     stages = maker.stages(processors)
     return Plan(mode, backend, n_jobs, inner, batch_size, stages, reason, fusions)
+
+
+def _raises_rate(processors: Sequence[Processor]) -> bool:
+    """Whether a step upsamples: only then is there something to fuse."""
+    for processor in processors:
+        rate = processor.find_rate() if isinstance(processor, ArrayProcessor) else None
+        if rate is not None and rate > 1:
+            return True
+    return False
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run was asked to be; parameters as for :func:`make_plan`."""
+
+    mode: str
+    n_jobs: int = 1
+    n_workers: int = 1
+    backend: str = "multiprocessing"
+    batch_size: int = 1
+    fuse: bool = True
+    dtype: str = "float64"
+    chunk_duration_s: float | None = None
+
+    def plan(self, processors: Sequence[Processor], cores: int, shape: Shape | None = None) -> Plan:
+        """Return the plan of `processors`."""
+        plan = make_plan(
+            processors,
+            self.mode,
+            n_jobs=self.n_jobs,
+            n_workers=self.n_workers,
+            backend=self.backend,
+            batch_size=self.batch_size,
+            cores=cores,
+            fuse=self.fuse,
+            shape=shape,
+        )
+        if self.dtype != "float64":
+            plan = set_precision(plan, processors, self.dtype)
+        if self.chunk_duration_s is not None:
+            plan = set_chunks(plan, processors, self.chunk_duration_s)
+        return plan
 
 
 @dataclass
@@ -138,9 +181,12 @@ class _Planner:
     def stages(self, processors: Sequence[Processor]) -> tuple[Stage, ...]:
         stages: list[Stage] = []
         group: list[Unit] = []
-        for unit in self.fusions.replace(processors, range(len(processors))):
+        units: Iterable[Unit] = map(Unit.of, range(len(processors)), processors)
+        if self.fusions.found:
+            units = self.fusions.replace(processors, range(len(processors)))
+        for unit in units:
             processor = unit.processor
-            before = [member.processor for member in group]
+            before = list(map(attrgetter("processor"), group))
             if group and not (
                 processor.channel_wise and self.mode.joins(before, processor, self.n_jobs)
             ):
@@ -166,22 +212,25 @@ class _Planner:
         return Stage("global", (i,), (processor.name,), 1, workers, 0, "serial", reason)
 
     def _channel_wise(self, processors: Sequence[Processor], group: list[Unit]) -> Stage:
-        steps = [unit.processor for unit in group]
-        safe = all(p.parallel_safe for p in steps)
+        steps = list(map(attrgetter("processor"), group))
+        safe = all(map(attrgetter("parallel_safe"), steps))
         n_jobs = self.n_jobs if safe else 1
-        batch = self.mode.count_channels(self.batch_size, self.n_workers)
-        positions = tuple(i for unit in group for i in unit.steps)
+        batch = self.batch_size
+        if self.n_workers > 1:
+            batch = self.mode.count_channels(batch, self.n_workers)
+        positions = tuple(chain.from_iterable(map(attrgetter("steps"), group)))
         reason = self._reason(steps, safe, n_jobs, batch)
-        for fused in (unit.processor for unit in group if len(unit.steps) > 1):
-            reason += f"; {fused.description}"
+        for unit in group:
+            if len(unit.steps) > 1:
+                reason += f"; {unit.processor.description}"
         backend = self.backend if n_jobs > 1 else "serial"
-        names = tuple(processors[i].name for i in positions)
+        names = tuple(map(attrgetter("name"), map(processors.__getitem__, positions)))
         return Stage(
             "channel_wise", positions, names, n_jobs, self.n_workers, batch, backend, reason
         )
 
     def _reason(self, steps: list[Processor], safe: bool, n_jobs: int, batch: int) -> str:
-        if not any(changes_samples(p) for p in steps):
+        if not any(map(changes_samples, steps)):
             return "looks at the reference channel once; its result serves all channels"
         if not safe and self.n_jobs > 1:
             unsafe = ", ".join(p.name for p in steps if not p.parallel_safe)

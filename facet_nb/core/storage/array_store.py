@@ -1,4 +1,4 @@
-"""Where samples lie while batches run: in this process, or in files that workers map."""
+"""The arrays of a run: in this process, in shared memory, or in files that workers map."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import mmap
 import os
 import shutil
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import numpy as np
 
 from facet_nb.core.storage import scratch, shared_memory
 from facet_nb.core.storage.arrays import ArrayRef, FileArray, RamArray
-from facet_nb.core.storage.row_io import as_slice, write_rows
+from facet_nb.core.storage.row_io import write_rows
+from facet_nb.kernels.views import as_slice
 
 #: From this size on memory is asked for in ordinary pages, in bytes.
 _LARGE = 32 << 20
@@ -46,11 +48,11 @@ class Store:
     spill : bool
         Whether results lie in files of their own, which live as long as the arrays do.
     memory : bool
-        Whether workers can reach memory (:mod:`.shared`): then arrays are shared there instead of
-        in files, if there is ample room.
+        Whether workers can map memory of this process (:mod:`.shared_memory`): arrays then go
+        there instead of to files, if there is ample room.
     """
 
-    def __init__(self, shared: bool, spill: bool = False, memory: bool = False) -> None:
+    def __init__(self, shared: bool = False, spill: bool = False, memory: bool = False) -> None:
         self.shared = shared
         self.spill = spill
         self.memory = memory
@@ -60,18 +62,72 @@ class Store:
         self._adopted: dict[int, tuple[FileArray, np.ndarray]] = {}
         self._maps: set[int] = set()
         self._count = 0
+        self._finite: weakref.ref | None = None
+        self._private: weakref.ref | None = None
+
+    def note_result(self, result: np.ndarray, private: bool) -> None:
+        """Note the samples after a stage: they are finite.
+
+        They are `private` if no user-defined step has seen them, which might have kept them.
+        """
+        self._finite = weakref.ref(result)
+        self._private = self._finite if private else None
+
+    def is_checked(self, samples: np.ndarray) -> bool:
+        """Whether `samples` are known to be finite."""
+        return self._finite is not None and self._finite() is samples
+
+    def forget_private(self) -> None:
+        """Note that a user-defined step has seen the samples."""
+        self._private = None
+
+    def destination(
+        self,
+        data: np.ndarray,
+        n_times: int,
+        source: ArrayRef,
+        lent: bool,
+        readable_again: bool,
+        may_overwrite: Callable[[], bool],
+    ) -> tuple[ArrayRef, np.ndarray]:
+        """Return where the result of a stage goes: a reference, and the array.
+
+        Parameters
+        ----------
+        data : ndarray, shape (n_channels, n_times before)
+            The input.
+        n_times : int
+            Samples after the stage.
+        source : ArrayRef
+            Where batches find the input.
+        lent : bool
+            Whether `source` is a copy of the input that only this stage uses.
+        readable_again : bool
+            Whether the input can be read again, so that the result may replace it.
+        may_overwrite : callable
+            Whether the result may replace an input that only this run has seen.
+        """
+        # Private samples: no user-defined step may have kept them, and no other process or file
+        # (a checkpoint's, say) holds them.
+        private = self._private is not None and self._private() is data
+        private = private and not (self.shared or self.spill or self.holds(data))
+        if data.shape[1] == n_times and (readable_again or (private and may_overwrite())):
+            return source, data
+        if data.shape[1] == n_times and lent:
+            return source, self.open(source)
+        return self.allocate((len(data), n_times), data.dtype.name)
 
     @property
     def folder(self) -> Path:
-        """The temporary folder, made when first asked for."""
+        """The temporary folder, created on first use."""
         if self._folder is None:
             self._folder = scratch.make_folder()
         return self._folder
 
     def share(self, array: Any) -> ArrayRef:
-        """Return a reference to samples; written to a file once if they must be shared."""
+        """Return a reference to samples; samples that must be shared are written to a file once."""
         if not isinstance(array, np.ndarray):
-            array = array.open()  # an origin, which reads them
+            array = array.open()  # deferred samples
         spilled = scratch.find_file(array)
         if spilled is not None:
             return spilled
@@ -86,16 +142,16 @@ class Store:
         return ref
 
     def lend(
-        self, array: np.ndarray, far: bool
+        self, array: np.ndarray, in_subprocess: bool
     ) -> tuple[ArrayRef, Callable[[Sequence[int]], None] | None]:
-        """Return a reference to samples, and what puts rows of them there before they are used.
+        """Return a shared-memory reference and a callback that copies rows into it on demand.
 
-        The second is None where all of them are there already. Else they are in shared memory that
-        nobody else knows of: whoever has used a row may write over it. What is not `far`, in other
-        processes, needs nothing but the samples.
+        The callback is None where all samples are there already. Otherwise the shared memory is
+        used by this stage only, so that a row may be overwritten once it has been read. Batches in
+        this process (not `in_subprocess`) need only the samples themselves.
         """
         spilled = scratch.find_file(array)
-        if not far:
+        if not in_subprocess:
             return (RamArray(array) if spilled is None else spilled), None
         known = self._files.get(id(array)) or self._adopted.get(id(array))
         if spilled is not None or known is not None or not self._has_room(array.nbytes):
@@ -108,7 +164,7 @@ class Store:
     ) -> tuple[ArrayRef, np.ndarray]:
         """Return a reference to new samples of `shape`, and the array.
 
-        They are float64, but for those of a spilling run that works on a file of `dtype`.
+        They are float64, except in a run on files, whose samples have `dtype`.
         """
         if self.spill:
             return scratch.create(shape, dtype)
@@ -119,7 +175,7 @@ class Store:
         return ref, self.open(ref)
 
     def open(self, ref: ArrayRef) -> np.ndarray:
-        """Return samples that this store made, mapped; :meth:`holds` is true."""
+        """Return samples that this store created, mapped; :meth:`holds` is true for them."""
         assert isinstance(ref, FileArray)
         array = ref.open()
         self._files[id(array)] = (ref, array)
@@ -127,14 +183,14 @@ class Store:
         return array
 
     def take_over(self, array: np.ndarray) -> np.ndarray | None:
-        """Return samples of shared memory as this process's own; None if they lie elsewhere."""
+        """Return samples in shared memory as private memory; None if they are elsewhere."""
         known = self._files.get(id(array))
         if known is None or known[1] is not array or known[0].path not in self._descriptors:
             return None
         return shared_memory.take_over(self._descriptors[known[0].path], known[0].shape)
 
     def adopt(self, path: str, shape: tuple[int, int]) -> tuple[ArrayRef, np.ndarray]:
-        """Return samples in a file of somebody else's, which stays; :meth:`holds` is true."""
+        """Return samples in a file that the store does not own and keeps."""
         ref = FileArray(path, shape)
         array = ref.open()
         self._adopted[id(array)] = (ref, array)
@@ -142,16 +198,16 @@ class Store:
         return (ref if self.shared or self.spill else RamArray(array)), array
 
     def holds(self, array: np.ndarray) -> bool:
-        """Whether `array` lies in a file of this store, wholly or as a view."""
+        """Whether `array` is in a file of this store, or a view of one."""
         return id(_root(array)) in self._maps
 
     @property
     def has_maps(self) -> bool:
-        """Whether any samples lie in files."""
+        """Whether any samples are in files."""
         return bool(self._maps)
 
     def write(self, content: bytes) -> str:
-        """Put `content` into a file of its own; return the path."""
+        """Write `content` to a new file; return the path."""
         path = self._new_path(len(content))
         path.write_bytes(content)
         return str(path)
@@ -171,7 +227,7 @@ class Store:
             os.remove(path)
 
     def make_table(self, n: int) -> FileArray:
-        """Return a table in a file, shape (n, 2), for what tasks tell of themselves."""
+        """Return a table in a file, shape (n, 2), for heartbeats of tasks."""
         return self._new_file((n, 2))
 
     def close(self) -> None:
@@ -202,7 +258,7 @@ class Store:
         return FileArray(str(path), shape)
 
     def _new_path(self, n_bytes: int) -> Path:
-        """Return a new file that has room for `n_bytes`: a mapped file on a full disk is fatal."""
+        """Return a new file of `n_bytes`: writing to a mapped file on a full disk is fatal."""
         self._count += 1
         path = self.folder / f"{self._count}.f64"
         scratch.reserve(path, n_bytes)
@@ -210,7 +266,7 @@ class Store:
 
 
 def _root(array: np.ndarray) -> object:
-    """Return what holds the memory of `array`: an array, or the map of a file."""
+    """Return the owner of the memory of `array`: an array, or the map of a file."""
     base: object = array
     while isinstance(base, np.ndarray) and base.base is not None:
         base = base.base

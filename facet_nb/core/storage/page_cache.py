@@ -24,7 +24,7 @@ def bypasses_cache(descriptor: int) -> bool:
     return size > 1 << 30 and size > _SHARE * find_available()[0]
 
 
-def let_go(descriptor: int, start: int = 0, n_bytes: int = 0) -> None:
+def drop(descriptor: int, start: int = 0, n_bytes: int = 0) -> None:
     """Tell the system that a part of a file (0 bytes: all to its end) is not needed any more.
 
     What was written is on its way to the disk from now on, and leaves the cache with the next call.
@@ -47,7 +47,7 @@ class StreamedFiles:
         if self.since >= self.every_bytes:
             self.since = 0
             for descriptor in self.descriptors:
-                let_go(descriptor)
+                drop(descriptor)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from facet_nb.core.storage.arrays import FileArray
-from facet_nb.core.storage.page_cache import bypasses_cache, let_go
+from facet_nb.core.storage.page_cache import bypasses_cache, drop
 from facet_nb.kernels.pages import forget
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Row(Protocol):
     def write(self, start: int, x: np.ndarray) -> None:
         """Put samples in their place, from `start` on."""
 
-    def let_go(self, start: int, stop: int) -> None:
+    def drop(self, start: int, stop: int) -> None:
         """Say that some samples are not needed for now: of large files they leave memory."""
 
 
@@ -60,7 +60,7 @@ class MappedRow:
         self.samples[start : start + len(x)] = x
         forget(self.samples)
 
-    def let_go(self, start: int, stop: int) -> None:
+    def drop(self, start: int, stop: int) -> None:
         """Nothing to do: samples are let go of as they are read and written."""
 
 
@@ -108,12 +108,12 @@ class FileRow:
             n = os.pwrite(self.descriptor, todo, at)
             todo, at = todo[n:], at + n
 
-    def let_go(self, start: int, stop: int) -> None:
+    def drop(self, start: int, stop: int) -> None:
         """Say that some samples are not needed for now."""
         start, stop = max(start, 0), min(stop, self.n_times)
         if self.large and stop > start:
             size = self.dtype.itemsize
-            let_go(self.descriptor, (self.begin + start) * size, (stop - start) * size)
+            drop(self.descriptor, (self.begin + start) * size, (stop - start) * size)
 
 
 @contextmanager
@@ -149,9 +149,3 @@ def write_rows(ref: FileArray, channels: Sequence[int], samples: np.ndarray) -> 
     with open_rows(ref) as find_row:
         for x, channel in zip(samples, channels, strict=True):
             find_row(channel).write(0, x)
-
-
-def as_slice(channels: Sequence[int]) -> slice | list[int]:
-    """Return `channels` as a slice where they follow one another: rows without a copy."""
-    first, last = channels[0], channels[-1]
-    return slice(first, last + 1) if last - first + 1 == len(channels) else list(channels)

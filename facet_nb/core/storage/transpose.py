@@ -79,7 +79,7 @@ def transpose(
             files.count(piece.nbytes)
             if stop - since >= _BEHIND:
                 for sink in sinks:
-                    sink.let_go(since - _BEHIND, stop)
+                    sink.drop(since - _BEHIND, stop)
                 since = stop
     return target
 

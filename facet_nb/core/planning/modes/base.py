@@ -37,7 +37,7 @@ class Mode:
 
     def count_channels(self, batch_size: int, n_workers: int) -> int:
         """Return the channels of one batch; an inner thread without a channel would be idle."""
-        return batch_size if n_workers == 1 else max(batch_size, n_workers)
+        return max(batch_size, n_workers)
 
     def count_threads(self, n_workers: int, n_jobs: int) -> int:
         """Return the inner threads of a step over all channels whose time can be split."""

@@ -11,12 +11,12 @@ from facet_nb.core.planning.modes.serial import Serial
 #: Lets the advisor choose one of the others.
 AUTO = "auto"
 
-_MODES: dict[str, type[Mode]] = {}
+MODES: dict[str, type[Mode]] = {}
 
 
 def register_mode(mode: type[Mode]) -> type[Mode]:
     """Make a mode known by its name; return it, so that it serves as a decorator."""
-    _MODES[mode.name] = mode
+    MODES[mode.name] = mode
     return mode
 
 
@@ -33,16 +33,16 @@ def get_mode(name: str) -> Mode:
     PlanError
         If there is none.
     """
-    if name not in _MODES:
-        raise PlanError(f"unknown mode {name!r}: use one of {', '.join([*_MODES, AUTO])}.")
-    return _MODES[name]()
+    if name not in MODES:
+        raise PlanError(f"unknown mode {name!r}: use one of {', '.join([*MODES, AUTO])}.")
+    return MODES[name]()
 
 
 def list_modes() -> list[type[Mode]]:
     """Return all modes but "auto", in the order of tables and figures."""
-    return sorted(_MODES.values(), key=lambda mode: (mode.rank, mode.name))
+    return sorted(MODES.values(), key=lambda mode: (mode.rank, mode.name))
 
 
 def list_mode_names() -> list[str]:
     """Return what ``run(mode=…)`` takes."""
-    return [*_MODES, AUTO]
+    return [*MODES, AUTO]

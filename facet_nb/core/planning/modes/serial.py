@@ -19,4 +19,4 @@ class Serial(Mode):
 
     def count_channels(self, batch_size: int, n_workers: int) -> int:
         """Return the channels of one batch."""
-        return batch_size if n_workers == 1 else max(batch_size, n_workers * _CHANNELS_PER_THREAD)
+        return max(batch_size, n_workers * _CHANNELS_PER_THREAD)
