@@ -16,7 +16,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from facet_nb.core import CancelToken, Pipeline
-from facet_nb.core.execution import threads
+from facet_nb.core.execution import threads as inner
 from tests.contract.equality import assert_same
 from tests.core import toys
 from tests.core.toys import PLACES, ids
@@ -98,7 +98,7 @@ def test_blas_is_limited_while_runs_overlap_and_restored_after():
     seen = []
 
     def hold(first):
-        with threads.one_thread():
+        with inner.one_thread():
             inside.wait(10)
             seen.append(set(blas_threads()))
             if not first:
@@ -114,7 +114,7 @@ def test_blas_is_limited_while_runs_overlap_and_restored_after():
     threads[1].join(10)
     assert seen == [{1}, {1}]
     assert blas_threads() == before
-    with pytest.raises(ValueError, match="x"), threads.one_thread():
+    with pytest.raises(ValueError, match="x"), inner.one_thread():
         raise ValueError("x")
     assert blas_threads() == before
 
@@ -250,9 +250,9 @@ def test_one_pool_for_each_calling_thread():
     pools = {}
 
     def ask(name):
-        pools[name] = threads.get_pool(2)
-        assert threads.get_pool(2) is pools[name]
-        assert threads.get_pool(1) is pools[name]
+        pools[name] = inner.get_pool(2)
+        assert inner.get_pool(2) is pools[name]
+        assert inner.get_pool(1) is pools[name]
         pools[name].submit(int).result()
 
     threads = [threading.Thread(target=ask, args=(i,)) for i in range(3)]
@@ -261,16 +261,16 @@ def test_one_pool_for_each_calling_thread():
     for thread in threads:
         thread.join()
     assert len({id(p) for p in pools.values()}) == 3
-    larger = threads.get_pool(1)
-    assert threads.get_pool(3) is not larger
-    assert threads.get_pool(2) is threads.get_pool(3)
+    larger = inner.get_pool(1)
+    assert inner.get_pool(3) is not larger
+    assert inner.get_pool(2) is inner.get_pool(3)
 
 
 def test_pool_ends_with_its_thread():
     before = len(inner_threads())
 
     def work():
-        threads.run_blocks(lambda block: time.sleep(0.01), threads.split(4, 4))
+        inner.run_blocks(lambda block: time.sleep(0.01), inner.split(4, 4))
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -295,7 +295,7 @@ def test_exceptions_of_blocks_come_out_when_all_have_ended():
         ended.append(block.start)
 
     with pytest.raises(ValueError, match="block 1"):
-        threads.run_blocks(work, threads.split(4, 4))
+        inner.run_blocks(work, inner.split(4, 4))
     assert sorted(ended) == [0, 2, 3]
 
 
@@ -305,7 +305,7 @@ def test_cpu_time_of_blocks_is_summed():
         while time.thread_time() < end:
             pass
 
-    assert 0.06 <= threads.run_blocks(work, threads.split(3, 3)) < 0.2
+    assert 0.06 <= inner.run_blocks(work, inner.split(3, 3)) < 0.2
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_cpu_time_of_blocks_is_summed():
     [(10, 3, 1, [3, 3, 4]), (2, 4, 1, [1, 1]), (100, 4, 60, [100]), (100, 4, 50, [50, 50])],
 )
 def test_split(n, n_blocks, smallest, lengths):
-    blocks = threads.split(n, n_blocks, smallest)
+    blocks = inner.split(n, n_blocks, smallest)
     assert [b.stop - b.start for b in blocks] == lengths
     assert [i for b in blocks for i in range(n)[b]] == list(range(n))
 
@@ -321,15 +321,15 @@ def test_split(n, n_blocks, smallest, lengths):
 def forked():
     """In a fork: pools of the parent are not there, and its own work."""
     total = []
-    threads.run_blocks(lambda b: total.append(b.start), threads.split(4, 3))
-    with threads.one_thread():
+    inner.run_blocks(lambda b: total.append(b.start), inner.split(4, 3))
+    with inner.one_thread():
         limited = set(blas_threads())
-    return len(total), limited, threading.current_thread() in threads._pools
+    return len(total), limited, threading.current_thread() in inner._pools
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_after_a_fork():
-    threads.get_pool(2).submit(int).result()
+    inner.get_pool(2).submit(int).result()
     # A run is on in the parent when it forks.
-    with threads.one_thread(), multiprocessing.get_context("fork").Pool(1) as pool:
+    with inner.one_thread(), multiprocessing.get_context("fork").Pool(1) as pool:
         assert pool.apply_async(forked).get(timeout=30) == (3, {1}, True)

@@ -101,7 +101,7 @@ def test_every_kind_has_its_own():
 
 
 PROGRAM = """
-    from facet_nb.core.executors.fingerprint import take_fingerprint
+    from facet_nb.core.storage.hashing import take_fingerprint
     from tests.core.test_fingerprint import make_things
 
     for name, thing in make_things().items():

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from facet_nb.core import Pipeline, ProcessingContext
-from facet_nb.core.execution import batch, runner
+from facet_nb.core.backends import processes
+from facet_nb.core.execution import batch
 from facet_nb.core.storage import array_store
 from facet_nb.core.storage.array_store import fresh_array
 from tests.core import toys
@@ -113,7 +114,7 @@ def test_what_is_sent_for_each_batch_is_small(monkeypatch):
             return type(super().prepare(view))(np.zeros(100_000))
 
     sent, jobs = [], []
-    write, backend_run = array_store.Store.write, runner.backends.ProcessBackend.run
+    write, backend_run = array_store.Store.write, processes.ProcessBackend.run
 
     def note_job(self, content):
         jobs.append(len(content))
@@ -125,7 +126,7 @@ def test_what_is_sent_for_each_batch_is_small(monkeypatch):
         return backend_run(self, function, calls, n_jobs, cancel)
 
     monkeypatch.setattr(array_store.Store, "write", note_job)
-    monkeypatch.setattr(runner.backends.ProcessBackend, "run", note_calls)
+    monkeypatch.setattr(processes.ProcessBackend, "run", note_calls)
     steps = [toys.Demeaned(), toys.Halved(), Deciding(), toys.ZScore()]
     Pipeline(steps).run(ProcessingContext(raw), mode="parallel", n_jobs=2, raise_on_error=True)
     assert len(sent) == 4 * 16 and max(sent) < 500
@@ -135,13 +136,13 @@ def test_what_is_sent_for_each_batch_is_small(monkeypatch):
 def test_no_more_workers_than_batches(monkeypatch):
     """64 cores and three channels: three workers, the same ones in every stage."""
     asked = []
-    backend_run = runner.backends.ProcessBackend.run
+    backend_run = processes.ProcessBackend.run
 
     def note(self, function, calls, n_jobs, cancel):
         asked.append(n_jobs)
         return backend_run(self, function, calls, n_jobs, cancel)
 
-    monkeypatch.setattr(runner.backends.ProcessBackend, "run", note)
+    monkeypatch.setattr(processes.ProcessBackend, "run", note)
     steps = [toys.Halved(), toys.Found(), toys.ZScore(), toys.Halved()]
     result = Pipeline(steps).run(toys.wide_context(3), mode="parallel", n_jobs=64)
     assert result.success and len(asked) == 5 and set(asked) == {3}
