@@ -150,7 +150,7 @@ def gradient_correction(
     """
     if artifact_to_trigger_offset and input_path is None:
         raise ValidationError(
-            "artifact_to_trigger_offset goes with input_path. A context has its own: "
+            "artifact_to_trigger_offset needs input_path. A context has its own: "
             "load(path, artifact_to_trigger_offset=…)."
         )
     steps: list[Processor] = []

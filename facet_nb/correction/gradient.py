@@ -223,7 +223,7 @@ def _place(x: np.ndarray, clock: ClockFit, offset: float, n_samples: int) -> tup
         source: measure_rest(x, subsample.Layout.of(times, n_samples, len(x)))
         for source, times in tried.items()
     }
-    # Onsets from the signal follow its noise, too: they must be clearly better to be used.
+    # Onsets from the signal also follow its noise: they are used only if they are clearly better.
     simple = min(("clock", "markers"), key=left.__getitem__)
     best = min(left, key=left.__getitem__)
     source = best if left[best] < _BETTER * left[simple] else simple
