@@ -1,4 +1,4 @@
-"""Many recordings: one pipeline over files, with a summary of what became of each."""
+"""Run one pipeline over many recordings, with a summary of the results."""
 
 from facet_nb.core.map import BatchResult, map_runs
 

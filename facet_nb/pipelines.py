@@ -1,4 +1,4 @@
-"""Chains that are ready to run."""
+"""Ready-made pipelines."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.pipeline import Pipeline
 from facet_nb.core.processor import Processor
-from facet_nb.correction import (
-    AASCorrection,
-    ANCCorrection,
-    GradientCorrection,
-    PCACorrection,
-)
+from facet_nb.correction import AASCorrection, ANCCorrection, GradientCorrection, PCACorrection
 from facet_nb.evaluation import (
     FFTAllenCalculator,
     FFTNiazyCalculator,
@@ -46,21 +41,21 @@ _LOWPASS_HZ = 70.0
 
 
 class PlotBeforeAfter(Processor):
-    """Plot one channel before and after, and what was removed; the picture stays in the context.
+    """Plot one channel before and after the correction, and the difference.
 
-    It is in the cache of the result's context: ``result.context.cache_get("picture")``, a
-    :class:`facet_nb.plots.Picture` that notebooks show.
+    The figure is in the cache of the resulting context: ``result.context.cache_get("picture")``
+    returns a :class:`facet_nb.plots.Picture`, which notebooks display.
 
     Parameters
     ----------
     channel : str | int | None
-        Name or position; None for the first good data channel.
+        Name or index of the channel; None for the first good data channel.
     start : float | None
-        Begin, in s; by default 1 s before the first trigger.
+        Start time, in s; by default 1 s before the first trigger.
     duration : float
-        Length, in s.
+        Duration, in s.
     save_path : path | None
-        Also write the picture to this file.
+        File to which the figure is also written.
     """
 
     description = "Plot one channel before and after"
@@ -82,7 +77,7 @@ class PlotBeforeAfter(Processor):
         self.save_path = save_path
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
-        """Return the context with the picture in its cache."""
+        """Return a context with the figure in its cache."""
         from facet_nb.plots import plot_before_after
 
         start = self.start
@@ -97,7 +92,7 @@ class PlotBeforeAfter(Processor):
         return new
 
     def _find_start(self, context: ProcessingContext) -> float:
-        """Return 1 s before the first trigger, or the beginning, in s."""
+        """Return the time 1 s before the first trigger, in s; 0 if there are no triggers."""
         if not context.has_triggers():
             return 0.0
         triggers = context.get_triggers()
@@ -116,34 +111,37 @@ def gradient_correction(
     slices: int | str | None = "auto",
     ref_channel: int | str | None = None,
 ) -> Pipeline:
-    r"""Return our own chain: find triggers, subtract the gradient artifact, low-pass.
+    r"""Return a pipeline: detect triggers, subtract the gradient artifact, low-pass filter.
 
-    The correction is :class:`facet_nb.GradientCorrection`. It works on the recording as it is:
-    nothing is upsampled, aligned or high-passed before. Slice and volume markers will do.
+    The correction is :class:`facet_nb.GradientCorrection`. It takes the unprocessed recording:
+    upsampling, alignment and a high-pass filter are not needed. Triggers may mark slices or
+    volumes.
 
     Parameters
     ----------
     trigger_regex : str
-        What triggers are called; see :class:`facet_nb.TriggerDetector`. ``r"R128"`` for the volume
-        markers of BrainVision.
+        Pattern of the trigger names; see :class:`facet_nb.TriggerDetector`. Use ``r"R128"`` for the
+        volume markers of BrainVision.
     input_path : path | None
-        The recording. Without it the chain runs on a context: ``pipeline.run(initial_context)``.
+        The recording. Without it the pipeline runs on a context: ``pipeline.run(initial_context)``.
     output_path : path | None
-        Where the result goes, overwriting what is there; the suffix says the format. Without it
+        Output file, which is overwritten if it exists; the suffix determines the format. Without it
         the result is in memory only.
     l_freq, h_freq : float | None
-        Edges of a high-pass and of a low-pass behind the correction, in Hz; None leaves it out.
+        Edges of a high-pass and of a low-pass filter after the correction, in Hz; None for no
+        filter.
     artifact_to_trigger_offset : float
         Start of the artifact relative to its trigger, in s (with `input_path`).
     slices : "auto" | int | None
-        Artifacts from one marker to the next that are alike; looked for by default.
+        Number of similar artifacts from one marker to the next; detected by default.
     ref_channel : int | str | None
-        The reference channel; the first EEG channel by default.
+        Index or name of the reference channel; the first EEG channel by default.
 
     Returns
     -------
     Pipeline
-        To be run: ``gradient_correction(r"R128", "in.vhdr", "out.edf").run(mode="auto")``.
+        The pipeline, for example to run as
+        ``gradient_correction(r"R128", "in.vhdr", "out.edf").run(mode="auto")``.
 
     Raises
     ------
@@ -152,7 +150,7 @@ def gradient_correction(
     """
     if artifact_to_trigger_offset and input_path is None:
         raise ValidationError(
-            "artifact_to_trigger_offset goes with input_path. A context has its own: "
+            "artifact_to_trigger_offset needs input_path. A context has its own: "
             "load(path, artifact_to_trigger_offset=…)."
         )
     steps: list[Processor] = []
@@ -183,50 +181,50 @@ def create_standard_pipeline(
     plot: bool = False,
     plot_kwargs: Mapping[str, Any] | None = None,
 ) -> Pipeline:
-    r"""Return FACETpy's standard chain: the same steps and parameters, runnable in every mode.
+    r"""Return FACETpy's standard pipeline: the same steps and parameters, runnable in every mode.
 
-    Load, find triggers, high-pass at 1 Hz, upsample, align slices and subsamples, subtract the
-    average artifact (windows of 30), PCA, downsample, low-pass at 70 Hz, adaptive noise
-    cancellation, write.
+    The steps are: load, detect triggers, high-pass at 1 Hz, upsample, align slices and subsamples,
+    subtract the averaged artifact (windows of 30), PCA, downsample, low-pass at 70 Hz, adaptive
+    noise cancellation, and write.
 
-    It is here for comparison, and for scripts that are moved over. PCA and noise cancellation are
-    on because they are on there; where the truth is known, noise cancellation took EEG away:
-    ``use_anc=False`` is the better choice. Upsampling, too, can be left out:
-    ``AASCorrection(subsample=True)`` aligns between samples at the native rate.
+    The pipeline serves for comparison, and for scripts that move from FACETpy. PCA and noise
+    cancellation are on because they are on in FACETpy. On recordings with a known ground truth,
+    noise cancellation removed EEG: ``use_anc=False`` is the better choice. Upsampling can be
+    omitted as well: ``AASCorrection(subsample=True)`` aligns between samples at the native rate.
 
     Parameters
     ----------
     input_path : path
         The recording.
     output_path : path
-        Where the result goes, overwriting what is there; the suffix says the format.
+        Output file, which is overwritten if it exists; the suffix determines the format.
     start_sample, end_sample : int | None
-        First sample to load, and the one after the last, from the start of the file.
+        First sample to load, and the sample after the last, counted from the start of the file.
     trigger_regex : str
-        What triggers are called; see :class:`facet_nb.TriggerDetector`.
+        Pattern of the trigger names; see :class:`facet_nb.TriggerDetector`.
     artifact_to_trigger_offset : float
         Start of the artifact relative to its trigger, in s.
     upsample_factor : int
-        How much finer the alignment is than the samples; 1 leaves upsampling out.
+        Factor of the upsampling for the alignment; 1 for no upsampling.
     use_anc, use_pca : bool
         Whether to cancel noise adaptively, and to remove principal components of the residual.
     evaluate : bool
-        Add all metrics that need no truth, and a report.
+        Whether to add a report and all metrics that need no ground truth.
     plot : bool
-        Add a picture of one channel before and after (and `evaluate`): it is in
-        ``result.context.cache_get("picture")``.
+        Whether to add a figure of one channel before and after, and the metrics of `evaluate`. The
+        figure is in ``result.context.cache_get("picture")``.
     plot_kwargs : mapping | None
-        For the picture: ``channel``, ``start``, ``duration``, ``save_path``.
+        Arguments of the figure: ``channel``, ``start``, ``duration``, ``save_path``.
 
     Returns
     -------
     Pipeline
-        To be run: ``create_standard_pipeline(…).run(mode="auto")``.
+        The pipeline, for example to run as ``create_standard_pipeline(…).run(mode="auto")``.
 
     Raises
     ------
     ValidationError
-        If `plot_kwargs` holds something else.
+        If `plot_kwargs` contains other arguments.
     """
     load = Loader(
         path=input_path,
@@ -254,7 +252,7 @@ def create_standard_pipeline(
 
 
 def _correct(factor: int, use_pca: bool) -> list[Processor]:
-    """Return the steps from the native sampling rate back to it."""
+    """Return the steps from upsampling to downsampling, or those without either."""
     pca: list[Processor] = [PCACorrection(n_components=0.95, hp_freq=1.0)] if use_pca else []
     return [
         *([UpSample(factor=factor)] if factor != 1 else []),
@@ -284,5 +282,5 @@ def _make_plot(options: Mapping[str, Any]) -> Processor:
         return PlotBeforeAfter(**options)
     except TypeError as error:
         raise ValidationError(
-            f"plot_kwargs: {error}. It may hold channel, start, duration and save_path."
+            f"plot_kwargs: {error}. Valid keys are channel, start, duration and save_path."
         ) from error

@@ -1,4 +1,4 @@
-"""Corrections: what takes the scanner's artifact away."""
+"""Corrections of the artifacts that the scanner and the pulse cause in EEG."""
 
 from facet_nb.correction.aas import AASCorrection, AveragedArtifactSubtraction
 from facet_nb.correction.anc import AdaptiveNoiseCancellation, ANCCorrection
@@ -6,8 +6,7 @@ from facet_nb.correction.farm import FARMArtifactCorrection, FARMCorrection
 from facet_nb.correction.gaps import RemoveVolumeArtifactCorrection, VolumeArtifactCorrection
 from facet_nb.correction.gradient import GradientCorrection
 from facet_nb.correction.moosmann import AvgArtWghtMoosmannCorrection, MoosmannCorrection
-from facet_nb.correction.obs import OBSCorrection
-from facet_nb.correction.pca import PCACorrection
+from facet_nb.correction.obs import OBSCorrection, PCACorrection
 from facet_nb.correction.pulse import PulseCorrection
 from facet_nb.correction.weighted import (
     AvgArtWghtCorrespondingSliceCorrection,

@@ -1,32 +1,26 @@
-"""Averaged artifact subtraction between a rise and a fall of the sampling rate, at once."""
+"""Averaged artifact subtraction fused with the upsampling before and the downsampling after it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facet_nb.kernels.resampling import double_rate_signal
 from facet_nb.kernels.resampling.resampled_mean import Level, RunningLevel
-from facet_nb.kernels.streams import (
-    UpsampledStream,
-)
+from facet_nb.kernels.streams import UpsampledStream
 from facet_nb.kernels.templates import upsampled
 from facet_nb.kernels.templates.template_train import Layout
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
 class AASPlan:
-    """What all channels share.
+    """Decisions that all channels share.
 
     Attributes
     ----------
     starts : ndarray of int, shape (n_epochs,)
-        First sample of each epoch that templates are made from.
+        First sample of each epoch that templates are averaged from.
     aligned : ndarray of int, shape (n_epochs,)
         First sample of each artifact, where its template is subtracted.
     n_samples : int
@@ -38,24 +32,24 @@ class AASPlan:
     n_samples: int
 
 
-#: Streams are told to keep epochs of this length, in s: volumes; slices are shorter.
+#: Epoch length that streams are budgeted for, in s: that of volumes; slices are shorter.
 EPOCH_S = 2.0
 
 
 @dataclass(frozen=True)
 class UpsampledAAS:
-    """What :class:`~facet_nb.AASCorrection` does where the planner fuses it with its neighbours.
+    """:class:`~facet_nb.AASCorrection` fused with ``UpSample`` and ``DownSample`` by the planner.
 
     Attributes
     ----------
     factor : int
-        High rate over native rate.
+        Ratio of the high rate to the native rate.
     window : int
-        Epochs in a block.
+        Number of epochs in a block.
     threshold : float
-        Pearson correlation that an epoch must exceed to take part.
+        Pearson correlation that an epoch must exceed to be included.
     shift : int
-        Candidates of a block begin this many epochs after it does.
+        Offset of a block's candidate epochs from the block itself, in epochs.
     """
 
     factor: int
@@ -64,7 +58,7 @@ class UpsampledAAS:
     shift: int
 
     def prepare(self, payload: AASPlan, n_times: int) -> Layout:
-        """Return where artifacts are, from what was decided at the high rate."""
+        """Return the positions of artifacts, from the decisions made at the high rate."""
         return Layout(
             self.factor,
             n_times,
@@ -86,8 +80,8 @@ class UpsampledAAS:
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes.
 
-        The result; one template for each block of epochs, at twice the rate; and groups of samples
-        with one block's epochs, which are as long as the recording at most.
+        It holds the result, one template for each block of epochs at twice the native rate, and
+        groups of samples with the epochs of one block, which are at most as long as the recording.
         """
         n = shape[1]
         return 8 * n + 32 * n // self.window + 32 * min(n, 1 << 19) + (20 << 20)
@@ -95,18 +89,18 @@ class UpsampledAAS:
     needs_first_pass = True
 
     def why_not_chunked(self) -> str | None:
-        """Return why it cannot run in chunks of time: it can."""
+        """Return None: the correction can run in chunks."""
         return None
 
     def first_pass(self, payload: Layout) -> RunningLevel:
-        """Return what finds the means of a channel that comes in pieces."""
+        """Return an accumulator for the means of a channel that arrives in pieces."""
         return RunningLevel(self.factor)
 
     def stream(self, payload: Layout, known: Level) -> UpsampledStream | None:
-        """Return the correction of one channel, group by group."""
+        """Return the correction of one channel in groups of samples."""
         return UpsampledStream.make(payload, known)
 
     def stream_memory(self, chunk: int, sfreq: float) -> int:
-        """Return the memory of one stream, in bytes: groups of samples, and a block of epochs."""
+        """Return the memory of one stream, in bytes: groups of samples and a block of epochs."""
         block = round((self.window + abs(self.shift)) * EPOCH_S * sfreq)
         return 8 * (2 * chunk + 10 * double_rate_signal.GROUP + 9 * block) + (8 << 20)

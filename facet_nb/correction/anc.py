@@ -9,13 +9,13 @@ import numpy as np
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
-from facet_nb.correction.aas import check_artifact_length
+from facet_nb.correction.base import fill_doc, find_artifacts
 from facet_nb.kernels.filters.fir import filter_zero_phase
 
 
 @dataclass(frozen=True)
 class ANCPlan:
-    """What all channels share: length of the filter, high-pass, and the acquisition."""
+    """Decisions that all channels share: filter length, high-pass, and acquisition window."""
 
     n_taps: int
     taps: np.ndarray
@@ -24,32 +24,33 @@ class ANCPlan:
 
 
 @register_processor
+@fill_doc
 class ANCCorrection(ArrayProcessor):
-    """Subtract what an adaptive filter of the estimated noise predicts (Allen et al. 2000).
+    """Subtract what an adaptive filter predicts from the estimated noise (Allen et al. 2000).
 
-    It needs a correction before it in the chain, whose noise it filters. On the recordings that we
-    know the truth of it takes EEG with it: it is in none of our default chains.
+    The step needs a correction before it in the chain, whose estimated noise it filters. On
+    recordings with a known ground truth it removed EEG as well, so that
+    :func:`facet_nb.gradient_correction` does not include it.
 
     Parameters
     ----------
     filter_order : int | None
-        Length of the filter, in samples; one artifact by default.
+        Length of the adaptive filter, in samples; that of one artifact by default.
     hp_freq : float | None
-        Edge of the high-pass before the adaptation, in Hz; by default 0.75 times the triggers per
-        second, and at least 2 Hz.
-    hp_filter_weights : ndarray, shape (n_taps,) | None
-        A symmetric FIR high-pass of odd length to use instead.
+        Edge of the high-pass filter before the adaptation, in Hz; by default 0.75 times the number
+        of triggers per second, and at least 2 Hz.
+    %(hp_filter_weights)s
     use_c_extension : bool
-        Accepted for compatibility; the loop is compiled where numba is present.
+        Accepted for compatibility; the loop is compiled if numba is installed.
     mu_factor : float
-        Step size, relative to the length of the filter times the power of the noise.
+        Step size of the adaptation. It is divided by the product of filter length and noise
+        variance.
     max_gain : float
-        A channel whose prediction exceeds its signal by this factor (rms) is left as it is.
+        Channels whose prediction exceeds their signal by this factor (RMS) are left unchanged.
 
     References
     ----------
-    Allen, P. J., Josephs, O., & Turner, R. (2000). NeuroImage, 12(2), 230-239.
-    doi:10.1006/nimg.2000.0599
+    %(allen_2000)s
     """
 
     name = "anc_correction"
@@ -76,16 +77,14 @@ class ANCCorrection(ArrayProcessor):
         self.max_gain = max_gain
 
     def prepare(self, view: View) -> Prepared:
-        """Design the high-pass and find the acquisition."""
-        metadata = view.metadata
-        n_samples = check_artifact_length(metadata.artifact_length)
-        triggers = np.asarray(metadata.triggers, dtype=np.int64)
-        first = triggers[0] + view.offset
+        """Design the high-pass filter and find the acquisition window."""
+        starts, n_samples = find_artifacts(view)
+        first, triggers = starts[0], starts - view.offset
         stop = min(int(triggers[-1]) + n_samples, view.n_times)
         n_taps = int(self.filter_order or n_samples)
         if n_taps < 1 or stop - max(first, 0) <= n_taps:
             raise ValidationError(
-                f"anc_correction: filter_order={n_taps} samples does not fit the acquisition of "
+                f"anc_correction: filter_order={n_taps} samples does not fit an acquisition of "
                 f"{stop - max(first, 0)} samples."
             )
         if self.hp_filter_weights is not None:
@@ -107,12 +106,13 @@ class ANCCorrection(ArrayProcessor):
         out: np.ndarray | None = None,
         noise: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Return the corrected channels; `noise`, shape of `x`, is what corrections removed."""
+        """Return the corrected channels; `noise` is what earlier corrections removed from `x`."""
         from facet_nb.kernels.filters.lms import cancel_adaptively
 
         if noise is None:
             raise ValidationError(
-                "anc_correction needs estimated noise: put AASCorrection before it."
+                "anc_correction needs estimated noise: put a correction such as AASCorrection "
+                "before it."
             )
         plan: ANCPlan = prepared.payload
         out = np.empty_like(x) if out is None else out
@@ -130,18 +130,19 @@ class ANCCorrection(ArrayProcessor):
                 continue
             step = self.mu_factor / (plan.n_taps * spread)
             predicted = cancel_adaptively(signal, past, plan.n_taps, step)
+            # A larger prediction means that the adaptation diverged.
             if np.std(predicted) <= self.max_gain * np.std(signal):
                 target[span] -= predicted
         return out
 
     def why_not_chunked(self) -> str | None:
-        """Return why the step cannot run in chunks: its prediction is judged as a whole."""
-        return "scales the noise by, and judges its prediction on, all samples of a channel"
+        """Return why the step cannot run in chunks: it uses statistics of whole channels."""
+        return "scales the noise by, and checks its prediction on, all samples of a channel"
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes."""
         return 8 * shape[1] * 6
 
 
-#: FACETpy's other name of the same class.
+#: The name of this class in FACETpy.
 AdaptiveNoiseCancellation = ANCCorrection

@@ -1,4 +1,4 @@
-"""Template subtraction with the epochs most like each one."""
+"""Template subtraction with the epochs most similar to each one."""
 
 from __future__ import annotations
 
@@ -7,55 +7,48 @@ import numpy as np
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.registry import register_processor
-from facet_nb.correction.templates import TemplateCorrection
+from facet_nb.correction.base import fill_doc
+from facet_nb.correction.templates import TemplateCorrection, take_shared
 from facet_nb.kernels.templates import weights
 from facet_nb.kernels.templates.weights import Weights
 
 
 @register_processor
+@fill_doc
 class FARMCorrection(TemplateCorrection):
-    """Template subtraction with the epochs most like each one (FARM).
+    """Template subtraction with the epochs most similar to each one (FARM).
 
-    The template of an epoch is the mean of the `window_size` epochs around it whose correlation
-    with it is greatest, without itself. Each channel chooses by its own samples.
+    The template of an epoch is the mean of the `window_size` epochs around it that correlate best
+    with it, without the epoch itself. Each channel selects the epochs by its own samples.
 
     Parameters
     ----------
     window_size : int
-        Epochs in a template, at most.
+        Largest number of epochs in a template.
     correlation_threshold : float
-        Absolute Pearson correlation that an epoch must have at least (0 to 1). Where none has, the
-        `window_size` most alike are taken.
+        Smallest absolute Pearson correlation of an epoch to be included (0 to 1). If no epoch
+        reaches it, the `window_size` most similar ones are averaged.
     search_half_window : int | None
         Reach of the search on either side, in epochs; by default `search_half_window_factor` times
         `window_size`.
     search_half_window_factor : float
-        Reach of the search, in windows.
-    plot_artifacts : bool
-        Accepted for compatibility; use ``result.plot()``.
-    realign_after_averaging : bool
-        Move each trigger to where its template fits the reference channel best.
-    search_window_factor : float
-        Largest move, in samples of the original rate.
-    interpolate_volume_gaps : bool
-        Subtract a straight line between one template's end and the next one's start.
-    apply_epoch_alpha_scaling : bool
-        Scale each template to its epoch by least squares. It takes EEG away where the artifact is
-        weak.
-    ref_channel : int | str | None
-        The reference channel; the first EEG channel by default.
-    subsample : bool
-        Find where artifacts begin between samples, and move epochs and templates there in the
-        Fourier domain: use it without ``UpSample`` and ``DownSample``.
+        Reach of the search on either side, in windows.
+    %(plot_artifacts)s
+    %(realign_after_averaging)s
+    %(search_window_factor)s
+    %(interpolate_volume_gaps)s
+    %(apply_epoch_alpha_scaling)s
+    %(ref_channel)s
+    %(subsample)s
 
     Notes
     -----
-    Meant for artifacts that change, with motion or with timing that is off by parts of a sample.
-    Where they hardly change, epochs are alike by their EEG, and more of it goes than with
-    neighbours: :class:`~facet_nb.VolumeTriggerCorrection` does less harm there.
+    Meant for artifacts that vary, because of motion or of timing errors below one sample. If they
+    hardly vary, the similarity of epochs depends on their EEG, and the template removes more EEG
+    than one of neighbouring epochs: use :class:`~facet_nb.VolumeTriggerCorrection` there.
 
-    FACETpy subtracts an epoch that resembles no other from itself, EEG and all; here the most
-    alike of the others are its template.
+    FACETpy subtracts an epoch that is similar to no other from itself, which removes all its EEG;
+    here its template is the mean of the most similar other epochs.
 
     References
     ----------
@@ -81,22 +74,14 @@ class FARMCorrection(TemplateCorrection):
         ref_channel: int | str | None = None,
         subsample: bool = False,
     ) -> None:
-        super().__init__(
-            window_size,
-            plot_artifacts,
-            realign_after_averaging,
-            search_window_factor,
-            apply_epoch_alpha_scaling,
-            ref_channel,
-            subsample,
-        )
+        super().__init__(**take_shared(locals()))
         self.correlation_threshold = correlation_threshold
         self.search_half_window = search_half_window
         self.search_half_window_factor = search_half_window_factor
         self.interpolate_volume_gaps = interpolate_volume_gaps
 
     def check(self) -> None:
-        """Raise :class:`ValidationError` if an argument makes no sense."""
+        """Raise :class:`ValidationError` if an argument is invalid."""
         super().check()
         if not 0.0 <= self.correlation_threshold <= 1.0:
             raise ValidationError(
@@ -104,12 +89,8 @@ class FARMCorrection(TemplateCorrection):
             )
         if self._reach() < 1:
             raise ValidationError(
-                "the search must reach at least one epoch: use a greater search_half_window or "
+                "the search must reach at least one epoch: use a larger search_half_window or "
                 "search_half_window_factor."
-            )
-        if self.subsample and self.interpolate_volume_gaps:
-            raise ValidationError(
-                "subsample=True does not go with interpolate_volume_gaps: leave it off."
             )
 
     def _reach(self) -> int:
@@ -118,10 +99,10 @@ class FARMCorrection(TemplateCorrection):
         return int(np.ceil(self.window_size * self.search_half_window_factor))
 
     def weigh(self, metadata: ProcessingMetadata, n_epochs: int) -> None:
-        """Leave the choice to each channel."""
+        """Return None: each channel selects its own epochs."""
 
     def weigh_channel(self, epochs: np.ndarray, usable: np.ndarray) -> Weights:
-        """Return the most similar epochs around each one."""
+        """Return the epochs around each one that are most similar to it."""
         return weights.list_similar(
             epochs,
             window=self.window_size,
@@ -131,5 +112,5 @@ class FARMCorrection(TemplateCorrection):
         )
 
 
-#: FACETpy's other name of the same class.
+#: The name of this class in FACETpy.
 FARMArtifactCorrection = FARMCorrection

@@ -1,4 +1,4 @@
-"""Correction of what pauses between volumes do to the slices around them."""
+"""Correction of the slices next to pauses between volumes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.processor import ArrayProcessor, Prepared, View
+from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
-from facet_nb.correction.aas import check_artifact_length
+from facet_nb.correction.base import ChannelCorrection, check_artifact_length
 from facet_nb.kernels.templates import volume_gaps
 from facet_nb.kernels.triggers.spacing import describe_spacing
 
@@ -19,7 +19,7 @@ logger = logging.getLogger("facet_nb")
 
 @dataclass(frozen=True)
 class GapPlan:
-    """What all channels share: slices, volumes, and the weight along a slice."""
+    """Decisions that all channels share: slices, volumes, and the weight along a slice."""
 
     starts: np.ndarray
     n_samples: int
@@ -28,32 +28,32 @@ class GapPlan:
 
 
 @register_processor
-class VolumeArtifactCorrection(ArrayProcessor):
-    """Make slices next to a pause between volumes like the others.
+class VolumeArtifactCorrection(ChannelCorrection):
+    """Match the slices next to a pause between volumes to the other slices.
 
-    Where the scanner pauses between volumes, the last slice before and the first one after the
-    pause differ from the rest: their neighbour is missing, and whatever swings on reaches into
-    the pause. Templates made of slices leave that difference behind. Put this before the
-    correction, with slice triggers.
+    If the scanner pauses between volumes, the last slice before and the first slice after the pause
+    differ from the others: one neighbour is missing, and the decaying artifact extends into the
+    pause. Templates averaged from slices leave this difference in the signal. Put this step before
+    the correction, and use slice triggers.
 
-    The difference from a template of neighbouring slices of the same volume, under a logistic
-    weight ``1 / (1 + exp(-slope * (x - position)))`` that rises towards the pause, is subtracted
-    [1]_. It is averaged over the neighbouring volumes, without the one that it is for, so that EEG
-    stays. Without pauses nothing is changed.
+    The step subtracts the difference of these slices from a template of neighbouring slices of the
+    same volume, weighted with a logistic function ``1 / (1 + exp(-slope * (x - position)))`` that
+    rises towards the pause [1]_. The difference is averaged over neighbouring volumes, without the
+    corrected volume itself, so that its EEG is preserved. A recording without pauses is unchanged.
 
     Parameters
     ----------
     template_count : int
-        Slices that make a template, of the same volume.
+        Number of slices of the same volume that form the template.
     weighting_position : float
-        Place along the slice, from 0 (far from the pause) to 1, where the weight is one half.
+        Position along the slice, from 0 (far from the pause) to 1, where the weight is one half.
     weighting_slope : float
-        How steeply the weight rises there.
+        Slope of the logistic weight at that position.
     n_volumes : int
-        Volumes that a difference is averaged over.
+        Number of volumes over which the difference is averaged.
     fill : {"average", "line"}
-        What is subtracted in the pause: the mean of other pauses, in which the artifact may swing
-        on; or a straight line between the two ends [1]_.
+        What to subtract within the pause: the mean of other pauses, which contains the decaying
+        artifact, or a straight line between the two ends [1]_.
 
     References
     ----------
@@ -63,9 +63,7 @@ class VolumeArtifactCorrection(ArrayProcessor):
     """
 
     name = "volume_artifact_correction"
-    description = "Make slices next to a pause between volumes like the others"
-    requires_triggers = True
-    subtracts = True
+    description = "Match slices next to a pause between volumes to the others"
 
     def __init__(
         self,
@@ -82,7 +80,7 @@ class VolumeArtifactCorrection(ArrayProcessor):
         self.fill = fill
 
     def prepare(self, view: View) -> Prepared:
-        """Find volumes and the pauses between them."""
+        """Find the volumes and the pauses between them."""
         self._check()
         metadata = view.metadata
         n_samples = check_artifact_length(metadata.artifact_length)
@@ -92,7 +90,8 @@ class VolumeArtifactCorrection(ArrayProcessor):
         n_pauses = len(volumes.firsts) - 1
         if n_pauses < 2:
             logger.warning(
-                "VolumeArtifactCorrection: %d pauses between volumes found; nothing is changed.",
+                "VolumeArtifactCorrection: %d pauses between volumes found, fewer than two; the "
+                "recording is unchanged.",
                 n_pauses,
             )
             return Prepared(None, notes={"n_pauses": n_pauses})
@@ -116,23 +115,14 @@ class VolumeArtifactCorrection(ArrayProcessor):
                 "weighting_position must be from 0 to 1, weighting_slope above 0."
             )
 
-    def compute(
-        self, x: np.ndarray, prepared: Prepared, out: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Return the corrected channels; see :class:`ArrayProcessor`."""
-        plan: GapPlan | None = prepared.payload
-        out = np.empty_like(x) if out is None else out
+    def correct_channel(self, x: np.ndarray, plan: GapPlan | None, out: np.ndarray) -> None:
+        """Write the corrected channel to `out`; see :class:`ChannelCorrection`."""
         if plan is None:
             out[...] = x
-            return out
-        for row, target in zip(x, out, strict=True):
-            self._correct(row, plan, target)
-        return out
-
-    def _correct(self, row: np.ndarray, plan: GapPlan, out: np.ndarray) -> None:
+            return
         starts, volumes = plan.starts, plan.volumes
         heads, tails = volume_gaps.estimate_transitions(
-            row,
+            x,
             starts,
             plan.n_samples,
             volumes,
@@ -143,15 +133,13 @@ class VolumeArtifactCorrection(ArrayProcessor):
         if self.fill == "line":
             pauses = volume_gaps.draw_lines(starts, volumes, heads, tails)
         else:
-            pauses = volume_gaps.average_pauses(
-                row, starts, plan.n_samples, volumes, self.n_volumes
-            )
-        volume_gaps.subtract_transitions(row, starts, volumes, heads, tails, pauses, out=out)
+            pauses = volume_gaps.average_pauses(x, starts, plan.n_samples, volumes, self.n_volumes)
+        volume_gaps.subtract_transitions(x, starts, volumes, heads, tails, pauses, out=out)
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
-        """Return the peak extra memory for one channel, in bytes: result and epochs."""
+        """Return the peak extra memory for one channel, in bytes: the result and the epochs."""
         return 8 * shape[1] * 2 + (1 << 20)
 
 
-#: FACETpy's other name of the same class.
+#: The name of this class in FACETpy.
 RemoveVolumeArtifactCorrection = VolumeArtifactCorrection

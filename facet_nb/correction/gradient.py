@@ -1,4 +1,4 @@
-"""Our own correction of the gradient artifact."""
+"""Gradient artifact correction by low-rank waveforms, aligned between samples."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
-from facet_nb.core.processor import ArrayProcessor, Prepared, View
+from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
-from facet_nb.correction.templates import check_reference
+from facet_nb.correction.base import ChannelCorrection, check_reference, fill_doc
 from facet_nb.kernels.lowrank import lowrank
 from facet_nb.kernels.lowrank.amplitudes import MAX_COURSES
 from facet_nb.kernels.lowrank.highband import average_high, measure_rest
@@ -20,71 +20,71 @@ from facet_nb.kernels.templates import subsample
 from facet_nb.kernels.triggers.clock import ClockFit, fit_clock
 from facet_nb.kernels.triggers.repeats import find_repeats
 
-#: Largest move that is looked for where markers jitter, in samples and in parts of an artifact.
+#: Largest shift searched for if markers jitter, in samples and relative to the artifact length.
 _MAX_JITTER = 8
 _MAX_JITTER_OF_LENGTH = 0.05
-#: Times found in the signal count if what they leave has less than this part of the energy.
+#: Onsets found in the signal are used if their residual has less than this share of the energy.
 _BETTER = 0.8
-#: Memory is told for artifacts of this length, in s: shorter ones are mostly surroundings.
+#: Artifact length that the memory is predicted for, in s; shorter epochs consist mostly of the
+#: margins that their transforms need.
 _SHORT_S = 0.1
-#: An artifact length below this part of the period is meant: artifacts that end before the next.
+#: A known artifact length counts if it is below this share of the period: artifacts with a pause.
 _SHORTER = 0.95
 
 
 @dataclass(frozen=True)
 class GradientPlan:
-    """What all channels share: where artifacts are, and the sampling rate, in Hz."""
+    """Decisions that all channels share: the artifacts' positions, and the sampling rate, in Hz."""
 
     layout: subsample.Layout
     sfreq: float
 
 
 @register_processor
-class GradientCorrection(ArrayProcessor):
-    r"""Subtract the gradient artifact: few waveforms with a course each, between samples.
+@fill_doc
+class GradientCorrection(ChannelCorrection):
+    r"""Subtract the gradient artifact as a low-rank sum of waveforms, aligned between samples.
 
-    Times come from the clock model (:class:`facet_nb.ClockModel`), epochs are moved to them in the
-    Fourier domain at the native rate. The artifact of a channel is
+    The clock model (:class:`facet_nb.ClockModel`) provides the artifact onsets, and epochs are
+    shifted to them in the Fourier domain at the native rate. The artifact of a channel in epoch
+    :math:`k` is
 
     .. math:: A_k(f) = \sum_r u_r(k) \, c_r(f) ,
 
-    the mean artifact and the ways in which it changes with motion, drift, slice and place between
-    samples. How it changes from epoch to epoch, `u`, is learned above 70 Hz, where the artifact
-    outweighs EEG; the waveforms `c` follow by regression over all epochs of ten minutes, and are
-    shrunk at each frequency where they are not above what EEG alone would give. So the template
-    follows motion and drift, and takes next to no EEG with it.
+    the mean artifact and its variations with motion, drift, slice and onset between samples. The
+    amplitudes `u`, which vary from epoch to epoch, are estimated above 70 Hz, where the artifact
+    exceeds the EEG. The waveforms `c` follow by regression over all epochs of ten minutes; at each
+    frequency they are shrunk if they do not exceed what EEG alone would produce. The template
+    therefore follows motion and drift, and removes hardly any EEG.
 
-    Where only volumes are marked, slices are looked for in the mean volume of the reference
-    channel, and corrected as such.
+    If only volumes are marked, the slices are detected in the mean volume of the reference channel,
+    and each slice is corrected as an artifact.
 
     Parameters
     ----------
     slices : "auto" | int | None
-        Artifacts from one marker to the next that are alike: ``"auto"`` looks for them, a number
-        (slices of a volume, or with multiband the groups of slices) divides the period evenly, and
-        None or 1 takes each marker for one artifact.
+        Number of similar artifacts from one marker to the next. ``"auto"`` detects it; a number
+        (of slices in a volume, or of slice groups with multiband) divides the period evenly; None
+        or 1 treats each marker as one artifact.
     max_courses : int
-        Most ways in which the artifact changes; 0 subtracts a mean of all epochs.
+        Largest number of variations of the artifact; 0 subtracts the mean of all epochs.
     shrinkage : float
-        Noise power that a waveform must exceed at a frequency to be subtracted there (3: noise
-        alone does so at 5 % of the frequencies); 0 subtracts everywhere.
+        Noise power that a waveform must exceed at a frequency to be subtracted there (with 3, noise
+        alone exceeds it at 5 % of the frequencies); 0 subtracts it at all frequencies.
     block_s : float
-        Longest time that shares waveforms, in s.
-    ref_channel : int | str | None
-        The reference channel; the first EEG channel by default.
+        Longest time over which waveforms are shared, in s.
+    %(ref_channel)s
 
     Notes
     -----
-    The method, its equations, ablations and limits: see *Gradient correction* in the documentation.
-    Use it before filters, on the recording as it is: it needs neither upsampling nor alignment. The
-    history says what the clock model and the search for slices found.
+    See *Gradient correction* in the documentation for the method, its equations, ablations and
+    limits. Use it before filters, on the unprocessed recording: it needs neither upsampling nor
+    alignment. The history records the results of the clock model and of the slice detection.
     """
 
     name = "gradient_correction"
-    description = "Subtract the gradient artifact by waveforms and courses, between samples"
-    requires_triggers = True
+    description = "Subtract the gradient artifact by low-rank waveforms, aligned between samples"
     needs = "reference"
-    subtracts = True
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class GradientCorrection(ArrayProcessor):
         self.ref_channel = ref_channel
 
     def prepare(self, view: View) -> Prepared:
-        """Place artifacts between samples, and find slices within volumes."""
+        """Find the artifact onsets between samples, and the slices within volumes."""
         self._check()
         x = view.reference
         assert x is not None
@@ -150,38 +150,32 @@ class GradientCorrection(ArrayProcessor):
             return int(self.slices), period / int(self.slices)
         return find_repeats(average_high(x, layout), period, sfreq)
 
-    def compute(
-        self, x: np.ndarray, prepared: Prepared, out: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Return the corrected channels; see :class:`ArrayProcessor`."""
-        plan: GradientPlan = prepared.payload
-        out = np.empty_like(x) if out is None else out
-        for row, target in zip(x, out, strict=True):
-            lowrank.correct(
-                row,
-                plan.layout,
-                plan.sfreq,
-                block_s=self.block_s,
-                shrinkage=self.shrinkage,
-                max_courses=self.max_courses,
-                out=target,
-            )
-        return out
+    def correct_channel(self, x: np.ndarray, plan: GradientPlan, out: np.ndarray) -> None:
+        """Write the corrected channel to `out`; see :class:`ChannelCorrection`."""
+        lowrank.correct(
+            x,
+            plan.layout,
+            plan.sfreq,
+            block_s=self.block_s,
+            shrinkage=self.shrinkage,
+            max_courses=self.max_courses,
+            out=out,
+        )
 
     def why_not_chunked(self) -> str | None:
         """Return why the correction cannot run in chunks; None if it can."""
-        own = type(self).compute is not GradientCorrection.compute
-        return "computes in a way of its own" if own else None
+        own = self._overrides(GradientCorrection)
+        return "overrides how channels are computed" if own else None
 
     def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, known: Any) -> Any:
-        """Return the correction of one channel, block by block; see :class:`ArrayProcessor`."""
+        """Return the correction of one channel in blocks; see :class:`ArrayProcessor`."""
         plan: GradientPlan = prepared.payload
         return WaveformStream.make(
             plan.layout, plan.sfreq, self.block_s, self.shrinkage, self.max_courses
         )
 
     def stream_memory(self, chunk: int, sfreq: float) -> int:
-        """Return the memory of one stream, in bytes: a block twice, and what fits it."""
+        """Return the memory of one stream, in bytes: two blocks and the arrays of the fit."""
         block = int(1.1 * self.block_s * sfreq) + chunk
         return self.memory((1, block), sfreq) + 8 * 3 * block
 
@@ -197,24 +191,24 @@ def _list_markers(metadata: ProcessingMetadata) -> np.ndarray:
     markers = np.unique(np.asarray(metadata.triggers, dtype=np.int64))
     if len(markers) < 2:
         raise ValidationError(
-            f"GradientCorrection: {len(markers)} trigger; a template needs two artifacts at least. "
+            f"GradientCorrection: {len(markers)} trigger; a template needs at least two artifacts. "
             "Check the regex of TriggerDetector."
         )
     return markers
 
 
 def _find_length(clock: ClockFit, metadata: ProcessingMetadata) -> int:
-    """Return the length of an artifact, in samples: up to the next one, unless told shorter."""
+    """Return the artifact length, in samples: the period, unless a shorter one is known."""
     whole = int(np.ceil(clock.period - 1e-6))
-    told = metadata.artifact_length
-    return int(told) if told is not None and 0 < told < _SHORTER * whole else whole
+    known = metadata.artifact_length
+    return int(known) if known is not None and 0 < known < _SHORTER * whole else whole
 
 
 def _place(x: np.ndarray, clock: ClockFit, offset: float, n_samples: int) -> tuple[np.ndarray, str]:
-    """Return when artifacts begin, in samples, and where that is known from.
+    """Return the artifact onsets, in samples, and their source.
 
-    Where the clock model does not trust its fit, the reference channel decides between the fit,
-    the markers, and what it shows itself.
+    If the fit of the clock model is not trusted, the reference channel decides between the fit, the
+    markers, and the onsets found in its own samples: the source that leaves the least residual.
     """
     if clock.trusted:
         return np.sort(np.concatenate([clock.times, clock.missing])) + offset, "clock"
@@ -223,12 +217,13 @@ def _place(x: np.ndarray, clock: ClockFit, offset: float, n_samples: int) -> tup
     tried = {"clock": clock.fitted + offset, "markers": markers}
     for source, times in list(tried.items()):
         whole = np.rint(times).astype(np.int64)
-        seen = subsample.find_onsets(x, whole, n_samples, max_lag=reach)
-        tried[f"signal, from the {source}"] = seen
+        found = subsample.find_onsets(x, whole, n_samples, max_lag=reach)
+        tried[f"signal, from the {source}"] = found
     left = {
         source: measure_rest(x, subsample.Layout.of(times, n_samples, len(x)))
         for source, times in tried.items()
     }
+    # Onsets from the signal also follow its noise: they are used only if they are clearly better.
     simple = min(("clock", "markers"), key=left.__getitem__)
     best = min(left, key=left.__getitem__)
     source = best if left[best] < _BETTER * left[simple] else simple

@@ -1,4 +1,4 @@
-"""Template subtraction that knows when the head moved."""
+"""Template subtraction informed by realignment parameters of the head."""
 
 from __future__ import annotations
 
@@ -11,60 +11,57 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
+from facet_nb.correction.base import fill_doc
 from facet_nb.correction.motion import read_translations
-from facet_nb.correction.templates import TemplateCorrection
+from facet_nb.correction.templates import TemplateCorrection, take_shared
 from facet_nb.kernels.templates import weights
 from facet_nb.kernels.templates.weights import Weights
 
 
 @register_processor
+@fill_doc
 class MoosmannCorrection(TemplateCorrection):
     r"""Template subtraction informed by realignment parameters (Moosmann et al. 2009).
 
-    A template is made of the nearest volumes in which the head was where it is now: motion on the
-    way adds to the distance. Volumes in which it moved enter no template.
+    The template of a volume is the mean of the volumes closest to it, where head motion between
+    two volumes adds to their distance. Volumes during which the head moves enter no template.
 
     Parameters
     ----------
     motion_file : str | None
-        Realignment parameters, a row for each volume: SPM ``rp_*.txt``, FSL ``.par``, or a table
-        with a header (BIDS ``.tsv``: x y z pitch roll yaw).
+        File of realignment parameters, one row for each volume: SPM ``rp_*.txt``, FSL ``.par``, or
+        a table with a header (BIDS ``.tsv``: x y z pitch roll yaw).
     window_size : int
-        Volumes in a template, at most.
+        Largest number of volumes in a template.
     motion_threshold : float
-        Length of the translation from one volume to the next above which the head moves, in the
-        unit of the file (mm). FACETpy's default is 5; head motion rarely is.
+        Length of the translation from one volume to the next above which the head counts as
+        moving, in the unit of the file (mm). FACETpy's default is 5, which head motion rarely
+        reaches.
     motion_window_size : int | None
-        Volumes in a template, if not `window_size` (FACETpy's name).
+        Number of volumes in a template, which overrides `window_size` (FACETpy's name).
     n_dummies : int
-        Volumes at the beginning that have triggers and were left out of the realignment.
-    plot_artifacts : bool
-        Accepted for compatibility; use ``result.plot()``.
-    realign_after_averaging : bool
-        Move each trigger to where its template fits the reference channel best.
-    search_window_factor : float
-        Largest move, in samples of the original rate.
-    apply_epoch_alpha_scaling : bool
-        Scale each template to its epoch by least squares. It takes EEG away where the artifact is
-        weak.
-    ref_channel : int | str | None
-        The reference channel; the first EEG channel by default.
-    subsample : bool
-        Find where artifacts begin between samples, and move epochs and templates there in the
-        Fourier domain: use it without ``UpSample`` and ``DownSample``.
+        Number of volumes at the beginning that have triggers but are missing in `motion_file`.
+    %(plot_artifacts)s
+    %(realign_after_averaging)s
+    %(search_window_factor)s
+    %(apply_epoch_alpha_scaling)s
+    %(ref_channel)s
+    %(subsample)s
     rp_file : str | None
-        FACETpy's name of `motion_file`.
+        FACETpy's name for `motion_file`.
 
     Notes
     -----
-    With :math:`C_i` the translations above the threshold summed up to volume :math:`i`, and
-    :math:`m` the smallest of them, volumes are :math:`|i - j| + (k / m) |C_i - C_j|` apart; the
-    :math:`k` nearest make the template. Of movements less than :math:`k` volumes apart the lesser
-    counts for no distance, and its volumes are left out all the same. The first volume has no
-    translation. The weights are those of MATLAB FACET and of the Bergen toolbox.
+    Let :math:`C_i` be the sum of the translations above the threshold up to volume :math:`i`, and
+    :math:`m` the smallest of these translations. The distance of two volumes is
+    :math:`|i - j| + (k / m) |C_i - C_j|`, and the :math:`k` closest volumes form the template. Of
+    two movements less than :math:`k` volumes apart, the smaller one adds no distance; its volumes
+    are excluded all the same. The first volume has no translation. The weights are those of MATLAB
+    FACET and of the Bergen toolbox.
 
-    Triggers of slices need as many in each volume: a slice's template is made of the same slice in
-    its volume's neighbours. Volumes are those of `motion_file` and `n_dummies`.
+    Slice triggers must be equally many in each volume: the template of a slice is the mean of the
+    same slice in the volumes chosen for its volume. `motion_file` and `n_dummies` give the number
+    of volumes.
 
     References
     ----------
@@ -91,15 +88,7 @@ class MoosmannCorrection(TemplateCorrection):
         subsample: bool = False,
         rp_file: str | None = None,
     ) -> None:
-        super().__init__(
-            window_size,
-            plot_artifacts,
-            realign_after_averaging,
-            search_window_factor,
-            apply_epoch_alpha_scaling,
-            ref_channel,
-            subsample,
-        )
+        super().__init__(**take_shared(locals()))
         self.motion_file = motion_file
         self.motion_threshold = motion_threshold
         self.motion_window_size = motion_window_size
@@ -107,14 +96,14 @@ class MoosmannCorrection(TemplateCorrection):
         self.rp_file = rp_file
 
     def check(self) -> None:
-        """Raise :class:`ValidationError` if an argument makes no sense."""
+        """Raise :class:`ValidationError` if an argument is invalid."""
         super().check()
         if not self._path():
             raise ValidationError(
-                "there is no file of realignment parameters: MoosmannCorrection(motion_file=…)."
+                "realignment parameters are missing: use MoosmannCorrection(motion_file=…)."
             )
         if self.motion_file and self.rp_file and str(self.motion_file) != str(self.rp_file):
-            raise ValidationError("motion_file and rp_file are two files: give one of them.")
+            raise ValidationError("motion_file and rp_file name different files: give one of them.")
         if not self.motion_threshold >= 0:
             raise ValidationError(f"motion_threshold={self.motion_threshold} must be 0 or more.")
         if self._n_scans() < 1:
@@ -131,7 +120,7 @@ class MoosmannCorrection(TemplateCorrection):
         return self.window_size if self.motion_window_size is None else self.motion_window_size
 
     def prepare(self, view: View) -> Prepared:
-        """Read the motion file, and decide which epochs make a template."""
+        """Read the motion file, and choose the epochs of each template."""
         prepared = super().prepare(view)
         speed = self._read_speed()
         notes = {
@@ -142,20 +131,20 @@ class MoosmannCorrection(TemplateCorrection):
         return replace(prepared, notes=notes)
 
     def weigh(self, metadata: ProcessingMetadata, n_epochs: int) -> Weights:
-        """Return the volumes around each one in which the head was at the same place."""
+        """Return the volumes around each one in which the head was in the same position."""
         speed = self._read_speed()
         n_slices = self._count_slices(n_epochs, len(speed), metadata.slices_per_volume)
         rows = weights.list_at_rest(speed, self._n_scans())
         if min(len(row) for row in rows) < min(2, self._n_scans()):
             raise ValidationError(
                 f"the head moves in {int(np.count_nonzero(speed))} of {len(speed)} volumes of "
-                f"{self._path()}, and some have not two at rest to make a template: raise "
-                f"motion_threshold={self.motion_threshold} or the window."
+                f"{self._path()}, and some volumes have fewer than two at rest for a template: "
+                f"raise motion_threshold={self.motion_threshold} or the window."
             )
         return weights.repeat_for_slices(rows, n_slices)
 
     def _read_speed(self) -> np.ndarray:
-        """Return translations above the threshold, one for each volume; 0 where at rest."""
+        """Return the length of each volume's translation; 0 up to the threshold."""
         path = self._path()
         assert path is not None
         places = read_translations(Path(path))
@@ -165,20 +154,21 @@ class MoosmannCorrection(TemplateCorrection):
 
     def _count_slices(self, n_epochs: int, n_volumes: int, known: int | None) -> int:
         n_slices, rest = divmod(n_epochs, n_volumes)
-        told = f"{self._path()} and n_dummies={self.n_dummies} make {n_volumes} volumes"
+        given = f"{self._path()} and n_dummies={self.n_dummies} give {n_volumes} volumes"
         if rest or not n_slices:
             raise ValidationError(
-                f"{told}, and there are {n_epochs} triggers: neither one for each volume nor the "
-                "same number of slices in each. Give n_dummies=… if the first volumes were not "
+                f"{given}, but there are {n_epochs} triggers: neither one for each volume nor the "
+                "same number of slices in each. Set n_dummies=… if the first volumes were not "
                 "realigned, complete missing triggers, or cut the file to the recording."
             )
         if known and n_slices not in (1, known):
             raise ValidationError(
-                f"{told}, and {n_epochs} triggers make {n_slices} slices in each; the triggers "
-                f"show {known}. Check that the file belongs to this recording, and n_dummies=…."
+                f"{given}, so that {n_epochs} triggers are {n_slices} slices in each, but the "
+                f"triggers show {known}. Check that the file belongs to this recording, and "
+                "n_dummies=…."
             )
         return n_slices
 
 
-#: FACETpy's other name of the same class.
+#: The name of this class in FACETpy.
 AvgArtWghtMoosmannCorrection = MoosmannCorrection

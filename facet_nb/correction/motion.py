@@ -1,4 +1,4 @@
-"""Reading head motion from realignment: SPM, FSL and tab-separated tables."""
+"""Read realignment parameters: files of SPM and FSL, and tables with a header."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from facet_nb.core.errors import ValidationError
 
-#: Names of the translations in tables with a header.
+#: Column names of the translations in tables with a header (BIDS and fMRIPrep).
 _TRANSLATIONS = (("x", "y", "z"), ("trans_x", "trans_y", "trans_z"))
 _REMEDY = (
     "Give an SPM rp_*.txt or FSL .par file of six columns, or a table whose header names x, y, z "
@@ -18,23 +18,23 @@ _REMEDY = (
 
 
 def read_translations(path: str | PathLike) -> np.ndarray:
-    """Return the head's translations from a file of realignment parameters.
+    """Read the translations of the head from a file of realignment parameters.
 
     Parameters
     ----------
     path : path-like
-        SPM ``rp_*.txt`` (x y z, then rotations), FSL ``.par`` (rotations, then x y z) or a table
+        SPM ``rp_*.txt`` (x y z, then rotations), FSL ``.par`` (rotations, then x y z), or a table
         with a header, separated by tabs or commas (``.tsv``, ``.csv``; BIDS, fMRIPrep).
 
     Returns
     -------
     ndarray, shape (n_volumes, 3)
-        Translations, in the file's unit (mm in SPM and FSL).
+        Translations, in the unit of the file (mm in SPM and FSL).
 
     Raises
     ------
     ValidationError
-        If the file is not there, or does not hold one row of numbers for each volume.
+        If the file is missing, or does not hold one row of numbers for each volume.
     """
     path = Path(path)
     try:
@@ -94,8 +94,8 @@ def _read(
     values = [float(words[c]) if _is_number(words[c]) else np.nan for c in columns]
     if not np.all(np.isfinite(values)):
         raise ValidationError(
-            f"line {number} of the motion file {path} holds no finite number for each of x, y, z "
-            f"({', '.join(words[c] for c in columns)}). Fill it in, or leave the volume out at "
-            "both ends of the recording."
+            f"line {number} of the motion file {path} does not hold a finite number for each of x, "
+            f"y, z ({', '.join(words[c] for c in columns)}). Fill it in, or remove the volume "
+            "from both the file and the recording."
         )
     return values

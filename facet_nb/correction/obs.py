@@ -1,72 +1,109 @@
-"""Optimal basis sets by the rules of FASTR."""
+"""Optimal basis sets: principal components of the residual artifact, by two sets of rules."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.metadata import ProcessingMetadata
-from facet_nb.core.processor import ArrayProcessor, Prepared, View
+from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
-from facet_nb.correction.aas import check_artifact_length
+from facet_nb.correction.base import ChannelCorrection, fill_doc, find_artifacts
 from facet_nb.kernels.filters.fir import filter_zero_phase
 from facet_nb.kernels.lowrank.obs import fit_residual
 
-#: Stop and pass edge of the high-pass, in Hz.
+#: FASTR's edge: components are estimated and fitted above the EEG bands.
+DEFAULT_HP_FREQ = 70.0
+#: Stop-band and pass-band edge of FASTR's high-pass filter, in Hz.
 _STOP_HZ, _PASS_HZ = 60.0, 80.0
-#: Artifacts shorter than this are those of slices, unless the metadata tell.
+#: Artifacts shorter than this are those of slices, unless the metadata say otherwise, in s.
 _SLICE_S = 0.5
 
 
 @dataclass(frozen=True)
-class BasisPlan:
-    """What all channels share: where artifacts are, the high-pass, and how to learn."""
+class OBSPlan:
+    """Decisions that all channels share.
+
+    Attributes
+    ----------
+    starts : ndarray of int, shape (n_epochs,)
+        First sample of each artifact.
+    n_samples : int
+        Length of an artifact.
+    taps : ndarray, shape (n_taps,)
+        High-pass filter; a single 1 for none.
+    every : int
+        Components are estimated from every `every`-th artifact.
+    constant : bool
+        Whether the basis includes a constant.
+    """
 
     starts: np.ndarray
     n_samples: int
     taps: np.ndarray
-    every: int
-    constant: bool
+    every: int = 1
+    constant: bool = False
+
+
+class BasisCorrection(ChannelCorrection):
+    """Base class of corrections by components of the high-passed residual."""
+
+    n_components: int | float | str
+
+    def correct_channel(self, x: np.ndarray, plan: OBSPlan, out: np.ndarray) -> None:
+        """Write the corrected channel to `out`; see :class:`ChannelCorrection`."""
+        high = x if len(plan.taps) == 1 else filter_zero_phase(x[np.newaxis], plan.taps)[0]
+        fitted = fit_residual(
+            high,
+            plan.starts,
+            plan.n_samples,
+            self.n_components,
+            every=plan.every,
+            constant=plan.constant,
+        )
+        np.subtract(x, fitted, out=out)
+
+    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory for one channel, in bytes."""
+        return 8 * shape[1] * 7
 
 
 @register_processor
-class OBSCorrection(ArrayProcessor):
-    """Subtract an optimal basis set of what averaging left behind (Niazy et al. 2005).
+@fill_doc
+class OBSCorrection(BasisCorrection):
+    """Subtract an optimal basis set of the residual artifact (Niazy et al. 2005).
 
-    Put it behind a correction by averages. The residual is high-passed (60 to 80 Hz), principal
-    components of its artifacts are found, and fitted to each artifact by least squares. Nothing
-    below the high-pass is touched, so that EEG in the usual bands stays.
+    Put it after a correction by averages. The residual is high-pass filtered (60 to 80 Hz), and the
+    principal components of its artifacts are fitted to each artifact by least squares. Frequencies
+    below the high-pass filter are unchanged, so that EEG in the usual bands is preserved.
 
-    It follows FASTR: with slice triggers, components are learned from every second artifact, with
-    volume triggers from all of them, and a constant belongs to the basis. Three things differ:
-    which artifacts are taken is not left to chance, so that results repeat; the high-pass has
-    FASTR's edges, but is longer and flat (theirs ripples by a tenth, which leaves as much
-    artifact); and it runs at the rate the data have, where FASTR upsamples. ``PCACorrection`` is
-    the same idea with a free choice of the high-pass and of the share of variance.
+    The step follows FASTR: with slice triggers, components are estimated from every second
+    artifact; with volume triggers, they are estimated from all artifacts, and the basis includes a
+    constant. Three things differ. The selection of artifacts is not random, so that results are
+    reproducible. The high-pass filter has FASTR's edges, but is longer and flat in the pass band
+    (FASTR's has a ripple of one tenth, which leaves as much artifact). It runs at the sampling rate
+    of the data, whereas FASTR upsamples. ``PCACorrection`` applies the same method with a free
+    choice of the high-pass filter and of the explained variance.
 
     Parameters
     ----------
     n_components : int or "auto"
-        Number of components; ``"auto"`` is FASTR's rule, the mean of three: where variances stop
-        falling, where their sum exceeds 80 %, and where they fall below 5 %.
+        Number of components. ``"auto"`` is FASTR's rule, the mean of three numbers: where the
+        variances stop falling, where their sum exceeds 80 %, and where they fall below 5 %.
     slice_triggers : bool | None
-        Whether triggers are those of slices rather than volumes; None: from the metadata, else by
-        the artifact's length (0.5 s).
-    exclude_channels : list of str or int | None
-        Channels to leave alone.
+        Whether the triggers mark slices (True) or volumes (False). None takes it from the metadata,
+        or else from the artifact length (below 0.5 s: slices).
+    %(exclude_channels)s
 
     References
     ----------
-    Niazy, R. K., et al. (2005). Removal of FMRI environment artifacts from EEG data using optimal
-    basis sets. NeuroImage, 28(3), 720-737. doi:10.1016/j.neuroimage.2005.06.067
+    %(niazy_2005)s
     """
 
     name = "obs_correction"
     description = "Subtract an optimal basis set of the residual artifact"
-    requires_triggers = True
-    subtracts = True
 
     def __init__(
         self,
@@ -79,56 +116,38 @@ class OBSCorrection(ArrayProcessor):
         self.exclude_channels = exclude_channels
 
     def prepare(self, view: View) -> Prepared:
-        """Place the artifacts and design the high-pass."""
+        """Find the artifacts, and design the high-pass filter."""
         n = self.n_components
         whole = isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0
         if n != "auto" and not whole:
             raise ValidationError(f"n_components={n!r}: use 1, 2, … or 'auto'.")
-        metadata = view.metadata
-        n_samples = check_artifact_length(metadata.artifact_length)
-        starts = np.asarray(metadata.triggers, dtype=np.int64) + view.offset
-        slices = self._has_slices(metadata, n_samples / view.sfreq)
+        starts, n_samples = find_artifacts(view)
+        slices = self._has_slices(view.metadata.slices_per_volume, n_samples / view.sfreq)
         every = 2 if slices else 1
-        plan = BasisPlan(starts, n_samples, design_highpass(view.sfreq), every, not slices)
+        plan = OBSPlan(starts, n_samples, design_highpass(view.sfreq), every, not slices)
         return Prepared(plan, notes={"slice_triggers": slices})
 
-    def _has_slices(self, metadata: ProcessingMetadata, length_s: float) -> bool:
+    def _has_slices(self, slices_per_volume: int | None, length_s: float) -> bool:
         if self.slice_triggers is not None:
             return bool(self.slice_triggers)
-        if metadata.slices_per_volume is not None:
-            return metadata.slices_per_volume > 1
+        if slices_per_volume is not None:
+            return slices_per_volume > 1
         return length_s < _SLICE_S
-
-    def compute(
-        self, x: np.ndarray, prepared: Prepared, out: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Return the corrected channels; see :class:`ArrayProcessor`."""
-        plan: BasisPlan = prepared.payload
-        out = np.empty_like(x) if out is None else out
-        for row, target in zip(x, out, strict=True):
-            high = filter_zero_phase(row[np.newaxis], plan.taps)[0]
-            fitted = fit_residual(
-                high,
-                plan.starts,
-                plan.n_samples,
-                self.n_components,
-                every=plan.every,
-                constant=plan.constant,
-            )
-            np.subtract(row, fitted, out=target)
-        return out
-
-    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
-        """Return the peak extra memory for one channel, in bytes."""
-        return 8 * shape[1] * 7
 
 
 def design_highpass(sfreq: float) -> np.ndarray:
-    """Return a symmetric FIR high-pass with FASTR's edges, shape (n_taps,)."""
+    """Return a symmetric FIR high-pass filter with FASTR's edges, shape (n_taps,).
+
+    Raises
+    ------
+    ValidationError
+        If the sampling rate is too low for it.
+    """
     if sfreq <= 2.0 * _PASS_HZ:
         raise ValidationError(
-            f"obs_correction: the high-pass at {_STOP_HZ:g} to {_PASS_HZ:g} Hz needs a sampling "
-            f"rate above {2 * _PASS_HZ:g} Hz, this is {sfreq:g} Hz: run it before DownSample."
+            f"obs_correction: the high-pass filter at {_STOP_HZ:g} to {_PASS_HZ:g} Hz needs a "
+            f"sampling rate above {2 * _PASS_HZ:g} Hz, but the data have {sfreq:g} Hz: run it "
+            "before DownSample."
         )
     from mne.filter import create_filter
 
@@ -136,3 +155,72 @@ def design_highpass(sfreq: float) -> np.ndarray:
     return create_filter(
         None, sfreq, _PASS_HZ, None, l_trans_bandwidth=width, fir_design="firwin", verbose="error"
     )
+
+
+@register_processor
+@fill_doc
+class PCACorrection(BasisCorrection):
+    """Subtract the principal components of the residual artifact (Niazy et al. 2005).
+
+    Put it after a correction by averages. The signal is high-pass filtered and cut into artifacts;
+    the strongest components of these are fitted to each artifact and subtracted. Frequencies below
+    the high-pass filter are unchanged, so that EEG in the usual bands is preserved.
+
+    Parameters
+    ----------
+    n_components : int, float or "auto"
+        Number of components, a fraction (below 1) of the variance of the high-passed residual, or
+        FASTR's automatic rule.
+    hp_freq : float | None
+        Edge of the high-pass filter, in Hz; 70 by default. With 0 there is no filter, and slow EEG
+        is removed as well.
+    %(hp_filter_weights)s
+    %(exclude_channels)s
+
+    References
+    ----------
+    %(niazy_2005)s
+    """
+
+    name = "pca_correction"
+    description = "Subtract principal components of the residual artifact"
+
+    def __init__(
+        self,
+        n_components: int | float | str = 0.95,
+        hp_freq: float | None = None,
+        hp_filter_weights: np.ndarray | Sequence[float] | None = None,
+        exclude_channels: list | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.hp_freq = hp_freq
+        self.hp_filter_weights = hp_filter_weights
+        self.exclude_channels = exclude_channels
+
+    def prepare(self, view: View) -> Prepared:
+        """Find the artifacts, and design the high-pass filter."""
+        n = self.n_components
+        if n != "auto" and (isinstance(n, str) or not n > 0):
+            raise ValidationError(
+                f"n_components={n!r}: use a number of components, a fraction below 1, or 'auto'."
+            )
+        return Prepared(OBSPlan(*find_artifacts(view), self._taps(view.sfreq)))
+
+    def _taps(self, sfreq: float) -> np.ndarray:
+        if self.hp_filter_weights is not None:
+            taps = np.asarray(self.hp_filter_weights, dtype=float)
+            if taps.ndim != 1 or len(taps) % 2 == 0:
+                raise ValidationError("hp_filter_weights must be a symmetric FIR of odd length.")
+            return taps
+        freq = DEFAULT_HP_FREQ if self.hp_freq is None else self.hp_freq
+        if freq == 0:
+            return np.ones(1)
+        if not 0 < freq < 0.45 * sfreq:
+            raise ValidationError(
+                f"pca_correction: the high-pass filter at {freq:g} Hz needs a sampling rate above "
+                f"{freq / 0.45:g} Hz, but the data have {sfreq:g} Hz: run it before DownSample, or "
+                "set hp_freq."
+            )
+        from mne.filter import create_filter
+
+        return create_filter(None, sfreq, freq, None, fir_design="firwin", verbose="error")

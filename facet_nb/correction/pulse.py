@@ -13,9 +13,10 @@ from scipy.ndimage import uniform_filter1d
 from scipy.signal import butter
 
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.processor import ArrayProcessor, Prepared, View
+from facet_nb.core.processor import Prepared, View
 from facet_nb.core.recording import DATA_TYPES
 from facet_nb.core.registry import register_processor
+from facet_nb.correction.base import ChannelCorrection
 from facet_nb.kernels.filters.iir import filter_sos
 from facet_nb.kernels.pulse import beat_amplitudes
 from facet_nb.kernels.pulse.beat_average import subtract_beats
@@ -25,33 +26,34 @@ from facet_nb.kernels.templates.averaging import take_epochs
 logger = logging.getLogger("facet_nb")
 
 METHODS = ("obs", "mean", "median", "gmean")
-#: Triggers that come faster are those of slices.
+#: Shortest interval between heartbeats, in s; faster triggers are those of slices.
 _SHORTEST_S = 0.19
 _FEWEST = 8
-#: The waves of a beat begin this long before its R peak, and last as long as 1.1 intervals after
-#: it, at least 0.8 s: longer than the artifact (Debener et al. 2008,
-#: doi:10.1016/j.ijpsycho.2007.05.015).
+#: The waves of a beat start this long before its R peak and end 1.1 intervals, but at least 0.8 s,
+#: after it: longer than the artifact (Debener et al. 2008, doi:10.1016/j.ijpsycho.2007.05.015).
 _BEFORE_S, _AFTER, _AFTER_S = 0.1, 1.1, 0.8
-#: Edge of the high-pass before the fit, in beats per second: the artifact repeats with the beats.
+#: Edge of the high-pass filter before the fit, relative to the heart rate: the artifact repeats
+#: with the beats.
 _EDGE = 0.4
-#: Variance of sizes and delays, relative to that of EEG, from which they count. Over simulated
-#: hearts of 1 to 32 channels, one and two minutes, and the 500 Hz twin it was 0.6 to 1.5 in EEG
-#: without artifact, and 1.9 to 50 with it (1.55 in one minute of a single channel).
+#: Sizes and delays are used if their variance exceeds that due to EEG by this factor. In simulated
+#: recordings of 1 to 32 channels and one to two minutes, and in a simulation at 500 Hz, the factor
+#: was 0.6 to 1.5 without artifact, and 1.9 to 50 with it (1.55 in one minute of a single channel).
 _EVIDENCE = 1.6
-#: Spans whose residual power (over 0.5 s, all channels) exceeds twice the usual count less.
+#: Samples whose residual power (over 0.5 s, all channels) exceeds twice its median get less weight.
 _SPAN_S, _UNUSUAL = 0.5, 2.0
-#: Beats that were overlooked are looked for in intervals longer than this many medians and at both
-#: ends, this far from their even place; they have at least this size, relative to the mean one.
+#: Missed beats are searched for in intervals longer than this many medians and at both ends, up to
+#: this distance (in intervals) from evenly spaced positions; they have at least this size, relative
+#: to the mean artifact.
 _LONG, _REACH, _LEAST_SIZE = 1.5, 0.25, 0.5
-#: Beats that a detector overlooks at either end, or that lie outside and reach in.
+#: Number of beats to search for at either end: missed there, or outside and extending into it.
 _MOST_OUTER = 2
-#: PAS's half width of a template, in intervals between beats.
+#: Half width of an average template, in intervals between beats.
 _HALF_WIDTH = 0.75
 
 
 @dataclass(frozen=True)
 class WavePlan:
-    """What all channels share of ``method="obs"``."""
+    """Decisions that all channels share with ``method="obs"``."""
 
     beats: Beats
     sos: np.ndarray
@@ -61,7 +63,7 @@ class WavePlan:
 
 @dataclass(frozen=True)
 class NeighbourPlan:
-    """What all channels share of the averages: middles and extent of the artifacts."""
+    """Decisions that all channels share with averages: centres and extent of the artifacts."""
 
     peaks: np.ndarray
     half: int
@@ -69,34 +71,36 @@ class NeighbourPlan:
 
 
 @register_processor
-class PulseCorrection(ArrayProcessor):
-    r"""Subtract the pulse artifact (ballistocardiogram); triggers are the heartbeats.
+class PulseCorrection(ChannelCorrection):
+    r"""Subtract the pulse artifact (ballistocardiogram); the triggers are the heartbeats.
 
-    Put ``QRSTriggerDetector`` before it, behind the correction of the gradient artifact. ECG
-    channels stay as they are.
+    Put ``QRSTriggerDetector`` before it, after the correction of the gradient artifact. ECG
+    channels are unchanged.
 
-    With ``method="obs"`` the artifact of each beat is a sum of few waves: their shapes belong to
-    each channel, their amounts to the beat. As in optimal basis sets [1]_ the first is the mean
-    and the others are its main variations; unlike there, the amounts are not fitted to each beat
-    of each channel, where EEG passes for artifact, but found once from all channels together: the
-    size of a beat's artifact and its delay after the R peak. Beats' waves may overlap; their
-    shapes follow from one least-squares fit over the whole recording, and each frequency keeps
-    only what exceeds EEG. Size and delay are left out where they vary no more than EEG makes
-    them, and spans with movements count less. Beats that the detector overlooked, in long intervals
-    and at both ends, are found by the artifact that they left.
+    With ``method="obs"``, the artifact of each beat is a sum of few waveforms. Their shapes are
+    specific to the channel, their amplitudes to the beat. As in optimal basis sets [1]_, the first
+    waveform is the mean artifact and the others are its main variations. In contrast to optimal
+    basis sets, amplitudes are not fitted to each beat of each channel, which would treat EEG as
+    artifact; they are estimated once from all channels: the size of the artifact of a beat, and its
+    delay after the R peak. The waveforms of consecutive beats may overlap. One least-squares fit
+    over the whole recording yields their shapes, and at each frequency only the part that exceeds
+    the EEG is kept. Size and delay are omitted if they vary no more than EEG would make them
+    appear, and periods with movement get less weight. Beats that the detector missed, in long
+    intervals and at both ends, are found by their artifact.
 
     Parameters
     ----------
     method : {"obs", "mean", "median", "gmean"}
-        Waves shared by all beats; or a template for each beat from its neighbours, scaled to it:
-        their mean, median or Gaussian-weighted mean [1]_.
+        ``"obs"``: waveforms shared by all beats. Otherwise a template for each beat from its
+        neighbours, scaled to the beat: their mean [2]_, median or Gaussian-weighted mean [1]_.
     delay_s : float
-        Middle of the artifact after the R peak, in s, for the averages; ``"obs"`` measures it.
+        Delay of the centre of the artifact after the R peak, in s, for averages; ``"obs"``
+        estimates it.
     n_side : int
-        Neighbours on either side that make an average.
+        Number of neighbours on either side that enter an average.
     drift_s : float
-        Time in which the artifact's shape may change slowly, in s, for ``"obs"``: one more wave
-        for each such time.
+        Time scale of slow changes of the artifact's shape, in s, for ``"obs"``: one more waveform
+        for each such period.
 
     References
     ----------
@@ -109,9 +113,7 @@ class PulseCorrection(ArrayProcessor):
 
     name = "pulse_correction"
     description = "Subtract the pulse artifact"
-    requires_triggers = True
     needs = "all"
-    subtracts = True
     types = tuple(kind for kind in DATA_TYPES if kind != "ecg")
 
     def __init__(
@@ -127,7 +129,7 @@ class PulseCorrection(ArrayProcessor):
         self.drift_s = drift_s
 
     def prepare(self, view: View) -> Prepared:
-        """Decide what all channels share: the beats, their sizes and delays."""
+        """Determine the beats, their sizes and their delays from all channels."""
         self._check()
         peaks = np.unique(np.asarray(view.metadata.triggers, dtype=np.int64))
         interval = _check_beats(peaks, view.sfreq)
@@ -137,12 +139,12 @@ class PulseCorrection(ArrayProcessor):
         }
         if self.method == "obs":
             plan, found = self._measure(view, peaks, interval)
-            _tell_long(found, plan.beats.starts, interval)
+            _note_long(found, plan.beats.starts, interval)
             return Prepared(plan, notes=notes | found)
-        _tell_long(notes, peaks, interval)
-        middles = peaks + round(self.delay_s * view.sfreq)
+        _note_long(notes, peaks, interval)
+        centres = peaks + round(self.delay_s * view.sfreq)
         half = round(_HALF_WIDTH * interval)
-        return Prepared(NeighbourPlan(middles, half, round(0.5 * interval)), notes=notes)
+        return Prepared(NeighbourPlan(centres, half, round(0.5 * interval)), notes=notes)
 
     def _check(self) -> None:
         if self.method not in METHODS:
@@ -157,7 +159,7 @@ class PulseCorrection(ArrayProcessor):
     def _measure(
         self, view: View, peaks: np.ndarray, interval: float
     ) -> tuple[WavePlan, dict[str, Any]]:
-        """Return waves' places and scores, found from all channels."""
+        """Return the positions and amplitudes of waveforms, estimated from all channels."""
         sfreq = view.sfreq
         before = round(_BEFORE_S * sfreq)
         after = round(max(_AFTER * interval, _AFTER_S * sfreq))
@@ -174,6 +176,7 @@ class PulseCorrection(ArrayProcessor):
         )
         start = self._begin(np.union1d(peaks - before, overlooked), before + after, sfreq)
         slow, plan = start.scores, replace(plan, beats=start)
+        # Amplitudes are estimated twice: the first estimate yields the weights of the second.
         found = beat_amplitudes.measure_beats(_high(view, plan), start, sfreq)
         scores = beat_amplitudes.choose_scores(slow, found, _EVIDENCE)
         plan = replace(plan, beats=replace(start, scores=scores))
@@ -191,26 +194,20 @@ class PulseCorrection(ArrayProcessor):
         }
 
     def _begin(self, starts: np.ndarray, n_samples: int, sfreq: float) -> Beats:
-        """Return beats with slow waves only."""
+        """Return beats with the mean and slow changes as their only waveforms."""
         n_slow = 1 + int((starts[-1] - starts[0]) / sfreq / self.drift_s)
         return Beats(
             starts, n_samples, np.linalg.qr(beat_amplitudes.list_slow(len(starts), n_slow))[0]
         )
 
-    def compute(
-        self, x: np.ndarray, prepared: Prepared, out: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Return the corrected channels; see :class:`ArrayProcessor`."""
-        plan: WavePlan | NeighbourPlan = prepared.payload
-        out = np.empty_like(x) if out is None else out
-        for row, target in zip(x, out, strict=True):
-            if isinstance(plan, WavePlan):
-                np.subtract(row, _render_artifact(row, plan), out=target)
-            else:
-                subtract_beats(
-                    row, plan.peaks, plan.half, plan.write, self.method, self.n_side, out=target
-                )
-        return out
+    def correct_channel(
+        self, x: np.ndarray, plan: WavePlan | NeighbourPlan, out: np.ndarray
+    ) -> None:
+        """Write the corrected channel to `out`; see :class:`ChannelCorrection`."""
+        if isinstance(plan, WavePlan):
+            np.subtract(x, _render_artifact(x, plan), out=out)
+        else:
+            subtract_beats(x, plan.peaks, plan.half, plan.write, self.method, self.n_side, out=out)
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes."""
@@ -222,30 +219,30 @@ def _check_beats(peaks: np.ndarray, sfreq: float) -> float:
     interval = float(np.median(np.diff(peaks))) if len(peaks) > 1 else 0.0
     if len(peaks) < _FEWEST:
         raise ValidationError(
-            f"pulse_correction: {len(peaks)} heartbeats are too few ({_FEWEST} at least). Put "
+            f"pulse_correction: {len(peaks)} heartbeats are too few (at least {_FEWEST}). Put "
             "QRSTriggerDetector before it."
         )
     if interval < _SHORTEST_S * sfreq:
         raise ValidationError(
-            f"pulse_correction: the triggers are {interval / sfreq:.3g} s apart, which no heart "
-            "is: put QRSTriggerDetector before it (triggers of slices are no heartbeats)."
+            f"pulse_correction: the triggers are {interval / sfreq:.3g} s apart, too close for "
+            "heartbeats (are they slice triggers?). Put QRSTriggerDetector before it."
         )
     return interval
 
 
-def _tell_long(notes: dict[str, Any], peaks: np.ndarray, interval: float) -> None:
-    """Note intervals in which beats may have been overlooked, and say so."""
+def _note_long(notes: dict[str, Any], peaks: np.ndarray, interval: float) -> None:
+    """Add the number of intervals with possibly missed beats to `notes`, and warn about them."""
     notes["long_intervals"] = int(np.sum(np.diff(peaks) > _LONG * interval))
     if notes["long_intervals"]:
         logger.warning(
-            "PulseCorrection: %d intervals between beats are longer than 1.5 medians: the "
-            "artifact of beats that were overlooked stays.",
+            "PulseCorrection: %d intervals between beats are longer than 1.5 times the median: the "
+            "artifact of missed beats remains.",
             notes["long_intervals"],
         )
 
 
 def _list_candidates(peaks: np.ndarray, interval: float, ends: tuple[int, int]) -> np.ndarray:
-    """Return even places of beats in long intervals, and between both ends and the others."""
+    """Return evenly spaced positions of possible beats in long intervals and at both ends."""
     places = []
     for before, after in pairwise(peaks.tolist()):
         n = round((after - before) / interval)
@@ -257,7 +254,7 @@ def _list_candidates(peaks: np.ndarray, interval: float, ends: tuple[int, int]) 
 
 
 def _high(view: View, plan: WavePlan) -> Iterator[np.ndarray]:
-    """Yield the high-passed channels that the artifact is looked for in."""
+    """Yield the high-passed channels from which the artifact is estimated."""
     assert view.data is not None
     types = view.ch_types or ("eeg",) * len(view.data)
     for row, kind in zip(view.data, types, strict=True):
@@ -266,7 +263,7 @@ def _high(view: View, plan: WavePlan) -> Iterator[np.ndarray]:
 
 
 def _weigh_samples(channels: Iterator[np.ndarray], beats: Beats, sfreq: float) -> np.ndarray:
-    """Return the weight of each sample: less where the residual of all channels is unusual."""
+    """Return the weight of each sample: lower where the residual of all channels is unusual."""
     power, n = 0.0, 0
     for x in channels:
         residual = x - render(fit_waves(x, beats), beats, len(x))
@@ -274,7 +271,9 @@ def _weigh_samples(channels: Iterator[np.ndarray], beats: Beats, sfreq: float) -
         if noise > 0:
             power, n = power + residual * residual / noise, n + 1
     if not n:
-        raise ValidationError("pulse_correction: all channels are flat; there is nothing to fit.")
+        raise ValidationError(
+            "pulse_correction: all channels are flat, so that no artifact can be fitted."
+        )
     power = uniform_filter1d(power, max(1, round(_SPAN_S * sfreq)))
     usual = float(np.median(power))
     return np.minimum(1.0, _UNUSUAL * usual / np.maximum(power, np.finfo(float).tiny))

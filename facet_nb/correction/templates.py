@@ -1,57 +1,29 @@
-"""Subtraction of weighted templates: what all such corrections share."""
+"""Subtraction of averaged or weighted templates: the base classes of these corrections."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any
 
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
-from facet_nb.core.processor import ArrayProcessor, Prepared, View
-from facet_nb.correction.aas import check_artifact_length
-from facet_nb.kernels.means import is_flat
+from facet_nb.core.processor import Prepared, View
+from facet_nb.correction.aas_fused import AASPlan
+from facet_nb.correction.base import ChannelCorrection, check_reference, find_artifacts
 from facet_nb.kernels.templates import averaging, subsample, weights
 from facet_nb.kernels.templates.subtraction import subtract_templates
 from facet_nb.kernels.templates.weights import Weights
 from facet_nb.kernels.triggers.alignment import best_lags
 
 
-@dataclass(frozen=True)
-class TemplatePlan:
-    """What all channels share.
+class AveragingCorrection(ChannelCorrection):
+    """Base class of corrections that subtract averages of artifact epochs."""
 
-    Attributes
-    ----------
-    starts : ndarray of int, shape (n_epochs,)
-        First sample of each epoch that templates are made from.
-    aligned : ndarray of int, shape (n_epochs,)
-        First sample of each artifact, where its template is subtracted.
-    n_samples : int
-        Length of an artifact.
-    usable : ndarray of bool, shape (n_epochs,)
-        Epochs that may enter a template.
-    weights : Weights | None
-        The epochs of each template; None where each channel has its own.
-    layout : Layout | None
-        Positions between samples, if those count.
-    """
-
-    starts: np.ndarray
-    aligned: np.ndarray
-    n_samples: int
-    usable: np.ndarray
-    weights: Weights | None = None
-    layout: subsample.Layout | None = None
-
-
-class TemplateCorrection(ArrayProcessor):
-    """What corrections by weighted templates share; subclasses say which epochs make a template."""
-
-    requires_triggers = True
     needs = "reference"
-    subtracts = True
     interpolate_volume_gaps: bool = False
 
     def __init__(
@@ -72,56 +44,97 @@ class TemplateCorrection(ArrayProcessor):
         self.ref_channel = ref_channel
         self.subsample = subsample
 
-    def weigh(self, metadata: ProcessingMetadata, n_epochs: int) -> Weights | None:
-        """Return which epochs make a template, or None if each channel's samples decide."""
-        raise ValidationError(f"{type(self).__name__} has no weigh(metadata, n_epochs) method.")
-
-    def weigh_channel(self, epochs: np.ndarray, usable: np.ndarray) -> Weights:
-        """Return which epochs make a template of one channel, from its epochs."""
-        raise ValidationError(f"{type(self).__name__} has no weigh_channel(epochs, usable) method.")
-
-    def prepare(self, view: View) -> Prepared:
-        """Decide which epochs make a template, and where artifacts begin."""
-        self.check()
-        metadata, x = view.metadata, view.reference
-        assert x is not None
-        n_samples = check_artifact_length(metadata.artifact_length)
-        starts = np.asarray(metadata.triggers, dtype=np.int64) + view.offset
-        usable = averaging.is_complete(starts, n_samples, view.n_times)
-        check_reference(x, view.reference_name, usable, n_samples)
-        rows = self.weigh(metadata, len(starts))
-        plan = TemplatePlan(starts, starts, n_samples, usable)
-        max_lag = max(1, int(self.search_window_factor * metadata.upsampling_factor))
-        plan = self._place(plan, rows, x, max_lag)
-        notes: dict[str, Any] = {"ref_channel": view.reference_name}
-        if not usable.all():
-            notes["incomplete_epochs"] = int((~usable).sum())
-        if plan.weights is not None:
-            size = np.diff(plan.weights.bounds)
-            notes["epochs_per_template"] = [int(size.min()), int(size.max())]
-        moved = not np.array_equal(plan.aligned, starts)
-        return Prepared(
-            plan, metadata={"triggers": plan.aligned - view.offset} if moved else {}, notes=notes
-        )
-
     def check(self) -> None:
-        """Raise :class:`ValidationError` if an argument makes no sense."""
+        """Raise :class:`ValidationError` if an argument is invalid."""
         if self.window_size < 1:
             raise ValidationError(f"window_size={self.window_size} must be 1 or more.")
         if self.search_window_factor <= 0:
             raise ValidationError(
                 f"search_window_factor={self.search_window_factor} must be above 0."
             )
-        if self.subsample and self.apply_epoch_alpha_scaling:
-            raise ValidationError(
-                "subsample=True does not go with apply_epoch_alpha_scaling: leave it off, or use "
-                "UpSample and DownSample."
-            )
+        for option in ("apply_epoch_alpha_scaling", "interpolate_volume_gaps"):
+            if self.subsample and getattr(self, option):
+                raise ValidationError(
+                    f"subsample=True cannot be combined with {option}=True: turn one of them off, "
+                    "or use UpSample and DownSample in place of subsample."
+                )
+
+    def _find_epochs(self, view: View) -> tuple[np.ndarray, int, np.ndarray, int]:
+        """Return the start and length of epochs, which are complete, and the largest shift."""
+        self.check()
+        assert view.reference is not None
+        starts, n_samples = find_artifacts(view)
+        usable = averaging.is_complete(starts, n_samples, view.n_times)
+        check_reference(view.reference, view.reference_name, usable, n_samples)
+        max_lag = max(1, int(self.search_window_factor * view.metadata.upsampling_factor))
+        return starts, n_samples, usable, max_lag
+
+    def _report(
+        self, view: View, plan: Any, starts: np.ndarray, aligned: np.ndarray, usable: np.ndarray
+    ) -> Prepared:
+        """Return `plan` with the aligned triggers and the notes for the history."""
+        notes: dict[str, Any] = {"ref_channel": view.reference_name}
+        if not usable.all():
+            notes["incomplete_epochs"] = int((~usable).sum())
+        moved = not np.array_equal(aligned, starts)
+        changes = {"triggers": aligned - view.offset} if moved else {}
+        return Prepared(plan, metadata=changes, notes=notes)
+
+
+def take_shared(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a constructor's arguments that :class:`AveragingCorrection` takes."""
+    names = signature(AveragingCorrection).parameters
+    return {name: value for name, value in arguments.items() if name in names}
+
+
+@dataclass(frozen=True)
+class TemplatePlan(AASPlan):
+    """Decisions that all channels share: those of :class:`AASPlan`, and the templates.
+
+    Attributes
+    ----------
+    usable : ndarray of bool, shape (n_epochs,)
+        Epochs that may enter a template.
+    weights : Weights | None
+        The epochs of each template; None if each channel has its own.
+    layout : Layout | None
+        Onsets between samples; None if artifacts start at samples.
+    """
+
+    usable: np.ndarray
+    weights: Weights | None = None
+    layout: subsample.Layout | None = None
+
+
+class TemplateCorrection(AveragingCorrection):
+    """Base class of corrections by weighted templates; subclasses choose the epochs of each one."""
+
+    def weigh(self, metadata: ProcessingMetadata, n_epochs: int) -> Weights | None:
+        """Return the epochs of each template, or None if every channel has its own."""
+        raise ValidationError(f"{type(self).__name__} has no weigh(metadata, n_epochs) method.")
+
+    def weigh_channel(self, epochs: np.ndarray, usable: np.ndarray) -> Weights:
+        """Return the epochs of each template of one channel, chosen by their samples."""
+        raise ValidationError(f"{type(self).__name__} has no weigh_channel(epochs, usable) method.")
+
+    def prepare(self, view: View) -> Prepared:
+        """Choose the epochs of each template, and find the onsets of the artifacts."""
+        starts, n_samples, usable, max_lag = self._find_epochs(view)
+        assert view.reference is not None
+        rows = self.weigh(view.metadata, len(starts))
+        plan = TemplatePlan(starts, starts, n_samples, usable)
+        plan = self._place(plan, rows, view.reference, max_lag)
+        prepared = self._report(view, plan, starts, plan.aligned, usable)
+        if plan.weights is None:
+            return prepared
+        size = np.diff(plan.weights.bounds)
+        sizes = {"epochs_per_template": [int(size.min()), int(size.max())]}
+        return replace(prepared, notes={**prepared.notes, **sizes})
 
     def _place(
         self, plan: TemplatePlan, rows: Weights | None, x: np.ndarray, max_lag: int
     ) -> TemplatePlan:
-        """Return the plan with weights, and with artifacts where they begin."""
+        """Return the plan with the weights and the aligned onsets."""
         if self.subsample:
             onsets = subsample.find_onsets(x, plan.starts, plan.n_samples, max_lag=max_lag)
             layout = subsample.Layout.of(onsets, plan.n_samples, len(x))
@@ -145,18 +158,11 @@ class TemplateCorrection(ArrayProcessor):
             rows = self.weigh_channel(epochs, plan.usable)
         return weights.average(epochs, rows)
 
-    def compute(
-        self, x: np.ndarray, prepared: Prepared, out: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Return the corrected channels; see :class:`ArrayProcessor`."""
-        plan: TemplatePlan = prepared.payload
-        out = np.empty_like(x) if out is None else out
-        correct = self._correct if plan.layout is None else self._correct_between
-        for row, target in zip(x, out, strict=True):
-            correct(row, plan, target)
-        return out
-
-    def _correct(self, x: np.ndarray, plan: TemplatePlan, out: np.ndarray) -> None:
+    def correct_channel(self, x: np.ndarray, plan: TemplatePlan, out: np.ndarray) -> None:
+        """Write the corrected channel to `out`; see :class:`ChannelCorrection`."""
+        if plan.layout is not None:
+            self._correct_between(x, plan, plan.layout, out)
+            return
         epochs = averaging.take_epochs(x, plan.starts, plan.n_samples)
         epochs -= x.mean()
         templates = self._average(epochs, plan)
@@ -172,31 +178,32 @@ class TemplateCorrection(ArrayProcessor):
             out=out,
         )
 
-    def _correct_between(self, x: np.ndarray, plan: TemplatePlan, out: np.ndarray) -> None:
-        """Correct one channel whose artifacts begin between samples."""
-        layout = plan.layout
-        assert layout is not None
+    def _correct_between(
+        self, x: np.ndarray, plan: TemplatePlan, layout: subsample.Layout, out: np.ndarray
+    ) -> None:
+        """Correct one channel whose artifacts start between samples."""
         rows = plan.weights
-        everyone = np.arange(len(layout.first))
-        pool = everyone[layout.usable]
-        spectra = np.zeros((len(everyone), layout.n_fft // 2 + 1), dtype=complex)
+        all_epochs = np.arange(len(layout.first))
+        pool = all_epochs[layout.usable]
+        spectra = np.zeros((len(all_epochs), layout.n_fft // 2 + 1), dtype=complex)
         for part in _portions(pool):
             spectra[part] = subsample.transform(x, layout, part, float(x.mean()))
         if rows is None:
-            epochs = np.zeros((len(everyone), layout.n_samples))
+            epochs = np.zeros((len(all_epochs), layout.n_samples))
             for part in _portions(pool):
                 epochs[part] = subsample.epochs_of(spectra[part], layout)
             rows = self.weigh_channel(epochs, layout.usable)
             del epochs
+        # Shifts are linear: averaging the spectra costs one inverse transform for each template.
         templates = weights.average(spectra, rows)
         del spectra
         if out is not x:
             out[...] = x
-        for part in _portions(everyone):
+        for part in _portions(all_epochs):
             subsample.subtract(out, subsample.sample(templates[part], layout, part), layout, part)
 
     def can_overwrite(self) -> bool:
-        """Whether the result may take the samples' place: nothing reads them a second time."""
+        """Whether the result may replace the samples: scaling reads them a second time."""
         return not self.apply_epoch_alpha_scaling
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
@@ -205,19 +212,5 @@ class TemplateCorrection(ArrayProcessor):
 
 
 def _portions(which: np.ndarray) -> list[np.ndarray]:
+    """Return `which` in portions of 64 epochs, which bound the memory of the transforms."""
     return [which[low : low + 64] for low in range(0, len(which), 64)]
-
-
-def check_reference(x: np.ndarray, name: str | None, usable: np.ndarray, n_samples: int) -> None:
-    """Raise :class:`ValidationError` if no template can be made of the reference channel."""
-    if usable.sum() < 2:
-        raise ValidationError(
-            f"{int(usable.sum())} of {len(usable)} artifacts lie wholly within the recording; a "
-            f"template needs at least two. Check the triggers, the artifact length ({n_samples} "
-            "samples) and artifact_to_trigger_offset."
-        )
-    if is_flat(x):
-        raise ValidationError(
-            f"the reference channel {name} is flat: choose another with ref_channel=…, or mark it "
-            "with raw.info['bads']."
-        )

@@ -1,99 +1,83 @@
-"""Template subtraction with weights by position: consecutive, alternate or corresponding epochs."""
+"""Template subtraction by position: consecutive, alternate or corresponding epochs."""
 
 from __future__ import annotations
 
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.registry import register_processor
-from facet_nb.correction.templates import TemplateCorrection
+from facet_nb.correction.base import fill_doc
+from facet_nb.correction.templates import TemplateCorrection, take_shared
 from facet_nb.kernels.templates import weights
 from facet_nb.kernels.templates.weights import Weights
 
 
 @register_processor
+@fill_doc
 class VolumeTriggerCorrection(TemplateCorrection):
     """Template subtraction with consecutive epochs: ``2·(window_size // 2) + 1`` around each one.
 
-    Meant for triggers of volumes. The template of an epoch is the mean of its neighbours and of
-    the epoch itself; near the ends the window stays whole and moves inward.
+    Meant for volume triggers. The template of an epoch is the mean of its neighbours and of the
+    epoch itself; near the ends of the recording the window keeps its size and moves inward.
 
     Parameters
     ----------
     window_size : int
-        Epochs in a template, rounded up to an odd number.
-    plot_artifacts : bool
-        Accepted for compatibility; use ``result.plot()``.
-    realign_after_averaging : bool
-        Move each trigger to where its template fits the reference channel best.
-    search_window_factor : float
-        Largest move, in samples of the original rate.
-    apply_epoch_alpha_scaling : bool
-        Scale each template to its epoch by least squares. It takes EEG away where the artifact is
-        weak.
-    ref_channel : int | str | None
-        The reference channel; the first EEG channel by default.
-    subsample : bool
-        Find where artifacts begin between samples, and move epochs and templates there in the
-        Fourier domain: use it without ``UpSample`` and ``DownSample``.
+        Number of epochs in a template, rounded up to an odd number.
+    %(plot_artifacts)s
+    %(realign_after_averaging)s
+    %(search_window_factor)s
+    %(apply_epoch_alpha_scaling)s
+    %(ref_channel)s
+    %(subsample)s
 
     Notes
     -----
-    FACETpy and MATLAB FACET take epochs −h−1 to h−1 around each one, and leave the first epoch
-    out; here the window is centred.
+    FACETpy and MATLAB FACET average the epochs from −h−1 to h−1 around each one, without the first
+    epoch; here the window is centred.
 
     References
     ----------
-    Allen, P. J., Josephs, O., & Turner, R. (2000). A method for removing imaging artifact from
-    continuous EEG recorded during functional MRI. NeuroImage, 12(2), 230-239.
-    doi:10.1006/nimg.2000.0599
+    %(allen_2000)s
     """
 
     name = "volume_trigger_correction"
     description = "Template subtraction, consecutive epochs"
 
     def weigh(self, metadata: ProcessingMetadata, n_epochs: int) -> Weights:
-        """Return the epochs around each one."""
+        """Return the consecutive epochs around each one."""
         return weights.list_neighbours(n_epochs, self.window_size // 2)
 
 
 @register_processor
+@fill_doc
 class SliceTriggerCorrection(TemplateCorrection):
     """Template subtraction with every second epoch: offsets −window_size, 2 − window_size, ….
 
-    Meant for triggers of slices. A template is the mean of ``window_size + 1`` epochs; neighbours
-    take turns, so that two in a row share none. An even `window_size` takes the epoch itself.
+    Meant for slice triggers. A template is the mean of ``window_size + 1`` alternate epochs, so
+    that the templates of two consecutive epochs share none. If `window_size` is even, the template
+    includes the epoch itself.
 
     Parameters
     ----------
     window_size : int
-        Reach on either side, in epochs.
-    plot_artifacts : bool
-        Accepted for compatibility; use ``result.plot()``.
-    realign_after_averaging : bool
-        Move each trigger to where its template fits the reference channel best.
-    search_window_factor : float
-        Largest move, in samples of the original rate.
-    apply_epoch_alpha_scaling : bool
-        Scale each template to its epoch by least squares. It takes EEG away where the artifact is
-        weak.
-    ref_channel : int | str | None
-        The reference channel; the first EEG channel by default.
-    subsample : bool
-        Find where artifacts begin between samples, and move epochs and templates there in the
-        Fourier domain: use it without ``UpSample`` and ``DownSample``.
+        Reach of the window on either side, in epochs.
+    %(plot_artifacts)s
+    %(realign_after_averaging)s
+    %(search_window_factor)s
+    %(apply_epoch_alpha_scaling)s
+    %(ref_channel)s
+    %(subsample)s
 
     Notes
     -----
-    Near the ends the window moves inward; the first two epochs and the last two enter no template
-    (but for the first epoch's own, which begins with the second). These are FASTR's weights; FASTR
-    upsamples, scales each template to its epoch (``apply_epoch_alpha_scaling=True``), and lets
-    epochs overlap by a hundredth.
+    Near the ends of the recording the window moves inward. The first two and the last two epochs
+    enter no template, except for that of the first epoch, which starts with the second one. These
+    are the weights of FASTR, which also upsamples, scales each template to its epoch
+    (``apply_epoch_alpha_scaling=True``), and lets epochs overlap by one hundredth.
 
     References
     ----------
-    Niazy, R. K., Beckmann, C. F., Iannetti, G. D., Brady, J. M., & Smith, S. M. (2005). Removal of
-    FMRI environment artifacts from EEG data using optimal basis sets. NeuroImage, 28(3), 720-737.
-    doi:10.1016/j.neuroimage.2005.06.067
+    %(niazy_2005)s
     """
 
     name = "slice_trigger_correction"
@@ -105,43 +89,35 @@ class SliceTriggerCorrection(TemplateCorrection):
 
 
 @register_processor
+@fill_doc
 class CorrespondingSliceCorrection(TemplateCorrection):
-    """Template subtraction with the same slice of the volumes around.
+    """Template subtraction with the same slice of neighbouring volumes.
 
-    Slices of a volume differ in their gradients, a slice and its like in the next volume hardly.
-    The template of an epoch is the mean of the same slice in ``2 window_size + 1`` volumes.
+    The gradients of one volume's slices differ; those of the same slice in consecutive volumes
+    hardly do. The template of an epoch is the mean of the same slice in ``2 window_size + 1``
+    volumes.
 
     Parameters
     ----------
     slices_per_volume : int | None
-        Slices in a volume; by default what the trigger detector found.
+        Number of slices in a volume; by default what the trigger detector found.
     window_size : int
-        Reach on either side, in volumes; fewer where the recording is shorter.
-    plot_artifacts : bool
-        Accepted for compatibility; use ``result.plot()``.
-    realign_after_averaging : bool
-        Move each trigger to where its template fits the reference channel best.
-    search_window_factor : float
-        Largest move, in samples of the original rate.
-    apply_epoch_alpha_scaling : bool
-        Scale each template to its epoch by least squares. It takes EEG away where the artifact is
-        weak.
-    ref_channel : int | str | None
-        The reference channel; the first EEG channel by default.
-    subsample : bool
-        Find where artifacts begin between samples, and move epochs and templates there in the
-        Fourier domain: use it without ``UpSample`` and ``DownSample``.
+        Reach of the window on either side, in volumes; less if the recording is shorter.
+    %(plot_artifacts)s
+    %(realign_after_averaging)s
+    %(search_window_factor)s
+    %(apply_epoch_alpha_scaling)s
+    %(ref_channel)s
+    %(subsample)s
 
     Notes
     -----
-    Near the ends the window moves inward, by whole volumes. With interleaved or multiband
-    sequences give the number of excitations in a volume.
+    Near the ends of the recording the window moves inward by whole volumes. For interleaved or
+    multiband sequences, give the number of excitations in a volume.
 
     References
     ----------
-    Allen, P. J., Josephs, O., & Turner, R. (2000). A method for removing imaging artifact from
-    continuous EEG recorded during functional MRI. NeuroImage, 12(2), 230-239.
-    doi:10.1006/nimg.2000.0599
+    %(allen_2000)s
     """
 
     name = "corresponding_slice_correction"
@@ -158,34 +134,26 @@ class CorrespondingSliceCorrection(TemplateCorrection):
         ref_channel: int | str | None = None,
         subsample: bool = False,
     ) -> None:
-        super().__init__(
-            window_size,
-            plot_artifacts,
-            realign_after_averaging,
-            search_window_factor,
-            apply_epoch_alpha_scaling,
-            ref_channel,
-            subsample,
-        )
+        super().__init__(**take_shared(locals()))
         self.slices_per_volume = slices_per_volume
 
     def weigh(self, metadata: ProcessingMetadata, n_epochs: int) -> Weights:
-        """Return the same slice of the volumes around."""
+        """Return the same slice of the neighbouring volumes."""
         period = self.slices_per_volume or metadata.slices_per_volume
         if period is None or period < 1:
             raise ValidationError(
-                "the number of slices in a volume is not known: give it as "
+                "the number of slices in a volume is unknown: set it with "
                 "CorrespondingSliceCorrection(slices_per_volume=…)."
             )
         if n_epochs < 2 * period:
             raise ValidationError(
-                f"{n_epochs} slices are fewer than two volumes of slices_per_volume={period}: no "
-                "slice has its like. Check the triggers and the number of slices."
+                f"{n_epochs} slices are fewer than two volumes of slices_per_volume={period}, so "
+                "that no slice recurs. Check the triggers and the number of slices."
             )
         return weights.list_corresponding(n_epochs, period, self.window_size)
 
 
-#: FACETpy's other names of the same classes.
+#: The names of these classes in FACETpy.
 AvgArtWghtVolumeTriggerCorrection = VolumeTriggerCorrection
 AvgArtWghtSliceTriggerCorrection = SliceTriggerCorrection
 AvgArtWghtCorrespondingSliceCorrection = CorrespondingSliceCorrection

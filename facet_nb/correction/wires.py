@@ -1,4 +1,4 @@
-"""Regression on carbon-wire loops."""
+"""Regression on the signals of carbon-wire loops."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.processor import ArrayProcessor, Prepared, View
+from facet_nb.core.processor import Prepared, View
 from facet_nb.core.recording import DATA_TYPES
 from facet_nb.core.registry import register_processor
+from facet_nb.correction.base import ChannelCorrection
 from facet_nb.kernels.filters.lagged_regression import (
     WireFit,
     explain,
@@ -25,42 +26,43 @@ logger = logging.getLogger("facet_nb")
 
 #: Names of wire loops: CWL1, CW_2, loop 3, Wire4, carbon5.
 _NAME = re.compile(r"^(cwl?|loop|wire|carbon)([\s_\-.]*\w{0,3})$", re.IGNORECASE)
-#: Windows that the control looks at: enough for two digits.
-_N_LOOKS = 30
-#: Controls with other random phases: one alone differs by a third from the next on real data.
+#: Number of windows used for the explained variance: enough for two digits.
+_N_WINDOWS = 30
+#: Number of controls with different random phases: on real data, single ones differ by a third.
 _N_CONTROLS = 3
-#: The odds of explained variance must exceed the control's by this factor.
+#: Factor by which the odds of the explained variance must exceed those of the controls.
 _BETTER = 2.0
 
 
 @register_processor
-class WireLoopCorrection(ArrayProcessor):
-    """Subtract what carbon-wire loops explain: movement, pulse, helium pump (van der Meer 2016).
+class WireLoopCorrection(ChannelCorrection):
+    """Regress out carbon-wire loops: movement, pulse, helium pump (van der Meer et al. 2016).
 
-    Loops lie on the cap and are insulated from the head: they see the magnetic field and no EEG.
-    In sliding windows each channel is fitted by the loops and delayed copies of them, and the fit
-    is subtracted. Use it behind the correction of the gradient artifact.
+    The loops are attached to the cap and insulated from the head: they record changes of the
+    magnetic field, but no EEG. In sliding windows, the loops and delayed copies of them are fitted
+    to each channel, and the fit is subtracted. Put the step after the correction of the gradient
+    artifact.
 
-    Many regressors explain something of any signal, EEG included. So the same is done with loops
-    whose phases are shuffled, which have nothing to do with the recording, and both parts of
+    Many regressors explain a part of any signal, including EEG. The step therefore repeats the fit
+    with phase-shuffled loops, which are unrelated to the recording. Both fractions of explained
     variance are in the history (``explained`` and ``by_chance``, medians over channels) and among
-    the metrics (``wire_loops_explained``, ``wire_loops_by_chance``). Channels of which true loops
-    do not explain clearly more than shuffled ones (odds ratio 2) are left as they are, and named
-    there (``left_alone``).
+    the metrics (``wire_loops_explained``, ``wire_loops_by_chance``). Channels for which the true
+    loops do not explain clearly more than the shuffled ones (odds ratio 2) are unchanged, and are
+    listed in the history (``left_alone``).
 
     Parameters
     ----------
     wires : str or list of str or int | None
-        Loops, by name, position or channel type; by default all channels with names like
-        ``CWL1``, ``CW_1``, ``Loop1``, ``Wire1``. They stay as they are themselves.
+        Loops, by name, index or channel type; by default all channels with names like ``CWL1``,
+        ``CW_1``, ``Loop1`` or ``Wire1``. The loops themselves are unchanged.
     window_s : float
-        Length of a Hann window, in s. Where the head lies still longer windows take less EEG.
+        Length of a Hann window, in s. If the head lies still, longer windows remove less EEG.
     delay_s : float
-        Largest delay of copies, in s, either way.
+        Largest delay of the copies, in s, in both directions.
     delay_step_s : float
-        Distance of delays, in s.
+        Step between delays, in s.
     seed : int
-        Seed of the shuffled phases.
+        Seed of the random phases.
 
     References
     ----------
@@ -71,8 +73,8 @@ class WireLoopCorrection(ArrayProcessor):
 
     name = "wire_loop_correction"
     description = "Subtract what carbon-wire loops explain"
+    requires_triggers = False
     needs = "all"
-    subtracts = True
     types = tuple(kind for kind in DATA_TYPES if kind != "ecg")
 
     def __init__(
@@ -90,7 +92,7 @@ class WireLoopCorrection(ArrayProcessor):
         self.seed = seed
 
     def prepare(self, view: View) -> Prepared:
-        """Find the loops, prepare the fit, and compare it with shuffled loops."""
+        """Find the loops, prepare the fit, and compare it with that of shuffled loops."""
         names = view.all_names or view.ch_names
         everything = view.data if view.all_data is None else view.all_data
         assert everything is not None and view.data is not None
@@ -112,9 +114,9 @@ class WireLoopCorrection(ArrayProcessor):
             for i, (name, kind) in enumerate(zip(view.ch_names, types, strict=True))
             if kind in self.types and name not in wires
         ]
-        looked = {view.ch_names[i]: _compare(view.data[i], fit, controls) for i in picks}
-        poor = [name for name, (real, chance) in looked.items() if not _is_better(real, chance)]
-        found = _describe(looked, poor)
+        shares = {view.ch_names[i]: _compare(view.data[i], fit, controls) for i in picks}
+        poor = [name for name, (real, chance) in shares.items() if not _is_better(real, chance)]
+        found = _describe(shares, poor)
         return Prepared(
             fit,
             metadata={"custom": _add_metrics(view.metadata.custom, found)},
@@ -156,40 +158,40 @@ class WireLoopCorrection(ArrayProcessor):
         if n_regressors > size // 4:
             raise ValidationError(
                 f"{n_regressors} regressors (loops times delays) for windows of {size} samples "
-                "explain anything: raise window_s or delay_step_s, or lower delay_s."
+                "fit any signal: raise window_s or delay_step_s, or lower delay_s."
             )
 
-    def compute(
-        self, x: np.ndarray, prepared: Prepared, out: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Return the corrected channels; see :class:`ArrayProcessor`."""
-        fit: WireFit = prepared.payload
-        out = np.empty_like(x) if out is None else out
-        for row, target in zip(x, out, strict=True):
-            np.subtract(row, regress(row, fit), out=target)
-        return out
+    def correct_channel(self, x: np.ndarray, plan: WireFit, out: np.ndarray) -> None:
+        """Write the corrected channel to `out`; see :class:`ChannelCorrection`."""
+        np.subtract(x, regress(x, plan), out=out)
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
-        """Return the peak extra memory for one channel, in bytes: regressors of six loops."""
+        """Return the peak extra memory for one channel, in bytes, with regressors of six loops."""
         n_delays = 1 + 2 * int(self.delay_s / self.delay_step_s)
         return 8 * (2 * shape[1] + int(self.window_s * sfreq) * 6 * n_delays)
 
 
 def _check_wires(everything: np.ndarray, rows: list[int], names: Sequence[str]) -> np.ndarray:
-    """Return the loops' samples, shape (n_wires, n_times), or raise if one cannot be used."""
+    """Return the samples of the loops, shape (n_wires, n_times), in V.
+
+    Raises
+    ------
+    ValidationError
+        If a loop is flat or not finite.
+    """
     signals = np.array(everything[rows], dtype=float)
     for row, signal in zip(rows, signals, strict=True):
         if not np.all(np.isfinite(signal)) or not np.ptp(signal) > 0:
             raise ValidationError(
-                f"wire_loop_correction: the loop {names[row]} is flat or holds NaN: leave it out "
+                f"wire_loop_correction: the loop {names[row]} is flat or contains NaN: exclude it "
                 "with wires=[…]."
             )
     return signals
 
 
 def _compare(y: np.ndarray, fit: WireFit, controls: Sequence[WireFit]) -> tuple[float, float]:
-    """Return the parts of variance that loops and shuffled loops explain."""
-    which = slice(None, None, max(1, len(fit.inverses) // _N_LOOKS))
+    """Return the fractions of variance that loops and shuffled loops explain."""
+    which = slice(None, None, max(1, len(fit.inverses) // _N_WINDOWS))
     chance = [explain(y, control, which) for control in controls]
     return explain(y, fit, which), float(np.mean(chance))
 
@@ -199,18 +201,19 @@ def _is_better(real: float, chance: float) -> bool:
 
 
 def _add_metrics(custom: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """Return ``metadata.custom`` with both shares of variance among its metrics."""
+    """Return ``metadata.custom`` with both fractions of variance among its metrics."""
     shares = {f"wire_loops_{key}": found[key] for key in ("explained", "by_chance")}
     return {**custom, "metrics": {**custom.get("metrics", {}), **shares}}
 
 
-def _describe(looked: dict[str, tuple[float, float]], poor: list[str]) -> dict[str, Any]:
-    values = np.array(list(looked.values())).reshape(-1, 2)
+def _describe(shares: dict[str, tuple[float, float]], poor: list[str]) -> dict[str, Any]:
+    """Return the notes for the history, and warn about channels that are left unchanged."""
+    values = np.array(list(shares.values())).reshape(-1, 2)
     real, chance = np.median(values, axis=0) if len(values) else (0.0, 0.0)
     if poor:
         logger.warning(
-            "WireLoopCorrection: loops explain no more of %d channels than shuffled loops do; "
-            "they stay as they are: %s.",
+            "WireLoopCorrection: in %d channels loops explain no more than shuffled loops do; "
+            "these channels are unchanged: %s.",
             len(poor),
             ", ".join(poor),
         )

@@ -1,17 +1,17 @@
-"""How well a correction worked."""
+"""Metrics of how well a correction worked."""
 
 from facet_nb.evaluation.chains import ChainComparison, compare
 from facet_nb.evaluation.clean_in import CleanInResult, CleanInTest
 from facet_nb.evaluation.fft import FFTAllenCalculator, FFTNiazyCalculator
 from facet_nb.evaluation.integrity import IntegrityCalculator
-from facet_nb.evaluation.legacy import (
+from facet_nb.evaluation.median_artifact import MedianArtifactCalculator
+from facet_nb.evaluation.ratios import (
     LegacySNRCalculator,
-    MedianArtifactCalculator,
+    RMSCalculator,
     RMSResidualCalculator,
+    SNRCalculator,
 )
 from facet_nb.evaluation.report import MetricsReport, PrintMetric
-from facet_nb.evaluation.rms import RMSCalculator
-from facet_nb.evaluation.snr import SNRCalculator
 from facet_nb.evaluation.truth import TruthCalculator
 from facet_nb.evaluation.unlocked import UnlockedEnergyCalculator
 

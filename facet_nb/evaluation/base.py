@@ -1,11 +1,11 @@
-"""What evaluation steps have in common: which channels and samples they look at."""
+"""Base of the evaluation steps: the channels and samples that they use, and their results."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,22 +17,25 @@ from facet_nb.core.storage import scratch
 from facet_nb.kernels.measures import metrics
 from facet_nb.kernels.triggers import spacing
 
+if TYPE_CHECKING:
+    import mne
+
 logger = logging.getLogger("facet_nb")
 
-#: Samples of one read from a file, in s: small beside any recording.
+#: Length of one read from a file, in s: small compared with any recording.
 _READ_S = 10.0
-#: A variance from less is chance: not even one cycle of 10 Hz.
+#: Shortest time for a variance, in s: less is not even one cycle of 10 Hz.
 _LEAST_S = 0.1
-#: Less than this is said: slow EEG has hardly a cycle in it.
+#: Times shorter than this cause a warning, in s: they contain hardly a cycle of slow EEG.
 _SHORT_S = 1.0
 
 
 @dataclass(frozen=True)
 class Span:
-    """Samples of the acquisition: `start` to `stop` (not included) of `n_times` at `sfreq` Hz.
+    """Samples of the acquisition: `start` to `stop` (excluded) of `n_times` at `sfreq` Hz.
 
-    `reference` are the spans that people chose to compare with; without any, all time outside of
-    the acquisition is.
+    `reference` holds the spans that the user chose to compare with; if there is none, the reference
+    is all time outside the acquisition.
     """
 
     start: int
@@ -43,7 +46,10 @@ class Span:
 
 
 class MetricStep(Processor):
-    """A step that measures: results go to ``metadata.custom["metrics"]``, notes to the history."""
+    """Base class of steps that measure.
+
+    Results are stored in ``metadata.custom["metrics"]``, notes in the history.
+    """
 
     requires_raw = True
     requires_triggers = True
@@ -56,11 +62,11 @@ class MetricStep(Processor):
         raise ValidationError(f"{type(self).__name__} has no measure(context) method.")
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
-        """Return a context with the new metrics beside those it had."""
+        """Return a context to which the new metrics are added."""
         return self._run(context)[0]
 
     def execute(self, context: ProcessingContext) -> ProcessingContext:
-        """Validate, measure, and add the step and its notes to the history."""
+        """Validate, measure, and add the step with its notes to the history."""
         self.validate(context)
         new, notes = self._run(context)
         new.add_history_entry(self.name, type(self).__name__, {**self.get_parameters(), **notes})
@@ -76,13 +82,22 @@ class MetricStep(Processor):
         return new, notes
 
 
-def good_rows(context: ProcessingContext, step: str) -> list[int]:
-    """Return the rows of good data channels.
+class ChannelMetric(MetricStep):
+    """Base class of steps that can print a line for each channel."""
+
+    def __init__(self, verbose: bool = False) -> None:
+        self.verbose = verbose
+
+
+def good_channels(
+    context: ProcessingContext, step: str
+) -> tuple[mne.io.BaseRaw, list[int], list[str]]:
+    """Return the recording, and the rows and names of its good data channels.
 
     Raises
     ------
     ValidationError
-        If there is none.
+        If there are none.
     """
     raw = context.get_raw()
     rows = [int(i) for i in recording.data_picks(raw)]
@@ -91,7 +106,7 @@ def good_rows(context: ProcessingContext, step: str) -> list[int]:
             f"{step}: the recording has no good data channel. Set types with "
             "raw.set_channel_types, or clear raw.info['bads']."
         )
-    return rows
+    return raw, rows, [raw.ch_names[i] for i in rows]
 
 
 def find_span(context: ProcessingContext, step: str) -> Span:
@@ -100,7 +115,7 @@ def find_span(context: ProcessingContext, step: str) -> Span:
     Raises
     ------
     ValidationError
-        If the length of an artifact is not known, or no sample is left.
+        If the artifact length is not known, or the triggers lie outside the data.
     """
     raw, metadata = context.get_raw(), context.metadata
     triggers = np.sort(np.asarray(metadata.triggers, dtype=np.int64))
@@ -111,13 +126,13 @@ def find_span(context: ProcessingContext, step: str) -> Span:
     if stop <= start:
         raise ValidationError(
             f"{step}: the triggers lie outside the data (first {triggers[0]}, last {triggers[-1]}, "
-            f"{raw.n_times} samples). They count from the first sample of the data."
+            f"{raw.n_times} samples). Triggers are counted from the first sample of the data."
         )
     return Span(start, stop, int(raw.n_times), sfreq, find_reference(raw))
 
 
-def find_reference(raw: Any) -> tuple[tuple[int, int], ...]:
-    """Return the spans of annotations ``REFERENCE``, in samples, as far as they are in the data."""
+def find_reference(raw: mne.io.BaseRaw) -> tuple[tuple[int, int], ...]:
+    """Return the spans of annotations ``REFERENCE`` within the data, in samples."""
     found = []
     sfreq, marks = float(raw.info["sfreq"]), raw.annotations
     chosen = marks.description == recording.REFERENCE_SPAN
@@ -130,33 +145,33 @@ def find_reference(raw: Any) -> tuple[tuple[int, int], ...]:
 
 
 def artifact_length(context: ProcessingContext, step: str) -> int:
-    """Return the length of one artifact, in samples, as it is known or as the triggers tell.
+    """Return the artifact length, in samples, from the metadata or from the trigger spacing.
 
     Raises
     ------
     ValidationError
-        If neither does.
+        If neither provides it.
     """
     metadata = context.metadata
     triggers = np.asarray(metadata.triggers, dtype=np.int64)
     length = metadata.artifact_length or spacing.artifact_length(triggers)
     if not length:
         raise ValidationError(
-            f"{step}: the length of one artifact is not known. Put TriggerDetector(regex=…) "
-            "before, or set it: context.with_trigger_samples(samples, artifact_length=…)."
+            f"{step}: the length of one artifact is not known. Put TriggerDetector(regex=…) before "
+            "this step, or set it: context.with_trigger_samples(samples, artifact_length=…)."
         )
     return int(length)
 
 
 def find_outside(span: Span, time_buffer: float, step: str) -> list[tuple[int, int]]:
-    """Return the samples before and after the acquisition, `time_buffer` s away from it.
+    """Return the spans before and after the acquisition, at least `time_buffer` s away from it.
 
-    Spans that people chose (:class:`facet_nb.SignalIntervalSelector`) take their place.
+    Spans that the user chose (:class:`facet_nb.SignalIntervalSelector`) replace them.
 
     Raises
     ------
     ValidationError
-        If there are hardly any.
+        If they are shorter than 0.1 s together.
     """
     if not time_buffer >= 0:
         raise ValidationError(f"time_buffer={time_buffer!r} must be 0 s or more.")
@@ -168,16 +183,20 @@ def find_outside(span: Span, time_buffer: float, step: str) -> list[tuple[int, i
     if available_s < _LEAST_S:
         raise ValidationError(
             f"{step}: there is no data without artifact ({available_s:.3g} s before the first and "
-            f"after the last artifact, {time_buffer:g} s buffer left out). Keep 1 s or more before "
-            "the first trigger or after the last when recording or cropping."
+            f"after the last artifact, without a buffer of {time_buffer:g} s). Keep 1 s or more "
+            "before the first trigger or after the last when recording or cropping."
         )
     if available_s < _SHORT_S:
-        logger.warning("%s: only %.2g s without artifact; the ratio is rough", step, available_s)
+        logger.warning(
+            "%s: only %.2g s without artifact; the ratio is imprecise", step, available_s
+        )
     return [(0, before), (after, span.n_times)]
 
 
-def measure_variance(raw: Any, rows: list[int], spans: list[tuple[int, int]]) -> np.ndarray:
-    """Return the variance of channels over spans of samples, in V².
+def measure_variance(
+    raw: mne.io.BaseRaw, rows: list[int], spans: list[tuple[int, int]]
+) -> np.ndarray:
+    """Return the variance of channels over spans of samples, shape (n_rows,), in V².
 
     Loaded recordings are not copied; others are read in pieces of 10 s.
     """
@@ -185,7 +204,7 @@ def measure_variance(raw: Any, rows: list[int], spans: list[tuple[int, int]]) ->
 
 
 def name_invalid(values: np.ndarray, names: list[str], step: str) -> list[str]:
-    """Return the channels without a value, and say so in the log."""
+    """Return the channels without a value, and log a warning about them."""
     invalid = [n for n, v in zip(names, values, strict=True) if np.isnan(v)]
     if invalid:
         logger.warning("%s: no value for %s (flat, or not a number)", step, ", ".join(invalid))
@@ -195,12 +214,13 @@ def name_invalid(values: np.ndarray, names: list[str], step: str) -> list[str]:
 def list_values(
     key: str, value: float, values: np.ndarray, names: list[str], step: str
 ) -> dict[str, Any]:
-    """Return a metric's value, that of each channel, the channels, and those without a value."""
+    """Return a metric, its values by channel, the channels, and those without a value."""
+    stem = key.removesuffix("_ratio")
     return {
         key: value,
         f"{key}_per_channel": values.tolist(),
-        f"{key}_channels": names,
-        f"{key}_excluded": name_invalid(values, names, step),
+        f"{stem}_channels": names,
+        f"{stem}_excluded": name_invalid(values, names, step),
     }
 
 
@@ -211,17 +231,17 @@ def print_channels(title: str, names: list[str], columns: dict[str, np.ndarray])
         print(f"{name:<16}" + "".join(f"{values[i]:>16.4g}" for values in columns.values()))
 
 
-def read_rows(raw: Any, row: int, spans: list[tuple[int, int]]) -> list[np.ndarray]:
-    """Return the samples of one channel over spans of samples, in V; empty ones are left out."""
+def read_rows(raw: mne.io.BaseRaw, row: int, spans: list[tuple[int, int]]) -> list[np.ndarray]:
+    """Return the samples of one channel over spans of samples, in V, without empty spans."""
     pieces = [(start, stop) for start, stop in spans if stop > start]
     if raw.preload:
-        scratch.forget(raw._data)  # what was read before, of a recording in a file
+        scratch.forget(raw._data)  # a recording in a file: frees the pages read before
         return [raw._data[row, start:stop] for start, stop in pieces]
     return [raw.get_data(picks=[row], start=start, stop=stop)[0] for start, stop in pieces]
 
 
 class _Rows(Sequence):
-    """Some rows of samples; of those in a file one at a time is in memory."""
+    """Some rows of an array; if it is in a file, one row at a time is in memory."""
 
     def __init__(self, data: np.ndarray, rows: list[int], span: slice) -> None:
         self.data, self.rows, self.span = data, rows, span
@@ -235,7 +255,7 @@ class _Rows(Sequence):
 
 
 def _pieces(
-    raw: Any, rows: list[int], spans: list[tuple[int, int]]
+    raw: mne.io.BaseRaw, rows: list[int], spans: list[tuple[int, int]]
 ) -> Iterator[Sequence[np.ndarray]]:
     step = max(1, round(_READ_S * raw.info["sfreq"]))
     for start, stop in spans:

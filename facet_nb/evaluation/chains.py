@@ -1,4 +1,4 @@
-"""Several chains on one recording, side by side."""
+"""Comparison of several chains on one recording."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.plotting import draw
 from facet_nb.core.result import PipelineResult
-from facet_nb.evaluation.base import find_span, good_rows, read_rows
+from facet_nb.evaluation.base import find_span, good_channels, read_rows
 from facet_nb.evaluation.original import common_spans, get_original, match_names
 from facet_nb.evaluation.truth import TruthCalculator, match_truth
 from facet_nb.kernels.measures import metrics, spectrum
 from facet_nb.kernels.triggers import spacing
 
 if TYPE_CHECKING:
+    import mne
     import pandas as pd
 
 #: Resolution of the spectra, in Hz.
 _STEP_HZ = 0.25
-#: Half width of a harmonic's peak, and of its surroundings, in Hz.
+#: Half width of the peak of a harmonic, and of its surroundings, in Hz.
 _PEAK_HZ, _AROUND_HZ = 0.5, 2.0
 _NAME = "compare"
 
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """Power of a recording: median over good channels.
+    """Power spectral density of a recording, as the median over good channels.
 
     Attributes
     ----------
@@ -46,24 +47,24 @@ class Spectrum:
 
 @dataclass(frozen=True, eq=False)
 class ChainReport:
-    """What one chain left.
+    """Result of one chain.
 
     Attributes
     ----------
     name : str
-        Its name.
+        Name of the chain.
     spectrum : Spectrum
         Spectrum within the acquisition.
     harmonics_db : ndarray, shape (n_harmonics,)
-        How far each harmonic of the slices is off its surroundings, in dB: above them where
-        artifact is left, below where EEG went with it.
+        Deviation of each slice harmonic from its surroundings, in dB: positive where artifact
+        remains, negative where EEG was removed.
     per_channel : ndarray, shape (n_channels,)
-        Error of each channel (RMS, in µV) if the truth is known, else how far its harmonics are off
-        (median, in dB).
+        Error of each channel (RMS, in µV) if the truth is known, otherwise the absolute deviation
+        of its harmonics (median, in dB).
     ch_names : tuple of str
-        Those channels.
+        Names of these channels.
     scores : dict of str to float
-        The chain's line of the table.
+        Row of the table.
     """
 
     name: str
@@ -76,36 +77,36 @@ class ChainReport:
 
 @dataclass(frozen=True, eq=False)
 class ChainComparison:
-    """Several chains on one recording: a table and what its figure is drawn from.
+    """Comparison of several chains on one recording: a table, and the data of its figure.
 
     Attributes
     ----------
     chains : tuple of ChainReport
-        One for each chain.
+        One report for each chain.
     before : ChainReport
-        The recording as it was.
+        The uncorrected recording.
     truth : Spectrum | None
         Spectrum of the EEG without artifact.
     slice_hz : float
-        Slices per second (or volumes, if those were the triggers).
+        Slices per second (or volumes, if the triggers mark volumes).
     info : mne.Info
-        Header with the channels' positions.
+        Header with the channel positions.
     """
 
     chains: tuple[ChainReport, ...]
     before: ChainReport
     truth: Spectrum | None
     slice_hz: float
-    info: Any
+    info: mne.Info
 
     @property
     def unit(self) -> str:
-        """Unit of ``per_channel``: µV of error, or dB off the surroundings."""
+        """Unit of ``per_channel``: µV for errors, dB for deviations of harmonics."""
         return "dB" if self.truth is None else "µV"
 
     @property
     def table(self) -> pd.DataFrame:
-        """One line for each chain; see :func:`compare` for the columns."""
+        """One row for each chain; see :func:`compare` for the columns."""
         import pandas as pd
 
         reports = (self.before, *self.chains)
@@ -131,26 +132,26 @@ def compare(
     Parameters
     ----------
     results : mapping of str to PipelineResult or ProcessingContext, or a sequence of them
-        What the chains gave, by name. In a sequence they are called ``chain 1``, ``chain 2``, ….
+        The results of the chains by name. In a sequence they are named ``chain 1``, ``chain 2``, ….
     truth : path | ndarray | mne.io.BaseRaw | None
-        The EEG without artifact, as :class:`facet_nb.TruthCalculator` takes it.
+        The EEG without artifact, as for :class:`facet_nb.TruthCalculator`.
     fmax_hz : float
         Highest frequency of spectra and harmonics, in Hz.
 
     Returns
     -------
     ChainComparison
-        ``.table`` is a data frame, ``.plot()`` a figure. Its columns, medians over good channels:
-        ``seconds`` (time of the run), ``rms_uv`` (of the signal), ``slice_off_db`` (how far
-        harmonics of the slices are off their surroundings, above or below; EEG alone: about 1);
-        with `truth` also ``snr_db``, ``nrmse``, ``correlation`` (0.5-70 Hz), ``alpha_correlation``
-        (8-12 Hz) and ``error_uv`` (RMS, all frequencies). The first line is the recording as it
-        was.
+        ``.table`` is a data frame, ``.plot()`` a figure. The columns, as medians over good
+        channels, are ``seconds`` (duration of the run), ``rms_uv`` (of the signal) and
+        ``slice_off_db`` (absolute deviation of the slice harmonics from their surroundings; about 1
+        for EEG alone); with `truth` also ``snr_db``, ``nrmse``, ``correlation`` (0.5-70 Hz),
+        ``alpha_correlation`` (8-12 Hz) and ``error_uv`` (RMS, all frequencies). The first row is
+        the uncorrected recording.
 
     Raises
     ------
     ValidationError
-        If a run failed, or there are no triggers or no original recording.
+        If a run failed, or if triggers or the original recording are missing.
 
     Examples
     --------
@@ -170,7 +171,7 @@ def compare(
     first = next(iter(contexts.values()))
     spacing_ = spacing.describe_spacing(np.asarray(first.get_triggers(), dtype=np.int64))
     if not spacing_.usual:
-        raise ValidationError(f"{_NAME}: two triggers or more are needed to know their rate.")
+        raise ValidationError(f"{_NAME}: at least two triggers are needed to know their rate.")
     slice_hz = first.get_sfreq() / spacing_.usual
     reports = []
     for name, context in contexts.items():
@@ -192,7 +193,7 @@ def _name_results(results: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
     if not isinstance(results, Mapping):
         results = {f"chain {i}": result for i, result in enumerate(results, 1)}
     if not results:
-        raise ValidationError(f"{_NAME}: there is nothing to compare: give one result or more.")
+        raise ValidationError(f"{_NAME}: there is nothing to compare: give at least one result.")
     return dict(results)
 
 
@@ -203,37 +204,37 @@ def _get_context(name: str, result: Any) -> ProcessingContext:
         result = result.context
     if not isinstance(result, ProcessingContext):
         raise ValidationError(
-            f"{_NAME}: {name!r} is a {type(result).__name__}; give what Pipeline.run returned."
+            f"{_NAME}: {name!r} is a {type(result).__name__}; give the result of Pipeline.run."
         )
     if not result.has_triggers():
-        raise ValidationError(f"{_NAME}: {name!r} has no triggers: put TriggerDetector into it.")
+        raise ValidationError(
+            f"{_NAME}: {name!r} has no triggers: put TriggerDetector into the chain."
+        )
     return result
 
 
 def _report(
     name: str, context: ProcessingContext, truth: Any, seconds: float, slice_hz: float, fmax: float
 ) -> ChainReport:
-    raw, rows = context.get_raw(), good_rows(context, _NAME)
+    raw, rows, names = good_channels(context, _NAME)
     span = find_span(context, _NAME)
-    names = tuple(raw.ch_names[row] for row in rows)
     report = _describe(name, raw, rows, (span.start, span.stop), names, slice_hz, fmax)
     scores = report.scores | {"seconds": seconds}
     if truth is None:
         return replace(report, scores=scores)
-    more, names, errors = _score_truth(context, truth)
-    return replace(report, scores=scores | more, ch_names=names, per_channel=errors)
+    more, kept, errors = _score_truth(context, truth)
+    return replace(report, scores=scores | more, ch_names=kept, per_channel=errors)
 
 
 def _report_before(
     context: ProcessingContext, truth: Any, slice_hz: float, fmax: float
 ) -> ChainReport:
-    """Return the report of the recording as it was, over the same time."""
-    original, raw = get_original(context, _NAME), context.get_raw()
-    names = [raw.ch_names[row] for row in good_rows(context, _NAME)]
+    """Return the report of the uncorrected recording over the same time."""
+    original = get_original(context, _NAME)
+    raw, _, names = good_channels(context, _NAME)
     span, _ = common_spans(raw, original, find_span(context, _NAME), _NAME)
     shared, picks = match_names(names, original, _NAME)
-    kept = tuple(names[i] for i in shared)
-    report = _describe("before", original, picks, span, kept, slice_hz, fmax)
+    report = _describe("before", original, picks, span, [names[i] for i in shared], slice_hz, fmax)
     same = original.n_times == raw.n_times and original.info["sfreq"] == raw.info["sfreq"]
     if truth is None or not same:
         return report
@@ -244,14 +245,14 @@ def _report_before(
 
 def _describe(
     name: str,
-    raw: Any,
+    raw: mne.io.BaseRaw,
     rows: list[int],
     span: tuple[int, int],
-    names: tuple[str, ...],
+    names: Sequence[str],
     slice_hz: float,
     fmax: float,
 ) -> ChainReport:
-    """Return the report of some rows of a recording, as far as it needs no truth."""
+    """Return the report of some rows of a recording, without scores against the truth."""
     pieces = [read_rows(raw, row, [span])[0] for row in rows]
     freqs, densities = _densities(pieces, float(raw.info["sfreq"]), slice_hz, fmax)
     middle = Spectrum(freqs, np.median(densities, axis=0))
@@ -263,13 +264,13 @@ def _describe(
         "slice_off_db": metrics.median_of_valid(np.abs(harmonics)),
     }
     off = np.array([metrics.median_of_valid(values) for values in each])
-    return ChainReport(name, middle, harmonics, off, names, scores)
+    return ChainReport(name, middle, harmonics, off, tuple(names), scores)
 
 
 def _score_truth(
     context: ProcessingContext, truth: Any
 ) -> tuple[dict[str, float], tuple[str, ...], np.ndarray]:
-    """Return scores against the truth, channels, and the error of each, in µV."""
+    """Return the scores against the truth, the channels, and the error of each one, in µV."""
     found, notes = TruthCalculator(truth).measure(context)
     raw = context.get_raw()
     pairs = match_truth(truth, raw)
@@ -290,7 +291,7 @@ def _score_truth(
 def _densities(
     pieces: Sequence[np.ndarray], sfreq: float, slice_hz: float, fmax: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return frequencies up to `fmax`, and the power density of each piece."""
+    """Return the frequencies up to `fmax`, and the power spectral density of each piece."""
     step_hz = min(_STEP_HZ, slice_hz / 16)
     size = min(round(sfreq / step_hz), len(pieces[0]))
     found = [spectrum.average_spectrum([x], sfreq, size) for x in pieces]
@@ -310,10 +311,10 @@ def _truth_spectrum(
 
 
 def find_peaks(found: Spectrum, slice_hz: float, fmax: float) -> np.ndarray:
-    """Return how far each harmonic of `slice_hz` is off its surroundings, in dB.
+    """Return the deviation of each harmonic of `slice_hz` from its surroundings, in dB.
 
-    Of all frequencies within 0.5 Hz of it the one that is farthest off counts, above (artifact is
-    left) or below (EEG is gone); its surroundings are what lies up to 2 Hz away, their median.
+    The deviation is the largest one, positive (residual artifact) or negative (removed EEG), within
+    0.5 Hz of the harmonic, relative to the median of the other frequencies up to 2 Hz away.
     """
     freqs, density = found.freqs_hz, found.density_v2
     peak, around = min(_PEAK_HZ, slice_hz / 8), min(_AROUND_HZ, slice_hz / 2)

@@ -1,10 +1,10 @@
-"""Artifact-free EEG through a chain: any change is harm."""
+"""Process artifact-free EEG with a chain, and measure how much it changes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,20 +14,23 @@ from facet_nb.core.pipeline import Pipeline
 from facet_nb.evaluation.truth import choose_bands, find_middle, match_truth
 from facet_nb.kernels.measures import metrics, recovery
 
+if TYPE_CHECKING:
+    import mne
+
 
 @dataclass(frozen=True)
 class CleanInResult:
-    """What a chain did to EEG without artifact.
+    """The changes that a chain made to EEG without artifact.
 
     Attributes
     ----------
     harm_db : float
-        10 log10(Σ change² / Σ EEG²) of the first band, median over channels, in dB: -20 dB is one
-        hundredth of the EEG's energy, -inf no change at all.
+        10 log10(Σ change² / Σ EEG²) in the first band, median over channels, in dB: -20 dB is one
+        hundredth of the energy of the EEG, -inf is no change.
     per_channel : dict of str to float
-        The same of each channel.
+        The value of each channel, in dB.
     per_band : dict of str to float
-        Median over channels of each band.
+        Median over channels for each band, in dB.
     """
 
     harm_db: float
@@ -36,24 +39,24 @@ class CleanInResult:
 
 
 class CleanInTest:
-    """Send artifact-free EEG, with triggers, through a chain; any change is harm.
+    """Process artifact-free EEG with triggers, and measure any change as harm.
 
-    No real recording is free of the artifact, but a chain that takes EEG for artifact does so here
-    too, and there is no artifact to hide it. Metrics of how much artifact is gone reward such a
-    chain; this one does not.
+    No recording in a scanner is free of artifact. However, a chain that removes EEG together with
+    the artifact also removes EEG from clean data, where it is visible. Metrics of the residual
+    artifact reward such a chain; this test does not.
 
-    Filters of the chain change EEG as well: compare within their pass-band (`bands`), or leave them
-    out of the chain.
+    Filters in the chain change the EEG as well: compare within their pass-band (`bands`), or omit
+    them from the chain.
 
     Parameters
     ----------
     processors : sequence of Processor | Pipeline
-        The chain: what comes behind the trigger detection, without loader and exporter. A detector
-        may be part of it if the EEG has the annotations that it looks for.
+        The steps after the trigger detection, without loader and exporter. A trigger detector may
+        be included if the EEG has the annotations that it searches for.
     bands : mapping of str to (float, float) | None
-        Edges of bands, in Hz; by default 0.5-70 Hz, delta, theta, alpha, beta and gamma.
+        Edges of the bands, in Hz; by default 0.5-70 Hz, delta, theta, alpha, beta and gamma.
     margin_s : float
-        What is left out at both ends of the acquisition, in s.
+        Time excluded at both ends of the acquisition, in s.
 
     Examples
     --------
@@ -78,14 +81,14 @@ class CleanInTest:
         self.margin_s = margin_s
 
     def run(self, clean: ProcessingContext, **options: Any) -> CleanInResult:
-        """Run the chain on EEG without artifact, and compare.
+        """Run the chain on EEG without artifact, and compare the result with the EEG.
 
         Parameters
         ----------
         clean : ProcessingContext
             EEG without artifact, and triggers.
         **options
-            As for :meth:`facet_nb.Pipeline.run`: ``mode``, ``n_jobs`` ….
+            Arguments of :meth:`facet_nb.Pipeline.run`, such as ``mode`` and ``n_jobs``.
 
         Returns
         -------
@@ -95,7 +98,7 @@ class CleanInTest:
         Raises
         ------
         FacetError
-            If the chain fails, or returns another frame than it was given.
+            If the chain fails, or changes the sampling rate or the number of samples.
         """
         chain = self.processors
         pipeline = chain if isinstance(chain, Pipeline) else Pipeline(chain, name="Clean in")
@@ -105,15 +108,15 @@ class CleanInTest:
         after = done.get_raw()
         if after.info["sfreq"] != before.info["sfreq"] or after.n_times != before.n_times:
             raise ValidationError(
-                f"CleanInTest: the chain makes {after.n_times} samples at {after.info['sfreq']:g} "
-                f"Hz of {before.n_times} at {before.info['sfreq']:g} Hz: end it at the rate and "
-                "length that it begins with (DownSample after UpSample, no Crop)."
+                f"CleanInTest: the chain turns {before.n_times} samples at "
+                f"{before.info['sfreq']:g} Hz into {after.n_times} at {after.info['sfreq']:g} Hz: "
+                "it must keep the rate and the length (DownSample after UpSample, no Crop)."
             )
         timed = clean if clean.has_triggers() else done
         start, stop = find_middle(timed, self.margin_s, "CleanInTest")
         return self._compare(before, after, slice(start, stop))
 
-    def _compare(self, before: Any, after: Any, span: slice) -> CleanInResult:
+    def _compare(self, before: mne.io.BaseRaw, after: mne.io.BaseRaw, span: slice) -> CleanInResult:
         bands = choose_bands(self.bands, float(before.info["sfreq"]))
         pairs = match_truth(before, after)
         table = {band: np.empty(len(pairs)) for band in bands}

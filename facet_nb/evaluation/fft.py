@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,10 +10,10 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.registry import register_processor
 from facet_nb.evaluation.base import (
-    MetricStep,
+    ChannelMetric,
     find_outside,
     find_span,
-    good_rows,
+    good_channels,
     name_invalid,
     print_channels,
     read_rows,
@@ -21,6 +21,9 @@ from facet_nb.evaluation.base import (
 from facet_nb.evaluation.original import common_spans, get_original, match_names
 from facet_nb.kernels.measures import metrics, spectrum
 from facet_nb.kernels.triggers import spacing
+
+if TYPE_CHECKING:
+    import mne
 
 #: Bands of Allen et al.: name, lower edge, upper edge in Hz.
 BANDS = (("Delta", 0.8, 4.0), ("Theta", 4.0, 8.0), ("Alpha", 8.0, 12.0), ("Beta", 12.0, 24.0))
@@ -32,15 +35,16 @@ _TOLERANCE_HZ = 0.5
 
 
 @register_processor
-class FFTAllenCalculator(MetricStep):
+class FFTAllenCalculator(ChannelMetric):
     r"""Compare the power of EEG bands within the acquisition with that outside.
 
     .. math:: 100 \, |c - n| / n
 
-    where c is the mean power density of the corrected recording within the acquisition and n
-    outside, 0.1 s away from it (Welch, segments of 3 s, or shorter if one of the two is). Bands are
-    0.8-4-8-12-24 Hz; a frequency at an edge belongs to the upper band. The value of a band is the
-    median over good data channels, in %: 0 is best, twice the power gives 100.
+    where c is the mean power spectral density of the corrected recording within the acquisition,
+    and n that outside, at least 0.1 s away from it (Welch's method with segments of 3 s, or less if
+    one of the two is shorter). Bands are 0.8-4-8-12-24 Hz; a frequency at an edge belongs to the
+    upper band. The value of a band is the median over good data channels, in %: 0 is best, and
+    twice the power gives 100.
 
     Results are in ``metadata.custom["metrics"]``: ``fft_allen``, a dict ``Delta, Theta, Alpha,
     Beta``, and ``fft_allen_per_channel``, a dict of lists in the order of ``fft_allen_channels``.
@@ -48,7 +52,7 @@ class FFTAllenCalculator(MetricStep):
     Parameters
     ----------
     verbose : bool
-        Print a line for each channel.
+        Whether to print a line for each channel.
 
     References
     ----------
@@ -59,12 +63,9 @@ class FFTAllenCalculator(MetricStep):
     name = "fft_allen_calculator"
     description = "Difference of band power within and outside the acquisition, in %"
 
-    def __init__(self, verbose: bool = False) -> None:
-        self.verbose = verbose
-
     def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
-        raw, rows = context.get_raw(), good_rows(context, self.name)
-        names = [raw.ch_names[i] for i in rows]
+        """Return the differences by band, and the segment length, in s."""
+        raw, rows, names = good_channels(context, self.name)
         span = find_span(context, self.name)
         outside = find_outside(span, _BUFFER_S, self.name)
         longest = max(stop - start for start, stop in outside)
@@ -94,18 +95,19 @@ class FFTAllenCalculator(MetricStep):
 
 
 @register_processor
-class FFTNiazyCalculator(MetricStep):
-    """Tell by how many dB the power at the harmonics of slices and volumes went down.
+class FFTNiazyCalculator(ChannelMetric):
+    """Measure the attenuation of the harmonics of slices and volumes, in dB.
 
-    10 log10 of power before (``context.get_raw_original()``) over power after the correction, mean
-    density within ±0.5 Hz (or half the fundamental, if that is less) of each of the first five
-    harmonics, median over good data channels of both. Spectra are Welch's within the acquisition,
-    over segments of 4 s or four periods. The more dB the better, as long as EEG there stays: where
-    the artifact is gone, removing EEG too gives still more.
+    The attenuation is 10 log10 of the ratio of the power before (``context.get_raw_original()``) to
+    the power after the correction. The power is the mean density within ±0.5 Hz (or half the
+    fundamental, if that is less) of each of the first five harmonics, as the median over the good
+    data channels. Spectra are computed within the acquisition by Welch's method, with segments of
+    4 s or four periods. Larger values are better as long as EEG is preserved: once the artifact is
+    gone, removing EEG increases them further.
 
-    The slice rate is that of the triggers; the volume rate follows from
-    ``metadata.slices_per_volume`` (set by :class:`TriggerDetector` where gaps tell, and by
-    :class:`SliceTriggerGenerator`); without it there are no volume harmonics.
+    The slice rate is that of the triggers. The volume rate follows from
+    ``metadata.slices_per_volume`` (set by :class:`TriggerDetector` if pauses separate the volumes,
+    and by :class:`SliceTriggerGenerator`); without it there are no volume harmonics.
 
     Results are in ``metadata.custom["metrics"]``: ``fft_niazy``, a dict ``slice`` and ``volume`` of
     dicts ``h1`` … ``h5`` in dB (those below half the sampling rate of both recordings), and
@@ -114,7 +116,7 @@ class FFTNiazyCalculator(MetricStep):
     Parameters
     ----------
     verbose : bool
-        Print a line for each harmonic.
+        Whether to print a line for slices and one for volumes.
 
     References
     ----------
@@ -126,13 +128,10 @@ class FFTNiazyCalculator(MetricStep):
     name = "fft_niazy_calculator"
     description = "Power removed at harmonics of slices and volumes, in dB"
 
-    def __init__(self, verbose: bool = False) -> None:
-        self.verbose = verbose
-
     def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
-        raw, rows = context.get_raw(), good_rows(context, self.name)
+        """Return the attenuation of each harmonic, and the fundamentals, in Hz."""
+        raw, rows, names = good_channels(context, self.name)
         original = get_original(context, self.name)
-        names = [raw.ch_names[i] for i in rows]
         shared, picks = match_names(names, original, self.name)
         theirs, ours = common_spans(raw, original, find_span(context, self.name), self.name)
         rates = _find_rates(context, self.name)
@@ -144,8 +143,8 @@ class FFTNiazyCalculator(MetricStep):
             found[kind] = {f"h{k}": float(r) for k, r in enumerate(ratios, 1) if not np.isnan(r)}
         if self.verbose:
             for kind, values in found.items():
-                told = ", ".join(f"{k} {v:.1f} dB" for k, v in values.items())
-                print(f"FFT Niazy {kind}: {told or 'none'}")
+                text = ", ".join(f"{k} {v:.1f} dB" for k, v in values.items())
+                print(f"FFT Niazy {kind}: {text or 'none'}")
         return {"fft_niazy": found, "fft_niazy_frequencies": rates}, {"frequencies_hz": rates}
 
 
@@ -155,11 +154,11 @@ def _band_powers(pieces: list[np.ndarray], sfreq: float, n_segment: int) -> np.n
 
 
 def _find_rates(context: ProcessingContext, step: str) -> dict[str, float]:
-    """Return the rates of slices and, where known, volumes, in Hz."""
+    """Return the rate of slices and, if known, that of volumes, in Hz."""
     metadata = context.metadata
     known = spacing.describe_spacing(np.asarray(metadata.triggers, dtype=np.int64))
     if not known.usual:
-        raise ValidationError(f"{step}: two triggers or more are needed to know their rate.")
+        raise ValidationError(f"{step}: at least two triggers are needed to know their rate.")
     sfreq = context.get_sfreq()
     rates = {"slice": sfreq / known.usual}
     if metadata.slices_per_volume:
@@ -167,7 +166,9 @@ def _find_rates(context: ProcessingContext, step: str) -> dict[str, float]:
     return rates
 
 
-def _median_harmonics(raw: Any, rows: list[int], span: tuple[int, int], f0: float) -> np.ndarray:
+def _median_harmonics(
+    raw: mne.io.BaseRaw, rows: list[int], span: tuple[int, int], f0: float
+) -> np.ndarray:
     """Return the median over channels of the power at each harmonic, in V²/Hz."""
     sfreq = float(raw.info["sfreq"])
     n_segment = round(max(_HARMONIC_SEGMENT_S, 4.0 / f0) * sfreq)
@@ -178,6 +179,6 @@ def _median_harmonics(raw: Any, rows: list[int], span: tuple[int, int], f0: floa
         pieces = read_rows(raw, row, [span])
         freqs, density = spectrum.average_spectrum(pieces, sfreq, n_segment)
         powers.append(spectrum.harmonic_power(freqs, density, f0, _HARMONICS, tolerance))
-    # A flat channel has no power, and says nothing of the artifact.
+    # Flat channels have no power and would lower the median.
     valid = np.where(np.array(powers) > 0, powers, np.nan)
     return np.array([metrics.median_of_valid(column) for column in valid.T])

@@ -1,8 +1,8 @@
-"""What a correction could not mend: saturated samples, samples it did not reach, lost channels."""
+"""Damage that a correction leaves: clipped and uncorrected samples, discarded channels."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,35 +14,38 @@ from facet_nb.evaluation.base import (
     MetricStep,
     artifact_length,
     find_span,
-    good_rows,
+    good_channels,
     logger,
     read_rows,
 )
 from facet_nb.kernels.measures import recovery
 
+if TYPE_CHECKING:
+    import mne
+
 
 @register_processor
 class IntegrityCalculator(MetricStep):
-    """Count what no correction can mend, and what this one did not.
+    """Count clipped samples, uncorrected samples and discarded channels.
 
-    - *Clipped* samples of the original recording: its amplifier was at its end, and the EEG there
-      is lost whatever comes after. Found are runs of three or more equal samples at the channel's
-      own largest or smallest value, and, if `limit_v` is given, samples that reach it (int16 at
-      0.5 µV ends at ±16.384 mV).
-    - *Uncorrected* samples: those within the acquisition where nothing was removed, over a tenth of
-      an artifact or more. Filters behind the correction spread what was removed: put this step
-      right behind the correction for exact numbers.
-    - *Discarded* channels: electrodes that the original has, and the result has not, or as bad.
+    - *Clipped* samples of the original recording: the amplifier was saturated, and no correction
+      can recover the EEG there. They are runs of three or more equal samples at the largest or
+      smallest value of the channel and, if `limit_v` is given, samples that reach it (int16 at
+      0.5 µV is limited to ±16.384 mV).
+    - *Uncorrected* samples: parts of the acquisition, at least one tenth of an artifact long, from
+      which nothing was removed. Filters after the correction spread what was removed: put this step
+      directly after the correction for exact counts.
+    - *Discarded* channels: good electrodes of the original that are missing or bad in the result.
 
     Results are in ``metadata.custom["metrics"]``: ``clipped_samples``, ``uncorrected_samples`` and
-    ``n_discarded`` (sums over channels), ``clipped_fraction`` of all samples of the electrodes;
-    ``clipped_channels`` and ``uncorrected_channels``, tables of the channels that have some; and
+    ``n_discarded`` (sums over channels); ``clipped_fraction`` of all samples of the electrodes;
+    ``clipped_channels`` and ``uncorrected_channels``, tables of the affected channels; and
     ``discarded_channels``. Without a correction there is no ``uncorrected_samples``.
 
     Parameters
     ----------
     limit_v : float | None
-        What the recorder cannot exceed, in V.
+        Largest amplitude that the recorder can represent, in V.
     """
 
     name = "integrity_calculator"
@@ -57,6 +60,7 @@ class IntegrityCalculator(MetricStep):
         return 8 * shape[0] * shape[1]
 
     def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the counts, and tables of the affected channels."""
         if self.limit_v is not None and not self.limit_v > 0:
             raise ValidationError(f"limit_v={self.limit_v!r} must be above 0 V, or None.")
         original = context.get_raw_original() or context.get_raw()
@@ -71,7 +75,7 @@ class IntegrityCalculator(MetricStep):
         }
         if clipped:
             logger.warning(
-                "%s: saturated samples in %s; the EEG there is lost", self.name, ", ".join(clipped)
+                "%s: clipped samples in %s; their EEG is lost", self.name, ", ".join(clipped)
             )
         if context.has_triggers() and context.has_estimated_noise():
             left = self._count_uncorrected(context)
@@ -79,8 +83,8 @@ class IntegrityCalculator(MetricStep):
             found["uncorrected_channels"] = left
         return found, {}
 
-    def _count_clipped(self, original: Any) -> tuple[dict[str, int], int]:
-        """Return the number of clipped samples by channel, and that of all samples."""
+    def _count_clipped(self, original: mne.io.BaseRaw) -> tuple[dict[str, int], int]:
+        """Return the number of clipped samples by channel, and the number of all samples."""
         kinds = recording.channel_kinds(original)
         rows = [i for i, kind in enumerate(kinds) if kind in ("data", "bad")]
         counts = {}
@@ -92,20 +96,21 @@ class IntegrityCalculator(MetricStep):
         return counts, len(rows) * int(original.n_times)
 
     def _count_uncorrected(self, context: ProcessingContext) -> dict[str, int]:
-        raw, span = context.get_raw(), find_span(context, self.name)
+        _, rows, names = good_channels(context, self.name)
+        span = find_span(context, self.name)
         noise = context.get_estimated_noise()
         assert noise is not None
         least = max(3, artifact_length(context, self.name) // 10)
         counts = {}
-        for row in good_rows(context, self.name):
+        for row, name in zip(rows, names, strict=True):
             untouched = recovery.find_untouched(noise[row, span.start : span.stop], least)
             if np.any(untouched):
-                counts[raw.ch_names[row]] = int(np.count_nonzero(untouched))
+                counts[name] = int(np.count_nonzero(untouched))
         return counts
 
 
-def _find_discarded(original: Any, raw: Any) -> list[str]:
-    """Return good electrodes of the original that the result has not, or as bad."""
+def _find_discarded(original: mne.io.BaseRaw, raw: mne.io.BaseRaw) -> list[str]:
+    """Return the good electrodes of the original that are missing or bad in the result."""
     theirs = [original.ch_names[i] for i in recording.data_picks(original)]
     ours = {raw.ch_names[i] for i in recording.data_picks(raw)}
     return [name for name in theirs if name not in ours]

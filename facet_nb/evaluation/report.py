@@ -1,4 +1,4 @@
-"""A table of all metrics."""
+"""Print metrics and keep them as named reports."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from facet_nb.core.registry import register_processor
 
 @register_processor
 class MetricsReport(Processor):
-    """Print all metrics that were found so far, and keep them under a name.
+    """Print all metrics computed so far, and keep a copy of them as a named report.
 
-    A copy goes to ``metadata.custom["reports"][name]`` and, if given, to ``store[name]``: several
-    pipelines with one store can be compared, as in ``pandas.DataFrame(store)``.
+    The copy is stored in ``metadata.custom["reports"][name]`` and, if given, in ``store[name]``.
+    Pipelines that share a store can be compared with ``pandas.DataFrame(store)``.
 
     Parameters
     ----------
     name : str | None
         Name of the report; ``Result_1``, ``Result_2`` … by default. The attribute is
-        ``report_name``, because a processor's ``name`` is that of its class.
+        ``report_name``, because ``name`` is the registry name of a processor.
     store : dict | None
-        Where to put the copy. It is changed, and is no part of the pipeline's description. Where
-        many files run in processes of their own, read ``custom["reports"]`` of their results.
+        Where to put the copy. The dict is modified, and it is not part of the description of the
+        pipeline. For files that run in separate processes, read ``custom["reports"]`` of their
+        results instead.
     """
 
     name = "metrics_report"
@@ -41,9 +42,11 @@ class MetricsReport(Processor):
         self.store = store
 
     def get_parameters(self) -> dict[str, Any]:
+        """Return the name of the report; the store is not part of a description."""
         return {"name": self.report_name}
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
+        """Print the report, and return a context that contains it."""
         metadata = context.metadata.copy()
         found = metadata.custom.get("metrics", {})
         reports = metadata.custom.setdefault("reports", {})
@@ -59,15 +62,20 @@ class MetricsReport(Processor):
 
 
 def format_report(name: str, found: Mapping[str, Any]) -> str:
-    """Return metrics as text: one line for each that is a single number.
+    """Return metrics as text, one line for each number.
 
     Parameters
     ----------
     name : str
-        Headline.
+        Name of the report, for the heading.
     found : mapping
-        Metrics by name; lists over channels are told by their number of channels, and channels
-        that were left out by their names. Tables of numbers are told number by number.
+        Metrics by name. The line of a metric with values by channel gives the number of channels,
+        and the names of those excluded. Tables of numbers are listed one number a line.
+
+    Returns
+    -------
+    str
+        The lines.
     """
     lines = [f"Metrics: {name}"]
     for key, value in found.items():
@@ -85,7 +93,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _flatten(key: str, table: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Return the numbers of a table and of the tables in it, with their whole names."""
+    """Return the numbers of a table and of nested tables, with their dotted names."""
     found: list[tuple[str, float]] = []
     for name, value in table.items():
         if isinstance(value, Mapping):
@@ -106,17 +114,17 @@ def _describe_channels(key: str, found: Mapping[str, Any]) -> str:
 
 @register_processor
 class PrintMetric(Processor):
-    """Print some of the metrics that were found so far, in one line.
+    """Print some of the metrics computed so far, in one line.
 
     Parameters
     ----------
     *names : str
-        Metrics, such as ``"snr"`` and ``"rms_ratio"``; all that are single numbers by default. One
-        that has not been found is told as such.
+        Metrics, such as ``"snr"`` and ``"rms_ratio"``; by default all that are single numbers.
+        Missing metrics are printed as ``not found``.
     label : str | None
-        What to print before them.
+        Text to print before the metrics.
     metric_names : sequence of str
-        More names: how a description of a pipeline gives them.
+        More names, as given in the description of a pipeline.
     """
 
     name = "print_metric"
@@ -137,17 +145,19 @@ class PrintMetric(Processor):
         return list(self.names)
 
     def get_parameters(self) -> dict[str, Any]:
+        """Return the names and the label."""
         return {"metric_names": self.metric_names, "label": self.label}
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
+        """Print the metrics, and return the context unchanged."""
         found = context.metadata.custom.get("metrics", {})
         names = self.names or [name for name, value in found.items() if _is_number(value)]
-        told = ", ".join(_tell(name, found.get(name)) for name in names) or "no metrics yet"
-        print(f"{self.label}: {told}" if self.label else told)
+        text = ", ".join(_format(name, found.get(name)) for name in names) or "no metrics yet"
+        print(f"{self.label}: {text}" if self.label else text)
         return context
 
 
-def _tell(name: str, value: Any) -> str:
+def _format(name: str, value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} = {x:.4g}" for key, x in _flatten(name, value))
     if value is None:

@@ -1,11 +1,11 @@
-"""The corrected recording against the EEG that it was made of."""
+"""Comparison of the corrected recording with the ground truth."""
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,10 @@ from facet_nb.core.registry import register_processor
 from facet_nb.evaluation.base import MetricStep, find_span, name_invalid, read_rows
 from facet_nb.kernels.measures import metrics, recovery
 
-#: Bands that are compared: lower and upper edge, in Hz.
+if TYPE_CHECKING:
+    import mne
+
+#: Lower and upper edge of the bands, in Hz.
 BANDS = {
     "broad": (0.5, 70.0),
     "delta": (0.5, 4.0),
@@ -30,37 +33,36 @@ _FIELDS = ("snr_db", "nrmse", "correlation")
 
 @register_processor
 class TruthCalculator(MetricStep):
-    r"""Compare the corrected recording with the truth, band by band.
+    r"""Compare the corrected recording with the ground truth, band by band.
 
     .. math:: \mathrm{SNR} = 10 \log_{10} \frac{\sum \mathrm{clean}^2}
        {\sum (\mathrm{out} - \mathrm{clean})^2}
 
     the normalised error :math:`\mathrm{nRMSE} = \sqrt{\sum (\mathrm{out} - \mathrm{clean})^2 /
-    \sum \mathrm{clean}^2}`, and the Pearson correlation, of signals that went through the same
-    band-pass (Butterworth of order 4, forward and backward). Any difference counts: artifact that
-    is left and EEG that is lost. A correlation near 1 says nothing of the amplitude, and a ratio of
-    powers nothing of the waveform: read both.
+    \sum \mathrm{clean}^2}`, and the Pearson correlation are computed from signals filtered with
+    the same band-pass (Butterworth of order 4, forward and backward). Any difference counts,
+    residual artifact as well as lost EEG. A correlation close to 1 does not depend on the
+    amplitude, and a ratio of powers does not depend on the waveform: read both.
 
-    Compared are the samples of the acquisition, `margin_s` away from its ends; without triggers,
-    those of the whole recording.
+    The samples compared are those of the acquisition, `margin_s` away from its ends; without
+    triggers, those of the whole recording.
 
-    Results are in ``metadata.custom["metrics"]``, medians over channels: ``truth_snr_db``,
+    Results are in ``metadata.custom["metrics"]``, as medians over channels: ``truth_snr_db``,
     ``truth_nrmse`` and ``truth_correlation`` of the first band; ``truth_residual_v``, the RMS of
-    the error without a band-pass, in V; ``truth_bands``, a table of the three for each band that
-    lies below half the sampling rate; ``truth_snr_db_per_channel`` in the order of
-    ``truth_channels``.
+    the unfiltered error, in V; ``truth_bands``, a table of the three metrics for each band below
+    half the sampling rate; ``truth_snr_db_per_channel`` in the order of ``truth_channels``.
 
     Parameters
     ----------
     truth : path | ndarray | mne.io.BaseRaw
-        The EEG without artifact: an array in V, a recording, a recording's file (``.fif``), or an
-        ``.npz`` with ``clean`` in µV (and ``fs``, in Hz). Rows of an array belong to the electrodes
-        (good and bad), or to all channels; channels of a recording are matched by name. It must
-        have as many samples as the corrected recording, at the same rate.
+        The EEG without artifact: an array in V, a recording, the file of a recording (``.fif``), or
+        an ``.npz`` file with ``clean`` in µV (and ``fs``, in Hz). The rows of an array correspond
+        to the electrodes (good and bad), or to all channels; the channels of a recording are
+        matched by name. It must have as many samples as the corrected recording, at the same rate.
     bands : mapping of str to (float, float) | None
-        Edges of bands, in Hz; by default 0.5-70 Hz, delta, theta, alpha, beta and gamma.
+        Edges of the bands, in Hz; by default 0.5-70 Hz, delta, theta, alpha, beta and gamma.
     margin_s : float
-        What is left out at both ends, in s.
+        Time excluded at both ends, in s.
     """
 
     name = "truth_calculator"
@@ -78,7 +80,7 @@ class TruthCalculator(MetricStep):
         self.margin_s = margin_s
 
     def get_parameters(self) -> dict[str, Any]:
-        """Return the arguments; a truth that is no file is told by its size."""
+        """Return the arguments, with the shape of the truth if it is an array."""
         truth = self.truth
         if isinstance(truth, np.ndarray):
             truth = f"<array {' × '.join(map(str, truth.shape))}>"
@@ -87,10 +89,11 @@ class TruthCalculator(MetricStep):
         return {"truth": truth, "bands": self.bands, "margin_s": self.margin_s}
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
-        """Return the peak extra memory, in bytes: the truth is in memory."""
+        """Return the peak extra memory, in bytes: that of the truth."""
         return 8 * shape[0] * shape[1]
 
     def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the metrics of each band, and the samples compared."""
         raw = context.get_raw()
         pairs = match_truth(self.truth, raw)
         start, stop = find_middle(context, self.margin_s, self.name)
@@ -129,12 +132,12 @@ class TruthCalculator(MetricStep):
 def choose_bands(
     bands: Mapping[str, tuple[float, float]] | None, sfreq: float
 ) -> dict[str, np.ndarray]:
-    """Return the filter of each band that lies below half the sampling rate.
+    """Return the filter of each band below half the sampling rate.
 
     Raises
     ------
     ValidationError
-        If an edge cannot be used, or no band is left.
+        If an edge is invalid, or there is no such band.
     """
     given = BANDS if bands is None else bands
     for band, (fmin, fmax) in given.items():
@@ -143,19 +146,19 @@ def choose_bands(
     usable = {b: (low, high) for b, (low, high) in given.items() if high < sfreq / 2}
     if not usable:
         raise ValidationError(
-            f"no band lies below {sfreq / 2:g} Hz, half the sampling rate: give "
+            f"no band lies below {sfreq / 2:g} Hz, half the sampling rate: set "
             "bands={'broad': (0.5, …)}."
         )
     return {b: recovery.design_band(sfreq, low, high) for b, (low, high) in usable.items()}
 
 
 def find_middle(context: ProcessingContext, margin_s: float, step: str) -> tuple[int, int]:
-    """Return the samples of the acquisition (or of all), `margin_s` away from its ends.
+    """Return the samples of the acquisition, or of the recording, without `margin_s` at the ends.
 
     Raises
     ------
     ValidationError
-        If none is left.
+        If no sample remains.
     """
     raw = context.get_raw()
     start, stop = 0, int(raw.n_times)
@@ -165,19 +168,19 @@ def find_middle(context: ProcessingContext, margin_s: float, step: str) -> tuple
     margin = round(margin_s * float(raw.info["sfreq"]))
     if margin < 0 or stop - start <= 2 * margin:
         raise ValidationError(
-            f"{step}: margin_s={margin_s!r} leaves nothing of {stop - start} samples; give a "
+            f"{step}: margin_s={margin_s!r} leaves nothing of {stop - start} samples; use a "
             "smaller one, 0 or more."
         )
     return start + margin, stop - margin
 
 
-def match_truth(truth: Any, raw: Any) -> list[tuple[int, np.ndarray]]:
-    """Return the row of each good electrode with its truth, in V.
+def match_truth(truth: Any, raw: mne.io.BaseRaw) -> list[tuple[int, np.ndarray]]:
+    """Return the row of each good electrode with its ground truth, in V.
 
     Raises
     ------
     ValidationError
-        If the truth cannot be read, or is of other channels, another rate or length.
+        If the truth cannot be read, or differs in channels, sampling rate or length.
     """
     clean, names, sfreq = read_truth(truth)
     kinds = recording.channel_kinds(raw)
@@ -195,19 +198,19 @@ def match_truth(truth: Any, raw: Any) -> list[tuple[int, np.ndarray]]:
         raise ValidationError(
             f"the truth is {clean.shape[0]} channels × {clean.shape[1]} samples"
             f"{f' at {sfreq:g} Hz' if sfreq else ''}, the recording {len(kinds)} channels "
-            f"({kinds.count('data')} good electrodes) × {raw.n_times} samples at {rate:g} Hz: give "
+            f"({kinds.count('data')} good electrodes) × {raw.n_times} samples at {rate:g} Hz: use "
             "the truth of the same electrodes, and crop or resample it as the recording was."
         )
     return [(i, clean[k]) for i, k in rows.items()]
 
 
 def read_truth(truth: Any) -> tuple[np.ndarray, list[str] | None, float | None]:
-    """Return samples in V, shape (n_channels, n_times), and what is known: names, rate in Hz.
+    """Return samples in V, shape (n_channels, n_times), and names and rate in Hz, if known.
 
     Raises
     ------
     ValidationError
-        If it is none of what :class:`TruthCalculator` takes.
+        If `truth` is of no kind that :class:`TruthCalculator` accepts.
     """
     if hasattr(truth, "get_data") and hasattr(truth, "ch_names"):
         return recording.load_array(truth), list(truth.ch_names), float(truth.info["sfreq"])
@@ -217,7 +220,7 @@ def read_truth(truth: Any) -> tuple[np.ndarray, list[str] | None, float | None]:
     clean = np.asarray(truth, dtype=float)
     if clean.ndim != 2:
         raise ValidationError(
-            f"truth has shape {clean.shape}: give an array (n_channels, n_times) in V, a recording "
+            f"truth has shape {clean.shape}: use an array (n_channels, n_times) in V, a recording "
             "or a file."
         )
     return clean, None, None
@@ -230,8 +233,8 @@ def _read_archive(path: Path) -> tuple[np.ndarray, None, float | None]:
             sfreq = float(np.ravel(archive["fs"])[0]) if "fs" in archive else None
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ValidationError(
-            f"{path} cannot be used as truth ({error}): an .npz with 'clean' in µV, n_channels × "
-            "n_times, is needed."
+            f"{path} cannot be used as truth ({error}): use an .npz file with 'clean' in µV, "
+            "n_channels × n_times."
         ) from error
     if clean.ndim != 2:
         raise ValidationError(f"{path}: 'clean' has shape {clean.shape}, not channels × samples.")
@@ -245,7 +248,7 @@ def _read_recording(path: Path) -> tuple[np.ndarray, list[str], float]:
         raw = mne.io.read_raw(path, preload=True, verbose="error")
     except (OSError, ValueError, RuntimeError) as error:
         raise ValidationError(
-            f"{path} cannot be used as truth ({error}): give an .npz, a recording's file, or an "
-            "array of samples in V (which a description of a pipeline does not hold)."
+            f"{path} cannot be used as truth ({error}): use an .npz file, the file of a recording, "
+            "or an array of samples in V (which the description of a pipeline does not include)."
         ) from error
     return raw._data, list(raw.ch_names), float(raw.info["sfreq"])

@@ -1,4 +1,4 @@
-"""What a correction removed that the scanner did not put there."""
+"""Removed signal that is not time-locked to the triggers."""
 
 from __future__ import annotations
 
@@ -9,36 +9,42 @@ import numpy as np
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.registry import register_processor
-from facet_nb.evaluation.base import MetricStep, artifact_length, find_span, good_rows, name_invalid
+from facet_nb.evaluation.base import (
+    MetricStep,
+    artifact_length,
+    find_span,
+    good_channels,
+    name_invalid,
+)
 from facet_nb.kernels.measures import metrics, recovery
 from facet_nb.kernels.triggers import spacing
 
 
 @register_processor
 class UnlockedEnergyCalculator(MetricStep):
-    r"""Tell how much of what was removed does not recur with the triggers.
+    r"""Measure how much of the removed signal does not recur with the triggers.
 
-    The scanner's artifact recurs with every volume (or slice); EEG does not. What was removed
-    (``context.get_estimated_noise()``) is band-passed, cut into epochs, and the variance about its
-    mean epoch is what is not locked:
+    The gradient artifact recurs with each volume (or slice); EEG does not. The removed signal
+    (``context.get_estimated_noise()``) is band-pass filtered and cut into epochs. Its variance
+    about the mean epoch is the energy that is not time-locked:
 
     .. math:: u = \frac{1}{(N-1) L} \sum_k \sum_t (e_k(t) - m(t))^2
 
-    It is an upper bound of the EEG that was lost: an artifact that drifts, or that motion changes,
-    is not locked either. EEG that a template holds in all epochs alike does not show; the truth
-    shows it (:class:`TruthCalculator`, :class:`CleanInTest`).
+    It is an upper bound of the EEG lost, because an artifact that changes with drift or motion is
+    not time-locked either. EEG that a template removes equally from all epochs is not included; a
+    ground truth reveals it (:class:`TruthCalculator`, :class:`CleanInTest`).
 
-    An epoch is a volume if ``metadata.slices_per_volume`` is known, else one artifact.
+    An epoch is a volume if ``metadata.slices_per_volume`` is known, otherwise one artifact.
 
     Results are in ``metadata.custom["metrics"]``: ``unlocked_energy_db``, the share 10 log10(u /
-    mean square of what was removed) and ``unlocked_rms``, the root of u in V, medians over
-    channels; ``unlocked_energy_db_per_channel`` in the order of ``unlocked_channels``.
+    mean square of the removed signal), and ``unlocked_rms``, the square root of u in V, both as
+    medians over channels; ``unlocked_energy_db_per_channel`` in the order of ``unlocked_channels``.
 
     Parameters
     ----------
     fmin, fmax : float
-        Band, in Hz: that of EEG, because a marker half a sample off makes fast artifacts differ
-        from epoch to epoch.
+        Edges of the band, in Hz. Use the EEG band: at higher frequencies a marker error of half a
+        sample makes the artifact differ from epoch to epoch.
     """
 
     name = "unlocked_energy_calculator"
@@ -53,12 +59,13 @@ class UnlockedEnergyCalculator(MetricStep):
         return 8 * shape[0] * shape[1]
 
     def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the energy that is not time-locked, and the epochs used."""
         noise = context.get_estimated_noise()
         if noise is None:
             raise ValidationError(
-                f"{self.name}: nothing has been removed yet. Put it behind a correction."
+                f"{self.name}: nothing has been removed yet. Put it after a correction."
             )
-        raw, rows = context.get_raw(), good_rows(context, self.name)
+        raw, rows, names = good_channels(context, self.name)
         sfreq = float(raw.info["sfreq"])
         if not 0 < self.fmin < self.fmax < sfreq / 2:
             raise ValidationError(
@@ -73,7 +80,6 @@ class UnlockedEnergyCalculator(MetricStep):
         power, share = np.array(pairs).T
         with np.errstate(divide="ignore"):
             share_db = 10.0 * np.log10(share)
-        names = [raw.ch_names[row] for row in rows]
         found = {
             "unlocked_energy_db": metrics.median_of_valid(share_db),
             "unlocked_rms": metrics.median_of_valid(np.sqrt(power)),
@@ -84,7 +90,7 @@ class UnlockedEnergyCalculator(MetricStep):
         return found, {"n_epochs": len(starts), "epoch_samples": length}
 
     def _cut(self, context: ProcessingContext) -> tuple[np.ndarray, int]:
-        """Return the first samples of epochs, and their length."""
+        """Return the first samples of epochs, and their length, in samples."""
         metadata, span = context.metadata, find_span(context, self.name)
         triggers = np.sort(np.asarray(metadata.triggers, dtype=np.int64))
         length = artifact_length(context, self.name)
@@ -96,7 +102,7 @@ class UnlockedEnergyCalculator(MetricStep):
         starts = starts[(starts >= 0) & (starts + length <= span.n_times)]
         if len(starts) < 2:
             raise ValidationError(
-                f"{self.name}: two whole epochs of {length} samples are needed, {len(starts)} lie "
-                "within the data."
+                f"{self.name}: two complete epochs of {length} samples are needed, but "
+                f"{len(starts)} lie within the data."
             )
         return starts, length

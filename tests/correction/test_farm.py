@@ -69,8 +69,8 @@ def test_an_epoch_like_no_other_keeps_its_eeg(ctx):
     ("options", "remedy"),
     [
         ({"correlation_threshold": 1.5}, "from 0 to 1"),
-        ({"search_half_window": 0}, "greater search_half_window"),
-        ({"subsample": True, "interpolate_volume_gaps": True}, "leave it off"),
+        ({"search_half_window": 0}, "larger search_half_window"),
+        ({"subsample": True, "interpolate_volume_gaps": True}, "turn one of them off"),
     ],
 )
 def test_errors_name_the_remedy(ctx, options, remedy):

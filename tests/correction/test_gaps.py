@@ -109,7 +109,7 @@ def test_without_pauses_nothing_changes(caplog):
     with caplog.at_level(logging.WARNING, logger="facet_nb"):
         result = run([VolumeArtifactCorrection()], data, np.arange(500, 8000, SLICE))
     np.testing.assert_array_equal(result.get_raw().get_data(), data)
-    assert "nothing is changed" in caplog.text
+    assert "recording is unchanged" in caplog.text
     assert RemoveVolumeArtifactCorrection is VolumeArtifactCorrection
 
 

@@ -260,7 +260,7 @@ def test_clipped_flat_and_drifting_channels(plain):
 @pytest.mark.parametrize(
     ("n_triggers", "options", "remedy"),
     [
-        (1, {}, "needs two artifacts"),
+        (1, {}, "needs at least two artifacts"),
         (300, {"slices": "many"}, "'auto', None, or a number"),
         (300, {"slices": 0}, "'auto', None, or a number"),
         (300, {"max_courses": -1}, "0 or more"),

@@ -148,12 +148,12 @@ def test_a_heart_that_pauses_gets_no_beat(hearts):
     assert notes["long_intervals"] == 1
 
 
-def test_averages_say_that_beats_were_overlooked(hearts, caplog):
+def test_averages_warn_about_missed_beats(hearts, caplog):
     data, _, beats, sfreq = parts(hearts[0])
     with caplog.at_level(logging.WARNING, logger="facet_nb"):
         _, notes = correct(data, sfreq, np.delete(beats, [30, 50]), method="mean")
     assert notes["long_intervals"] == 2
-    assert "overlooked" in caplog.text
+    assert "missed beats" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,10 @@ def test_slices_per_volume_of_the_metadata(ctx):
     [
         (VolumeTriggerCorrection(window_size=0), "1 or more"),
         (SliceTriggerCorrection(search_window_factor=0), "above 0"),
-        (SliceTriggerCorrection(subsample=True, apply_epoch_alpha_scaling=True), "leave it off"),
+        (
+            SliceTriggerCorrection(subsample=True, apply_epoch_alpha_scaling=True),
+            "turn one of them off",
+        ),
         (CorrespondingSliceCorrection(slices_per_volume=50), "Check the triggers"),
     ],
 )

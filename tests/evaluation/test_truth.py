@@ -185,7 +185,7 @@ def test_unlocked_energy_of_a_correction(corrected):
 
 
 def test_unlocked_energy_needs_a_correction(eeg):
-    with pytest.raises(ValidationError, match="behind a correction"):
+    with pytest.raises(ValidationError, match="after a correction"):
         UnlockedEnergyCalculator().execute(eeg)
 
 

@@ -133,7 +133,7 @@ def test_own_chain_runs_on_a_context():
     result = pipeline.run(initial_context=sim.context(), raise_on_error=True)
     assert np.median(sim.snr_db(result.get_raw())) > 10.0
     assert Pipeline.from_yaml(pipeline.to_yaml()).to_dict() == pipeline.to_dict()
-    with pytest.raises(FacetError, match="goes with input_path"):
+    with pytest.raises(FacetError, match="needs input_path"):
         gradient_correction(artifact_to_trigger_offset=-0.005)
 
 
