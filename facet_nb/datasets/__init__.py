@@ -1,4 +1,4 @@
-"""Recordings to try things on: a seeded simulator with ground truth."""
+"""Simulated recordings with ground truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well a corrected recording agrees with the truth."""
+"""Signal-to-noise ratio of a corrected recording against the ground truth."""
 
 from __future__ import annotations
 
@@ -21,22 +21,21 @@ def compare_snr_db(
 ) -> np.ndarray:
     """Return 10 log10(Σ clean² / Σ (data − clean)²) of each channel, within a band.
 
-    Both sums are of signals that went through the same band-pass (Butterworth of order 4, forward
-    and backward, over the whole length). Any harm counts: artifact that is left and EEG that is
-    lost.
+    Both signals are band-passed first (Butterworth of order 4, forward and backward, over the whole
+    length). The ratio counts both kinds of error: residual artifact and lost EEG.
 
     Parameters
     ----------
     data : ndarray, shape (n_channels, n_times)
-        What a correction returned, in V.
+        Corrected EEG, in V.
     clean : ndarray, shape (n_channels, n_times)
-        The truth, in V.
+        Ground truth, in V.
     sfreq : float
         Sampling rate, in Hz.
     fmin, fmax : float
-        Band, in Hz.
+        Edges of the band, in Hz.
     start, stop : int | None
-        The samples that count.
+        First sample of the comparison, and the one after the last.
 
     Returns
     -------
@@ -46,7 +45,7 @@ def compare_snr_db(
     Raises
     ------
     ValidationError
-        If the shapes differ or the band is none.
+        If the shapes differ or the band is invalid.
     """
     if data.shape != clean.shape:
         raise ValidationError(
@@ -71,7 +70,7 @@ def _design_band(fmin: float, fmax: float, sfreq: float) -> np.ndarray:
 
 
 def _compare(x: np.ndarray, truth: np.ndarray, sos: np.ndarray, span: slice) -> float:
-    """Return Σ truth² / Σ (x − truth)² of the band within a span of samples."""
+    """Return Σ truth² / Σ (x − truth)² in the band over a span of samples."""
     from scipy.signal import sosfiltfilt
 
     kept = sosfiltfilt(sos, truth)[span]

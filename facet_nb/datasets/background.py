@@ -1,8 +1,8 @@
-"""Background EEG: correlated 1/f activity with bursts of alpha, and the channels it is seen by."""
+"""Background EEG: spatially correlated 1/f activity with bursts of alpha."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len
@@ -10,7 +10,10 @@ from scipy.fft import irfft, next_fast_len
 from facet_nb.core.errors import ValidationError
 from facet_nb.datasets import epi
 
-# Order in which channels are taken: evenly over the head for any number, then an MR cap's 32.
+if TYPE_CHECKING:
+    import mne
+
+# Order in which channels are chosen: spread over the head for any number, then an MR cap's 32.
 _FIRST = (
     *("Cz", "Oz", "Fz", "C3", "C4", "Pz", "O1", "O2", "Fp1", "Fp2", "F3", "F4", "P3", "P4"),
     *("T7", "T8", "F7", "F8", "P7", "P8", "FC1", "FC2", "CP1", "CP2", "FC5", "FC6"),
@@ -33,16 +36,19 @@ _ROWS_PER_FFT = 4
 _SAMPLES_PER_BLOCK = 32_768
 
 
-def load_montage() -> Any:
-    """Return MNE's montage of the extended 10-05 system (under the name that this MNE uses)."""
+def load_montage() -> mne.channels.DigMontage:
+    """Return MNE's montage of the extended 10-05 system."""
     import mne
 
+    # Newer versions of MNE have renamed it.
     known = set(mne.channels.get_builtin_montages())
     name = "colin27_1005" if "colin27_1005" in known else "standard_1005"
     return mne.channels.make_standard_montage(name)
 
 
-def pick_channels(montage: Any, n_channels: int) -> tuple[list[str], np.ndarray]:
+def pick_channels(
+    montage: mne.channels.DigMontage, n_channels: int
+) -> tuple[list[str], np.ndarray]:
     """Return channel names, front to back, and positions in m, shape (n_channels, 3).
 
     Raises
@@ -62,14 +68,14 @@ def pick_channels(montage: Any, n_channels: int) -> tuple[list[str], np.ndarray]
     return names, locate(montage, names)
 
 
-def locate(montage: Any, names: list[str] | tuple[str, ...]) -> np.ndarray:
+def locate(montage: mne.channels.DigMontage, names: list[str] | tuple[str, ...]) -> np.ndarray:
     """Return positions of named electrodes, in m, shape (n_names, 3)."""
     positions = montage.get_positions()["ch_pos"]
     return np.array([positions[name] for name in names])
 
 
-def locate_alpha(montage: Any) -> np.ndarray:
-    """Return where alpha is strongest, in m, shape (2, 3)."""
+def locate_alpha(montage: mne.channels.DigMontage) -> np.ndarray:
+    """Return the sites of strongest alpha, in m, shape (2, 3)."""
     return locate(montage, _ALPHA_SITES)
 
 
@@ -83,23 +89,24 @@ def simulate_eeg(
     rms_v: float,
     cutoff_hz: float,
 ) -> np.ndarray:
-    """Return background EEG: power as 1/f^1.5 above 0.5 Hz, alpha bursts, correlated channels.
+    """Return background EEG: a 1/f^1.5 spectrum above 0.5 Hz, alpha bursts, correlated channels.
 
-    Sources sit under the channels, and a channel sees those within about 5 cm; two further
-    sources of alpha wax and wane at the back of the head. The amplifier's low-pass is applied.
+    There is a source under each channel, and a channel picks up those within about 5 cm. Two
+    further sources produce alpha of varying amplitude at the back of the head. The amplifier's
+    low-pass is applied.
 
     Parameters
     ----------
     positions_m : array, shape (n_channels, 3)
-        Electrodes, in m.
+        Electrode positions, in m.
     alpha_sites_m : array, shape (n_alpha, 3)
-        Where alpha is strongest, in m.
+        Sites of strongest alpha, in m.
     n_times : int
         Number of samples.
     sfreq : float
         Sampling rate, in Hz.
     rng : numpy.random.Generator
-        Source of randomness.
+        Random number generator.
     rms_v : float
         Root mean square over all channels and samples, in V.
     cutoff_hz : float
@@ -123,13 +130,13 @@ def simulate_eeg(
 
 
 def _shape_background(freqs_hz: np.ndarray) -> np.ndarray:
-    """Return the amplitude of the background at some frequencies, unscaled."""
+    """Return the amplitude spectrum of the background, unscaled."""
     power = (1.0 + (freqs_hz / _KNEE_HZ) ** 2) ** (-_EXPONENT / 2.0) + _FLOOR
     return np.sqrt(power) * (1.0 - np.exp(-((freqs_hz / _HIGHPASS_HZ) ** 2)))
 
 
 def _fill_noise(out: np.ndarray, shape: np.ndarray, n_fft: int, rng: np.random.Generator) -> None:
-    """Fill rows with Gaussian noise of unit variance and a given amplitude spectrum."""
+    """Fill rows with Gaussian noise of unit variance with the amplitude spectrum `shape`."""
     scale = shape * (n_fft / (2.0 * np.sqrt(np.sum(np.square(shape)))))
     for k in range(0, len(out), _ROWS_PER_FFT):
         rows = out[k : k + _ROWS_PER_FFT]
@@ -141,7 +148,7 @@ def _fill_noise(out: np.ndarray, shape: np.ndarray, n_fft: int, rng: np.random.G
 def _simulate_alpha(
     n_sources: int, n_times: int, n_fft: int, freqs_hz: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return bursts of alpha: a narrow band around 10 Hz times an envelope from 0 to 1."""
+    """Return alpha bursts: narrow-band noise around 10 Hz times an envelope from 0 to 1."""
     alpha, envelope = np.empty((n_sources, n_times)), np.empty((n_sources, n_times))
     _fill_noise(alpha, np.exp(-0.5 * ((freqs_hz - _ALPHA_HZ) / _ALPHA_WIDTH_HZ) ** 2), n_fft, rng)
     _fill_noise(envelope, np.exp(-0.5 * (freqs_hz / _ALPHA_BURST_HZ) ** 2), n_fft, rng)
@@ -170,7 +177,7 @@ def _near(targets_m: np.ndarray, sources_m: np.ndarray, reach_m: float) -> np.nd
 def _mix_in_place(
     eeg: np.ndarray, alpha: np.ndarray, background_weights: np.ndarray, alpha_weights: np.ndarray
 ) -> None:
-    """Replace sources by channels, block by block: no second array of the recording's size."""
+    """Replace sources by channels, block by block, which avoids a second large array."""
     for begin in range(0, eeg.shape[1], _SAMPLES_PER_BLOCK):
         span = slice(begin, begin + _SAMPLES_PER_BLOCK)
         mixed = np.einsum("cs,st->ct", background_weights, eeg[:, span])

@@ -1,4 +1,4 @@
-"""How strongly the gradients reach each channel, and how that changes in the course of a scan."""
+"""Coupling of the gradients into the channels, and its changes during a scan."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STEPS_PER_CUTOFF = 16
 
 
 def scale_to_peaks(weights: np.ndarray, waves: np.ndarray, peaks: np.ndarray) -> np.ndarray:
-    """Scale rows of weights so that the largest magnitude of ``weights @ waves`` is `peaks`."""
+    """Scale the rows of `weights` so that ``weights @ waves`` has the given peaks."""
     largest = np.abs(np.einsum("cs,st->ct", weights, waves)).max(axis=1)
     return weights * (peaks / largest)[:, np.newaxis]
 
@@ -27,22 +27,22 @@ def weigh_gradients(
     *,
     cutoff_hz: float,
 ) -> np.ndarray:
-    """Return how strongly each channel sees the x, y and z gradient, in V per slope unit.
+    """Return the coupling of the x, y and z gradient into each channel, in V per slope unit.
 
-    The voltage in the loop that lead and scalp form grows with the loop's area and with its
-    distance from the magnet's centre along the gradient; how each lead happens to lie adds a part
-    of its own. A slice's peak lies between half of `amplitude_v` and twice as much.
+    The voltage in the loop formed by lead and scalp grows with the area of the loop and with its
+    distance from the magnet's isocentre along the gradient; a random part stands for the routing
+    of each lead. The peaks of a slice range from half to twice `amplitude_v`.
 
     Parameters
     ----------
     positions_m : array, shape (n_channels, 3)
-        Electrodes, in m.
+        Electrode positions, in m.
     slopes : array, shape (n_slopes, 4)
         The slice, from `facet_nb.datasets.epi.list_slopes`.
     amplitude_v : float
         Median peak, in V.
     rng : numpy.random.Generator
-        Source of randomness.
+        Random number generator.
     cutoff_hz : float
         Low-pass of the amplifier, in Hz.
 
@@ -76,25 +76,25 @@ def draw_gains(
     drift: float,
     slice_variation: float,
 ) -> np.ndarray:
-    """Return the factor of each slice on each axis, shape (n_onsets, 3).
+    """Return the gain of each slice on each axis, shape (n_onsets, 3).
 
     Parameters
     ----------
     onsets_s : array, shape (n_onsets,)
-        When slices begin, in s.
+        Slice onsets, in s.
     n_groups : int
         Slice groups per volume.
     rng : numpy.random.Generator
-        Source of randomness.
+        Random number generator.
     drift : float
-        Largest relative change with time: a sum of three slow waves, other phases on each axis.
+        Largest relative change over time: three slow sine waves, with random phases per axis.
     slice_variation : float
-        Standard deviation of the factor that a slice keeps in all volumes.
+        Standard deviation of the gains among slices; a slice has the same gain in all volumes.
 
     Returns
     -------
     ndarray, shape (n_onsets, 3)
-        Factors around 1.
+        Gains around 1.
     """
     gains = np.ones((len(onsets_s), epi.N_AXES))
     for period_s, share in zip(_DRIFT_PERIODS_S, _DRIFT_SHARES, strict=True):
@@ -113,7 +113,7 @@ def draw_movements(
     per_min: float,
     movement_s: float,
 ) -> np.ndarray:
-    """Return when the head begins to move, in s: at most once in a volume, never in the first."""
+    """Return onsets of head movements, in s: at most one per volume, none in the first."""
     n_volumes = len(volume_onsets_s)
     n_movements = min(round(per_min * n_volumes * tr_s / 60.0), n_volumes - 1)
     chosen = 1 + np.sort(rng.permutation(n_volumes - 1)[:n_movements])
@@ -125,8 +125,8 @@ def move_weights(
 ) -> np.ndarray:
     """Return weights at rest and after each movement, shape (n_movements + 1, n_channels, 3).
 
-    After a movement they differ from those at rest by `motion`, relative to their root mean
-    square over the axes.
+    After a movement, weights differ randomly from those at rest, with a standard deviation of
+    `motion` relative to their root mean square over the axes.
     """
     size = motion * np.linalg.norm(weights, axis=1, keepdims=True) / np.sqrt(weights.shape[1])
     moved = weights + size * rng.standard_normal((n_movements, *weights.shape))

@@ -1,18 +1,18 @@
-"""The voltage that an echo-planar imaging (EPI) sequence induces, sampled at exact times.
+"""The voltage induced by an echo-planar imaging (EPI) sequence, sampled at exact times.
 
-A gradient that changes induces a voltage proportional to its slope, so a slice is a list of
-rectangles: one for each ramp of each gradient axis. The amplifier's low-pass makes that list a
-smooth, band-limited function of continuous time. Here the low-pass is
+A changing gradient induces a voltage proportional to its slope, so a slice is a list of rectangles,
+one for each ramp of each gradient axis. The amplifier's low-pass turns it into a smooth,
+band-limited function of continuous time. The low-pass is
 
     H(f) = ½ [erf((f + fc) / (√2 s)) − erf((f − fc) / (√2 s))],    s = 0.2 fc
 
 whose impulse response, 2 fc sinc(2 fc t) exp(−2 π² s² t²), is below 1e-14 beyond `reach_s`, and
-whose gain is below 1e-12 at 2.4 fc. A function that is limited both in time and in frequency is
-given exactly by its Fourier series over any period longer than itself. Hence the samples of a
-slice that begins anywhere between two samples are an inverse FFT of the phase-shifted spectrum;
-the error is that of the two limits, less than 1e-11 of the peak for `sfreq` ≥ 4.8 fc.
+whose gain is below 1e-12 at 2.4 fc. A function limited both in time and in frequency is given
+exactly by its Fourier series over any period longer than itself. Hence a slice that begins anywhere
+between two samples is sampled by an inverse FFT of its phase-shifted spectrum; the error of the two
+limits is less than 1e-11 of the peak for `sfreq` ≥ 4.8 fc.
 
-Products of matrices use `numpy.einsum`, whose bits do not depend on the number of BLAS threads.
+Matrix products use `numpy.einsum`, whose result does not depend on the number of BLAS threads.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _ONSETS_PER_FFT = 256
 
 _SAMPLES_PER_BLOCK = 32_768
 
-# Parts of a slice outside the read-out: axis, begin, ramp, length (ms) and gradient strength.
+# Gradient lobes before the read-out: axis, begin, ramp, length (ms) and gradient strength.
 # Fat saturation with its crushers, slice selection with its rewinder, and pre-phasing.
 _PREPARATION = (
     (0, 2.0, 0.40, 5.0, 0.9),
@@ -55,7 +55,7 @@ _PREPARATION = (
 
 _PREPARATION_MS = 12.5
 
-# After the read-out: spoilers.
+# Spoilers after the read-out.
 _SPOILING = ((2, 0.2, 0.40, 6.0, 1.0), (1, 0.4, 0.40, 4.5, 0.7), (0, 0.9, 0.40, 3.5, -0.5))
 
 _SPOILING_MS = 6.4
@@ -68,9 +68,9 @@ _BLIP_STRENGTH = 0.10
 def list_slopes(slice_s: float, echo_spacing_s: float = ECHO_SPACING_S) -> np.ndarray:
     """List the gradient slopes of one slice.
 
-    The sequence is: fat saturation and crushers, slice selection and rewinder, pre-phasing, a
-    read-out train that alternates on x with blips on y, and spoilers. It begins at 8 % of the
-    slice (10 ms at most) and ends before 92 %; the read-out has 128 lines at most.
+    The sequence consists of fat saturation and crushers, slice selection and rewinder, pre-phasing,
+    a read-out train that alternates on x with blips on y, and spoilers. It begins at 8 % of the
+    slice (at most 10 ms) and ends before 92 %. The read-out has at most 128 lines.
 
     Parameters
     ----------
@@ -84,8 +84,8 @@ def list_slopes(slice_s: float, echo_spacing_s: float = ECHO_SPACING_S) -> np.nd
     -------
     ndarray, shape (n_slopes, 4)
         Axis (0, 1, 2 for x, y, z), begin and end in s after the slice's onset, and slope in
-        arbitrary units. The slopes of an axis sum to zero over the slice: gradients end where
-        they began.
+        arbitrary units. The slopes of an axis sum to zero over the slice, as gradients return to
+        zero.
     """
     active_ms = 840.0 * slice_s
     squeeze = min(1.0, 0.6 * active_ms / (_PREPARATION_MS + _SPOILING_MS))
@@ -101,19 +101,19 @@ def list_slopes(slice_s: float, echo_spacing_s: float = ECHO_SPACING_S) -> np.nd
 
 
 def respond(freqs_hz: np.ndarray, cutoff_hz: float) -> np.ndarray:
-    """Return the amplifier's gain at some frequencies: ½ at `cutoff_hz`, < 1e-12 at 2.4 times it.
+    """Return the amplifier's gain: ½ at `cutoff_hz`, below 1e-12 at 2.4 times it.
 
     Parameters
     ----------
     freqs_hz : array, any shape
         Frequencies, in Hz.
     cutoff_hz : float
-        Where the gain is one half (−6 dB), in Hz.
+        Frequency with a gain of one half (−6 dB), in Hz.
 
     Returns
     -------
     ndarray, shape of `freqs_hz`
-        Gain, from 0 to 1; the filter has no phase.
+        Gain, from 0 to 1; the filter has zero phase.
     """
     width = np.sqrt(2.0) * _ROLL_OFF * cutoff_hz
     freqs_hz = np.asarray(freqs_hz, dtype=float)
@@ -121,17 +121,17 @@ def respond(freqs_hz: np.ndarray, cutoff_hz: float) -> np.ndarray:
 
 
 def reach_s(cutoff_hz: float) -> float:
-    """Return how far the amplifier's impulse response reaches to either side, in s."""
+    """Return the half width of the amplifier's impulse response, in s."""
     return _REACH_SIGMAS / (2.0 * np.pi * _ROLL_OFF * cutoff_hz)
 
 
 def transform_slopes(slopes: np.ndarray, freqs_hz: np.ndarray, cutoff_hz: float) -> np.ndarray:
-    """Return the Fourier transform of one slice behind the amplifier.
+    """Return the Fourier transform of one slice after the amplifier.
 
     Parameters
     ----------
     slopes : array, shape (n_slopes, 4)
-        What `list_slopes` returns.
+        Slopes from `list_slopes`.
     freqs_hz : array, shape (n_freqs,)
         Frequencies, in Hz.
     cutoff_hz : float
@@ -153,12 +153,12 @@ def transform_slopes(slopes: np.ndarray, freqs_hz: np.ndarray, cutoff_hz: float)
 
 
 def evaluate_slice(slopes: np.ndarray, times_s: np.ndarray, cutoff_hz: float) -> np.ndarray:
-    """Return the voltage of one slice at any times, as a Fourier sum.
+    """Return the voltage of one slice at arbitrary times, as a Fourier sum.
 
     Parameters
     ----------
     slopes : array, shape (n_slopes, 4)
-        What `list_slopes` returns.
+        Slopes from `list_slopes`.
     times_s : array, shape (n_times,)
         Times after the slice's onset, in s.
     cutoff_hz : float
@@ -167,7 +167,7 @@ def evaluate_slice(slopes: np.ndarray, times_s: np.ndarray, cutoff_hz: float) ->
     Returns
     -------
     ndarray, shape (3, n_times)
-        Voltage per axis, in slope units; zero farther than `reach_s` from the slice's slopes.
+        Voltage per axis, in slope units; zero beyond `reach_s` from the slopes.
     """
     times_s = np.asarray(times_s, dtype=float)
     first, last = _find_extent(slopes, cutoff_hz)
@@ -191,17 +191,17 @@ def render_train(
 ) -> np.ndarray:
     """Sample a train of slices, each at its exact onset.
 
-    Each slice is shifted in the Fourier domain (see the module's description), so onsets need not
-    fall on samples; the result agrees with `evaluate_slice` to 1e-11 of the peak.
+    Each slice is shifted in the Fourier domain (see the module docstring), so onsets need not
+    fall on samples. The result agrees with `evaluate_slice` to 1e-11 of the peak.
 
     Parameters
     ----------
     slopes : array, shape (n_slopes, 4)
-        What `list_slopes` returns.
+        Slopes from `list_slopes`.
     onsets_s : array, shape (n_onsets,)
-        When slices begin, in s from sample 0.
+        Slice onsets, in s from sample 0.
     gains : array, shape (n_onsets, 3)
-        Factor of each slice on each axis.
+        Gain of each slice on each axis.
     sfreq : float
         Sampling rate, in Hz; at least ``MIN_RATE_PER_CUTOFF * cutoff_hz``.
     n_times : int
@@ -212,8 +212,8 @@ def render_train(
     Returns
     -------
     ndarray, shape (3, n_times)
-        Voltage per axis, in slope units × gain. Slices that overlap add up; what lies outside of
-        the recording is cut off.
+        Voltage per axis, in slope units × gain. Overlapping slices add up; parts outside the
+        recording are cut off.
     """
     first_s, last_s = _find_extent(slopes, cutoff_hz)
     n_fft = next_fast_len(int(np.ceil((last_s - first_s) * sfreq)) + 2, real=True)
@@ -241,7 +241,7 @@ def iterate_mixture(
     *,
     ramp_s: float,
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """Mix sources into channels with weights that change from time to time, block by block.
+    """Mix sources into channels with changing weights, block by block.
 
     Parameters
     ----------
@@ -250,16 +250,16 @@ def iterate_mixture(
     weights : array, shape (n_changes + 1, n_channels, n_sources)
         Weights before the first change, and after each.
     changes_s : array, shape (n_changes,)
-        When a change begins, in s from sample 0; ascending, at least `ramp_s` apart.
+        Onsets of changes, in s from sample 0; ascending, at least `ramp_s` apart.
     sfreq : float
         Sampling rate, in Hz.
     ramp_s : float
-        How long a change takes, in s: it follows 3u² − 2u³, u from 0 to 1.
+        Duration of a change, in s; it follows 3u² − 2u³, u from 0 to 1.
 
     Yields
     ------
     span : slice
-        Samples of this block.
+        Samples of the block.
     mixture : ndarray, shape (n_channels, n_samples)
         The block, in the units of ``weights × sources``.
     """
@@ -314,6 +314,6 @@ def _list_ramps(
 
 
 def _find_extent(slopes: np.ndarray, cutoff_hz: float) -> tuple[float, float]:
-    """Return the first and the last time at which a slice is not zero, in s after its onset."""
+    """Return the first and last time of non-zero voltage, in s after the slice onset."""
     reach = reach_s(cutoff_hz)
     return float(slopes[:, 1].min()) - reach, float(slopes[:, 2].max()) + reach

@@ -1,4 +1,4 @@
-"""Heart beats: when they come, the ECG, and the pulse artifact they cause in the EEG."""
+"""Heartbeats: their times, the ECG, and the pulse artifact in the EEG."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DELAY_S = 0.21
 _DELAY_JITTER_S = 8e-3
 _AMPLITUDE_JITTER = 0.1
 _REACH_SIGMAS = 6.0
-# Parts of one beat: source, time after the R peak (s), width (s), amplitude.
+# Components of one beat: source, time after the R peak (s), width (s), amplitude.
 _PULSE_WAVES = (
     (0, 0.00, 0.045, 1.00),
     (0, 0.11, 0.050, -0.85),
@@ -35,7 +35,7 @@ _ECG_WAVES = (
 
 
 def draw_beats(duration_s: float, heart_rate_hz: float, rng: np.random.Generator) -> np.ndarray:
-    """Return R peaks, in s: the interval follows the breath (4 %) and varies at random (3 %)."""
+    """Return R peaks, in s; intervals vary with breathing (4 %) and at random (3 %)."""
     n_beats = int(2.0 * duration_s * heart_rate_hz) + 10
     phase = 2.0 * np.pi * rng.random()
     wander = 0.03 * np.clip(rng.standard_normal(n_beats), -3.0, 3.0)
@@ -48,9 +48,9 @@ def draw_beats(duration_s: float, heart_rate_hz: float, rng: np.random.Generator
 def render_pulse(
     peaks_s: np.ndarray, n_times: int, sfreq: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the sources of the pulse artifact, shape (3, n_times), of order 1.
+    """Return the sources of the pulse artifact, shape (3, n_times), with amplitudes around 1.
 
-    They follow the R peak by 0.21 s; delay (8 ms) and size (10 %) vary from beat to beat.
+    They follow the R peak after 0.21 s; delay (8 ms) and amplitude (10 %) vary between beats.
     """
     delays_s = _DELAY_S + _DELAY_JITTER_S * np.clip(rng.standard_normal(len(peaks_s)), -3, 3)
     sizes = 1.0 + _AMPLITUDE_JITTER * np.clip(rng.standard_normal(len(peaks_s)), -3, 3)
@@ -58,7 +58,7 @@ def render_pulse(
 
 
 def render_ecg(peaks_s: np.ndarray, n_times: int, sfreq: float) -> np.ndarray:
-    """Return an ECG with its R peaks at given times (s), in V, shape (n_times,)."""
+    """Return an ECG with R peaks at the given times (s), in V, shape (n_times,)."""
     sizes = np.full(len(peaks_s), ECG_PEAK_V)
     return _render_waves(_ECG_WAVES, 1, peaks_s, sizes, n_times, sfreq)[0]
 
@@ -66,10 +66,10 @@ def render_ecg(peaks_s: np.ndarray, n_times: int, sfreq: float) -> np.ndarray:
 def weigh_pulse(
     positions_m: np.ndarray, amplitude_v: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return how strongly each channel sees each source, in V, shape (n_channels, 3).
+    """Return the weight of each source in each channel, in V, shape (n_channels, 3).
 
-    The artifact changes sign across the head, since blood moves both ways through the field. The
-    peak of an average beat lies between half of `amplitude_v` and twice as much.
+    The artifact changes sign across the head, since blood flows in both directions through the
+    field. The peaks of an average beat range from half to twice `amplitude_v`.
     """
     directions = rng.standard_normal((3, N_PULSE_SOURCES))
     private = 0.3 * rng.standard_normal((len(positions_m), N_PULSE_SOURCES))
@@ -87,7 +87,7 @@ def _render_waves(
     n_times: int,
     sfreq: float,
 ) -> np.ndarray:
-    """Add one Gaussian for each beat and wave, evaluated at exact times."""
+    """Return the sum of one Gaussian per beat and wave, evaluated at exact times."""
     out = np.zeros((n_sources, n_times))
     for source, after_s, width_s, amplitude in waves:
         reach_s = _REACH_SIGMAS * width_s

@@ -1,4 +1,4 @@
-"""What a simulation is asked to be: the arguments, checked, and the timing that follows."""
+"""The validated arguments of a simulation, and the timing derived from them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _MOVEMENT_S = 0.3
 
 @dataclass(frozen=True)
 class Protocol:
-    """The arguments of `simulate`, checked and in plain Python types.
+    """The arguments of `simulate`, validated and in plain Python types.
 
-    Fields are the arguments of `facet_nb.datasets.simulate`, where they are described.
+    The fields are described in `facet_nb.datasets.simulate`.
 
     Raises
     ------
     ValidationError
-        If an argument cannot be used, or no whole volume fits into the recording.
+        If an argument is invalid, or the recording is shorter than one volume.
     """
 
     n_channels: int
@@ -81,12 +81,12 @@ class Protocol:
 
     @property
     def slice_s(self) -> float:
-        """Time from one slice group to the next within a volume, in s of the scanner's clock."""
+        """Time from one slice group to the next within a volume, in s of the scanner clock."""
         return (self.tr_s - self.volume_gap_s) / self.n_groups
 
     @property
     def clock_rate(self) -> float:
-        """Seconds of the EEG's clock per second of the scanner's."""
+        """Seconds of the EEG clock per second of the scanner clock."""
         return 1.0 + 1e-6 * self.clock_offset_ppm
 
     @property
@@ -97,15 +97,15 @@ class Protocol:
 
     @property
     def movement_s(self) -> float:
-        """How long one movement of the head takes, in s."""
+        """Duration of a head movement, in s."""
         return min(_MOVEMENT_S, 0.5 * self.tr_s)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the arguments as a dict that JSON keeps as it is."""
+        """Return the arguments as a dict that can be written as JSON."""
         return asdict(self)
 
     def draw_slice_onsets(self, rng: np.random.Generator) -> np.ndarray:
-        """Return when slice groups begin, in s of the EEG's clock, shape (n_volumes * n_groups,).
+        """Return onsets of slice groups, in s of the EEG clock, shape (n_volumes * n_groups,).
 
         The phase between the clocks is random within 1 ms.
         """
@@ -114,13 +114,13 @@ class Protocol:
         return self.lead_in_s + _CLOCK_PHASE_S * rng.random() + self.clock_rate * scanner_s
 
     def place_markers(self, slice_onsets_s: np.ndarray) -> np.ndarray:
-        """Return when the scanner sends the chosen markers, in s of the EEG's clock."""
+        """Return the times at which the scanner sends the markers, in s of the EEG clock."""
         if self.markers == "slice":
             return slice_onsets_s
         return slice_onsets_s[:: self.n_groups] + VOLUME_MARKER_LAG_S
 
     def mark_samples(self, marker_times_s: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return the samples that a recorder would mark: rounded, jittered, some missing."""
+        """Return the samples marked by the recorder: rounded, jittered, some missing."""
         samples = np.rint(marker_times_s * self.sfreq).astype(np.int64)
         jitter = self.marker_jitter_samples
         samples += rng.integers(-jitter, jitter, size=len(samples), endpoint=True)
@@ -140,7 +140,7 @@ def _to_plain(name: str, kind: Any, value: Any) -> Any:
             return _to_finite(value)
         return str(value) if kind == "str" else _to_bool(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValidationError(f"{name}={value!r} cannot be used: give {_KINDS[kind]}.") from error
+        raise ValidationError(f"{name}={value!r} is invalid: give {_KINDS[kind]}.") from error
 
 
 _KINDS = {
@@ -232,13 +232,13 @@ def _check_timing(protocol: Protocol) -> None:
         )
     if p.marker_jitter_samples > 0.25 * p.slice_s * p.sfreq:
         raise ValidationError(
-            f"marker_jitter_samples={p.marker_jitter_samples} would mix up neighbouring slices: "
+            f"marker_jitter_samples={p.marker_jitter_samples} could swap neighbouring slices: "
             f"use at most {int(0.25 * p.slice_s * p.sfreq)}."
         )
     if p.n_volumes < 1:
         need = p.lead_in_s + p.tr_s * p.clock_rate + p.lead_out_s + _CLOCK_PHASE_S
         raise ValidationError(
-            f"duration_s={p.duration_s:g} leaves no room for one volume: make it at least "
+            f"duration_s={p.duration_s:g} is too short for one volume: use at least "
             f"{need:.3f} s, or shorten lead_in_s, lead_out_s or tr_s."
         )
     _check_missing(p)
@@ -250,6 +250,6 @@ def _check_missing(protocol: Protocol) -> None:
     wrong = [k for k in protocol.missing if not 0 <= k < n_markers]
     if wrong:
         raise ValidationError(
-            f"missing={wrong} are not markers of this simulation: numbers go from 0 to "
+            f"missing={wrong} are not markers of this simulation: numbers range from 0 to "
             f"{n_markers - 1}."
         )

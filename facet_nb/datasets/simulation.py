@@ -1,9 +1,9 @@
-"""What a simulation gives: the recording, the truth, and how well an answer agrees with it."""
+"""The result of a simulation: recording, ground truth, and a comparison with it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,10 +12,13 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.datasets import epi
 from facet_nb.datasets.agreement import compare_snr_db
 
+if TYPE_CHECKING:
+    import mne
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Mixture:
-    """An artifact in few numbers: sources, and weights that change now and then.
+    """A low-rank artifact: sources, and weights that change at head movements.
 
     Attributes
     ----------
@@ -24,11 +27,11 @@ class Mixture:
     weights : ndarray, shape (n_changes + 1, n_channels, n_sources)
         Weights before the first change and after each, in V per unit of the sources.
     changes_s : ndarray, shape (n_changes,)
-        When changes begin, in s.
+        Onsets of the changes, in s.
     sfreq : float
         Sampling rate, in Hz.
     ramp_s : float
-        How long a change takes, in s.
+        Duration of a change, in s.
     """
 
     sources: np.ndarray
@@ -52,33 +55,32 @@ class Mixture:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Simulation:
-    """A simulated recording and its truth; made by `facet_nb.datasets.simulate`.
+    """A simulated recording with its ground truth, from `facet_nb.datasets.simulate`.
 
     Attributes
     ----------
     raw : mne.io.RawArray
-        The contaminated recording, in V: EEG channels with positions, then an ECG channel if the
-        heart beats; markers are annotations. It is yours to change; the truth below is read-only.
+        The contaminated recording, in V: EEG channels with positions, then an ECG channel if
+        `pulse` is set; markers are annotations. It may be changed; the arrays below are read-only.
     clean : ndarray, shape (n_channels, n_times)
         The EEG without artifacts, in V.
     onsets_s : ndarray, shape (n_markers,)
-        True times of all slices or volumes (whichever is marked), in s, between samples; those
-        whose marker is missing included.
+        Exact times of all markers, missing ones included, in s; not rounded to samples.
     triggers : ndarray of int, shape (n_markers - n_missing,)
-        Samples that the recorder marked.
+        Samples marked by the recorder.
     sfreq : float
         Sampling rate, in Hz.
     spec : dict
-        The arguments; it can be written as JSON, and ``simulate(**spec)`` makes the same again.
+        The arguments, which can be written as JSON; ``simulate(**spec)`` repeats the simulation.
     slice_onsets_s : ndarray, shape (n_volumes * n_groups,)
-        True onsets of all slices (slice groups, if multiband), in s.
+        Exact onsets of all slices (with multiband: slice groups), in s.
     movements_s : ndarray, shape (n_movements,)
-        When the head began to move, in s.
+        Onsets of head movements, in s.
     r_peaks_s : ndarray, shape (n_beats,)
         R peaks, in s; empty without pulse.
     """
 
-    raw: Any
+    raw: mne.io.RawArray
     clean: np.ndarray
     onsets_s: np.ndarray
     triggers: np.ndarray
@@ -105,7 +107,7 @@ class Simulation:
 
     @property
     def artifact(self) -> np.ndarray:
-        """All artifacts, in V, shape (n_channels, n_times): what was added to `clean`."""
+        """Sum of all artifacts, in V, shape (n_channels, n_times)."""
         artifact = self.gradient_artifact
         if self.pulse is not None:
             self.pulse.add_to(artifact)
@@ -120,14 +122,14 @@ class Simulation:
 
     @property
     def acquisition_s(self) -> tuple[float, float]:
-        """When the scanner begins and stops, in s."""
+        """Start and end of the scan, in s."""
         spec, onsets_s = self.spec, self.slice_onsets_s
         rate = 1.0 + 1e-6 * spec["clock_offset_ppm"]
         per_volume = spec["n_slices"] // spec["multiband"]
         return float(onsets_s[0]), float(onsets_s[-per_volume] + spec["tr_s"] * rate)
 
     def context(self) -> ProcessingContext:
-        """Return a context for a pipeline; triggers are still to be detected."""
+        """Return a context for a pipeline, without detected triggers."""
         return ProcessingContext(self.raw)
 
     def snr_db(
@@ -139,22 +141,22 @@ class Simulation:
         acquisition: bool = True,
         margin_s: float = 1.0,
     ) -> np.ndarray:
-        """Return how well a corrected recording agrees with the truth.
+        """Return the signal-to-noise ratio of a corrected recording against the ground truth.
 
-        10 log10(Σ clean² / Σ (data − clean)²), both band-passed (Butterworth of order 4, forward
-        and backward). Any harm counts: artifact that is left and EEG that is lost.
+        This is 10 log10(Σ clean² / Σ (data − clean)²), both band-passed (Butterworth of order 4,
+        forward and backward). It counts both kinds of error: residual artifact and lost EEG.
 
         Parameters
         ----------
         data : array, shape (n_channels, n_times) | mne.io.BaseRaw | ProcessingContext
-            What a correction returned, in V, with the simulation's sampling rate and length. Of a
-            recording, the channels of the truth are taken by name.
+            Corrected EEG, in V, with the simulation's sampling rate and length. The channels of a
+            recording are picked by name.
         fmin, fmax : float
-            Band, in Hz.
+            Edges of the band, in Hz.
         acquisition : bool
-            Whether to look at the time of the scan only.
+            Whether to compare only the time of the scan.
         margin_s : float
-            Time left out at both ends, in s.
+            Time to exclude at both ends, in s.
 
         Returns
         -------
@@ -164,7 +166,7 @@ class Simulation:
         Raises
         ------
         ValidationError
-            If `data` does not match the truth, or nothing is left between the margins.
+            If `data` does not match the truth, or the margins exclude everything.
         """
         data = self._match(data)
         span = self._select(acquisition, margin_s)
@@ -190,6 +192,6 @@ class Simulation:
         span = slice(max(0, int(begin)), min(n_times, int(end)))
         if span.stop <= span.start:
             raise ValidationError(
-                f"margin_s={margin_s:g} leaves nothing of {end_s - begin_s:.3g} s: lower it."
+                f"margin_s={margin_s:g} excludes all of {end_s - begin_s:.3g} s: lower it."
             )
         return span

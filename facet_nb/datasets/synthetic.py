@@ -1,15 +1,18 @@
-"""A seeded simulator of EEG recorded during fMRI, with its ground truth."""
+"""A seeded simulator of EEG recorded during fMRI, with ground truth."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facet_nb.datasets import background, coupling, epi, heart
 from facet_nb.datasets.protocol import MARKERS, Protocol
 from facet_nb.datasets.simulation import Mixture, Simulation
+
+if TYPE_CHECKING:
+    import mne
 
 ECG_NAME = "ECG"
 _ECG_ARTIFACT = 1.5
@@ -43,87 +46,88 @@ def simulate(
     pulse_amplitude_v: float = 80e-6,
     heart_rate_hz: float = 1.1,
 ) -> Simulation:
-    """Simulate EEG in the scanner: clean EEG plus gradient (and pulse) artifact, both known.
+    """Simulate EEG in the scanner: known clean EEG plus known gradient (and pulse) artifact.
 
-    The gradient artifact is a function of continuous time, band-limited like a real amplifier's
-    output and evaluated at exact slice onsets, which do not fall on samples: the scanner's clock
-    has its own phase and rate. See `facet_nb.datasets.epi` for the waveform and its accuracy.
+    The gradient artifact is a function of continuous time, band-limited like the output of a real
+    amplifier. It is evaluated at exact slice onsets, which do not fall on samples because the
+    scanner clock has its own phase and rate. See `facet_nb.datasets.epi` for the waveform and its
+    accuracy.
 
     Parameters
     ----------
     n_channels : int
-        EEG channels, named and placed by the 10-05 system (1 to 335).
+        Number of EEG channels, with names and positions of the 10-05 system (1 to 335).
     sfreq : float
         Sampling rate, in Hz; at least 250.
     duration_s : float
         Length of the recording, in s.
     tr_s : float
-        Time from one volume to the next, in s of the scanner's clock.
+        Repetition time: from one volume to the next, in s of the scanner clock.
     n_slices : int
         Slices per volume.
     seed : int
-        The same arguments and seed give the same bits (with the same versions of numpy and scipy
-        on the same kind of processor). What the arguments do not touch stays as it is: `clean` is
-        the same with and without artifacts, other markers, motion or pulse.
+        The same arguments and seed give identical samples (with the same versions of numpy and
+        scipy on the same kind of processor). Each part has its own random stream: `clean` does not
+        depend on the options for artifacts, markers, motion or pulse.
     markers : {"slice", "volume"}
         Whether each slice (``Stimulus/S  1``) or each volume (``Response/R128``) is marked. The
         volume marker comes 1.3 ms after the volume's first slice begins.
     multiband : int
         Slices excited at once; there are ``n_slices / multiband`` gradient events per volume.
     volume_gap_s : float
-        Silence at the end of each volume, in s.
+        Pause without gradients at the end of each volume, in s.
     missing : sequence of int
-        Markers that the recorder lost, numbered from 0. The artifact is there all the same.
+        Markers that the recorder lost, numbered from 0. Their artifacts are still present.
     marker_jitter_samples : int
-        Each marker is off by up to this many samples, either way, besides the rounding.
+        Largest random shift of a marker in either direction, in samples, besides rounding.
     lead_in_s, lead_out_s : float
         Time before the first slice and (at least) after the last volume, in s, without gradients.
     clock_offset_ppm : float
-        By how much the EEG's clock runs faster than the scanner's, in parts per million. With 0
-        the phase between the two is constant, as it is with a synchronised clock, if also
-        ``sfreq * tr_s / n_slices`` is whole.
+        How much faster the EEG clock runs than the scanner clock, in parts per million. With 0 the
+        clocks are synchronised; slices then repeat at the same phase if ``sfreq * tr_s / n_slices``
+        is a whole number.
     artifact_amplitude_v : float
-        Peak of a slice's artifact, in V: the median over channels, which spread evenly (in
-        logarithm) from half to twice as much. 0 gives clean EEG with markers.
+        Peak of the artifact of a slice, in V: the median over channels, which range (evenly on a
+        logarithmic scale) from half to twice as much. With 0 the EEG is clean but has markers.
     lowpass_hz : float | None
         The amplifier's low-pass (−6 dB), in Hz; at most ``sfreq / 4.8``. By default 1000 Hz or
         ``sfreq / 5``, whichever is lower.
     drift : float
-        Largest slow change of the artifact, relative to 1: waves with periods of 43 to 190 s.
+        Largest relative slow change of the artifact: sine waves with periods of 43 to 190 s.
     motion : float
-        How much a movement of the head changes a channel's weights, relative to 1.
+        Relative change of the coupling of a channel by a head movement.
     motions_per_min : float
-        Movements per minute of scanning; each takes 0.3 s in a random volume.
+        Head movements per minute of scanning; each lasts 0.3 s in a random volume.
     slice_variation : float
-        Standard deviation of the artifact's size among the slices of a volume, relative to 1; the
+        Relative standard deviation of the artifact's amplitude among the slices of a volume; the
         same in each volume.
     eeg_rms_v : float
         Root mean square of the clean EEG over all channels and samples, in V.
     pulse : bool
-        Whether the heart beats: adds the pulse artifact to the EEG, and a channel ``ECG`` (with
-        its own gradient artifact).
+        Whether to add the pulse artifact to the EEG, and a channel ``ECG`` (with its own gradient
+        artifact).
     pulse_amplitude_v : float
-        Peak of the pulse artifact, in V: middle of the channels, which range from half to twice.
+        Peak of the pulse artifact, in V: the channels range from half to twice as much.
     heart_rate_hz : float
-        Heart beats per s.
+        Heartbeats per second.
 
     Returns
     -------
     Simulation
-        The recording, its truth and its timing.
+        Recording, ground truth and timing.
 
     Raises
     ------
     ValidationError
-        If an argument cannot be used; the message names the remedy.
+        If an argument is invalid.
 
     Notes
     -----
-    Memory: the recording, the clean EEG, and less than half of one of them while it works.
-    Averaging cannot tell EEG from artifact at multiples of the slice rate: with a slice every 0.1 s
-    alpha suffers more than it does with the default.
-    The movement of the head in the static field, vibration of the helium pump and the quantisation
-    of the amplifier are not simulated.
+    Memory: the recording and the clean EEG, and temporarily less than half of one of them.
+    Averaging cannot distinguish EEG from artifact at multiples of the slice rate: with a slice
+    every 0.1 s, alpha is affected more than with the default.
+    Head movement in the static field, vibration of the helium pump and quantisation of the
+    amplifier are not simulated.
 
     Examples
     --------
@@ -168,7 +172,7 @@ def simulate(
 
 
 def _spawn(seed: int) -> dict[str, np.random.Generator]:
-    """Return independent streams, so that one part of a simulation does not change another."""
+    """Return independent random streams for the parts of a simulation."""
     children = np.random.SeedSequence(seed).spawn(len(_STREAMS))
     return {
         name: np.random.default_rng(child) for name, child in zip(_STREAMS, children, strict=True)
@@ -181,7 +185,7 @@ def _build_gradient(
     onsets_s: np.ndarray,
     rngs: dict[str, np.random.Generator],
 ) -> Mixture:
-    """Return the gradient artifact of all channels, the ECG's in the last row."""
+    """Return the gradient artifact of all channels, with the ECG in the last row."""
     p, cutoff_hz = protocol, protocol.cutoff_hz
     slopes = epi.list_slopes(p.slice_s)
     weights = coupling.weigh_gradients(
@@ -218,7 +222,7 @@ def _build_gradient(
 def _build_pulse(
     protocol: Protocol, positions_m: np.ndarray, rngs: dict[str, np.random.Generator]
 ) -> tuple[np.ndarray, Mixture | None]:
-    """Return R peaks (s) and the pulse artifact of the EEG channels; nothing without pulse."""
+    """Return R peaks (s) and the pulse artifact of the EEG channels; empty without pulse."""
     p = protocol
     if not p.pulse:
         return np.empty(0), None
@@ -235,7 +239,7 @@ def _add_up(
     pulse: Mixture | None,
     beats_s: np.ndarray,
 ) -> np.ndarray:
-    """Return the recording, shape (n_channels, n_times), with the ECG as last row if any."""
+    """Return the recording, shape (n_channels, n_times), with any ECG as last row."""
     n_rows = len(clean) + protocol.pulse
     data = np.empty((n_rows, clean.shape[1]))
     data[: len(clean)] = clean
@@ -247,9 +251,13 @@ def _add_up(
 
 
 def _wrap(
-    data: np.ndarray, names: list[str], montage: Any, protocol: Protocol, triggers: np.ndarray
-) -> Any:
-    """Return the recording as MNE's Raw, with positions and markers."""
+    data: np.ndarray,
+    names: list[str],
+    montage: mne.channels.DigMontage,
+    protocol: Protocol,
+    triggers: np.ndarray,
+) -> mne.io.RawArray:
+    """Return the recording as ``mne.io.RawArray`` with positions and markers."""
     import mne
 
     kinds = ["ecg" if name == ECG_NAME else "eeg" for name in names]
@@ -266,6 +274,7 @@ def _wrap(
 
 
 def _freeze(array: np.ndarray) -> np.ndarray:
+    """Return a read-only view."""
     array = array.view()
     array.flags.writeable = False
     return array

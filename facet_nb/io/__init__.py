@@ -1,4 +1,4 @@
-"""Processors that load and write recordings."""
+"""Steps that load and write recordings."""
 
 from facet_nb.io.bids import BIDSExporter, BIDSLoader
 from facet_nb.io.exporters import (

@@ -1,9 +1,8 @@
-"""Where a recording goes to: a file that appears only when it is complete.
+"""Write files atomically: a recording appears under its name only when it is complete.
 
-Writers write into a hidden folder beside the target. When everything is in it, and has been read
-back, the files are moved to their names: first the parts, last the one that people open. A run
-that is killed leaves a hidden folder behind, never half a recording; a later export into the same
-place sweeps it away.
+Writers write into a hidden folder beside the target. When all files are there and have been read
+back, they are moved to their names, the header file last. A run that is killed leaves a hidden
+folder behind, never half a recording; a later export to the same place removes it.
 """
 
 from __future__ import annotations
@@ -25,30 +24,30 @@ import psutil
 from facet_nb.core.errors import FacetError
 from facet_nb.io.messages import unusable, unwritable
 
-#: Hidden folders are named by their machine and process, so that others know the dead ones.
+#: Hidden folders carry machine and process id, so that a later export recognises stale ones.
 _STAGE = re.compile(r"\.facet_nb-(?P<machine>.+)-(?P<pid>\d+)-\w+\.part")
 
 _STALE_S = 3600.0
 
 
 def check_target(path: Path, overwrite: bool, parts: Iterable[Path] = ()) -> None:
-    """Check that a file can be made at `path`, without making anything.
+    """Check that a file can be created at `path`, without creating anything.
 
     Parameters
     ----------
     path : Path
         The file.
     overwrite : bool
-        Whether it may exist.
+        Whether existing files may be replaced.
     parts : iterable of Path
-        Files that come with it.
+        Further files of the recording.
 
     Raises
     ------
     ValidationError
-        If it exists and `overwrite` is off, or is a folder.
+        If a file exists and `overwrite` is False, or is a folder.
     FacetError
-        If its folder can neither be made nor written to.
+        If its folder can neither be created nor written to.
     """
     for file in (path, *parts):
         if file.is_dir():
@@ -61,25 +60,25 @@ def check_target(path: Path, overwrite: bool, parts: Iterable[Path] = ()) -> Non
     if not above.is_dir():
         raise unwritable(path, f"{above} is a file, not a folder", "Give a path in another folder")
     if not os.access(above, os.W_OK | os.X_OK):
-        what = f"you may not write to {above}"
+        what = f"no permission to write to {above}"
         raise unwritable(path, what, "Give a path in another folder, or change its permissions")
 
 
 @contextmanager
 def stage(path: Path, n_bytes: int) -> Iterator[Path]:
-    """Yield a hidden folder; afterwards what was written into it moves beside `path`.
+    """Yield a hidden folder; on exit, move the files in it beside `path`.
 
     Parameters
     ----------
     path : Path
-        The file that people will open; the last to appear.
+        The header file, which appears last.
     n_bytes : int
-        About how much will be written.
+        Approximate size of all files.
 
     Raises
     ------
     FacetError
-        If the folder cannot be made or written to, or the disk is full; nothing is left of it.
+        If the folder cannot be created or written to, or the disk is full; it is then removed.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,14 +96,14 @@ def stage(path: Path, n_bytes: int) -> Iterator[Path]:
         raise _failed(path, error) from error
     except MemoryError as error:
         what = f"there is not enough memory to write {n_bytes / 1e6:.0f} MB"
-        remedy = "Close what else uses memory, or write .fif, which takes the least"
+        remedy = "Free memory, or write .fif, which needs the least"
         raise unwritable(path, what, remedy) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def reserve(file: Path, n_bytes: int) -> None:
-    """Take the room of a file before it is written, which makes writing several times cheaper.
+    """Preallocate a file, which makes writing it several times faster.
 
     Raises
     ------
@@ -117,7 +116,7 @@ def reserve(file: Path, n_bytes: int) -> None:
 
 
 def write_all(sink: BinaryIO, x: np.ndarray) -> None:
-    """Write an array to a file that is open without a buffer."""
+    """Write an array to an unbuffered file, where one call may write only a part."""
     todo = np.ascontiguousarray(x).reshape(-1).view(np.uint8).data
     while len(todo):
         todo = todo[sink.write(todo) :]
@@ -132,7 +131,7 @@ def _prefix() -> str:
 
 
 def _sweep(parent: Path) -> None:
-    """Remove hidden folders of this machine's processes that are gone for more than an hour."""
+    """Remove hidden folders older than an hour whose process on this machine has ended."""
     for folder in parent.glob(".facet_nb-*.part"):
         match = _STAGE.fullmatch(folder.name)
         if match is None or match["machine"] != _machine():
@@ -146,12 +145,13 @@ def _sweep(parent: Path) -> None:
 
 
 def _publish(folder: Path, path: Path) -> None:
-    """Move what is in `folder` beside `path`; while the parts change there is no header."""
+    """Move the files in `folder` beside `path`."""
     files = sorted(folder.iterdir())
     for file in files:
         _sync(file)
     parts = [file for file in files if file.name != path.name]
     if parts:
+        # While the parts are replaced, no header may combine old ones with new ones.
         path.unlink(missing_ok=True)
     for part in parts:
         os.replace(part, path.parent / part.name)
@@ -160,11 +160,11 @@ def _publish(folder: Path, path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Bring a file, or the names in a folder, from the system's memory to the disk."""
+    """Flush a file, or the names in a folder, to the disk."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except PermissionError:
-        return  # some systems do not open folders
+        return  # some systems cannot open folders
     try:
         os.fsync(descriptor)
     finally:
@@ -176,11 +176,11 @@ def _check_space(path: Path, n_bytes: int) -> None:
     if free < n_bytes:
         raise unwritable(
             path,
-            f"it takes {n_bytes / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free",
-            f"Make room in {path.parent}, or give a path on another disk",
+            f"it needs {n_bytes / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free",
+            f"Free space in {path.parent}, or give a path on another disk",
         )
 
 
 def _failed(path: Path, error: OSError) -> FacetError:
     what = error.strerror or " ".join(str(error).split()) or type(error).__name__
-    return unwritable(path, what, "Check that its folder can be written to and the disk has room")
+    return unwritable(path, what, "Check the permissions of its folder and the free space")

@@ -1,9 +1,9 @@
-"""Recordings in a BIDS folder, through mne-bids."""
+"""Read and write recordings in BIDS folders, through mne-bids."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,12 +16,15 @@ from facet_nb.io.loader import Loader
 from facet_nb.io.messages import unusable, unwritable
 from facet_nb.io.sources import find_source, load_samples
 
-#: What BIDS holds as EEG, by MNE's names: mne-bids knows no others for this modality.
+if TYPE_CHECKING:
+    import mne
+
+#: The only data type of mne-bids for EEG with auxiliary channels.
 _DATATYPE = "eeg"
 
 
 def load_mne_bids() -> Any:
-    """Return mne-bids.
+    """Import mne-bids and return it.
 
     Raises
     ------
@@ -38,8 +41,8 @@ def load_mne_bids() -> Any:
     return mne_bids
 
 
-class _InBIDS(Processor):
-    """Where in a BIDS folder a recording is."""
+class _BIDSStep(Processor):
+    """A step that reads or writes one recording of a BIDS folder."""
 
     bids_root: str | Path
     subject: str
@@ -48,11 +51,15 @@ class _InBIDS(Processor):
     run: str | int | None
     processing: str | None
 
-    def _place(self) -> Any:
-        """Return mne-bids' path of the recording."""
+    @property
+    def _root(self) -> Path:
+        return Path(self.bids_root).expanduser()
+
+    def _find_path(self) -> Any:
+        """Return the recording's ``mne_bids.BIDSPath``."""
         try:
             return load_mne_bids().BIDSPath(
-                root=Path(self.bids_root).expanduser(),
+                root=self._root,
                 subject=self.subject,
                 task=self.task,
                 session=self.session,
@@ -68,20 +75,20 @@ class _InBIDS(Processor):
 
 
 @register_processor
-class BIDSLoader(_InBIDS):
+class BIDSLoader(_BIDSStep):
     """Load a recording from a BIDS folder, through mne-bids.
 
-    It needs ``pip install facet-nb[bids]``. Channel types, bad channels and events come from the
-    tables beside the recording. Everything else is as with ``Loader``.
+    Requires ``pip install facet-nb[bids]``. Channel types, bad channels and events come from the
+    tables beside the recording. Everything else is as in :class:`Loader`.
 
     Parameters
     ----------
     bids_root : path
         The folder that holds ``dataset_description.json``.
     subject, task : str
-        Their labels, without ``sub-`` and ``task-``.
+        Labels, without ``sub-`` and ``task-``.
     session, run, processing : str | None
-        Their labels, if there are any.
+        Labels, where the recording has them.
     preload : bool
         Whether to read the samples now.
     artifact_to_trigger_offset : float
@@ -90,7 +97,7 @@ class BIDSLoader(_InBIDS):
     Raises
     ------
     ValidationError
-        If mne-bids is not installed, or there is no such recording.
+        If mne-bids is not installed, or the recording does not exist.
     """
 
     name = "bids_loader"
@@ -118,15 +125,14 @@ class BIDSLoader(_InBIDS):
         self.artifact_to_trigger_offset = artifact_to_trigger_offset
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
-        place = self._place()
+        place = self._find_path()
         try:
             source, kind = find_source(place.fpath)
             kind.check(source)
             raw = load_mne_bids().read_raw_bids(place, verbose="error")
         except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise unusable(
-                Path(str(place.root)), f"{place.basename}: {error}", "Check subject, task and run"
-            ) from error
+            what = f"{place.basename}: {error}"
+            raise unusable(self._root, what, "Check subject, task and run") from error
         if self.preload:
             load_samples(raw, source)
         offset_s = self.artifact_to_trigger_offset
@@ -135,31 +141,31 @@ class BIDSLoader(_InBIDS):
 
 
 @register_processor
-class BIDSExporter(_InBIDS):
+class BIDSExporter(_BIDSStep):
     """Write the recording into a BIDS folder, as BrainVision files, through mne-bids.
 
-    It needs ``pip install facet-nb[bids]``. Tables of channels, events and participants are made or
-    brought up to date by mne-bids; what was written is read back and its samples compared.
+    Requires ``pip install facet-nb[bids]``. mne-bids creates or updates the tables of channels,
+    events and participants. The recording is then read back and its samples are compared.
 
     Parameters
     ----------
     bids_root : path
-        The folder; made if it is missing.
+        The folder; created if it is missing.
     subject, task : str
-        Their labels, without ``sub-`` and ``task-``.
+        Labels, without ``sub-`` and ``task-``.
     session, run : str | None
-        Their labels.
+        Further labels.
     processing : str | None
-        Label of what was done (``proc-``), such as ``facet``.
+        Label of the processing (``proc-``), such as ``facet``.
     overwrite : bool
-        Whether the recording may exist already.
+        Whether to replace an existing recording.
 
     Raises
     ------
     ValidationError
         If mne-bids is not installed, a label cannot be used, or the recording exists.
     FacetError
-        If it cannot be written, or is not read back as it was.
+        If it cannot be written, or reading it back gives other data.
     """
 
     name = "bids_exporter"
@@ -188,11 +194,11 @@ class BIDSExporter(_InBIDS):
 
     def validate(self, context: ProcessingContext) -> None:
         super().validate(context)
-        self._place()
+        self._find_path()
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
         mne_bids = load_mne_bids()
-        place = self._place()
+        place = self._find_path()
         raw = context.get_raw()
         try:
             mne_bids.write_raw_bids(
@@ -205,20 +211,23 @@ class BIDSExporter(_InBIDS):
             )
             back = mne_bids.read_raw_bids(place, verbose="error")
         except FileExistsError as error:
-            raise unusable(
-                Path(str(place.root)), str(error), "Give another run, or overwrite=True"
-            ) from error
+            remedy = "Give another run, or overwrite=True"
+            raise unusable(self._root, str(error), remedy) from error
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             what = f"{place.basename}: {error}"
-            raise unwritable(Path(str(place.root)), what, "Write .fif instead") from error
-        _check_same(raw, back, Path(str(place.root)))
+            raise unwritable(self._root, what, "Write .fif instead") from error
+        _check_same(raw, back, self._root)
         return context
 
 
-def _check_same(raw: Any, back: Any, root: Path) -> None:
-    """Raise FacetError if the samples are not read back as they were."""
+def _check_same(raw: mne.io.BaseRaw, back: mne.io.BaseRaw, root: Path) -> None:
+    """Raise FacetError if `back`, what was read, differs from `raw`, what was written."""
     if list(back.ch_names) != list(raw.ch_names) or back.n_times != raw.n_times:
-        raise FacetError(f"{root}: channels or length are read back otherwise than they were.")
+        raise _differs(root, "channels or length")
     for (_, wanted), (_, found) in zip(iter_blocks(raw), iter_blocks(back), strict=True):
         if not np.allclose(found, wanted, rtol=1e-6, atol=1e-12, equal_nan=True):
-            raise FacetError(f"{root}: samples are read back otherwise than they were.")
+            raise _differs(root, "samples")
+
+
+def _differs(root: Path, what: str) -> FacetError:
+    return FacetError(f"{root}: reading the recording back gives other {what}. Write .fif instead.")

@@ -1,9 +1,9 @@
-"""A recording in pieces that are small beside it."""
+"""Iterate over a recording in blocks of a few megabytes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,19 +12,22 @@ from facet_nb.core.storage import scratch
 from facet_nb.core.storage.page_cache import watch_files
 from facet_nb.core.storage.row_io import open_rows
 
-#: Values in one piece: 2 MB; and the least length of one, for a reader's call has its price.
+if TYPE_CHECKING:
+    import mne
+
+#: Values of a block (2 MB), and its least length in samples: each call of a reader has overhead.
 _VALUES = 2**18
 _SAMPLES = 2048
 
-#: Samples of a channel that are read from a scratch file at once.
+#: Samples of one channel to read from a scratch file in one go.
 _READ = 16384
 
 
-def iter_blocks(raw: Any, stop: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the position and samples of consecutive pieces, shape (n_channels, n), in V.
+def iter_blocks(raw: mne.io.BaseRaw, stop: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the position and samples of consecutive blocks, shape (n_channels, n), in V.
 
-    Samples in memory are not copied; others are read piece by piece. What is not in memory is
-    valid until the next piece.
+    Samples in memory are not copied. Others are read block by block; a block is valid until the
+    next one is read.
     """
     stop = raw.n_times if stop is None else stop
     length = max(_VALUES // max(len(raw.ch_names), 1), _SAMPLES)
@@ -43,7 +46,7 @@ def iter_blocks(raw: Any, stop: int | None = None) -> Iterator[tuple[int, np.nda
 
 
 def _iter_file(samples: np.ndarray, stop: int, length: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield pieces of a scratch file; a channel's samples are read for several at once."""
+    """Yield blocks of a scratch file, reading the samples of several blocks at once."""
     ref = scratch.find_file(samples)
     assert ref is not None
     step = length * max(1, _READ // length)

@@ -1,8 +1,8 @@
-"""Exporters: the steps that write a recording to a file.
+"""Exporters: steps that write a recording to a file.
 
 A file appears under its name only when it is complete and has been read back: same channels, rate
-and annotations, and samples within half a quantisation step. An interrupted export leaves what was
-there before, or nothing.
+and annotations, and samples within half a quantisation step. An interrupted export leaves the
+previous file, or none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from facet_nb.io.writers import Writer, check_export, resolve_target, write_reco
 
 
 class _FileExporter(Processor):
-    """What all exporters share; the context passes through unchanged."""
+    """Base class of the exporters, which return the context unchanged."""
 
     requires_raw = True
     modifies_raw = False
@@ -42,7 +42,7 @@ class _FileExporter(Processor):
         return context
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
-        """Return the peak extra memory, in bytes: pieces that are written, read and compared."""
+        """Return the peak extra memory, in bytes: blocks that are written, read and compared."""
         if not self.accepts_lazy:
             return 12 * shape[0] * shape[1]
         return 8 * min(8 * shape[0] * shape[1], 4 << 20)
@@ -61,28 +61,28 @@ class _FileExporter(Processor):
 
 @register_processor
 class EDFExporter(_FileExporter):
-    """Write an EDF+ file: 16 bits a sample, each channel with a range of its own.
+    """Write an EDF+ file: 16 bits per sample, with a separate range for each channel.
 
-    EDF keeps neither bad channels, nor channel types, nor ``first_samp`` (the file begins at the
-    first sample, and its start time says when that was); the log says which are lost. Records are
-    whole seconds: the last is filled up with the last samples and marked ``BAD_ACQ_SKIP``. Times of
-    annotations stay. A date that is not known becomes 1985-01-01, as EDF+ has it.
+    EDF does not keep bad channels, channel types or ``first_samp`` (the file begins at the first
+    sample, at its time of day); the log lists what is lost. Records last whole seconds: the last
+    one is padded with the last sample, and the padding is annotated ``BAD_ACQ_SKIP``. Annotations
+    keep their times. Without a date the file begins on 1985-01-01, as EDF+ prescribes.
 
     Parameters
     ----------
     path : path
-        The file, ending in ``.edf``; missing folders are made.
+        The file, ending in ``.edf``; missing folders are created.
     overwrite : bool
-        Whether it may exist already.
+        Whether to replace an existing file.
 
     Raises
     ------
     ValidationError
-        For what EDF cannot hold: NaN, channel names over 16 characters or not ASCII, line breaks in
-        annotations, sampling rates without a whole number of samples in up to 10 s, years before
-        1985.
+        If EDF cannot hold the recording: NaN, channel names over 16 characters or not ASCII, line
+        breaks in annotations, a sampling rate without a whole number of samples in up to 10 s, a
+        year before 1985.
     FacetError
-        If the file cannot be written, or is not read back as it was.
+        If the file cannot be written, or reading it back gives other data.
     """
 
     name = "edf_exporter"
@@ -92,21 +92,21 @@ class EDFExporter(_FileExporter):
 
 @register_processor
 class BDFExporter(_FileExporter):
-    """Write a BDF+ file: as :class:`EDFExporter`, with 24 bits a sample.
+    """Write a BDF+ file: as :class:`EDFExporter`, with 24 bits per sample.
 
     Parameters
     ----------
     path : path
-        The file, ending in ``.bdf``; missing folders are made.
+        The file, ending in ``.bdf``; missing folders are created.
     overwrite : bool
-        Whether it may exist already.
+        Whether to replace an existing file.
 
     Raises
     ------
     ValidationError
-        For what BDF cannot hold: the same as for EDF.
+        If BDF cannot hold the recording, for the reasons that hold for EDF.
     FacetError
-        If the file cannot be written, or is not read back as it was.
+        If the file cannot be written, or reading it back gives other data.
     """
 
     name = "bdf_exporter"
@@ -118,26 +118,26 @@ class BDFExporter(_FileExporter):
 class BrainVisionExporter(_FileExporter):
     """Write a BrainVision recording: ``.vhdr``, ``.vmrk`` and ``.eeg`` with float32 samples.
 
-    BrainVision keeps neither bad channels, nor channel types, nor ``first_samp``; the log says
-    which are lost. Annotations begin at whole samples and end with the recording.
-    ``Stimulus/S  1`` and ``Response/R128`` become markers of that type and number, all others
-    comments, which MNE reads with ``Comment/`` before them: ``QRS`` as ``Comment/QRS``,
+    BrainVision does not keep bad channels, channel types or ``first_samp``; the log lists what is
+    lost. Annotations begin at whole samples and end with the recording.
+    ``Stimulus/S  1`` and ``Response/R128`` become markers of that type and number. All others
+    become comments, which MNE reads with the prefix ``Comment/``: ``QRS`` as ``Comment/QRS``,
     ``SyncStatus/Sync On`` as ``Comment/SyncStatus/Sync On``. The log names them.
 
     Parameters
     ----------
     path : path
-        The file, ending in ``.vhdr`` (or ``.eeg``, ``.vmrk``); missing folders are made.
+        The file, ending in ``.vhdr`` (or ``.eeg``, ``.vmrk``); missing folders are created.
     overwrite : bool
-        Whether the files may exist already.
+        Whether to replace existing files.
 
     Raises
     ------
     ValidationError
-        For line breaks in annotations, channel names that the header cannot hold, and samples that
-        are infinite.
+        If BrainVision cannot hold the recording: line breaks in annotations, channel names that do
+        not fit in the header, infinite samples.
     FacetError
-        If the files cannot be written, or are not read back as they were.
+        If the files cannot be written, or reading them back gives other data.
     """
 
     name = "brainvision_exporter"
@@ -147,21 +147,21 @@ class BrainVisionExporter(_FileExporter):
 
 @register_processor
 class FIFExporter(_FileExporter):
-    """Write a FIF file, which holds all that MNE knows: bad channels, types, positions, dates.
+    """Write a FIF file, which keeps everything: bad channels, channel types, positions, dates.
 
     Parameters
     ----------
     path : path
-        The file, ending in ``.fif``; missing folders are made. Above 2 GB it becomes several.
+        The file, ending in ``.fif``; missing folders are created. Above 2 GB it is split.
     overwrite : bool
-        Whether it may exist already.
+        Whether to replace an existing file.
     fmt : {"single", "double"}
-        Samples as float32 (differ by 1e-7 of themselves) or float64 (as they are).
+        Samples as float32 (relative rounding error 1e-7) or float64 (exact).
 
     Raises
     ------
     FacetError
-        If the file cannot be written, or is not read back as it was.
+        If the file cannot be written, or reading it back gives other data.
     """
 
     name = "fif_exporter"
@@ -181,24 +181,24 @@ class FIFExporter(_FileExporter):
 class EEGLABExporter(_FileExporter):
     """Write an EEGLAB ``.set`` file with float32 samples, through eeglabio.
 
-    It needs ``pip install facet-nb[eeglab]``. EEGLAB keeps neither bad channels, nor channel types
-    as MNE reads them, nor dates; the log says which are lost. Positions and annotations stay.
+    Requires ``pip install facet-nb[eeglab]``. EEGLAB does not keep bad channels, dates or channel
+    types in a form that MNE reads; the log lists what is lost. Positions and annotations are kept.
 
-    The export holds copies of the samples in memory, about 1.5 times the size of the recording.
+    The export copies the samples in memory and needs about 1.5 times the size of the recording.
 
     Parameters
     ----------
     path : path
-        The file, ending in ``.set``; missing folders are made.
+        The file, ending in ``.set``; missing folders are created.
     overwrite : bool
-        Whether it may exist already.
+        Whether to replace an existing file.
 
     Raises
     ------
     ValidationError
         If eeglabio is not installed, or the samples exceed the 2 GB that the format holds.
     FacetError
-        If the file cannot be written, or is not read back as it was.
+        If the file cannot be written, or reading it back gives other data.
     """
 
     name = "eeglab_exporter"
@@ -214,16 +214,16 @@ class Exporter(_FileExporter):
     Parameters
     ----------
     path : path
-        The file; missing folders are made.
+        The file; missing folders are created.
     overwrite : bool
-        Whether it may exist already.
+        Whether to replace an existing file.
 
     Raises
     ------
     ValidationError
-        If there is no writer for the suffix, or the format cannot hold the recording.
+        If no writer exists for the suffix, or the format cannot hold the recording.
     FacetError
-        If the file cannot be written, or is not read back as it was.
+        If the file cannot be written, or reading it back gives other data.
     """
 
     name = "exporter"
@@ -231,7 +231,7 @@ class Exporter(_FileExporter):
 
     @property
     def accepts_lazy(self) -> bool:  # type: ignore[override]
-        """Whether the format is written piece by piece."""
+        """Whether the format is written block by block."""
         return Path(self.path).suffix.lower() != writers.EEGLAB.suffix
 
 
@@ -241,11 +241,11 @@ def export(context: ProcessingContext, path: str | Path, **options: Any) -> Proc
     Parameters
     ----------
     context : ProcessingContext
-        What to write.
+        The context to export.
     path : path
-        The file; its suffix says the format.
+        The file; its suffix determines the format.
     **options
-        As for :class:`Exporter`: ``overwrite``.
+        Further arguments of :class:`Exporter`: ``overwrite``.
 
     Returns
     -------

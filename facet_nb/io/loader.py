@@ -1,11 +1,11 @@
-"""Loading a recording from a file."""
+"""Load a recording from a file."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
@@ -17,18 +17,22 @@ from facet_nb.core.registry import register_processor
 from facet_nb.io.messages import shorten, suggest, unusable
 from facet_nb.io.sources import find_source, load_samples, open_recording
 
+if TYPE_CHECKING:
+    import mne
+
 
 @register_processor
 class Loader(Processor):
     """Load a recording: EDF, BDF, GDF, BrainVision, EEGLAB ``.set`` or FIF, by suffix.
 
-    A file that is damaged, truncated, or misses one of its parts is refused: half a recording
-    never passes for a short one. (A BrainVision header need not tell how long the recording is, and
-    pybv's do not: without ``DataPoints`` it must reach to its last marker.)
+    A file that is damaged, truncated or lacks one of its parts is an error, so that half a
+    recording is never mistaken for a short one. (BrainVision headers need not state the length of
+    the recording, and those of pybv do not. Without ``DataPoints`` the samples must reach the last
+    marker.)
 
-    The new context begins a new history. What a caller had put into a context without a recording
-    (triggers, ``metadata.custom``, earlier steps) is kept, for it tells of the recording to come;
-    of a context that held another recording only ``metadata.custom`` is kept, without its metrics.
+    The new context starts a new history. If the given context has no recording yet, its triggers,
+    ``metadata.custom`` and history are kept, since they describe the recording to be loaded. If it
+    holds another recording, only ``metadata.custom`` is kept, without the metrics.
 
     Parameters
     ----------
@@ -37,19 +41,19 @@ class Loader(Processor):
     bad_channels : sequence of str | None
         Channels to add to ``raw.info["bads"]``.
     preload : bool
-        Whether to read the samples now. Without, a step that needs them reads the file again.
+        Whether to read the samples now. Otherwise each step that needs them reads the file.
     artifact_to_trigger_offset : float
         Start of the artifact relative to its trigger, in s (negative: before it).
     upsampling_factor : int
-        Sampling rate of the file over that of the recorder.
+        Ratio of the sampling rate of the file to that of the recorder.
     start_sample, stop_sample : int | None
-        First sample, and the one after the last, counted from the start of the file. Annotations
-        outside go.
+        First sample to load, and the one after the last, counted from the start of the file.
+        Annotations outside are dropped.
 
     Raises
     ------
     ValidationError
-        If the file, a channel's name or a sample cannot be used; names the file and the remedy.
+        If the file, a channel name or a sample range cannot be used.
     """
 
     name = "auto_loader"
@@ -87,7 +91,7 @@ class Loader(Processor):
         return self._begin(raw, context)
 
     def forecast(self) -> RunInput:
-        """Return the recording that will be loaded, as its header tells."""
+        """Return the size of the recording, from its header."""
         source, kind = find_source(self.path)
         raw = open_recording(source, preload=False, verbose="error")
         _crop(raw, self.start_sample, self.stop_sample, source)
@@ -96,11 +100,11 @@ class Loader(Processor):
         return RunInput(Shape.of(raw), lazy=not (self.preload or must_load), must_load=must_load)
 
     def left_in_file(self) -> Loader:
-        """Return the step that leaves samples in the file."""
+        """Return a copy of this step that leaves the samples in the file."""
         options = {**self.get_parameters(), "preload": False}
         return type(self)(**options)
 
-    def _begin(self, raw: Any, context: ProcessingContext) -> ProcessingContext:
+    def _begin(self, raw: mne.io.BaseRaw, context: ProcessingContext) -> ProcessingContext:
         metadata = context.metadata
         if context.has_raw():
             custom = {k: v for k, v in metadata.copy().custom.items() if k != "metrics"}
@@ -117,7 +121,7 @@ class Loader(Processor):
         return new
 
 
-def _add_bads(raw: Any, names: Sequence[str] | None, source: Path) -> None:
+def _add_bads(raw: mne.io.BaseRaw, names: Sequence[str] | None, source: Path) -> None:
     bads = [names] if isinstance(names, str) else list(names or ())
     unknown = [name for name in bads if name not in raw.ch_names]
     if unknown:
@@ -132,13 +136,13 @@ def _add_bads(raw: Any, names: Sequence[str] | None, source: Path) -> None:
     raw.info["bads"] = list(dict.fromkeys([*raw.info["bads"], *bads]))
 
 
-def _crop(raw: Any, start: int | None, stop: int | None, source: Path) -> None:
+def _crop(raw: mne.io.BaseRaw, start: int | None, stop: int | None, source: Path) -> None:
     if start is None and stop is None:
         return
     first = _whole("start_sample", 0 if start is None else start)
     last = _whole("stop_sample", raw.n_times if stop is None else stop)
     if not 0 <= first < last <= raw.n_times:
-        what = f"start_sample={start}, stop_sample={stop} is no part of its {raw.n_times} samples"
+        what = f"start_sample={start}, stop_sample={stop} exceeds its {raw.n_times} samples"
         raise unusable(source, what, f"Use 0 ≤ start_sample < stop_sample ≤ {raw.n_times}")
     raw.crop(raw.times[first], raw.times[last - 1], verbose="error")
 
@@ -151,14 +155,14 @@ def _whole(label: str, value: Any) -> int:
 
 
 def load(path: str | Path, **options: Any) -> ProcessingContext:
-    """Load a recording.
+    """Load a recording with :class:`Loader`.
 
     Parameters
     ----------
     path : path
         The file.
     **options
-        As for :class:`Loader`: ``bad_channels``, ``preload``, ….
+        Further arguments of :class:`Loader`: ``bad_channels``, ``preload``, ….
 
     Returns
     -------

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from facet_nb.core.errors import FacetError, ValidationError
 
-#: What to do about a file that is not whole.
+#: The remedy for a damaged or incomplete file.
 COPY_AGAIN = (
-    "Copy it again from where it was recorded; to use what is left of it, read it with MNE and "
-    "begin with ProcessingContext(raw)"
+    "Copy it again from the recorder; to use the intact part, read it with MNE and start from "
+    "ProcessingContext(raw)"
 )
 
 
 def unusable(path: Path, what: str, remedy: str) -> ValidationError:
-    """Return the error for a file (or file name) that cannot be used."""
+    """Return the error for a file or file name that cannot be used."""
     return ValidationError(f"{path}: {what}. {remedy}.")
 
 
@@ -26,13 +26,13 @@ def unwritable(path: Path, what: str, remedy: str) -> FacetError:
 
 
 def suggest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
-    """Return the names of `known` that are nearest to `name`, whatever their case."""
+    """Return up to `n` names of `known` that are similar to `name`, ignoring case."""
     by_lower = {other.lower(): other for other in known}
     near = difflib.get_close_matches(name.lower(), by_lower, n=n, cutoff=0.5)
     return [by_lower[key] for key in near]
 
 
 def shorten(names: Iterable[str], n: int = 6) -> str:
-    """Return up to `n` names in one line."""
+    """Return the first `n` names on one line."""
     listed = list(names)
     return ", ".join(listed[:n]) + (", …" if len(listed) > n else "")

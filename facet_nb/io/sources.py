@@ -1,4 +1,4 @@
-"""Where a recording comes from: which file, which reader, and whether the file is whole."""
+"""Find the file and reader of a recording, check the file, and read it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from facet_nb.core.errors import FacetError
 from facet_nb.io.integrity.brainvision import check_brainvision
@@ -14,6 +14,9 @@ from facet_nb.io.integrity.edf import check_bdf, check_edf, check_gdf
 from facet_nb.io.integrity.fif import check_fif
 from facet_nb.io.integrity.mat import check_mat
 from facet_nb.io.messages import COPY_AGAIN, suggest, unusable
+
+if TYPE_CHECKING:
+    import mne
 
 
 @dataclass(frozen=True)
@@ -23,15 +26,15 @@ class Format:
     Attributes
     ----------
     label : str
-        Its name for people.
+        Name in messages.
     reader : str
         Name of the function in ``mne.io``.
     check : callable
-        Raises ValidationError if the file is not whole.
+        Raises ValidationError if the file is damaged or incomplete.
     verbose : str
-        What MNE may say while it reads.
+        Log level of MNE while it reads.
     at_once : bool
-        Whether reading the header alone costs as much as reading all.
+        Whether reading the header costs as much as reading everything.
     """
 
     label: str
@@ -41,7 +44,7 @@ class Format:
     at_once: bool = False
 
 
-#: MNE warns of every name that does not end in ``raw.fif``; that is no concern of ours.
+#: MNE warns about names that do not end in ``raw.fif``; a recording may have any name here.
 _FIF = Format("FIF", "read_raw_fif", check_fif, verbose="error")
 FORMATS = {
     ".edf": Format("EDF", "read_raw_edf", check_edf),
@@ -52,7 +55,7 @@ FORMATS = {
     ".fif": _FIF,
     ".fif.gz": _FIF,
 }
-#: Files that are one part of a recording, and the part that begins it.
+#: Suffixes of further files of a recording, and that of its header file.
 _COMPANIONS = {".eeg": ".vhdr", ".vmrk": ".vhdr", ".fdt": ".set"}
 
 
@@ -62,7 +65,7 @@ def find_source(path: str | Path) -> tuple[Path, Format]:
     Raises
     ------
     ValidationError
-        If there is no such file, or no reader for its suffix.
+        If the file does not exist, or its suffix is unknown.
     """
     source = Path(path).expanduser()
     companion = _COMPANIONS.get(source.suffix.lower())
@@ -80,8 +83,8 @@ def find_source(path: str | Path) -> tuple[Path, Format]:
         suffix = f"the suffix {source.suffix}" if source.suffix else "a name without suffix"
         raise unusable(
             source,
-            f"{suffix} is none that can be read",
-            f"Give a file that ends in {', '.join(FORMATS)}, or read it yourself and begin with "
+            f"{suffix} cannot be read",
+            f"Give a file that ends in {', '.join(FORMATS)}, or read it with MNE and start from "
             "ProcessingContext(raw)",
         )
     if not source.is_file():
@@ -100,22 +103,24 @@ def _missing(source: Path) -> tuple[str, str]:
     return "there is no such file", remedy
 
 
-def open_recording(path: str | Path, preload: bool = False, verbose: str | None = None) -> Any:
-    """Return the recording in `path`, an ``mne.io.Raw``, if the file is whole.
+def open_recording(
+    path: str | Path, preload: bool = False, verbose: str | None = None
+) -> mne.io.BaseRaw:
+    """Return the recording in `path` after checking that the file is complete.
 
     Parameters
     ----------
     path : path
         The file.
     preload : bool
-        Whether to read samples now. EEGLAB files that hold their samples themselves always do.
+        Whether to read the samples now. EEGLAB files without ``.fdt`` file are always loaded.
     verbose : str | None
-        What MNE may say; None for its warnings.
+        Log level of MNE; by default that of the format.
 
     Raises
     ------
     ValidationError
-        If the file is missing, damaged, truncated, or of an unknown kind.
+        If the file is missing, damaged, truncated, or of an unknown format.
     """
     import mne
 
@@ -127,18 +132,18 @@ def open_recording(path: str | Path, preload: bool = False, verbose: str | None 
         _check_recording(source, raw)
     except FacetError:
         raise
-    except Exception as error:  # MNE's readers raise whatever the damage makes them stumble over
+    except Exception as error:  # a damaged file may raise any exception in MNE and scipy
         raise _unreadable(source, kind, error) from error
     return raw
 
 
-def load_samples(raw: Any, path: Path) -> None:
+def load_samples(raw: mne.io.BaseRaw, path: Path) -> None:
     """Read the samples of `raw` into memory.
 
     Raises
     ------
     ValidationError
-        If they cannot be read, or do not fit.
+        If they cannot be read, or do not fit in memory.
     """
     try:
         raw.load_data(verbose="error")
@@ -146,16 +151,16 @@ def load_samples(raw: Any, path: Path) -> None:
         n_mb = 8 * len(raw.ch_names) * raw.n_times / 1e6
         raise unusable(
             path,
-            f"its samples need {n_mb:.0f} MB, more than there is",
-            "Read a part of it (start_sample, stop_sample), or with preload=False",
+            f"its samples need {n_mb:.0f} MB, more than is available",
+            "Read a part of it (start_sample, stop_sample), or use preload=False",
         ) from error
     except Exception as error:
         what = f"its samples cannot be read ({_describe(error)})"
         raise unusable(path, what, COPY_AGAIN) from error
 
 
-def _check_recording(source: Path, raw: Any) -> None:
-    """Refuse what MNE has read from a header that makes no sense."""
+def _check_recording(source: Path, raw: mne.io.BaseRaw) -> None:
+    """Raise ValidationError if MNE read an implausible header without an error."""
     sfreq = float(raw.info["sfreq"])
     if not (math.isfinite(sfreq) and sfreq > 0):
         raise unusable(source, f"its sampling rate is {sfreq} Hz", COPY_AGAIN)
@@ -168,26 +173,26 @@ def _check_recording(source: Path, raw: Any) -> None:
 
 
 def _check_fdt(source: Path, data: Path, expected: int) -> None:
-    """Check EEGLAB's data file: float32, channels within samples."""
+    """Check the location and size of EEGLAB's data file, which holds float32."""
     if data.parent.resolve() != source.parent.resolve():
         raise unusable(
             source,
-            f"its samples are said to be in {data}, outside its folder",
+            f"its header places the samples in {data}, outside its folder",
             f"Put {data.name} beside {source.name} and set EEG.data to its bare name",
         )
     there = data.stat().st_size
     if there != expected:
-        what = f"truncated: {source.name} tells of {expected} bytes, and it holds {there}"
+        what = f"truncated: {source.name} implies {expected} bytes, and it has {there}"
         raise unusable(data, what, COPY_AGAIN)
 
 
 def _unreadable(source: Path, kind: Format, error: Exception) -> FacetError:
     if isinstance(error, PermissionError):
-        return unusable(source, "this file may not be read", "Change its permissions, or copy it")
+        return unusable(source, "no permission to read it", "Change its permissions, or copy it")
     return unusable(source, f"cannot be read as {kind.label} ({_describe(error)})", COPY_AGAIN)
 
 
 def _describe(error: Exception) -> str:
-    """Return an exception in one line."""
+    """Return type and message of an exception on one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

@@ -1,10 +1,10 @@
-"""Reading a written file again, to see that it holds what was to be written."""
+"""Verify a written file by reading it back."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,22 +14,25 @@ from facet_nb.io.markers import Marker, list_markers
 from facet_nb.io.messages import unwritable
 from facet_nb.io.sources import open_recording
 
-#: Rounding of a sampling rate that is written as text.
+if TYPE_CHECKING:
+    import mne
+
+#: Relative rounding error of a sampling rate that is stored as text.
 _RATE_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a writer promises of its file.
+    """How closely a written file must match the recording.
 
     Attributes
     ----------
     tolerance_v : ndarray, shape (n_channels,)
-        Largest difference of a sample, in the unit of its channel: half a quantisation step.
+        Largest error of a sample, in the unit of its channel: half a quantisation step.
     relative : float
-        Largest difference relative to the sample itself, for formats with floating point.
+        Largest error relative to the sample itself, for floating-point formats.
     markers : list of Marker
-        Annotations as a reader will see them.
+        Annotations as MNE will read them.
     step_v : ndarray, shape (n_channels,) | None
         Quantisation steps, in the unit of the channel.
     """
@@ -40,19 +43,19 @@ class Written:
     step_v: np.ndarray | None = None
 
 
-def compare(raw: Any, file: Path, written: Written, path: Path) -> Any:
-    """Read `file` and compare it with `raw`; return what was read, without samples.
+def compare(raw: mne.io.BaseRaw, file: Path, written: Written, path: Path) -> mne.io.BaseRaw:
+    """Read `file` and compare it with `raw`; return it without loading its samples.
 
     Parameters
     ----------
     raw : mne.io.BaseRaw
-        What was to be written.
+        The recording.
     file : Path
-        What was written.
+        The written file.
     written : Written
-        How much they may differ.
+        How closely they must match.
     path : Path
-        Where the file is to go, for messages.
+        The final name of the file, for messages.
 
     Raises
     ------
@@ -62,7 +65,7 @@ def compare(raw: Any, file: Path, written: Written, path: Path) -> Any:
     try:
         back = open_recording(file, verbose="error")
     except FacetError as error:
-        raise _different(path, f"it cannot be read again ({error})") from error
+        raise _different(path, f"it cannot be read back ({error})") from error
     if list(back.ch_names) != list(raw.ch_names):
         pairs = zip(raw.ch_names, back.ch_names, strict=False)
         odd = next((f"{a!r} as {b!r}" for a, b in pairs if a != b), "fewer or more")
@@ -78,7 +81,9 @@ def compare(raw: Any, file: Path, written: Written, path: Path) -> Any:
     return back
 
 
-def _compare_samples(raw: Any, back: Any, written: Written, path: Path) -> None:
+def _compare_samples(
+    raw: mne.io.BaseRaw, back: mne.io.BaseRaw, written: Written, path: Path
+) -> None:
     blocks = zip(iter_blocks(raw), iter_blocks(back, stop=raw.n_times), strict=True)
     for (start, wanted), (_, found) in blocks:
         allowed = np.abs(wanted)
@@ -116,4 +121,4 @@ def _compare_markers(found: list[Marker], wanted: list[Marker], sfreq: float, pa
 
 
 def _different(path: Path, what: str) -> FacetError:
-    return unwritable(path, what, "Write .fif instead, which holds whatever MNE does")
+    return unwritable(path, what, "Write .fif instead, which keeps everything")

@@ -1,4 +1,4 @@
-"""The formats that can be written, and the way each file goes to its place."""
+"""The formats that can be written, and the steps of an export: check, write, verify, rename."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,9 +22,12 @@ from facet_nb.io.markers import iter_markers
 from facet_nb.io.messages import shorten, unusable, unwritable
 from facet_nb.io.verify import Written, compare
 
+if TYPE_CHECKING:
+    import mne
+
 logger = logging.getLogger("facet_nb")
 
-#: Steps coarser than this, in V, are worth a word: they can be seen in an evoked potential.
+#: Quantisation steps above this, in V, are reported: they are visible in an evoked potential.
 _COARSE_V = 0.5e-6
 
 
@@ -35,17 +38,17 @@ class Writer:
     Attributes
     ----------
     label : str
-        Its name for people.
+        Name in messages.
     suffix : str
-        Of the file that people open.
+        Suffix of the header file.
     check : callable
         ``check(raw, path)`` raises ValidationError if the header does not fit the format.
     write : callable
-        ``write(raw, file, path)`` writes `file`, which is to become `path`; returns Written.
+        ``write(raw, file, path)`` writes `file`, whose final name is `path`; returns Written.
     sample_bytes : int
-        Bytes of one sample.
+        Bytes per sample.
     parts : tuple of str
-        Suffixes of files that come with it.
+        Suffixes of the further files.
     keeps_all : bool
         Whether bad channels and channel types are kept.
     """
@@ -70,7 +73,7 @@ def _edf(depth: edf_limits.Depth) -> Writer:
 
 
 def fif(fmt: str = "single") -> Writer:
-    """Return the writer of FIF files with samples as ``"single"`` or ``"double"``."""
+    """Return the writer of FIF files; `fmt` is ``"single"`` or ``"double"``."""
     size = {"single": 4, "double": 8}[fmt]
     return Writer(
         "FIF",
@@ -109,18 +112,16 @@ def find_writer(path: Path) -> Writer:
             return writer
     known = ", ".join(writer.suffix for writer in WRITERS)
     what = f"the suffix {suffix}" if suffix else "a name without suffix"
-    raise unusable(
-        path, f"{what} is none that can be written ({known})", "Use .edf or .fif instead"
-    )
+    raise unusable(path, f"{what} cannot be written ({known})", "Use .edf or .fif instead")
 
 
 def resolve_target(path: str | Path, writer: Writer) -> Path:
-    """Return the file that people will open.
+    """Return the path of the header file.
 
     Raises
     ------
     ValidationError
-        If the suffix is another format's.
+        If the suffix belongs to another format.
     """
     target = Path(path).expanduser()
     if target.suffix.lower() in (writer.suffix, *writer.parts):
@@ -131,14 +132,18 @@ def resolve_target(path: str | Path, writer: Writer) -> Path:
         target,
         f"a {writer.label} file must end in {writer.suffix}",
         f"Name it {target.with_suffix(writer.suffix).name if target.name else 'so'}, or use "
-        "Exporter(path), which goes by the suffix",
+        "Exporter(path), which chooses by suffix",
     )
 
 
 def check_export(
-    raw: Any, path: Path, writer: Writer, overwrite: bool, originals: tuple[Any, ...] = ()
+    raw: mne.io.BaseRaw,
+    path: Path,
+    writer: Writer,
+    overwrite: bool,
+    originals: tuple[Any, ...] = (),
 ) -> None:
-    """Check all that can be known before writing, without touching a file.
+    """Check the target and the header before writing, without touching a file.
 
     Parameters
     ----------
@@ -147,29 +152,29 @@ def check_export(
     path : Path
         The file to write.
     writer : Writer
-        Its format.
+        The format.
     overwrite : bool
-        Whether it may exist.
+        Whether existing files may be replaced.
     originals : tuple of mne.io.BaseRaw
-        Recordings that must stay readable.
+        Recordings whose files must not be overwritten.
 
     Raises
     ------
     FacetError
-        What is in the way, with the remedy.
+        If the file cannot be written.
     """
     check_target(path, overwrite, [path.with_suffix(part) for part in writer.parts])
     _check_not_own_source(path, writer, originals)
     writer.check(raw, path)
 
 
-def write_recording(raw: Any, path: Path, writer: Writer) -> None:
-    """Write `raw` to `path`, read it back, and only then give it its name.
+def write_recording(raw: mne.io.BaseRaw, path: Path, writer: Writer) -> None:
+    """Write `raw` to a temporary file, read it back, and rename it to `path`.
 
     Raises
     ------
     FacetError
-        If it cannot be written, or is read back otherwise than it was.
+        If it cannot be written, or reading it back gives other data.
     """
     n_bytes = writer.sample_bytes * len(raw.ch_names) * raw.n_times
     with stage(path, n_bytes) as folder:
@@ -183,7 +188,7 @@ def write_recording(raw: Any, path: Path, writer: Writer) -> None:
             raise unwritable(path, what, "Write .fif instead") from error
         back = compare(raw, file, written, path)
         if not writer.keeps_all:
-            _tell_losses(raw, back, written, path, writer)
+            _log_losses(raw, back, written, path, writer)
 
 
 def _check_not_own_source(path: Path, writer: Writer, originals: tuple[Any, ...]) -> None:
@@ -199,8 +204,10 @@ def _check_not_own_source(path: Path, writer: Writer, originals: tuple[Any, ...]
             )
 
 
-def _tell_losses(raw: Any, back: Any, written: Written, path: Path, writer: Writer) -> None:
-    """Say once what the format does not keep."""
+def _log_losses(
+    raw: mne.io.BaseRaw, back: mne.io.BaseRaw, written: Written, path: Path, writer: Writer
+) -> None:
+    """Log what the format does not keep."""
     kinds = zip(raw.ch_names, raw.get_channel_types(), back.get_channel_types(), strict=True)
     types = [f"{name} ({was}, read as {now})" for name, was, now in kinds if was != now]
     losses = []
@@ -212,20 +219,20 @@ def _tell_losses(raw: Any, back: Any, written: Written, path: Path, writer: Writ
     if renamed:
         losses.append(f"descriptions of annotations: {shorten(renamed)}")
     if losses:
-        told = "; ".join(losses)
-        logger.warning("%s: %s does not keep %s. .fif does.", path, writer.label, told)
+        text = "; ".join(losses)
+        logger.warning("%s: %s does not keep %s. .fif does.", path, writer.label, text)
     if written.step_v is not None:
-        _tell_steps(raw, written.step_v, path, writer)
+        _log_coarse_steps(raw, written.step_v, path, writer)
 
 
-def _list_renamed(raw: Any, written: Written) -> list[str]:
-    """Return each description that will be read as another, with that other."""
-    pairs = zip(iter_markers(raw), written.markers, strict=False)  # EDF: one more, for the padding
+def _list_renamed(raw: mne.io.BaseRaw, written: Written) -> list[str]:
+    """Return each description that will read differently, with the new text."""
+    pairs = zip(iter_markers(raw), written.markers, strict=False)  # EDF: one more, for padding
     changes = dict.fromkeys((was.description, now.description) for was, now in pairs)
     return [f"{was!r} (read as {now!r})" for was, now in changes if was != now]
 
 
-def _tell_steps(raw: Any, step_v: np.ndarray, path: Path, writer: Writer) -> None:
+def _log_coarse_steps(raw: mne.io.BaseRaw, step_v: np.ndarray, path: Path, writer: Writer) -> None:
     volts = [
         (step, name)
         for step, name, kind in zip(step_v, raw.ch_names, raw.get_channel_types(), strict=True)
@@ -234,8 +241,8 @@ def _tell_steps(raw: Any, step_v: np.ndarray, path: Path, writer: Writer) -> Non
     if volts:
         step, name = max(volts)
         logger.warning(
-            "%s: %s stores %d of %d channels in steps above %.1f µV (%s: %.2g µV), for their range "
-            "is wide. .bdf, .vhdr and .fif are finer.",
+            "%s: %s stores %d of %d channels in steps above %.1f µV (%s: %.2g µV) because of their "
+            "wide range. .bdf, .vhdr and .fif are finer.",
             path,
             writer.label,
             len(volts),

@@ -1,4 +1,4 @@
-"""Steps before the correction: triggers, filters, sampling rate, alignment, choice of channels."""
+"""Steps before a correction: triggers, filters, resampling, alignment, channel selection."""
 
 from facet_nb.preprocessing.acquisition import CutAcquisitionWindow, PasteAcquisitionWindow
 from facet_nb.preprocessing.alignment import SliceAligner, SubsampleAligner, TriggerAligner

@@ -1,4 +1,4 @@
-"""The window of the acquisition: written down, so that later steps and people can read it."""
+"""Store the acquisition window in the metadata."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from facet_nb.preprocessing.triggers import TriggerStep
 
 @register_processor
 class CutAcquisitionWindow(TriggerStep):
-    """Write down where the acquisition begins and ends, and the extent of an epoch.
+    """Store the start and end of the acquisition, and the extent of an epoch.
 
-    No sample is cut: the recording stays whole, and steps that need the window read it from the
-    metadata (``acq_start_sample`` and ``acq_end_sample``, first and last sample;
-    ``pre_trigger_samples`` and ``post_trigger_samples``). To leave time out, use :class:`Crop`.
+    No sample is removed: the recording stays complete, and steps that need the window read it from
+    the metadata (``acq_start_sample`` and ``acq_end_sample``, first and last sample;
+    ``pre_trigger_samples`` and ``post_trigger_samples``). To remove time, use :class:`Crop`.
 
     Parameters
     ----------
     pre_padding_samples : int | None
-        Samples of an epoch before its trigger; by default as far as artifacts begin before it
+        Samples of an epoch before its trigger; by default from the start of the artifact
         (``metadata.artifact_to_trigger_offset``).
     post_padding_samples : int | None
         Samples of an epoch from its trigger on; by default the rest of the artifact.
     """
 
     name = "cut_acquisition_window"
-    description = "Write down the window of the acquisition"
+    description = "Store the acquisition window"
     requires_triggers = True
 
     def __init__(
@@ -47,7 +47,7 @@ class CutAcquisitionWindow(TriggerStep):
         length = metadata.artifact_length or spacing.artifact_length(triggers)
         if not length:
             raise ValidationError(
-                f"{self.name}: the length of one artifact is not known. Put TriggerDetector before."
+                f"{self.name}: the artifact length is not known. Run TriggerDetector first."
             )
         offset = round(metadata.artifact_to_trigger_offset * float(raw.info["sfreq"]))
         pre = _choose("pre_padding_samples", self.pre_padding_samples, max(0, -offset))
@@ -67,15 +67,14 @@ class CutAcquisitionWindow(TriggerStep):
 
 @register_processor
 class PasteAcquisitionWindow(TriggerStep):
-    """Close what :class:`CutAcquisitionWindow` opened.
+    """Close the window of :class:`CutAcquisitionWindow`.
 
-    As nothing was cut, nothing is pasted: ``metadata.custom["acquisition"]`` gets
-    ``paste_applied``, and the window as it is now, at the present sampling rate. Without a window
-    nothing changes.
+    No sample was removed, so none is restored: ``metadata.custom["acquisition"]`` gets
+    ``paste_applied`` and the window at the current sampling rate. Without a window nothing changes.
     """
 
     name = "paste_acquisition_window"
-    description = "Close the window of the acquisition"
+    description = "Close the acquisition window"
     requires_raw = False
 
     def find(self, context: ProcessingContext) -> tuple[ProcessingMetadata, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Moving triggers to where the artifact is, on the reference channel."""
+"""Align triggers with the artifact on a reference channel."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from facet_nb.kernels.triggers.spacing import artifact_length
 class TriggerAligner(ArrayProcessor):
     """Align triggers by cross-correlation with one artifact of the reference channel.
 
-    Runs once, on the reference channel; the samples do not change. Positions are whole samples of
-    the current rate: put it behind ``UpSample`` for finer ones.
+    Runs once, on the reference channel; the samples do not change. Positions are whole samples at
+    the current sampling rate: run it after ``UpSample`` for a finer alignment.
 
     Parameters
     ----------
@@ -28,11 +28,11 @@ class TriggerAligner(ArrayProcessor):
     ref_channel : int | str | None
         The reference channel; the first EEG channel by default.
     search_window : int | None
-        Largest move, in samples; three samples of the original rate by default.
+        Largest shift, in samples; by default three samples at the original sampling rate.
     save_to_annotations : bool
-        Accepted for compatibility; triggers are kept in the metadata only.
+        Accepted for compatibility; triggers are stored in the metadata only.
     upsample_for_alignment : bool
-        Accepted for compatibility: alignment is to whole samples of the current rate.
+        Accepted for compatibility; alignment is to whole samples at the current rate.
     """
 
     name = "trigger_aligner"
@@ -81,7 +81,7 @@ class TriggerAligner(ArrayProcessor):
 
 @register_processor
 class SliceAligner(TriggerAligner):
-    """Align slice triggers, on data that have been upsampled.
+    """Align slice triggers on upsampled data.
 
     Parameters
     ----------
@@ -104,10 +104,10 @@ class SliceAligner(TriggerAligner):
 
 @register_processor
 class SubsampleAligner(ArrayProcessor):
-    """Find the position of each artifact between samples, and move triggers to the nearest one.
+    """Find the position of each artifact between samples, and move triggers to the nearest sample.
 
-    The correlation's maximum is interpolated with a parabola. The moves are in
-    ``metadata.custom["subsample_alignment"]["shifts"]``, in samples of the current rate.
+    The maximum of the correlation is interpolated with a parabola. The shifts are stored in
+    ``metadata.custom["subsample_alignment"]["shifts"]``, in samples at the current rate.
 
     Parameters
     ----------
@@ -116,13 +116,13 @@ class SubsampleAligner(ArrayProcessor):
     ref_channel : int | str | None
         The reference channel; the first EEG channel by default.
     search_window : int | None
-        Largest move, in samples; two samples of the original rate by default.
+        Largest shift, in samples; by default two samples at the original sampling rate.
     apply_to_raw : bool
-        Not offered: moving pieces of the recording by whole samples makes jumps at their borders.
+        Not supported: shifting epochs of the recording causes jumps at their borders.
     """
 
     name = "subsample_aligner"
-    description = "Find artifacts between samples"
+    description = "Find artifact positions between samples"
     requires_triggers = True
     modifies_raw = False
     run_once = True
@@ -141,11 +141,11 @@ class SubsampleAligner(ArrayProcessor):
         self.apply_to_raw = apply_to_raw
 
     def prepare(self, view: View) -> Prepared:
-        """Find the moves."""
+        """Find the shifts."""
         if self.apply_to_raw:
             raise ValidationError(
-                "subsample_aligner: apply_to_raw=True is not offered, it makes jumps at the "
-                "borders of epochs. AASCorrection uses the aligned triggers by itself."
+                "subsample_aligner: apply_to_raw=True is not supported, since it causes jumps at "
+                "the borders of epochs. AASCorrection uses the aligned triggers by itself."
             )
         metadata = view.metadata
         triggers = np.asarray(metadata.triggers, dtype=np.int64)
@@ -177,7 +177,7 @@ def take_template(view: View, starts: np.ndarray, index: int) -> np.ndarray:
     Raises
     ------
     ValidationError
-        If there is no such trigger, its artifact is cut off, or the channel is flat there.
+        If the trigger does not exist, its artifact is incomplete, or the channel is flat there.
     """
     if not -len(starts) <= index < len(starts):
         raise ValidationError(
@@ -200,6 +200,6 @@ def take_template(view: View, starts: np.ndarray, index: int) -> np.ndarray:
     if not np.ptp(template) > 0:
         raise ValidationError(
             f"the reference channel {view.reference_name} is flat at trigger {index}: choose "
-            "another with ref_channel=…, or mark it with raw.info['bads']."
+            "another with ref_channel=…, or add it to raw.info['bads']."
         )
     return template

@@ -1,4 +1,4 @@
-"""The clock model: when the scanner sent its markers, between samples."""
+"""A model of the scanner clock: exact times of markers, between samples."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from facet_nb.preprocessing.triggers import TriggerStep
 
 @register_processor
 class ClockModel(TriggerStep):
-    r"""Fit the scanner's clock against the EEG's, over all markers.
+    r"""Fit the scanner clock to the EEG clock, over all markers.
 
-    Markers are rounded to samples; the scanner's clock is not. Marker `j` of run `r`, number `k`
+    Markers are rounded to samples, but the scanner clock is not. Marker `j` of run `r`, number `k`
     in its run and after `v` pauses between volumes, was sent at
 
     .. math:: t_j = o_r + p \, k_j + g \, v_j
 
-    (in samples). Offsets of the runs, period and pause follow by least squares without outliers,
-    so that each time is known to a few hundredths of a sample. A polynomial of time, of degree 5 at
-    most, is added where clocks wander against one another, and only there.
+    (in samples). Offsets of the runs, period and pause are estimated by least squares without
+    outliers, so that each time is known to a few hundredths of a sample. A polynomial in time, of
+    degree 5 at most, is added only where the clocks drift against each other.
 
-    A line is not believed blindly: rounding leaves residuals of 0.29 samples rms. If they are
-    larger than 0.4, or more than 5 % of the markers lie off the line, something jitters, and times
-    are the markers' own; the report says so.
+    The fit is checked: rounding alone leaves residuals of 0.29 samples rms. If they exceed 0.4
+    samples, or more than 5 % of the markers are outliers, the markers jitter; their own times are
+    then used, and the report says so.
 
-    In a pipeline it changes no trigger: the report is in the history and in
-    ``metadata.custom["clock"]``. Without one: ``ClockModel().fit(samples)``.
+    In a pipeline the step changes no trigger: the report is stored in the history and in
+    ``metadata.custom["clock"]``. Outside of one, call ``ClockModel().fit(samples)``.
 
     Examples
     --------
@@ -45,35 +45,35 @@ class ClockModel(TriggerStep):
     """
 
     name = "clock_model"
-    description = "Fit the scanner's clock against the EEG's"
+    description = "Fit the scanner clock to the EEG clock"
     requires_triggers = True
 
     def fit(self, triggers: Sequence[float] | np.ndarray) -> ClockFit:
-        """Return times of markers between samples, and their uncertainty.
+        """Return the exact times of markers, and their uncertainty.
 
         Parameters
         ----------
         triggers : array of int, shape (n_markers,)
-            Samples of slice or volume markers, of one or several runs.
+            Slice or volume markers of one or several runs, in samples.
 
         Returns
         -------
         ClockFit
-            ``times``, ``uncertainty``, ``missing`` … in samples; ``report()`` for people.
+            ``times``, ``uncertainty``, ``missing`` … in samples; ``report()`` summarises it.
 
         Raises
         ------
         ValidationError
-            If there are fewer than two markers, or they are no finite numbers.
+            If there are fewer than two markers, or not all are finite.
         """
         markers = np.asarray(triggers, dtype=float).ravel()
         if not np.all(np.isfinite(markers)):
-            raise ValidationError("ClockModel: markers must be finite samples; leave nan out.")
+            raise ValidationError("ClockModel: markers must be finite; remove NaN.")
         unique = np.unique(np.rint(markers).astype(np.int64))
         if len(unique) < 2:
             raise ValidationError(
-                f"ClockModel: {len(unique)} marker tells nothing of a clock; two are needed at "
-                "least. Check the regex of TriggerDetector."
+                f"ClockModel: {len(unique)} marker found, and at least two are needed. Check the "
+                "regex of TriggerDetector."
             )
         return fit_clock(unique)
 

@@ -1,9 +1,9 @@
-"""What a recording holds, and what is wrong with it, before anything is corrected."""
+"""Reports about a recording and its problems, before the correction."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,9 +15,12 @@ from facet_nb.core.registry import register_processor
 from facet_nb.kernels.measures import recovery
 from facet_nb.kernels.triggers import spacing
 
+if TYPE_CHECKING:
+    import mne
 
-class _Report(Processor):
-    """A step that looks, tells, and leaves everything as it is."""
+
+class ReportStep(Processor):
+    """A step that prints a report and stores it in the metadata, without changing the data."""
 
     requires_raw = True
     modifies_raw = False
@@ -26,25 +29,29 @@ class _Report(Processor):
     accepts_lazy = True
 
     def report(self, context: ProcessingContext) -> dict[str, Any]:
-        """Return what was found."""
+        """Return the report."""
         raise ValidationError(f"{type(self).__name__} has no report(context) method.")
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
         found = self.report(context)
         if self.verbose:
-            print(format_report(self.name, found))
+            print(self.format(found))
         metadata = context.metadata.copy()
         metadata.custom[self.name] = found
         new = context.with_metadata(metadata)
         new._noise_array = context._noise_array
         return new
 
+    def format(self, found: dict[str, Any]) -> str:
+        """Return the report as text."""
+        return format_report(self.name, found)
+
 
 @register_processor
-class AnalyzeDataReport(_Report):
-    """Tell what a recording holds: channels, rate, duration, triggers and their distances.
+class AnalyzeDataReport(ReportStep):
+    """Describe a recording: channels, sampling rate, duration, triggers and their distances.
 
-    The report is printed, and kept in ``metadata.custom["analyze_data_report"]``: ``channels``,
+    The report is printed and stored in ``metadata.custom["analyze_data_report"]``: ``channels``,
     ``channel_names``, ``channel_types`` (number of each), ``bad_channels``, ``sampling_rate_hz``,
     ``samples``, ``duration_s``, and with triggers ``num_triggers``, ``first_trigger_sample``,
     ``last_trigger_sample``, ``trigger_distance`` (``min, max, mean, std, median``, samples),
@@ -58,7 +65,7 @@ class AnalyzeDataReport(_Report):
     """
 
     name = "analyze_data_report"
-    description = "Tell what the recording holds"
+    description = "Describe the recording"
 
     def __init__(self, verbose: bool = True) -> None:
         self.verbose = verbose
@@ -80,14 +87,14 @@ class AnalyzeDataReport(_Report):
 
 
 @register_processor
-class CheckDataReport(_Report):
-    """Look for what would spoil a correction.
+class CheckDataReport(ReportStep):
+    """Check for problems that would impair a correction.
 
-    Errors: no trigger, triggers outside the data or not in order, samples that are no numbers, no
+    Errors: no triggers, triggers outside the data or out of order, NaN or infinite samples, no
     good electrode. Warnings: missing and irregular triggers, an unknown artifact length, flat and
-    clipped channels, and less than 1 s without artifact to compare with.
+    clipped channels, and less than 1 s without artifact for comparison.
 
-    The report is printed if it has something to say, and kept in
+    The report is printed and stored in
     ``metadata.custom["check_data_report"]``: ``errors``, ``warnings``, ``num_errors``,
     ``num_warnings``, ``flat_channels``, ``nan_channels``, ``clipped_channels`` (number of samples
     of each), ``strict``, ``require_triggers``.
@@ -95,20 +102,20 @@ class CheckDataReport(_Report):
     Parameters
     ----------
     require_triggers : bool
-        Whether it is an error that there is no trigger.
+        Whether missing triggers are an error.
     strict : bool
-        Stop with all errors, if there are some.
+        Raise ValidationError if there are errors.
     verbose : bool
         Print the report.
 
     Raises
     ------
     ValidationError
-        If there are errors, and `strict`.
+        If there are errors and `strict` is True.
     """
 
     name = "check_data_report"
-    description = "Look for what would spoil a correction"
+    description = "Check for problems that would impair a correction"
 
     def __init__(
         self, require_triggers: bool = True, strict: bool = True, verbose: bool = True
@@ -122,9 +129,9 @@ class CheckDataReport(_Report):
         flat, nan, clipped = inspect_channels(raw)
         errors, warnings = [], []
         if not len(recording.data_picks(raw)):
-            errors.append("there is no good electrode: set types, or clear raw.info['bads']")
+            errors.append("no good electrode: set channel types, or clear raw.info['bads']")
         if nan:
-            errors.append(f"samples that are no numbers in {', '.join(nan)}")
+            errors.append(f"NaN or infinite samples in {', '.join(nan)}")
         if flat:
             warnings.append(f"flat: {', '.join(flat)}")
         if clipped:
@@ -136,7 +143,7 @@ class CheckDataReport(_Report):
             errors += more_errors
             warnings += more_warnings
         elif self.require_triggers:
-            errors.append("there are no triggers: put TriggerDetector(regex=…) before")
+            errors.append("there are no triggers: run TriggerDetector(regex=…) first")
         if errors and self.strict:
             raise ValidationError(f"CheckDataReport: {'; '.join(errors)}.")
         return {
@@ -153,7 +160,7 @@ class CheckDataReport(_Report):
 
 
 def describe_distances(triggers: np.ndarray) -> dict[str, Any]:
-    """Return what the positions of triggers, in samples, tell."""
+    """Return statistics of trigger positions, in samples."""
     ordered = np.unique(triggers)
     diffs, known = np.diff(ordered), spacing.describe_spacing(ordered)
     found: dict[str, Any] = {
@@ -180,10 +187,10 @@ def describe_distances(triggers: np.ndarray) -> dict[str, Any]:
     return found
 
 
-def inspect_channels(raw: Any) -> tuple[list[str], list[str], dict[str, int]]:
-    """Return good electrodes that are flat, that hold nan, and that are clipped (samples of each).
+def inspect_channels(raw: mne.io.BaseRaw) -> tuple[list[str], list[str], dict[str, int]]:
+    """Return flat electrodes, those with NaN, and clipped ones with their number of samples.
 
-    One channel is read at a time.
+    One good electrode is read at a time.
     """
     flat, nan, clipped = [], [], {}
     for row in recording.data_picks(raw):
@@ -211,19 +218,19 @@ def check_triggers(context: ProcessingContext) -> tuple[list[str], list[str]]:
     known = spacing.describe_spacing(triggers)
     length = context.metadata.artifact_length or known.artifact_length
     if not length:
-        warnings.append("the length of one artifact is not known")
+        warnings.append("the artifact length is not known")
     if known.n_missing:
         warnings.append(f"{known.n_missing} triggers are missing: MissingTriggerDetector()")
     if known.n_irregular:
         warnings.append(f"{known.n_irregular} distances of triggers are irregular")
     quiet = max(0, int(triggers.min())) + max(0, n_times - int(triggers.max()) - int(length or 0))
     if quiet < sfreq:
-        warnings.append(f"only {quiet / sfreq:.2g} s without artifact: SNR will be rough")
+        warnings.append(f"only {quiet / sfreq:.2g} s without artifact: SNR will be imprecise")
     return errors, warnings
 
 
 def format_report(name: str, found: dict[str, Any]) -> str:
-    """Return a report as text, one line for each entry that says something."""
+    """Return a report as text, one line for each entry that is not empty."""
     lines = [name.replace("_", " ").capitalize()]
     for key, value in found.items():
         empty = value is None or (isinstance(value, (list, dict)) and not value)

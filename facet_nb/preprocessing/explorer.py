@@ -1,4 +1,4 @@
-"""What events there are, and which of them may be the scanner's."""
+"""List the events of a recording, and those that may be scanner triggers."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import numpy as np
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels.triggers.spacing import describe_spacing
-from facet_nb.preprocessing.diagnostics import _Report
+from facet_nb.preprocessing.diagnostics import ReportStep
 from facet_nb.preprocessing.triggers import read_annotations, read_stim_codes
 
 if TYPE_CHECKING:
+    import mne
     import pandas as pd
 
-#: Fewer events are no train of triggers.
+#: Fewest events of a train of triggers.
 _FEWEST = 5
-#: Part of the distances that must be explained as slots and pauses.
+#: Fraction of the distances that must be multiples of a slot, or pauses.
 _REGULAR = 0.9
 _COLUMNS = (
     "source",
@@ -33,13 +34,13 @@ _COLUMNS = (
 
 
 @register_processor
-class TriggerExplorer(_Report):
-    """List all events of a recording, and say which could be the scanner's triggers.
+class TriggerExplorer(ReportStep):
+    """List all events of a recording, and those that could be scanner triggers.
 
-    For each description of annotations and each code of stim channels: how many, from when to when,
-    how far apart, which part of the distances is regular (slots of a train, missing triggers and
-    pauses between volumes included), and the expression that finds it with ``TriggerDetector``. The
-    table is printed and kept in ``metadata.custom["trigger_explorer"]["events"]``;
+    For each annotation description and each code of a stim channel, the table has the count, first
+    and last time, median distance, the fraction of regular distances (including missing triggers
+    and pauses between volumes), and a regular expression for ``TriggerDetector``. It is printed and
+    stored in ``metadata.custom["trigger_explorer"]["events"]``;
     :func:`facet_nb.preprocessing.explorer.explore_triggers` returns it as a data frame.
 
     Parameters
@@ -59,19 +60,12 @@ class TriggerExplorer(_Report):
         likely = [event["regex"] for event in events if is_train(event)]
         return {"events": events, "likely": likely}
 
-    def process(self, context: ProcessingContext) -> ProcessingContext:
-        found = self.report(context)
-        if self.verbose:
-            print(format_events(found["events"]))
-        metadata = context.metadata.copy()
-        metadata.custom[self.name] = found
-        new = context.with_metadata(metadata)
-        new._noise_array = context._noise_array
-        return new
+    def format(self, found: dict[str, Any]) -> str:
+        return format_events(found["events"])
 
 
-def explore_triggers(recording: Any) -> pd.DataFrame:
-    """Return a table of all events, the likeliest triggers first.
+def explore_triggers(recording: mne.io.BaseRaw | ProcessingContext) -> pd.DataFrame:
+    """Return a table of all events, the most likely triggers first.
 
     Parameters
     ----------
@@ -89,8 +83,8 @@ def explore_triggers(recording: Any) -> pd.DataFrame:
     return pd.DataFrame(list_events(raw), columns=list(_COLUMNS))
 
 
-def list_events(raw: Any) -> list[dict[str, Any]]:
-    """Return what :class:`TriggerExplorer` tells of each kind of event."""
+def list_events(raw: mne.io.BaseRaw) -> list[dict[str, Any]]:
+    """Return the rows of the table of :class:`TriggerExplorer`, as dicts."""
     kinds: dict[tuple[str, str], list[int]] = {}
     for position, text in read_annotations(raw):
         kinds.setdefault(("annotations", text), []).append(position)
@@ -105,7 +99,7 @@ def list_events(raw: Any) -> list[dict[str, Any]]:
 
 
 def is_train(event: dict[str, Any]) -> bool:
-    """Whether the event comes often and regularly enough to be a scanner's trigger."""
+    """Whether the event is frequent and regular enough to be a scanner trigger."""
     return event["count"] >= _FEWEST and (event["regular"] or 0.0) >= _REGULAR
 
 
@@ -128,16 +122,16 @@ def _describe(source: str, event: str, positions: np.ndarray, sfreq: float) -> d
 
 
 def suggest_regex(event: str) -> str:
-    r"""Return an expression that finds this event and no other (``S  1`` but not ``S 11``)."""
+    r"""Return a regular expression for this event only (``S  1`` but not ``S 11``)."""
     last = event.rsplit("/", 1)[-1]
     return rf"(^|/){re.escape(last)}$"
 
 
 def format_events(events: list[dict[str, Any]]) -> str:
-    """Return the table as text; lines that may be the scanner's begin with ``*``."""
+    """Return the table as text; possible scanner triggers are marked with ``*``."""
     if not events:
-        return "Trigger explorer\n  no annotation and no code of a stim channel"
-    lines = ["Trigger explorer (* may be the scanner's)"]
+        return "Trigger explorer\n  no annotations and no stim codes"
+    lines = ["Trigger explorer (* may be scanner triggers)"]
     for event in events:
         mark = "*" if is_train(event) else " "
         distance = event["median_distance_s"]

@@ -1,4 +1,4 @@
-"""FIR and IIR filters with MNE's designs."""
+"""FIR and IIR filters, designed by MNE."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Picks = str | Sequence[str] | Sequence[int] | None
 
 @dataclass(frozen=True)
 class Design:
-    """Coefficients of a filter: FIR taps, or second-order sections with their padding."""
+    """Filter coefficients: FIR taps, or second-order sections with their padding."""
 
     taps: np.ndarray | None = None
     sos: np.ndarray | None = None
@@ -29,7 +29,7 @@ class Design:
 
 
 def freeze(value: Any) -> Any:
-    """Return `value` as something that a cache takes: arrays and lists as tuples of floats."""
+    """Return a hashable copy of `value`: arrays and lists become tuples of floats."""
     if isinstance(value, dict):
         return tuple((key, freeze(entry)) for key, entry in value.items())
     return tuple(map(float, value)) if isinstance(value, list | tuple | np.ndarray) else value
@@ -39,7 +39,7 @@ def freeze(value: Any) -> Any:
 def make_design(
     sfreq: float, low: Any, high: Any, options: tuple, verbose: Any = "error"
 ) -> Design:
-    """Return MNE's design of a zero-phase filter; a second run finds it in the cache (10 ms)."""
+    """Return MNE's design of a zero-phase filter; cached, since it takes about 10 ms."""
     from mne.filter import create_filter
 
     known = dict(options)
@@ -59,28 +59,28 @@ def make_design(
 class Filter(ArrayProcessor):
     """Zero-phase filter, with MNE's default design.
 
-    The result equals ``raw.filter(l_freq, h_freq)``; the channels it works on are all good data
-    channels (EEG, EOG, ECG, EMG, …), or those of `picks`.
+    The result equals ``raw.filter(l_freq, h_freq)``. It is applied to all good data channels (EEG,
+    EOG, ECG, EMG, …), or those of `picks`.
 
     Parameters
     ----------
     l_freq, h_freq : float | None
-        Edges of the pass band, in Hz; None for none.
+        Edges of the pass band, in Hz; None for no edge.
     picks : str | list | None
         Channel names, positions or types; None for all data channels.
     filter_length : str | int
         As in :func:`mne.filter.create_filter`.
     method : {"fir", "iir"}
-        FIR (windowed design), or a Butterworth filter applied forwards and backwards.
+        FIR (windowed design), or a Butterworth filter applied forward and backward.
     phase : {"zero"}
-        Zero phase only.
+        Only zero phase is supported.
     fir_window : {"hamming", "hann", "blackman"}
         Window of the FIR design.
     verbose : bool
         Whether MNE reports its design.
     order : int
-        Order of the Butterworth filter (``method="iir"``). It runs in both directions, and so
-        attenuates twice as much as its order says: at the edges, amplitudes are halved.
+        Order of the Butterworth filter (``method="iir"``). It is applied in both directions, which
+        doubles its attenuation: amplitudes are halved at the edges.
     """
 
     name = "filter"
@@ -111,7 +111,7 @@ class Filter(ArrayProcessor):
         self.order = order
 
     def edges(self) -> tuple[Any, Any]:
-        """Return lower and upper edge, in Hz, as ``create_filter`` takes them."""
+        """Return lower and upper edge, in Hz, as for ``create_filter``."""
         return self.l_freq, self.h_freq
 
     def design_options(self) -> dict[str, Any]:
@@ -136,12 +136,14 @@ class Filter(ArrayProcessor):
 
     def _check(self, sfreq: float, low: Any, high: Any) -> None:
         if self.phase != "zero":
-            raise ValidationError(f"{self.name}: phase={self.phase!r}; only 'zero' is offered.")
+            raise ValidationError(f"{self.name}: phase={self.phase!r}; only 'zero' is supported.")
         if self.method not in ("fir", "iir"):
             raise ValidationError(f"{self.name}: method={self.method!r}; use 'fir' or 'iir'.")
         order = self.__dict__.get("order", 4)
         if not isinstance(order, int | np.integer) or order < 1:
-            raise ValidationError(f"{self.name}: order={order!r}; give a whole number from 1 on.")
+            raise ValidationError(
+                f"{self.name}: order={order!r}; use a whole number of at least 1."
+            )
         for edge in (low, high):
             for f in np.atleast_1d([] if edge is None else edge):
                 if not 0 < f < sfreq / 2:
@@ -184,7 +186,7 @@ class Filter(ArrayProcessor):
         return int(3.3 * sfreq / self.transition_hz()) | 1
 
     def stream_memory(self, chunk: int, sfreq: float) -> int:
-        """Return the memory of one stream, in bytes: eight pairs of blocks, before and after."""
+        """Return the memory of one stream, in bytes: eight pairs of input and output blocks."""
         n_taps = self._count_taps(sfreq)
         n_fft = fir.choose_n_fft(n_taps)
         n_kept = 16 * (n_fft - n_taps + 1) + 2 * n_fft
@@ -199,12 +201,12 @@ class Filter(ArrayProcessor):
         return None if has_compiler() else "needs numba for it"
 
     def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, known: Any) -> Any:
-        """Return the filter of one channel, chunk by chunk; see :class:`ArrayProcessor`."""
+        """Return the streaming filter of one channel; see :class:`ArrayProcessor`."""
         design: Design = prepared.payload
         return None if design.taps is None else FilterStream.make(design.taps, n_times, dtype)
 
     def transition_hz(self) -> float:
-        """Return the narrowest transition of MNE's default design, in Hz."""
+        """Return the narrowest transition band of MNE's default design, in Hz."""
         edges = [float(np.min(f)) for f in self.edges() if f is not None]
         return max(min(min(max(0.25 * f, 2.0), f) for f in edges), 0.1)
 
@@ -305,7 +307,7 @@ class NotchFilter(Filter):
     Parameters
     ----------
     freqs : float | list of float
-        Frequencies to take out, in Hz.
+        Frequencies to remove, in Hz.
     picks, filter_length, method, phase, fir_window
         As in :class:`Filter`; only ``method="fir"``.
     notch_widths : float | list of float | None
@@ -334,7 +336,7 @@ class NotchFilter(Filter):
         self.fir_window = fir_window
 
     def edges(self) -> tuple[Any, Any]:
-        """Return edges of the stop bands (the lower above the upper: MNE's band-stop)."""
+        """Return edges of the stop bands; lower above upper means band-stop in MNE."""
         freqs = np.atleast_1d(np.asarray(self.freqs, dtype=float))
         widths = freqs / 200.0 if self.notch_widths is None else np.asarray(self.notch_widths)
         widths = np.broadcast_to(np.atleast_1d(widths), freqs.shape)
@@ -345,10 +347,10 @@ class NotchFilter(Filter):
         return {"l_trans_bandwidth": 0.5, "h_trans_bandwidth": 0.5}
 
     def transition_hz(self) -> float:
-        """Return the transition of MNE's notches, in Hz."""
+        """Return the transition band of MNE's notches, in Hz."""
         return 0.5
 
     def _check(self, sfreq: float, low: Any, high: Any) -> None:
         super()._check(sfreq, low, high)
         if self.method != "fir":
-            raise ValidationError("notch_filter: only method='fir' is offered.")
+            raise ValidationError("notch_filter: only method='fir' is supported.")

@@ -1,4 +1,4 @@
-"""Steps made of other steps: one after another, under a condition, one of several."""
+"""Steps that run other steps: sequences, conditions and switches."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from facet_nb.core.registry import register_processor
 
 
 class _Composite(Processor):
-    """A step that runs others; its entry of the history holds theirs.
+    """A step that runs other steps and stores their history entries in its own.
 
-    What it runs is decided when it runs, so the plan cannot look inside: the inner steps run one
-    after another on all channels, in every mode alike.
+    The inner steps are chosen at run time, so a plan cannot include them: they run one after
+    another on all channels, in every mode.
     """
 
     parallel_safe = False
@@ -28,13 +28,13 @@ class _Composite(Processor):
         raise ValidationError(f"{type(self).__name__} has no choose(context) method.")
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
-        """Return what the chosen steps make of `context`."""
+        """Return `context` after the chosen steps."""
         new = self._run(context)[0]
         new._history = context._history
         return new
 
     def execute(self, context: ProcessingContext) -> ProcessingContext:
-        """Validate, run the chosen steps, and add one entry to the history, with theirs in it."""
+        """Validate, run the chosen steps, and add one entry to the history that holds theirs."""
         self.validate(context)
         new, inner = self._run(context)
         new._history = context._history
@@ -53,7 +53,7 @@ class _Composite(Processor):
 
 @register_processor
 class NoOpProcessor(Processor):
-    """Do nothing: a case of :class:`SwitchProcessor` that leaves the recording as it is."""
+    """Do nothing, for a case of :class:`SwitchProcessor` that changes nothing."""
 
     name = "noop"
     description = "Do nothing"
@@ -68,14 +68,14 @@ class NoOpProcessor(Processor):
 class SequenceProcessor(_Composite):
     """Run several steps as one.
 
-    The inner steps run one after another on all channels, whatever the mode. Where memory or
-    workers matter, put them into the pipeline instead: ``Pipeline([*steps, …])`` gives the same
-    result, and the mode reaches them.
+    The inner steps run one after another on all channels, in every mode. To use less memory or more
+    workers, put them into the pipeline itself: ``Pipeline([*steps, …])`` gives the same result, and
+    the mode applies to each step.
 
     Parameters
     ----------
     processors : sequence of Processor, callable or dict
-        The steps; a dict is a step's description, ``{"processor": name, "parameters": {…}}``.
+        The steps; a dict describes a step, ``{"processor": name, "parameters": {…}}``.
     """
 
     name = "sequence"
@@ -94,19 +94,18 @@ class SequenceProcessor(_Composite):
 
 @register_processor
 class ConditionalProcessor(_Composite):
-    """Run a step if a condition holds, else another one or none.
+    """Run a step if a condition is true, otherwise another step or none.
 
     Parameters
     ----------
     condition : callable | str | bool
-        A function of the context, or what the metadata is asked for: ``"volume_gaps"`` is a field
-        of :class:`ProcessingMetadata` or an entry of its ``custom``, ``"metrics.snr"`` an entry
-        within; ``"triggers"`` holds if there are some. Only text (and a plain yes or no) can be
-        written to a file.
+        A function of the context, or the name of a metadata entry: ``"volume_gaps"`` is a field
+        of :class:`ProcessingMetadata` or an entry of its ``custom``, ``"metrics.snr"`` a nested
+        entry; ``"triggers"`` is true if there are any. Functions cannot be saved to a file.
     processor : Processor, callable or dict
-        What to run if it holds.
+        The step to run if it is true.
     else_processor : Processor, callable, dict or None
-        What to run if it does not.
+        The step to run if it is false.
     """
 
     name = "conditional"
@@ -133,7 +132,7 @@ class ConditionalProcessor(_Composite):
 
     def choose(self, context: ProcessingContext) -> Sequence[Processor]:
         condition = self.condition
-        holds = condition if isinstance(condition, bool) else _ask(condition, context)
+        holds = condition if isinstance(condition, bool) else _evaluate(condition, context)
         if hasattr(holds, "__len__"):
             holds = len(holds) > 0
         step = self.processor if holds else self.else_processor
@@ -147,12 +146,12 @@ class SwitchProcessor(_Composite):
     Parameters
     ----------
     selector : callable | str
-        A function of the context that returns a key, or the name of what the metadata is asked for,
-        as in :class:`ConditionalProcessor`. Only text can be written to a file.
+        A function of the context that returns a key, or the name of a metadata entry, as in
+        :class:`ConditionalProcessor`. Functions cannot be saved to a file.
     cases : mapping of key to Processor, callable or dict
-        The steps. A key that was found is looked up as it is, then as text (files know only text).
+        The steps by key. A key is looked up as it is, then as text, since files hold only text.
     default : Processor, callable, dict or None
-        What to run for other keys; without it they are an error.
+        The step to run for other keys; by default they are an error.
     """
 
     name = "switch"
@@ -177,11 +176,11 @@ class SwitchProcessor(_Composite):
         return {"processor": self.name, "parameters": parameters}
 
     def choose(self, context: ProcessingContext) -> Sequence[Processor]:
-        key = to_plain(_ask(self.selector, context))
+        key = to_plain(_evaluate(self.selector, context))
         step = self.cases.get(key, self.cases.get(str(key), self.default))
         if step is None:
             raise ValidationError(
-                f"SwitchProcessor: there is no case {key!r} among "
+                f"SwitchProcessor: no case {key!r} among "
                 f"{', '.join(map(repr, self.cases))}. Add it, or give default=NoOpProcessor()."
             )
         return [step]
@@ -191,16 +190,16 @@ class SwitchProcessor(_Composite):
 class RawTransform(Processor):
     """Change the recording with a function of MNE's ``raw``.
 
-    All channels are there at once, in every mode. The function must return a recording, and leave
-    the one it was given as it is: begin with ``raw.copy()``.
+    The function gets all channels at once, in every mode. It must return a recording and must not
+    change its argument: start with ``raw.copy()``.
 
-    A function cannot be written to a file. For a pipeline that is saved, write a class with
+    Functions cannot be saved to a file. For a pipeline that is saved, write a class with
     ``@register_processor``.
 
     Parameters
     ----------
     name : str
-        What the step is called in plans and the history; the attribute is ``label``.
+        Name of the step in plans and the history; the attribute is ``label``.
     func : callable
         ``func(raw) -> raw``.
 
@@ -212,7 +211,7 @@ class RawTransform(Processor):
     """
 
     name = "raw_transform"
-    description = "A function over the recording"
+    description = "A function of the recording"
     requires_raw = True
     parallel_safe = False
 
@@ -234,39 +233,39 @@ class RawTransform(Processor):
     def process(self, context: ProcessingContext) -> ProcessingContext:
         if not callable(self.func):
             raise ValidationError(
-                f"{self.name}: {self.func!r} is no function (no file can hold one). Give it again: "
-                "RawTransform(name, func)."
+                f"{self.name}: {self.func!r} is not a function, since files cannot hold one. Give "
+                "it again: RawTransform(name, func)."
             )
         new = self.func(context.get_raw())
         if not (hasattr(new, "info") and hasattr(new, "get_data")):
             raise ValidationError(
                 f"{self.name}: the function returned {type(new).__name__}, not a recording. End it "
-                "with return raw."
+                "with 'return raw'."
             )
         return context.with_raw(new)
 
 
 def _as_step(step: Any) -> Processor:
-    """Return a step, made of its description if it is one."""
+    """Return a step, built from its description if `step` is a dict."""
     if isinstance(step, Mapping):
         return Pipeline.from_dict({"processors": [step]})[0]
     return as_processor(step)
 
 
 def _describe(rule: Any) -> Any:
-    """Return a rule as plain text (a function by its name), or as the yes or no that it is."""
+    """Return a rule in a form that can be saved; a function is replaced by its name."""
     if isinstance(rule, (str, bool)):
         return rule
     return f"<function {getattr(rule, '__name__', type(rule).__name__)}>"
 
 
-def _ask(rule: Callable[[ProcessingContext], Any] | str, context: ProcessingContext) -> Any:
-    """Return what a function says of the context, or what the metadata holds under a name.
+def _evaluate(rule: Callable[[ProcessingContext], Any] | str, context: ProcessingContext) -> Any:
+    """Return the result of a function of the context, or the metadata entry of a name.
 
     Raises
     ------
     ValidationError
-        If the text stands for a function, which no file holds.
+        If the text stands for a function that was saved to a file.
     """
     if callable(rule):
         return rule(context)

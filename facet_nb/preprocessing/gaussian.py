@@ -10,22 +10,22 @@ from facet_nb.core.registry import register_processor
 from facet_nb.kernels.filters import fir
 from facet_nb.preprocessing.filtering import Picks
 
-#: The bell ends this many standard deviations from its middle, at 4e-6 of its height.
+#: The kernel ends at this many standard deviations, at 4e-6 of its peak.
 _REACH = 5.0
 
 
 @register_processor
 class MATLABPreFilter(ArrayProcessor):
-    r"""Gaussian high-pass, as MATLAB FACET filters before averaging.
+    r"""Gaussian high-pass filter, as used by MATLAB FACET before averaging.
 
-    The signal less its mean under a bell that slides along it, so that the response is
-    ``1 - exp(-f² / (2 s²))``; no ripple, no phase, nothing left at 0 Hz. It falls more slowly than
-    ``HighPassFilter`` does, and rings less.
+    It subtracts the moving average with a Gaussian kernel. The frequency response is
+    ``1 - exp(-f² / (2 s²))``: no ripple, zero phase, zero gain at 0 Hz. It is less steep than
+    ``HighPassFilter`` and rings less.
 
     Parameters
     ----------
     gauss_hp_frequency : float
-        Edge, in Hz: there half of the power passes.
+        Cutoff frequency, in Hz, at which half of the power passes.
     picks : str | list | None
         Channel names, positions or types; None for all data channels.
 
@@ -37,7 +37,7 @@ class MATLABPreFilter(ArrayProcessor):
     """
 
     name = "matlab_pre_filter"
-    description = "Gaussian high-pass"
+    description = "Gaussian high-pass filter"
     linear = True
 
     def __init__(self, gauss_hp_frequency: float = 1.0, picks: Picks = None) -> None:
@@ -67,13 +67,13 @@ class MATLABPreFilter(ArrayProcessor):
 
 
 def _sigma_s(freq: float) -> float:
-    """Return the standard deviation of the bell in time, in s: half power passes at `freq`."""
+    """Return the standard deviation of the kernel, in s, for half power at `freq` Hz."""
     sigma_hz = freq / np.sqrt(-2.0 * np.log(1.0 - np.sqrt(0.5)))
     return float(1.0 / (2.0 * np.pi * sigma_hz))
 
 
 def design_gaussian(freq: float, sfreq: float) -> np.ndarray:
-    """Return the taps of a Gaussian high-pass with its edge at `freq` Hz, shape (n_taps,), odd."""
+    """Return the taps of a Gaussian high-pass with cutoff `freq` Hz, shape (n_taps,), odd."""
     sigma = _sigma_s(freq) * sfreq
     half = int(_REACH * sigma)
     bell = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)

@@ -1,4 +1,4 @@
-"""Spans of the recording that people choose."""
+"""Select a span of the recording as reference."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from facet_nb.preprocessing.triggers import annotate
 
 @register_processor
 class SignalIntervalSelector(Processor):
-    """Choose a span without artifact that metrics compare with.
+    """Select a span without artifact as the reference of metrics.
 
-    Without it, metrics take all time before and after the acquisition, which the triggers tell. The
-    span becomes an annotation ``REFERENCE``, which survives cropping, resampling and saving; one
-    can as well be drawn with the mouse in ``raw.plot()``. Several add up.
+    By default, metrics use all time before and after the acquisition, as given by the triggers. The
+    span becomes an annotation ``REFERENCE``, which is kept on cropping, resampling and saving, and
+    can also be drawn with the mouse in ``raw.plot()``. Several spans are combined.
 
     Parameters
     ----------
     tmin, tmax : float
-        Beginning and end of the span, in s from the first sample.
+        Start and end of the span, in s from the first sample.
 
     Raises
     ------
@@ -32,7 +32,7 @@ class SignalIntervalSelector(Processor):
     """
 
     name = "signal_interval_selector"
-    description = "Choose a span without artifact to compare with"
+    description = "Select a span without artifact as reference"
     requires_raw = True
     modifies_raw = False
     parallel_safe = False
@@ -54,5 +54,5 @@ class SignalIntervalSelector(Processor):
         return annotate(context, start, REFERENCE_SPAN, self.tmax - self.tmin)
 
 
-#: FACETpy's other name of the same class.
+#: FACETpy's second name of the same class.
 ReferenceIntervalSelector = SignalIntervalSelector

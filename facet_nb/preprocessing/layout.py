@@ -1,10 +1,10 @@
-"""Bringing channels into a given order, under given names."""
+"""Bring channels into a standard order, with standard names."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
@@ -13,6 +13,9 @@ from facet_nb.core.processor import Processor
 from facet_nb.core.registry import register_processor
 from facet_nb.core.storage.transpose import take_rows
 from facet_nb.preprocessing.selection import prune_annotations
+
+if TYPE_CHECKING:
+    import mne
 
 _TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2"
 _THIRTY_TWO = (
@@ -24,7 +27,7 @@ _STANDARDS = {
     **dict.fromkeys(["standard_1020", "standard_1020_19"], _TEN_TWENTY),
     **dict.fromkeys(["32", "1020_32", "standard_1020_32"], _THIRTY_TWO),
 }
-#: Older names of the same places.
+#: Older names of the same positions.
 _ALIASES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8", "A1": "M1", "A2": "M2"}
 _FORMER = {new: old for old, new in _ALIASES.items()}
 _ON_MISSING = ("ignore", "raise")
@@ -32,12 +35,12 @@ _ON_MISSING = ("ignore", "raise")
 
 @register_processor
 class ChannelStandardizer(Processor):
-    """Keep the electrodes of a list, in its order, under its names.
+    """Keep the electrodes of a list, in its order and with its names.
 
-    Names are matched exactly, and by the older names of the same places (T3, T4, T5, T6, A1, A2
-    for T7, T8, P7, P8, M1, M2). With `fuzzy`, case and what recorders add (``EEG FP1-Ref``) do not
-    count either; two channels that then mean the same place are an error. Electrodes that are not
-    in the list are left out; bad ones stay bad. The original recording keeps its channels.
+    Names are matched exactly, or by the older names of the same positions (T3, T4, T5, T6, A1, A2
+    for T7, T8, P7, P8, M1, M2). With `fuzzy`, case and additions of recorders (``EEG FP1-Ref``) are
+    ignored; two channels that then match the same position are an error. Electrodes that are not in
+    the list are dropped; bad ones stay bad. The original recording keeps its channels.
 
     Parameters
     ----------
@@ -45,17 +48,17 @@ class ChannelStandardizer(Processor):
         The list, or its name: ``"10-20"`` (19 electrodes), ``"32"``, or one of MNE's montages
         (``"standard_1005"``, ``"biosemi64"`` …).
     on_missing : {"ignore", "raise"}
-        What to do about an electrode of the list that the recording does not have.
+        How to treat electrodes of the list that the recording does not have.
     keep_auxiliary : bool
-        Keep channels that are no EEG (EOG, ECG, stim …), behind the others.
+        Keep channels other than EEG (EOG, ECG, stim …), after the electrodes.
     rename_aliases : bool
-        Give channels that were found under another name the name of the list.
+        Rename channels that were found by another name.
     fuzzy : bool
-        Match names without case, blanks, ``EEG`` before and a reference behind.
+        Ignore case, blanks, the prefix ``EEG`` and the suffix of a reference.
     """
 
     name = "channel_standardizer"
-    description = "Electrodes of a list, in its order"
+    description = "Keep the electrodes of a list, in its order"
     requires_raw = True
     accepts_lazy = True
 
@@ -88,14 +91,14 @@ class ChannelStandardizer(Processor):
             taken = set(renamed.values()) & {raw.ch_names[i] for i in others}
             if taken:
                 raise ValidationError(
-                    f"{self.name}: {', '.join(sorted(taken))} is the name of another channel too. "
+                    f"{self.name}: {', '.join(sorted(taken))} is also the name of another channel. "
                     "Use keep_auxiliary=False or rename_aliases=False."
                 )
             new.get_raw().rename_channels(renamed, verbose="error")
         return new
 
     def _match(self, wanted: list[str], rows: dict[str, int]) -> dict[str, int]:
-        """Return the row of each electrode of the list that the recording has."""
+        """Return the row of each electrode of the list, where the recording has it."""
         plain: dict[str, list[str]] = {}
         for name in rows:
             plain.setdefault(simplify(name), []).append(name)
@@ -114,7 +117,7 @@ class ChannelStandardizer(Processor):
                 found[name] = rows[hits[0]]
         return found
 
-    def _check(self, wanted: list[str], found: dict[str, int], raw: Any) -> None:
+    def _check(self, wanted: list[str], found: dict[str, int], raw: mne.io.BaseRaw) -> None:
         if self.on_missing not in _ON_MISSING:
             raise ValidationError(
                 f"on_missing={self.on_missing!r}: use {' or '.join(_ON_MISSING)}."
@@ -123,8 +126,8 @@ class ChannelStandardizer(Processor):
         if missing and (self.on_missing == "raise" or not found):
             raise ValidationError(
                 f"{self.name}: not in the recording: {', '.join(missing)}. It has "
-                f"{', '.join(raw.ch_names[:40])}. Use fuzzy=True if they are written otherwise, or "
-                "on_missing='ignore' to pass over some."
+                f"{', '.join(raw.ch_names[:40])}. Use fuzzy=True if spellings differ, or "
+                "on_missing='ignore' to skip them."
             )
 
 
@@ -134,7 +137,7 @@ def find_standard(standard: str | Sequence[str]) -> list[str]:
     Raises
     ------
     ValidationError
-        If there is no list of the name, or it is empty or repeats a name.
+        If the name is unknown, or the list is empty or repeats a name.
     """
     if not isinstance(standard, str):
         names = list(standard)
@@ -149,20 +152,20 @@ def find_standard(standard: str | Sequence[str]) -> list[str]:
         return list(mne.channels.make_standard_montage(standard).ch_names)
     except ValueError as error:
         raise ValidationError(
-            f"standard={standard!r} is none of {', '.join(_STANDARDS)} and no montage of MNE "
-            "(mne.channels.get_builtin_montages() lists them). Or give a list of names."
+            f"standard={standard!r} is neither one of {', '.join(_STANDARDS)} nor a montage of MNE "
+            "(mne.channels.get_builtin_montages() lists them). Use one, or give a list of names."
         ) from error
 
 
 def simplify(name: str) -> str:
-    """Return a channel's name without what recorders add: ``"EEG FP1-Ref"`` is ``"fp1"``."""
+    """Return a channel name without additions of recorders: ``"EEG FP1-Ref"`` is ``"fp1"``."""
     text = re.sub(r"^eeg[\s_-]+", "", name.strip().lower())
     text = re.sub(r"[-_](ref|le|a1|a2|m1|m2|avg|ar)\d?$", "", text)
     return re.sub(r"[\s._-]", "", text)
 
 
 def _arrange(context: ProcessingContext, rows: list[int]) -> ProcessingContext:
-    """Return the context of some of the channels, in a given order, with a header of its own."""
+    """Return a context with some of the channels, in the given order."""
     raw = context.get_raw()
     data = take_rows(raw, rows)
     marks = prune_annotations(raw.annotations, {raw.ch_names[i] for i in rows})

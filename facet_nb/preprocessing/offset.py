@@ -1,8 +1,8 @@
-"""How long before or after its trigger an artifact begins."""
+"""Find the start of the artifact relative to its trigger."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,40 +14,43 @@ from facet_nb.core.registry import register_processor
 from facet_nb.kernels.triggers.spacing import describe_spacing
 from facet_nb.preprocessing.triggers import TriggerStep
 
-#: The scanner has been silent for this long before an artifact whose beginning can be seen.
+if TYPE_CHECKING:
+    import mne
+
+#: Silence before an artifact that is needed to find its start.
 _SILENCE_S = 0.05
-#: An artifact's slope exceeds that of EEG (its largest in the silence) by this factor.
+#: Ratio of the slope of an artifact to the largest slope of EEG during the silence.
 _STEEP = 4.0
-#: Beginnings that are looked at: enough for a median.
+#: Starts that are examined: enough for a median.
 _MOST = 50
 
 
 @register_processor
 class ArtifactOffsetFinder(TriggerStep):
-    """Find how long before or after its trigger an artifact begins.
+    """Find the start of the artifact relative to its trigger.
 
-    It looks where the scanner has been silent before: at the first trigger, and after pauses
-    between volumes and breaks between runs. There, the mean slope of all good electrodes is
-    compared with the steepest slope during the silence; the artifact begins where it is first four
-    times as steep. The median over all such places becomes
-    ``metadata.artifact_to_trigger_offset``, in s (negative: before the trigger).
+    It examines triggers after silence of the scanner: the first one, and those after pauses between
+    volumes and breaks between runs. The mean slope of all good electrodes is compared with the
+    steepest slope during the silence; the artifact begins where it is first four times as steep.
+    The median over these triggers becomes ``metadata.artifact_to_trigger_offset``, in s (negative:
+    before the trigger).
 
-    A recording that begins and ends during the acquisition, without pauses, has no such place, and
-    needs no offset: templates of a train without pauses may begin anywhere.
+    A recording that begins and ends during an acquisition without pauses has no such trigger. It
+    needs no offset, because templates of a train without pauses may begin anywhere.
 
     Parameters
     ----------
     search_s : float
-        How far from the trigger an artifact may begin, in s, either way.
+        Largest distance between trigger and start of the artifact, in s, in both directions.
 
     Raises
     ------
     ValidationError
-        If no beginning can be seen.
+        If no start is found.
     """
 
     name = "artifact_offset_finder"
-    description = "Find where artifacts begin relative to their triggers"
+    description = "Find the start of artifacts relative to their triggers"
     requires_triggers = True
 
     def __init__(self, search_s: float = 0.05) -> None:
@@ -68,8 +71,8 @@ class ArtifactOffsetFinder(TriggerStep):
         onsets = [onset for onset in found if onset is not None]
         if not onsets:
             raise ValidationError(
-                f"ArtifactOffsetFinder: {len(places)} places with a silent scanner before, and no "
-                f"artifact that begins within {self.search_s:g} s of its trigger there. Raise "
+                f"ArtifactOffsetFinder: {len(places)} triggers follow a silent scanner, and no "
+                f"artifact begins within {self.search_s:g} s of one of them. Raise "
                 "search_s, or set the offset: Loader(path, artifact_to_trigger_offset=…)."
             )
         offset_s = float(np.median(onsets)) / sfreq
@@ -83,7 +86,7 @@ class ArtifactOffsetFinder(TriggerStep):
 
 
 def _find_quiet(triggers: np.ndarray, before: int, last: int) -> np.ndarray:
-    """Return triggers with at least `before` samples without artifact before them."""
+    """Return triggers after at least `before` samples without artifact."""
     known = describe_spacing(triggers)
     pauses = np.diff(triggers) - (known.artifact_length or 0) if len(triggers) > 1 else triggers[:0]
     follows_pause = ((known.pauses > 0) | (known.slots == 0)) & (pauses >= before)
@@ -92,8 +95,8 @@ def _find_quiet(triggers: np.ndarray, before: int, last: int) -> np.ndarray:
     return places[(places >= before) & (places < last)]
 
 
-def _find_onset(raw: Any, trigger: int, search: int, silence: int) -> int | None:
-    """Return where the artifact begins relative to `trigger`, in samples; None if nowhere."""
+def _find_onset(raw: mne.io.BaseRaw, trigger: int, search: int, silence: int) -> int | None:
+    """Return the start of the artifact relative to `trigger`, in samples, or None."""
     rows = recording.data_picks(raw)
     start, stop = trigger - search - silence, trigger + search
     x = raw._data[rows, start:stop] if raw.preload else raw.get_data(rows, start, stop)

@@ -1,9 +1,9 @@
-"""Heartbeats as triggers, for the correction of the pulse artifact."""
+"""Detect heartbeats as triggers, for the correction of the pulse artifact."""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,34 +16,37 @@ from facet_nb.core.samples import check_finite
 from facet_nb.kernels.triggers.spacing import acquisition_span, find_best_match
 from facet_nb.preprocessing.triggers import TriggerStep
 
+if TYPE_CHECKING:
+    import mne
+
 _SHORTEST_S = 4.0
-#: Half width of the QRS complex that beats are compared by, in s.
+#: Half width of the QRS complex for comparing beats, in s.
 _QRS_S = 0.1
-#: An interval longer than this many median intervals hides a beat.
+#: Intervals longer than this many median intervals are searched for missed beats.
 _LONG = 1.5
-#: How far a hidden beat may be from its even place, in median intervals.
+#: Largest distance of a missed beat from its expected position, in median intervals.
 _REACH = 0.33
-#: Least correlation of a hidden beat with the mean one, and its least size beside it.
+#: Lowest correlation of a missed beat with the median beat, and lowest relative amplitude.
 _ALIKE, _AS_LARGE = 0.6, 0.4
 
-#: Beats are looked for in means of samples, at this rate or up to twice as much: a QRS complex has
-#: no more to show, and neurokit2 takes a tenth of the time of 5 kHz. Peaks are then placed between.
+#: The ECG is averaged to this rate or up to twice as much, which resolves a QRS complex: neurokit2
+#: then takes a tenth of its time at 5 kHz. Peaks are interpolated back to samples.
 _RATE_HZ = 500.0
 
 
 @register_processor
 class QRSTriggerDetector(TriggerStep):
-    """Find heartbeats in the ECG and make them triggers.
+    """Detect heartbeats in the ECG and use them as triggers.
 
-    R peaks are found by neurokit2 [1]_ where it is installed (``pip install facet-nb[ecg]``), else
-    by :func:`mne.preprocessing.find_ecg_events`. An interval of more than 1.5 medians is searched
-    for beats that were overlooked: they must look like the usual beat (correlation 0.6, and 0.4
-    times its size).
+    R peaks are found by neurokit2 [1]_ if it is installed (``pip install facet-nb[ecg]``), and
+    otherwise by :func:`mne.preprocessing.find_ecg_events`. Intervals longer than 1.5 medians are
+    searched for missed beats, which must resemble the median beat: with a correlation of at least
+    0.6 and at least 0.4 of its amplitude.
 
     The metadata gets ``triggers`` (the R peaks, in samples), ``trigger_regex="QRS"``,
     ``artifact_length`` (half the median interval between beats) and
-    ``artifact_to_trigger_offset`` (the artifact lies evenly around its trigger). The history gets
-    the channel, the method and the number of beats.
+    ``artifact_to_trigger_offset`` (the artifact is centred on its trigger). The history gets the
+    channel, the method and the number of beats.
 
     Parameters
     ----------
@@ -60,7 +63,7 @@ class QRSTriggerDetector(TriggerStep):
     """
 
     name = "qrs_trigger_detector"
-    description = "Find heartbeats in the ECG"
+    description = "Detect heartbeats in the ECG"
 
     def __init__(
         self, save_to_annotations: bool = False, ecg_channel: str | int | None = None
@@ -78,15 +81,15 @@ class QRSTriggerDetector(TriggerStep):
         if len(ecg) < _SHORTEST_S * sfreq or np.ptp(ecg) == 0:
             what = "flat" if len(ecg) and np.ptp(ecg) == 0 else "too short"
             raise ValidationError(
-                f"QRSTriggerDetector: the ECG ({name}) is {what}; {_SHORTEST_S:g} s or more with "
-                "heartbeats are needed. Name another channel with ecg_channel=…."
+                f"QRSTriggerDetector: the ECG ({name}) is {what}; at least {_SHORTEST_S:g} s with "
+                "heartbeats are needed. Choose another channel with ecg_channel=…."
             )
         peaks, method = find_beats(ecg, sfreq, name)
         beats = fill_long_intervals(ecg, peaks, sfreq)
         if len(beats) < 2:
             raise ValidationError(
-                f"QRSTriggerDetector: {len(beats)} heartbeats found in {name}. Look at the channel "
-                "(remove the gradient artifact first), or name another with ecg_channel=…."
+                f"QRSTriggerDetector: {len(beats)} heartbeats found in {name}. Check the channel "
+                "(remove the gradient artifact first), or choose another with ecg_channel=…."
             )
         metadata = _describe_beats(context.metadata, beats, raw)
         notes = {"ecg_channel": name, "method": method, "n_triggers": len(beats)}
@@ -110,32 +113,34 @@ def find_beats(ecg: np.ndarray, sfreq: float, name: str = "ECG") -> tuple[np.nda
     peaks : ndarray of int, shape (n_beats,)
         Positions, in samples.
     method : {"neurokit2", "mne"}
-        What found them.
+        The method.
     """
     try:
         import neurokit2
     except ImportError:
         return _find_with_mne(ecg, sfreq, name), "mne"
     n_mean = max(1, int(sfreq // _RATE_HZ))
-    small, rate = _thin(ecg, n_mean), sfreq / n_mean
+    small, rate = _average(ecg, n_mean), sfreq / n_mean
     clean = neurokit2.ecg_clean(small, sampling_rate=rate)
     if is_inverted(clean, rate):
         clean = neurokit2.ecg_clean(2 * small.mean() - small, sampling_rate=rate)
     peaks = neurokit2.ecg_findpeaks(clean, sampling_rate=rate)["ECG_R_Peaks"]
     peaks = np.unique(np.asarray(peaks, dtype=np.int64))
-    return peaks if n_mean == 1 else _thicken(clean, peaks, n_mean, len(ecg)), "neurokit2"
+    return peaks if n_mean == 1 else _interpolate_peaks(clean, peaks, n_mean, len(ecg)), "neurokit2"
 
 
-def _thin(x: np.ndarray, n_mean: int) -> np.ndarray:
-    """Return means of `n_mean` samples each; the last one of those that are left."""
+def _average(x: np.ndarray, n_mean: int) -> np.ndarray:
+    """Return means of `n_mean` samples each, the last one of the remaining samples."""
     if n_mean == 1:
         return x
     edges = np.arange(0, len(x), n_mean)
     return np.add.reduceat(x, edges) / np.diff(edges, append=len(x))
 
 
-def _thicken(clean: np.ndarray, peaks: np.ndarray, n_mean: int, n_times: int) -> np.ndarray:
-    """Return peaks in samples: a parabola through three means has its top between them."""
+def _interpolate_peaks(
+    clean: np.ndarray, peaks: np.ndarray, n_mean: int, n_times: int
+) -> np.ndarray:
+    """Return peaks in samples, interpolated with a parabola through three means."""
     inner = np.clip(peaks, 1, len(clean) - 2)
     before, top, after = clean[inner - 1], clean[inner], clean[inner + 1]
     bend = before - 2 * top + after
@@ -145,10 +150,10 @@ def _thicken(clean: np.ndarray, peaks: np.ndarray, n_mean: int, n_times: int) ->
 
 
 def is_inverted(clean: np.ndarray, sfreq: float) -> bool:
-    """Return whether the largest deflection of most stretches of 2 s points downwards.
+    """Return whether the largest deflection of most windows of 2 s points downwards.
 
-    The rule of ``neurokit2.ecg_invert``, which looks at the stretch around each sample: its table
-    of all of them takes 24 GB for a minute at 5 kHz. Here they begin every half second.
+    This is the rule of ``neurokit2.ecg_invert``, which uses the window around each sample and needs
+    24 GB for a minute at 5 kHz. Here a window begins every half second.
 
     Parameters
     ----------
@@ -174,7 +179,7 @@ def _find_with_mne(ecg: np.ndarray, sfreq: float, name: str) -> np.ndarray:
 
 
 def fill_long_intervals(ecg: np.ndarray, peaks: np.ndarray, sfreq: float) -> np.ndarray:
-    """Return `peaks` with the beats that were overlooked.
+    """Return `peaks` with the beats that were missed.
 
     Parameters
     ----------
@@ -209,7 +214,7 @@ def fill_long_intervals(ecg: np.ndarray, peaks: np.ndarray, sfreq: float) -> np.
     return np.union1d(peaks, np.array(found, dtype=np.int64))
 
 
-def _ecg_row(raw: Any, wanted: str | int | None) -> int:
+def _ecg_row(raw: mne.io.BaseRaw, wanted: str | int | None) -> int:
     """Return the row of the ECG."""
     if wanted is not None:
         return find_channel(wanted, raw)
@@ -217,18 +222,19 @@ def _ecg_row(raw: Any, wanted: str | int | None) -> int:
     by_type = [i for i, kind in enumerate(kinds) if kind == "ecg"]
     by_name = [i for i, n in enumerate(raw.ch_names) if "ECG" in n.upper() or "EKG" in n.upper()]
     if not by_type and not by_name:
+        shown = ", ".join(raw.ch_names[:8]) + (", …" if len(raw.ch_names) > 8 else "")
         raise ValidationError(
-            "QRSTriggerDetector: there is no ECG (no channel of type ecg, none called ECG or EKG; "
-            f"channels: {', '.join(raw.ch_names[:8])}{', …' if len(raw.ch_names) > 8 else ''}). "
-            "Say which it is: raw.set_channel_types({'NAME': 'ecg'}), or ecg_channel='NAME'."
+            "QRSTriggerDetector: there is no ECG, neither a channel of type ecg nor one with ECG "
+            f"or EKG in its name (channels: {shown}). Set it with "
+            "raw.set_channel_types({'NAME': 'ecg'}) or ecg_channel='NAME'."
         )
     return (by_type or by_name)[0]
 
 
 def _describe_beats(
-    metadata: ProcessingMetadata, beats: np.ndarray, raw: Any
+    metadata: ProcessingMetadata, beats: np.ndarray, raw: mne.io.BaseRaw
 ) -> ProcessingMetadata:
-    """Return metadata with beats as triggers."""
+    """Return the metadata with beats as triggers."""
     sfreq = float(raw.info["sfreq"])
     length = int(np.median(np.diff(beats))) // 2
     start, stop = acquisition_span(beats, length, -(length // 2), raw.n_times)

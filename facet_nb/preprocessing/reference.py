@@ -14,13 +14,13 @@ from facet_nb.kernels.filters.common_reference import subtract_common
 class CommonReference(ArrayProcessor):
     """Subtract the median or mean of all good EEG channels from each of them.
 
-    Needs all channels at once, so it is not channel-wise; inner threads share it over time. Other
-    channels and bad ones stay as they are, and take no part.
+    It needs all channels at once, so it is not channel-wise; inner threads divide the time between
+    them. Other channels and bad channels are neither used nor changed.
 
     Parameters
     ----------
     operator : {"median", "average"}
-        What is subtracted.
+        The statistic to subtract.
     """
 
     name = "common_reference"

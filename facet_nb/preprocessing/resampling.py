@@ -1,4 +1,4 @@
-"""Changing the sampling rate."""
+"""Change the sampling rate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from facet_nb.kernels.streams import make_resampler
 
 @dataclass(frozen=True)
 class Ratio:
-    """New rate over old rate, in lowest terms."""
+    """New sampling rate over old one, in lowest terms."""
 
     up: int
     down: int
@@ -26,14 +26,15 @@ class Ratio:
 
 @register_processor
 class Resample(ArrayProcessor):
-    """Resample to a given rate: band-limited, and without any shift in time.
+    """Resample to a given rate, band-limited and without a shift in time.
 
-    Triggers and all other positions are scaled; channels that hold codes keep them.
+    Triggers and all other positions are scaled; stim channels keep their codes.
 
     Parameters
     ----------
     sfreq : float
-        New sampling rate, in Hz; new over old must be a fraction of numbers up to 10 000.
+        New sampling rate, in Hz; its ratio to the old one must be a fraction of integers up to
+        10 000.
     npad, window, n_jobs, verbose
         Accepted for compatibility with FACETpy; they have no effect.
     """
@@ -63,13 +64,13 @@ class Resample(ArrayProcessor):
         ratio = Fraction(self.sfreq / sfreq).limit_denominator(10_000)
         if ratio == 0 or abs(float(ratio) * sfreq - self.sfreq) > 1e-9 * self.sfreq:
             raise ValidationError(
-                f"{self.name}: {self.sfreq:g} Hz over {sfreq:g} Hz is no fraction of numbers up to "
-                "10 000: choose a rate nearby."
+                f"{self.name}: {self.sfreq:g} Hz over {sfreq:g} Hz is not a fraction of integers "
+                "up to 10 000: choose a rate nearby."
             )
         return Ratio(ratio.numerator, ratio.denominator)
 
     def prepare(self, view: View) -> Prepared:
-        """Decide the ratio, and scale all positions."""
+        """Find the ratio and scale all positions."""
         ratio = self.find_ratio(view.sfreq)
         return Prepared(
             ratio,
@@ -91,12 +92,12 @@ class Resample(ArrayProcessor):
         return "computes in a way of its own" if own else None
 
     def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, known: Any) -> Any:
-        """Return the change of one channel's rate, chunk by chunk; see :class:`ArrayProcessor`."""
+        """Return the streaming resampler of one channel; see :class:`ArrayProcessor`."""
         ratio: Ratio = prepared.payload
         return make_resampler(ratio.up, ratio.down, n_times)
 
     def stream_memory(self, chunk: int, sfreq: float) -> int:
-        """Return the memory of one stream, in bytes: transforms, and what they reach over."""
+        """Return the memory of one stream, in bytes: transforms and their context."""
         ratio = self.find_ratio(sfreq)
         n_out = windowed_sinc.count(chunk, ratio.up, ratio.down)
         if ratio.up > 1 and ratio.down > 1:
@@ -108,14 +109,14 @@ class Resample(ArrayProcessor):
         return 8 * (kept + 2 * n_out + 7 * n_fft * most)
 
     def compute_other(self, x: np.ndarray, kind: str, prepared: Prepared) -> np.ndarray:
-        """Return channels that hold no data at the new rate; codes keep their values."""
+        """Return channels other than data at the new rate; codes keep their values."""
         ratio: Ratio = prepared.payload
         if kind == "stim":
             return windowed_sinc.hold(x, ratio.up, ratio.down)
         return windowed_sinc.resample(np.nan_to_num(x), ratio.up, ratio.down)
 
     def resize(self, n_times: int, sfreq: float) -> tuple[int, float]:
-        """Return samples and rate (Hz) afterwards."""
+        """Return the number of samples and the rate (Hz) after the step."""
         ratio = self.find_ratio(sfreq)
         return windowed_sinc.count(n_times, ratio.up, ratio.down), sfreq * ratio.up / ratio.down
 
@@ -130,12 +131,12 @@ class Resample(ArrayProcessor):
 
 @register_processor
 class UpSample(Resample):
-    """Raise the sampling rate by a whole number.
+    """Raise the sampling rate by an integer factor.
 
     Parameters
     ----------
     factor : int
-        New rate over old.
+        Ratio of the new rate to the old one.
     npad, window, n_jobs, verbose
         Accepted for compatibility with FACETpy; they have no effect.
     """
@@ -162,14 +163,14 @@ class UpSample(Resample):
         return Ratio(self._whole_factor(), 1)
 
     def preview(self, x: np.ndarray, prepared: Prepared) -> Any:
-        """Return one channel after the step: not made before it is looked at."""
+        """Return one channel after the step, computed when it is sliced."""
         ratio: Ratio = prepared.payload
         if ratio.up == 1:
             return super().preview(x, prepared)
         return windowed_sinc.Upsampled(x, ratio.up)
 
     def find_rate(self) -> Fraction | None:
-        """Return new sampling rate over old; None for subclasses, which may do something else."""
+        """Return the ratio of new to old rate; None for subclasses, which may differ."""
         known = type(self) in (UpSample, DownSample)
         if not known or self.factor != int(self.factor) or self.factor < 1:
             return None
@@ -184,12 +185,12 @@ class UpSample(Resample):
 
 @register_processor
 class DownSample(UpSample):
-    """Lower the sampling rate by a whole number, after an anti-alias filter.
+    """Lower the sampling rate by an integer factor, with an anti-aliasing filter.
 
     Parameters
     ----------
     factor : int
-        Old rate over new.
+        Ratio of the old rate to the new one.
     npad, window, n_jobs, verbose
         Accepted for compatibility with FACETpy; they have no effect.
     """
@@ -203,7 +204,7 @@ class DownSample(UpSample):
 
 
 def scale_positions(metadata: ProcessingMetadata, ratio: Ratio) -> dict[str, Any]:
-    """Return metadata fields that hold samples, at the new rate."""
+    """Return the metadata fields that hold samples, at the new rate."""
     scale = Fraction(ratio.up, ratio.down)
     changes: dict[str, Any] = {}
     if metadata.triggers is not None:

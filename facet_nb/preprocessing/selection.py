@@ -1,9 +1,9 @@
-"""Choosing a part of the recording: a span of time, or some of the channels."""
+"""Select a part of the recording: a span of time, or some of the channels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from facet_nb.core.recording import Header
 from facet_nb.core.registry import register_processor
 from facet_nb.core.storage.transpose import take_rows
 
+if TYPE_CHECKING:
+    import mne
+
 _ON_MISSING = ("ignore", "raise")
 
 
@@ -25,8 +28,8 @@ class Crop(ArrayProcessor):
 
     The span is that of ``raw.crop(tmin, tmax)``: times are rounded to the nearest sample, and the
     sample at `tmax` is kept. Triggers, the limits of the acquisition, annotations, ``first_samp``
-    and the estimated noise follow; triggers outside the span are left out, and the history says how
-    many. The original recording stays whole.
+    and the estimated noise are adjusted; triggers outside the span are dropped, and the history
+    states how many. The original recording is not cropped.
 
     Parameters
     ----------
@@ -45,7 +48,7 @@ class Crop(ArrayProcessor):
         self.tmax = tmax
 
     def prepare(self, view: View) -> Prepared:
-        """Find the samples of the span, and what becomes of the triggers."""
+        """Find the samples of the span, and the triggers in it."""
         start, stop = self._span(view.n_times, view.sfreq)
         changes, n_dropped = _crop_metadata(view.metadata, start, stop)
         return Prepared(
@@ -70,12 +73,12 @@ class Crop(ArrayProcessor):
         return x[:, start:stop]
 
     def resize(self, n_times: int, sfreq: float) -> tuple[int, float]:
-        """Return samples and rate (Hz) afterwards."""
+        """Return the number of samples and the rate (Hz) after the step."""
         start, stop = self._span(n_times, sfreq)
         return stop - start, sfreq
 
     def _span(self, n_times: int, sfreq: float) -> tuple[int, int]:
-        """Return the first sample, and the first after the last."""
+        """Return the first sample, and the one after the last."""
         tmin = 0.0 if self.tmin is None else float(self.tmin)
         longest = (n_times - 1) / sfreq
         tmax = longest if self.tmax is None else float(self.tmax)
@@ -93,7 +96,7 @@ class PickChannels(Processor):
     """Keep some of the channels.
 
     They stay in the order of the recording; bad channels that are picked stay bad. Triggers,
-    annotations, history and estimated noise follow. The original recording keeps all channels.
+    annotations, history and estimated noise are kept. The original recording keeps all channels.
 
     Parameters
     ----------
@@ -101,7 +104,7 @@ class PickChannels(Processor):
         Names, positions, or channel types (``"eeg"``, ``"stim"``, …); ``"data"`` for all
         electrodes (EEG, EOG, ECG, EMG …), ``"all"`` for everything.
     on_missing : {"ignore", "raise"}
-        What to do about a name or type that is not in the recording.
+        How to treat a name or type that is not in the recording.
     """
 
     name = "pick_channels"
@@ -122,18 +125,18 @@ class PickChannels(Processor):
 
 @register_processor
 class DropChannels(Processor):
-    """Leave out some of the channels.
+    """Drop some of the channels.
 
     Parameters
     ----------
     channels : str | int | sequence of these
         Names, positions or channel types, as in :class:`PickChannels`.
     on_missing : {"ignore", "raise"}
-        What to do about a name or type that is not in the recording.
+        How to treat a name or type that is not in the recording.
     """
 
     name = "drop_channels"
-    description = "Leave out some of the channels"
+    description = "Drop some of the channels"
     requires_raw = True
     accepts_lazy = True
 
@@ -151,8 +154,10 @@ class DropChannels(Processor):
         return select_rows(context, kept, self)
 
 
-def find_rows(picks: str | int | Sequence[str | int], raw: Any) -> tuple[set[int], list[str | int]]:
-    """Return the rows of names, positions or types, and those picks that are not there."""
+def find_rows(
+    picks: str | int | Sequence[str | int], raw: mne.io.BaseRaw
+) -> tuple[set[int], list[str | int]]:
+    """Return the rows of names, positions or types, and the picks without a match."""
     names, kinds = list(raw.ch_names), raw.get_channel_types()
     rows: set[int] = set()
     missing: list[str | int] = []
@@ -175,12 +180,12 @@ def find_rows(picks: str | int | Sequence[str | int], raw: Any) -> tuple[set[int
 def select_rows(
     context: ProcessingContext, rows: list[int], processor: Processor
 ) -> ProcessingContext:
-    """Return the context of some of the channels.
+    """Return a context with some of the channels.
 
     Raises
     ------
     ValidationError
-        If there is none.
+        If `rows` is empty.
     """
     raw = context.get_raw()
     if not rows:
@@ -198,7 +203,7 @@ def select_rows(
 def _crop_metadata(
     metadata: ProcessingMetadata, start: int, stop: int
 ) -> tuple[dict[str, Any], int]:
-    """Return the fields that hold positions, from `start` on, and how many triggers fell out."""
+    """Return metadata fields of positions after cropping, and the number of dropped triggers."""
     if metadata.triggers is None:
         return {}, 0
     triggers = np.asarray(metadata.triggers, dtype=np.int64)
@@ -213,7 +218,7 @@ def _crop_metadata(
 
 
 def prune_annotations(annotations: Any, names: set[str]) -> Any:
-    """Return annotations without the channels that are left out, and those that were theirs."""
+    """Return annotations without those of dropped channels only; `names` are kept."""
     marks = annotations.copy()
     theirs = [tuple(n for n in own if n in names) for own in marks.ch_names]
     gone = [i for i, own in enumerate(marks.ch_names) if own and not theirs[i]]
@@ -223,18 +228,18 @@ def prune_annotations(annotations: Any, names: set[str]) -> Any:
     return marks
 
 
-def _check_missing(processor: Processor, missing: list[str | int], raw: Any) -> None:
+def _check_missing(processor: Processor, missing: list[str | int], raw: mne.io.BaseRaw) -> None:
     on_missing = getattr(processor, "on_missing", "ignore")
     if on_missing not in _ON_MISSING:
         raise ValidationError(f"on_missing={on_missing!r}: use one of {', '.join(_ON_MISSING)}.")
     if missing and on_missing == "raise":
         raise ValidationError(
             f"{processor.name}: not in the recording: {', '.join(map(repr, missing))}. It has "
-            f"{_list_channels(raw)}. Use on_missing='ignore' to pass over them."
+            f"{_list_channels(raw)}. Use on_missing='ignore' to skip them."
         )
 
 
-def _list_channels(raw: Any) -> str:
+def _list_channels(raw: mne.io.BaseRaw) -> str:
     names = raw.ch_names
     more = f", … ({len(names)} in all)" if len(names) > 12 else ""
     types = ", ".join(sorted(set(raw.get_channel_types())))

@@ -1,4 +1,4 @@
-"""Completing a train of triggers from what is known of the sequence: volumes, slices, multiband."""
+"""Complete a train of triggers from the parameters of the sequence."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from facet_nb.preprocessing.triggers import TriggerStep, annotate, describe_trig
 
 logger = logging.getLogger("facet_nb")
 
-#: Rounding of markers: a rest of the volume up to this long, in samples, is no pause.
+#: Longest rest of a volume, in samples, that is due to rounding of markers and not a pause.
 _NO_PAUSE = 3
 
 
 class _TrainStep(TriggerStep):
-    """A step that adds triggers, and may annotate those that it added."""
+    """A step that adds triggers, and optionally annotates them."""
 
     requires_triggers = True
     label = ""
@@ -38,27 +38,27 @@ class _TrainStep(TriggerStep):
 
 @register_processor
 class MissingTriggerCompleter(_TrainStep):
-    """Insert missing triggers where the distances say, until there are as many as were measured.
+    """Insert missing triggers in gaps, up to a known number of volumes and slices.
 
-    Unlike :class:`MissingTriggerDetector` it does not look at the signal: a distance of *k* usual
-    ones (pauses between volumes taken into account) lacks *k* − 1 triggers, several side by side
-    included. Which end lacks triggers the distances cannot say; those are an error, or are left out
-    and told in the history (``n_lacking``).
+    Unlike :class:`MissingTriggerDetector` it does not use the signal: in a gap of *k* regular
+    distances (accounting for pauses between volumes), *k* − 1 triggers are missing. Triggers
+    missing at the ends cannot be located; they are an error, or are counted in the history
+    (``n_lacking``).
 
-    Inserted positions are in ``metadata.custom["missing_triggers"]``, in samples.
+    Inserted positions are stored in ``metadata.custom["missing_triggers"]``, in samples.
 
     Parameters
     ----------
     volumes : int
-        Volumes that were measured.
+        Number of acquired volumes.
     slices : int
-        Triggers in a volume: slices, or with multiband the groups of slices; 1 for volume triggers.
+        Triggers per volume: slices, or slice groups with multiband; 1 for volume triggers.
     add_to_context : bool
         Insert them among the triggers.
     add_annotations : bool
         Add an annotation ``completed_trigger`` at each of them.
     strict : bool
-        Stop if the number of triggers is not ``volumes × slices`` afterwards.
+        Raise ValidationError if the final number of triggers is not ``volumes × slices``.
     """
 
     name = "missing_trigger_completer"
@@ -106,9 +106,9 @@ class MissingTriggerCompleter(_TrainStep):
     def _complain(self, n_triggers: int, n_found: int, expected: int) -> None:
         message = (
             f"MissingTriggerCompleter: {self.volumes} volumes × {self.slices} make {expected} "
-            f"triggers; there are {n_triggers}, the distances tell of {n_found} missing between "
-            "them. Check the numbers (a last volume that was cut short? a dummy scan?), crop, use "
-            "MissingTriggerDetector(), which looks at the signal, or strict=False."
+            f"triggers; there are {n_triggers}, and {n_found} are missing between them. Check the "
+            "numbers (an incomplete last volume? a dummy scan?), crop, or use "
+            "MissingTriggerDetector(), which uses the signal, or strict=False."
         )
         if self.strict:
             raise ValidationError(message)
@@ -117,36 +117,36 @@ class MissingTriggerCompleter(_TrainStep):
 
 @register_processor
 class SliceTriggerGenerator(_TrainStep):
-    r"""Make slice triggers of volume triggers.
+    r"""Generate slice triggers from volume triggers.
 
     Slice k (from 0) of a volume whose trigger is at v begins at
 
     .. math:: v + (k - \mathrm{relative\_position}) \cdot \mathrm{duration}
 
-    rounded to samples once. The duration is that of the volume over the number of slices, if there
-    is no pause at the volume's end; otherwise give it. With multiband, slices are excited in groups
-    of `multiband` at once, and a volume has ``slices / multiband`` artifacts.
+    rounded to samples once. By default the duration is that of the volume divided by the number of
+    slices; give it if there is a pause at the end of the volume. With multiband, `multiband` slices
+    are excited at once, and a volume has ``slices / multiband`` artifacts.
 
-    Slices outside the data (those of a last volume that was cut short) are left out. The metadata
-    gets ``slices_per_volume`` (artifacts in a volume), ``artifact_length`` and ``volume_gaps``; the
-    volume triggers themselves are in ``metadata.custom["slice_trigger_generator"]``.
+    Slices outside the data (of an incomplete last volume) are left out. The metadata gets
+    ``slices_per_volume`` (artifacts per volume), ``artifact_length`` and ``volume_gaps``; the
+    volume triggers are stored in ``metadata.custom["slice_trigger_generator"]``.
 
     Parameters
     ----------
     slices : int
-        Slices in a volume.
+        Slices per volume.
     duration_samples : float | None
         Duration of one slice (group), in samples.
     relative_position : float
-        How long before the volume's trigger the first slice begins, in slice durations.
+        Time from the start of the first slice to the volume trigger, in slice durations.
     add_annotations : bool
         Add an annotation ``generated_slice_trigger`` at each of them.
     multiband : int
-        Slices that are excited at once.
+        Number of slices excited at once.
     """
 
     name = "slice_trigger_generator"
-    description = "Make slice triggers of volume triggers"
+    description = "Generate slice triggers from volume triggers"
     label = "generated_slice_trigger"
 
     def __init__(
@@ -167,8 +167,8 @@ class SliceTriggerGenerator(_TrainStep):
         raw, metadata = context.get_raw(), context.metadata
         if metadata.slices_per_volume:
             raise ValidationError(
-                "SliceTriggerGenerator: the triggers are those of slices already "
-                f"({metadata.slices_per_volume} in a volume). It takes those of volumes: choose "
+                "SliceTriggerGenerator: the triggers already mark slices "
+                f"({metadata.slices_per_volume} per volume); it needs volume triggers. Choose "
                 "another regex in TriggerDetector."
             )
         volumes = np.unique(np.asarray(metadata.triggers, dtype=np.int64))
@@ -196,7 +196,7 @@ class SliceTriggerGenerator(_TrainStep):
         return new, {"n_triggers": len(inside), "duration": duration, "n_outside": n_outside}
 
     def _count_groups(self) -> int:
-        """Return the number of artifacts in a volume."""
+        """Return the number of artifacts per volume."""
         slices, multiband = _whole("slices", self.slices), _whole("multiband", self.multiband)
         if slices % multiband:
             raise ValidationError(
@@ -206,26 +206,26 @@ class SliceTriggerGenerator(_TrainStep):
         return slices // multiband
 
     def _find_duration(self, volumes: np.ndarray, groups: int) -> tuple[float, float]:
-        """Return the duration of a slice, and the pause at the volume's end, in samples."""
+        """Return the duration of a slice and of the pause after a volume, in samples."""
         usual = spacing.describe_spacing(volumes).usual
         duration = self.duration_samples
         if duration is None:
             if not usual:
                 raise ValidationError(
-                    "SliceTriggerGenerator: one volume trigger does not tell how long a slice is. "
-                    "Give duration_samples."
+                    "SliceTriggerGenerator: one volume trigger does not determine the duration of "
+                    "a slice. Give duration_samples."
                 )
             return usual / groups, 0.0
         if not duration > 0 or (usual and groups * duration > usual + _NO_PAUSE):
             raise ValidationError(
                 f"duration_samples={duration!r}: {groups} slices must fit into a volume of "
-                f"{usual:.6g} samples; with multiband, give it."
+                f"{usual:.6g} samples. With multiband, set multiband=…."
             )
         return float(duration), max(0.0, usual - groups * duration)
 
 
 def _whole(name: str, value: Any) -> int:
-    """Return a whole number above 0."""
+    """Return `value` as int if it is a whole number above 0."""
     if isinstance(value, bool) or int(value) != value or value < 1:
         raise ValidationError(f"{name}={value!r} must be a whole number, 1 or more.")
     return int(value)

@@ -1,11 +1,11 @@
-"""Finding the scanner's triggers, and those that are missing among them."""
+"""Detect scanner triggers, and missing ones among them."""
 
 from __future__ import annotations
 
 import logging
 import re
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,18 +20,21 @@ from facet_nb.core.samples import check_finite
 from facet_nb.core.storage import scratch
 from facet_nb.kernels.triggers import spacing
 
+if TYPE_CHECKING:
+    import mne
+
 logger = logging.getLogger("facet_nb")
 
-#: Annotations with these beginnings mark spans of data (MNE's convention) or that the clocks are
-#: synchronised (BrainVision's), and are no events.
+#: Annotations that are not events: by convention they mark spans of data (MNE) or the
+#: synchronisation of clocks (BrainVision).
 _NO_EVENTS = re.compile(r"bad|edge|reference$|(.*/)?sync *(status|on|off)", re.IGNORECASE)
-#: Epochs on each side that make the template of a missing trigger.
+#: Epochs on each side that are averaged as template of a missing trigger.
 _NEIGHBOURS = 5
 _LISTED = 20
 
 
 class TriggerStep(Processor):
-    """A step that finds triggers: what it found goes to metadata, how it went to the history."""
+    """A step that finds triggers, stores them in the metadata, and notes in the history."""
 
     requires_raw = True
     modifies_raw = False
@@ -43,7 +46,7 @@ class TriggerStep(Processor):
         raise ValidationError(f"{type(self).__name__} has no find(context) method.")
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
-        """Return a context with the triggers that were found."""
+        """Return a context with the triggers."""
         return self._run(context)[0]
 
     def execute(self, context: ProcessingContext) -> ProcessingContext:
@@ -67,26 +70,26 @@ class TriggerStep(Processor):
 
 @register_processor
 class TriggerDetector(TriggerStep):
-    r"""Find triggers by what their annotations or stim codes are called.
+    r"""Find triggers by a regular expression in annotations and stim channels.
 
-    The expression is searched, not anchored, in the descriptions of annotations (``r"\b1\b"`` finds
+    The expression is searched anywhere in the descriptions of annotations (``r"\b1\b"`` finds
     ``Stimulus/S  1`` but not ``S 11``; ``r"R128"`` finds ``Response/R128``) and in the codes of all
-    stim channels, written as text. Annotations that begin with ``BAD`` or ``EDGE`` are no events,
-    nor is BrainVision's ``SyncStatus/Sync On``, which tells of the clock.
-    If both annotations and stim channels match, they are two records of the same events: the one
-    with more matches is used (annotations, if they are equal). Matches at the same sample are one.
+    stim channels, as text. Annotations that begin with ``BAD`` or ``EDGE``, and BrainVision's
+    ``SyncStatus/Sync On``, are not events.
+    If both annotations and stim channels match, they are taken as two records of the same events,
+    and the one with more matches is used (annotations in case of a tie). Several matches at one
+    sample count once.
 
     The metadata gets ``triggers`` (samples from the first sample of the data, rounded to the
-    nearest), ``trigger_regex``, first and last sample of the acquisition, and what the distances
-    tell: ``artifact_length``, ``volume_gaps`` and ``slices_per_volume``
-    (:func:`facet_nb.kernels.triggers.spacing.describe_spacing`). The history gets the source, the
-    number of
-    triggers found, missing, and left out because they lie outside the data.
+    nearest), ``trigger_regex``, the first and last sample of the acquisition, and
+    ``artifact_length``, ``volume_gaps`` and ``slices_per_volume``, derived from the distances
+    (:func:`facet_nb.kernels.triggers.spacing.describe_spacing`). The history gets the source and
+    the number of triggers found, missing, and outside the data.
 
     Parameters
     ----------
     regex : str
-        Regular expression.
+        The regular expression.
     save_to_annotations : bool
         Add an annotation ``Trigger`` at each of them.
     """
@@ -119,8 +122,8 @@ class TriggerDetector(TriggerStep):
         metadata = context.metadata.updated(trigger_regex=self.regex, **changes)
         return metadata, {"source": source, **notes, "n_outside": n_outside}
 
-    def _search(self, raw: Any) -> tuple[np.ndarray, str]:
-        """Return positions of the matches, inside the data or not, and where they were found."""
+    def _search(self, raw: mne.io.BaseRaw) -> tuple[np.ndarray, str]:
+        """Return positions of all matches, inside the data or not, and their source."""
         pattern = compile_regex(self.regex)
         named, codes = read_annotations(raw), read_stim_codes(raw)
         from_names = [p for p, text in named if pattern.search(text)]
@@ -128,7 +131,7 @@ class TriggerDetector(TriggerStep):
             p for events in codes.values() for p, code in events if pattern.search(str(code))
         ]
         if not from_names and not from_codes:
-            raise ValidationError(_describe_nothing(self.regex, raw, codes))
+            raise ValidationError(_explain_no_match(self.regex, raw, codes))
         if len(set(from_names)) >= len(set(from_codes)):
             return np.array(from_names, dtype=np.int64), "annotations"
         return np.array(from_codes, dtype=np.int64), "stim channels"
@@ -136,31 +139,32 @@ class TriggerDetector(TriggerStep):
 
 @register_processor
 class MissingTriggerDetector(TriggerStep):
-    """Find triggers that the recorder missed, by distance and by waveform.
+    """Find triggers that the recorder missed, by distance and waveform.
 
-    A difference of about *k* usual ones means that *k* − 1 triggers are missing between; pauses
-    between volumes are taken into account. One more is tried before the first trigger and after the
-    last. Each candidate must prove itself on the reference channel: its epoch is moved, within the
-    search window, to the best Pearson correlation with the mean of the nearest epochs (up to five
-    on each side), and is accepted if that reaches the threshold.
+    In a gap of about *k* regular distances, *k* − 1 triggers are missing; pauses between volumes
+    are accounted for. One further candidate is tried before the first trigger and after the last.
+    Each candidate is verified on the reference channel: its epoch is shifted, within the search
+    window, to the highest Pearson correlation with the mean of the nearest epochs (up to five on
+    each side), and is accepted if the correlation reaches the threshold.
 
-    Positions of accepted triggers are in ``metadata.custom["missing_triggers"]``, in samples.
+    Positions of accepted triggers are stored in ``metadata.custom["missing_triggers"]``, in
+    samples.
 
     Parameters
     ----------
     add_to_context : bool
         Insert them among the triggers.
     correlation_threshold : float
-        Least correlation (0 to 1).
+        Lowest accepted correlation (0 to 1).
     search_window_factor : float
-        Half width of the search, in artifact lengths.
+        Half width of the search window, in artifact lengths.
     ref_channel : int | str
-        Name or position of the reference channel. If the channel at a position holds no good data,
-        the first one that does takes its place; the history names it.
+        Name or index of the reference channel. If the channel at an index is not a good data
+        channel, the first good one is used; the history names it.
     """
 
     name = "missing_trigger_detector"
-    description = "Insert triggers that are missing"
+    description = "Insert missing triggers"
     requires_triggers = True
 
     def __init__(
@@ -179,12 +183,12 @@ class MissingTriggerDetector(TriggerStep):
         super().validate(context)
         if not 0 < self.correlation_threshold <= 1:
             raise ValidationError(
-                f"correlation_threshold={self.correlation_threshold!r} must be above 0, at most 1."
+                f"correlation_threshold={self.correlation_threshold!r} must be in (0, 1]."
             )
         if not 0 <= self.search_window_factor < 0.5:
             raise ValidationError(
-                f"search_window_factor={self.search_window_factor!r} must be 0 or more, and below "
-                "0.5 (half an artifact: beyond it lies the next one)."
+                f"search_window_factor={self.search_window_factor!r} must be at least 0 and below "
+                "0.5, since the next artifact begins beyond it."
             )
 
     def find(self, context: ProcessingContext) -> tuple[ProcessingMetadata, dict[str, Any]]:
@@ -194,15 +198,15 @@ class MissingTriggerDetector(TriggerStep):
         length = metadata.artifact_length or known.artifact_length
         if len(triggers) < 2 or length is None:
             raise ValidationError(
-                "MissingTriggerDetector needs two triggers or more to know their distance."
+                "MissingTriggerDetector needs at least two triggers to know their distance."
             )
         row = _reference_row(self.ref_channel, raw)
         x = raw.get_data(picks=[row])[0]
         check_finite(x[np.newaxis], [raw.ch_names[row]])
         if np.ptp(x) == 0:
             raise ValidationError(
-                f"MissingTriggerDetector: the reference channel {raw.ch_names[row]} is flat; name "
-                "another with ref_channel=…."
+                f"MissingTriggerDetector: the reference channel {raw.ch_names[row]} is flat; "
+                "choose another with ref_channel=…."
             )
         offset = round(metadata.artifact_to_trigger_offset * raw.info["sfreq"])
         found = self._verify(x, triggers, known, length, offset)
@@ -223,7 +227,7 @@ class MissingTriggerDetector(TriggerStep):
     def _verify(
         self, x: np.ndarray, triggers: np.ndarray, known: spacing.Spacing, length: int, offset: int
     ) -> np.ndarray:
-        """Return the candidates that look like their neighbours, at their best position."""
+        """Return the accepted candidates, at the position of their highest correlation."""
         reach = round(self.search_window_factor * length)
         inner = spacing.missing_positions(triggers, known)
         outer = spacing.outer_positions(triggers, known)
@@ -240,14 +244,13 @@ class MissingTriggerDetector(TriggerStep):
         return np.array(sorted(found), dtype=np.int64)
 
 
-# ------------------------------------------------------------------------------------ events
 def compile_regex(regex: str) -> re.Pattern[str]:
     """Return the compiled expression.
 
     Raises
     ------
     ValidationError
-        If it is not one.
+        If it is not a regular expression.
     """
     try:
         return re.compile(regex)
@@ -258,8 +261,8 @@ def compile_regex(regex: str) -> re.Pattern[str]:
         ) from error
 
 
-def read_annotations(raw: Any) -> list[tuple[int, str]]:
-    """Return position (samples from the first of the data) and description of annotations."""
+def read_annotations(raw: mne.io.BaseRaw) -> list[tuple[int, str]]:
+    """Return position (from the first sample of the data) and description of annotations."""
     marks = raw.annotations
     positions = np.rint(marks.onset * raw.info["sfreq"]).astype(np.int64) - raw.first_samp
     return [
@@ -269,8 +272,8 @@ def read_annotations(raw: Any) -> list[tuple[int, str]]:
     ]
 
 
-def read_stim_codes(raw: Any) -> dict[str, list[tuple[int, int]]]:
-    """Return position and code of each rise of each stim channel (MNE's ``find_events``)."""
+def read_stim_codes(raw: mne.io.BaseRaw) -> dict[str, list[tuple[int, int]]]:
+    """Return position and code of each event of each stim channel (``mne.find_events``)."""
     import mne
 
     found = {}
@@ -282,9 +285,9 @@ def read_stim_codes(raw: Any) -> dict[str, list[tuple[int, int]]]:
 
 
 def describe_triggers(
-    triggers: np.ndarray, offset_s: float, raw: Any
+    triggers: np.ndarray, offset_s: float, raw: mne.io.BaseRaw
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return metadata fields of `triggers`, and notes for the history.
+    """Return the metadata fields of `triggers`, and notes for the history.
 
     Parameters
     ----------
@@ -319,14 +322,14 @@ def describe_triggers(
 def annotate(
     context: ProcessingContext, triggers: np.ndarray, label: str, duration_s: float = 0.0
 ) -> ProcessingContext:
-    """Return a context whose recording has an annotation at each trigger, besides its own."""
+    """Return a context whose recording has one more annotation at each trigger."""
     raw = context.get_raw()
     sfreq, first = raw.info["sfreq"], raw.first_samp
     marks = raw.annotations.copy()
     n = len(triggers)
     marks.append((triggers + first) / sfreq, np.full(n, duration_s), [label] * n)
     if raw.preload:
-        # In a pipeline the samples are lent read-only; a result must be writable.
+        # A pipeline passes read-only samples to a step, but a result must be writable.
         lent = not raw._data.flags.writeable and not scratch.is_spilled(raw._data)
         data = raw._data.copy() if lent else raw._data
         new = Header(raw.info, int(first), marks).attach(data)
@@ -338,19 +341,21 @@ def annotate(
     return context._selected(new, everything)
 
 
-def _describe_nothing(regex: str, raw: Any, codes: dict[str, list[tuple[int, int]]]) -> str:
-    """Return what can be matched, for the error that nothing was."""
+def _explain_no_match(
+    regex: str, raw: mne.io.BaseRaw, codes: dict[str, list[tuple[int, int]]]
+) -> str:
+    """Return the message for an expression without a match, with all events."""
     descriptions = [str(text) for text in raw.annotations.description]
     texts = _count([repr(text) for text in descriptions]) or "there are none"
     if any(_NO_EVENTS.match(text) for text in descriptions):
-        texts += "; those that begin with BAD or EDGE, or tell of Sync, are no events"
+        texts += "; those that begin with BAD or EDGE, or contain Sync, are not events"
     stim = [
         f"{name}: {_count([str(code) for _, code in events]) or 'no codes'}"
         for name, events in codes.items()
     ]
     return (
         f"TriggerDetector: regex {regex!r} matches nothing. Annotations: {texts}. Stim channels: "
-        f"{'; '.join(stim) or 'there are none'}. Choose an expression that finds one of them (it "
+        f"{'; '.join(stim) or 'there are none'}. Choose an expression that matches one of them (it "
         "is searched anywhere in the description), or set positions with "
         "context.with_triggers(samples)."
     )
@@ -362,22 +367,22 @@ def _count(texts: list[str]) -> str:
     return ", ".join(f"{text} ({n})" for text, n in counts[:_LISTED]) + more
 
 
-def _reference_row(wanted: int | str, raw: Any) -> int:
-    """Return the row of the reference channel; the first good data channel in place of others."""
+def _reference_row(wanted: int | str, raw: mne.io.BaseRaw) -> int:
+    """Return the row of the reference channel, or of the first good data channel."""
     row = find_channel(wanted, raw)
     kinds = recording.channel_kinds(raw)
     if kinds[row] == "data":
         return row
     if isinstance(wanted, str) or "data" not in kinds:
         raise ValidationError(
-            f"ref_channel={wanted!r} holds no good data ({kinds[row]}); name an electrode that is "
-            "not in raw.info['bads']."
+            f"ref_channel={wanted!r} is not a good data channel ({kinds[row]}); choose an "
+            "electrode that is not in raw.info['bads']."
         )
     return kinds.index("data")
 
 
 def _mean_epoch(x: np.ndarray, starts: np.ndarray, at: int, length: int) -> np.ndarray | None:
-    """Return the mean of the nearest complete epochs before and after `at`; None if none is."""
+    """Return the mean of the nearest complete epochs before and after `at`, or None."""
     whole = starts[(starts >= 0) & (starts + length <= len(x))]
     near = np.concatenate([whole[whole < at][-_NEIGHBOURS:], whole[whole > at][:_NEIGHBOURS]])
     if not len(near):
@@ -386,5 +391,5 @@ def _mean_epoch(x: np.ndarray, starts: np.ndarray, at: int, length: int) -> np.n
 
 
 def _is_apart(position: int, others: np.ndarray, usual: float) -> bool:
-    """Whether `position` is not one of the other triggers, nor so near that it could be."""
+    """Whether `position` is more than half a regular distance from all other triggers."""
     return bool(np.min(np.abs(others - position)) > 0.5 * usual)

@@ -36,7 +36,8 @@ def test_in_a_pipeline_it_reports_and_changes_no_trigger(sim):
 
 
 @pytest.mark.parametrize(
-    ("markers", "remedy"), [([5], "two are needed"), ([], "two are needed"), ([1, np.nan], "nan")]
+    ("markers", "remedy"),
+    [([5], "two are needed"), ([], "two are needed"), ([1, np.nan], "remove NaN")],
 )
 def test_too_few_markers(markers, remedy):
     with pytest.raises(FacetError, match=remedy):

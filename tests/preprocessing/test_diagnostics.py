@@ -50,7 +50,7 @@ def test_channels_are_looked_at():
     found = CheckDataReport(verbose=False).execute(context).metadata.custom["check_data_report"]
     assert found["flat_channels"] == ["B"] and found["clipped_channels"] == {"A": 10}
     raw._data[1, 5] = np.nan
-    with pytest.raises(ValidationError, match="no numbers in B"):
+    with pytest.raises(ValidationError, match="NaN or infinite samples in B"):
         CheckDataReport().execute(context)
     lax = CheckDataReport(strict=False).execute(context).metadata.custom["check_data_report"]
     assert lax["nan_channels"] == ["B"] and lax["num_errors"] == 1

@@ -54,7 +54,7 @@ def test_report_is_printed_and_kept(raw, capsys):
 
 def test_nothing_to_list(raw, capsys):
     TriggerExplorer().execute(ProcessingContext(raw.copy().pick(["C3"]).set_annotations(None)))
-    assert "no annotation and no code" in capsys.readouterr().out
+    assert "no annotations and no stim codes" in capsys.readouterr().out
 
 
 def test_sync_on_is_never_a_trigger(raw):
@@ -62,5 +62,5 @@ def test_sync_on_is_never_a_trigger(raw):
         if regex == "S":
             assert len(TriggerDetector(regex).execute(ProcessingContext(raw)).get_triggers()) == 12
             continue
-        with pytest.raises(ValidationError, match="tell of Sync"):
+        with pytest.raises(ValidationError, match="contain Sync, are not events"):
             TriggerDetector(regex).execute(ProcessingContext(raw))

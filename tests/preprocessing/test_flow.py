@@ -122,7 +122,7 @@ def test_raw_transform(ctx):
     np.testing.assert_array_equal(found.get_data("E1"), 2.0 * ctx.get_data("E1"))
     assert found.get_history()[-1].name == "double"
     assert "double" in Pipeline([RawTransform("double", scale)]).plan().stages[0].names
-    with pytest.raises(FacetError, match="End it with return raw"):
+    with pytest.raises(FacetError, match="End it with 'return raw'"):
         through(RawTransform("none", lambda raw: None), ctx)
     with pytest.raises(FacetError, match="copy"):
         through(RawTransform("in place", lambda raw: raw._data.__imul__(2)), ctx)

@@ -54,7 +54,7 @@ def test_options():
     with pytest.raises(ValidationError, match="on_missing"):
         ChannelStandardizer(["Cz"], on_missing="no").execute(context)
     taken = make(["T3", "T7"], ["eeg", "misc"])
-    with pytest.raises(ValidationError, match="T7 is the name of another channel"):
+    with pytest.raises(ValidationError, match="T7 is also the name of another channel"):
         ChannelStandardizer(["T7"]).execute(taken)
 
 
@@ -79,7 +79,7 @@ def test_names_without_what_recorders_add(name, plain):
 def test_standards():
     assert len(find_standard("10-20")) == 19 and len(find_standard("32")) == 32
     assert len(find_standard("biosemi64")) == 64
-    with pytest.raises(ValidationError, match="no montage of MNE"):
+    with pytest.raises(ValidationError, match="nor a montage of MNE"):
         find_standard("fancy")
     with pytest.raises(ValidationError, match="each of them once"):
         find_standard(["Cz", "Cz"])

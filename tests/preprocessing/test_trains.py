@@ -124,7 +124,7 @@ def test_what_cannot_be_generated():
         SliceTriggerGenerator(5, 120.0).execute(context)
     with pytest.raises(ValidationError, match="Give duration_samples"):
         SliceTriggerGenerator(5).execute(make([500], artifact_length=500))
-    with pytest.raises(ValidationError, match="those of slices already"):
+    with pytest.raises(ValidationError, match="already mark slices"):
         SliceTriggerGenerator(5).execute(SliceTriggerGenerator(5).execute(context))
 
 

@@ -1,1 +1,1 @@
-"""Writers, one file for each format."""
+"""Writers, one module per format."""

@@ -1,30 +1,33 @@
-"""Writing BrainVision with pybv: samples as float32, markers and header as text."""
+"""Write BrainVision files: samples as float32, markers and header as text, with pybv."""
 
 from __future__ import annotations
 
 import math
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facet_nb.core.storage.page_cache import StreamedFiles
 from facet_nb.io.atomic_write import reserve, write_all
 from facet_nb.io.blocks import iter_blocks
-from facet_nb.io.formats.brainvision_events import COMMA, find_codes, iter_events
+from facet_nb.io.formats.brainvision_markers import COMMA, find_codes, iter_marker_lines
 from facet_nb.io.markers import Marker, check_descriptions, is_voltage, iter_markers, start_time
 from facet_nb.io.messages import shorten, unusable
 from facet_nb.io.verify import Written
 
-#: Rounding to float32 changes a number by less than this part of it.
+if TYPE_CHECKING:
+    import mne
+
+#: Largest relative error of rounding to float32.
 _FLOAT32_ROUNDING = 2.0**-24
 
 
-def check_brainvision_header(raw: Any, path: Path) -> None:
+def check_brainvision_header(raw: mne.io.BaseRaw, path: Path) -> None:
     """Raise ValidationError if file name, channel names or annotations do not fit the format."""
     if path.suffix != ".vhdr":
-        what = f"MNE takes no BrainVision header that ends in {path.suffix}"
+        what = f"MNE does not read BrainVision headers that end in {path.suffix}"
         raise unusable(path, what, f"Name it {path.with_suffix('.vhdr').name}")
     check_descriptions(raw, path)
     strange = [
@@ -35,8 +38,8 @@ def check_brainvision_header(raw: Any, path: Path) -> None:
     if strange:
         raise unusable(
             path,
-            "BrainVision takes no channel names that are empty, have spaces around them, line "
-            f"breaks, or {COMMA}: {shorten(map(repr, strange))}",
+            "BrainVision channel names must not be empty, begin or end with a space, or contain "
+            f"line breaks or {COMMA}; not so {shorten(map(repr, strange))}",
             "Rename them with raw.rename_channels({old: new}), or write .fif instead",
         )
     for marker in iter_markers(raw):
@@ -49,38 +52,39 @@ def check_brainvision_header(raw: Any, path: Path) -> None:
             )
 
 
-def write_brainvision(raw: Any, file: Path, path: Path) -> Written:
+def write_brainvision(raw: mne.io.BaseRaw, file: Path, path: Path) -> Written:
     """Write `raw` to `file` (``.vhdr``), with ``.eeg`` and ``.vmrk`` beside it.
 
-    pybv writes the header and the head of the markers, from a recording of one sample; markers and
-    samples are added here, piece by piece: it takes little memory beside the recording.
+    pybv holds a copy of all samples and has no way to append. So it writes the header and the
+    beginning of the marker file for a recording of one sample; markers and samples are appended
+    here, block by block.
 
     Parameters
     ----------
     raw : mne.io.BaseRaw
         The recording. Volts are stored in µV, other units as they are, all as float32.
     file : Path
-        The header file to write now.
+        The header file to write.
     path : Path
-        Where it will go, for messages.
+        Its final name, for messages.
 
     Returns
     -------
     Written
-        The rounding to float32, and the annotations: onsets in whole samples, and ``Comment/``
-        before descriptions that are no number of a stimulus or response.
+        The rounding to float32, and the annotations: onsets at whole samples, and the prefix
+        ``Comment/`` for descriptions other than numbers of stimuli and responses.
 
     Raises
     ------
     ValidationError
-        If there are samples that float32 cannot hold.
+        If a sample exceeds the range of float32.
     """
     import pybv
 
     voltage = is_voltage(raw)
     factors = np.where(voltage, 1e6, 1.0)
     with warnings.catch_warnings():
-        # Stim codes have no unit, and µV is the only one that the format knows.
+        # pybv warns about units other than V; stim codes have none.
         warnings.filterwarnings("ignore", "Encountered unsupported non-voltage units")
         pybv.write_brainvision(
             data=np.zeros((len(raw.ch_names), 1)),
@@ -100,31 +104,29 @@ def write_brainvision(raw: Any, file: Path, path: Path) -> Written:
     return Written(smallest / factors, 1.01 * _FLOAT32_ROUNDING, seen)
 
 
-def _append_markers(file: Path, raw: Any) -> list[Marker]:
-    """Add markers to a file that pybv began; one with a date has the first marker already.
-
-    Returns what MNE will read.
-    """
+def _append_markers(file: Path, raw: mne.io.BaseRaw) -> list[Marker]:
+    """Append markers to a file begun by pybv, and return the annotations that MNE will read."""
     names, numbers = list(raw.ch_names), find_codes(raw).values()
-    width = max(3, math.ceil(math.log10(max([1, *numbers]))))  # pybv's rule, as find_codes knows
-    first, seen = 1 if start_time(raw) is None else 2, []
+    width = max(3, math.ceil(math.log10(max([1, *numbers]))))  # as find_codes
+    first = 1 if start_time(raw) is None else 2  # pybv writes the date as the first marker
+    seen = []
     with file.open("a", encoding="utf-8") as sink:
-        for number, event in enumerate(iter_events(raw), first):
-            what = event.what
+        for number, line in enumerate(iter_marker_lines(raw), first):
+            what = line.what
             if isinstance(what, int):
-                what = f"{event.kind[0]}{what:>{width}}"
-            one = event.channel is not None and len(names) > 1
-            channel = names.index(event.channel) + 1 if one else 0
-            place = f"{event.onset + 1},{event.duration},{channel}"
-            sink.write(f"Mk{number}={event.kind},{what},{place}\n")
-            seen.append(event.seen)
+                what = f"{line.kind[0]}{what:>{width}}"
+            one = line.channel is not None and len(names) > 1
+            channel = names.index(line.channel) + 1 if one else 0
+            place = f"{line.onset + 1},{line.duration},{channel}"
+            sink.write(f"Mk{number}={line.kind},{what},{place}\n")
+            seen.append(line.seen)
     return seen
 
 
-def _write_samples(file: Path, raw: Any, factors: np.ndarray, path: Path) -> None:
-    """Write samples as float32, piece by piece, where room has been taken before.
+def _write_samples(file: Path, raw: mne.io.BaseRaw, factors: np.ndarray, path: Path) -> None:
+    """Write samples as float32, block by block, into a preallocated file.
 
-    Raises ValidationError for samples that are infinite or too large; NaN are stored as such.
+    Raises ValidationError for samples that are infinite or too large; NaN are kept.
     """
     reserve(file, 4 * len(raw.ch_names) * raw.n_times)
     with file.open("r+b", buffering=0) as sink:
@@ -132,13 +134,14 @@ def _write_samples(file: Path, raw: Any, factors: np.ndarray, path: Path) -> Non
         for _, block in iter_blocks(raw):
             with np.errstate(over="ignore"):
                 x = (block * factors[:, np.newaxis]).T.astype("<f4", order="C")
+            # The sum is one pass: it is finite only if all samples are.
             if not np.isfinite(x.sum(dtype=float)):
                 _check_block(raw, block, factors, path)
             write_all(sink, x)
             written.count(x.nbytes)
 
 
-def _check_block(raw: Any, block: np.ndarray, factors: np.ndarray, path: Path) -> None:
+def _check_block(raw: mne.io.BaseRaw, block: np.ndarray, factors: np.ndarray, path: Path) -> None:
     limit = float(np.finfo(np.float32).max)
     largest = np.maximum(np.fmax.reduce(block, axis=1), -np.fmin.reduce(block, axis=1))
     bad = np.flatnonzero(largest * factors >= limit)
@@ -146,6 +149,6 @@ def _check_block(raw: Any, block: np.ndarray, factors: np.ndarray, path: Path) -
         name = raw.ch_names[bad[0]]
         raise unusable(
             path,
-            f"channel {name} reaches {largest[bad[0]]:.4g}, more than BrainVision's float32 holds",
-            "Mend the channel or drop it, or write .fif instead",
+            f"channel {name} reaches {largest[bad[0]]:.4g}, beyond the range of float32",
+            "Repair or drop the channel, or write .fif instead",
         )

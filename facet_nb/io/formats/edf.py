@@ -1,7 +1,7 @@
-"""Writing EDF+ and BDF+.
+"""Write EDF+ and BDF+ files.
 
-Every channel has a physical range of its own, so that one with an outlier does not cost the
-others their precision; channels of whole numbers (stim codes) are stored exactly.
+Each channel has its own physical range, so that an outlier in one does not reduce the precision of
+the others. Channels of whole numbers (stim codes) are stored exactly.
 
 The layout: EDF+, https://doi.org/10.1016/S1388-2457(03)00123-8.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,24 +30,27 @@ from facet_nb.io.formats.edf_records import Records, write_records
 from facet_nb.io.markers import Marker, is_voltage, list_markers, start_time
 from facet_nb.io.verify import Written
 
+if TYPE_CHECKING:
+    import mne
+
 logger = logging.getLogger("facet_nb")
 
 
-def write_edf(raw: Any, file: Path, path: Path, depth: Depth) -> Written:
+def write_edf(raw: mne.io.BaseRaw, file: Path, path: Path, depth: Depth) -> Written:
     """Write `raw` to `file`.
 
-    Records are written one after another: beside the recording it takes little memory. One that is
-    not loaded goes through a scratch file.
+    Records are written one after another, which needs little memory besides the recording. A
+    recording that is not loaded is copied to a scratch file first.
 
     Parameters
     ----------
     raw : mne.io.BaseRaw
-        The recording; volts are stored in µV, other units as they are. The last record is filled
-        up with the last samples, and an annotation ``BAD_ACQ_SKIP`` says so.
+        The recording; volts are stored in µV, other units as they are. The last record is padded
+        with the last sample, and the padding is annotated ``BAD_ACQ_SKIP``.
     file : Path
-        Where to write now.
+        The file to write.
     path : Path
-        Where it will go, for messages.
+        Its final name, for messages.
     depth : Depth
         ``EDF`` or ``BDF``.
 
@@ -59,7 +62,7 @@ def write_edf(raw: Any, file: Path, path: Path, depth: Depth) -> Written:
     Raises
     ------
     ValidationError
-        If there are samples that the format cannot hold.
+        If the format cannot hold a sample.
     """
     import edfio
 
@@ -81,24 +84,22 @@ def write_edf(raw: Any, file: Path, path: Path, depth: Depth) -> Written:
         annotations=_annotations(markers),
     )
     write_records(skeleton, data, records, file)
-    # Beside half a step there is the rounding of the reader's own arithmetic.
+    # The reader adds rounding errors of its own arithmetic to half a step.
     return Written(steps * (0.5 + 1e-6), 1e-12, markers, steps)
 
 
 def _make_signals(
-    raw: Any,
+    raw: mne.io.BaseRaw,
     data: np.ndarray,
     extents: list[Extent],
     n_record: int,
     duration: tuple[int, int],
     depth: Depth,
 ) -> tuple[list[Any], Records, np.ndarray]:
-    """Return a signal of one sample in each record for each channel, and how samples are stored.
+    """Return edfio's signals with one sample per record, the encoding, and quantisation steps.
 
-    `duration` is in records, and in seconds of one.
-
-    The last is the quantisation step of each channel in its unit; 0 for whole numbers, which have
-    none.
+    `duration` is the number of records, and the length of one in s. A step is in the unit of its
+    channel; 0 for whole numbers, which are exact.
     """
     import edfio
 
@@ -123,20 +124,20 @@ def _make_signals(
                 prefiltering=filters,
             )
         )
-        low, high = signals[-1].physical_range  # as the header's eight characters tell it
+        low, high = signals[-1].physical_range  # as rounded to the header's eight characters
         gains[i] = (high - low) / (digital[1] - digital[0])
         factors[i], offsets[i] = factor, high / gains[i] - digital[1]
         steps[i] = 0.0 if extent.is_exact(depth) else gains[i] / factor
     return signals, Records(depth, n_record, factors, gains, offsets), steps
 
 
-def _padding(raw: Any, n_pad: int) -> list[Marker]:
+def _padding(raw: mne.io.BaseRaw, n_pad: int) -> list[Marker]:
     sfreq = float(raw.info["sfreq"])
     return [Marker(raw.n_times / sfreq, n_pad / sfreq, "BAD_ACQ_SKIP")] if n_pad else []
 
 
 def _annotations(markers: list[Marker]) -> list[Any]:
-    """Return annotations for edfio; ``text@@channel`` is how MNE marks a single channel."""
+    """Return edfio's annotations; MNE reads ``text@@channel`` as that of a single channel."""
     import edfio
 
     rows = []
@@ -147,8 +148,8 @@ def _annotations(markers: list[Marker]) -> list[Any]:
     return rows
 
 
-def _patient(raw: Any, path: Path, depth: Depth) -> Any:
-    """Return who was recorded, or nobody if the names do not fit."""
+def _patient(raw: mne.io.BaseRaw, path: Path, depth: Depth) -> Any:
+    """Return the subject, or an anonymous one if EDF cannot hold its names."""
     import edfio
 
     subject: dict[str, Any] = dict(raw.info["subject_info"] or {})
@@ -162,5 +163,7 @@ def _patient(raw: Any, path: Path, depth: Depth) -> Any:
             name="_".join(str(n).replace(" ", "_") for n in names if n) or "X",
         )
     except ValueError as error:
-        logger.warning("%s: subject left out, for %s cannot hold it (%s)", path, depth.label, error)
+        logger.warning(
+            "%s: subject left out because %s cannot hold it (%s)", path, depth.label, error
+        )
         return edfio.Patient()

@@ -1,15 +1,18 @@
-"""What an EDF+ or BDF+ file can hold.
+"""The limits of EDF+ and BDF+ files.
+
+edfio checks names, date and finite samples when it writes. The same limits are checked here before
+a run, for all channels at once and with the remedy; annotations are not checked by edfio.
 
 The layout: EDF+, https://doi.org/10.1016/S1388-2457(03)00123-8.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,23 +20,27 @@ from facet_nb.core.storage import scratch
 from facet_nb.io.markers import EDF_MARKS, check_descriptions, is_voltage, list_markers, start_time
 from facet_nb.io.messages import shorten, unusable
 
-_LABEL_LENGTH = 16
+if TYPE_CHECKING:
+    import mne
+
+#: Channel names: printable ASCII, up to 16 characters, no space at either end.
+_LABEL = re.compile(r"[!-~]([ -~]{0,14}[!-~])?")
 
 #: A record is a whole number of seconds; longer ones would pad short recordings too much.
 _LONGEST_RECORD_S = 10
 
-#: Physical limits have eight characters, the sign included.
+#: Physical limits have eight characters, including the sign.
 _LARGEST_VALUE = 9_999_999
 
 _YEARS = (1985, 2084)
 
-#: Samples of a channel that are looked at together.
+#: Samples of a channel that are examined at once.
 _PIECE = 2**20
 
 
 @dataclass(frozen=True)
 class Depth:
-    """How a format stores a sample: ``low`` to ``high``, in ``n_bytes`` bytes."""
+    """Range and size of a stored sample: ``low`` to ``high``, in ``n_bytes`` bytes."""
 
     label: str
     low: int
@@ -46,21 +53,23 @@ EDF = Depth("EDF", -(2**15), 2**15 - 1, 2)
 BDF = Depth("BDF", -(2**23), 2**23 - 1, 3)
 
 
-def check_edf_header(raw: Any, path: Path, depth: Depth) -> None:
+def check_edf_header(raw: mne.io.BaseRaw, path: Path, depth: Depth) -> None:
     """Raise ValidationError if channel names, rate, date or annotations do not fit the format."""
-    for names, what, remedy in _name_problems(raw.ch_names, depth):
-        if names:
-            raise unusable(
-                path,
-                f"{depth.label} takes no channel names {what}: {shorten(names)}",
-                f"{remedy} with raw.rename_channels({{old: new}}), or write .fif instead",
-            )
+    reserved = f"{depth.label} Annotations"
+    wrong = [name for name in raw.ch_names if not _LABEL.fullmatch(name) or name == reserved]
+    if wrong:
+        raise unusable(
+            path,
+            f"{depth.label} channel names have 1 to 16 printable ASCII characters without spaces "
+            f"around them, and {reserved!r} is reserved; not so {shorten(map(repr, wrong))}",
+            "Rename them with raw.rename_channels({old: new}), or write .fif instead",
+        )
     record_length(float(raw.info["sfreq"]), path, depth)
     begin = start_time(raw)
     if begin is not None and not _YEARS[0] <= begin.year <= _YEARS[1]:
         raise unusable(
             path,
-            f"the recording is of {begin:%Y-%m-%d}, and {depth.label} holds the years "
+            f"the recording is dated {begin:%Y-%m-%d}, and {depth.label} holds the years "
             f"{_YEARS[0]} to {_YEARS[1]}",
             "Remove the date with raw.set_meas_date(None), or write .fif instead",
         )
@@ -70,28 +79,18 @@ def check_edf_header(raw: Any, path: Path, depth: Depth) -> None:
         raise unusable(
             path,
             f"the annotation at {empty[0].onset_s:.3f} s has no description, and "
-            f"{depth.label} drops such",
-            "Give it one, or write .fif instead",
+            f"{depth.label} drops empty ones",
+            "Give it a description, or write .fif instead",
         )
 
 
-def _name_problems(names: Sequence[str], depth: Depth) -> list[tuple[list[str], str, str]]:
-    reserved = f"{depth.label} Annotations"
-    strange = [n for n in names if not n.isascii() or not n.isprintable() or n != n.strip()]
-    return [
-        ([n for n in names if len(n) > _LABEL_LENGTH], "over 16 characters", "Shorten them"),
-        (strange, "with other characters than ASCII, or spaces around them", "Rename them"),
-        ([n for n in names if n in ("", reserved)], "that are empty or its own", "Rename them"),
-    ]
-
-
 def record_length(sfreq: float, path: Path, depth: Depth) -> tuple[int, int]:
-    """Return samples and seconds of the shortest record that has exactly this rate.
+    """Return the length of the shortest record with exactly this rate, in samples and in s.
 
     Raises
     ------
     ValidationError
-        If there is none up to ten seconds.
+        If no record of up to ten seconds has.
     """
     exact = Fraction(sfreq).limit_denominator(_LONGEST_RECORD_S)
     if abs(float(exact) - sfreq) > 1e-9 * sfreq:
@@ -107,7 +106,7 @@ def record_length(sfreq: float, path: Path, depth: Depth) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Extent:
-    """What a channel's samples are like: the least and the largest, and whether all are whole."""
+    """Minimum and maximum of a channel, and whether all its samples are whole numbers."""
 
     low: float
     high: float
@@ -115,7 +114,7 @@ class Extent:
 
     @classmethod
     def of(cls, row: np.ndarray, factor: float = 1.0) -> Extent:
-        """Return the extent of `factor` times the samples of a channel, found piece by piece."""
+        """Return the extent of `factor` times the samples of a channel."""
         low, high, whole = np.inf, -np.inf, True
         for start in range(0, len(row), _PIECE):
             piece = row[start : start + _PIECE] * factor
@@ -125,32 +124,21 @@ class Extent:
 
     @property
     def largest(self) -> float:
-        """Largest distance from zero."""
+        """Largest magnitude."""
         return max(-self.low, self.high)
 
     def is_exact(self, depth: Depth) -> bool:
-        """Whether all values are whole numbers and fit with a step of one."""
+        """Whether all values are whole numbers that can be stored with a step of one."""
         return self.whole and self.high - self.low <= depth.high - depth.low
 
 
-def check_samples(raw: Any, data: np.ndarray, path: Path, depth: Depth) -> list[Extent]:
-    """Return the extent of each channel, if the format can hold its samples.
-
-    Parameters
-    ----------
-    raw : mne.io.BaseRaw
-        The recording.
-    data : ndarray, shape (n_channels, n_times)
-        Its samples.
-    path : Path
-        Where the file will go, for messages.
-    depth : Depth
-        The format.
+def check_samples(raw: mne.io.BaseRaw, data: np.ndarray, path: Path, depth: Depth) -> list[Extent]:
+    """Return the extent of each channel of `data`, shape (n_channels, n_times).
 
     Raises
     ------
     ValidationError
-        If there are samples that the format cannot hold.
+        If the format cannot hold a sample.
     """
     columns = (raw.ch_names, data, is_voltage(raw), raw.get_channel_types())
     found = []
@@ -163,7 +151,7 @@ def check_samples(raw: Any, data: np.ndarray, path: Path, depth: Depth) -> list[
                 path,
                 f"channel {name} has samples that are NaN or infinite, which {depth.label} "
                 "cannot hold",
-                "Drop the channel or mend it, or write .fif instead",
+                "Repair or drop the channel, or write .fif instead",
             )
         if extent.largest * choose_unit(extent, volts)[1] > _LARGEST_VALUE:
             raise unusable(
@@ -183,10 +171,10 @@ def check_samples(raw: Any, data: np.ndarray, path: Path, depth: Depth) -> list[
 
 
 def choose_unit(extent: Extent, is_voltage: bool) -> tuple[str, float]:
-    """Return the unit in which a channel is written, and the factor that makes it.
+    """Return the unit in which a channel is written, and the factor for its samples.
 
-    Volts are written in µV. A channel that reaches 10 V is no electrode (a trigger channel that
-    was read as one, say): it stays in V, where its codes are whole numbers.
+    Volts are written in µV. A channel that reaches 10 V is not an electrode (but perhaps a trigger
+    channel that was read as one): it stays in V, where its codes are whole numbers.
     """
     if not is_voltage:
         return "", 1.0
@@ -194,9 +182,9 @@ def choose_unit(extent: Extent, is_voltage: bool) -> tuple[str, float]:
 
 
 def choose_ranges(extent: Extent, depth: Depth) -> tuple[tuple[float, float], tuple[int, int]]:
-    """Return the physical and digital range of a channel, from its values.
+    """Return the physical and digital range of a channel.
 
-    The step is one for whole numbers, else as fine as the format allows.
+    The quantisation step is one for whole numbers, otherwise as fine as the format allows.
     """
     digital = (depth.low, depth.high)
     low, high = extent.low, extent.high

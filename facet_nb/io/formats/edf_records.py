@@ -1,7 +1,7 @@
-"""The records of an EDF or BDF file, written one after another: no need to load the recording.
+"""Write the records of an EDF or BDF file one after another, without loading the recording.
 
-edfio makes header and annotations, from a skeleton of the file that has one sample of each channel
-in a record; the samples themselves are put in here.
+edfio needs all samples in memory. So it writes header and annotations of a skeleton, a file with
+one sample of each channel per record, and the samples are inserted here.
 
 The layout: EDF, https://doi.org/10.1016/0013-4694(92)90009-7.
 """
@@ -18,25 +18,25 @@ import numpy as np
 from facet_nb.core.storage import scratch
 from facet_nb.io.formats.edf_limits import Depth
 
-#: Values in one piece: 4 MB as float64.
+#: Values that are encoded at once: 4 MB as float64.
 _VALUES = 2**19
 
 _FIXED_BYTES, _SIGNAL_BYTES = 256, 256
 
-#: Bytes of a signal's header before its number of samples in a record, and of that number.
+#: Bytes in a signal's header before its number of samples per record, and of that number.
 _BEFORE_SAMPLES, _SAMPLES_BYTES = 216, 8
 
 
 @dataclass(frozen=True)
 class Records:
-    """How samples become records.
+    """Encoding of samples as records.
 
     Attributes
     ----------
     depth : Depth
         ``EDF`` or ``BDF``.
     n_samples : int
-        Samples of a channel in one record.
+        Samples per channel and record.
     factors, gains, offsets : ndarray, shape (n_channels,)
         A sample is stored as ``round(sample * factor / gain - offset)``.
     """
@@ -48,7 +48,7 @@ class Records:
     offsets: np.ndarray
 
     def encode(self, data: np.ndarray, first: int, n_records: int) -> np.ndarray:
-        """Return records of `data`, shape (n_records, n_bytes), the last filled up if need be."""
+        """Return records of `data`, shape (n_records, n_bytes), padded with the last sample."""
         n_bytes, n = self.depth.n_bytes, self.n_samples
         stop = min((first + n_records) * n, data.shape[1])
         records = np.empty((n_records, len(data) * n * n_bytes), dtype=np.uint8)
@@ -63,18 +63,18 @@ class Records:
 
 
 def write_records(skeleton: Any, data: np.ndarray, records: Records, file: Path) -> None:
-    """Write a file: header and annotations of `skeleton`, and the samples of `data`.
+    """Write a file with header and annotations of `skeleton` and the samples of `data`.
 
     Parameters
     ----------
     skeleton : edfio.Edf or edfio.Bdf
-        The file with one sample of each channel in a record.
+        A file with one sample of each channel per record.
     data : ndarray, shape (n_channels, n_times)
         The samples.
     records : Records
-        How they become records.
+        The encoding of the samples.
     file : Path
-        Where to write.
+        The file to write.
     """
     buffer = io.BytesIO()
     skeleton.write(buffer)

@@ -1,9 +1,9 @@
-"""Writing EEGLAB's ``.set``, through eeglabio."""
+"""Write EEGLAB ``.set`` files, through eeglabio."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,25 +12,28 @@ from facet_nb.io.markers import check_descriptions, list_markers
 from facet_nb.io.messages import unusable
 from facet_nb.io.verify import Written
 
-#: MATLAB's format, version 5, holds no larger variable.
+if TYPE_CHECKING:
+    import mne
+
+#: The largest variable in a MATLAB file of level 5.
 _LARGEST_BYTES = 2**31 - 1
 
 
-def check_eeglab(raw: Any, path: Path) -> None:
-    """Raise ValidationError if eeglabio is missing or the recording too large for the format."""
+def check_eeglab(raw: mne.io.BaseRaw, path: Path) -> None:
+    """Raise ValidationError if eeglabio is missing or the recording is too large."""
     load_eeglabio()
     n_bytes = 4 * len(raw.ch_names) * raw.n_times
     if n_bytes > _LARGEST_BYTES:
         raise unusable(
             path,
-            f"its samples take {n_bytes / 1e9:.1f} GB, and a .set file holds 2.1 GB",
-            "Use DownSample first, or write .vhdr, which EEGLAB reads, too",
+            f"its samples need {n_bytes / 1e9:.1f} GB, and a .set file holds 2.1 GB",
+            "Use DownSample first, or write .vhdr, which EEGLAB also reads",
         )
     check_descriptions(raw, path)
 
 
 def load_eeglabio() -> Any:
-    """Return the module that writes ``.set`` files.
+    """Import the module that writes ``.set`` files and return it.
 
     Raises
     ------
@@ -42,13 +45,13 @@ def load_eeglabio() -> Any:
     except ImportError as error:
         raise ValidationError(
             "writing .set files needs eeglabio: pip install 'facet-nb[eeglab]'. EEGLAB also reads "
-            ".vhdr and .edf files, which need nothing more."
+            ".vhdr and .edf files, which need no further package."
         ) from error
     return eeglabio.raw
 
 
-def write_eeglab(raw: Any, file: Path, path: Path) -> Written:
-    """Write `raw` to `file` as float32 µV; `path` is what it is going to be called."""
+def write_eeglab(raw: mne.io.BaseRaw, file: Path, path: Path) -> Written:
+    """Write `raw` to `file` as float32 in µV; `path` is its final name."""
     markers = list_markers(raw)
     events = [
         [marker.description for marker in markers],
@@ -68,8 +71,8 @@ def write_eeglab(raw: Any, file: Path, path: Path) -> Written:
     return Written(np.full(len(raw.ch_names), 1e-44), 2.0**-22, markers)
 
 
-def _positions(raw: Any) -> np.ndarray | None:
-    """Return positions in EEGLAB's axes, x to the nose and y to the left ear; None without any."""
+def _positions(raw: mne.io.BaseRaw) -> np.ndarray | None:
+    """Return positions in EEGLAB's axes (x to the nose, y to the left ear), or None."""
     places = np.array([channel["loc"][:3] for channel in raw.info["chs"]], dtype=float)
     if not np.any(np.nan_to_num(places)):
         return None

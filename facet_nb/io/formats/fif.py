@@ -1,7 +1,7 @@
-"""Writing FIF, with onsets of annotations that are as exact as the samples.
+"""Write FIF files, with exact onsets of annotations.
 
-MNE stores onsets as float32: beyond half an hour at 5 kHz that moves a trigger to the next sample.
-Its reader takes float64 as well; where rounding would show, the two tags are exchanged.
+MNE stores onsets as float32, which moves a trigger to the next sample beyond half an hour at 5 kHz.
+Its reader accepts float64 as well: where the rounding matters, the two tags are replaced.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import shutil
 import struct
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,18 +20,21 @@ from facet_nb.io.integrity.fif import TAG, read_tag
 from facet_nb.io.markers import list_markers
 from facet_nb.io.verify import Written
 
+if TYPE_CHECKING:
+    import mne
+
 _ANNOTATIONS = 3810
 
 _BLOCK_START, _ONSET, _END = 104, 3568, 3569
 
 _FLOAT, _DOUBLE = 4, 5
 
-#: Shifts below this part of a sample are left alone: any reader rounds them away.
+#: Shifts below this part of a sample vanish when a reader rounds to samples.
 _VISIBLE_SHIFT = 0.05
 
 
-def write_fif(raw: Any, file: Path, fmt: str) -> Written:
-    """Write `raw` to `file`; above 2 GB MNE makes several files of it.
+def write_fif(raw: mne.io.BaseRaw, file: Path, fmt: str) -> Written:
+    """Write `raw` to `file`; above 2 GB MNE splits it into several files.
 
     Parameters
     ----------
@@ -47,20 +50,20 @@ def write_fif(raw: Any, file: Path, fmt: str) -> Written:
     Written
         The rounding of the samples, and the annotations.
     """
-    _piece_by_piece(raw).save(file, fmt=fmt, overwrite=True, verbose="error")
+    _release_pages(raw).save(file, fmt=fmt, overwrite=True, verbose="error")
     onsets = np.asarray(raw.annotations.onset, dtype=float)
     shift = np.abs(onsets.astype(np.float32) - onsets) * float(raw.info["sfreq"])
     if shift.max(initial=0.0) > _VISIBLE_SHIFT:
         ends = onsets + raw.annotations.duration
         for part in sorted(file.parent.glob("*.fif")):
             _store_exactly(part, {_ONSET: onsets, _END: ends})
-    # MNE divides by a calibration before it rounds: one rounding more than half a step.
+    # MNE divides by a calibration before it rounds, which adds a rounding error.
     relative = 2.0**-23 if fmt == "single" else 2.0**-51
     return Written(np.full(len(raw.ch_names), 1e-44), relative, list_markers(raw))
 
 
-def _piece_by_piece(raw: Any) -> Any:
-    """Return `raw`; one in a scratch file so that what MNE has written does not stay in memory."""
+def _release_pages(raw: mne.io.BaseRaw) -> mne.io.BaseRaw:
+    """Return `raw`; if its samples are in a scratch file, release pages that were written."""
     if not raw.preload or not scratch.is_spilled(raw._data):
         return raw
 
@@ -75,7 +78,7 @@ def _piece_by_piece(raw: Any) -> Any:
 
 
 def _store_exactly(file: Path, times_s: dict[int, np.ndarray]) -> None:
-    """Replace the float32 tags of `times_s` in the annotations of a FIF file by float64 ones."""
+    """Replace the float32 tags in the annotations of a FIF file by the float64 `times_s`."""
     other = file.with_suffix(".exact")
     with file.open("rb") as source, other.open("wb") as sink:
         position = 0
@@ -93,7 +96,7 @@ def _store_exactly(file: Path, times_s: dict[int, np.ndarray]) -> None:
 
 
 def _find_times(file: Any, n_bytes: int) -> list[tuple[int, int, int]]:
-    """Return kind, position and size of the tags with onsets and ends, as MNE writes them."""
+    """Return kind, position and size of MNE's tags for onsets and ends of annotations."""
     found: list[tuple[int, int, int]] = []
     position, block = 0, 0
     while position < n_bytes and len(found) < 2:

@@ -1,1 +1,1 @@
-"""Whether a file is complete, one file for each format."""
+"""Checks that a file is complete, one module per format."""

@@ -1,6 +1,6 @@
-"""Whether the three files of a BrainVision recording are there and belong together.
+"""Check that the three files of a BrainVision recording exist and match.
 
-MNE reads a half-length ``.eeg`` without a word and follows ``DataFile`` to any folder.
+MNE reads a truncated ``.eeg`` without a warning and follows ``DataFile`` to any folder.
 
 The layout: BrainVision Core Data Format 1.0,
 https://www.brainproducts.com/support-resources/brainvision-core-data-format-1-0/.
@@ -22,7 +22,7 @@ _MARKER_POSITION = re.compile(rb"^Mk\d+=[^,\n]*,[^,\n]*,(\d{1,18})", re.MULTILIN
 
 
 def check_brainvision(path: Path) -> None:
-    """Raise ValidationError if data or markers are missing, elsewhere, or too short."""
+    """Raise ValidationError if data or markers are missing, in another folder, or truncated."""
     section = _read_header(path)
     data = _companion(path, section, "DataFile")
     if data is None:
@@ -33,14 +33,14 @@ def check_brainvision(path: Path) -> None:
         return
     expected = _number(path, section, "DataPoints") if section.get("DataPoints") else 0
     if n_times < expected:
-        what = f"truncated: {path.name} tells of {expected} samples, and it holds {n_times}"
+        what = f"truncated: {path.name} states {expected} samples, and it has {n_times}"
         raise unusable(data, what, COPY_AGAIN)
     if markers is not None:
         _check_markers(data, markers, n_times)
 
 
 def _read_header(path: Path) -> configparser.SectionProxy:
-    """Return the header's ``[Common Infos]``, with ``BinaryFormat`` beside its own keys."""
+    """Return the header's ``[Common Infos]``, with ``BinaryFormat`` added."""
     raw = path.read_bytes()
     try:
         text = raw.decode("utf-8")
@@ -73,7 +73,7 @@ def _check_channels(
 
 
 def _companion(path: Path, section: configparser.SectionProxy, key: str) -> Path | None:
-    """Return the file that the header names, which must lie in the header's own folder."""
+    """Return the file named in the header; it must be in the folder of the header."""
     name = section.get(key, "").strip()
     if not name:
         return None
@@ -82,7 +82,7 @@ def _companion(path: Path, section: configparser.SectionProxy, key: str) -> Path
         raise unusable(
             path,
             f"{key}={name} points outside its folder",
-            f"Put that file beside {path.name} and write its bare name there",
+            f"Put that file beside {path.name} and write its name there without a folder",
         )
     found = path.parent / name
     if found.is_file():
@@ -100,15 +100,17 @@ def _count_samples(path: Path, data: Path, section: configparser.SectionProxy) -
         return None
     kind = section.get("BinaryFormat", "").strip()
     if kind not in _BYTES:
-        raise _damaged(path, f"BinaryFormat={kind or '(missing)'} is none of {', '.join(_BYTES)}")
+        raise _damaged(
+            path, f"BinaryFormat={kind or '(missing)'} is not one of {', '.join(_BYTES)}"
+        )
     n_bytes = data.stat().st_size
     frame = _BYTES[kind] * _number(path, section, "NumberOfChannels")
     if n_bytes == 0:
         raise unusable(data, "the file is empty", COPY_AGAIN)
     if n_bytes % frame:
         what = (
-            f"truncated: its {n_bytes} bytes are no multiple of the {frame} bytes that all "
-            "channels take at one point in time"
+            f"truncated: its size, {n_bytes} bytes, is not a multiple of the {frame} bytes of one "
+            "sample of all channels"
         )
         raise unusable(data, what, COPY_AGAIN)
     return n_bytes // frame
@@ -118,14 +120,14 @@ def _check_markers(data: Path, markers: Path, n_times: int) -> None:
     positions = [int(p) for p in _MARKER_POSITION.findall(markers.read_bytes())]
     last = max(positions, default=0)
     if last > n_times:
-        what = f"truncated: {markers.name} has a marker at sample {last}, and it holds {n_times}"
+        what = f"truncated: {markers.name} has a marker at sample {last}, and it has {n_times}"
         raise unusable(data, what, COPY_AGAIN)
 
 
 def _number(path: Path, section: configparser.SectionProxy, key: str) -> int:
     text = section.get(key, "").strip()
     if not re.fullmatch(r"[0-9]{1,12}", text) or int(text) < 1:
-        raise _damaged(path, f"{key}={text or '(missing)'} is no positive number")
+        raise _damaged(path, f"{key}={text or '(missing)'} is not a positive number")
     return int(text)
 
 

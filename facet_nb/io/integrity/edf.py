@@ -1,7 +1,7 @@
-"""Whether an EDF, BDF or GDF file holds as many samples as its header says.
+"""Check that an EDF, BDF or GDF file has as many samples as its header states.
 
-MNE takes the number of records from the size of the file, so that a recording of which half is
-missing looks like a short one.
+MNE takes the number of records from the size of the file, so it reads a truncated file as a short
+recording.
 
 The layouts: EDF, https://doi.org/10.1016/0013-4694(92)90009-7; EDF+,
 https://doi.org/10.1016/S1388-2457(03)00123-8; GDF, https://arxiv.org/abs/cs/0608052.
@@ -18,22 +18,22 @@ _FIXED_BYTES = 256
 
 _SIGNAL_BYTES = 256
 
-#: Bytes of a signal's header before its number of samples in a record.
+#: Bytes in a signal's header before its number of samples per record.
 _BEFORE_SAMPLES = 216
 
-#: Bytes of one value, by GDF's code for its type.
+#: Bytes of one value, by GDF's type code.
 _GDF_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 8, 8: 8, 16: 4, 17: 8}
 
 
 def check_edf(path: Path) -> None:
-    """Raise ValidationError if an EDF file is damaged or shorter than its header says."""
+    """Raise ValidationError if an EDF file is damaged or truncated."""
     if _read(path, 0, 1) == b"\xff":
         raise unusable(path, "this is a BDF file by its first byte", "Give it the suffix .bdf")
     _check_records(path, "EDF", bytes_per_sample=2)
 
 
 def check_bdf(path: Path) -> None:
-    """Raise ValidationError if a BDF file is damaged or shorter than its header says."""
+    """Raise ValidationError if a BDF file is damaged or truncated."""
     if _read(path, 0, 1) != b"\xff":
         raise unusable(
             path,
@@ -61,7 +61,7 @@ def _check_records(path: Path, kind: str, bytes_per_sample: int) -> None:
 
 
 def check_gdf(path: Path) -> None:
-    """Raise ValidationError if a GDF file is damaged or shorter than its header says."""
+    """Raise ValidationError if a GDF file is damaged or truncated."""
     fixed = _read(path, 0, _FIXED_BYTES)
     if not fixed.startswith(b"GDF ") or len(fixed) < _FIXED_BYTES:
         raise _damaged(path, "GDF", "it does not begin with 'GDF'")
@@ -84,26 +84,26 @@ def check_gdf(path: Path) -> None:
     numbers = struct.unpack(f"<{2 * n_signals}I", table)
     samples, types = numbers[:n_signals], numbers[n_signals:]
     if any(code not in _GDF_BYTES for code in types) or sum(samples) < 1:
-        raise _damaged(path, "GDF", "a type or number of samples is not one that GDF knows")
+        raise _damaged(path, "GDF", "unknown sample types, or no samples")
     n_bytes = sum(n * _GDF_BYTES[code] for n, code in zip(samples, types, strict=True))
     _check_length(path, n_header, n_records, n_bytes)
 
 
 def _check_length(path: Path, n_header: int, n_records: int, record_bytes: int) -> None:
-    """Compare the file's size with its header; -1 records means that nobody closed the file."""
+    """Compare the file's size with its header; -1 records mean that it was never closed."""
     n_bytes = path.stat().st_size - n_header
     there = max(n_bytes, 0) // record_bytes
     if there < 1 or n_records == 0:
-        raise unusable(path, "it holds a header and no complete record of samples", COPY_AGAIN)
+        raise unusable(path, "it has no complete record of samples after its header", COPY_AGAIN)
     if there < n_records:
-        what = f"truncated: its header tells of {n_records} records, and it holds {there}"
+        what = f"truncated: its header states {n_records} records, and it has {there}"
         raise unusable(path, what, COPY_AGAIN)
     if n_records < -1:
-        raise unusable(path, f"its header tells of {n_records} records", COPY_AGAIN)
+        raise unusable(path, f"its header states {n_records} records", COPY_AGAIN)
 
 
 def _number(field: bytes) -> int:
-    """Return a number in text; some recorders end it with a zero byte."""
+    """Return a number from its text, which some recorders end with a zero byte."""
     return int(field.split(b"\0")[0])
 
 

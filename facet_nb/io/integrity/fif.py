@@ -1,7 +1,7 @@
-"""Whether a FIF file is whole.
+"""Check that a FIF file is complete.
 
-A FIF file is a chain of tags (kind, type, size, next), grouped in blocks. MNE stops quietly where
-the chain does, so that a file of which half is missing looks like a short recording.
+A FIF file is a chain of tags (kind, type, size, next), grouped in blocks. MNE raises if the file
+ends within a tag, but reads a file that ends between two buffers as a short recording (MNE 1.13).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import BinaryIO
 from facet_nb.core.errors import ValidationError
 from facet_nb.io.messages import COPY_AGAIN, unusable
 
-#: Kind, type, size in bytes, and position of the next tag (0: right behind it, -1: none).
+#: Kind, type, size in bytes, and position of the next tag (0: adjacent, -1: none).
 TAG = struct.Struct(">iIii")
 
 _FILE_ID, _DIR_POINTER, _BLOCK_START, _BLOCK_END = 100, 101, 104, 105
@@ -22,7 +22,7 @@ _NEXT_IS_ADJACENT, _NO_NEXT = 0, -1
 
 
 def check_fif(path: Path) -> None:
-    """Raise ValidationError if the chain of tags breaks off; compressed files check themselves."""
+    """Raise ValidationError if the chain of tags is broken; gzip checks compressed files."""
     if path.suffix.lower() == ".gz":
         return
     n_bytes = path.stat().st_size
@@ -44,7 +44,7 @@ def _has_directory(path: Path, file: BinaryIO, n_bytes: int) -> bool:
         return False
     directory = read_tag(file, position)
     if directory is None or position + TAG.size + directory[2] > n_bytes:
-        raise _truncated(path, "its directory lies behind the end of the file")
+        raise _truncated(path, "its directory is beyond the end of the file")
     return True
 
 
@@ -63,11 +63,11 @@ def _walk(path: Path, file: BinaryIO, n_bytes: int) -> None:
         if position < after:
             raise unusable(path, f"the tag at byte {after} points back to {position}", COPY_AGAIN)
     if depth != 0:
-        raise _truncated(path, f"{depth} of its blocks have no end")
+        raise _truncated(path, f"{depth} of its blocks do not end")
 
 
 def read_tag(file: BinaryIO, position: int) -> tuple[int, int, int, int] | None:
-    """Return the header of the tag at `position`, or None where the file ends."""
+    """Return the header of the tag at `position`, or None at the end of the file."""
     file.seek(position)
     header = file.read(TAG.size)
     return TAG.unpack(header) if len(header) == TAG.size else None

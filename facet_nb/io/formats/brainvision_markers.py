@@ -1,7 +1,7 @@
-"""Annotations as the events that pybv writes into a marker file.
+"""Annotations as lines of a BrainVision marker file, in pybv's notation.
 
-pybv knows stimuli and responses with a number, and comments with a text. What is neither becomes a
-comment with the whole description.
+pybv writes numbered stimuli and responses, and comments with a text. Any other annotation becomes a
+comment with its whole description.
 """
 
 from __future__ import annotations
@@ -10,20 +10,23 @@ import math
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from facet_nb.io.markers import Marker, iter_markers
 
-#: How the format writes a comma inside a field; pybv leaves that to its callers.
+if TYPE_CHECKING:
+    import mne
+
+#: The format's escape for a comma inside a field, which pybv leaves to its callers.
 COMMA = r"\1"
 
 _CODE = re.compile(r"(Stimulus/S|Response/R) *(0|[1-9][0-9]{0,8})")
 
-#: The largest number that pybv does not pad to more than three characters.
+#: The largest number that pybv pads to three characters.
 _LARGEST_SHORT = 1000
 
 
-class Event(NamedTuple):
+class MarkerLine(NamedTuple):
     """One line of a marker file.
 
     Attributes
@@ -31,13 +34,13 @@ class Event(NamedTuple):
     kind : str
         ``"Stimulus"``, ``"Response"`` or ``"Comment"``.
     what : int | str
-        Its number, or its text.
+        Number or text.
     onset, duration : int
         In samples, within the recording.
     channel : str | None
-        The channel that it belongs to; None for all.
+        The channel that it applies to; None for all.
     seen : Marker
-        What MNE makes of it.
+        The annotation that MNE reads from the line.
     """
 
     kind: str
@@ -48,7 +51,7 @@ class Event(NamedTuple):
     seen: Marker
 
 
-def iter_events(raw: Any) -> Iterator[Event]:
+def iter_marker_lines(raw: mne.io.BaseRaw) -> Iterator[MarkerLine]:
     """Yield the annotations of a recording as lines of a marker file."""
     sfreq = float(raw.info["sfreq"])
     codes = find_codes(raw)
@@ -58,22 +61,23 @@ def iter_events(raw: Any) -> Iterator[Event]:
         size = min(round(marker.duration_s * sfreq), raw.n_times - onset)
         channel = marker.ch_names[0] if len(marker.ch_names) == 1 else None
         seen = Marker(onset / sfreq, size / sfreq, sys.intern(read))
-        yield Event(kind, what, onset, size, channel, seen)
+        yield MarkerLine(kind, what, onset, size, channel, seen)
 
 
 def _classify(description: str, codes: dict[str, int]) -> tuple[str, str | int, str]:
-    """Return type and content of the event, and the description that MNE reads."""
+    """Return type and content of the line, and the description that MNE reads."""
     if description in codes:
         return description.partition("/")[0], codes[description], description
     text = description.removeprefix("Comment/")
     return "Comment", text.replace(",", COMMA), f"Comment/{text}"
 
 
-def find_codes(raw: Any) -> dict[str, int]:
-    """Return the numbers in those descriptions of a recording that pybv writes just so.
+def find_codes(raw: mne.io.BaseRaw) -> dict[str, int]:
+    """Return the descriptions that pybv can write unchanged as numbered markers, and their numbers.
 
-    It pads all numbers of a file to the width of the largest, at least three: ``S  1``, but
-    ``S   1`` beside ``S2000``. Where that would alter one, those above 1000 are left out.
+    pybv pads all numbers of a file to the width of the largest, at least three: ``S  1``, but
+    ``S   1`` beside ``S2000``. If that would change a description, numbers above 1000 are left out
+    and become comments.
     """
     descriptions = {str(text) for text in set(raw.annotations.description)}
     matches = [_CODE.fullmatch(text) for text in descriptions]

@@ -1,4 +1,4 @@
-"""Files that are not whole: one error, which names the file, what is wrong, and the remedy."""
+"""Damaged and incomplete files: one error that names the file, the problem and the remedy."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_truncated_by_whole_records(suffix, copies):
     record = (path.stat().st_size - n_header) // n_records
     assert record > 100 * size
     path.write_bytes(path.read_bytes()[: n_header + record])
-    refuses(path, "truncated", f"tells of {n_records} records, and it holds 1")
+    refuses(path, "truncated", f"states {n_records} records, and it has 1")
 
 
 def test_fif_truncated_between_two_tags(copies):
@@ -134,7 +134,7 @@ def test_brainvision_data_that_is_no_multiple_of_a_frame(copies):
     path = copies(".vhdr")
     data = path.with_suffix(".eeg")
     data.write_bytes(data.read_bytes()[:-3])
-    refuses(path, "whole.eeg", "truncated", "no multiple of the 24 bytes")
+    refuses(path, "whole.eeg", "truncated", "not a multiple of the 24 bytes")
 
 
 def test_brainvision_data_shorter_than_the_header_says(copies):
@@ -143,7 +143,7 @@ def test_brainvision_data_shorter_than_the_header_says(copies):
     assert load(path).get_raw().n_times == 1000
     data = path.with_suffix(".eeg")
     data.write_bytes(data.read_bytes()[: 24 * 999])
-    refuses(path, "whole.eeg", "truncated", "tells of 1000 samples, and it holds 999")
+    refuses(path, "whole.eeg", "truncated", "states 1000 samples, and it has 999")
 
 
 def test_brainvision_data_shorter_than_the_markers_say(copies):
@@ -295,3 +295,31 @@ def test_matlab_file_that_would_end_the_process(position, copies):
             load(path)
         except FacetError as error:
             assert path.name in str(error)
+
+
+@pytest.mark.parametrize("value", [0, 16, 0x100000])
+def test_matlab_file_with_damaged_dimensions(value, copies):
+    """A matrix without dimensions, for one, ends the process in scipy."""
+    path = copies(".set")
+    content = path.read_bytes()
+    tag = struct.pack("<II", 5, 8)  # type and size of two dimensions
+    places = [m.start() for m in re.finditer(re.escape(tag), content)]
+    assert len(places) > 20
+    for place in places:
+        damaged = bytearray(content)
+        damaged[place + 4 : place + 8] = struct.pack("<I", value)
+        path.write_bytes(damaged)
+        refuses(path)
+
+
+def test_matlab_file_with_unknown_types_of_numbers(copies):
+    path = copies(".set")
+    content = path.read_bytes()
+    places = [m.start() for m in re.finditer(re.escape(struct.pack("<II", 9, 8)), content)]
+    assert len(places) > 5
+    for place in places:
+        for kind in (0, 8, 14, 19, 0x7F, 0xFFFF):
+            damaged = bytearray(content)
+            damaged[place : place + 4] = struct.pack("<I", kind)
+            path.write_bytes(damaged)
+            refuses(path)

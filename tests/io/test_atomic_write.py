@@ -1,4 +1,4 @@
-"""Files appear when they are complete, or not at all."""
+"""A file appears when it is complete, or not at all."""
 
 from __future__ import annotations
 
@@ -76,14 +76,14 @@ def test_folder_of_that_name(context, tmp_path):
 
 def test_folder_that_may_not_be_written_to(context, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *args: False)  # root may write everywhere
-    with pytest.raises(FacetError, match=r"you may not write to .*permissions"):
+    with pytest.raises(FacetError, match=r"no permission to write to .*permissions"):
         export(context, tmp_path / "out.edf")
 
 
 def test_full_disk_before_writing(context, tmp_path, monkeypatch):
     usage = shutil._ntuple_diskusage(10**9, 10**9, 1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(FacetError, match=r"MB are free. Make room"):
+    with pytest.raises(FacetError, match=r"MB are free. Free space"):
         export(context, tmp_path / "out.edf")
     assert content(tmp_path) == {}
 
