@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facet_nb.kernels.resampling import double_rate_signal
-from facet_nb.kernels.resampling.resampled_mean import Level, RunningLevel
+from facet_nb.kernels.resampling.resampled_mean import ResampledMean, RunningResampledMean
 from facet_nb.kernels.streams import (
     UpsampledStream,
 )
 from facet_nb.kernels.templates import upsampled
-from facet_nb.kernels.templates.template_train import Layout
+from facet_nb.kernels.templates.template_train import TrainLayout
 
 if TYPE_CHECKING:
     pass
@@ -63,9 +63,9 @@ class UpsampledAAS:
     threshold: float
     shift: int
 
-    def prepare(self, payload: AASPlan, n_times: int) -> Layout:
+    def prepare(self, payload: AASPlan, n_times: int) -> TrainLayout:
         """Return where artifacts are, from what was decided at the high rate."""
-        return Layout(
+        return TrainLayout(
             self.factor,
             n_times,
             payload.n_samples,
@@ -76,7 +76,9 @@ class UpsampledAAS:
             self.shift,
         )
 
-    def compute(self, x: np.ndarray, payload: Layout, out: np.ndarray | None = None) -> np.ndarray:
+    def compute(
+        self, x: np.ndarray, payload: TrainLayout, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """Return the corrected channels, shape (n_channels, n_times), in V."""
         out = np.empty_like(x) if out is None else out
         for row, target in zip(x, out, strict=True):
@@ -98,11 +100,11 @@ class UpsampledAAS:
         """Return why it cannot run in chunks of time: it can."""
         return None
 
-    def first_pass(self, payload: Layout) -> RunningLevel:
+    def first_pass(self, payload: TrainLayout) -> RunningResampledMean:
         """Return what finds the means of a channel that comes in pieces."""
-        return RunningLevel(self.factor)
+        return RunningResampledMean(self.factor)
 
-    def stream(self, payload: Layout, known: Level) -> UpsampledStream | None:
+    def stream(self, payload: TrainLayout, known: ResampledMean) -> UpsampledStream | None:
         """Return the correction of one channel, group by group."""
         return UpsampledStream.make(payload, known)
 

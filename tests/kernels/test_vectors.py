@@ -7,6 +7,7 @@ import pytest
 
 numba = pytest.importorskip("numba")
 
+from facet_nb.kernels.compiled.dispatch import aligned_empty  # noqa: E402
 from facet_nb.kernels.compiled.fft import (  # noqa: E402
     count_places,
     filter_points,
@@ -14,7 +15,6 @@ from facet_nb.kernels.compiled.fft import (  # noqa: E402
     order,
 )
 from facet_nb.kernels.compiled.vectors import (  # noqa: E402
-    aligned_empty,
     compile_entry,
     convert,
     is_any,
