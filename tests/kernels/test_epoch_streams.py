@@ -1,4 +1,4 @@
-"""Templates of blocks and of neighbours over pieces of a signal: the same bits."""
+"""Block and sliding averages as streams equal those of the whole signal, to the bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The compiled adaptive filter against its twin in numpy."""
+"""The compiled adaptive filter against its NumPy fallback."""
 
 from __future__ import annotations
 

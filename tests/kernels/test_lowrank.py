@@ -1,4 +1,4 @@
-"""Waveforms and amplitudes: against a slow twin, and the laws of a correction."""
+"""The low-rank correction against a slow oracle, and the laws of a correction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Correction from twice the native rate against the way over the high rate."""
+"""The correction from double-rate samples against the same at the high rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The correction from twice the native rate, over pieces of a signal: the same bits."""
+"""The correction from double-rate samples as a stream equals that of the whole signal, to the bit."""
 
 from __future__ import annotations
 

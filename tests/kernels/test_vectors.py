@@ -1,4 +1,4 @@
-"""Operations on lanes against numpy's on arrays; transforms in lanes against numpy's."""
+"""Vector operations and transforms against NumPy."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def double(x):
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-def test_as_many_lanes_as_bytes_hold(dtype):
+def test_vectors_have_as_many_lanes_as_bytes_hold(dtype):
     x = aligned_empty(20, dtype)
     assert x.ctypes.data % 64 == 0
     x[:] = 1
@@ -149,7 +149,7 @@ def test_any_kernel_that_changes_is_compiled_anew(monkeypatch, tmp_path):
     """The cache's own test is for changes in the file of the entry only."""
     from facet_nb.kernels.compiled import vectors
 
-    here = (tmp_path / "lanes.py", tmp_path / "other.py")
+    here = (tmp_path / "vectors.py", tmp_path / "other.py")
     for path in here:
         path.write_text("a = 1")
     monkeypatch.setattr(vectors, "__file__", str(here[0]))

@@ -1,4 +1,4 @@
-"""Waveforms with amplitudes over pieces of a signal: the same bits."""
+"""The low-rank correction as a stream equals that of the whole signal, to the bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gradient correction, slow and obvious: one epoch at a time, whole decompositions."""
+"""Slow, obvious low-rank correction: one epoch at a time, full decompositions."""
 
 from __future__ import annotations
 
