@@ -1,4 +1,4 @@
-"""The correction from double-rate samples as a stream equals that of the whole signal, to the bit."""
+"""The correction from double-rate samples as a stream: equal to the bit to the whole signal."""
 
 from __future__ import annotations
 

@@ -146,11 +146,12 @@ def test_order_names_each_frequency_once():
 
 
 def test_any_kernel_that_changes_is_compiled_anew(monkeypatch, tmp_path):
-    """The cache's own test is for changes in the file of the entry only."""
+    """Numba's cache notices changes in the file of the entry only; constants come from others."""
     from facet_nb.kernels.compiled import vectors
 
-    here = (tmp_path / "vectors.py", tmp_path / "other.py")
+    here = (tmp_path / "compiled" / "vectors.py", tmp_path / "templates" / "other.py")
     for path in here:
+        path.parent.mkdir()
         path.write_text("a = 1")
     monkeypatch.setattr(vectors, "__file__", str(here[0]))
     vectors._digest_sources.cache_clear()

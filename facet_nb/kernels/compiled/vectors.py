@@ -85,8 +85,10 @@ def compile_entry(function: Callable, *arguments: Any) -> Any:
 
 @lru_cache(maxsize=1)
 def _digest_sources() -> str:
-    """Return a checksum of the source code of all compiled modules."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    """Return a checksum of the source code of all kernels."""
+    # Not of the compiled modules only: these take constants from others (templates/subsample.py),
+    # whose values become part of the machine code.
+    sources = sorted(Path(__file__).parent.parent.rglob("*.py"))
     return f"{crc32(b''.join(source.read_bytes() for source in sources)):08x}"
 
 
