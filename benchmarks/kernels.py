@@ -86,7 +86,8 @@ def measure_lanes() -> dict[str, float]:
     import numba
 
     from facet_nb.kernels.compiled import fft
-    from facet_nb.kernels.compiled.vectors import aligned_empty, like, load, pointer, store
+    from facet_nb.kernels.compiled.dispatch import aligned_empty
+    from facet_nb.kernels.compiled.vectors import like, load, pointer, store
 
     @numba.njit
     def transform_often(points, factors, spectrum, tile, width, n):

@@ -76,7 +76,7 @@ METHODS: dict[str, Callable[[], list]] = {
     "GradientCorrection": lambda: [GradientCorrection()],
 }
 
-_LOWRANK, _COURSES = "facet_nb.kernels.lowrank.lowrank", "facet_nb.kernels.lowrank.amplitudes"
+_LOWRANK, _AMPLITUDES = "facet_nb.kernels.lowrank.lowrank", "facet_nb.kernels.lowrank.amplitudes"
 _GRADIENT = "facet_nb.correction.gradient"
 
 
@@ -111,9 +111,9 @@ ABLATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "no shrinkage": ({"shrinkage": 0.0}, {}),
     "neither courses nor shrinkage": ({"max_courses": 0, "shrinkage": 0.0}, {}),
     "noise not measured beside courses": ({}, {f"{_LOWRANK}._measure_beside": _one_level}),
-    "epochs weighted alike": ({}, {f"{_COURSES}._measure_loudness": _count_alike}),
+    "epochs weighted alike": ({}, {f"{_AMPLITUDES}._measure_loudness": _count_alike}),
     "no slow courses": ({}, {f"{_LOWRANK}.EPOCHS_PER_SLOW": 10**9}),
-    "drift left in": ({}, {f"{_LOWRANK}.take_trend": _leave_trend}),
+    "drift left in": ({}, {f"{_LOWRANK}.subtract_trend": _leave_trend}),
     "blocks of 20 s": ({"block_s": 20.0}, {}),
     "shrinkage 1": ({"shrinkage": 1.0}, {}),
     "shrinkage 6": ({"shrinkage": 6.0}, {}),

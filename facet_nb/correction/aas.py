@@ -18,8 +18,8 @@ from facet_nb.kernels.streams import (
     AverageStream,
     Blocks,
     BlockStream,
-    MovedSlidingStream,
     SlidingStream,
+    SubsampleSlidingStream,
 )
 from facet_nb.kernels.templates import averaging
 from facet_nb.kernels.templates.neighbours import average_sliding
@@ -215,7 +215,7 @@ class AASCorrection(AveragingCorrection):
         window, threshold = self.window_size, self.correlation_threshold
         sliding = self.weighting == "sliding"
         if isinstance(plan, Layout):
-            kind = MovedSlidingStream if sliding else AverageStream
+            kind = SubsampleSlidingStream if sliding else AverageStream
             return kind.make(plan, window, threshold, known, dtype)
         blocks = Blocks(
             plan.starts,

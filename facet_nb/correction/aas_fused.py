@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from facet_nb.kernels.resampling import double_rate_signal
-from facet_nb.kernels.resampling.resampled_mean import Level, RunningLevel
+from facet_nb.kernels.resampling.resampled_mean import ResampledMean, RunningResampledMean
 from facet_nb.kernels.streams import UpsampledStream
 from facet_nb.kernels.templates import upsampled
-from facet_nb.kernels.templates.template_train import Layout
+from facet_nb.kernels.templates.template_train import TrainLayout
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class UpsampledAAS:
     threshold: float
     shift: int
 
-    def prepare(self, payload: AASPlan, n_times: int) -> Layout:
+    def prepare(self, payload: AASPlan, n_times: int) -> TrainLayout:
         """Return the positions of artifacts, from the decisions made at the high rate."""
-        return Layout(
+        return TrainLayout(
             self.factor,
             n_times,
             payload.n_samples,
@@ -70,7 +70,9 @@ class UpsampledAAS:
             self.shift,
         )
 
-    def compute(self, x: np.ndarray, payload: Layout, out: np.ndarray | None = None) -> np.ndarray:
+    def compute(
+        self, x: np.ndarray, payload: TrainLayout, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """Return the corrected channels, shape (n_channels, n_times), in V."""
         out = np.empty_like(x) if out is None else out
         for row, target in zip(x, out, strict=True):
@@ -92,11 +94,11 @@ class UpsampledAAS:
         """Return None: the correction can run in chunks."""
         return None
 
-    def first_pass(self, payload: Layout) -> RunningLevel:
+    def first_pass(self, payload: TrainLayout) -> RunningResampledMean:
         """Return an accumulator for the means of a channel that arrives in pieces."""
-        return RunningLevel(self.factor)
+        return RunningResampledMean(self.factor)
 
-    def stream(self, payload: Layout, known: Level) -> UpsampledStream | None:
+    def stream(self, payload: TrainLayout, known: ResampledMean) -> UpsampledStream | None:
         """Return the correction of one channel in groups of samples."""
         return UpsampledStream.make(payload, known)
 

@@ -1,4 +1,4 @@
-"""The mean of a long signal, the same to the bit whether it comes at once or in pieces."""
+"""Mean of a long signal, identical to the bit for a whole signal and for pieces of it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import numpy as np
 
 from facet_nb.kernels.pages import forget
 
-#: Samples that are summed together.
+#: Number of samples per block. NumPy sums each block pairwise; block sums are added in order, so
+#: that the rounding does not depend on how the signal is cut into pieces.
 _BLOCK = 1 << 16
 
-#: Samples of a mapped signal that are looked at together: 8 MB.
+#: Number of samples of a memory-mapped signal that are read at once: 8 MB.
 _PIECE = 16 * _BLOCK
 
 
 class RunningMean:
-    """The mean of a signal that comes in pieces: blocks of a fixed size are summed in turn."""
+    """Mean of a signal that arrives in pieces, summed in blocks of fixed size."""
 
     def __init__(self) -> None:
         self.total = 0.0
@@ -25,7 +26,7 @@ class RunningMean:
         self._n_rest = 0
 
     def push(self, x: np.ndarray) -> None:
-        """Take the next samples, shape (n,)."""
+        """Add the next samples, shape (n,)."""
         if self._rest is None:
             self._rest = np.empty(_BLOCK, x.dtype)
         self.count += len(x)
@@ -48,7 +49,7 @@ class RunningMean:
 
     @property
     def value(self) -> float:
-        """The mean so far; 0 of nothing."""
+        """Mean of all samples so far; 0 if there are none."""
         if not self.count:
             return 0.0
         rest = 0.0
@@ -66,7 +67,7 @@ def find_mean(x: np.ndarray) -> float:
 
 
 def is_flat(x: np.ndarray) -> bool:
-    """Whether all samples of a signal, shape (n_times,), are the same."""
+    """Return whether all samples of a signal, shape (n_times,), are equal."""
     first = x[:1]
     if np.any(x[:_BLOCK] != first):
         return False
@@ -74,7 +75,7 @@ def is_flat(x: np.ndarray) -> bool:
 
 
 def iter_pieces(x: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield pieces of a signal, shape (n_times,); of a mapped one, one is in memory at a time."""
+    """Yield pieces of a signal, shape (n_times,); release each one if it is memory-mapped."""
     for start in range(0, len(x), _PIECE):
         yield x[start : start + _PIECE]
         forget(x)

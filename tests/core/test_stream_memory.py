@@ -24,7 +24,7 @@ from facet_nb.core.processor import View
 from facet_nb.core.steps import ArrayStep
 from facet_nb.core.storage.row_io import MappedRow
 from facet_nb.kernels.resampling import double_rate_signal
-from facet_nb.kernels.streams.base import rooms
+from facet_nb.kernels.streams.base import buffer_pool
 
 SFREQ, SECONDS, PERIOD_S, CHUNK_S = 5000.0, 200.0, 2.0, 10.0
 
@@ -76,7 +76,7 @@ def test_a_stream_needs_what_it_says(view, name):
         stream_channel([step], 0, source, target, chunk, {})
 
     run()  # compiled loops, spectra
-    rooms.free.clear()
+    buffer_pool.free.clear()
     double_rate_signal._buffers.arrays.clear()
     tracemalloc.start()
     try:

@@ -1,4 +1,4 @@
-"""Alignment against sums written out."""
+"""Alignment against explicit sums."""
 
 from __future__ import annotations
 

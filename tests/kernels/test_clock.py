@@ -1,4 +1,4 @@
-"""The scanner's clock against the EEG's."""
+"""Sub-sample marker times from the model of the scanner's clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Templates of blocks and of neighbours over pieces of a signal: the same bits."""
+"""Block and sliding averages as streams equal those of the whole signal, to the bit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from facet_nb.kernels.compiled.dispatch import has_compiler
 from facet_nb.kernels.means import find_mean
-from facet_nb.kernels.streams import Blocks, BlockStream, MovedSlidingStream, SlidingStream
+from facet_nb.kernels.streams import Blocks, BlockStream, SlidingStream, SubsampleSlidingStream
 from facet_nb.kernels.templates import subsample_channel
 from facet_nb.kernels.templates.averaging import average_blocks
 from facet_nb.kernels.templates.neighbours import average_sliding
@@ -112,17 +112,17 @@ def test_between_samples(
     x = np.concatenate([x, np.zeros(n_times - len(x))]).astype(char)
     layout = Layout.of(starts + rng.uniform(-0.5, 0.5, n_epochs), n_samples, n_times)
     whole = subsample_channel.correct(x, layout, window=window, threshold=threshold, sliding=True)
-    stream = MovedSlidingStream.make(layout, window, threshold, find_mean(x), x.dtype)
+    stream = SubsampleSlidingStream.make(layout, window, threshold, find_mean(x), x.dtype)
     size = max(size, len(x) // 100)
     assert np.array_equal(flow(stream, x, size, rng), whole)
 
 
-@pytest.mark.parametrize("kind", [BlockStream, SlidingStream, MovedSlidingStream])
+@pytest.mark.parametrize("kind", [BlockStream, SlidingStream, SubsampleSlidingStream])
 @pytest.mark.parametrize("odd", [0.0, 0.2])
 def test_they_keep_a_few_windows(kind, odd):
     x, starts, _ = make(0, 900, 60, 100, 0, 20_000, odd)
     blocks = Blocks(starts, starts, 60, len(x), 10, 0.8)
-    if kind is MovedSlidingStream:
+    if kind is SubsampleSlidingStream:
         if not has_compiler():
             pytest.skip("numba is not installed")
         layout = Layout.of(starts.astype(float), 60, len(x))

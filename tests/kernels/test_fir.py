@@ -1,4 +1,4 @@
-"""FIR filters against MNE and against a convolution written out, compiled and not."""
+"""FIR filters against MNE and against explicit convolution, compiled and not."""
 
 from __future__ import annotations
 

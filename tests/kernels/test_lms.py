@@ -1,4 +1,4 @@
-"""The compiled adaptive filter against its twin in numpy."""
+"""The compiled adaptive filter against its NumPy fallback."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_it_learns_the_filter():
 
 
 def test_without_numba_the_twin_is_used(monkeypatch):
-    monkeypatch.setattr(lms, "load", lambda name, twin: twin)
+    monkeypatch.setattr(lms, "find_loop", lambda name, twin: twin)
     signal = np.sin(np.arange(200.0))
     got = lms.cancel_adaptively(signal, signal, 4, 0.01)
     assert np.array_equal(got, lms.cancel_in_numpy(signal, signal, 4, 0.01))

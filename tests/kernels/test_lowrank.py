@@ -1,4 +1,4 @@
-"""Waveforms and courses: against a slow twin, and the laws of a correction."""
+"""The low-rank correction against a slow oracle, and the laws of a correction."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def lay_out(onsets, x):
     return Layout.of(onsets, N, len(x))
 
 
-@pytest.mark.parametrize(("n_courses", "shrinkage"), [(0, 0.0), (0, 3.0), (16, 0.0), (16, 3.0)])
-def test_equals_the_oracle(n_courses, shrinkage):
+@pytest.mark.parametrize(("n_amplitudes", "shrinkage"), [(0, 0.0), (0, 3.0), (16, 0.0), (16, 3.0)])
+def test_equals_the_oracle(n_amplitudes, shrinkage):
     x, onsets, _ = make(noise=2e-3)
     layout = lay_out(onsets, x)
-    got = lowrank.correct(x, layout, SFREQ, max_courses=n_courses, shrinkage=shrinkage)
-    expected = oracle.correct(x, onsets, N, SFREQ, layout.n_fft, n_courses, shrinkage)
-    tolerance = 1e-10 if n_courses == 0 else 1e-4  # a power iteration against a whole SVD
+    got = lowrank.correct(x, layout, SFREQ, max_courses=n_amplitudes, shrinkage=shrinkage)
+    expected = oracle.correct(x, onsets, N, SFREQ, layout.n_fft, n_amplitudes, shrinkage)
+    tolerance = 1e-10 if n_amplitudes == 0 else 1e-4  # a power iteration against a whole SVD
     np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance)
 
 
@@ -56,10 +56,10 @@ def test_courses_are_found_and_no_more():
     x, onsets, _ = make(noise=2e-3)
     layout = lay_out(onsets, x)
     model = lowrank.fit(x, layout, np.arange(N_EPOCHS), SFREQ)
-    assert model.courses.shape[1] == 3 + 1  # a slow one besides
+    assert model.amplitudes.shape[1] == 3 + 1  # a slow one besides
     k = np.arange(N_EPOCHS)
     for course in (np.sin(k / 19), (k > 70).astype(float)):
-        fitted = model.courses @ np.linalg.lstsq(model.courses, course, rcond=None)[0]
+        fitted = model.amplitudes @ np.linalg.lstsq(model.amplitudes, course, rcond=None)[0]
         assert np.corrcoef(fitted, course)[0, 1] > 0.999
 
 
@@ -71,7 +71,7 @@ def test_muscle_activity_makes_no_course():
     eeg[burst] += 0.05 * rng.standard_normal(burst.stop - burst.start)
     layout = lay_out(onsets, x)
     model = lowrank.fit(eeg + artifact, layout, np.arange(N_EPOCHS), SFREQ)
-    assert model.courses.shape[1] == 3 + 1
+    assert model.amplitudes.shape[1] == 3 + 1
     change = lowrank.correct(eeg + artifact, layout, SFREQ) - eeg
     assert np.std(change[burst]) < 0.25 * np.std(eeg[burst])  # three of some 100 dimensions
 
@@ -82,7 +82,9 @@ def test_noise_alone_has_no_courses():
         layout = Layout.of(300.0 + PERIOD * np.arange(n_epochs), N, 10**6)
         n_freqs = int(highband.find_band(layout, SFREQ).sum())
         high = rng.standard_normal((n_epochs, 2 * n_freqs)).view(complex)
-        found, trained = amplitudes.find_courses(high, np.ones(n_epochs, bool), layout, SFREQ, 16)
+        found, trained = amplitudes.find_amplitudes(
+            high, np.ones(n_epochs, bool), layout, SFREQ, 16
+        )
         assert found.shape == (n_epochs, 1)
         assert trained.all()
 

@@ -1,4 +1,4 @@
-"""Slices within a volume."""
+"""Slices found within a volume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rate of a signal in pieces: the same bits as at once."""
+"""Resampling as a stream equals that of the whole signal, to the bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distances of triggers: artifact length, pauses between volumes, missing triggers."""
+"""Spacing of triggers: artifact length, pauses between volumes, missing triggers."""
 
 from __future__ import annotations
 

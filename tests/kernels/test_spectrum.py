@@ -1,4 +1,4 @@
-"""Spectra and what is compared of them, against values worked out by hand."""
+"""Spectra and their comparison against values worked out by hand."""
 
 from __future__ import annotations
 

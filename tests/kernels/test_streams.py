@@ -1,4 +1,4 @@
-"""A signal in pieces gives what the whole gives, to the bit."""
+"""Filters and averages as streams equal those of the whole signal, to the bit."""
 
 from __future__ import annotations
 

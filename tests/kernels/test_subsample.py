@@ -1,4 +1,4 @@
-"""Correction between samples: positions, shifts, borders, and compiled loops."""
+"""Sub-sample alignment: positions, shifts, borders, and compiled loops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Correction from twice the native rate against the way over the high rate."""
+"""The correction from double-rate samples against the same at the high rate."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from facet_nb.kernels.filters.edges import segment
 from facet_nb.kernels.means import find_mean
 from facet_nb.kernels.resampling import double_rate_grid, double_rate_signal, windowed_sinc
 from facet_nb.kernels.resampling.double_rate_grid import HALF, Form
-from facet_nb.kernels.resampling.double_rate_signal import Doubled
-from facet_nb.kernels.resampling.resampled_mean import find_level
+from facet_nb.kernels.resampling.double_rate_signal import DoubleRateSignal
+from facet_nb.kernels.resampling.resampled_mean import find_resampled_mean
 from facet_nb.kernels.templates import averaging, template_train, upsampled
 from facet_nb.kernels.templates.subtraction import subtract_templates
-from facet_nb.kernels.templates.template_train import Layout
+from facet_nb.kernels.templates.template_train import TrainLayout
 
 EEG_V = 20e-6
 
@@ -67,7 +67,7 @@ def make(seed, factor, n_samples, n_epochs, first, jitter, odd=0.0, white=True, 
     x += noise if white else np.cumsum(noise) / 30.0
     aligned = starts + rng.integers(-2, 3, n_epochs)
     options = {"window": 10, "threshold": 0.975, "shift": 0, **options}
-    return x, Layout(factor, n_times, n_samples, starts, aligned, **options)
+    return x, TrainLayout(factor, n_times, n_samples, starts, aligned, **options)
 
 
 LAYOUTS = {
@@ -139,7 +139,7 @@ def test_a_choice_that_is_a_matter_of_rounding_is_made_at_the_high_rate(monkeypa
         upsampled, "_choose_at_high_rate", lambda *a: calls.append(a[2]) or exact(*a)
     )
     for threshold in (edge - 1e-9, edge + 1e-9):
-        near = Layout(
+        near = TrainLayout(
             layout.factor, layout.n_times, layout.n_samples, layout.starts, layout.aligned,
             layout.window, threshold,
         )  # fmt: skip
@@ -202,7 +202,7 @@ def make_columns(form, n, rng):
     columns = np.empty((n, form.n_columns))
     for row, target in zip(x, columns, strict=True):
         look = partial(segment, row, repeat=True)
-        source = Doubled(look, len(row), form, 0.0, form.n_columns + 2 * HALF)
+        source = DoubleRateSignal(look, len(row), form, 0.0, form.n_columns + 2 * HALF)
         source.take(*form.locate(starts[:1]), target[np.newaxis])
     return epochs, columns
 
@@ -234,11 +234,11 @@ def test_doubled_samples_say_all_of_an_epoch(factor, n_samples):
 def test_a_piece_is_the_first_part_of_the_way_down(part, n_samples):
     form = Form(5, n_samples)
     epochs, columns = make_columns(form, 1, np.random.default_rng(1))
-    piece = double_rate_grid.find_piece(form, part)
+    piece = double_rate_grid.find_sampling(form, part)
     places = piece.first + np.arange(piece.n_samples)
     at = (2 * np.arange(n_samples) + part)[np.newaxis]
     expected = double_rate_grid.decimator(5, at, places[:, np.newaxis]) @ epochs[0]
-    made = template_train.cut_out(piece, columns)[0]
+    made = template_train.sample_templates(piece, columns)[0]
     np.testing.assert_allclose(made, expected, rtol=0, atol=3e-7 * np.abs(epochs).max())
 
 
@@ -246,7 +246,7 @@ def test_a_piece_is_the_first_part_of_the_way_down(part, n_samples):
 @pytest.mark.parametrize("factor", [2, 7])
 def test_the_mean_at_the_high_rate_follows_from_the_ends(n, factor):
     x = np.cumsum(np.random.default_rng(n).standard_normal(n)) + 5.0
-    level = find_level(x, factor)
+    level = find_resampled_mean(x, factor)
     assert level.centre == find_mean(x)
     expected = windowed_sinc.upsample(x[np.newaxis], factor).mean()
     np.testing.assert_allclose(level.centre + level.shift, expected, atol=1e-11 * np.abs(x).max())
@@ -262,7 +262,7 @@ def test_phases_keep_samples_and_constants():
 @pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
 @pytest.mark.parametrize("char", ["d", "f"])
 def test_rows_are_moved_whatever_their_length(char):
-    move = find_compiled("fractional_delay", "move_rows")
+    move = find_compiled("fractional_delay", "delay_rows")
     rng = np.random.default_rng(0)
     x, taps = rng.standard_normal(400).astype(char), rng.standard_normal((2, 20)).astype(char)
     for n in (1, 7, 31, 32, 33, 64, 130):
@@ -278,7 +278,7 @@ def test_rows_are_moved_whatever_their_length(char):
 def test_groups_make_no_difference(name, group, monkeypatch):
     x, layout = make(5, *LAYOUTS[name], odd=0.1, window=8, shift=3)
     expected = upsampled.correct(x, layout)
-    for module in (double_rate_signal, template_train, upsampled):
+    for module in (double_rate_signal, template_train):
         monkeypatch.setattr(module, "GROUP", group)
     copy = pickle.loads(pickle.dumps(layout))
     np.testing.assert_allclose(upsampled.correct(x, copy), expected, rtol=0, atol=1e-16)

@@ -1,4 +1,4 @@
-"""The correction from twice the native rate, over pieces of a signal: the same bits."""
+"""The correction from double-rate samples as a stream: equal to the bit to the whole signal."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facet_nb.kernels.resampling import double_rate_signal
-from facet_nb.kernels.resampling.resampled_mean import RunningLevel, find_level
+from facet_nb.kernels.resampling.resampled_mean import RunningResampledMean, find_resampled_mean
 from facet_nb.kernels.streams import UpsampledStream
 from facet_nb.kernels.streams import upsampled as streams
 from facet_nb.kernels.templates import template_train, upsampled
-from facet_nb.kernels.templates.template_train import Layout
+from facet_nb.kernels.templates.template_train import TrainLayout
 from tests.kernels.test_streams import flow, pieces
 from tests.kernels.test_upsampled import LAYOUTS, make
 
 
 def set_group(monkeypatch, n):
-    for module in (double_rate_signal, template_train, upsampled, streams):
+    for module in (double_rate_signal, template_train, streams):
         monkeypatch.setattr(module, "GROUP", n)
 
 
 def correct_in_pieces(x, layout, size, rng=None):
-    level = RunningLevel(layout.factor)
+    level = RunningResampledMean(layout.factor)
     for piece in pieces(x, size, rng):
         level.push(piece)
     stream = UpsampledStream.make(layout, level.value)
@@ -82,7 +82,7 @@ def test_it_keeps_a_pool_and_a_few_groups(lead, rest, monkeypatch):
     x, layout = make(5, 10, 3333, 120, lead, 20)
     x = np.concatenate([x, np.random.default_rng(0).standard_normal(rest)])
     layout = replace(layout, n_times=len(x))
-    stream = UpsampledStream.make(layout, find_level(x, layout.factor))
+    stream = UpsampledStream.make(layout, find_resampled_mean(x, layout.factor))
     most = templates = 0
     done = []
     for piece in pieces(x, 500):
@@ -96,5 +96,5 @@ def test_it_keeps_a_pool_and_a_few_groups(lead, rest, monkeypatch):
 
 
 def test_epochs_out_of_order_and_none_at_all():
-    layout = Layout(5, 4000, 100, np.array([3000, 200, 9000]), np.zeros(3), 1, 0.9)
-    assert UpsampledStream.make(layout, find_level(np.zeros(4000), 5)) is None
+    layout = TrainLayout(5, 4000, 100, np.array([3000, 200, 9000]), np.zeros(3), 1, 0.9)
+    assert UpsampledStream.make(layout, find_resampled_mean(np.zeros(4000), 5)) is None

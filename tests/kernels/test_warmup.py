@@ -1,4 +1,4 @@
-"""Kernels are compiled before they are needed, and it is said which."""
+"""Warm-up compiles all kernels and reports each one."""
 
 from __future__ import annotations
 

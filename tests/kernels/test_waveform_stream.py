@@ -1,4 +1,4 @@
-"""Waveforms with courses over pieces of a signal: the same bits."""
+"""The low-rank correction as a stream equals that of the whole signal, to the bit."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from tests.kernels.test_streams import flow
     end=st.sampled_from([0, 500, 700]),
     missing=st.integers(0, 60),
     block_s=st.sampled_from([0.4, 2.0, 4.1, 600.0]),
-    n_courses=st.sampled_from([0, 8]),
+    n_amplitudes=st.sampled_from([0, 8]),
     size=st.integers(50, 3000),
     seed=st.integers(0, 1000),
 )
 @example(60, 350, 700, 20, 2.0, 8, 400, 0)
-def test_pieces_give_the_same(n_epochs, cut, end, missing, block_s, n_courses, size, seed):
+def test_pieces_give_the_same(n_epochs, cut, end, missing, block_s, n_amplitudes, size, seed):
     """Artifacts cut off at both ends, one that is missing, blocks of a few or of all epochs."""
     x, onsets, _ = make(noise=2e-3, seed=seed, n_epochs=n_epochs)
     onsets = onsets - cut
     x = x[cut : len(x) - end] if len(x) > cut + end + 100 else x[cut:]
     onsets = np.delete(onsets, missing) if missing < len(onsets) > 1 else onsets
     layout = Layout.of(onsets, N, len(x))
-    options = {"block_s": block_s, "shrinkage": 3.0, "max_courses": n_courses}
+    options = {"block_s": block_s, "shrinkage": 3.0, "max_courses": n_amplitudes}
     whole = lowrank.correct(x, layout, SFREQ, **options)
     stream = WaveformStream.make(layout, SFREQ, **options)
     rng = np.random.default_rng(seed)

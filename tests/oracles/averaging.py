@@ -1,4 +1,4 @@
-"""Averaged artifact subtraction, slow and obvious: one epoch after another, nothing shared."""
+"""Slow, obvious averaged artifact subtraction: one epoch after another, nothing shared."""
 
 from __future__ import annotations
 

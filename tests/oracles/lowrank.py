@@ -1,4 +1,4 @@
-"""Gradient correction, slow and obvious: one epoch at a time, whole decompositions."""
+"""Slow, obvious low-rank correction: one epoch at a time, full decompositions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def turn(part, n_fft):
     return factors
 
 
-def find_courses(high, n_samples, n_fft, near, max_courses):
+def find_amplitudes(high, n_samples, n_fft, near, max_courses):
     """Courses by full singular value decompositions of whitened spectra."""
     n_epochs, n_freqs = high.shape
     high = high - high.mean(axis=0)
@@ -54,8 +54,8 @@ def find_courses(high, n_samples, n_fft, near, max_courses):
     return np.hstack([np.ones((n_epochs, 1)), found / weights[:, None]]), weights
 
 
-def residual(y, courses):
-    return y - courses @ (courses.T @ y)
+def residual(y, amplitudes):
+    return y - amplitudes @ (amplitudes.T @ y)
 
 
 def correct(x, onsets, n_samples, sfreq, n_fft, max_courses, shrinkage):
@@ -70,32 +70,32 @@ def correct(x, onsets, n_samples, sfreq, n_fft, max_courses, shrinkage):
     high = np.array([spectrum(differences, t, n_samples, n_fft)[band] for t in onsets])
     high /= 2 * np.cos(2 * np.pi * freqs[band] / sfreq) - 2
     near = freqs[band] < 2 * freqs[band][0]
-    courses, weights = find_courses(high[1:-1], n_samples, n_fft, near, max_courses)
-    courses = courses[[0, *range(len(courses)), -1]]  # the ends take their neighbours'
+    amplitudes, weights = find_amplitudes(high[1:-1], n_samples, n_fft, near, max_courses)
+    amplitudes = amplitudes[[0, *range(len(amplitudes)), -1]]  # the ends take their neighbours'
     weights = np.concatenate([[0.0], weights, [0.0]])[:, None]
-    n_fast = courses.shape[1]
+    n_fast = amplitudes.shape[1]
     if shrinkage and max_courses:
         firsts = np.floor(onsets + 0.5) - np.floor(onsets[0] + 0.5)
         length = firsts[-1] + n_samples
         for i in range(min(int(length / sfreq / 15.0), len(onsets) // 40)):
             wave = np.cos(np.pi * (i + 1) * (firsts + n_samples / 2) / length)
-            courses = np.column_stack([courses, wave])
-    courses = courses @ np.linalg.inv(np.linalg.qr(courses * weights)[1])
+            amplitudes = np.column_stack([amplitudes, wave])
+    amplitudes = amplitudes @ np.linalg.inv(np.linalg.qr(amplitudes * weights)[1])
     detrended = x - trend(x, onsets, n_samples, sfreq)
     spectra = np.array([spectrum(detrended, t, n_samples, n_fft) for t in onsets])
-    waveforms = (weights**2 * courses).T @ spectra
-    waveforms[n_fast:, freqs >= edge_hz] = 0.0  # slow courses are for what is below
+    waveforms = (weights**2 * amplitudes).T @ spectra
+    waveforms[n_fast:, freqs >= edge_hz] = 0.0  # slow amplitudes are for what is below
     if shrinkage:
-        rest = spectra - courses @ waveforms
+        rest = spectra - amplitudes @ waveforms
         noise = np.sum(np.abs(weights * rest) ** 2, axis=0)
-        noise /= np.sum(weights**2) - courses.shape[1]
+        noise /= np.sum(weights**2) - amplitudes.shape[1]
         for r in range(len(waveforms)):
             level = noise.copy()
-            level[freqs < edge_hz] = beside(rest, (weights**2 * courses)[:, r], noise)[
+            level[freqs < edge_hz] = beside(rest, (weights**2 * amplitudes)[:, r], noise)[
                 freqs < edge_hz
             ]
             waveforms[r] = shrink(waveforms[r], level, n_samples, n_fft, shrinkage)
-    return subtract(x, courses @ waveforms, onsets, n_samples, n_fft)
+    return subtract(x, amplitudes @ waveforms, onsets, n_samples, n_fft)
 
 
 def trend(x, onsets, n_samples, sfreq):

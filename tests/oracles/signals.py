@@ -1,4 +1,4 @@
-"""Filters and resamplers, slow and obvious, and signals to try them on."""
+"""Slow, obvious filters and resamplers, and signals to try them on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights of templates, slow and obvious: a dense matrix, one number after another."""
+"""Slow, obvious template weights: a dense matrix, one element after another."""
 
 from __future__ import annotations
 

@@ -1,1 +1,5 @@
-"""Everything that numba compiles; :mod:`.dispatch` is the only way in."""
+"""All code that Numba compiles.
+
+Import these modules through :func:`.dispatch.find_compiled` only: it returns None where Numba is
+missing or switched off, so that callers fall back to NumPy.
+"""

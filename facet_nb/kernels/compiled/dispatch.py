@@ -1,4 +1,4 @@
-"""What compiled kernels need: numba, and rows of neighbouring samples, float32 or float64."""
+"""Access to the compiled kernels, and checks of the arrays that they take."""
 
 from __future__ import annotations
 
@@ -13,14 +13,28 @@ import numpy as np
 
 @lru_cache(maxsize=1)
 def has_compiler() -> bool:
-    """Return whether numba can be used: without it, kernels are numpy's and scipy's."""
+    """Return whether Numba can be used; kernels fall back to NumPy and SciPy otherwise."""
     return find_spec("numba") is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 
 
 @lru_cache
 def find_compiled(module: str, name: str) -> Callable | None:
-    """Return a function of one of the compiled modules, or None where numba cannot be used."""
-    if not has_compiler():  # switched off, loops would run in Python: slower than the twins
+    """Return a function of one of the compiled modules, or None if Numba cannot be used.
+
+    Parameters
+    ----------
+    module : str
+        Name of a module in :mod:`facet_nb.kernels.compiled`.
+    name : str
+        Name of a function in it.
+
+    Returns
+    -------
+    callable or None
+        The function.
+    """
+    # With NUMBA_DISABLE_JIT the loops would run in Python, much slower than the NumPy fallbacks.
+    if not has_compiler():
         return None
     try:
         return getattr(import_module(f"facet_nb.kernels.compiled.{module}"), name)
@@ -29,12 +43,12 @@ def find_compiled(module: str, name: str) -> Callable | None:
 
 
 def is_float(x: np.ndarray) -> bool:
-    """Return whether the numbers of `x` are float32 or float64, as this processor holds them."""
+    """Return whether `x` is float32 or float64 in native byte order."""
     return x.dtype.char in "fd" and x.dtype.isnative
 
 
 def can_compile(x: np.ndarray, out: np.ndarray) -> bool:
-    """Return whether a compiled loop takes these arrays: of one type, and not empty.
+    """Return whether compiled kernels accept these arrays: of one type, and not empty.
 
     Raises
     ------
@@ -46,8 +60,16 @@ def can_compile(x: np.ndarray, out: np.ndarray) -> bool:
     return bool(x.size) and x.dtype == out.dtype and is_float(x)
 
 
+def aligned_empty(n: int, dtype: np.dtype | type) -> np.ndarray:
+    """Return an uninitialised array of `n` elements that starts on a cache line (64 bytes)."""
+    itemsize = np.dtype(dtype).itemsize
+    raw = np.empty(n * itemsize + 64, np.uint8)
+    first = -raw.ctypes.data % 64
+    return raw[first : first + n * itemsize].view(dtype)
+
+
 def as_rows(x: np.ndarray) -> np.ndarray:
-    """Return `x`, or a copy whose samples are neighbours.
+    """Return `x`, or a copy of it if the samples of a row are not contiguous.
 
     Parameters
     ----------
@@ -57,12 +79,12 @@ def as_rows(x: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray, shape (n_channels, n_times)
-        The same array where each row's samples are neighbours; else a copy.
+        The same array if the samples of each row are contiguous, else a copy.
     """
-    are_neighbours = x.strides[1] == x.itemsize and x.strides[0] % x.itemsize == 0
-    return x if are_neighbours else np.ascontiguousarray(x)
+    contiguous = x.strides[1] == x.itemsize and x.strides[0] % x.itemsize == 0
+    return x if contiguous else np.ascontiguousarray(x)
 
 
-def load(name: str, twin: Callable) -> Callable:
-    """Return the compiled loop `name`, or its `twin` in numpy."""
-    return find_compiled("scalar_loops", name) or twin
+def find_loop(name: str, fallback: Callable) -> Callable:
+    """Return the compiled loop `name` of ``scalar_loops``, or its NumPy `fallback`."""
+    return find_compiled("scalar_loops", name) or fallback

@@ -1,12 +1,14 @@
-"""Fourier transforms of many signals side by side, compiled, as filters need them.
+"""Fourier transforms of several signals at once, for filters.
 
-A point is two registers: the real and the imaginary parts of 8 (float64) or 16 (float32) complex
-numbers of as many signals, so that a transform has no work within registers. Forward, radix 4 and
-decimation in frequency leave the points in the order of reversed digits; backward, decimation in
-time takes them in that order. A filter needs no other: its spectrum is brought into the same order
-once. Two passes are made each time that points are brought from afar, until their transforms are
-short enough for the innermost cache; these are finished one by one. Importing this module imports
-numba.
+A *point* consists of two vectors: the real and the imaginary parts of 8 (float64) or 16 (float32)
+complex numbers, one for each signal. Transforms therefore never mix the elements of a vector.
+
+The forward transform (radix 4, decimation in frequency) leaves the points in digit-reversed order,
+and the backward transform (decimation in time) takes them in that order. Filters need no other
+order: their spectrum is sorted once. Long transforms make two passes over the points per access to
+main memory, until the remaining transforms fit into the L1 cache; these are finished one by one.
+
+Importing this module imports Numba.
 """
 
 from __future__ import annotations
@@ -17,36 +19,37 @@ import numpy as np
 
 from facet_nb.kernels.compiled.vectors import inner, like, load_bytes, muladd, store
 
-#: Bytes of the real parts of a point: one of the widest registers.
+#: Bytes of the real parts of a point: one AVX-512 register.
 BYTES = 64
 
-#: Points that :func:`forward_sixteen` brings together.
+#: Radix of two passes together; see :func:`forward_sixteen`.
 SIXTEEN = 16
 
-#: Points that are transformed to the end at once: 32 KB.
+#: Longest transform that is computed in cache: 256 points, 32 KB.
 _LEAF = 256
 
-#: Points that are transformed by one pass and then leaf by leaf; above, by two passes first.
+#: Longest transform that needs a single pass before its parts fit into cache.
 _SMALL = 4 * _LEAF
 
 
 def count_places(n: int) -> int:
     """Return the length of `n` points in memory, in points.
 
-    After two passes there are 16 transforms, with a gap of one point after each: otherwise the same
-    points of all would compete for the same few places in cache.
+    After two passes there are 16 transforms, each followed by a gap of one point.
     """
+    # Without gaps, the 16 transforms would be a power of two apart, and their points would map to
+    # the same few cache sets.
     return n if n <= _SMALL else n + SIXTEEN
 
 
 @inner
 def find_place(i, n):  # pragma: no cover - compiled
-    """Return the place of point `i` of `n` in memory, in points; see :func:`count_places`."""
+    """Return the position of point `i` of `n` in memory, in points; see :func:`count_places`."""
     return i if n <= _SMALL else i + i // (n // SIXTEEN)
 
 
 def order(n: int) -> np.ndarray:
-    """Return the frequency of each place after a forward transform, shape (n,)."""
+    """Return the frequency index of each point after a forward transform, shape (n,)."""
     if n <= 2:
         return np.arange(n)
     quarter = 4 * order(n // 4)
@@ -55,9 +58,9 @@ def order(n: int) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def find_twiddles(n: int, char: str) -> np.ndarray:
-    """Return the factors of all passes, shape (2 n,).
+    """Return the twiddle factors of all passes, shape (2 n,).
 
-    The pass over m points starts at ``2 * (n - m)``, with w, w², w³ of each of its m / 4 angles.
+    The pass over m points starts at index ``2 * (n - m)``, with w, w², w³ of its m / 4 angles.
     """
     passes = []
     m = n
@@ -73,21 +76,21 @@ def find_twiddles(n: int, char: str) -> np.ndarray:
 # ------------------------------------------------------------------------------- one butterfly
 @inner
 def turn(re, im, factors, i):  # pragma: no cover - compiled
-    """Return the product with factor number `i`."""
+    """Return the product with the twiddle factor at index `i`."""
     w_re, w_im = like(re, factors[i]), like(re, factors[i + 1])
     return muladd(re, w_re, -(im * w_im)), muladd(re, w_im, im * w_re)
 
 
 @inner
 def turn_back(re, im, factors, i):  # pragma: no cover - compiled
-    """Return the product with the conjugate of factor number `i`."""
+    """Return the product with the conjugate of the twiddle factor at index `i`."""
     w_re, w_im = like(re, factors[i]), like(re, factors[i + 1])
     return muladd(re, w_re, im * w_im), muladd(im, w_re, -(re * w_im))
 
 
 @inner
 def load_four(z, i, step, width):  # pragma: no cover - compiled
-    """Return four points, `step` numbers apart."""
+    """Return four points, `step` elements apart."""
     a, b = load_bytes(z, i, BYTES), load_bytes(z, i + width, BYTES)
     i += step
     c, d = load_bytes(z, i, BYTES), load_bytes(z, i + width, BYTES)
@@ -99,7 +102,7 @@ def load_four(z, i, step, width):  # pragma: no cover - compiled
 
 @inner
 def store_four(z, i, step, width, points):  # pragma: no cover - compiled
-    """Write four points, `step` numbers apart."""
+    """Write four points, `step` elements apart."""
     a, b, c, d, e, f, g, h = points
     store(z, i, a)
     store(z, i + width, b)
@@ -129,10 +132,10 @@ def transform_four_back(points):  # pragma: no cover - compiled
     return a + c, b + d, e + g, f + h, a - c, b - d, e - g, f - h
 
 
-# Where points are: (place, number of the first one, numbers from one to the next).
+# Locations of points are tuples: (pointer, index of the first point, elements between points).
 @inner
 def forward(source, target, width, factors, k):  # pragma: no cover - compiled
-    """Transform four points, with the factors from place `k`."""
+    """Transform four points, with the twiddle factors from index `k` on."""
     z, i, step = source
     a, b, c, d, e, f, g, h = transform_four(load_four(z, i, step, width))
     c, d = turn(c, d, factors, k)
@@ -144,7 +147,7 @@ def forward(source, target, width, factors, k):  # pragma: no cover - compiled
 
 @inner
 def backward(source, target, width, factors, k):  # pragma: no cover - compiled
-    """Undo :func:`forward`, times four."""
+    """Invert :func:`forward`, except for a factor of four."""
     z, i, step = source
     a, b, c, d, e, f, g, h = load_four(z, i, step, width)
     c, d = turn_back(c, d, factors, k)
@@ -156,10 +159,10 @@ def backward(source, target, width, factors, k):  # pragma: no cover - compiled
 
 @inner
 def forward_sixteen(source, target, tile, width, factors, total, n, j):  # pragma: no cover
-    """Make two passes over `n` points, for the 16 that are `j` after multiples of n / 16.
+    """Make two passes over `n` points, for the 16 points with indices j + k n / 16.
 
-    They are the first of the transform's points, or of those of a part of it after earlier passes;
-    the whole transform has `total` points. `tile` takes the 16 points meanwhile.
+    The points are those of a whole transform of `total` points, or of a part of it after earlier
+    passes. `tile` is scratch memory for 16 points.
     """
     z, i, step = source
     out, o, out_step = target
@@ -175,7 +178,7 @@ def forward_sixteen(source, target, tile, width, factors, total, n, j):  # pragm
 
 @inner
 def backward_sixteen(source, target, tile, width, factors, total, n, j):  # pragma: no cover
-    """Undo :func:`forward_sixteen`, times 16."""
+    """Invert :func:`forward_sixteen`, except for a factor of 16."""
     z, i, step = source
     out, o, out_step = target
     point = 2 * width
@@ -191,11 +194,11 @@ def backward_sixteen(source, target, tile, width, factors, total, n, j):  # prag
 # ------------------------------------------------------------------------------------- filters
 @inner
 def filter_points(z, place, n, factors, total, spectrum, begin, tile, width):  # pragma: no cover
-    """Multiply the transform of `n` points by a real spectrum, in place.
+    """Transform `n` points, multiply them by a real spectrum, and transform back, in place.
 
-    The points, from `place` on, are a part of a transform of `total` points, after its first
-    passes; the spectrum of the part begins at `begin`, in the order of :func:`order`. They take
-    :func:`count_places` of memory; `tile` is 16 points more.
+    The points, from `place` on, are a part of a transform of `total` points after its first passes.
+    The spectrum of this part starts at index `begin`, in the order of :func:`order`. The points
+    occupy :func:`count_places` points of memory; `tile` is scratch memory for 16 points.
     """
     if n <= _SMALL:
         _filter_small(z, place, n, factors, total, spectrum, begin, width)
@@ -232,6 +235,18 @@ def _filter_small(z, place, n, factors, total, spectrum, begin, width):  # pragm
 
 @inner
 def _filter_leaf(z, place, n, factors, total, spectrum, begin, width):  # pragma: no cover
+    m = forward_passes(z, place, n, factors, total, width)
+    for first in range(0, n, m):
+        if m == 4:
+            _filter_four(z, place + 2 * width * first, spectrum, begin + first, width)
+        else:  # the length is an odd power of two
+            _filter_two(z, place + 2 * width * first, spectrum, begin + first, width)
+    backward_passes(z, place, n, m, factors, total, width)
+
+
+@inner
+def forward_passes(z, place, n, factors, total, width):  # pragma: no cover - compiled
+    """Make all forward passes over `n` points but the last; return the length of the last."""
     m = n
     while m > 4:
         step = 2 * width * (m // 4)
@@ -240,11 +255,12 @@ def _filter_leaf(z, place, n, factors, total, spectrum, begin, width):  # pragma
                 points = (z, place + 2 * width * first, step)
                 forward(points, points, width, factors, 2 * (total - m) + 6 * j)
         m //= 4
-    for first in range(0, n, m):
-        if m == 4:
-            _filter_four(z, place + 2 * width * first, spectrum, begin + first, width)
-        else:
-            _filter_two(z, place + 2 * width * first, spectrum, begin + first, width)
+    return m
+
+
+@inner
+def backward_passes(z, place, n, m, factors, total, width):  # pragma: no cover - compiled
+    """Invert :func:`forward_passes` over `n` points, starting with transforms of length `m`."""
     while m < n:
         m *= 4
         step = 2 * width * (m // 4)

@@ -1,7 +1,7 @@
-"""Moving pieces of signals by parts of a sample, compiled: 32 samples at a time in lanes.
+"""Fractional delays of pieces of a signal, 32 samples at a time.
 
-Importing this module imports numba. The numpy twins are in
-:mod:`facet_nb.kernels.templates.upsampled`.
+Importing this module imports Numba. The NumPy fallbacks are in
+:mod:`facet_nb.kernels.resampling.double_rate_signal`.
 """
 
 from __future__ import annotations
@@ -22,60 +22,62 @@ from facet_nb.kernels.compiled.vectors import (
     store,
 )
 
-#: Bytes of the widest registers.
+#: Bytes of one AVX-512 register.
 BYTES = 64
 
 
-def move_rows(
+def delay_rows(
     x: np.ndarray, places: np.ndarray, parts: np.ndarray, taps: np.ndarray, out: np.ndarray
 ) -> None:
-    """Fill each row of `out` with a piece of `x`, filtered.
+    """Fill each row of `out` with a filtered piece of `x`.
 
     Parameters
     ----------
     x : ndarray, shape (n,)
-        Signal; samples are neighbours.
+        Signal, contiguous.
     places : ndarray of int64, shape (n_rows,)
-        Sample of `x` that the first tap meets for the first sample of each row.
+        Index in `x` of the sample under the first tap, for the first sample of each row.
     parts : ndarray of int64, shape (n_rows,)
-        Which taps.
+        Index of the filter of each row.
     taps : ndarray, shape (n_filters, n_taps)
         Filters.
     out : ndarray, shape (n_rows, n_samples)
-        The result; samples of a row are neighbours.
+        The result; rows are contiguous.
     """
-    _compile_move(x.dtype.char)(x, places, parts, taps, out)
+    _compile_delay(x.dtype.char)(x, places, parts, taps, out)
 
 
 def add_rows(
     even: np.ndarray, odd: np.ndarray, places: np.ndarray, which: np.ndarray, rows: np.ndarray
 ) -> None:
-    """Add row ``which[i]`` from ``places[i]`` on, as far as it reaches, to a signal in two parts.
+    """Add row ``which[i]`` at position ``places[i]`` to a signal that is split into two parts.
+
+    Samples of a row that lie outside of the signal are left out.
 
     Parameters
     ----------
     even, odd : ndarray, shape (n,)
         Samples 0, 2, 4 … and 1, 3, 5 … of the signal; changed in place.
     places, which : ndarray of int64, shape (n_pieces,)
-        Where, and what.
+        Position of each piece in the signal, and its row.
     rows : ndarray, shape (n_rows, n_samples)
-        What may be added.
+        Rows to add.
     """
     _compile_add(even.dtype.char)(even, odd, places, which, rows)
 
 
-def weave(even: np.ndarray, odd: np.ndarray, out: np.ndarray) -> None:
-    """Fill `out`, shape (2 n,), with the samples of `even` and `odd`, shape (n,), in turn."""
-    _compile_weave(even.dtype.char)(even, odd, out)
+def interleave(even: np.ndarray, odd: np.ndarray, out: np.ndarray) -> None:
+    """Fill `out`, shape (2 n,), with alternating samples of `even` and `odd`, shape (n,)."""
+    _compile_interleave(even.dtype.char)(even, odd, out)
 
 
 @lru_cache
-def _compile_move(char: str) -> Any:
+def _compile_delay(char: str) -> Any:
     number = from_dtype(np.dtype(char))
     whole = types.Array(types.int64, 1, "C", readonly=True)
     signal = types.Array(number, 1, "C", readonly=True)
     table = types.Array(number, 2, "C", readonly=True)
-    return compile_entry(_move, signal, whole, whole, table, types.Array(number, 2, "A"))
+    return compile_entry(_delay, signal, whole, whole, table, types.Array(number, 2, "A"))
 
 
 @lru_cache
@@ -88,13 +90,13 @@ def _compile_add(char: str) -> Any:
 
 
 @lru_cache
-def _compile_weave(char: str) -> Any:
+def _compile_interleave(char: str) -> Any:
     number = from_dtype(np.dtype(char))
     signal = types.Array(number, 1, "C", readonly=True)
-    return compile_entry(_weave, signal, signal, types.Array(number, 1, "C"))
+    return compile_entry(_interleave, signal, signal, types.Array(number, 1, "C"))
 
 
-def _move(x, places, parts, taps, out):  # pragma: no cover - compiled
+def _delay(x, places, parts, taps, out):  # pragma: no cover - compiled
     n_taps, n, step = taps.shape[1], out.shape[1], out.strides[0] // out.itemsize
     signal, table, target = pointer(x), pointer(taps), pointer(out)
     width = BYTES // x.itemsize
@@ -105,7 +107,9 @@ def _move(x, places, parts, taps, out):  # pragma: no cover - compiled
 
 @inner
 def _filter(x, first, filters, out, goal, n, width):  # pragma: no cover - compiled
-    """Filter `n` samples; those of the last group are made twice, and are the same twice."""
+    """Filter `n` samples, in groups of four vectors."""
+    # The last group overlaps the one before it: its samples are computed twice, to the same values,
+    # which needs no code for a remainder.
     wide = 4 * width
     if n < wide:
         _filter_few(x, first, filters, out, goal, n)
@@ -151,14 +155,14 @@ def _add(even, odd, places, which, rows):  # pragma: no cover - compiled
         row = rows[which[i]]
         for part in range(2):
             target = odd if part else even
-            begin = (place + 1 - part) // 2  # of the first sample of the row that belongs here
+            begin = (place + 1 - part) // 2  # index in `target` of the row's first sample for it
             skip = 2 * begin + part - place
             count = (n_samples - skip + 1) // 2
             for k in range(max(0, -begin), min(count, n - begin)):
                 target[begin + k] += row[skip + 2 * k]
 
 
-def _weave(even, odd, out):  # pragma: no cover - compiled
+def _interleave(even, odd, out):  # pragma: no cover - compiled
     for i in range(even.size):
         out[2 * i] = even[i]
         out[2 * i + 1] = odd[i]

@@ -1,9 +1,9 @@
-"""Twice the rate and half of it, compiled: long filters of many blocks side by side.
+"""Long filters that double or halve the sampling rate.
 
-Overlap-save as in :mod:`facet_nb.kernels.compiled.overlap_save`, with spectra that are not real:
-samples half-way
-between two others. Where the rate is halved, even and odd samples are transformed each, multiplied,
-and added: one transform back serves both. Importing this module imports numba.
+Overlap-save as in :mod:`facet_nb.kernels.compiled.overlap_save`, but with complex spectra, because
+the output lies half-way between input samples. To halve the rate, even and odd samples are
+transformed separately, multiplied by their spectra and added, so that a single backward transform
+suffices. Importing this module imports Numba.
 """
 
 from __future__ import annotations
@@ -14,22 +14,24 @@ from typing import Any
 import numpy as np
 from numba import from_dtype, types
 
+from facet_nb.kernels.compiled.dispatch import aligned_empty
 from facet_nb.kernels.compiled.fft import (
     BYTES,
     SIXTEEN,
     backward,
+    backward_passes,
     find_twiddles,
     forward,
+    forward_passes,
     load_four,
     order,
     store_four,
     transform_four,
     transform_four_back,
 )
-from facet_nb.kernels.compiled.overlap_save import _GAP, _begin, _end
+from facet_nb.kernels.compiled.overlap_save import GAP, load_blocks, store_blocks
 from facet_nb.kernels.compiled.vectors import (
     address,
-    aligned_empty,
     beyond,
     compile_entry,
     inner,
@@ -40,17 +42,17 @@ from facet_nb.kernels.compiled.vectors import (
     store,
 )
 
-#: Length of the transforms: 16 times four short ones that fit into the innermost cache.
+#: Length of the transforms: 16 times four short ones that fit into the L1 cache.
 N_FFT = 16384
 
 
 def sort_spectrum(taps: np.ndarray, char: str) -> np.ndarray:
-    """Return what :func:`filter_sum` takes as the spectrum of a filter, shape (2 N_FFT,).
+    """Return the spectrum of a filter as :func:`filter_sum` takes it, shape (2 N_FFT,).
 
     Parameters
     ----------
     taps : ndarray, shape (2 half,)
-        What multiplies the samples from ``half`` before the output's place to half - 1 after it.
+        Weights of the samples from `half` before to ``half - 1`` after the output's position.
     char : {"d", "f"}
         Type of the signals.
     """
@@ -62,8 +64,8 @@ def sort_spectrum(taps: np.ndarray, char: str) -> np.ndarray:
 
 
 def count_work(itemsize: int) -> int:
-    """Return the size of the work space that :func:`filter_sum` needs, in numbers."""
-    return 2 * 2 * (BYTES // itemsize) * (N_FFT + SIXTEEN * _GAP)
+    """Return the size of the scratch array that :func:`filter_sum` needs, in elements."""
+    return 2 * 2 * (BYTES // itemsize) * (N_FFT + SIXTEEN * GAP)
 
 
 def filter_sum(
@@ -74,21 +76,21 @@ def filter_sum(
     out: np.ndarray,
     work: np.ndarray,
 ) -> None:
-    """Filter one signal, or the sum of two, each with its own filter.
+    """Filter one signal, or filter two signals and add the results.
 
     Parameters
     ----------
     x, second : ndarray, shape (n,)
-        Signals, from `half` samples before the first result on, as long as all pairs of blocks
-        that give results. `second` may be empty.
+        Signals that start `half` samples before the first output sample and cover all pairs of
+        blocks. `second` may be empty.
     half : int
-        Reach of the filters.
+        Half the length of the filters.
     spectra : ndarray, shape (1 or 2, 2 N_FFT)
-        Their spectra (:func:`sort_spectrum`).
+        Spectra of the filters (:func:`sort_spectrum`).
     out : ndarray, shape (n_times,)
         The result.
     work : ndarray, shape (count_work(itemsize),)
-        Changed.
+        Scratch memory.
     """
     width = BYTES // x.itemsize
     columns = aligned_empty((2 * SIXTEEN + 1) * width * width + 2 * SIXTEEN * width, x.dtype)
@@ -112,7 +114,7 @@ def _filter(x, second, hop, spectra, factors, out, points, columns, places):  # 
     """Filter groups of `width` pairs of blocks."""
     n_fft, width = spectra.shape[1] // 2, len(places)
     n_part, n_pairs = n_fft // SIXTEEN, (out.size + 2 * hop - 1) // (2 * hop)
-    step = 2 * width * (n_part + _GAP)
+    step = 2 * width * (n_part + GAP)
     target = (pointer(out), 0, out.size)
     z, w, where, h = pointer(points), pointer(factors), pointer(places), pointer(spectra)
     more = beyond(z, step * SIXTEEN)
@@ -122,26 +124,27 @@ def _filter(x, second, hop, spectra, factors, out, points, columns, places):  # 
         size = (n_fft, hop, min(width, n_pairs - first), width)
         if second.size:
             _locate(pointer(second), first, size, where)
-            _begin(where, tile, spare, more, step, w, size)
+            load_blocks(where, tile, spare, more, step, w, size)
         _locate(pointer(x), first, size, where)
-        _begin(where, tile, spare, z, step, w, size)
+        load_blocks(where, tile, spare, z, step, w, size)
         for i in range(SIXTEEN):
             _transform(z, i * step, n_part, w, n_fft, width)
+            # Multiply in the Fourier domain while this sixteenth of the points is in cache.
             if second.size:
                 _transform(more, i * step, n_part, w, n_fft, width)
-                _mix(z, more, i * step, h, 2 * i * n_part, 2 * n_fft, n_part, width)
+                _multiply_add(z, more, i * step, h, 2 * i * n_part, 2 * n_fft, n_part, width)
             else:
                 _multiply(z, i * step, h, 2 * i * n_part, n_part, width)
             _transform_back(z, i * step, n_part, w, n_fft, width)
-        _end(z, step, w, tile, spare, target, where, size)
+        store_blocks(z, step, w, tile, spare, target, where, size)
 
 
 @inner
 def _locate(x, first, size, places):  # pragma: no cover - compiled
-    """Note for each lane where its two blocks begin, and the time of the output."""
+    """Write for each lane the addresses of its two blocks, and the time of the output."""
     _, hop, n_items, width = size
     for lane in range(width):
-        pair = first + min(lane, n_items - 1)  # lanes without a block do what the last one does
+        pair = first + min(lane, n_items - 1)  # spare lanes repeat the last pair
         places[4 * lane] = address(beyond(x, 2 * pair * hop))
         places[4 * lane + 1] = address(beyond(x, (2 * pair + 1) * hop))
         places[4 * lane + 2] = 0
@@ -151,7 +154,7 @@ def _locate(x, first, size, places):  # pragma: no cover - compiled
 # -------------------------------------------------------------------------------- transforms
 @inner
 def _transform(z, place, n, factors, total, width):  # pragma: no cover - compiled
-    """Transform `n` points, which are a part of `total` points after its first two passes."""
+    """Transform `n` points: a part of a transform of `total` points after its first two passes."""
     step = 2 * width * (n // 4)
     for j in range(n // 4):
         points = (z, place + 2 * width * j, step)
@@ -162,14 +165,7 @@ def _transform(z, place, n, factors, total, width):  # pragma: no cover - compil
 
 @inner
 def _transform_leaf(z, place, n, factors, total, width):  # pragma: no cover - compiled
-    m = n
-    while m > 4:
-        step = 2 * width * (m // 4)
-        for j in range(m // 4):
-            for first in range(j, n, m):
-                points = (z, place + 2 * width * first, step)
-                forward(points, points, width, factors, 2 * (total - m) + 6 * j)
-        m //= 4
+    forward_passes(z, place, n, factors, total, width)
     for first in range(0, n, 4):
         i = place + 2 * width * first
         store_four(z, i, 2 * width, width, transform_four(load_four(z, i, 2 * width, width)))
@@ -177,7 +173,7 @@ def _transform_leaf(z, place, n, factors, total, width):  # pragma: no cover - c
 
 @inner
 def _transform_back(z, place, n, factors, total, width):  # pragma: no cover - compiled
-    """Undo :func:`_transform`, times `n`."""
+    """Invert :func:`_transform`, except for a factor of `n`."""
     step = 2 * width * (n // 4)
     for q in range(4):
         _transform_leaf_back(z, place + q * step, n // 4, factors, total, width)
@@ -191,14 +187,7 @@ def _transform_leaf_back(z, place, n, factors, total, width):  # pragma: no cove
     for first in range(0, n, 4):
         i = place + 2 * width * first
         store_four(z, i, 2 * width, width, transform_four_back(load_four(z, i, 2 * width, width)))
-    m = 4
-    while m < n:
-        m *= 4
-        step = 2 * width * (m // 4)
-        for j in range(m // 4):
-            for first in range(j, n, m):
-                points = (z, place + 2 * width * first, step)
-                backward(points, points, width, factors, 2 * (total - m) + 6 * j)
+    backward_passes(z, place, n, 4, factors, total, width)
 
 
 @inner
@@ -213,8 +202,8 @@ def _multiply(z, place, spectrum, k, n, width):  # pragma: no cover - compiled
 
 
 @inner
-def _mix(z, more, place, spectra, k, second, n, width):  # pragma: no cover - compiled
-    """Multiply `n` points of two transforms by their spectra, and add them."""
+def _multiply_add(z, more, place, spectra, k, second, n, width):  # pragma: no cover - compiled
+    """Multiply `n` points of two transforms by their spectra, and add the products."""
     for point in range(n):
         i, at = place + 2 * width * point, k + 2 * point
         re, im = load_bytes(z, i, BYTES), load_bytes(z, i + width, BYTES)

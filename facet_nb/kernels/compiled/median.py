@@ -1,10 +1,10 @@
-"""Exact median across channels, many samples side by side.
+"""Exact median across channels, for many samples at once.
 
-Each sample's bracket of its median starts as the range of its channels. A pass over the channels
-counts those below a pivot and finds the values next to it; linear interpolation of the ranks
-between the ends of the bracket gives the next pivot. Normal data need 5 passes, whatever the number
-of channels, the worst data (each channel 10 times the last) as many as there are channels; no
-value is ever moved. Importing this module imports numba.
+The median of each sample is bracketed, at first by the range of its channels. A pass over the
+channels counts the values below a pivot and finds the values next to it; linear interpolation of
+the ranks at both ends of the bracket gives the next pivot. Normally distributed data need about 5
+passes, whatever the number of channels; the worst data (each channel 10 times the last) need as
+many as there are channels. No value is ever moved. Importing this module imports Numba.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numba import from_dtype, types
 
-from facet_nb.kernels.compiled.dispatch import as_rows
+from facet_nb.kernels.compiled.dispatch import aligned_empty, as_rows
 from facet_nb.kernels.compiled.vectors import (
-    aligned_empty,
     compile_entry,
     inner,
     is_any,
@@ -29,10 +28,10 @@ from facet_nb.kernels.compiled.vectors import (
     store,
 )
 
-#: Bytes worked on side by side: two of the widest registers, so that one can wait for its sums.
+#: Bytes of a vector: two AVX-512 registers, so that the latency of one hides behind the other.
 _BYTES = 128
 
-#: Bytes of each channel that are copied to neighbouring places at once, so that a pass stays in
+#: Bytes of each channel in a tile, which is copied to contiguous memory so that passes stay in
 #: cache: fastest of 256 to 4096 (64 channels float64, 384 channels float32).
 _TILE = 1024
 
@@ -56,27 +55,28 @@ def median_across(x: np.ndarray) -> np.ndarray:
 
 
 def subtract_median(x: np.ndarray, out: np.ndarray) -> None:
-    """Write `x` less :func:`median_across` of it to `out`, while the samples are in cache.
+    """Write `x` minus its :func:`median_across` channels to `out`, in one pass over memory.
 
     Parameters
     ----------
     x : ndarray, shape (n_channels, n_times)
         Signals, float32 or float64, any unit.
     out : ndarray, shape (n_channels, n_times)
-        Where to put the result, of the type of `x`; samples of a row are neighbours.
+        Array for the result, of the type of `x`, with contiguous rows.
     """
     _run(x, np.empty(0, x.dtype), out)
 
 
 def _run(x: np.ndarray, medians: np.ndarray, out: np.ndarray) -> None:
     n_tile = _TILE // x.itemsize
+    # One vector per group and channel, and one more for the medians.
     tile = aligned_empty((len(x) + 1) * n_tile, x.dtype)
     _compile(x.dtype.char)(as_rows(x), medians, out, tile, n_tile, _BYTES // x.itemsize)
 
 
 @lru_cache
 def _compile(char: str) -> Any:
-    """Return the loop for one type of numbers; one for all layouts, read-only or not."""
+    """Return the loop compiled for one type; one version serves all memory layouts."""
     number = from_dtype(np.dtype(char))
     rows = types.Array(number, 2, "A", readonly=True)
     target, vector = types.Array(number, 2, "A"), types.Array(number, 1, "C")
@@ -84,9 +84,9 @@ def _compile(char: str) -> Any:
 
 
 def _fill(x, medians, out, tile, n_tile, width):  # pragma: no cover - compiled
-    """Fill `medians` or `out`, unless they are empty, tile by tile.
+    """Fill `medians` or `out`, whichever is not empty, tile by tile.
 
-    In a tile are groups of `width` samples; in each, the channels in order; then the medians.
+    A tile holds groups of `width` samples, each with its channels in order, and then the medians.
     """
     n_channels, n_times = x.shape
     source, row = pointer(x), x.strides[0] // x.itemsize
@@ -109,7 +109,7 @@ def _fill(x, medians, out, tile, n_tile, width):  # pragma: no cover - compiled
 
 @inner
 def _gather(x, first, n, values, place, step, width):  # pragma: no cover - compiled
-    """Copy `n` samples, `width` to each group; beyond the end, the last one again."""
+    """Copy `n` samples, `width` to each group; repeat the last sample to fill the last group."""
     n_whole = n // width
     for i in range(n_whole):
         prefetch(x, first + n + i * width)
@@ -122,13 +122,13 @@ def _gather(x, first, n, values, place, step, width):  # pragma: no cover - comp
 
 @inner
 def _subtract(values, place, step, found, n, out, first, width):  # pragma: no cover - compiled
-    """Write `n` samples of a channel less their medians."""
+    """Write `n` samples of a channel minus their medians."""
     n_whole = n // width
     for i in range(n_whole):
         prefetch(out, first + n + i * width)
         prefetch(out, first + n + i * width + width // 2)
-        lanes = load_bytes(values, place + i * step, _BYTES)
-        store(out, first + i * width, lanes - load_bytes(values, found + i * width, _BYTES))
+        vector = load_bytes(values, place + i * step, _BYTES)
+        store(out, first + i * width, vector - load_bytes(values, found + i * width, _BYTES))
     for i in range(n - n_whole * width):
         median = values[found + n_whole * width + i]
         out[first + n_whole * width + i] = values[place + n_whole * step + i] - median
@@ -136,10 +136,10 @@ def _subtract(values, place, step, found, n, out, first, width):  # pragma: no c
 
 @inner
 def _find(values, first, n, width):  # pragma: no cover - compiled
-    """Return medians of `n` neighbouring lanes, from place `first`.
+    """Return the medians of `n` consecutive vectors, from index `first` on.
 
-    ``low`` and ``high`` are values of the sample, of ranks `rank_low` and `rank_high` counted from
-    0; the median lies between them. Each pass moves one of them by at least one value.
+    The median lies between the values ``low`` and ``high``, whose ranks, counted from 0, are
+    ``rank_low`` and ``rank_high``. Each pass moves one of them by at least one value.
     """
     low, high, total, broken = _find_range(values, first, n, width)
     one, half = like(low, 1), like(low, 0.5)
@@ -147,7 +147,7 @@ def _find(values, first, n, width):  # pragma: no cover - compiled
     is_even = lower < upper
     rank_low, rank_high = like(low, 0), like(low, n - 1)
     pivot = total / like(low, n)
-    # At most n passes; nan would otherwise go on for ever.
+    # At most n passes; with NaN the bracket would never close.
     for _ in range(n + 1):
         is_open = low < high
         if not is_any(is_open):
@@ -161,7 +161,7 @@ def _find(values, first, n, width):  # pragma: no cover - compiled
         )
         next_high = select(goes_down, below, high)
         next_rank_high = select(goes_down, n_below - one, rank_high)
-        # Found: the pivot parts the middle two, or an end of the bracket is the middle one.
+        # Found: the pivot separates the middle two, or an end of the bracket is the middle value.
         parts = is_even & (n_below == upper)
         next_low, next_high = select(parts, below, next_low), select(parts, above, next_high)
         is_low, is_high = next_rank_low == lower, next_rank_high == upper
@@ -180,7 +180,7 @@ def _find(values, first, n, width):  # pragma: no cover - compiled
 
 @inner
 def _find_range(values, first, n, width):  # pragma: no cover - compiled
-    """Return smallest, largest, sum, and where a value is nan."""
+    """Return minimum, maximum and sum, and which samples contain NaN."""
     low = high = load_bytes(values, first, _BYTES)
     total = like(low, 0)
     broken = low < low
@@ -204,7 +204,7 @@ def _split(values, first, n, width, pivot):  # pragma: no cover - compiled
         value = load_bytes(values, i, _BYTES)
         is_below = value < pivot
         n_below = select(is_below, n_below + one, n_below)
-        # Choose first, compare then: the other way round, each pass waits for its last comparison.
+        # Select before comparing: in the other order, each step waits for the previous comparison.
         left, right = select(is_below, value, lowest), select(is_below, highest, value)
         below, above = select(below < left, left, below), select(right < above, right, above)
     return n_below, below, above

@@ -1,11 +1,11 @@
-"""Overlap-save of many signals side by side, compiled.
+"""Overlap-save filtering of several blocks at once.
 
-Two blocks that follow each other are the real and imaginary part of one complex signal: a filter
-without delay has a real spectrum, which keeps them apart. 8 (float64) or 16 (float32) such signals,
-of one channel or of several, are transformed together; sums are made lane by lane, so a channel's
-result is the same whatever its neighbours. The first two passes of the transform are made while
-samples are brought into lanes, the last two while they are brought back: of the three times that
-all points are touched, none is for order's sake. Importing this module imports numba.
+Two consecutive blocks form the real and the imaginary part of one complex signal; the spectrum of
+a zero-phase filter is real and keeps them apart. 8 (float64) or 16 (float32) such signals, of one
+or several channels, are transformed together, one per lane of a vector, so that the result of a
+channel does not depend on the other channels. The first two passes of the transform are made while
+samples are loaded into vectors, and the last two while they are stored: all points are touched
+three times only. Importing this module imports Numba.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numba import from_dtype, types
 
+from facet_nb.kernels.compiled.dispatch import aligned_empty
 from facet_nb.kernels.compiled.fft import (
     BYTES,
     SIXTEEN,
@@ -28,7 +29,6 @@ from facet_nb.kernels.compiled.fft import (
 )
 from facet_nb.kernels.compiled.vectors import (
     address,
-    aligned_empty,
     at,
     beyond,
     compile_entry,
@@ -40,9 +40,9 @@ from facet_nb.kernels.compiled.vectors import (
     store,
 )
 
-#: Points between the 16 parts of a transform that are not used; compare
+#: Unused points between the 16 parts of a transform; see
 #: :func:`facet_nb.kernels.compiled.fft.count_places`.
-_GAP = 9
+GAP = 9
 
 
 def filter_rows(
@@ -53,22 +53,22 @@ def filter_rows(
     Parameters
     ----------
     x : ndarray, shape (n_channels, n_times)
-        Signals, float32 or float64, any unit, continued past their ends as by
+        Signals, float32 or float64, any unit, extended beyond their ends as by
         :func:`facet_nb.kernels.filters.edges.segment`.
     n_taps : int
         Length of the filter: odd.
     spectrum : ndarray, shape (n_fft,)
-        The filter's spectrum, real, over the length of the transform, in the order of
-        :func:`facet_nb.kernels.compiled.fft.order`, of the type of `x`.
+        Real spectrum of the filter, of the type of `x`, in the order of
+        :func:`facet_nb.kernels.compiled.fft.order`.
     out : ndarray, shape (n_channels, n_times)
-        Where to put the result, of the type of `x`; samples of a row are neighbours in both.
+        Array for the result, of the type of `x`; the rows of both are contiguous.
     before : int
-        Samples of `x` before the first of `out`. With some, or with more behind, `x` is a piece of
-        a longer signal.
+        Number of samples of `x` before the first sample of `out`. `x` may be a piece of a longer
+        signal, with additional samples on either side.
     """
     n_fft, width = len(spectrum), BYTES // x.itemsize
     hop = n_fft - n_taps + 1
-    n_part = count_places(n_fft // SIXTEEN) + _GAP
+    n_part = count_places(n_fft // SIXTEEN) + GAP
     points = aligned_empty(2 * width * SIXTEEN * n_part, x.dtype)
     columns = aligned_empty((2 * SIXTEEN + 1) * width * width + 2 * SIXTEEN * width, x.dtype)
     n_edges = _count_edges(x.shape[1], out.shape, n_fft, hop, width, before)
@@ -82,7 +82,7 @@ def filter_rows(
 def _count_edges(
     n_times: int, shape: tuple[int, int], n_fft: int, hop: int, width: int, before: int
 ) -> int:
-    """Return how many blocks of one group of lanes may reach beyond the ends of their rows."""
+    """Return how many blocks of one group may reach beyond the ends of their rows."""
     n_pairs = -(-shape[1] // (2 * hop))
     half = (n_fft - hop) // 2
     starts = np.arange(2 * n_pairs) * hop - half + before
@@ -93,7 +93,7 @@ def _count_edges(
 
 @lru_cache
 def _compile(char: str) -> Any:
-    """Return the loop for one type of numbers; one for all layouts, read-only or not."""
+    """Return the loop compiled for one type; one version serves all memory layouts."""
     number = from_dtype(np.dtype(char))
     rows, target = types.Array(number, 2, "A", readonly=True), types.Array(number, 2, "A")
     table, work = types.Array(number, 1, "C", readonly=True), types.Array(number, 1, "C")
@@ -118,17 +118,17 @@ def _filter(
         n_items = min(width, n_rows * n_pairs - first)
         size = (n_fft, hop, n_items, width)
         _locate(rows, target[1], first, n_pairs, size, pointer(edges), where, before)
-        _begin(where, tile, spare, z, step, w, size)
+        load_blocks(where, tile, spare, z, step, w, size)
         for i in range(SIXTEEN):
             filter_points(z, i * step, n_part, w, n_fft, h, i * n_part, spare, width)
-        _end(z, step, w, tile, spare, target, where, size)
+        store_blocks(z, step, w, tile, spare, target, where, size)
 
 
 @inner
 def _locate(rows, step, first, n_pairs, size, edges, places, before):  # pragma: no cover
-    """Note for each lane where its two blocks begin, the row of the output, and the time in it.
+    """Write for each lane the addresses of its two blocks, the output row, and the time in it.
 
-    Blocks that reach beyond the ends of their row are copied to `edges`, and continued there.
+    Blocks that reach beyond the ends of their row are copied to `edges` and extended there.
     """
     x, x_step, n_times = rows
     n_fft, hop, n_items, width = size
@@ -144,13 +144,13 @@ def _locate(rows, step, first, n_pairs, size, edges, places, before):  # pragma:
             places[4 * lane + part] = address(block)
         places[4 * lane + 2] = row * step
         places[4 * lane + 3] = 2 * pair * hop
-    for i in range(4 * n_items, 4 * width):  # lanes without a block do what those before them do
+    for i in range(4 * n_items, 4 * width):  # spare lanes repeat the last pair
         places[i] = places[i - 4]
 
 
 @inner
-def _begin(places, tile, spare, z, step, factors, size):  # pragma: no cover - compiled
-    """Bring the blocks into lanes, and make the first two passes: 16 parts, `step` apart in `z`."""
+def load_blocks(places, tile, spare, z, step, factors, size):  # pragma: no cover - compiled
+    """Load the blocks into vectors and make the first two passes: 16 parts, `step` apart in `z`."""
     n_fft, _, _, width = size
     n_part, point = n_fft // SIXTEEN, 2 * width
     for j in range(0, n_part, width):
@@ -165,8 +165,8 @@ def _begin(places, tile, spare, z, step, factors, size):  # pragma: no cover - c
 
 
 @inner
-def _end(z, step, factors, tile, spare, target, places, size):  # pragma: no cover - compiled
-    """Undo the first two passes, and bring the results to the rows of the output."""
+def store_blocks(z, step, factors, tile, spare, target, places, size):  # pragma: no cover
+    """Invert the first two passes and store the results in the output rows."""
     n_fft, hop, n_items, width = size
     n_part, point = n_fft // SIXTEEN, 2 * width
     for j in range(0, n_part, width):
@@ -182,10 +182,10 @@ def _end(z, step, factors, tile, spare, target, places, size):  # pragma: no cov
                 _scatter(tile, i, 1, target, places, time, hop, n_items, width)
 
 
-# ------------------------------------------------------------------------------ rows and lanes
+# ------------------------------------------------------------------------------ rows and vectors
 @inner
 def _prefetch(z, i, step, width):  # pragma: no cover - compiled
-    """Begin to bring a column into cache."""
+    """Prefetch a column into cache."""
     for _ in range(SIXTEEN):
         prefetch(z, i)
         prefetch(z, i + width)
@@ -194,7 +194,7 @@ def _prefetch(z, i, step, width):  # pragma: no cover - compiled
 
 @inner
 def _gather(kind, places, time, part, tile, i, width):  # pragma: no cover - compiled
-    """Bring `width` samples of each block into point `i` of as many columns."""
+    """Load `width` samples of each block into point `i` of `width` columns."""
     square = beyond(tile, 2 * SIXTEEN * width * width)
     for lane in range(width):
         block = at(kind, places[4 * lane + part])
@@ -208,7 +208,7 @@ def _gather(kind, places, time, part, tile, i, width):  # pragma: no cover - com
 
 @inner
 def _extend(x, row, start, n, block, n_block):  # pragma: no cover - compiled
-    """Copy samples from `start` on: the odd reflection beyond the ends, and zeros beyond that."""
+    """Copy samples from `start` on, with odd reflection at the ends, and zeros beyond that."""
     begin, end = max(0, -start), max(0, min(n_block, n - start))
     for i in range(begin):
         time = start + i
@@ -222,7 +222,7 @@ def _extend(x, row, start, n, block, n_block):  # pragma: no cover - compiled
 
 @inner
 def _scatter(tile, i, part, target, places, time, hop, n_items, width):  # pragma: no cover
-    """Bring point `i` of the columns back, to `time` after the beginnings of the blocks."""
+    """Store point `i` of the columns in the output, at `time` relative to the blocks' starts."""
     out, _, n_times = target
     square = beyond(tile, 2 * SIXTEEN * width * width)
     rows = load_square(tile, 2 * width * i + part * width, 2 * width * SIXTEEN, BYTES)

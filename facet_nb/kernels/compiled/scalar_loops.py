@@ -1,6 +1,7 @@
-"""Loops that numba compiles: without the GIL, kept on disk, each with a twin in numpy.
+"""Plain loops, compiled by Numba without the GIL and cached on disk.
 
-The compiled result is the twin's, to the bit or to rounding.
+Each loop has a NumPy fallback with the same result, to the bit or to rounding; see
+:func:`facet_nb.kernels.compiled.dispatch.find_loop`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from numba import njit
 
 @njit(nogil=True, cache=True)
 def subtract_rows(out, rows, origin, low, high, head, tail):
-    """Subtract each row from ``out[low:high]``; its first and last sample by a part only."""
+    """Subtract each row from ``out[low:high]``; its first and last sample are weighted."""
     for i in range(len(rows)):
         a, b = low[i], high[i]
         if a >= b:
@@ -29,12 +30,11 @@ def subtract_rows(out, rows, origin, low, high, head, tail):
 
 @njit(nogil=True, cache=True)
 def refine_lags(cross, lag, n_fft):
-    """Return where cross-correlations are greatest: four steps of Newton's method.
+    """Return the maxima of cross-correlations, by four steps of Newton's method.
 
-    The same as :func:`facet_nb.kernels.templates.subsample.refine_in_numpy`;
-    ``exp(i omega lag)`` is a
-    product of one factor for each frequency.
+    See :func:`facet_nb.kernels.templates.subsample.refine_in_numpy`.
     """
+    # exp(i omega lag) follows by one complex multiplication per frequency, without sin and cos.
     found = lag.copy()
     unit = 2 * np.pi / n_fft
     for i in range(len(cross)):
@@ -53,7 +53,8 @@ def refine_lags(cross, lag, n_fft):
 
 @njit(nogil=True, cache=True, fastmath={"reassoc", "nsz"})
 def cancel_adaptively(signal, reference, n_taps, step):
-    """The same as :func:`facet_nb.kernels.filters.lms.cancel_in_numpy`, summed differently."""
+    """Return the prediction of an LMS filter; see :mod:`facet_nb.kernels.filters.lms`."""
+    # fastmath lets LLVM reorder the sum over taps, and so vectorise it.
     predicted = np.zeros(len(signal))
     weights = np.zeros(n_taps)
     for i in range(n_taps - 1, len(signal)):

@@ -1,10 +1,9 @@
-"""Averaged artifact subtraction between samples, compiled: one channel, block by block.
+"""Averaged artifact subtraction with sub-sample alignment of one channel, block by block.
 
-Epochs and templates are moved by a filter of :data:`TAPS` samples (a sinc in a Kaiser window, one
-for each 1 / GRID of a sample), several neighbouring samples at a time. The twin in
-:mod:`facet_nb.kernels.templates.subsample_channel` multiplies by the same filters' responses in
-the Fourier domain.
-Importing this module imports numba.
+Epochs and templates are shifted by Kaiser-windowed sinc filters of :data:`TAPS` taps, one for each
+1 / GRID of a sample, applied to several consecutive samples at a time. The NumPy fallback in
+:mod:`facet_nb.kernels.templates.subsample_channel` multiplies by the responses of the same filters
+in the Fourier domain. Importing this module imports Numba.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from typing import Any
 import numpy as np
 from numba import from_dtype, types
 
+from facet_nb.kernels.compiled.dispatch import aligned_empty
 from facet_nb.kernels.compiled.vectors import (
-    aligned_empty,
     beyond,
     compile_entry,
     inner,
@@ -31,10 +30,10 @@ from facet_nb.kernels.compiled.vectors import (
 from facet_nb.kernels.means import find_mean
 from facet_nb.kernels.templates.subsample import GRID, HALO, MARGIN, TAPS, Layout
 
-#: One of the widest registers.
+#: Bytes of one AVX-512 register.
 _BYTES = 64
 
-#: Rows begin on cache lines; loops may run up to four registers past their end.
+#: Elements after each row: loops may run up to four registers past its end.
 _SLACK = 64
 
 _HALF = TAPS // 2
@@ -51,28 +50,28 @@ def correct_blocks(
     out: np.ndarray,
     mean: float | None = None,
 ) -> None:
-    """Subtract a template from each block of epochs, in place.
+    """Average a template for each block of epochs and subtract it, in place.
 
     Parameters
     ----------
     x : ndarray, shape (n_times,)
         Signal, float32 or float64, in V.
     layout : Layout
-        Where artifacts are.
+        Positions of the artifacts.
     blocks : ndarray of int, shape (n_blocks, 2)
-        First epoch of each block, and the one after its last.
+        First epoch of each block, and the epoch after its last.
     taper : ndarray, shape (n_samples + 2 HALO,)
         Window of an epoch with its surroundings, of the type of `x`.
     filters : ndarray, shape (GRID + 1, TAPS)
-        Filters that move by -GRID/2 … GRID/2 parts of a sample, of the type of `x`.
+        Filters that shift by -GRID/2 … GRID/2 parts of a sample, of the type of `x`.
     n_seed : int
-        Epochs that take part whatever their correlation.
+        Number of epochs that enter a template regardless of their correlation.
     threshold : float
-        Pearson correlation with the running mean that the others must exceed.
+        Pearson correlation with the running mean above which the other epochs enter.
     out : ndarray, shape (n_times,)
         A copy of `x`, or `x` itself.
     mean : float | None
-        Mean of the whole signal, where `x` is a piece of it.
+        Mean of the whole signal, in V; by default that of `x`, which is then the whole signal.
     """
     widest = int((blocks[:, 1] - blocks[:, 0]).max(initial=1))
     places, weights = _list_epochs(layout)
@@ -85,7 +84,7 @@ def correct_blocks(
     run(x, places, weights, blocks, taper, filters, *lengths, threshold, mean, out, work, gram)
 
 
-def move_rows(
+def align_rows(
     x: np.ndarray,
     layout: Layout,
     which: np.ndarray,
@@ -93,19 +92,19 @@ def move_rows(
     filters: np.ndarray,
     mean: float,
 ) -> np.ndarray:
-    """Return epochs of `x` on the artifacts' own grid, shape (n, n_samples + 2 MARGIN)."""
+    """Return aligned epochs of `x`, shape (n, n_samples + 2 MARGIN)."""
     out = np.empty((len(which), layout.n_samples + 2 * MARGIN), x.dtype)
     n_row = count_row(layout.n_samples, x.itemsize)
     work = aligned_empty(2 * n_row, x.dtype)
     places = layout.first[which], layout.part[which]
-    _compile_move(x.dtype.char)(x, *places, taper, filters, n_row, mean, out, work)
+    _compile_align(x.dtype.char)(x, *places, taper, filters, n_row, mean, out, work)
     return out
 
 
-def subtract_moved(
+def subtract_shifted(
     out: np.ndarray, rows: np.ndarray, layout: Layout, which: np.ndarray, filters: np.ndarray
 ) -> None:
-    """Subtract templates, one for each artifact, moved to where that is; in place."""
+    """Shift each template to the position of its artifact and subtract it, in place."""
     places, weights = _list_epochs(layout)
     n_row = count_row(layout.n_samples, rows.itemsize)
     work = aligned_empty(2 * n_row, rows.dtype)
@@ -114,13 +113,13 @@ def subtract_moved(
 
 
 def count_row(n_samples: int, itemsize: int) -> int:
-    """Return the numbers that one epoch takes: whole cache lines, with room around it."""
+    """Return the length of a row that holds one epoch with margins: whole cache lines."""
     line = _BYTES // itemsize
     return -(-(n_samples + 2 * HALO + 2 * _HALF + _SLACK) // line) * line
 
 
 def _list_epochs(layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-    """Return where epochs are, shape (n_epochs, 5), and the parts of their outer samples."""
+    """Return positions of epochs, shape (n_epochs, 5), and weights of their outer samples."""
     low, high, head, tail = layout.spans
     numbers = [layout.first, layout.part + GRID // 2, layout.usable, low, high]
     return np.stack(numbers, axis=1).astype(np.int64), np.stack([head, tail], axis=1)
@@ -132,7 +131,7 @@ def _array(number: Any, n: int, *, fixed: bool = False, order: Any = "C") -> typ
 
 @lru_cache
 def _compile(char: str) -> Any:
-    """Return the loop over blocks for one type of numbers."""
+    """Return the loop over blocks, compiled for one type."""
     number, integer, real = from_dtype(np.dtype(char)), types.int64, types.float64
     signal = _array(number, 1, fixed=True, order="A")
     places, weights = _array(integer, 2), _array(real, 2)
@@ -143,12 +142,12 @@ def _compile(char: str) -> Any:
 
 
 @lru_cache
-def _compile_move(char: str) -> Any:
+def _compile_align(char: str) -> Any:
     number, integer = from_dtype(np.dtype(char)), types.int64
     signal, which = _array(number, 1, fixed=True, order="A"), _array(integer, 1)
     table, vector = _array(number, 2, fixed=True), _array(number, 1, fixed=True)
     more = (integer, number, _array(number, 2), _array(number, 1))
-    return compile_entry(_move, signal, which, which, vector, table, *more)
+    return compile_entry(_align, signal, which, which, vector, table, *more)
 
 
 @lru_cache
@@ -165,7 +164,7 @@ def _correct(
     x, places, weights, blocks, taper, filters, n_row, n_samples, n_seed, threshold, mean,
     out, work, gram,
 ):  # fmt: skip  # pragma: no cover - compiled
-    """Block by block: epochs on one grid, which are alike, their mean, and back."""
+    """For each block: align its epochs, choose similar ones, average, shift back, subtract."""
     signal, window, table = pointer(x), pointer(taper), pointer(filters)
     rows, products = pointer(work), pointer(gram)
     target = pointer(out)
@@ -194,10 +193,10 @@ def _correct(
             filter_ = beyond(table, (GRID - places[i, 1]) * TAPS)
             _convolve(template, MARGIN, filter_, n_samples + 1, spare)
             span = places[i, 3], places[i, 4], places[i, 0]
-            _take_away(target, spare, span, weights[i, 0], weights[i, 1])
+            _subtract_row(target, spare, span, weights[i, 0], weights[i, 1])
 
 
-def _move(x, first, part, taper, filters, n_row, mean, out, work):  # pragma: no cover - compiled
+def _align(x, first, part, taper, filters, n_row, mean, out, work):  # pragma: no cover - compiled
     signal, window, table, spare = pointer(x), pointer(taper), pointer(filters), pointer(work)
     n_samples = out.shape[1] - 2 * MARGIN
     row = beyond(spare, n_row)
@@ -220,13 +219,13 @@ def _subtract(out, rows, places, weights, n_samples, filters, n_row, work):  # p
         filter_ = beyond(table, (GRID - places[i, 1]) * TAPS)
         _convolve(template, MARGIN, filter_, n_samples + 1, spare)
         span = places[i, 3], places[i, 4], places[i, 0]
-        _take_away(target, spare, span, weights[i, 0], weights[i, 1])
+        _subtract_row(target, spare, span, weights[i, 0], weights[i, 1])
 
 
 # ------------------------------------------------------------------------------------ their parts
 @inner
 def _cut(x, begin, n_samples, taper, mean, row, n_row):  # pragma: no cover - compiled
-    """Copy an epoch and its surroundings, faded out, with room for a filter on either side."""
+    """Copy an epoch and its surroundings, tapered, with zeros for the filter on either side."""
     n = n_samples + 2 * HALO
     for i in range(_HALF):
         row[i] = 0
@@ -238,7 +237,7 @@ def _cut(x, begin, n_samples, taper, mean, row, n_row):  # pragma: no cover - co
 
 @inner
 def _convolve(row, start, taps, n, out):  # pragma: no cover - compiled
-    """Fill `out` with `n` filtered samples, and some more, from sample `start` of `row` on."""
+    """Fill `out` with at least `n` filtered samples, from sample `start` of `row` on."""
     zero = like(load_bytes(row, 0, _BYTES), 0)
     width = size(zero)
     for i in range(0, n, 4 * width):
@@ -258,7 +257,7 @@ def _convolve(row, start, taps, n, out):  # pragma: no cover - compiled
 
 @inner
 def _centre(rows, first, n, out):  # pragma: no cover - compiled
-    """Copy `n` samples less their mean, and zeros behind them."""
+    """Copy `n` samples minus their mean, followed by zeros."""
     zero = like(load_bytes(rows, first, _BYTES), 0)
     width = size(zero)
     n_whole = n // width * width
@@ -277,10 +276,11 @@ def _centre(rows, first, n, out):  # pragma: no cover - compiled
 
 @inner
 def _multiply(rows, step, n_rows, n, out):  # pragma: no cover - compiled
-    """Fill `out` with the inner products of rows, which end with zeros."""
+    """Fill `out` with the inner products of zero-padded rows."""
     zero = like(load_bytes(rows, 0, _BYTES), 0)
     width = size(zero)
     for i in range(n_rows):
+        # Four products at a time share the loads of row i; the last ones may be computed twice.
         for j in range(0, i + 1, 4):
             at_b, at_c = min(j + 1, i) * step, min(j + 2, i) * step
             at_a, at_d = j * step, min(j + 3, i) * step
@@ -305,9 +305,9 @@ def _put(out, n, i, j, value):  # pragma: no cover - compiled
 
 @inner
 def _choose(gram, n, n_seed, threshold, sums):  # pragma: no cover - compiled
-    """Mark the epochs that are like the sum of those chosen before: 1 from ``sums[n]`` on, or 0.
+    """Set ``sums[n + j]`` to 1 if epoch j is similar to the sum of those chosen before, else to 0.
 
-    The same as :func:`facet_nb.kernels.templates.averaging.choose_greedily`.
+    See :func:`facet_nb.kernels.templates.averaging.choose_greedily`.
     """
     power = 0.0
     for j in range(n):
@@ -326,7 +326,7 @@ def _choose(gram, n, n_seed, threshold, sums):  # pragma: no cover - compiled
 
 @inner
 def _average(rows, step, n_rows, n_samples, sums, out):  # pragma: no cover - compiled
-    """Fill `out` with the mean of the chosen rows, with room for a filter on either side."""
+    """Fill `out` with the mean of the chosen rows, with zeros for the filter on either side."""
     zero = like(load_bytes(rows, 0, _BYTES), 0)
     width, n = size(zero), n_samples + 2 * MARGIN
     n_chosen = 0.0
@@ -345,8 +345,8 @@ def _average(rows, step, n_rows, n_samples, sums, out):  # pragma: no cover - co
 
 
 @inner
-def _take_away(out, row, span, head, tail):  # pragma: no cover - compiled
-    """Subtract a row over the time of its artifact: the outer samples by a part only."""
+def _subtract_row(out, row, span, head, tail):  # pragma: no cover - compiled
+    """Subtract a row over the duration of its artifact; the outer samples are weighted."""
     low, high, origin = span
     if low >= high:
         return

@@ -1,25 +1,26 @@
-"""Second-order sections over many channels side by side, or over one by many sections, compiled.
+"""Cascades of second-order sections: several channels at once, or several sections of one channel.
 
-Sums are made in scipy's order and rounded one by one. Samples are numbers in a row: those of 16
-channels at one time are neighbours, or those of one channel. Importing this module imports numba.
+Operations have SciPy's order, and each is rounded, so that results equal SciPy's to the bit. In
+memory, the samples of 16 channels at one time are contiguous, or the samples of the only channel.
+Importing this module imports Numba.
 """
 
 from __future__ import annotations
 
 from facet_nb.kernels.compiled.vectors import inner, last, like, load, select, shift, store
 
-#: Channels side by side: two of the widest registers each.
+#: Number of channels that are filtered at once: two AVX-512 registers.
 WIDTH = 16
 
 
 @inner
 def cascade(values, first, n, step, table, n_sections, state, width):  # pragma: no cover
-    """Filter `n` samples in place, the next one `step` numbers on."""
+    """Filter `n` samples, `step` elements apart, in place."""
     section = 0
     while section < n_sections:
         rest = n_sections - section
         if width == 1:
-            _run_lanes(values, first, n, step, table, section, state)
+            _run_pipelined(values, first, n, step, table, section, state)
             section += 8
         elif rest == 3 or rest > 4:
             _run_three(values, first, n, step, table, section, state)
@@ -95,11 +96,10 @@ def _run_three(values, first, n, step, table, section, state):  # pragma: no cov
 
 
 @inner
-def _run_lanes(values, first, n, step, table, section, state):  # pragma: no cover - compiled
-    """Filter one channel by up to 8 sections: each works two samples behind the one before it.
-
-    Two, because moving a result to the next lane takes as long as a step.
-    """
+def _run_pipelined(values, first, n, step, table, section, state):  # pragma: no cover - compiled
+    """Filter one channel with up to 8 sections, as a pipeline: one section per lane of a vector."""
+    # Each section lags two samples behind the one before it. One would do, but shifting a result to
+    # the next lane takes as long as a filter step; with two, both run at the same time.
     i = 6 * section
     b0, b1, b2 = load(table, i, 8), load(table, i + 8, 8), load(table, i + 16, 8)
     delay, a1, a2 = load(table, i + 24, 8), load(table, i + 32, 8), load(table, i + 40, 8)

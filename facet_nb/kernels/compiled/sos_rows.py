@@ -1,11 +1,11 @@
-"""Zero-phase second-order sections, compiled: channels side by side, or sections for one channel.
+"""Zero-phase filtering with second-order sections: channels or sections at once.
 
-Samples of a recursive filter depend on each other, channels and sections do not: 16 channels are
-filtered by the instructions for one; of a channel that is alone each section works two samples
-behind the one before it. Sums are made in scipy's order and rounded one by one, so a channel's
-result is the same in either way, whatever its neighbours, and equals
-:func:`scipy.signal.sosfiltfilt` to the bit where that is compiled without fused multiplication (on
-x86; elsewhere to rounding). Importing this module imports numba.
+Consecutive samples of a recursive filter depend on each other, but channels and sections do not:
+16 channels are filtered by the instructions for one, and for few channels the sections run as a
+pipeline (:mod:`facet_nb.kernels.compiled.sos_cascade`). Both give the same result for a channel,
+whatever the other channels. It equals :func:`scipy.signal.sosfiltfilt` to the bit where SciPy is
+compiled without fused multiply-add (on x86; elsewhere to rounding). Importing this module imports
+Numba.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 from numba import from_dtype, types
 from scipy.signal import sosfilt_zi
 
+from facet_nb.kernels.compiled.dispatch import aligned_empty
 from facet_nb.kernels.compiled.sos_cascade import WIDTH, cascade
 from facet_nb.kernels.compiled.vectors import (
-    aligned_empty,
     beyond,
     compile_entry,
     convert,
@@ -31,14 +31,14 @@ from facet_nb.kernels.compiled.vectors import (
     transpose,
 )
 
-#: Up to so many channels are filtered one by one: less work than 16 lanes, most of them empty.
+#: Up to this number, channels are filtered one by one: faster than 16 mostly empty lanes.
 _FEW = 3
 
-#: Numbers of the forward result that are held at a time: 4 MB. Longer signals are filtered forwards
-#: once more on the way back, from the state that was kept for each chunk.
+#: Length of a chunk of the forward result, in elements: 4 MB. Longer signals are filtered forwards
+#: a second time during the backward pass, chunk by chunk from saved states, to bound the memory.
 _HELD = 1 << 19
 
-#: Samples that are copied and filtered while they are in the innermost cache.
+#: Number of samples that are copied and filtered while they are in the L1 cache.
 _TILE = 256
 
 
@@ -52,44 +52,45 @@ def filter_rows(x: np.ndarray, sos: np.ndarray, padlen: int, out: np.ndarray) ->
     sos : ndarray, shape (n_sections, 6)
         Second-order sections.
     padlen : int
-        Samples by which the signal is continued at each end, as its odd reflection; less than
+        Number of samples by which the signal is extended at each end by odd reflection; less than
         n_times.
     out : ndarray, shape (n_channels, n_times)
-        Where to put the result, of the type of `x`; samples of a row are neighbours in both.
+        Array for the result, of the type of `x`; the rows of both are contiguous.
     """
     width = 1 if len(x) <= _FEW else WIDTH
-    settled, by_section, in_lanes = _tabulate(np.ascontiguousarray(sos, dtype=float).tobytes())
-    table = in_lanes if width == 1 else by_section
+    steady, by_section, by_lane = _tabulate(np.ascontiguousarray(sos, dtype=float).tobytes())
+    table = by_lane if width == 1 else by_section
     n = x.shape[1] + 2 * padlen
     chunk = min(_HELD // width, n)
     held = aligned_empty(chunk * width, float)
     n_states = 2 * width * 8 * -(-len(sos) // 8)
     states = aligned_empty((-(-n // chunk) + 1) * n_states, float).reshape(-1, n_states)
     run = _compile(x.dtype.char)
+    # The last group may be incomplete: the loop repeats its last row to fill the lanes.
     for first in range(0, len(x), width):
         rows = slice(first, first + width)
-        run(x[rows], table, settled, padlen, out[rows], held, states, width)
+        run(x[rows], table, steady, padlen, out[rows], held, states, width)
 
 
 @lru_cache
 def _tabulate(sos: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return settled states, and the coefficients by section and in lanes of 8 sections.
+    """Return steady states, the coefficients by section, and those in groups of 8 sections.
 
-    In lanes, the sections are the last of their 8, so that the result is always in the last lane;
-    in place of a0, which is 1, is their delay in samples, and -1 where there is no section.
+    Groups are aligned to the end of their 8 lanes, so that the result is always in the last lane.
+    a0, which is 1, is replaced by the delay of the section in samples, or by -1 in empty lanes.
     """
     sections = np.frombuffer(sos).reshape(-1, 6)
-    in_lanes = np.zeros((-(-len(sections) // 8), 6, 8))
-    in_lanes[:, 3] = -1.0
+    by_lane = np.zeros((-(-len(sections) // 8), 6, 8))
+    by_lane[:, 3] = -1.0
     for i, group in enumerate(np.split(sections, range(8, len(sections), 8))):
-        in_lanes[i, :, 8 - len(group) :] = group.T
-        in_lanes[i, 3, 8 - len(group) :] = 2 * np.arange(len(group))
-    return sosfilt_zi(sections), sections, in_lanes.reshape(-1, 8)
+        by_lane[i, :, 8 - len(group) :] = group.T
+        by_lane[i, 3, 8 - len(group) :] = 2 * np.arange(len(group))
+    return sosfilt_zi(sections), sections, by_lane.reshape(-1, 8)
 
 
 @lru_cache
 def _compile(char: str) -> Any:
-    """Return the loop for one type of numbers; one for all layouts, read-only or not."""
+    """Return the loop compiled for one type; one version serves all memory layouts."""
     number, double = from_dtype(np.dtype(char)), types.float64
     rows = types.Array(number, 2, "A", readonly=True)
     table = types.Array(double, 2, "C", readonly=True)
@@ -99,41 +100,42 @@ def _compile(char: str) -> Any:
     return compile_entry(_filter, *arguments)
 
 
-def _filter(x, table, settled, pad, out, held, states, width):  # pragma: no cover - compiled
-    """Filter up to `width` rows there and back; the last of `states` is the running one."""
+def _filter(x, table, steady, pad, out, held, states, width):  # pragma: no cover - compiled
+    """Filter up to `width` rows forwards and backwards; the last of `states` is the current one."""
     rows = (pointer(x), x.strides[0] // x.itemsize, x.shape[0], x.shape[1])
     target = (pointer(out), out.strides[0] // out.itemsize, out.shape[0], out.shape[1])
-    n_sections, n_chunks, n_states = settled.shape[0], states.shape[0] - 1, states.shape[1]
+    n_sections, n_chunks, n_states = steady.shape[0], states.shape[0] - 1, states.shape[1]
     values, coefficients, saved, at_rest = (
         pointer(held),
         pointer(table),
         pointer(states),
-        pointer(settled),
+        pointer(steady),
     )
     state = beyond(saved, n_chunks * n_states)
     n, chunk = x.shape[1] + 2 * pad, held.size // width
-    lead = n - (n_chunks - 1) * chunk  # the first chunk is the short one: the last is done once
+    lead = n - (n_chunks - 1) * chunk  # the first chunk is the short one: the last is filtered once
     for lane in range(width):
-        _settle(state, at_rest, n_sections, width, lane, _extend(rows, lane, -pad))
+        _init_state(state, at_rest, n_sections, width, lane, _extend(rows, lane, -pad))
     for i in range(n_chunks):
         for k in range(n_states):
             saved[i * n_states + k] = state[k]
         start, stop = max(0, lead + (i - 1) * chunk), lead + i * chunk
-        _go(rows, start - pad, values, stop - start, coefficients, n_sections, state, width)
+        n_in = stop - start
+        _filter_forward(rows, start - pad, values, n_in, coefficients, n_sections, state, width)
     end = (min(n, chunk) - 1) * width
     for lane in range(width):
-        _settle(state, at_rest, n_sections, width, lane, values[end + lane])
+        _init_state(state, at_rest, n_sections, width, lane, values[end + lane])
     for i in range(n_chunks - 1, -1, -1):
         start, stop = max(0, lead + (i - 1) * chunk), lead + i * chunk
+        n_in = stop - start
         if i < n_chunks - 1:
             again = beyond(saved, i * n_states)
-            _go(rows, start - pad, values, stop - start, coefficients, n_sections, again, width)
-        size = stop - start
-        _return(values, size, coefficients, n_sections, state, width, target, start - pad)
+            _filter_forward(rows, start - pad, values, n_in, coefficients, n_sections, again, width)
+        _filter_backward(values, n_in, coefficients, n_sections, state, width, target, start - pad)
 
 
 @inner
-def _go(rows, time, values, n, table, n_sections, state, width):  # pragma: no cover - compiled
+def _filter_forward(rows, time, values, n, table, n_sections, state, width):  # pragma: no cover
     """Fill `values` with the forward result of one chunk."""
     for start in range(0, n, _TILE):
         size = min(_TILE, n - start)
@@ -142,8 +144,8 @@ def _go(rows, time, values, n, table, n_sections, state, width):  # pragma: no c
 
 
 @inner
-def _return(values, n, table, n_sections, state, width, target, time):  # pragma: no cover
-    """Filter one chunk backwards, and write what lies within the signal."""
+def _filter_backward(values, n, table, n_sections, state, width, target, time):  # pragma: no cover
+    """Filter one chunk backwards, and write the samples that lie within the signal."""
     for start in range((n - 1) // _TILE * _TILE, -1, -_TILE):
         size = min(_TILE, n - start)
         end = (start + size - 1) * width
@@ -152,8 +154,8 @@ def _return(values, n, table, n_sections, state, width, target, time):  # pragma
 
 
 @inner
-def _settle(state, settled, n_sections, width, lane, value):  # pragma: no cover - compiled
-    """Settle one channel to a constant `value`; see :func:`_tabulate` for one that is alone."""
+def _init_state(state, steady, n_sections, width, lane, value):  # pragma: no cover - compiled
+    """Set the state of one channel to its steady state for a constant input `value`."""
     for section in range(n_sections):
         group = section // 8 * 8
         skip = max(0, 8 - (n_sections - group))
@@ -161,14 +163,14 @@ def _settle(state, settled, n_sections, width, lane, value):  # pragma: no cover
             place = (2 * section + i) * width + lane
             if width == 1:
                 place = 2 * group + 8 * i + skip + section - group
-            state[place] = settled[2 * section + i] * value
+            state[place] = steady[2 * section + i] * value
 
 
-# ------------------------------------------------------------------------------ rows and lanes
-# Rows are (place of the first sample, elements from row to row, number of rows, of samples).
+# ------------------------------------------------------------------------------ rows and vectors
+# Rows are tuples: (pointer, elements between rows, number of rows, number of samples).
 @inner
 def _extend(rows, row, time):  # pragma: no cover - compiled
-    """Return a sample of the odd reflection; rows beyond the last one are the last one."""
+    """Return a sample of the extended signal; rows beyond the last repeat it."""
     x, step, n_rows, n = rows
     first = min(row, n_rows - 1) * step
     if time < 0:
@@ -180,7 +182,7 @@ def _extend(rows, row, time):  # pragma: no cover - compiled
 
 @inner
 def _fill(rows, time, values, place, n, width):  # pragma: no cover - compiled
-    """Copy `n` samples from `time` on: lanes of one sample become neighbours."""
+    """Copy `n` samples from `time` on, so that the channels of a sample are contiguous."""
     begin, end = max(0, min(n, -time)), max(0, min(n, rows[3] - time))
     whole = begin
     while width == WIDTH and whole + 8 <= end:
@@ -218,7 +220,7 @@ def _load_row(rows, row, time):  # pragma: no cover - compiled
 
 @inner
 def _write(values, place, n, width, rows, time):  # pragma: no cover - compiled
-    """Copy `n` samples to the rows, from `time` on, where that is within them."""
+    """Copy `n` samples to the rows, from `time` on, except those outside of the signal."""
     x, step, n_rows, n_times = rows
     begin, end = max(0, min(n, -time)), max(0, min(n, n_times - time))
     whole = begin
@@ -238,8 +240,8 @@ def _write_square(values, place, rows, row, time):  # pragma: no cover - compile
     v2, v3 = load(values, place + 2 * WIDTH, 8), load(values, place + 3 * WIDTH, 8)
     v4, v5 = load(values, place + 4 * WIDTH, 8), load(values, place + 5 * WIDTH, 8)
     v6, v7 = load(values, place + 6 * WIDTH, 8), load(values, place + 7 * WIDTH, 8)
-    lanes = transpose((v0, v1, v2, v3, v4, v5, v6, v7))
+    samples = transpose((v0, v1, v2, v3, v4, v5, v6, v7))
     x, step, n_rows, _ = rows
     for i in range(min(8, n_rows - row)):
         prefetch(x, (row + i) * step + time - _TILE)
-        store(x, (row + i) * step + time, convert(lanes[i], x))
+        store(x, (row + i) * step + time, convert(samples[i], x))

@@ -1,12 +1,12 @@
-"""Vectors as values in numba: as many numbers side by side as the processor's registers hold.
+"""SIMD vectors as values in Numba.
 
-A loop over a signal whose samples depend on each other cannot be vectorised in time, but 16 signals
-can be worked on at once. Compilers do not find that by themselves; here a value of type
-:class:`Lanes` is 16 (or 8, or 32) numbers, and ``a * b + c`` is one operation on all of them. LLVM
-turns it into the widest instructions that the processor has. Operations round like scalar ones, so
-that a lane's result never depends on the other lanes.
+A loop over a signal whose samples depend on each other cannot be vectorised over time, but several
+signals can be processed at once. Compilers do not do so by themselves. Here a value of type
+:class:`Vector` is 8, 16 or 32 numbers (lanes), and ``a * b + c`` is one operation on all of them,
+which LLVM turns into the widest instructions of the processor. Operations round like scalar ones,
+so that the result of a lane never depends on the other lanes.
 
-Importing this module imports numba.
+Importing this module imports Numba.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, cast
 from zlib import crc32
 
-import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import config, extending, njit, types
 from numba.core import cgutils
@@ -26,98 +25,104 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import lower_builtin, models, register_model
 
 if config.DISABLE_JIT:  # type: ignore[attr-defined]
-    raise ImportError("lanes exist in compiled code only, and NUMBA_DISABLE_JIT is set")
+    raise ImportError("vectors exist in compiled code only, but NUMBA_DISABLE_JIT is set")
 
 _I32 = ir.IntType(32)
 
 
-class Lanes(types.Type):
-    """Numba's type of `width` numbers side by side; comparisons make lanes of truth values."""
+class Vector(types.Type):
+    """Numba type of a vector of `width` numbers; comparisons give vectors of booleans."""
 
     def __init__(self, dtype: Any, width: int) -> None:
         self.dtype = dtype
         self.width = width
-        super().__init__(name=f"Lanes({dtype}, {width})")
+        super().__init__(name=f"Vector({dtype}, {width})")
 
 
-@register_model(Lanes)
-class _LanesModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, lanes: Lanes) -> None:
-        is_mask = lanes.dtype == types.boolean
-        element = ir.IntType(1) if is_mask else manager.lookup(lanes.dtype).get_value_type()
-        super().__init__(manager, lanes, ir.VectorType(element, lanes.width))
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, vector: Vector) -> None:
+        is_mask = vector.dtype == types.boolean
+        element = ir.IntType(1) if is_mask else manager.lookup(vector.dtype).get_value_type()
+        super().__init__(manager, vector, ir.VectorType(element, vector.width))
 
 
-#: For functions that write instructions. (Numba's own types do not know all that it offers.)
+#: Decorator of functions that emit LLVM instructions. (``Any``: Numba's annotations do not
+#: cover its options.)
 intrinsic: Any = extending.intrinsic
 
-#: For functions that only compiled ones call: without what Python would need to call them, and
-#: without a check of each division, compilation is faster.
+#: Decorator of functions that only compiled functions call. Without wrappers for calls from Python,
+#: and without a check of each division for zero, compilation is faster.
 inner: Any = cast(Any, njit)(
     nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
 )
 
 
 def compile_entry(function: Callable, *arguments: Any) -> Any:
-    """Return `function` compiled for these types of arguments: what Python calls.
+    """Compile a function that Python calls, for given types of arguments.
 
-    It is read from the cache on disk, or kept there if there is a folder that can be written to.
+    Parameters
+    ----------
+    function : callable
+        The function; it returns nothing.
+    *arguments : numba.types.Type
+        Types of its arguments.
+
+    Returns
+    -------
+    callable
+        The compiled function, from Numba's cache on disk where that is writable.
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    # The cache looks at the file of the entry only: inner functions are in others.
+    # Numba's cache notices changes in the file of the entry function only, but inner functions are
+    # in other files: their digest becomes part of the name under which the cache keeps the result.
     function.__qualname__ = f"{function.__name__}_{_digest_sources()}"
     try:
         return njit(types.void(*arguments), cache=True, **options)(function)
-    except RuntimeError:  # no such folder
+    except RuntimeError:  # Numba found no folder for its cache
         return njit(types.void(*arguments), **options)(function)
 
 
 @lru_cache(maxsize=1)
 def _digest_sources() -> str:
-    """Return what differs as soon as any kernel's source does."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    """Return a checksum of the source code of all kernels."""
+    # Not of the compiled modules only: these take constants from others (templates/subsample.py),
+    # whose values become part of the machine code.
+    sources = sorted(Path(__file__).parent.parent.rglob("*.py"))
     return f"{crc32(b''.join(source.read_bytes() for source in sources)):08x}"
 
 
-def aligned_empty(n: int, dtype: Any) -> np.ndarray:
-    """Return an uninitialised array of `n` numbers that starts on a cache line."""
-    itemsize = np.dtype(dtype).itemsize
-    raw = np.empty(n * itemsize + 64, np.uint8)
-    first = -raw.ctypes.data % 64
-    return raw[first : first + n * itemsize].view(dtype)
-
-
 # ---------------------------------------------------------------------------------- operators
-def _vector(context: Any, lanes: Lanes) -> ir.VectorType:
-    return context.data_model_manager.lookup(lanes).get_value_type()
+def _find_llvm_type(context: Any, vector: Vector) -> ir.VectorType:
+    return context.data_model_manager.lookup(vector).get_value_type()
 
 
-def _register(symbol: Any, emit: Callable, result: Callable[[Lanes], Lanes]) -> None:
-    """Make ``symbol(a, b)`` of two lanes of one type the instruction that `emit` builds."""
+def _register(symbol: Any, emit: Callable, result: Callable[[Vector], Vector]) -> None:
+    """Make ``symbol(a, b)`` of two equal vector types emit the instruction that `emit` builds."""
 
     @infer_global(symbol)
     class _Template(AbstractTemplate):
         def generic(self, args: tuple, kws: dict) -> Any:
-            if len(args) == 2 and isinstance(args[0], Lanes) and args[0] == args[1]:
+            if len(args) == 2 and isinstance(args[0], Vector) and args[0] == args[1]:
                 return signature(result(args[0]), *args)
             return None
 
-    @lower_builtin(symbol, Lanes, Lanes)
+    @lower_builtin(symbol, Vector, Vector)
     def _lower(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
         return emit(builder, *args)
 
 
-def _to_mask(lanes: Lanes) -> Lanes:
-    return Lanes(types.boolean, lanes.width)
+def _to_mask(vector: Vector) -> Vector:
+    return Vector(types.boolean, vector.width)
 
 
-_register(operator.add, lambda b, x, y: b.fadd(x, y), lambda lanes: lanes)
+_register(operator.add, lambda b, x, y: b.fadd(x, y), lambda kind: kind)
 
-_register(operator.sub, lambda b, x, y: b.fsub(x, y), lambda lanes: lanes)
+_register(operator.sub, lambda b, x, y: b.fsub(x, y), lambda kind: kind)
 
-_register(operator.mul, lambda b, x, y: b.fmul(x, y), lambda lanes: lanes)
+_register(operator.mul, lambda b, x, y: b.fmul(x, y), lambda kind: kind)
 
-_register(operator.truediv, lambda b, x, y: b.fdiv(x, y), lambda lanes: lanes)
+_register(operator.truediv, lambda b, x, y: b.fdiv(x, y), lambda kind: kind)
 
 _register(operator.lt, lambda b, x, y: b.fcmp_ordered("<", x, y), _to_mask)
 
@@ -135,11 +140,11 @@ _register(operator.or_, lambda b, x, y: b.or_(x, y), _to_mask)
 # ---------------------------------------------------------------------------- memory
 @intrinsic
 def pointer(typingctx, array):
-    """Return the place of the first element of `array`, as ``p[i]``, `load` and `store` take it.
+    """Return a pointer to the first element of `array`, for ``p[i]``, `load` and `store`.
 
-    Functions that pass arrays on count references to them, at a cost in each call; those that
-    pass places do not. The array must outlive the use.
+    The array must outlive the pointer.
     """
+    # Passing arrays to inner functions would count references to them in each call.
 
     def codegen(context, builder, sig, args):
         return context.make_array(array)(context, builder, args[0]).data
@@ -149,7 +154,7 @@ def pointer(typingctx, array):
 
 @intrinsic
 def beyond(typingctx, place, n):
-    """Return the place `n` elements after `place`."""
+    """Return the pointer `n` elements after `place`."""
 
     def codegen(context, builder, sig, args):
         return builder.gep(args[0], [args[1]])
@@ -159,7 +164,7 @@ def beyond(typingctx, place, n):
 
 @intrinsic
 def address(typingctx, place):
-    """Return a place as a number, in bytes."""
+    """Return a pointer as an integer, in bytes."""
 
     def codegen(context, builder, sig, args):
         return builder.ptrtoint(args[0], context.get_value_type(types.intp))
@@ -169,7 +174,7 @@ def address(typingctx, place):
 
 @intrinsic
 def at(typingctx, place, number):
-    """Return the place that :func:`address` gave as a number, of the type of `place`."""
+    """Return the pointer that :func:`address` turned into an integer, of the type of `place`."""
 
     def codegen(context, builder, sig, args):
         return builder.inttoptr(args[1], args[0].type)
@@ -177,48 +182,49 @@ def at(typingctx, place, number):
     return place(place, types.intp), codegen
 
 
-def _load(place: Any, width: int) -> tuple[Lanes, Callable]:
-    lanes = Lanes(place.dtype, width)
+def _load(place: Any, width: int) -> tuple[Vector, Callable]:
+    vector = Vector(place.dtype, width)
 
     def codegen(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
-        vector = _vector(context, lanes).as_pointer()
-        value = builder.load(builder.bitcast(builder.gep(args[0], [args[1]]), vector))
-        value.align = lanes.dtype.bitwidth // 8
+        ll_type = _find_llvm_type(context, vector).as_pointer()
+        value = builder.load(builder.bitcast(builder.gep(args[0], [args[1]]), ll_type))
+        # LLVM assumes the alignment of a whole vector otherwise, and unaligned loads would crash.
+        value.align = vector.dtype.bitwidth // 8
         return value
 
-    return lanes, codegen
+    return vector, codegen
 
 
 @intrinsic(prefer_literal=True)
 def load(typingctx, place, index, width):
-    """Return `width` neighbours from `index` elements after `place`."""
-    lanes, codegen = _load(place, width.literal_value)
-    return lanes(place, types.intp, width), codegen
+    """Return a vector of `width` elements, from `index` elements after `place`."""
+    vector, codegen = _load(place, width.literal_value)
+    return vector(place, types.intp, width), codegen
 
 
 @intrinsic(prefer_literal=True)
 def load_bytes(typingctx, place, index, n_bytes):
-    """Return as many neighbours as `n_bytes` hold, from `index` elements after `place`."""
-    lanes, codegen = _load(place, n_bytes.literal_value * 8 // place.dtype.bitwidth)
-    return lanes(place, types.intp, n_bytes), codegen
+    """Return a vector of `n_bytes` bytes, from `index` elements after `place`."""
+    vector, codegen = _load(place, n_bytes.literal_value * 8 // place.dtype.bitwidth)
+    return vector(place, types.intp, n_bytes), codegen
 
 
 @intrinsic
-def store(typingctx, place, index, lanes):
-    """Write neighbours, from `index` elements after `place`."""
+def store(typingctx, place, index, vector):
+    """Write a vector, from `index` elements after `place`."""
 
     def codegen(context, builder, sig, args):
-        vector = _vector(context, lanes).as_pointer()
-        target = builder.bitcast(builder.gep(args[0], [args[1]]), vector)
-        builder.store(args[2], target).align = lanes.dtype.bitwidth // 8
+        ll_type = _find_llvm_type(context, vector).as_pointer()
+        target = builder.bitcast(builder.gep(args[0], [args[1]]), ll_type)
+        builder.store(args[2], target).align = vector.dtype.bitwidth // 8
         return context.get_dummy_value()
 
-    return types.void(place, types.intp, lanes), codegen
+    return types.void(place, types.intp, vector), codegen
 
 
 @intrinsic
 def prefetch(typingctx, place, index):
-    """Begin to bring `index` elements after `place` into cache; any index may be given."""
+    """Prefetch the cache line `index` elements after `place`; any index is allowed."""
 
     def codegen(context, builder, sig, args):
         address = builder.bitcast(builder.gep(args[0], [args[1]]), ir.IntType(8).as_pointer())
@@ -231,17 +237,17 @@ def prefetch(typingctx, place, index):
 
 
 @intrinsic
-def like(typingctx, lanes, number):
-    """Return lanes of the type of `lanes` that all hold `number`."""
+def like(typingctx, vector, number):
+    """Return a vector of the type of `vector` whose lanes all equal `number`."""
 
     def codegen(context, builder, sig, args):
-        vector = _vector(context, lanes)
-        value = context.cast(builder, args[1], sig.args[1], lanes.dtype)
-        undefined = ir.Constant(vector, ir.Undefined)
+        ll_type = _find_llvm_type(context, vector)
+        value = context.cast(builder, args[1], sig.args[1], vector.dtype)
+        undefined = ir.Constant(ll_type, ir.Undefined)
         one = builder.insert_element(undefined, value, ir.Constant(_I32, 0))
-        return builder.shuffle_vector(one, undefined, _indices([0] * lanes.width))
+        return builder.shuffle_vector(one, undefined, _indices([0] * vector.width))
 
-    return lanes(lanes, number), codegen
+    return vector(vector, number), codegen
 
 
 # ------------------------------------------------------------------------- choice, conversion
@@ -267,22 +273,24 @@ def is_any(typingctx, mask):
 
 
 @intrinsic
-def convert(typingctx, lanes, place):
-    """Return floating-point lanes as numbers of the type that `place` holds."""
-    target = Lanes(place.dtype, lanes.width)
+def convert(typingctx, vector, place):
+    """Return a floating-point vector, converted to the type of the elements at `place`."""
+    target = Vector(place.dtype, vector.width)
 
     def codegen(context, builder, sig, args):
-        if target == lanes:
+        if target == vector:
             return args[0]
-        is_wider = place.dtype.bitwidth > lanes.dtype.bitwidth
-        return (builder.fpext if is_wider else builder.fptrunc)(args[0], _vector(context, target))
+        is_wider = place.dtype.bitwidth > vector.dtype.bitwidth
+        return (builder.fpext if is_wider else builder.fptrunc)(
+            args[0], _find_llvm_type(context, target)
+        )
 
-    return target(lanes, place), codegen
+    return target(vector, place), codegen
 
 
 @intrinsic
 def muladd(typingctx, a, b, c):
-    """Return ``a * b + c``, rounded once where the processor can."""
+    """Return ``a * b + c``, with a single rounding where the processor supports it."""
 
     def codegen(context, builder, sig, args):
         vector = args[0].type
@@ -296,43 +304,43 @@ def muladd(typingctx, a, b, c):
 @infer_global(operator.neg)
 class _Negative(AbstractTemplate):
     def generic(self, args: tuple, kws: dict) -> Any:
-        return signature(*args, *args) if isinstance(args[0], Lanes) else None
+        return signature(*args, *args) if isinstance(args[0], Vector) else None
 
 
-@lower_builtin(operator.neg, Lanes)
+@lower_builtin(operator.neg, Vector)
 def _negate(context: Any, builder: Any, sig: Any, args: tuple) -> Any:
     return builder.fneg(args[0])
 
 
 # ----------------------------------------------------------------------- shift and transpose
 @intrinsic
-def shift(typingctx, lanes, number):
-    """Return `number` and all lanes but the last: each moves to the next place."""
+def shift(typingctx, vector, number):
+    """Return `vector` shifted by one lane, with `number` in the first."""
 
     def codegen(context, builder, sig, args):
-        moved = builder.shuffle_vector(args[0], args[0], _indices([0, *range(lanes.width - 1)]))
+        moved = builder.shuffle_vector(args[0], args[0], _indices([0, *range(vector.width - 1)]))
         return builder.insert_element(moved, args[1], ir.Constant(_I32, 0))
 
-    return lanes(lanes, lanes.dtype), codegen
+    return vector(vector, vector.dtype), codegen
 
 
 @intrinsic
-def last(typingctx, lanes):
-    """Return the last of the lanes."""
+def last(typingctx, vector):
+    """Return the last lane of a vector."""
 
     def codegen(context, builder, sig, args):
-        return builder.extract_element(args[0], ir.Constant(_I32, lanes.width - 1))
+        return builder.extract_element(args[0], ir.Constant(_I32, vector.width - 1))
 
-    return lanes.dtype(lanes), codegen
+    return vector.dtype(vector), codegen
 
 
 @intrinsic
-def total(typingctx, lanes):
-    """Return the sum of the lanes: of halves, of their halves, and so on."""
+def total(typingctx, vector):
+    """Return the sum over lanes, pairwise: halves are added, then quarters, and so on."""
 
     def codegen(context, builder, sig, args):
         value = args[0]
-        half = lanes.width // 2
+        half = vector.width // 2
         while half:
             low = builder.shuffle_vector(value, value, _indices(list(range(half))))
             high = builder.shuffle_vector(value, value, _indices(list(range(half, 2 * half))))
@@ -340,17 +348,17 @@ def total(typingctx, lanes):
             half //= 2
         return builder.extract_element(value, ir.Constant(_I32, 0))
 
-    return lanes.dtype(lanes), codegen
+    return vector.dtype(vector), codegen
 
 
 @intrinsic
-def size(typingctx, lanes):
-    """Return how many lanes there are."""
+def size(typingctx, vector):
+    """Return the number of lanes."""
 
     def codegen(context, builder, sig, args):
-        return context.get_constant(types.intp, lanes.width)
+        return context.get_constant(types.intp, vector.width)
 
-    return types.intp(lanes), codegen
+    return types.intp(vector), codegen
 
 
 def _indices(positions: list[int]) -> ir.Constant:
@@ -359,16 +367,16 @@ def _indices(positions: list[int]) -> ir.Constant:
 
 @intrinsic(prefer_literal=True)
 def load_square(typingctx, place, index, step, n_bytes):
-    """Return the columns of a square: row i starts ``index + i * step`` elements after `place`."""
-    lanes = Lanes(place.dtype, n_bytes.literal_value * 8 // place.dtype.bitwidth)
-    columns = types.UniTuple(lanes, lanes.width)
+    """Return the columns of a square matrix; row i starts at ``index + i * step``."""
+    vector = Vector(place.dtype, n_bytes.literal_value * 8 // place.dtype.bitwidth)
+    columns = types.UniTuple(vector, vector.width)
 
     def codegen(context, builder, sig, args):
-        vector = _vector(context, lanes).as_pointer()
+        ll_type = _find_llvm_type(context, vector).as_pointer()
         first, rows = args[1], []
-        for _ in range(lanes.width):
-            row = builder.load(builder.bitcast(builder.gep(args[0], [first]), vector))
-            row.align = lanes.dtype.bitwidth // 8
+        for _ in range(vector.width):
+            row = builder.load(builder.bitcast(builder.gep(args[0], [first]), ll_type))
+            row.align = vector.dtype.bitwidth // 8
             rows.append(row)
             first = builder.add(first, args[2])
         return cgutils.pack_array(builder, _transpose(builder, rows))
@@ -378,7 +386,7 @@ def load_square(typingctx, place, index, step, n_bytes):
 
 @intrinsic
 def transpose(typingctx, rows):
-    """Return the columns of a square of lanes: a tuple of as many lanes as each is wide."""
+    """Return the columns of a square matrix, which is a tuple of rows."""
 
     def codegen(context, builder, sig, args):
         vectors = [builder.extract_value(args[0], i) for i in range(rows.count)]
@@ -392,7 +400,8 @@ def transpose(typingctx, rows):
 
 
 def _transpose(builder: Any, rows: list) -> list:
-    """Exchange halves between rows n/2 apart, then quarters between rows n/4 apart, and so on."""
+    """Transpose a square of vectors."""
+    # Exchange halves between rows n/2 apart, then quarters between rows n/4 apart, and so on.
     n = len(rows)
     step = n // 2
     while step:

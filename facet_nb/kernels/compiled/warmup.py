@@ -1,4 +1,4 @@
-"""Compiling the kernels before they are needed."""
+"""Compile all kernels in advance."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from facet_nb.kernels.templates.subsample import HALO, Layout, find_onsets
 
 
 def warm_up(dtypes: Sequence[str] = ("float64",)) -> Iterator[tuple[str, float]]:
-    """Compile the kernels, or read them from numba's cache, one by one.
+    """Compile the kernels one by one, or load them from Numba's cache.
 
-    Compiling takes one to three seconds each, once on a machine; afterwards they are read from the
-    cache in a few hundredths of a second.
+    Compilation takes one to three seconds per kernel, once per machine; loading from the cache
+    takes a few hundredths of a second.
 
     Parameters
     ----------
     dtypes : sequence of {"float64", "float32"}
-        Types of the signals that are going to be worked on.
+        Types of the signals that will be processed.
 
     Yields
     ------
     name : str
-        What is ready now.
+        Name of the kernel that is ready.
     seconds : float
-        How long it took.
+        Duration of its compilation or loading, in s.
     """
     sections = np.array([[1.0, 0.0, 0.0, 1.0, 0.0, 0.0]])
     work = {
@@ -54,7 +54,7 @@ def warm_up(dtypes: Sequence[str] = ("float64",)) -> Iterator[tuple[str, float]]
 
 
 def _average(x: np.ndarray) -> None:
-    """Correct three short artifacts in both ways, and find where they begin."""
+    """Correct three short artifacts with block and sliding averages, and find their onsets."""
     row = np.zeros(4 * HALO, x.dtype)
     row[[HALO, HALO + 8, HALO + 16]] = 1.0
     onsets = find_onsets(row, np.arange(HALO, HALO + 24, 8), 8, n_rounds=1)

@@ -1,1 +1,1 @@
-"""Filters and references."""
+"""Filters, references, and regression on reference signals."""

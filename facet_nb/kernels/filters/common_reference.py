@@ -8,33 +8,32 @@ import numpy as np
 
 from facet_nb.kernels.compiled.dispatch import as_rows, can_compile, find_compiled
 
-#: Samples worked on at once: 64 channels of it stay in a core's cache.
+#: Number of samples that are processed at once: 64 channels of them stay in a core's cache.
 _CHUNK = 2048
 
 
 def subtract_common(
     x: np.ndarray, operator: str = "median", *, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """Subtract the common part of all channels.
+    """Subtract the median or the mean of all channels.
 
     Parameters
     ----------
     x : ndarray, shape (n_channels, n_times)
         Signals, any unit.
     operator : {"median", "average"}
-        What is common.
+        The statistic across channels.
     out : ndarray, shape (n_channels, n_times) | None
-        Where to put the result.
+        Array for the result.
 
     Returns
     -------
     ndarray, shape (n_channels, n_times)
-        Signals less their common part. A sample's result does not depend on other samples.
+        Signals minus the reference. The result of a sample does not depend on other samples.
 
     Notes
     -----
-    The median is compiled with numba; where that is missing :func:`numpy.median` gives the same to
-    the bit.
+    The median is compiled with Numba; without it, :func:`numpy.median` gives the same to the bit.
     """
     out = np.empty_like(x) if out is None else out
     compiled = _find_compiled() if operator == "median" else None
@@ -56,7 +55,8 @@ def _median(x: np.ndarray) -> np.ndarray:
 
 
 def _average(x: np.ndarray) -> np.ndarray:
-    """Return the mean, summed channel by channel: numpy's order depends on the chunk's length."""
+    """Return the mean across channels."""
+    # Summed channel by channel: NumPy's order of summation depends on the length of the chunk.
     total = np.zeros(x.shape[1])
     for row in x:
         total += row
@@ -64,5 +64,5 @@ def _average(x: np.ndarray) -> np.ndarray:
 
 
 def _find_compiled() -> Callable | None:
-    """Return the compiled median, or None where numba is missing."""
+    """Return the compiled median, or None if Numba cannot be used."""
     return find_compiled("median", "subtract_median")

@@ -1,4 +1,4 @@
-"""Pieces of a signal, continued past its ends."""
+"""Pieces of a signal that is extended beyond its ends."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import numpy as np
 
 
 def segment(x: np.ndarray, start: int, stop: int, *, repeat: bool = False) -> np.ndarray:
-    """Return ``x[start:stop]``, where the signal goes on as its own odd reflection.
+    """Return ``x[start:stop]``, where the signal is extended by odd reflection.
 
-    The reflection is about the first and the last sample, so value and slope are continuous.
-    Inside the signal no sample is copied.
+    The reflection is about the first and the last sample, so that value and slope are continuous.
+    A range within the signal is returned as a view.
 
     Parameters
     ----------
     x : ndarray, shape (n_times,)
         Signal.
     start, stop : int
-        Range; may lie outside of the signal.
+        Range, which may lie outside of the signal.
     repeat : bool
-        Reflect again where one reflection is too short; else continue with zeros (as MNE's
-        ``"reflect_limited"`` does).
+        Reflect repeatedly where one reflection is too short, instead of padding with zeros (as
+        ``"reflect_limited"`` of MNE does).
 
     Returns
     -------
@@ -36,7 +36,8 @@ def segment(x: np.ndarray, start: int, stop: int, *, repeat: bool = False) -> np
     before = np.arange(start, min(0, stop))
     after = np.arange(max(n, start), stop)
     head, tail = out[: len(before)], out[len(out) - len(after) :]
-    # One reflection takes nothing from the other end: a piece of a signal has the same, to the bit.
+    # A single reflection is computed without the other end of the signal, so that a piece of a
+    # signal that holds one end only gives the same bits.
     near = before > -n
     head[near] = 2 * x[0] - x[-before[near]]
     if repeat and not near.all():

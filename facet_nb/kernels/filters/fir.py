@@ -1,4 +1,4 @@
-"""Zero-phase FIR filters by overlap-save, the filter's transform kept."""
+"""Zero-phase FIR filters by overlap-save, with cached spectra."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from scipy import fft
 from facet_nb.kernels.compiled.dispatch import as_rows, can_compile, find_compiled, has_compiler
 from facet_nb.kernels.filters.edges import segment
 
-#: Pairs of blocks transformed in one call: rows enough for the FFT's vector units, little memory.
+#: Pairs of blocks per call of the FFT: enough rows for SciPy's vectorised code, but little memory.
 _GROUP = 4
 
-#: Longest transform of the compiled filter; above, its points outgrow all caches.
+#: Longest transform of the compiled filter; longer ones exceed all caches.
 _LONGEST = 1 << 18
 
-#: Filters whose spectra are kept for the next run: 1 MB each (1 Hz at 5 kHz).
+#: Number of filters whose spectra are cached: 1 MB each (1 Hz at 5 kHz).
 _KEPT = 8
 
 
 def choose_n_fft(n_taps: int) -> int:
-    """Return the length of the transform for a filter of `n_taps`: a power of 2.
+    """Return the length of the transform for a filter of `n_taps` taps: a power of 2.
 
-    Twice the length is chosen where it saves a tenth of the time. A point's time grows with the
-    length, as caches are outgrown: measured by ``benchmarks/kernels.py``, in units of the shortest.
+    The length is doubled as long as this saves a tenth of the time.
     """
 
+    # Time per point grows with the length, as caches are exceeded: measured by
+    # benchmarks/kernels.py, relative to the shortest transform.
     def cost(n: int) -> float:
         return n * (1.0 + n / 156_000) / (n - n_taps + 1)
 
@@ -42,23 +43,23 @@ def filter_zero_phase(
 ) -> np.ndarray:
     """Filter each row with a symmetric FIR filter, without delay.
 
-    The signal goes on past its ends as its odd reflection, and with zeros where that is too
-    short, as in ``mne.filter.filter_data(pad="reflect_limited")``.
+    The signal is extended beyond its ends by odd reflection, and by zeros where that is too short,
+    as in ``mne.filter.filter_data(pad="reflect_limited")``.
 
     Parameters
     ----------
     x : ndarray, shape (n_channels, n_times)
-        Signals, any unit. float32 is computed in float32: the error is below 2e-6 of the result's
-        peak (5e-7 for a high-pass of 1 Hz at 5 kHz), if offsets were removed before.
+        Signals, any unit. float32 is filtered in float32, with an error below 2e-6 of the
+        result's peak (5e-7 for a high-pass of 1 Hz at 5 kHz) if offsets were removed before.
     taps : ndarray, shape (n_taps,)
         Symmetric filter of odd length.
     out : ndarray, shape (n_channels, n_times) | None
-        Where to put the result; must not overlap `x`.
+        Array for the result; must not overlap `x`.
 
     Returns
     -------
     ndarray, shape (n_channels, n_times)
-        Filtered signals. A row's result does not depend on the other rows.
+        Filtered signals. The result of a row does not depend on the other rows.
 
     Raises
     ------
@@ -67,8 +68,8 @@ def filter_zero_phase(
 
     Notes
     -----
-    Compiled with numba; where that is missing, and for very long filters,
-    :func:`filter_in_scipy` does the same, to rounding.
+    Compiled with Numba; without it, and for very long filters, :func:`filter_in_scipy` gives the
+    same to rounding.
 
     Overlap-save as in Oppenheim & Schafer, Discrete-Time Signal Processing, section 8.7.3.
     """
@@ -88,10 +89,11 @@ def filter_zero_phase(
 
 
 def find_filter(taps: np.ndarray, dtype: np.dtype) -> Callable | None:
-    """Return the compiled filter for pieces of a signal, ``run(x, out, before)``; None if none.
+    """Return the compiled filter for pieces of a signal, or None if Numba cannot be used.
 
-    `x`, shape (n_channels, n), holds `before` samples before the first of `out`, whose first sample
-    must lie on the grid of the whole signal: two blocks of ``n_fft - n_taps + 1`` samples.
+    It is called as ``run(x, out, before)``, where `x`, shape (n_channels, n), holds `before`
+    samples before the first sample of `out`. This sample must be a multiple of the length of two
+    blocks, ``2 * (n_fft - n_taps + 1)``, counted from the start of the whole signal.
     """
     compiled = _find_compiled()
     n_fft = choose_n_fft(len(taps))
@@ -109,7 +111,7 @@ def find_filter(taps: np.ndarray, dtype: np.dtype) -> Callable | None:
 def filter_in_scipy(
     x: np.ndarray, taps: np.ndarray, *, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return the same as :func:`filter_zero_phase`, to rounding, without numba."""
+    """Return the result of :func:`filter_zero_phase`, to rounding, without Numba."""
     out = np.empty_like(x) if out is None else out
     n_fft = choose_n_fft(len(taps))
     kind = np.result_type(x.dtype, np.float32)
@@ -122,20 +124,20 @@ def filter_in_scipy(
 
 def scratch_bytes(n_taps: int) -> int:
     """Return the peak memory of :func:`filter_zero_phase` beyond input and output."""
-    # Per point: 136 of lanes, 40 of blocks that reach beyond the ends, 56 of factors and spectra;
-    # or 64 of pairs, 16 of their continuation, 56 of spectra while they are made.
+    # Bytes per point: 136 for vectors, 40 for extended blocks, 56 for twiddle factors and spectra.
+    # In SciPy: 64 for pairs of blocks, 16 for their extension, 56 for making the spectrum.
     n_fft = choose_n_fft(n_taps)
     return n_fft * (232 if has_compiler() and n_fft <= _LONGEST else 136)
 
 
 def _find_compiled() -> Callable | None:
-    """Return the compiled filter, or None where numba is missing."""
+    """Return the compiled filter, or None if Numba cannot be used."""
     return find_compiled("overlap_save", "filter_rows")
 
 
 @lru_cache(maxsize=_KEPT)
 def _spectrum(taps: bytes, n_fft: int) -> np.ndarray:
-    """Return the transform of taps whose middle is at time 0: real, as they are symmetric."""
+    """Return the spectrum of taps that are centred at time 0: real, as they are symmetric."""
     centred = np.zeros(n_fft)
     values = np.frombuffer(taps)
     centred[: len(values)] = values
@@ -146,20 +148,20 @@ def _spectrum(taps: bytes, n_fft: int) -> np.ndarray:
 
 @lru_cache(maxsize=_KEPT)
 def _sorted_spectrum(taps: bytes, n_fft: int, char: str) -> np.ndarray:
-    """Return the spectrum as the compiled filter takes it: its order, and the transform's scale."""
-    from facet_nb.kernels.compiled.fft import order
-
+    """Return the spectrum as the compiled filter takes it: sorted, and scaled by 1 / n_fft."""
+    order = find_compiled("fft", "order")
+    assert order is not None  # this function is called only if the compiled filter was found
     spectrum = (_spectrum.__wrapped__(taps, n_fft)[order(n_fft)] / n_fft).astype(char)
     spectrum.flags.writeable = False
     return spectrum
 
 
 def _filter_row(x: np.ndarray, half: int, spectrum: np.ndarray, out: np.ndarray) -> None:
-    """Filter two blocks at a time: the real and the imaginary part of one signal."""
+    """Filter two blocks at a time, as the real and the imaginary part of one signal."""
     n_fft = len(spectrum) // 2
     hop = n_fft - 2 * half
     starts = range(0, len(x), 2 * hop)
-    # Four at a time are transformed faster than three.
+    # The FFT of four rows is faster than that of three.
     n_rows = len(starts) if len(starts) < 3 else _GROUP
     pairs = np.zeros((n_rows, n_fft), np.result_type(spectrum, np.complex64))
     for first in range(0, len(starts), _GROUP):

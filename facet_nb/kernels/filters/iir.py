@@ -18,22 +18,22 @@ def filter_sos(
     Parameters
     ----------
     x : ndarray, shape (n_channels, n_times)
-        Signals, any unit. Sums are float64, whatever the type; the result has the type of `out`.
+        Signals, any unit. Filtering is in float64; the result has the type of `out`.
     sos : ndarray, shape (n_sections, 6)
         Second-order sections.
     padlen : int
-        Samples by which the signal is continued at each end, as its odd reflection.
+        Number of samples by which the signal is extended at each end by odd reflection.
     out : ndarray, shape (n_channels, n_times) | None
-        Where to put the result, of the type of `x` by default; must not overlap `x`.
+        Array for the result, of the type of `x` by default; must not overlap `x`.
 
     Returns
     -------
     ndarray, shape (n_channels, n_times)
-        Filtered signals. A row's result does not depend on the other rows.
+        Filtered signals. The result of a row does not depend on the other rows.
 
     Notes
     -----
-    Compiled with numba; where that is missing :func:`filter_in_scipy` does the same, slowly.
+    Compiled with Numba; without it, :func:`filter_in_scipy` gives the same, more slowly.
 
     Gustafsson, F. (1996). Determining the initial states in forward-backward filtering. IEEE
     Transactions on Signal Processing, 44(4), 988-992. doi:10.1109/78.492552
@@ -55,14 +55,14 @@ def scratch_bytes(n_times: int) -> int:
 
 
 def _find_compiled() -> Callable | None:
-    """Return the compiled filter, or None where numba is missing."""
+    """Return the compiled filter, or None if Numba cannot be used."""
     return find_compiled("sos_rows", "filter_rows")
 
 
 def filter_in_scipy(
     x: np.ndarray, sos: np.ndarray, *, padlen: int, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return the same as :func:`filter_sos`, row by row."""
+    """Return the result of :func:`filter_sos`, row by row, without Numba."""
     out = np.empty_like(x) if out is None else out
     padlen = min(padlen, x.shape[1] - 1)
     for row, target in zip(x, out, strict=True) if x.size else ():

@@ -1,4 +1,4 @@
-"""Sliding regression on reference signals and their delayed copies."""
+"""Sliding regression on reference signals (carbon-wire loops) and their delayed copies."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: Regressors are as many as have this part of the strongest one's power.
+#: Principal components of the regressors count if their power, relative to the strongest, is above.
 _LEAST_POWER = 1e-6
 
 
 @dataclass(frozen=True)
 class WireFit:
-    """What all channels share: regressors and, for each window, how to fit them.
+    """Regressors, and the inverse of their Gram matrix for each window; shared by all channels.
 
     Attributes
     ----------
     wires : ndarray, shape (n_wires, n_times + 2 * reach)
-        Reference signals, continued by zeros, of unit variance.
+        Reference signals of unit variance, padded with zeros.
     delays : ndarray of int, shape (n_delays,)
         Delays of their copies, in samples, from ``-reach`` to ``reach``.
     reach : int
@@ -25,7 +25,7 @@ class WireFit:
     size : int
         Length of a window, even.
     inverses : ndarray, shape (n_windows, n_regressors, n_regressors)
-        Pseudo-inverse of each window's inner products.
+        Pseudo-inverse of the Gram matrix of each window.
     """
 
     wires: np.ndarray
@@ -41,7 +41,7 @@ class WireFit:
 
 
 def list_windows(n_times: int, size: int) -> range:
-    """Return where windows begin: half a window apart, the first half a window early."""
+    """Return the starts of windows: half a window apart, the first at minus half a window."""
     return range(-(size // 2), n_times, size // 2)
 
 
@@ -51,18 +51,18 @@ def hann(size: int) -> np.ndarray:
 
 
 def prepare_wires(wires: np.ndarray, *, size: int, reach: int, step: int) -> WireFit:
-    """Return what a fit of any channel needs.
+    """Prepare the regression of channels on reference signals.
 
     Parameters
     ----------
     wires : ndarray, shape (n_wires, n_times)
-        Reference signals; none is constant.
+        Reference signals, none of which may be constant.
     size : int
         Length of a window, in samples, even.
     reach : int
-        Largest delay, in samples, either way.
+        Largest delay in either direction, in samples.
     step : int
-        Distance of delays, in samples.
+        Distance between delays, in samples.
 
     Returns
     -------
@@ -84,13 +84,14 @@ def prepare_wires(wires: np.ndarray, *, size: int, reach: int, step: int) -> Wir
 
 
 def _invert(gram: np.ndarray) -> np.ndarray:
+    # Delayed copies are nearly collinear; components of negligible power would amplify noise.
     values, vectors = np.linalg.eigh(gram)
     keep = values > _LEAST_POWER * values[-1]
     return vectors[:, keep] / values[keep] @ vectors[:, keep].T
 
 
 def take_window(fit: WireFit, start: int) -> tuple[np.ndarray, np.ndarray, slice]:
-    """Return regressors of a window, the weight of its samples, and which samples they are."""
+    """Return the regressors of a window, the weights of its samples, and their range."""
     low, high = max(start, 0), min(start + fit.size, fit.n_times)
     rows = [
         fit.wires[:, fit.reach + low - delay : fit.reach + high - delay] for delay in fit.delays
@@ -100,7 +101,7 @@ def take_window(fit: WireFit, start: int) -> tuple[np.ndarray, np.ndarray, slice
 
 
 def regress(y: np.ndarray, fit: WireFit, which: slice = slice(None)) -> np.ndarray:
-    """Return what the wires explain of a channel, without its mean.
+    """Return the part of a channel that the wires explain, without its mean.
 
     Parameters
     ----------
@@ -109,7 +110,7 @@ def regress(y: np.ndarray, fit: WireFit, which: slice = slice(None)) -> np.ndarr
     fit : WireFit
         Regressors.
     which : slice
-        Windows to fit; all by default.
+        Windows to fit, all by default.
 
     Returns
     -------
@@ -132,7 +133,7 @@ def regress(y: np.ndarray, fit: WireFit, which: slice = slice(None)) -> np.ndarr
 
 
 def explain(y: np.ndarray, fit: WireFit, which: slice = slice(None)) -> float:
-    """Return which part of a channel's variance the wires explain, over some windows (0 to 1)."""
+    """Return the fraction of a channel's variance that the wires explain in some windows."""
     total = left = 0.0
     windows = list_windows(fit.n_times, fit.size)[which]
     for start, inverse in zip(windows, fit.inverses[which], strict=True):
@@ -145,9 +146,9 @@ def explain(y: np.ndarray, fit: WireFit, which: slice = slice(None)) -> float:
 
 
 def shuffle_phases(wires: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return signals of the same spectra and mutual relations, at times that mean nothing.
+    """Return surrogate signals with the same spectra and cross-spectra, but random phases.
 
-    All signals get the same random phases, so that they stay as alike as they were.
+    All signals get the same random phases, which preserves the correlations between them.
     """
     spectra = np.fft.rfft(wires, axis=1)
     turn = np.exp(2j * np.pi * rng.random(spectra.shape[1]))

@@ -1,10 +1,10 @@
-"""Least-mean-squares adaptive filter: a compiled loop, and the same in numpy."""
+"""Least-mean-squares (LMS) adaptive filter."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from facet_nb.kernels.compiled.dispatch import load
+from facet_nb.kernels.compiled.dispatch import find_loop
 
 
 def cancel_adaptively(
@@ -17,7 +17,7 @@ def cancel_adaptively(
     signal : ndarray, shape (n_times,)
         Signal, any unit.
     reference : ndarray, shape (n_times,)
-        Noise that the signal may hold in filtered form.
+        Noise that the signal may contain in filtered form.
     n_taps : int
         Length of the filter.
     step : float
@@ -33,14 +33,14 @@ def cancel_adaptively(
     Widrow, B., et al. (1975). Adaptive noise cancelling: principles and applications. Proceedings
     of the IEEE, 63(12), 1692-1716. doi:10.1109/PROC.1975.10036
     """
-    loop = load("cancel_adaptively", cancel_in_numpy)
+    loop = find_loop("cancel_adaptively", cancel_in_numpy)
     return loop(np.ascontiguousarray(signal), np.ascontiguousarray(reference), n_taps, step)
 
 
 def cancel_in_numpy(
     signal: np.ndarray, reference: np.ndarray, n_taps: int, step: float
 ) -> np.ndarray:
-    """Return the same as :func:`cancel_adaptively`, sample by sample."""
+    """Return the result of :func:`cancel_adaptively` to rounding, without Numba."""
     predicted = np.zeros(len(signal))
     weights = np.zeros(n_taps)
     for i in range(n_taps - 1, len(signal)):

@@ -1,1 +1,1 @@
-"""Artifact models of low rank."""
+"""Low-rank artifact models, and optimal basis sets."""

@@ -1,4 +1,4 @@
-"""Courses of the gradient artifact: how it changes from epoch to epoch, told above the EEG's bands.
+"""Amplitudes of the gradient artifact over epochs, estimated above the EEG bands.
 
 All functions take one channel.
 """
@@ -10,36 +10,36 @@ import numpy as np
 from facet_nb.kernels.lowrank.highband import PORTION, find_band
 from facet_nb.kernels.templates.subsample import Layout
 
-#: Most courses besides the mean.
+#: Maximum number of amplitude courses besides the mean.
 MAX_COURSES = 16
 
-#: Least energy of a course, in units of the largest that noise alone makes (Marchenko-Pastur).
+#: Smallest energy of an amplitude course, relative to the Marchenko-Pastur edge of noise.
 MIN_ENERGY = 2.0
 
-#: Noise at no frequency counts as less than this part of that just above the EEG's bands.
+#: Smallest noise power of a frequency, relative to that just above the EEG bands.
 _FLOOR = 1e-2
 
-#: Courses that a round may find besides those of the round before.
+#: Maximum number of amplitude courses that an iteration may add.
 _MORE = 5
 
-#: Rounds of whitening and decomposition.
+#: Number of iterations of whitening and decomposition.
 _N_ROUNDS = 5
 
-#: An epoch that makes up more than this of a course has it for itself: nothing that repeats.
+#: If one epoch holds more than this fraction of the energy of a course, the course is spurious.
 _MAX_SHARE = 0.5
 
-#: An epoch with less than this part of the usual energy holds no artifact, or perhaps a part of it.
+#: Epochs with less than these fractions of the median energy hold no artifact, or part of one.
 _ABSENT, _PARTIAL = 0.1, 0.7
 
-#: How many times noisier than usual an epoch must be to count less, and not at all.
+#: Noise levels, relative to the median, above which epochs are weighted less, or are left out.
 _LOUD, _ODD = 1.5, 8.0
 
-#: Epochs whose median tells the noise of a frequency, and frequencies for an epoch, about.
+#: Approximate numbers of epochs and of frequencies over which noise is estimated.
 _N_FOR_NOISE, _N_FOR_LOUDNESS = 120, 64
 
 
 def find_absent(high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return which epochs hold less artifact than usual, and which hold hardly any."""
+    """Return which epochs may hold part of an artifact only, and which hold none."""
     mean = high.mean(axis=0)
     locked = float(np.sum(np.abs(mean) ** 2))
     values, usual = high.view(float), mean.view(float)
@@ -55,40 +55,40 @@ def find_absent(high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return energy < _PARTIAL * limit, absent
 
 
-def find_courses(
+def find_amplitudes(
     high: np.ndarray, trained: np.ndarray, layout: Layout, sfreq: float, max_courses: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how the artifact changes from epoch to epoch.
+    """Estimate how the artifact changes from epoch to epoch.
 
     Parameters
     ----------
     high : ndarray of complex, shape (n_epochs, n_freqs_above)
-        Spectra above the EEG's bands.
+        Spectra above the EEG bands.
     trained : ndarray of bool, shape (n_epochs,)
-        Epochs to learn from.
+        Epochs from which amplitudes are estimated.
     layout : Layout
-        Of these epochs.
+        Layout of these epochs.
     sfreq : float
         Sampling rate, in Hz.
     max_courses : int
-        Most courses besides the mean.
+        Maximum number of amplitude courses besides the mean.
 
     Returns
     -------
-    courses : ndarray, shape (n_epochs, 1 + n_found)
-        The first is constant, the others have no mean over the epochs learned from. Values of
-        other epochs are within the range of these.
+    amplitudes : ndarray, shape (n_epochs, 1 + n_found)
+        Amplitude courses: the first is constant, the others have zero mean over the training
+        epochs. Amplitudes of other epochs are clipped to the range of these.
     weights : ndarray, shape (n_epochs,)
-        How much an epoch tells: 1, less where it is noisier than others, 0 if it was not learned
-        from (not to be, or because it is like no other).
+        Weight of each epoch: 1, or less if it is noisier than others; 0 if it was not used for
+        training.
 
     Notes
     -----
-    Spectra are divided by the noise of each frequency and of each epoch, which is what the courses
-    found so far do not explain (medians), and decomposed anew, five times; so neither a frequency
-    nor muscle activity in some epochs makes a course of its own. A singular value counts if its
-    square exceeds :data:`MIN_ENERGY` times the Marchenko-Pastur edge of white noise. The leading
-    subspace is found by power iteration from a fixed start.
+    Spectra are divided by the noise of each frequency and of each epoch (the median of what the
+    present amplitudes do not explain) and decomposed again, five times, so that neither a noisy
+    frequency nor muscle activity in some epochs dominates a component. A singular value counts if
+    its square exceeds :data:`MIN_ENERGY` times the Marchenko-Pastur edge of white noise. The
+    leading subspace is computed by power iteration from a fixed start.
     """
     n_freqs = high.shape[1]
     y = _centre(high, trained)
@@ -96,27 +96,27 @@ def find_courses(
     above = np.flatnonzero(find_band(layout, sfreq))
     near = above < 2 * above[0] if n_freqs else above
     trained, scale, loud = trained.copy(), np.ones(n_freqs), np.ones(len(y), y.dtype)
-    courses, found, repeats = y[:, :0], 0, np.zeros(0, dtype=bool)
+    amplitudes, found, repeats = y[:, :0], 0, np.zeros(0, dtype=bool)
     for i in range(_N_ROUNDS):
         n = int(trained.sum())
         most = min(max_courses, n // 4, 2 * n_freqs, found + _MORE if i else max_courses)
         if most < 1:
             break
         y -= y[trained].mean(axis=0)
-        noise = _measure_noise(y, scale, loud, trained, courses[:, :found], near)
+        noise = _measure_noise(y, scale, loud, trained, amplitudes[:, :found], near)
         scale *= noise
         y /= np.repeat(noise, 2).astype(y.dtype)
         if i >= _N_ROUNDS - 2:
-            loud[trained] = _measure_loudness(y, loud, trained, courses[:, :found])
-        energy, courses = _decompose(y, loud, trained, courses[:, :most], most)
+            loud[trained] = _measure_loudness(y, loud, trained, amplitudes[:, :found])
+        energy, amplitudes = _decompose(y, loud, trained, amplitudes[:, :most], most)
         edge = n_freqs / n_free * (np.sqrt(n) + np.sqrt(n_free)) ** 2
         found = int(np.sum(energy > MIN_ENERGY * edge))
-        shares = np.square(courses[:, :found] / loud[:, np.newaxis])
+        shares = np.square(amplitudes[:, :found] / loud[:, np.newaxis])
         large = (shares > _MAX_SHARE) & trained[:, np.newaxis]
         repeats = ~large.any(axis=0)
         if n - np.sum(large.any(axis=1)) >= 2:
             trained &= ~large.any(axis=1)
-    kept = courses[:, :found][:, repeats].astype(float)
+    kept = amplitudes[:, :found][:, repeats].astype(float)
     calm = trained & (loud <= _ODD)
     if kept.size and calm.sum() >= 2:
         kept = np.clip(kept, kept[calm].min(axis=0), kept[calm].max(axis=0))
@@ -125,30 +125,28 @@ def find_courses(
 
 
 def _centre(high: np.ndarray, trained: np.ndarray) -> np.ndarray:
-    """Return spectra without their mean, of size 1, as rows of float32, real and imaginary.
-
-    Single precision does for what is a thousand times the noise at most; it halves the time.
-    """
+    """Return mean-free spectra with unit RMS as rows of float32, real and imaginary parts."""
+    # Single precision suffices for what is at most a thousand times the noise; it halves the time.
     rest = high - high[trained].mean(axis=0)
     size = float(np.sqrt(np.mean(rest.real**2 + rest.imag**2))) if rest.size else 0.0
     return (rest / (size if size > 0 else 1.0)).astype(np.complex64).view(np.float32)
 
 
 def find_nearest(wanted: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return the one of `known` (rising numbers) that is nearest to each number wanted."""
+    """Return the element of `known` (ascending) nearest to each element of `wanted`."""
     after = np.clip(np.searchsorted(known, wanted), 0, len(known) - 1)
     before = np.maximum(after - 1, 0)
     nearer = np.abs(wanted - known[before]) < np.abs(known[after] - wanted)
     return known[np.where(nearer, before, after)]
 
 
-def _take_known(
-    y: np.ndarray, loud: np.ndarray, trained: np.ndarray, courses: np.ndarray
+def _select_trained(
+    y: np.ndarray, loud: np.ndarray, trained: np.ndarray, amplitudes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return epochs learned from, their weights, and the orthonormal courses of weighted epochs."""
+    """Return training epochs, their weights, and orthonormal weighted amplitudes."""
     which = np.flatnonzero(trained)
     weights = 1.0 / loud[which]
-    return which, weights, np.linalg.qr(courses[which] * weights[:, np.newaxis])[0]
+    return which, weights, np.linalg.qr(amplitudes[which] * weights[:, np.newaxis])[0]
 
 
 def _measure_noise(
@@ -156,15 +154,15 @@ def _measure_noise(
     scale: np.ndarray,
     loud: np.ndarray,
     trained: np.ndarray,
-    courses: np.ndarray,
+    amplitudes: np.ndarray,
     near: np.ndarray,
 ) -> np.ndarray:
-    """Return the noise of each frequency: what courses do not explain, median over epochs.
+    """Return the noise of each frequency: the median over epochs of what amplitudes leave.
 
-    Frequencies without any (above the amplifier's low-pass) get a part of the noise just above the
-    EEG's bands.
+    Frequencies without noise (above the amplifier's low-pass) get a fraction of the noise just
+    above the EEG bands.
     """
-    which, weights, known = _take_known(y, loud, trained, courses)
+    which, weights, known = _select_trained(y, loud, trained, amplitudes)
     some = slice(None, None, max(1, len(which) // _N_FOR_NOISE))
     noise = np.empty(y.shape[1] // 2)
     for low in range(0, len(noise), PORTION):
@@ -181,15 +179,13 @@ def _measure_noise(
 
 
 def _measure_loudness(
-    y: np.ndarray, loud: np.ndarray, trained: np.ndarray, courses: np.ndarray
+    y: np.ndarray, loud: np.ndarray, trained: np.ndarray, amplitudes: np.ndarray
 ) -> np.ndarray:
-    """Return how much noisier epochs are than usual: 1 unless much so.
-
-    The noise of an epoch is what courses do not explain of it, or of its difference from the epoch
-    before or after, whichever is less (medians): an artifact that has changed and stays so, and
-    is not explained yet, is no noise.
-    """
-    which, weights, known = _take_known(y, loud, trained, courses)
+    """Return the noise of epochs relative to the median over epochs; 1 unless much larger."""
+    # The noise of an epoch is the median of what amplitudes do not explain of it, or of its
+    # difference from the epoch before or after, whichever is less: an artifact that has changed
+    # permanently and is not explained yet does not count as noise.
+    which, weights, known = _select_trained(y, loud, trained, amplitudes)
     some = np.arange(y.shape[1])[:: max(1, y.shape[1] // _N_FOR_LOUDNESS)]
     part = y[np.ix_(which, some)]
     part -= (known / weights[:, np.newaxis]) @ (known.T @ (part * weights[:, np.newaxis]))
@@ -206,11 +202,11 @@ def _measure_loudness(
 def _decompose(
     y: np.ndarray, loud: np.ndarray, trained: np.ndarray, start: np.ndarray, n_found: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return squared singular values, and the courses of all epochs, shape (n_epochs, n_found).
+    """Return squared singular values, and the amplitudes of all epochs, (n_epochs, n_found).
 
-    Leading ones of the weighted epochs learned from, by power iteration.
+    They belong to the leading components of the weighted training epochs, by power iteration.
     """
-    which, weights, known = _take_known(y, loud, trained, start)
+    which, weights, known = _select_trained(y, loud, trained, start)
     learned = y[which] * weights[:, np.newaxis]
     more = np.random.default_rng(0).standard_normal((n_found - start.shape[1], y.shape[1]))
     rows = np.concatenate([known.T @ learned, more.astype(y.dtype)])

@@ -1,4 +1,4 @@
-"""Epochs of a channel as the gradient correction sees them: above the EEG's bands, without drift.
+"""Preparation of epochs for the gradient correction: spectra above the EEG bands, and drift.
 
 All functions take one channel.
 """
@@ -11,20 +11,20 @@ import numpy as np
 
 from facet_nb.kernels.templates.subsample import GRID, HALO, Layout, epochs_of, transform
 
-#: Courses are looked for above this frequency, or this fraction of a low sampling rate.
+#: Amplitudes are estimated above this frequency, or above this fraction of a low sampling rate.
 EEG_EDGE_HZ = 70.0
 
 EEG_EDGE_OF_RATE = 0.16
 
-#: Shortest time whose mean counts as drift, in s: longer than the period of any EEG in question.
+#: Shortest interval whose mean is regarded as drift, in s.
 _TREND_S = 0.1
 
-#: Epochs that are transformed at a time.
+#: Number of epochs that are transformed at once, to bound the memory.
 PORTION = 64
 
 
 def cut(x: np.ndarray, layout: Layout, which: np.ndarray) -> tuple[np.ndarray, Layout]:
-    """Return the samples around some epochs, in float64, and these epochs' layout within them."""
+    """Return the samples around some epochs, in float64, and the layout of epochs in them."""
     low = max(0, int(layout.first[which[0]]) - HALO)
     high = min(len(x), int(layout.first[which[-1]]) + layout.n_samples + HALO)
     inner = replace(
@@ -38,7 +38,7 @@ def cut(x: np.ndarray, layout: Layout, which: np.ndarray) -> tuple[np.ndarray, L
 
 
 def transform_all(x: np.ndarray, layout: Layout, which: np.ndarray) -> np.ndarray:
-    """Return spectra of epochs, made some at a time."""
+    """Return the spectra of epochs, computed in portions."""
     out = np.empty((len(which), layout.n_fft // 2 + 1), dtype=complex)
     for low in range(0, len(which), PORTION):
         out[low : low + PORTION] = transform(x, layout, which[low : low + PORTION])
@@ -46,18 +46,16 @@ def transform_all(x: np.ndarray, layout: Layout, which: np.ndarray) -> np.ndarra
 
 
 def find_band(layout: Layout, sfreq: float) -> np.ndarray:
-    """Return which frequencies of the transforms lie above the EEG's bands, bool."""
+    """Return which frequencies of the transforms lie above the EEG bands, bool."""
     freqs_hz = np.fft.rfftfreq(layout.n_fft, 1.0 / sfreq)
     edge_hz = min(EEG_EDGE_HZ, EEG_EDGE_OF_RATE * sfreq)
     return (freqs_hz >= edge_hz) & (freqs_hz < 0.499 * sfreq)
 
 
 def transform_high(x: np.ndarray, layout: Layout, sfreq: float) -> np.ndarray:
-    """Return spectra above the EEG's bands, shape (n_epochs, n_freqs_above).
-
-    Epochs are cut from second differences, whose ends do not jump: else slow EEG would leak into
-    all frequencies. The spectra are divided by what differencing does.
-    """
+    """Return spectra above the EEG bands, shape (n_epochs, n_freqs_above)."""
+    # Epochs are cut from second differences, and the spectra divided by the response of the
+    # differences: slow EEG would otherwise leak into all frequencies, from the steps at epoch ends.
     differences = np.zeros_like(x)
     step = np.diff(x)
     np.subtract(step[1:], step[:-1], out=differences[1:-1])
@@ -86,7 +84,7 @@ def average_high(x: np.ndarray, layout: Layout) -> np.ndarray:
 
 
 def measure_rest(x: np.ndarray, layout: Layout) -> float:
-    """Return the median energy that a mean of all epochs leaves, in second differences."""
+    """Return the median residual energy after subtracting the mean epoch, of second differences."""
     which = np.flatnonzero(layout.usable)
     if len(which) < 2:
         return np.inf
@@ -98,12 +96,13 @@ def measure_rest(x: np.ndarray, layout: Layout) -> float:
     return float(np.median(np.sum(spectra.real**2 + spectra.imag**2, axis=1)))
 
 
-def take_trend(x: np.ndarray, layout: Layout, sfreq: float) -> None:
-    """Subtract the straight lines between means over two seconds or more, in place.
+def subtract_trend(x: np.ndarray, layout: Layout, sfreq: float) -> None:
+    """Subtract a piecewise linear drift from a signal, in place.
 
-    Means go from one artifact's beginning to another's, parts of samples included. A slice's
-    artifact has no mean: gradients end where they began. What the means tell is drift.
+    It connects means over intervals of about 0.1 s, or over one artifact where that is longer.
     """
+    # The intervals extend from onset to onset of artifacts, with fractions of samples. The artifact
+    # of a slice has zero mean, as gradients end where they started, so that the means are drift.
     onsets = layout.first + layout.part / GRID
     n_apart = max(1, round(_TREND_S * sfreq / layout.n_samples))
     ends = np.append(onsets, onsets[-1] + layout.n_samples)[::n_apart]

@@ -1,14 +1,14 @@
-r"""Gradient artifacts as few waveforms with a course each: subtraction that leaves EEG alone.
+r"""Low-rank model of the gradient artifact: few waveforms with amplitudes over epochs.
 
-Epoch `k` of a channel, on the artifacts' own grid, is
+Aligned epoch `k` of a channel is modelled as
 
 .. math:: X_k(f) = \sum_r u_r(k) \, c_r(f) + E_k(f) ,
 
-a few waveforms `c` (the mean artifact; how it changes with motion, drift, slice and position
-between samples) times their courses `u` over epochs, plus EEG. Courses are found above the EEG's
-bands, where the artifact outweighs all else; waveforms follow by regression on them over *all*
-epochs of a block, so that only about (number of courses) / (number of epochs) of the EEG's energy
-enters them, and are then shrunk frequency by frequency, where they are not above what EEG alone
+a few waveforms `c` (the mean artifact, and its changes with motion, drift, slice and sub-sample
+position) times their amplitudes `u` over epochs, plus EEG. Amplitudes are estimated above the EEG
+bands, where the artifact dominates. Waveforms follow by regression on them over *all* epochs of a
+block, so that only about (number of amplitude courses) / (number of epochs) of the EEG's energy
+enters them. Finally, waveforms are shrunk at frequencies at which they do not exceed what EEG alone
 would give.
 
 All functions take one channel.
@@ -21,45 +21,51 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-from facet_nb.kernels.lowrank.amplitudes import MAX_COURSES, find_absent, find_courses, find_nearest
+from facet_nb.kernels.lowrank.amplitudes import (
+    MAX_COURSES,
+    find_absent,
+    find_amplitudes,
+    find_nearest,
+)
 from facet_nb.kernels.lowrank.highband import (
     PORTION,
     cut,
     find_band,
-    take_trend,
+    subtract_trend,
     transform_all,
     transform_high,
 )
-from facet_nb.kernels.templates.subsample import FLAT, GRID, HALO, TAPER, Layout, sample, subtract
+from facet_nb.kernels.templates.subsample import GRID, HALO, Layout, sample, subtract, taper
 
-#: Noise power that a waveform must exceed at a frequency: exp(-3), 5 % of noise does.
+#: Multiple of the noise power that a waveform must exceed at a frequency; noise alone does so with
+#: a probability of exp(-3), 5 %.
 SHRINKAGE = 3.0
 
-#: Below the EEG's edge, the artifact may also change by itself, with periods down to this, in s.
+#: Shortest period of the additional slow amplitude courses below the EEG edge, in s.
 SLOWEST_S = 30.0
 
-#: One such slow course for each so many epochs, at most.
+#: Smallest number of epochs per slow amplitude course.
 EPOCHS_PER_SLOW = 40
 
-#: Ends of runs are left out of what is learned where they are less than this part of all epochs.
+#: Ends of runs are not used for training if they are less than this fraction of all epochs.
 _FEW = 0.04
 
 
 @dataclass(frozen=True)
 class Model:
-    """Waveforms of a block of epochs, and their courses.
+    """Waveforms and amplitudes of a block of epochs.
 
     Attributes
     ----------
-    courses : ndarray, shape (n_epochs, n_courses)
-        The first is constant.
-    waveforms : ndarray of complex, shape (n_courses, n_freqs)
-        Spectra, as :func:`facet_nb.kernels.templates.subsample.transform` makes them.
+    amplitudes : ndarray, shape (n_epochs, n_amplitudes)
+        Amplitude courses; the first is constant.
+    waveforms : ndarray of complex, shape (n_amplitudes, n_freqs)
+        Spectra as of :func:`facet_nb.kernels.templates.subsample.transform`.
     doubtful : ndarray of bool, shape (n_epochs,)
-        Epochs that may hold no artifact, or only a part of it.
+        Epochs that may hold no artifact, or only part of one.
     """
 
-    courses: np.ndarray
+    amplitudes: np.ndarray
     waveforms: np.ndarray
     doubtful: np.ndarray
 
@@ -81,18 +87,18 @@ def correct(
     x : ndarray, shape (n_times,)
         Signal, in V.
     layout : Layout
-        Where artifacts are.
+        Positions of the artifacts.
     sfreq : float
         Sampling rate, in Hz.
     block_s : float
-        Longest time that shares waveforms, in s.
+        Longest duration of a block, whose epochs share their waveforms, in s.
     shrinkage : float
-        Noise power that a waveform must exceed at a frequency to be subtracted there; 0 subtracts
-        everywhere.
+        Multiple of the noise power that a waveform must exceed at a frequency; 0 disables
+        shrinkage.
     max_courses : int
-        Most courses besides the mean; 0 is a plain mean.
+        Maximum number of amplitude courses besides the mean; 0 gives a plain average.
     out : ndarray, shape (n_times,) | None
-        Where to put the result; not `x`.
+        Array for the result; must not be `x`.
 
     Returns
     -------
@@ -118,8 +124,8 @@ def correct_block(
 ) -> None:
     """Subtract the artifacts of one block of epochs, `which`, from `out`, in place.
 
-    Parameters are those of :func:`correct`; `x` and `out` may be a piece of the signal that holds
-    all that :func:`list_reaches` says.
+    Other parameters are those of :func:`correct`. `x` and `out` may be pieces of the signal that
+    include the ranges of :func:`list_reaches`.
     """
     pool = which[layout.usable[which]]
     if len(pool) < 2:
@@ -129,14 +135,14 @@ def correct_block(
 
 
 def list_reaches(layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the samples begin and end that each epoch takes part in, within the signal."""
+    """Return the range of samples that each epoch needs or changes, within the signal."""
     low = np.minimum(layout.first - HALO, layout.spans[0])
     high = np.maximum(layout.first - HALO + layout.n_fft, layout.spans[1])
     return np.maximum(low, 0), np.minimum(high, layout.n_times)
 
 
 def list_blocks(layout: Layout, sfreq: float, block_s: float) -> list[np.ndarray]:
-    """Return the epochs of each block: equally many, of `block_s` in all at most."""
+    """Split the epochs into blocks of about equal length, at most `block_s`."""
     n_epochs = len(layout.first)
     most = max(2, int(block_s * sfreq / layout.n_samples))
     return np.array_split(np.arange(n_epochs), max(1, -(-n_epochs // most)))
@@ -151,16 +157,16 @@ def fit(
     shrinkage: float = SHRINKAGE,
     max_courses: int = MAX_COURSES,
 ) -> Model:
-    """Return waveforms and courses of some epochs.
+    """Fit waveforms and amplitudes to some epochs.
 
     Parameters
     ----------
     x : ndarray, shape (n_times,)
         Signal, in V.
     layout : Layout
-        Where artifacts are.
+        Positions of the artifacts.
     which : ndarray of int, shape (n_epochs,)
-        The epochs; usable ones only, at least two.
+        The epochs; all must be usable, at least two.
     sfreq : float
         Sampling rate, in Hz.
     shrinkage, max_courses
@@ -169,34 +175,33 @@ def fit(
     Returns
     -------
     Model
-        Of these epochs.
+        Model of these epochs.
     """
     piece, inner = cut(x, layout, which)
-    everyone = np.arange(len(which))
+    indices = np.arange(len(which))
     high = transform_high(piece, inner, sfreq)
     doubtful, absent = find_absent(high)
     ends = _find_ends(inner)
-    courses, weights = find_courses(high, ~(absent | ends), inner, sfreq, max_courses)
+    amplitudes, weights = find_amplitudes(high, ~(absent | ends), inner, sfreq, max_courses)
     del high
     unknown = np.flatnonzero((doubtful | ends) & (weights == 0))
-    courses[unknown] = courses[find_nearest(unknown, np.flatnonzero(weights))]
-    take_trend(piece, inner, sfreq)
-    spectra = transform_all(piece, inner, everyone)
+    amplitudes[unknown] = amplitudes[find_nearest(unknown, np.flatnonzero(weights))]
+    subtract_trend(piece, inner, sfreq)
+    spectra = transform_all(piece, inner, indices)
     del piece
+    # Slow courses are fitted below the EEG edge only, where amplitudes cannot be observed.
     n_low = int(np.argmax(find_band(inner, sfreq)))
     most = len(which) // EPOCHS_PER_SLOW if shrinkage > 0 and max_courses > 0 else 0
     slow = _list_slow(inner, sfreq, most)
-    waveforms, noise, courses = _regress(spectra, courses, slow, weights, n_low)
+    waveforms, noise, amplitudes = _regress(spectra, amplitudes, slow, weights, n_low)
     if shrinkage > 0:
         waveforms = _shrink(waveforms, noise, inner, shrinkage)
-    return Model(courses, waveforms, doubtful)
+    return Model(amplitudes, waveforms, doubtful)
 
 
 def _find_ends(layout: Layout) -> np.ndarray:
-    """Return which epochs are the first or the last of a run, if these are few.
-
-    There is no artifact beside them, and what reaches into their surroundings is missing.
-    """
+    """Return which epochs are the first or the last of a run, if these are few."""
+    # Their surroundings differ from those of other epochs: there is no artifact on one side.
     onsets = layout.first + layout.part / GRID
     apart = np.diff(onsets) > layout.n_samples + HALO
     ends = np.concatenate([[True], apart]) | np.concatenate([apart, [True]])
@@ -205,9 +210,9 @@ def _find_ends(layout: Layout) -> np.ndarray:
 
 # ------------------------------------------------------------------------------------ waveforms
 def _list_slow(layout: Layout, sfreq: float, most: int) -> np.ndarray:
-    """Return slow courses for what changes below the EEG's edge only, shape (n_epochs, n_slow).
+    """Return slow amplitude courses for changes below the EEG edge, shape (n_epochs, n_slow).
 
-    Half cosines over the block, with periods down to thirty seconds.
+    They are half cosines over the block, with periods down to thirty seconds.
     """
     onsets = layout.first - layout.first[0]
     length = float(onsets[-1] + layout.n_samples)
@@ -217,40 +222,41 @@ def _list_slow(layout: Layout, sfreq: float, most: int) -> np.ndarray:
 
 
 def _regress(
-    spectra: np.ndarray, courses: np.ndarray, slow: np.ndarray, weights: np.ndarray, n_low: int
+    spectra: np.ndarray, amplitudes: np.ndarray, slow: np.ndarray, weights: np.ndarray, n_low: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return waveforms, the noise power of each at each frequency, and the courses they belong to.
+    """Return waveforms, their noise power at each frequency, and their amplitudes.
 
-    Waveforms are weighted least-squares coefficients. Courses are made orthonormal over weighted
-    epochs, so that the noise of each waveform is that of one epoch.
+    Waveforms are weighted least-squares coefficients.
     """
-    n_fast = courses.shape[1]
-    courses = np.concatenate([courses, slow], axis=1)
-    base, mixing = np.linalg.qr(courses * weights[:, np.newaxis])
+    # Amplitudes are made orthonormal over weighted epochs, so that the noise of each waveform is
+    # that of one epoch.
+    n_fast = amplitudes.shape[1]
+    amplitudes = np.concatenate([amplitudes, slow], axis=1)
+    base, mixing = np.linalg.qr(amplitudes * weights[:, np.newaxis])
     unit = base * weights[:, np.newaxis]
-    courses = np.linalg.solve(mixing.T, courses.T).T
+    amplitudes = np.linalg.solve(mixing.T, amplitudes.T).T
     waveforms = (unit.T @ spectra.view(float)).view(complex)
     waveforms[n_fast:, n_low:] = 0.0
     power = np.zeros(spectra.shape[1])
     for low in range(0, len(spectra), PORTION):
         part = slice(low, low + PORTION)
-        rest = spectra[part] - (courses[part] @ waveforms.view(float)).view(complex)
+        rest = spectra[part] - (amplitudes[part] @ waveforms.view(float)).view(complex)
         power += weights[part] ** 2 @ (rest.real**2 + rest.imag**2)
-    free = max(float(np.sum(weights**2)) - courses.shape[1], 1.0)
+    free = max(float(np.sum(weights**2)) - amplitudes.shape[1], 1.0)
     noise = np.repeat(power[np.newaxis] / free, len(waveforms), axis=0)
     if n_low:
-        rest = spectra[:, :n_low] - courses @ waveforms[:, :n_low]
+        rest = spectra[:, :n_low] - amplitudes @ waveforms[:, :n_low]
         noise[:, :n_low] = np.maximum(noise[:, :n_low], _measure_beside(rest, unit))
-    return waveforms, noise, courses
+    return waveforms, noise, amplitudes
 
 
 def _measure_beside(rest: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """Return the noise power of each waveform as its course sees it: that beside its own lines.
+    """Return the noise power of each waveform, measured at frequencies next to its own.
 
-    EEG near a multiple of the artifact's rate (alpha, where slices come ten times a second) varies
-    slowly from epoch to epoch, as courses do; the mean over all epochs tells too little of it. So
-    each course, turned by 2 to 8 cycles more or less over the block, is regressed on what is left.
+    Each amplitude course, modulated by ±2 to ±8 cycles per block, is regressed on the residual.
     """
+    # EEG near a multiple of the artifact's rate (alpha at ten slices per second) varies slowly from
+    # epoch to epoch, as amplitudes do; the mean power over all epochs would underestimate it.
     turns = 2.0 * np.pi * np.arange(len(unit)) / len(unit)
     total = np.zeros((unit.shape[1], rest.shape[1]))
     cycles = [sign * n for n in range(2, 9) for sign in (1, -1)]
@@ -263,10 +269,10 @@ def _measure_beside(rest: np.ndarray, unit: np.ndarray) -> np.ndarray:
 def _shrink(
     waveforms: np.ndarray, noise: np.ndarray, layout: Layout, shrinkage: float
 ) -> np.ndarray:
-    r"""Return waveforms without what noise alone would give.
+    r"""Return waveforms with the expected contribution of noise removed.
 
-    Each frequency of the artifact's own period (without its surroundings, so that what repeats
-    within it is a line) is multiplied by
+    Each harmonic of the artifact's own period (without surroundings, so that components that repeat
+    within it are single lines) is multiplied by
 
     .. math:: g = \max(0, 1 - \lambda \sigma^2 / |c|^2) .
     """
@@ -275,20 +281,15 @@ def _shrink(
     lines = fft.rfft(inner, axis=-1)
     at = np.arange(lines.shape[1]) * (layout.n_fft / n)
     level = np.array([np.interp(at, np.arange(len(row)), row) for row in noise])
-    level *= n / np.sum(taper(n) ** 2)
+    window = taper(n, np.dtype(float))
+    level *= n / np.sum(window**2)
     power = lines.real**2 + lines.imag**2
     lost = np.minimum(1.0, shrinkage * level / np.where(power > 0, power, 1.0))
     extended = np.zeros((len(waveforms), layout.n_fft))
     around = np.arange(-HALO, n + HALO)
     extended[:, : n + 2 * HALO] = fft.irfft(lines * lost, n, axis=-1)[:, around % n]
-    extended[:, : n + 2 * HALO] *= taper(n)
+    extended[:, : n + 2 * HALO] *= window
     return waveforms - fft.rfft(extended, axis=-1)
-
-
-def taper(n_samples: int) -> np.ndarray:
-    """Return the window of an epoch with its surroundings, as `transform` applies it."""
-    ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(TAPER) + 0.5) / TAPER)
-    return np.concatenate([ramp, np.ones(n_samples + 2 * FLAT), ramp[::-1]])
 
 
 # ------------------------------------------------------------------------------------ subtraction
@@ -300,12 +301,12 @@ def _subtract_model(
     pool: np.ndarray,
     model: Model,
 ) -> None:
-    """Subtract templates from `out`; an epoch that was not fitted takes its neighbour's."""
+    """Subtract templates from `out`; epochs that were not fitted use the nearest amplitudes."""
     model_of = np.searchsorted(pool, find_nearest(which, pool))
     doubtful = model.doubtful[model_of] | ~layout.usable[which]
     for low in range(0, len(which), PORTION):
         part = slice(low, low + PORTION)
-        templates = (model.courses[model_of[part]] @ model.waveforms.view(float)).view(complex)
+        templates = (model.amplitudes[model_of[part]] @ model.waveforms.view(float)).view(complex)
         rows = sample(templates, layout, which[part])
         for i in np.flatnonzero(doubtful[part]):
             _keep_where_present(x, rows[i], int(layout.first[which[low + i]]) - HALO)
@@ -313,11 +314,9 @@ def _subtract_model(
 
 
 def _keep_where_present(x: np.ndarray, row: np.ndarray, origin: int) -> None:
-    """Set a template to zero, in place, before or after the artifact that a signal holds.
-
-    An artifact that is cut off begins or ends where subtracting the template's second differences
-    begins or ceases to lower the energy of the signal's.
-    """
+    """Set a template to zero, in place, where a truncated artifact is absent from the signal."""
+    # The artifact starts or ends where subtracting the template begins or ceases to reduce the
+    # energy, here of second differences, in which EEG is weak.
     low, high = max(origin, 0), min(origin + len(row), len(x))
     if high - low < 4:
         return

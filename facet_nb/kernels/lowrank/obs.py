@@ -1,4 +1,4 @@
-"""Optimal basis sets: principal components of what averaging left behind."""
+"""Optimal basis sets: principal components of the residual after averaged subtraction."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from facet_nb.kernels.templates.averaging import is_complete, take_epochs
 
 
 def choose_auto(percent: np.ndarray) -> int:
-    """Return FASTR's automatic number of components.
+    """Return the number of components by the automatic rule of FASTR.
 
     Parameters
     ----------
     percent : ndarray, shape (n_components,)
-        Variance of each component, in percent, falling.
+        Variance of each component, in percent, descending.
 
     Returns
     -------
     int
-        The mean, rounded down, of three rules: before the first four consecutive changes below 2;
-        the first at which the sum exceeds 80; the last one of at least 5.
+        The mean, rounded down, of three numbers: components before the first four consecutive
+        changes below 2; components until the sum exceeds 80; components of at least 5.
 
     References
     ----------
@@ -42,21 +42,22 @@ def find_basis(epochs: np.ndarray, n_components: int | float | str) -> np.ndarra
     Parameters
     ----------
     epochs : ndarray, shape (n_epochs, n_samples)
-        Epochs; each one's mean is removed.
+        Epochs; the mean of each is removed.
     n_components : int, float or "auto"
-        A number, the fraction of the variance to explain (below 1), or FASTR's rule.
+        Number of components, fraction of the variance to explain (below 1), or the rule of FASTR.
 
     Returns
     -------
     ndarray, shape (n_kept, n_samples)
-        Components, the strongest first.
+        Components in descending order of variance.
 
     Notes
     -----
-    The components follow from the smaller of the two matrices of inner products (epochs by epochs,
-    or samples by samples); no singular value decomposition of the epochs is needed.
+    The components follow from the eigenvectors of the smaller Gram matrix (epochs by epochs, or
+    samples by samples), without a singular value decomposition of the epochs.
     """
     centred = epochs - epochs.mean(axis=1, keepdims=True)
+    # Both Gram matrices have the same nonzero eigenvalues; the smaller one is cheaper to decompose.
     tall = centred.shape[0] > centred.shape[1]
     gram = centred.T @ centred if tall else centred @ centred.T
     values, vectors = np.linalg.eigh(gram)
@@ -89,27 +90,27 @@ def fit_residual(
     every: int = 1,
     constant: bool = False,
 ) -> np.ndarray:
-    """Return what the components explain of a residual.
+    """Return the part of a residual that the components explain.
 
     Parameters
     ----------
     residual : ndarray, shape (n_times,)
         High-passed signal after averaged artifact subtraction, in V.
     starts : ndarray of int, shape (n_epochs,)
-        First sample of each artifact, rising.
+        First sample of each artifact, ascending.
     n_samples : int
         Length of an artifact.
     n_components : int, float or "auto"
         As in :func:`find_basis`.
     every : int
-        Components are learned from every so-many-th epoch; they are fitted to all.
+        Components are estimated from every n-th epoch; they are fitted to all epochs.
     constant : bool
-        Whether each epoch's mean is a component, too; else it stays.
+        Whether the mean of each epoch is explained as well; otherwise it stays in the signal.
 
     Returns
     -------
     ndarray, shape (n_times,)
-        The part to subtract, in V; 0 outside of epochs. Where epochs overlap the later one counts.
+        The part to subtract, in V; 0 outside of epochs. Where epochs overlap, the later one counts.
     """
     fitted = np.zeros_like(residual)
     whole = is_complete(starts, n_samples, len(residual))

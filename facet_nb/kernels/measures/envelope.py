@@ -1,4 +1,4 @@
-"""Long traces as lowest and highest values: what a screen can show of them."""
+"""Minimum and maximum of a long signal per pixel, for plots."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import numpy as np
 
 
 def bound(x: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return lowest and highest sample of each of about `n_bins` pieces of equal length.
+    """Return the minimum and maximum of each of about `n_bins` pieces of equal length.
 
-    A vertical line from one to the other in each pixel looks like all samples joined by lines, as
-    long as a piece is no longer than a pixel; no peak is lost. What is left at the end is a shorter
-    piece.
+    A vertical line between the two in each pixel looks like a plot of all samples, and no peak is
+    lost, as long as a piece is not longer than a pixel. The last piece may be shorter.
 
     Parameters
     ----------
     x : array, shape (n_channels, n_times)
         Samples.
     n_bins : int
-        Number of pieces; short recordings come back as they are, twice.
+        Number of pieces. Shorter recordings are returned unchanged, as both bounds.
 
     Returns
     -------

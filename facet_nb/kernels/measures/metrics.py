@@ -1,4 +1,4 @@
-"""Figures that tell how well a correction worked."""
+"""Figures of merit of a correction."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-#: A standard deviation below this share of the mean's size is rounding of a constant.
+#: A standard deviation below this fraction of the mean is the rounding error of a constant.
 _ROUNDING = 1e-12
 
 
@@ -42,7 +42,7 @@ def snr(var_without: np.ndarray, var_corrected: np.ndarray) -> np.ndarray:
 
 
 def rms_ratio(std_uncorrected: np.ndarray, std_corrected: np.ndarray) -> np.ndarray:
-    r"""Return how many times larger channels were before the correction.
+    r"""Return the ratio of the RMS of channels before and after the correction.
 
     .. math:: \mathrm{ratio} = \sigma_\mathrm{uncorrected} / \sigma_\mathrm{corrected}
 
@@ -73,7 +73,7 @@ def variance(pieces: Iterable[Sequence[np.ndarray]], n_channels: int) -> np.ndar
     Parameters
     ----------
     pieces : iterable of sequences of ndarray, shape (n_times,)
-        Samples of each channel, in V; empty pieces count for nothing.
+        Samples of each channel, in V; empty pieces are ignored.
     n_channels : int
         Number of channels.
 
@@ -103,6 +103,7 @@ def variance(pieces: Iterable[Sequence[np.ndarray]], n_channels: int) -> np.ndar
     if not count:
         return np.full(n_channels, np.nan)
     result = squares / count
+    # Rounding of the mean leaves a tiny variance for a constant channel far from zero.
     result[np.sqrt(result) <= _ROUNDING * np.abs(mean)] = 0.0
     return result
 
@@ -134,7 +135,7 @@ def median_of_valid(values: np.ndarray) -> float:
 
 
 def peak_to_peak(x: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
-    """Return largest less smallest sample of each epoch that lies within the signal.
+    """Return the peak-to-peak amplitude of each epoch that lies within the signal.
 
     Parameters
     ----------

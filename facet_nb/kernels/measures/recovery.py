@@ -1,4 +1,4 @@
-"""Agreement of a signal with the truth, and what of a removed signal recurs with the triggers."""
+"""Agreement of a signal with the ground truth, and properties of a removed signal."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ _ORDER = 4
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well a signal agrees with the truth.
+    """Agreement of a signal with the ground truth.
 
     Attributes
     ----------
     snr_db : float
-        10 log10(Σ truth² / Σ error²), in dB; infinite where nothing differs, nan without truth.
+        10 log10(Σ truth² / Σ error²), in dB; infinite if the signals are equal, nan if
+        the truth is zero.
     nrmse : float
         Root of Σ error² / Σ truth².
     correlation : float
@@ -37,14 +38,14 @@ def design_band(sfreq: float, fmin: float, fmax: float) -> np.ndarray:
 
 
 def filter_band(x: np.ndarray, sos: np.ndarray) -> np.ndarray:
-    """Return `x`, shape (n_times,), filtered forward and backward."""
+    """Return `x`, shape (n_times,), filtered forwards and backwards."""
     from scipy.signal import sosfiltfilt
 
     return sosfiltfilt(sos, x)
 
 
 def agreement(x: np.ndarray, truth: np.ndarray) -> Agreement:
-    """Compare a signal with the truth, as both are.
+    """Compare a signal with the ground truth, without any filtering or scaling.
 
     Parameters
     ----------
@@ -54,7 +55,7 @@ def agreement(x: np.ndarray, truth: np.ndarray) -> Agreement:
     Returns
     -------
     Agreement
-        Any difference counts: artifact that is left and EEG that is lost.
+        Remaining artifact and lost EEG both count as errors.
     """
     kept, error = float(truth @ truth), float(np.sum(np.square(x - truth)))
     if kept == 0:
@@ -72,7 +73,7 @@ def correlate(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def unlocked_share(noise: np.ndarray, starts: np.ndarray, length: int) -> tuple[float, float]:
-    r"""Return how much of a removed signal does not recur from epoch to epoch.
+    r"""Return how much of a removed signal does not repeat from epoch to epoch.
 
     With the mean epoch :math:`m` of N epochs :math:`e_k`, the power that is not locked is
 
@@ -83,9 +84,9 @@ def unlocked_share(noise: np.ndarray, starts: np.ndarray, length: int) -> tuple[
     Parameters
     ----------
     noise : ndarray, shape (n_times,)
-        What was removed, in V.
+        Removed signal, in V.
     starts : ndarray of int, shape (n_epochs,)
-        First samples of the epochs; those that do not lie within the signal do not count.
+        First samples of the epochs; epochs that do not lie within the signal are ignored.
     length : int
         Samples in an epoch, L.
 
@@ -115,18 +116,18 @@ def unlocked_share(noise: np.ndarray, starts: np.ndarray, length: int) -> tuple[
 def find_clipped(x: np.ndarray, limit: float | None = None, least: int = 3) -> np.ndarray:
     """Return which samples are saturated.
 
-    Saturated are samples whose size reaches `limit`, and runs of `least` or more equal samples at
-    the largest or smallest value of the signal: an amplifier that is at its end repeats it, and EEG
-    with noise hardly ever does.
+    Samples are saturated if their magnitude reaches `limit`, or if they belong to a run of `least`
+    or more equal samples at the largest or smallest value of the signal: a saturated amplifier
+    repeats its extreme value, which noisy EEG hardly ever does.
 
     Parameters
     ----------
     x : ndarray, shape (n_times,)
         Signal as it was recorded, in V.
     limit : float | None
-        Size that the recorder cannot exceed, in V.
+        Magnitude that the recorder cannot exceed, in V.
     least : int
-        Samples in the shortest run.
+        Length of the shortest run, in samples.
 
     Returns
     -------
@@ -146,7 +147,7 @@ def find_clipped(x: np.ndarray, limit: float | None = None, least: int = 3) -> n
 
 
 def find_runs(flags: np.ndarray, least: int) -> Iterable[tuple[int, int]]:
-    """Return first sample and the one after the last of runs of True of `least` or more."""
+    """Return (start, stop) of each run of at least `least` True values."""
     edges = np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))
     starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
     long = stops - starts >= least
@@ -154,19 +155,20 @@ def find_runs(flags: np.ndarray, least: int) -> Iterable[tuple[int, int]]:
 
 
 def find_untouched(noise: np.ndarray, least: int) -> np.ndarray:
-    """Return which samples no correction touched.
+    """Return which samples a correction left unchanged.
 
     Parameters
     ----------
     noise : ndarray, shape (n_times,)
-        What was removed, in V.
+        Removed signal, in V.
     least : int
-        Samples in the shortest run: a removed signal crosses zero, but does not stay there.
+        Length of the shortest run, in samples: a removed signal crosses zero, but does not stay
+        there.
 
     Returns
     -------
     ndarray of bool, shape (n_times,)
-        True in runs where next to nothing (a millionth of its RMS) was removed.
+        True in runs where at most a millionth of the RMS was removed.
     """
     untouched = np.zeros(len(noise), dtype=bool)
     scale = float(np.sqrt(np.mean(np.square(noise)))) if len(noise) else 0.0

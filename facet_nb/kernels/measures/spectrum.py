@@ -1,4 +1,4 @@
-"""Spectra of pieces of a signal, and what is compared of them."""
+"""Spectra averaged over pieces of a signal, and their comparison."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ def average_spectrum(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the power spectral density of a channel, averaged over all pieces (Welch).
 
-    Segments (Hann window, half overlapping, their mean removed) never reach over the end of a
-    piece; each segment counts the same.
+    Segments (Hann window, 50 % overlap, mean removed) lie within one piece, and have equal weight.
 
     Parameters
     ----------
     pieces : sequence of ndarray, shape (n_times,)
-        Parts of one channel, in V. Those shorter than a segment do not count.
+        Parts of one channel, in V. Parts shorter than a segment are ignored.
     sfreq : float
         Sampling rate, in Hz.
     n_segment : int
@@ -66,14 +65,14 @@ def band_power(
     Returns
     -------
     ndarray, shape (n_bands,)
-        Densities, in V²/Hz; nan for a band that holds no frequency.
+        Densities, in V²/Hz; nan for a band without any frequency.
     """
     inside = [(freqs >= fmin) & (freqs < fmax) for fmin, fmax in bands]
     return np.array([density[i].mean() if np.any(i) else np.nan for i in inside])
 
 
 def percent_difference(power: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    r"""Return how far powers are from their references, in %: 100 for twice the power.
+    r"""Return the absolute difference of powers from their references, in % of the latter.
 
     .. math:: 100 \, |c - n| / n
 
@@ -107,14 +106,15 @@ def harmonic_power(
     f0 : float
         Fundamental, in Hz.
     n_harmonics : int
-        How many multiples.
+        Number of multiples.
     tolerance_hz : float
-        How far frequencies may lie from a multiple, in Hz.
+        Largest distance of a frequency from a multiple, in Hz.
 
     Returns
     -------
     ndarray, shape (n_harmonics,)
-        Densities, in V²/Hz; nan above the highest frequency, or where there is none so near.
+        Densities, in V²/Hz; nan above the highest frequency, or where no frequency is in
+        reach.
     """
     result = np.full(n_harmonics, np.nan)
     for k in range(1, n_harmonics + 1):

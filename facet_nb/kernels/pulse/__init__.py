@@ -1,1 +1,1 @@
-"""Heart beats and the pulse artifact."""
+"""Heartbeats and the pulse artifact."""

@@ -1,4 +1,4 @@
-"""Size and delay of each heartbeat's artifact, from all channels together."""
+"""Amplitude and delay of each heartbeat's artifact, estimated from all channels."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from scipy.linalg import solveh_banded
 from facet_nb.kernels.pulse.beats import Beats, fit_waves, render
 from facet_nb.kernels.templates.averaging import take_epochs
 
-#: What sizes and delays are expected to be like, as a standard deviation: half of the usual size,
-#: and 50 ms. Beats whose artifact cannot be told from EEG get the usual artifact.
+#: Prior standard deviations of size and delay: half of the mean size, and 50 ms. Beats whose
+#: artifact cannot be distinguished from EEG thereby get the mean artifact.
 PRIOR_SIZE, PRIOR_DELAY_S = 0.5, 0.05
 
-#: Frequencies that share one decision about how much of a wave is artifact.
+#: Number of frequencies over which spectra are smoothed to shrink waves.
 N_SMOOTH = 9
 
 
 @dataclass(frozen=True)
-class Measured:
-    """How each beat departs from the mean artifact.
+class BeatDeviations:
+    """Deviation of each beat from the mean artifact.
 
     Attributes
     ----------
     sizes : ndarray, shape (n_beats,)
-        Size less 1.
+        Size relative to the mean artifact, minus 1.
     delays : ndarray, shape (n_beats,)
         Delay, in samples.
     size_evidence, delay_evidence : float
-        Variance over beats, relative to that of the same measure taken between beats, where there
-        is no artifact to measure: about 1 if all of it is EEG.
+        Variance over beats, divided by that of the same estimate at positions between beats: about
+        1 if all of it is due to EEG.
     """
 
     sizes: np.ndarray
@@ -42,22 +42,22 @@ class Measured:
 
 
 def list_slow(n_beats: int, n_waves: int) -> np.ndarray:
-    """Return `n_waves` slow cosines over the beats (the first is constant), one per column."""
+    """Return `n_waves` slow cosines over beats, one per column; the first is constant."""
     at = (np.arange(n_beats) + 0.5) / n_beats
     return np.cos(np.pi * at[:, np.newaxis] * np.arange(n_waves))
 
 
 def measure_beats(
     channels: Iterable[np.ndarray], beats: Beats, sfreq: float, weights: np.ndarray | None = None
-) -> Measured:
-    """Return how far each beat departs from the waves in size and delay.
+) -> BeatDeviations:
+    """Estimate how each beat deviates from the mean artifact in size and delay.
 
     Parameters
     ----------
     channels : iterable of ndarray, shape (n_times,)
         High-passed channels.
     beats : Beats
-        Where beats are, and their mean artifact (slow waves).
+        Positions of beats, and the scores of slow waves, which model the mean artifact.
     sfreq : float
         Sampling rate, in Hz.
     weights : ndarray, shape (n_times,) | None
@@ -65,14 +65,15 @@ def measure_beats(
 
     Returns
     -------
-    Measured
+    BeatDeviations
         Sizes and delays of all beats.
 
     Notes
     -----
-    Each beat's residual is projected onto its wave and the wave's derivative; channels count by
-    the inverse of their residual variance, so that EEG, which differs between channels, averages
-    out while size and delay, which do not, stay. Beats that overlap are solved for together.
+    The residual of each beat is projected onto its wave and the derivative of the wave. Channels
+    are weighted by the inverse of their residual variance: EEG, which differs between channels,
+    averages out, but size and delay, which channels share, do not. Overlapping beats are solved for
+    jointly.
     """
     n, n_waves = len(beats.starts), beats.scores.shape[1]
     n_fft = fft.next_fast_len(2 * beats.n_samples, real=True)
@@ -97,25 +98,26 @@ def measure_beats(
                 rows = beats.scores @ shape
                 seen[:, part, place] += np.einsum("ij,ij->i", epochs, rows) / noise
     band = _band_of_overlaps(beats, fft.irfft(spectra, n_fft, axis=-1))
+    # The prior adds its precision to the diagonal (ridge regression).
     band[0] += np.tile([PRIOR_SIZE**-2, (PRIOR_DELAY_S * sfreq) ** -2], n)
     found = solveh_banded(band, seen.reshape(2 * n, 2), lower=True).reshape(n, 2, 2)
     evidence = [_vary(found[:, part, 0]) / _vary(found[:, part, 1]) for part in (0, 1)]
-    return Measured(found[:, 0, 0], found[:, 1, 0], *evidence)
+    return BeatDeviations(found[:, 0, 0], found[:, 1, 0], *evidence)
 
 
 def spread_of(values: np.ndarray) -> float:
-    """Return the standard deviation that a normal distribution with this median deviation has."""
+    """Return the standard deviation of the normal distribution with the same median deviation."""
     return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
 def _vary(values: np.ndarray) -> float:
-    """Return the variance, where values count up to five standard deviations from the median."""
+    """Return the variance of values clipped to five standard deviations from the median."""
     middle, reach = float(np.median(values)), 5.0 * spread_of(values)
     return max(float(np.var(np.clip(values, middle - reach, middle + reach))), 1e-300)
 
 
 def _place_between(starts: np.ndarray) -> np.ndarray:
-    """Return places half-way to the next beat."""
+    """Return positions half-way to the next beat."""
     steps = np.diff(starts)
     return starts + np.append(steps, steps[-1:] if len(steps) else [0]) // 2
 
@@ -123,7 +125,7 @@ def _place_between(starts: np.ndarray) -> np.ndarray:
 def _band_of_overlaps(beats: Beats, alike: np.ndarray) -> np.ndarray:
     """Return the inner products of all beats' waves and slopes, as a lower band matrix.
 
-    `alike[i, j, lag]` is the correlation of part ``i`` with part ``j`` that begins `lag` earlier.
+    ``alike[i, j, lag]`` is the cross-correlation of parts i and j, where j starts `lag` earlier.
     """
     n, n_waves = beats.scores.shape
     starts = beats.starts
@@ -148,27 +150,26 @@ def _band_of_overlaps(beats: Beats, alike: np.ndarray) -> np.ndarray:
 def find_overlooked(
     channels: Iterable[np.ndarray], beats: Beats, candidates: np.ndarray, reach: int, least: float
 ) -> np.ndarray:
-    """Return where beats begin that were overlooked, by the artifact that they left.
+    """Return the positions of beats that were overlooked, from the artifact that they left.
 
     Parameters
     ----------
     channels : iterable of ndarray, shape (n_times,)
         High-passed channels.
     beats : Beats
-        The beats that are known.
+        The known beats.
     candidates : ndarray of int, shape (n_candidates,)
-        First samples of beats that may have been overlooked; their waves may begin before the
-        recording, or end after it.
+        First samples of possible beats; their waves may extend beyond the recording.
     reach : int
-        How far from there they may be, in samples.
+        Largest distance from a candidate, in samples.
     least : float
-        Size, relative to the mean beat's, from which there is one.
+        Smallest size of a beat, relative to the mean beat.
 
     Returns
     -------
     ndarray of int, shape (n_found,)
-        First samples, each within `reach` of its candidate, where the mean beat explains most of
-        what is left in all channels.
+        First samples, each within `reach` of its candidate, at which the mean beat explains most of
+        the residual of all channels.
     """
     seen = np.zeros((len(candidates), 2 * reach + 1))
     energy = np.zeros_like(seen)
@@ -192,11 +193,11 @@ def find_overlooked(
     return np.unique(found)
 
 
-def choose_scores(slow: np.ndarray, measured: Measured, least_evidence: float) -> np.ndarray:
-    """Return orthonormal scores: slow waves, and size and delay where there is evidence of them.
+def choose_scores(slow: np.ndarray, measured: BeatDeviations, least_evidence: float) -> np.ndarray:
+    """Return orthonormal scores: slow waves, and size and delay if the evidence suffices.
 
-    Sizes count from -1 (no artifact at all) to 1 (twice the usual), delays up to four standard
-    deviations, so that a beat that was none does not decide.
+    Sizes are clipped to -1 (no artifact) and 1 (twice the mean), and delays to four standard
+    deviations, so that false detections have little influence.
     """
     columns = [slow]
     if measured.size_evidence > least_evidence:
@@ -209,25 +210,26 @@ def choose_scores(slow: np.ndarray, measured: Measured, least_evidence: float) -
 
 
 def shrink_waves(waves: np.ndarray, residual: np.ndarray) -> np.ndarray:
-    """Return waves without what EEG alone would have put into them.
+    """Return waves with the expected contribution of EEG removed.
 
     Parameters
     ----------
     waves : ndarray, shape (n_waves, n_samples)
         Waves fitted with orthonormal scores, in V.
     residual : ndarray, shape (n_epochs, n_samples)
-        What is left in each beat, in V.
+        Residual of each beat, in V.
 
     Returns
     -------
     ndarray, shape (n_waves, n_samples)
-        Waves, each frequency multiplied by the part of its power that is above the residual's.
+        Waves, each frequency multiplied by the fraction of its power that exceeds the residual's.
 
     Notes
     -----
-    With orthonormal scores a wave made of EEG has the power spectrum of one epoch of EEG, so that
-    the mean spectrum of the residual is what to expect where there is no artifact: the gain is
-    ``max(0, 1 - N(f) / P(f))``, both smoothed over nine frequencies (a Wiener filter).
+    With orthonormal scores, a wave fitted to EEG alone has the power spectrum of one epoch of EEG,
+    which is estimated by the mean spectrum N(f) of the residual. The gain is
+    ``max(0, 1 - N(f) / P(f))``, where both spectra are smoothed over nine frequencies (Wiener
+    filter).
     """
     n_samples = waves.shape[1]
     spectra = fft.rfft(waves, axis=1)

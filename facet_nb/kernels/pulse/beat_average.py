@@ -7,12 +7,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from facet_nb.kernels.templates.averaging import take_epochs
 
-#: Beats at a time whose medians are taken: bounds the memory.
+#: Number of beats whose medians are computed at once, to bound the memory.
 _PORTION = 16
 
 
 def average_neighbours(epochs: np.ndarray, method: str, n_side: int) -> np.ndarray:
-    """Return a template for each beat, from itself and its neighbours.
+    """Return a template for each beat, averaged over itself and its neighbours.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def average_neighbours(epochs: np.ndarray, method: str, n_side: int) -> np.ndarr
     method : {"mean", "median", "gmean"}
         Mean, median, or Gaussian-weighted mean (standard deviation 0.4 times `n_side` beats).
     n_side : int
-        Neighbours on either side; at the ends as many as there are.
+        Number of neighbours on either side; fewer at the ends.
 
     Returns
     -------
@@ -52,10 +52,10 @@ def _take_medians(epochs: np.ndarray, n_side: int) -> np.ndarray:
 
 
 def find_borders(peaks: np.ndarray, half: int, n_times: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return first sample and end of what each beat's template is subtracted from.
+    """Return (low, high) of the samples from which each beat's template is subtracted.
 
-    Half an interval on either side of the peak, and no sample twice: where beats come closer the
-    border is half-way between them.
+    They extend `half` samples to either side of the peak. Where beats are closer, the border is
+    half-way between them, so that no sample is corrected twice.
     """
     middle = (peaks[:-1] + peaks[1:] + 1) // 2
     low, high = peaks - half, peaks + half + 1
@@ -73,7 +73,7 @@ def subtract_beats(
     n_side: int,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return one channel less each beat's template, which is scaled by least squares.
+    """Subtract the template of each beat, scaled by least squares, from one channel.
 
     Parameters
     ----------
@@ -82,13 +82,13 @@ def subtract_beats(
     peaks : ndarray of int, shape (n_beats,)
         Middle of each artifact, rising.
     half : int
-        Half the length of a template, in samples.
+        Half-length of a template, in samples.
     write : int
-        Samples on either side of the middle that are corrected, `half` at most.
+        Number of samples to correct on either side of the middle, at most `half`.
     method, n_side
         As in :func:`average_neighbours`.
     out : ndarray, shape (n_times,) | None
-        Where to put the result.
+        Array for the result.
 
     Returns
     -------

@@ -1,8 +1,8 @@
-"""Responses to beats that overlap: rendered, collected, and fitted by least squares.
+"""Overlapping responses to heartbeats: forward model, adjoint, and least-squares fit.
 
 A channel is modelled as ``y(t) = Σ_k Σ_j S[k, j] · h_j(t - start_k)``: each beat ``k`` adds the
-same few waves ``h_j``, each weighted by a score ``S[k, j]`` that is known. Waves may be longer than
-the beats' distance.
+same few waves ``h_j``, weighted by known scores ``S[k, j]``. Waves may be longer than the distance
+between beats.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 
 from facet_nb.kernels.templates.averaging import take_epochs
 
-#: Rounds of conjugate gradients: with orthonormal scores the overlap of beats is all that is left
-#: to resolve, and the residual falls below 1e-3 of the artifact in about ten.
+#: Iterations of conjugate gradients. With orthonormal scores, only the overlap of beats remains to
+#: be resolved, and the residual falls below 1e-3 of the artifact in about ten.
 N_ROUNDS = 12
 
 
 @dataclass(frozen=True)
 class Beats:
-    """Where beats are, and how much of each wave they hold.
+    """Positions of beats, and the weights of waves in them.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ def render(waves: np.ndarray, beats: Beats, n_times: int) -> np.ndarray:
     waves : ndarray, shape (n_waves, n_samples)
         Waves, in V.
     beats : Beats
-        Where they are.
+        Positions and scores of the beats.
     n_times : int
         Length of the result.
 
@@ -75,19 +75,19 @@ def fit_waves(x: np.ndarray, beats: Beats, *, weights: np.ndarray | None = None)
     x : ndarray, shape (n_times,)
         Signal, in V.
     beats : Beats
-        Where beats are; scores need not be orthonormal, but the fit is quicker if they are.
+        Positions and scores of the beats. The fit converges faster if scores are orthonormal.
     weights : ndarray, shape (n_times,) | None
         Weight of each sample, from 0 (left out) to 1.
 
     Returns
     -------
     ndarray, shape (n_waves, n_samples)
-        Waves, in V; of those that explain equally much nearly the smallest.
+        Waves, in V; where the solution is not unique, close to that of smallest norm.
 
     Notes
     -----
-    Conjugate gradients on the normal equations with a fixed number of rounds, begun at zero
-    (Hestenes & Stiefel 1952, doi:10.6028/jres.049.044). Signals of length zero give zero.
+    Conjugate gradients on the normal equations, with a fixed number of iterations from zero
+    (Hestenes & Stiefel 1952, doi:10.6028/jres.049.044). A signal that is zero gives zero.
     """
     residual = collect(x if weights is None else weights * x, beats)
     waves = np.zeros_like(residual)

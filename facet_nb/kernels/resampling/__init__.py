@@ -1,1 +1,1 @@
-"""Band-limited, shift-free changes of the sampling rate."""
+"""Band-limited changes of the sampling rate without delay."""

@@ -1,14 +1,17 @@
-"""A high sampling rate, represented by twice the native one.
+"""Represent a signal at a high sampling rate by its samples at twice the native rate.
 
-A signal that was upsampled by a whole number has no content above its native Nyquist frequency.
-Its samples at twice the native rate say all of it: any other sample is a sum over the 20 nearest of
-those, to 2e-8 of the peak, because a short interpolator has the octave between once and three
-times the native Nyquist frequency for its transition. Sums over the samples of an epoch at the high
-rate are sums over the doubled ones, with other weights at the two ends; and what the first part of
-the way down makes of an epoch that is cut out at the high rate differs from its samples at its two
-ends only. So nothing of length ``factor`` times the signal's is ever needed.
+A signal that was upsampled by an integer factor has no content above its native Nyquist frequency,
+so that its samples at twice the native rate (the *double-rate grid*) determine it. Any other sample
+is a weighted sum of the 20 nearest samples of that grid, to 2e-8 of the peak: even a short
+interpolator is exact, as its transition may extend from one to three native Nyquist frequencies.
 
-Positions are whole samples of the high rate. On the doubled grid position s is ``2 s / factor``.
+Sums over the samples of an epoch at the high rate equal weighted sums over its double-rate samples,
+whose weights are constant except near the two ends. Likewise, decimating an epoch that was cut out
+at the high rate to the double rate gives its double-rate samples, except near its two ends. No
+array at the high rate is therefore ever needed.
+
+Positions are integer samples at the high rate; position s lies at ``2 s / factor`` on the
+double-rate grid.
 """
 
 from __future__ import annotations
@@ -18,28 +21,28 @@ from functools import lru_cache
 
 import numpy as np
 
-#: Half-width of the interpolator in samples of the doubled rate, and Kaiser's beta: 150 dB over a
-#: transition from 1.005 to 2.995 native Nyquist frequencies (Kaiser 1974).
+#: Half-width of the interpolator in double-rate samples, and beta of its Kaiser window: 150 dB over
+#: a transition from 1.005 to 2.995 native Nyquist frequencies (Kaiser 1974).
 HALF = 10
 
 BETA = 0.1102 * (8.0 + 2.285 * 2 * HALF * 0.995 * np.pi - 8.7)
 
-#: Length of the ramps that hide a window's ends, in samples of the doubled rate, and their beta:
-#: nothing is left of them beyond 1.99 native Nyquist frequencies, whence the sampling at the
-#: doubled rate would fold products of two signals back to 0 Hz.
+#: Length of the ramps that taper the ends of an epoch, in double-rate samples, and beta. Their
+#: spectrum ends at 1.99 native Nyquist frequencies: higher frequencies would alias to 0 Hz where
+#: products of two signals are sampled at the double rate.
 RAMP = 12
 
 _RAMP_BETA = np.sqrt((0.995 * np.pi * RAMP / 2) ** 2 - np.pi**2)
 
 
 def interpolator(t: np.ndarray) -> np.ndarray:
-    """Return the interpolator at `t`, in samples of the doubled rate; 0 from HALF on."""
+    """Return the interpolator at times `t`, in double-rate samples; 0 beyond ±HALF."""
     inside = np.clip(1.0 - (t / HALF) ** 2, 0.0, None)
     return np.sinc(t) * np.i0(BETA * np.sqrt(inside)) / np.i0(BETA) * (inside > 0)
 
 
 def ramp(t: np.ndarray) -> np.ndarray:
-    """Return a smooth rise from 0 at 0 to 1 at RAMP: the integral of a Kaiser window."""
+    """Return a smooth ramp from 0 at 0 to 1 at RAMP: the integral of a Kaiser window."""
     nodes, weights = np.polynomial.legendre.leggauss(64)
 
     def integral(stop: np.ndarray) -> np.ndarray:
@@ -51,22 +54,23 @@ def ramp(t: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """How an epoch that is cut out at the high rate looks on the doubled grid.
+class EpochSampling:
+    """Double-rate samples of an epoch that is cut out at the high rate, as a linear map.
 
-    Its samples there begin `first` after the sample at or before its beginning. The outer ones are
-    sums over the template's ends, the inner ones its samples, moved by a part of a step.
+    The samples start `first` after the double-rate sample at or before the epoch's start. Outer
+    samples are weighted sums of the columns at the epoch's ends; inner samples are the epoch,
+    delayed by a fraction of a sample.
 
     Attributes
     ----------
     first : int
-        Where it begins.
+        Position of the first sample.
     head, tail : ndarray, shape (n_outer, n_columns)
-        What makes the outer samples of the first and the last columns of the template.
+        Weights of the first and of the last columns of the template in the outer samples.
     taps : ndarray, shape (2 HALF,)
-        What makes each inner sample of as many columns.
+        Filter that gives the inner samples.
     begin : int
-        Column of the template that the first tap of the first inner sample meets.
+        Index of the column under the first tap, for the first inner sample.
     n_inner : int
         Number of inner samples.
     """
@@ -86,10 +90,10 @@ class Piece:
 
 @dataclass(frozen=True)
 class Form:
-    """What samples on the doubled grid say of an epoch of `n_samples` at the high rate.
+    """Representation of an epoch at the high rate by double-rate samples.
 
-    The epoch is given by its columns: samples on its own doubled grid, from HALF before its
-    first sample on to HALF after its last.
+    These samples, its *columns*, lie on a double-rate grid that starts at the epoch's first sample.
+    They extend from HALF before that sample to HALF after the last.
 
     Attributes
     ----------
@@ -104,7 +108,7 @@ class Form:
 
     @property
     def end(self) -> float:
-        """Place of the last sample on the epoch's doubled grid."""
+        """Position of the last sample on the epoch's double-rate grid."""
         return 2.0 * (self.n_samples - 1) / self.factor
 
     @property
@@ -113,21 +117,21 @@ class Form:
         return int(np.ceil(self.end)) + 2 * HALF + 1
 
     def locate(self, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return sample and part of a sample (in 1 / factor) of positions, on the doubled grid."""
+        """Return positions on the double-rate grid: integer part, and rest in 1 / factor."""
         return np.divmod(2 * np.asarray(starts, dtype=np.int64), self.factor)
 
     @property
     def phases(self) -> np.ndarray:
-        """What makes the value a part of a step after a sample, shape (factor, 2 HALF).
+        """Filters that delay by 0, 1 / factor, 2 / factor … samples, shape (factor, 2 HALF).
 
-        Parts are 0, 1 / factor, 2 / factor …; the first tap is for the sample HALF - 1 before.
+        The first tap is for the sample HALF - 1 before.
         """
         return _find_phases(self.factor)
 
     def rows(self, samples: np.ndarray, low: int, high: int) -> np.ndarray:
-        """Return what makes samples at the high rate of columns low … high, (n, high - low).
+        """Return the weights of columns `low` to `high` in high-rate samples, (n, high - low).
 
-        They must not need other columns.
+        The samples must not depend on other columns.
         """
         whole, part = self.locate(samples)
         rows = np.zeros((len(samples), high - low))
@@ -136,7 +140,7 @@ class Form:
         return rows
 
     def evaluate(self, columns: np.ndarray, samples: np.ndarray) -> np.ndarray:
-        """Return some samples at the high rate of an epoch that is given by its columns."""
+        """Return some high-rate samples of an epoch, from its columns."""
         whole, part = self.locate(samples)
         at = whole[:, np.newaxis] + np.arange(1, 2 * HALF + 1)
         return np.einsum("ij,ij->i", columns[at], self.phases[part])
@@ -155,18 +159,19 @@ def _find_phases(factor: int) -> np.ndarray:
 # ------------------------------------------------------------------------------ sums over epochs
 @dataclass(frozen=True)
 class Sums:
-    """Sums over an epoch's samples at the high rate, from its columns.
+    """Sums over the high-rate samples of an epoch, computed from its columns.
 
     Attributes
     ----------
     n_samples : int
-        Samples of the epoch.
+        Length of the epoch at the high rate.
     gain : float
-        High rate over doubled rate: the weight of inner columns.
+        High rate over double rate: the weight of inner columns.
     plain_head, plain_tail : ndarray, shape (n_edge,)
-        Weights of the outer columns in the sum of samples; between them it is `gain`.
+        Weights of the outer columns in the sum of samples; that of inner columns is `gain`.
     head, tail : ndarray, shape (n_edge, n_edge)
-        Roots of the quadratic forms of the outer columns, over `gain`; between them it is 1.
+        Square roots of the quadratic forms of the outer columns, divided by `gain`; the form of
+        inner columns is the identity.
     """
 
     n_samples: int
@@ -177,14 +182,14 @@ class Sums:
     tail: np.ndarray
 
     def add(self, columns: np.ndarray) -> np.ndarray:
-        """Return the sum of the samples of each epoch, (n,), from its columns, (n, n_columns)."""
+        """Return the sum over samples of each epoch, (n,), from its columns, (n, n_columns)."""
         low, high = self._edges(columns)
         total = columns[:, :low] @ self.plain_head
         total += self.gain * columns[:, low:high].sum(axis=1)
         return total + columns[:, high:] @ self.plain_tail
 
     def gram(self, columns: np.ndarray) -> np.ndarray:
-        """Return inner products of epochs, their means taken away, shape (n, n)."""
+        """Return the inner products of mean-free epochs, shape (n, n)."""
         low, high = self._edges(columns)
         inner = columns[:, low:high]
         head = columns[:, :low] @ self.head.T
@@ -201,31 +206,29 @@ class Sums:
 
 @lru_cache(maxsize=16)
 def find_sums(form: Form) -> Sums:
-    """Return the sums over epochs of a form."""
+    """Return the sums over epochs of a given form."""
     gain, n = form.factor / 2.0, form.n_columns
     n_edge = RAMP + 2 * HALF + 2
     if 2 * n_edge > n:
         rows = form.rows(np.arange(form.n_samples), 0, n)
         root = _root(rows.T @ rows / gain)
         return Sums(form.n_samples, gain, rows.sum(0), np.zeros(0), root, np.zeros((0, 0)))
-    # Only what lies near the ends is hidden: the whole may be a recording.
+    # Only samples near the ends are tapered: the epoch may be as long as a recording.
     n_near = min(form.n_samples, int(RAMP * form.factor / 2.0) + 2)
     first, last = np.arange(n_near), np.arange(form.n_samples - n_near, form.n_samples)
     after, before = 2.0 * first / form.factor, form.end - 2.0 * last / form.factor
     grid = np.arange(n) - HALF
-    head = _hide(form, first[after < RAMP], after[after < RAMP], grid, 0, n_edge)
+    head = _taper_end(form, first[after < RAMP], after[after < RAMP], grid, 0, n_edge)
     near = before < RAMP
-    tail = _hide(form, last[near], before[near], form.end - grid, n - n_edge, n)
+    tail = _taper_end(form, last[near], before[near], form.end - grid, n - n_edge, n)
     return Sums(form.n_samples, gain, head[0], tail[0], head[1], tail[1])
 
 
-def _hide(
+def _taper_end(
     form: Form, samples: np.ndarray, away: np.ndarray, grid: np.ndarray, low: int, high: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights of the outer columns, and the root of their quadratic form.
-
-    What a ramp lets pass is summed on the doubled grid; the rest, sample by sample.
-    """
+    """Return the weights of the outer columns, and the square root of their quadratic form."""
+    # The tapered part of the epoch is summed on the double-rate grid, the rest sample by sample.
     gain = form.factor / 2.0
     rows = form.rows(samples, low, high)
     left, passed = 1.0 - ramp(away), ramp(grid[low:high])
@@ -234,18 +237,18 @@ def _hide(
 
 
 def _root(square: np.ndarray) -> np.ndarray:
-    """Return a matrix whose product with itself, transposed first, is `square`."""
+    """Return a matrix R with R.T @ R = `square`."""
     values, vectors = np.linalg.eigh(square)
     return np.sqrt(np.clip(values, 0.0, None))[:, np.newaxis] * vectors.T
 
 
 # -------------------------------------------------------------------------- epochs that are cut out
 @lru_cache(maxsize=256)
-def find_piece(form: Form, part: int) -> Piece:
-    """Return the piece of an epoch that begins `part` / factor after a sample."""
+def find_sampling(form: Form, part: int) -> EpochSampling:
+    """Return the map for an epoch that starts `part` / factor after a double-rate sample."""
     factor, end = form.factor, (2 * (form.n_samples - 1) + part) / form.factor
     low = 1 - HALF
-    high = int(np.ceil(end + HALF))  # behind the last
+    high = int(np.ceil(end + HALF))  # the position after the last sample
     inner_low = HALF + (part > 0)
     inner_high = int(np.floor(end - HALF)) + 1
     if inner_low >= inner_high:
@@ -258,11 +261,11 @@ def find_piece(form: Form, part: int) -> Piece:
     )
     taps = form.phases[-part % factor]
     begin = inner_low + 1 - (part > 0)
-    return Piece(low, head, tail, taps, begin, inner_high - inner_low)
+    return EpochSampling(low, head, tail, taps, begin, inner_high - inner_low)
 
 
 def _outer_rows(form: Form, part: int, places: np.ndarray, low: int, high: int) -> np.ndarray:
-    """Return what makes doubled samples of a cut epoch of its columns low … high."""
+    """Return the weights of columns `low` to `high` in double-rate samples at `places`."""
     if not len(places):
         return np.zeros((0, high - low))
     at = (2.0 * np.arange(form.n_samples) + part) / form.factor
@@ -272,7 +275,7 @@ def _outer_rows(form: Form, part: int, places: np.ndarray, low: int, high: int) 
 
 
 def decimator(factor: int, at: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return the weight of high-rate samples, at `at` / factor, for doubled samples at `places`."""
+    """Return the weights of samples at `at` / factor in double-rate samples at `places`."""
     steps = at - factor * places
     grid = np.arange(-HALF * factor, HALF * factor + 1)
     values = interpolator(grid / factor)
@@ -282,9 +285,9 @@ def decimator(factor: int, at: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def find_border(factor: int) -> np.ndarray:
-    """Return what makes the first doubled samples of high-rate ones, where a signal begins.
+    """Return the weights of a signal's first high-rate samples in its first double-rate samples.
 
-    Shape (HALF + 1, HALF * factor + 1). The signal goes on as its own odd reflection.
+    Shape (HALF + 1, HALF * factor + 1). The signal is extended by its odd reflection.
     """
     n = HALF * factor
     places = np.arange(HALF + 1)[:, np.newaxis]

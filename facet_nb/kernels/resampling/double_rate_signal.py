@@ -1,7 +1,7 @@
-"""A channel at twice its rate, and back, group by group: a few megabytes, whatever its length.
+"""Double and halve the sampling rate of a channel, group by group, in a few megabytes.
 
-The groups begin at fixed samples, so that a result does not depend on how much is asked for at
-once. Buffers are kept for the next channel that the same thread works on: memory that is new costs
+Groups start at fixed samples, so that results do not depend on how much is requested at once.
+Buffers are reused for the next channel of the same thread, because page faults of new memory cost
 more time than the filters.
 """
 
@@ -14,27 +14,27 @@ from functools import lru_cache
 import numpy as np
 from scipy import fft
 
-from facet_nb.kernels.compiled.dispatch import find_compiled
+from facet_nb.kernels.compiled.dispatch import aligned_empty, find_compiled
 from facet_nb.kernels.filters.edges import segment
 from facet_nb.kernels.resampling import windowed_sinc
 from facet_nb.kernels.resampling.double_rate_grid import HALF, Form
 
-#: Reach of the long filters, in native samples.
+#: Half-length of the long filters, in native samples.
 REACH = windowed_sinc.HALF_WIDTH + 1
 
-#: Length of their transforms, and the results of one.
+#: Length of their transforms, and the number of output samples of each.
 _N_FFT = 16384
 
 _HOP = _N_FFT - 2 * REACH
 
-#: Native samples of a group: what 8 pairs of transforms give, side by side.
+#: Native samples of a group: the output of 8 pairs of transforms, which are computed at once.
 GROUP = 16 * _HOP
 
-#: Samples of the doubled rate beyond each end of the signal that interpolation may need.
+#: Double-rate samples beyond each end of the signal that interpolation may need.
 PAD = 2 * HALF + 2
 
-#: ``look(start, stop)`` returns samples of a signal, continued past its ends.
-Look = Callable[[int, int], np.ndarray]
+#: ``read(start, stop)`` returns samples of a signal, extended beyond its ends.
+ReadSamples = Callable[[int, int], np.ndarray]
 
 
 class _Buffers(threading.local):
@@ -44,48 +44,46 @@ class _Buffers(threading.local):
         self.arrays: dict[str, np.ndarray] = {}
 
     def get(self, name: str, size: int) -> np.ndarray:
-        """Return a buffer of `size` numbers; what is in it is left from before."""
+        """Return a buffer of `size` elements; its contents are undefined."""
         array = self.arrays.get(name)
         if array is None or len(array) < size:
-            raw = np.empty(size + 8)
-            first = -(raw.ctypes.data // 8) % 8  # on a cache line
-            array = self.arrays[name] = raw[first : first + size]
+            array = self.arrays[name] = aligned_empty(size, float)
         return array[:size]
 
 
 _buffers = _Buffers()
 
 
-class Doubled:
-    """A signal at twice its rate, from which epochs are taken: a window that moves along.
+class DoubleRateSignal:
+    """A sliding window over a signal at twice its rate, from which epochs are taken.
 
     Parameters
     ----------
-    look : callable
-        ``look(start, stop)`` returns samples of the signal, in V, continued past its ends
+    read : callable
+        ``read(start, stop)`` returns samples of the signal, in V, extended beyond its ends
         (:func:`facet_nb.kernels.filters.edges.segment`, repeated).
     n_times : int
         Length of the signal.
     form : Form
-        What epochs are made of.
+        Representation of the epochs.
     centre : float
-        Taken away from the signal: less is lost to rounding.
+        Value that is subtracted from the signal, to reduce rounding errors.
     span : int
-        Samples of the doubled rate that one call of :meth:`take` may need at once.
+        Number of double-rate samples that one call of :meth:`take` may need.
     window : ndarray, shape (count_window(n_times, span),) | None
-        Room for the samples; by default that of this thread, which only one can use at a time.
+        Memory for the samples; by default that of this thread, for one instance at a time.
     """
 
     def __init__(
         self,
-        look: Look,
+        read: ReadSamples,
         n_times: int,
         form: Form,
         centre: float,
         span: int,
         window: np.ndarray | None = None,
     ) -> None:
-        self.look = look
+        self.read = read
         self.n_times = n_times
         self.form = form
         self.centre = centre
@@ -95,8 +93,8 @@ class Doubled:
         self._rewind()
 
     def _rewind(self) -> None:
-        self.begin, self.filled = -PAD, PAD  # where the window begins, and how full it is
-        self.done = 0  # native samples that were doubled
+        self.begin, self.filled = -PAD, PAD  # position and number of the samples in the window
+        self.done = 0  # native samples that were processed
 
     def take(self, places: np.ndarray, parts: np.ndarray, out: np.ndarray) -> np.ndarray:
         """Fill `out`, shape (n_epochs, n_columns), with epochs, and return it.
@@ -104,7 +102,7 @@ class Doubled:
         Parameters
         ----------
         places, parts : ndarray of int
-            Where they begin (:meth:`facet_nb.kernels.resampling.double_rate_grid.Form.locate`).
+            Their positions (:meth:`facet_nb.kernels.resampling.double_rate_grid.Form.locate`).
         out : ndarray, shape (n_epochs, n_columns)
             Their columns.
         """
@@ -116,13 +114,13 @@ class Doubled:
         high = find_end(places, out.shape[1])
         while self.begin + self.filled < high:
             self._advance()
-        move_rows(self.window, first - self.begin, parts, self.form.phases, out)
+        delay_rows(self.window, first - self.begin, parts, self.form.phases, out)
         return out
 
     def find_start(self, places: np.ndarray) -> int:
-        """Return the native sample from which on samples are doubled for epochs at `places`.
+        """Return the native sample at which processing must resume for epochs at `places`.
 
-        Groups between are left out.
+        Groups before it are skipped.
         """
         start = (int(places.min()) - (2 * HALF - 1)) // 2 // GROUP * GROUP
         if self.n_times - start < 4 * PAD:  # too few for the reflection at the signal's end
@@ -130,7 +128,7 @@ class Doubled:
         return max(self.done, start)
 
     def _advance(self) -> None:
-        """Double the next group of samples."""
+        """Append the next group of samples at the double rate."""
         n, low = self.n_times, self.done
         high = min(low + GROUP, n)
         size = 2 * (high - low)
@@ -139,12 +137,12 @@ class Doubled:
             self.window[: self.keep] = self.window[moved : self.filled].copy()
             self.begin, self.filled = self.begin + moved, self.keep
         new = self.window[self.filled : self.filled + size]
-        _double(self.look(low - REACH, high + REACH), self.centre, new)
+        _double_rate(self.read(low - REACH, high + REACH), self.centre, new)
         self.filled += size
         self.done = high
         if low == 0:
             self.window[:PAD] = segment(new, -PAD, 0, repeat=True)
-        if high == n:  # reflected about the last native sample, which is the last but one here
+        if high == n:  # reflect about the last native sample, which is the last but one here
             known = self.window[: self.filled - 1]
             end = len(known)
             tail = segment(known, end - 4 * PAD, end + 1 + PAD, repeat=True)[4 * PAD + 1 :]
@@ -153,23 +151,23 @@ class Doubled:
 
 
 def count_window(n_times: int, span: int) -> int:
-    """Return the length of the window of :class:`Doubled`."""
+    """Return the length of the window of :class:`DoubleRateSignal`."""
     return min(max(span, 4 * PAD), 2 * n_times + 2 * PAD) + 2 * min(GROUP, n_times) + 2 * PAD
 
 
 def find_end(places: np.ndarray, n_columns: int) -> int:
-    """Return the doubled sample after the last that epochs at `places` need."""
+    """Return the double-rate sample after the last one that epochs at `places` need."""
     return int(places.max()) + n_columns
 
 
 def count_known(end: int, n_times: int) -> int:
-    """Return how many samples of a signal must be known to double all before sample `end`."""
+    """Return how many native samples determine all double-rate samples before `end`."""
     doubled = -(-min(-(-end // 2), n_times) // GROUP) * GROUP
     return min(doubled + REACH, n_times) if doubled < n_times else n_times
 
 
-def _double(x: np.ndarray, centre: float, out: np.ndarray) -> None:
-    """Fill `out` with a signal at twice its rate, but for REACH samples at either end of `x`."""
+def _double_rate(x: np.ndarray, centre: float, out: np.ndarray) -> None:
+    """Fill `out` with a signal at twice its rate, without REACH samples at either end of `x`."""
     known = len(x)
     size = known - 2 * REACH
     source = _buffers.get("even", count_places(size))
@@ -177,19 +175,18 @@ def _double(x: np.ndarray, centre: float, out: np.ndarray) -> None:
     source[known:] = 0.0
     between = _buffers.get("result", size)
     filter_sum(source, source[:0], _spectra("up"), between)
-    weave(source[REACH : REACH + size], between, out)
+    interleave(source[REACH : REACH + size], between, out)
 
 
-def halve(even: np.ndarray, odd: np.ndarray, size: int) -> np.ndarray:
+def halve_rate(even: np.ndarray, odd: np.ndarray, size: int) -> np.ndarray:
     """Return a signal at half its rate, shape (size,).
 
     Parameters
     ----------
     even, odd : ndarray, shape (count_places(size),)
-        Samples of the signal from REACH before the first result on: those that stay, and those
-        behind each of them.
+        Even and odd samples of the signal, from REACH before the first output sample on.
     size : int
-        Number of results, GROUP at most.
+        Number of output samples, GROUP at most.
     """
     out = _buffers.get("result", size)
     filter_sum(even, odd, _spectra("down"), out)
@@ -197,7 +194,7 @@ def halve(even: np.ndarray, odd: np.ndarray, size: int) -> np.ndarray:
 
 
 def take_parts(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return two buffers for :func:`halve`, filled with zeros."""
+    """Return two zero-filled buffers for :func:`halve_rate`."""
     parts = tuple(_buffers.get(name, count_places(size)) for name in ("even", "odd"))
     for part in parts:
         part[...] = 0.0
@@ -205,13 +202,13 @@ def take_parts(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def count_places(size: int) -> int:
-    """Return how many samples the filters need to give `size`."""
+    """Return the number of input samples for `size` output samples of the filters."""
     return -(-size // (2 * _HOP)) * 2 * _HOP + 2 * REACH
 
 
 @lru_cache(maxsize=4)
 def _spectra(direction: str) -> np.ndarray:
-    """Return spectra of the long filters, as :func:`filter_sum` takes them."""
+    """Return the spectra of the long filters as :func:`filter_sum` takes them."""
     if direction == "up":  # the first tap is for the sample REACH - 2 before
         taps = np.pad(windowed_sinc.up_taps(2), ((0, 0), (2, 0)))
     else:  # for the sample REACH - 1 before
@@ -223,18 +220,18 @@ def _spectra(direction: str) -> np.ndarray:
 
 
 def compile_loops() -> None:
-    """Use all loops once, so that they are compiled."""
+    """Call all loops once, so that they are compiled."""
     one, place = np.zeros(2 * HALF), np.zeros(1, dtype=np.int64)
     even, odd = take_parts(1)
-    halve(even, odd, 1)
-    move_rows(one, place, place, one[np.newaxis], np.empty((1, 1)))
+    halve_rate(even, odd, 1)
+    delay_rows(one, place, place, one[np.newaxis], np.empty((1, 1)))
     add_rows(even, odd, place, place, one[np.newaxis])
-    weave(one, one, np.empty(4 * HALF))
+    interleave(one, one, np.empty(4 * HALF))
 
 
-# ---------------------------------------------------------- compiled loops, or their twins in numpy
+# --------------------------------------------------------- compiled loops, or their NumPy fallbacks
 def filter_sum(x: np.ndarray, second: np.ndarray, spectra: np.ndarray, out: np.ndarray) -> None:
-    """Filter one signal, or the sum of two.
+    """Filter one signal, or filter two signals and add the results.
 
     See :func:`facet_nb.kernels.compiled.half_rate.filter_sum`.
     """
@@ -252,14 +249,14 @@ def filter_sum(x: np.ndarray, second: np.ndarray, spectra: np.ndarray, out: np.n
         out[start:stop] = fft.irfft(product, _N_FFT)[REACH : REACH + stop - start]
 
 
-def move_rows(
+def delay_rows(
     x: np.ndarray, places: np.ndarray, parts: np.ndarray, taps: np.ndarray, out: np.ndarray
 ) -> None:
-    """Fill each row of `out` with a filtered piece.
+    """Fill each row of `out` with a filtered piece of `x`.
 
     See :mod:`facet_nb.kernels.compiled.fractional_delay`.
     """
-    compiled = find_compiled("fractional_delay", "move_rows")
+    compiled = find_compiled("fractional_delay", "delay_rows")
     if compiled is not None:
         compiled(x, places, parts, taps, out)
         return
@@ -271,7 +268,10 @@ def move_rows(
 def add_rows(
     even: np.ndarray, odd: np.ndarray, places: np.ndarray, which: np.ndarray, rows: np.ndarray
 ) -> None:
-    """Add rows to a signal in two parts; see :mod:`facet_nb.kernels.compiled.fractional_delay`."""
+    """Add rows to a signal that is split into even and odd samples.
+
+    See :mod:`facet_nb.kernels.compiled.fractional_delay`.
+    """
     compiled = find_compiled("fractional_delay", "add_rows")
     if compiled is not None:
         compiled(even, odd, places, which, rows)
@@ -286,9 +286,9 @@ def add_rows(
                 target[begin + low : begin + high] += row[low:high]
 
 
-def weave(even: np.ndarray, odd: np.ndarray, out: np.ndarray) -> None:
-    """Fill `out` with the samples of two parts in turn."""
-    compiled = find_compiled("fractional_delay", "weave")
+def interleave(even: np.ndarray, odd: np.ndarray, out: np.ndarray) -> None:
+    """Fill `out` with alternating samples of `even` and `odd`."""
+    compiled = find_compiled("fractional_delay", "interleave")
     if compiled is not None:
         compiled(even, odd, out)
         return

@@ -1,7 +1,7 @@
-"""The mean of a signal, and of the same signal at a higher rate: from its ends.
+"""Mean of an upsampled signal, computed without upsampling it.
 
-All samples of a signal have the same weight in the sum of its upsampled samples, but those near its
-ends, beyond which it goes on as its own reflection.
+All samples of a signal have the same weight in the sum of its upsampled samples, except those near
+its ends, where the signal is extended by reflection.
 """
 
 from __future__ import annotations
@@ -15,30 +15,31 @@ from facet_nb.kernels.filters.edges import segment
 from facet_nb.kernels.means import RunningMean
 from facet_nb.kernels.resampling import windowed_sinc
 
-#: Reach of the weights on either side of an end, in native samples; more than is kept of a signal.
+#: Samples on either side of an end whose weights differ.
 _REACH = windowed_sinc.HALF_WIDTH - 1
 
+#: Samples that are kept at either end of a signal: the reflection needs more than the weights.
 _KEPT = 2 * windowed_sinc.HALF_WIDTH
 
 
 @dataclass(frozen=True)
-class Level:
-    """Means of a signal.
+class ResampledMean:
+    """Means of a signal before and after upsampling.
 
     Attributes
     ----------
     centre : float
         Mean of the native samples, in V.
     shift : float
-        Mean of the upsampled samples, less the centre, in V.
+        Mean of the upsampled samples minus `centre`, in V.
     """
 
     centre: float
     shift: float
 
 
-class RunningLevel:
-    """The means of a signal that comes in pieces.
+class RunningResampledMean:
+    """Means of a signal that arrives in pieces.
 
     Parameters
     ----------
@@ -52,41 +53,41 @@ class RunningLevel:
         self.head = self.tail = np.empty(0)
 
     def push(self, x: np.ndarray) -> None:
-        """Take the next samples, shape (n,)."""
+        """Add the next samples, shape (n,)."""
         self.mean.push(x)
         if len(self.head) < _KEPT:
             self.head = np.concatenate([self.head, x[: _KEPT - len(self.head)]])
         self.tail = np.concatenate([self.tail, x[-_KEPT:]])[-_KEPT:]
 
     @property
-    def value(self) -> Level:
-        """The means so far."""
+    def value(self) -> ResampledMean:
+        """Means of all samples so far."""
         n, centre = self.mean.count, self.mean.value
         if not n:
-            return Level(centre, 0.0)
+            return ResampledMean(centre, 0.0)
         weights, end = _weigh_ends(self.factor), len(self.tail)
         total = 0.0
         for known, first, sign in ((self.head, 0, 1.0), (self.tail, end, -1.0)):
             near = segment(known, first - _REACH, first + _REACH + 1, repeat=True) - centre
             total += sign * float((weights * near).sum())
-        return Level(centre, total / (n * self.factor))
+        return ResampledMean(centre, total / (n * self.factor))
 
 
-def find_level(x: np.ndarray, factor: int) -> Level:
-    """Return the means of a signal, shape (n_times,), and of its samples at a higher rate.
+def find_resampled_mean(x: np.ndarray, factor: int) -> ResampledMean:
+    """Return the means of a signal, shape (n_times,), before and after upsampling.
 
-    The latter is what ``resampling.upsample`` gives, to rounding.
+    The latter equals the mean of ``windowed_sinc.upsample`` to rounding.
     """
-    level = RunningLevel(factor)
+    level = RunningResampledMean(factor)
     level.push(x)
     return level.value
 
 
 @lru_cache(maxsize=16)
 def _weigh_ends(factor: int) -> np.ndarray:
-    """Return what samples around a beginning add to the sum of upsampled ones, beyond their own.
+    """Return the excess weights of samples around the start in the sum of upsampled samples.
 
-    Shape (2 _REACH + 1,): the middle is for the first sample. Around an end it is the opposite.
+    Shape (2 _REACH + 1,), centred on the first sample. Around the end, their sign is opposite.
     """
     passed = np.cumsum(windowed_sinc.up_taps(factor), axis=1).sum(axis=0)[:-1]
     passed[_REACH:] -= factor - 1

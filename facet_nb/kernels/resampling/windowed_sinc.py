@@ -1,9 +1,9 @@
-"""Band-limited resampling without delay: long windowed sinc, in phases, over short transforms.
+"""Band-limited resampling without delay: polyphase windowed sinc filters, by short transforms.
 
-Upsampling by a whole number keeps the original samples to the bit and everything below 99.5 % of
-their Nyquist frequency. Downsampling passes all that upsampling can make (it stops at 101.5 % of
-the new Nyquist frequency), and both continue the signal past its ends in the same way: up and then
-down gives any signal back, to 1e-9.
+Upsampling by an integer factor preserves the original samples to the bit and all frequencies below
+99.5 % of their Nyquist frequency. Downsampling passes all that upsampling can create (it stops at
+101.5 % of the new Nyquist frequency). Both extend the signal beyond its ends in the same way, so
+that upsampling followed by downsampling restores any signal to 1e-9.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ HALF_WIDTH = 1340
 
 BETA = 0.1102 * (200.0 - 8.7)
 
-#: Centre of the transition in Nyquist frequencies of the lower rate. Upsampling: 1, so that
-#: original samples stay. Downsampling: above all that upsampling leaves.
+#: Centre of the transition for downsampling, in Nyquist frequencies of the lower rate: above all
+#: that upsampling leaves. Upsampling has 1, so that the original samples are preserved.
 DOWN_CUTOFF = 1.01
 
-#: The same for fractions, which are filtered directly: a transition of 0.95 to 1.05.
+#: Half-width for fractions, which are filtered directly: a transition from 0.95 to 1.05.
 FRACTION_HALF_WIDTH = 134
 
 #: Transform length: fastest of 8192, 16384, 32768 and 65536 for ×10 on 300 000 samples
 #: (benchmarks/kernels.py).
 N_FFT = 16384
 
-#: Samples that one transform upsamples.
+#: Number of input samples that one transform upsamples.
 UP_HOP = N_FFT - 2 * HALF_WIDTH + 1
 
-#: Results of one transform that downsamples.
+#: Number of output samples of one transform that downsamples.
 DOWN_HOP = N_FFT - 2 * HALF_WIDTH + 1
 
 
 def kernel(t: np.ndarray, half_width: float, cutoff: float = 1.0) -> np.ndarray:
-    """Return the windowed sinc at `t`, in samples of the lower rate; 0 from `half_width` on."""
+    """Return the windowed sinc at `t`, in samples of the lower rate; 0 beyond ±`half_width`."""
     inside = np.clip(1.0 - (t / half_width) ** 2, 0.0, None)
     return np.sinc(cutoff * t) * np.i0(BETA * np.sqrt(inside)) / np.i0(BETA) * (inside > 0)
 
 
 def upsample(x: np.ndarray, factor: int, *, out: np.ndarray | None = None) -> np.ndarray:
-    """Raise the rate of each row by a whole number.
+    """Upsample each row by an integer factor.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def upsample(x: np.ndarray, factor: int, *, out: np.ndarray | None = None) -> np
     factor : int
         New rate over old.
     out : ndarray, shape (n_channels, n_times * factor) | None
-        Where to put the result.
+        Array for the result.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def upsample(x: np.ndarray, factor: int, *, out: np.ndarray | None = None) -> np
 
 
 def downsample(x: np.ndarray, factor: int, *, out: np.ndarray | None = None) -> np.ndarray:
-    """Lower the rate of each row by a whole number, after an anti-alias filter.
+    """Downsample each row by an integer factor, with an anti-alias filter.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def downsample(x: np.ndarray, factor: int, *, out: np.ndarray | None = None) -> 
     factor : int
         Old rate over new.
     out : ndarray, shape (n_channels, round(n_times / factor)) | None
-        Where to put the result.
+        Array for the result.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def downsample(x: np.ndarray, factor: int, *, out: np.ndarray | None = None) -> 
 
 
 def resample(x: np.ndarray, up: int, down: int, *, out: np.ndarray | None = None) -> np.ndarray:
-    """Change the rate of each row by the fraction `up` / `down`.
+    """Resample each row by the fraction `up` / `down`.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def resample(x: np.ndarray, up: int, down: int, *, out: np.ndarray | None = None
     up, down : int
         New rate over old, in lowest terms.
     out : ndarray | None
-        Where to put the result.
+        Array for the result.
 
     Returns
     -------
@@ -139,14 +139,14 @@ def resample(x: np.ndarray, up: int, down: int, *, out: np.ndarray | None = None
 
 
 def count(n_times: int, up: int, down: int) -> int:
-    """Return the number of samples after resampling (MNE's rule: rounded, at least 1)."""
+    """Return the number of samples after resampling: rounded, at least 1, as in MNE."""
     return max(1, round(Fraction(n_times * up, down)))
 
 
 def hold(x: np.ndarray, up: int, down: int) -> np.ndarray:
-    """Change the rate of codes (a stim channel): values are kept, none is lost or mixed.
+    """Resample integer codes of stim channels, so that no code is lost or mixed.
 
-    Each new sample takes the value of largest magnitude in the time that it covers.
+    Each new sample takes the value of largest magnitude in the interval that it covers.
 
     Parameters
     ----------
@@ -172,9 +172,9 @@ def hold(x: np.ndarray, up: int, down: int) -> np.ndarray:
 
 # ------------------------------------------------------------------------------------ kernels
 def up_taps(factor: int) -> np.ndarray:
-    """Return what makes the samples between two others, shape (factor - 1, 2 HALF_WIDTH).
+    """Return the interpolation filters of all phases, shape (factor - 1, 2 HALF_WIDTH).
 
-    Row p - 1 makes the value p / factor after a sample; its first tap is for the sample
+    Row p - 1 gives the value p / factor after a sample; its first tap is for the sample
     HALF_WIDTH - 1 before.
     """
     k = np.arange(2 * HALF_WIDTH)
@@ -184,10 +184,10 @@ def up_taps(factor: int) -> np.ndarray:
 
 
 def down_taps(factor: int) -> np.ndarray:
-    """Return what each phase adds to a sample at the lower rate, shape (factor, 2 HALF_WIDTH).
+    """Return the polyphase anti-alias filters, shape (factor, 2 HALF_WIDTH).
 
-    Row p is for samples p / factor after those that stay; its first tap is for the one
-    HALF_WIDTH before.
+    Row p is applied to the samples p / factor after those that are kept; its first tap is for the
+    one HALF_WIDTH before.
     """
     k = np.arange(2 * HALF_WIDTH)
     phases = np.arange(factor)[:, np.newaxis] / factor
@@ -197,13 +197,13 @@ def down_taps(factor: int) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def up_spectra(factor: int) -> np.ndarray:
-    """Return conjugate transforms of the phases 1 … factor−1, shape (factor − 1, n_freqs)."""
+    """Return the conjugate spectra of phases 1 to factor - 1, shape (factor - 1, n_freqs)."""
     return _freeze(np.conj(fft.rfft(up_taps(factor), N_FFT, axis=-1)))
 
 
 @lru_cache(maxsize=8)
 def down_spectra(factor: int) -> np.ndarray:
-    """Return conjugate transforms of all phases, shape (factor, n_freqs)."""
+    """Return the conjugate spectra of all phases, shape (factor, n_freqs)."""
     return _freeze(np.conj(fft.rfft(down_taps(factor), N_FFT, axis=-1)))
 
 
@@ -224,7 +224,7 @@ def _freeze(array: np.ndarray) -> np.ndarray:
 
 # ------------------------------------------------------------------------------------- one row
 def _upsample_row(x: np.ndarray, factor: int, spectra: np.ndarray, out: np.ndarray) -> None:
-    """Fill `out`, shape (n_times, factor): sample by sample, phase by phase."""
+    """Fill `out`, shape (n_times, factor): one row for each sample, one column for each phase."""
     product = np.empty_like(spectra)
     for start in range(0, len(x), UP_HOP):
         upsample_block(x, start, spectra, product, out[start : start + UP_HOP])
@@ -243,9 +243,9 @@ def upsample_block(
 
 
 class Upsampled:
-    """An upsampled signal that is made where it is looked at: slices, length, mean, extremes.
+    """A lazily upsampled signal that supports slices, length, mean and extremes.
 
-    Slices are what :func:`upsample` gives, to the bit, and read-only.
+    Slices are read-only and equal those of :func:`upsample` to the bit.
 
     Parameters
     ----------
@@ -254,7 +254,7 @@ class Upsampled:
     factor : int
         New rate over old: 2 or more.
     cache_bytes : int
-        How much of it is kept.
+        Size of the cache of upsampled blocks, in bytes.
     """
 
     def __init__(self, x: np.ndarray, factor: int, cache_bytes: int = 64 << 20) -> None:
@@ -288,11 +288,11 @@ class Upsampled:
         return self._summary[0]
 
     def min(self) -> float:
-        """Return the least sample."""
+        """Return the smallest sample."""
         return self._summary[1]
 
     def max(self) -> float:
-        """Return the greatest sample."""
+        """Return the largest sample."""
         return self._summary[2]
 
     @cached_property
@@ -305,7 +305,7 @@ class Upsampled:
         return total / len(self), low, high
 
     def _make(self, number: int) -> np.ndarray:
-        """Return one block; those looked at last are kept."""
+        """Return one block; the most recently used ones are cached."""
         if number in self.blocks:
             self.blocks.move_to_end(number)
             return self.blocks[number]
@@ -319,7 +319,7 @@ class Upsampled:
 
 
 def _downsample_row(x: np.ndarray, factor: int, spectra: np.ndarray, out: np.ndarray) -> None:
-    """Fill `out`, shape (n_out,), from `x`, whose last sample is the last output's."""
+    """Fill `out`, shape (n_out,), from `x`, which ends at the position of the last output."""
     phases = np.empty((factor, N_FFT))
     for start in range(0, len(out), DOWN_HOP):
         downsample_block(x, start * factor, spectra, phases, out[start : start + DOWN_HOP])
@@ -330,7 +330,7 @@ def downsample_block(
 ) -> None:
     """Fill `out`, shape (DOWN_HOP or fewer at the end,), from sample `start` of `x` on.
 
-    `phases`, shape (factor, N_FFT), is changed.
+    `phases`, shape (factor, N_FFT), is scratch memory.
     """
     factor = len(phases)
     first = start - HALF_WIDTH * factor

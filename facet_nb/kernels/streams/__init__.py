@@ -1,8 +1,8 @@
-"""Kernels over a signal that comes in pieces, with the same result to the bit as over the whole.
+"""Kernels over a signal that arrives in pieces; results equal those of the whole to the bit.
 
-A stream takes the samples of one channel in order and returns those of the result that are ready.
-What it keeps depends on the kernel, not on the length of the signal: a filter's transforms lie on a
-fixed grid of the whole signal; an average needs whole blocks of epochs.
+A stream takes the samples of one channel in order and returns the samples of the result that are
+final. Its memory depends on the kernel, not on the length of the signal: transforms of a filter lie
+on a fixed grid of the whole signal, and an average needs whole blocks of epochs.
 """
 
 from facet_nb.kernels.streams.averages import AverageStream
@@ -10,7 +10,7 @@ from facet_nb.kernels.streams.base import Buffer, Stream
 from facet_nb.kernels.streams.blocks import Blocks, BlockStream
 from facet_nb.kernels.streams.filters import FilterStream
 from facet_nb.kernels.streams.resampling import make_resampler
-from facet_nb.kernels.streams.sliding import MovedSlidingStream, SlidingStream
+from facet_nb.kernels.streams.sliding import SlidingStream, SubsampleSlidingStream
 from facet_nb.kernels.streams.upsampled import UpsampledStream
 from facet_nb.kernels.streams.waveforms import WaveformStream
 
@@ -20,7 +20,7 @@ __all__ = [
     "Blocks",
     "Buffer",
     "FilterStream",
-    "MovedSlidingStream",
+    "SubsampleSlidingStream",
     "SlidingStream",
     "Stream",
     "UpsampledStream",

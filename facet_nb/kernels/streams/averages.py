@@ -1,17 +1,17 @@
-"""Averaged artifact subtraction between samples, at the native rate, over pieces of a signal."""
+"""Averaged artifact subtraction with sub-sample alignment, at the native rate, as a stream."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from facet_nb.kernels.compiled.dispatch import find_compiled, is_float
-from facet_nb.kernels.streams.base import Buffer
+from facet_nb.kernels.streams.base import SubtractionStream
 from facet_nb.kernels.templates.averaging import N_SEED, list_blocks
 from facet_nb.kernels.templates.subsample import HALO, Layout
 from facet_nb.kernels.templates.subsample_channel import find_tables
 
 
-class AverageStream:
+class AverageStream(SubtractionStream):
     """Averaged artifact subtraction, block by block.
 
     See :func:`facet_nb.kernels.templates.subsample_channel.correct`.
@@ -19,66 +19,55 @@ class AverageStream:
     Parameters
     ----------
     layout : Layout
-        Where artifacts are.
+        Positions of the artifacts.
     window : int
         Epochs in a template.
     threshold : float
-        Pearson correlation that an epoch must exceed to take part.
+        Pearson correlation with the running mean above which an epoch enters the template.
     mean : float
-        Mean of the whole signal (:func:`facet_nb.kernels.means.find_mean`).
+        Mean of the whole signal (:func:`facet_nb.kernels.means.find_mean`), in V.
     dtype : dtype
-        Of the samples: float32 or float64.
+        Type of the samples: float32 or float64.
     """
 
     def __init__(
         self, layout: Layout, window: int, threshold: float, mean: float, dtype: np.dtype
     ) -> None:
+        super().__init__(dtype)
         self.layout, self.threshold, self.mean = layout, threshold, mean
         self.tables = find_tables(layout, np.dtype(dtype))
         self.run = find_compiled("shifted_templates", "correct_blocks")
         self.blocks = list_blocks(len(layout.first), window) if len(layout.first) else []
-        self.x, self.work = Buffer(np.dtype(dtype)), Buffer(np.dtype(dtype))
-        self.next = self.done = 0
 
     @classmethod
     def make(
         cls, layout: Layout, window: int, threshold: float, mean: float, dtype: np.dtype
     ) -> AverageStream | None:
-        """Return a stream; None where the kernel is not compiled, or epochs are not in order."""
-        compiled = find_compiled("shifted_templates", "correct_blocks")
-        ordered = bool(np.all(np.diff(layout.first) > 0))
-        if compiled is None or not ordered or not is_float(np.empty(0, dtype)):
-            return None
-        return cls(layout, window, threshold, mean, dtype)
+        """Return a stream, or None if :func:`can_stream` says no."""
+        able = can_stream(layout, dtype)
+        return cls(layout, window, threshold, mean, dtype) if able else None
 
-    def push(self, x: np.ndarray) -> np.ndarray:
-        """Take the next samples; return the next of the result."""
-        self.x.append(x)
-        self.work.append(x)
-        stop, last = self.x.stop, self.next
+    def _advance(self) -> np.ndarray:
+        stop = keep = self.x.stop
+        last = self.next
         while last < len(self.blocks) and self._needs(last) <= stop:
             last += 1
         if last > self.next:
             self._correct(last)
-        return self._emit(stop)
-
-    def finish(self) -> np.ndarray:
-        """Return what is left."""
         if self.next < len(self.blocks):
-            self._correct(len(self.blocks))
-        left = self._emit(self.x.stop).copy()
-        self.x.close()
-        self.work.close()
-        return left
+            first = self.blocks[self.next][0]
+            stop = min(stop, int(self.layout.spans[0][first]))
+            keep = min(stop, int(self.layout.first[first]) - HALO)
+        return self._emit(stop, keep)
 
     def _needs(self, block: int) -> int:
-        """Return where the samples end that a block needs."""
+        """Return the number of samples that must have arrived before a block is corrected."""
         last = self.blocks[block][1] - 1
         end = int(self.layout.first[last]) + self.layout.n_samples + HALO + 2
         return min(max(end, int(self.layout.spans[1][last])), self.layout.n_times)
 
     def _correct(self, stop: int) -> None:
-        """Correct blocks up to `stop`."""
+        """Correct the blocks before block `stop`."""
         low, high = self.blocks[self.next][0], self.blocks[stop - 1][1]
         piece = cut_layout(self.layout, slice(low, high), self.x.start, len(self.x.data))
         blocks = np.array(self.blocks[self.next : stop]).reshape(-1, 2) - low
@@ -89,24 +78,16 @@ class AverageStream:
         )  # fmt: skip
         self.next = stop
 
-    def _emit(self, stop: int) -> np.ndarray:
-        """Return all samples that no block to come will touch."""
-        keep = stop
-        if self.next < len(self.blocks):
-            first = self.blocks[self.next][0]
-            stop = min(stop, int(self.layout.spans[0][first]))
-            keep = min(stop, max(0, int(self.layout.first[first]) - HALO))
-        stop = max(stop, self.done)
-        result = self.work.piece(self.done, stop)
-        self.done = stop
-        keep = min(keep, self.done)
-        self.x.drop(keep)
-        self.work.drop(keep)
-        return result
+
+def can_stream(layout: Layout, dtype: np.dtype) -> bool:
+    """Return whether the kernel is compiled for `dtype` and the epochs are in order."""
+    compiled = find_compiled("shifted_templates", "correct_blocks")
+    ordered = bool(np.all(np.diff(layout.first) > 0))
+    return compiled is not None and ordered and is_float(np.empty(0, dtype))
 
 
 def cut_layout(whole: Layout, epochs: slice, offset: int, n_times: int) -> Layout:
-    """Return the layout of some epochs in a piece of the signal that begins at `offset`."""
+    """Return the layout of some epochs, relative to sample `offset` of the signal."""
     piece = Layout(
         whole.first[epochs] - offset,
         whole.part[epochs],
@@ -115,5 +96,6 @@ def cut_layout(whole: Layout, epochs: slice, offset: int, n_times: int) -> Layou
         n_times,
     )
     begin, end, head, tail = (values[epochs] for values in whole.spans)
+    # Computed anew, the last span would reach further: the next epoch, which ends it, is missing.
     piece.__dict__["spans"] = begin - offset, end - offset, head, tail
     return piece

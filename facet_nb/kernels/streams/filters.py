@@ -1,4 +1,4 @@
-"""A zero-phase FIR filter over pieces of a signal."""
+"""Zero-phase FIR filter as a stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class FilterStream:
     n_times : int
         Length of the whole signal.
     dtype : dtype
-        Of its samples: float32 or float64.
+        Type of its samples: float32 or float64.
     """
 
     def __init__(self, taps: np.ndarray, n_times: int, dtype: np.dtype) -> None:
@@ -35,19 +35,20 @@ class FilterStream:
 
     @classmethod
     def make(cls, taps: np.ndarray, n_times: int, dtype: np.dtype) -> FilterStream | None:
-        """Return a stream; None where the filter is not compiled."""
+        """Return a stream, or None if the filter is not compiled."""
         return None if find_filter(taps, np.dtype(dtype)) is None else cls(taps, n_times, dtype)
 
     def push(self, x: np.ndarray) -> np.ndarray:
-        """Take the next samples; return the next of the result."""
+        """Add the next samples; return the samples that are final."""
         self.buffer.append(x)
+        # The compiled filter is efficient if the pairs of blocks fill its vectors.
         n_pairs = (self.buffer.stop - self.half) // self.pair - self.done // self.pair
         if self.buffer.stop >= self.n_times or n_pairs < self.width:
             return np.empty(0, self.dtype)
         return self._emit(n_pairs // self.width * self.width * self.pair)
 
     def finish(self) -> np.ndarray:
-        """Return what is left."""
+        """Return the remaining samples."""
         left = self._emit(self.n_times - self.done)
         self.buffer.close()
         return left
@@ -57,6 +58,6 @@ class FilterStream:
         if n:
             self.run(self.buffer.data[np.newaxis], out, self.done - self.buffer.start)
         self.done += n
-        # The signal's odd reflection beyond its end may reach back that far.
+        # The odd reflection at the end of the signal may need samples from this far back.
         self.buffer.drop(self.done - 2 * self.n_fft)
         return out[0]

@@ -1,4 +1,4 @@
-"""Changes of the sampling rate over pieces of a signal."""
+"""Changes of the sampling rate as streams."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from facet_nb.kernels.resampling import windowed_sinc
 from facet_nb.kernels.resampling.windowed_sinc import DOWN_HOP, HALF_WIDTH, N_FFT, UP_HOP
 from facet_nb.kernels.streams.base import Buffer, Stream
 
-#: Results of a fraction that are made at once, at least.
+#: Minimum number of samples that resampling by a fraction computes at once.
 _AT_ONCE = 8192
 
 
@@ -22,7 +22,7 @@ def make_resampler(up: int, down: int, n_times: int) -> Stream:
     up, down : int
         New rate over old, in lowest terms.
     n_times : int
-        Length of the whole signal, in samples before.
+        Length of the whole signal before resampling.
     """
     if up == down == 1:
         return _Unchanged()
@@ -32,30 +32,30 @@ def make_resampler(up: int, down: int, n_times: int) -> Stream:
 
 
 class _Unchanged:
-    """The same rate."""
+    """Stream of a signal whose rate does not change."""
 
     def push(self, x: np.ndarray) -> np.ndarray:
         """Return the samples."""
         return x
 
     def finish(self) -> np.ndarray:
-        """Return nothing."""
+        """Return the remaining samples (always empty)."""
         return np.empty(0)
 
 
-class _Blocks:
-    """Transforms on a fixed grid of the signal.
+class _BlockResampler:
+    """Base of streams with transforms on a fixed grid of the signal.
 
     Parameters
     ----------
     n_times : int
-        Samples of the signal that count.
+        Number of samples of the signal that contribute to the result.
     n_blocks : int
         Number of transforms.
     hop : int
-        Samples from one to the next.
+        Number of samples between consecutive transforms.
     before, length : int
-        Samples before the first of a block that its transform takes, and how many it takes.
+        Number of samples that a transform takes before its block, and in total.
     """
 
     def __init__(self, n_times: int, n_blocks: int, hop: int, before: int, length: int) -> None:
@@ -65,18 +65,18 @@ class _Blocks:
         self.next = 0
 
     def push(self, x: np.ndarray) -> np.ndarray:
-        """Take the next samples; return the next of the result."""
+        """Add the next samples; return the samples that are final."""
         self.buffer.append(x[: max(0, self.n_times - self.buffer.stop)])
         return self._advance()
 
     def finish(self) -> np.ndarray:
-        """Return what is left: nothing, as the last sample tells all."""
+        """Return the remaining samples (always empty: the last sample completes all blocks)."""
         left = self._advance()
         self.buffer.close()
         return left
 
     def _make(self, start: int, number: int) -> np.ndarray:
-        """Return one block, from sample `start` of the buffer on."""
+        """Return the result of block `number`, which starts at sample `start` of the buffer."""
         raise NotImplementedError
 
     def _advance(self) -> np.ndarray:
@@ -87,13 +87,13 @@ class _Blocks:
                 break
             done.append(self._make(start - self.buffer.start, self.next))
             self.next += 1
-        # The reflection at the signal's end may take as many samples as a transform.
+        # The reflection at the end of the signal may need as many samples as a transform.
         self.buffer.drop(self.next * self.hop - self.before - 2 * self.length)
         return np.concatenate(done) if len(done) != 2 else done[1]
 
 
-class UpStream(_Blocks):
-    """:func:`facet_nb.kernels.resampling.windowed_sinc.upsample` over pieces of a signal.
+class UpStream(_BlockResampler):
+    """Stream of :func:`facet_nb.kernels.resampling.windowed_sinc.upsample`.
 
     Parameters
     ----------
@@ -117,15 +117,15 @@ class UpStream(_Blocks):
         return out.reshape(-1)
 
 
-class DownStream(_Blocks):
-    """:func:`facet_nb.kernels.resampling.windowed_sinc.downsample` over pieces of a signal.
+class DownStream(_BlockResampler):
+    """Stream of :func:`facet_nb.kernels.resampling.windowed_sinc.downsample`.
 
     Parameters
     ----------
     factor : int
         Old rate over new.
     n_times : int
-        Length of the signal before.
+        Length of the signal before resampling.
     """
 
     def __init__(self, factor: int, n_times: int) -> None:
@@ -149,16 +149,14 @@ class DownStream(_Blocks):
 
 
 class FractionStream:
-    """Resample by a fraction, over pieces of a signal.
-
-    See :func:`facet_nb.kernels.resampling.windowed_sinc.resample`.
+    """Stream of :func:`facet_nb.kernels.resampling.windowed_sinc.resample`, for fractions.
 
     Parameters
     ----------
     up, down : int
         New rate over old, in lowest terms; both above 1.
     n_times : int
-        Length of the signal before.
+        Length of the signal before resampling.
     """
 
     def __init__(self, up: int, down: int, n_times: int) -> None:
@@ -170,7 +168,7 @@ class FractionStream:
         self.done = 0
 
     def push(self, x: np.ndarray) -> np.ndarray:
-        """Take the next samples; return the next of the result."""
+        """Add the next samples; return the samples that are final."""
         self.buffer.append(x)
         stop = (self.buffer.stop - self.reach) * self.up // self.down
         if self.buffer.stop >= self.n_times or stop - self.done < _AT_ONCE:
@@ -178,13 +176,13 @@ class FractionStream:
         return self._make(min(stop, self.n_out))
 
     def finish(self) -> np.ndarray:
-        """Return what is left."""
+        """Return the remaining samples."""
         left = self._make(self.n_out)
         self.buffer.close()
         return left
 
     def _make(self, stop: int) -> np.ndarray:
-        """Return the results up to `stop`."""
+        """Return the resampled signal up to sample `stop`."""
         if stop <= self.done:
             return np.empty(0)
         low = self.done * self.down // self.up - self.reach

@@ -1,114 +1,90 @@
-"""Templates of each epoch's neighbours, subtracted from pieces of a signal."""
+"""Sliding averages of neighbouring epochs, subtracted as a stream."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import deque
 
 import numpy as np
 
-from facet_nb.kernels.compiled.dispatch import find_compiled, is_float
-from facet_nb.kernels.streams.averages import cut_layout
-from facet_nb.kernels.streams.base import Buffer
+from facet_nb.kernels.compiled.dispatch import find_compiled
+from facet_nb.kernels.streams.averages import can_stream, cut_layout
+from facet_nb.kernels.streams.base import SubtractionStream
 from facet_nb.kernels.streams.blocks import Blocks
 from facet_nb.kernels.templates.averaging import is_complete, take_epochs
-from facet_nb.kernels.templates.neighbours_online import Slider
+from facet_nb.kernels.templates.neighbours_online import NeighbourAverager
 from facet_nb.kernels.templates.subsample import HALO, MARGIN, Layout
 from facet_nb.kernels.templates.subsample_channel import find_tables
-from facet_nb.kernels.templates.subtraction import Subtraction
 
 
-class _Sliding:
-    """What both kinds share: epochs in, templates out, and samples that are done.
+class _Sliding(SubtractionStream):
+    """Base of both streams: epochs go in, templates come out, and are subtracted.
 
     Parameters
     ----------
-    slider : Slider
-        Makes the templates.
+    averager : NeighbourAverager
+        Computes the templates.
     reach : tuple of ndarray of int, each shape (n_epochs,)
-        Where the samples begin and end that each epoch's row needs.
+        First sample that each epoch needs, and the sample after the last.
     spans : tuple of ndarray of int, each shape (n_epochs,)
-        Where the samples begin and end from which each template is subtracted.
+        First sample from which each template is subtracted, and the sample after the last.
     dtype : dtype
-        Of the samples.
+        Type of the samples.
     """
 
     def __init__(
         self,
-        slider: Slider,
+        averager: NeighbourAverager,
         reach: tuple[np.ndarray, np.ndarray],
         spans: tuple[np.ndarray, np.ndarray],
         dtype: np.dtype,
     ) -> None:
-        self.slider, self.reach, self.spans = slider, reach, spans
-        self.x, self.work = Buffer(dtype), Buffer(dtype)
-        self.n_taken = self.next = self.done = 0  # rows; epochs and samples that are done
+        super().__init__(dtype)
+        self.averager, self.reach, self.spans = averager, reach, spans
+        self.n_taken = 0  # usable epochs that were given to the averager
         self.ready: deque[tuple[int, np.ndarray]] = deque()
 
-    def push(self, x: np.ndarray) -> np.ndarray:
-        """Take the next samples; return the next of the result."""
-        self.x.append(x)
-        self.work.append(x)
-        return self._advance()
-
-    def finish(self) -> np.ndarray:
-        """Return what is left."""
-        left = self._advance().copy()
-        self.x.close()
-        self.work.close()
-        return left
-
+    @abstractmethod
     def _take(self, epochs: np.ndarray) -> np.ndarray:
-        """Return rows of usable epochs."""
-        raise NotImplementedError
+        """Return the samples of usable epochs, one epoch per row."""
 
+    @abstractmethod
     def _subtract(self, first: int, templates: np.ndarray) -> None:
-        """Subtract templates of epochs from `first` on."""
-        raise NotImplementedError
+        """Subtract the templates of consecutive epochs, the first of which is `first`."""
 
     def _find_final(self, first: int) -> int:
-        """Return where the samples end that no epoch from `first` on changes."""
+        """Return the number of leading samples that no epoch from `first` on changes."""
         return int(self.spans[0][first])
 
     def _advance(self) -> np.ndarray:
-        stop, order = self.x.stop, self.slider.order
+        stop, order = self.x.stop, self.averager.order
         if len(order) > 1:
             last = self.n_taken
             while last < len(order) and self.reach[1][order[last]] <= stop:
                 last += 1
+            # In portions, so that epochs are averaged and dropped before more are taken.
             for low in range(self.n_taken, last, 64):
-                self.slider.push(self._take(order[low : min(low + 64, last)]))
-                self.ready.extend(self.slider.average())
+                self.averager.push(self._take(order[low : min(low + 64, last)]))
+                self.ready.extend(self.averager.average())
             self.n_taken = last
             self._correct(stop)
         else:
             self.next = len(self.spans[0])
-        return self._emit(stop)
+        keep = stop
+        if self.next < len(self.spans[0]):
+            keep = stop = min(stop, self._find_final(self.next))
+        if self.n_taken < len(order) > 1:
+            keep = min(keep, int(self.reach[0][order[self.n_taken]]))
+        return self._emit(stop, keep)
 
     def _correct(self, stop: int) -> None:
-        """Subtract the templates that are known."""
+        """Subtract the known templates of artifacts that end before sample `stop`."""
         templates = []
         while self.ready and self.spans[1][self.ready[0][0]] <= stop:
             templates.append(self.ready.popleft()[1])
         if templates:
             self._subtract(self.next, np.stack(templates))
             self.next += len(templates)
-
-    def _emit(self, stop: int) -> np.ndarray:
-        keep = stop
-        if self.next < len(self.spans[0]):
-            keep = stop = min(stop, self._find_final(self.next))
-        if self.n_taken < len(self.slider.order) > 1:
-            keep = min(keep, int(self.reach[0][self.slider.order[self.n_taken]]))
-        stop = max(stop, self.done)
-        self._settle(stop)
-        result = self.work.piece(self.done, stop)
-        self.done = stop
-        self.x.drop(max(0, min(keep, stop)))
-        self.work.drop(max(0, min(keep, stop)))
-        return result
-
-    def _settle(self, stop: int) -> None:
-        """Bring all samples before `stop` into the result."""
 
 
 class SlidingStream(_Sliding):
@@ -119,7 +95,7 @@ class SlidingStream(_Sliding):
     Parameters
     ----------
     blocks : Blocks
-        Where artifacts are; `window` is the number of neighbours.
+        Positions of epochs and artifacts; `window` is the number of neighbours.
     mean : float
         Mean of the whole signal, in V.
     """
@@ -128,19 +104,10 @@ class SlidingStream(_Sliding):
         self.blocks, self.mean = blocks, mean
         n, n_times = blocks.n_samples, blocks.n_times
         usable = is_complete(blocks.starts, n, n_times)
-        self.steps = Subtraction(
-            blocks.aligned,
-            n,
-            n_times,
-            mean=mean,
-            scale=blocks.scale,
-            overlap=False,
-            bridge=blocks.bridge,
-        )
-        self.before = np.zeros(n)
+        self.subtraction = blocks.make_subtraction(mean, overlap=False)
         ends = np.minimum(blocks.aligned + n, n_times)
         super().__init__(
-            Slider(usable, blocks.window, blocks.threshold),
+            NeighbourAverager(usable, blocks.window, blocks.threshold),
             (blocks.starts, blocks.starts + n),
             (blocks.aligned, ends),
             np.dtype(float),
@@ -148,9 +115,8 @@ class SlidingStream(_Sliding):
 
     @classmethod
     def make(cls, blocks: Blocks, mean: float) -> SlidingStream | None:
-        """Return a stream; None where epochs are not in order."""
-        ordered = all(np.all(np.diff(places) >= 0) for places in (blocks.starts, blocks.aligned))
-        return cls(blocks, mean) if ordered else None
+        """Return a stream, or None if the epochs are not in order."""
+        return cls(blocks, mean) if blocks.is_ordered else None
 
     def _take(self, epochs: np.ndarray) -> np.ndarray:
         starts = self.blocks.starts[epochs] - self.x.start
@@ -161,40 +127,32 @@ class SlidingStream(_Sliding):
     def _subtract(self, first: int, templates: np.ndarray) -> None:
         offset, x, work = self.x.start, self.x.data, self.work.data
         for i, template in enumerate(templates, first):
-            self.steps.subtract(i, template, x, work, offset)
-            if self.blocks.bridge and i:
-                start = min(int(self.blocks.aligned[i]), self.blocks.n_times)
-                self.steps.copy(x, work, start, offset)
-                self.steps.bridge(i, self.before, template, work, offset)
-            self.before = template
+            self.subtraction.subtract_next(i, template, x, work, offset)
 
     def _find_final(self, first: int) -> int:
-        start = int(self.blocks.aligned[first])
-        if self.blocks.bridge and first:
-            start = min(start, int(self.blocks.aligned[first - 1]) + self.blocks.n_samples)
-        return start
+        return self.blocks.find_final(first)
 
-    def _settle(self, stop: int) -> None:
-        self.steps.copy(self.x.data, self.work.data, stop, self.x.start)
+    def _finalize(self, stop: int) -> None:
+        self.subtraction.copy(self.x.data, self.work.data, stop, self.x.start)
 
 
-class MovedSlidingStream(_Sliding):
-    """Subtract sliding averages of artifacts between samples.
+class SubsampleSlidingStream(_Sliding):
+    """Subtract sliding averages of artifacts with sub-sample alignment.
 
     See :func:`facet_nb.kernels.templates.subsample_channel.correct`, ``sliding=True``.
 
     Parameters
     ----------
     layout : Layout
-        Where artifacts are.
+        Positions of the artifacts.
     window : int
         Neighbours in a template.
     threshold : float
-        Pearson correlation that an epoch must exceed to take part.
+        Pearson correlation above which an epoch enters templates.
     mean : float
         Mean of the whole signal, in V.
     dtype : dtype
-        Of the samples: float32 or float64.
+        Type of the samples: float32 or float64.
     """
 
     def __init__(
@@ -205,7 +163,7 @@ class MovedSlidingStream(_Sliding):
         inside = slice(MARGIN, MARGIN + layout.n_samples)
         first = layout.first
         super().__init__(
-            Slider(layout.usable, window, threshold, inside),
+            NeighbourAverager(layout.usable, window, threshold, inside),
             (first - HALO, np.minimum(first + layout.n_samples + HALO + 2, layout.n_times)),
             (layout.spans[0], np.maximum(layout.spans[1], 0)),
             np.dtype(dtype),
@@ -214,24 +172,21 @@ class MovedSlidingStream(_Sliding):
     @classmethod
     def make(
         cls, layout: Layout, window: int, threshold: float, mean: float, dtype: np.dtype
-    ) -> MovedSlidingStream | None:
-        """Return a stream; None where the kernel is not compiled, or epochs are not in order."""
-        compiled = find_compiled("shifted_templates", "move_rows")
-        ordered = bool(np.all(np.diff(layout.first) > 0))
-        if compiled is None or not ordered or not is_float(np.empty(0, dtype)):
-            return None
-        return cls(layout, window, threshold, mean, dtype)
+    ) -> SubsampleSlidingStream | None:
+        """Return a stream, or None if :func:`~.averages.can_stream` says no."""
+        able = can_stream(layout, dtype)
+        return cls(layout, window, threshold, mean, dtype) if able else None
 
     def _take(self, epochs: np.ndarray) -> np.ndarray:
         low, high = int(epochs[0]), int(epochs[-1]) + 1
         piece = cut_layout(self.layout, slice(low, high), self.x.start, len(self.x.data))
-        move = find_compiled("shifted_templates", "move_rows")
-        assert move is not None
-        return move(self.x.data, piece, epochs - low, *self.tables, self.mean)
+        align = find_compiled("shifted_templates", "align_rows")
+        assert align is not None
+        return align(self.x.data, piece, epochs - low, *self.tables, self.mean)
 
     def _subtract(self, first: int, templates: np.ndarray) -> None:
         epochs = slice(first, first + len(templates))
         piece = cut_layout(self.layout, epochs, self.work.start, len(self.work.data))
-        subtract = find_compiled("shifted_templates", "subtract_moved")
+        subtract = find_compiled("shifted_templates", "subtract_shifted")
         assert subtract is not None
         subtract(self.work.data, templates, piece, np.arange(len(templates)), self.tables[1])

@@ -1,7 +1,6 @@
-"""Averaged artifact subtraction: which epochs make a template, and what it is.
+"""Averaged artifact subtraction: choice of the epochs of a template, and their average.
 
-All functions take one channel. Nothing here depends on other channels, so that the result of a
-channel is the same in every mode.
+All functions take one channel, so that the result of a channel is the same in every mode.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ import numpy as np
 
 from facet_nb.kernels.means import find_mean
 
-#: Epochs that every block's template holds, whatever their correlation (Allen et al. 2000).
+#: Number of epochs that enter a template regardless of their correlation (Allen et al. 2000).
 N_SEED = 5
 
 
 def take_epochs(x: np.ndarray, starts: np.ndarray, n_samples: int) -> np.ndarray:
-    """Return epochs, shape (n_epochs, n_samples); what lies outside of the signal is 0."""
+    """Return epochs, shape (n_epochs, n_samples); samples outside of the signal are 0."""
     epochs = np.empty((len(starts), n_samples))
     for epoch, start in zip(epochs, starts.tolist(), strict=True):
         low, high = max(start, 0), min(start + n_samples, len(x))
@@ -37,11 +36,11 @@ def is_complete(starts: np.ndarray, n_samples: int, n_times: int) -> np.ndarray:
 
 
 def list_blocks(n_epochs: int, window: int) -> list[tuple[int, int]]:
-    """Return (first, stop) of the blocks that share a template.
+    """Return (first, stop) of the blocks of epochs that share a template.
 
-    A last block of fewer than five epochs would be its own template, for the most part, and the
-    EEG in it would go with the artifact: it uses the block before.
+    A last block of fewer than five epochs is merged with the block before.
     """
+    # The template of so few epochs would consist mostly of the epoch itself, EEG included.
     firsts = list(range(0, n_epochs, window))
     if len(firsts) > 1 and n_epochs - firsts[-1] < min(N_SEED, window):
         firsts.pop()
@@ -50,16 +49,16 @@ def list_blocks(n_epochs: int, window: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Pool:
-    """The epochs from which one block's template is made.
+    """The epochs from which the template of one block is averaged.
 
     Attributes
     ----------
     epochs : ndarray of int
-        Their positions among all epochs, rising.
+        Indices among all epochs, ascending.
     seed : ndarray of int
-        Which of them are chosen in any case.
+        Indices in `epochs` of those that are always chosen.
     candidates : ndarray of int
-        Which of them are tried, in this order.
+        Indices in `epochs` of those that are tried, in this order.
     """
 
     epochs: np.ndarray
@@ -68,17 +67,17 @@ class Pool:
 
     @cached_property
     def order(self) -> np.ndarray:
-        """The seed, and then the other candidates."""
+        """The seed, followed by the other candidates."""
         return _put_first(self.seed, self.candidates)
 
     @cached_property
     def is_whole(self) -> bool:
-        """Whether every epoch is tried, in the order of time."""
+        """Whether all epochs are tried, in order of time."""
         return np.array_equal(self.order, np.arange(len(self.epochs)))
 
 
 def list_pools(usable: np.ndarray, window: int, shift: int) -> tuple[list[Pool | None], np.ndarray]:
-    """Return the epochs for each block's template, and the block of each epoch.
+    """Return the epochs of the template of each block, and the block of each epoch.
 
     Parameters
     ----------
@@ -87,12 +86,12 @@ def list_pools(usable: np.ndarray, window: int, shift: int) -> tuple[list[Pool |
     window : int
         Epochs in a block.
     shift : int
-        Candidates of a block begin this many epochs after it does.
+        Offset of the candidate epochs relative to their block, in epochs.
 
     Returns
     -------
     pools : list of Pool or None
-        None for a block without any epoch: it uses the template of the one before.
+        None for a block without usable epochs, which uses the template of the block before.
     which : ndarray of int, shape (n_epochs,)
         The block of each epoch.
     """
@@ -119,18 +118,18 @@ def _put_first(seed: np.ndarray, candidates: np.ndarray) -> np.ndarray:
 def choose_epochs(
     epochs: np.ndarray, seed: np.ndarray, candidates: np.ndarray, threshold: float
 ) -> np.ndarray:
-    """Return epochs that are like the running mean of those chosen before.
+    """Return the epochs that are similar to the running mean of those chosen before them.
 
     Parameters
     ----------
     epochs : ndarray, shape (n_epochs, n_samples)
         Epochs.
     seed : ndarray of int
-        Epochs that are chosen in any case.
+        Epochs that are always chosen.
     candidates : ndarray of int
-        Others, in the order in which they are tried.
+        Other epochs, in the order in which they are tried.
     threshold : float
-        Pearson correlation with the running mean that a candidate must exceed.
+        Pearson correlation with the running mean above which a candidate is chosen.
 
     Returns
     -------
@@ -139,8 +138,8 @@ def choose_epochs(
 
     Notes
     -----
-    Correlations with a running mean follow from the matrix of inner products of the epochs: no
-    pass over the samples is needed for each candidate.
+    Correlations with a running mean follow from the inner products of the epochs, so that no pass
+    over the samples is needed for each candidate.
     """
     means = epochs.mean(axis=1)
     gram = epochs @ epochs.T - epochs.shape[1] * np.outer(means, means)
@@ -149,22 +148,25 @@ def choose_epochs(
 
 
 def choose_greedily(gram: np.ndarray, n_seed: int, threshold: float) -> np.ndarray:
-    """Return which epochs are like the running mean of those chosen before them.
+    """Return which epochs are similar to the running mean of those chosen before them.
 
     Parameters
     ----------
     gram : ndarray, shape (n_epochs, n_epochs)
-        Inner products of the epochs, their means taken away.
+        Inner products of the mean-free epochs.
     n_seed : int
-        The first epochs, which are chosen in any case.
+        Number of leading epochs that are always chosen.
     threshold : float
-        Pearson correlation that the others must exceed.
+        Pearson correlation above which the other epochs are chosen.
 
     Returns
     -------
     ndarray of int
-        Chosen epochs, rising.
+        Chosen epochs, ascending.
     """
+    # Start with all epochs and remove the first one that fails, until none does. Up to that epoch
+    # the running sums are those of the greedy choice, so that the result is the same. As few epochs
+    # fail, there are few iterations, each vectorised over epochs.
     chosen = np.arange(len(gram))
     while True:
         part = gram[np.ix_(chosen, chosen)]
@@ -172,16 +174,16 @@ def choose_greedily(gram: np.ndarray, n_seed: int, threshold: float) -> np.ndarr
         alike[:n_seed] = True
         if alike.all():
             return chosen
-        chosen = np.delete(chosen, np.argmin(alike))  # the first; those before it are settled
+        chosen = np.delete(chosen, np.argmin(alike))  # the first; the choice before it is final
 
 
 def running_correlation(gram: np.ndarray) -> np.ndarray:
-    """Return each epoch's correlation with the sum of all before it; 0 for the first.
+    """Return the correlation of each epoch with the sum of all before it; 0 for the first.
 
     Parameters
     ----------
     gram : ndarray, shape (..., n_epochs, n_epochs)
-        Inner products of the epochs, their means taken away.
+        Inner products of the mean-free epochs.
 
     Returns
     -------
@@ -207,7 +209,7 @@ def average_blocks(
     threshold: float,
     shift: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return templates of blocks of epochs: the mean of the first five and of those like them.
+    """Return the template of each block: the mean of its first five and of similar epochs.
 
     Parameters
     ----------
@@ -220,9 +222,9 @@ def average_blocks(
     window : int
         Epochs in a block.
     threshold : float
-        Pearson correlation with the running mean that an epoch must exceed to take part.
+        Pearson correlation with the running mean above which an epoch enters the template.
     shift : int
-        Candidates of a block begin this many epochs after it does.
+        Offset of the candidate epochs relative to their block, in epochs.
 
     Returns
     -------
@@ -236,7 +238,7 @@ def average_blocks(
     Allen, Josephs & Turner (2000), A method for removing imaging artifact from continuous EEG
     recorded during functional MRI. NeuroImage 12, 230-239. doi:10.1006/nimg.2000.0599
     """
-    mean = find_mean(x) if isinstance(x, np.ndarray) else x.mean()  # of a signal that is not made
+    mean = find_mean(x) if isinstance(x, np.ndarray) else x.mean()  # of a lazily upsampled signal
     usable = is_complete(starts, n_samples, len(x))
     pools, which = list_pools(usable, window, shift)
     templates = np.zeros((len(pools), n_samples))
@@ -256,22 +258,22 @@ def average_pool(
     mean: float,
     out: np.ndarray,
 ) -> None:
-    """Fill `out`, shape (n_samples,), with the template of one block of epochs, in V.
+    """Average the template of one block of epochs into `out`.
 
     Parameters
     ----------
     x : ndarray, shape (n_times,)
-        Signal, in V, or as much of it as the epochs need.
+        Signal, in V, or the part of it that holds the epochs.
     pool : Pool
         The epochs.
     starts : ndarray of int, shape (n_epochs,)
-        First sample in `x` of all epochs.
+        First sample of all epochs, relative to `x`.
     threshold : float
-        Pearson correlation with the running mean that an epoch must exceed to take part.
+        Pearson correlation with the running mean above which an epoch enters the template.
     mean : float
         Mean of the whole signal, in V.
     out : ndarray, shape (n_samples,)
-        The template, relative to the mean.
+        Array for the template, in V, relative to the mean.
     """
     epochs = take_epochs(x, starts[pool.epochs], len(out))
     chosen = choose_epochs(epochs, pool.seed, pool.candidates, threshold)

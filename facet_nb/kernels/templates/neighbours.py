@@ -1,4 +1,4 @@
-"""A template for each epoch: the mean of its nearest neighbours, without itself."""
+"""Sliding averages: the template of an epoch is the mean of its nearest neighbours."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def average_sliding(
 ) -> np.ndarray:
     """Return a template for each epoch: the mean of its nearest neighbours, without itself.
 
-    An epoch whose Pearson correlation with the mean of its neighbours does not exceed
-    `threshold` takes part in no template. Near the ends the window stays whole and moves inward.
+    An epoch whose Pearson correlation with the mean of its neighbours does not exceed `threshold`
+    enters no template. Near the ends, the window is shifted inward and keeps its length.
 
     Parameters
     ----------
@@ -31,11 +31,11 @@ def average_sliding(
     n_samples : int
         Length of an epoch.
     window : int
-        Neighbours in a template.
+        Number of neighbours in a template.
     threshold : float
-        Correlation that an epoch must exceed to take part.
+        Correlation above which an epoch enters templates.
     out : ndarray, shape (n_epochs, n_samples) | None
-        Where to put the templates.
+        Array for the templates.
 
     Returns
     -------
@@ -46,16 +46,16 @@ def average_sliding(
     epochs -= find_mean(x) if isinstance(x, np.ndarray) else x.mean()
     usable = is_complete(starts, n_samples, len(x))
     templates = np.empty_like(epochs) if out is None else out
-    slide(epochs, usable, window, templates)
+    average_nearest(epochs, usable, window, templates)
     alike = usable & (correlate_rows(epochs, templates) > threshold)
     if np.array_equal(alike, usable):
         return templates
     enough = alike if alike.sum() > 1 else usable
-    slide(epochs, enough, window, templates)
+    average_nearest(epochs, enough, window, templates)
     return templates
 
 
-def slide(epochs: np.ndarray, usable: np.ndarray, window: int, out: np.ndarray) -> None:
+def average_nearest(epochs: np.ndarray, usable: np.ndarray, window: int, out: np.ndarray) -> None:
     """Fill `out` with the mean of the `window` usable epochs nearest to each, without itself."""
     order = np.flatnonzero(usable)
     if len(order) < 2:
@@ -64,6 +64,7 @@ def slide(epochs: np.ndarray, usable: np.ndarray, window: int, out: np.ndarray) 
     rank = np.searchsorted(order, np.arange(len(epochs)))
     take = min(window + 1, len(order))
     low = np.clip(rank - take // 2, 0, len(order) - take)
+    # A running sum: each step of the window adds one epoch and subtracts another.
     total = epochs[order[low[0] : low[0] + take]].sum(axis=0)
     at = low[0]
     for i, first in enumerate(low):
@@ -78,10 +79,10 @@ def slide(epochs: np.ndarray, usable: np.ndarray, window: int, out: np.ndarray) 
 
 
 def correlate_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the Pearson correlation of each row of `a` with that of `b`; 0 where one is flat."""
+    """Return the Pearson correlation of corresponding rows; 0 where one of them is flat."""
     n = a.shape[1]
     mean_a, mean_b = a.mean(axis=1), b.mean(axis=1)
-    # Sums of rows: a row's result does not depend on how many there are.
+    # Sums over rows, not matrix products: the result of a row does not depend on other rows.
     cov = (a * b).sum(axis=1) - n * mean_a * mean_b
     power = (a * a).sum(axis=1) - n * mean_a**2
     power_b = (b * b).sum(axis=1) - n * mean_b**2

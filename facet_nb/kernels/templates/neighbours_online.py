@@ -1,4 +1,4 @@
-"""Means of each epoch's nearest neighbours, from epochs that come one after the other."""
+"""Sliding averages of epochs that arrive one after the other."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ import numpy as np
 from facet_nb.kernels.templates.neighbours import correlate_rows
 
 
-class Slider:
-    """The rule of :func:`facet_nb.kernels.templates.neighbours.average_sliding`, to the bit.
+class NeighbourAverager:
+    """Online version of :func:`~.neighbours.average_sliding`, equal to the bit.
 
-    A first mean over usable neighbours says which epochs are like the others; the template is the
-    mean of such neighbours. What is kept is two windows of epochs; more where too few are alike.
+    A first mean over usable neighbours decides which epochs are similar to the others; the template
+    is the mean of similar neighbours. About two windows of epochs are in memory, or more if few of
+    them are similar.
 
     Parameters
     ----------
     usable : ndarray of bool, shape (n_epochs,)
         Epochs that may enter a template.
     window : int
-        Neighbours in a template.
+        Number of neighbours in a template.
     threshold : float
-        Pearson correlation that an epoch must exceed to take part.
+        Pearson correlation above which an epoch enters templates.
     inside : slice
-        The part of a row that is compared.
+        Part of a row that is compared.
     """
 
     def __init__(
@@ -36,16 +37,16 @@ class Slider:
         rank = np.searchsorted(self.order, np.arange(len(usable)))
         self.low = np.clip(rank - self.take // 2, 0, len(self.order) - self.take)
         self.rows: dict[int, np.ndarray] = {}
-        self.n_rows = self.seen = self.next = 0  # rows; epochs looked at, and averaged
-        self.first = _Sum()
-        self.last = _Sum()
+        self.n_rows = self.seen = self.next = 0  # rows received; epochs compared, averaged
+        self.first = _RunningSum()
+        self.last = _RunningSum()
         self.waiting: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self.alike: list[int] = []
         self.unlike: set[int] = set()
         self.first_unlike = len(usable)
 
     def push(self, rows: np.ndarray) -> None:
-        """Take the rows of the next usable epochs, shape (n, n_samples)."""
+        """Add the next usable epochs, shape (n, n_samples)."""
         for row in rows:
             self.rows[int(self.order[self.n_rows])] = row
             self.n_rows += 1
@@ -53,11 +54,11 @@ class Slider:
         while stop < len(self.usable) and self.low[stop] + self.take <= self.n_rows:
             stop += 1
         if stop > self.seen:
-            self._look(np.arange(self.seen, stop))
+            self._compare(np.arange(self.seen, stop))
             self.seen = stop
 
     def average(self) -> list[tuple[int, np.ndarray]]:
-        """Return the next epochs whose templates are known, and those."""
+        """Return index and template of the next epochs whose templates are known."""
         done = []
         while (template := self._average(self.next)) is not None:
             done.append((self.next, template))
@@ -66,8 +67,8 @@ class Slider:
             self._forget()
         return done
 
-    def _look(self, epochs: np.ndarray) -> None:
-        """Find out which epochs are like the mean of their neighbours."""
+    def _compare(self, epochs: np.ndarray) -> None:
+        """Decide which epochs are similar to the mean of their neighbours."""
         own = [i for i in epochs.tolist() if self.usable[i]]
         for i in epochs.tolist():
             total = self.first.move(self.rows, self.order, int(self.low[i]), self.take)
@@ -85,11 +86,11 @@ class Slider:
                 self.first_unlike = min(self.first_unlike, i)
 
     def _average(self, i: int) -> np.ndarray | None:
-        """Return the template of epoch `i`; None if it is not known yet."""
+        """Return the template of epoch `i`, or None if it is not known yet."""
         n, final = len(self.alike), self.seen == len(self.usable)
         if i >= self.seen or not (final or n > self.window):
             return None
-        if final and n < 2:  # none is like the others: all take part
+        if final and n < 2:  # no similar epochs: all enter templates
             return self.waiting.pop(i)[0]
         take = min(self.window + 1, n)
         low = max(0, bisect_left(self.alike, i) - take // 2)
@@ -105,7 +106,7 @@ class Slider:
         return _divide(total, None if i in self.unlike else self._own(i), take)
 
     def _is_same(self, i: int, low: int, take: int) -> bool:
-        """Return whether the first mean of epoch `i` is its template: all so far took part."""
+        """Return whether the first mean of epoch `i` is its template, as no epoch is left out."""
         same = take == self.take and low == self.low[i]
         return bool(same and max(i, self.order[low + take - 1]) < self.first_unlike)
 
@@ -113,7 +114,7 @@ class Slider:
         return self.rows[i] if self.usable[i] else None
 
     def _forget(self) -> None:
-        """Forget rows that no template to come takes."""
+        """Drop rows that later templates do not need."""
         needed = min(self.next, self._first_of(self.order, self.first.at))
         needed = min(needed, self._first_of(self.alike, self.last.at))
         for i in [i for i in self.rows if i < needed]:
@@ -123,8 +124,8 @@ class Slider:
         return int(order[at]) if at < len(order) else len(self.usable)
 
 
-class _Sum:
-    """The sum of some rows in turn."""
+class _RunningSum:
+    """Sum over a window of rows that moves forward."""
 
     def __init__(self) -> None:
         self.total: np.ndarray | None = None
@@ -133,7 +134,7 @@ class _Sum:
     def move(
         self, rows: dict[int, np.ndarray], order: np.ndarray | list[int], low: int, take: int
     ) -> np.ndarray:
-        """Return the sum of rows `low` … `low` + `take` of `order`; changed by the next call."""
+        """Return the sum of `take` rows from ``order[low]`` on; valid until the next call."""
         if self.total is None:
             self.total = np.stack([rows[int(i)] for i in order[:take]]).sum(axis=0)
         while self.at < low:
@@ -142,12 +143,12 @@ class _Sum:
         return self.total
 
     def keep(self, total: np.ndarray, at: int) -> None:
-        """Go on from a sum that is known."""
+        """Continue from a known sum."""
         self.total, self.at = total, at
 
 
 def _divide(total: np.ndarray, own: np.ndarray | None, take: int) -> np.ndarray:
-    """Return the mean of `take` rows, without `own` if that is one of them."""
+    """Return the mean of `take` rows; `own`, if given, is one of them and is left out."""
     if own is None:
         return np.divide(total, take)
     template = np.subtract(total, own)

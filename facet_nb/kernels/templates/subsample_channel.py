@@ -1,15 +1,14 @@
-"""Averaged artifact subtraction between samples, at the native rate: one whole channel.
+"""Averaged artifact subtraction with sub-sample alignment, for one channel at the native rate.
 
-Epochs are moved to a common grid by filters of a few dozen samples, averaged, and the template is
-moved back to where each artifact is. Compiled, the filters run over the samples
-(:mod:`facet_nb.kernels.compiled.shifted_templates`); without numba the same filters are multiplied
-in the Fourier
-domain.
+Epochs are aligned by short fractional-delay filters and averaged, and the template is delayed back
+to the position of each artifact. The compiled kernel filters in the time domain
+(:mod:`facet_nb.kernels.compiled.shifted_templates`); without Numba, the same filters are applied in
+the Fourier domain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -18,7 +17,7 @@ from scipy import fft
 from facet_nb.kernels.compiled.dispatch import find_compiled, is_float
 from facet_nb.kernels.means import find_mean
 from facet_nb.kernels.templates.averaging import N_SEED, choose_epochs, list_blocks
-from facet_nb.kernels.templates.neighbours import correlate_rows, slide
+from facet_nb.kernels.templates.neighbours import average_nearest, correlate_rows
 from facet_nb.kernels.templates.subsample import (
     GRID,
     HALO,
@@ -27,15 +26,13 @@ from facet_nb.kernels.templates.subsample import (
     TAPS,
     Layout,
     cut,
+    portions,
     subtract,
     taper,
 )
 
-#: Largest table of responses that is kept, in numbers: 16 MB.
+#: Largest table of frequency responses that is cached, in elements: 16 MB.
 _TABLE = 1 << 20
-
-#: Epochs that are moved at once.
-_PORTION = 64
 
 
 def correct(
@@ -52,24 +49,24 @@ def correct(
     Parameters
     ----------
     x : ndarray, shape (n_times,)
-        Signal, in V. float32 is computed in float32.
+        Signal, in V. float32 is processed in float32.
     layout : Layout
-        Where artifacts are.
+        Positions of the artifacts.
     window : int
-        Epochs in a template.
+        Number of epochs in a template.
     threshold : float
-        Pearson correlation that an epoch must exceed to take part.
+        Pearson correlation above which an epoch enters a template.
     sliding : bool
-        A template for each epoch, of its nearest neighbours without itself; else one for each
-        block (the rule of :func:`facet_nb.kernels.templates.averaging.average_blocks`).
+        Average a template for each epoch over its nearest neighbours, without itself, instead of
+        one for each block (:func:`facet_nb.kernels.templates.averaging.average_blocks`).
     out : ndarray, shape (n_times,) | None
-        Where to put the result.
+        Array for the result.
 
     Returns
     -------
     ndarray, shape (n_times,)
-        Corrected signal, in V. A sample between two artifacts gets both templates, each by the
-        part of the sample that belongs to it.
+        Corrected signal, in V. From a sample between two artifacts both templates are subtracted,
+        each weighted by the part of the sample that belongs to its artifact.
     """
     if out is not None and out.flags.c_contiguous and not np.may_share_memory(x, out):
         work = out
@@ -88,7 +85,7 @@ def correct(
 def _correct_blocks(
     x: np.ndarray, layout: Layout, window: int, threshold: float, out: np.ndarray
 ) -> None:
-    """Subtract the template of each block of epochs."""
+    """Subtract the template of each block from its epochs."""
     blocks = list_blocks(len(layout.first), window)
     compiled = _find("correct_blocks", x)
     if compiled is not None:
@@ -101,15 +98,15 @@ def _correct_blocks(
         pool = which[layout.usable[first:stop]]
         if not len(pool):
             continue
-        rows = move_in_numpy(x, layout, pool, mean)
-        everyone = np.arange(len(pool))
+        rows = align_in_numpy(x, layout, pool, mean)
+        order = np.arange(len(pool))
         epochs = rows[:, MARGIN : MARGIN + layout.n_samples]
-        chosen = choose_epochs(epochs, everyone[:N_SEED], everyone, threshold)
+        chosen = choose_epochs(epochs, order[:N_SEED], order, threshold)
         subtract_in_numpy(out, rows[chosen].mean(axis=0)[np.newaxis], layout, which)
 
 
 def find_tables(layout: Layout, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Return the window of an epoch, and the filters that move it, for the compiled kernel."""
+    """Return the window and the fractional-delay filters for the compiled kernel."""
     return taper(layout.n_samples, dtype), _filters(dtype.char)
 
 
@@ -117,85 +114,80 @@ def _correct_sliding(
     x: np.ndarray, layout: Layout, window: int, threshold: float, out: np.ndarray
 ) -> None:
     """Subtract from each epoch the mean of its neighbours."""
-    everyone = np.arange(len(layout.first))
-    pool = everyone[layout.usable]
+    every_epoch = np.arange(len(layout.first))
+    pool = every_epoch[layout.usable]
     if len(pool) < 2:
         return
     mean = find_mean(x)
-    rows = np.zeros((len(everyone), layout.n_samples + 2 * MARGIN), dtype=x.dtype)
-    for part in _portions(pool):
-        rows[part] = _move(x, layout, part, mean)
+    rows = np.zeros((len(every_epoch), layout.n_samples + 2 * MARGIN), dtype=x.dtype)
+    for part in portions(pool):
+        rows[part] = _align(x, layout, part, mean)
     templates = np.empty_like(rows)
-    slide(rows, layout.usable, window, templates)
+    average_nearest(rows, layout.usable, window, templates)
     inside = slice(MARGIN, MARGIN + layout.n_samples)
     alike = layout.usable.copy()
-    for part in _portions(pool):
+    for part in portions(pool):
         alike[part] = correlate_rows(rows[part, inside], templates[part, inside]) > threshold
     if not np.array_equal(alike, layout.usable) and alike.sum() > 1:
-        slide(rows, alike, window, templates)
-    for part in _portions(everyone):
+        average_nearest(rows, alike, window, templates)
+    for part in portions(every_epoch):
         _subtract(out, templates[part], layout, part)
 
 
-def _portions(which: np.ndarray) -> Iterator[np.ndarray]:
-    for low in range(0, len(which), _PORTION):
-        yield which[low : low + _PORTION]
-
-
 def _find(name: str, x: np.ndarray) -> Callable | None:
-    """Return a compiled function for numbers like those of `x`, or None."""
+    """Return a compiled function for the type of `x`, or None."""
     return find_compiled("shifted_templates", name) if is_float(x) else None
 
 
-def _move(x: np.ndarray, layout: Layout, which: np.ndarray, mean: float) -> np.ndarray:
-    compiled = _find("move_rows", x)
+def _align(x: np.ndarray, layout: Layout, which: np.ndarray, mean: float) -> np.ndarray:
+    compiled = _find("align_rows", x)
     if compiled is None:
-        return move_in_numpy(x, layout, which, mean)
+        return align_in_numpy(x, layout, which, mean)
     tables = taper(layout.n_samples, x.dtype), _filters(x.dtype.char)
     return compiled(x, layout, which, *tables, x.dtype.type(mean))
 
 
 def _subtract(out: np.ndarray, rows: np.ndarray, layout: Layout, which: np.ndarray) -> None:
-    compiled = _find("subtract_moved", out)
+    compiled = _find("subtract_shifted", out)
     if compiled is None:
         subtract_in_numpy(out, rows, layout, which)
     else:
         compiled(out, rows, layout, which, _filters(out.dtype.char))
 
 
-# ------------------------------------------------------------------------------------- in numpy
-def move_in_numpy(x: np.ndarray, layout: Layout, which: np.ndarray, mean: float) -> np.ndarray:
-    """Return epochs on the artifacts' own grid, shape (n, n_samples + 2 MARGIN).
+# ------------------------------------------------------------------------------------- in NumPy
+def align_in_numpy(x: np.ndarray, layout: Layout, which: np.ndarray, mean: float) -> np.ndarray:
+    """Return aligned epochs, shape (n, n_samples + 2 MARGIN).
 
-    They begin MARGIN samples before their artifacts.
+    They start MARGIN samples before their artifacts.
     """
     n_fft = _choose_n_fft(layout.n_samples)
     spectra = fft.rfft(cut(x, layout, which, mean), n_fft, axis=-1)
     spectra *= _respond(n_fft, layout.part[which], spectra.dtype)
     first = HALO - MARGIN
-    moved = fft.irfft(spectra, n_fft, axis=-1, overwrite_x=True)
-    return moved[:, first : first + layout.n_samples + 2 * MARGIN]
+    shifted = fft.irfft(spectra, n_fft, axis=-1, overwrite_x=True)
+    return shifted[:, first : first + layout.n_samples + 2 * MARGIN]
 
 
 def subtract_in_numpy(out: np.ndarray, rows: np.ndarray, layout: Layout, which: np.ndarray) -> None:
-    """Subtract templates, one for all artifacts or one for each, moved to where these are."""
+    """Delay templates, one for all artifacts or one for each, and subtract them in place."""
     n_fft = _choose_n_fft(layout.n_samples)
     spectra = fft.rfft(rows, n_fft, axis=-1)
     spectra = spectra * _respond(n_fft, -layout.part[which], spectra.dtype)
-    moved = fft.irfft(spectra, n_fft, axis=-1, overwrite_x=True)
-    subtract(out, moved, layout, which, MARGIN)
+    shifted = fft.irfft(spectra, n_fft, axis=-1, overwrite_x=True)
+    subtract(out, shifted, layout, which, MARGIN)
 
 
 def _choose_n_fft(n_samples: int) -> int:
-    """Return the length of transforms: filters must not reach round from the other end."""
+    """Return the length of the transforms, at which circular convolution does not wrap around."""
     return int(fft.next_fast_len(n_samples + 2 * HALO + TAPS // 2, real=True))
 
 
 @lru_cache(maxsize=2)
 def _filters(char: str) -> np.ndarray:
-    """Return filters that move by -GRID/2 … GRID/2 parts of a sample, shape (GRID + 1, TAPS).
+    """Return filters that shift by -GRID/2 … GRID/2 steps, shape (GRID + 1, TAPS).
 
-    A sinc in a Kaiser window around the moved sample, of unit gain at 0 Hz.
+    Kaiser-windowed sinc filters with unit gain at 0 Hz.
     """
     parts = np.arange(-GRID // 2, GRID // 2 + 1)[:, np.newaxis] / GRID
     times = np.arange(TAPS) - TAPS // 2 - parts
@@ -208,7 +200,7 @@ def _filters(char: str) -> np.ndarray:
 
 
 def _respond(n_fft: int, parts: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return the responses of filters that move by `parts`, shape (n, n_freqs)."""
+    """Return the frequency responses of filters that shift by `parts`, shape (n, n_freqs)."""
     if (GRID + 1) * (n_fft // 2 + 1) <= _TABLE:
         return _table(n_fft, dtype)[parts + GRID // 2]
     return _transform(n_fft, dtype, parts)

@@ -1,4 +1,4 @@
-"""Templates taken away from a signal, at whole samples."""
+"""Subtraction of templates from a signal, at whole samples."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def subtract_templates(
     scale : bool
         Fit each template to its epoch by least squares.
     overlap : bool
-        Subtract both templates where epochs overlap; else the later one only.
+        Subtract both templates where epochs overlap, instead of the later one only.
     bridge : bool
         Also subtract a straight line between the end of a template and the start of the next.
     out : ndarray, shape (n_times,) | None
-        Where to put the result.
+        Array for the result.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def subtract_templates(
 
 
 class Subtraction:
-    """Templates that are subtracted one after the other, from a signal or pieces of it.
+    """Subtract templates one after the other, from a whole signal or from pieces of it.
 
     Parameters
     ----------
@@ -70,14 +70,14 @@ class Subtraction:
     n_times : int
         Length of the whole signal.
     mean : float
-        Its mean, in V, for `scale`.
+        Mean of the whole signal, in V; used with `scale`.
     scale, overlap, bridge : bool
-        As of :func:`subtract_templates`.
+        As in :func:`subtract_templates`.
 
     Attributes
     ----------
     done : int
-        What lies before this sample is in the result.
+        The result is complete up to this sample, but for bridges.
     """
 
     def __init__(
@@ -92,17 +92,21 @@ class Subtraction:
         bridge: bool = False,
     ) -> None:
         self.starts, self.n_samples, self.n_times = starts, n_samples, n_times
-        self.mean, self.scale = mean, scale
+        self.mean, self.scale, self.bridges = mean, scale, bridge
         self.ends = np.full(len(starts), n_times)
         if not overlap:
             self.ends[:-1] = np.maximum(starts[1:], starts[:-1])
         self.gains = np.ones(len(starts))
         self.done = 0
+        self.before = np.zeros(n_samples)
 
     def subtract(
         self, i: int, template: np.ndarray, x: np.ndarray, out: np.ndarray, first: int = 0
     ) -> None:
-        """Subtract the template of epoch `i`; `x` and `out` begin at sample `first`."""
+        """Subtract the template of epoch `i`.
+
+        `x` and `out` are pieces of the signal and of the result that begin at sample `first`.
+        """
         start, done = int(self.starts[i]), self.done
         low = max(start, 0)
         high = min(start + self.n_samples, self.n_times, int(self.ends[i]))
@@ -113,14 +117,26 @@ class Subtraction:
             self.gains[i] = _fit(x[low - first : high - first] - self.mean, piece)
             piece = self.gains[i] * piece
         self.copy(x, out, low, first)
+        # Where epochs overlap, the result exists already: subtract from it. The rest is computed
+        # from `x`, which saves copying it first.
         again = min(max(done, low), high)
         out[low - first : again - first] -= piece[: again - low]
         rest = slice(again - first, high - first)
         np.subtract(x[rest], piece[again - low :], out=out[rest])
         self.done = max(self.done, high)
 
+    def subtract_next(
+        self, i: int, template: np.ndarray, x: np.ndarray, out: np.ndarray, first: int = 0
+    ) -> None:
+        """Subtract the template of epoch `i`, and the line to it from the previous template."""
+        self.subtract(i, template, x, out, first)
+        if self.bridges and i:
+            self.copy(x, out, min(int(self.starts[i]), self.n_times), first)
+            self.bridge(i, self.before, template, out, first)
+        self.before = template
+
     def copy(self, x: np.ndarray, out: np.ndarray, stop: int, first: int = 0) -> None:
-        """Copy what is not done up to `stop`."""
+        """Copy the samples from `done` to `stop` to the result."""
         if stop > self.done:
             rest = slice(self.done - first, stop - first)
             out[rest] = x[rest]

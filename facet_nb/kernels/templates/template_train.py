@@ -1,21 +1,20 @@
-"""A train of templates, cut out at a high rate, as it is at the native one: group by group."""
+"""Trains of templates: cut out at a high rate, rendered at the native rate, group by group."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facet_nb.kernels.resampling import double_rate_grid, windowed_sinc
-from facet_nb.kernels.resampling.double_rate_grid import HALF, Form, Piece
+from facet_nb.kernels.resampling.double_rate_grid import HALF, EpochSampling, Form
 from facet_nb.kernels.resampling.double_rate_signal import (
     GROUP,
     REACH,
     add_rows,
-    halve,
-    move_rows,
+    delay_rows,
+    halve_rate,
     take_parts,
 )
 from facet_nb.kernels.templates.averaging import (
@@ -24,33 +23,135 @@ from facet_nb.kernels.templates.averaging import (
     list_pools,
 )
 
-if TYPE_CHECKING:
-    pass
+#: If a correlation is closer than this to the threshold, epochs are chosen at the high rate.
+MARGIN = 1e-6
 
 
-class Train:
-    """Templates of one channel, laid where artifacts are.
+@dataclass(frozen=True)
+class TrainLayout:
+    """Positions of artifacts at the high rate; the same for all channels.
+
+    Attributes
+    ----------
+    factor : int
+        High rate over native rate: 2 or more.
+    n_times : int
+        Length of the signal, in native samples.
+    n_samples : int
+        Length of an artifact, in samples of the high rate.
+    starts : ndarray of int, shape (n_epochs,)
+        First sample of each epoch from which templates are averaged, at the high rate.
+    aligned : ndarray of int, shape (n_epochs,)
+        First sample of each artifact, from which its template is subtracted, at the high rate.
+    window : int
+        Epochs in a block.
+    threshold : float
+        Pearson correlation with the running mean above which an epoch enters the template.
+    shift : int
+        Offset of the candidate epochs relative to their block, in epochs.
+    """
+
+    factor: int
+    n_times: int
+    n_samples: int
+    starts: np.ndarray
+    aligned: np.ndarray
+    window: int
+    threshold: float
+    shift: int = 0
+
+    @property
+    def form(self) -> Form:
+        """Representation of an epoch by double-rate samples."""
+        return Form(self.factor, self.n_samples)
+
+    @cached_property
+    def pools(self) -> tuple[list[Pool | None], np.ndarray]:
+        """The epochs of each template, and the template of each epoch."""
+        usable = is_complete(self.starts, self.n_samples, self.n_times * self.factor)
+        return list_pools(usable, self.window, self.shift)
+
+    @cached_property
+    def locations(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Positions of the epochs of each pool on the double-rate grid."""
+        empty = np.zeros(0, dtype=np.int64)
+        at = [empty if p is None else self.starts[p.epochs] for p in self.pools[0]]
+        return [self.form.locate(starts) for starts in at]
+
+    @cached_property
+    def span(self) -> int:
+        """Largest range of the epochs of a pool, in double-rate samples."""
+        longest = max(
+            (int(np.ptp(places)) for places, _ in self.locations if len(places)), default=0
+        )
+        return longest + self.form.n_columns + 2 * HALF
+
+    @property
+    def max_pool_size(self) -> int:
+        """Largest number of epochs of a pool."""
+        return max((len(pool.epochs) for pool in self.pools[0] if pool), default=0)
+
+    @cached_property
+    def groups(self) -> list[list[tuple[EpochSampling, np.ndarray, np.ndarray, np.ndarray]]]:
+        """The parts of each group: a sampling, and positions, rows and templates for it."""
+        places, parts = self.form.locate(self.aligned)
+        which = self.pools[1]
+        groups: list[list] = []
+        for low in range(0, self.n_times, GROUP):
+            begin, end = 2 * (low - REACH), 2 * (min(low + GROUP, self.n_times) + REACH)
+            groups.append([])
+            for part in np.unique(parts).tolist():
+                piece = double_rate_grid.find_sampling(self.form, part)
+                first = places + piece.first
+                touched = (parts == part) & (first < end) & (first + piece.n_samples > begin)
+                if touched.any():
+                    numbers, rows = np.unique(which[touched], return_inverse=True)
+                    groups[-1].append((piece, first[touched] - begin, rows, numbers))
+        return groups
+
+    @cached_property
+    def n_needed(self) -> list[int]:
+        """Number of templates that must be known before each group can be rendered."""
+        n_all = len(self.pools[0])
+        last = [max((int(numbers[-1]) for *_, numbers in g), default=-1) for g in self.groups]
+        return [n_all if meets_end(self, i) else need + 1 for i, need in enumerate(last)]
+
+    @cached_property
+    def first_used(self) -> list[int]:
+        """First template that each group or a later one needs; the last entry means none."""
+        first = [len(self.pools[0])]
+        for group in reversed(self.groups):
+            first.append(min([int(numbers[0]) for *_, numbers in group] + first[-1:]))
+        return first[::-1]
+
+    def __getstate__(self) -> dict:
+        names = [f.name for f in fields(self)]
+        return {name: getattr(self, name) for name in names}
+
+
+class TemplateTrain:
+    """The templates of one channel at the positions of the artifacts.
 
     Parameters
     ----------
-    layout : Layout
-        Where artifacts are.
+    layout : TrainLayout
+        Positions of the artifacts.
 
     Attributes
     ----------
     templates : dict of int to ndarray, shape (n_columns,)
-        Those that are known, by number.
+        Known templates, by number.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: TrainLayout) -> None:
         self.layout = layout
         self.templates: dict[int, np.ndarray] = {}
         self._ends: dict[int, np.ndarray] = {}
 
-    def lay(self, number: int) -> tuple[int, np.ndarray]:
-        """Return what a group is at the native rate: its first sample, and samples.
+    def render(self, number: int) -> tuple[int, np.ndarray]:
+        """Return a group of the train at the native rate: its first sample, and its samples.
 
-        Its templates must be known (``layout.needs[number]`` of them).
+        The first ``layout.n_needed[number]`` templates must be known.
         """
         layout = self.layout
         n, low = layout.n_times, number * GROUP
@@ -59,7 +160,7 @@ class Train:
         first, templates = self._stack(number)
         for piece, places, rows, numbers in layout.groups[number]:
             here = slice(int(numbers[0]) - first, int(numbers[-1]) - first + 1)
-            cut = cut_out(piece, templates[here])
+            cut = sample_templates(piece, templates[here])
             add_rows(even, odd, places, numbers[rows] - numbers[0], cut)
         if n <= 2 * REACH:
             return low, _halve_short(even, odd, [self._end(1), self._end(-1)], n)
@@ -68,16 +169,16 @@ class Train:
         last = n - 1 - low + REACH
         if meets_end(layout, number):
             _reflect(even[last:], odd[last:], even[last::-1], odd[last - 1 :: -1], self._end(-1))
-        return low, halve(even, odd, size)
+        return low, halve_rate(even, odd, size)
 
-    def forget(self, number: int) -> None:
-        """Forget templates that no group from `number` on takes."""
+    def drop(self, number: int) -> None:
+        """Drop templates that group `number` and later groups do not need."""
         first = self.layout.first_used[number]
         for known in [i for i in self.templates if i < first]:
             del self.templates[known]
 
     def _stack(self, number: int) -> tuple[int, np.ndarray]:
-        """Return the templates of a group: the first one's number, and a row for each."""
+        """Return the templates of a group: the number of the first, and one row for each."""
         seen = [numbers for *_, numbers in self.layout.groups[number]]
         if not seen:
             return 0, np.zeros((0, 0))
@@ -85,15 +186,15 @@ class Train:
         return first, np.stack([self.templates[i] for i in range(first, last + 1)])
 
     def _end(self, step: int) -> np.ndarray:
-        """Return the train's samples at the first (1) or the last (-1) end of the signal."""
+        """Return the train's samples at the start (1) or the end (-1) of the signal."""
         if step not in self._ends:
             end = 0 if step > 0 else self.layout.n_times - 1
             self._ends[step] = _find_border(self.templates, self.layout, end, step)
         return self._ends[step]
 
 
-def meets_end(layout: Layout, number: int) -> bool:
-    """Return whether a group reaches to where the signal is reflected about its last sample."""
+def meets_end(layout: TrainLayout, number: int) -> bool:
+    """Return whether a group needs samples of the reflection at the end of the signal."""
     low = number * GROUP
     size = min(GROUP, layout.n_times - low)
     return layout.n_times - 1 - low + REACH < size + 2 * REACH + HALF
@@ -106,9 +207,9 @@ def _reflect(
     odd_in: np.ndarray,
     border: np.ndarray,
 ) -> None:
-    """Fill the border of a signal in two parts, and what is beyond it: its odd reflection.
+    """Fill the border of a signal that is split into two parts, and its odd reflection beyond.
 
-    All arrays begin at the end of the signal and go away from it.
+    All arrays start at the end of the signal; the outer ones lead away from it.
     """
     known = even_in[: HALF // 2 + 1], odd_in[: HALF // 2]
     known[0][...] = border[0::2][: len(known[0])]
@@ -120,7 +221,7 @@ def _reflect(
 
 
 def _halve_short(even: np.ndarray, odd: np.ndarray, ends: list[np.ndarray], n: int) -> np.ndarray:
-    """Return what a train is at the native rate that is shorter than the filter's reach."""
+    """Return a train at the native rate, for signals shorter than the filter."""
     train = np.zeros(2 * n)
     train[::2], train[1::2] = even[REACH : REACH + n], odd[REACH : REACH + n]
     train[: HALF + 1] = ends[0]
@@ -128,8 +229,8 @@ def _halve_short(even: np.ndarray, odd: np.ndarray, ends: list[np.ndarray], n: i
     return windowed_sinc.downsample(train[np.newaxis], 2)[0]
 
 
-def cut_out(piece: Piece, templates: np.ndarray) -> np.ndarray:
-    """Return what templates that are cut out look like on the doubled grid, a row for each."""
+def sample_templates(piece: EpochSampling, templates: np.ndarray) -> np.ndarray:
+    """Return the double-rate samples of templates that are cut out, one row for each."""
     rows = np.empty((len(templates), piece.n_samples))
     n_head, n_tail = len(piece.head), len(piece.tail)
     np.matmul(templates[:, : piece.head.shape[1]], piece.head.T, out=rows[:, :n_head])
@@ -140,14 +241,14 @@ def cut_out(piece: Piece, templates: np.ndarray) -> np.ndarray:
         inner = rows[:, n_head : n_head + piece.n_inner]
         places = piece.begin + templates.shape[1] * np.arange(len(templates))
         whole = np.zeros(len(templates), dtype=np.int64)
-        move_rows(templates.ravel(), places, whole, piece.taps[np.newaxis], inner)
+        delay_rows(templates.ravel(), places, whole, piece.taps[np.newaxis], inner)
     return rows
 
 
 def _find_border(
-    templates: dict[int, np.ndarray], layout: Layout, end: int, step: int
+    templates: dict[int, np.ndarray], layout: TrainLayout, end: int, step: int
 ) -> np.ndarray:
-    """Return the train's doubled samples from an end of the signal on, where it is reflected.
+    """Return the train's first double-rate samples, counted from an end of the signal.
 
     Parameters
     ----------
@@ -165,107 +266,3 @@ def _find_border(
         inside = (near >= layout.aligned[i]) & (near < layout.aligned[i] + layout.n_samples)
         samples[inside] += form.evaluate(templates[int(which[i])], near[inside] - layout.aligned[i])
     return weights @ samples
-
-
-#: Where a correlation is nearer than this to the threshold, epochs are chosen at the high rate.
-MARGIN = 1e-6
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where artifacts are at the high rate; the same for all channels.
-
-    Attributes
-    ----------
-    factor : int
-        High rate over native rate: 2 or more.
-    n_times : int
-        Length of the signal, in native samples.
-    n_samples : int
-        Length of an artifact, in samples of the high rate.
-    starts : ndarray of int, shape (n_epochs,)
-        First sample of each epoch that templates are made from, at the high rate.
-    aligned : ndarray of int, shape (n_epochs,)
-        First sample of each artifact, where its template is subtracted, at the high rate.
-    window : int
-        Epochs in a block.
-    threshold : float
-        Pearson correlation with the running mean that an epoch must exceed to take part.
-    shift : int
-        Candidates of a block begin this many epochs after it does.
-    """
-
-    factor: int
-    n_times: int
-    n_samples: int
-    starts: np.ndarray
-    aligned: np.ndarray
-    window: int
-    threshold: float
-    shift: int = 0
-
-    @property
-    def form(self) -> Form:
-        """What doubled samples say of an epoch."""
-        return Form(self.factor, self.n_samples)
-
-    @cached_property
-    def pools(self) -> tuple[list[Pool | None], np.ndarray]:
-        """The epochs for each template, and the template of each epoch."""
-        usable = is_complete(self.starts, self.n_samples, self.n_times * self.factor)
-        return list_pools(usable, self.window, self.shift)
-
-    @cached_property
-    def visits(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Where the epochs of each pool begin on the doubled grid."""
-        empty = np.zeros(0, dtype=np.int64)
-        at = [empty if p is None else self.starts[p.epochs] for p in self.pools[0]]
-        return [self.form.locate(starts) for starts in at]
-
-    @cached_property
-    def span(self) -> int:
-        """Samples on the doubled grid that the epochs of a pool reach over, at most."""
-        longest = max((int(np.ptp(places)) for places, _ in self.visits if len(places)), default=0)
-        return longest + self.form.n_columns + 2 * HALF
-
-    @property
-    def n_most(self) -> int:
-        """Epochs of a pool, at most."""
-        return max((len(pool.epochs) for pool in self.pools[0] if pool), default=0)
-
-    @cached_property
-    def groups(self) -> list[list[tuple[Piece, np.ndarray, np.ndarray, np.ndarray]]]:
-        """What is laid into each group: a piece, and places, rows and templates for it."""
-        places, parts = self.form.locate(self.aligned)
-        which = self.pools[1]
-        groups: list[list] = []
-        for low in range(0, self.n_times, GROUP):
-            begin, end = 2 * (low - REACH), 2 * (min(low + GROUP, self.n_times) + REACH)
-            groups.append([])
-            for part in np.unique(parts).tolist():
-                piece = double_rate_grid.find_piece(self.form, part)
-                first = places + piece.first
-                touched = (parts == part) & (first < end) & (first + piece.n_samples > begin)
-                if touched.any():
-                    numbers, rows = np.unique(which[touched], return_inverse=True)
-                    groups[-1].append((piece, first[touched] - begin, rows, numbers))
-        return groups
-
-    @cached_property
-    def needs(self) -> list[int]:
-        """How many templates must be known before each group can be laid."""
-        n_all = len(self.pools[0])
-        last = [max((int(numbers[-1]) for *_, numbers in g), default=-1) for g in self.groups]
-        return [n_all if meets_end(self, i) else need + 1 for i, need in enumerate(last)]
-
-    @cached_property
-    def first_used(self) -> list[int]:
-        """The first template that a group or one after it takes; one more entry: none is."""
-        first = [len(self.pools[0])]
-        for group in reversed(self.groups):
-            first.append(min([int(numbers[0]) for *_, numbers in group] + first[-1:]))
-        return first[::-1]
-
-    def __getstate__(self) -> dict:
-        names = [f.name for f in fields(self)]
-        return {name: getattr(self, name) for name in names}

@@ -1,4 +1,4 @@
-"""What the pause between volumes does to the slices around it."""
+"""Artifacts of the pauses between volumes, and of the slices next to them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from facet_nb.kernels.templates.averaging import take_epochs
-from facet_nb.kernels.templates.neighbours import slide
+from facet_nb.kernels.templates.neighbours import average_nearest
 
 
 @dataclass(frozen=True)
 class Volumes:
-    """Where volumes begin and end, as numbers of slices.
+    """First and last slices of volumes.
 
     Attributes
     ----------
     firsts, lasts : ndarray of int, shape (n_volumes,)
-        First and last slice of each volume.
+        Indices of the first and the last slice of each volume.
     """
 
     firsts: np.ndarray
@@ -25,14 +25,14 @@ class Volumes:
 
     @classmethod
     def of(cls, pauses: np.ndarray) -> Volumes:
-        """Return the volumes of ``len(pauses) + 1`` slices; a pause follows where it is true."""
+        """Return the volumes of ``len(pauses) + 1`` slices; True marks slices before a pause."""
         ends = np.flatnonzero(pauses)
         firsts = np.concatenate([[0], ends + 1])
         return cls(firsts, np.concatenate([ends, [len(pauses)]]))
 
 
 def weigh_transition(n_samples: int, position: float, slope: float) -> np.ndarray:
-    """Return the logistic weight along a slice: 0 at its beginning, 1 at the pause after it."""
+    """Return a logistic weight along a slice: 0 at its start, 1 at the pause after it."""
     x = np.arange(1, n_samples + 1) / n_samples
     return 1.0 / (1.0 + np.exp(-slope * (x - position)))
 
@@ -47,7 +47,7 @@ def estimate_transitions(
     weight: np.ndarray,
     n_volumes: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what is peculiar to the last slice before each pause, and to the first one after it.
+    """Return how the slices before and after each pause differ from other slices.
 
     Parameters
     ----------
@@ -58,18 +58,18 @@ def estimate_transitions(
     n_samples : int
         Length of a slice.
     volumes : Volumes
-        Where volumes begin and end.
+        First and last slices of volumes.
     n_template : int
-        Slices of the same volume that make the template.
+        Number of slices of the same volume that are averaged for comparison.
     weight : ndarray, shape (n_samples,)
-        How much of a slice's end belongs to the transition.
+        Weight of the transition along the last slice; reversed for the first slice.
     n_volumes : int
-        Volumes whose mean is taken, without the one that it is for, so that its EEG stays.
+        Number of volumes that are averaged, without the volume itself, to preserve its EEG.
 
     Returns
     -------
     heads, tails : ndarray, shape (n_volumes, n_samples)
-        Peculiarities of first and last slices, in V.
+        Differences of first and last slices from the others, in V.
     """
     epochs = take_epochs(x, starts, n_samples)
     heads = np.zeros((len(volumes.firsts), n_samples))
@@ -84,7 +84,7 @@ def estimate_transitions(
         tails[i] = epochs[last] - epochs[last - n : last].mean(axis=0)
     means = np.empty_like(heads), np.empty_like(tails)
     for own, mean, along in zip((heads, tails), means, (weight[::-1], weight), strict=True):
-        slide(own, usable, n_volumes, mean)
+        average_nearest(own, usable, n_volumes, mean)
         mean *= along
     return means
 
@@ -92,20 +92,20 @@ def estimate_transitions(
 def average_pauses(
     x: np.ndarray, starts: np.ndarray, n_samples: int, volumes: Volumes, n_volumes: int
 ) -> list[np.ndarray]:
-    """Return for each pause the mean of its neighbours, without itself, less the signal's mean."""
+    """Return for each pause the mean of its neighbours, without itself, minus the signal's mean."""
     begins = starts[volumes.lasts[:-1]] + n_samples
     lengths = np.maximum(starts[volumes.firsts[1:]] - begins, 0)
     epochs = take_epochs(x, begins, int(lengths.max(initial=0)))
     epochs -= x.mean()
     means = np.empty_like(epochs)
-    slide(epochs, np.ones(len(epochs), dtype=bool), n_volumes, means)
+    average_nearest(epochs, np.ones(len(epochs), dtype=bool), n_volumes, means)
     return [mean[:length] for mean, length in zip(means, lengths, strict=True)]
 
 
 def draw_lines(
     starts: np.ndarray, volumes: Volumes, heads: np.ndarray, tails: np.ndarray
 ) -> list[np.ndarray]:
-    """Return for each pause a straight line from the end of a tail to the next head."""
+    """Return for each pause a straight line from the tail before it to the head after it."""
     begins = starts[volumes.lasts[:-1]] + heads.shape[1]
     lengths = np.maximum(starts[volumes.firsts[1:]] - begins, 0)
     return [
@@ -132,13 +132,13 @@ def subtract_transitions(
     starts : ndarray of int, shape (n_slices,)
         First sample of each slice.
     volumes : Volumes
-        Where volumes begin and end.
+        First and last slices of volumes.
     heads, tails : ndarray, shape (n_volumes, n_samples)
         From :func:`estimate_transitions`.
     pauses : list of ndarray
-        What to subtract in each pause, in V.
+        Signal to subtract in each pause, in V.
     out : ndarray, shape (n_times,) | None
-        Where to put the result.
+        Array for the result.
 
     Returns
     -------

@@ -1,8 +1,7 @@
-"""Which epochs make the template of each epoch, and what it is.
+"""Choice of the epochs that are averaged for the template of each epoch.
 
-A template is the mean of some epochs. :class:`Weights` holds which ones, as lists of indices: a
-row of a matrix of weights, without its zeros. Nothing here ever holds a matrix of all epochs
-against all.
+A template is the mean of some epochs. :class:`Weights` holds their indices: the rows of a sparse
+matrix of weights. No function needs a dense matrix of all pairs of epochs.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Weights:
-    """Rows of equal weights that sum to one, without their zeros.
+    """Sparse matrix whose rows have equal weights that sum to one.
 
     Attributes
     ----------
     members : ndarray of int, shape (n_members,)
-        Epochs of the first row, of the second, and so on; rising within a row.
+        Epochs of the first row, of the second, and so on; ascending within a row.
     bounds : ndarray of int, shape (n_epochs + 1,)
         Row `i` is ``members[bounds[i]:bounds[i + 1]]``.
     """
@@ -30,7 +29,7 @@ class Weights:
 
     @classmethod
     def of(cls, rows: Iterable[np.ndarray]) -> Weights:
-        """Return the weights whose rows hold these epochs."""
+        """Return weights from the epochs of each row."""
         kept = [np.unique(np.asarray(row, dtype=np.int64)) for row in rows]
         bounds = np.concatenate([[0], np.cumsum([len(row) for row in kept])]).astype(np.int64)
         members = np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64)
@@ -46,7 +45,7 @@ class Weights:
     def restrict(self, usable: np.ndarray) -> Weights:
         """Return the weights without epochs that are not usable.
 
-        A row that would be empty gets the usable epoch nearest to it that is not the row's own.
+        A row that would be empty gets the nearest usable epoch other than its own.
         """
         good = np.flatnonzero(usable)
         if len(good) == len(usable):
@@ -56,7 +55,7 @@ class Weights:
 
 
 def _nearest(good: np.ndarray, i: int) -> np.ndarray:
-    """Return the one of `good` nearest to `i` and not `i` itself, shape (1,); or nothing."""
+    """Return the element of `good` nearest to `i` other than `i`, shape (1,), or nothing."""
     others = good[good != i]
     if not len(others):
         return others
@@ -67,14 +66,14 @@ def _nearest(good: np.ndarray, i: int) -> np.ndarray:
 def list_neighbours(n_epochs: int, half: int) -> Weights:
     """Return ``2 half + 1`` consecutive epochs around each one.
 
-    Near the ends the window stays whole and moves inward.
+    Near the ends, the window is shifted inward and keeps its length.
 
     Parameters
     ----------
     n_epochs : int
         Number of epochs.
     half : int
-        Epochs on either side.
+        Number of epochs on either side.
 
     Returns
     -------
@@ -87,18 +86,18 @@ def list_neighbours(n_epochs: int, half: int) -> Weights:
 
 
 def list_alternate(n_epochs: int, half: int) -> Weights:
-    """Return ``half + 1`` epochs around each one, every second: offsets −half, 2 − half … half.
+    """Return every second of the epochs around each one, at offsets −half, 2 − half … half.
 
-    Neighbours take turns, so that two in a row share no epoch. An even `half` takes the epoch
-    itself. Near the ends the window moves inward, and it leaves the first two epochs and the last
-    two out, whose artifacts are not yet or no more steady.
+    Consecutive epochs therefore share no epoch. With an even `half` the epoch itself is included.
+    Near the ends, the window is shifted inward; it leaves out the first two and the last two
+    epochs, during which the artifact is not in a steady state.
 
     Parameters
     ----------
     n_epochs : int
         Number of epochs.
     half : int
-        Reach on either side, in epochs.
+        Window length on either side, in epochs.
 
     Returns
     -------
@@ -107,9 +106,9 @@ def list_alternate(n_epochs: int, half: int) -> Weights:
 
     Notes
     -----
-    FASTR's rule (Niazy et al. 2005, doi:10.1016/j.neuroimage.2005.06.067), its ends included: the
-    first epoch uses the second, fourth … epoch. Where there are too few epochs for a window, every
-    second one of all is taken.
+    The rule of FASTR (Niazy et al. 2005, doi:10.1016/j.neuroimage.2005.06.067), also at the ends:
+    the first epoch uses the second, fourth … epoch. With too few epochs for a window, every second
+    one of all epochs is used.
     """
     numbers = np.arange(n_epochs)
     last = n_epochs - 2 * half - 3
@@ -127,9 +126,9 @@ def _alternate_of_few(n_epochs: int, half: int) -> Iterator[np.ndarray]:
 
 
 def list_corresponding(n_epochs: int, period: int, half: int) -> Weights:
-    """Return the same slice of the volumes around: ``2 half + 1`` epochs, `period` apart.
+    """Return the same slice of ``2 half + 1`` volumes: epochs that are `period` apart.
 
-    Near the ends the window stays whole and moves inward, by whole volumes.
+    Near the ends, the window is shifted inward by whole volumes and keeps its length.
 
     Parameters
     ----------
@@ -138,7 +137,7 @@ def list_corresponding(n_epochs: int, period: int, half: int) -> Weights:
     period : int
         Slices in a volume.
     half : int
-        Volumes on either side.
+        Number of volumes on either side.
 
     Returns
     -------
@@ -155,11 +154,11 @@ def list_corresponding(n_epochs: int, period: int, half: int) -> Weights:
 
 
 def repeat_for_slices(weights: Weights, n_slices: int) -> Weights:
-    """Return rows of slices, from rows of volumes: the same slice of each volume in the row."""
+    """Return rows of slices from rows of volumes: the same slice of each volume in the row."""
     return Weights.of(row * n_slices + k for row in weights for k in range(n_slices))
 
 
-# -------------------------------------------------------------------------------- by resemblance
+# -------------------------------------------------------------------------------- by similarity
 def list_similar(
     epochs: np.ndarray,
     *,
@@ -168,33 +167,32 @@ def list_similar(
     threshold: float,
     usable: np.ndarray | None = None,
 ) -> Weights:
-    """Return for each epoch those around that are most like it, without itself.
+    """Return for each epoch the most similar epochs around it, without itself.
 
     Parameters
     ----------
     epochs : ndarray, shape (n_epochs, n_samples)
         Epochs of one channel.
     window : int
-        Epochs in a row, at most.
+        Maximum number of epochs in a row.
     half : int
-        Reach of the search on either side, in epochs; near the ends it moves inward.
+        Search range on either side, in epochs; near the ends it is shifted inward.
     threshold : float
-        Absolute Pearson correlation that an epoch must have at least.
+        Smallest absolute Pearson correlation of a similar epoch.
     usable : ndarray of bool, shape (n_epochs,) | None
         Epochs that may enter a row; all by default.
 
     Returns
     -------
     Weights
-        Rows, one for each epoch. Where no epoch reaches `threshold`, the `window` most alike are
-        taken: there is always a template, and never of the epoch alone.
+        Rows, one for each epoch. If no epoch reaches `threshold`, the `window` most similar ones
+        are used, so that there always is a template, and never of the epoch alone.
 
     Notes
     -----
     Van der Meer et al. (2010), Robust EMG-fMRI artifact reduction for motion (FARM). Clinical
     Neurophysiology 121, 766-776. doi:10.1016/j.clinph.2009.12.035;
-    the reach is from row − half to row + half + 1, as in MATLAB FACET. A sum of products in a
-    fixed order, not a matrix product: its rounding does not depend on the number of threads.
+    the search range is from row − half to row + half + 1, as in MATLAB FACET.
     """
     n = len(epochs)
     usable = np.ones(n, dtype=bool) if usable is None else usable
@@ -207,6 +205,8 @@ def list_similar(
         first = min(max(i - half, 0), n - take)
         near = np.arange(first, first + take)
         near = near[usable[near] & (near != i)]
+        # einsum sums in a fixed order; the rounding of a matrix product would depend on the number
+        # of threads.
         r = np.abs(np.einsum("ij,j->i", shapes[near], shape))
         best = np.argsort(-r, kind="stable")[:window]
         alike = best[r[best] >= threshold]
@@ -216,18 +216,19 @@ def list_similar(
 
 # ------------------------------------------------------------------------------------- by motion
 def thin_motion(speed: np.ndarray, n_apart: int) -> np.ndarray:
-    """Return the speed with minor movements set to zero, those near a greater one.
+    """Return the speed with minor movements set to zero.
 
-    Neighbouring scans in motion are one movement. Of two movements at most `n_apart` scans apart
-    the shorter is minor (equally long: the one of less total speed; equal again: the earlier);
-    the least of all minor ones goes first, then distances are looked at anew.
+    Consecutive scans in motion are one movement. Of two movements at most `n_apart` scans apart,
+    the shorter is minor (if equally long, the one of less total speed; if equal again, the
+    earlier). The smallest of all minor movements is removed first; then distances are compared
+    again.
 
     Parameters
     ----------
     speed : ndarray, shape (n_scans,)
-        Motion from one scan to the next; 0 where the head is at rest.
+        Motion from one scan to the next; 0 if the head is at rest.
     n_apart : int
-        Distance at which movements do not touch one another's templates, in scans.
+        Largest distance of movements that affect the same templates, in scans.
 
     Returns
     -------
@@ -258,14 +259,15 @@ def list_at_rest(speed: np.ndarray, window: int) -> Weights:
 
     .. math:: d_{ij} = |i - j| + \frac{k}{m} |C_i - C_j| ,
 
-    so that the slightest movement is as far as the whole window `k`. Scans in motion enter no row.
+    so that even the smallest movement counts as much as the whole window `k`. Scans in motion enter
+    no row.
 
     Parameters
     ----------
     speed : ndarray, shape (n_scans,)
         Motion from one scan to the next; 0 below the threshold.
     window : int
-        Scans in a row, `k`. Rows near minor movements (:func:`thin_motion`) are shorter.
+        Number of scans in a row, `k`. Rows near minor movements (:func:`thin_motion`) are shorter.
 
     Returns
     -------
@@ -303,7 +305,7 @@ def average(epochs: np.ndarray, weights: Weights, out: np.ndarray | None = None)
     weights : Weights
         Rows.
     out : ndarray, shape (n_rows, n_samples) | None
-        Where to put the templates.
+        Array for the templates.
 
     Returns
     -------

@@ -1,1 +1,1 @@
-"""Trigger times: spacing, clock, alignment."""
+"""Trigger times: spacing, repetition, the scanner's clock, alignment."""

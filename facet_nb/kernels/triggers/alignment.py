@@ -1,4 +1,4 @@
-"""Finding where a waveform is: cross-correlation over a few lags."""
+"""Alignment of epochs to a template, by cross-correlation over a few lags."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ def best_lags(
     max_lag: int,
     which: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return for each epoch the lag at which the signal is most like its template.
+    """Return for each epoch the lag of the largest cross-correlation with its template.
 
-    The signal's piece begins at the epoch's start and ends `max_lag` samples after its end; what
-    a lag reaches beyond the piece counts as zero (FACETpy's and MATLAB FACET's measure).
+    The epoch is extended by `max_lag` samples at its end, and by zeros beyond that, as in FACETpy
+    and MATLAB FACET.
 
     Parameters
     ----------
@@ -28,12 +28,12 @@ def best_lags(
     max_lag : int
         Largest lag in either direction, in samples.
     which : ndarray of int, shape (n_epochs,) | None
-        The waveform of each epoch; by default there is one for each.
+        Index of the template of each epoch; by default each epoch has its own.
 
     Returns
     -------
     ndarray of int, shape (n_epochs,)
-        Lags, in samples: positive if the signal comes late. 0 where the piece is not complete.
+        Lags, in samples, positive if the signal is late; 0 if the piece is not complete.
     """
     n_samples = templates.shape[-1]
     lags = np.zeros(len(starts), dtype=np.int64)
@@ -54,9 +54,9 @@ def best_lags(
 def refine_lags(
     x: np.ndarray, starts: np.ndarray, template: np.ndarray, max_lag: int
 ) -> np.ndarray:
-    """Return for each epoch the lag, between samples too, of greatest Pearson correlation.
+    """Return for each epoch the lag of the largest Pearson correlation, with sub-sample accuracy.
 
-    A parabola through the maximum and its neighbours gives the part below one sample. It is
+    The fraction of a sample follows from a parabola through the maximum and its neighbours. It is
     accurate to a few hundredths of a sample where the waveform is well above the noise.
 
     Parameters
@@ -73,7 +73,7 @@ def refine_lags(
     Returns
     -------
     ndarray of float, shape (n_epochs,)
-        Lags, in samples; 0 where the neighbourhood is not complete.
+        Lags, in samples; 0 if the surroundings are not complete.
     """
     n = len(template)
     shape = template - template.mean()

@@ -1,7 +1,7 @@
-"""The scanner's clock against the EEG's: where markers would be if they were not rounded.
+"""Marker times with sub-sample accuracy, from a model of the scanner's clock.
 
-A marker is rounded to a sample, but the scanner is not: its markers lie on a line, sample against
-number. A fit over all of them tells each one's time to a small part of a sample.
+Markers are rounded to samples, but the scanner is regular: its marker times are a linear function
+of their number. A fit over all markers gives each time to a small fraction of a sample.
 """
 
 from __future__ import annotations
@@ -11,56 +11,56 @@ from typing import Any
 
 import numpy as np
 
-from facet_nb.kernels.triggers.spacing import Spacing, describe_spacing
+from facet_nb.kernels.triggers.spacing import Spacing, describe_spacing, missing_positions
 
 #: Variance of a rounding error, in samples².
 ROUNDING = 1.0 / 12.0
 
-#: Residuals of rounded markers have 0.29 samples rms; what exceeds this is no rounding.
+#: Largest RMS of residuals that rounding explains, in samples; that of pure rounding is 0.29.
 MAX_RMS = 0.4
 
-#: A marker farther than this from the line, and than five times the usual, is an outlier.
+#: A marker is an outlier if its residual exceeds this, in samples, and five standard deviations.
 _FAR = 1.5
 
-#: Markers that may be outliers, as a fraction of all.
+#: Largest fraction of outliers of a fit that is trusted.
 _MAX_OUTLIERS = 0.05
 
-#: Highest degree of a wandering clock's polynomial.
+#: Highest degree of the polynomial that models clock drift.
 _MAX_DEGREE = 5
 
 
 @dataclass(frozen=True)
 class ClockFit:
-    """Times of markers between samples.
+    """Marker times with sub-sample accuracy.
 
     Attributes
     ----------
     times : ndarray, shape (n_markers,)
-        When each marker was due, in samples: the fit's where it is trusted, else the marker's own.
+        Time of each marker, in samples: fitted if the fit is trusted, else as recorded.
     uncertainty : ndarray, shape (n_markers,)
-        Standard error of each time, in samples. An offset that all times share is not in it.
+        Standard error of each time, in samples. A common offset of all times is not included.
     fitted : ndarray, shape (n_markers,)
-        The fit's times, trusted or not.
+        Fitted times, whether trusted or not.
     residuals : ndarray, shape (n_markers,)
         Marker minus fit, in samples.
     outliers : ndarray of bool, shape (n_markers,)
-        Markers that the fit leaves out: far from it, or one too many.
+        Markers that the fit leaves out: far from it, or superfluous.
     run : ndarray of int, shape (n_markers,)
-        Which run of the scanner a marker belongs to; −1 for one too many.
+        Run of the scanner to which a marker belongs; −1 for superfluous markers.
     missing : ndarray, shape (n_missing,)
-        When markers were due that are not there, between others of their run, in samples.
+        Times of missing markers between others of their run, in samples.
     period : float
         Samples from one marker to the next.
     pause : float
-        Samples that a pause between volumes takes besides; 0 without pauses.
+        Additional samples of a pause between volumes; 0 without pauses.
     degree : int
-        1 for a line; more where the clocks wander against one another.
+        1 for a line; more if the clocks drift relative to each other.
     rms : float
         Root mean square of the residuals without outliers, in samples.
     trusted : bool
         Whether residuals are as small as rounding makes them.
     verdict : str
-        What the residuals say, in a sentence.
+        Assessment of the residuals, in a sentence.
     """
 
     times: np.ndarray
@@ -78,7 +78,7 @@ class ClockFit:
     verdict: str
 
     def report(self) -> dict[str, Any]:
-        """Return what was found, in numbers and a sentence."""
+        """Return the main results as a dictionary."""
         residuals = self.residuals[~self.outliers]
         return {
             "verdict": self.verdict,
@@ -102,12 +102,12 @@ def fit_clock(markers: np.ndarray) -> ClockFit:
     Parameters
     ----------
     markers : ndarray of int, shape (n_markers,)
-        Samples of slice or volume markers, rising; at least two.
+        Samples of slice or volume markers in ascending order; at least two.
 
     Returns
     -------
     ClockFit
-        Times, their uncertainty, and how far the fit can be trusted.
+        Times, their uncertainty, and whether the fit can be trusted.
 
     Notes
     -----
@@ -115,8 +115,9 @@ def fit_clock(markers: np.ndarray) -> ClockFit:
 
         sample = offset[r] + period · k + pause · v (+ a polynomial of time, of degree 5 at most).
 
-    Runs share the clock; each has its offset. The polynomial enters only if residuals of the line
-    are larger than rounding makes them, and only as far as it lowers Bayes' information criterion.
+    Runs share the clock, but each has its own offset. The polynomial is included only if the
+    residuals of the line exceed rounding errors, with the degree that minimises the Bayesian
+    information criterion.
     """
     markers = np.asarray(markers, dtype=np.int64)
     spacing, kept = _leave_out_extras(markers)
@@ -156,7 +157,7 @@ def fit_clock(markers: np.ndarray) -> ClockFit:
 
 
 def _leave_out_extras(markers: np.ndarray) -> tuple[Spacing, np.ndarray]:
-    """Return distances without markers that are one too many, and which markers are kept."""
+    """Return the spacing without superfluous markers, and which markers are kept."""
     kept = np.arange(len(markers))
     spacing = describe_spacing(markers)
     for _ in range(max(1, len(markers) // 10)):
@@ -169,7 +170,7 @@ def _leave_out_extras(markers: np.ndarray) -> tuple[Spacing, np.ndarray]:
 
 
 def _find_extra(markers: np.ndarray, spacing: Spacing) -> int | None:
-    """Return a marker between two others that fit one another without it; None if none is."""
+    """Return a marker without which the spacing of its neighbours is regular, or None."""
     if len(markers) < 4 or not spacing.usual:
         return None
     odd = spacing.slots == 0
@@ -181,7 +182,7 @@ def _find_extra(markers: np.ndarray, spacing: Spacing) -> int | None:
 
 
 def _make_design(spacing: Spacing, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return columns of offsets, number and pauses; the numbers; and the run of each marker."""
+    """Return the design matrix (offsets, number, pauses), and number and run of each marker."""
     slots = spacing.slots.astype(float)
     run = np.concatenate([[0], np.cumsum(spacing.slots == 0)])
     number = np.concatenate([[0.0], np.cumsum(slots)])
@@ -194,7 +195,7 @@ def _make_design(spacing: Spacing, t: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _extend(design: np.ndarray, t: np.ndarray, degree: int) -> np.ndarray:
-    """Return the design with Legendre polynomials of time, from the second to `degree`."""
+    """Return the design matrix with Legendre polynomials of time, of degree 2 to `degree`."""
     if degree < 2:
         return design
     u = 2.0 * (t - t[0]) / (t[-1] - t[0]) - 1.0
@@ -203,7 +204,7 @@ def _extend(design: np.ndarray, t: np.ndarray, degree: int) -> np.ndarray:
 
 
 def _choose_degree(design: np.ndarray, t: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
-    """Return degree, coefficients, and which markers took part."""
+    """Return degree, coefficients, and which markers are not outliers."""
     n_runs = _count_runs(design)
     coef, good = _fit_robustly(design, t, n_runs)
     best = (1, coef, good)
@@ -221,18 +222,19 @@ def _choose_degree(design: np.ndarray, t: np.ndarray) -> tuple[int, np.ndarray, 
         columns = _extend(design, t, degree)
         coef, good = _fit_robustly(columns, t, n_runs)
         value = criterion(columns, coef, good)
+        # A difference of 10 is very strong evidence (Kass & Raftery 1995).
         if value < least - 10.0:
             least, best = value, (degree, coef, good)
     return best
 
 
 def _count_runs(design: np.ndarray) -> int:
-    """Return how many columns are offsets of runs: the first ones, which cover all markers."""
+    """Return the number of offset columns: the first ones, which together cover all markers."""
     return int(np.flatnonzero(np.cumsum(design, axis=1).min(axis=0) > 0)[0]) + 1
 
 
 def _fit_robustly(columns: np.ndarray, t: np.ndarray, n_runs: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return least-squares coefficients without outliers, and which markers are none."""
+    """Return least-squares coefficients, and which markers are not outliers."""
     good = np.ones(len(t), dtype=bool)
     middle = float(np.mean(t))
     for _ in range(20):
@@ -258,7 +260,7 @@ def _find_spread(columns: np.ndarray, good: np.ndarray, rms: float) -> np.ndarra
 def _find_missing(
     spacing: Spacing, fit: np.ndarray, numbers: np.ndarray, coef: np.ndarray, n_runs: int
 ) -> np.ndarray:
-    """Return times between markers that cover several slots without pauses."""
+    """Return the times of missing markers, by interpolation between their neighbours."""
     found = [
         np.linspace(fit[i], fit[i + 1], int(spacing.slots[i]) + 1)[1:-1]
         for i in np.flatnonzero((spacing.slots > 1) & (spacing.pauses == 0))
@@ -270,16 +272,14 @@ def _find_missing(
 
 
 def _step_over_pauses(spacing: Spacing, fit: np.ndarray, i: int, period: float) -> np.ndarray:
-    """Return missing times of a difference that holds pauses: as distances alone tell them."""
-    from facet_nb.kernels.triggers.spacing import missing_positions
-
+    """Return the times of missing markers where the difference includes pauses."""
     before = missing_positions(np.rint(fit).astype(np.int64), spacing)
     inside = before[(before > fit[i] + period / 2) & (before < fit[i + 1] - period / 2)]
     return inside.astype(float)
 
 
 def _say(rms: float, n_free: int, outside: float, degree: int) -> str:
-    """Return what residuals say of the fit."""
+    """Return an assessment of the residuals."""
     if n_free < 1:
         return "too few markers to test a line: times are the markers' own"
     if outside > _MAX_OUTLIERS:

@@ -1,31 +1,30 @@
-"""What repeats within a volume: its slices, where only volumes are marked."""
+"""Find the slices within a volume, if only volumes are marked."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import fft
 
-#: How alike two slices must be (normalised correlation) to share a template.
+#: Smallest normalised correlation of two slices that share a template.
 MIN_ALIKE = 0.9
 
 #: Shortest slice, in s.
 MIN_SLICE_S = 0.015
 
-#: Largest distance of the end of the last slice from the end of the volume that is no pause, in
-#: slices.
+#: Largest interval between the last slice and the end of the volume that is not a pause, in slices.
 _NO_PAUSE = 0.02
 
-#: Lags are looked at in this part of a sample.
+#: Number of lags per sample.
 FINE = 16
 
 
 def find_repeats(template: np.ndarray, period: float, sfreq: float) -> tuple[int, float]:
-    """Return how many times a waveform repeats within a template, and its distance in samples.
+    """Return how many times a waveform repeats within a template, and its period in samples.
 
     Parameters
     ----------
     template : ndarray, shape (n_times,)
-        Mean volume, high-passed; from one volume's beginning to the next.
+        Mean volume, high-passed, from the start of a volume to the start of the next.
     period : float
         Samples from one volume to the next.
     sfreq : float
@@ -34,15 +33,15 @@ def find_repeats(template: np.ndarray, period: float, sfreq: float) -> tuple[int
     Returns
     -------
     n_repeats : int
-        Slices in the volume (with multiband: groups of slices); 1 if nothing repeats.
+        Number of slices in the volume (with multiband: groups of slices); 1 if nothing repeats.
     distance : float
-        Samples from one to the next; `period` if there is one only.
+        Samples from one slice to the next; `period` if there is only one.
 
     Notes
     -----
-    The distance is the lag at which the template is most like itself (normalised by the energy of
-    what overlaps), divided by the largest whole number for which that holds as well. Silence may
-    follow the last slice; nothing else may.
+    The distance is the lag of the largest autocorrelation (normalised by the energy of the
+    overlapping parts), divided by the largest integer for which the autocorrelation is about as
+    large. Only silence may follow the last slice.
     """
     like = _correlate_with_itself(template)
     least = max(16, int(MIN_SLICE_S * sfreq)) * FINE
@@ -64,7 +63,7 @@ def find_repeats(template: np.ndarray, period: float, sfreq: float) -> tuple[int
 
 
 def _correlate_with_itself(x: np.ndarray) -> np.ndarray:
-    """Return normalised correlations of `x` with itself, at lags of 0, 1/FINE … len(x) − 1."""
+    """Return the normalised autocorrelation of `x` at lags of 0, 1/FINE … len(x) − 1."""
     n = len(x)
     n_fft = fft.next_fast_len(2 * n, real=True)
     spectrum = fft.rfft(x, n_fft)
@@ -77,7 +76,7 @@ def _correlate_with_itself(x: np.ndarray) -> np.ndarray:
 
 
 def _divide(like: np.ndarray, lag: int, least: int) -> int:
-    """Return the shortest lag of which `lag` is a multiple, and at which all is as alike."""
+    """Return the shortest lag of which `lag` is a multiple, with about the same correlation."""
     for m in range(lag // least, 1, -1):
         shorter = _highest(like, round(lag / m), FINE // 2)
         if like[shorter] >= max(MIN_ALIKE, 0.95 * like[lag]):
@@ -92,7 +91,7 @@ def _highest(like: np.ndarray, lag: int, reach: int) -> int:
 
 
 def _count_loud(template: np.ndarray, lag: float) -> int:
-    """Return how many waveforms follow one another from the beginning; 0 if silence does not."""
+    """Return the number of waveforms from the start on; 0 if anything but silence follows them."""
     n = int(len(template) / lag)
     bounds = np.rint(np.arange(n + 1) * lag).astype(int)
     energy = np.add.reduceat(np.square(template[: bounds[-1]]), bounds[:-1])

@@ -1,13 +1,13 @@
-"""Distances of triggers: how long one artifact is, where volumes end, which triggers are missing.
+"""Spacing of triggers: length of an artifact, ends of volumes, missing triggers.
 
-The rule, in the words of the code: a *slot* is the place of one trigger in the scanner's regular
-train. The difference of two neighbouring triggers is explained as ``m`` slots and ``g`` pauses,
+A *slot* is the position of one trigger in the scanner's regular sequence. The difference of two
+consecutive triggers is explained as ``m`` slots and ``g`` pauses,
 
     difference ≈ m · usual + g · pause,
 
-with ``m = 1, g = 0`` for most of them. ``m > 1`` means that ``m - 1`` triggers are missing. A pause
-between volumes is an *extra* that recurs after the same number of slots; a larger difference that
-does not recur so, or that jitter could make, is no pause.
+with ``m = 1, g = 0`` for most of them. ``m > 1`` means that ``m - 1`` triggers are missing. Pauses
+between volumes recur after a constant number of slots; a larger difference that does not recur, or
+that jitter can explain, is not a pause.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-#: Differences that agree within this many samples are equal: two roundings, and one sample more.
+#: Differences that agree within this many samples are equal: two rounding errors, and one sample.
 _EQUAL = 3
 
-#: Triggers that jitter by ±2 samples make differences that lie up to this far apart.
+#: Range of differences of triggers that jitter by ±2 samples.
 _JITTER = 8
 
-#: A difference of more slots than this is a break between runs, not a row of missing triggers.
+#: A difference of more slots is a break between runs, not a series of missing triggers.
 _MOST_SLOTS = 50
 
-#: How far from its explanation a difference may be, in usual differences.
+#: Largest error of an explained difference, in usual differences.
 _LOOSE = 0.1
 
-#: Recurrences that a doubtful pause needs: one that jitter or missing triggers could also make.
+#: Recurrences required of a pause that jitter or missing triggers could also explain.
 _CERTAIN = 5
 
 
 @dataclass(frozen=True)
 class Spacing:
-    """What the distances of triggers tell.
+    """Explanation of the distances of triggers.
 
     Attributes
     ----------
     artifact_length : int | None
         Length of one artifact, in samples; None if there are fewer than two triggers.
     usual : float
-        Mean distance of two neighbouring slots, in samples.
+        Mean distance of two consecutive slots, in samples.
     volume_gaps : bool
         Whether pauses separate volumes.
     slices_per_volume : int | None
@@ -49,10 +49,10 @@ class Spacing:
     pause : float
         Length of the pause between volumes, in samples.
     slots : ndarray of int, shape (n_triggers - 1,)
-        Slots that each difference covers: 1 where nothing is missing, 0 where it has no explanation
-        (a break between runs, a trigger too many).
+        Number of slots of each difference: 1 if no trigger is missing, 0 if the difference is not
+        explained (a break between runs, a superfluous trigger).
     pauses : ndarray of int, shape (n_triggers - 1,)
-        Pauses in each difference.
+        Number of pauses in each difference.
     """
 
     artifact_length: int | None = None
@@ -65,12 +65,12 @@ class Spacing:
 
     @property
     def n_missing(self) -> int:
-        """Number of triggers that the distances say are missing."""
+        """Number of missing triggers, according to the distances."""
         return int(np.sum(self.slots[self.slots > 1] - 1))
 
     @property
     def n_irregular(self) -> int:
-        """Number of differences that have no explanation."""
+        """Number of differences that are not explained."""
         return int(np.count_nonzero(self.slots == 0))
 
 
@@ -81,11 +81,10 @@ def describe_spacing(triggers: np.ndarray) -> Spacing:
     and 293: 293) or if there are pauses between volumes; else (jitter) their mean, rounded.
     A difference over missing triggers counts as its part for one slot, rounded up.
 
-    A pause between volumes is taken for certain if it is longer than ±2 samples of jitter can make
-    (eight samples, or twice the spread of the usual differences), is found twice or more, and
-    recurs after the same number of slots. If it is shorter, or if it is a multiple of the usual
-    difference, so that missing triggers could look the same, it must recur five times without
-    exception.
+    A pause between volumes is accepted if it is longer than jitter of ±2 samples can explain (eight
+    samples, or twice the spread of the usual differences), occurs at least twice, and recurs after
+    a constant number of slots. If it is shorter, or if it is a multiple of the usual difference,
+    which missing triggers could also explain, it must recur five times without exception.
 
     Parameters
     ----------
@@ -125,12 +124,12 @@ def artifact_length(triggers: np.ndarray) -> int | None:
 
 
 def missing_positions(triggers: np.ndarray, spacing: Spacing) -> np.ndarray:
-    """Return where triggers are missing between others, from the distances alone.
+    """Return the positions of missing triggers between others, from the distances alone.
 
     Parameters
     ----------
     triggers : ndarray of int, shape (n_triggers,)
-        Positions, in samples, without repetitions.
+        Positions, in samples, without duplicates.
     spacing : Spacing
         Of these triggers.
 
@@ -152,10 +151,10 @@ def missing_positions(triggers: np.ndarray, spacing: Spacing) -> np.ndarray:
 
 
 def outer_positions(triggers: np.ndarray, spacing: Spacing) -> np.ndarray:
-    """Return where one more trigger may be: before the first and after the last.
+    """Return possible positions of a trigger before the first and after the last.
 
-    Where pauses separate volumes, both places are given: next to the trigger, and beyond a pause.
-    Same parameters and result as :func:`missing_positions`.
+    If pauses separate volumes, both positions are returned: without and with a pause in between.
+    Parameters and result are those of :func:`missing_positions`.
     """
     steps = {spacing.usual, spacing.usual + spacing.pause}
     before = [triggers[0] - step for step in steps]
@@ -168,8 +167,8 @@ def acquisition_span(
 ) -> tuple[int, int]:
     """Return the first sample of the acquisition and the first after it.
 
-    It reaches from the first trigger to one artifact after the last, and `offset` samples further
-    where artifacts begin before their triggers (negative) or after them.
+    It extends from the first trigger to one artifact length after the last, plus `offset` samples
+    if artifacts start before (negative) or after their triggers.
     """
     start = int(triggers[0]) + min(0, offset)
     stop = int(triggers[-1]) + length + max(0, offset)
@@ -179,23 +178,23 @@ def acquisition_span(
 def slice_positions(
     volumes: np.ndarray, n_slices: int, duration: float, relative_position: float = 0.0
 ) -> np.ndarray:
-    """Return where the slices of volumes begin, at regular distances from each volume's trigger.
+    """Return the starts of slices, at regular distances from the trigger of each volume.
 
     Parameters
     ----------
     volumes : ndarray of int, shape (n_volumes,)
         Volume triggers, in samples.
     n_slices : int
-        Slices (with multiband: groups of them) in a volume.
+        Number of slices (with multiband: groups of slices) in a volume.
     duration : float
-        Distance of two slices, in samples.
+        Distance of consecutive slices, in samples.
     relative_position : float
-        How long before the volume's trigger its first slice begins, in slice durations.
+        Interval from the start of the first slice to the volume's trigger, in slice durations.
 
     Returns
     -------
     ndarray of int, shape (n_volumes * n_slices,)
-        Positions, in samples, rounded once; in order if volumes are, and slices fit into them.
+        Positions, in samples, rounded once.
     """
     inner = (np.arange(n_slices) - relative_position) * duration
     return np.rint(np.asarray(volumes)[:, np.newaxis] + inner).astype(np.int64).ravel()
@@ -204,7 +203,7 @@ def slice_positions(
 def find_best_match(
     x: np.ndarray, template: np.ndarray, start: int, reach: int
 ) -> tuple[int, float]:
-    """Return where `x` is most like a template, and the Pearson correlation there.
+    """Return the position of the largest Pearson correlation with a template, and its value.
 
     Parameters
     ----------
@@ -213,16 +212,16 @@ def find_best_match(
     template : ndarray, shape (n_samples,)
         Waveform.
     start : int
-        Middle of the search, in samples.
+        Centre of the search, in samples.
     reach : int
-        How far to search to either side, in samples.
+        Search range on either side, in samples.
 
     Returns
     -------
     position : int
         First sample of the best epoch.
     r : float
-        Correlation; -1 if no epoch lies within `x`, 0 if it is flat.
+        Correlation; -1 if no epoch lies within `x`, 0 if the epoch is flat.
     """
     n = len(template)
     first, last = max(0, start - reach), min(len(x) - n, start + reach)
@@ -243,11 +242,11 @@ def find_best_match(
 
 # ------------------------------------------------------------------------------------ details
 def _find_usual(diffs: np.ndarray) -> tuple[float, float]:
-    """Return the usual difference, and how far usual differences lie apart, in samples."""
+    """Return mean and spread of the usual differences, in samples."""
     width = max(_JITTER, 0.01 * float(np.median(diffs)))
     cluster = _densest(diffs, width)
     middle = int(cluster[(len(cluster) - 1) // 2])
-    # Pauses make differences longer, never shorter: the lower half alone tells of jitter.
+    # Pauses make differences longer, never shorter, so jitter is estimated from the lower half.
     lower = diffs[(diffs <= middle) & (diffs > 0.75 * middle)]
     spread = 2.0 * (middle - float(np.quantile(lower, 0.05)))
     near = diffs[np.abs(diffs - middle) <= max(_EQUAL, spread)]
@@ -255,7 +254,7 @@ def _find_usual(diffs: np.ndarray) -> tuple[float, float]:
 
 
 def _densest(values: np.ndarray, width: float) -> np.ndarray:
-    """Return the values in the fullest window of a width, the lowest if there are several."""
+    """Return the values in the fullest window of a given width, the lowest of several."""
     ordered = np.sort(values)
     stop = np.searchsorted(ordered, ordered + width, side="right")
     first = int(np.argmax(stop - np.arange(len(ordered))))
@@ -263,7 +262,7 @@ def _densest(values: np.ndarray, width: float) -> np.ndarray:
 
 
 def _find_pause(diffs: np.ndarray, usual: float, spread: float) -> tuple[float, int | None]:
-    """Return length of the pause between volumes and slots per volume; (0, None) if none."""
+    """Return length of the pause between volumes and slots per volume, or (0, None)."""
     tolerance = max(_JITTER / 2, spread)
     multiple = np.rint(diffs / usual)
     whole = (multiple > 1) & (np.abs(diffs - multiple * usual) <= tolerance)
@@ -284,12 +283,12 @@ def _find_pause(diffs: np.ndarray, usual: float, spread: float) -> tuple[float, 
 
 
 def _find_period(slots: np.ndarray, pauses: np.ndarray, least: int) -> int | None:
-    """Return after how many slots pauses recur; None if they do not."""
+    """Return the number of slots after which pauses recur, or None if they do not."""
     at = np.flatnonzero(pauses)
     if np.count_nonzero(slots[at] == 1) < least:
         return None
     place, breaks = np.cumsum(slots), np.cumsum(slots == 0)
-    # Where a trigger beside it is missing, a pause is at one of several slots.
+    # Next to a missing trigger, the slot of a pause is known to within a few slots only.
     pairs = np.diff(breaks[at]) == 0
     nearest = (place[at[1:]] - slots[at[1:]] + 1 - place[at[:-1]])[pairs]
     farthest = (place[at[1:]] - place[at[:-1]] + slots[at[:-1]] - 1)[pairs]
@@ -301,7 +300,7 @@ def _find_period(slots: np.ndarray, pauses: np.ndarray, least: int) -> int | Non
     best = int(np.argmax(once.sum(axis=1)))
     period = int(candidates[best, 0])
     share = float(np.mean(farthest // period * period >= nearest))
-    # Neither before the first pause nor after the last may there be more than a volume.
+    # At most one volume may precede the first pause or follow the last.
     head, tail = place[at[0]] - slots[at[0]], place[-1] - place[at[-1]]
     if 2 * once[best].sum() < len(nearest) or max(head, tail) >= period:
         return None
@@ -311,7 +310,7 @@ def _find_period(slots: np.ndarray, pauses: np.ndarray, least: int) -> int | Non
 def _explain(
     diffs: np.ndarray, usual: float, pause: float, period: int | None, tolerance: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return slots and pauses of each difference; 0 and 0 where nothing explains it."""
+    """Return slots and pauses of each difference; both are 0 if nothing explains it."""
     most = 1 if period is None else _MOST_SLOTS // period + 1
     best = np.full(len(diffs), np.inf)
     slots, pauses = np.zeros(len(diffs), np.int64), np.zeros(len(diffs), np.int64)
@@ -331,7 +330,7 @@ def _explain(
 
 
 def _find_length(diffs: np.ndarray, slots: np.ndarray, volume_gaps: bool) -> int:
-    """Return the artifact length, in samples, from explained differences without a pause."""
+    """Return the artifact length, in samples, from explained differences without pauses."""
     single = diffs[slots == 1]
     if np.ptp(single) <= _EQUAL or volume_gaps:
         return int(np.max(-(-diffs // slots)))
@@ -339,7 +338,7 @@ def _find_length(diffs: np.ndarray, slots: np.ndarray, volume_gaps: bool) -> int
 
 
 def _find_slice_number(spacing: Spacing, i: int) -> int:
-    """Return which slice of its volume trigger `i` is: by the nearest pause, else by the break."""
+    """Return the slice number of trigger `i`, counted from the nearest pause or break."""
     period = spacing.slices_per_volume or 1
     exact = np.flatnonzero((spacing.pauses == 1) & (spacing.slots == 1))
     breaks = np.flatnonzero(spacing.slots == 0)

@@ -1,4 +1,4 @@
-"""Operations on lanes against numpy's on arrays; transforms in lanes against numpy's."""
+"""Vector operations and transforms against NumPy."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 
 numba = pytest.importorskip("numba")
 
+from facet_nb.kernels.compiled.dispatch import aligned_empty  # noqa: E402
 from facet_nb.kernels.compiled.fft import (  # noqa: E402
     count_places,
     filter_points,
@@ -14,7 +15,6 @@ from facet_nb.kernels.compiled.fft import (  # noqa: E402
     order,
 )
 from facet_nb.kernels.compiled.vectors import (  # noqa: E402
-    aligned_empty,
     compile_entry,
     convert,
     is_any,
@@ -105,7 +105,7 @@ def double(x):
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-def test_as_many_lanes_as_bytes_hold(dtype):
+def test_vectors_have_as_many_lanes_as_bytes_hold(dtype):
     x = aligned_empty(20, dtype)
     assert x.ctypes.data % 64 == 0
     x[:] = 1
@@ -146,11 +146,12 @@ def test_order_names_each_frequency_once():
 
 
 def test_any_kernel_that_changes_is_compiled_anew(monkeypatch, tmp_path):
-    """The cache's own test is for changes in the file of the entry only."""
+    """Numba's cache notices changes in the file of the entry only; constants come from others."""
     from facet_nb.kernels.compiled import vectors
 
-    here = (tmp_path / "lanes.py", tmp_path / "other.py")
+    here = (tmp_path / "compiled" / "vectors.py", tmp_path / "templates" / "other.py")
     for path in here:
+        path.parent.mkdir()
         path.write_text("a = 1")
     monkeypatch.setattr(vectors, "__file__", str(here[0]))
     vectors._digest_sources.cache_clear()

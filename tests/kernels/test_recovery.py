@@ -1,4 +1,4 @@
-"""Agreement with the truth, and what recurs, against values worked out by hand."""
+"""Agreement with the truth, and unlocked power, against values worked out by hand."""
 
 from __future__ import annotations
 

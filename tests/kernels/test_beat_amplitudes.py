@@ -1,4 +1,4 @@
-"""Sizes and delays of beats, against what was put in and against a dense matrix."""
+"""Sizes and delays of beats against simulated ones and against a dense matrix."""
 
 from __future__ import annotations
 
