@@ -18,17 +18,27 @@ from facet_nb.benchmark.events import (
     PointMeasured,
     PointStarted,
 )
-from facet_nb.benchmark.measurement import BenchmarkPoint, Configuration, MemoryUse, Subject, Trace
+from facet_nb.benchmark.measurement import (
+    BenchmarkInput,
+    BenchmarkPoint,
+    Configuration,
+    MemoryUse,
+    RunTrace,
+)
 from facet_nb.benchmark.scaling import benchmark_scaling
 from facet_nb.benchmark.session import benchmark
-from facet_nb.benchmark.summary import Row
+from facet_nb.benchmark.summary import SummaryRow
 from facet_nb.benchmark.table import BenchmarkTable
+
+# Names that these classes had before; old notebooks and stored pickles may use them.
+Row, Subject, Trace = SummaryRow, BenchmarkInput, RunTrace
 
 __all__ = [
     "Advice",
     "BenchmarkDone",
     "BenchmarkEvent",
     "BenchmarkFailed",
+    "BenchmarkInput",
     "BenchmarkPoint",
     "BenchmarkStarted",
     "BenchmarkState",
@@ -39,7 +49,9 @@ __all__ = [
     "PointMeasured",
     "PointStarted",
     "Row",
+    "RunTrace",
     "Subject",
+    "SummaryRow",
     "Trace",
     "advise",
     "benchmark",

@@ -8,9 +8,6 @@ from typing import Any, Literal
 
 from facet_nb.benchmark.measurement import Configuration
 
-Goal = Literal["fastest", "smallest", "balanced"]
-GOALS = ("fastest", "smallest", "balanced")
-
 
 @dataclass(frozen=True)
 class Advice:

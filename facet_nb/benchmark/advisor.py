@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from facet_nb.benchmark import stats
 from facet_nb.benchmark.advice import Advice
 from facet_nb.benchmark.grid import list_levels
-from facet_nb.benchmark.inputs import find_subject
+from facet_nb.benchmark.inputs import find_input
 from facet_nb.benchmark.measurement import MB, Configuration
-from facet_nb.benchmark.summary import Row
+from facet_nb.benchmark.summary import SummaryRow
 from facet_nb.benchmark.table import BenchmarkTable
 from facet_nb.core import Pipeline, PlanError, ProcessingContext
 from facet_nb.core.backends.registry import count_cores
@@ -23,7 +23,7 @@ from facet_nb.core.processor import ArrayProcessor
 from facet_nb.core.recording import data_picks
 
 if TYPE_CHECKING:
-    from facet_nb.benchmark.probe import Found, Trial
+    from facet_nb.benchmark.probe import ProbeResult, ProbeTiming
 
 #: What a forecast of memory, and a time from a probe, may be off by.
 _PEAK_ERROR, _PROBE_ERROR = 0.25, 0.15
@@ -93,7 +93,7 @@ def advise(
 def _advise_from_table(
     pipeline: Pipeline, source: Any, table: BenchmarkTable, goal: str, budget_mb: float | None
 ) -> Advice:
-    subject, context = find_subject(pipeline, source)
+    subject, context = find_input(pipeline, source)
     if subject.id != table.subject.id:
         raise ValidationError(
             "the table is of another chain or recording: measure this one with benchmark(), or "
@@ -136,7 +136,7 @@ def _advise_from_table(
     )
 
 
-def _find_peak(row: Row, pipeline: Pipeline, context: Any) -> float:
+def _find_peak(row: SummaryRow, pipeline: Pipeline, context: Any) -> float:
     """Return the measured peak; where memory was not watched, its forecast."""
     if row.point.memory is not None:
         return row.point.memory.peak_mb
@@ -149,7 +149,7 @@ def _advise_from_probe(
 ) -> Advice:
     from facet_nb.benchmark.probe import try_out  # it loads the filters
 
-    _, source = find_subject(pipeline, source)
+    _, source = find_input(pipeline, source)
     context = _load(source)
     configurations = list_candidates(pipeline, context)
     peaks = {c: forecast_peak_mb(pipeline, context, c) for c in configurations}
@@ -214,14 +214,14 @@ def _find_room_mb() -> float:
     return (_ROOM_SHARE * available + rss_bytes()) / MB
 
 
-def _describe_piece(found: Found) -> str:
+def _describe_piece(found: ProbeResult) -> str:
     if found.piece.share == 1.0:
         return "in a probe of the whole recording"
     raw = found.piece.context.get_raw()
     return f"in a probe of {found.piece.n_channels} channels and {raw.times[-1]:.0f} s"
 
 
-def _count(trial: Trial) -> str:
+def _count(trial: ProbeTiming) -> str:
     n = len(trial.wall_s)
     return "one try" if n == 1 else f"{n} tries"
 
@@ -263,19 +263,19 @@ def forecast_peak_mb(pipeline: Pipeline, context: Any, configuration: Configurat
 
 # -------------------------------------------------------------------------------------- together
 def _load(source: Any) -> ProcessingContext:
-    if isinstance(source, str):  # a path, as find_subject returns it
+    if isinstance(source, str):  # a path, as find_input returns it
         from facet_nb.io import load
 
         return load(source)
     return source
 
 
-def _start_s(trial: Trial) -> float:
+def _start_s(trial: ProbeTiming) -> float:
     """Return what starting workers takes: processes have to be started for the run."""
     return trial.cold_s if trial.configuration.backend == "multiprocessing" else 0.0
 
 
-def _predict_s(trial: Trial) -> float:
+def _predict_s(trial: ProbeTiming) -> float:
     return trial.likely_s + _start_s(trial)
 
 

@@ -43,12 +43,12 @@ class Child:
 
     def run(self, settings: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Run once; measure wall and CPU time of all processes."""
-        from facet_nb.benchmark import processes, tracing
+        from facet_nb.benchmark import process_usage, tracing
         from facet_nb.benchmark.json_values import to_plain
 
         self.result = None
         events: list[Any] = []
-        others = _OtherProcesses(processes.read_cpu_s)
+        others = _OtherProcesses(process_usage.read_cpu_s)
         before, begin = time.process_time(), time.perf_counter()
         done = self.pipeline.run(
             self.context,

@@ -17,7 +17,7 @@ _MIN_DURATION_S = 60.0
 
 
 @dataclass(frozen=True)
-class Piece:
+class Excerpt:
     """A few channels of a recording, over all of it or its beginning.
 
     Attributes
@@ -41,7 +41,9 @@ class Piece:
         return 1.0 / (self.channel_scale * self.time_scale)
 
 
-def take_piece(pipeline: Pipeline, context: ProcessingContext, probe_s: float, cores: int) -> Piece:
+def take_excerpt(
+    pipeline: Pipeline, context: ProcessingContext, probe_s: float, cores: int
+) -> Excerpt:
     """Return a piece of `context` whose runs take a small part of `probe_s`.
 
     Channels that steps name, one of each type, and those that hold no data are in it.
@@ -52,9 +54,9 @@ def take_piece(pipeline: Pipeline, context: ProcessingContext, probe_s: float, c
     return _cut(pipeline, context, wanted, _shorten(pipeline, raw, wanted, probe_s))
 
 
-def take_larger_piece(
-    pipeline: Pipeline, context: ProcessingContext, piece: Piece, share: float
-) -> Piece:
+def take_larger_excerpt(
+    pipeline: Pipeline, context: ProcessingContext, piece: Excerpt, share: float
+) -> Excerpt:
     """Return a piece that holds about `share` of the recording: all of it from 1 on.
 
     It lasts as long as the recording. Where that leaves too few channels, or less than twice what
@@ -64,7 +66,7 @@ def take_larger_piece(
     if piece.share == 1.0:
         return piece
     if share >= 1.0:
-        return Piece(context, n_data, 1.0, 1.0)
+        return Excerpt(context, n_data, 1.0, 1.0)
     wanted = int(min(share, 0.5) * n_data)  # it is held beside the recording
     if wanted < min(_MIN_CHANNELS, n_data) or wanted / n_data < 2 * piece.share:
         return piece
@@ -73,7 +75,7 @@ def take_larger_piece(
 
 def _cut(
     pipeline: Pipeline, context: ProcessingContext, n_channels: int, time_scale: float
-) -> Piece:
+) -> Excerpt:
     raw = context.get_raw()
     data = [int(i) for i in data_picks(raw)]
     chosen = _choose_channels(pipeline, raw, data, n_channels)
@@ -83,7 +85,7 @@ def _cut(
         part = Crop(tmin=0.0, tmax=raw.n_times / time_scale / raw.info["sfreq"])(part)
     if len(chosen) < len(data):
         part = PickChannels([raw.ch_names[i] for i in sorted({*chosen, *others})])(part)
-    return Piece(part, len(chosen), len(data) / len(chosen), time_scale)
+    return Excerpt(part, len(chosen), len(data) / len(chosen), time_scale)
 
 
 def _choose_channels(pipeline: Pipeline, raw: Any, data: list[int], wanted: int) -> list[int]:

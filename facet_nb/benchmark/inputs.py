@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from facet_nb.benchmark.measurement import Subject
+from facet_nb.benchmark.measurement import BenchmarkInput
 from facet_nb.core import Pipeline, ProcessingContext
 from facet_nb.core.backends.base import check_picklable, dumps
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import Processor
 
 
-def find_subject(pipeline: Pipeline, source: Any) -> tuple[Subject, Any]:
+def find_input(pipeline: Pipeline, source: Any) -> tuple[BenchmarkInput, Any]:
     """Return what the chain and the recording are, and the recording for :func:`write_job`.
 
     Parameters
@@ -83,8 +83,8 @@ def write_job(path: Path, pipeline: Pipeline, source: Any) -> None:
     path.write_bytes(dumps({"pipeline": pipeline, "source": source}))
 
 
-def _describe(pipeline: Pipeline, raw: Any, name: str) -> Subject:
-    return Subject(
+def _describe(pipeline: Pipeline, raw: Any, name: str) -> BenchmarkInput:
+    return BenchmarkInput(
         n_channels=len(raw.ch_names),
         n_times=int(raw.n_times),
         sfreq=float(raw.info["sfreq"]),

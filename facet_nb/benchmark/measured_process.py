@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from facet_nb.benchmark import processes
+from facet_nb.benchmark import process_usage
 from facet_nb.benchmark.json_values import from_plain
-from facet_nb.benchmark.measurement import Configuration, MemoryUse, Trace
+from facet_nb.benchmark.measurement import Configuration, MemoryUse, RunTrace
 from facet_nb.benchmark.memory import MemoryMeter
 from facet_nb.benchmark.tracing import list_bands
 from facet_nb.core import CancelToken
@@ -29,7 +29,7 @@ class MeasurementFailed(FacetError):
     """A configuration could not be measured: its run failed, or its process ended."""
 
 
-class Isolated:
+class MeasuredProcess:
     """One configuration in a process of its own, which loads its recording at once.
 
     Parameters
@@ -80,10 +80,10 @@ class Isolated:
         return self._process.pid
 
     # ------------------------------------------------------------------------------- measuring
-    def run(self, timeout_s: float) -> tuple[float, float, Trace]:
+    def run(self, timeout_s: float) -> tuple[float, float, RunTrace]:
         """Run once; return wall and CPU time, in s, and where the time went."""
         answer = self._ask("run", timeout_s, settings=self.configuration.settings)
-        trace = from_plain(Trace, answer["trace"])
+        trace = from_plain(RunTrace, answer["trace"])
         return float(answer["wall_s"]), float(answer["cpu_s"]), trace
 
     def run_watched(self, timeout_s: float) -> tuple[float, MemoryUse]:
@@ -102,7 +102,9 @@ class Isolated:
 
     def read_memory_mb(self) -> float:
         """Return what the tree holds now, in MB."""
-        sizes = [processes.read_rss_mb(pid) for pid in processes.list_tree(self._process.pid)]
+        sizes = [
+            process_usage.read_rss_mb(pid) for pid in process_usage.list_tree(self._process.pid)
+        ]
         return sum(size for size in sizes if size is not None)
 
     def dismiss(self) -> None:
@@ -112,7 +114,7 @@ class Isolated:
         if self._workers is not None:
             return
         self._workers = []
-        for pid in processes.list_tree(self._process.pid)[1:]:
+        for pid in process_usage.list_tree(self._process.pid)[1:]:
             with suppress(psutil.Error):  # it has just ended
                 self._workers.append(psutil.Process(pid))
         with suppress(OSError):  # its input is closed already

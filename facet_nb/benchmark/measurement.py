@@ -7,6 +7,11 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from facet_nb.core.backends.base import Backend
+from facet_nb.core.backends.registry import list_backends
+from facet_nb.core.planning.modes.base import Mode
+from facet_nb.core.planning.modes.registry import list_modes
+
 #: One megabyte in bytes, as everywhere in this package.
 MB = 1e6
 
@@ -17,10 +22,10 @@ class Configuration:
 
     Attributes
     ----------
-    mode : {"serial", "channel_sequential", "parallel"}
-        How the pipeline runs.
-    backend : {"serial", "threading", "multiprocessing", "dask"}
-        Where batches run.
+    mode : str
+        How the pipeline runs: the name of a registered mode.
+    backend : str
+        Where batches run: the name of a registered backend.
     n_jobs, n_workers, batch_size : int
         Outer workers, inner threads, channels in one batch.
     """
@@ -43,13 +48,10 @@ class Configuration:
 
     @property
     def label(self) -> str:
-        """A short name for people."""
+        """Readable name, such as ``"channel_sequential, 4 threads"``."""
         parts = [self.mode]
         if self.n_jobs > 1:
-            kind = {"threading": "threads", "multiprocessing": "processes"}.get(
-                self.backend, f"{self.backend} workers"
-            )
-            parts.append(f"{self.n_jobs} {kind}")
+            parts.append(f"{self.n_jobs} {label_workers(self.backend)}")
         if self.n_workers > 1:
             parts.append(f"{self.n_workers} inner threads")
         if self.batch_size > 1:
@@ -58,24 +60,41 @@ class Configuration:
 
     @property
     def complexity(self) -> tuple[int, ...]:
-        """Sorts the simplest configuration first: fewer workers, threads before processes."""
-        modes = ("serial", "channel_sequential", "parallel")
-        places = ("serial", "threading", "multiprocessing", "dask")
-        return (
-            self.workers,
-            _rank(self.backend, places),
-            self.n_workers,
-            _rank(self.mode, modes),
-            self.batch_size,
-        )
+        """Sort key, the simplest configuration first: fewer workers, threads before processes."""
+        backend, mode = find_backend(self.backend).rank, find_mode(self.mode).rank
+        return (self.workers, backend, self.n_workers, mode, self.batch_size)
 
 
-def _rank(value: str, order: tuple[str, ...]) -> int:
-    return order.index(value) if value in order else len(order)
+def find_mode(name: str) -> type[Mode]:
+    """Return a registered mode; the base class for a name that is not registered here.
+
+    A stored table may come from an installation with other modes and backends.
+    """
+    return next((mode for mode in list_modes() if mode.name == name), Mode)
+
+
+def find_backend(name: str) -> type[Backend]:
+    """Return a registered backend; the base class for a name that is not registered here."""
+    return next((backend for backend in list_backends() if backend.name == name), Backend)
+
+
+def label_workers(backend: str) -> str:
+    """Return what the workers of a backend are called, e.g. ``"processes"``."""
+    return find_backend(backend).label or f"{backend} workers"
+
+
+def with_one_job(mode: str, n_workers: int = 1, batch_size: int = 1) -> Configuration:
+    """Return the simplest configuration that runs like `mode` with one job.
+
+    A mode that never joins steps into one stage differs from ``"serial"`` only by its jobs.
+    """
+    if find_mode(mode).joins is Mode.joins:
+        return Configuration(n_workers=n_workers)
+    return Configuration(mode, n_workers=n_workers, batch_size=batch_size)
 
 
 @dataclass(frozen=True)
-class Subject:
+class BenchmarkInput:
     """What was run on what: points of different subjects do not share a table.
 
     Attributes
@@ -254,7 +273,7 @@ class StageTrace:
 
 
 @dataclass(frozen=True)
-class Trace:
+class RunTrace:
     """Where the time of one run went: the run whose wall time was the median."""
 
     wall_s: float
@@ -281,7 +300,7 @@ class BenchmarkPoint:
         From a run of its own, in a fresh process.
     max_abs_diff_v : float | None
         Largest difference of the result from the serial one, in V; infinite if the shapes differ.
-    trace : Trace | None
+    trace : RunTrace | None
         Where the time of one run went.
     warnings : tuple of str
         What makes the figures doubtful: a busy machine, too short a time.
@@ -300,7 +319,7 @@ class BenchmarkPoint:
     cold_start_s: float | None = None
     memory: MemoryUse | None = None
     max_abs_diff_v: float | None = None
-    trace: Trace | None = None
+    trace: RunTrace | None = None
     warnings: tuple[str, ...] = field(default=())
     error: str | None = None
     machine: str = ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from facet_nb.benchmark import processes
+from facet_nb.benchmark import process_usage
 from facet_nb.benchmark.measurement import Band, MemoryUse, ProcessTimeline
 
 #: How often resident memory is read, and processes are looked for, in s.
@@ -75,14 +75,14 @@ class MemoryMeter:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="facet_nb-meter", daemon=True)
         self._begin = 0.0
-        self._counts_pss = processes.counts_pss()
+        self._counts_pss = process_usage.counts_pss()
         self._cost_s_per_mb = 0.0
         self._rss_mb = 0.0  # at the last look
         self._times_s: list[float] = []
 
     def __enter__(self) -> MemoryMeter:
-        for pid in processes.list_tree(self.pid):
-            processes.reset_peak(pid)
+        for pid in process_usage.list_tree(self.pid):
+            process_usage.reset_peak(pid)
         self._begin = time.perf_counter()
         before = time.thread_time()
         self._look(self._search(), shares=True)
@@ -111,7 +111,7 @@ class MemoryMeter:
             peak_rss_mb=round(self.peak_rss_mb, 3),
             peak_uss_mb=round(self.peak_uss_mb, 3),
             base_mb=round(self.base_mb, 3),
-            method=processes.EXACT if self._counts_pss else processes.COARSE,
+            method=process_usage.EXACT if self._counts_pss else process_usage.COARSE,
             sampler_cpu_share=round(self.own_cpu_s / self.wall_s, 5) if self.wall_s else 0.0,
             n_samples=self.n_samples,
             processes=tuple(
@@ -152,20 +152,20 @@ class MemoryMeter:
         self.own_cpu_s = time.thread_time() - began
 
     def _search(self) -> list[int]:
-        return [pid for pid in processes.list_tree(self.pid) if pid != os.getpid()]
+        return [pid for pid in process_usage.list_tree(self.pid) if pid != os.getpid()]
 
     def _look(self, pids: Sequence[int], shares: bool) -> None:
         """Read all processes once."""
         total_mb, now_s = 0.0, time.perf_counter() - self._begin
         self._times_s.append(now_s)
         for pid in pids:
-            size = processes.read_rss_mb(pid)
+            size = process_usage.read_rss_mb(pid)
             if size is None:
                 continue
             entry = self._found.setdefault(pid, _Process())
             entry.times_s.append(now_s)
             entry.rss_mb.append(size)
-            peak = processes.read_peak_mb(pid) if shares else None
+            peak = process_usage.read_peak_mb(pid) if shares else None
             entry.hwm_mb = max(entry.hwm_mb, size, peak or 0.0)
             total_mb += size
         self._rss_mb = total_mb
@@ -179,11 +179,11 @@ class MemoryMeter:
         While pages pass from one process to another, one order of reading counts them in both,
         and the opposite order in neither: the smaller sum is never above the truth.
         """
-        found = {pid: processes.read_shares(pid) for pid in pids}
+        found = {pid: process_usage.read_shares(pid) for pid in pids}
         now_s = time.perf_counter() - self._begin
         pss, uss = _add(found.values())
         if pss > (self.peak_pss_mb or 0.0):
-            again_pss, again_uss = _add([processes.read_shares(pid) for pid in reversed(pids)])
+            again_pss, again_uss = _add([process_usage.read_shares(pid) for pid in reversed(pids)])
             pss, uss = min(pss, again_pss), min(uss, again_uss)
         for pid, part in found.items():
             if part is not None and pid in self._found:
@@ -198,7 +198,7 @@ class MemoryMeter:
             self.peak_pss_mb = max(self.peak_pss_mb or 0.0, pss)
 
 
-def _add(shares: Iterable[processes.Shares | None]) -> tuple[float, float]:
+def _add(shares: Iterable[process_usage.Shares | None]) -> tuple[float, float]:
     parts = [s for s in shares if s is not None]
     return sum(s.pss_mb or 0.0 for s in parts), sum(s.uss_mb for s in parts)
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from facet_nb.benchmark.excerpt import Piece, take_larger_piece, take_piece
+from facet_nb.benchmark.excerpt import Excerpt, take_excerpt, take_larger_excerpt
 from facet_nb.benchmark.inputs import leave_out_writers
-from facet_nb.benchmark.measurement import Configuration, StageTrace, Trace
-from facet_nb.benchmark.noise import NoiseGauge
+from facet_nb.benchmark.machine_load import NoiseGauge
+from facet_nb.benchmark.measurement import Configuration, RunTrace, StageTrace
 from facet_nb.benchmark.tracing import trace_run
 from facet_nb.benchmark.whatif import schedule
 from facet_nb.core import Pipeline, ProcessingContext
@@ -28,11 +28,11 @@ _HOPELESS = 1.3
 #: takes this part of its time is made even then, for what started slowly may not be slow.
 _PATIENCE, _CHEAP = 3.0, 0.1
 
-Traces = dict[Configuration, list[Trace]]
+Traces = dict[Configuration, list[RunTrace]]
 
 
 @dataclass(frozen=True)
-class Trial:
+class ProbeTiming:
     """What repeated runs of a piece predict of the whole recording.
 
     Attributes
@@ -56,21 +56,21 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Found:
+class ProbeResult:
     """What a probe found.
 
     Attributes
     ----------
-    piece : Piece
+    piece : Excerpt
         What it ran.
-    trials : tuple of Trial
+    trials : tuple of ProbeTiming
         Each configuration that could run.
     warnings : tuple of str
         What makes the times doubtful.
     """
 
-    piece: Piece
-    trials: tuple[Trial, ...]
+    piece: Excerpt
+    trials: tuple[ProbeTiming, ...]
     warnings: tuple[str, ...] = ()
 
 
@@ -83,7 +83,7 @@ def try_out(
     cores: int,
     enlarge: bool = True,
     spare: bool = True,
-) -> Found:
+) -> ProbeResult:
     """Run each configuration on a piece of `context`, in turns, for about `probe_s`.
 
     A small piece is first: its first run loads libraries and is discarded, its second tells
@@ -115,15 +115,15 @@ def try_out(
     """
     kept = [p for p in leave_out_writers(pipeline).processors if not hasattr(p, "forecast")]
     steps = Pipeline(kept, pipeline.name)  # without the loader: the context is loaded
-    probe = _Probe(steps, probe_s, NoiseGauge(cores))
+    probe = _ProbeRunner(steps, probe_s, NoiseGauge(cores))
     n_data = len(data_picks(context.get_raw()))
-    small = take_piece(pipeline, context, probe_s, cores)
+    small = take_excerpt(pipeline, context, probe_s, cores)
     first = probe.run_round(small, configurations)
     again = probe.run_round(small, list(first))
     rough_s = {c: min(predict(t[c], small, c, n_data) for t in (first, again)) for c in again}
     near = [c for c in rough_s if not spare or rough_s[c] <= 2 * min(rough_s.values())]
     share = probe.left_s / (_WANTED_REPEATS * sum(rough_s[c] for c in near))
-    piece = take_larger_piece(pipeline, context, small, share) if enlarge else small
+    piece = take_larger_excerpt(pipeline, context, small, share) if enlarge else small
     traces: Traces = (
         {c: [] for c in again} if piece is not small else {c: [t] for c, t in again.items()}
     )
@@ -131,11 +131,11 @@ def try_out(
     trials = tuple(
         _make_trial(c, first[c], again[c], traces[c], small, piece, n_data) for c in again
     )
-    return Found(piece, trials, probe.gauge.result().warnings)
+    return ProbeResult(piece, trials, probe.gauge.result().warnings)
 
 
 @dataclass
-class _Probe:
+class _ProbeRunner:
     """Runs pieces, and looks at the clock."""
 
     steps: Pipeline
@@ -154,8 +154,8 @@ class _Probe:
         return (time.monotonic() - self.began_s) / self.probe_s
 
     def run_round(
-        self, piece: Piece, configurations: Sequence[Configuration]
-    ) -> dict[Configuration, Trace]:
+        self, piece: Excerpt, configurations: Sequence[Configuration]
+    ) -> dict[Configuration, RunTrace]:
         """Run each once; those that several workers cannot run are left out."""
         self.gauge.probe()
         found = {}
@@ -167,7 +167,7 @@ class _Probe:
         return found
 
     def repeat(
-        self, piece: Piece, traces: Traces, near: list[Configuration], hopeless: float
+        self, piece: Excerpt, traces: Traces, near: list[Configuration], hopeless: float
     ) -> None:
         """Add traces of `piece` until the time is over, two of each at least."""
         for _ in range(_MAX_REPEATS):
@@ -188,25 +188,25 @@ class _Probe:
 
 def _make_trial(
     c: Configuration,
-    first: Trace,
-    again: Trace,
-    traces: list[Trace],
-    small: Piece,
-    piece: Piece,
+    first: RunTrace,
+    again: RunTrace,
+    traces: list[RunTrace],
+    small: Excerpt,
+    piece: Excerpt,
     n_data: int,
-) -> Trial:
+) -> ProbeTiming:
     cold_s = max(0.0, first.wall_s - again.wall_s)
     if not traces:  # much slower than the best: its run of the small piece is enough
-        return Trial(c, (predict(again, small, c, n_data),), cold_s)
+        return ProbeTiming(c, (predict(again, small, c, n_data),), cold_s)
     rest_s = None
     if piece is not small:
         rest_s = extrapolate_rest([again], small.share, traces, piece.share)
-    return Trial(c, tuple(predict(t, piece, c, n_data, rest_s) for t in traces), cold_s)
+    return ProbeTiming(c, tuple(predict(t, piece, c, n_data, rest_s) for t in traces), cold_s)
 
 
 def predict(
-    trace: Trace,
-    piece: Piece,
+    trace: RunTrace,
+    piece: Excerpt,
     configuration: Configuration,
     n_data: int,
     rest_s: float | None = None,
@@ -215,9 +215,9 @@ def predict(
 
     Parameters
     ----------
-    trace : Trace
+    trace : RunTrace
         A run of the piece.
-    piece : Piece
+    piece : Excerpt
         What was run.
     configuration : Configuration
         How.
@@ -238,7 +238,7 @@ def predict(
 
 
 def extrapolate_rest(
-    small: Sequence[Trace], small_share: float, large: Sequence[Trace], large_share: float
+    small: Sequence[RunTrace], small_share: float, large: Sequence[RunTrace], large_share: float
 ) -> float:
     """Return what the whole takes beside decisions and batches, in s: a line through two sizes."""
     rests_s = [min(_find_rest(t) for t in traces) for traces in (small, large)]
@@ -246,7 +246,7 @@ def extrapolate_rest(
     return rests_s[1] + slope * (1.0 - large_share)
 
 
-def _find_rest(trace: Trace) -> float:
+def _find_rest(trace: RunTrace) -> float:
     split = [s for s in trace.stages if _splits(s)]
     return trace.wall_s - sum(_find_span(s) + s.prepare_s for s in split)
 
@@ -259,7 +259,7 @@ def _find_span(stage: StageTrace) -> float:
     return max(b.stop_s for b in stage.batches) - min(b.start_s for b in stage.batches)
 
 
-def _scale(stage: StageTrace, piece: Piece, c: Configuration, n_data: int) -> float:
+def _scale(stage: StageTrace, piece: Excerpt, c: Configuration, n_data: int) -> float:
     if stage.kind == "global":
         return stage.wall_s * piece.channel_scale * piece.time_scale
     if not _splits(stage):
@@ -268,7 +268,7 @@ def _scale(stage: StageTrace, piece: Piece, c: Configuration, n_data: int) -> fl
     return rest_s * piece.time_scale + _scale_batches(stage, piece, c, n_data)
 
 
-def _scale_batches(stage: StageTrace, piece: Piece, c: Configuration, n_data: int) -> float:
+def _scale_batches(stage: StageTrace, piece: Excerpt, c: Configuration, n_data: int) -> float:
     """Return what the batches of the whole take: as many more, longer, and gaps between them."""
     durations_s = [b.stop_s - b.start_s for b in stage.batches]
     size = max(1, round(piece.n_channels / len(stage.batches)))
@@ -280,7 +280,7 @@ def _scale_batches(stage: StageTrace, piece: Piece, c: Configuration, n_data: in
     return schedule([mean_s] * n_batches, jobs) + spread_s
 
 
-def _run(pipeline: Pipeline, piece: Piece, configuration: Configuration) -> Trace | None:
+def _run(pipeline: Pipeline, piece: Excerpt, configuration: Configuration) -> RunTrace | None:
     """Run once; None if several workers cannot run it."""
     events: list[Any] = []
     begin = time.perf_counter()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from facet_nb.benchmark.measured_process import Isolated
+from facet_nb.benchmark.measured_process import MeasuredProcess
 from facet_nb.benchmark.measurement import Configuration
 
 #: Waiting processes may hold this part of the memory that there is.
 _SHARE = 0.4
 
 
-class Crew:
+class ProcessPool:
     """Processes of configurations, each started once and kept warm.
 
     Where memory is short, the one that waited longest is ended; at its next turn it begins anew,
@@ -25,13 +25,13 @@ class Crew:
         Memory that there is.
     """
 
-    def __init__(self, make: Callable[[Configuration], Isolated], memory_mb: float) -> None:
+    def __init__(self, make: Callable[[Configuration], MeasuredProcess], memory_mb: float) -> None:
         self.make = make
         self.limit_mb = _SHARE * memory_mb
-        self.members: dict[Configuration, Isolated] = {}
+        self.members: dict[Configuration, MeasuredProcess] = {}
         self._known: set[Configuration] = set()
 
-    def get(self, configuration: Configuration, warm_up_s: float | None = None) -> Isolated:
+    def get(self, configuration: Configuration, warm_up_s: float | None = None) -> MeasuredProcess:
         """Return the process of a configuration.
 
         Parameters

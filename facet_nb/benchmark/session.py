@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from facet_nb.benchmark import noise, stats
+from facet_nb.benchmark import machine_load, stats
 from facet_nb.benchmark.environment import Environment
 from facet_nb.benchmark.events import (
     BenchmarkDone,
@@ -24,10 +24,10 @@ from facet_nb.benchmark.events import (
     PointStarted,
 )
 from facet_nb.benchmark.grid import list_configurations
-from facet_nb.benchmark.inputs import find_subject, leave_out_writers, write_job
-from facet_nb.benchmark.measured_process import Isolated, MeasurementFailed
-from facet_nb.benchmark.measurement import BenchmarkPoint, Configuration, Trace
-from facet_nb.benchmark.process_pool import Crew
+from facet_nb.benchmark.inputs import find_input, leave_out_writers, write_job
+from facet_nb.benchmark.measured_process import MeasuredProcess, MeasurementFailed
+from facet_nb.benchmark.measurement import BenchmarkPoint, Configuration, RunTrace
+from facet_nb.benchmark.process_pool import ProcessPool
 from facet_nb.benchmark.table import BenchmarkTable
 from facet_nb.core import CancelToken, Pipeline
 from facet_nb.core.errors import RunCancelled, ValidationError
@@ -46,7 +46,7 @@ def benchmark(
     pipeline: Pipeline,
     source: Any,
     *,
-    modes: Sequence[str] = ("serial", "channel_sequential", "parallel"),
+    modes: Sequence[str] | str | None = None,
     n_jobs: Sequence[int] | int | None = None,
     n_workers: Sequence[int] | int = (1,),
     backends: Sequence[str] | str | None = None,
@@ -115,7 +115,7 @@ def benchmark(
     )
     pipeline = leave_out_writers(pipeline)
     began_s = time.monotonic()
-    subject, source = find_subject(pipeline, source)
+    subject, source = find_input(pipeline, source)
     environment = Environment.of_this_machine()
     token = as_token(cancel)
     with tempfile.TemporaryDirectory(prefix="facet_nb-bench-") as folder:
@@ -124,7 +124,7 @@ def benchmark(
         session = Session(
             table=BenchmarkTable(environment, subject),
             configurations=configurations,
-            make=lambda configuration: Isolated(job, configuration, token),
+            make=lambda configuration: MeasuredProcess(job, configuration, token),
             folder=Path(folder),
             repeats=repeats,
             time_budget_s=time_budget_s,
@@ -132,7 +132,7 @@ def benchmark(
             seed=seed,
             on_event=on_event or (lambda event: None),
             cancel=token,
-            gauge=noise.NoiseGauge(environment.cores_allowed),
+            gauge=machine_load.NoiseGauge(environment.cores_allowed),
             began_s=began_s,
         )
         return session.run()
@@ -157,7 +157,7 @@ class Session:
 
     table: BenchmarkTable
     configurations: tuple[Configuration, ...]
-    make: Callable[[Configuration], Isolated]
+    make: Callable[[Configuration], MeasuredProcess]
     folder: Path
     repeats: int | None
     time_budget_s: float
@@ -165,12 +165,12 @@ class Session:
     seed: int
     on_event: Callable[[BenchmarkEvent], None]
     cancel: CancelToken
-    gauge: noise.NoiseGauge
+    gauge: machine_load.NoiseGauge
     clock: Callable[[], float] = time.monotonic
     began_s: float | None = None
     points: dict[Configuration, BenchmarkPoint] = field(default_factory=dict)
     colds: dict[Configuration, tuple[float, float]] = field(default_factory=dict)
-    traces: dict[Configuration, list[Trace]] = field(default_factory=dict)
+    traces: dict[Configuration, list[RunTrace]] = field(default_factory=dict)
     busy: dict[Configuration, int] = field(default_factory=dict)
     costs: dict[tuple[str, Configuration], float] = field(default_factory=dict)
     done: int = 0
@@ -182,7 +182,7 @@ class Session:
         """Measure everything; return the table."""
         self.began = self.clock() if self.began_s is None else self.began_s
         self.rng = np.random.default_rng(self.seed)
-        self.crew = Crew(self.make, self.table.environment.usable_memory_mb)
+        self.pool = ProcessPool(self.make, self.table.environment.usable_memory_mb)
         e = self.table.environment.id, self.table.subject.id
         self.points = {c: BenchmarkPoint(c, *e) for c in self.configurations}
         self.on_event(
@@ -191,7 +191,7 @@ class Session:
         try:
             self._warm_up()
             self._time()
-            self.crew.close()
+            self.pool.close()
             if self.memory:
                 self._watch_memory()
         except BaseException as error:
@@ -200,7 +200,7 @@ class Session:
             self.on_event(BenchmarkFailed(time.time(), text, self._make_table(), cancelled))
             raise
         finally:
-            self.crew.close()
+            self.pool.close()
         self.ended = True
         table = self._make_table()
         self.on_event(BenchmarkDone(time.time(), table, self.clock() - self.began))
@@ -217,7 +217,7 @@ class Session:
                 return
             phase: Phase = "warm-up" if i else "reference"
             with self._measure(configuration, phase):
-                member = self.crew.get(configuration)
+                member = self.pool.get(configuration)
                 wall_s, _, _ = member.run(self._patience_s())
                 self.colds[configuration] = (member.start_s, wall_s)
                 if i:
@@ -263,13 +263,13 @@ class Session:
 
     def _time_one(self, configuration: Configuration) -> None:
         with self._measure(configuration, "time"):
-            member = self.crew.get(configuration, warm_up_s=self._patience_s())
+            member = self.pool.get(configuration, warm_up_s=self._patience_s())
             self.gauge.probe()
             with self.gauge.watch(member.pid) as watch:
                 wall_s, cpu_s, trace = member.run(self._patience_s())
             self.traces.setdefault(configuration, []).append(trace)
             free = self.table.environment.cores - configuration.workers
-            if watch.other_cores > max(noise.MAX_OTHERS, free + noise.MAX_OTHERS):
+            if watch.other_cores > max(machine_load.MAX_OTHERS, free + machine_load.MAX_OTHERS):
                 self.busy[configuration] = self.busy.get(configuration, 0) + 1
             point = self.points[configuration]
             self._update(
@@ -386,7 +386,7 @@ class Session:
         start_s, first_s = self.colds[c]
         steady_s = float(np.median(point.wall_s))
         warnings = []
-        if steady_s < noise.MIN_TIME_S:
+        if steady_s < machine_load.MIN_TIME_S:
             warnings.append(
                 f"a run of {1e3 * steady_s:.0f} ms is too short to compare: take a longer recording"
             )
@@ -440,7 +440,7 @@ class _Measurement:
             return False
         if failed:
             s._update(self.configuration, error=str(error))
-            s.crew.drop(self.configuration)
+            s.pool.drop(self.configuration)
         s.costs[self.phase, self.configuration] = s.clock() - self.began
         s.done += 1
         table = s._make_table()

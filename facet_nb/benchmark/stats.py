@@ -44,7 +44,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class TimeComparison:
     """Two samples of times, compared.
 
     Attributes
@@ -72,7 +72,7 @@ def estimate_centre(values: Any) -> float:
     float
         The same unit.
     """
-    return float(_centres(np.asarray(values, dtype=float)[np.newaxis])[0])
+    return float(_centres(np.asarray(values, dtype=float)))
 
 
 def bootstrap_centre(values: Any, *, level: float = SHOWN_LEVEL, seed: int = 0) -> Interval:
@@ -105,7 +105,7 @@ def compare(
     other_blocks: Sequence[int] | None = None,
     *,
     seed: int = 0,
-) -> Comparison:
+) -> TimeComparison:
     """Compare two samples of times, within blocks.
 
     Parameters
@@ -119,7 +119,7 @@ def compare(
 
     Returns
     -------
-    Comparison
+    TimeComparison
         Speed of the other relative to the base, with a 95 % interval. The verdict asks for 99 %:
         a difference that may be chance is called inconclusive.
     """
@@ -128,11 +128,11 @@ def compare(
 
 
 @lru_cache(maxsize=512)  # a table is made anew after each run, and most of its rows are as before
-def _compare(ratios: tuple[float, ...], seed: int) -> Comparison:
+def _compare(ratios: tuple[float, ...], seed: int) -> TimeComparison:
     shown, strict = _intervals(np.log(ratios), (SHOWN_LEVEL, VERDICT_LEVEL), seed)
     ratio = Interval(*(float(np.exp(v)) for v in (shown.value, shown.low, shown.high)))
     verdict = "faster" if strict.low > 0 else "slower" if strict.high < 0 else "inconclusive"
-    return Comparison(ratio, verdict)
+    return TimeComparison(ratio, verdict)
 
 
 def pair_ratios(
@@ -157,25 +157,31 @@ def median_iqr(values: Sequence[float]) -> tuple[float, float]:
 
 def _intervals(x: np.ndarray, levels: Sequence[float], seed: int) -> list[Interval]:
     """Return an interval for each level, from the same resamples."""
-    nothing = float("nan")
-    if not len(x):
-        return [Interval(nothing, nothing, nothing)] * len(levels)
-    centre = estimate_centre(x)
-    if len(x) < MIN_REPEATS:
+    n, nothing = len(x), float("nan")
+    centre = estimate_centre(x) if n else nothing
+    if n < MIN_REPEATS:
         return [Interval(centre, nothing, nothing)] * len(levels)
-    draws = np.sort(_centres(x[_resamples(len(x), seed)]))
-    found = []
+    from scipy import stats
+
+    # A Generator: scipy would turn a bare seed into a RandomState, which draws other resamples.
+    generator = np.random.default_rng(seed)
+    found = stats.bootstrap(
+        (x,), _centres, n_resamples=N_RESAMPLES, method="percentile", random_state=generator
+    )
+    intervals = []
     for level in levels:
-        low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-        wide = _stretch(len(x), level)
-        found.append(
-            Interval(centre, centre - wide * (centre - low), centre + wide * (high - centre))
-        )
-    return found
+        lower, upper = (1 - level) / 2, (1 + level) / 2
+        low, high = np.quantile(found.bootstrap_distribution, [lower, upper])
+        wide = stats.t.ppf(upper, n - 1) / stats.norm.ppf(upper) * np.sqrt(n / (n - 1))
+        ends = centre - wide * (centre - low), centre + wide * (high - centre)
+        intervals.append(Interval(centre, *map(float, ends)))
+    return intervals
 
 
 def _by_block(values: Sequence[float], blocks: Sequence[int] | None) -> dict[int, float]:
     """Return one time for each block: the geometric mean if there are several."""
+    from scipy.stats import gmean
+
     names = range(len(values)) if blocks is None else blocks
     if len(names) != len(values):
         raise ValidationError(f"{len(values)} times need as many blocks, not {len(names)}.")
@@ -184,25 +190,10 @@ def _by_block(values: Sequence[float], blocks: Sequence[int] | None) -> dict[int
         if not value > 0:
             raise ValidationError(f"a time of {value!r} s cannot be compared: it must be above 0.")
         found.setdefault(int(name), []).append(float(value))
-    return {name: float(np.exp(np.mean(np.log(several)))) for name, several in found.items()}
+    return {name: float(gmean(several)) for name, several in found.items()}
 
 
-def _centres(rows: np.ndarray) -> np.ndarray:
-    i, j = np.triu_indices(rows.shape[1])
-    means = (rows[:, i] + rows[:, j]) / 2
-    n = means.shape[1]
-    middle = np.partition(means, [(n - 1) // 2, n // 2], axis=1)
-    return (middle[:, (n - 1) // 2] + middle[:, n // 2]) / 2
-
-
-@lru_cache(maxsize=64)
-def _resamples(n: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, n, (N_RESAMPLES, n))
-
-
-@lru_cache(maxsize=256)
-def _stretch(n: int, level: float) -> float:
-    from scipy import stats
-
-    upper = (1 + level) / 2
-    return float(stats.t.ppf(upper, n - 1) / stats.norm.ppf(upper) * np.sqrt(n / (n - 1)))
+def _centres(rows: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return the centre along the last axis; `axis` is there for scipy, which always gives −1."""
+    i, j = np.triu_indices(rows.shape[-1])
+    return np.median((rows[..., i] + rows[..., j]) / 2, axis=-1)

@@ -13,7 +13,7 @@ _NAN = float("nan")
 
 
 @dataclass(frozen=True)
-class Row:
+class SummaryRow:
     """Statistics of one configuration.
 
     Attributes
@@ -133,7 +133,7 @@ class Row:
         return f"{took}, {self.verdict}: {between}"
 
 
-def make_rows(points: Sequence[BenchmarkPoint]) -> tuple[Row, ...]:
+def make_rows(points: Sequence[BenchmarkPoint]) -> tuple[SummaryRow, ...]:
     """Return a line for each configuration of each machine, in the order of first measurement."""
     pooled: dict[tuple[str, Configuration], BenchmarkPoint] = {}
     for point in points:
@@ -170,19 +170,19 @@ def _find_base(
     return min(single, key=lambda p: stats.median_iqr(p.wall_s)[0], default=None)
 
 
-def _make_row(point: BenchmarkPoint, base: BenchmarkPoint | None) -> Row:
+def _make_row(point: BenchmarkPoint, base: BenchmarkPoint | None) -> SummaryRow:
     wall_s, iqr_s = stats.median_iqr(point.wall_s)
     cpu_s, _ = stats.median_iqr(point.cpu_s)
     nothing = stats.Interval(_NAN, _NAN, _NAN)
     if point.error is not None:
-        return Row(point, wall_s, iqr_s, cpu_s, nothing, "failed")
+        return SummaryRow(point, wall_s, iqr_s, cpu_s, nothing, "failed")
     if base is None or not point.n_repeats:
-        return Row(point, wall_s, iqr_s, cpu_s, nothing, "not measured")
+        return SummaryRow(point, wall_s, iqr_s, cpu_s, nothing, "not measured")
     if point is base:
-        return Row(point, wall_s, iqr_s, cpu_s, stats.Interval(1.0, 1.0, 1.0), "base")
+        return SummaryRow(point, wall_s, iqr_s, cpu_s, stats.Interval(1.0, 1.0, 1.0), "base")
     found = stats.compare(base.wall_s, point.wall_s, base.blocks, point.blocks)
     verdict = "different output" if point.differs else found.verdict
-    return Row(point, wall_s, iqr_s, cpu_s, found.ratio, verdict)
+    return SummaryRow(point, wall_s, iqr_s, cpu_s, found.ratio, verdict)
 
 
 def _show(value: float | None, form: str) -> str:

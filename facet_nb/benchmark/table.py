@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from facet_nb.benchmark.environment import Environment
 from facet_nb.benchmark.json_values import from_plain, to_plain
-from facet_nb.benchmark.measurement import BenchmarkPoint, Configuration, Subject
-from facet_nb.benchmark.noise import Noise
-from facet_nb.benchmark.summary import Row, make_rows
+from facet_nb.benchmark.machine_load import Noise
+from facet_nb.benchmark.measurement import BenchmarkInput, BenchmarkPoint, Configuration
+from facet_nb.benchmark.summary import SummaryRow, make_rows
 from facet_nb.core.errors import ValidationError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class BenchmarkTable:
     ----------
     environment : Environment
         The machine.
-    subject : Subject
+    subject : BenchmarkInput
         Chain and recording.
     points : tuple of BenchmarkPoint
         What was measured, in order.
@@ -57,7 +57,7 @@ class BenchmarkTable:
     """
 
     environment: Environment
-    subject: Subject
+    subject: BenchmarkInput
     points: tuple[BenchmarkPoint, ...] = ()
     warnings: tuple[str, ...] = ()
     label: str = ""
@@ -142,16 +142,16 @@ class BenchmarkTable:
         return iter(self.points)
 
     @property
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[SummaryRow, ...]:
         """Statistics of each configuration: medians, speed-ups with intervals, verdicts."""
         return make_rows(self.points)
 
     @property
-    def base(self) -> Row | None:
+    def base(self) -> SummaryRow | None:
         """The best run with one worker, with which the others are compared."""
         return next((r for r in self.rows if r.verdict == "base" and not r.machine), None)
 
-    def find(self, configuration: Configuration) -> Row | None:
+    def find(self, configuration: Configuration) -> SummaryRow | None:
         """Return the statistics of one configuration, None if it was not measured."""
         return next(
             (r for r in self.rows if r.configuration == configuration and not r.machine), None
@@ -166,7 +166,7 @@ class BenchmarkTable:
         """
         import pandas as pd
 
-        frame = pd.DataFrame([r.values for r in self.rows], columns=list(Row.COLUMNS))
+        frame = pd.DataFrame([r.values for r in self.rows], columns=list(SummaryRow.COLUMNS))
         if self.machines:
             names = [r.machine or self.label or "this machine" for r in self.rows]
             frame.insert(0, "machine", names)
@@ -239,7 +239,7 @@ class BenchmarkTable:
             f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{notes}"
         )
 
-    def _write_row(self, row: Row) -> str:
+    def _write_row(self, row: SummaryRow) -> str:
         cells: Sequence[Any] = row.texts
         if self.machines:
             cells = (row.machine or self.label or "this machine", *cells)
@@ -276,7 +276,7 @@ def _parse(source: str | Path) -> Any:
         raise ValidationError("not a benchmark table: nested too deeply.") from error
 
 
-def _explain_subject(ours: Subject, theirs: Subject) -> str:
+def _explain_subject(ours: BenchmarkInput, theirs: BenchmarkInput) -> str:
     return (
         f"the other table is of {theirs.pipeline} on {theirs.n_channels} channels × "
         f"{theirs.n_times} samples, this one of {ours.pipeline} on {ours.n_channels} × "

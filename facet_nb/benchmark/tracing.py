@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from facet_nb.benchmark.measurement import Band, BatchTime, StageTrace, Trace
+from facet_nb.benchmark.measurement import Band, BatchTime, RunTrace, StageTrace
 from facet_nb.core.events import BatchDone, Event, RunDone, RunStarted, StageDone, StageStarted
 from facet_nb.core.planning.plan import Stage
 from facet_nb.core.processor import Processor
@@ -25,7 +25,7 @@ class _Stage:
 
 def trace_run(
     events: Iterable[Event], stages: Sequence[Stage], processors: Sequence[Processor]
-) -> Trace:
+) -> RunTrace:
     """Return the trace of a complete run.
 
     Parameters
@@ -51,10 +51,12 @@ def trace_run(
             found[event.stage].stop_s = event.time_s - zero_s
         elif isinstance(event, RunDone):
             wall_s = event.wall_s
-    return Trace(wall_s, tuple(_freeze(s, stages[i], processors) for i, s in sorted(found.items())))
+    return RunTrace(
+        wall_s, tuple(_freeze(s, stages[i], processors) for i, s in sorted(found.items()))
+    )
 
 
-def list_bands(trace: Trace) -> tuple[Band, ...]:
+def list_bands(trace: RunTrace) -> tuple[Band, ...]:
     """Return the stages of a run as bands for a plot."""
     return tuple(Band(" → ".join(s.names), s.start_s, s.stop_s) for s in trace.stages)
 

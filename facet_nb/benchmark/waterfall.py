@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from facet_nb.benchmark.measurement import StageTrace, Trace
+from facet_nb.benchmark.measurement import RunTrace, StageTrace
 from facet_nb.core.errors import ValidationError
 
 
@@ -93,15 +93,15 @@ class _Sums:
 
 
 def split_lost_time(
-    base: Trace, trace: Trace, n_jobs: int, n_workers: int = 1, label: str = ""
+    base: RunTrace, trace: RunTrace, n_jobs: int, n_workers: int = 1, label: str = ""
 ) -> Waterfall:
     """Split what a run loses against the ideal.
 
     Parameters
     ----------
-    base : Trace
+    base : RunTrace
         The best serial run.
-    trace : Trace
+    trace : RunTrace
         A run of the same chain with more workers.
     n_jobs, n_workers : int
         Its outer and inner workers.
@@ -136,7 +136,7 @@ def split_lost_time(
     return Waterfall(workers, base.wall_s / workers, lost, trace.wall_s, label)
 
 
-def _add_up(trace: Trace, n_jobs: int) -> _Sums:
+def _add_up(trace: RunTrace, n_jobs: int) -> _Sums:
     sums = _Sums(dispatch_s=trace.wall_s - sum(stage.wall_s for stage in trace.stages))
     for stage in trace.stages:
         if _is_split(stage):
@@ -174,7 +174,7 @@ def _is_split(stage: StageTrace) -> bool:
     return stage.n_jobs > 1 and len(stage.batches) > 1
 
 
-def _split_base(base: Trace, trace: Trace) -> tuple[float, float]:
+def _split_base(base: RunTrace, trace: RunTrace) -> tuple[float, float]:
     """Return the base's time in what `trace` splits, and in what it does not."""
     split = [_is_split(stage) for stage in trace.stages for _ in stage.names]
     walls = [w for stage in base.stages for w in stage.step_wall_s]

@@ -6,8 +6,8 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from facet_nb.benchmark.measurement import Configuration, StageTrace, Trace
-from facet_nb.benchmark.summary import Row
+from facet_nb.benchmark.measurement import Configuration, RunTrace, StageTrace, with_one_job
+from facet_nb.benchmark.summary import SummaryRow
 from facet_nb.benchmark.table import BenchmarkTable
 from facet_nb.core.errors import ValidationError
 
@@ -82,7 +82,7 @@ def schedule(durations_s: Sequence[float], workers: int) -> float:
     return max(free_s)
 
 
-def replay(trace: Trace, workers: int) -> float:
+def replay(trace: RunTrace, workers: int) -> float:
     """Return the wall time of a recorded run with another number of workers, in s."""
     outside_s = trace.wall_s - sum(stage.wall_s for stage in trace.stages)
     return outside_s + sum(_replay_stage(stage, workers) for stage in trace.stages)
@@ -101,8 +101,8 @@ def ask_what_if(
     ----------
     table : BenchmarkTable
         Measurements; one of `mode` with one worker among them (serial, for ``"parallel"``).
-    mode : {"channel_sequential", "parallel"}
-        Whose batches.
+    mode : str
+        Mode whose batches are rescheduled, e.g. ``"channel_sequential"`` or ``"parallel"``.
     workers : sequence of int
         Numbers of workers to simulate.
     batch_size : int
@@ -113,7 +113,7 @@ def ask_what_if(
     ValidationError
         If the run with one worker was not measured.
     """
-    start = Configuration() if mode == "parallel" else Configuration(mode, batch_size=batch_size)
+    start = with_one_job(mode, batch_size=batch_size)
     row = table.find(start)
     if row is None or not row.point.usable or row.point.trace is None or table.base is None:
         raise ValidationError(
@@ -130,7 +130,7 @@ def ask_what_if(
     return WhatIf(mode, tuple(workers), walls, tuple(base_s / w for w in walls), checks)
 
 
-def _belongs(row: Row, mode: str, start: Configuration) -> bool:
+def _belongs(row: SummaryRow, mode: str, start: Configuration) -> bool:
     c = row.configuration
     same = c == start or (c.mode == mode and c.n_workers == 1 and c.batch_size == start.batch_size)
     return same and row.point.usable and not row.machine

@@ -69,7 +69,7 @@ def bench(
         _check_writable(out, html)
         pipeline = chains.choose_chain(chain, trigger)
         wanted = {
-            "modes": mode or ("serial", "channel_sequential", "parallel"),
+            "modes": mode or None,
             "backends": backend or None,
             "n_jobs": n_jobs or None,
             "n_workers": n_workers or (1,),

@@ -23,7 +23,7 @@ _FOLDER = Path("corrected")
 
 
 @dataclass(frozen=True)
-class Job:
+class DemoJob:
     """What the demo works on.
 
     Attributes
@@ -80,7 +80,7 @@ def demo(
         run_demo(prepare_job(source, output, truth), chains.make_chain(trigger), settings)
 
 
-def prepare_job(source: Path | None, output: Path | None, truth: Path | None) -> Job:
+def prepare_job(source: Path | None, output: Path | None, truth: Path | None) -> DemoJob:
     """Return the recording, and where the corrected one goes.
 
     Raises
@@ -93,17 +93,17 @@ def prepare_job(source: Path | None, output: Path | None, truth: Path | None) ->
 
         simulation = example()
         place = output or _FOLDER / "simulated_corrected.fif"
-        return Job("simulated (seed 0)", simulation.context(), place, simulation)
+        return DemoJob("simulated (seed 0)", simulation.context(), place, simulation)
     from facet_nb.cli.truths import read_truth
     from facet_nb.io import load
 
     place = output or _FOLDER / recordings.make_name(source)
     recordings.check_not_input(source, place)
     context = load(source)
-    return Job(str(source), context, place, read_truth(truth) if truth else None)
+    return DemoJob(str(source), context, place, read_truth(truth) if truth else None)
 
 
-def run_demo(job: Job, pipeline: Pipeline, settings: dict[str, Any]) -> None:
+def run_demo(job: DemoJob, pipeline: Pipeline, settings: dict[str, Any]) -> None:
     """Correct, measure, write and read back; print each of it.
 
     Raises

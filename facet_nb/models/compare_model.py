@@ -12,10 +12,10 @@ from traitlets import HasTraits, Tuple, Unicode
 from facet_nb.core import CancelToken
 from facet_nb.core.errors import FacetError, ValidationError
 from facet_nb.core.recording import load_array
-from facet_nb.models.background import Background
+from facet_nb.models.background_tasks import BackgroundTasks
 from facet_nb.models.run_model import RunModel
 from facet_nb.models.saved_result import (
-    Kept,
+    SavedResult,
     compare_samples,
     describe_settings,
     judge,
@@ -35,7 +35,7 @@ class CompareModel(HasTraits):
 
     Attributes
     ----------
-    entries : tuple of Kept
+    entries : tuple of SavedResult
         The results, oldest first.
     status : {"idle", "checking"}
         Whether a serial run is under way, to compare with.
@@ -63,7 +63,7 @@ class CompareModel(HasTraits):
     def __init__(self) -> None:
         super().__init__()
         self.on_news: Callable[[], None] | None = None
-        self._background = Background(self._tell)
+        self._background = BackgroundTasks(self._tell)
         self._token = CancelToken()
 
     # ---------------------------------------------------------------------------------- keeping
@@ -87,12 +87,12 @@ class CompareModel(HasTraits):
         self._set([*self.entries, self._make_entry(run, label)])
         self._background.start(("report", result), lambda: _report(result))
 
-    def _make_entry(self, run: RunModel, label: str) -> Kept:
+    def _make_entry(self, run: RunModel, label: str) -> SavedResult:
         result, done, truth = run.result, run.finished, run.truth
         assert result is not None and done is not None  # the caller asked
         number = 1 + max((int(e.label.partition(".")[0]) for e in self.entries), default=0)
         peaks = [result.state.peak_rss_bytes, *(s.rss_bytes for s in run.samples)]
-        return Kept(
+        return SavedResult(
             f"{number}. {label or describe_settings(done.settings)}",
             done.pipeline,
             done.settings,
@@ -196,16 +196,16 @@ class CompareModel(HasTraits):
                     self.status = "idle"
         return self.status == "checking"
 
-    def _take_serial(self, entry: Kept, outcome: Any) -> Kept:
+    def _take_serial(self, entry: SavedResult, outcome: Any) -> SavedResult:
         if outcome.error is not None:
             self.error = f"not checked: {outcome.error}"
             return entry
-        serial = Kept("", entry.pipeline, {}, entry.before, outcome.value)
+        serial = SavedResult("", entry.pipeline, {}, entry.before, outcome.value)
         badge, difference_uv = compare_samples(entry, serial, "the serial result")
         return replace(entry, badge=badge, difference_uv=difference_uv)
 
     # ------------------------------------------------------------------------------------ inner
-    def _set(self, entries: list[Kept]) -> None:
+    def _set(self, entries: list[SavedResult]) -> None:
         judged = []
         for entry in entries:
             badge, difference_uv = entry.badge, entry.difference_uv
@@ -226,7 +226,7 @@ def _report(result: Any) -> ChainComparison:
     return compare({"result": result})
 
 
-def _take_report(entry: Kept, outcome: Any) -> Kept:
+def _take_report(entry: SavedResult, outcome: Any) -> SavedResult:
     error = outcome.error
     if error is not None:
         kind = "" if isinstance(error, FacetError) else f"{type(error).__name__}: "

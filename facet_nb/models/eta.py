@@ -14,12 +14,12 @@ _PARTS = (1.0, 0.5, 0.25)
 _LEAST = 0.1
 
 
-class Pace:
+class EtaEstimator:
     """Remembers how far a run was when, and tells what is left from that.
 
     Examples
     --------
-    >>> pace = Pace()
+    >>> pace = EtaEstimator()
     >>> for elapsed_s, fraction in [(0.0, 0.0), (1.0, 0.2), (2.0, 0.4), (4.0, 0.5)]:
     ...     pace.look(elapsed_s, fraction)
     >>> low_s, high_s = pace.left_s()

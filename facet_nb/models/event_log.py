@@ -60,8 +60,8 @@ def _write(event: Event, state: RunState) -> tuple[str, str] | None:
 
 @_write.register
 def _(event: RunStarted, state: RunState) -> tuple[str, str]:
-    steps, jobs = _count(len(event.steps), "step"), _count(event.n_jobs, "job")
-    threads = _count(event.n_workers, "thread")
+    steps, jobs = count(len(event.steps), "step"), count(event.n_jobs, "job")
+    threads = count(event.n_workers, "thread")
     where = "" if event.n_jobs == 1 else f" ({event.backend})"
     return f"started: {event.mode}, {steps}, {jobs}{where}, {threads} in each", "info"
 
@@ -77,7 +77,7 @@ def _(event: BatchDone, state: RunState) -> tuple[str, str] | None:
     if event.batch < 0:
         return None
     wall_s = sum(t.wall_s for t in event.step_times)
-    steps = _count(len(event.step_times), "step")
+    steps = count(len(event.step_times), "step")
     return f"{', '.join(event.channels)}: {steps} in {wall_s:.3f} s", "info"
 
 
@@ -96,5 +96,6 @@ def _(event: RunFailed, state: RunState) -> tuple[str, str]:
     return event.message, "info" if event.cancelled else "error"
 
 
-def _count(number: int, word: str) -> str:
+def count(number: int, word: str) -> str:
+    """Return a number with its word: ``"1 step"``, ``"2 steps"``."""
     return f"{number} {word}{'' if number == 1 else 's'}"

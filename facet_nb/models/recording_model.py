@@ -9,9 +9,9 @@ from traitlets import Any, Bool, CInt, Enum, Float, HasTraits, Instance, Unicode
 
 from facet_nb.core import ProcessingContext
 from facet_nb.core.errors import FacetError, ValidationError
-from facet_nb.models.background import Background, Outcome
+from facet_nb.models.background_tasks import BackgroundTasks, Outcome
+from facet_nb.models.recording_summary import RecordingSummary
 from facet_nb.models.sources import as_context, describe_source
-from facet_nb.models.summary import RecordingSummary
 
 KINDS = ("given", "example", "simulation", "file")
 
@@ -75,7 +75,7 @@ class RecordingModel(HasTraits):
         super().__init__(kind="example" if source is None else "given")
         self.given = source
         self.on_news: Callable[[], None] | None = None
-        self._background = Background(self._tell)
+        self._background = BackgroundTasks(self._tell)
         self._number = 0
 
     @property

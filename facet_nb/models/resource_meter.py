@@ -20,7 +20,7 @@ LENGTH = 150
 
 
 @dataclass(frozen=True)
-class Sample:
+class ResourceSample:
     """What was used at one moment.
 
     Attributes
@@ -42,7 +42,7 @@ class Sample:
     n_processes: int
 
 
-class Meter:
+class ResourceMeter:
     """Takes samples, not more often than it is told.
 
     Parameters
@@ -65,7 +65,7 @@ class Meter:
         self._cpu_s: dict[int, float] = {}
         self._last_s: float | None = None
 
-    def sample(self) -> Sample | None:
+    def sample(self) -> ResourceSample | None:
         """Return what is used now; None if the last look was too short a time ago."""
         now_s = time.time()
         if self._last_s is not None and now_s - self._last_s < self.interval_s:
@@ -82,7 +82,7 @@ class Meter:
         spent_s = sum(s - self._cpu_s.get(pid, s) for pid, s in cpu_s.items())
         percent = 0.0 if self._last_s is None else 100.0 * spent_s / (now_s - self._last_s)
         self._last_s, self._cpu_s = now_s, cpu_s
-        return Sample(now_s, rss, percent, len(cpu_s))
+        return ResourceSample(now_s, rss, percent, len(cpu_s))
 
     def watch(self, pids: Collection[int]) -> None:
         """Hear of processes that work; new ones are searched for with the next look."""
@@ -102,7 +102,7 @@ class Meter:
         return [self._own, *self._known.values()]
 
 
-def extend(samples: tuple[Sample, ...], new: Sample) -> tuple[Sample, ...]:
+def extend(samples: tuple[ResourceSample, ...], new: ResourceSample) -> tuple[ResourceSample, ...]:
     """Return `samples` with a new one, bounded."""
     longer = (*samples, new)
     return longer if len(longer) <= LENGTH else longer[::2]

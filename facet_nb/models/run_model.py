@@ -15,8 +15,8 @@ from facet_nb.core import Pipeline, PipelineResult, ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.events import BatchDone, RunState
 from facet_nb.models import event_log
-from facet_nb.models.eta import Pace
-from facet_nb.models.resource_meter import Meter, extend
+from facet_nb.models.eta import EtaEstimator
+from facet_nb.models.resource_meter import ResourceMeter, extend
 from facet_nb.models.run_settings import RunSettings
 from facet_nb.models.run_thread import Ended, News, RunThread
 from facet_nb.models.sources import as_context
@@ -91,7 +91,7 @@ class RunModel(RunSettings):
         Position of the step that failed.
     truth : TruthComparison | None
         Agreement with the truth, if the source is a simulation.
-    samples : tuple of Sample
+    samples : tuple of ResourceSample
         Memory and CPU in the course of the run.
 
     Examples
@@ -124,9 +124,9 @@ class RunModel(RunSettings):
         self._draining = threading.RLock()
         self._thread: RunThread | None = None
         self._before_db: Any = None
-        self._pace = Pace()
+        self._pace = EtaEstimator()
         self._finished: Finished | None = None
-        self._meter = Meter()
+        self._meter = ResourceMeter()
         super().__init__(pipeline, source, cores=cores, **settings)
 
     @observe("source")
@@ -153,11 +153,11 @@ class RunModel(RunSettings):
             raise ValidationError(self.blocked)
         with self.hold_trait_notifications():
             self.state, self.log = RunState(), ()
-            self.elapsed_s, self.remaining_s, self._pace = 0.0, None, Pace()
+            self.elapsed_s, self.remaining_s, self._pace = 0.0, None, EtaEstimator()
             self.result = self.error = self.failed_index = self.truth = None
             self.samples = ()
             self.status = "running"
-        self._begin_s, self._meter = time.time(), Meter()
+        self._begin_s, self._meter = time.time(), ResourceMeter()
         self._thread = RunThread(self.pipeline, self.settings, self._load, self._compare, self._put)
         self._thread.start()
         return self

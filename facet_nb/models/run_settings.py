@@ -8,7 +8,6 @@ from traitlets import (
     Any as AnyTrait,
 )
 from traitlets import (
-    Enum,
     HasTraits,
     Instance,
     Int,
@@ -26,7 +25,7 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.planning.modes.registry import list_mode_names
 from facet_nb.core.processor import ArrayProcessor
 from facet_nb.models.codegen import write_code
-from facet_nb.models.time_forecast import Forecast, predict_time
+from facet_nb.models.time_forecast import TimeForecast, predict_time
 
 
 class RunSettings(HasTraits):
@@ -65,8 +64,9 @@ class RunSettings(HasTraits):
     source = AnyTrait()
     blocked = Unicode("")
 
-    mode = Enum(list_mode_names(), "channel_sequential")
-    backend = Enum(list_backend_names())
+    # Not traitlets' Enum: it would fix the names at import, and miss what is registered later.
+    mode = Unicode("channel_sequential")
+    backend = Unicode()
     n_jobs = Int(1)
     n_workers = Int(1)
     batch_size = Int(1, min=1)
@@ -91,6 +91,14 @@ class RunSettings(HasTraits):
     def _default_backend(self) -> str:
         ours = all(isinstance(p, ArrayProcessor) for p in self.pipeline if p.channel_wise)
         return "threading" if ours else "multiprocessing"
+
+    @validate("mode", "backend")
+    def _check_name(self, proposal: Any) -> str:
+        value, name = proposal["value"], proposal["trait"].name
+        known = list_mode_names() if name == "mode" else list_backend_names()
+        if value not in known:
+            raise TraitError(f"unknown {name} {value!r}: use one of {', '.join(known)}.")
+        return value
 
     @validate("n_jobs", "n_workers")
     def _check_workers(self, proposal: Any) -> int:
@@ -144,7 +152,7 @@ class RunSettings(HasTraits):
         note = f"# What is on screen cannot run: {self.blocked}\n" if self.blocked else ""
         return note + write_code(self.pipeline, self.source, self.settings)
 
-    def forecast(self) -> Forecast:
+    def forecast(self) -> TimeForecast:
         """Return what a run will take: time and memory.
 
         Raises
@@ -155,8 +163,8 @@ class RunSettings(HasTraits):
         plan, steps = self._plan(looks=True), [repr(p) for p in self.pipeline]
         memory = None if plan.forecast is None else int(plan.forecast.peak_bytes)
         if self._context is None or not self._context.has_raw():
-            return Forecast(None, None, "the recording has not been loaded yet")
+            return TimeForecast(None, None, "the recording has not been loaded yet")
         raw = self._context.get_raw()
         shape = (len(raw.ch_names), int(raw.n_times))
         time_s, basis = predict_time(plan, steps, shape, self.records)
-        return Forecast(time_s, memory, basis)
+        return TimeForecast(time_s, memory, basis)

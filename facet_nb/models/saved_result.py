@@ -27,7 +27,7 @@ _BEFORE = "before"
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class SavedResult:
     """A result that is kept for comparison.
 
     Attributes
@@ -115,7 +115,7 @@ class Kept:
         return cells | {_SNR: _write(self.snr_before_db, ".1f")}
 
 
-def make_table(entries: Sequence[Kept]) -> tuple[list[str], list[tuple[str, ...]]]:
+def make_table(entries: Sequence[SavedResult]) -> tuple[list[str], list[tuple[str, ...]]]:
     """Return heads and lines of a table: results side by side, a line for each thing to compare.
 
     The recording as it was stands before them, if they are of one recording. Left out are lines in
@@ -153,7 +153,7 @@ def describe_settings(settings: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def judge(entry: Kept, entries: Sequence[Kept]) -> tuple[str, float | None]:
+def judge(entry: SavedResult, entries: Sequence[SavedResult]) -> tuple[str, float | None]:
     """Compare with the serial result of the same chain; with the first one if there is none."""
     if entry.is_serial:
         return "serial", 0.0
@@ -167,7 +167,7 @@ def judge(entry: Kept, entries: Sequence[Kept]) -> tuple[str, float | None]:
     return "not comparable: another recording" if alike else "not compared yet", None
 
 
-def compare_samples(entry: Kept, other: Kept, name: str) -> tuple[str, float | None]:
+def compare_samples(entry: SavedResult, other: SavedResult, name: str) -> tuple[str, float | None]:
     """Return whether two results are the same, and their largest difference in µV."""
     ours, theirs = (load_array(e.context.get_raw()) for e in (entry, other))
     if ours.shape != theirs.shape:
@@ -183,5 +183,5 @@ def _write(value: float | None, digits: str) -> str:
     return _NOTHING if value is None or not np.isfinite(value) else format(value, digits)
 
 
-def _write_difference(entry: Kept) -> str:
+def _write_difference(entry: SavedResult) -> str:
     return _NOTHING if entry.difference_uv is None else f"{entry.difference_uv:.3g}"

@@ -37,7 +37,7 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
-class Forecast:
+class TimeForecast:
     """What a run will take.
 
     Attributes

@@ -20,7 +20,7 @@ from facet_nb.benchmark import (
 )
 from facet_nb.core import CancelToken
 from facet_nb.core.errors import FacetError, RunCancelled, ValidationError
-from facet_nb.models.background import Background
+from facet_nb.models.background_tasks import BackgroundTasks
 from facet_nb.models.replay import list_frames
 from facet_nb.models.run_model import RunModel
 from facet_nb.models.table_files import save_table
@@ -89,7 +89,7 @@ class TuneModel(TuneSettings):
         self.advise = advise
         self.on_news: Callable[[], None] | None = None
         self._events: queue.SimpleQueue[BenchmarkEvent] = queue.SimpleQueue()
-        self._background = Background(self._tell)
+        self._background = BackgroundTasks(self._tell)
         self._token = CancelToken()
         self._frames: list[BenchmarkTable] = []
         self._begin_s = 0.0

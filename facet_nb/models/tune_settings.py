@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from traitlets import Bool, Enum, Float, HasTraits, Int, Tuple
+from traitlets import Bool, Enum, Float, HasTraits, Int, Tuple, default
 
 from facet_nb.benchmark import Configuration
+from facet_nb.benchmark.grid import list_compared_modes, list_configurations, list_levels
+from facet_nb.core.planning.cost_model import GOALS
 from facet_nb.models.run_model import RunModel
 
 #: Start of a process with the package in it, in s.
@@ -35,7 +37,7 @@ class TuneSettings(HasTraits):
         What the advice is to look for.
     """
 
-    modes = Tuple(("serial", "channel_sequential", "parallel"))
+    modes = Tuple()
     n_jobs = Tuple()
     n_workers = Tuple((1,))
     backends = Tuple(("threading",))
@@ -43,13 +45,17 @@ class TuneSettings(HasTraits):
     repeats = Int(None, allow_none=True)
     time_budget_s = Float(60.0)
     memory = Bool(True)
-    goal = Enum(("fastest", "smallest", "balanced"), "balanced")
+    goal = Enum(GOALS, "balanced")
 
     RANGES = ("modes", "n_jobs", "n_workers", "backends", "batch_sizes")
 
     def __init__(self, run: RunModel) -> None:
-        super().__init__(n_jobs=tuple(_list_levels(run.cores)))
+        super().__init__(n_jobs=tuple(list_levels(run.cores)))
         self.run = run
+
+    @default("modes")
+    def _list_modes(self) -> tuple[str, ...]:
+        return tuple(list_compared_modes())
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -70,8 +76,6 @@ class TuneSettings(HasTraits):
         PlanError
             If a range cannot be used.
         """
-        from facet_nb.benchmark.grid import list_configurations
-
         ranges = {name: getattr(self, name) for name in self.RANGES}
         return list_configurations(self.run.pipeline, **ranges)
 
@@ -85,9 +89,3 @@ class TuneSettings(HasTraits):
         runs = (self.repeats or 3) + 1 + self.memory
         starts_s = (1 + self.memory) * _START_S
         return min(self.time_budget_s, len(self.configurations()) * (runs * known[-1] + starts_s))
-
-
-def _list_levels(cores: int) -> list[int]:
-    from facet_nb.benchmark.grid import list_levels
-
-    return list_levels(cores)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from facet_nb.benchmark import BenchmarkTable, Row
+from facet_nb.benchmark import BenchmarkTable, SummaryRow
 
 
 def write_verdict(table: BenchmarkTable | None) -> str:
@@ -29,7 +29,7 @@ def write_verdict(table: BenchmarkTable | None) -> str:
     return " ".join(parts)
 
 
-def _praise(best: Row, base: Row) -> str:
+def _praise(best: SummaryRow, base: SummaryRow) -> str:
     s = best.speedup
     return (
         f"{best.configuration.label} is {s.value:.2f} times as fast as {base.configuration.label} "
@@ -37,7 +37,7 @@ def _praise(best: Row, base: Row) -> str:
     )
 
 
-def _praise_nobody(base: Row, unclear: list[Row]) -> str:
+def _praise_nobody(base: SummaryRow, unclear: list[SummaryRow]) -> str:
     if unclear:
         return (
             f"Nothing is distinguishable from {base.configuration.label} so far: take that, or "
@@ -46,7 +46,7 @@ def _praise_nobody(base: Row, unclear: list[Row]) -> str:
     return f"{base.configuration.label} is the fastest of what was measured."
 
 
-def _warn(rows: list[Row]) -> list[str]:
+def _warn(rows: list[SummaryRow]) -> list[str]:
     wrong = [r.configuration.label for r in rows if r.verdict == "different output"]
     failed = [r.configuration.label for r in rows if r.verdict == "failed"]
     said = []
@@ -93,7 +93,7 @@ def score_guess(guess: Mapping[int, float], table: BenchmarkTable) -> tuple[Scor
     table : BenchmarkTable
         What was measured; levels without an interval are left out.
     """
-    best: dict[int, Row] = {}
+    best: dict[int, SummaryRow] = {}
     for row in table.rows:
         known = best.get(row.configuration.workers)
         if row.machine or not row.point.usable or math.isnan(row.speedup.low):

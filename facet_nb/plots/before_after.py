@@ -8,7 +8,7 @@ from facet_nb.core import ProcessingContext
 from facet_nb.plots import picture as pic
 from facet_nb.plots.comparison import Comparison, Trace, compare
 from facet_nb.plots.envelope import thin
-from facet_nb.plots.sketch import Curve, Row, Sketch
+from facet_nb.plots.sketch import Curve, Sketch, SketchRow
 
 
 def draw_trace(trace: Trace, ax: Any, *, color: str, label: str) -> Any:
@@ -82,7 +82,7 @@ def sketch_signal(comparison: Comparison) -> Sketch:
     """Return the same as SVG, in a few milliseconds."""
     shown = _list_shown(comparison)
     rows = tuple(
-        Row(
+        SketchRow(
             (Curve(trace.times_s, 1e6 * trace.values_v, color, label),),
             "µV",
             "time (s)" if i == len(shown) else "",

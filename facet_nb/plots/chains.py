@@ -9,7 +9,7 @@ import numpy as np
 from facet_nb.evaluation.chains import ChainComparison, ChainReport, Spectrum
 from facet_nb.plots import picture as pic
 from facet_nb.plots.side_by_side import choose_color, choose_dash
-from facet_nb.plots.sketch import Curve, Row, Sketch
+from facet_nb.plots.sketch import Curve, Sketch, SketchRow
 
 #: Okabe and Ito's colours, from the one that stands out most on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -163,10 +163,10 @@ def sketch_chains(comparison: ChainComparison) -> Sketch:
         spectra.append(Curve(*_in_microvolts(chain.spectrum), *style))
         at_hz = comparison.slice_hz * np.arange(1, len(chain.harmonics_db) + 1)
         peaks.append(Curve(at_hz, chain.harmonics_db, *style))
-    rows = [Row(tuple(spectra), "power (µV²/Hz)", "frequency (Hz)", log=True, height=200)]
+    rows = [SketchRow(tuple(spectra), "power (µV²/Hz)", "frequency (Hz)", log=True, height=200)]
     if any(np.isfinite(curve.y).any() for curve in peaks):
         off = "harmonic of the slices (Hz)"
-        rows.append(Row(tuple(peaks), "off (dB)", off, height=120))
+        rows.append(SketchRow(tuple(peaks), "off (dB)", off, height=120))
     return Sketch("Median of all good channels", tuple(rows), describe(comparison))
 
 

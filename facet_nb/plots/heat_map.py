@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from facet_nb.benchmark import BenchmarkTable, Row
+from facet_nb.benchmark import BenchmarkTable, SummaryRow
 from facet_nb.plots import palette
 from facet_nb.plots import picture as pic
 
@@ -18,7 +18,7 @@ _LETTER, _LINE = 4.6, 11.0
 _NAMES = {"wall_s": "wall time (s)", "peak_mb": "peak memory (MB)"}
 
 
-def draw_heat_map(rows: list[Row], ax: Any, value: Value = "wall_s") -> Any:
+def draw_heat_map(rows: list[SummaryRow], ax: Any, value: Value = "wall_s") -> Any:
     """Draw the best of each number of outer and inner workers as cells into `ax`; return `ax`."""
     cells = _find_cells(rows, value)
     if not cells:
@@ -89,8 +89,10 @@ def plot_heat_map(table: BenchmarkTable, value: Value = "wall_s") -> pic.Picture
     return picture
 
 
-def _find_cells(rows: list[Row], value: Value) -> dict[tuple[int, int], tuple[float, Row]]:
-    cells: dict[tuple[int, int], tuple[float, Row]] = {}
+def _find_cells(
+    rows: list[SummaryRow], value: Value
+) -> dict[tuple[int, int], tuple[float, SummaryRow]]:
+    cells: dict[tuple[int, int], tuple[float, SummaryRow]] = {}
     for row in rows:
         number = _read(row, value)
         key = (row.configuration.n_jobs, row.configuration.n_workers)
@@ -99,13 +101,13 @@ def _find_cells(rows: list[Row], value: Value) -> dict[tuple[int, int], tuple[fl
     return cells
 
 
-def _read(row: Row, value: Value) -> float:
+def _read(row: SummaryRow, value: Value) -> float:
     if value == "wall_s":
         return row.wall_s
     return float("nan") if row.point.memory is None else row.point.memory.peak_mb
 
 
-def _describe_cell(number: float, row: Row, width: float, height: float) -> str:
+def _describe_cell(number: float, row: SummaryRow, width: float, height: float) -> str:
     """Return a cell's number, and its name where there is room: its size is in points."""
     name = palette.shorten(row.configuration)
     letters = int(0.9 * width / _LETTER)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from facet_nb.benchmark import BenchmarkTable, Configuration, Row
+from facet_nb.benchmark import BenchmarkTable, Configuration, SummaryRow
 from facet_nb.benchmark.curves import find_waterfall
 from facet_nb.benchmark.waterfall import Waterfall
 from facet_nb.core.errors import ValidationError
@@ -90,7 +90,7 @@ def plot_waterfall(
     return picture
 
 
-def draw_step_bars(rows: Sequence[Row], ax: Any) -> Any:
+def draw_step_bars(rows: Sequence[SummaryRow], ax: Any) -> Any:
     """Draw the time of each step, summed over batches, for several runs into `ax`; return `ax`."""
     traced = [r for r in rows if r.point.trace is not None and r.point.trace.stages]
     if not traced:
@@ -156,12 +156,12 @@ def plot_step_bars(table: BenchmarkTable, most: int = 4) -> pic.Picture:
     return picture
 
 
-def _list_steps(row: Row) -> list[str]:
+def _list_steps(row: SummaryRow) -> list[str]:
     trace = row.point.trace
     return [] if trace is None else [name for stage in trace.stages for name in stage.names]
 
 
-def _choose(table: BenchmarkTable, configuration: Configuration | None) -> Row | None:
+def _choose(table: BenchmarkTable, configuration: Configuration | None) -> SummaryRow | None:
     if configuration is not None:
         return table.find(configuration)
     rows = [r for r in table.rows if r.point.usable and not r.machine]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from facet_nb.benchmark import BenchmarkTable, Configuration
+from facet_nb.benchmark.curves import ScalingCurve, name_curve
+from facet_nb.benchmark.measurement import find_backend, find_mode
 from facet_nb.plots import picture as pic
 
 #: Okabe and Ito's colours; series also differ in marker and line.
@@ -12,21 +14,30 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#59
 MARKERS = "osD^vPX"
 GREY = "#8c8c8c"
 
-_MODES = {"serial": "serial", "channel_sequential": "sequential", "parallel": "parallel"}
-_KINDS = {"threading": "thr", "multiprocessing": "proc"}
+
+def choose_color(configuration: Configuration) -> str:
+    """Return the colour of the backend where several jobs run, else that of the mode."""
+    c = configuration
+    return find_backend(c.backend).color if c.n_jobs > 1 else find_mode(c.mode).color
 
 
-def shorten_way(label: str) -> str:
-    """Return the label of a scaling curve in fewer letters."""
-    return label.replace("channel_sequential", "sequential").replace("multiprocessing", "processes")
+def shorten_mode(mode: str) -> str:
+    """Return the short name of a mode."""
+    return find_mode(mode).short_label or mode
+
+
+def label_curve(curve: ScalingCurve) -> str:
+    """Return the short name of a scaling curve: ``sequential, threads``."""
+    c = curve.configuration
+    return name_curve(c, shorten_mode(c.mode))
 
 
 def shorten(configuration: Configuration) -> str:
     """Return a label that fits beside a point: ``sequential 4 thr``."""
     c = configuration
-    parts = [_MODES.get(c.mode, c.mode)]
+    parts = [shorten_mode(c.mode)]
     if c.n_jobs > 1:
-        parts.append(f"{c.n_jobs} {_KINDS.get(c.backend, c.backend)}")
+        parts.append(f"{c.n_jobs} {find_backend(c.backend).short_label or c.backend}")
     if c.n_workers > 1:
         parts.append(f"× {c.n_workers} inner")
     if c.batch_size > 1:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from facet_nb.benchmark import BenchmarkTable, Row
+from facet_nb.benchmark import BenchmarkTable, SummaryRow
 from facet_nb.plots import palette
 from facet_nb.plots import picture as pic
 from facet_nb.plots.labels import write_labels
 
 
-def find_front(rows: Sequence[Row]) -> list[Row]:
+def find_front(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
     """Return the configurations that no other beats in both time and memory, fastest first."""
     measured = [r for r in rows if r.point.usable and r.point.memory is not None]
-    front: list[Row] = []
+    front: list[SummaryRow] = []
     for row in sorted(measured, key=lambda r: (r.wall_s, _memory_mb(r))):
         if not front or _memory_mb(row) < _memory_mb(front[-1]):
             front.append(row)
@@ -22,7 +22,7 @@ def find_front(rows: Sequence[Row]) -> list[Row]:
 
 
 def draw_pareto(
-    rows: Sequence[Row], ax: Any, budget_mb: float | None = None, *, names: bool = False
+    rows: Sequence[SummaryRow], ax: Any, budget_mb: float | None = None, *, names: bool = False
 ) -> Any:
     """Draw time against memory, dominated points in grey, into `ax`; return `ax`.
 
@@ -103,11 +103,11 @@ def plot_pareto(table: BenchmarkTable, *, budget_mb: float | None = None) -> pic
     return picture
 
 
-def _list_others(rows: Sequence[Row], front: list[Row]) -> list[Row]:
+def _list_others(rows: Sequence[SummaryRow], front: list[SummaryRow]) -> list[SummaryRow]:
     return [r for r in rows if r.point.usable and r.point.memory is not None and r not in front]
 
 
-def _label_points(rows: Sequence[Row], n_front: int, ax: Any, names: bool) -> None:
+def _label_points(rows: Sequence[SummaryRow], n_front: int, ax: Any, names: bool) -> None:
     points = [(row.wall_s, _memory_mb(row)) for row in rows]
     if names:
         texts = [palette.shorten(row.configuration) for row in rows[:n_front]]
@@ -119,6 +119,6 @@ def _label_points(rows: Sequence[Row], n_front: int, ax: Any, names: bool) -> No
         label.set_fontweight("bold" if on_front else "normal")
 
 
-def _memory_mb(row: Row) -> float:
+def _memory_mb(row: SummaryRow) -> float:
     assert row.point.memory is not None
     return row.point.memory.peak_mb

@@ -85,7 +85,8 @@ def find_shift(i: int, n_curves: int) -> float:
 
 
 def _draw_curve(curve: ScalingCurve, ax: Any, i: int, n_curves: int) -> None:
-    color = palette.COLORS[i % len(palette.COLORS)]
+    # Modes that share a backend share its colour: the markers tell them apart.
+    color = palette.choose_color(curve.configuration)
     x = np.array(curve.workers) * find_shift(i, n_curves)
     y = np.array([s.value for s in curve.speedups])
     low = np.array([s.low if s.low == s.low else s.value for s in curve.speedups])
@@ -100,7 +101,7 @@ def _draw_curve(curve: ScalingCurve, ax: Any, i: int, n_curves: int) -> None:
         capsize=3,
         markersize=5,
         linewidth=1.2,
-        label=palette.shorten_way(curve.label),
+        label=palette.label_curve(curve),
     )
     if curve.amdahl is not None:
         fine = np.linspace(1, max(curve.workers), 100)
@@ -123,7 +124,7 @@ def _label_what_if(what_if: WhatIf) -> str:
             worst[n] = check.error
     errors = [f"{error:+.0%} at {n}".replace("-", "−") for n, error in sorted(worst.items())]
     lines = [", ".join(errors[i : i + 2]) for i in range(0, len(errors), 2)]
-    name = f"what if, {palette.shorten_way(what_if.mode)}"
+    name = f"what if, {palette.shorten_mode(what_if.mode)}"
     return "\n".join([name, f"(time off by {lines[0]}", *lines[1:]]) + ")" if lines else name
 
 

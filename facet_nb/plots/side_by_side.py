@@ -8,7 +8,7 @@ from facet_nb.core import ProcessingContext
 from facet_nb.plots import picture as pic
 from facet_nb.plots.before_after import draw_trace
 from facet_nb.plots.comparison import compare
-from facet_nb.plots.sketch import Curve, Row, Sketch
+from facet_nb.plots.sketch import Curve, Sketch, SketchRow
 from facet_nb.plots.spectra import draw_spectrum, find_shown
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D00", "#56B4E9", "#595959", "#000000")
@@ -92,8 +92,8 @@ def sketch_side_by_side(
         rms_uv = next(rms for name, rms, _ in piece.rows() if name == "after")
         said.append(f"{label}: {rms_uv:.1f} µV RMS")
     rows = (
-        Row(tuple(pieces), "µV", "time (s)", height=180),
-        Row(tuple(wholes), "power (µV²/Hz)", "frequency (Hz)", log=True, height=180),
+        SketchRow(tuple(pieces), "µV", "time (s)", height=180),
+        SketchRow(tuple(wholes), "power (µV²/Hz)", "frequency (Hz)", log=True, height=180),
     )
     return Sketch(f"Channel {channel}", rows, f"Channel {channel}, {'; '.join(said)}.")
 

@@ -51,7 +51,7 @@ class Curve:
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class SketchRow:
     """Curves on one pair of axes.
 
     Attributes
@@ -83,14 +83,14 @@ class Sketch:
     ----------
     title : str
         Stands above.
-    rows : tuple of Row
+    rows : tuple of SketchRow
         From top to bottom.
     caption : str
         What there is to see, in one sentence.
     """
 
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[SketchRow, ...]
     caption: str
 
     def to_svg(self) -> str:
@@ -152,7 +152,7 @@ class _Scale:
         return self.start + part * (self.stop - self.start)
 
 
-def _write_row(row: Row, top: float) -> str:
+def _write_row(row: SketchRow, top: float) -> str:
     bottom = top + row.height
     curves = [_shorten(curve, row.log) for curve in row.curves]
     x_scale = _scale([x for x, _ in curves], 0.0, _LEFT, WIDTH - _RIGHT)
@@ -246,7 +246,7 @@ def _write_dash(curve: Curve) -> str:
     return f' stroke-dasharray="{escape(curve.dash)}"' if curve.dash else ""
 
 
-def _write_legend(title: str, rows: Sequence[Row]) -> tuple[str, int]:
+def _write_legend(title: str, rows: Sequence[SketchRow]) -> tuple[str, int]:
     """Return the names of the curves, each once, and how many lines they take below the title."""
     named = {curve.label: curve.color for row in rows for curve in row.curves}
     keys = [

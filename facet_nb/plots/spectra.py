@@ -9,7 +9,7 @@ import numpy as np
 from facet_nb.core import ProcessingContext
 from facet_nb.plots import picture as pic
 from facet_nb.plots.comparison import Comparison, Trace, compare
-from facet_nb.plots.sketch import Curve, Row, Sketch
+from facet_nb.plots.sketch import Curve, Sketch, SketchRow
 
 _RESOLUTION_HZ = 0.5
 
@@ -95,7 +95,7 @@ def sketch_spectrum(comparison: Comparison, *, fmax_hz: float = 100.0) -> Sketch
         Curve(*find_shown(trace, fmax_hz), color, label)
         for label, trace, color in _list_traces(comparison)
     )
-    row = Row(curves, "power (µV²/Hz)", "frequency (Hz)", log=True, height=220)
+    row = SketchRow(curves, "power (µV²/Hz)", "frequency (Hz)", log=True, height=220)
     title = f"Channel {comparison.channel}"
     return Sketch(title, (row,), _describe(comparison, fmax_hz))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import matplotlib
 
-from facet_nb.benchmark import BenchmarkTable, Configuration, Row
+from facet_nb.benchmark import BenchmarkTable, Configuration, SummaryRow
 from facet_nb.benchmark.curves import find_curves
 from facet_nb.plots import palette
 from facet_nb.plots import picture as pic
@@ -141,11 +141,11 @@ def place_points(table: BenchmarkTable, kind: str) -> list[tuple[float, float, C
     return _place_cells(rows) if kind == "map" else []
 
 
-def _place_cells(rows: list[Row]) -> list[tuple[float, float, Configuration]]:
+def _place_cells(rows: list[SummaryRow]) -> list[tuple[float, float, Configuration]]:
     """Return the best configuration of each cell of the map."""
     outer = sorted({row.configuration.n_jobs for row in rows})
     inner = sorted({row.configuration.n_workers for row in rows})
-    best: dict[tuple[int, int], Row] = {}
+    best: dict[tuple[int, int], SummaryRow] = {}
     for row in rows:
         key = (row.configuration.n_jobs, row.configuration.n_workers)
         if key not in best or row.wall_s < best[key].wall_s:
@@ -156,7 +156,7 @@ def _place_cells(rows: list[Row]) -> list[tuple[float, float, Configuration]]:
     ]
 
 
-def _choose_memory(rows: list[Row], chosen: Configuration | None) -> Row | None:
+def _choose_memory(rows: list[SummaryRow], chosen: Configuration | None) -> SummaryRow | None:
     """Return the chosen row, or the fastest, of those whose memory was watched."""
     watched = [row for row in rows if row.point.memory is not None and row.point.memory.processes]
     named = [row for row in watched if row.configuration == chosen]
@@ -196,7 +196,7 @@ def _mark(table: BenchmarkTable, chosen: Configuration, axes: Mapping[str, Any])
                 axes[kind].plot([x], [y], "o", **ring)
 
 
-def _write_caption(rows: list[Row], chosen: Configuration | None) -> str:
+def _write_caption(rows: list[SummaryRow], chosen: Configuration | None) -> str:
     usable = [row for row in rows if row.point.usable]
     if not usable:
         return "No run has been timed yet."

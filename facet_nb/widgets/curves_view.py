@@ -13,7 +13,7 @@ from facet_nb.plots import tuning_picture, uses_widget_backend
 from facet_nb.plots.tuning import find_height_in, find_point
 from facet_nb.widgets.canvas import choose_width_in, make_canvas, resize
 from facet_nb.widgets.fragments import write_text
-from facet_nb.widgets.lazy_drawing import Drawing
+from facet_nb.widgets.lazy_drawing import LazyDrawing
 
 #: A picture takes about a third of a second of one core, which a measurement beside it would feel.
 PAUSE_S = 3.0
@@ -37,7 +37,7 @@ class CurvesView:
         self.widget.add_class("fnb-curves")
         self._drawn: Any = None
         self._drawn_s = -1e9
-        self.drawing = Drawing(self._follow)
+        self.drawing = LazyDrawing(self._follow)
         model.observe(self.refresh, ["state", "status", "chosen", "guess", "hidden"])
         self.refresh()
 

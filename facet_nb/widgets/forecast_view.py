@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from facet_nb.core.errors import FacetError
 from facet_nb.models import RunModel
-from facet_nb.models.time_forecast import Forecast
+from facet_nb.models.time_forecast import TimeForecast
 from facet_nb.widgets.fragments import write_duration, write_text
 
 
@@ -19,7 +19,7 @@ def write_forecast(model: RunModel) -> str:
     return f"<strong>Forecast</strong> {write_text(describe_forecast(forecast))}"
 
 
-def describe_forecast(forecast: Forecast) -> str:
+def describe_forecast(forecast: TimeForecast) -> str:
     """Return a forecast in one sentence."""
     if forecast.time_s is None:
         time = f"time {forecast.basis}"

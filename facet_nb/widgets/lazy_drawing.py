@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as w
 
 
-class Drawing:
+class LazyDrawing:
     """Draws at once what is seen, and later what is not.
 
     Parameters
@@ -34,7 +34,7 @@ class Drawing:
             self.refresh()
 
 
-def follow_tabs(tabs: w.Tab, drawings: dict[str, Drawing]) -> None:
+def follow_tabs(tabs: w.Tab, drawings: dict[str, LazyDrawing]) -> None:
     """Let each drawing know, by the title of its tab, whether it is seen."""
 
     def turn(_change: Any = None) -> None:

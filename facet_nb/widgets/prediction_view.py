@@ -11,7 +11,7 @@ from facet_nb.models.verdict import Score, write_score
 from facet_nb.widgets.fragments import write_table, write_text
 
 
-class GuessView:
+class PredictionView:
     """Asks for the expected speed-up at each number of workers, and hides the figures until then.
 
     Parameters

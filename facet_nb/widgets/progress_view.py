@@ -12,7 +12,7 @@ from facet_nb.models.run_thread import describe_traceback
 from facet_nb.models.sources import describe_source
 from facet_nb.widgets.controls import make_row
 from facet_nb.widgets.fragments import write_duration, write_error, write_log, write_text
-from facet_nb.widgets.grid import Failure, write_grid
+from facet_nb.widgets.progress_grid import FailedStep, write_grid
 
 #: Shortest time between two pictures of the log, in s.
 _LOG_S = 0.5
@@ -139,7 +139,7 @@ def describe_failure(model: RunModel) -> tuple[str, str]:
     return f"Step{number} ({step}){on}", str(error).removeprefix(f"{begin}: ")
 
 
-def _find_failure(model: RunModel) -> Failure | None:
+def _find_failure(model: RunModel) -> FailedStep | None:
     if model.status != "failed":
         return None
-    return Failure(model.failed_index, model.state.failed_channel)
+    return FailedStep(model.failed_index, model.state.failed_channel)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from facet_nb.models.resource_meter import Sample
+from facet_nb.models.resource_meter import ResourceSample
 from facet_nb.widgets.fragments import write_text
 
 _WIDTH, _HEIGHT = 300, 56
 
 
-def write_strip(samples: Sequence[Sample], cores: int) -> str:
+def write_sparklines(samples: Sequence[ResourceSample], cores: int) -> str:
     """Return two curves with what they show in words; nothing without samples."""
     if not samples:
         return ""

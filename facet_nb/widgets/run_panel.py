@@ -11,7 +11,7 @@ from facet_nb.models import RunModel
 from facet_nb.widgets.panel import Panel
 from facet_nb.widgets.progress_view import ProgressView
 from facet_nb.widgets.report import write_report, write_summary
-from facet_nb.widgets.resource_sparkline import write_strip
+from facet_nb.widgets.resource_sparkline import write_sparklines
 from facet_nb.widgets.result_view import ResultView
 from facet_nb.widgets.settings_view import SettingsView
 
@@ -130,7 +130,7 @@ class RunPanel(Panel):
         self.results.fit(width_px)
 
     def _show_strip(self, _change: Any = None) -> None:
-        html = write_strip(self.model.samples, self.model.cores)
+        html = write_sparklines(self.model.samples, self.model.cores)
         self.strip.value = html
         self.strip.layout.display = "" if html else "none"
 

@@ -10,7 +10,7 @@ from facet_nb.models.signal_model import SignalModel
 from facet_nb.models.sources import as_context
 from facet_nb.widgets.controls import make_button
 from facet_nb.widgets.fragments import write_table
-from facet_nb.widgets.lazy_drawing import Drawing
+from facet_nb.widgets.lazy_drawing import LazyDrawing
 from facet_nb.widgets.panel import Panel
 from facet_nb.widgets.signal_svg import WIDTH, write_signal
 
@@ -89,7 +89,7 @@ class SignalView(Panel):
         self.picture, self.table = w.HTML(), w.HTML()
         self.picture.add_class("fnb-signal-plot")
         self._filling, self._width_px = False, float(WIDTH)
-        self.drawing = Drawing(self._draw)
+        self.drawing = LazyDrawing(self._draw)
         self._connect()
         row = w.HBox([self.back, self.forth, self.begin, self.slider])
         more = w.HBox([self.span, self.scale, self.shown])

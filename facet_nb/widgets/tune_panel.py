@@ -11,6 +11,7 @@ import ipywidgets as w
 from facet_nb.benchmark import BenchmarkTable
 from facet_nb.core import Pipeline
 from facet_nb.core.errors import FacetError
+from facet_nb.core.planning.cost_model import GOALS
 from facet_nb.models import RunModel
 from facet_nb.models.tune_model import TuneModel
 from facet_nb.plots import tuning_picture
@@ -18,7 +19,7 @@ from facet_nb.widgets.controls import make_button, make_row
 from facet_nb.widgets.curves_view import PAUSE_S, CurvesView
 from facet_nb.widgets.fragments import write_duration, write_error, write_scrolling, write_text
 from facet_nb.widgets.panel import Panel
-from facet_nb.widgets.prediction_view import GuessView
+from facet_nb.widgets.prediction_view import PredictionView
 from facet_nb.widgets.tune_ranges import TuneRanges, write_tune_forecast
 
 _STATUS = {
@@ -77,7 +78,7 @@ class TunePanel(Panel):
         else:
             self.model = TuneModel(RunModel(pipeline, source, cores=cores))
         self.ranges = TuneRanges(self.model)
-        self.guess = GuessView(self.model)
+        self.guess = PredictionView(self.model)
         self.curves = CurvesView(self.model)
         self._make_start()
         self._make_outcome()
@@ -166,7 +167,7 @@ class TunePanel(Panel):
         self.verdict, self.table, self.advice = w.HTML(), w.HTML(), w.HTML()
         self.goal = w.Dropdown(
             description="Looking for",
-            options=["fastest", "balanced", "smallest"],
+            options=GOALS,
             style={"description_width": "80px"},
             layout=w.Layout(width="220px"),
         )

@@ -7,13 +7,12 @@ from typing import Any
 import ipywidgets as w
 from traitlets import link
 
+from facet_nb.benchmark.grid import list_compared_backends, list_compared_modes
 from facet_nb.core.errors import FacetError
 from facet_nb.models.tune_model import TuneModel
 from facet_nb.widgets.controls import make_row, of_width
 from facet_nb.widgets.fragments import write_duration, write_text
 
-_MODES = ("serial", "channel_sequential", "parallel")
-_BACKENDS = ("threading", "multiprocessing")
 _LABEL = {"description_width": "90px"}
 _LISTS = {
     "n_jobs": "Batches in flight at once",
@@ -34,8 +33,8 @@ class TuneRanges:
 
     def __init__(self, model: TuneModel) -> None:
         self.model = model
-        self.modes = _make_checks("modes", _MODES, model)
-        self.backends = _make_checks("backends", _BACKENDS, model)
+        self.modes = _make_checks("modes", list_compared_modes(), model)
+        self.backends = _make_checks("backends", list_compared_backends(), model)
         self.lists = {name: self._make_list(name) for name in _LISTS}
         self.repeats = w.Dropdown(
             description="Repeats", options=_REPEATS, style=_LABEL, layout=of_width("250px")
@@ -127,7 +126,7 @@ def write_tune_forecast(model: TuneModel) -> str:
     return f"<strong>Forecast</strong> {points}, {write_text(how_long)}."
 
 
-def _make_checks(name: str, options: tuple[str, ...], model: TuneModel) -> list[w.Checkbox]:
+def _make_checks(name: str, options: list[str], model: TuneModel) -> list[w.Checkbox]:
     boxes = []
     for option in options:
         box = w.Checkbox(value=option in getattr(model, name), description=option, indent=False)
@@ -136,7 +135,7 @@ def _make_checks(name: str, options: tuple[str, ...], model: TuneModel) -> list[
 
     def collect(_change: Any) -> None:
         chosen = tuple(box.description for box in boxes if box.value)
-        setattr(model, name, chosen or options[:1])
+        setattr(model, name, chosen or tuple(options[:1]))
 
     for box in boxes:
         box.observe(collect, "value")

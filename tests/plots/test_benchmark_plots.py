@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from facet_nb import plots
 from facet_nb.benchmark import BenchmarkTable, Configuration
 from facet_nb.benchmark.curves import find_curves, find_waterfall
-from facet_nb.benchmark.noise import Noise
+from facet_nb.benchmark.machine_load import Noise
 from facet_nb.plots.heat_map import _find_contrast
 from facet_nb.plots.pareto import find_front
 from tests.benchmark.samples import (

@@ -15,7 +15,7 @@ from facet_nb.core.events import BatchDone, RunStarted, StageStarted, StepTime
 from facet_nb.models import RunModel
 from facet_nb.widgets import ChainEditor, RunPanel, SignalView, Studio, rerun_guard
 from facet_nb.widgets.panel import Panel
-from facet_nb.widgets.resource_sparkline import write_strip
+from facet_nb.widgets.resource_sparkline import write_sparklines
 from tests.models.helpers import Choosy, Gate, Halve, make_simulation
 from tests.widgets.finding import all_html, find, list_widgets
 
@@ -205,12 +205,14 @@ def test_a_large_view_is_quick():
 
 
 def test_strip_of_few_samples():
-    from facet_nb.models.resource_meter import Sample
+    from facet_nb.models.resource_meter import ResourceSample
 
-    assert write_strip((), 2) == ""
-    one = write_strip((Sample(0.0, 10**8, 0.0, 1),), 2)
+    assert write_sparklines((), 2) == ""
+    one = write_sparklines((ResourceSample(0.0, 10**8, 0.0, 1),), 2)
     assert "Memory now 100 MB, most 100 MB (1 process" in one and "nan" not in one
-    two = write_strip((Sample(0.0, 10**8, 0.0, 1), Sample(1.0, 2 * 10**8, 150.0, 3)), 2)
+    two = write_sparklines(
+        (ResourceSample(0.0, 10**8, 0.0, 1), ResourceSample(1.0, 2 * 10**8, 150.0, 3)), 2
+    )
     assert "CPU now 150 %, most 150 % of 200 %" in two and "3 processes" in two
 
 

@@ -28,7 +28,7 @@ class Outcome:
     error: Exception | None = None
 
 
-class Background:
+class BackgroundTasks:
     """Does one thing after another on daemon threads; results are fetched with :meth:`take`.
 
     Parameters

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from facet_nb.benchmark import processes
+from facet_nb.benchmark import process_usage
 
 #: One probe: each core hashes this many blocks of 1 MiB, about 15 ms. Hashing releases the GIL.
 _PROBE_BLOCKS = 16
@@ -63,7 +63,7 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class Probe:
+class LoadProbe:
     """One fixed load on all cores: wall and CPU time in s, and the wait for cores."""
 
     wall_s: float
@@ -82,7 +82,7 @@ class NoiseGauge:
 
     def __init__(self, cores: int) -> None:
         self.cores = cores
-        self.probes: list[Probe] = []
+        self.probes: list[LoadProbe] = []
         self.others_s = self.watched_s = 0.0
 
     def probe(self) -> None:
@@ -122,12 +122,12 @@ class _Watch:
 
         times = psutil.cpu_times()
         idle = times.idle + getattr(times, "iowait", 0.0)
-        own = processes.read_cpu_s(self.pid)
+        own = process_usage.read_cpu_s(self.pid)
         own += 0.0 if self.pid == os.getpid() else time.process_time()
         return sum(times[:8]) - idle - own  # guest time is in user time already
 
 
-def run_probe(cores: int) -> Probe:
+def run_probe(cores: int) -> LoadProbe:
     """Load each of `cores` cores with the same work for about 15 ms."""
     threads = [threading.Thread(target=_work, daemon=True) for _ in range(cores)]
     waited_s, begin, cpu = read_pressure_s(), time.perf_counter(), time.process_time()
@@ -138,10 +138,10 @@ def run_probe(cores: int) -> Probe:
     wall_s, cpu_s = time.perf_counter() - begin, time.process_time() - cpu
     now_s = read_pressure_s()
     pressure = None if waited_s is None or now_s is None else (now_s - waited_s) / wall_s
-    return Probe(wall_s, cpu_s, pressure)
+    return LoadProbe(wall_s, cpu_s, pressure)
 
 
-def summarise_probes(probes: Sequence[Probe], cores: int, other_cores: float) -> Noise:
+def summarise_probes(probes: Sequence[LoadProbe], cores: int, other_cores: float) -> Noise:
     """Return the noise that probes and `other_cores` show."""
     import numpy as np
 
@@ -161,7 +161,7 @@ def summarise_probes(probes: Sequence[Probe], cores: int, other_cores: float) ->
 
 def read_pressure_s() -> float | None:
     """Return for how long processes have waited for a core since the start, in s."""
-    for line in processes.read_text("pressure/cpu").splitlines():
+    for line in process_usage.read_text("pressure/cpu").splitlines():
         if line.startswith("some"):
             return int(line.rpartition("total=")[2]) / 1e6
     return None

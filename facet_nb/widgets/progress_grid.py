@@ -14,14 +14,14 @@ _EVERYTHING = "all channels"
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedStep:
     """Where a run failed: position of the step, and the channel (or channels, by commas)."""
 
     index: int | None = None
     channel: str | None = None
 
 
-def write_grid(state: RunState, failure: Failure | None = None) -> str:
+def write_grid(state: RunState, failure: FailedStep | None = None) -> str:
     """Return the grid of a run: a row for each step, a column for each channel.
 
     Steps that look at all channels at once, or at one for all, fill their row when they are done.
@@ -30,7 +30,7 @@ def write_grid(state: RunState, failure: Failure | None = None) -> str:
         return ""
     channels = [c for c in state.channels if c != _EVERYTHING]
     columns = _share(channels)
-    failure = failure or Failure()
+    failure = failure or FailedStep()
     by_step: dict[int, set[str]] = {}
     for i, channel in state.cells:
         by_step.setdefault(i, set()).add(channel)
@@ -64,7 +64,7 @@ def _write_row(
     index: int,
     name: str,
     columns: list[list[str]],
-    failure: Failure,
+    failure: FailedStep,
     by_step: dict[int, set[str]],
 ) -> str:
     n_channels = sum(len(column) for column in columns)
@@ -97,7 +97,7 @@ def _find_through(state: RunState, index: int, by_step: dict[int, set[str]]) -> 
     return set().union(*(by_step.get(i, set()) for i in later))
 
 
-def _failed_columns(index: int, columns: list[list[str]], failure: Failure) -> set[int]:
+def _failed_columns(index: int, columns: list[list[str]], failure: FailedStep) -> set[int]:
     if failure.index != index or not failure.channel:
         return set()
     names = set(failure.channel.split(", ")) | {failure.channel}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from facet_nb.models.docstrings import read_parameters
-from facet_nb.models.eta import Pace
+from facet_nb.models.eta import EtaEstimator
 from facet_nb.preprocessing import HighPassFilter
 
 
 def pace_of(looks):
-    pace = Pace()
+    pace = EtaEstimator()
     for elapsed_s, fraction in looks:
         pace.look(elapsed_s, fraction)
     return pace.left_s()
