@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from matplotlib.colors import to_rgb
+
 from facet_nb.benchmark import BenchmarkTable, Configuration
 from facet_nb.benchmark.curves import ScalingCurve, name_curve
 from facet_nb.benchmark.measurement import find_backend, find_mode
@@ -13,12 +15,21 @@ from facet_nb.plots import picture as pic
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#595959")
 MARKERS = "osD^vPX"
 GREY = "#8c8c8c"
+#: Least difference of a line from its paper, in the red, green or blue part (0 to 1).
+_LEAST_CONTRAST = 0.4
 
 
 def choose_color(configuration: Configuration) -> str:
     """Return the colour of the backend where several jobs run, else that of the mode."""
     c = configuration
     return find_backend(c.backend).color if c.n_jobs > 1 else find_mode(c.mode).color
+
+
+def find_visible(color: str, ax: Any) -> Any:
+    """Return `color`, or that of texts where it is too near to the paper's, as grey on black."""
+    ink_rgb, paper_rgb = to_rgb(color), to_rgb(ax.figure.get_facecolor())
+    apart = max(abs(c - p) for c, p in zip(ink_rgb, paper_rgb, strict=True))
+    return color if apart > _LEAST_CONTRAST else ink(ax)
 
 
 def shorten_mode(mode: str) -> str:

@@ -86,7 +86,7 @@ def find_shift(i: int, n_curves: int) -> float:
 
 def _draw_curve(curve: ScalingCurve, ax: Any, i: int, n_curves: int) -> None:
     # Modes that share a backend share its colour: the markers tell them apart.
-    color = palette.choose_color(curve.configuration)
+    color = palette.find_visible(palette.choose_color(curve.configuration), ax)
     x = np.array(curve.workers) * find_shift(i, n_curves)
     y = np.array([s.value for s in curve.speedups])
     low = np.array([s.low if s.low == s.low else s.value for s in curve.speedups])
