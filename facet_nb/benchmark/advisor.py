@@ -122,8 +122,8 @@ def _advise_from_table(
         candidates,
         choice,
         wall_s=(
-            _or(wall.low, (1 - _PROBE_ERROR) * row.wall_s),
-            _or(wall.high, (1 + _PROBE_ERROR) * row.wall_s),
+            _or_default(wall.low, (1 - _PROBE_ERROR) * row.wall_s),
+            _or_default(wall.high, (1 + _PROBE_ERROR) * row.wall_s),
         ),
         peak_spread=spread,
         peak_mb=peak,
@@ -161,7 +161,7 @@ def _advise_from_probe(
         probe_s,
         cores=count_cores(),
         enlarge=max(peaks[c] for c in affordable) <= _find_room_mb(),
-        spare=goal == "fastest",
+        skip_slow=goal == "fastest",
     )
     trials = found.trials
     candidates = [
@@ -179,7 +179,7 @@ def _advise_from_probe(
         wall_s=((1 - _PROBE_ERROR) * low + start_s, (1 + _PROBE_ERROR) * high + start_s),
         peak_spread=_PEAK_ERROR,
         peak_mb=peaks[trial.configuration],
-        reason=_explain(candidates, choice, goal, budget_mb, _describe_piece(found)),
+        reason=_explain(candidates, choice, goal, budget_mb, _describe_excerpt(found)),
         evidence=[
             *(
                 f"{t.configuration.label}: about {_predict_s(t):.3g} s, from {_count(t)}"
@@ -214,11 +214,11 @@ def _find_room_mb() -> float:
     return (_ROOM_SHARE * available + rss_bytes()) / MB
 
 
-def _describe_piece(found: ProbeResult) -> str:
-    if found.piece.share == 1.0:
+def _describe_excerpt(found: ProbeResult) -> str:
+    if found.excerpt.share == 1.0:
         return "in a probe of the whole recording"
-    raw = found.piece.context.get_raw()
-    return f"in a probe of {found.piece.n_channels} channels and {raw.times[-1]:.0f} s"
+    raw = found.excerpt.context.get_raw()
+    return f"in a probe of {found.excerpt.n_channels} channels and {raw.times[-1]:.0f} s"
 
 
 def _count(trial: ProbeTiming) -> str:
@@ -357,5 +357,5 @@ def _show_peak(peak_mb: float | None) -> str:
     return "" if peak_mb is None else f"; {peak_mb:.0f} MB"
 
 
-def _or(value: float, other: float) -> float:
+def _or_default(value: float, other: float) -> float:
     return other if value != value else value

@@ -55,21 +55,21 @@ def take_excerpt(
 
 
 def take_larger_excerpt(
-    pipeline: Pipeline, context: ProcessingContext, piece: Excerpt, share: float
+    pipeline: Pipeline, context: ProcessingContext, excerpt: Excerpt, share: float
 ) -> Excerpt:
     """Return a piece that holds about `share` of the recording: all of it from 1 on.
 
     It lasts as long as the recording. Where that leaves too few channels, or less than twice what
-    `piece` has, `piece` is returned.
+    `excerpt` has, `excerpt` is returned.
     """
     n_data = len(data_picks(context.get_raw()))
-    if piece.share == 1.0:
-        return piece
+    if excerpt.share == 1.0:
+        return excerpt
     if share >= 1.0:
         return Excerpt(context, n_data, 1.0, 1.0)
     wanted = int(min(share, 0.5) * n_data)  # it is held beside the recording
-    if wanted < min(_MIN_CHANNELS, n_data) or wanted / n_data < 2 * piece.share:
-        return piece
+    if wanted < min(_MIN_CHANNELS, n_data) or wanted / n_data < 2 * excerpt.share:
+        return excerpt
     return _cut(pipeline, context, wanted, 1.0)
 
 

@@ -71,7 +71,7 @@ class LoadProbe:
     pressure: float | None
 
 
-class NoiseGauge:
+class LoadGauge:
     """Collects what else goes on, over many timed runs.
 
     Parameters
@@ -102,7 +102,7 @@ class NoiseGauge:
 class _Watch:
     """CPU time that processes outside of a tree use during a run."""
 
-    def __init__(self, gauge: NoiseGauge, pid: int) -> None:
+    def __init__(self, gauge: LoadGauge, pid: int) -> None:
         self.gauge, self.pid = gauge, pid
         self.other_cores = 0.0
 

@@ -107,7 +107,7 @@ class MeasuredProcess:
         ]
         return sum(size for size in sizes if size is not None)
 
-    def dismiss(self) -> None:
+    def request_end(self) -> None:
         """Tell the process to end, and do not wait for it."""
         import psutil
 
@@ -124,7 +124,7 @@ class MeasuredProcess:
         """End the process and its workers: by themselves, or by force if that takes long."""
         import psutil
 
-        self.dismiss()
+        self.request_end()
         try:
             self._process.wait(0.0 if self.cancel.cancelled else _GRACE_S)
         except subprocess.TimeoutExpired:

@@ -12,7 +12,7 @@ import numpy as np
 
 from facet_nb.benchmark.excerpt import Excerpt, take_excerpt, take_larger_excerpt
 from facet_nb.benchmark.inputs import leave_out_writers
-from facet_nb.benchmark.machine_load import NoiseGauge
+from facet_nb.benchmark.machine_load import LoadGauge
 from facet_nb.benchmark.measurement import Configuration, RunTrace, StageTrace
 from facet_nb.benchmark.tracing import trace_run
 from facet_nb.benchmark.whatif import schedule
@@ -20,10 +20,10 @@ from facet_nb.core import Pipeline, ProcessingContext
 from facet_nb.core.errors import FacetError
 from facet_nb.core.recording import data_picks
 
-#: Runs of each on the final piece, at most, and those that its size is chosen for.
+#: Runs of each on the final excerpt, at most, and those that its size is chosen for.
 _MAX_REPEATS, _WANTED_REPEATS = 9, 4
 #: What takes this many times as long as the best one is not tried again.
-_HOPELESS = 1.3
+_GIVE_UP_RATIO = 1.3
 #: A probe may take this many times as long as it should, to have two runs of each; a round that
 #: takes this part of its time is made even then, for what started slowly may not be slow.
 _PATIENCE, _CHEAP = 3.0, 0.1
@@ -61,7 +61,7 @@ class ProbeResult:
 
     Attributes
     ----------
-    piece : Excerpt
+    excerpt : Excerpt
         What it ran.
     trials : tuple of ProbeTiming
         Each configuration that could run.
@@ -69,7 +69,7 @@ class ProbeResult:
         What makes the times doubtful.
     """
 
-    piece: Excerpt
+    excerpt: Excerpt
     trials: tuple[ProbeTiming, ...]
     warnings: tuple[str, ...] = ()
 
@@ -82,12 +82,12 @@ def try_out(
     *,
     cores: int,
     enlarge: bool = True,
-    spare: bool = True,
+    skip_slow: bool = True,
 ) -> ProbeResult:
     """Run each configuration on a piece of `context`, in turns, for about `probe_s`.
 
-    A small piece is first: its first run loads libraries and is discarded, its second tells
-    roughly how long the whole would take. In the time that is left the largest piece is run that
+    A small excerpt is first: its first run loads libraries and is discarded, its second tells
+    roughly how long the whole would take. In the time that is left the largest excerpt is run that
     can be run several times, which is the whole recording if that is short. What does not grow
     with the data is told from what does by the two sizes.
 
@@ -105,7 +105,7 @@ def try_out(
         Cores that may be used.
     enlarge : bool
         Whether there is memory for more than the small piece.
-    spare : bool
+    skip_slow : bool
         Whether to leave out, after two runs, what is much slower than the best.
 
     Raises
@@ -115,23 +115,23 @@ def try_out(
     """
     kept = [p for p in leave_out_writers(pipeline).processors if not hasattr(p, "forecast")]
     steps = Pipeline(kept, pipeline.name)  # without the loader: the context is loaded
-    probe = _ProbeRunner(steps, probe_s, NoiseGauge(cores))
+    probe = _ProbeRunner(steps, probe_s, LoadGauge(cores))
     n_data = len(data_picks(context.get_raw()))
     small = take_excerpt(pipeline, context, probe_s, cores)
     first = probe.run_round(small, configurations)
     again = probe.run_round(small, list(first))
     rough_s = {c: min(predict(t[c], small, c, n_data) for t in (first, again)) for c in again}
-    near = [c for c in rough_s if not spare or rough_s[c] <= 2 * min(rough_s.values())]
+    near = [c for c in rough_s if not skip_slow or rough_s[c] <= 2 * min(rough_s.values())]
     share = probe.left_s / (_WANTED_REPEATS * sum(rough_s[c] for c in near))
-    piece = take_larger_excerpt(pipeline, context, small, share) if enlarge else small
+    excerpt = take_larger_excerpt(pipeline, context, small, share) if enlarge else small
     traces: Traces = (
-        {c: [] for c in again} if piece is not small else {c: [t] for c, t in again.items()}
+        {c: [] for c in again} if excerpt is not small else {c: [t] for c, t in again.items()}
     )
-    probe.repeat(piece, traces, near, _HOPELESS if spare else np.inf)
+    probe.repeat(excerpt, traces, near, _GIVE_UP_RATIO if skip_slow else np.inf)
     trials = tuple(
-        _make_trial(c, first[c], again[c], traces[c], small, piece, n_data) for c in again
+        _make_trial(c, first[c], again[c], traces[c], small, excerpt, n_data) for c in again
     )
-    return ProbeResult(piece, trials, probe.gauge.result().warnings)
+    return ProbeResult(excerpt, trials, probe.gauge.result().warnings)
 
 
 @dataclass
@@ -140,7 +140,7 @@ class _ProbeRunner:
 
     steps: Pipeline
     probe_s: float
-    gauge: NoiseGauge
+    gauge: LoadGauge
     began_s: float = field(default_factory=time.monotonic)
 
     @property
@@ -154,20 +154,20 @@ class _ProbeRunner:
         return (time.monotonic() - self.began_s) / self.probe_s
 
     def run_round(
-        self, piece: Excerpt, configurations: Sequence[Configuration]
+        self, excerpt: Excerpt, configurations: Sequence[Configuration]
     ) -> dict[Configuration, RunTrace]:
         """Run each once; those that several workers cannot run are left out."""
         self.gauge.probe()
         found = {}
         for c in configurations:
             with self.gauge.watch(os.getpid()):
-                trace = _run(self.steps, piece, c)
+                trace = _run(self.steps, excerpt, c)
             if trace is not None:
                 found[c] = trace
         return found
 
     def repeat(
-        self, piece: Excerpt, traces: Traces, near: list[Configuration], hopeless: float
+        self, excerpt: Excerpt, traces: Traces, near: list[Configuration], give_up_ratio: float
     ) -> None:
         """Add traces of `piece` until the time is over, two of each at least."""
         for _ in range(_MAX_REPEATS):
@@ -178,11 +178,11 @@ class _ProbeRunner:
             cheap = fewest < _WANTED_REPEATS - 1 and round_s < _CHEAP * self.probe_s
             if over and enough and not cheap:
                 return
-            found = self.run_round(piece, near)
+            found = self.run_round(excerpt, near)
             for c, trace in found.items():
                 traces[c].append(trace)
             best_s = {c: min(t.wall_s for t in traces[c]) for c in found}
-            limit_s = hopeless * min(best_s.values()) if fewest else np.inf
+            limit_s = give_up_ratio * min(best_s.values()) if fewest else np.inf
             near = [c for c in best_s if best_s[c] <= limit_s]
 
 
@@ -192,21 +192,21 @@ def _make_trial(
     again: RunTrace,
     traces: list[RunTrace],
     small: Excerpt,
-    piece: Excerpt,
+    excerpt: Excerpt,
     n_data: int,
 ) -> ProbeTiming:
     cold_s = max(0.0, first.wall_s - again.wall_s)
-    if not traces:  # much slower than the best: its run of the small piece is enough
+    if not traces:  # much slower than the best: its run of the small excerpt is enough
         return ProbeTiming(c, (predict(again, small, c, n_data),), cold_s)
     rest_s = None
-    if piece is not small:
-        rest_s = extrapolate_rest([again], small.share, traces, piece.share)
-    return ProbeTiming(c, tuple(predict(t, piece, c, n_data, rest_s) for t in traces), cold_s)
+    if excerpt is not small:
+        rest_s = extrapolate_rest([again], small.share, traces, excerpt.share)
+    return ProbeTiming(c, tuple(predict(t, excerpt, c, n_data, rest_s) for t in traces), cold_s)
 
 
 def predict(
     trace: RunTrace,
-    piece: Excerpt,
+    excerpt: Excerpt,
     configuration: Configuration,
     n_data: int,
     rest_s: float | None = None,
@@ -217,7 +217,7 @@ def predict(
     ----------
     trace : RunTrace
         A run of the piece.
-    piece : Excerpt
+    excerpt : Excerpt
         What was run.
     configuration : Configuration
         How.
@@ -227,14 +227,14 @@ def predict(
         What the whole takes beside decisions and batches, if pieces of two sizes told it. Without
         it, steps over all channels are taken to grow with the data, and all else to stay.
     """
-    if piece.share == 1.0:
+    if excerpt.share == 1.0:
         return trace.wall_s
     if rest_s is not None:
         split = [s for s in trace.stages if _splits(s)]
-        batches_s = sum(_scale_batches(s, piece, configuration, n_data) for s in split)
-        return rest_s + batches_s + sum(s.prepare_s for s in split) * piece.time_scale
+        batches_s = sum(_scale_batches(s, excerpt, configuration, n_data) for s in split)
+        return rest_s + batches_s + sum(s.prepare_s for s in split) * excerpt.time_scale
     outside_s = trace.wall_s - sum(stage.wall_s for stage in trace.stages)
-    return outside_s + sum(_scale(s, piece, configuration, n_data) for s in trace.stages)
+    return outside_s + sum(_scale(s, excerpt, configuration, n_data) for s in trace.stages)
 
 
 def extrapolate_rest(
@@ -259,34 +259,34 @@ def _find_span(stage: StageTrace) -> float:
     return max(b.stop_s for b in stage.batches) - min(b.start_s for b in stage.batches)
 
 
-def _scale(stage: StageTrace, piece: Excerpt, c: Configuration, n_data: int) -> float:
+def _scale(stage: StageTrace, excerpt: Excerpt, c: Configuration, n_data: int) -> float:
     if stage.kind == "global":
-        return stage.wall_s * piece.channel_scale * piece.time_scale
+        return stage.wall_s * excerpt.channel_scale * excerpt.time_scale
     if not _splits(stage):
-        return stage.wall_s * piece.time_scale
+        return stage.wall_s * excerpt.time_scale
     rest_s = stage.wall_s - _find_span(stage)
-    return rest_s * piece.time_scale + _scale_batches(stage, piece, c, n_data)
+    return rest_s * excerpt.time_scale + _scale_batches(stage, excerpt, c, n_data)
 
 
-def _scale_batches(stage: StageTrace, piece: Excerpt, c: Configuration, n_data: int) -> float:
+def _scale_batches(stage: StageTrace, excerpt: Excerpt, c: Configuration, n_data: int) -> float:
     """Return what the batches of the whole take: as many more, longer, and gaps between them."""
     durations_s = [b.stop_s - b.start_s for b in stage.batches]
-    size = max(1, round(piece.n_channels / len(stage.batches)))
+    size = max(1, round(excerpt.n_channels / len(stage.batches)))
     n_batches = -(-n_data // size)
     gaps_s = _find_span(stage) - schedule(durations_s, stage.n_jobs)
     jobs = max(1, min(c.n_jobs, n_batches))
     spread_s = max(0.0, gaps_s) * n_batches / len(stage.batches)
-    mean_s = float(np.mean(durations_s)) * piece.time_scale
+    mean_s = float(np.mean(durations_s)) * excerpt.time_scale
     return schedule([mean_s] * n_batches, jobs) + spread_s
 
 
-def _run(pipeline: Pipeline, piece: Excerpt, configuration: Configuration) -> RunTrace | None:
+def _run(pipeline: Pipeline, excerpt: Excerpt, configuration: Configuration) -> RunTrace | None:
     """Run once; None if several workers cannot run it."""
     events: list[Any] = []
     begin = time.perf_counter()
     try:
         done = pipeline.run(
-            piece.context,
+            excerpt.context,
             show_progress=False,
             raise_on_error=True,
             on_event=events.append,

@@ -61,7 +61,7 @@ class ProcessPool:
     def close(self) -> None:
         """End all, at once: each takes a moment to go."""
         for member in self.members.values():
-            member.dismiss()
+            member.request_end()
         while self.members:
             self.drop(next(iter(self.members)))
 

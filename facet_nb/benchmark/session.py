@@ -37,7 +37,7 @@ from facet_nb.core.pipeline import as_token
 TIGHT = 0.05
 MAX_REPEATS = 30
 #: A run may take this many times as long as the serial one, and at least so many seconds.
-_PATIENCE, _MIN_PATIENCE_S = 20.0, 60.0
+_TIMEOUT_RATIO, _MIN_TIMEOUT_S = 20.0, 60.0
 #: Parts of the time budget that are kept: for all that comes after the warm-ups, and for memory.
 _LATER_SHARE, _MEMORY_SHARE = 0.4, 0.3
 
@@ -132,7 +132,7 @@ def benchmark(
             seed=seed,
             on_event=on_event or (lambda event: None),
             cancel=token,
-            gauge=machine_load.NoiseGauge(environment.cores_allowed),
+            gauge=machine_load.LoadGauge(environment.cores_allowed),
             began_s=began_s,
         )
         return session.run()
@@ -165,7 +165,7 @@ class Session:
     seed: int
     on_event: Callable[[BenchmarkEvent], None]
     cancel: CancelToken
-    gauge: machine_load.NoiseGauge
+    gauge: machine_load.LoadGauge
     clock: Callable[[], float] = time.monotonic
     began_s: float | None = None
     points: dict[Configuration, BenchmarkPoint] = field(default_factory=dict)
@@ -218,7 +218,7 @@ class Session:
             phase: Phase = "warm-up" if i else "reference"
             with self._measure(configuration, phase):
                 member = self.pool.get(configuration)
-                wall_s, _, _ = member.run(self._patience_s())
+                wall_s, _, _ = member.run(self._timeout_s())
                 self.colds[configuration] = (member.start_s, wall_s)
                 if i:
                     difference = member.compare(self.folder / "reference.npy")
@@ -263,10 +263,10 @@ class Session:
 
     def _time_one(self, configuration: Configuration) -> None:
         with self._measure(configuration, "time"):
-            member = self.pool.get(configuration, warm_up_s=self._patience_s())
+            member = self.pool.get(configuration, warm_up_s=self._timeout_s())
             self.gauge.probe()
             with self.gauge.watch(member.pid) as watch:
-                wall_s, cpu_s, trace = member.run(self._patience_s())
+                wall_s, cpu_s, trace = member.run(self._timeout_s())
             self.traces.setdefault(configuration, []).append(trace)
             free = self.table.environment.cores - configuration.workers
             if watch.other_cores > max(machine_load.MAX_OTHERS, free + machine_load.MAX_OTHERS):
@@ -289,7 +289,7 @@ class Session:
             with self._measure(configuration, "memory"):
                 member = self.make(configuration)
                 try:
-                    _, use = member.run_watched(self._patience_s())
+                    _, use = member.run_watched(self._timeout_s())
                 finally:
                     member.close()
                 self._update(configuration, memory=use)
@@ -332,9 +332,9 @@ class Session:
         costs = [s for (phase, _), s in self.costs.items() if phase in ("reference", "warm-up")]
         return min(sum(costs), _MEMORY_SHARE * self.time_budget_s)
 
-    def _patience_s(self) -> float:
+    def _timeout_s(self) -> float:
         serial = self.colds.get(self.configurations[0], (0.0, 600.0))[1]
-        return max(_MIN_PATIENCE_S, _PATIENCE * serial)
+        return max(_MIN_TIMEOUT_S, _TIMEOUT_RATIO * serial)
 
     def _total(self) -> int:
         """Return how many measurements there will be, with three repeats at least."""

@@ -40,7 +40,7 @@ def run(
         from facet_nb.io import Exporter, load
 
         pipeline = chains.choose_chain(chain, trigger)
-        settings = options.settle(mode, n_jobs, n_workers, backend, batch_size, dtype)
+        settings = options.make_settings(mode, n_jobs, n_workers, backend, batch_size, dtype)
         recordings.check_not_input(source, target)
         exporter = Exporter(target)
         context = load(source)
@@ -113,7 +113,7 @@ def plan(
     """
     with report_errors(debug):
         pipeline = chains.choose_chain(chain)
-        settings = options.settle(mode, n_jobs, n_workers, backend, batch_size, dtype)
+        settings = options.make_settings(mode, n_jobs, n_workers, backend, batch_size, dtype)
         typer.echo(str(pipeline.plan(**settings)))
 
 

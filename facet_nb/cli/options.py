@@ -106,7 +106,7 @@ Trigger = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
-def settle(
+def make_settings(
     mode: str | None,
     n_jobs: int | None = None,
     n_workers: int | None = None,

@@ -76,7 +76,7 @@ def demo(
     if truth is not None and source is None:
         raise typer.BadParameter("--truth belongs to a recording: name it with --input.")
     with report_errors(debug):
-        settings = options.settle(mode, n_jobs, n_workers, backend, batch_size)
+        settings = options.make_settings(mode, n_jobs, n_workers, backend, batch_size)
         run_demo(prepare_job(source, output, truth), chains.make_chain(trigger), settings)
 
 
@@ -115,21 +115,21 @@ def run_demo(job: DemoJob, pipeline: Pipeline, settings: dict[str, Any]) -> None
 
     raw = job.context.get_raw()
     size = f"{recordings.describe_size(raw)}, {recordings.describe_memory(raw)}"
-    _tell("Recording", [f"{to_line(job.label)}: {size}"])
+    _print_section("Recording", [f"{to_line(job.label)}: {size}"])
     before_db = None if job.truth is None else job.truth.snr_db(raw)
     exporter = Exporter(job.output)
     exporter.validate(job.context)  # before the work, not after it
     found = pipeline[0].execute(job.context)
-    _tell("Triggers", [recordings.describe_triggers(found)])
+    _print_section("Triggers", [recordings.describe_triggers(found)])
     plan = pipeline.plan(**settings)
-    _tell("Plan", str(plan).splitlines())
+    _print_section("Plan", str(plan).splitlines())
     result = _run(pipeline, job.context, plan, settings)
-    _tell("Measured", result.summary().splitlines())
-    _tell("Metrics", _measure(result.get_context()))
+    _print_section("Measured", result.summary().splitlines())
+    _print_section("Metrics", _measure(result.get_context()))
     if job.truth is not None:
-        _tell("Truth", [_compare(before_db, job.truth.snr_db(result.get_raw()))])
+        _print_section("Truth", [_compare(before_db, job.truth.snr_db(result.get_raw()))])
     exporter.execute(result.get_context())
-    _tell("File", [_read_back(job.output)])
+    _print_section("File", [_read_back(job.output)])
 
 
 def _run(
@@ -189,5 +189,5 @@ def _read_back(path: Path) -> str:
     return f"{to_line(path)}: MNE reads {recordings.describe_size(raw)}, {count} annotations"
 
 
-def _tell(title: str, lines: list[str]) -> None:
+def _print_section(title: str, lines: list[str]) -> None:
     typer.echo("\n".join([title, *(f"  {line}" for line in lines)]))

@@ -241,7 +241,9 @@ class ChainModel(HasTraits):
     def _judge(self, steps: Sequence[ChainStep]) -> list[ChainStep]:
         """Return the steps with what the check says about those that take part."""
         active = [i for i, s in enumerate(steps) if s.enabled and s.processor is not None]
-        complaints = self.check.look([p for i in active if (p := steps[i].processor) is not None])
+        complaints = self.check.find_problems(
+            [p for i in active if (p := steps[i].processor) is not None]
+        )
         said = dict(zip(active, complaints, strict=True))
         judged = []
         for i, step in enumerate(steps):

@@ -35,12 +35,12 @@ class ChainCheck:
     context: ProcessingContext | None = None
     _known: OrderedDict[Any, Any] = field(default_factory=OrderedDict)
 
-    def look(self, steps: Sequence[Processor]) -> list[str]:
+    def find_problems(self, steps: Sequence[Processor]) -> list[str]:
         """Return the complaint about each step, empty where there is none."""
         state = self._begin()
         complaints = []
         for step in steps:
-            complaint, state = self._look_at(step, state)
+            complaint, state = self._check_step(step, state)
             complaints.append(complaint)
         return complaints
 
@@ -49,7 +49,7 @@ class ChainCheck:
             return None
         return State.of(self.context.get_raw(), self.context.metadata)
 
-    def _look_at(self, step: Processor, state: State | None) -> tuple[str, State | None]:
+    def _check_step(self, step: Processor, state: State | None) -> tuple[str, State | None]:
         own = _judge_arguments(step)
         if own or state is None:
             return own, state

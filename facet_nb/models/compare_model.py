@@ -63,7 +63,7 @@ class CompareModel(HasTraits):
     def __init__(self) -> None:
         super().__init__()
         self.on_news: Callable[[], None] | None = None
-        self._background = BackgroundTasks(self._tell)
+        self._background = BackgroundTasks(self._notify)
         self._token = CancelToken()
 
     # ---------------------------------------------------------------------------------- keeping
@@ -214,7 +214,7 @@ class CompareModel(HasTraits):
             judged.append(replace(entry, badge=badge, difference_uv=difference_uv))
         self.entries, self.error = tuple(judged), ""
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         if self.on_news is not None:
             self.on_news()
 

@@ -75,7 +75,7 @@ class RecordingModel(HasTraits):
         super().__init__(kind="example" if source is None else "given")
         self.given = source
         self.on_news: Callable[[], None] | None = None
-        self._background = BackgroundTasks(self._tell)
+        self._background = BackgroundTasks(self._notify)
         self._number = 0
 
     @property
@@ -144,7 +144,7 @@ class RecordingModel(HasTraits):
         values = {name: getattr(self, name) for name in self.SIMULATION}
         return lambda: datasets.simulate(**values)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         if self.on_news is not None:
             self.on_news()
 

@@ -26,7 +26,7 @@ from facet_nb.models.truth import TruthComparison
 STATUSES = ("idle", "running", "cancelling", "done", "failed", "cancelled")
 
 #: How often `wait` looks at the events while it blocks, in s.
-_LOOK_S = 0.1
+_POLL_S = 0.1
 #: Runs that are remembered for forecasts.
 _RECORDS = 50
 
@@ -124,7 +124,7 @@ class RunModel(RunSettings):
         self._draining = threading.RLock()
         self._thread: RunThread | None = None
         self._before_db: Any = None
-        self._pace = EtaEstimator()
+        self._eta = EtaEstimator()
         self._finished: Finished | None = None
         self._meter = ResourceMeter()
         super().__init__(pipeline, source, cores=cores, **settings)
@@ -153,7 +153,7 @@ class RunModel(RunSettings):
             raise ValidationError(self.blocked)
         with self.hold_trait_notifications():
             self.state, self.log = RunState(), ()
-            self.elapsed_s, self.remaining_s, self._pace = 0.0, None, EtaEstimator()
+            self.elapsed_s, self.remaining_s, self._eta = 0.0, None, EtaEstimator()
             self.result = self.error = self.failed_index = self.truth = None
             self.samples = ()
             self.status = "running"
@@ -176,11 +176,11 @@ class RunModel(RunSettings):
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
             while self.running and (deadline is None or time.monotonic() < deadline):
-                self._join(_LOOK_S)
+                self._join(_POLL_S)
         except KeyboardInterrupt:
             self.cancel()
             while self.running:
-                self._join(_LOOK_S)
+                self._join(_POLL_S)
             raise
         return not self.running
 
@@ -264,9 +264,9 @@ class RunModel(RunSettings):
         elif state.status == "running":
             self.elapsed_s = max(0.0, now_s - state.started_s)
             since_s = now_s - (state.now_s or now_s)
-            self._pace.look(state.elapsed_s, state.fraction)
+            self._eta.update(state.elapsed_s, state.fraction)
             left_s = state.remaining_s
-            limits_s = () if left_s is None else self._pace.left_s() or ()
+            limits_s = () if left_s is None else self._eta.remaining_range_s() or ()
             self.remaining_s = None if left_s is None else max(0.0, left_s - since_s)
             self.remaining_range_s = tuple(max(0.0, limit_s - since_s) for limit_s in limits_s)
         else:

@@ -28,7 +28,7 @@ from facet_nb.models.tune_settings import TuneSettings
 from facet_nb.models.verdict import Score, score_guess, write_verdict
 
 STATUSES = ("idle", "running", "cancelling", "replaying", "done", "failed", "cancelled")
-_LOOK_S = 0.05
+_POLL_S = 0.05
 #: How long a replay takes, in s.
 REPLAY_S = 6.0
 
@@ -89,7 +89,7 @@ class TuneModel(TuneSettings):
         self.advise = advise
         self.on_news: Callable[[], None] | None = None
         self._events: queue.SimpleQueue[BenchmarkEvent] = queue.SimpleQueue()
-        self._background = BackgroundTasks(self._tell)
+        self._background = BackgroundTasks(self._notify)
         self._token = CancelToken()
         self._frames: list[BenchmarkTable] = []
         self._begin_s = 0.0
@@ -155,11 +155,11 @@ class TuneModel(TuneSettings):
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
             while self.drain() and (deadline is None or time.monotonic() < deadline):
-                time.sleep(_LOOK_S)
+                time.sleep(_POLL_S)
         except KeyboardInterrupt:
             self.cancel()
             while self.drain():
-                time.sleep(_LOOK_S)
+                time.sleep(_POLL_S)
             raise
         return not self.busy and self.status != "replaying"
 
@@ -219,12 +219,12 @@ class TuneModel(TuneSettings):
         wanted = self.table if source is None else source
         assert wanted is not None  # it was asked just now
         table = self.load(wanted)
-        self._frames, self._pace_s = list_frames(table), seconds
+        self._frames, self._replay_s = list_frames(table), seconds
         self._begin_s = time.monotonic()
         with self.hold_trait_notifications():
             self._show_frame(self._frames[0])
             self.status = "replaying"
-        self._tell()
+        self._notify()
 
     def save(self, path: str | Path) -> Path:
         """Write the table (``.json``, ``.csv``) or its picture (``.png``, ``.svg``); return where.
@@ -309,7 +309,7 @@ class TuneModel(TuneSettings):
         self._background.start("advice", lambda: advise(pipeline, source, goal=goal, table=table))
 
     def _step(self) -> None:
-        part = (time.monotonic() - self._begin_s) / max(self._pace_s, 1e-6)
+        part = (time.monotonic() - self._begin_s) / max(self._replay_s, 1e-6)
         number = min(int(part * len(self._frames)), len(self._frames) - 1)
         self._show_frame(self._frames[number])
         if part >= 1.0:
@@ -324,9 +324,9 @@ class TuneModel(TuneSettings):
 
     def _put(self, event: BenchmarkEvent) -> None:
         self._events.put(event)
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         if self.on_news is not None:
             self.on_news()
 

@@ -21,7 +21,7 @@ def write_verdict(table: BenchmarkTable | None) -> str:
         (row for row in rows if row.verdict == "faster"), key=lambda r: -r.speedup.value
     )
     unclear = [row for row in rows if row.verdict == "inconclusive"]
-    parts = [_praise(faster[0], base) if faster else _praise_nobody(base, unclear)]
+    parts = [_describe_fastest(faster[0], base) if faster else _describe_no_gain(base, unclear)]
     if faster and unclear:
         n = len(unclear)
         parts.append(f"{n} other{'s' if n > 1 else ''} cannot be told apart from one worker.")
@@ -29,7 +29,7 @@ def write_verdict(table: BenchmarkTable | None) -> str:
     return " ".join(parts)
 
 
-def _praise(best: SummaryRow, base: SummaryRow) -> str:
+def _describe_fastest(best: SummaryRow, base: SummaryRow) -> str:
     s = best.speedup
     return (
         f"{best.configuration.label} is {s.value:.2f} times as fast as {base.configuration.label} "
@@ -37,7 +37,7 @@ def _praise(best: SummaryRow, base: SummaryRow) -> str:
     )
 
 
-def _praise_nobody(base: SummaryRow, unclear: list[SummaryRow]) -> str:
+def _describe_no_gain(base: SummaryRow, unclear: list[SummaryRow]) -> str:
     if unclear:
         return (
             f"Nothing is distinguishable from {base.configuration.label} so far: take that, or "

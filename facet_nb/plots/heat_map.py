@@ -22,7 +22,7 @@ def draw_heat_map(rows: list[SummaryRow], ax: Any, value: Value = "wall_s") -> A
     """Draw the best of each number of outer and inner workers as cells into `ax`; return `ax`."""
     cells = _find_cells(rows, value)
     if not cells:
-        return palette.say(ax, "Nothing was measured.")
+        return palette.write_message(ax, "Nothing was measured.")
     outer = sorted({o for o, _ in cells})
     inner = sorted({i for _, i in cells})
     grid = np.full((len(inner), len(outer)), np.nan)

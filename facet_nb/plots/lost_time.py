@@ -33,7 +33,7 @@ def draw_waterfall(fall: Waterfall, ax: Any) -> Any:
     ax.bar(x, heights, 0.62, bottom=bottoms, color=colors)
     tops = [b + h for b, h in zip(bottoms, heights, strict=True)]
     for i in range(len(names) - 1):
-        ax.plot([i + 0.31, i + 1.31], [tops[i]] * 2, color=palette.ink(ax), linewidth=0.8)
+        ax.plot([i + 0.31, i + 1.31], [tops[i]] * 2, color=palette.text_color(ax), linewidth=0.8)
     span = max(*tops, *bottoms)
     for i, (bottom, height) in enumerate(zip(bottoms, heights, strict=True)):
         ax.text(
@@ -76,7 +76,7 @@ def plot_waterfall(
             raise ValidationError("No run with several workers was measured.")
         fall = find_waterfall(table, row)
     except ValidationError as error:
-        palette.say(ax, str(error))
+        palette.write_message(ax, str(error))
         picture.caption = str(error)
         return picture
     draw_waterfall(fall, ax)
@@ -94,7 +94,7 @@ def draw_step_bars(rows: Sequence[SummaryRow], ax: Any) -> Any:
     """Draw the time of each step, summed over batches, for several runs into `ax`; return `ax`."""
     traced = [r for r in rows if r.point.trace is not None and r.point.trace.stages]
     if not traced:
-        return palette.say(ax, "No run was timed.")
+        return palette.write_message(ax, "No run was timed.")
     names = _list_steps(traced[0])
     height = 0.8 / len(traced)
     for i, row in enumerate(traced):

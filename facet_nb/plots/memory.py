@@ -19,12 +19,12 @@ _SHOWN = 6
 def draw_memory(memory: MemoryUse, ax: Any) -> Any:
     """Draw the memory of each process, stacked, and the run's stages, into `ax`; return `ax`."""
     if not memory.processes:
-        return palette.say(ax, "Memory was not watched.")
+        return palette.write_message(ax, "Memory was not watched.")
     exact = memory.peak_pss_mb is not None
     times_s, rows, labels = _stack(memory, exact)
     colors = [palette.COLORS[i % len(palette.COLORS)] for i in range(len(rows))]
     ax.stackplot(times_s, rows, colors=colors, labels=labels, alpha=0.75, linewidth=0)
-    ax.axhline(memory.peak_hwm_mb, color=palette.ink(ax), linestyle="--", linewidth=1.0)
+    ax.axhline(memory.peak_hwm_mb, color=palette.text_color(ax), linestyle="--", linewidth=1.0)
     top = 1.28 * max(memory.peak_hwm_mb, memory.peak_mb)
     ax.set_ylim(0, top)
     ax.text(
@@ -35,7 +35,7 @@ def draw_memory(memory: MemoryUse, ax: Any) -> Any:
         va="bottom",
         fontsize=8,
     )
-    ax.axhline(memory.base_mb, color=palette.ink(ax), linestyle=":", linewidth=1.2)
+    ax.axhline(memory.base_mb, color=palette.text_color(ax), linestyle=":", linewidth=1.2)
     ax.text(
         times_s[-1],
         memory.base_mb - 0.01 * top,
@@ -45,7 +45,12 @@ def draw_memory(memory: MemoryUse, ax: Any) -> Any:
         fontsize=8,
     )
     if exact:
-        ax.plot(*_total_rss(memory), color=palette.ink(ax), linewidth=0.8, label="resident, in all")
+        ax.plot(
+            *_total_rss(memory),
+            color=palette.text_color(ax),
+            linewidth=0.8,
+            label="resident, in all",
+        )
     _draw_bands(memory, ax, top)
     ax.set_xlim(times_s[0], times_s[-1])
     ax.set_xlabel("time (s)")
@@ -70,7 +75,7 @@ def plot_memory(point: BenchmarkPoint) -> pic.Picture:
     (ax,) = pic.add_axes(picture)
     memory = point.memory
     if memory is None or not memory.processes:
-        palette.say(ax, "Memory was not watched.")
+        palette.write_message(ax, "Memory was not watched.")
         picture.caption = f"The memory of {point.configuration.label} was not watched."
         return picture
     draw_memory(memory, ax)
@@ -118,7 +123,9 @@ def _draw_bands(memory: MemoryUse, ax: Any, top: float) -> None:
     """Shade every other stage and number it."""
     for i, band in enumerate(memory.bands):
         if i % 2 == 0:
-            ax.axvspan(band.start_s, band.stop_s, color=palette.ink(ax), alpha=0.06, linewidth=0)
+            ax.axvspan(
+                band.start_s, band.stop_s, color=palette.text_color(ax), alpha=0.06, linewidth=0
+            )
     for i, band in enumerate(memory.bands, 1):
         if band.stop_s - band.start_s > 0.02 * _duration_s(memory):
             middle_s = (band.start_s + band.stop_s) / 2

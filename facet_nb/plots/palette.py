@@ -27,9 +27,9 @@ def choose_color(configuration: Configuration) -> str:
 
 def find_visible(color: str, ax: Any) -> Any:
     """Return `color`, or that of texts where it is too near to the paper's, as grey on black."""
-    ink_rgb, paper_rgb = to_rgb(color), to_rgb(ax.figure.get_facecolor())
-    apart = max(abs(c - p) for c, p in zip(ink_rgb, paper_rgb, strict=True))
-    return color if apart > _LEAST_CONTRAST else ink(ax)
+    color_rgb, paper_rgb = to_rgb(color), to_rgb(ax.figure.get_facecolor())
+    apart = max(abs(c - p) for c, p in zip(color_rgb, paper_rgb, strict=True))
+    return color if apart > _LEAST_CONTRAST else text_color(ax)
 
 
 def shorten_mode(mode: str) -> str:
@@ -56,16 +56,23 @@ def shorten(configuration: Configuration) -> str:
     return " ".join(parts)
 
 
-def say(ax: Any, text: str) -> Any:
+def write_message(ax: Any, text: str) -> Any:
     """Write into empty axes why there is nothing to see; return `ax`."""
     ax.set_axis_off()
     ax.text(
-        0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, color=ink(ax), alpha=0.75
+        0.5,
+        0.5,
+        text,
+        ha="center",
+        va="center",
+        transform=ax.transAxes,
+        color=text_color(ax),
+        alpha=0.75,
     )
     return ax
 
 
-def ink(ax: Any) -> Any:
+def text_color(ax: Any) -> Any:
     """Return the colour of lines and texts that name no series: black, unless the style is dark."""
     return ax.xaxis.label.get_color()
 

@@ -30,7 +30,7 @@ def draw_pareto(
     """
     front = find_front(rows)
     if not front:
-        return palette.say(ax, "Time and memory of no configuration were both measured.")
+        return palette.write_message(ax, "Time and memory of no configuration were both measured.")
     others = _list_others(rows, front)
     for group, color, z in ((others, palette.GREY, 2), (front, pic.AFTER, 3)):
         if not group:

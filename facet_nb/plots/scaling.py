@@ -18,7 +18,7 @@ from facet_nb.plots import picture as pic
 def draw_scaling(curves: Sequence[ScalingCurve], ax: Any, what_if: WhatIf | None = None) -> Any:
     """Draw speed-ups with 95 % intervals, the ideal line, and what-if, into `ax`; return `ax`."""
     if not curves:
-        return palette.say(ax, "No configuration with several workers was measured.")
+        return palette.write_message(ax, "No configuration with several workers was measured.")
     most = max(max(curve.workers) for curve in curves)
     shown = most if what_if is None else max(most, min(4 * most, max(what_if.workers)))
     ideal = np.array([1, shown])
@@ -28,7 +28,9 @@ def draw_scaling(curves: Sequence[ScalingCurve], ax: Any, what_if: WhatIf | None
     if what_if is not None:
         kept = [k for k, n in enumerate(what_if.workers) if n <= shown]
         x, y = ([values[k] for k in kept] for values in (what_if.workers, what_if.speedup))
-        ax.plot(x, y, "--", color=palette.ink(ax), linewidth=1.3, label=_label_what_if(what_if))
+        ax.plot(
+            x, y, "--", color=palette.text_color(ax), linewidth=1.3, label=_label_what_if(what_if)
+        )
     ax.set_xlabel("workers, outer × inner (number)")
     ax.set_ylabel("speed-up (times the best serial run)")
     lowest = min(s.low if s.low == s.low else s.value for c in curves for s in c.speedups)

@@ -65,7 +65,7 @@ def tuning_picture(
     draw_heat_map(rows, axes["map"])
     row = _choose_memory(rows, chosen)
     if row is None or row.point.memory is None:
-        palette.say(axes["memory"], "Memory over time comes with the memory runs.")
+        palette.write_message(axes["memory"], "Memory over time comes with the memory runs.")
     else:
         draw_memory(row.point.memory, axes["memory"])
         axes["memory"].set_title(
@@ -190,7 +190,7 @@ def _mark(table: BenchmarkTable, chosen: Configuration, axes: Mapping[str, Any])
             if configuration == chosen:
                 ring = {
                     "markerfacecolor": "none",
-                    "markeredgecolor": palette.ink(axes[kind]),
+                    "markeredgecolor": palette.text_color(axes[kind]),
                     "markersize": 13,
                 }
                 axes[kind].plot([x], [y], "o", **ring)

@@ -27,7 +27,7 @@ class LazyDrawing:
         if self._seen:
             self._draw()
 
-    def look(self, seen: bool) -> None:
+    def set_visible(self, seen: bool) -> None:
         """Say whether somebody looks from now on."""
         self._seen = seen
         if seen and self._stale:
@@ -41,7 +41,7 @@ def follow_tabs(tabs: w.Tab, drawings: dict[str, LazyDrawing]) -> None:
         index = tabs.selected_index
         title = None if index is None else tabs.titles[index]
         for name, drawing in drawings.items():
-            drawing.look(name == title)
+            drawing.set_visible(name == title)
 
     tabs.observe(turn, "selected_index")
     turn()

@@ -87,7 +87,7 @@ class Panel(w.VBox):
         style.value = (
             f'<style onload="{_NAMING}{_MEASURING}">{_read_css()}{self._hiding_rule}</style>'
         )
-        if rerun_guard.adopt(self):
+        if rerun_guard.register(self):
             notice.value = f'<p role="status">{write_text(_STOPPED)}</p>'
             notice.layout.display = ""
 

@@ -27,7 +27,7 @@ class _Made:
 _BY_CELL: dict[str, _Made] = {}
 
 
-def adopt(panel: Closeable) -> bool:
+def register(panel: Closeable) -> bool:
     """Enter a new panel; retire those that an earlier execution of the same cell has made.
 
     Returns

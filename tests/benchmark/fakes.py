@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-from facet_nb.benchmark.machine_load import NoiseGauge
+from facet_nb.benchmark.machine_load import LoadGauge
 from facet_nb.benchmark.measured_process import MeasurementFailed
 from facet_nb.benchmark.measurement import Configuration, RunTrace
 from tests.benchmark.samples import make_memory
@@ -61,14 +61,14 @@ class FakeProcess:
     def read_memory_mb(self):
         return 100.0
 
-    def dismiss(self):
+    def request_end(self):
         self.journal.append(("dismiss", self.configuration))
 
     def close(self):
         self.journal.append(("close", self.configuration))
 
 
-class QuietGauge(NoiseGauge):
+class QuietGauge(LoadGauge):
     """Knows without looking that nothing else goes on."""
 
     def probe(self):

@@ -152,13 +152,13 @@ def test_candidates_suit_the_chain(ctx, monkeypatch):
     assert all(c.workers == 1 for c in list_candidates(PIPELINE, ctx))
 
 
-def test_a_piece_holds_what_the_steps_name(ctx):
+def test_an_excerpt_holds_what_the_steps_name(ctx):
     last = ctx.get_channel_names()[-1]
-    piece = take_excerpt(Pipeline([toys.Referred(last)]), ctx, 10.0, cores=1)
-    names = piece.context.get_channel_names()
+    excerpt = take_excerpt(Pipeline([toys.Referred(last)]), ctx, 10.0, cores=1)
+    names = excerpt.context.get_channel_names()
     assert last in names and names[0] == ctx.get_channel_names()[0]
-    assert piece.n_channels == 8 and piece.time_scale == 1.0
-    n_all = piece.n_channels * piece.channel_scale
+    assert excerpt.n_channels == 8 and excerpt.time_scale == 1.0
+    n_all = excerpt.n_channels * excerpt.channel_scale
     assert n_all == pytest.approx(len(data_picks(ctx.get_raw())))
 
 
@@ -175,7 +175,7 @@ def test_prediction_from_a_piece_by_hand(n_jobs, expected):
         "channel_wise", ("x",), 0.25, stop_s, 1.0, (2.6,), (2.6,), batches, n_jobs, (1.0,), True
     )
     trace = RunTrace(stop_s + 0.25, (stage,))
-    piece = Excerpt(None, 8, 4.0, 1.0)
+    excerpt = Excerpt(None, 8, 4.0, 1.0)
     found = predict(trace, piece, Configuration(n_jobs=n_jobs), n_data=32)
     assert found == pytest.approx(expected)
     longer = predict(trace, Excerpt(None, 8, 4.0, 3.0), Configuration(n_jobs=n_jobs), n_data=32)
@@ -226,24 +226,24 @@ def test_a_larger_piece_is_as_large_as_asked(ctx):
     assert take_larger_excerpt(PIPELINE, ctx, small, 0.9) is small  # beside the whole, half at most
     wide = toys.wide_context(64, n_times=4_000)
     small = take_excerpt(PIPELINE, wide, 10.0, cores=1)
-    piece = take_larger_excerpt(PIPELINE, wide, small, 0.4)
-    assert piece.n_channels == 25 and piece.time_scale == 1.0
-    assert piece.share == pytest.approx(25 / len(data_picks(wide.get_raw())))
+    excerpt = take_larger_excerpt(PIPELINE, wide, small, 0.4)
+    assert excerpt.n_channels == 25 and excerpt.time_scale == 1.0
+    assert excerpt.share == pytest.approx(25 / len(data_picks(wide.get_raw())))
     assert take_larger_excerpt(PIPELINE, wide, small, 0.1) is small
 
 
 def test_a_probe_takes_the_whole_of_a_short_recording_and_its_time(ctx):
     found = try_out(PIPELINE, ctx, list_candidates(PIPELINE, ctx), 30.0, cores=1)
-    assert found.piece.context is ctx and found.piece.share == 1.0
+    assert found.excerpt.context is ctx and found.excerpt.share == 1.0
     begin = time.monotonic()
     many = try_out(PIPELINE, ctx, [SERIAL, SEQUENTIAL], 1e-3, cores=1)
-    assert many.piece.n_channels == 8 and time.monotonic() - begin < 5.0
+    assert many.excerpt.n_channels == 8 and time.monotonic() - begin < 5.0
     assert all(1 <= len(t.wall_s) <= 3 for t in many.trials)
     few = toys.wide_context(4, n_times=20_000)
     all_of_few = try_out(PIPELINE, few, [SERIAL, SEQUENTIAL], 0.2, cores=1)
-    assert all_of_few.piece.share == 1.0 and all(t.likely_s > 0 for t in all_of_few.trials)
+    assert all_of_few.excerpt.share == 1.0 and all(t.likely_s > 0 for t in all_of_few.trials)
     tight = try_out(PIPELINE, ctx, [SERIAL], 1.0, cores=1, enlarge=False)
-    assert tight.piece.n_channels == 8 and len(tight.trials[0].wall_s) > 2
+    assert tight.excerpt.n_channels == 8 and len(tight.trials[0].wall_s) > 2
 
 
 def test_what_is_near_the_budget_counts_as_too_large(ctx):

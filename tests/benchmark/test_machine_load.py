@@ -12,9 +12,9 @@ import time
 import pytest
 
 from facet_nb.benchmark.machine_load import (
+    LoadGauge,
     LoadProbe,
     Noise,
-    NoiseGauge,
     run_probe,
     summarise_probes,
 )
@@ -65,7 +65,7 @@ def test_a_load_generator_beside_it_is_flagged():
     burners = start_burners(cores)
     try:
         time.sleep(0.3)
-        gauge = NoiseGauge(cores)
+        gauge = LoadGauge(cores)
         for _ in range(5):
             gauge.probe()
             with gauge.watch(os.getpid()) as watch:
@@ -80,7 +80,7 @@ def test_a_load_generator_beside_it_is_flagged():
 
 
 def test_own_work_is_nobody_elses():
-    gauge = NoiseGauge(1)
+    gauge = LoadGauge(1)
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     with gauge.watch(os.getpid()):
         while time.process_time() - cpu_s < 0.3:
@@ -99,7 +99,7 @@ def test_own_work_is_counted_once(monkeypatch):
     monkeypatch.setattr(psutil, "cpu_times", lambda: Times(next(busy), 50.0))
     Times = collections.namedtuple("Times", "user idle")
     own, busy = iter([10.0, 11.0]), iter([100.0, 102.0])
-    gauge = NoiseGauge(2)
+    gauge = LoadGauge(2)
     with gauge.watch(os.getpid()):
         pass
     assert gauge.others_s == pytest.approx(1.0)

@@ -218,16 +218,16 @@ def test_short_runs_are_warned_of():
     assert table.summary().count("too short") == table._repr_html_().count("too short") == 3
 
 
-def test_a_crew_ends_who_waited_longest_where_memory_is_short():
+def test_a_pool_ends_who_waited_longest_where_memory_is_short():
     journal = []
-    crew = ProcessPool(lambda c: FakeProcess(c, steady, journal), memory_mb=600.0)  # 240 MB for it
+    pool = ProcessPool(lambda c: FakeProcess(c, steady, journal), memory_mb=600.0)  # 240 MB for it
     for configuration in (SERIAL, SEQUENTIAL, SERIAL, TWO):
-        crew.get(configuration)
+        pool.get(configuration)
     assert ("close", SEQUENTIAL) in journal and ("close", SERIAL) not in journal
-    crew.get(SEQUENTIAL, warm_up_s=10.0)
+    pool.get(SEQUENTIAL, warm_up_s=10.0)
     assert journal[-1] == ("run", SEQUENTIAL, 8.0)  # its first run is discarded again
-    crew.close()
-    assert not crew.members
+    pool.close()
+    assert not pool.members
 
 
 def test_grid_names_what_a_plan_would_do_once():

@@ -10,10 +10,10 @@ from facet_nb.preprocessing import HighPassFilter
 
 
 def pace_of(looks):
-    pace = EtaEstimator()
+    eta = EtaEstimator()
     for elapsed_s, fraction in looks:
-        pace.look(elapsed_s, fraction)
-    return pace.left_s()
+        eta.update(elapsed_s, fraction)
+    return eta.remaining_range_s()
 
 
 def test_nothing_is_known_at_the_beginning():
