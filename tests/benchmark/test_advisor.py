@@ -176,7 +176,7 @@ def test_prediction_from_a_piece_by_hand(n_jobs, expected):
     )
     trace = RunTrace(stop_s + 0.25, (stage,))
     excerpt = Excerpt(None, 8, 4.0, 1.0)
-    found = predict(trace, piece, Configuration(n_jobs=n_jobs), n_data=32)
+    found = predict(trace, excerpt, Configuration(n_jobs=n_jobs), n_data=32)
     assert found == pytest.approx(expected)
     longer = predict(trace, Excerpt(None, 8, 4.0, 3.0), Configuration(n_jobs=n_jobs), n_data=32)
     assert longer == pytest.approx(3 * (expected - 0.5) + 0.5)
