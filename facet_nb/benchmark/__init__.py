@@ -1,7 +1,7 @@
-"""Measuring what a choice of mode, workers and batch size costs, in time and in memory.
+"""Measure the time and memory that a mode, a number of workers and a batch size need.
 
-Points and tables are immutable data; measurements happen in fresh processes; statistics and laws
-are pure functions.
+Points and tables are immutable data; measurements run in fresh processes; statistics and scaling
+laws are pure functions.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from facet_nb.benchmark.session import benchmark
 from facet_nb.benchmark.summary import SummaryRow
 from facet_nb.benchmark.table import BenchmarkTable
 
-# Names that these classes had before; old notebooks and stored pickles may use them.
+# The public names of these classes; inside the package, each class name occurs once.
 Row, Subject, Trace = SummaryRow, BenchmarkInput, RunTrace
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Speed-up over workers: what a table says of scaling."""
+"""Scaling curves: speed-up against the number of workers, from a table."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from facet_nb.core.errors import ValidationError
 
 @dataclass(frozen=True)
 class ScalingCurve:
-    """One way to use more and more workers.
+    """Speed-up of one mode and backend against the number of workers.
 
     Attributes
     ----------
     label : str
-        The way: mode, backend, outer or inner workers.
+        Mode, and backend or inner threads.
     workers : tuple of int
-        Numbers of workers, 1 first.
+        Numbers of workers, starting with 1.
     speedups : tuple of Interval
-        Against the best serial run, with 95 % intervals.
+        Speed-up over the best serial run, with 95 % intervals.
     serial_shares : tuple of float
         Karp–Flatt's serial fraction for each number above 1.
     amdahl, usl : Fit | None
-        Fitted laws, where there are enough levels.
+        Fitted laws, where enough numbers of workers were measured.
     remark : str
         Why a law is missing.
     rows : tuple of SummaryRow
-        The table's lines.
+        The rows of the table that the curve consists of.
     """
 
     label: str
@@ -51,7 +51,7 @@ class ScalingCurve:
 
     @property
     def efficiencies(self) -> tuple[float, ...]:
-        """Speed-up for each worker."""
+        """Speed-up divided by the number of workers."""
         return tuple(s.value / p for s, p in zip(self.speedups, self.workers, strict=True))
 
 
@@ -68,7 +68,7 @@ def find_curves(table: BenchmarkTable) -> tuple[ScalingCurve, ...]:
 
 
 def find_waterfall(table: BenchmarkTable, row: SummaryRow) -> Waterfall:
-    """Return where a configuration loses time against an equal share of the best serial run.
+    """Return where a configuration loses time, compared with perfect scaling of the serial run.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def find_waterfall(table: BenchmarkTable, row: SummaryRow) -> Waterfall:
     base = table.base
     if base is None or base.point.trace is None or row.point.trace is None:
         raise ValidationError(
-            "lost time needs a timed run of this configuration, and a serial one: measure both."
+            "lost time needs a timed run of this configuration and a serial one: measure both."
         )
     c = row.configuration
     return split_lost_time(base.point.trace, row.point.trace, c.n_jobs, c.n_workers, c.label)
@@ -103,6 +103,7 @@ def name_curve(c: Configuration, mode: str) -> str:
 def _make_curve(label: str, base: SummaryRow, rows: list[SummaryRow]) -> ScalingCurve:
     rows = sorted(rows, key=lambda r: r.configuration.workers)
     workers = (1, *(r.configuration.workers for r in rows))
+    # Paired ratios rather than quotients of medians: the laws resample them for their intervals.
     samples = {1: [1.0]}
     for row in rows:
         p, b = row.point, base.point

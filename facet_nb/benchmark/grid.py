@@ -1,4 +1,4 @@
-"""Which configurations to measure."""
+"""Grids of configurations to measure."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def list_configurations(
     backends: Sequence[str] | str | None = None,
     batch_sizes: Sequence[int] | int = (1,),
 ) -> tuple[Configuration, ...]:
-    """Return all combinations, each once, serial first.
+    """Return all combinations, each once, starting with serial.
 
-    What a plan would make of a combination counts: ``serial`` has no outer workers, one worker
-    needs no backend, ``parallel`` over one job is ``serial``, and outer times inner workers stay
-    within the cores.
+    A combination counts as what its plan makes of it: ``serial`` has no outer workers, one worker
+    needs no backend, ``parallel`` with one job is ``serial``, and outer times inner workers stay
+    within the available cores.
 
     Parameters
     ----------
@@ -36,17 +36,18 @@ def list_configurations(
         As in :meth:`facet_nb.Pipeline.run`; None for all modes, and for the backends that are
         compared by default (threads and processes).
     n_jobs, n_workers, batch_sizes : int or sequence of int
-        None for 1, 2, 4, … and the cores that this process may use.
+        As in :meth:`facet_nb.Pipeline.run`; None for 1, 2, 4, … and the number of cores that this
+        process may use.
 
     Raises
     ------
     PlanError
-        If one of them cannot be used.
+        If a value is not valid.
     """
     jobs = list_levels() if n_jobs is None else _as_list(n_jobs)
     chosen_modes = list_compared_modes() if modes is None else _as_names(modes)
     chosen_backends = list_compared_backends() if backends is None else _as_names(backends)
-    found = [Configuration()]
+    found = [Configuration()]  # the reference, even if its mode is not asked for
     for mode, backend, outer, inner, size in product(
         chosen_modes, chosen_backends, jobs, _as_list(n_workers), _as_list(batch_sizes)
     ):
@@ -58,7 +59,7 @@ def list_configurations(
 
 
 def name_plan(plan: Plan) -> Configuration:
-    """Return the configuration that a plan stands for, under its simplest name."""
+    """Return the simplest configuration that runs like a plan."""
     if plan.n_jobs > 1:
         return Configuration(plan.mode, plan.backend, plan.n_jobs, plan.n_workers, plan.batch_size)
     return with_one_job(plan.mode, plan.n_workers, plan.batch_size)

@@ -1,4 +1,4 @@
-"""Short tries of a chain on a piece of a recording, and what they say of the whole."""
+"""Probe: run a chain on an excerpt and predict the time for the whole recording."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from facet_nb.core import Pipeline, ProcessingContext
 from facet_nb.core.errors import FacetError
 from facet_nb.core.recording import data_picks
 
-#: Runs of each on the final excerpt, at most, and those that its size is chosen for.
+#: Largest number of runs on the final excerpt, and the number for which its size is chosen.
 _MAX_REPEATS, _WANTED_REPEATS = 9, 4
-#: What takes this many times as long as the best one is not tried again.
+#: Configurations that take so many times as long as the best one are not run again.
 _GIVE_UP_RATIO = 1.3
-#: A probe may take this many times as long as it should, to have two runs of each; a round that
-#: takes this part of its time is made even then, for what started slowly may not be slow.
+#: A probe may take so many times its duration to run each configuration twice. A round that takes
+#: less than this share of the duration is run even then: a slow first run may be an exception.
 _PATIENCE, _CHEAP = 3.0, 0.1
 
 Traces = dict[Configuration, list[RunTrace]]
@@ -33,16 +33,16 @@ Traces = dict[Configuration, list[RunTrace]]
 
 @dataclass(frozen=True)
 class ProbeTiming:
-    """What repeated runs of a piece predict of the whole recording.
+    """Time for the whole recording, predicted from repeated runs of an excerpt.
 
     Attributes
     ----------
     configuration : Configuration
-        How it ran.
+        The configuration.
     wall_s : tuple of float
-        Predicted wall time of the whole, from each repeat, in s.
+        Wall time of the whole recording, predicted from each repeat, in s.
     cold_s : float
-        What the first run took more, in s.
+        Additional time of the first run, in s.
     """
 
     configuration: Configuration
@@ -51,22 +51,22 @@ class ProbeTiming:
 
     @property
     def likely_s(self) -> float:
-        """The prediction, in s: the lower quartile, for whatever else runs only adds time."""
+        """The prediction, in s: the lower quartile, as other programs only add time."""
         return float(np.quantile(self.wall_s, 0.25))
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a probe found.
+    """Result of a probe.
 
     Attributes
     ----------
     excerpt : Excerpt
-        What it ran.
+        The excerpt that was run.
     trials : tuple of ProbeTiming
-        Each configuration that could run.
+        Timings of the configurations that could run.
     warnings : tuple of str
-        What makes the times doubtful.
+        Why the times are doubtful.
     """
 
     excerpt: Excerpt
@@ -84,12 +84,12 @@ def try_out(
     enlarge: bool = True,
     skip_slow: bool = True,
 ) -> ProbeResult:
-    """Run each configuration on a piece of `context`, in turns, for about `probe_s`.
+    """Run each configuration on an excerpt of `context`, in turns, for about `probe_s`.
 
-    A small excerpt is first: its first run loads libraries and is discarded, its second tells
-    roughly how long the whole would take. In the time that is left the largest excerpt is run that
-    can be run several times, which is the whole recording if that is short. What does not grow
-    with the data is told from what does by the two sizes.
+    A small excerpt is run twice: the first run loads libraries and is discarded, the second gives
+    a rough time for the whole recording. The remaining time is spent on the largest excerpt that
+    can be run several times: the whole recording if it is short. The two sizes separate the time
+    that grows with the data from the time that does not.
 
     Parameters
     ----------
@@ -98,15 +98,15 @@ def try_out(
     context : ProcessingContext
         The recording.
     configurations : sequence of Configuration
-        What to try.
+        The configurations to run.
     probe_s : float
-        Time for it, in s.
+        Duration of the probe, in s.
     cores : int
-        Cores that may be used.
+        Number of cores that may be used.
     enlarge : bool
-        Whether there is memory for more than the small piece.
+        Whether there is memory for more than the small excerpt.
     skip_slow : bool
-        Whether to leave out, after two runs, what is much slower than the best.
+        Whether to omit, after two runs, configurations that are much slower than the best.
 
     Raises
     ------
@@ -114,13 +114,15 @@ def try_out(
         If a run of one worker fails.
     """
     kept = [p for p in leave_out_writers(pipeline).processors if not hasattr(p, "forecast")]
-    steps = Pipeline(kept, pipeline.name)  # without the loader: the context is loaded
+    steps = Pipeline(kept, pipeline.name)  # without the loader: the recording is loaded already
     probe = _ProbeRunner(steps, probe_s, LoadGauge(cores))
     n_data = len(data_picks(context.get_raw()))
     small = take_excerpt(pipeline, context, probe_s, cores)
+    # All first runs come before the second ones, so that these find all libraries loaded.
     first = probe.run_round(small, configurations)
     again = probe.run_round(small, list(first))
     rough_s = {c: min(predict(t[c], small, c, n_data) for t in (first, again)) for c in again}
+    # Rough times may be off by a factor of two: keep everything that may still be the best.
     near = [c for c in rough_s if not skip_slow or rough_s[c] <= 2 * min(rough_s.values())]
     share = probe.left_s / (_WANTED_REPEATS * sum(rough_s[c] for c in near))
     excerpt = take_larger_excerpt(pipeline, context, small, share) if enlarge else small
@@ -136,7 +138,7 @@ def try_out(
 
 @dataclass
 class _ProbeRunner:
-    """Runs pieces, and looks at the clock."""
+    """Runs excerpts within a time limit."""
 
     steps: Pipeline
     probe_s: float
@@ -145,18 +147,18 @@ class _ProbeRunner:
 
     @property
     def left_s(self) -> float:
-        """Time that is left; at least a little."""
+        """Time left, in s; never zero, as the share of the recording is proportional to it."""
         return max(0.01, self.probe_s - (time.monotonic() - self.began_s))
 
     @property
     def spent(self) -> float:
-        """Time that was taken, over the time that it should take."""
+        """Elapsed time divided by the intended duration."""
         return (time.monotonic() - self.began_s) / self.probe_s
 
     def run_round(
         self, excerpt: Excerpt, configurations: Sequence[Configuration]
     ) -> dict[Configuration, RunTrace]:
-        """Run each once; those that several workers cannot run are left out."""
+        """Run each configuration once; omit those that several workers cannot run."""
         self.gauge.probe()
         found = {}
         for c in configurations:
@@ -169,7 +171,7 @@ class _ProbeRunner:
     def repeat(
         self, excerpt: Excerpt, traces: Traces, near: list[Configuration], give_up_ratio: float
     ) -> None:
-        """Add traces of `piece` until the time is over, two of each at least."""
+        """Add traces of `excerpt` until the time is over, but at least two of each."""
         for _ in range(_MAX_REPEATS):
             fewest = min(len(traces[c]) for c in near)
             round_s = sum(traces[c][-1].wall_s for c in near if traces[c])
@@ -196,7 +198,7 @@ def _make_trial(
     n_data: int,
 ) -> ProbeTiming:
     cold_s = max(0.0, first.wall_s - again.wall_s)
-    if not traces:  # much slower than the best: its run of the small excerpt is enough
+    if not traces:  # much slower than the best one: it was run on the small excerpt only
         return ProbeTiming(c, (predict(again, small, c, n_data),), cold_s)
     rest_s = None
     if excerpt is not small:
@@ -211,21 +213,22 @@ def predict(
     n_data: int,
     rest_s: float | None = None,
 ) -> float:
-    """Return the wall time of the whole recording, in s, from the trace of a piece.
+    """Predict the wall time of the whole recording, in s, from the trace of an excerpt.
 
     Parameters
     ----------
     trace : RunTrace
-        A run of the piece.
+        A run of the excerpt.
     excerpt : Excerpt
-        What was run.
+        The excerpt.
     configuration : Configuration
-        How.
+        How it was run.
     n_data : int
-        Data channels of the whole.
+        Number of data channels of the whole recording.
     rest_s : float | None
-        What the whole takes beside decisions and batches, if pieces of two sizes told it. Without
-        it, steps over all channels are taken to grow with the data, and all else to stay.
+        Time of the whole recording outside preparation and batches, in s, if excerpts of two
+        sizes were run. Without it, the time of global steps is taken to grow with the data, and
+        the remaining time to be constant.
     """
     if excerpt.share == 1.0:
         return trace.wall_s
@@ -240,7 +243,7 @@ def predict(
 def extrapolate_rest(
     small: Sequence[RunTrace], small_share: float, large: Sequence[RunTrace], large_share: float
 ) -> float:
-    """Return what the whole takes beside decisions and batches, in s: a line through two sizes."""
+    """Return the time of the whole outside preparation and batches, in s, linear in the share."""
     rests_s = [min(_find_rest(t) for t in traces) for traces in (small, large)]
     slope = max(0.0, (rests_s[1] - rests_s[0]) / (large_share - small_share))
     return rests_s[1] + slope * (1.0 - large_share)
@@ -269,7 +272,7 @@ def _scale(stage: StageTrace, excerpt: Excerpt, c: Configuration, n_data: int) -
 
 
 def _scale_batches(stage: StageTrace, excerpt: Excerpt, c: Configuration, n_data: int) -> float:
-    """Return what the batches of the whole take: as many more, longer, and gaps between them."""
+    """Return the time of the batches of the whole, in s: more and longer ones, with their gaps."""
     durations_s = [b.stop_s - b.start_s for b in stage.batches]
     size = max(1, round(excerpt.n_channels / len(stage.batches)))
     n_batches = -(-n_data // size)
@@ -281,7 +284,7 @@ def _scale_batches(stage: StageTrace, excerpt: Excerpt, c: Configuration, n_data
 
 
 def _run(pipeline: Pipeline, excerpt: Excerpt, configuration: Configuration) -> RunTrace | None:
-    """Run once; None if several workers cannot run it."""
+    """Run once; return None if several workers cannot run the chain."""
     events: list[Any] = []
     begin = time.perf_counter()
     try:
@@ -295,7 +298,7 @@ def _run(pipeline: Pipeline, excerpt: Excerpt, configuration: Configuration) -> 
     except FacetError:
         if configuration.workers == 1:
             raise
-        return None  # it is no candidate: the chain cannot go to such workers
+        return None  # no candidate, e.g. because a step cannot be pickled
     wall_s = time.perf_counter() - begin
     assert done.plan is not None
     return replace(trace_run(events, done.plan.stages, pipeline.processors), wall_s=wall_s)

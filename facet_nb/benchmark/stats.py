@@ -1,8 +1,8 @@
 """Statistics of a few noisy times: pure functions over arrays.
 
-Ratios are taken within a block of runs, so that what slows a whole block cancels. Their centre is
-the Hodges–Lehmann estimate (the median of all pairwise means): a single outlier does not move it,
-and three values suffice. Intervals are bootstrap intervals, widened for small samples.
+Ratios are taken within a block of runs, so that disturbances of a whole block cancel. Their centre
+is the Hodges–Lehmann estimate (the median of all pairwise means), which needs only three values
+and is robust against an outlier. Intervals are bootstrap intervals, widened for small samples.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 from facet_nb.core.errors import ValidationError
 
 N_RESAMPLES = 2000
-#: Level of the intervals that are shown, and the stricter one by which a difference is called one:
-#: several configurations are compared with the same base.
+#: Level of the intervals that are shown, and the stricter one of the verdict: several
+#: configurations are compared with the same base.
 SHOWN_LEVEL, VERDICT_LEVEL = 0.95, 0.99
 MIN_REPEATS = 3
 
@@ -30,7 +30,7 @@ class Interval:
     Attributes
     ----------
     value, low, high : float
-        The estimate, and the ends of its interval; not-a-number where there are too few repeats.
+        The estimate and the ends of its interval; NaN where there are too few repeats.
     """
 
     value: float
@@ -45,14 +45,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class TimeComparison:
-    """Two samples of times, compared.
+    """Result of comparing two samples of times.
 
     Attributes
     ----------
     ratio : Interval
-        Base time over the other's time: above 1 the other is faster.
+        Base time divided by the other time: above 1 the other is faster.
     verdict : {"faster", "slower", "inconclusive"}
-        What can be said of the other.
+        Verdict on the other.
     """
 
     ratio: Interval
@@ -60,17 +60,17 @@ class TimeComparison:
 
 
 def estimate_centre(values: Any) -> float:
-    """Return the Hodges–Lehmann estimate: the median of the means of all pairs, each with itself.
+    """Return the Hodges–Lehmann estimate: the median of all pairwise means.
 
     Parameters
     ----------
     values : array, shape (n,)
-        Any unit.
+        Values in any unit. Pairs of a value with itself count.
 
     Returns
     -------
     float
-        The same unit.
+        The estimate, in the unit of `values`.
     """
     return float(_centres(np.asarray(values, dtype=float)))
 
@@ -78,22 +78,22 @@ def estimate_centre(values: Any) -> float:
 def bootstrap_centre(values: Any, *, level: float = SHOWN_LEVEL, seed: int = 0) -> Interval:
     """Return the Hodges–Lehmann estimate with a bootstrap interval for small samples.
 
-    The bootstrap distribution is stretched by ``t / z · sqrt(n / (n − 1))``: without that, the
-    interval of three values is far too short (Hesterberg 2015, doi:10.1080/00031305.2015.1089789).
+    The bootstrap interval is widened by ``t / z · sqrt(n / (n − 1))``, as that of three values
+    would be far too narrow (Hesterberg 2015, doi:10.1080/00031305.2015.1089789).
 
     Parameters
     ----------
     values : array, shape (n,)
-        Any unit.
+        Values in any unit.
     level : float
         Coverage, between 0 and 1.
     seed : int
-        Of the resampling.
+        Seed of the resampling.
 
     Returns
     -------
     Interval
-        The same unit; without limits if there are fewer than three values.
+        In the unit of `values`; its ends are NaN for fewer than three values.
     """
     return _intervals(np.asarray(values, dtype=float), (level,), seed)[0]
 
@@ -113,22 +113,23 @@ def compare(
     base_s, other_s : sequence of float
         Times, in s.
     base_blocks, other_blocks : sequence of int | None
-        The block of each; without them the n-th of one belongs to the n-th of the other.
+        The block of each time; without them, the n-th times of both belong together.
     seed : int
-        Of the resampling.
+        Seed of the resampling.
 
     Returns
     -------
     TimeComparison
-        Speed of the other relative to the base, with a 95 % interval. The verdict asks for 99 %:
-        a difference that may be chance is called inconclusive.
+        Speed of the other relative to the base, with its 95 % interval. The verdict uses a 99 %
+        interval: a difference that may be due to chance is called inconclusive.
     """
     ratios = tuple(pair_ratios(base_s, other_s, base_blocks, other_blocks))
     return _compare(ratios, seed)
 
 
-@lru_cache(maxsize=512)  # a table is made anew after each run, and most of its rows are as before
+@lru_cache(maxsize=512)  # the table is made again after each run, mostly from the same times
 def _compare(ratios: tuple[float, ...], seed: int) -> TimeComparison:
+    # Logarithms: twice as fast and half as fast must be equally far from equal.
     shown, strict = _intervals(np.log(ratios), (SHOWN_LEVEL, VERDICT_LEVEL), seed)
     ratio = Interval(*(float(np.exp(v)) for v in (shown.value, shown.low, shown.high)))
     verdict = "faster" if strict.low > 0 else "slower" if strict.high < 0 else "inconclusive"
@@ -141,14 +142,14 @@ def pair_ratios(
     base_blocks: Sequence[int] | None = None,
     other_blocks: Sequence[int] | None = None,
 ) -> np.ndarray:
-    """Return base over other for each block that has both, shape (n_blocks,)."""
+    """Return base over other time for each block with both, shape (n_blocks,)."""
     first = _by_block(base_s, base_blocks)
     second = _by_block(other_s, other_blocks)
     return np.array([first[b] / second[b] for b in sorted(first.keys() & second.keys())])
 
 
 def median_iqr(values: Sequence[float]) -> tuple[float, float]:
-    """Return median and interquartile range; not-a-number without values."""
+    """Return median and interquartile range; NaN without values."""
     if not len(values):
         return float("nan"), float("nan")
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
@@ -179,7 +180,7 @@ def _intervals(x: np.ndarray, levels: Sequence[float], seed: int) -> list[Interv
 
 
 def _by_block(values: Sequence[float], blocks: Sequence[int] | None) -> dict[int, float]:
-    """Return one time for each block: the geometric mean if there are several."""
+    """Return one time for each block: the geometric mean of its times."""
     from scipy.stats import gmean
 
     names = range(len(values)) if blocks is None else blocks
@@ -188,7 +189,7 @@ def _by_block(values: Sequence[float], blocks: Sequence[int] | None) -> dict[int
     found: dict[int, list[float]] = {}
     for name, value in zip(names, values, strict=True):
         if not value > 0:
-            raise ValidationError(f"a time of {value!r} s cannot be compared: it must be above 0.")
+            raise ValidationError(f"times must be above 0 s, not {value!r}.")
         found.setdefault(int(name), []).append(float(value))
     return {name: float(gmean(several)) for name, several in found.items()}
 

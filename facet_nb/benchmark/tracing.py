@@ -1,4 +1,4 @@
-"""Where the time of a run went, from its events."""
+"""Traces: where the time of a run went, derived from its events."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def trace_run(
 
 
 def list_bands(trace: RunTrace) -> tuple[Band, ...]:
-    """Return the stages of a run as bands for a plot."""
+    """Return the time spans of the stages, for plots."""
     return tuple(Band(" → ".join(s.names), s.start_s, s.stop_s) for s in trace.stages)
 
 
@@ -68,12 +68,13 @@ def _note(
         stage.wall_s[t.step] = stage.wall_s.get(t.step, 0.0) + t.wall_s
         stage.cpu_s[t.step] = stage.cpu_s.get(t.step, 0.0) + t.cpu_s
     compute_s = sum(t.wall_s for t in event.step_times)
-    if event.batch < 0:
+    if event.batch < 0:  # the preparation before the batches
         for t in event.step_times:
             stage.prepare_s[t.step] = stage.prepare_s.get(t.step, 0.0) + t.wall_s
         return
     stop_s = (event.ended_s or event.time_s) - zero_s
     start_s = event.began_s - zero_s if event.began_s else stop_s - compute_s
+    # Threads of one process are workers of their own, and so are processes with equal thread ids.
     name = workers.setdefault((event.pid, event.thread), f"worker {len(workers) + 1}")
     cpu_s = sum(t.cpu_s for t in event.step_times)
     stage.batches.append(BatchTime(name, _us(start_s), _us(stop_s), _us(compute_s), _us(cpu_s)))
@@ -81,6 +82,7 @@ def _note(
 
 def _freeze(stage: _Stage, plan: Stage, processors: Sequence[Processor]) -> StageTrace:
     steps = [processors[i] for i in plan.steps]
+    # A stage that changes no samples only reads the reference channel: it has a single batch.
     splits = plan.kind == "channel_wise" and all(p.parallel_safe for p in steps)
     return StageTrace(
         kind=plan.kind,
@@ -98,5 +100,5 @@ def _freeze(stage: _Stage, plan: Stage, processors: Sequence[Processor]) -> Stag
 
 
 def _us(seconds: float) -> float:
-    """Return a time in whole microseconds: files stay small."""
+    """Round a time to microseconds, which keeps files small."""
     return round(seconds, 6)

@@ -1,4 +1,4 @@
-"""The quickstart's job without a screen."""
+"""The command ``demo``: the quickstart without a display."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _FOLDER = Path("corrected")
 
 @dataclass(frozen=True)
 class DemoJob:
-    """What the demo works on.
+    """Input and output of the demo.
 
     Attributes
     ----------
     label : str
-        Where the recording comes from.
+        Origin of the recording.
     context : ProcessingContext
         The recording.
     output : Path
-        Where the corrected one goes.
+        File for the corrected recording.
     truth : Truth | Simulation | None
-        What knows the clean EEG: ``snr_db(raw)`` in dB, per channel.
+        The clean EEG, with a method ``snr_db(raw)`` that returns dB per channel.
     """
 
     label: str
@@ -47,18 +47,18 @@ class DemoJob:
 def demo(
     source: Annotated[
         Path | None,
-        typer.Option("--input", metavar="FILE", help="A recording; without it one is simulated."),
+        typer.Option("--input", metavar="FILE", help="A recording. [simulated]"),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="The corrected file, replaced if it exists. [corrected/<name>_corrected.<suffix>]",
+            help="The corrected file; replaced if it exists. [corrected/<name>_corrected.<suffix>]",
         ),
     ] = None,
     truth: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.npz", help="Clean EEG to compare with: clean (µV), fs, trig."),
+        typer.Option(metavar="FILE.npz", help="Clean EEG for comparison: clean (µV), fs, trig."),
     ] = None,
     trigger: options.Trigger = None,
     mode: options.Mode = None,
@@ -68,20 +68,20 @@ def demo(
     batch_size: options.BatchSize = None,
     debug: options.Debug = False,
 ) -> None:
-    """Correct a recording and say how well it worked.
+    """Correct a recording and report the quality of the correction.
 
-    The usual chain, on a file or on a simulated recording: triggers, plan, progress, measured
-    times, metrics, agreement with the truth where it is known, and the corrected file.
+    Runs the default chain on a file or a simulated recording, and shows triggers, plan, progress,
+    measured times, metrics, agreement with the truth if known, and the corrected file.
     """
     if truth is not None and source is None:
-        raise typer.BadParameter("--truth belongs to a recording: name it with --input.")
+        raise typer.BadParameter("--truth needs the recording it belongs to: use --input.")
     with report_errors(debug):
         settings = options.make_settings(mode, n_jobs, n_workers, backend, batch_size)
         run_demo(prepare_job(source, output, truth), chains.make_chain(trigger), settings)
 
 
 def prepare_job(source: Path | None, output: Path | None, truth: Path | None) -> DemoJob:
-    """Return the recording, and where the corrected one goes.
+    """Return the recording and the output file.
 
     Raises
     ------
@@ -104,12 +104,12 @@ def prepare_job(source: Path | None, output: Path | None, truth: Path | None) ->
 
 
 def run_demo(job: DemoJob, pipeline: Pipeline, settings: dict[str, Any]) -> None:
-    """Correct, measure, write and read back; print each of it.
+    """Correct, measure, write and read back, and print the result of each.
 
     Raises
     ------
     FacetError
-        What went wrong.
+        If a part fails.
     """
     from facet_nb.io import Exporter
 
@@ -135,7 +135,7 @@ def run_demo(job: DemoJob, pipeline: Pipeline, settings: dict[str, Any]) -> None
 def _run(
     pipeline: Pipeline, context: ProcessingContext, plan: Plan, settings: dict[str, Any]
 ) -> PipelineResult:
-    """Run with a bar in a terminal, and with a line for each stage elsewhere."""
+    """Run with a progress bar in a terminal, otherwise with a line for each stage."""
     bar = sys.stderr.isatty()
     typer.echo("Progress")
     return pipeline.run(
@@ -159,7 +159,7 @@ def _follow(plan: Plan) -> Callable[[Event], None]:
 
 
 def _measure(context: ProcessingContext) -> list[str]:
-    """Return metrics that need no truth."""
+    """Return the metrics that need no truth."""
     from facet_nb.core.errors import ValidationError
     from facet_nb.evaluation import RMSCalculator, SNRCalculator
 
@@ -168,7 +168,7 @@ def _measure(context: ProcessingContext) -> list[str]:
     try:
         snr = SNRCalculator().execute(context).get_metric("snr")
     except ValidationError as error:
-        return [*lines, f"SNR: not known; {to_line(error)}"]
+        return [*lines, f"SNR: unknown; {to_line(error)}"]
     within = "variance outside the acquisition / excess within, mean over channels"
     return [*lines, f"SNR: {snr:.4g} ({within})"]
 

@@ -1,6 +1,6 @@
-"""State behind the panels: no display, no kernel loop.
+"""State of the panels, without display and kernel loop.
 
-Needs traitlets, which comes with the ``lab`` extra.
+The package needs traitlets, which comes with the ``lab`` extra.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from facet_nb.models.time_forecast import TimeForecast
 from facet_nb.models.truth import TruthComparison
 from facet_nb.models.tune_model import TuneModel
 
-# The name that TimeForecast had before.
+# The public name; inside the package, each class name occurs once.
 Forecast = TimeForecast
 
 __all__ = [

@@ -1,21 +1,21 @@
-"""How long a run still takes, with the spread of its own eta."""
+"""Estimate the remaining time of a run, with its uncertainty."""
 
 from __future__ import annotations
 
 from collections import deque
 
-#: Looks that are kept: at ten a second the last minute, thinned where the run is longer.
+#: Records that are kept: the last minute at ten per second.
 _MOST = 600
 
-#: The rest is told from the eta of the whole, of the last half and of the last quarter of the run.
+#: The speed is measured over the whole run, its last half and its last quarter.
 _PARTS = (1.0, 0.5, 0.25)
 
-#: What the smallest spread is, as a share: batches end in jumps.
+#: Least relative uncertainty: progress is not smooth, as batches end at once.
 _LEAST = 0.1
 
 
 class EtaEstimator:
-    """Remembers how far a run was when, and tells what is left from that.
+    """Records the progress of a run and estimates the remaining time.
 
     Examples
     --------
@@ -31,12 +31,12 @@ class EtaEstimator:
         self._records: deque[tuple[float, float]] = deque(maxlen=_MOST)
 
     def update(self, elapsed_s: float, fraction: float) -> None:
-        """Note how far the run is; only where it has come further."""
+        """Record the elapsed time and the finished share; ignored without progress."""
         if not self._records or fraction > self._records[-1][1]:
             self._records.append((elapsed_s, fraction))
 
     def remaining_range_s(self) -> tuple[float, float] | None:
-        """Return the least and the most time left at the last record, in s; None if not known."""
+        """Return the least and the most time left at the last record, in s; None if unknown."""
         if len(self._records) < 2:
             return None
         _, fraction = self._records[-1]
@@ -46,7 +46,7 @@ class EtaEstimator:
         return (1 - _LEAST) * min(rests), (1 + _LEAST) * max(rests)
 
     def _rate(self, part: float) -> float:
-        """Return the share of the run per second in the last `part` of its time."""
+        """Return the share of the run per second during the last `part` of its time."""
         now_s, fraction = self._records[-1]
         first_s, _ = self._records[0]
         begin_s = now_s - part * (now_s - first_s)

@@ -1,4 +1,4 @@
-"""A run's events as lines that a person can read."""
+"""The log of a run: its events as readable lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facet_nb.core.events import (
     StageStarted,
 )
 
-#: How many lines are kept; the newest come first.
+#: Largest number of lines.
 LENGTH = 200
 
 
@@ -27,11 +27,11 @@ class Entry:
     Attributes
     ----------
     time_s : float
-        When, in seconds since the epoch.
+        Time of the event, in seconds since the epoch.
     text : str
-        What happened; not escaped.
+        The message, not escaped.
     kind : {"info", "done", "error"}
-        What kind of news it is.
+        Kind of message.
     """
 
     time_s: float
@@ -40,7 +40,7 @@ class Entry:
 
 
 def write_entry(event: Event, state: RunState) -> Entry | None:
-    """Return the line for `event`, given the state after it; None if it is no news."""
+    """Return the line for `event`, given the state after it; None if it has none."""
     written = _write(event, state)
     if written is None:
         return None
@@ -49,7 +49,7 @@ def write_entry(event: Event, state: RunState) -> Entry | None:
 
 
 def extend(log: tuple[Entry, ...], entries: list[Entry]) -> tuple[Entry, ...]:
-    """Return `log` with new entries (oldest first) in front, bounded."""
+    """Return the log with new entries (oldest first) in front, of limited length."""
     return (*reversed(entries), *log)[:LENGTH]
 
 

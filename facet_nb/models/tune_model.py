@@ -1,4 +1,4 @@
-"""A benchmark under way: which settings to try, the table as it grows, and what it advises."""
+"""Model of a benchmark: ranges of settings, the growing table and advice."""
 
 from __future__ import annotations
 
@@ -29,43 +29,43 @@ from facet_nb.models.verdict import Score, score_guess, write_verdict
 
 STATUSES = ("idle", "running", "cancelling", "replaying", "done", "failed", "cancelled")
 _POLL_S = 0.05
-#: How long a replay takes, in s.
+#: Duration of a replay, in s.
 REPLAY_S = 6.0
 
 
 class TuneModel(TuneSettings):
     """Measures settings of a run, one benchmark at a time.
 
-    The benchmark works on a thread of its own; its events wait until :meth:`drain` takes them, in
-    the thread that owns the traits.
+    The benchmark has its own thread; its events are queued until :meth:`drain` applies them in the
+    thread that owns the traits.
 
     Parameters
     ----------
     run : RunModel
-        Chain, recording and settings; what is chosen here goes there.
+        Chain, recording and settings; a chosen configuration is applied to it.
     measure : callable | None
-        What measures, as :func:`facet_nb.benchmark.benchmark`, which it is by default.
+        Replacement of :func:`facet_nb.benchmark.benchmark`.
     advise : callable | None
-        What advises, as :func:`facet_nb.benchmark.advise`, which it is by default.
+        Replacement of :func:`facet_nb.benchmark.advise`.
 
     Attributes
     ----------
     status : str
         idle, running, cancelling, replaying, done, failed or cancelled.
     state : BenchmarkState
-        What the events told; ``state.table`` grows.
+        State derived from the events; ``state.table`` grows.
     elapsed_s : float
         Time since the start, in s.
     error : str
-        What went wrong.
+        Error of the last benchmark or advice.
     chosen : Configuration | None
-        The point that was chosen last.
+        The configuration that was chosen last.
     advice : Advice | None
-        What the table advises.
+        Advice based on the table.
     guess : dict
         Expected speed-up by number of workers.
     hidden : bool
-        Whether the figures are still to be revealed.
+        Whether the results are hidden until the user reveals them.
     """
 
     status = Enum(STATUSES, "idle")
@@ -97,29 +97,28 @@ class TuneModel(TuneSettings):
 
     @property
     def table(self) -> BenchmarkTable | None:
-        """The table as far as it has grown."""
+        """The table of the measurements so far."""
         return self.state.table
 
     @property
     def busy(self) -> bool:
-        """Whether something is measured."""
+        """Whether a benchmark is in progress."""
         return self.status in ("running", "cancelling")
 
     # -------------------------------------------------------------------------------- measuring
     def start(self) -> TuneModel:
-        """Begin to measure, on a thread of its own; return at once.
+        """Start a benchmark on a new thread; return immediately.
 
         Raises
         ------
         ValidationError
-            If something is under way.
+            If a benchmark or a run is in progress, or the chain cannot run.
         PlanError
-            If a range cannot be used.
+            If a range of settings is not valid.
         """
-        if self.busy:
-            raise ValidationError("a benchmark is under way: cancel it, or wait() for its end.")
+        self._check_not_busy()
         if self.run.running:
-            raise ValidationError("a run is under way: it would disturb the measurement.")
+            raise ValidationError("a run is in progress: it would disturb the measurement.")
         if self.run.blocked:
             raise ValidationError(self.run.blocked)
         self.configurations()
@@ -139,7 +138,7 @@ class TuneModel(TuneSettings):
         return self
 
     def cancel(self) -> None:
-        """Stop measuring; the table keeps what there is. Ends a replay, too."""
+        """Cancel the benchmark, whose table keeps its measurements; or end a replay."""
         if self.status == "replaying":
             self._show_frame(self._frames[-1])
             self.status = "done"
@@ -148,9 +147,9 @@ class TuneModel(TuneSettings):
             self._token.cancel()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is under way, at most `timeout` seconds; return whether that is so.
+        """Wait for the end of a benchmark or replay, at most `timeout` seconds.
 
-        An interrupt cancels the benchmark.
+        Returns whether it has ended. A keyboard interrupt cancels the benchmark.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
@@ -164,12 +163,12 @@ class TuneModel(TuneSettings):
         return not self.busy and self.status != "replaying"
 
     def benchmark(self) -> BenchmarkTable:
-        """Measure to the end, and return the table.
+        """Run a benchmark to the end and return its table.
 
         Raises
         ------
         FacetError
-            What went wrong.
+            If the benchmark fails or is cancelled.
         """
         if not self.busy:
             self.start()
@@ -180,15 +179,14 @@ class TuneModel(TuneSettings):
 
     # ---------------------------------------------------------------------------- stored tables
     def load(self, source: str | Path | BenchmarkTable) -> BenchmarkTable:
-        """Show a stored table; its points can be chosen like measured ones.
+        """Show a stored table, whose points can be chosen like measured ones.
 
         Raises
         ------
         ValidationError
-            If it is none, or something is under way.
+            If it is not a table, or a benchmark is in progress.
         """
-        if self.busy:
-            raise ValidationError("a benchmark is under way: cancel it, or wait() for its end.")
+        self._check_not_busy()
         table = source if isinstance(source, BenchmarkTable) else BenchmarkTable.from_json(source)
         with self.hold_trait_notifications():
             self.error, self.chosen, self.advice = "", None, None
@@ -200,24 +198,24 @@ class TuneModel(TuneSettings):
     def replay(
         self, source: str | Path | BenchmarkTable | None = None, seconds: float = REPLAY_S
     ) -> None:
-        """Show how a stored table (or the one that is shown) grew; nothing is measured.
+        """Show how a table grew, without measuring anything.
 
         Parameters
         ----------
         source : path | str | BenchmarkTable | None
-            The table.
+            A stored table; None for the current one.
         seconds : float
-            How long that takes, in s.
+            Duration of the replay, in s.
 
         Raises
         ------
         ValidationError
-            If there is none, or something is under way.
+            If there is no table, or a benchmark is in progress.
         """
         if source is None and self.table is None:
-            raise ValidationError("there is no table yet: measure, or name a file.")
+            raise ValidationError("there is no table yet: run a benchmark, or name a file.")
         wanted = self.table if source is None else source
-        assert wanted is not None  # it was asked just now
+        assert wanted is not None  # checked above
         table = self.load(wanted)
         self._frames, self._replay_s = list_frames(table), seconds
         self._begin_s = time.monotonic()
@@ -227,20 +225,24 @@ class TuneModel(TuneSettings):
         self._notify()
 
     def save(self, path: str | Path) -> Path:
-        """Write the table (``.json``, ``.csv``) or its picture (``.png``, ``.svg``); return where.
+        """Write the table (``.json``, ``.csv``) or its picture (``.png``, ``.svg``).
 
         Raises
         ------
         ValidationError
-            If there is no table, or the suffix is none of these.
+            If there is no table, or the suffix is not one of these.
         """
         if self.table is None:
-            raise ValidationError("there is no table yet: measure, or load one.")
+            raise ValidationError("there is no table yet: run a benchmark, or load one.")
         return save_table(self.table, Path(path), self.chosen)
 
-    # --------------------------------------------------------------------------- what it is for
+    def _check_not_busy(self) -> None:
+        if self.busy:
+            raise ValidationError("a benchmark is in progress: cancel it, or wait() for its end.")
+
+    # --------------------------------------------------------------------------------- choices
     def choose(self, configuration: Configuration) -> None:
-        """Take over the settings of a point for the next run."""
+        """Apply a configuration to the next run."""
         settings = {k: v for k, v in configuration.settings.items() if k in RunModel.SETTINGS}
         for name in ("n_jobs", "n_workers"):
             settings[name] = min(settings[name], self.run.cores)
@@ -250,24 +252,24 @@ class TuneModel(TuneSettings):
         self.chosen = configuration
 
     def take_advice(self) -> None:
-        """Take over what the table advises."""
+        """Apply the advice to the next run."""
         if self.advice is not None:
             self.choose(self.advice.configuration)
 
     @property
     def verdict(self) -> str:
-        """What the table says, in one sentence."""
+        """The main result of the table, in one or a few sentences."""
         return "Guess first, then reveal." if self.hidden else write_verdict(self.table)
 
     def scores(self) -> tuple[Score, ...]:
-        """Return the guesses beside what was measured; empty as long as that is hidden."""
+        """Return guesses with measured speed-ups; empty while results are hidden."""
         if self.hidden or self.table is None:
             return ()
         return score_guess(self.guess, self.table)
 
     # ------------------------------------------------------------------ the traits' own thread
     def drain(self) -> bool:
-        """Take what is new and set the traits; return whether there is more to come."""
+        """Apply events and outcomes to the traits; return whether there is more to come."""
         with self._draining:
             if self.status == "replaying":
                 self._step()
@@ -300,7 +302,7 @@ class TuneModel(TuneSettings):
             self.status, self.error = "failed", str(outcome.error)
 
     def ask(self) -> None:
-        """Ask for advice, on a thread: it may think for a moment."""
+        """Compute advice on a new thread, as it may take a moment."""
         table, goal = self.table, self.goal
         advise = self.advise or _find_advise()
         if table is None or advise is None:

@@ -1,4 +1,4 @@
-"""From the ideal to the measured time, cause by cause; and the time of each step."""
+"""Plot lost time by cause, and the time of each step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facet_nb.plots import picture as pic
 
 
 def draw_waterfall(fall: Waterfall, ax: Any) -> Any:
-    """Draw ideal, lost and measured time as bars into `ax`; return `ax`."""
+    """Draw ideal, lost and measured time as a waterfall into `ax`; return `ax`."""
     names = ["ideal", *(name for name, _ in fall.lost.parts), "measured"]
     level, edges = fall.ideal_s, [0.0]
     heights, bottoms, colors = [fall.ideal_s], [0.0], [pic.EXTRA]
@@ -61,7 +61,7 @@ def plot_waterfall(
     table : BenchmarkTable
         Measurements.
     configuration : Configuration | None
-        Which run; None for the fastest with several workers.
+        The run to show; None for the fastest one with several workers.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def plot_waterfall(
 
 
 def draw_step_bars(rows: Sequence[SummaryRow], ax: Any) -> Any:
-    """Draw the time of each step, summed over batches, for several runs into `ax`; return `ax`."""
+    """Draw the time of each step, summed over batches, of several runs into `ax`; return `ax`."""
     traced = [r for r in rows if r.point.trace is not None and r.point.trace.stages]
     if not traced:
         return palette.write_message(ax, "No run was timed.")
@@ -116,17 +116,17 @@ def draw_step_bars(rows: Sequence[SummaryRow], ax: Any) -> Any:
 
 
 def plot_step_bars(table: BenchmarkTable, most: int = 4) -> pic.Picture:
-    """Plot the time of each step in several runs, the fastest ones.
+    """Plot the time of each step in the fastest runs.
 
-    The times of workers that ran at once are added up: a bar that is longer than in the serial run
-    tells that workers hinder one another.
+    The times of concurrent workers are added up: a bar that is longer than in the serial run shows
+    that workers slow each other down.
 
     Parameters
     ----------
     table : BenchmarkTable
         Measurements.
     most : int
-        Runs to show; the base is always among them.
+        Largest number of runs; the base is always shown.
 
     Returns
     -------
@@ -140,7 +140,7 @@ def plot_step_bars(table: BenchmarkTable, most: int = 4) -> pic.Picture:
     (ax,) = pic.add_axes(picture)
     draw_step_bars(chosen, ax)
     if not chosen:
-        picture.caption = "No run was timed yet."
+        picture.caption = "No run has been timed yet."
         return picture
     palette.add_legend(picture)
     trace = chosen[0].point.trace

@@ -1,4 +1,4 @@
-"""Colours and remarks that figures of measurements share."""
+"""Colours, labels and notes of figures of measurements."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facet_nb.plots import picture as pic
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#595959")
 MARKERS = "osD^vPX"
 GREY = "#8c8c8c"
-#: Least difference of a line from its paper, in the red, green or blue part (0 to 1).
+#: Least difference of a line from the background, in its red, green or blue component (0 to 1).
 _LEAST_CONTRAST = 0.4
 
 
@@ -26,7 +26,7 @@ def choose_color(configuration: Configuration) -> str:
 
 
 def find_visible(color: str, ax: Any) -> Any:
-    """Return `color`, or that of texts where it is too near to the paper's, as grey on black."""
+    """Return `color`, or the colour of texts if `color` is hardly visible on the background."""
     color_rgb, paper_rgb = to_rgb(color), to_rgb(ax.figure.get_facecolor())
     apart = max(abs(c - p) for c, p in zip(color_rgb, paper_rgb, strict=True))
     return color if apart > _LEAST_CONTRAST else text_color(ax)
@@ -38,13 +38,13 @@ def shorten_mode(mode: str) -> str:
 
 
 def label_curve(curve: ScalingCurve) -> str:
-    """Return the short name of a scaling curve: ``sequential, threads``."""
+    """Return the short name of a scaling curve, such as ``sequential, threads``."""
     c = curve.configuration
     return name_curve(c, shorten_mode(c.mode))
 
 
 def shorten(configuration: Configuration) -> str:
-    """Return a label that fits beside a point: ``sequential 4 thr``."""
+    """Return a label that fits beside a point, such as ``sequential 4 thr``."""
     c = configuration
     parts = [shorten_mode(c.mode)]
     if c.n_jobs > 1:
@@ -57,7 +57,7 @@ def shorten(configuration: Configuration) -> str:
 
 
 def write_message(ax: Any, text: str) -> Any:
-    """Write into empty axes why there is nothing to see; return `ax`."""
+    """Write into empty axes why they are empty; return `ax`."""
     ax.set_axis_off()
     ax.text(
         0.5,
@@ -73,12 +73,12 @@ def write_message(ax: Any, text: str) -> Any:
 
 
 def text_color(ax: Any) -> Any:
-    """Return the colour of lines and texts that name no series: black, unless the style is dark."""
+    """Return the colour of texts, and of lines that belong to no series: white in dark styles."""
     return ax.xaxis.label.get_color()
 
 
 def note_noise(picture: pic.Picture, table: BenchmarkTable) -> None:
-    """Say above the figure, and in its caption, that the machine was busy."""
+    """Note above the figure and in its caption if the machine was busy."""
     if table.noise is None or not table.noise.busy:
         return
     text = "⚠ the machine was busy"
@@ -87,7 +87,7 @@ def note_noise(picture: pic.Picture, table: BenchmarkTable) -> None:
 
 
 def add_legend(picture: pic.Picture, *arguments: Any, title: str = "") -> None:
-    """Put a legend beside the axes; its texts are text, never formulas."""
+    """Add a legend beside the axes, whose texts are never parsed as formulas."""
     legend = picture.legend(
         *arguments, title=title, loc="outside right upper", frameon=False, alignment="left"
     )

@@ -1,4 +1,4 @@
-"""Speed-up over workers."""
+"""Plot speed-up against the number of workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facet_nb.plots import picture as pic
 
 
 def draw_scaling(curves: Sequence[ScalingCurve], ax: Any, what_if: WhatIf | None = None) -> Any:
-    """Draw speed-ups with 95 % intervals, the ideal line, and what-if, into `ax`; return `ax`."""
+    """Draw speed-ups with 95 % intervals, the ideal line and what-if into `ax`; return `ax`."""
     if not curves:
         return palette.write_message(ax, "No configuration with several workers was measured.")
     most = max(max(curve.workers) for curve in curves)
@@ -39,10 +39,10 @@ def draw_scaling(curves: Sequence[ScalingCurve], ax: Any, what_if: WhatIf | None
 
 
 def plot_scaling(table: BenchmarkTable) -> pic.Picture:
-    """Plot speed-up over workers for each mode and backend.
+    """Plot speed-up against the number of workers, for each mode and backend.
 
-    The dotted line is the ideal, the dashed one what the recorded batches would allow on more
-    workers than there are; how far that is off where it was measured is in the legend.
+    The dotted line is ideal scaling. The dashed line is the speed-up that the recorded batches
+    would allow on more workers; the legend shows its error at measured numbers of workers.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def plot_scaling(table: BenchmarkTable) -> pic.Picture:
 
 
 def _scale(ax: Any, shown: int, bottom: float) -> None:
-    """Make both axes logarithmic, so that the ideal is a straight line."""
+    """Make both axes logarithmic, so that ideal scaling is a straight line."""
     x = [n for n in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128) if n <= shown]
     y = [v for v in (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128) if bottom <= v <= 1.2 * shown]
     ax.set_xscale("log", base=2)
@@ -82,7 +82,7 @@ def _scale(ax: Any, shown: int, bottom: float) -> None:
 
 
 def find_shift(i: int, n_curves: int) -> float:
-    """Return by how much a curve is moved, so that intervals are beside, not on, one another."""
+    """Return the factor that shifts a curve sideways, so that intervals do not overlap."""
     return 1.0 + 0.015 * (i - (n_curves - 1) / 2)
 
 
@@ -113,12 +113,12 @@ def _draw_curve(curve: ScalingCurve, ax: Any, i: int, n_curves: int) -> None:
 def _find_what_if(table: BenchmarkTable) -> WhatIf | None:
     try:
         return ask_what_if(table)
-    except ValidationError:  # one worker was not measured: no dashed line
+    except ValidationError:  # one worker was not measured: omit the dashed line
         return None
 
 
 def _label_what_if(what_if: WhatIf) -> str:
-    """Return its name, with the worst error in time at each number of workers that was measured."""
+    """Return its name, with the worst error of time at each measured number of workers."""
     worst: dict[int, float] = {}
     for check in what_if.checks:
         n = check.configuration.n_jobs

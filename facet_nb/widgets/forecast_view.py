@@ -1,4 +1,4 @@
-"""What the settings will cost, before anything runs."""
+"""View of the predicted time and memory of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from facet_nb.widgets.fragments import write_duration, write_text
 
 
 def write_forecast(model: RunModel) -> str:
-    """Return time and memory that a run will take, or why that cannot be told."""
+    """Return the predicted time and memory of a run, or why they are unknown, as HTML."""
     if model.blocked:
         return f'<span class="fnb-wrong" role="alert">{write_text(model.blocked)}</span>'
     try:
@@ -28,5 +28,5 @@ def describe_forecast(forecast: TimeForecast) -> str:
         span = f"about {low}" if low == high else f"{low} to {high}"
         time = f"time {span} ({forecast.basis})"
     if forecast.memory_bytes is None:
-        return f"{time}; memory not known."
-    return f"{time}; memory up to {forecast.memory_bytes / 1e6:.0f} MB, libraries included."
+        return f"{time}; memory unknown."
+    return f"{time}; memory up to {forecast.memory_bytes / 1e6:.0f} MB, including libraries."

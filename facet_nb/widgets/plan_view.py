@@ -1,4 +1,4 @@
-"""A plan drawn as stages: what runs together, in how many batches, and why."""
+"""View of a plan: its stages, with steps, batches and reasons."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from facet_nb.widgets.fragments import write_text
 
 
 def write_plan(plan: Plan) -> str:
-    """Return the plan as boxes in a row, each with its steps and the reason for it."""
+    """Return the plan as a row of boxes, one for each stage, as HTML."""
     boxes = "".join(f"<li>{_write_stage(i, stage)}</li>" for i, stage in enumerate(plan.stages, 1))
     head = write_text(describe_plan(plan))
     return f'<p class="fnb-plan-head">{head}</p><ol class="fnb-stages">{boxes}</ol>'

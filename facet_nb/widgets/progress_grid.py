@@ -1,4 +1,4 @@
-"""Steps × channels as a table that fills."""
+"""Progress of a run as a table of steps × channels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from facet_nb.core.events import RunState
 from facet_nb.widgets.fragments import write_duration, write_text
 
-#: Columns that fit beside names and times; more channels share columns.
+#: Largest number of columns; more channels share columns.
 MOST_COLUMNS = 40
 
 _EVERYTHING = "all channels"
@@ -15,16 +15,16 @@ _EVERYTHING = "all channels"
 
 @dataclass(frozen=True)
 class FailedStep:
-    """Where a run failed: position of the step, and the channel (or channels, by commas)."""
+    """Where a run failed: index of the step, and the channel (or channels, separated by commas)."""
 
     index: int | None = None
     channel: str | None = None
 
 
 def write_grid(state: RunState, failure: FailedStep | None = None) -> str:
-    """Return the grid of a run: a row for each step, a column for each channel.
+    """Return the grid of a run, with a row for each step and a column for each channel.
 
-    Steps that look at all channels at once, or at one for all, fill their row when they are done.
+    The row of a step that is not channel-wise is filled when the step is done.
     """
     if not state.steps:
         return ""
@@ -38,7 +38,7 @@ def write_grid(state: RunState, failure: FailedStep | None = None) -> str:
         _write_row(state, i, name, columns, failure, by_step) for i, name in enumerate(state.steps)
     )
     return (
-        '<table class="fnb-grid-table"><caption>Steps and channels: a full cell is done</caption>'
+        '<table class="fnb-grid-table"><caption>Steps and channels: a filled cell is done</caption>'
         f"<thead><tr><th></th><th>channels</th><th>time</th>{_write_heads(columns)}</tr></thead>"
         f"<tbody>{rows}</tbody></table>"
     )
@@ -88,10 +88,10 @@ def _write_row(
 
 
 def _find_through(state: RunState, index: int, by_step: dict[int, set[str]]) -> set[str]:
-    """Return the channels that are through a step.
+    """Return the channels that have finished a step.
 
-    Those that are through a later step of its stage are through it, too: steps that run as one
-    have a time of their own for one of them only.
+    A channel that has finished a later step of the stage has finished this one as well: of fused
+    steps, only one reports a time.
     """
     later = [i for i in state.stage_steps if i >= index] if index in state.stage_steps else [index]
     return set().union(*(by_step.get(i, set()) for i in later))

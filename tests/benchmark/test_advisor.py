@@ -116,7 +116,7 @@ def test_what_cannot_be_advised(ctx, table):
             advise(PIPELINE, ctx, probe_s=probe_s)
     with pytest.raises(ValidationError, match="table must be"):
         advise(PIPELINE, ctx, table="table.json")
-    with pytest.raises(PlanError, match="smallest way to run needs"):
+    with pytest.raises(PlanError, match="smallest configuration needs"):
         advise(PIPELINE, ctx, memory_budget="1 MB")
 
 

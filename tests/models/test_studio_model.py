@@ -52,7 +52,7 @@ def test_a_file(simulation, tmp_path):
     assert model.load().source == str(path)
 
 
-@pytest.mark.parametrize(("path", "said"), [("", "no file is named"), ("nowhere.edf", "nowhere")])
+@pytest.mark.parametrize(("path", "said"), [("", "no file is given"), ("nowhere.edf", "nowhere")])
 def test_what_cannot_be_loaded(path, said):
     model = RecordingModel().load()
     before = model.context
@@ -172,7 +172,7 @@ def test_forecast_of_time():
     steps, shape = ["a", "b"], (4, 1000)
     assert predict_time(serial, steps, shape, ()) == (
         None,
-        "not known before the first run of this chain here",
+        "unknown before the first run of this chain here",
     )
     record = record_run(serial, steps, shape, 2.0, (1.0, 1.0))
     (low, high), basis = predict_time(serial, steps, shape, [record])
@@ -209,7 +209,7 @@ def test_what_is_wrong_blocks_the_run(simulation):
     studio.chain.selected = 1
     studio.chain.set_text("freq", "fast")
     assert studio.run.blocked == studio.chain.problem != ""
-    assert studio.code().startswith("# What is on screen cannot run: Step 2")
+    assert studio.code().startswith("# The chain on screen cannot run: Step 2")
     with pytest.raises(ValidationError, match="'fast' is not a number"):
         studio.run.start()
     studio.chain.set_text("freq", "1")

@@ -198,4 +198,4 @@ def test_memory_over_time():
     coarse = dataclasses.replace(make_memory(), peak_pss_mb=None)
     other = plots.plot_memory(make_point(memory=coarse))
     assert "resident" in other.caption and "resident" in other.axes[0].get_ylabel()
-    assert "not watched" in plots.plot_memory(make_point(memory=None)).caption
+    assert "not measured" in plots.plot_memory(make_point(memory=None)).caption

@@ -72,7 +72,7 @@ def test_changing_the_chain_changes_run_and_code(studio):
     assert "give a number" in find(studio, "fnb-chain-problem").value
     assert find(studio, "fnb-run").disabled
     assert "give a number" in find(studio, "fnb-forecast").value
-    assert "# What is on screen cannot run" in find(studio, "fnb-code").value
+    assert "# The chain on screen cannot run" in find(studio, "fnb-code").value
     find(studio, "fnb-field-freq").value = "1"
     assert not find(studio, "fnb-run").disabled
     assert "HighPassFilter(freq=1.0)" in find(studio, "fnb-code").value
@@ -103,7 +103,7 @@ def test_buttons_of_the_list(studio):
     assert "The chain is empty" in find(studio, "fnb-step-head").value
     editor.new.value = "no such step"
     editor.add.click()
-    assert "no processor" in editor.said.value and editor.steps.options == ()
+    assert "cannot be added" in editor.said.value and editor.steps.options == ()
 
 
 def test_yaml(simulation, tmp_path):
@@ -186,7 +186,7 @@ def test_scrolling(simulation):
     view.channels.value = ("Cz",)
     assert "1 channel from 2.00 to 3.00 s" in view.picture.value
     view.channels.value = ()
-    assert "No channel is chosen" in view.picture.value
+    assert "No channel is selected" in view.picture.value
 
 
 def test_a_large_view_is_quick():
