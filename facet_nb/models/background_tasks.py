@@ -28,6 +28,16 @@ class Outcome:
     error: Exception | None = None
 
 
+class Notifier:
+    """Base of models whose threads announce news: `on_news` is called in any thread."""
+
+    on_news: Callable[[], None] | None = None
+
+    def _notify(self) -> None:
+        if self.on_news is not None:
+            self.on_news()
+
+
 class BackgroundTasks:
     """Runs tasks on daemon threads; their outcomes are fetched with :meth:`take`.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from traitlets import HasTraits, Tuple, Unicode
 from facet_nb.core import CancelToken
 from facet_nb.core.errors import FacetError, ValidationError
 from facet_nb.core.recording import load_array
-from facet_nb.models.background_tasks import BackgroundTasks
+from facet_nb.models.background_tasks import BackgroundTasks, Notifier
 from facet_nb.models.run_model import RunModel
 from facet_nb.models.saved_result import (
     SavedResult,
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 MOST = 8
 
 
-class CompareModel(HasTraits):
+class CompareModel(Notifier, HasTraits):
     """A few kept results with their samples.
 
     Attributes
@@ -62,7 +61,6 @@ class CompareModel(HasTraits):
 
     def __init__(self) -> None:
         super().__init__()
-        self.on_news: Callable[[], None] | None = None
         self._background = BackgroundTasks(self._notify)
         self._token = CancelToken()
 
@@ -214,10 +212,6 @@ class CompareModel(HasTraits):
                 badge, difference_uv = judge(entry, entries)
             judged.append(replace(entry, badge=badge, difference_uv=difference_uv))
         self.entries, self.error = tuple(judged), ""
-
-    def _notify(self) -> None:
-        if self.on_news is not None:
-            self.on_news()
 
 
 def _report(result: Any) -> ChainComparison:

@@ -9,14 +9,14 @@ from traitlets import Any, Bool, CInt, Enum, Float, HasTraits, Instance, Unicode
 
 from facet_nb.core import ProcessingContext
 from facet_nb.core.errors import FacetError, ValidationError
-from facet_nb.models.background_tasks import BackgroundTasks, Outcome
+from facet_nb.models.background_tasks import BackgroundTasks, Notifier, Outcome
 from facet_nb.models.recording_summary import RecordingSummary
 from facet_nb.models.sources import as_context, describe_source
 
 KINDS = ("given", "example", "simulation", "file")
 
 
-class RecordingModel(HasTraits):
+class RecordingModel(Notifier, HasTraits):
     """The choice of a recording, and its content.
 
     Parameters
@@ -74,7 +74,6 @@ class RecordingModel(HasTraits):
     def __init__(self, source: AnyValue = None) -> None:
         super().__init__(kind="example" if source is None else "given")
         self.given = source
-        self.on_news: Callable[[], None] | None = None
         self._background = BackgroundTasks(self._notify)
         self._number = 0
 
@@ -143,10 +142,6 @@ class RecordingModel(HasTraits):
             return lambda: _check_path(path)
         values = {name: getattr(self, name) for name in self.SIMULATION}
         return lambda: datasets.simulate(**values)
-
-    def _notify(self) -> None:
-        if self.on_news is not None:
-            self.on_news()
 
 
 def _open(make: Callable[[], AnyValue]) -> tuple[AnyValue, ProcessingContext, RecordingSummary]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from facet_nb.core import Pipeline, PipelineResult, ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.events import BatchDone, RunState
 from facet_nb.models import event_log
+from facet_nb.models.background_tasks import Notifier
 from facet_nb.models.eta import EtaEstimator
 from facet_nb.models.resource_meter import ResourceMeter, extend
 from facet_nb.models.run_settings import RunSettings
@@ -50,7 +50,7 @@ class Finished:
     context: ProcessingContext
 
 
-class RunModel(RunSettings):
+class RunModel(Notifier, RunSettings):
     """Settings, one run at a time, and its result.
 
     The run has its own thread. Its events are queued until :meth:`drain` applies them in the
@@ -119,7 +119,6 @@ class RunModel(RunSettings):
     def __init__(
         self, pipeline: Pipeline, source: Any = None, *, cores: int | None = None, **settings: Any
     ) -> None:
-        self.on_news: Callable[[], None] | None = None
         self._events: queue.SimpleQueue[News] = queue.SimpleQueue()
         self._draining = threading.RLock()
         self._thread: RunThread | None = None
@@ -229,8 +228,7 @@ class RunModel(RunSettings):
 
     def _put(self, news: News) -> None:
         self._events.put(news)
-        if self.on_news is not None:
-            self.on_news()
+        self._notify()
 
     # -------------------------------------------------------------------- the traits' own thread
     def _join(self, timeout_s: float) -> None:

@@ -20,7 +20,7 @@ from facet_nb.benchmark import (
 )
 from facet_nb.core import CancelToken
 from facet_nb.core.errors import FacetError, RunCancelled, ValidationError
-from facet_nb.models.background_tasks import BackgroundTasks
+from facet_nb.models.background_tasks import BackgroundTasks, Notifier
 from facet_nb.models.replay import list_frames
 from facet_nb.models.run_model import RunModel
 from facet_nb.models.table_files import save_table
@@ -33,7 +33,7 @@ _POLL_S = 0.05
 REPLAY_S = 6.0
 
 
-class TuneModel(TuneSettings):
+class TuneModel(Notifier, TuneSettings):
     """Measures settings of a run, one benchmark at a time.
 
     The benchmark has its own thread; its events are queued until :meth:`drain` applies them in the
@@ -87,7 +87,6 @@ class TuneModel(TuneSettings):
         super().__init__(run)
         self.measure = measure
         self.advise = advise
-        self.on_news: Callable[[], None] | None = None
         self._events: queue.SimpleQueue[BenchmarkEvent] = queue.SimpleQueue()
         self._background = BackgroundTasks(self._notify)
         self._token = CancelToken()
@@ -327,10 +326,6 @@ class TuneModel(TuneSettings):
     def _put(self, event: BenchmarkEvent) -> None:
         self._events.put(event)
         self._notify()
-
-    def _notify(self) -> None:
-        if self.on_news is not None:
-            self.on_news()
 
 
 def _find_measure() -> Callable[..., BenchmarkTable]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import sys
-from html import escape
 from typing import Any
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from facet_nb.plots.sketch import write_figure
 
 #: Okabe and Ito's colours, distinguishable with red-green colour blindness.
 BEFORE, AFTER, REMOVED, EXTRA = "#D55E00", "#0072B2", "#595959", "#009E73"
@@ -55,13 +55,7 @@ class Picture(Figure):
 
     def to_html(self) -> str:
         """Return the figure as a self-contained HTML ``<figure>`` with its caption."""
-        data = base64.b64encode(self.to_svg().encode()).decode()
-        caption = escape(self.caption, quote=True)
-        return (
-            f'<figure style="margin:0"><img alt="{caption}" style="max-width:100%;background:#fff"'
-            f' src="data:image/svg+xml;base64,{data}">'
-            f"<figcaption>{caption}</figcaption></figure>"
-        )
+        return write_figure(self.to_svg(), self.caption)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         width, height = (round(v * _DPI) for v in self.get_size_inches())

@@ -114,13 +114,16 @@ class Sketch:
 
     @cached_property
     def _html(self) -> str:
-        data = base64.b64encode(self.to_svg().encode()).decode()
-        caption = escape(self.caption, quote=True)
-        return (
-            f'<figure style="margin:0"><img alt="{caption}" style="max-width:100%;background:#fff"'
-            f' src="data:image/svg+xml;base64,{data}">'
-            f"<figcaption>{caption}</figcaption></figure>"
-        )
+        return write_figure(self.to_svg(), self.caption)
+
+
+def write_figure(svg: str, caption: str) -> str:
+    """Return SVG text with its caption as a self-contained HTML ``<figure>``."""
+    data, text = base64.b64encode(svg.encode()).decode(), escape(caption, quote=True)
+    return (
+        f'<figure style="margin:0"><img alt="{text}" style="max-width:100%;background:#fff"'
+        f' src="data:image/svg+xml;base64,{data}"><figcaption>{text}</figcaption></figure>'
+    )
 
 
 def write_text(text: str) -> str:

@@ -167,4 +167,4 @@ def test_comparing(simulation):
     find(panel, "fnb-remove-kept").click()
     assert len(panel.model.entries) == 1 and "serial" in panel.summary()
     panel.begin_s.value = 9999.0
-    assert "nothing between" in panel.image.value
+    assert "no samples between" in panel.image.value
