@@ -41,10 +41,10 @@ from facet_nb import (
     TriggerDetector,
     UpSample,
 )
-from facet_nb.benchmark import Advice, Configuration, Row, advise, benchmark
+from facet_nb.benchmark import Advice, Configuration, SummaryRow, advise, benchmark
 from facet_nb.benchmark.advisor import forecast_peak_mb, list_candidates
 from facet_nb.benchmark.inputs import write_job
-from facet_nb.benchmark.measured_process import Isolated
+from facet_nb.benchmark.measured_process import MeasuredProcess
 from facet_nb.core import CancelToken
 from facet_nb.datasets import simulate
 
@@ -179,7 +179,7 @@ def watch_memory(chain: str, recording: str) -> None:
             forecasts = pool.submit(forecast_all, chain, path).result()
         write_job(job, make_chain(chain), source)
         for configuration, forecast_mb in forecasts:
-            child = Isolated(job, configuration, CancelToken())
+            child = MeasuredProcess(job, configuration, CancelToken())
             try:
                 _, use = child.run_watched(600.0)
             finally:
@@ -192,7 +192,7 @@ def watch_memory(chain: str, recording: str) -> None:
             )
 
 
-def read_peak_mb(row: Row) -> float:
+def read_peak_mb(row: SummaryRow) -> float:
     """Return the measured peak: exact for one process, whatever its neighbours share with it."""
     memory = row.point.memory
     assert memory is not None

@@ -1,7 +1,7 @@
-"""Measuring what a choice of mode, workers and batch size costs, in time and in memory.
+"""Measure the time and memory that a mode, a number of workers and a batch size need.
 
-Points and tables are immutable data; measurements happen in fresh processes; statistics and laws
-are pure functions.
+Points and tables are immutable data; measurements run in fresh processes; statistics and scaling
+laws are pure functions.
 """
 
 from __future__ import annotations
@@ -18,17 +18,27 @@ from facet_nb.benchmark.events import (
     PointMeasured,
     PointStarted,
 )
-from facet_nb.benchmark.measurement import BenchmarkPoint, Configuration, MemoryUse, Subject, Trace
+from facet_nb.benchmark.measurement import (
+    BenchmarkInput,
+    BenchmarkPoint,
+    Configuration,
+    MemoryUse,
+    RunTrace,
+)
 from facet_nb.benchmark.scaling import benchmark_scaling
 from facet_nb.benchmark.session import benchmark
-from facet_nb.benchmark.summary import Row
+from facet_nb.benchmark.summary import SummaryRow
 from facet_nb.benchmark.table import BenchmarkTable
+
+# The public names of these classes; inside the package, each class name occurs once.
+Row, Subject, Trace = SummaryRow, BenchmarkInput, RunTrace
 
 __all__ = [
     "Advice",
     "BenchmarkDone",
     "BenchmarkEvent",
     "BenchmarkFailed",
+    "BenchmarkInput",
     "BenchmarkPoint",
     "BenchmarkStarted",
     "BenchmarkState",
@@ -39,7 +49,9 @@ __all__ = [
     "PointMeasured",
     "PointStarted",
     "Row",
+    "RunTrace",
     "Subject",
+    "SummaryRow",
     "Trace",
     "advise",
     "benchmark",

@@ -1,4 +1,4 @@
-"""Advice: which configuration to take, and on what evidence."""
+"""Advice: the recommended configuration and the evidence for it."""
 
 from __future__ import annotations
 
@@ -8,38 +8,35 @@ from typing import Any, Literal
 
 from facet_nb.benchmark.measurement import Configuration
 
-Goal = Literal["fastest", "smallest", "balanced"]
-GOALS = ("fastest", "smallest", "balanced")
-
 
 @dataclass(frozen=True)
 class Advice:
-    """A recommended configuration, with its receipt.
+    """A recommended configuration, with predictions and evidence.
 
     Attributes
     ----------
     mode, backend : str
-        How to run, and where batches run.
+        How the pipeline runs, and where batches run.
     n_jobs, n_workers, batch_size : int
         Outer workers, inner threads, channels in one batch.
     predicted_wall_s : float
-        How long the run will take, in s.
+        Predicted wall time of the run, in s.
     predicted_peak_mb : float
-        Peak memory of the run and its workers together, recording included, in MB.
+        Predicted peak memory of the run with its workers and the recording, in MB.
     wall_interval_s, peak_interval_mb : tuple (low, high)
-        Where the two are expected.
+        Intervals of the two predictions.
     runner_up : Configuration | None
-        The next best.
+        The second-best configuration.
     reason : str
-        Why, in a sentence.
+        The reason, in one sentence.
     evidence : tuple of str
-        What it rests on, a line for each candidate.
+        One line for each candidate.
     code : str
-        The call to make.
+        The call that runs the pipeline like this.
     basis : {"measured", "probe", "forecast"}
-        A table of measurements, a short probe, or numbers of the plan alone.
+        A table of measurements, a short probe, or the forecasts of the plan alone.
     clear : bool
-        Whether it is distinguishable from the runner-up; if not, the simpler one was taken.
+        Whether it is distinguishable from the runner-up; if not, the simpler one was chosen.
     """
 
     mode: str

@@ -1,4 +1,4 @@
-"""The advisor: which configuration to take, from measurements or from a short probe."""
+"""Recommend a configuration, from measurements or from a short probe."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from facet_nb.benchmark import stats
 from facet_nb.benchmark.advice import Advice
 from facet_nb.benchmark.grid import list_levels
-from facet_nb.benchmark.inputs import find_subject
+from facet_nb.benchmark.inputs import find_input
 from facet_nb.benchmark.measurement import MB, Configuration
-from facet_nb.benchmark.summary import Row
+from facet_nb.benchmark.summary import SummaryRow
 from facet_nb.benchmark.table import BenchmarkTable
 from facet_nb.core import Pipeline, PlanError, ProcessingContext
 from facet_nb.core.backends.registry import count_cores
@@ -23,14 +23,14 @@ from facet_nb.core.processor import ArrayProcessor
 from facet_nb.core.recording import data_picks
 
 if TYPE_CHECKING:
-    from facet_nb.benchmark.probe import Found, Trial
+    from facet_nb.benchmark.probe import ProbeResult, ProbeTiming
 
-#: What a forecast of memory, and a time from a probe, may be off by.
+#: Relative errors to expect of a memory forecast, and of a time predicted from a probe.
 _PEAK_ERROR, _PROBE_ERROR = 0.25, 0.15
-#: What a run may need beyond its forecast, for a budget: benchmarks/advice_regret.py --memory finds
-#: up to 7 % (threads keep heaps of their own).
+#: Memory that a run may need beyond its forecast. benchmarks/advice_regret.py --memory measured up
+#: to 7 %: each thread keeps a heap of its own.
 _PEAK_MARGIN = 0.08
-#: The part of what is free that a probe may take.
+#: Share of the free memory that a probe may use.
 _ROOM_SHARE = 0.8
 _BATCH = 4
 
@@ -44,33 +44,32 @@ def advise(
     probe_s: float = 10.0,
     table: BenchmarkTable | None = None,
 ) -> Advice:
-    """Return which way to run a pipeline, and why.
+    """Recommend how to run a pipeline, and say why.
 
-    With a table of measurements these decide. Without one, a piece of the recording is tried for
-    about `probe_s`, as large as that allows, and its times are scaled up to the whole; memory is
-    then the plan's forecast. Of those that cannot be told from the best, and take at most 5 %
-    longer, the simplest is taken.
+    A table of measurements decides if one is given. Otherwise an excerpt of the recording, as
+    large as `probe_s` allows, is run for about that long; its times are scaled to the whole
+    recording, and the memory is the plan's forecast. Among the configurations that cannot be
+    distinguished from the best and take at most 5 % longer, the simplest is chosen.
 
     Parameters
     ----------
     pipeline : Pipeline
-        The chain. A probe runs its steps on a piece of the recording, but for those that read or
-        write files.
+        The chain. A probe runs its steps on an excerpt, except those that read or write files.
     source : ProcessingContext | path | Simulation | dict
         The recording, as in :func:`benchmark`.
     memory_budget : str | float | None
-        The most memory of the run with its workers: ``"1.5 GB"``, or bytes.
+        Largest memory of the run with its workers: ``"1.5 GB"``, or a number of bytes.
     goal : {"fastest", "smallest", "balanced"}
         Least time, least memory, or least product of the two.
     probe_s : float
-        Time that a probe may take, in s.
+        Duration of a probe, in s.
     table : BenchmarkTable | None
         Measurements of this chain on this recording, from this machine.
 
     Returns
     -------
     Advice
-        Settings, predictions with intervals, the reason, and the evidence.
+        Settings, predictions with intervals, reason and evidence.
 
     Raises
     ------
@@ -93,15 +92,15 @@ def advise(
 def _advise_from_table(
     pipeline: Pipeline, source: Any, table: BenchmarkTable, goal: str, budget_mb: float | None
 ) -> Advice:
-    subject, context = find_subject(pipeline, source)
+    subject, context = find_input(pipeline, source)
     if subject.id != table.subject.id:
         raise ValidationError(
-            "the table is of another chain or recording: measure this one with benchmark(), or "
-            "leave table= out for a short probe."
+            "the table belongs to another chain or recording: measure this one with benchmark(), "
+            "or omit table= to run a short probe."
         )
     rows = [r for r in table.rows if r.point.usable and not r.machine]
     if not rows:
-        raise ValidationError("the table has no usable measurement: measure more, or probe.")
+        raise ValidationError("the table has no usable measurement: measure more, or omit table=.")
     peaks = [_find_peak(row, pipeline, context) for row in rows]
     candidates = [
         _make_candidate(r.configuration, r.wall_s, peak)
@@ -122,8 +121,8 @@ def _advise_from_table(
         candidates,
         choice,
         wall_s=(
-            _or(wall.low, (1 - _PROBE_ERROR) * row.wall_s),
-            _or(wall.high, (1 + _PROBE_ERROR) * row.wall_s),
+            _or_default(wall.low, (1 - _PROBE_ERROR) * row.wall_s),
+            _or_default(wall.high, (1 + _PROBE_ERROR) * row.wall_s),
         ),
         peak_spread=spread,
         peak_mb=peak,
@@ -136,8 +135,8 @@ def _advise_from_table(
     )
 
 
-def _find_peak(row: Row, pipeline: Pipeline, context: Any) -> float:
-    """Return the measured peak; where memory was not watched, its forecast."""
+def _find_peak(row: SummaryRow, pipeline: Pipeline, context: Any) -> float:
+    """Return the measured peak memory, or its forecast where it was not measured, in MB."""
     if row.point.memory is not None:
         return row.point.memory.peak_mb
     return forecast_peak_mb(pipeline, context, row.configuration)
@@ -147,9 +146,9 @@ def _find_peak(row: Row, pipeline: Pipeline, context: Any) -> float:
 def _advise_from_probe(
     pipeline: Pipeline, source: Any, goal: str, budget_mb: float | None, probe_s: float
 ) -> Advice:
-    from facet_nb.benchmark.probe import try_out  # it loads the filters
+    from facet_nb.benchmark.probe import try_out  # lazy: it imports the preprocessing steps
 
-    _, source = find_subject(pipeline, source)
+    _, source = find_input(pipeline, source)
     context = _load(source)
     configurations = list_candidates(pipeline, context)
     peaks = {c: forecast_peak_mb(pipeline, context, c) for c in configurations}
@@ -161,7 +160,7 @@ def _advise_from_probe(
         probe_s,
         cores=count_cores(),
         enlarge=max(peaks[c] for c in affordable) <= _find_room_mb(),
-        spare=goal == "fastest",
+        skip_slow=goal == "fastest",
     )
     trials = found.trials
     candidates = [
@@ -179,7 +178,7 @@ def _advise_from_probe(
         wall_s=((1 - _PROBE_ERROR) * low + start_s, (1 + _PROBE_ERROR) * high + start_s),
         peak_spread=_PEAK_ERROR,
         peak_mb=peaks[trial.configuration],
-        reason=_explain(candidates, choice, goal, budget_mb, _describe_piece(found)),
+        reason=_explain(candidates, choice, goal, budget_mb, _describe_excerpt(found)),
         evidence=[
             *(
                 f"{t.configuration.label}: about {_predict_s(t):.3g} s, from {_count(t)}"
@@ -195,41 +194,42 @@ def _advise_from_probe(
 def _keep_to_budget(
     peaks: dict[Configuration, float], budget_mb: float | None
 ) -> list[Configuration]:
-    """Return what fits the budget with a margin; else the smallest, if that fits at all."""
+    """Return what fits the budget with a margin; otherwise the smallest, if it fits at all."""
     if budget_mb is None:
         return list(peaks)
     safe = [c for c, peak in peaks.items() if (1 + _PEAK_MARGIN) * peak <= budget_mb]
     smallest = min(peaks, key=lambda c: peaks[c])
     if not safe and not peaks[smallest] <= budget_mb:
         raise PlanError(
-            f"memory_budget={budget_mb:.0f} MB is too little: the smallest way to run needs "
-            f"{peaks[smallest]:.0f} MB. run(memory_budget=…) may also leave samples in files."
+            f"memory_budget={budget_mb:.0f} MB is too small: the smallest configuration needs "
+            f"{peaks[smallest]:.0f} MB. run(memory_budget=…) can also keep samples in files."
         )
     return safe or [smallest]
 
 
 def _find_room_mb() -> float:
-    """Return what this process may hold, with a part of what is free, in MB."""
+    """Return the memory that this process may reach, in MB."""
     available, _ = find_available()
     return (_ROOM_SHARE * available + rss_bytes()) / MB
 
 
-def _describe_piece(found: Found) -> str:
-    if found.piece.share == 1.0:
+def _describe_excerpt(found: ProbeResult) -> str:
+    if found.excerpt.share == 1.0:
         return "in a probe of the whole recording"
-    raw = found.piece.context.get_raw()
-    return f"in a probe of {found.piece.n_channels} channels and {raw.times[-1]:.0f} s"
+    raw = found.excerpt.context.get_raw()
+    return f"in a probe of {found.excerpt.n_channels} channels and {raw.times[-1]:.0f} s"
 
 
-def _count(trial: Trial) -> str:
+def _count(trial: ProbeTiming) -> str:
     n = len(trial.wall_s)
-    return "one try" if n == 1 else f"{n} tries"
+    return "one run" if n == 1 else f"{n} runs"
 
 
 def list_candidates(pipeline: Pipeline, context: ProcessingContext) -> list[Configuration]:
-    """Return ways to run that are worth a try, the simplest first.
+    """Return the configurations worth trying, the simplest first.
 
-    Threads for our own kernels, which release the GIL; processes, too, where a step is anyone's.
+    Threads suffice for built-in steps, whose kernels release the GIL; processes are also tried if
+    the chain has user-defined steps.
     """
     n_data = len(data_picks(context.get_raw()))
     most = min(count_cores(), n_data)
@@ -263,19 +263,19 @@ def forecast_peak_mb(pipeline: Pipeline, context: Any, configuration: Configurat
 
 # -------------------------------------------------------------------------------------- together
 def _load(source: Any) -> ProcessingContext:
-    if isinstance(source, str):  # a path, as find_subject returns it
+    if isinstance(source, str):  # find_input returns a file as its path
         from facet_nb.io import load
 
         return load(source)
     return source
 
 
-def _start_s(trial: Trial) -> float:
-    """Return what starting workers takes: processes have to be started for the run."""
+def _start_s(trial: ProbeTiming) -> float:
+    """Return the time to start workers, in s: a run starts its worker processes itself."""
     return trial.cold_s if trial.configuration.backend == "multiprocessing" else 0.0
 
 
-def _predict_s(trial: Trial) -> float:
+def _predict_s(trial: ProbeTiming) -> float:
     return trial.likely_s + _start_s(trial)
 
 
@@ -313,7 +313,7 @@ def _make_advice(
 
 
 def write_call(configuration: Configuration) -> str:
-    """Return the call that runs a pipeline like this."""
+    """Return the call that runs a pipeline with this configuration."""
     usual = Configuration(backend="multiprocessing")
     given = {
         name: value
@@ -345,8 +345,8 @@ def _explain(
     if not choice.clear and choice.runner_up is not None:
         other = candidates[choice.runner_up]
         text = (
-            f"no clear difference {where} from {_name(other).label} ({other.wall_s:.2g} s), so the "
-            f"simplest: {costs}"
+            f"no clear difference from {_name(other).label} ({other.wall_s:.2g} s), so the "
+            f"simplest {where}: {costs}"
         )
     if choice.too_large:
         text += f"; {len(choice.too_large)} others need more than {budget_mb:.0f} MB"
@@ -357,5 +357,5 @@ def _show_peak(peak_mb: float | None) -> str:
     return "" if peak_mb is None else f"; {peak_mb:.0f} MB"
 
 
-def _or(value: float, other: float) -> float:
+def _or_default(value: float, other: float) -> float:
     return other if value != value else value

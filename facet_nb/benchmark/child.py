@@ -1,7 +1,7 @@
 """The process in which runs are measured: ``python -m facet_nb.benchmark.child JOB``.
 
-It reads one command a line and answers with one line of JSON: ``load``, ``run`` (with settings of
-``Pipeline.run``), ``save`` and ``compare`` (the result of the last run), until its input ends.
+It reads one command per line and answers each with one line of JSON, until its input ends:
+``load``, ``run`` (with arguments of ``Pipeline.run``), ``save`` and ``compare`` (the last result).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 
 class Child:
-    """Loads a job, and runs it at the other side's word."""
+    """Loads a job and executes the commands of the parent process."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -27,7 +27,7 @@ class Child:
         self.result: Any = None
 
     def load(self, **_: Any) -> dict[str, Any]:
-        """Read chain and recording."""
+        """Read the chain and the recording."""
         import pickle
 
         begin = time.perf_counter()
@@ -43,12 +43,13 @@ class Child:
 
     def run(self, settings: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Run once; measure wall and CPU time of all processes."""
-        from facet_nb.benchmark import processes, tracing
+        from facet_nb.benchmark import process_usage, tracing
         from facet_nb.benchmark.json_values import to_plain
 
         self.result = None
         events: list[Any] = []
-        others = _OtherProcesses(processes.read_cpu_s)
+        others = _OtherProcesses(process_usage.read_cpu_s)
+        # Events are only collected here: evaluating them would be part of the measured time.
         before, begin = time.process_time(), time.perf_counter()
         done = self.pipeline.run(
             self.context,
@@ -60,17 +61,17 @@ class Child:
         wall_s, own_s = time.perf_counter() - begin, time.process_time() - before
         self.result = done.get_context()
         trace = tracing.trace_run(events, done.plan.stages, self.pipeline.processors)
-        trace = replace(trace, wall_s=wall_s)  # planning, too
+        trace = replace(trace, wall_s=wall_s)  # with planning, which events leave out
         return {"wall_s": wall_s, "cpu_s": own_s + others.stop(), "trace": to_plain(trace)}
 
     def save(self, path: str, **_: Any) -> dict[str, Any]:
-        """Write the samples of the last run's result."""
+        """Write the samples of the last result to a file."""
         np.save(path, self._samples(), allow_pickle=False)
         self.result = None
         return {}
 
     def compare(self, path: str, **_: Any) -> dict[str, Any]:
-        """Return the largest difference of the last run's result from the saved one, in V."""
+        """Return the largest difference between the last result and a saved one, in V."""
         reference = np.load(path, mmap_mode="r", allow_pickle=False)
         mine = self._samples()
         self.result = None
@@ -82,7 +83,7 @@ class Child:
 
 
 def find_difference(mine: np.ndarray, reference: np.ndarray) -> float:
-    """Return the largest absolute difference; infinite if shapes or places of NaN differ."""
+    """Return the largest absolute difference; infinite if shapes or positions of NaN differ."""
     if mine.shape != reference.shape:
         return float("inf")
     largest = 0.0
@@ -90,14 +91,14 @@ def find_difference(mine: np.ndarray, reference: np.ndarray) -> float:
         gaps = np.isnan(row)
         if not np.array_equal(gaps, np.isnan(other)):
             return float("inf")
-        apart = (row != other) & ~gaps  # infinite samples that are the same are not
+        apart = (row != other) & ~gaps  # equal infinities: their difference would be NaN
         if apart.any():
             largest = max(largest, float(np.max(np.abs(row[apart] - other[apart]))))
     return largest
 
 
 class _OtherProcesses:
-    """CPU time of this process's descendants over a while."""
+    """Measures the CPU time of this process's descendants."""
 
     def __init__(self, read_tree: Callable[[int], float]) -> None:
         self.read_tree = read_tree
@@ -112,16 +113,16 @@ class _OtherProcesses:
 
 
 def main() -> None:
-    """Serve commands until the input ends."""
+    """Execute commands until the input ends."""
     channel = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what steps print is no answer
+    os.dup2(2, 1)  # what steps print goes to stderr: stdout holds answers only
     child = Child(sys.argv[1])
     _answer(channel, {"ready": True})
     for line in sys.stdin:
         command = json.loads(line)
         try:
             answer = getattr(child, command.pop("do"))(**command)
-        except (Exception, SystemExit) as error:  # reported, and the point fails
+        except (Exception, SystemExit) as error:  # the parent marks the point as failed
             answer = {"error": f"{type(error).__name__}: {error}"}
         _answer(channel, answer)
 

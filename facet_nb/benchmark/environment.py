@@ -1,4 +1,4 @@
-"""The machine that figures come from."""
+"""The machine on which a table was measured."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ _PACKAGES = ("facet-nb", "numpy", "scipy", "mne", "numba", "joblib")
 
 @dataclass(frozen=True)
 class Environment:
-    """What of a machine changes times and memory; nothing that names it or its user.
+    """Properties of a machine that affect times and memory; nothing identifies it or its user.
 
     Attributes
     ----------
     processor, architecture, system : str
-        Kind of CPU, and operating system.
+        CPU model and architecture, and operating system.
     cores, cores_allowed : int
-        Cores of the machine, and those that this process may use.
+        Cores of the machine, and cores that this process may use.
     cpu_limit_cores, memory_limit_mb : float | None
-        Limits of its container (cgroup); None without.
+        Limits of its container (cgroup); None without a limit.
     memory_mb : float
         Memory of the machine, in MB.
     python : str
-        Version.
+        Python version.
     packages : tuple of (name, version)
-        Versions of what computes.
+        Versions of the numerical packages.
     blas : str
-        Library that multiplies matrices.
+        BLAS library.
     temporary_folder : str
-        File system of the folder where workers share samples.
+        File system of the folder in which workers share samples.
     """
 
     processor: str = "unknown"
@@ -53,16 +53,14 @@ class Environment:
 
     @property
     def id(self) -> str:
-        """Short text that is the same for the same machine and versions.
-
-        Fields at their default do not count: a field that a later version adds leaves it as it is.
-        """
+        """Short hash that is the same for the same machine and versions."""
+        # Fields at their default do not count: a field that a later version adds keeps the hash.
         usual = asdict(Environment())
         return make_id({k: v for k, v in asdict(self).items() if v != usual[k]})
 
     @property
     def label(self) -> str:
-        """One line for people."""
+        """Description in one line."""
         return (
             f"{self.processor}, {self.cores_allowed} of {self.cores} cores, "
             f"{self.usable_memory_mb / 1e3:.1f} GB, {self.system}, Python {self.python}"
@@ -70,13 +68,13 @@ class Environment:
 
     @property
     def usable_memory_mb(self) -> float:
-        """Memory that a run may use at most, in MB."""
+        """Largest memory that a run may use, in MB."""
         limit = self.memory_limit_mb
         return self.memory_mb if limit is None else min(limit, self.memory_mb)
 
     @classmethod
     def of_this_machine(cls) -> Environment:
-        """Look at this machine."""
+        """Return the environment of this process."""
         import psutil
 
         from facet_nb.core.backends.registry import count_cores
@@ -98,17 +96,18 @@ class Environment:
 
 
 def read_memory_limit_mb() -> float | None:
-    """Return the memory that the container allows, in MB; None without a limit."""
+    """Return the memory limit of the container, in MB; None without a limit."""
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         text = _read(f"/sys/fs/cgroup/{name}")
+        # Version 1 of control groups writes a number near 2**63 for "no limit", version 2 "max".
         if text.isdigit() and int(text) < 1 << 60:
             return round(int(text) / 1e6, 1)
-    text = os.environ.get("MEM_LIMIT", "")  # as Binder says it
+    text = os.environ.get("MEM_LIMIT", "")  # Binder sets it, in bytes
     return round(int(text) / 1e6, 1) if text.isdigit() else None
 
 
 def read_cpu_limit() -> float | None:
-    """Return the cores that the container allows; None without a limit."""
+    """Return the CPU limit of the container, in cores; None without a limit."""
     quota, _, period = _read("/sys/fs/cgroup/cpu.max").partition(" ")
     if not quota:
         quota = _read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
@@ -124,6 +123,7 @@ def describe_folder(folder: str) -> str:
     path = os.path.realpath(folder)
     for line in _read("/proc/mounts").splitlines():
         _, place, system, *_ = line.split(" ")
+        # Mounts are nested: the longest one that contains the folder is its own.
         inside = path == place or path.startswith(place.rstrip("/") + "/")
         if inside and len(place) >= len(best):
             best, kind = place, system
@@ -148,7 +148,7 @@ def _list_packages() -> tuple[tuple[str, str], ...]:
 
 
 def _describe_blas() -> str:
-    import numpy as np  # noqa: F401  (its BLAS must be loaded)
+    import numpy as np  # noqa: F401  (threadpoolctl lists loaded libraries only)
     import threadpoolctl
 
     found = {
@@ -160,7 +160,7 @@ def _describe_blas() -> str:
 
 
 def _read(path: str) -> str:
-    """Return what a file of the system says; nothing if there is no such file."""
+    """Return the text of a system file; empty if there is no such file."""
     try:
         return Path(path).read_text(errors="replace").strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""What a benchmark says while it runs, and the state that follows from it."""
+"""Events of a running benchmark, and the state derived from them."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ Phase = Literal["reference", "warm-up", "time", "memory"]
 
 @dataclass(frozen=True)
 class BenchmarkEvent:
-    """Something that happened; ``time_s`` is seconds since the epoch."""
+    """Base class of events; ``time_s`` is in seconds since the epoch."""
 
     time_s: float
 
 
 @dataclass(frozen=True)
 class BenchmarkStarted(BenchmarkEvent):
-    """A benchmark begins: what it will measure, and an empty table for it.
+    """A benchmark starts.
 
     Attributes
     ----------
     configurations : tuple of Configuration
-        What will be measured.
+        The configurations to measure.
     table : BenchmarkTable
-        No points yet; its environment and subject.
+        A table without points, with its environment and input.
     time_budget_s : float
-        Time that it may take, in s.
+        Time budget, in s.
     """
 
     configurations: tuple[Configuration, ...]
@@ -40,21 +40,21 @@ class BenchmarkStarted(BenchmarkEvent):
 
 @dataclass(frozen=True)
 class PointStarted(BenchmarkEvent):
-    """A measurement of one configuration begins.
+    """A measurement of one configuration starts.
 
     Attributes
     ----------
     configuration : Configuration
-        Which one.
+        The configuration.
     phase : {"reference", "warm-up", "time", "memory"}
-        What is measured: the serial result that others are compared with, the first run in a
-        fresh process, a timed run, a run whose memory is watched.
+        What is measured: the serial result with which the others are compared, the first run in a
+        fresh process, a timed run, or a run whose memory is measured.
     block : int
-        Number of the block of timed runs, from 0; -1 outside.
+        Number of the block of timed runs, from 0; -1 outside a block.
     done, total : int
-        Measurements that are over, and how many there will be (repeats may add some).
+        Finished measurements, and the expected number of measurements (repeats may be added).
     remaining_s : float | None
-        Estimated time left, in s; None while it cannot be told.
+        Estimated time left, in s; None while it is unknown.
     """
 
     configuration: Configuration
@@ -67,18 +67,18 @@ class PointStarted(BenchmarkEvent):
 
 @dataclass(frozen=True)
 class PointMeasured(BenchmarkEvent):
-    """A measurement of one configuration is over.
+    """A measurement of one configuration has ended.
 
     Attributes
     ----------
     point : BenchmarkPoint
-        All that is known of this configuration so far.
+        The measurements of this configuration so far.
     table : BenchmarkTable
         All points so far.
     phase : {"reference", "warm-up", "time", "memory"}
         What was measured.
     done, total : int
-        Measurements that are over, and how many there will be.
+        Finished measurements, and the expected number of measurements.
     remaining_s : float | None
         Estimated time left, in s.
     """
@@ -100,7 +100,7 @@ class BenchmarkDone(BenchmarkEvent):
     table : BenchmarkTable
         The result.
     wall_s : float
-        Time that it took, in s.
+        Duration of the benchmark, in s.
     """
 
     table: BenchmarkTable
@@ -109,7 +109,7 @@ class BenchmarkDone(BenchmarkEvent):
 
 @dataclass(frozen=True)
 class BenchmarkFailed(BenchmarkEvent):
-    """The benchmark ended early; `table` holds what was measured until then."""
+    """The benchmark ended early; `table` holds the measurements until then."""
 
     message: str
     table: BenchmarkTable | None = None
@@ -118,18 +118,18 @@ class BenchmarkFailed(BenchmarkEvent):
 
 @dataclass(frozen=True)
 class BenchmarkState:
-    """All that is known of a benchmark, from its events; ``apply`` is a pure reducer.
+    """State of a benchmark, derived from its events; ``apply`` is a pure reducer.
 
     Attributes
     ----------
     status : {"idle", "running", "done", "failed", "cancelled"}
-        Where it is.
+        Progress of the benchmark.
     table : BenchmarkTable | None
         All points so far.
     configuration : Configuration | None
-        What is measured now, in `phase`.
+        The configuration that is measured now, in `phase`.
     done, total : int
-        Measurements that are over, and how many there will be.
+        Finished measurements, and the expected number of measurements.
     remaining_s : float | None
         Estimated time left, in s.
     """
@@ -152,7 +152,7 @@ class BenchmarkState:
 
     @property
     def fraction(self) -> float:
-        """Done part, 0 to 1."""
+        """Finished share, 0 to 1."""
         if self.status == "done":
             return 1.0
         return min(1.0, self.done / self.total) if self.total else 0.0
@@ -176,6 +176,7 @@ def _point_started(state: BenchmarkState, e: PointStarted) -> BenchmarkState:
 
 
 def _point_measured(state: BenchmarkState, e: PointMeasured) -> BenchmarkState:
+    # The configuration stays until the next one starts, so that the display does not flicker.
     return replace(state, table=e.table, done=e.done, total=e.total, remaining_s=e.remaining_s)
 
 

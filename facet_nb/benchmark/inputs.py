@@ -1,21 +1,24 @@
-"""What is benchmarked: a chain and a recording, put where fresh processes find them."""
+"""Prepare the chain and the recording of a benchmark for its processes."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from facet_nb.benchmark.measurement import Subject
+from facet_nb.benchmark.measurement import BenchmarkInput
 from facet_nb.core import Pipeline, ProcessingContext
 from facet_nb.core.backends.base import check_picklable, dumps
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import Processor
 
+if TYPE_CHECKING:
+    import mne
 
-def find_subject(pipeline: Pipeline, source: Any) -> tuple[Subject, Any]:
-    """Return what the chain and the recording are, and the recording for :func:`write_job`.
+
+def find_input(pipeline: Pipeline, source: Any) -> tuple[BenchmarkInput, Any]:
+    """Return a description of chain and recording, and the recording for :func:`write_job`.
 
     Parameters
     ----------
@@ -28,7 +31,7 @@ def find_subject(pipeline: Pipeline, source: Any) -> tuple[Subject, Any]:
     Raises
     ------
     ValidationError
-        If it is none of these, or the chain is empty.
+        If `source` is none of these, or the chain is empty.
     """
     pipeline = leave_out_writers(pipeline)
     if not len(pipeline):
@@ -58,9 +61,9 @@ def find_subject(pipeline: Pipeline, source: Any) -> tuple[Subject, Any]:
 
 
 def leave_out_writers(pipeline: Pipeline) -> Pipeline:
-    """Return the chain without steps that write files, which would do so dozens of times.
+    """Return the chain without the steps that write files, as each run would write them again.
 
-    Those are exporters, and steps with a ``save_path``.
+    These are exporters and steps with a ``save_path``.
     """
     return Pipeline([p for p in pipeline.processors if not writes(p)], pipeline.name)
 
@@ -72,19 +75,20 @@ def writes(step: Processor) -> bool:
 
 
 def write_job(path: Path, pipeline: Pipeline, source: Any) -> None:
-    """Write chain and recording to a file that :mod:`facet_nb.benchmark.child` reads.
+    """Write chain and recording to the file that :mod:`facet_nb.benchmark.child` reads.
 
     Raises
     ------
     PlanError
-        If a step cannot go to another process; the message names it.
+        If a step cannot be pickled; the message names it.
     """
+    # Step by step first: an error of the whole pickle would not name the step.
     check_picklable([(p.name, p) for p in pipeline.processors])
     path.write_bytes(dumps({"pipeline": pipeline, "source": source}))
 
 
-def _describe(pipeline: Pipeline, raw: Any, name: str) -> Subject:
-    return Subject(
+def _describe(pipeline: Pipeline, raw: mne.io.BaseRaw, name: str) -> BenchmarkInput:
+    return BenchmarkInput(
         n_channels=len(raw.ch_names),
         n_times=int(raw.n_times),
         sfreq=float(raw.info["sfreq"]),

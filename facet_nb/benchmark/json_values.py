@@ -1,4 +1,4 @@
-"""Dataclasses as plain values, and back: what JSON can hold."""
+"""Convert dataclasses to values that JSON can hold, and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def to_plain(value: Any) -> Any:
-    """Return `value` as dicts, lists, numbers, text; numbers that JSON lacks become text."""
+    """Return `value` as dicts, lists, numbers and strings; NaN and infinity become strings."""
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, (tuple, list)):
@@ -30,8 +30,8 @@ def to_plain(value: Any) -> Any:
 def from_plain(cls: type[T], values: Any) -> T:
     """Return a `cls` made of what :func:`to_plain` returned.
 
-    What is missing takes its default; what is not known is left out: files of older and newer
-    versions can be read.
+    Missing fields take their default and unknown fields are ignored, so that this version reads
+    files of older and newer ones.
 
     Raises
     ------
@@ -84,6 +84,7 @@ def _read_single(kind: Any, value: Any, name: str) -> Any:
             return float(value)
         except ValueError as error:
             raise ValidationError(f"{name} must be a number, not {value!r}.") from error
+    # Exact types: a bool would pass as an int.
     if kind in (int, str, bool) and type(value) is kind:
         return value
     raise ValidationError(f"{name} must be {kind.__name__}, not {value!r}.")

@@ -1,4 +1,4 @@
-"""Laws of scaling: pure functions over numbers of workers and speed-ups."""
+"""Scaling laws: pure functions of the number of workers."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Fit:
     Attributes
     ----------
     law : {"Amdahl", "USL"}
-        Which one.
+        Name of the law.
     parameters : tuple of (name, Interval)
         ``serial`` (Amdahl); ``contention`` and ``coherency`` (USL).
     workers : tuple of int
-        Levels that it was fitted to.
+        Numbers of workers that it was fitted to.
     residuals : tuple of float
-        Measured minus fitted speed-up at each level.
+        Measured minus fitted speed-up at each number of workers.
     """
 
     law: str
@@ -37,7 +37,7 @@ class Fit:
     residuals: tuple[float, ...]
 
     def predict(self, workers: Sequence[float]) -> np.ndarray:
-        """Return the speed-up at other numbers of workers."""
+        """Return the predicted speed-up at any numbers of workers."""
         return _LAWS[self.law](
             np.asarray(workers, dtype=float), *(v.value for _, v in self.parameters)
         )
@@ -48,7 +48,7 @@ class Fit:
         return float(np.sqrt(np.mean(np.square(self.residuals))))
 
     def describe(self) -> str:
-        """Return the parameters in words."""
+        """Return the parameters as text."""
         texts = [f"{n} {v.value:.3f} ({v.low:.3f} to {v.high:.3f})" for n, v in self.parameters]
         return f"{self.law}: {', '.join(texts)}; residuals {self.rms:.2g} (rms)"
 
@@ -56,15 +56,15 @@ class Fit:
 def find_serial_share(speedup: float, workers: int) -> float:
     """Return the experimentally determined serial fraction.
 
-    ``e = (1/S − 1/p) / (1 − 1/p)`` (Karp and Flatt 1990, doi:10.1145/78607.78614). One that grows
-    with the number of workers tells of overhead; a constant one of serial work.
+    ``e = (1/S − 1/p) / (1 − 1/p)`` (Karp and Flatt 1990, doi:10.1145/78607.78614). A fraction that
+    grows with the number of workers indicates overhead; a constant one indicates serial work.
 
     Parameters
     ----------
     speedup : float
-        Against the best serial run.
+        Speed-up over the best serial run.
     workers : int
-        Two or more.
+        Number of workers, at least 2.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def find_serial_share(speedup: float, workers: int) -> float:
         If there are fewer than two workers.
     """
     if workers < 2:
-        raise ValidationError("a serial fraction needs two workers or more.")
+        raise ValidationError("a serial fraction needs at least two workers.")
     return (1.0 / speedup - 1.0 / workers) / (1.0 - 1.0 / workers)
 
 
@@ -92,9 +92,9 @@ def fit_amdahl(speedups: Mapping[int, Sequence[float]], *, seed: int = 0) -> Fit
     Parameters
     ----------
     speedups : mapping of int to sequence of float
-        Repeated speed-ups at each number of workers, three numbers or more.
+        Repeated speed-ups at each number of workers, at least three numbers.
     seed : int
-        Of the resampling for the intervals.
+        Seed of the resampling for the intervals.
 
     Raises
     ------
@@ -105,14 +105,14 @@ def fit_amdahl(speedups: Mapping[int, Sequence[float]], *, seed: int = 0) -> Fit
 
 
 def fit_usl(speedups: Mapping[int, Sequence[float]], *, seed: int = 0) -> Fit:
-    """Fit the universal scalability law; it needs four numbers of workers or more.
+    """Fit the universal scalability law.
 
     Parameters
     ----------
     speedups : mapping of int to sequence of float
-        Repeated speed-ups at each number of workers.
+        Repeated speed-ups at each number of workers, at least four numbers.
     seed : int
-        Of the resampling for the intervals.
+        Seed of the resampling for the intervals.
 
     Raises
     ------
@@ -135,12 +135,13 @@ def _fit(
     levels = sorted(p for p, values in speedups.items() if len(values))
     if len(levels) < needed:
         raise ValidationError(
-            f"{law} needs {needed} different numbers of workers, one included; there are "
-            f"{len(levels)}. Measure more levels, or read the serial fraction (Karp–Flatt)."
+            f"{law} needs {needed} different numbers of workers, 1 included, but there are "
+            f"{len(levels)}. Measure more, or use the serial fraction (Karp–Flatt)."
         )
     workers = np.array(levels, dtype=float)
     centres = np.array([stats.estimate_centre(speedups[p]) for p in levels])
     best = _solve(law, workers, centres)
+    # The repeats are resampled within each number of workers; the numbers themselves are fixed.
     rng = np.random.default_rng(seed)
     draws = np.array(
         [
@@ -166,10 +167,9 @@ def _resample(groups: Sequence[Sequence[float]], rng: np.random.Generator) -> np
 
 
 def _solve(law: str, workers: np.ndarray, speedups: np.ndarray) -> np.ndarray:
-    """Return the parameters, 0 or above, that leave the least relative error in time.
-
-    Both laws are linear in their parameters once they are written for the time ``p / S``.
-    """
+    """Return the non-negative parameters with the least relative error of time."""
+    # Both laws are linear in their parameters if they are written for the time p / S, so that
+    # non-negative least squares finds the optimum without starting values.
     from scipy.optimize import nnls
 
     excess = workers - 1.0

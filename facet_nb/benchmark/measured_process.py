@@ -1,4 +1,4 @@
-"""A fresh process tree for one configuration, seen from its parent."""
+"""The parent's side of a process in which one configuration is measured."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from facet_nb.benchmark import processes
+from facet_nb.benchmark import process_usage
 from facet_nb.benchmark.json_values import from_plain
-from facet_nb.benchmark.measurement import Configuration, MemoryUse, Trace
+from facet_nb.benchmark.measurement import Configuration, MemoryUse, RunTrace
 from facet_nb.benchmark.memory import MemoryMeter
 from facet_nb.benchmark.tracing import list_bands
 from facet_nb.core import CancelToken
@@ -26,36 +26,38 @@ _POLL_S, _GRACE_S = 0.05, 5.0
 
 
 class MeasurementFailed(FacetError):
-    """A configuration could not be measured: its run failed, or its process ended."""
+    """A configuration could not be measured: its run failed or its process ended."""
 
 
-class Isolated:
-    """One configuration in a process of its own, which loads its recording at once.
+class MeasuredProcess:
+    """A fresh process for one configuration; it loads the recording when it starts.
 
     Parameters
     ----------
     job : path
-        What :func:`facet_nb.benchmark.inputs.write_job` wrote.
+        File written by :func:`facet_nb.benchmark.inputs.write_job`.
     configuration : Configuration
-        How to run.
+        The configuration to run.
     cancel : CancelToken
-        Ends the wait for an answer.
+        Cancels the wait for an answer.
 
     Attributes
     ----------
     start_s : float
-        Wall time from the start of the process until it could import the engine, in s.
+        Wall time from the start of the process until its imports are done, in s.
     load_s : float
-        Time to read the recording.
+        Time to read the recording, in s.
     """
 
     def __init__(self, job: Path, configuration: Configuration, cancel: CancelToken) -> None:
         self.configuration = configuration
         self.cancel = cancel
-        self._workers: list[Any] | None = None  # known once it was told to end
+        self._workers: list[Any] | None = None  # known once the end was requested
         self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        # A file, not a pipe: it is only read at the end, and a full pipe would block the child.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
         begin = time.perf_counter()
+        # The child must import the same packages as this process, e.g. a clone on sys.path.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "facet_nb.benchmark.child", str(job)],
@@ -65,6 +67,7 @@ class Isolated:
             env=environment,
             text=True,
         )
+        # A thread reads the answers, as a pipe cannot be read with a timeout on all systems.
         threading.Thread(target=self._listen, name="facet_nb-child", daemon=True).start()
         try:
             self._wait(120.0)
@@ -76,53 +79,56 @@ class Isolated:
 
     @property
     def pid(self) -> int:
-        """The root of the tree."""
+        """Process id of the root of the process tree."""
         return self._process.pid
 
     # ------------------------------------------------------------------------------- measuring
-    def run(self, timeout_s: float) -> tuple[float, float, Trace]:
-        """Run once; return wall and CPU time, in s, and where the time went."""
+    def run(self, timeout_s: float) -> tuple[float, float, RunTrace]:
+        """Run once; return wall time and CPU time, in s, and the trace."""
         answer = self._ask("run", timeout_s, settings=self.configuration.settings)
-        trace = from_plain(Trace, answer["trace"])
+        trace = from_plain(RunTrace, answer["trace"])
         return float(answer["wall_s"]), float(answer["cpu_s"]), trace
 
     def run_watched(self, timeout_s: float) -> tuple[float, MemoryUse]:
-        """Run once while the memory of the tree is watched; return wall time and memory."""
+        """Run once while a meter reads the memory of the tree; return wall time and memory."""
         with MemoryMeter(self._process.pid) as meter:
             wall_s, _, trace = self.run(timeout_s)
         return wall_s, meter.result(list_bands(trace))
 
     def save(self, path: Path) -> None:
-        """Write the result of the last run."""
+        """Write the result of the last run to a file."""
         self._ask("save", 600.0, path=str(path))
 
     def compare(self, path: Path) -> float:
-        """Return the largest difference of the last run's result from the saved one, in V."""
+        """Return the largest difference between the last result and a saved one, in V."""
         return float(self._ask("compare", 600.0, path=str(path))["max_abs_diff_v"])
 
     def read_memory_mb(self) -> float:
-        """Return what the tree holds now, in MB."""
-        sizes = [processes.read_rss_mb(pid) for pid in processes.list_tree(self._process.pid)]
+        """Return the resident memory of the process tree, in MB."""
+        sizes = [
+            process_usage.read_rss_mb(pid) for pid in process_usage.list_tree(self._process.pid)
+        ]
         return sum(size for size in sizes if size is not None)
 
-    def dismiss(self) -> None:
-        """Tell the process to end, and do not wait for it."""
+    def request_end(self) -> None:
+        """Ask the process to end, without waiting for it."""
         import psutil
 
         if self._workers is not None:
             return
         self._workers = []
-        for pid in processes.list_tree(self._process.pid)[1:]:
+        # Listed while the process lives: once it has ended, its workers cannot be found any more.
+        for pid in process_usage.list_tree(self._process.pid)[1:]:
             with suppress(psutil.Error):  # it has just ended
                 self._workers.append(psutil.Process(pid))
         with suppress(OSError):  # its input is closed already
             self._process.stdin.close()  # type: ignore[union-attr]
 
     def close(self) -> None:
-        """End the process and its workers: by themselves, or by force if that takes long."""
+        """End the process and its workers; kill them if they do not end in time."""
         import psutil
 
-        self.dismiss()
+        self.request_end()
         try:
             self._process.wait(0.0 if self.cancel.cancelled else _GRACE_S)
         except subprocess.TimeoutExpired:
@@ -153,7 +159,7 @@ class Isolated:
                 line = self._answers.get(timeout=_POLL_S)
             except queue.Empty:
                 if time.monotonic() > end:
-                    raise MeasurementFailed(f"it took longer than {timeout_s:.0f} s") from None
+                    raise MeasurementFailed(f"the run took longer than {timeout_s:.0f} s") from None
                 continue
             if line is None:
                 raise MeasurementFailed(self._explain_end())
@@ -171,7 +177,7 @@ class Isolated:
 
     def _explain_end(self) -> str:
         code = self._process.wait()
-        why = "was killed, for want of memory perhaps" if code == -9 else f"ended with code {code}"
+        why = "was killed, perhaps out of memory" if code == -9 else f"ended with code {code}"
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         return f"its process {why}{': ' + lines[-1] if lines else ''}"

@@ -1,4 +1,4 @@
-"""What was measured of one configuration: immutable data."""
+"""Measurements of one configuration: immutable data."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from facet_nb.core.backends.base import Backend
+from facet_nb.core.backends.registry import list_backends
+from facet_nb.core.planning.modes.base import Mode
+from facet_nb.core.planning.modes.registry import list_modes
 
 #: One megabyte in bytes, as everywhere in this package.
 MB = 1e6
@@ -17,10 +22,10 @@ class Configuration:
 
     Attributes
     ----------
-    mode : {"serial", "channel_sequential", "parallel"}
-        How the pipeline runs.
-    backend : {"serial", "threading", "multiprocessing", "dask"}
-        Where batches run.
+    mode : str
+        How the pipeline runs: the name of a registered mode.
+    backend : str
+        Where batches run: the name of a registered backend.
     n_jobs, n_workers, batch_size : int
         Outer workers, inner threads, channels in one batch.
     """
@@ -33,7 +38,7 @@ class Configuration:
 
     @property
     def workers(self) -> int:
-        """Outer times inner workers: the cores it can keep busy."""
+        """Outer times inner workers: the number of cores that it can use."""
         return self.n_jobs * self.n_workers
 
     @property
@@ -43,13 +48,10 @@ class Configuration:
 
     @property
     def label(self) -> str:
-        """A short name for people."""
+        """Readable name, such as ``"channel_sequential, 4 threads"``."""
         parts = [self.mode]
         if self.n_jobs > 1:
-            kind = {"threading": "threads", "multiprocessing": "processes"}.get(
-                self.backend, f"{self.backend} workers"
-            )
-            parts.append(f"{self.n_jobs} {kind}")
+            parts.append(f"{self.n_jobs} {label_workers(self.backend)}")
         if self.n_workers > 1:
             parts.append(f"{self.n_workers} inner threads")
         if self.batch_size > 1:
@@ -58,25 +60,43 @@ class Configuration:
 
     @property
     def complexity(self) -> tuple[int, ...]:
-        """Sorts the simplest configuration first: fewer workers, threads before processes."""
-        modes = ("serial", "channel_sequential", "parallel")
-        places = ("serial", "threading", "multiprocessing", "dask")
-        return (
-            self.workers,
-            _rank(self.backend, places),
-            self.n_workers,
-            _rank(self.mode, modes),
-            self.batch_size,
-        )
+        """Sort key, the simplest configuration first: fewer workers, threads before processes."""
+        # Workers first: of equally fast configurations, the one with fewer leaves cores to others.
+        backend, mode = find_backend(self.backend).rank, find_mode(self.mode).rank
+        return (self.workers, backend, self.n_workers, mode, self.batch_size)
 
 
-def _rank(value: str, order: tuple[str, ...]) -> int:
-    return order.index(value) if value in order else len(order)
+def find_mode(name: str) -> type[Mode]:
+    """Return a registered mode; the base class for a name that is not registered here.
+
+    A stored table may come from an installation with other modes and backends.
+    """
+    return next((mode for mode in list_modes() if mode.name == name), Mode)
+
+
+def find_backend(name: str) -> type[Backend]:
+    """Return a registered backend; the base class for a name that is not registered here."""
+    return next((backend for backend in list_backends() if backend.name == name), Backend)
+
+
+def label_workers(backend: str) -> str:
+    """Return what the workers of a backend are called, e.g. ``"processes"``."""
+    return find_backend(backend).label or f"{backend} workers"
+
+
+def with_one_job(mode: str, n_workers: int = 1, batch_size: int = 1) -> Configuration:
+    """Return the simplest configuration that runs like `mode` with one job.
+
+    A mode that never joins steps into one stage differs from ``"serial"`` only by its jobs.
+    """
+    if find_mode(mode).joins is Mode.joins:
+        return Configuration(n_workers=n_workers)
+    return Configuration(mode, n_workers=n_workers, batch_size=batch_size)
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What was run on what: points of different subjects do not share a table.
+class BenchmarkInput:
+    """The chain and the recording of a benchmark; a table holds points of one input.
 
     Attributes
     ----------
@@ -85,11 +105,11 @@ class Subject:
     sfreq : float
         Sampling rate, in Hz.
     steps : tuple of str
-        The chain, a text for each step with its parameters.
+        The chain: the text of each step, with its parameters.
     pipeline : str
-        Its name.
+        Name of the chain.
     source : str
-        What the recording is called.
+        Description of the recording.
     """
 
     n_channels: int
@@ -101,18 +121,18 @@ class Subject:
 
     @property
     def id(self) -> str:
-        """Short text that differs between chains and between sizes of recordings."""
+        """Short hash of the chain and of the size of the recording."""
         return make_id([self.n_channels, self.n_times, self.sfreq, list(self.steps)])
 
     @property
     def size_mb(self) -> float:
-        """The recording in memory as float64, in MB."""
+        """Size of the recording in memory as float64, in MB."""
         return 8 * self.n_channels * self.n_times / MB
 
 
 @dataclass(frozen=True)
 class Band:
-    """A stretch of a run: a stage with its steps, in s from the run's start."""
+    """Time span of a stage, in s from the start of the run."""
 
     label: str
     start_s: float
@@ -121,18 +141,18 @@ class Band:
 
 @dataclass(frozen=True)
 class ProcessTimeline:
-    """Memory of one process over time, in MB.
+    """Memory of one process over time.
 
     Attributes
     ----------
     name : str
         ``"main"``, ``"worker 1"``, ….
     times_s, rss_mb : tuple of float
-        Resident memory, in s from the run's start.
+        Resident memory, in MB, at times in s from the start of the run.
     pss_times_s, pss_mb, uss_mb : tuple of float
-        Proportional and unshared memory, read less often: reading them takes time.
+        Proportional and unshared memory, in MB; read less often, as reading them takes time.
     hwm_mb : float
-        The largest resident memory there ever was: exact where the system counts it.
+        Largest resident memory, in MB; exact where the system records it.
     """
 
     name: str
@@ -146,29 +166,30 @@ class ProcessTimeline:
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """Memory of a run and all its processes, in MB.
+    """Memory of a run and all its processes.
 
     Attributes
     ----------
     peak_pss_mb : float | None
-        Largest sum of PSS at one moment: shared pages count once. Sampled, so a lower bound; None
-        where the system does not tell PSS.
+        Largest sum of proportional memory (PSS) at one moment: shared pages count once. It is
+        sampled, hence a lower bound; None where the system does not report PSS.
     peak_hwm_mb : float
-        Sum of each process's own exact peak: an upper bound.
+        Sum of the exact peaks of all processes: an upper bound.
     peak_rss_mb, peak_uss_mb : float
         Largest sums of resident and of unshared memory at one moment.
     base_mb : float
-        Before the run: interpreter, libraries and recording (PSS, or RSS where there is none).
+        Memory before the run: interpreter, libraries and recording (PSS, or RSS without PSS).
     method : str
-        How it was measured.
+        How the memory was measured.
     sampler_cpu_share : float
-        CPU time of the sampler over the run's wall time; not part of the run's figures.
+        CPU time of the sampler divided by the wall time of the run; the times of the run do not
+        include it.
     n_samples : int
-        Readings of PSS.
+        Number of readings of PSS.
     processes : tuple of ProcessTimeline
-        Each process over time.
+        Memory of each process over time.
     bands : tuple of Band
-        The run's stages.
+        The stages of the run.
     """
 
     peak_pss_mb: float | None
@@ -184,22 +205,22 @@ class MemoryUse:
 
     @property
     def peak_mb(self) -> float:
-        """The headline: peak PSS, or peak RSS where there is none."""
+        """The main figure, in MB: peak PSS, or peak RSS where PSS is not reported."""
         return self.peak_rss_mb if self.peak_pss_mb is None else self.peak_pss_mb
 
 
 @dataclass(frozen=True)
 class BatchTime:
-    """One batch in a run, in s from the run's start.
+    """One batch of a run.
 
     Attributes
     ----------
     worker : str
-        Which worker had it (process and thread).
+        The worker (process and thread) that ran it.
     start_s, stop_s : float
-        When it began and ended in its worker.
+        When it started and ended in its worker, in s from the start of the run.
     compute_s, cpu_s : float
-        Wall and CPU time inside its steps; the rest is transfer.
+        Wall and CPU time inside its steps, in s; the rest is transfer.
     """
 
     worker: str
@@ -211,28 +232,28 @@ class BatchTime:
 
 @dataclass(frozen=True)
 class StageTrace:
-    """One stage in a run.
+    """One stage of a run.
 
     Attributes
     ----------
     kind : {"global", "channel_wise"}
-        Whether it is one piece, or batches.
+        All channels at once, or batch by batch.
     names : tuple of str
-        Its steps.
+        Names of its steps.
     start_s, stop_s : float
-        From the run's start.
+        When it started and ended, in s from the start of the run.
     prepare_s : float
-        Decisions before the batches, of all steps.
+        Time to prepare all steps before the batches, in s.
     step_wall_s, step_cpu_s : tuple of float
-        Measured time of each step, summed over batches, its decisions included.
+        Measured time of each step, summed over batches, with its preparation, in s.
     batches : tuple of BatchTime
         Its batches.
     n_jobs : int
-        Batches in flight at once.
+        Number of batches in flight at once.
     step_prepare_s : tuple of float
-        The part of each step's wall time that its decisions took, before the batches.
+        Part of each step's wall time that its preparation took, in s.
     splits : bool
-        Whether its batches may run at once.
+        Whether its batches may run concurrently.
     """
 
     kind: str
@@ -249,13 +270,13 @@ class StageTrace:
 
     @property
     def wall_s(self) -> float:
-        """How long the stage took."""
+        """Wall time of the stage, in s."""
         return self.stop_s - self.start_s
 
 
 @dataclass(frozen=True)
-class Trace:
-    """Where the time of one run went: the run whose wall time was the median."""
+class RunTrace:
+    """Where the time of a run went; a point keeps the run with the median wall time."""
 
     wall_s: float
     stages: tuple[StageTrace, ...] = ()
@@ -263,28 +284,28 @@ class Trace:
 
 @dataclass(frozen=True)
 class BenchmarkPoint:
-    """One configuration on one recording.
+    """The measurements of one configuration on one recording.
 
     Attributes
     ----------
     configuration : Configuration
-        How it ran.
+        The configuration.
     environment_id, subject_id : str
-        On which machine; which chain on which recording.
+        Hashes of the machine, and of chain and recording.
     wall_s, cpu_s : tuple of float
-        Time of each repeat, in s; CPU time of all its processes together.
+        Wall time of each repeat, and CPU time of all its processes, in s.
     blocks : tuple of int
-        Which block of runs each repeat belongs to; ratios are taken within a block.
+        Block of runs of each repeat; ratios are taken within a block.
     cold_start_s : float | None
-        What the first run in a fresh process costs more: imports, workers, compilation, in s.
+        Additional time of the first run in a fresh process (imports, workers, compilation), in s.
     memory : MemoryUse | None
-        From a run of its own, in a fresh process.
+        Memory of a separate run in a fresh process.
     max_abs_diff_v : float | None
-        Largest difference of the result from the serial one, in V; infinite if the shapes differ.
-    trace : Trace | None
-        Where the time of one run went.
+        Largest difference from the serial result, in V; infinite if the shapes differ.
+    trace : RunTrace | None
+        Trace of the run with the median wall time.
     warnings : tuple of str
-        What makes the figures doubtful: a busy machine, too short a time.
+        Why the figures are doubtful, e.g. a busy machine or a short run.
     error : str | None
         Why it could not run.
     machine : str
@@ -300,7 +321,7 @@ class BenchmarkPoint:
     cold_start_s: float | None = None
     memory: MemoryUse | None = None
     max_abs_diff_v: float | None = None
-    trace: Trace | None = None
+    trace: RunTrace | None = None
     warnings: tuple[str, ...] = field(default=())
     error: str | None = None
     machine: str = ""
@@ -312,16 +333,16 @@ class BenchmarkPoint:
 
     @property
     def differs(self) -> bool:
-        """Whether the result is not the serial one, bit for bit."""
+        """Whether the result differs from the serial one in any bit."""
         return self.max_abs_diff_v is not None and self.max_abs_diff_v != 0.0
 
     @property
     def usable(self) -> bool:
-        """Whether it ran, and gave the serial result: only such a point is ever recommended."""
+        """Whether it ran and gave the serial result: only such points are recommended."""
         return self.error is None and not self.differs and self.n_repeats > 0
 
 
 def make_id(values: Any) -> str:
-    """Return a short hash of plain values."""
+    """Return a short hash of JSON values."""
     text = json.dumps(values, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""A memory meter: watches a process tree from outside, and says what that costs."""
+"""Measure the memory of a process tree from another process, at a bounded cost."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from facet_nb.benchmark import processes
+from facet_nb.benchmark import process_usage
 from facet_nb.benchmark.measurement import Band, MemoryUse, ProcessTimeline
 
-#: How often resident memory is read, and processes are looked for, in s.
+#: Intervals at which resident memory is read, and new processes are searched for, in s.
 PERIOD_S, SEARCH_S = 0.02, 0.1
-#: The meter keeps its CPU time below this share of the run's wall time.
+#: Upper bound of the meter's CPU time, as a share of the wall time of the run.
 MAX_SHARE = 0.015
 _KEPT_SAMPLES = 400
 
 
 @dataclass
 class _Process:
-    """What was read of one process."""
+    """Readings of one process."""
 
     times_s: list[float] = field(default_factory=list)
     rss_mb: list[float] = field(default_factory=list)
@@ -34,23 +34,23 @@ class _Process:
     def freeze(self, name: str) -> ProcessTimeline:
         times, rss = _thin(self.times_s, self.rss_mb)
         pss_times, uss = _thin(self.pss_times_s, self.uss_mb)
-        _, pss = _thin(self.pss_times_s, self.pss_mb)  # nothing, where PSS is not told
+        _, pss = _thin(self.pss_times_s, self.pss_mb)  # empty where PSS is not reported
         return ProcessTimeline(name, times, rss, pss_times, pss, uss, round(self.hwm_mb, 3))
 
 
 class MemoryMeter:
-    """Watches the memory of a process and its descendants while a run lasts.
+    """Measures the memory of a process and its descendants during a run.
 
-    Resident memory is read every 20 ms. PSS takes the kernel up to tens of milliseconds, so it is
-    read as often as the meter's own CPU time stays below 1.5 % of the wall time; in between,
-    resident memory less what was last shared stands for it. What happens between any two readings
-    is in the exact high-water marks of each process. The meter belongs to another process
-    than those it watches, and is not in its own figures.
+    Resident memory is read every 20 ms. Reading PSS takes the kernel up to tens of milliseconds,
+    so it is read only as often as the meter's own CPU time stays below 1.5 % of the wall time; in
+    between, it is estimated from resident memory and the share measured last. The exact
+    high-water marks of the processes cover what happens between two readings. The meter runs in
+    another process than those it measures, so that its own memory does not count.
 
     Parameters
     ----------
     pid : int
-        The root of the tree.
+        Process id of the root of the process tree.
 
     Examples
     --------
@@ -75,14 +75,15 @@ class MemoryMeter:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="facet_nb-meter", daemon=True)
         self._begin = 0.0
-        self._counts_pss = processes.counts_pss()
+        self._counts_pss = process_usage.counts_pss()
         self._cost_s_per_mb = 0.0
-        self._rss_mb = 0.0  # at the last look
+        self._rss_mb = 0.0  # at the last reading
         self._times_s: list[float] = []
 
     def __enter__(self) -> MemoryMeter:
-        for pid in processes.list_tree(self.pid):
-            processes.reset_peak(pid)
+        # Loading the recording may have used more memory than the run will: start with new peaks.
+        for pid in process_usage.list_tree(self.pid):
+            process_usage.reset_peak(pid)
         self._begin = time.perf_counter()
         before = time.thread_time()
         self._look(self._search(), shares=True)
@@ -93,17 +94,18 @@ class MemoryMeter:
 
     def __exit__(self, *error: object) -> None:
         self.wall_s = time.perf_counter() - self._begin
+        # A last reading after the run: processes that still live report their exact peaks.
         self._done.set()
         self._thread.join()
         self._look(self._search(), shares=True)
 
     def result(self, bands: Sequence[Band] = ()) -> MemoryUse:
-        """Return what was seen.
+        """Return the memory that was measured.
 
         Parameters
         ----------
         bands : sequence of Band
-            Stages of the run, for plots.
+            Stages of the run, to be shown in plots.
         """
         return MemoryUse(
             peak_pss_mb=None if self.peak_pss_mb is None else round(self._estimate_peak(), 3),
@@ -111,7 +113,7 @@ class MemoryMeter:
             peak_rss_mb=round(self.peak_rss_mb, 3),
             peak_uss_mb=round(self.peak_uss_mb, 3),
             base_mb=round(self.base_mb, 3),
-            method=processes.EXACT if self._counts_pss else processes.COARSE,
+            method=process_usage.EXACT if self._counts_pss else process_usage.COARSE,
             sampler_cpu_share=round(self.own_cpu_s / self.wall_s, 5) if self.wall_s else 0.0,
             n_samples=self.n_samples,
             processes=tuple(
@@ -122,7 +124,7 @@ class MemoryMeter:
         )
 
     def _estimate_peak(self) -> float:
-        """Return the largest sum of PSS: as read, or between readings as resident memory tells."""
+        """Return the largest sum of PSS, read or estimated between two readings, in MB."""
         total = np.zeros(len(self._times_s))
         for process in self._found.values():
             at = np.searchsorted(self._times_s, process.times_s)
@@ -145,6 +147,7 @@ class MemoryMeter:
             if now - searched_s > SEARCH_S:
                 pids, searched_s = self._search(), now
             self._look(pids, shares=False)
+            # The cost of PSS grows with the number of pages: predict it from the last reading.
             before = time.thread_time()
             if before - began + self._cost_s_per_mb * self._rss_mb <= allowed_s:
                 self._look(pids, shares=True)
@@ -152,20 +155,20 @@ class MemoryMeter:
         self.own_cpu_s = time.thread_time() - began
 
     def _search(self) -> list[int]:
-        return [pid for pid in processes.list_tree(self.pid) if pid != os.getpid()]
+        return [pid for pid in process_usage.list_tree(self.pid) if pid != os.getpid()]
 
     def _look(self, pids: Sequence[int], shares: bool) -> None:
-        """Read all processes once."""
+        """Read the memory of all processes once."""
         total_mb, now_s = 0.0, time.perf_counter() - self._begin
         self._times_s.append(now_s)
         for pid in pids:
-            size = processes.read_rss_mb(pid)
+            size = process_usage.read_rss_mb(pid)
             if size is None:
                 continue
             entry = self._found.setdefault(pid, _Process())
             entry.times_s.append(now_s)
             entry.rss_mb.append(size)
-            peak = processes.read_peak_mb(pid) if shares else None
+            peak = process_usage.read_peak_mb(pid) if shares else None
             entry.hwm_mb = max(entry.hwm_mb, size, peak or 0.0)
             total_mb += size
         self._rss_mb = total_mb
@@ -174,16 +177,14 @@ class MemoryMeter:
             self._share(pids)
 
     def _share(self, pids: Sequence[int]) -> None:
-        """Read PSS and USS of all processes; a new peak must show twice.
-
-        While pages pass from one process to another, one order of reading counts them in both,
-        and the opposite order in neither: the smaller sum is never above the truth.
-        """
-        found = {pid: processes.read_shares(pid) for pid in pids}
+        """Read PSS and USS of all processes; a new peak must be confirmed by a second reading."""
+        # While pages move from one process to another, one order of reading counts them in both
+        # processes and the opposite order in neither: the smaller sum never exceeds the truth.
+        found = {pid: process_usage.read_shares(pid) for pid in pids}
         now_s = time.perf_counter() - self._begin
         pss, uss = _add(found.values())
         if pss > (self.peak_pss_mb or 0.0):
-            again_pss, again_uss = _add([processes.read_shares(pid) for pid in reversed(pids)])
+            again_pss, again_uss = _add([process_usage.read_shares(pid) for pid in reversed(pids)])
             pss, uss = min(pss, again_pss), min(uss, again_uss)
         for pid, part in found.items():
             if part is not None and pid in self._found:
@@ -198,7 +199,7 @@ class MemoryMeter:
             self.peak_pss_mb = max(self.peak_pss_mb or 0.0, pss)
 
 
-def _add(shares: Iterable[processes.Shares | None]) -> tuple[float, float]:
+def _add(shares: Iterable[process_usage.Shares | None]) -> tuple[float, float]:
     parts = [s for s in shares if s is not None]
     return sum(s.pss_mb or 0.0 for s in parts), sum(s.uss_mb for s in parts)
 
@@ -209,22 +210,22 @@ def estimate_pss(
     pss_times_s: Sequence[float],
     pss_mb: Sequence[float],
 ) -> np.ndarray:
-    """Return proportional memory at the times of resident memory, which is read more often.
+    """Estimate proportional memory at the times of resident memory, which is read more often.
 
-    It is resident memory less the part that is shared, as the readings of PSS before and after
-    say; the larger of the two, so that the estimate errs to the low side.
+    The estimate is resident memory minus its shared part. The shared part is the larger one of
+    the readings of PSS before and after, so that the estimate is a lower bound.
 
     Parameters
     ----------
     times_s, rss_mb : sequence of float
-        Resident memory of a process, in MB.
+        Resident memory of a process, in MB, at times in s.
     pss_times_s, pss_mb : sequence of float
-        Its proportional memory, in MB.
+        Its proportional memory, in MB, at times in s.
 
     Returns
     -------
-    ndarray
-        In MB; zeros if PSS was never read.
+    ndarray, shape (n_times,)
+        Proportional memory, in MB; zeros if PSS was never read.
     """
     if not len(pss_times_s):
         return np.zeros(len(times_s))
@@ -237,7 +238,7 @@ def estimate_pss(
 
 
 def _thin(times: list[float], values: list[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return at most a few hundred samples: the largest of each stretch, at the stretch's start."""
+    """Return at most a few hundred samples: the maximum of each interval, at its start."""
     step = -(-len(times) // _KEPT_SAMPLES) or 1
     starts = range(0, min(len(times), len(values)), step)
     kept = tuple(round(max(values[i : i + step]), 3) for i in starts)

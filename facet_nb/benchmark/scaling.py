@@ -1,4 +1,4 @@
-"""How long a pipeline takes with more and more workers."""
+"""Time a pipeline with increasing numbers of workers."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ def benchmark_scaling(
     *,
     backend: str = "multiprocessing",
 ) -> dict[int, float]:
-    """Run `pipeline` in parallel mode with 1, 2, … `max_workers` jobs and take the time of each.
+    """Time `pipeline` in parallel mode with 1, 2, … `max_workers` jobs.
 
-    Each number of jobs runs once, so the times have no spread: a difference of a few per cent says
-    nothing. `max_workers` may exceed the cores of this machine, and then shows what that costs.
-    With processes, the first run that needs more than one also pays for starting them.
+    Each number of jobs runs once, so the times have no spread: a difference of a few per cent is
+    not meaningful. `max_workers` may exceed the number of cores, which shows the effect of
+    oversubscription. The first run with several processes includes the time to start them.
 
     Parameters
     ----------
     pipeline : Pipeline
-        What to run.
+        The chain.
     context : ProcessingContext
-        What to run it on; it does not change.
+        The recording; it is not changed.
     max_workers : int
         Largest number of jobs.
-    backend : {"multiprocessing", "threading"}
-        Where the jobs run.
+    backend : str
+        Where the jobs run, e.g. ``"multiprocessing"`` or ``"threading"``.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def benchmark_scaling(
     PlanError
         If `max_workers` is not a positive number.
     FacetError
-        What went wrong, if a run fails: the time of a failed run is worth nothing.
+        If a run fails: its time would have no meaning.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A benchmark from begin to end: fresh processes, randomised blocks, growing repeats."""
+"""Benchmarks: fresh processes, randomised blocks, repeats until intervals are narrow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from facet_nb.benchmark import noise, stats
+from facet_nb.benchmark import machine_load, stats
 from facet_nb.benchmark.environment import Environment
 from facet_nb.benchmark.events import (
     BenchmarkDone,
@@ -24,21 +24,21 @@ from facet_nb.benchmark.events import (
     PointStarted,
 )
 from facet_nb.benchmark.grid import list_configurations
-from facet_nb.benchmark.inputs import find_subject, leave_out_writers, write_job
-from facet_nb.benchmark.measured_process import Isolated, MeasurementFailed
-from facet_nb.benchmark.measurement import BenchmarkPoint, Configuration, Trace
-from facet_nb.benchmark.process_pool import Crew
+from facet_nb.benchmark.inputs import find_input, leave_out_writers, write_job
+from facet_nb.benchmark.measured_process import MeasuredProcess, MeasurementFailed
+from facet_nb.benchmark.measurement import BenchmarkPoint, Configuration, RunTrace
+from facet_nb.benchmark.process_pool import ProcessPool
 from facet_nb.benchmark.table import BenchmarkTable
 from facet_nb.core import CancelToken, Pipeline
 from facet_nb.core.errors import RunCancelled, ValidationError
 from facet_nb.core.pipeline import as_token
 
-#: Repeats grow until each speed-up's 95 % interval is this narrow, relative to it.
+#: Runs are repeated until the 95 % interval of each speed-up is this narrow, relative to it.
 TIGHT = 0.05
 MAX_REPEATS = 30
-#: A run may take this many times as long as the serial one, and at least so many seconds.
-_PATIENCE, _MIN_PATIENCE_S = 20.0, 60.0
-#: Parts of the time budget that are kept: for all that comes after the warm-ups, and for memory.
+#: Time limit of a run: a multiple of the serial run, and a minimum in s.
+_TIMEOUT_RATIO, _MIN_TIMEOUT_S = 20.0, 60.0
+#: Shares of the time budget that are reserved for all that follows the warm-ups, and for memory.
 _LATER_SHARE, _MEMORY_SHARE = 0.4, 0.3
 
 
@@ -46,7 +46,7 @@ def benchmark(
     pipeline: Pipeline,
     source: Any,
     *,
-    modes: Sequence[str] = ("serial", "channel_sequential", "parallel"),
+    modes: Sequence[str] | str | None = None,
     n_jobs: Sequence[int] | int | None = None,
     n_workers: Sequence[int] | int = (1,),
     backends: Sequence[str] | str | None = None,
@@ -58,37 +58,37 @@ def benchmark(
     on_event: Callable[[BenchmarkEvent], None] | None = None,
     cancel: Any = None,
 ) -> BenchmarkTable:
-    """Measure what ways to run a pipeline cost in time and memory.
+    """Measure the time and memory of a pipeline with different settings.
 
-    Each configuration runs in a fresh process. Its first run there is the warm-up, which tells the
-    cold start and is compared with the serial result. Then all are timed in blocks, in random order
-    within a block, as often as it takes. Memory is watched in other runs, in fresh processes
-    again. Serial is always among the configurations.
+    Each configuration runs in a fresh process. Its first run there is a warm-up: it gives the cold
+    start, and its result is compared with the serial one. Then all configurations are timed in
+    blocks, in random order within a block, until the intervals are narrow. Memory is measured in
+    separate runs, again in fresh processes. The serial mode is always measured.
 
     Parameters
     ----------
     pipeline : Pipeline
-        The chain. Steps that write files are left out.
+        The chain. Steps that write files are omitted.
     source : ProcessingContext | path | Simulation | dict
         The recording; a dict holds arguments of :func:`facet_nb.datasets.simulate`.
     modes, n_jobs, n_workers, backends, batch_sizes : sequence
-        What to combine, as in :meth:`facet_nb.Pipeline.run`. Without them: all modes, 1, 2, 4, …
-        jobs up to the cores, threads and processes.
+        The settings to combine, as in :meth:`facet_nb.Pipeline.run`. By default all modes, 1, 2,
+        4, … jobs up to the number of cores, and threads and processes.
     repeats : int | None
-        Timed runs of each; None for as many as give narrow intervals, at least three, within
-        `time_budget_s`.
+        Timed runs of each configuration; None for as many as give narrow intervals within
+        `time_budget_s`, but at least three.
     time_budget_s : float
-        When to stop, in s. A measurement begins only if it is expected to end by then; serial is
-        timed once in any case. What cannot be told apart by then is called inconclusive, and the
-        table's warnings name what was not measured.
+        Time budget, in s. A measurement starts only if it is expected to end in time; serial is
+        timed once in any case. Configurations that cannot be distinguished by then are called
+        inconclusive, and the table's warnings name those that were not measured.
     memory : bool
-        Whether to measure memory, too.
+        Whether to measure memory as well.
     seed : int
-        Of the order of runs.
+        Seed of the order of runs.
     on_event : callable | None
-        Called with each :class:`BenchmarkEvent`, from this thread.
+        Called with each :class:`BenchmarkEvent`, in this thread.
     cancel : CancelToken | threading.Event | None
-        Set it to stop.
+        Cancels the benchmark when it is set.
 
     Returns
     -------
@@ -98,11 +98,11 @@ def benchmark(
     Raises
     ------
     ValidationError
-        If the source or a number cannot be used.
+        If the source or a number is not valid.
     MeasurementFailed
-        If the serial run fails: there is nothing to compare with.
+        If the serial run fails, with which all others are compared.
     RunCancelled
-        If it was cancelled; the last event holds the table until then.
+        If the benchmark was cancelled; the last event holds the table until then.
     """
     _check_numbers(repeats, time_budget_s, seed)
     configurations = list_configurations(
@@ -115,7 +115,7 @@ def benchmark(
     )
     pipeline = leave_out_writers(pipeline)
     began_s = time.monotonic()
-    subject, source = find_subject(pipeline, source)
+    subject, source = find_input(pipeline, source)
     environment = Environment.of_this_machine()
     token = as_token(cancel)
     with tempfile.TemporaryDirectory(prefix="facet_nb-bench-") as folder:
@@ -124,7 +124,7 @@ def benchmark(
         session = Session(
             table=BenchmarkTable(environment, subject),
             configurations=configurations,
-            make=lambda configuration: Isolated(job, configuration, token),
+            make=lambda configuration: MeasuredProcess(job, configuration, token),
             folder=Path(folder),
             repeats=repeats,
             time_budget_s=time_budget_s,
@@ -132,7 +132,7 @@ def benchmark(
             seed=seed,
             on_event=on_event or (lambda event: None),
             cancel=token,
-            gauge=noise.NoiseGauge(environment.cores_allowed),
+            gauge=machine_load.LoadGauge(environment.cores_allowed),
             began_s=began_s,
         )
         return session.run()
@@ -153,11 +153,11 @@ def _is_whole(value: Any) -> bool:
 
 @dataclass
 class Session:
-    """The course of a benchmark; `make` starts the process of a configuration."""
+    """State and phases of one benchmark; `make` starts the process of a configuration."""
 
     table: BenchmarkTable
     configurations: tuple[Configuration, ...]
-    make: Callable[[Configuration], Isolated]
+    make: Callable[[Configuration], MeasuredProcess]
     folder: Path
     repeats: int | None
     time_budget_s: float
@@ -165,12 +165,12 @@ class Session:
     seed: int
     on_event: Callable[[BenchmarkEvent], None]
     cancel: CancelToken
-    gauge: noise.NoiseGauge
+    gauge: machine_load.LoadGauge
     clock: Callable[[], float] = time.monotonic
     began_s: float | None = None
     points: dict[Configuration, BenchmarkPoint] = field(default_factory=dict)
     colds: dict[Configuration, tuple[float, float]] = field(default_factory=dict)
-    traces: dict[Configuration, list[Trace]] = field(default_factory=dict)
+    traces: dict[Configuration, list[RunTrace]] = field(default_factory=dict)
     busy: dict[Configuration, int] = field(default_factory=dict)
     costs: dict[tuple[str, Configuration], float] = field(default_factory=dict)
     done: int = 0
@@ -179,10 +179,10 @@ class Session:
     block: int = -1
 
     def run(self) -> BenchmarkTable:
-        """Measure everything; return the table."""
+        """Run all phases; return the table."""
         self.began = self.clock() if self.began_s is None else self.began_s
         self.rng = np.random.default_rng(self.seed)
-        self.crew = Crew(self.make, self.table.environment.usable_memory_mb)
+        self.pool = ProcessPool(self.make, self.table.environment.usable_memory_mb)
         e = self.table.environment.id, self.table.subject.id
         self.points = {c: BenchmarkPoint(c, *e) for c in self.configurations}
         self.on_event(
@@ -191,7 +191,7 @@ class Session:
         try:
             self._warm_up()
             self._time()
-            self.crew.close()
+            self.pool.close()  # idle processes would take memory from the runs that follow
             if self.memory:
                 self._watch_memory()
         except BaseException as error:
@@ -200,7 +200,7 @@ class Session:
             self.on_event(BenchmarkFailed(time.time(), text, self._make_table(), cancelled))
             raise
         finally:
-            self.crew.close()
+            self.pool.close()
         self.ended = True
         table = self._make_table()
         self.on_event(BenchmarkDone(time.time(), table, self.clock() - self.began))
@@ -208,17 +208,19 @@ class Session:
 
     # ---------------------------------------------------------------------------------- phases
     def _warm_up(self) -> None:
-        """Run each configuration once; keep the serial result, and compare the others with it."""
+        """Run each configuration once; save the serial result and compare the others with it."""
         later_s = _LATER_SHARE * self.time_budget_s
         for i, configuration in enumerate(self.configurations):
+            # The reference always runs, and the first other one without a reserve: a table with one
+            # configuration could not be compared.
             if i and self._is_over(
                 (later_s if i > 1 else 0.0) + self._expect_s("warm-up", configuration)
             ):
                 return
             phase: Phase = "warm-up" if i else "reference"
             with self._measure(configuration, phase):
-                member = self.crew.get(configuration)
-                wall_s, _, _ = member.run(self._patience_s())
+                member = self.pool.get(configuration)
+                wall_s, _, _ = member.run(self._timeout_s())
                 self.colds[configuration] = (member.start_s, wall_s)
                 if i:
                     difference = member.compare(self.folder / "reference.npy")
@@ -232,20 +234,22 @@ class Session:
         for number in range(self.repeats or MAX_REPEATS):
             self.block = number
             wanted = self._list_wanted()
+            # The base alone is not timed again: it is there for the ratios of the others.
             if len(wanted) < 2 and self.block and len(self.configurations) > 1:
                 return
             needed_s = sum(self._expect_s("time", c) for c in wanted)
             extra = self.block >= stats.MIN_REPEATS and self.repeats is None
             if extra and self._is_over(self._estimate_memory_s() + needed_s):
                 return
+            # Random order: a drift of the machine (heat, caches) must not favour one configuration.
             if not self._time_block([wanted[i] for i in self.rng.permutation(len(wanted))]):
                 return
 
     def _time_block(self, turns: list[Configuration]) -> bool:
-        """Time each once; return False if there was no time for one of a later block.
+        """Time each configuration once; return False if the time ran out in a later block.
 
-        In the first block serial has its turn in any case, and who was left out gets a second
-        chance: how much less than the first run a timed one takes is known by then.
+        In the first block, serial is timed in any case, and configurations that were skipped are
+        considered again: by then it is known how much shorter timed runs are than warm-ups.
         """
         left = []
         for configuration in turns:
@@ -263,13 +267,13 @@ class Session:
 
     def _time_one(self, configuration: Configuration) -> None:
         with self._measure(configuration, "time"):
-            member = self.crew.get(configuration, warm_up_s=self._patience_s())
-            self.gauge.probe()
+            member = self.pool.get(configuration, warm_up_s=self._timeout_s())
+            self.gauge.probe()  # before the run, never during it: a probe loads all cores
             with self.gauge.watch(member.pid) as watch:
-                wall_s, cpu_s, trace = member.run(self._patience_s())
+                wall_s, cpu_s, trace = member.run(self._timeout_s())
             self.traces.setdefault(configuration, []).append(trace)
             free = self.table.environment.cores - configuration.workers
-            if watch.other_cores > max(noise.MAX_OTHERS, free + noise.MAX_OTHERS):
+            if watch.other_cores > max(machine_load.MAX_OTHERS, free + machine_load.MAX_OTHERS):
                 self.busy[configuration] = self.busy.get(configuration, 0) + 1
             point = self.points[configuration]
             self._update(
@@ -280,8 +284,9 @@ class Session:
             )
 
     def _watch_memory(self) -> None:
-        """Watch the memory of a run of each, in fresh processes: the fastest ones first."""
+        """Measure the memory of a run of each in a fresh process, the fastest ones first."""
         rows = [r for r in self._make_table().rows if r.point.error is None]
+        # The fastest ones are the likely choices: the time budget may not suffice for all.
         for row in sorted(rows, key=lambda r: (r.verdict != "base", not r.wall_s > 0, r.wall_s)):
             configuration = row.configuration
             if self._is_over(self._expect_s("memory", configuration)):
@@ -289,14 +294,14 @@ class Session:
             with self._measure(configuration, "memory"):
                 member = self.make(configuration)
                 try:
-                    _, use = member.run_watched(self._patience_s())
+                    _, use = member.run_watched(self._timeout_s())
                 finally:
                     member.close()
                 self._update(configuration, memory=use)
 
     # -------------------------------------------------------------------------------- counting
     def _list_wanted(self) -> list[Configuration]:
-        """Return configurations whose interval is not narrow yet, and the base for their ratios."""
+        """Return the configurations whose interval is still wide, and the base of their ratios."""
         running = [c for c, p in self.points.items() if p.error is None and c in self.colds]
         if self.repeats is not None or self.block < stats.MIN_REPEATS:
             return running
@@ -306,13 +311,13 @@ class Session:
         return wide + base
 
     def _is_over(self, reserve_s: float) -> bool:
-        """Whether the time budget is spent, but for what is reserved."""
+        """Whether the time budget, less a reserve, is spent."""
         over = self.clock() - self.began + reserve_s > self.time_budget_s
         self.spent = self.spent or over
         return over
 
     def _expect_s(self, phase: Phase, configuration: Configuration) -> float:
-        """Return what a measurement will take, by what was measured like it, in s."""
+        """Return the expected duration of a measurement, from similar ones, in s."""
         known_s = self.costs.get((phase, configuration))
         if known_s is not None:
             return known_s
@@ -322,26 +327,27 @@ class Session:
         if phase == "warm-up":
             return max(begun.values())
         timed = {c: s for (kind, c), s in self.costs.items() if kind == "time"}
-        shares = [s / self.colds[c][1] for c, s in timed.items()]  # a first run takes longer
+        # Timed runs are shorter than first runs: by how much is known from those that were timed.
+        shares = [s / self.colds[c][1] for c, s in timed.items()]
         return self.colds[configuration][1] * (float(np.median(shares)) if shares else 1.0)
 
     def _estimate_memory_s(self) -> float:
-        """Return what runs for memory will take, as long as the warm-ups; a third at most."""
+        """Return the expected duration of the memory runs, at most a share of the budget, in s."""
         if not self.memory:
             return 0.0
         costs = [s for (phase, _), s in self.costs.items() if phase in ("reference", "warm-up")]
         return min(sum(costs), _MEMORY_SHARE * self.time_budget_s)
 
-    def _patience_s(self) -> float:
+    def _timeout_s(self) -> float:
         serial = self.colds.get(self.configurations[0], (0.0, 600.0))[1]
-        return max(_MIN_PATIENCE_S, _PATIENCE * serial)
+        return max(_MIN_TIMEOUT_S, _TIMEOUT_RATIO * serial)
 
     def _total(self) -> int:
-        """Return how many measurements there will be, with three repeats at least."""
+        """Return the expected number of measurements, with at least three repeats."""
         return self.done + sum(self._left().values())
 
     def _left(self) -> dict[str, int]:
-        """Return the measurements to come, by phase."""
+        """Return the number of remaining measurements by phase."""
         running = [p for p in self.points.values() if p.error is None]
         repeats = self.repeats or stats.MIN_REPEATS
         return {
@@ -351,7 +357,7 @@ class Session:
         }
 
     def _remaining_s(self) -> float | None:
-        """Return the time left: measurements to come at the mean cost of their kind."""
+        """Return the time left, in s: remaining measurements times the mean cost of their phase."""
         if not self.costs:
             return None
         means = {phase: self._mean_cost_s(phase) for phase in self._left()}
@@ -370,7 +376,7 @@ class Session:
         self.points[configuration] = replace(self.points[configuration], **changes)
 
     def _make_table(self) -> BenchmarkTable:
-        """Return the table of what is known so far."""
+        """Return the table of the measurements so far."""
         table = self.table
         for configuration, point in self.points.items():
             if configuration in self.colds or point.error is not None:
@@ -379,20 +385,21 @@ class Session:
         return replace(table, noise=found, warnings=(*found.warnings, *self._warn_of_budget()))
 
     def _complete(self, point: BenchmarkPoint) -> BenchmarkPoint:
-        """Return a point with its cold start, the trace of its median run, and warnings."""
+        """Return a point with its cold start, the trace of its median run and its warnings."""
         c = point.configuration
         if c not in self.colds or not point.wall_s:
             return point
         start_s, first_s = self.colds[c]
         steady_s = float(np.median(point.wall_s))
         warnings = []
-        if steady_s < noise.MIN_TIME_S:
+        if steady_s < machine_load.MIN_TIME_S:
             warnings.append(
-                f"a run of {1e3 * steady_s:.0f} ms is too short to compare: take a longer recording"
+                f"a run of {1e3 * steady_s:.0f} ms is too short to compare: use a longer recording"
             )
         if c in self.busy:
             warnings.append(f"the machine was busy during {self.busy[c]} of {point.n_repeats} runs")
         traces = sorted(self.traces[c], key=lambda t: t.wall_s)
+        # Of an even number of runs, the faster one of the two in the middle: a trace is of one run.
         return replace(
             point,
             cold_start_s=start_s + max(0.0, first_s - steady_s),
@@ -408,20 +415,20 @@ class Session:
         unwatched = [
             p.configuration.label for p in running if p.n_repeats and self.memory and not p.memory
         ]
-        what = "all repeats were made" if self.repeats else "all intervals were narrow"
+        what = "all repeats were done" if self.repeats else "all intervals were narrow"
         texts = [
-            f"The time budget of {self.time_budget_s:g} s was spent before {what}: give more time, "
+            f"The time budget of {self.time_budget_s:g} s was spent before {what}: allow more time "
             "or fewer configurations."
         ]
         if untimed and self.ended:
-            texts.append(f"Not measured for want of time: {'; '.join(untimed)}.")
+            texts.append(f"Not measured for lack of time: {'; '.join(untimed)}.")
         if unwatched and self.ended:
-            texts.append(f"Memory not measured for want of time: {'; '.join(unwatched)}.")
+            texts.append(f"Memory not measured for lack of time: {'; '.join(unwatched)}.")
         return tuple(texts)
 
 
 class _Measurement:
-    """Says that a measurement begins and ends; what fails becomes the point's error."""
+    """Emits the events of a measurement; a failure becomes the error of its point."""
 
     def __init__(self, session: Session, configuration: Configuration, phase: Phase) -> None:
         self.session, self.configuration, self.phase = session, configuration, phase
@@ -440,7 +447,7 @@ class _Measurement:
             return False
         if failed:
             s._update(self.configuration, error=str(error))
-            s.crew.drop(self.configuration)
+            s.pool.drop(self.configuration)
         s.costs[self.phase, self.configuration] = s.clock() - self.began
         s.done += 1
         table = s._make_table()

@@ -1,4 +1,4 @@
-"""One line of a table: what the repeats of a configuration say."""
+"""Rows of a table: statistics over the repeats of each configuration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAN = float("nan")
 
 
 @dataclass(frozen=True)
-class Row:
+class SummaryRow:
     """Statistics of one configuration.
 
     Attributes
@@ -21,9 +21,9 @@ class Row:
     point : BenchmarkPoint
         All repeats of the configuration, pooled.
     wall_s, wall_iqr_s, cpu_s : float
-        Median and interquartile range of wall time, median of CPU time, in s.
+        Median and interquartile range of the wall time, and median CPU time, in s.
     speedup : Interval
-        Against the best run with one worker, with its 95 % interval.
+        Speed-up over the best run with one worker, with its 95 % interval.
     verdict : str
         ``"base"``, ``"faster"``, ``"slower"``, ``"inconclusive"``, ``"different output"``,
         ``"failed"`` or ``"not measured"``.
@@ -60,22 +60,22 @@ class Row:
 
     @property
     def configuration(self) -> Configuration:
-        """How it ran."""
+        """The configuration."""
         return self.point.configuration
 
     @property
     def machine(self) -> str:
-        """Label of the machine; empty for the table's own."""
+        """Label of the machine; empty for the table's own machine."""
         return self.point.machine
 
     @property
     def efficiency(self) -> float:
-        """Speed-up for each worker."""
+        """Speed-up divided by the number of workers."""
         return self.speedup.value / self.configuration.workers
 
     @property
     def values(self) -> list[Any]:
-        """The columns of :meth:`BenchmarkTable.to_frame`."""
+        """The values of the columns of :meth:`BenchmarkTable.to_frame`."""
         p, memory = self.point, self.point.memory
         peaks = [_NAN] * 3
         if memory is not None:
@@ -95,7 +95,7 @@ class Row:
 
     @property
     def texts(self) -> list[str]:
-        """The columns for people."""
+        """The columns as formatted text."""
         p, s = self.point, self.speedup
         memory = "–" if p.memory is None else f"{p.memory.peak_mb:.0f}"
         interval = f" ({s.low:.2f}–{s.high:.2f})" if s.high > s.low else ""
@@ -114,7 +114,7 @@ class Row:
         ]
 
     def describe(self) -> str:
-        """Return the line as a sentence."""
+        """Return the row as a sentence."""
         name, s = self.configuration.label, self.speedup
         if self.verdict == "failed":
             return f"{name}: failed ({self.point.error})"
@@ -124,7 +124,7 @@ class Row:
         if self.verdict == "different output":
             return f"{took}, but its result differs by up to {self.point.max_abs_diff_v:.3g} V"
         if self.verdict == "base":
-            return f"{took}, with which the others are compared"
+            return f"{took}, the base of the comparison"
         if s.low != s.low:
             return f"{took}, inconclusive: too few repeats for an interval"
         between = f"{s.value:.2f} times as fast, {s.low:.2f} to {s.high:.2f}"
@@ -133,8 +133,8 @@ class Row:
         return f"{took}, {self.verdict}: {between}"
 
 
-def make_rows(points: Sequence[BenchmarkPoint]) -> tuple[Row, ...]:
-    """Return a line for each configuration of each machine, in the order of first measurement."""
+def make_rows(points: Sequence[BenchmarkPoint]) -> tuple[SummaryRow, ...]:
+    """Return a row for each configuration of each machine, in the order of measurement."""
     pooled: dict[tuple[str, Configuration], BenchmarkPoint] = {}
     for point in points:
         key = (point.machine, point.configuration)
@@ -144,7 +144,8 @@ def make_rows(points: Sequence[BenchmarkPoint]) -> tuple[Row, ...]:
 
 
 def pool(first: BenchmarkPoint, then: BenchmarkPoint) -> BenchmarkPoint:
-    """Return two measurements of one configuration as one."""
+    """Merge two measurements of one configuration."""
+    # The worse of both: a result that differed once is not trusted because it was equal later.
     differences = [d for d in (first.max_abs_diff_v, then.max_abs_diff_v) if d is not None]
     return replace(
         then,
@@ -170,21 +171,21 @@ def _find_base(
     return min(single, key=lambda p: stats.median_iqr(p.wall_s)[0], default=None)
 
 
-def _make_row(point: BenchmarkPoint, base: BenchmarkPoint | None) -> Row:
+def _make_row(point: BenchmarkPoint, base: BenchmarkPoint | None) -> SummaryRow:
     wall_s, iqr_s = stats.median_iqr(point.wall_s)
     cpu_s, _ = stats.median_iqr(point.cpu_s)
     nothing = stats.Interval(_NAN, _NAN, _NAN)
     if point.error is not None:
-        return Row(point, wall_s, iqr_s, cpu_s, nothing, "failed")
+        return SummaryRow(point, wall_s, iqr_s, cpu_s, nothing, "failed")
     if base is None or not point.n_repeats:
-        return Row(point, wall_s, iqr_s, cpu_s, nothing, "not measured")
+        return SummaryRow(point, wall_s, iqr_s, cpu_s, nothing, "not measured")
     if point is base:
-        return Row(point, wall_s, iqr_s, cpu_s, stats.Interval(1.0, 1.0, 1.0), "base")
+        return SummaryRow(point, wall_s, iqr_s, cpu_s, stats.Interval(1.0, 1.0, 1.0), "base")
     found = stats.compare(base.wall_s, point.wall_s, base.blocks, point.blocks)
     verdict = "different output" if point.differs else found.verdict
-    return Row(point, wall_s, iqr_s, cpu_s, found.ratio, verdict)
+    return SummaryRow(point, wall_s, iqr_s, cpu_s, found.ratio, verdict)
 
 
 def _show(value: float | None, form: str) -> str:
-    """Return a number as text; a dash where there is none."""
+    """Return a number as text; a dash if it is missing."""
     return "–" if value is None or value != value else format(value, form)

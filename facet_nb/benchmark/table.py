@@ -1,4 +1,4 @@
-"""Tables of measured points: immutable, of one machine, written as versioned JSON."""
+"""Tables of measurements: immutable, of one machine, stored as versioned JSON."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from facet_nb.benchmark.environment import Environment
 from facet_nb.benchmark.json_values import from_plain, to_plain
-from facet_nb.benchmark.measurement import BenchmarkPoint, Configuration, Subject
-from facet_nb.benchmark.noise import Noise
-from facet_nb.benchmark.summary import Row, make_rows
+from facet_nb.benchmark.machine_load import Noise
+from facet_nb.benchmark.measurement import BenchmarkInput, BenchmarkPoint, Configuration
+from facet_nb.benchmark.summary import SummaryRow, make_rows
 from facet_nb.core.errors import ValidationError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _KIND = "facet_nb benchmark"
 
 @dataclass(frozen=True)
 class Machine:
-    """An environment under a label, in a merged table."""
+    """An environment with its label, in a merged table."""
 
     label: str
     environment: Environment
@@ -35,29 +35,29 @@ class Machine:
 class BenchmarkTable:
     """Measured configurations of one chain on one recording on one machine.
 
-    A table never changes: what adds to it returns a new one. Points of another machine are
-    refused; :meth:`merge` keeps several machines apart under labels.
+    A table is immutable: methods that add points return a new table. Points of another machine are
+    refused; :meth:`merge` combines several machines under labels.
 
     Attributes
     ----------
     environment : Environment
         The machine.
-    subject : Subject
+    subject : BenchmarkInput
         Chain and recording.
     points : tuple of BenchmarkPoint
-        What was measured, in order.
+        The measurements, in order.
     warnings : tuple of str
-        What makes all figures doubtful.
+        Why all figures are doubtful.
     label : str
-        What this machine is called.
+        Label of this machine.
     machines : tuple of Machine
         Other machines, in a merged table.
     noise : Noise | None
-        What else went on while runs were timed.
+        Load by other programs while runs were timed.
     """
 
     environment: Environment
-    subject: Subject
+    subject: BenchmarkInput
     points: tuple[BenchmarkPoint, ...] = ()
     warnings: tuple[str, ...] = ()
     label: str = ""
@@ -66,7 +66,7 @@ class BenchmarkTable:
 
     # ---------------------------------------------------------------------------------- adding
     def append(self, point: BenchmarkPoint) -> BenchmarkTable:
-        """Return a table with one point more.
+        """Return a table with one more point.
 
         Raises
         ------
@@ -77,16 +77,17 @@ class BenchmarkTable:
         return replace(self, points=(*self.points, point))
 
     def extend(self, other: BenchmarkTable) -> BenchmarkTable:
-        """Return a table with the points of `other`, measured later on the same machine.
+        """Return a table that also holds the points of `other`, measured later on this machine.
 
-        Its blocks stay its own: ratios are never taken between the two sessions. Configurations
-        that are in both are pooled.
+        The blocks of both stay separate: ratios are never taken between two sessions. Repeats of
+        configurations that are in both tables are pooled.
 
         Raises
         ------
         ValidationError
             If `other` comes from another machine, chain or recording.
         """
+        # New block numbers, so that a ratio never combines runs of different sessions.
         shift = 1 + max((b for p in self.points for b in p.blocks), default=-1)
         table = self
         for point in other.points:
@@ -95,16 +96,16 @@ class BenchmarkTable:
         return replace(table, warnings=warnings)
 
     def merge(self, other: BenchmarkTable, *, label: str) -> BenchmarkTable:
-        """Return a table with the points of another machine beside this one's, under `label`.
+        """Return a table that also holds the points of another machine, under `label`.
 
-        For overlays, such as the machines of a class: speed-ups are still taken within a machine.
+        For comparing machines, e.g. those of a class: speed-ups are still taken within a machine.
 
         Parameters
         ----------
         other : BenchmarkTable
-            The same chain and size of recording, from another machine (or another session).
+            A table of the same chain and size of recording, from another machine or session.
         label : str
-            What to call it; each label once.
+            Label of the other machine; each label may occur once.
 
         Raises
         ------
@@ -112,9 +113,9 @@ class BenchmarkTable:
             If the label is empty or taken, or chain or recording differ.
         """
         if not label or label in {self.label, *(m.label for m in self.machines)}:
-            raise ValidationError(f"label={label!r} is empty or taken: give each machine its own.")
+            raise ValidationError(f"label={label!r} is empty or in use: give each machine its own.")
         if other.machines:
-            raise ValidationError("the other table is merged already: merge single ones.")
+            raise ValidationError("the other table is merged already: merge tables of one machine.")
         if other.subject.id != self.subject.id:
             raise ValidationError(_explain_subject(self.subject, other.subject))
         points = tuple(replace(p, machine=label) for p in other.points)
@@ -131,10 +132,10 @@ class BenchmarkTable:
             )
         if point.subject_id != self.subject.id:
             raise ValidationError(
-                "the point belongs to another chain or recording: make a table of its own for it."
+                "the point belongs to another chain or recording: create a separate table for it."
             )
 
-    # --------------------------------------------------------------------------------- looking
+    # ---------------------------------------------------------------------------------- access
     def __len__(self) -> int:
         return len(self.points)
 
@@ -142,38 +143,38 @@ class BenchmarkTable:
         return iter(self.points)
 
     @property
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[SummaryRow, ...]:
         """Statistics of each configuration: medians, speed-ups with intervals, verdicts."""
         return make_rows(self.points)
 
     @property
-    def base(self) -> Row | None:
-        """The best run with one worker, with which the others are compared."""
+    def base(self) -> SummaryRow | None:
+        """The fastest configuration with one worker, with which the others are compared."""
         return next((r for r in self.rows if r.verdict == "base" and not r.machine), None)
 
-    def find(self, configuration: Configuration) -> Row | None:
-        """Return the statistics of one configuration, None if it was not measured."""
+    def find(self, configuration: Configuration) -> SummaryRow | None:
+        """Return the row of a configuration; None if it was not measured."""
         return next(
             (r for r in self.rows if r.configuration == configuration and not r.machine), None
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a data frame with one line for each configuration.
+        """Return a data frame with one row for each configuration.
 
         Its columns: ``mode, backend, n_jobs, n_workers, batch_size, wall_s, wall_iqr_s, cpu_s,
         cold_start_s, speedup, speedup_low, speedup_high, efficiency, peak_pss_mb, peak_hwm_mb,
-        peak_rss_mb, max_abs_diff_v, n_repeats, verdict``; a merged table has ``machine`` in front.
+        peak_rss_mb, max_abs_diff_v, n_repeats, verdict``; a merged table begins with ``machine``.
         """
         import pandas as pd
 
-        frame = pd.DataFrame([r.values for r in self.rows], columns=list(Row.COLUMNS))
+        frame = pd.DataFrame([r.values for r in self.rows], columns=list(SummaryRow.COLUMNS))
         if self.machines:
             names = [r.machine or self.label or "this machine" for r in self.rows]
             frame.insert(0, "machine", names)
         return frame
 
     def to_csv(self, path: str | Path | None = None) -> str:
-        """Return the data frame as CSV text; also write it to `path`."""
+        """Return the data frame as CSV text; also write it to `path` if given."""
         text = self.to_frame().to_csv(index=False)
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")
@@ -181,7 +182,7 @@ class BenchmarkTable:
 
     # ----------------------------------------------------------------------------------- files
     def to_json(self, path: str | Path | None = None) -> str:
-        """Return the table as JSON text; also write it to `path`."""
+        """Return the table as JSON text; also write it to `path` if given."""
         content = {"kind": _KIND, "schema": SCHEMA, **to_plain(self)}
         text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
         if path is not None:
@@ -190,16 +191,16 @@ class BenchmarkTable:
 
     @classmethod
     def from_json(cls, source: str | Path) -> BenchmarkTable:
-        """Read a table from a file, or from JSON text. Nothing in it is executed.
+        """Read a table from a file or from JSON text. No code in it is executed.
 
         Raises
         ------
         ValidationError
-            If it is no table, or of a schema that this version does not know.
+            If it is not a table, or its schema is newer than this version supports.
         """
         content = _parse(source)
         if not isinstance(content, dict) or content.get("kind") != _KIND:
-            raise ValidationError("this is no benchmark table: give a file of table.to_json(path).")
+            raise ValidationError("not a benchmark table: use a file from table.to_json(path).")
         schema = content.get("schema")
         if not isinstance(schema, int) or not 1 <= schema <= SCHEMA:
             raise ValidationError(
@@ -207,20 +208,21 @@ class BenchmarkTable:
                 "facet-nb."
             )
         empty = from_plain(cls, {**content, "points": []})
+        # append() checks that each point belongs to the machine and the input of the table.
         for entry in content.get("points", []):
             empty = empty.append(from_plain(BenchmarkPoint, entry))
         return empty
 
-    # ------------------------------------------------------------------------------------ words
+    # -------------------------------------------------------------------------------------- text
     def summary(self) -> str:
-        """Return the table in words: the base, what is faster, what cannot be told apart."""
+        """Return the table as text: one sentence for each configuration, and the warnings."""
         lines = [f"{self.subject.pipeline} on {self.subject.source}, {self.environment.label}"]
         lines += [f"- {row.describe()}" for row in self.rows]
         return "\n".join([*lines, *(f"! {text}" for text in self.remarks)])
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What makes figures doubtful: of the whole table, then of single configurations."""
+        """Why figures are doubtful: warnings of the table, then of single configurations."""
         of_points = (
             f"{r.configuration.label}: {text}" for r in self.rows for text in r.point.warnings
         )
@@ -239,7 +241,7 @@ class BenchmarkTable:
             f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{notes}"
         )
 
-    def _write_row(self, row: Row) -> str:
+    def _write_row(self, row: SummaryRow) -> str:
         cells: Sequence[Any] = row.texts
         if self.machines:
             cells = (row.machine or self.label or "this machine", *cells)
@@ -276,9 +278,9 @@ def _parse(source: str | Path) -> Any:
         raise ValidationError("not a benchmark table: nested too deeply.") from error
 
 
-def _explain_subject(ours: Subject, theirs: Subject) -> str:
+def _explain_subject(ours: BenchmarkInput, theirs: BenchmarkInput) -> str:
     return (
-        f"the other table is of {theirs.pipeline} on {theirs.n_channels} channels × "
-        f"{theirs.n_times} samples, this one of {ours.pipeline} on {ours.n_channels} × "
-        f"{ours.n_times}: only the same chain on the same size can be compared."
+        f"the other table is for {theirs.pipeline} on {theirs.n_channels} channels × "
+        f"{theirs.n_times} samples, this one for {ours.pipeline} on {ours.n_channels} × "
+        f"{ours.n_times}: only runs of the same chain on the same size can be compared."
     )

@@ -1,11 +1,11 @@
-"""Where the time of a run went, from its events."""
+"""Traces: where the time of a run went, derived from its events."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from facet_nb.benchmark.measurement import Band, BatchTime, StageTrace, Trace
+from facet_nb.benchmark.measurement import Band, BatchTime, RunTrace, StageTrace
 from facet_nb.core.events import BatchDone, Event, RunDone, RunStarted, StageDone, StageStarted
 from facet_nb.core.planning.plan import Stage
 from facet_nb.core.processor import Processor
@@ -25,7 +25,7 @@ class _Stage:
 
 def trace_run(
     events: Iterable[Event], stages: Sequence[Stage], processors: Sequence[Processor]
-) -> Trace:
+) -> RunTrace:
     """Return the trace of a complete run.
 
     Parameters
@@ -51,11 +51,13 @@ def trace_run(
             found[event.stage].stop_s = event.time_s - zero_s
         elif isinstance(event, RunDone):
             wall_s = event.wall_s
-    return Trace(wall_s, tuple(_freeze(s, stages[i], processors) for i, s in sorted(found.items())))
+    return RunTrace(
+        wall_s, tuple(_freeze(s, stages[i], processors) for i, s in sorted(found.items()))
+    )
 
 
-def list_bands(trace: Trace) -> tuple[Band, ...]:
-    """Return the stages of a run as bands for a plot."""
+def list_bands(trace: RunTrace) -> tuple[Band, ...]:
+    """Return the time spans of the stages, for plots."""
     return tuple(Band(" → ".join(s.names), s.start_s, s.stop_s) for s in trace.stages)
 
 
@@ -66,12 +68,13 @@ def _note(
         stage.wall_s[t.step] = stage.wall_s.get(t.step, 0.0) + t.wall_s
         stage.cpu_s[t.step] = stage.cpu_s.get(t.step, 0.0) + t.cpu_s
     compute_s = sum(t.wall_s for t in event.step_times)
-    if event.batch < 0:
+    if event.batch < 0:  # the preparation before the batches
         for t in event.step_times:
             stage.prepare_s[t.step] = stage.prepare_s.get(t.step, 0.0) + t.wall_s
         return
     stop_s = (event.ended_s or event.time_s) - zero_s
     start_s = event.began_s - zero_s if event.began_s else stop_s - compute_s
+    # Threads of one process are workers of their own, and so are processes with equal thread ids.
     name = workers.setdefault((event.pid, event.thread), f"worker {len(workers) + 1}")
     cpu_s = sum(t.cpu_s for t in event.step_times)
     stage.batches.append(BatchTime(name, _us(start_s), _us(stop_s), _us(compute_s), _us(cpu_s)))
@@ -79,6 +82,7 @@ def _note(
 
 def _freeze(stage: _Stage, plan: Stage, processors: Sequence[Processor]) -> StageTrace:
     steps = [processors[i] for i in plan.steps]
+    # A stage that changes no samples only reads the reference channel: it has a single batch.
     splits = plan.kind == "channel_wise" and all(p.parallel_safe for p in steps)
     return StageTrace(
         kind=plan.kind,
@@ -96,5 +100,5 @@ def _freeze(stage: _Stage, plan: Stage, processors: Sequence[Processor]) -> Stag
 
 
 def _us(seconds: float) -> float:
-    """Return a time in whole microseconds: files stay small."""
+    """Round a time to microseconds, which keeps files small."""
     return round(seconds, 6)

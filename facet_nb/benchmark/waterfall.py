@@ -1,35 +1,34 @@
-"""Lost time: from the ideal to the measured, part by part."""
+"""Lost time: the difference between ideal and measured time, by cause."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from facet_nb.benchmark.measurement import StageTrace, Trace
+from facet_nb.benchmark.measurement import RunTrace, StageTrace
 from facet_nb.core.errors import ValidationError
 
 
 @dataclass(frozen=True)
 class LostTime:
-    """Wall time of a run beyond an equal share of the best serial run's, by cause, in s.
+    """Wall time of a run beyond perfect scaling of the best serial run, by cause.
 
-    The parts add up to the difference. A part may be negative, where the run saves what the serial
-    one pays.
+    The parts add up to the difference. A part is negative if the run loses less than its share of
+    the serial run's loss.
 
     Attributes
     ----------
     serial_steps_s : float
-        Steps, and decisions before the batches, that run on one worker while the others wait.
+        Steps and preparation that run on one worker while the others wait, in s.
     startup_s : float
-        From a stage's begin until each worker has its first batch.
+        From the start of a stage until each worker has its first batch, in s.
     dispatch_s : float
-        Between batches, between stages, and in the parent.
+        Between batches, between stages, and in the parent process, in s.
     transfer_s : float
-        Reading and writing samples, in the workers.
+        Reading and writing of samples in the workers, in s.
     imbalance_s : float
-        Workers that wait for the last one to end.
+        Workers waiting for the last one to end, in s.
     contention_s : float
-        The same steps taking longer than in the serial run, because workers share memory and
-        cores.
+        Steps taking longer than in the serial run, as workers share memory and cores, in s.
     """
 
     serial_steps_s: float = 0.0
@@ -41,7 +40,7 @@ class LostTime:
 
     @property
     def parts(self) -> tuple[tuple[str, float], ...]:
-        """Names for people, and seconds."""
+        """Readable names, and times in s."""
         return tuple((_NAMES[f.name], getattr(self, f.name)) for f in fields(self))
 
 
@@ -57,20 +56,20 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Waterfall:
-    """From the ideal to the measured wall time.
+    """Ideal, lost and measured wall time of a run.
 
     Attributes
     ----------
     workers : int
         Outer times inner workers.
     ideal_s : float
-        The best serial run's wall time over the workers.
+        Wall time of the best serial run divided by the number of workers, in s.
     lost : LostTime
-        What lies between.
+        The difference, by cause.
     measured_s : float
-        The run's wall time.
+        Wall time of the run, in s.
     label : str
-        What ran.
+        Name of the configuration.
     """
 
     workers: int
@@ -82,7 +81,7 @@ class Waterfall:
 
 @dataclass
 class _Sums:
-    """Wall time of one run by use, per outer worker where several work."""
+    """Wall time of one run by use; in parallel stages, the mean over outer workers."""
 
     serial_s: float = 0.0
     startup_s: float = 0.0
@@ -93,20 +92,20 @@ class _Sums:
 
 
 def split_lost_time(
-    base: Trace, trace: Trace, n_jobs: int, n_workers: int = 1, label: str = ""
+    base: RunTrace, trace: RunTrace, n_jobs: int, n_workers: int = 1, label: str = ""
 ) -> Waterfall:
-    """Split what a run loses against the ideal.
+    """Split the lost time of a run by cause.
 
     Parameters
     ----------
-    base : Trace
+    base : RunTrace
         The best serial run.
-    trace : Trace
+    trace : RunTrace
         A run of the same chain with more workers.
     n_jobs, n_workers : int
         Its outer and inner workers.
     label : str
-        What to call it.
+        Name of the configuration.
 
     Returns
     -------
@@ -116,11 +115,11 @@ def split_lost_time(
     Raises
     ------
     ValidationError
-        If the two are of different chains.
+        If the traces belong to different chains.
     """
     steps = [name for stage in trace.stages for name in stage.names]
     if steps != [name for stage in base.stages for name in stage.names]:
-        raise ValidationError("the two traces are of different chains: compare runs of one chain.")
+        raise ValidationError("the traces belong to different chains: compare runs of one chain.")
     workers = n_jobs * n_workers
     sums = _add_up(trace, n_jobs)
     compute_s, serial_s = _split_base(base, trace)
@@ -136,7 +135,7 @@ def split_lost_time(
     return Waterfall(workers, base.wall_s / workers, lost, trace.wall_s, label)
 
 
-def _add_up(trace: Trace, n_jobs: int) -> _Sums:
+def _add_up(trace: RunTrace, n_jobs: int) -> _Sums:
     sums = _Sums(dispatch_s=trace.wall_s - sum(stage.wall_s for stage in trace.stages))
     for stage in trace.stages:
         if _is_split(stage):
@@ -149,11 +148,13 @@ def _add_up(trace: Trace, n_jobs: int) -> _Sums:
 
 
 def _add_split(sums: _Sums, stage: StageTrace, n_jobs: int) -> None:
-    """Add a stage over several workers: its whole area, workers × time, goes somewhere."""
+    """Add a parallel stage: assign its whole area, workers × time, to the causes."""
     by_worker: dict[str, list] = {}
     for batch in sorted(stage.batches, key=lambda b: b.start_s):
         by_worker.setdefault(batch.worker, []).append(batch)
+    # There are more workers than jobs if one was replaced, and fewer if some had no batch.
     n = max(n_jobs, len(by_worker))
+    # The end of the preparation is a sum of durations: the first batch may have started before it.
     begin = min(stage.start_s + stage.prepare_s, min(b.start_s for b in stage.batches))
     end = max(b.stop_s for b in stage.batches)
     sums.serial_s += begin - stage.start_s
@@ -174,8 +175,8 @@ def _is_split(stage: StageTrace) -> bool:
     return stage.n_jobs > 1 and len(stage.batches) > 1
 
 
-def _split_base(base: Trace, trace: Trace) -> tuple[float, float]:
-    """Return the base's time in what `trace` splits, and in what it does not."""
+def _split_base(base: RunTrace, trace: RunTrace) -> tuple[float, float]:
+    """Return the base's time in the parts that `trace` runs in parallel, and in the others."""
     split = [_is_split(stage) for stage in trace.stages for _ in stage.names]
     walls = [w for stage in base.stages for w in stage.step_wall_s]
     prepares = [

@@ -1,6 +1,6 @@
 """The command line: ``facet-nb demo | run | batch | plan | bench | info | lab``.
 
-Importing it, and asking for help, loads neither MNE nor the engine: commands import what they need.
+Importing it and showing help load neither MNE nor the engine: commands import what they need.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ app = typer.Typer(
     help="Correct EEG that was recorded inside an MRI scanner.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode=None,  # names of channels and files are text, never markup
+    rich_markup_mode=None,  # names of channels and files may look like markup
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -50,7 +50,7 @@ def _common(
 
 
 def main() -> None:
-    """Run the command line; what a terminal cannot show is written as an escape."""
+    """Run the command line; characters that a terminal cannot show are escaped."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""Measuring what modes and workers cost on a recording."""
+"""The command ``bench``: measure modes and workers on a recording."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def bench(
     chain: options.Chain = None,
     trigger: options.Trigger = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="Where the table goes.")
+        Path | None, typer.Option(metavar="FILE.json", help="File for the table.")
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Where a report with figures goes.")
+        Path | None, typer.Option(metavar="FILE.html", help="File for a report with figures.")
     ] = None,
     mode: Annotated[
-        list[str] | None, typer.Option(help="Modes to measure; may be given more than once. [all]")
+        list[str] | None, typer.Option(help="Modes to measure; may be repeated. [all]")
     ] = None,
     backend: Annotated[
         list[str] | None,
@@ -48,28 +48,28 @@ def bench(
         typer.Option(min=1, help="Timed runs of each. [as many as the time budget allows]"),
     ] = None,
     time_budget_s: Annotated[
-        float, typer.Option("--time-budget", min=1.0, help="When to stop, in s.")
+        float, typer.Option("--time-budget", min=1.0, help="Time budget, in s.")
     ] = _DEFAULT_S,
-    memory: Annotated[bool, typer.Option(help="Measure memory, too.")] = True,
+    memory: Annotated[bool, typer.Option(help="Measure memory as well.")] = True,
     memory_budget: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="For the advice: 1.5GB, say.")
+        str | None, typer.Option(metavar="SIZE", help="For the advice, e.g. 1.5GB.")
     ] = None,
     goal: Annotated[
         str, typer.Option(help="For the advice: fastest, smallest or balanced.")
     ] = "fastest",
     debug: options.Debug = False,
 ) -> None:
-    """Measure what modes and workers cost, and say which to take.
+    """Measure modes and workers, and recommend a configuration.
 
-    Each configuration runs in a fresh process and is compared with the serial result. What cannot
-    be told apart is called inconclusive.
+    Each configuration runs in a fresh process, and its result is compared with the serial one.
+    Configurations that cannot be distinguished are called inconclusive.
     """
     with report_errors(debug):
         _check_wish(goal, memory_budget)
         _check_writable(out, html)
         pipeline = chains.choose_chain(chain, trigger)
         wanted = {
-            "modes": mode or ("serial", "channel_sequential", "parallel"),
+            "modes": mode or None,
             "backends": backend or None,
             "n_jobs": n_jobs or None,
             "n_workers": n_workers or (1,),
@@ -102,7 +102,7 @@ def _measure(
         advice = advise(pipeline, source, table=table, **wish)
         typer.echo("\n".join(["", *(to_line(line) for line in str(advice).splitlines()[:4])]))
         typer.echo(advice.code)
-    finally:  # what was measured is kept, even if nothing fits the budget
+    finally:  # the report is written even if nothing fits the memory budget
         if html is not None:
             from facet_nb.plots import write_benchmark_report
 
@@ -113,7 +113,7 @@ def _measure(
 
 
 def _show(event: BenchmarkEvent) -> None:
-    """Say on stderr what is measured now."""
+    """Show on stderr what is being measured."""
     from facet_nb.benchmark import PointStarted
 
     if isinstance(event, PointStarted) and sys.stderr.isatty():
@@ -123,22 +123,22 @@ def _show(event: BenchmarkEvent) -> None:
 
 
 def _check_wish(goal: str, memory_budget: str | None) -> None:
-    """Refuse what the advice could not use, before anything is measured."""
+    """Check the options of the advice before anything is measured."""
     from facet_nb.core.memory import parse_bytes
     from facet_nb.core.planning.cost_model import GOALS
 
     if goal not in GOALS:
-        raise typer.BadParameter(f"{goal!r} is none of {', '.join(GOALS)}.")
+        raise typer.BadParameter(f"{goal!r} is not one of {', '.join(GOALS)}.")
     if memory_budget is not None:
         parse_bytes(memory_budget)
 
 
 def _check_writable(*paths: Path | None) -> None:
-    """Refuse a folder that is not there, before minutes of work instead of after them."""
+    """Check that files can be written, before minutes of work instead of after them."""
     from facet_nb.core.errors import ValidationError
 
     for path in paths:
         if path is not None and not path.resolve().parent.is_dir():
-            raise ValidationError(f"{path.parent} is no folder: make it first.")
+            raise ValidationError(f"{path.parent} is not a folder: create it first.")
         if path is not None and path.is_dir():
-            raise ValidationError(f"{path} is a folder: name a file in it.")
+            raise ValidationError(f"{path} is a folder: give the name of a file.")

@@ -1,4 +1,4 @@
-"""Chains of steps: the usual one, and those of files."""
+"""Chains for commands: the default one, or that of a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def make_chain(trigger: str | None = None) -> Pipeline:
-    """Return the usual chain: gradient correction and a low-pass.
+    """Return the default chain: gradient correction and a low-pass filter.
 
     Parameters
     ----------
@@ -27,30 +27,30 @@ def make_chain(trigger: str | None = None) -> Pipeline:
 
 
 def choose_chain(chain: Path | None, trigger: str | None = None) -> Pipeline:
-    """Return the chain of a file, or the usual one.
+    """Return the chain of a file, or the default one.
 
     Raises
     ------
     typer.BadParameter
-        If a trigger is given as well: the file names its own.
+        If a trigger is given as well, as the chain of a file contains it.
     ValidationError
-        If the file cannot be read, or brings a loader or exporter of its own.
+        If the file cannot be read, or contains a loader or exporter.
     """
     if chain is None:
         return make_chain(trigger)
     if trigger is not None:
-        raise typer.BadParameter("--trigger is for the usual chain: write it into the chain's file")
+        raise typer.BadParameter("--trigger is for the default chain: set it in the chain's file")
     from facet_nb.core import Pipeline
     from facet_nb.core.errors import ValidationError
 
     try:
         pipeline = Pipeline.from_yaml(chain)
     except UnicodeDecodeError as error:
-        raise ValidationError(f"{chain} is not a text file: give a pipeline in YAML.") from error
+        raise ValidationError(f"{chain} is not a text file: use a pipeline in YAML.") from error
     files = [step.name for step in pipeline if type(step).__module__.startswith("facet_nb.io.")]
     if files:
         raise ValidationError(
-            f"{chain}: leave {', '.join(files)} out of the chain. The files to read and to write "
-            "are arguments of the command."
+            f"{chain}: remove {', '.join(files)} from the chain. Input and output files are "
+            "arguments of the command."
         )
     return pipeline

@@ -1,4 +1,4 @@
-"""Correcting recordings: one, many, or only the plan."""
+"""The commands ``run``, ``batch`` and ``plan``: correct recordings, or show the plan."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def run(
 ) -> None:
     """Correct one recording.
 
-    The output is written at the end; a file of that name is replaced.
+    The output is written at the end; an existing file is replaced.
     """
     with report_errors(debug):
         from facet_nb.io import Exporter, load
 
         pipeline = chains.choose_chain(chain, trigger)
-        settings = options.settle(mode, n_jobs, n_workers, backend, batch_size, dtype)
+        settings = options.make_settings(mode, n_jobs, n_workers, backend, batch_size, dtype)
         recordings.check_not_input(source, target)
         exporter = Exporter(target)
         context = load(source)
@@ -61,7 +61,7 @@ def batch(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUTS...", help="The recordings.")],
     output: Annotated[
         Path,
-        typer.Option(metavar="FOLDER", help="Where <name>_corrected files go."),
+        typer.Option(metavar="FOLDER", help="Folder for the <name>_corrected files."),
     ],
     chain: options.Chain = None,
     trigger: options.Trigger = None,
@@ -75,7 +75,7 @@ def batch(
 ) -> None:
     """Correct many recordings.
 
-    A failure does not stop the others; the exit code is 1 if there was one.
+    A failure does not stop the others; the exit code is 1 if any recording failed.
     """
     with report_errors(debug):
         pipeline = chains.choose_chain(chain, trigger)
@@ -97,7 +97,8 @@ def batch(
 
 def plan(
     chain: Annotated[
-        Path | None, typer.Argument(metavar="[CHAIN.yaml]", help="The usual chain without it.")
+        Path | None,
+        typer.Argument(metavar="[CHAIN.yaml]", help="The chain. [the default chain]"),
     ] = None,
     mode: options.Mode = None,
     n_jobs: options.Jobs = None,
@@ -107,18 +108,15 @@ def plan(
     dtype: options.Precision = None,
     debug: options.Debug = False,
 ) -> None:
-    """Show what a mode makes of a chain.
-
-    The stages with their steps, workers and batches, and the reason for each.
-    """
+    """Show the plan of a chain: stages with steps, workers and batches, and their reasons."""
     with report_errors(debug):
         pipeline = chains.choose_chain(chain)
-        settings = options.settle(mode, n_jobs, n_workers, backend, batch_size, dtype)
+        settings = options.make_settings(mode, n_jobs, n_workers, backend, batch_size, dtype)
         typer.echo(str(pipeline.plan(**settings)))
 
 
 def _check_batch(inputs: list[Path], folder: Path) -> None:
-    """Refuse a batch that would write two recordings to one file, or one over another."""
+    """Check that no output file of a batch replaces an input or another output."""
     from facet_nb.core.errors import ValidationError
 
     sources = {recordings.find_head(path) for path in inputs}
@@ -127,18 +125,18 @@ def _check_batch(inputs: list[Path], folder: Path) -> None:
         target = recordings.find_head(folder / recordings.make_name(path))
         if target in sources:
             raise ValidationError(
-                f"{path} would be written over {target}: choose another output folder."
+                f"the output of {path} would replace {target}: choose another output folder."
             )
         if target in made:
             raise ValidationError(
-                f"{made[target]} and {path} would both be written to {target}: leave one out, or "
-                "give them different names."
+                f"{made[target]} and {path} would both be written to {target}: omit one, or give "
+                "them different names."
             )
         made[target] = path
 
 
 def _write_table(done: BatchResult) -> str:
-    """Return a line for each recording: outcome, time, and its file or what went wrong."""
+    """Return a line for each recording: outcome, time, and its file or error."""
     width = max(len(to_line(name)) for name in done.inputs)
     lines = [f"{'recording':<{width}}  outcome  time (s)  file or error"]
     for name, result, output in zip(done.inputs, done.results, done.outputs, strict=True):

@@ -1,4 +1,4 @@
-"""Opening a notebook in JupyterLab."""
+"""The command ``lab``: open a notebook in JupyterLab."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def lab(
         list[str] | None,
         typer.Argument(
             metavar="NOTEBOOK",
-            help="A notebook, the studio by default; what follows goes to JupyterLab.",
+            help="A notebook, by default the studio; further arguments are passed to JupyterLab.",
         ),
     ] = None,
     no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Print the address, open no browser.")
+        bool, typer.Option("--no-browser", help="Print the address instead of opening a browser.")
     ] = False,
     debug: options.Debug = False,
 ) -> None:
@@ -44,35 +44,35 @@ def lab(
 
 
 def find_notebook(named: str | None) -> Path:
-    """Return the notebook to open; the studio is beside the package in a clone.
+    """Return the notebook to open; a clone holds the studio beside the package.
 
     Raises
     ------
     ValidationError
-        If there is none.
+        If it does not exist.
     """
     from facet_nb.core.errors import ValidationError
 
     if named is not None:
         path = Path(named).expanduser()
         if not path.is_file() or path.suffix != ".ipynb":
-            raise ValidationError(f"{named} is not a notebook: give the path of an .ipynb file.")
+            raise ValidationError(f"{named} is not a notebook: use the path of an .ipynb file.")
         return path.resolve()
     clone = Path(__file__).resolve().parents[2]
     for folder in (Path.cwd(), clone):
         if (folder / STUDIO).is_file():
             return (folder / STUDIO).resolve()
     raise ValidationError(
-        f"{STUDIO} is not here: go to the folder of the clone, or give the path of a notebook."
+        f"{STUDIO} does not exist here: change to the folder of the clone, or name a notebook."
     )
 
 
 def write_command(notebook: Path, no_browser: bool) -> list[str]:
-    """Return the command that opens `notebook`: in the current folder if it is below it."""
+    """Return the command that opens `notebook`, in the current folder if it is below it."""
     here = Path.cwd().resolve()
     root = here if notebook.is_relative_to(here) else notebook.parent
     page = quote(notebook.relative_to(root).as_posix())
-    # The address is a critical message of the server's: it is shown at this level too.
+    # The server logs its address as critical: it is shown at this level as well.
     command = [sys.executable, "-m", "jupyterlab", "--log-level=WARN", "--LabApp.news_url="]
     command += [f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{page}"]
     if no_browser:
@@ -96,7 +96,7 @@ def has_screen() -> bool:
 
 
 def become(command: list[str]) -> NoReturn:
-    """Replace this process by `command`, so that the keyboard's signals are the server's."""
+    """Replace this process by `command`, so that the server receives keyboard signals."""
     if sys.platform != "win32":
         os.execv(command[0], command)
     import subprocess

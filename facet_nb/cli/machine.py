@@ -1,4 +1,4 @@
-"""What there is to work with: versions, cores, memory, and a recording."""
+"""The command ``info``: describe the machine or a recording."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from facet_nb.cli import options, recordings
 from facet_nb.cli.problems import report_errors, to_line
 
 _PACKAGES = ("facet-nb", "numpy", "scipy", "mne", "joblib", "numba", "ipywidgets", "jupyterlab")
-#: Limits of a container: version 2 of control groups, and version 1.
+#: Memory limit of a container: control groups of version 2 and version 1.
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -23,14 +23,14 @@ def info(
     ] = None,
     debug: options.Debug = False,
 ) -> None:
-    """Show versions, cores and memory; or what a recording holds."""
+    """Show versions, cores and memory, or the content of a recording."""
     with report_errors(debug):
         lines = _describe_machine() if file is None else _describe_recording(file)
         typer.echo("\n".join(lines))
 
 
 def find_memory_limit() -> tuple[int, str]:
-    """Return the memory that this process may use, in bytes, and who sets the limit."""
+    """Return the memory that this process may use, in bytes, and the origin of the limit."""
     import psutil
 
     found = [(int(psutil.virtual_memory().total), "the machine's")]

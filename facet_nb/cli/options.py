@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-#: Marker of a slice in many recordings: ``Stimulus/S  1`` in BrainVision.
+#: Slice marker of many recordings, such as ``Stimulus/S  1`` in BrainVision.
 DEFAULT_TRIGGER = r"\b1\b"
 
 
@@ -25,14 +25,14 @@ def _check_backend(backend: str | None) -> str | None:
 
 def _check_choice(value: str | None, choices: list[str]) -> str | None:
     if value is not None and value not in choices:
-        raise typer.BadParameter(f"{value!r} is none of {', '.join(choices)}.")
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(choices)}.")
     return value
 
 
 def check_workers(value: int | None) -> int | None:
-    """Return a number of workers, or refuse it as a mistake of usage."""
+    """Return a number of workers; 0 is a usage error."""
     if value == 0:
-        raise typer.BadParameter("0 is no number of workers: use 1, 2, … or -1 for all cores.")
+        raise typer.BadParameter("0 workers are not possible: use 1, 2, … or -1 for all cores.")
     return value
 
 
@@ -42,7 +42,7 @@ Mode = Annotated[
         callback=_check_mode,
         metavar="NAME",
         help="serial, channel_sequential, parallel, or auto, which chooses workers and backend. "
-        "Without it: auto, or channel_sequential where workers, backend or batch size are given. "
+        "Default: auto, or channel_sequential if workers, backend or batch size are given. "
         "The result is always the same.",
     ),
 ]
@@ -62,8 +62,8 @@ Backend = Annotated[
     typer.Option(
         callback=_check_backend,
         metavar="NAME",
-        help="multiprocessing, threading, serial, or dask: the cluster whose scheduler is "
-        "DASK_SCHEDULER_ADDRESS. [multiprocessing]",
+        help="multiprocessing, threading, serial, or dask (the cluster whose scheduler is "
+        "DASK_SCHEDULER_ADDRESS). [multiprocessing]",
     ),
 ]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Channels in one batch. [1]")]
@@ -72,25 +72,25 @@ Precision = Annotated[
     typer.Option(
         "--dtype",
         metavar="NAME",
-        help="float64, or float32: half of the time, a millionth of the peak as error. [float64]",
+        help="float64, or float32: half the time, with an error of 1e-6 of the peak. [float64]",
     ),
 ]
 Checkpoint = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
-        help="Keep finished channels there: the same call, after a kill, goes on where it was.",
+        help="Store finished channels there; the same call continues an interrupted run.",
     ),
 ]
 Timeout = Annotated[
     float | None,
-    typer.Option(metavar="SECONDS", help="End with an error if a task takes longer than this."),
+    typer.Option(metavar="SECONDS", help="Fail if a task takes longer than this."),
 ]
 Chain = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE.yaml",
-        help="Pipeline as written by Pipeline.to_yaml(), without loader and exporter. Without it: "
+        help="Pipeline as written by Pipeline.to_yaml(), without loader and exporter. Default: "
         "triggers, high-pass 1 Hz, upsampling by 10, alignment, averaged artifact subtraction "
         "with 30 epochs, downsampling, low-pass 70 Hz.",
     ),
@@ -99,14 +99,14 @@ Trigger = Annotated[
     str | None,
     typer.Option(
         metavar="REGEX",
-        help="What marks the beginning of an artifact: searched in annotations and stim codes. "
+        help="Expression for the triggers, searched in annotations and stim codes. "
         rf"[{DEFAULT_TRIGGER}]",
     ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
-def settle(
+def make_settings(
     mode: str | None,
     n_jobs: int | None = None,
     n_workers: int | None = None,
@@ -114,10 +114,10 @@ def settle(
     batch_size: int | None = None,
     dtype: str | None = None,
 ) -> dict[str, Any]:
-    """Return arguments of ``Pipeline.run`` and ``Pipeline.plan`` for the options that were given.
+    """Return the arguments of ``Pipeline.run`` and ``Pipeline.plan`` for the given options.
 
-    Without a mode it is ``"auto"``; where a number of workers, a backend or a batch size was
-    given, which ``"auto"`` would choose itself, ``"channel_sequential"``.
+    The default mode is ``"auto"``, but ``"channel_sequential"`` if a number of workers, a backend
+    or a batch size is given, as ``"auto"`` would choose them.
     """
     given = {"n_jobs": n_jobs, "n_workers": n_workers, "backend": backend, "batch_size": batch_size}
     chosen = {name: value for name, value in given.items() if value is not None}

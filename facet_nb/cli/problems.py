@@ -1,4 +1,4 @@
-"""What goes wrong, as one line on stderr and an exit code."""
+"""Report errors as one line on stderr, with an exit code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def report_errors(debug: bool) -> Iterator[None]:
     Parameters
     ----------
     debug : bool
-        Whether to print its traceback first, a worker's included.
+        Whether to print the traceback first, including that of a worker.
     """
     from facet_nb.core.errors import FacetError
 
@@ -28,7 +28,7 @@ def report_errors(debug: bool) -> Iterator[None]:
         if debug:
             traceback.print_exc()
             remote = getattr(error, "remote_traceback", None)
-            if remote and error.__cause__ is None:  # else it is printed already
+            if remote and error.__cause__ is None:  # otherwise print_exc has printed it
                 typer.echo(f"In the step:\n{remote}", err=True)
         sys.stdout.flush()
         typer.echo(f"facet-nb: {to_line(error)}", err=True)
@@ -36,6 +36,6 @@ def report_errors(debug: bool) -> Iterator[None]:
 
 
 def to_line(text: object) -> str:
-    """Return `text` as one line that a terminal only prints: control characters are escaped."""
+    """Return `text` in one line, with control characters escaped."""
     line = re.sub(r"\s*[\r\n]+\s*", " ", str(text).strip())
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

@@ -1,4 +1,4 @@
-"""The quickstart's job without a screen."""
+"""The command ``demo``: the quickstart without a display."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _FOLDER = Path("corrected")
 
 
 @dataclass(frozen=True)
-class Job:
-    """What the demo works on.
+class DemoJob:
+    """Input and output of the demo.
 
     Attributes
     ----------
     label : str
-        Where the recording comes from.
+        Origin of the recording.
     context : ProcessingContext
         The recording.
     output : Path
-        Where the corrected one goes.
+        File for the corrected recording.
     truth : Truth | Simulation | None
-        What knows the clean EEG: ``snr_db(raw)`` in dB, per channel.
+        The clean EEG, with a method ``snr_db(raw)`` that returns dB per channel.
     """
 
     label: str
@@ -47,18 +47,18 @@ class Job:
 def demo(
     source: Annotated[
         Path | None,
-        typer.Option("--input", metavar="FILE", help="A recording; without it one is simulated."),
+        typer.Option("--input", metavar="FILE", help="A recording. [simulated]"),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="The corrected file, replaced if it exists. [corrected/<name>_corrected.<suffix>]",
+            help="The corrected file; replaced if it exists. [corrected/<name>_corrected.<suffix>]",
         ),
     ] = None,
     truth: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.npz", help="Clean EEG to compare with: clean (µV), fs, trig."),
+        typer.Option(metavar="FILE.npz", help="Clean EEG for comparison: clean (µV), fs, trig."),
     ] = None,
     trigger: options.Trigger = None,
     mode: options.Mode = None,
@@ -68,20 +68,20 @@ def demo(
     batch_size: options.BatchSize = None,
     debug: options.Debug = False,
 ) -> None:
-    """Correct a recording and say how well it worked.
+    """Correct a recording and report the quality of the correction.
 
-    The usual chain, on a file or on a simulated recording: triggers, plan, progress, measured
-    times, metrics, agreement with the truth where it is known, and the corrected file.
+    Runs the default chain on a file or a simulated recording, and shows triggers, plan, progress,
+    measured times, metrics, agreement with the truth if known, and the corrected file.
     """
     if truth is not None and source is None:
-        raise typer.BadParameter("--truth belongs to a recording: name it with --input.")
+        raise typer.BadParameter("--truth needs the recording it belongs to: use --input.")
     with report_errors(debug):
-        settings = options.settle(mode, n_jobs, n_workers, backend, batch_size)
+        settings = options.make_settings(mode, n_jobs, n_workers, backend, batch_size)
         run_demo(prepare_job(source, output, truth), chains.make_chain(trigger), settings)
 
 
-def prepare_job(source: Path | None, output: Path | None, truth: Path | None) -> Job:
-    """Return the recording, and where the corrected one goes.
+def prepare_job(source: Path | None, output: Path | None, truth: Path | None) -> DemoJob:
+    """Return the recording and the output file.
 
     Raises
     ------
@@ -93,49 +93,49 @@ def prepare_job(source: Path | None, output: Path | None, truth: Path | None) ->
 
         simulation = example()
         place = output or _FOLDER / "simulated_corrected.fif"
-        return Job("simulated (seed 0)", simulation.context(), place, simulation)
+        return DemoJob("simulated (seed 0)", simulation.context(), place, simulation)
     from facet_nb.cli.truths import read_truth
     from facet_nb.io import load
 
     place = output or _FOLDER / recordings.make_name(source)
     recordings.check_not_input(source, place)
     context = load(source)
-    return Job(str(source), context, place, read_truth(truth) if truth else None)
+    return DemoJob(str(source), context, place, read_truth(truth) if truth else None)
 
 
-def run_demo(job: Job, pipeline: Pipeline, settings: dict[str, Any]) -> None:
-    """Correct, measure, write and read back; print each of it.
+def run_demo(job: DemoJob, pipeline: Pipeline, settings: dict[str, Any]) -> None:
+    """Correct, measure, write and read back, and print the result of each.
 
     Raises
     ------
     FacetError
-        What went wrong.
+        If a part fails.
     """
     from facet_nb.io import Exporter
 
     raw = job.context.get_raw()
     size = f"{recordings.describe_size(raw)}, {recordings.describe_memory(raw)}"
-    _tell("Recording", [f"{to_line(job.label)}: {size}"])
+    _print_section("Recording", [f"{to_line(job.label)}: {size}"])
     before_db = None if job.truth is None else job.truth.snr_db(raw)
     exporter = Exporter(job.output)
     exporter.validate(job.context)  # before the work, not after it
     found = pipeline[0].execute(job.context)
-    _tell("Triggers", [recordings.describe_triggers(found)])
+    _print_section("Triggers", [recordings.describe_triggers(found)])
     plan = pipeline.plan(**settings)
-    _tell("Plan", str(plan).splitlines())
+    _print_section("Plan", str(plan).splitlines())
     result = _run(pipeline, job.context, plan, settings)
-    _tell("Measured", result.summary().splitlines())
-    _tell("Metrics", _measure(result.get_context()))
+    _print_section("Measured", result.summary().splitlines())
+    _print_section("Metrics", _measure(result.get_context()))
     if job.truth is not None:
-        _tell("Truth", [_compare(before_db, job.truth.snr_db(result.get_raw()))])
+        _print_section("Truth", [_compare(before_db, job.truth.snr_db(result.get_raw()))])
     exporter.execute(result.get_context())
-    _tell("File", [_read_back(job.output)])
+    _print_section("File", [_read_back(job.output)])
 
 
 def _run(
     pipeline: Pipeline, context: ProcessingContext, plan: Plan, settings: dict[str, Any]
 ) -> PipelineResult:
-    """Run with a bar in a terminal, and with a line for each stage elsewhere."""
+    """Run with a progress bar in a terminal, otherwise with a line for each stage."""
     bar = sys.stderr.isatty()
     typer.echo("Progress")
     return pipeline.run(
@@ -159,7 +159,7 @@ def _follow(plan: Plan) -> Callable[[Event], None]:
 
 
 def _measure(context: ProcessingContext) -> list[str]:
-    """Return metrics that need no truth."""
+    """Return the metrics that need no truth."""
     from facet_nb.core.errors import ValidationError
     from facet_nb.evaluation import RMSCalculator, SNRCalculator
 
@@ -168,7 +168,7 @@ def _measure(context: ProcessingContext) -> list[str]:
     try:
         snr = SNRCalculator().execute(context).get_metric("snr")
     except ValidationError as error:
-        return [*lines, f"SNR: not known; {to_line(error)}"]
+        return [*lines, f"SNR: unknown; {to_line(error)}"]
     within = "variance outside the acquisition / excess within, mean over channels"
     return [*lines, f"SNR: {snr:.4g} ({within})"]
 
@@ -189,5 +189,5 @@ def _read_back(path: Path) -> str:
     return f"{to_line(path)}: MNE reads {recordings.describe_size(raw)}, {count} annotations"
 
 
-def _tell(title: str, lines: list[str]) -> None:
+def _print_section(title: str, lines: list[str]) -> None:
     typer.echo("\n".join([title, *(f"  {line}" for line in lines)]))

@@ -1,20 +1,22 @@
-"""Recordings in words."""
+"""Describe recordings as text, and name their files."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from facet_nb.cli.problems import to_line
 
 if TYPE_CHECKING:
+    import mne
+
     from facet_nb.core import ProcessingContext
 
 _LISTED = 20
 
 
-def describe_size(raw: Any) -> str:
+def describe_size(raw: mne.io.BaseRaw) -> str:
     """Return channels, duration and sampling rate of a recording."""
     sfreq = float(raw.info["sfreq"])
     n_channels = len(raw.ch_names)
@@ -22,13 +24,13 @@ def describe_size(raw: Any) -> str:
     return f"{n_channels} channel{plural} × {raw.n_times / sfreq:.1f} s at {sfreq:g} Hz"
 
 
-def describe_memory(raw: Any) -> str:
-    """Return what its samples take in memory."""
+def describe_memory(raw: mne.io.BaseRaw) -> str:
+    """Return the size of the samples in memory."""
     return f"{8 * len(raw.ch_names) * raw.n_times / 1e6:.1f} MB as float64"
 
 
 def describe_triggers(context: ProcessingContext) -> str:
-    """Return number, extent and artifact length of the triggers that were found."""
+    """Return number, time range and artifact length of the detected triggers."""
     triggers, sfreq = context.get_triggers(), context.get_sfreq()
     assert triggers is not None  # a detector that finds none raises
     regex = to_line(context.metadata.trigger_regex)
@@ -40,8 +42,8 @@ def describe_triggers(context: ProcessingContext) -> str:
     return text
 
 
-def list_channels(raw: Any) -> list[str]:
-    """Return names of the channels by type, and which are bad."""
+def list_channels(raw: mne.io.BaseRaw) -> list[str]:
+    """Return the names of the channels by type, and of the bad ones."""
     by_type: dict[str, list[str]] = {}
     for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True):
         by_type.setdefault(kind, []).append(name)
@@ -50,16 +52,16 @@ def list_channels(raw: Any) -> list[str]:
     return lines + ([f"bad ({len(bads)}): {_shorten(bads)}"] if bads else [])
 
 
-def list_annotations(raw: Any) -> list[str]:
-    """Return descriptions of annotations with their counts, the most frequent first."""
+def list_annotations(raw: mne.io.BaseRaw) -> list[str]:
+    """Return the descriptions of annotations with their counts, the most frequent first."""
     counts = Counter(str(text) for text in raw.annotations.description).most_common()
     lines = [f"{n} × {text!r}" for text, n in counts[:_LISTED]]
     more = len(counts) - _LISTED
     return lines + ([f"… and {more} other descriptions"] if more > 0 else [])
 
 
-def list_stim_codes(raw: Any) -> list[str]:
-    """Return stim channels with the codes that rise in them, and their counts."""
+def list_stim_codes(raw: mne.io.BaseRaw) -> list[str]:
+    """Return the stim channels with their codes and counts."""
     from facet_nb.preprocessing.triggers import read_stim_codes
 
     lines = []
@@ -71,7 +73,7 @@ def list_stim_codes(raw: Any) -> list[str]:
 
 
 def make_name(path: Path) -> str:
-    """Return the name of the corrected file of `path`; formats that cannot be written change."""
+    """Return the name of the corrected file, in another format if its own cannot be written."""
     name = path.name.removesuffix(".gz") if path.name.lower().endswith(".fif.gz") else path.name
     stem, suffix = Path(name).stem, Path(name).suffix
     companions = {".set": ".fif", ".fdt": ".fif", ".gdf": ".edf", ".eeg": ".vhdr", ".vmrk": ".vhdr"}
@@ -79,13 +81,13 @@ def make_name(path: Path) -> str:
 
 
 def find_head(path: Path) -> Path:
-    """Return the file that stands for `path`: for parts of a BrainVision recording, its header."""
+    """Return the main file of `path`: the header for files of a BrainVision recording."""
     path = path.resolve()
     return path.with_suffix(".vhdr") if path.suffix.lower() in (".eeg", ".vmrk") else path
 
 
 def check_not_input(path: Path, output: Path) -> None:
-    """Check that writing `output` leaves the files of the recording `path` alone.
+    """Check that writing `output` does not replace files of the recording `path`.
 
     Raises
     ------
@@ -95,7 +97,7 @@ def check_not_input(path: Path, output: Path) -> None:
     from facet_nb.core.errors import ValidationError
 
     if find_head(path) == find_head(output):
-        raise ValidationError(f"{output} is the recording itself: give the output another name.")
+        raise ValidationError(f"{output} is the recording itself: use another name for the output.")
 
 
 def _shorten(names: list[str]) -> str:

@@ -1,40 +1,41 @@
-"""Truth files: the clean EEG that a recording was made of."""
+"""Truth files: the clean EEG of a recording."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from facet_nb.cli.recordings import describe_size
 
 if TYPE_CHECKING:
+    import mne
     import numpy as np
 
-#: What a truth file holds.
+#: Arrays of a truth file.
 KEYS = {
     "clean": "the EEG without artifact, in µV, n_channels × n_times",
     "fs": "the sampling rate, in Hz",
     "trig": "the samples of the triggers",
 }
-#: Left out at both ends of the acquisition: there the artifact's transients dominate.
+#: Time excluded at both ends of the acquisition, in s: transients of the artifact dominate there.
 _MARGIN_S = 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """The clean EEG of a recording, and the part of it to look at.
+    """The clean EEG of a recording, and the part to be compared.
 
     Attributes
     ----------
     path : Path
-        Where it comes from.
+        File of the truth.
     clean : ndarray, shape (n_channels, n_times)
         EEG without artifact, in V.
     sfreq : float
         Sampling rate, in Hz.
     start, stop : int
-        The samples that count.
+        First sample and end of the part to be compared.
     """
 
     path: Path
@@ -45,11 +46,11 @@ class Truth:
 
     @property
     def span_s(self) -> float:
-        """Duration of what is looked at, in s."""
+        """Duration of the part to be compared, in s."""
         return (self.stop - self.start) / self.sfreq
 
-    def snr_db(self, raw: Any) -> np.ndarray:
-        """Return the agreement of a recording with the truth, 0.5 to 70 Hz, per channel.
+    def snr_db(self, raw: mne.io.BaseRaw) -> np.ndarray:
+        """Return the agreement of a recording with the truth, from 0.5 to 70 Hz, in dB per channel.
 
         See :func:`facet_nb.datasets.agreement.compare_snr_db`.
 
@@ -63,8 +64,8 @@ class Truth:
         data = raw.get_data(picks=self._match(raw))
         return compare_snr_db(data, self.clean, self.sfreq, start=self.start, stop=self.stop)
 
-    def _match(self, raw: Any) -> list[int]:
-        """Return the channels that rows of the truth belong to: electrodes, or all."""
+    def _match(self, raw: mne.io.BaseRaw) -> list[int]:
+        """Return the channels of the rows of the truth: electrodes, or all channels."""
         from facet_nb.core.recording import channel_kinds
 
         electrodes = [i for i, kind in enumerate(channel_kinds(raw)) if kind in ("data", "bad")]
@@ -81,12 +82,12 @@ class Truth:
 
 
 def read_truth(path: Path) -> Truth:
-    """Return what a truth file holds.
+    """Read a truth file.
 
     Raises
     ------
     ValidationError
-        If it is none; the message says what one holds.
+        If it is not valid; the message describes a valid file.
     """
     import numpy as np
 
@@ -108,7 +109,7 @@ def read_truth(path: Path) -> Truth:
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of KEYS as numbers; nothing in the file is executed."""
+    """Return the arrays of KEYS as numbers; no code in the file is executed."""
     import zipfile
 
     import numpy as np
@@ -119,7 +120,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             missing = [key for key in KEYS if key not in names]
             found = {} if missing else {key: np.asarray(archive[key]) for key in KEYS}
     except FileNotFoundError as error:
-        raise _unusable(path, "there is no such file") from error
+        raise _unusable(path, "the file does not exist") from error
     except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise _unusable(path, "it cannot be read as an .npz archive of numbers") from error
     if missing:

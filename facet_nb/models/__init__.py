@@ -1,6 +1,6 @@
-"""State behind the panels: no display, no kernel loop.
+"""State of the panels, without display and kernel loop.
 
-Needs traitlets, which comes with the ``lab`` extra.
+The package needs traitlets, which comes with the ``lab`` extra.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from facet_nb.models.run_model import RunModel
 from facet_nb.models.signal_model import SignalModel
 from facet_nb.models.sources import as_context
 from facet_nb.models.studio_model import StudioModel
-from facet_nb.models.time_forecast import Forecast
+from facet_nb.models.time_forecast import TimeForecast
 from facet_nb.models.truth import TruthComparison
 from facet_nb.models.tune_model import TuneModel
+
+# The public name; inside the package, each class name occurs once.
+Forecast = TimeForecast
 
 __all__ = [
     "ChainModel",
@@ -28,6 +31,7 @@ __all__ = [
     "RunModel",
     "SignalModel",
     "StudioModel",
+    "TimeForecast",
     "TruthComparison",
     "TuneModel",
     "as_context",

@@ -1,4 +1,4 @@
-"""A chain that is being edited: steps, their arguments as they are typed, and what is wrong."""
+"""Model of a chain that is being edited: steps, typed arguments and problems."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class ChainStep:
     Attributes
     ----------
     processor : Processor | None
-        What runs; None as long as an argument cannot be read.
+        The processor; None while an argument is not valid.
     cls : type
         Its class.
     texts : tuple of (str, str)
-        Arguments as they are typed, by name; those that are missing have their default.
+        Names and typed texts of arguments; missing arguments have their default.
     enabled : bool
-        Whether it takes part in the run.
+        Whether the step is part of the pipeline.
     problems : tuple of (str, str)
-        What is wrong, by the name of the argument; an empty name is for the step as a whole.
+        Names of arguments and their problems; an empty name stands for the step as a whole.
     """
 
     processor: Processor | None
@@ -42,7 +42,7 @@ class ChainStep:
 
     @property
     def name(self) -> str:
-        """Its name in the registry."""
+        """Registry name of its class."""
         return self.cls.name
 
     @property
@@ -51,34 +51,34 @@ class ChainStep:
         return () if issubclass(self.cls, LambdaProcessor) else list_fields(self.cls)
 
     def text(self, name: str) -> str:
-        """Return what stands in a field."""
+        """Return the text of a field."""
         return dict(self.texts).get(name, "")
 
     def problem(self, name: str = "") -> str:
-        """Return what is wrong with a field, or with the step."""
+        """Return the problem of a field, or of the step; empty if there is none."""
         return dict(self.problems).get(name, "")
 
 
 class ChainModel(HasTraits):
-    """A list of steps with one that is selected; everything a chain editor does, without a screen.
+    """A list of steps with a selection: the logic of a chain editor, without widgets.
 
     Parameters
     ----------
     pipeline : Pipeline | None
-        What to begin with.
+        The initial pipeline.
     context : ProcessingContext | None
-        The recording that arguments are checked on.
+        The recording on which arguments are checked.
 
     Attributes
     ----------
     steps : tuple of ChainStep
         The steps in order.
     selected : int
-        Position of the selected step; −1 if there is none.
+        Index of the selected step; −1 if there is none.
     pipeline : Pipeline
-        The enabled steps. As long as something is wrong it stays what it was last.
+        The enabled steps; while an argument is not valid, the last valid pipeline.
     problem : str
-        Why the chain on screen cannot run; empty if it can.
+        Why the chain cannot run; empty if it can.
     name : str
         Name of the chain.
 
@@ -114,21 +114,21 @@ class ChainModel(HasTraits):
             self._set([_step_of(p) for p in pipeline])
 
     def set_context(self, context: ProcessingContext | None) -> None:
-        """Check arguments on another recording."""
+        """Set the recording on which arguments are checked."""
         self.check = ChainCheck(context)
         self._set(self.steps)
 
     def to_yaml(self, path: str | Path | None = None) -> str:
-        """Return the enabled steps as YAML; also write them to `path`."""
+        """Return the enabled steps as YAML; also write them to `path` if given."""
         return self.pipeline.to_yaml(path)
 
     def load_yaml(self, source: str | Path) -> None:
-        """Take the steps of a YAML file or text.
+        """Load the steps of a YAML file or text.
 
         Raises
         ------
         ValidationError
-            If it cannot be read; the chain stays as it was.
+            If it cannot be read; the chain is not changed.
         """
         self.set_pipeline(Pipeline.from_yaml(source))
 
@@ -139,7 +139,7 @@ class ChainModel(HasTraits):
 
     # ----------------------------------------------------------------------------- single steps
     def add(self, name: str) -> None:
-        """Insert a step behind the selected one and select it.
+        """Insert a step after the selected one and select it.
 
         Raises
         ------
@@ -148,7 +148,7 @@ class ChainModel(HasTraits):
         """
         classes = self.list_classes()
         if name not in classes:
-            raise ValidationError(f"no processor {name!r} can be added here: see list_classes().")
+            raise ValidationError(f"processor {name!r} cannot be added: see list_classes().")
         position = self.selected + 1
         steps = list(self.steps)
         steps.insert(position, _build(classes[name], ()))
@@ -167,7 +167,7 @@ class ChainModel(HasTraits):
             self.selected = min(self.selected, len(steps) - 1)
 
     def move(self, by: int) -> None:
-        """Move the selected step down by `by` places (up if negative), as far as that goes."""
+        """Move the selected step down by `by` positions (up if negative), at most to the end."""
         here = self.selected
         there = min(max(here + by, 0), len(self.steps) - 1)
         if here < 0 or there == here:
@@ -179,22 +179,22 @@ class ChainModel(HasTraits):
             self.selected = there
 
     def enable(self, enabled: bool) -> None:
-        """Let the selected step take part in the run, or not."""
+        """Enable or disable the selected step."""
         self._change(enabled=enabled)
 
     def set_text(self, name: str, text: str, index: int | None = None) -> None:
-        """Set an argument of a step as a person types it.
+        """Set an argument of a step from a typed text.
 
-        What cannot be read is kept and named in the step's problems.
+        A text that is not valid is kept and listed in the problems of the step.
 
         Parameters
         ----------
         name : str
-            The argument.
+            Name of the argument.
         text : str
-            What is typed.
+            The typed text.
         index : int | None
-            Position of the step; None for the selected one.
+            Index of the step; None for the selected one.
         """
         if not self.steps:
             return
@@ -212,7 +212,7 @@ class ChainModel(HasTraits):
         self.set_text(name, fields[name].write(value))
 
     def use_trigger(self, description: str) -> None:
-        """Let the first trigger detector look for events of this description; add one if needed."""
+        """Set the first trigger detector to events of this description; add one if needed."""
         if all(step.name != "trigger_detector" for step in self.steps):
             self.selected = -1
             self.add("trigger_detector")
@@ -228,7 +228,7 @@ class ChainModel(HasTraits):
         self._set(steps)
 
     def _set(self, steps: Sequence[ChainStep]) -> None:
-        """Check the steps, and set the traits that follow from them."""
+        """Check the steps and set the traits derived from them."""
         steps = self._judge(steps)
         problem = next(filter(None, map(_describe, range(len(steps)), steps)), "")
         with self.hold_trait_notifications():
@@ -239,9 +239,11 @@ class ChainModel(HasTraits):
                     self.pipeline = Pipeline(enabled, self.name)
 
     def _judge(self, steps: Sequence[ChainStep]) -> list[ChainStep]:
-        """Return the steps with what the check says about those that take part."""
+        """Return the steps with the problems found in the enabled ones."""
         active = [i for i, s in enumerate(steps) if s.enabled and s.processor is not None]
-        complaints = self.check.look([p for i in active if (p := steps[i].processor) is not None])
+        complaints = self.check.find_problems(
+            [p for i in active if (p := steps[i].processor) is not None]
+        )
         said = dict(zip(active, complaints, strict=True))
         judged = []
         for i, step in enumerate(steps):
@@ -260,7 +262,7 @@ def _step_of(processor: Processor) -> ChainStep:
 
 
 def _build(cls: type[Processor], texts: tuple[tuple[str, str], ...]) -> ChainStep:
-    """Return a step of arguments as they are typed."""
+    """Return a step with typed arguments."""
     typed, values, problems = dict(texts), {}, []
     for field in list_fields(cls):
         text = typed.setdefault(field.name, field.write(field.default))
@@ -278,7 +280,7 @@ def _build(cls: type[Processor], texts: tuple[tuple[str, str], ...]) -> ChainSte
 
 
 def _make(cls: type[Processor], values: dict[str, Any]) -> Processor:
-    """Return the processor; an argument ``*names`` takes its list apart."""
+    """Return the processor; the list of an argument ``*names`` is unpacked."""
     import inspect
 
     parameters = inspect.signature(cls.__init__).parameters

@@ -1,4 +1,4 @@
-"""What is wrong with a chain, found without running it: while somebody types."""
+"""Check a chain without running it, fast enough to do so while the user types."""
 
 from __future__ import annotations
 
@@ -20,27 +20,28 @@ _KEPT = 200
 
 @dataclass
 class ChainCheck:
-    """Looks at chains on one recording; remembers what it looked at.
+    """Checks chains on one recording, and caches the results.
 
-    Of each step the arguments are judged, at the sampling rate that the steps before it leave;
-    trigger expressions are tried on the recording. Samples are not touched, so that a check takes
-    milliseconds: what only shows in the samples (no artifact, a flat channel) is left to the run.
+    The arguments of each step are checked at the sampling rate that the steps before it produce;
+    trigger expressions are applied to the recording. Samples are not read, so that a check takes
+    milliseconds: problems that only show in the samples (no artifact, a flat channel) are found
+    by the run.
 
     Parameters
     ----------
     context : ProcessingContext | None
-        The recording; without it only what needs none is judged.
+        The recording; without it, only checks that need no recording are made.
     """
 
     context: ProcessingContext | None = None
     _known: OrderedDict[Any, Any] = field(default_factory=OrderedDict)
 
-    def look(self, steps: Sequence[Processor]) -> list[str]:
-        """Return the complaint about each step, empty where there is none."""
+    def find_problems(self, steps: Sequence[Processor]) -> list[str]:
+        """Return the problem of each step; empty if there is none."""
         state = self._begin()
         complaints = []
         for step in steps:
-            complaint, state = self._look_at(step, state)
+            complaint, state = self._check_step(step, state)
             complaints.append(complaint)
         return complaints
 
@@ -49,7 +50,7 @@ class ChainCheck:
             return None
         return State.of(self.context.get_raw(), self.context.metadata)
 
-    def _look_at(self, step: Processor, state: State | None) -> tuple[str, State | None]:
+    def _check_step(self, step: Processor, state: State | None) -> tuple[str, State | None]:
         own = _judge_arguments(step)
         if own or state is None:
             return own, state
@@ -68,7 +69,7 @@ class ChainCheck:
                 return "", self._prepare(step, state)
         except FacetError as error:
             return str(error).removeprefix(f"{step.name}: "), state
-        # Anyone's step may do anything to the recording: what comes after it is not judged.
+        # A user-defined step may change anything: the steps after it cannot be checked.
         return "", None if changes_samples(step) else state
 
     def _find_triggers(self, step: TriggerDetector, state: State) -> State:
@@ -96,7 +97,7 @@ class ChainCheck:
 
 
 def _judge_arguments(step: Processor) -> str:
-    """Ask the step itself, where it can judge its arguments without a recording."""
+    """Return the problem that the step's own check finds, if it needs no recording."""
     judge = getattr(step, "_check", None)
     if judge is None or inspect.signature(judge).parameters:
         return ""
@@ -104,7 +105,7 @@ def _judge_arguments(step: Processor) -> str:
         judge()
     except FacetError as error:
         return str(error)
-    except TypeError as error:  # a text where a number is compared
+    except TypeError as error:  # e.g. a comparison of a string with a number
         return f"{type(step).__name__}: {error}"
     return ""
 

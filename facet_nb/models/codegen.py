@@ -1,4 +1,4 @@
-"""A panel's settings as Python: what to write in order to have the same without it."""
+"""Generate Python code that does the same as a panel."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _INDENT = 8
 
 
 def write_code(pipeline: Pipeline, source: Any, settings: Mapping[str, Any]) -> str:
-    """Return Python that runs `pipeline` on `source` with these settings.
+    """Return Python code that runs `pipeline` on `source` with these settings.
 
-    What is written is complete as long as steps and source come from this package or from modules;
-    what only lives in the notebook is named in a comment.
+    The code is complete if steps and source come from this package or other modules; comments name
+    objects that are defined in the notebook only.
 
     Parameters
     ----------
     pipeline : Pipeline
-        The steps; of each the first argument, and those that do not have their default value.
+        The steps; of each, the first argument and those that differ from their default are written.
     source : object
         As for :func:`facet_nb.models.as_context`.
     settings : mapping
@@ -32,7 +32,7 @@ def write_code(pipeline: Pipeline, source: Any, settings: Mapping[str, Any]) -> 
     Returns
     -------
     str
-        Source text that ends with a newline.
+        Source code, ending with a newline.
     """
     imports, lines = write_source(source)
     steps, more_imports, notes = [], ["from facet_nb import Pipeline"], []
@@ -58,18 +58,18 @@ def _write_settings(settings: Mapping[str, Any]) -> list[str]:
 
 
 def quote(value: Any) -> str:
-    """Return `value` as Python, texts in double quotes."""
+    """Return `value` as Python code, strings in double quotes."""
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
 def _write_step(number: int, processor: Processor) -> tuple[str, list[str], list[str]]:
-    """Return the call, its imports, and remarks about what the reader must supply."""
+    """Return the call, its imports, and comments on what the reader must supply."""
     if isinstance(processor, LambdaProcessor):
         return _write_function(number, processor)
     cls = type(processor)
     call, unknown = write_call(cls.__name__, _changed(processor), _INDENT)
     imports, notes = _import_of(cls)
-    notes += [f"# {key}: an object of yours, an argument of {cls.__name__}" for key in unknown]
+    notes += [f"# {key}: your own object, an argument of {cls.__name__}" for key in unknown]
     return call, imports, notes
 
 
@@ -77,12 +77,12 @@ def _write_function(number: int, processor: LambdaProcessor) -> tuple[str, list[
     name = getattr(processor.func, "__name__", "")
     if not name.isidentifier():
         name = f"step_{number}"
-        return name, [], [f"# {name}: a function of yours"]
+        return name, [], [f"# {name}: your own function"]
     return name, *_import_of(processor.func)
 
 
-def _import_of(thing: Any) -> tuple[list[str], list[str]]:
-    module, name = getattr(thing, "__module__", None) or "__main__", thing.__name__
+def _import_of(value: Any) -> tuple[list[str], list[str]]:
+    module, name = getattr(value, "__module__", None) or "__main__", value.__name__
     package = sys.modules.get(module.partition(".")[0])
     if module == "__main__" or not hasattr(sys.modules.get(module), name):
         return [], [f"# {name}: defined in this notebook"]
@@ -92,7 +92,7 @@ def _import_of(thing: Any) -> tuple[list[str], list[str]]:
 
 
 def _changed(processor: Processor) -> dict[str, Any]:
-    """Return the arguments that tell: the first, and those without their default value."""
+    """Return the first argument, and those that differ from their default."""
     parameters = inspect.signature(type(processor).__init__).parameters
     given = processor.get_parameters()
     first = next(iter(given), None)

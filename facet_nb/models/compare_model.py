@@ -1,8 +1,7 @@
-"""Results side by side: what chains and settings cost, and whether they give the same."""
+"""Model of kept results: their cost, and whether they agree with the serial result."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,10 @@ from traitlets import HasTraits, Tuple, Unicode
 from facet_nb.core import CancelToken
 from facet_nb.core.errors import FacetError, ValidationError
 from facet_nb.core.recording import load_array
-from facet_nb.models.background import Background
+from facet_nb.models.background_tasks import BackgroundTasks, Notifier
 from facet_nb.models.run_model import RunModel
 from facet_nb.models.saved_result import (
-    Kept,
+    SavedResult,
     compare_samples,
     describe_settings,
     judge,
@@ -26,21 +25,21 @@ from facet_nb.models.saved_result import (
 if TYPE_CHECKING:
     from facet_nb.evaluation.chains import ChainComparison
 
-#: More results than this are neither compared by eye nor kept in memory.
+#: Largest number of results that are kept in memory.
 MOST = 8
 
 
-class CompareModel(HasTraits):
-    """A few results, kept with their samples.
+class CompareModel(Notifier, HasTraits):
+    """A few kept results with their samples.
 
     Attributes
     ----------
-    entries : tuple of Kept
+    entries : tuple of SavedResult
         The results, oldest first.
     status : {"idle", "checking"}
-        Whether a serial run is under way, to compare with.
+        Whether a serial run for comparison is in progress.
     error : str
-        What went wrong.
+        Error of the last check.
 
     Examples
     --------
@@ -62,37 +61,36 @@ class CompareModel(HasTraits):
 
     def __init__(self) -> None:
         super().__init__()
-        self.on_news: Callable[[], None] | None = None
-        self._background = Background(self._tell)
+        self._background = BackgroundTasks(self._notify)
         self._token = CancelToken()
 
-    # ---------------------------------------------------------------------------------- keeping
+    # ---------------------------------------------------------------------------------- entries
     def keep(self, run: RunModel, label: str = "") -> None:
         """Keep the last result of a run.
 
         Raises
         ------
         ValidationError
-            If there is none, or too many are kept.
+            If there is no result, or no more results can be kept.
         """
         result, done = run.result, run.finished
         if result is None or result.context is None or done is None:
             raise ValidationError("there is no result to keep: run the chain first.")
         if not result.context.has_raw():
-            raise ValidationError("the result holds no recording: there is nothing to compare.")
+            raise ValidationError("the result holds no recording to compare.")
         if any(entry.result is result for entry in self.entries):
-            raise ValidationError("this result is kept already: change something and run again.")
+            raise ValidationError("this result is kept already: run again with other settings.")
         if len(self.entries) >= MOST:
             raise ValidationError(f"{MOST} results are kept: remove one first.")
         self._set([*self.entries, self._make_entry(run, label)])
         self._background.start(("report", result), lambda: _report(result))
 
-    def _make_entry(self, run: RunModel, label: str) -> Kept:
+    def _make_entry(self, run: RunModel, label: str) -> SavedResult:
         result, done, truth = run.result, run.finished, run.truth
-        assert result is not None and done is not None  # the caller asked
+        assert result is not None and done is not None  # checked by the caller
         number = 1 + max((int(e.label.partition(".")[0]) for e in self.entries), default=0)
         peaks = [result.state.peak_rss_bytes, *(s.rss_bytes for s in run.samples)]
-        return Kept(
+        return SavedResult(
             f"{number}. {label or describe_settings(done.settings)}",
             done.pipeline,
             done.settings,
@@ -104,43 +102,44 @@ class CompareModel(HasTraits):
         )
 
     def remove(self, index: int) -> None:
-        """Let go of a result."""
+        """Remove a result."""
         entries = list(self.entries)
         del entries[index]
         self._set(entries)
 
     @property
     def memory_bytes(self) -> int:
-        """What the kept samples take."""
+        """Memory of the kept samples, in bytes."""
         return sum(load_array(e.context.get_raw()).nbytes for e in self.entries)
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Channels that all results have."""
+        """Names of the channels that all results have."""
         if not self.entries:
             return ()
         names = [list(e.context.get_raw().ch_names) for e in self.entries]
         return tuple(n for n in names[0] if all(n in other for other in names[1:]))
 
     def table(self) -> tuple[list[str], list[tuple[str, ...]]]:
-        """Return heads and lines of a table: a result in each column, units in the first one."""
+        """Return heads and rows of a table: one column for each result, units in the first."""
         return make_table(self.entries)
 
     @property
     def chain(self) -> str:
-        """The names of the steps, if all results are of the same chain."""
+        """The names of the steps if all results have the same chain; otherwise empty."""
         steps = {entry.steps for entry in self.entries}
         return write_chain(self.entries[0].pipeline) if len(steps) == 1 else ""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Why some of the table cannot be told, each reason once."""
+        """Why some values of the table are missing, each reason once."""
         return tuple(dict.fromkeys(entry.note for entry in self.entries if entry.note))
 
     def comparison(self) -> ChainComparison | None:
-        """Return what :func:`facet_nb.compare` says of the results of the last one's recording.
+        """Compare the results that have the same recording as the last one.
 
-        None as long as nothing is known. ``comparison().plot()`` is a figure.
+        Returns what :func:`facet_nb.compare` would; None while it is not known.
+        ``comparison().plot()`` draws a figure.
         """
         known = [e for e in self.entries if e.report is not None]
         together = [e for e in known if e.before is known[-1].before]
@@ -152,17 +151,17 @@ class CompareModel(HasTraits):
 
     # --------------------------------------------------------------------------------- checking
     def check(self) -> None:
-        """Run the chain of the last result serially, on a thread, and compare the two.
+        """Start a serial run of the last result's chain, and compare the two results.
 
         Raises
         ------
         ValidationError
-            If there is no result, or a check is under way.
+            If there is no result, or a check is in progress.
         """
         if not self.entries:
             raise ValidationError("there is no result to check: keep one first.")
         if self.status == "checking":
-            raise ValidationError("a check is under way.")
+            raise ValidationError("a check is in progress: wait for its end.")
         entry, self._token = self.entries[-1], CancelToken()
         self.status, self.error = "checking", ""
         token = self._token
@@ -174,16 +173,16 @@ class CompareModel(HasTraits):
         )
 
     def cancel(self) -> None:
-        """Stop a check."""
+        """Cancel a check."""
         self._token.cancel()
 
     def wait(self) -> None:
-        """Wait for the check."""
+        """Wait for the end of the check."""
         self._background.join()
         self.drain()
 
     def drain(self) -> bool:
-        """Take what is new; return whether there is more to come."""
+        """Apply new outcomes; return whether a check is still in progress."""
         for outcome in self._background.take():
             what, result = outcome.key
             change = self._take_serial if what == "serial" else _take_report
@@ -196,37 +195,33 @@ class CompareModel(HasTraits):
                     self.status = "idle"
         return self.status == "checking"
 
-    def _take_serial(self, entry: Kept, outcome: Any) -> Kept:
+    def _take_serial(self, entry: SavedResult, outcome: Any) -> SavedResult:
         if outcome.error is not None:
             self.error = f"not checked: {outcome.error}"
             return entry
-        serial = Kept("", entry.pipeline, {}, entry.before, outcome.value)
+        serial = SavedResult("", entry.pipeline, {}, entry.before, outcome.value)
         badge, difference_uv = compare_samples(entry, serial, "the serial result")
         return replace(entry, badge=badge, difference_uv=difference_uv)
 
     # ------------------------------------------------------------------------------------ inner
-    def _set(self, entries: list[Kept]) -> None:
+    def _set(self, entries: list[SavedResult]) -> None:
         judged = []
         for entry in entries:
             badge, difference_uv = entry.badge, entry.difference_uv
-            if "serial" not in badge:  # it has not been compared with a serial result before
+            if "serial" not in badge:  # not compared with a serial result yet
                 badge, difference_uv = judge(entry, entries)
             judged.append(replace(entry, badge=badge, difference_uv=difference_uv))
         self.entries, self.error = tuple(judged), ""
 
-    def _tell(self) -> None:
-        if self.on_news is not None:
-            self.on_news()
-
 
 def _report(result: Any) -> ChainComparison:
-    """Return what can be said of one result without its truth: that would take a minute."""
+    """Return the scores of one result without its truth, which would take a minute."""
     from facet_nb.evaluation.chains import compare
 
     return compare({"result": result})
 
 
-def _take_report(entry: Kept, outcome: Any) -> Kept:
+def _take_report(entry: SavedResult, outcome: Any) -> SavedResult:
     error = outcome.error
     if error is not None:
         kind = "" if isinstance(error, FacetError) else f"{type(error).__name__}: "

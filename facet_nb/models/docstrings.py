@@ -1,4 +1,4 @@
-"""What numpydoc says about the parameters of a class."""
+"""Read parameter descriptions from numpydoc docstrings."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _AS_IN = re.compile(r"^As in \w+\.?(?=;|$)")
 
 @dataclass(frozen=True)
 class ParameterText:
-    """One parameter of a docstring.
+    """Description of one parameter.
 
     Attributes
     ----------
     type_text : str
-        What stands after the colon: ``"{'fir', 'iir'}"``, ``"float | None"``.
+        The type, after the colon: ``"{'fir', 'iir'}"``, ``"float | None"``.
     text : str
-        The description, in one line, without markup.
+        The description in one line, without markup.
     """
 
     type_text: str
@@ -29,7 +29,7 @@ class ParameterText:
 
 
 def read_parameters(cls: type) -> dict[str, ParameterText]:
-    """Return what the docstrings of `cls` and its bases say about each parameter."""
+    """Return the descriptions of all parameters, from the docstrings of `cls` and its bases."""
     found: dict[str, ParameterText] = {}
     for base in reversed(cls.__mro__):
         for name, new in _read_section(inspect.cleandoc(base.__doc__ or "")).items():
@@ -38,7 +38,7 @@ def read_parameters(cls: type) -> dict[str, ParameterText]:
 
 
 def _look_up(new: ParameterText, base: ParameterText | None) -> ParameterText:
-    """Return a text, with what a base class says where it only refers to that."""
+    """Return a description; a reference to a base class ("As in …") is replaced by its text."""
     referring = _AS_IN.match(new.text)
     if base is None or referring is None:
         return new
@@ -61,7 +61,7 @@ def _read_section(doc: str) -> dict[str, ParameterText]:
 
 
 def plain(text: str) -> str:
-    """Return a text of a docstring without markup, in one line."""
+    """Return docstring text in one line, without markup."""
     text = re.sub(r":\w+:`~?([^`]+)`", lambda m: m.group(1).rpartition(".")[2], text)
     return " ".join(text.replace("`", "").split())
 

@@ -1,4 +1,4 @@
-"""A run's events as lines that a person can read."""
+"""The log of a run: its events as readable lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facet_nb.core.events import (
     StageStarted,
 )
 
-#: How many lines are kept; the newest come first.
+#: Largest number of lines.
 LENGTH = 200
 
 
@@ -27,11 +27,11 @@ class Entry:
     Attributes
     ----------
     time_s : float
-        When, in seconds since the epoch.
+        Time of the event, in seconds since the epoch.
     text : str
-        What happened; not escaped.
+        The message, not escaped.
     kind : {"info", "done", "error"}
-        What kind of news it is.
+        Kind of message.
     """
 
     time_s: float
@@ -40,7 +40,7 @@ class Entry:
 
 
 def write_entry(event: Event, state: RunState) -> Entry | None:
-    """Return the line for `event`, given the state after it; None if it is no news."""
+    """Return the line for `event`, given the state after it; None if it has none."""
     written = _write(event, state)
     if written is None:
         return None
@@ -49,7 +49,7 @@ def write_entry(event: Event, state: RunState) -> Entry | None:
 
 
 def extend(log: tuple[Entry, ...], entries: list[Entry]) -> tuple[Entry, ...]:
-    """Return `log` with new entries (oldest first) in front, bounded."""
+    """Return the log with new entries (oldest first) in front, of limited length."""
     return (*reversed(entries), *log)[:LENGTH]
 
 
@@ -60,8 +60,8 @@ def _write(event: Event, state: RunState) -> tuple[str, str] | None:
 
 @_write.register
 def _(event: RunStarted, state: RunState) -> tuple[str, str]:
-    steps, jobs = _count(len(event.steps), "step"), _count(event.n_jobs, "job")
-    threads = _count(event.n_workers, "thread")
+    steps, jobs = count(len(event.steps), "step"), count(event.n_jobs, "job")
+    threads = count(event.n_workers, "thread")
     where = "" if event.n_jobs == 1 else f" ({event.backend})"
     return f"started: {event.mode}, {steps}, {jobs}{where}, {threads} in each", "info"
 
@@ -77,7 +77,7 @@ def _(event: BatchDone, state: RunState) -> tuple[str, str] | None:
     if event.batch < 0:
         return None
     wall_s = sum(t.wall_s for t in event.step_times)
-    steps = _count(len(event.step_times), "step")
+    steps = count(len(event.step_times), "step")
     return f"{', '.join(event.channels)}: {steps} in {wall_s:.3f} s", "info"
 
 
@@ -96,5 +96,6 @@ def _(event: RunFailed, state: RunState) -> tuple[str, str]:
     return event.message, "info" if event.cancelled else "error"
 
 
-def _count(number: int, word: str) -> str:
+def count(number: int, word: str) -> str:
+    """Return a number with its word: ``"1 step"``, ``"2 steps"``."""
     return f"{number} {word}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""The arguments of a processor as fields of a form, made from its signature and docstring."""
+"""Form fields of a processor, derived from its signature and docstring."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNITS = ("Hz", "s", "V", "samples", "epochs", "dB", "µV", "ms", "channels", "v
 _UNIT = re.compile(rf"\bin (?:the )?({'|'.join(_UNITS)})\b")
 _CHOICES = re.compile(r"^\{(.+?)\}")
 
-#: Types of which a form can hold a value, as words of an annotation.
+#: Words of annotations for which a value can be typed in a form.
 _WRITABLE = {"int", "float", "str", "bool", "None", "Path", "list", "tuple", "Sequence", "Picks"}
 
 
@@ -29,17 +29,17 @@ class Field:
     Attributes
     ----------
     name : str
-        Its name.
+        Name of the argument.
     default : object
-        Its default; :data:`inspect.Parameter.empty` if it must be given.
+        Its default; :data:`inspect.Parameter.empty` if it is required.
     types : frozenset of str
-        Words of its annotation: ``{"float", "None"}``.
+        Words of its annotation, such as ``{"float", "None"}``.
     choices : tuple
-        The values that it can have; empty if they are not listed.
+        Its possible values; empty if they are not enumerated.
     unit : str
-        Its unit, or nothing.
+        Its unit, or an empty string.
     help : str
-        What the docstring says about it.
+        Its description in the docstring.
     """
 
     name: str
@@ -51,16 +51,16 @@ class Field:
 
     @property
     def required(self) -> bool:
-        """Whether it must be given."""
+        """Whether a value is required."""
         return self.default is inspect.Parameter.empty
 
     @property
     def is_switch(self) -> bool:
-        """Whether it is on or off."""
+        """Whether it is a boolean."""
         return self.types == {"bool"}
 
     def write(self, value: Any) -> str:
-        """Return `value` as a person would type it: texts without quotes."""
+        """Return `value` as typed text: strings without quotes."""
         if value is inspect.Parameter.empty:
             return ""
         if isinstance(value, str) and "str" in self.types and self._as_literal(value) is None:
@@ -69,12 +69,12 @@ class Field:
         return str(value) if text is None else text
 
     def read(self, text: str) -> Any:
-        """Return the value that `text` stands for.
+        """Return the value of a typed text.
 
         Raises
         ------
         ValidationError
-            If it is none; the message says what is expected.
+            If it is not valid; the message says what is expected.
         """
         text = text.strip()
         if not text and not self.required:
@@ -91,7 +91,7 @@ class Field:
 
     @property
     def expected(self) -> str:
-        """What it takes, in words."""
+        """Description of valid values, such as ``"a number or None"``."""
         words = {"int": "a whole number", "float": "a number", "str": "a text", "Path": "a path"}
         words |= {"None": "None", "bool": "True or False", "Sequence": "a list", "list": "a list"}
         order = ("int", "float", "bool", "str", "Path", "Sequence", "list", "None")
@@ -99,12 +99,12 @@ class Field:
         return " or ".join(dict.fromkeys(named)) or "a value"
 
     def _as_literal(self, text: str) -> tuple[Any] | None:
-        """Return the value of a literal in a tuple, or None: `text` is then a plain text."""
+        """Return the value of a literal in a tuple; None if `text` is a plain string."""
         try:
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             return None
-        # A text that looks like a number is a number only where numbers are taken.
+        # A string that looks like a number is a number only if numbers are valid.
         return (value,) if self._fits(value) or "str" not in self.types else None
 
     def _fits(self, value: Any) -> bool:
@@ -140,7 +140,7 @@ def _find_fields(cls: Any) -> tuple[Field, ...]:
 
 
 def is_editable(cls: type[Processor]) -> bool:
-    """Whether a form can hold all that the class must be given."""
+    """Whether all required arguments can be typed in a form."""
     return all(not f.required or f.types & _WRITABLE for f in list_fields(cls))
 
 

@@ -1,4 +1,4 @@
-"""Values as Python source."""
+"""Write values and calls as Python code."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ WIDTH = 88
 
 
 def write_value(value: Any) -> str | None:
-    """Return Python source of `value`; None if it cannot be written as a literal."""
+    """Return Python code of `value`; None if it cannot be written as a literal."""
     if isinstance(value, float) and not math.isfinite(value):
         return f'float("{value}")'
     plain = to_plain(value)
     if isinstance(plain, str) and not isinstance(value, str) and not hasattr(value, "__fspath__"):
-        return None  # the text of some object, not the object
+        return None  # to_plain returned the repr of an object
     text = repr(plain)
     try:
         ast.literal_eval(text)
@@ -28,9 +28,9 @@ def write_value(value: Any) -> str | None:
 
 
 def write_call(name: str, arguments: Mapping[str, Any], indent: int = 0) -> tuple[str, list[str]]:
-    """Return the source of a call, and the names of arguments that had to be left open.
+    """Return the code of a call, and the names of arguments that are not literals.
 
-    An argument that is not a literal stands as a variable of its own name.
+    Such an argument is written as a variable of its own name.
     """
     written, unknown = [], []
     for key, value in arguments.items():

@@ -1,4 +1,4 @@
-"""Which recording to work on: a file, an example, a simulation, or what the panel was given."""
+"""Model of the choice of a recording: a file, an example, a simulation or a given object."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from traitlets import Any, Bool, CInt, Enum, Float, HasTraits, Instance, Unicode
 
 from facet_nb.core import ProcessingContext
 from facet_nb.core.errors import FacetError, ValidationError
-from facet_nb.models.background import Background, Outcome
+from facet_nb.models.background_tasks import BackgroundTasks, Notifier, Outcome
+from facet_nb.models.recording_summary import RecordingSummary
 from facet_nb.models.sources import as_context, describe_source
-from facet_nb.models.summary import RecordingSummary
 
 KINDS = ("given", "example", "simulation", "file")
 
 
-class RecordingModel(HasTraits):
-    """The choice of a recording, and what it holds.
+class RecordingModel(Notifier, HasTraits):
+    """The choice of a recording, and its content.
 
     Parameters
     ----------
@@ -27,23 +27,23 @@ class RecordingModel(HasTraits):
     Attributes
     ----------
     kind : {"given", "example", "simulation", "file"}
-        Where the recording shall come from.
+        Kind of source to load.
     path : str
-        The file.
+        Path of the file.
     n_channels, n_slices, seed : int
-        Of a simulation; see :func:`facet_nb.datasets.simulate`.
+        Parameters of a simulation; see :func:`facet_nb.datasets.simulate`.
     sfreq, duration_s, tr_s : float
-        Of a simulation, in Hz and s.
+        Parameters of a simulation, in Hz and s.
     pulse : bool
-        Whether the simulated heart beats.
+        Whether the simulation has a heartbeat artifact.
     status : {"empty", "loading", "ready", "failed"}
-        Where loading is.
+        Progress of loading.
     source, context : object
-        What was loaded, as it was given and as a context.
+        The loaded source and its context.
     summary : RecordingSummary | None
-        What it holds.
+        Content of the recording.
     error : str
-        Why it could not be loaded.
+        Why loading failed.
 
     Examples
     --------
@@ -74,27 +74,26 @@ class RecordingModel(HasTraits):
     def __init__(self, source: AnyValue = None) -> None:
         super().__init__(kind="example" if source is None else "given")
         self.given = source
-        self.on_news: Callable[[], None] | None = None
-        self._background = Background(self._tell)
+        self._background = BackgroundTasks(self._notify)
         self._number = 0
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What can be chosen."""
+        """The kinds of source that can be chosen."""
         return KINDS if self.given is not None else KINDS[1:]
 
     def describe(self) -> str:
-        """Return what is loaded, in a few words."""
+        """Return a short description of the loaded recording."""
         return "nothing loaded" if self.context is None else describe_source(self.context)
 
     # ---------------------------------------------------------------------------------- loading
     def load(self) -> RecordingModel:
-        """Load what is chosen, and wait for it.
+        """Load the chosen recording and wait for it.
 
         Raises
         ------
         FacetError
-            If that is not possible.
+            If it cannot be loaded.
         """
         self.start()
         self.wait()
@@ -103,21 +102,21 @@ class RecordingModel(HasTraits):
         return self
 
     def start(self) -> None:
-        """Begin to load what is chosen, on a thread of its own; return at once."""
+        """Start loading the chosen recording on a new thread; return immediately."""
         self._number += 1
         self.status, self.error = "loading", ""
         make = self._choose()
         self._background.start(self._number, lambda: _open(make))
 
     def wait(self) -> None:
-        """Wait until nothing is being loaded."""
+        """Wait for the end of loading."""
         self._background.join()
         self.drain()
 
     def drain(self) -> bool:
-        """Set the traits of what has been loaded; return whether there is more to come."""
+        """Set the traits of a loaded recording; return whether loading is in progress."""
         for outcome in self._background.take():
-            if outcome.key == self._number:  # an older choice does not count any more
+            if outcome.key == self._number:  # older choices are ignored
                 self._finish(outcome)
         return self.status == "loading"
 
@@ -130,7 +129,7 @@ class RecordingModel(HasTraits):
             self.status = "ready"
 
     def _choose(self) -> Callable[[], AnyValue]:
-        """Return what makes the source; the values of now, whatever is typed later."""
+        """Return a function that makes the source from the current values of the traits."""
         from facet_nb import datasets
 
         if self.kind == "given":
@@ -144,10 +143,6 @@ class RecordingModel(HasTraits):
         values = {name: getattr(self, name) for name in self.SIMULATION}
         return lambda: datasets.simulate(**values)
 
-    def _tell(self) -> None:
-        if self.on_news is not None:
-            self.on_news()
-
 
 def _open(make: Callable[[], AnyValue]) -> tuple[AnyValue, ProcessingContext, RecordingSummary]:
     source = make()
@@ -157,7 +152,7 @@ def _open(make: Callable[[], AnyValue]) -> tuple[AnyValue, ProcessingContext, Re
 
 def _check_path(path: str) -> str:
     if not path:
-        raise ValidationError("no file is named: write its path (EDF, BDF, GDF, .vhdr, .set, FIF).")
+        raise ValidationError("no file is given: enter its path (EDF, BDF, GDF, .vhdr, .set, FIF).")
     return path
 
 

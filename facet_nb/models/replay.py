@@ -1,4 +1,4 @@
-"""How a table grew, told from the finished table: nothing is computed again."""
+"""Replay of a benchmark: earlier states of a table, derived from the finished table."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from dataclasses import replace
 
 from facet_nb.benchmark import BenchmarkPoint, BenchmarkTable
 
-#: More frames than this are thinned: an eye follows ten a second, and a replay takes seconds.
+#: Largest number of frames: a replay takes a few seconds, at about ten frames per second.
 MOST_FRAMES = 60
 
 
 def list_frames(table: BenchmarkTable) -> list[BenchmarkTable]:
-    """Return the table as it was after each measurement, the finished one last.
+    """Return the states of a table after each measurement, and the finished table.
 
-    First each configuration has one run, then two, and so on; memory comes at the end, as it was
-    measured. A long course is thinned to 60 frames.
+    First each configuration has one run, then two, and so on; memory comes last, in the order of
+    measurement. At most about 60 states are returned.
     """
     most = max((p.n_repeats for p in table.points), default=0)
     steps = [

@@ -1,4 +1,4 @@
-"""Memory and CPU of this process and its workers, while something runs."""
+"""Measure memory and CPU of this process and its workers during a run."""
 
 from __future__ import annotations
 
@@ -8,32 +8,31 @@ from dataclasses import dataclass
 
 import psutil
 
-#: Looking at one process costs about 0.2 ms: twice a second that is nothing.
+#: Interval between samples, in s. Reading one process takes about 0.2 ms.
 INTERVAL_S = 0.5
 
-#: Searching for workers costs 4 to 10 ms, as all processes of the machine are listed: it is done
-#: when a new one has been heard of, and at times, if there are any.
+#: Interval between searches for workers, in s. A search lists all processes of the machine, which
+#: takes 4 to 10 ms; it is also done when an event names a new process.
 SEARCH_S = 5.0
 
-#: How many samples are kept; when there are more, every other one goes.
+#: Largest number of samples; if there are more, every other one is dropped.
 LENGTH = 150
 
 
 @dataclass(frozen=True)
-class Sample:
-    """What was used at one moment.
+class ResourceSample:
+    """Memory and CPU at one moment.
 
     Attributes
     ----------
     time_s : float
-        When, in seconds since the epoch.
+        Time, in seconds since the epoch.
     rss_bytes : int
-        Resident memory, summed over this process and its children; pages that they share count in
-        each of them.
+        Resident memory of this process and its children; shared pages count in each process.
     cpu_percent : float
-        CPU since the sample before, in percent of one core.
+        CPU time since the previous sample, in percent of one core.
     n_processes : int
-        Processes that were counted.
+        Number of processes.
     """
 
     time_s: float
@@ -42,18 +41,13 @@ class Sample:
     n_processes: int
 
 
-class Meter:
-    """Takes samples, not more often than it is told.
+class ResourceMeter:
+    """Takes samples at a limited rate.
 
     Parameters
     ----------
     interval_s : float
         Shortest time between two samples, in s.
-
-    Attributes
-    ----------
-    looks_for_workers : bool
-        Whether child processes are counted, too.
     """
 
     def __init__(self, interval_s: float = INTERVAL_S) -> None:
@@ -65,8 +59,8 @@ class Meter:
         self._cpu_s: dict[int, float] = {}
         self._last_s: float | None = None
 
-    def sample(self) -> Sample | None:
-        """Return what is used now; None if the last look was too short a time ago."""
+    def sample(self) -> ResourceSample | None:
+        """Return a sample; None if the interval has not passed since the last one."""
         now_s = time.time()
         if self._last_s is not None and now_s - self._last_s < self.interval_s:
             return None
@@ -77,15 +71,15 @@ class Meter:
                     rss += process.memory_info().rss
                     times = process.cpu_times()
             except psutil.Error:
-                continue  # it has just ended
+                continue  # the process has just ended
             cpu_s[process.pid] = times.user + times.system
         spent_s = sum(s - self._cpu_s.get(pid, s) for pid, s in cpu_s.items())
         percent = 0.0 if self._last_s is None else 100.0 * spent_s / (now_s - self._last_s)
         self._last_s, self._cpu_s = now_s, cpu_s
-        return Sample(now_s, rss, percent, len(cpu_s))
+        return ResourceSample(now_s, rss, percent, len(cpu_s))
 
     def watch(self, pids: Collection[int]) -> None:
-        """Hear of processes that work; new ones are searched for with the next look."""
+        """Announce worker processes; unknown ones are searched for at the next sample."""
         if not self._heard.issuperset(pids):
             self._heard |= set(pids)
             self._search_s = 0.0
@@ -96,13 +90,13 @@ class Meter:
                 children = self._own.children(recursive=True)
             except psutil.Error:
                 children = []
-            # A psutil.Process remembers what it has read: keep those that are still there.
+            # A psutil.Process caches what it has read: keep the objects of known processes.
             self._known = {c.pid: self._known.get(c.pid, c) for c in children}
             self._search_s = now_s + SEARCH_S if children else float("inf")
         return [self._own, *self._known.values()]
 
 
-def extend(samples: tuple[Sample, ...], new: Sample) -> tuple[Sample, ...]:
-    """Return `samples` with a new one, bounded."""
+def extend(samples: tuple[ResourceSample, ...], new: ResourceSample) -> tuple[ResourceSample, ...]:
+    """Return `samples` with a new one, of limited length."""
     longer = (*samples, new)
     return longer if len(longer) <= LENGTH else longer[::2]

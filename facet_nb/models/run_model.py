@@ -1,11 +1,10 @@
-"""The state behind a control panel: settings, the run, its progress and its result."""
+"""Model of a control panel: settings, run, progress and result."""
 
 from __future__ import annotations
 
 import queue
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +14,9 @@ from facet_nb.core import Pipeline, PipelineResult, ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.events import BatchDone, RunState
 from facet_nb.models import event_log
-from facet_nb.models.eta import Pace
-from facet_nb.models.resource_meter import Meter, extend
+from facet_nb.models.background_tasks import Notifier
+from facet_nb.models.eta import EtaEstimator
+from facet_nb.models.resource_meter import ResourceMeter, extend
 from facet_nb.models.run_settings import RunSettings
 from facet_nb.models.run_thread import Ended, News, RunThread
 from facet_nb.models.sources import as_context
@@ -25,24 +25,24 @@ from facet_nb.models.truth import TruthComparison
 
 STATUSES = ("idle", "running", "cancelling", "done", "failed", "cancelled")
 
-#: How often `wait` looks at the events while it blocks, in s.
-_LOOK_S = 0.1
-#: Runs that are remembered for forecasts.
+#: Interval at which `wait` applies events, in s.
+_POLL_S = 0.1
+#: Number of runs that are kept for forecasts.
 _RECORDS = 50
 
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """What a run that has ended was of.
+    """Pipeline, settings and input of a finished run.
 
     Attributes
     ----------
     pipeline : Pipeline
         The chain.
     settings : dict
-        How it ran.
+        Its arguments of :meth:`Pipeline.run`.
     context : ProcessingContext
-        What it ran on.
+        Its input.
     """
 
     pipeline: Pipeline
@@ -50,49 +50,49 @@ class Finished:
     context: ProcessingContext
 
 
-class RunModel(RunSettings):
-    """Settings, one run at a time, and what it found.
+class RunModel(Notifier, RunSettings):
+    """Settings, one run at a time, and its result.
 
-    The run works on a thread of its own; its events wait in a queue until :meth:`drain` takes
-    them, in the thread that owns the traits. :meth:`wait` and :meth:`run` drain; so does whoever
-    is woken by `on_news`. Nothing here displays anything.
+    The run has its own thread. Its events are queued until :meth:`drain` applies them in the
+    thread that owns the traits: :meth:`wait` and :meth:`run` call it, and the callback `on_news`
+    should arrange for it. The model displays nothing.
 
     Parameters
     ----------
     pipeline : Pipeline
-        What to run.
+        The chain.
     source : ProcessingContext | mne.io.BaseRaw | str | pathlib.Path | Simulation | None
-        What to run it on; see :func:`facet_nb.models.as_context`.
+        The recording; see :func:`facet_nb.models.as_context`.
     cores : int | None
-        Cores that may be used; None for all that this process may use.
+        Number of cores to use; None for all that this process may use.
     **settings
-        ``mode``, ``n_jobs``, ``n_workers``, ``backend``, ``batch_size``, ``memory_budget``; they
-        are attributes, and so are `pipeline` and `source`: see :class:`RunSettings`.
+        ``mode``, ``n_jobs``, ``n_workers``, ``backend``, ``batch_size``, ``memory_budget``. They
+        are attributes, as are `pipeline` and `source`; see :class:`RunSettings`.
 
     Attributes
     ----------
     status : {"idle", "running", "cancelling", "done", "failed", "cancelled"}
-        Where the run is.
+        Progress of the run.
     state : RunState
-        What its events told.
+        State derived from its events.
     log : tuple of Entry
-        The same as text, newest first, bounded.
+        Its events as text, newest first, of limited length.
     elapsed_s : float
         Time since the start, in s.
     remaining_s : float | None
-        Estimated time left, in s; None while that cannot be told.
+        Estimated time left, in s; None while it is unknown.
     remaining_range_s : tuple of float
-        The least and the most time left, in s, from the pace of this run; empty if not known.
+        Least and most time left, in s, from the speed of this run; empty while unknown.
     result : PipelineResult | None
-        The outcome of the last run.
+        Result of the last run.
     error : Exception | None
-        What went wrong in it.
+        Error of the last run.
     failed_index : int | None
-        Position of the step that failed.
+        Index of the step that failed.
     truth : TruthComparison | None
         Agreement with the truth, if the source is a simulation.
-    samples : tuple of Sample
-        Memory and CPU in the course of the run.
+    samples : tuple of ResourceSample
+        Memory and CPU during the run.
 
     Examples
     --------
@@ -119,14 +119,13 @@ class RunModel(RunSettings):
     def __init__(
         self, pipeline: Pipeline, source: Any = None, *, cores: int | None = None, **settings: Any
     ) -> None:
-        self.on_news: Callable[[], None] | None = None
         self._events: queue.SimpleQueue[News] = queue.SimpleQueue()
         self._draining = threading.RLock()
         self._thread: RunThread | None = None
         self._before_db: Any = None
-        self._pace = Pace()
+        self._eta = EtaEstimator()
         self._finished: Finished | None = None
-        self._meter = Meter()
+        self._meter = ResourceMeter()
         super().__init__(pipeline, source, cores=cores, **settings)
 
     @observe("source")
@@ -136,73 +135,73 @@ class RunModel(RunSettings):
     # ---------------------------------------------------------------------------------- running
     @property
     def running(self) -> bool:
-        """Whether a run is under way."""
+        """Whether a run is in progress."""
         return self.status in ("running", "cancelling")
 
     def start(self) -> RunModel:
-        """Begin a run on a thread of its own; return at once.
+        """Start a run on a new thread; return immediately.
 
         Raises
         ------
         ValidationError
-            If a run is under way.
+            If a run is in progress, or the chain cannot run.
         """
         if self.running:
-            raise ValidationError("a run is under way: cancel it, or wait() for its end.")
+            raise ValidationError("a run is in progress: cancel it, or wait() for its end.")
         if self.blocked:
             raise ValidationError(self.blocked)
         with self.hold_trait_notifications():
             self.state, self.log = RunState(), ()
-            self.elapsed_s, self.remaining_s, self._pace = 0.0, None, Pace()
+            self.elapsed_s, self.remaining_s, self._eta = 0.0, None, EtaEstimator()
             self.result = self.error = self.failed_index = self.truth = None
             self.samples = ()
             self.status = "running"
-        self._begin_s, self._meter = time.time(), Meter()
+        self._begin_s, self._meter = time.time(), ResourceMeter()
         self._thread = RunThread(self.pipeline, self.settings, self._load, self._compare, self._put)
         self._thread.start()
         return self
 
     def cancel(self) -> None:
-        """Ask the run to stop; does nothing if there is none."""
+        """Cancel the run; do nothing if there is none."""
         if self.status == "running" and self._thread is not None:
             self.status = "cancelling"
             self._thread.token.cancel()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the run has ended, at most `timeout` seconds; return whether it has.
+        """Wait for the end of the run, at most `timeout` seconds; return whether it has ended.
 
-        An interrupt cancels the run.
+        A keyboard interrupt cancels the run.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
             while self.running and (deadline is None or time.monotonic() < deadline):
-                self._join(_LOOK_S)
+                self._join(_POLL_S)
         except KeyboardInterrupt:
             self.cancel()
             while self.running:
-                self._join(_LOOK_S)
+                self._join(_POLL_S)
             raise
         return not self.running
 
     def run(self) -> PipelineResult:
-        """Run to the end and return the outcome, as :meth:`Pipeline.run` does.
+        """Run to the end and return the result, as :meth:`Pipeline.run` does.
 
-        A failure is reported in ``success`` and ``error`` of the result. If a run is under way,
+        A failure is reported in ``success`` and ``error`` of the result. If a run is in progress,
         this waits for its end.
         """
         if not self.running:
             self.start()
         self.wait()
-        assert self.result is not None  # a run that ended has one
+        assert self.result is not None  # every ended run has one
         return self.result
 
     @property
     def finished(self) -> Finished | None:
-        """What the last successful run was of."""
+        """Pipeline, settings and input of the last successful run."""
         return self._finished
 
     def drain(self) -> bool:
-        """Take what the run's thread has to say and set the traits; return whether it goes on.
+        """Apply the queued events to the traits; return whether the run is in progress.
 
         To be called in the thread that owns the traits.
         """
@@ -229,8 +228,7 @@ class RunModel(RunSettings):
 
     def _put(self, news: News) -> None:
         self._events.put(news)
-        if self.on_news is not None:
-            self.on_news()
+        self._notify()
 
     # -------------------------------------------------------------------- the traits' own thread
     def _join(self, timeout_s: float) -> None:
@@ -257,16 +255,16 @@ class RunModel(RunSettings):
             self.log = event_log.extend(self.log, entries)
 
     def _measure_time(self) -> None:
-        """Let the clock go on between events."""
+        """Update elapsed and remaining time, also between events."""
         state, now_s = self.state, time.time()
         if state.started_s is None:
             self.elapsed_s = now_s - self._begin_s
         elif state.status == "running":
             self.elapsed_s = max(0.0, now_s - state.started_s)
             since_s = now_s - (state.now_s or now_s)
-            self._pace.look(state.elapsed_s, state.fraction)
+            self._eta.update(state.elapsed_s, state.fraction)
             left_s = state.remaining_s
-            limits_s = () if left_s is None else self._pace.left_s() or ()
+            limits_s = () if left_s is None else self._eta.remaining_range_s() or ()
             self.remaining_s = None if left_s is None else max(0.0, left_s - since_s)
             self.remaining_range_s = tuple(max(0.0, limit_s - since_s) for limit_s in limits_s)
         else:
@@ -275,7 +273,7 @@ class RunModel(RunSettings):
     def _finish(self, ended: Ended) -> list[event_log.Entry]:
         result, entries = ended.result, []
         if self.state.status in ("idle", "running") and not result.success:
-            # It ended before the first event, or in a way that the executor could not report.
+            # No event reported the failure: it came before the first one, or from outside.
             kind = "info" if ended.cancelled else "error"
             entries.append(event_log.Entry(time.time(), str(result.error), kind))
         if ended.remark:
@@ -289,7 +287,7 @@ class RunModel(RunSettings):
         return entries
 
     def _remember(self, result: PipelineResult) -> None:
-        """Keep what a run took, for forecasts."""
+        """Keep the time of a run, for forecasts."""
         if result.plan is None or not result.success or self._context is None:
             return
         raw = self._context.get_raw() if self._context.has_raw() else None

@@ -1,4 +1,4 @@
-"""What shall run, on what, and how; and what that means before anything runs."""
+"""Settings of a run, with its plan, its forecast and its code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from traitlets import (
     Any as AnyTrait,
 )
 from traitlets import (
-    Enum,
     HasTraits,
     Instance,
     Int,
@@ -26,47 +25,48 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.planning.modes.registry import list_mode_names
 from facet_nb.core.processor import ArrayProcessor
 from facet_nb.models.codegen import write_code
-from facet_nb.models.time_forecast import Forecast, predict_time
+from facet_nb.models.time_forecast import TimeForecast, predict_time
 
 
 class RunSettings(HasTraits):
-    """A chain, a recording and settings: their plan, their forecast, and their code.
+    """A chain, a recording and settings, with their plan, forecast and code.
 
     Parameters
     ----------
     pipeline : Pipeline
-        What to run.
+        The chain.
     source : ProcessingContext | mne.io.BaseRaw | str | pathlib.Path | Simulation | None
-        What to run it on; see :func:`facet_nb.models.as_context`.
+        The recording; see :func:`facet_nb.models.as_context`.
     cores : int | None
-        Cores that may be used; None for all that this process may use.
+        Number of cores to use; None for all that this process may use.
     **settings
         ``mode``, ``n_jobs``, ``n_workers``, ``backend``, ``batch_size``, ``memory_budget``.
 
     Attributes
     ----------
     pipeline, source : object
-        What to run, and what on; a change counts from the next run on.
+        Chain and recording; a change applies to the next run.
     blocked : str
-        Why nothing can be run now; empty if it can.
+        Why no run can be started; empty if one can.
     mode, backend : str
-        How the pipeline shall run; see :meth:`Pipeline.run`.
+        Names of a registered mode and backend; see :meth:`Pipeline.run`.
     n_jobs, n_workers : int
         Outer workers and inner threads, 1 to `cores`; negative numbers count from `cores`.
     batch_size : int
         Channels in one batch.
     memory_budget : str
-        The most memory that a run may use, such as ``"1.5 GB"``; empty for no limit.
+        Largest memory of a run, such as ``"1.5 GB"``; empty for no limit.
     records : tuple of RunRecord
-        What runs before this one took.
+        Times of earlier runs.
     """
 
     pipeline = Instance(Pipeline)
     source = AnyTrait()
     blocked = Unicode("")
 
-    mode = Enum(list_mode_names(), "channel_sequential")
-    backend = Enum(list_backend_names())
+    # Not traitlets' Enum: it would fix the names at import, and miss what is registered later.
+    mode = Unicode("channel_sequential")
+    backend = Unicode()
     n_jobs = Int(1)
     n_workers = Int(1)
     batch_size = Int(1, min=1)
@@ -92,14 +92,22 @@ class RunSettings(HasTraits):
         ours = all(isinstance(p, ArrayProcessor) for p in self.pipeline if p.channel_wise)
         return "threading" if ours else "multiprocessing"
 
+    @validate("mode", "backend")
+    def _check_name(self, proposal: Any) -> str:
+        value, name = proposal["value"], proposal["trait"].name
+        known = list_mode_names() if name == "mode" else list_backend_names()
+        if value not in known:
+            raise TraitError(f"unknown {name} {value!r}: use one of {', '.join(known)}.")
+        return value
+
     @validate("n_jobs", "n_workers")
     def _check_workers(self, proposal: Any) -> int:
         value, name = proposal["value"], proposal["trait"].name
         resolved = value if value > 0 else self.cores + 1 + value
         if value == 0 or not 1 <= resolved <= self.cores:
             raise TraitError(
-                f"{name}={value} is not possible: this process may use {self.cores} cores, so "
-                f"use 1 to {self.cores}, or -1 for all of them."
+                f"{name}={value} is not valid: this process may use {self.cores} cores, so use "
+                f"1 to {self.cores}, or -1 for all of them."
             )
         return resolved
 
@@ -108,55 +116,55 @@ class RunSettings(HasTraits):
         self._context = None
 
     def take_source(self, source: Any, context: ProcessingContext) -> None:
-        """Work on `source` from now on; `context` is what was loaded of it."""
+        """Set the recording; `context` is its loaded content."""
         self.source = source
         self._context = context
 
     # --------------------------------------------------------------------------------- settings
     @property
     def settings(self) -> dict[str, Any]:
-        """The arguments of :meth:`Pipeline.run`; a budget only if there is one."""
+        """The arguments of :meth:`Pipeline.run`, with a memory budget only if there is one."""
         values = {name: getattr(self, name) for name in self.SETTINGS}
         if not self.memory_budget.strip():
             del values["memory_budget"]
         return values
 
     def plan(self) -> Plan:
-        """Return what the settings make of the pipeline.
+        """Return the plan of the pipeline with these settings.
 
         Raises
         ------
         PlanError
-            If they cannot be used.
+            If the settings are not valid.
         """
-        return self._plan(looks=bool(self.memory_budget.strip()))
+        return self._plan(with_forecast=bool(self.memory_budget.strip()))
 
-    def _plan(self, looks: bool) -> Plan:
-        """Return the plan; `looks` at the recording, so that it says what it needs."""
+    def _plan(self, with_forecast: bool) -> Plan:
+        """Return the plan; with a forecast, it is made for the recording."""
         settings, context = self.settings, self._context
         if context is None or not context.has_raw():
-            settings.pop("memory_budget", None)  # what it leaves room for is not known yet
+            settings.pop("memory_budget", None)  # it can be applied to a known recording only
             return self.pipeline.plan(**settings)
-        return self.pipeline.plan(context if looks else None, **settings)
+        return self.pipeline.plan(context if with_forecast else None, **settings)
 
     def code(self) -> str:
-        """Return the Python that does the same as a run with these settings."""
-        note = f"# What is on screen cannot run: {self.blocked}\n" if self.blocked else ""
+        """Return Python code that does the same as a run with these settings."""
+        note = f"# The chain on screen cannot run: {self.blocked}\n" if self.blocked else ""
         return note + write_code(self.pipeline, self.source, self.settings)
 
-    def forecast(self) -> Forecast:
-        """Return what a run will take: time and memory.
+    def forecast(self) -> TimeForecast:
+        """Predict time and memory of a run.
 
         Raises
         ------
         PlanError
-            If the settings cannot be used.
+            If the settings are not valid.
         """
-        plan, steps = self._plan(looks=True), [repr(p) for p in self.pipeline]
+        plan, steps = self._plan(with_forecast=True), [repr(p) for p in self.pipeline]
         memory = None if plan.forecast is None else int(plan.forecast.peak_bytes)
         if self._context is None or not self._context.has_raw():
-            return Forecast(None, None, "the recording has not been loaded yet")
+            return TimeForecast(None, None, "the recording has not been loaded yet")
         raw = self._context.get_raw()
         shape = (len(raw.ch_names), int(raw.n_times))
         time_s, basis = predict_time(plan, steps, shape, self.records)
-        return Forecast(time_s, memory, basis)
+        return TimeForecast(time_s, memory, basis)

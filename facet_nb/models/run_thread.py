@@ -1,4 +1,4 @@
-"""One run on a thread of its own; everything it has to say goes through one function."""
+"""The thread of a run; all its events are passed to one callback."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from facet_nb.models.truth import TruthComparison
 
 @dataclass(frozen=True, eq=False)
 class Ended:
-    """The last thing that a run says.
+    """End of a run, passed to the callback after its events.
 
     Attributes
     ----------
     result : PipelineResult
-        The outcome; it has no context if the run failed.
+        The result; it has no context if the run failed.
     truth : TruthComparison | None
         Agreement with the truth.
     remark : str
-        Why there is no such comparison, where one was to be expected.
+        Why the comparison with the truth is missing, if one was expected.
     """
 
     result: PipelineResult
@@ -34,7 +34,7 @@ class Ended:
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody stopped the run."""
+        """Whether the run was cancelled."""
         return self.result.cancelled or isinstance(self.result.error, RunCancelled)
 
     @property
@@ -49,20 +49,20 @@ News = Event | Ended
 
 
 class RunThread(threading.Thread):
-    """Runs a pipeline and says what happens.
+    """Runs a pipeline and passes its events to a callback.
 
     Parameters
     ----------
     pipeline : Pipeline
-        What to run.
+        The chain.
     settings : dict
         Arguments of :meth:`Pipeline.run`.
     load : callable
-        Returns the context to begin with.
+        Returns the initial context.
     compare : callable
         Returns the agreement of the corrected context with the truth, or None.
     put : callable
-        Called with each event, and at last with :class:`Ended`, in this thread.
+        Called in this thread with each event, and finally with :class:`Ended`.
     """
 
     def __init__(
@@ -79,10 +79,10 @@ class RunThread(threading.Thread):
         self.token = CancelToken()
 
     def run(self) -> None:
-        """Run to the end, whatever it is."""
+        """Run to the end; an error of any kind becomes part of the result."""
         try:
             ended = self._attempt()
-        except BaseException as error:  # nobody above a thread could report it
+        except BaseException as error:  # no caller above a thread could report it
             ended = Ended(PipelineResult(None, success=False, error=_as_exception(error)))
         self.put(ended)
 
@@ -101,7 +101,7 @@ class RunThread(threading.Thread):
 
 
 def describe_traceback(error: BaseException) -> str:
-    """Return the traceback of `error`: where a worker failed, the worker's."""
+    """Return the traceback of `error`, or that of the worker in which it occurred."""
     remote = getattr(error, "remote_traceback", None)
     return remote or "".join(traceback.format_exception(error))
 

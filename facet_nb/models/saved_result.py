@@ -1,4 +1,4 @@
-"""A result that is kept for comparison: what it was of, what it cost, how it compares."""
+"""Saved results: their settings, their cost, and tables that compare them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from facet_nb.evaluation.chains import ChainComparison
 
 
-#: Lines of the table that :func:`facet_nb.compare` fills: its name of the column, and ours.
+#: Scores of :func:`facet_nb.compare` in the table: name of the row and number format.
 _SCORES = {
     "rms_uv": ("RMS (µV)", ".1f"),
     "slice_off_db": ("off at slice harmonics (dB)", ".1f"),
@@ -27,34 +27,34 @@ _BEFORE = "before"
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class SavedResult:
     """A result that is kept for comparison.
 
     Attributes
     ----------
     label : str
-        What it is called.
+        Name of the result.
     pipeline : Pipeline
         The chain.
     settings : dict
-        How it ran.
+        Arguments of :meth:`Pipeline.run`.
     before : ProcessingContext
-        What it ran on.
+        The input.
     result : PipelineResult
-        What came out.
+        The result.
     snr_before_db, snr_db : float | None
-        Agreement with the truth before and after, median over channels, in dB; None where it is
-        not known.
+        Agreement with the truth before and after the run, median over channels, in dB; None if
+        unknown.
     peak_bytes : int
-        Most resident memory of the kernel and its workers that was seen while it ran.
+        Largest resident memory of the kernel and its workers that was measured during the run.
     report : ChainComparison | None
-        What :func:`facet_nb.compare` says of it; None until that is known, and where it cannot be.
+        Scores from :func:`facet_nb.compare`; None until they are known.
     note : str
-        Why it cannot be.
+        Why there are no scores.
     badge : str
-        Whether it is the same as the serial result.
+        Whether it is identical to the serial result.
     difference_uv : float | None
-        The largest difference of a sample from that result, in µV; None where it was not compared.
+        Largest difference from the serial result, in µV; None if it was not compared.
     """
 
     label: str
@@ -82,17 +82,17 @@ class Kept:
 
     @property
     def is_serial(self) -> bool:
-        """Whether it is what others are compared with."""
+        """Whether it is a serial result, with which others are compared."""
         plan = self.result.plan
         return plan is not None and plan.mode == "serial"
 
     @property
     def is_same(self) -> bool:
-        """Whether not one bit differs from the serial result."""
+        """Whether it is bit-identical to the serial result."""
         return self.is_serial or (self.badge.startswith("identical") and self.difference_uv == 0)
 
     def rows(self) -> dict[str, str]:
-        """Return what is known of it as text, by name and unit."""
+        """Return its known values as text, by name with unit."""
         cells = {
             "chain": write_chain(self.pipeline),
             "settings": describe_settings(self.settings),
@@ -109,18 +109,18 @@ class Kept:
         return cells
 
     def rows_before(self) -> dict[str, str]:
-        """Return the same of the recording as it was."""
+        """Return the same values for the uncorrected recording."""
         scores = {} if self.report is None else self.report.before.scores
         cells = {name: _write(scores.get(key), form) for key, (name, form) in _SCORES.items()}
         return cells | {_SNR: _write(self.snr_before_db, ".1f")}
 
 
-def make_table(entries: Sequence[Kept]) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Return heads and lines of a table: results side by side, a line for each thing to compare.
+def make_table(entries: Sequence[SavedResult]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Return heads and rows of a table with one column for each result.
 
-    The recording as it was stands before them, if they are of one recording. Left out are lines in
-    which nothing is known, that of the chains if they are the same, and that of the settings if
-    the labels say as much.
+    If all results have the same recording, a column with the uncorrected recording comes first.
+    Rows without values are omitted, as are the chains if they are equal, and the settings if the
+    labels contain them.
     """
     if not entries:
         return [], []
@@ -143,7 +143,7 @@ def write_chain(pipeline: Pipeline) -> str:
 
 
 def describe_settings(settings: dict[str, Any]) -> str:
-    """Return settings in a few words: what is not as usual."""
+    """Return the mode and the settings that differ from their default, as text."""
     words = [str(settings.get("mode", ""))]
     for name in ("n_jobs", "n_workers", "batch_size"):
         if settings.get(name, 1) != 1:
@@ -153,8 +153,8 @@ def describe_settings(settings: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def judge(entry: Kept, entries: Sequence[Kept]) -> tuple[str, float | None]:
-    """Compare with the serial result of the same chain; with the first one if there is none."""
+def judge(entry: SavedResult, entries: Sequence[SavedResult]) -> tuple[str, float | None]:
+    """Compare with the serial result of the same chain, or with the first one if there is none."""
     if entry.is_serial:
         return "serial", 0.0
     alike = [e for e in entries if e is not entry and e.steps == entry.steps]
@@ -167,8 +167,8 @@ def judge(entry: Kept, entries: Sequence[Kept]) -> tuple[str, float | None]:
     return "not comparable: another recording" if alike else "not compared yet", None
 
 
-def compare_samples(entry: Kept, other: Kept, name: str) -> tuple[str, float | None]:
-    """Return whether two results are the same, and their largest difference in µV."""
+def compare_samples(entry: SavedResult, other: SavedResult, name: str) -> tuple[str, float | None]:
+    """Return whether two results are identical, and their largest difference, in µV."""
     ours, theirs = (load_array(e.context.get_raw()) for e in (entry, other))
     if ours.shape != theirs.shape:
         return f"differs from {name} in shape", None
@@ -183,5 +183,5 @@ def _write(value: float | None, digits: str) -> str:
     return _NOTHING if value is None or not np.isfinite(value) else format(value, digits)
 
 
-def _write_difference(entry: Kept) -> str:
+def _write_difference(entry: SavedResult) -> str:
     return _NOTHING if entry.difference_uv is None else f"{entry.difference_uv:.3g}"

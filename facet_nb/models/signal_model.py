@@ -1,9 +1,10 @@
-"""A window into recordings: which channels, which seconds, how large."""
+"""Model of the signal view: channels, time window and scale."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from typing import Any as AnyValue
 
 import numpy as np
@@ -13,12 +14,15 @@ from facet_nb.core import ProcessingContext
 from facet_nb.core.recording import channel_kinds, load_array
 from facet_nb.kernels.measures.envelope import bound
 
-#: Pieces of a trace: at least one for each pixel of the view.
+if TYPE_CHECKING:
+    import mne
+
+#: Bins of a trace: at least one for each pixel of the view.
 N_BINS = 900
-#: Channels that are shown at first.
+#: Number of channels shown initially.
 N_FIRST = 8
 _MOST_MARKERS = 400
-#: The window begins this long before the first trigger.
+#: Time from the start of the initial window to the first trigger, in s.
 _LEAD_S = 1.0
 
 
@@ -29,12 +33,12 @@ class Layer:
     Attributes
     ----------
     label : str
-        What it is called.
-    times_s : ndarray, shape (n_pieces,)
-        Where pieces begin, in s.
-    low_uv, high_uv : ndarray, shape (n_channels, n_pieces)
-        Lowest and highest sample of each piece around the channel's median, in µV; NaN where a
-        channel is missing.
+        Name of the recording.
+    times_s : ndarray, shape (n_bins,)
+        Start of each bin, in s.
+    low_uv, high_uv : ndarray, shape (n_channels, n_bins)
+        Lowest and highest sample of each bin relative to the channel's median, in µV; NaN for
+        missing channels.
     """
 
     label: str
@@ -45,20 +49,20 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """What there is to see.
+    """Content of the view.
 
     Attributes
     ----------
     channels : tuple of str
         Names, from top to bottom.
     begin_s, end_s : float
-        From when to when.
+        Start and end of the window, in s.
     scale_uv : float
-        Distance of two channels, in µV.
+        Distance between neighbouring channels, in µV.
     layers : tuple of Layer
         The recordings.
-    markers_s : ndarray
-        Triggers, in s.
+    markers_s : ndarray, shape (n_markers,)
+        Times of triggers, in s.
     """
 
     channels: tuple[str, ...]
@@ -77,7 +81,7 @@ class Window:
 
     @property
     def caption(self) -> str:
-        """What there is to see, in one sentence."""
+        """Description of the view, in one sentence."""
         names = " and ".join(layer.label for layer in self.layers) or "nothing"
         n = len(self.channels)
         return (
@@ -89,20 +93,20 @@ class Window:
 
 
 class SignalModel(HasTraits):
-    """A window over a recording, and over what became of it.
+    """A time window over a recording and its corrected version.
 
     Attributes
     ----------
     channels : tuple of str
         Names of the channels to show.
     begin_s, span_s : float
-        Begin and length of the window, in s.
+        Start and length of the window, in s.
     scale_uv : float
-        Distance of two channels, in µV; 0 for what the traces need.
+        Distance between neighbouring channels, in µV; 0 to choose it from the data.
     shown : {"recording", "corrected", "both"}
         Which recordings to show.
     names : tuple of str
-        All channels there are.
+        Names of all channels.
 
     Examples
     --------
@@ -127,7 +131,7 @@ class SignalModel(HasTraits):
 
     # ---------------------------------------------------------------------------------- content
     def set_recording(self, context: ProcessingContext | None) -> None:
-        """Show another recording, from its first trigger on."""
+        """Set the recording; the window moves to its first trigger."""
         self._contexts = {} if context is None else {"recording": context}
         with self.hold_trait_notifications():
             names = () if context is None else tuple(_list_names(context.get_raw()))
@@ -137,14 +141,14 @@ class SignalModel(HasTraits):
             self.begin_s = min(max(0.0, round(_first_event_s(context) - _LEAD_S, 1)), last)
 
     def set_corrected(self, context: ProcessingContext | None) -> None:
-        """Lay what became of the recording over it."""
+        """Set the corrected recording, which is drawn over the original."""
         self._contexts.pop("corrected", None)
         if context is not None and context.has_raw() and "recording" in self._contexts:
             self._contexts["corrected"] = context
 
     @property
     def has_corrected(self) -> bool:
-        """Whether there is something to lay over."""
+        """Whether there is a corrected recording."""
         return "corrected" in self._contexts
 
     @property
@@ -155,17 +159,17 @@ class SignalModel(HasTraits):
 
     # ----------------------------------------------------------------------------------- moving
     def scroll(self, windows: float) -> None:
-        """Move by a number of window lengths, backwards if it is negative."""
+        """Move the window by a number of its lengths, backwards if negative."""
         last = max(0.0, self.duration_s - self.span_s)
         self.begin_s = min(max(self.begin_s + windows * self.span_s, 0.0), last)
 
     def zoom(self, factor: float) -> None:
-        """Make the traces larger by `factor`."""
+        """Enlarge the traces by `factor`."""
         self.scale_uv = _round(self.window().scale_uv / factor)
 
     # ------------------------------------------------------------------------------- the window
     def window(self, n_bins: int = N_BINS) -> Window:
-        """Return what there is to see."""
+        """Return the content of the view."""
         end_s = min(self.begin_s + self.span_s, self.duration_s)
         wanted = {"recording", "corrected"} if self.shown == "both" else {self.shown}
         layers = tuple(
@@ -195,7 +199,7 @@ class SignalModel(HasTraits):
         return Layer(label, times_s, low, high)
 
     def _markers_s(self, end_s: float) -> np.ndarray:
-        """Return triggers in the window: those of the run if there are some, else all events."""
+        """Return the triggers in the window, or all events if no triggers were detected, in s."""
         from facet_nb.preprocessing.triggers import read_annotations
 
         context = self._contexts.get("recording")
@@ -210,29 +214,29 @@ class SignalModel(HasTraits):
         return inside if len(inside) <= _MOST_MARKERS else np.zeros(0)
 
 
-def _read_row(raw: AnyValue, row: int, start: int, stop: int) -> np.ndarray:
-    """Return samples of one channel, shape (1, n_times); not copied where they are in memory."""
+def _read_row(raw: mne.io.BaseRaw, row: int, start: int, stop: int) -> np.ndarray:
+    """Return samples of one channel, shape (1, n_times); a view if they are in memory."""
     if raw.preload:
         return load_array(raw)[row : row + 1, start:stop]
     return raw.get_data(picks=[row], start=start, stop=stop)
 
 
-def _list_names(raw: AnyValue) -> list[str]:
-    """Return data channels first, then bad ones, then the others."""
+def _list_names(raw: mne.io.BaseRaw) -> list[str]:
+    """Return channel names: data channels first, then bad ones, then others."""
     rank = {"data": 0, "bad": 1}
     kinds = channel_kinds(raw)
     order = sorted(range(len(kinds)), key=lambda i: rank.get(kinds[i], 2))
     return [raw.ch_names[i] for i in order]
 
 
-def _offset_s(raw: AnyValue, original: AnyValue) -> float:
-    """Return when `raw` begins, in s from the start of `original`."""
+def _offset_s(raw: mne.io.BaseRaw, original: mne.io.BaseRaw) -> float:
+    """Return the start of `raw`, in s from the start of `original`."""
     here, there = float(raw.info["sfreq"]), float(original.info["sfreq"])
     return raw.first_samp / here - original.first_samp / there
 
 
 def _first_event_s(context: ProcessingContext | None) -> float:
-    """Return when the first trigger or event is, in s; 0 without any."""
+    """Return the time of the first trigger or event, in s; 0 without any."""
     from facet_nb.preprocessing.triggers import read_annotations
 
     if context is None:
@@ -250,7 +254,7 @@ def _swing(layer: Layer, row: int) -> float:
 
 
 def _choose_scale(layers: Sequence[Layer]) -> float:
-    """Return a distance that keeps most traces of the largest layer apart."""
+    """Return a distance that separates most traces of the largest layer, in µV."""
     swings = [
         float(np.nanpercentile(layer.high_uv[row] - np.nanmin(layer.low_uv[row]), 98))
         for layer in layers
@@ -261,6 +265,6 @@ def _choose_scale(layers: Sequence[Layer]) -> float:
 
 
 def _round(value: float) -> float:
-    """Return the next number of 1, 2, 5, 10, 20 … that is not below `value`."""
+    """Return the smallest of 1, 2, 5, 10, 20 … that is not below `value`."""
     step = 10.0 ** np.floor(np.log10(max(value, 1e-3)))
     return float(step * next(m for m in (1, 2, 5, 10) if m * step >= value * (1 - 1e-9)))

@@ -1,4 +1,4 @@
-"""What a panel can be given to work on, and what that is in Python."""
+"""Sources of recordings that panels accept, and their Python code."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from facet_nb.models.literals import write_call
 
 
 def as_context(source: Any) -> ProcessingContext:
-    """Return the context that a run begins with.
+    """Return the initial context of a run.
 
     Parameters
     ----------
     source : ProcessingContext | mne.io.BaseRaw | str | pathlib.Path | Simulation | None
-        A context, a recording, a file to load, or anything with a ``context()`` method. None is
-        for pipelines that begin with a loader.
+        A context, a recording, a file to load, or an object with a ``context()`` method. None is
+        for pipelines that start with a loader.
 
     Returns
     -------
     ProcessingContext
-        The context; a recording is referred to, not copied.
+        The context; a recording is not copied.
 
     Raises
     ------
@@ -43,13 +43,13 @@ def as_context(source: Any) -> ProcessingContext:
     if hasattr(source, "get_data") and hasattr(source, "ch_names"):
         return ProcessingContext(source)
     raise ValidationError(
-        f"cannot take a recording from {type(source).__name__}: give a ProcessingContext, an MNE "
-        "Raw, the path of a file, or a simulation."
+        f"a {type(source).__name__} is not a valid source: use a ProcessingContext, an MNE Raw, "
+        "the path of a file, or a simulation."
     )
 
 
 def describe_source(source: Any) -> str:
-    """Return what `source` is, in a few words; nothing is loaded for it."""
+    """Return a short description of `source`, without loading it."""
     if source is None:
         return "what the first step loads"
     if isinstance(source, (str, Path)):
@@ -66,10 +66,10 @@ def describe_source(source: Any) -> str:
 
 
 def write_source(source: Any) -> tuple[list[str], list[str]]:
-    """Return imports and lines of Python that make ``context`` from `source`.
+    """Return imports and lines of Python code that create ``context`` from `source`.
 
-    Without lines, no context is needed. A recording or context that only lives in memory is
-    referred to by name, in a comment.
+    There are no lines if no context is needed. A comment refers to a recording or context that
+    exists in memory only.
     """
     if source is None:
         return [], []
@@ -93,7 +93,7 @@ def _write_simulation(spec: dict[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def _same(value: Any, default: Any) -> bool:
-    """Whether they are equal, a list and a tuple of the same numbers included."""
+    """Whether two values are equal, where lists and tuples with equal items count as equal."""
     return (list(value) if isinstance(value, (list, tuple)) else value) == (
         list(default) if isinstance(default, tuple) else default
     )

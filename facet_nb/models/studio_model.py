@@ -1,4 +1,4 @@
-"""Recording, chain and run of a studio, connected."""
+"""Model of the studio: connects recording, chain, run, benchmark and comparison."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from facet_nb.models.tune_model import TuneModel
 
 
 class StudioModel:
-    """The state behind a studio: what is chosen in one place counts in the others.
+    """State of a studio, in which choices in one part apply to the others.
 
     Parameters
     ----------
     source : object
         As for :func:`facet_nb.models.as_context`; None for the example.
     pipeline : Pipeline | None
-        The chain to begin with; None for the usual one.
+        The initial chain; None for the default one.
     cores : int | None
-        Cores that may be used; None for all that this process may use.
+        Number of cores to use; None for all that this process may use.
     **settings
         As for :class:`RunModel`.
 
     Attributes
     ----------
     recording : RecordingModel
-        Which recording.
+        Choice of the recording.
     signal : SignalModel
-        What is seen of it.
+        View of the recording.
     chain : ChainModel
-        The steps.
+        Steps of the chain.
     run : RunModel
         Settings and runs.
     tune : TuneModel
         Benchmarks of settings.
     compare : CompareModel
-        Results that are kept.
+        Kept results.
 
     Examples
     --------
@@ -76,15 +76,15 @@ class StudioModel:
 
     @property
     def result(self) -> Any:
-        """The outcome of the last run."""
+        """Result of the last run."""
         return self.run.result
 
     def code(self) -> str:
-        """Return the Python that does the same."""
+        """Return Python code that does the same."""
         return self.run.code()
 
     def close(self) -> bool:
-        """Stop what is under way; return whether there was something."""
+        """Cancel all work; return whether there was any."""
         busy = self.run.running or self.tune.busy
         for model in (self.run, self.tune, self.compare):
             model.cancel()
@@ -109,20 +109,20 @@ class StudioModel:
         self.signal.set_corrected(None if result is None else result.context)
 
     def _judge(self, _change: Any = None) -> None:
-        """Say why nothing can be run, if that is so."""
+        """Set the reason why no run can be started, if there is one."""
         recording = self.recording
         if recording.context is None:
             self.run.blocked = "the recording has not been loaded"
         elif self.tune.busy:
-            self.run.blocked = "a benchmark is under way: a run would disturb the measurement"
+            self.run.blocked = "a benchmark is in progress: a run would disturb the measurement"
         elif not any(step.enabled for step in self.chain.steps):
-            self.run.blocked = "the chain has no step that is on"
+            self.run.blocked = "no step of the chain is enabled"
         else:
             self.run.blocked = self.chain.problem
 
 
 def make_usual_chain() -> Pipeline:
-    """Return the chain to begin with: averaged artifact subtraction between two filters."""
+    """Return the default chain: averaged artifact subtraction between two filters."""
     from facet_nb.correction import AASCorrection
     from facet_nb.preprocessing import (
         DownSample,

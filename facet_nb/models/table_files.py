@@ -1,4 +1,4 @@
-"""A benchmark's table as a file."""
+"""Save benchmark tables to files."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from facet_nb.core.errors import ValidationError
 
 
 def save_table(table: BenchmarkTable, path: Path, chosen: Configuration | None = None) -> Path:
-    """Write a table (``.json``, ``.csv``) or its picture (``.png``, ``.svg``); return where.
+    """Write a table (``.json``, ``.csv``) or its picture (``.png``, ``.svg``); return the path.
 
     Parameters
     ----------
     table : BenchmarkTable
-        What was measured.
+        Measurements.
     path : pathlib.Path
-        Where to.
+        File to write; its suffix selects the format.
     chosen : Configuration | None
         The point that the picture marks.
 
     Raises
     ------
     ValidationError
-        If the suffix is none of these.
+        If the suffix is not one of these.
     """
     suffix = path.suffix.lower()
     if suffix == ".json":
@@ -37,5 +37,5 @@ def save_table(table: BenchmarkTable, path: Path, chosen: Configuration | None =
         data = picture.to_png() if suffix == ".png" else picture.to_svg().encode()
         path.write_bytes(data)
     else:
-        raise ValidationError(f"{path.name}: name a file .json, .csv, .png or .svg.")
+        raise ValidationError(f"{path.name}: the suffix must be .json, .csv, .png or .svg.")
     return path

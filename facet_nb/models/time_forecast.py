@@ -1,4 +1,4 @@
-"""What a run will take: time from the runs before it, memory from its plan."""
+"""Predict the time of a run from earlier runs, and its memory from its plan."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 
 from facet_nb.core import Plan
 
-#: Two runs of the same thing on a shared machine differ by about this much.
+#: Relative difference to expect between two equal runs on a shared machine.
 _SPREAD = 0.25
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What one run took.
+    """Settings and times of one run.
 
     Attributes
     ----------
     steps : tuple of str
-        The steps, with their arguments.
+        The steps with their arguments.
     shape : tuple (n_channels, n_times)
-        Size of the recording.
+        Shape of the recording.
     settings : tuple of (str, object)
-        How it ran.
+        Settings of the run.
     wall_s : float
-        Time, in s.
+        Wall time, in s.
     step_cpu_s : tuple of float
         CPU time of each step, in s.
     """
@@ -37,17 +37,17 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """What a run will take.
+class TimeForecast:
+    """Predicted time and memory of a run.
 
     Attributes
     ----------
     time_s : tuple (low, high) | None
-        Time, in s; None if nothing like it has run yet.
+        Range of the time, in s; None if no similar run is known.
     memory_bytes : int | None
-        Most memory of all processes, libraries included; None if it cannot be told.
+        Peak memory of all processes, including libraries; None if unknown.
     basis : str
-        What the time rests on.
+        Basis of the predicted time.
     """
 
     time_s: tuple[float, float] | None
@@ -58,15 +58,15 @@ class Forecast:
 def predict_time(
     plan: Plan, steps: Sequence[str], shape: tuple[int, int], records: Sequence[RunRecord]
 ) -> tuple[tuple[float, float] | None, str]:
-    """Return shortest and longest time of a run, in s, and what that rests on.
+    """Return the shortest and longest time of a run, in s, and the basis of the prediction.
 
-    Runs with the same settings are taken as they were. Otherwise the CPU times of a run of the
-    same steps are shared out over the plan's workers: perfectly for the shortest time, not at all
-    for the longest.
+    Runs with the same settings are used directly. Otherwise the shortest time assumes that the
+    CPU time of an earlier run divides perfectly over the plan's workers, and the longest time
+    assumes that it does not divide at all.
     """
     same = [r for r in records if r.steps == tuple(steps) and r.shape == shape]
     if not same:
-        return None, "not known before the first run of this chain here"
+        return None, "unknown before the first run of this chain here"
     now = _key(plan)
     alike = [r.wall_s for r in same if r.settings == now]
     if alike:
@@ -87,7 +87,7 @@ def predict_time(
 def record_run(
     plan: Plan, steps: Sequence[str], shape: tuple[int, int], wall_s: float, cpu_s: Sequence[float]
 ) -> RunRecord:
-    """Return what is to be remembered of a run."""
+    """Return the record of a run."""
     return RunRecord(tuple(steps), shape, _key(plan), wall_s, tuple(cpu_s))
 
 

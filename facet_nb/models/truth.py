@@ -1,4 +1,4 @@
-"""A corrected simulation against its truth."""
+"""Compare a corrected simulation with its truth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from facet_nb.core import ProcessingContext
 
 @dataclass(frozen=True, eq=False)
 class TruthComparison:
-    """How well a recording agrees with the clean EEG that it was made of.
+    """Agreement of a recording with its clean EEG.
 
     Attributes
     ----------
@@ -27,14 +27,14 @@ class TruthComparison:
     def of(
         cls, source: Any, before_db: np.ndarray | None, context: ProcessingContext
     ) -> TruthComparison | None:
-        """Compare `context` with the truth of `source`; None if `source` has none.
+        """Compare `context` with the truth of `source`; return None if `source` has none.
 
-        `before_db` is what an earlier comparison found before the run.
+        `before_db` holds the ratios before the run if an earlier comparison has computed them.
 
         Raises
         ------
         ValueError
-            If the run changed the frame, so that there is nothing to compare.
+            If the run changed channels, sampling rate or length.
         """
         compare = getattr(source, "snr_db", None)
         if compare is None or not hasattr(source, "raw"):

@@ -1,4 +1,4 @@
-"""A benchmark under way: which settings to try, the table as it grows, and what it advises."""
+"""Model of a benchmark: ranges of settings, the growing table and advice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from facet_nb.benchmark import (
 )
 from facet_nb.core import CancelToken
 from facet_nb.core.errors import FacetError, RunCancelled, ValidationError
-from facet_nb.models.background import Background
+from facet_nb.models.background_tasks import BackgroundTasks, Notifier
 from facet_nb.models.replay import list_frames
 from facet_nb.models.run_model import RunModel
 from facet_nb.models.table_files import save_table
@@ -28,44 +28,44 @@ from facet_nb.models.tune_settings import TuneSettings
 from facet_nb.models.verdict import Score, score_guess, write_verdict
 
 STATUSES = ("idle", "running", "cancelling", "replaying", "done", "failed", "cancelled")
-_LOOK_S = 0.05
-#: How long a replay takes, in s.
+_POLL_S = 0.05
+#: Duration of a replay, in s.
 REPLAY_S = 6.0
 
 
-class TuneModel(TuneSettings):
+class TuneModel(Notifier, TuneSettings):
     """Measures settings of a run, one benchmark at a time.
 
-    The benchmark works on a thread of its own; its events wait until :meth:`drain` takes them, in
-    the thread that owns the traits.
+    The benchmark has its own thread; its events are queued until :meth:`drain` applies them in the
+    thread that owns the traits.
 
     Parameters
     ----------
     run : RunModel
-        Chain, recording and settings; what is chosen here goes there.
+        Chain, recording and settings; a chosen configuration is applied to it.
     measure : callable | None
-        What measures, as :func:`facet_nb.benchmark.benchmark`, which it is by default.
+        Replacement of :func:`facet_nb.benchmark.benchmark`.
     advise : callable | None
-        What advises, as :func:`facet_nb.benchmark.advise`, which it is by default.
+        Replacement of :func:`facet_nb.benchmark.advise`.
 
     Attributes
     ----------
     status : str
         idle, running, cancelling, replaying, done, failed or cancelled.
     state : BenchmarkState
-        What the events told; ``state.table`` grows.
+        State derived from the events; ``state.table`` grows.
     elapsed_s : float
         Time since the start, in s.
     error : str
-        What went wrong.
+        Error of the last benchmark or advice.
     chosen : Configuration | None
-        The point that was chosen last.
+        The configuration that was chosen last.
     advice : Advice | None
-        What the table advises.
+        Advice based on the table.
     guess : dict
         Expected speed-up by number of workers.
     hidden : bool
-        Whether the figures are still to be revealed.
+        Whether the results are hidden until the user reveals them.
     """
 
     status = Enum(STATUSES, "idle")
@@ -87,9 +87,8 @@ class TuneModel(TuneSettings):
         super().__init__(run)
         self.measure = measure
         self.advise = advise
-        self.on_news: Callable[[], None] | None = None
         self._events: queue.SimpleQueue[BenchmarkEvent] = queue.SimpleQueue()
-        self._background = Background(self._tell)
+        self._background = BackgroundTasks(self._notify)
         self._token = CancelToken()
         self._frames: list[BenchmarkTable] = []
         self._begin_s = 0.0
@@ -97,29 +96,28 @@ class TuneModel(TuneSettings):
 
     @property
     def table(self) -> BenchmarkTable | None:
-        """The table as far as it has grown."""
+        """The table of the measurements so far."""
         return self.state.table
 
     @property
     def busy(self) -> bool:
-        """Whether something is measured."""
+        """Whether a benchmark is in progress."""
         return self.status in ("running", "cancelling")
 
     # -------------------------------------------------------------------------------- measuring
     def start(self) -> TuneModel:
-        """Begin to measure, on a thread of its own; return at once.
+        """Start a benchmark on a new thread; return immediately.
 
         Raises
         ------
         ValidationError
-            If something is under way.
+            If a benchmark or a run is in progress, or the chain cannot run.
         PlanError
-            If a range cannot be used.
+            If a range of settings is not valid.
         """
-        if self.busy:
-            raise ValidationError("a benchmark is under way: cancel it, or wait() for its end.")
+        self._check_not_busy()
         if self.run.running:
-            raise ValidationError("a run is under way: it would disturb the measurement.")
+            raise ValidationError("a run is in progress: it would disturb the measurement.")
         if self.run.blocked:
             raise ValidationError(self.run.blocked)
         self.configurations()
@@ -139,7 +137,7 @@ class TuneModel(TuneSettings):
         return self
 
     def cancel(self) -> None:
-        """Stop measuring; the table keeps what there is. Ends a replay, too."""
+        """Cancel the benchmark, whose table keeps its measurements; or end a replay."""
         if self.status == "replaying":
             self._show_frame(self._frames[-1])
             self.status = "done"
@@ -148,28 +146,28 @@ class TuneModel(TuneSettings):
             self._token.cancel()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is under way, at most `timeout` seconds; return whether that is so.
+        """Wait for the end of a benchmark or replay, at most `timeout` seconds.
 
-        An interrupt cancels the benchmark.
+        Returns whether it has ended. A keyboard interrupt cancels the benchmark.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
             while self.drain() and (deadline is None or time.monotonic() < deadline):
-                time.sleep(_LOOK_S)
+                time.sleep(_POLL_S)
         except KeyboardInterrupt:
             self.cancel()
             while self.drain():
-                time.sleep(_LOOK_S)
+                time.sleep(_POLL_S)
             raise
         return not self.busy and self.status != "replaying"
 
     def benchmark(self) -> BenchmarkTable:
-        """Measure to the end, and return the table.
+        """Run a benchmark to the end and return its table.
 
         Raises
         ------
         FacetError
-            What went wrong.
+            If the benchmark fails or is cancelled.
         """
         if not self.busy:
             self.start()
@@ -180,15 +178,14 @@ class TuneModel(TuneSettings):
 
     # ---------------------------------------------------------------------------- stored tables
     def load(self, source: str | Path | BenchmarkTable) -> BenchmarkTable:
-        """Show a stored table; its points can be chosen like measured ones.
+        """Show a stored table, whose points can be chosen like measured ones.
 
         Raises
         ------
         ValidationError
-            If it is none, or something is under way.
+            If it is not a table, or a benchmark is in progress.
         """
-        if self.busy:
-            raise ValidationError("a benchmark is under way: cancel it, or wait() for its end.")
+        self._check_not_busy()
         table = source if isinstance(source, BenchmarkTable) else BenchmarkTable.from_json(source)
         with self.hold_trait_notifications():
             self.error, self.chosen, self.advice = "", None, None
@@ -200,47 +197,51 @@ class TuneModel(TuneSettings):
     def replay(
         self, source: str | Path | BenchmarkTable | None = None, seconds: float = REPLAY_S
     ) -> None:
-        """Show how a stored table (or the one that is shown) grew; nothing is measured.
+        """Show how a table grew, without measuring anything.
 
         Parameters
         ----------
         source : path | str | BenchmarkTable | None
-            The table.
+            A stored table; None for the current one.
         seconds : float
-            How long that takes, in s.
+            Duration of the replay, in s.
 
         Raises
         ------
         ValidationError
-            If there is none, or something is under way.
+            If there is no table, or a benchmark is in progress.
         """
         if source is None and self.table is None:
-            raise ValidationError("there is no table yet: measure, or name a file.")
+            raise ValidationError("there is no table yet: run a benchmark, or name a file.")
         wanted = self.table if source is None else source
-        assert wanted is not None  # it was asked just now
+        assert wanted is not None  # checked above
         table = self.load(wanted)
-        self._frames, self._pace_s = list_frames(table), seconds
+        self._frames, self._replay_s = list_frames(table), seconds
         self._begin_s = time.monotonic()
         with self.hold_trait_notifications():
             self._show_frame(self._frames[0])
             self.status = "replaying"
-        self._tell()
+        self._notify()
 
     def save(self, path: str | Path) -> Path:
-        """Write the table (``.json``, ``.csv``) or its picture (``.png``, ``.svg``); return where.
+        """Write the table (``.json``, ``.csv``) or its picture (``.png``, ``.svg``).
 
         Raises
         ------
         ValidationError
-            If there is no table, or the suffix is none of these.
+            If there is no table, or the suffix is not one of these.
         """
         if self.table is None:
-            raise ValidationError("there is no table yet: measure, or load one.")
+            raise ValidationError("there is no table yet: run a benchmark, or load one.")
         return save_table(self.table, Path(path), self.chosen)
 
-    # --------------------------------------------------------------------------- what it is for
+    def _check_not_busy(self) -> None:
+        if self.busy:
+            raise ValidationError("a benchmark is in progress: cancel it, or wait() for its end.")
+
+    # --------------------------------------------------------------------------------- choices
     def choose(self, configuration: Configuration) -> None:
-        """Take over the settings of a point for the next run."""
+        """Apply a configuration to the next run."""
         settings = {k: v for k, v in configuration.settings.items() if k in RunModel.SETTINGS}
         for name in ("n_jobs", "n_workers"):
             settings[name] = min(settings[name], self.run.cores)
@@ -250,24 +251,24 @@ class TuneModel(TuneSettings):
         self.chosen = configuration
 
     def take_advice(self) -> None:
-        """Take over what the table advises."""
+        """Apply the advice to the next run."""
         if self.advice is not None:
             self.choose(self.advice.configuration)
 
     @property
     def verdict(self) -> str:
-        """What the table says, in one sentence."""
+        """The main result of the table, in one or a few sentences."""
         return "Guess first, then reveal." if self.hidden else write_verdict(self.table)
 
     def scores(self) -> tuple[Score, ...]:
-        """Return the guesses beside what was measured; empty as long as that is hidden."""
+        """Return guesses with measured speed-ups; empty while results are hidden."""
         if self.hidden or self.table is None:
             return ()
         return score_guess(self.guess, self.table)
 
     # ------------------------------------------------------------------ the traits' own thread
     def drain(self) -> bool:
-        """Take what is new and set the traits; return whether there is more to come."""
+        """Apply events and outcomes to the traits; return whether there is more to come."""
         with self._draining:
             if self.status == "replaying":
                 self._step()
@@ -300,7 +301,7 @@ class TuneModel(TuneSettings):
             self.status, self.error = "failed", str(outcome.error)
 
     def ask(self) -> None:
-        """Ask for advice, on a thread: it may think for a moment."""
+        """Compute advice on a new thread, as it may take a moment."""
         table, goal = self.table, self.goal
         advise = self.advise or _find_advise()
         if table is None or advise is None:
@@ -309,7 +310,7 @@ class TuneModel(TuneSettings):
         self._background.start("advice", lambda: advise(pipeline, source, goal=goal, table=table))
 
     def _step(self) -> None:
-        part = (time.monotonic() - self._begin_s) / max(self._pace_s, 1e-6)
+        part = (time.monotonic() - self._begin_s) / max(self._replay_s, 1e-6)
         number = min(int(part * len(self._frames)), len(self._frames) - 1)
         self._show_frame(self._frames[number])
         if part >= 1.0:
@@ -324,11 +325,7 @@ class TuneModel(TuneSettings):
 
     def _put(self, event: BenchmarkEvent) -> None:
         self._events.put(event)
-        self._tell()
-
-    def _tell(self) -> None:
-        if self.on_news is not None:
-            self.on_news()
+        self._notify()
 
 
 def _find_measure() -> Callable[..., BenchmarkTable]:

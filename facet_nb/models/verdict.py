@@ -1,4 +1,4 @@
-"""What a table says, in one sentence; and how good a guess was."""
+"""Summarise a table in words, and score guesses of speed-ups."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from facet_nb.benchmark import BenchmarkTable, Row
+from facet_nb.benchmark import BenchmarkTable, SummaryRow
 
 
 def write_verdict(table: BenchmarkTable | None) -> str:
-    """Return the sentence that a person should take away from a table."""
+    """Return the main result of a table as text."""
     if table is None or not table.points:
         return "Nothing has been measured yet."
     rows = [row for row in table.rows if not row.machine]
     base = table.base
     if base is None:
-        return "The run with one worker has not been measured yet: there is nothing to compare."
+        return "The run with one worker, the base of the comparison, has not been measured yet."
     faster = sorted(
         (row for row in rows if row.verdict == "faster"), key=lambda r: -r.speedup.value
     )
     unclear = [row for row in rows if row.verdict == "inconclusive"]
-    parts = [_praise(faster[0], base) if faster else _praise_nobody(base, unclear)]
+    parts = [_describe_fastest(faster[0], base) if faster else _describe_no_gain(base, unclear)]
     if faster and unclear:
         n = len(unclear)
-        parts.append(f"{n} other{'s' if n > 1 else ''} cannot be told apart from one worker.")
+        parts.append(f"{n} other{'s' if n > 1 else ''} cannot be distinguished from one worker.")
     parts += _warn(rows)
     return " ".join(parts)
 
 
-def _praise(best: Row, base: Row) -> str:
+def _describe_fastest(best: SummaryRow, base: SummaryRow) -> str:
     s = best.speedup
     return (
         f"{best.configuration.label} is {s.value:.2f} times as fast as {base.configuration.label} "
@@ -37,7 +37,7 @@ def _praise(best: Row, base: Row) -> str:
     )
 
 
-def _praise_nobody(base: Row, unclear: list[Row]) -> str:
+def _describe_no_gain(base: SummaryRow, unclear: list[SummaryRow]) -> str:
     if unclear:
         return (
             f"Nothing is distinguishable from {base.configuration.label} so far: take that, or "
@@ -46,7 +46,7 @@ def _praise_nobody(base: Row, unclear: list[Row]) -> str:
     return f"{base.configuration.label} is the fastest of what was measured."
 
 
-def _warn(rows: list[Row]) -> list[str]:
+def _warn(rows: list[SummaryRow]) -> list[str]:
     wrong = [r.configuration.label for r in rows if r.verdict == "different output"]
     failed = [r.configuration.label for r in rows if r.verdict == "failed"]
     said = []
@@ -59,16 +59,16 @@ def _warn(rows: list[Row]) -> list[str]:
 
 @dataclass(frozen=True)
 class Score:
-    """One guess beside what was measured.
+    """A guess and the measured speed-up.
 
     Attributes
     ----------
     workers : int
         Number of workers.
     guess : float
-        The speed-up that was expected.
+        The expected speed-up.
     value, low, high : float
-        The measured one, of the best configuration with that many workers, and its interval.
+        Measured speed-up of the best configuration with that many workers, and its interval.
     """
 
     workers: int
@@ -84,16 +84,16 @@ class Score:
 
 
 def score_guess(guess: Mapping[int, float], table: BenchmarkTable) -> tuple[Score, ...]:
-    """Return each guess beside the best speed-up with that many workers.
+    """Return each guess with the best measured speed-up for that many workers.
 
     Parameters
     ----------
     guess : mapping
         Expected speed-up by number of workers.
     table : BenchmarkTable
-        What was measured; levels without an interval are left out.
+        Measurements; numbers of workers without an interval are omitted.
     """
-    best: dict[int, Row] = {}
+    best: dict[int, SummaryRow] = {}
     for row in table.rows:
         known = best.get(row.configuration.workers)
         if row.machine or not row.point.usable or math.isnan(row.speedup.low):
@@ -108,8 +108,8 @@ def score_guess(guess: Mapping[int, float], table: BenchmarkTable) -> tuple[Scor
 
 
 def write_score(scores: tuple[Score, ...]) -> str:
-    """Return how good a guess was, in one sentence."""
+    """Return how many guesses were right, in one sentence."""
     if not scores:
-        return "No level that was guessed has been measured often enough."
+        return "No guessed number of workers has been measured often enough."
     hits = sum(score.hit for score in scores)
     return f"{hits} of {len(scores)} guesses lie in the measured interval."

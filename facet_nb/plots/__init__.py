@@ -1,8 +1,8 @@
-"""Figures: functions over data and axes, without pyplot and its state.
+"""Figures: functions of data and axes, without pyplot and its state.
 
-The only package that imports matplotlib, which comes with the ``lab`` extra. ``plot_…`` functions
-return a :class:`Picture`, a matplotlib figure that notebooks show; ``draw_…`` functions take data
-and an ``ax`` and return the ``ax``.
+This is the only package that imports matplotlib, which comes with the ``lab`` extra. Functions
+``plot_…`` return a :class:`Picture`, a matplotlib figure that notebooks display; functions
+``draw_…`` take data and an ``ax`` and return the ``ax``; functions ``sketch_…`` return SVG.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One channel before the run, after it, and what was removed."""
+"""Plot one channel before and after a run, and the removed part."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from facet_nb.core import ProcessingContext
 from facet_nb.plots import picture as pic
 from facet_nb.plots.comparison import Comparison, Trace, compare
 from facet_nb.plots.envelope import thin
-from facet_nb.plots.sketch import Curve, Row, Sketch
+from facet_nb.plots.sketch import Curve, Sketch, SketchRow
 
 
 def draw_trace(trace: Trace, ax: Any, *, color: str, label: str) -> Any:
-    """Draw a trace in µV over s into `ax`; return `ax`.
-
-    Long traces are drawn as their envelope.
-    """
+    """Draw a trace into `ax`, in µV over s, as its envelope if it is long; return `ax`."""
     times_s, values_v = thin(trace.times_s, trace.values_v)
     (line,) = ax.plot(times_s, 1e6 * values_v, color=color, linewidth=0.9, label=label)
     line.set_gid(f"trace-{label}")
@@ -32,19 +29,19 @@ def plot_before_after(
     *,
     removed: str = "auto",
 ) -> pic.Picture:
-    """Plot one channel before and after a run, and what was removed, each on its own scale.
+    """Plot one channel before and after a run, and the removed part, each on its own scale.
 
     Parameters
     ----------
     context : ProcessingContext
-        What a run returned.
+        Result of a run.
     channel : str | int | None
         Name or position; None for the first good data channel.
     tmin_s, tmax_s : float | None
-        Begin and end, in s from the start of the original recording. By default 5 s, from 1 s
-        before the first trigger.
+        Start and end, in s from the start of the original recording. By default 5 s, starting
+        1 s before the first trigger.
     removed : {"auto", "difference", "noise"}
-        What to show as removed; see :func:`facet_nb.plots.compare`.
+        What to show as the removed part; see :func:`facet_nb.plots.compare`.
 
     Returns
     -------
@@ -54,7 +51,7 @@ def plot_before_after(
     Raises
     ------
     ValidationError
-        If there is no such channel, or nothing between `tmin_s` and `tmax_s`.
+        If there is no such channel, or no samples between `tmin_s` and `tmax_s`.
     """
     return picture_of(compare(context, channel, tmin_s, tmax_s, removed=removed))
 
@@ -62,7 +59,7 @@ def plot_before_after(
 def picture_of(
     comparison: Comparison, picture: pic.Picture | None = None, *, width_in: float = 9.0
 ) -> pic.Picture:
-    """Return the picture of a comparison; an old picture is cleared and used again."""
+    """Return the picture of a comparison; a given picture is cleared and reused."""
     shown = _list_shown(comparison)
     if picture is None:
         picture = pic.make_picture(width_in, 0.9 + 1.35 * len(shown))
@@ -79,10 +76,10 @@ def picture_of(
 
 
 def sketch_signal(comparison: Comparison) -> Sketch:
-    """Return the same as SVG, in a few milliseconds."""
+    """Return the same figure as SVG, which takes a few milliseconds."""
     shown = _list_shown(comparison)
     rows = tuple(
-        Row(
+        SketchRow(
             (Curve(trace.times_s, 1e6 * trace.values_v, color, label),),
             "µV",
             "time (s)" if i == len(shown) else "",

@@ -1,4 +1,4 @@
-"""A table of measurements as one HTML page that needs no other file."""
+"""Write a benchmark table as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ pre { background: #f3f3f3; padding: .6rem; overflow-x: auto; }
 
 
 def write_benchmark_report(table: BenchmarkTable, advice: Advice | None = None) -> str:
-    """Return a page with advice, table, and figures.
+    """Return a page with advice, table and figures.
 
     Parameters
     ----------
     table : BenchmarkTable
         Measurements.
     advice : Advice | None
-        What to recommend, if anything.
+        The recommendation to show, if any.
 
     Returns
     -------
     str
-        HTML; whatever names hold is text in it.
+        HTML in which all names are escaped.
     """
     parts = [f"<h1>{escape(table.subject.pipeline)}</h1>"]
     if advice is not None:
@@ -55,9 +55,9 @@ def write_benchmark_report(table: BenchmarkTable, advice: Advice | None = None) 
 
 
 def list_pictures(table: BenchmarkTable) -> list[tuple[str, Picture]]:
-    """Return the figures that a table has something to show in, with their titles."""
+    """Return the figures for which a table holds data, with their titles."""
     if table.base is None:
-        raise ValidationError("the table has no serial run: there is nothing to show.")
+        raise ValidationError("the table has no serial run, with which figures compare.")
     found = [("Time against memory", plot_pareto(table)), ("Scaling", plot_scaling(table))]
     if len({r.configuration.n_workers for r in table.rows}) > 1:
         found.append(("Outer and inner workers", plot_heat_map(table)))

@@ -1,4 +1,4 @@
-"""Several chains on one recording: spectra, peaks at the slices' harmonics, maps of the error."""
+"""Plot several chains on one recording: spectra, slice harmonics and maps of the error."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ import numpy as np
 from facet_nb.evaluation.chains import ChainComparison, ChainReport, Spectrum
 from facet_nb.plots import picture as pic
 from facet_nb.plots.side_by_side import choose_color, choose_dash
-from facet_nb.plots.sketch import Curve, Row, Sketch
+from facet_nb.plots.sketch import Curve, Sketch, SketchRow
 
-#: Okabe and Ito's colours, from the one that stands out most on white.
+#: Okabe and Ito's colours, ordered by contrast on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _LINES = ("-", "--", "-.", (0, (3, 1, 1, 1, 1, 1)))
 _BEFORE, _TRUTH = "#8C8C8C", "#000000"
-#: Maps in a row; further chains are in the table.
+#: Largest number of maps in a row; the table shows the other chains.
 _MOST_MAPS = 5
-#: More harmonics (those of volumes) are drawn as lines.
+#: More harmonics, such as those of volumes, are drawn as lines.
 _MOST_BARS = 24
-#: What is compared with and without the truth: column of the table, and its name.
+#: Compared quantity with and without the truth: column of the table and description.
 _KEYS = {"µV": ("snr_db", "dB SNR"), "dB": ("slice_off_db", "dB off at harmonics of the slices")}
 _ERRORS = {"µV": "error (µV RMS)", "dB": "harmonics off (dB)"}
 
 
 def plot_chains(comparison: ChainComparison, *, width_in: float = 10.0) -> pic.Picture:
-    """Plot several chains beside one another.
+    """Plot several chains side by side.
 
     Parameters
     ----------
     comparison : ChainComparison
-        What :func:`facet_nb.compare` returned.
+        Result of :func:`facet_nb.compare`.
     width_in : float
         Width, in inches.
 
     Returns
     -------
     Picture
-        Spectra before, after and of the truth; peaks at harmonics of the slices; and the error on
-        the head, or as bars where positions are not known.
+        Spectra before, after and of the truth; peaks at slice harmonics; and maps of the error, or
+        bars where electrode positions are unknown.
     """
     import matplotlib
 
@@ -56,14 +56,14 @@ def plot_chains(comparison: ChainComparison, *, width_in: float = 10.0) -> pic.P
 
 
 def describe(comparison: ChainComparison) -> str:
-    """Return the figure in one sentence with numbers."""
+    """Return the caption: one sentence with the figures of each chain."""
     key, unit = _KEYS[comparison.unit]
     scored = [f"{c.name} {c.scores.get(key, np.nan):.1f}" for c in comparison.chains]
     return f"{len(scored)} chains on one recording, {unit} (median): {', '.join(scored)}."
 
 
 def draw_spectra(comparison: ChainComparison, ax: Any) -> Any:
-    """Draw power before, after each chain, and of the truth into `ax`; return it."""
+    """Draw the spectra before, after each chain and of the truth into `ax`; return `ax`."""
     _draw_spectrum(ax, comparison.before.spectrum, color=_BEFORE, label="before")
     for i, chain in enumerate(comparison.chains):
         line = {"color": COLORS[i % len(COLORS)], "linestyle": _LINES[i % len(_LINES)]}
@@ -91,7 +91,7 @@ def _draw_spectrum(ax: Any, spectrum: Spectrum, **style: Any) -> None:
 
 
 def draw_peaks(comparison: ChainComparison, ax: Any) -> Any:
-    """Draw by how much harmonics of the slices stand out into `ax`; return it."""
+    """Draw the power at slice harmonics relative to its neighbourhood into `ax`; return `ax`."""
     reports = (comparison.before, *comparison.chains)
     n = len(comparison.before.harmonics_db)
     width = 0.8 / len(reports)
@@ -115,7 +115,7 @@ def draw_peaks(comparison: ChainComparison, ax: Any) -> Any:
 
 
 def draw_maps(comparison: ChainComparison, figure: Any) -> bool:
-    """Draw the error on the head for each chain into `figure`; False without positions."""
+    """Draw a map of the error for each chain into `figure`; return False without positions."""
     chains = comparison.chains[:_MOST_MAPS]
     placed = [_place(comparison, chain) for chain in chains]
     if any(len(values) < 4 for _, values in placed):
@@ -136,7 +136,7 @@ def draw_maps(comparison: ChainComparison, figure: Any) -> bool:
 
 
 def _place(comparison: ChainComparison, chain: ChainReport) -> tuple[list[int], np.ndarray]:
-    """Return EEG channels that have a position, and their values."""
+    """Return the EEG channels with a position, and their values."""
     picks, values = [], []
     kinds = comparison.info.get_channel_types()
     for name, value in zip(chain.ch_names, chain.per_channel, strict=True):
@@ -152,9 +152,9 @@ def _place(comparison: ChainComparison, chain: ChainReport) -> tuple[list[int], 
 
 
 def sketch_chains(comparison: ChainComparison) -> Sketch:
-    """Return spectra, and how far harmonics of the slices are off, as SVG in a few milliseconds.
+    """Return spectra and slice harmonics as SVG, which takes a few milliseconds.
 
-    Maps and bars of single channels are in the figure only; see :func:`plot_chains`.
+    Maps and bars of single channels are only in the figure of :func:`plot_chains`.
     """
     spectra = [Curve(*_in_microvolts(comparison.before.spectrum), _BEFORE, "before")]
     peaks = []
@@ -163,10 +163,10 @@ def sketch_chains(comparison: ChainComparison) -> Sketch:
         spectra.append(Curve(*_in_microvolts(chain.spectrum), *style))
         at_hz = comparison.slice_hz * np.arange(1, len(chain.harmonics_db) + 1)
         peaks.append(Curve(at_hz, chain.harmonics_db, *style))
-    rows = [Row(tuple(spectra), "power (µV²/Hz)", "frequency (Hz)", log=True, height=200)]
+    rows = [SketchRow(tuple(spectra), "power (µV²/Hz)", "frequency (Hz)", log=True, height=200)]
     if any(np.isfinite(curve.y).any() for curve in peaks):
         off = "harmonic of the slices (Hz)"
-        rows.append(Row(tuple(peaks), "off (dB)", off, height=120))
+        rows.append(SketchRow(tuple(peaks), "off (dB)", off, height=120))
     return Sketch("Median of all good channels", tuple(rows), describe(comparison))
 
 
@@ -176,7 +176,7 @@ def _in_microvolts(spectrum: Spectrum) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw_errors(comparison: ChainComparison, ax: Any) -> Any:
-    """Draw the error of each channel as bars into `ax`; return it."""
+    """Draw the error of each channel as bars into `ax`; return `ax`."""
     width = 0.8 / len(comparison.chains)
     for i, chain in enumerate(comparison.chains):
         at = np.arange(len(chain.ch_names)) + (i - (len(comparison.chains) - 1) / 2) * width

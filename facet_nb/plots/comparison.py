@@ -1,9 +1,9 @@
-"""One channel before and after: what plots and tables are made of."""
+"""One channel before and after a run: the data of plots and tables."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,13 +11,16 @@ from facet_nb.core import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.recording import Header, channel_kinds, data_picks, load_array
 
+if TYPE_CHECKING:
+    import mne
+
 _LEAD_S = 1.0
 _SPAN_S = 5.0
 
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """A piece of one channel.
+    """Samples of one channel.
 
     Attributes
     ----------
@@ -33,18 +36,19 @@ class Trace:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """One channel before and after, and what was removed.
+    """One channel before and after a run, and the removed part.
 
     Attributes
     ----------
     channel : str
-        Its name.
+        Name of the channel.
     before, after : Trace | None
-        The recording as it was loaded, and as it is; `before` is None if it lacks the channel.
+        The original and the corrected recording; `before` is None if the original lacks the
+        channel.
     removed : Trace | None
-        `removed_by` says what it is; None if it cannot be had.
+        The removed part, as `removed_by` says; None if it is not available.
     removed_by : {"difference", "noise", ""}
-        The difference of the two, or the noise that corrections estimated.
+        Difference of the two, or noise estimated by corrections.
     """
 
     channel: str
@@ -60,12 +64,12 @@ class Comparison:
 
     @property
     def label(self) -> str:
-        """What the removed part is, in words."""
+        """Description of the removed part."""
         return "removed (estimated noise)" if self.removed_by == "noise" else "before − after"
 
     @property
     def caption(self) -> str:
-        """What there is to see, in one sentence with numbers."""
+        """Caption: one sentence with channel, time and amplitudes."""
         begin, end = self.after.times_s[0], self.after.times_s[-1]
         rms = {name: value for name, value, _ in self.rows()}
         if "before" not in rms:
@@ -87,22 +91,22 @@ def compare(
     *,
     removed: str = "auto",
 ) -> Comparison:
-    """Return one channel of `context` beside the recording as it was loaded.
+    """Compare one channel of `context` with the original recording.
 
-    Sampling rate, length and start of the two may differ: they are laid over each other in time.
+    Sampling rate, length and start of the two may differ: they are aligned in time.
 
     Parameters
     ----------
     context : ProcessingContext
-        What a run returned.
+        Result of a run.
     channel : str | int | None
         Name or position; None for the first good data channel.
     tmin_s, tmax_s : float | None
-        Begin and end, in s from the start of the original recording. By default 5 s, from 1 s
-        before the first trigger.
+        Start and end, in s from the start of the original recording. By default 5 s, starting
+        1 s before the first trigger.
     removed : {"auto", "difference", "noise"}
-        What to show as removed: before less after (needs the same samples in both), the noise that
-        corrections estimated, or the first of the two that is possible.
+        The removed part: before minus after (needs the same sample times in both), the noise
+        estimated by corrections, or the first of the two that is available.
 
     Returns
     -------
@@ -112,7 +116,7 @@ def compare(
     Raises
     ------
     ValidationError
-        If there is no such channel, or nothing between `tmin_s` and `tmax_s`.
+        If there is no such channel, or no samples between `tmin_s` and `tmax_s`.
     """
     if removed not in ("auto", "difference", "noise"):
         raise ValidationError(f"removed={removed!r}: use 'auto', 'difference' or 'noise'.")
@@ -130,7 +134,7 @@ def compare(
     return Comparison(name, before, after, taken, how)
 
 
-def _find_channel(raw: Any, channel: str | int | None) -> int:
+def _find_channel(raw: mne.io.BaseRaw, channel: str | int | None) -> int:
     names = list(raw.ch_names)
     if channel is None:
         picks = data_picks(raw)
@@ -140,25 +144,29 @@ def _find_channel(raw: Any, channel: str | int | None) -> int:
     if isinstance(channel, (int, np.integer)) and -len(names) <= channel < len(names):
         return int(channel) % len(names)
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-    raise ValidationError(f"no channel {channel!r}: the recording has {shown}.")
+    raise ValidationError(f"there is no channel {channel!r}: the recording has {shown}.")
 
 
-def list_channels(raw: Any) -> list[str]:
-    """Return the names that are worth a look: data channels, good ones first."""
+def list_channels(raw: mne.io.BaseRaw) -> list[str]:
+    """Return the names of the data channels, good ones first; all names if there are none."""
     kinds = channel_kinds(raw)
     good = [n for n, kind in zip(raw.ch_names, kinds, strict=True) if kind == "data"]
     bad = [n for n, kind in zip(raw.ch_names, kinds, strict=True) if kind == "bad"]
     return good + bad or list(raw.ch_names)
 
 
-def _offset_s(raw: Any, original: Any) -> float:
-    """Return when `raw` begins, in s from the start of `original`."""
+def _offset_s(raw: mne.io.BaseRaw, original: mne.io.BaseRaw) -> float:
+    """Return the start of `raw`, in s from the start of `original`."""
     here, there = float(raw.info["sfreq"]), float(original.info["sfreq"])
     return raw.first_samp / here - original.first_samp / there
 
 
 def _choose_window(
-    context: ProcessingContext, raw: Any, original: Any, tmin_s: float | None, tmax_s: float | None
+    context: ProcessingContext,
+    raw: mne.io.BaseRaw,
+    original: mne.io.BaseRaw,
+    tmin_s: float | None,
+    tmax_s: float | None,
 ) -> tuple[float, float]:
     offset_s, sfreq = _offset_s(raw, original), float(raw.info["sfreq"])
     last_s = offset_s + (raw.n_times - 1) / sfreq
@@ -170,21 +178,25 @@ def _choose_window(
         tmax_s = min(tmin_s + _SPAN_S, last_s)
     if not tmin_s < tmax_s or tmin_s >= last_s or tmax_s <= offset_s:
         raise ValidationError(
-            f"nothing between tmin_s={tmin_s:g} and tmax_s={tmax_s:g}: the recording goes from "
-            f"{offset_s:g} to {last_s:g} s."
+            f"no samples between tmin_s={tmin_s:g} and tmax_s={tmax_s:g}: the recording lasts "
+            f"from {offset_s:g} to {last_s:g} s."
         )
     return float(tmin_s), float(tmax_s)
 
 
-def _cut(raw: Any, index: int, original: Any, begin_s: float, end_s: float) -> Trace:
-    """Return samples from `begin_s` to `end_s`, in the original's time."""
+def _cut(
+    raw: mne.io.BaseRaw, index: int, original: mne.io.BaseRaw, begin_s: float, end_s: float
+) -> Trace:
+    """Return samples from `begin_s` to `end_s`, in s from the start of the original."""
     sfreq, offset_s = float(raw.info["sfreq"]), _offset_s(raw, original)
     start, stop = _span(raw, sfreq, offset_s, begin_s, end_s)
     values = raw.get_data(picks=[index], start=start, stop=stop)[0]
     return Trace(offset_s + np.arange(start, stop) / sfreq, np.asarray(values))
 
 
-def _span(raw: Any, sfreq: float, offset_s: float, begin_s: float, end_s: float) -> tuple[int, int]:
+def _span(
+    raw: mne.io.BaseRaw, sfreq: float, offset_s: float, begin_s: float, end_s: float
+) -> tuple[int, int]:
     start = int(np.clip(np.ceil((begin_s - offset_s) * sfreq - 1e-6), 0, raw.n_times - 1))
     stop = int(np.clip(np.floor((end_s - offset_s) * sfreq + 1e-6) + 1, start + 1, raw.n_times))
     return start, stop
@@ -205,20 +217,20 @@ def _find_removed(
     if wish == "auto":
         return None, ""
     remedy = {
-        "difference": "the run changed the samples; use removed='noise'.",
-        "noise": "no correction estimated any; use removed='difference'.",
+        "difference": "the run changed the sample times; use removed='noise'.",
+        "noise": "no correction estimated noise; use removed='difference'.",
     }
     raise ValidationError(f"removed={wish!r} is not possible: {remedy[wish]}")
 
 
 def _cut_noise(context: ProcessingContext, index: int, after: Trace) -> Trace:
-    """Return the estimated noise of one channel; the others' is not computed."""
+    """Return the estimated noise of one channel, without computing that of the others."""
     raw = context.get_raw()
     original = context.get_raw_original()
     row = load_array(raw)[index : index + 1]
     single = context._selected(Header.of(raw).attach(row, picks=[index]), [index])
     noise = single.get_estimated_noise()
-    assert noise is not None  # the caller asked has_estimated_noise()
+    assert noise is not None  # the caller checked has_estimated_noise()
     sfreq, offset_s = float(raw.info["sfreq"]), _offset_s(raw, original)
     start = round((after.times_s[0] - offset_s) * sfreq)
     return Trace(after.times_s, noise[0, start : start + len(after.times_s)])

@@ -1,4 +1,4 @@
-"""Long traces with few points."""
+"""Reduce long traces to few points."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import numpy as np
 
 
 def thin(times_s: np.ndarray, values: np.ndarray, n_bins: int = 1000) -> tuple:
-    """Return at most two points a bin, the lowest and the highest, in their order in time.
+    """Return the lowest and the highest point of each bin, in temporal order.
 
-    A line through them looks like a line through all samples, as long as a bin is no wider than a
-    pixel; peaks are kept.
+    A line through them looks like a line through all samples if a bin is not wider than a pixel;
+    peaks are preserved.
 
     Parameters
     ----------
     times_s, values : ndarray, shape (n_times,)
         The trace.
     n_bins : int
-        How many bins.
+        Number of bins.
 
     Returns
     -------
     times_s, values : ndarray, shape (n_points,)
-        The trace itself if it is short, else its envelope.
+        The trace itself if it is short, otherwise its envelope.
     """
     size = len(values) // n_bins
     if size < 3:

@@ -1,4 +1,4 @@
-"""Outer against inner workers."""
+"""Heat map of outer and inner workers."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any, Literal
 
 import numpy as np
 
-from facet_nb.benchmark import BenchmarkTable, Row
+from facet_nb.benchmark import BenchmarkTable, SummaryRow
 from facet_nb.plots import palette
 from facet_nb.plots import picture as pic
 
 Value = Literal["wall_s", "peak_mb"]
-#: Room for a letter and for a line, in points.
+#: Space for a letter and for a line, in points.
 _LETTER, _LINE = 4.6, 11.0
 _NAMES = {"wall_s": "wall time (s)", "peak_mb": "peak memory (MB)"}
 
 
-def draw_heat_map(rows: list[Row], ax: Any, value: Value = "wall_s") -> Any:
-    """Draw the best of each number of outer and inner workers as cells into `ax`; return `ax`."""
+def draw_heat_map(rows: list[SummaryRow], ax: Any, value: Value = "wall_s") -> Any:
+    """Draw the best configuration of each number of workers as a cell into `ax`; return `ax`."""
     cells = _find_cells(rows, value)
     if not cells:
-        return palette.say(ax, "Nothing was measured.")
+        return palette.write_message(ax, "No configuration was measured.")
     outer = sorted({o for o, _ in cells})
     inner = sorted({i for _, i in cells})
     grid = np.full((len(inner), len(outer)), np.nan)
@@ -54,16 +54,16 @@ def draw_heat_map(rows: list[Row], ax: Any, value: Value = "wall_s") -> Any:
 
 
 def plot_heat_map(table: BenchmarkTable, value: Value = "wall_s") -> pic.Picture:
-    """Plot wall time or peak memory for outer against inner workers.
+    """Plot wall time or peak memory against the numbers of outer and inner workers.
 
-    Each cell holds the best mode and backend for its numbers.
+    Each cell shows the best mode and backend for its numbers of workers.
 
     Parameters
     ----------
     table : BenchmarkTable
         Measurements.
     value : {"wall_s", "peak_mb"}
-        What to show.
+        The quantity to show.
 
     Returns
     -------
@@ -77,11 +77,11 @@ def plot_heat_map(table: BenchmarkTable, value: Value = "wall_s") -> pic.Picture
     (ax,) = pic.add_axes(picture)
     draw_heat_map(rows, ax, value)
     if not cells:
-        picture.caption = "Nothing was measured yet."
+        picture.caption = "No configuration has been measured yet."
         return picture
     (o, i), (number, row) = min(cells.items(), key=lambda cell: cell[1][0])
     picture.caption = (
-        f"The least {_NAMES[value].partition(' (')[0]}, {_show(number)} "
+        f"The lowest {_NAMES[value].partition(' (')[0]}, {_show(number)} "
         f"{_NAMES[value].partition('(')[2].rstrip(')')}, is with n_jobs={o} and n_workers={i}: "
         f"{row.configuration.label}."
     )
@@ -89,8 +89,10 @@ def plot_heat_map(table: BenchmarkTable, value: Value = "wall_s") -> pic.Picture
     return picture
 
 
-def _find_cells(rows: list[Row], value: Value) -> dict[tuple[int, int], tuple[float, Row]]:
-    cells: dict[tuple[int, int], tuple[float, Row]] = {}
+def _find_cells(
+    rows: list[SummaryRow], value: Value
+) -> dict[tuple[int, int], tuple[float, SummaryRow]]:
+    cells: dict[tuple[int, int], tuple[float, SummaryRow]] = {}
     for row in rows:
         number = _read(row, value)
         key = (row.configuration.n_jobs, row.configuration.n_workers)
@@ -99,14 +101,14 @@ def _find_cells(rows: list[Row], value: Value) -> dict[tuple[int, int], tuple[fl
     return cells
 
 
-def _read(row: Row, value: Value) -> float:
+def _read(row: SummaryRow, value: Value) -> float:
     if value == "wall_s":
         return row.wall_s
     return float("nan") if row.point.memory is None else row.point.memory.peak_mb
 
 
-def _describe_cell(number: float, row: Row, width: float, height: float) -> str:
-    """Return a cell's number, and its name where there is room: its size is in points."""
+def _describe_cell(number: float, row: SummaryRow, width: float, height: float) -> str:
+    """Return the value of a cell, with its name if it fits into the size in points."""
     name = palette.shorten(row.configuration)
     letters = int(0.9 * width / _LETTER)
     lines = textwrap.wrap(name, letters, break_long_words=False) if letters > 0 else [name]
@@ -115,7 +117,7 @@ def _describe_cell(number: float, row: Row, width: float, height: float) -> str:
 
 
 def _find_contrast(color: Sequence[float]) -> str:
-    """Return black or white, whichever stands out more from an sRGB colour (WCAG 2.1)."""
+    """Return black or white, whichever has more contrast to an sRGB colour (WCAG 2.1)."""
     parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color[:3]]
     luminance = sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
     return "black" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "white"

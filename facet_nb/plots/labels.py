@@ -1,4 +1,4 @@
-"""Short labels beside points that may be near one another."""
+"""Place short labels beside points that may be close to each other."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-#: Points nearer than this share a label; size of a letter; of a point; and where a label may be,
-#: all in points (1/72 inch).
+#: Distance below which points share a label; width and height of a letter; radius of a point. All
+#: in points (1/72 inch).
 _SAME, _LETTER, _HEIGHT, _DOT = 3.0, 6.0, 10.0, 4.0
+#: Distances and directions at which a label may be placed, in points and degrees, best first.
 _RADII, _ANGLES = (10.0, 17.0, 26.0, 37.0), (45, 90, 0, 135, -45, -90, 180, -135)
 _FAR = 12.0
 
@@ -22,21 +23,21 @@ def write_labels(
     *,
     avoid: Sequence[tuple[float, float]] = (),
 ) -> list[Any]:
-    """Write a text beside each point, so that none covers a point or another text.
+    """Write a text beside each point, without covering points or other texts.
 
-    Points that cannot be told apart share a label. A label that had to go further away has a line
-    to its point. Limits of `ax` must have been set.
+    Points that coincide share a label. A label that is far from its point is connected with it by
+    a line. The limits of `ax` must have been set.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes
-        Where the points are.
+        The axes with the points.
     points : sequence of tuple (x, y)
         In data coordinates.
     texts : sequence of str
-        One for each.
+        One text for each point.
     avoid : sequence of tuple (x, y)
-        Points without a text.
+        Further points, without text.
 
     Returns
     -------
@@ -76,7 +77,7 @@ def write_labels(
 
 
 def _group(places: np.ndarray) -> list[list[int]]:
-    """Return indices of points, those together that are on one another."""
+    """Return groups of indices of coinciding points."""
     groups: list[list[int]] = []
     for i, place in enumerate(places):
         for group in groups:
@@ -94,7 +95,7 @@ def _find_spot(
     taken: Sequence[tuple[float, float, float, float]],
     bounds: tuple[float, float, float, float],
 ) -> tuple[float, float, float, float]:
-    """Return the nearest free box, or the one that covers least."""
+    """Return the nearest free box, or the one with the smallest overlap."""
     best, least = (0.0, 0.0, 0.0, 0.0), math.inf
     for radius in _RADII:
         for angle in _ANGLES:
@@ -111,7 +112,7 @@ def _find_spot(
 
 
 def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    """Return the area that two boxes share."""
+    """Return the area of the intersection of two boxes."""
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     return max(0.0, width) * max(0.0, height)
 

@@ -1,4 +1,4 @@
-"""From the ideal to the measured time, cause by cause; and the time of each step."""
+"""Plot lost time by cause, and the time of each step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from facet_nb.benchmark import BenchmarkTable, Configuration, Row
+from facet_nb.benchmark import BenchmarkTable, Configuration, SummaryRow
 from facet_nb.benchmark.curves import find_waterfall
 from facet_nb.benchmark.waterfall import Waterfall
 from facet_nb.core.errors import ValidationError
@@ -16,7 +16,7 @@ from facet_nb.plots import picture as pic
 
 
 def draw_waterfall(fall: Waterfall, ax: Any) -> Any:
-    """Draw ideal, lost and measured time as bars into `ax`; return `ax`."""
+    """Draw ideal, lost and measured time as a waterfall into `ax`; return `ax`."""
     names = ["ideal", *(name for name, _ in fall.lost.parts), "measured"]
     level, edges = fall.ideal_s, [0.0]
     heights, bottoms, colors = [fall.ideal_s], [0.0], [pic.EXTRA]
@@ -33,7 +33,7 @@ def draw_waterfall(fall: Waterfall, ax: Any) -> Any:
     ax.bar(x, heights, 0.62, bottom=bottoms, color=colors)
     tops = [b + h for b, h in zip(bottoms, heights, strict=True)]
     for i in range(len(names) - 1):
-        ax.plot([i + 0.31, i + 1.31], [tops[i]] * 2, color=palette.ink(ax), linewidth=0.8)
+        ax.plot([i + 0.31, i + 1.31], [tops[i]] * 2, color=palette.text_color(ax), linewidth=0.8)
     span = max(*tops, *bottoms)
     for i, (bottom, height) in enumerate(zip(bottoms, heights, strict=True)):
         ax.text(
@@ -61,7 +61,7 @@ def plot_waterfall(
     table : BenchmarkTable
         Measurements.
     configuration : Configuration | None
-        Which run; None for the fastest with several workers.
+        The run to show; None for the fastest one with several workers.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def plot_waterfall(
             raise ValidationError("No run with several workers was measured.")
         fall = find_waterfall(table, row)
     except ValidationError as error:
-        palette.say(ax, str(error))
+        palette.write_message(ax, str(error))
         picture.caption = str(error)
         return picture
     draw_waterfall(fall, ax)
@@ -90,11 +90,11 @@ def plot_waterfall(
     return picture
 
 
-def draw_step_bars(rows: Sequence[Row], ax: Any) -> Any:
-    """Draw the time of each step, summed over batches, for several runs into `ax`; return `ax`."""
+def draw_step_bars(rows: Sequence[SummaryRow], ax: Any) -> Any:
+    """Draw the time of each step, summed over batches, of several runs into `ax`; return `ax`."""
     traced = [r for r in rows if r.point.trace is not None and r.point.trace.stages]
     if not traced:
-        return palette.say(ax, "No run was timed.")
+        return palette.write_message(ax, "No run was timed.")
     names = _list_steps(traced[0])
     height = 0.8 / len(traced)
     for i, row in enumerate(traced):
@@ -116,17 +116,17 @@ def draw_step_bars(rows: Sequence[Row], ax: Any) -> Any:
 
 
 def plot_step_bars(table: BenchmarkTable, most: int = 4) -> pic.Picture:
-    """Plot the time of each step in several runs, the fastest ones.
+    """Plot the time of each step in the fastest runs.
 
-    The times of workers that ran at once are added up: a bar that is longer than in the serial run
-    tells that workers hinder one another.
+    The times of concurrent workers are added up: a bar that is longer than in the serial run shows
+    that workers slow each other down.
 
     Parameters
     ----------
     table : BenchmarkTable
         Measurements.
     most : int
-        Runs to show; the base is always among them.
+        Largest number of runs; the base is always shown.
 
     Returns
     -------
@@ -140,7 +140,7 @@ def plot_step_bars(table: BenchmarkTable, most: int = 4) -> pic.Picture:
     (ax,) = pic.add_axes(picture)
     draw_step_bars(chosen, ax)
     if not chosen:
-        picture.caption = "No run was timed yet."
+        picture.caption = "No run has been timed yet."
         return picture
     palette.add_legend(picture)
     trace = chosen[0].point.trace
@@ -156,12 +156,12 @@ def plot_step_bars(table: BenchmarkTable, most: int = 4) -> pic.Picture:
     return picture
 
 
-def _list_steps(row: Row) -> list[str]:
+def _list_steps(row: SummaryRow) -> list[str]:
     trace = row.point.trace
     return [] if trace is None else [name for stage in trace.stages for name in stage.names]
 
 
-def _choose(table: BenchmarkTable, configuration: Configuration | None) -> Row | None:
+def _choose(table: BenchmarkTable, configuration: Configuration | None) -> SummaryRow | None:
     if configuration is not None:
         return table.find(configuration)
     rows = [r for r in table.rows if r.point.usable and not r.machine]

@@ -1,4 +1,4 @@
-"""Memory of a run over time, process by process."""
+"""Plot the memory of a run over time, by process."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from facet_nb.benchmark.memory import estimate_pss
 from facet_nb.plots import palette
 from facet_nb.plots import picture as pic
 
+#: Processes with a band of their own; the others are summed up.
 _SHOWN = 6
 
 
 def draw_memory(memory: MemoryUse, ax: Any) -> Any:
-    """Draw the memory of each process, stacked, and the run's stages, into `ax`; return `ax`."""
+    """Draw the stacked memory of the processes and the stages into `ax`; return `ax`."""
     if not memory.processes:
-        return palette.say(ax, "Memory was not watched.")
+        return palette.write_message(ax, "Memory was not measured.")
     exact = memory.peak_pss_mb is not None
     times_s, rows, labels = _stack(memory, exact)
     colors = [palette.COLORS[i % len(palette.COLORS)] for i in range(len(rows))]
     ax.stackplot(times_s, rows, colors=colors, labels=labels, alpha=0.75, linewidth=0)
-    ax.axhline(memory.peak_hwm_mb, color=palette.ink(ax), linestyle="--", linewidth=1.0)
+    ax.axhline(memory.peak_hwm_mb, color=palette.text_color(ax), linestyle="--", linewidth=1.0)
     top = 1.28 * max(memory.peak_hwm_mb, memory.peak_mb)
     ax.set_ylim(0, top)
     ax.text(
@@ -35,7 +36,7 @@ def draw_memory(memory: MemoryUse, ax: Any) -> Any:
         va="bottom",
         fontsize=8,
     )
-    ax.axhline(memory.base_mb, color=palette.ink(ax), linestyle=":", linewidth=1.2)
+    ax.axhline(memory.base_mb, color=palette.text_color(ax), linestyle=":", linewidth=1.2)
     ax.text(
         times_s[-1],
         memory.base_mb - 0.01 * top,
@@ -45,7 +46,12 @@ def draw_memory(memory: MemoryUse, ax: Any) -> Any:
         fontsize=8,
     )
     if exact:
-        ax.plot(*_total_rss(memory), color=palette.ink(ax), linewidth=0.8, label="resident, in all")
+        ax.plot(
+            *_total_rss(memory),
+            color=palette.text_color(ax),
+            linewidth=0.8,
+            label="resident, in all",
+        )
     _draw_bands(memory, ax, top)
     ax.set_xlim(times_s[0], times_s[-1])
     ax.set_xlabel("time (s)")
@@ -54,12 +60,12 @@ def draw_memory(memory: MemoryUse, ax: Any) -> Any:
 
 
 def plot_memory(point: BenchmarkPoint) -> pic.Picture:
-    """Plot the memory of one configuration's run over time.
+    """Plot the memory of a run of one configuration over time.
 
     Parameters
     ----------
     point : BenchmarkPoint
-        What was measured; ``table.rows[0].point``.
+        A measured point, such as ``table.rows[0].point``.
 
     Returns
     -------
@@ -70,8 +76,8 @@ def plot_memory(point: BenchmarkPoint) -> pic.Picture:
     (ax,) = pic.add_axes(picture)
     memory = point.memory
     if memory is None or not memory.processes:
-        palette.say(ax, "Memory was not watched.")
-        picture.caption = f"The memory of {point.configuration.label} was not watched."
+        palette.write_message(ax, "Memory was not measured.")
+        picture.caption = f"The memory of {point.configuration.label} was not measured."
         return picture
     draw_memory(memory, ax)
     ax.set_title(point.configuration.label, loc="left", parse_math=False)
@@ -88,7 +94,7 @@ def plot_memory(point: BenchmarkPoint) -> pic.Picture:
 
 
 def _stack(memory: MemoryUse, exact: bool) -> tuple[np.ndarray, list[np.ndarray], list[str]]:
-    """Return common times, a row for each process shown, and their names."""
+    """Return common times, a row for each process that is shown, and the names of the rows."""
     series = [_series(p, exact) for p in memory.processes]
     times = np.unique(np.concatenate([t for t, _ in series]))
     rows = [np.interp(times, t, y, left=0.0, right=0.0) for t, y in series if len(t)]
@@ -102,7 +108,7 @@ def _stack(memory: MemoryUse, exact: bool) -> tuple[np.ndarray, list[np.ndarray]
 
 
 def _series(process: ProcessTimeline, exact: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return times and memory of a process."""
+    """Return the times and the memory of a process."""
     times, rss = np.array(process.times_s), np.array(process.rss_mb)
     if not exact:
         return times, rss
@@ -115,10 +121,12 @@ def _total_rss(memory: MemoryUse) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _draw_bands(memory: MemoryUse, ax: Any, top: float) -> None:
-    """Shade every other stage and number it."""
+    """Shade every other stage and number all stages."""
     for i, band in enumerate(memory.bands):
         if i % 2 == 0:
-            ax.axvspan(band.start_s, band.stop_s, color=palette.ink(ax), alpha=0.06, linewidth=0)
+            ax.axvspan(
+                band.start_s, band.stop_s, color=palette.text_color(ax), alpha=0.06, linewidth=0
+            )
     for i, band in enumerate(memory.bands, 1):
         if band.stop_s - band.start_s > 0.02 * _duration_s(memory):
             middle_s = (band.start_s + band.stop_s) / 2
@@ -130,7 +138,7 @@ def _duration_s(memory: MemoryUse) -> float:
 
 
 def _list_bands(memory: MemoryUse) -> str:
-    """Return the names of the stages by number, for the legend."""
+    """Return the numbered names of the stages, for the legend."""
     lines = []
     for i, band in enumerate(memory.bands, 1):
         lines += textwrap.wrap(f"{i}  {band.label.replace('_', ' ')}", 30, subsequent_indent="    ")

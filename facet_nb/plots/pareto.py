@@ -1,20 +1,20 @@
-"""Time against memory: what is worth choosing at all."""
+"""Plot time against memory, with the Pareto front."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from facet_nb.benchmark import BenchmarkTable, Row
+from facet_nb.benchmark import BenchmarkTable, SummaryRow
 from facet_nb.plots import palette
 from facet_nb.plots import picture as pic
 from facet_nb.plots.labels import write_labels
 
 
-def find_front(rows: Sequence[Row]) -> list[Row]:
-    """Return the configurations that no other beats in both time and memory, fastest first."""
+def find_front(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
+    """Return the configurations that no other one beats in both time and memory, fastest first."""
     measured = [r for r in rows if r.point.usable and r.point.memory is not None]
-    front: list[Row] = []
+    front: list[SummaryRow] = []
     for row in sorted(measured, key=lambda r: (r.wall_s, _memory_mb(r))):
         if not front or _memory_mb(row) < _memory_mb(front[-1]):
             front.append(row)
@@ -22,15 +22,15 @@ def find_front(rows: Sequence[Row]) -> list[Row]:
 
 
 def draw_pareto(
-    rows: Sequence[Row], ax: Any, budget_mb: float | None = None, *, names: bool = False
+    rows: Sequence[SummaryRow], ax: Any, budget_mb: float | None = None, *, names: bool = False
 ) -> Any:
-    """Draw time against memory, dominated points in grey, into `ax`; return `ax`.
+    """Draw time against memory into `ax`, dominated points in grey; return `ax`.
 
-    All points have numbers, for a key beside the axes; with `names` those of the front have names.
+    All points are numbered, for a key beside the axes; with `names`, the front has names instead.
     """
     front = find_front(rows)
     if not front:
-        return palette.say(ax, "Time and memory of no configuration were both measured.")
+        return palette.write_message(ax, "No configuration has both time and memory measured.")
     others = _list_others(rows, front)
     for group, color, z in ((others, palette.GREY, 2), (front, pic.AFTER, 3)):
         if not group:
@@ -54,21 +54,21 @@ def draw_pareto(
     top = max(*map(_memory_mb, rows), 0.0 if budget_mb is None else budget_mb)
     ax.set_ylim(0, 1.15 * top)
     ax.set_xlim(0, 1.1 * max(r.wall_s + r.wall_iqr_s / 2 for r in rows))
-    ax.set_xlabel("wall time, median and half the IQR either way (s)")
+    ax.set_xlabel("wall time, median ± half the IQR (s)")
     ax.set_ylabel("peak memory (MB)")
     _label_points(rows, len(front), ax, names)
     return ax
 
 
 def plot_pareto(table: BenchmarkTable, *, budget_mb: float | None = None) -> pic.Picture:
-    """Plot time against memory; what is beaten in both is grey.
+    """Plot time against memory; configurations that are beaten in both are grey.
 
     Parameters
     ----------
     table : BenchmarkTable
         Measurements.
     budget_mb : float | None
-        Memory that there is, in MB.
+        Available memory, in MB, to be marked.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def plot_pareto(table: BenchmarkTable, *, budget_mb: float | None = None) -> pic
     (ax,) = pic.add_axes(picture)
     draw_pareto(rows, ax, budget_mb)
     if not front:
-        picture.caption = "Time and memory of no configuration were both measured yet."
+        picture.caption = "No configuration has both time and memory measured yet."
         return picture
     key = "\n".join(
         f"{i}  {palette.shorten(r.configuration)}"
@@ -103,11 +103,11 @@ def plot_pareto(table: BenchmarkTable, *, budget_mb: float | None = None) -> pic
     return picture
 
 
-def _list_others(rows: Sequence[Row], front: list[Row]) -> list[Row]:
+def _list_others(rows: Sequence[SummaryRow], front: list[SummaryRow]) -> list[SummaryRow]:
     return [r for r in rows if r.point.usable and r.point.memory is not None and r not in front]
 
 
-def _label_points(rows: Sequence[Row], n_front: int, ax: Any, names: bool) -> None:
+def _label_points(rows: Sequence[SummaryRow], n_front: int, ax: Any, names: bool) -> None:
     points = [(row.wall_s, _memory_mb(row)) for row in rows]
     if names:
         texts = [palette.shorten(row.configuration) for row in rows[:n_front]]
@@ -119,6 +119,6 @@ def _label_points(rows: Sequence[Row], n_front: int, ax: Any, names: bool) -> No
         label.set_fontweight("bold" if on_front else "normal")
 
 
-def _memory_mb(row: Row) -> float:
+def _memory_mb(row: SummaryRow) -> float:
     assert row.point.memory is not None
     return row.point.memory.peak_mb

@@ -1,22 +1,22 @@
-"""A figure that belongs to nobody: no pyplot, no window, and it shows itself in a notebook."""
+"""Pictures: matplotlib figures without pyplot state, with a notebook repr."""
 
 from __future__ import annotations
 
-import base64
 import io
 import sys
-from html import escape
 from typing import Any
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-#: Okabe and Ito's colours, told apart by people who cannot tell red from green.
+from facet_nb.plots.sketch import write_figure
+
+#: Okabe and Ito's colours, distinguishable with red-green colour blindness.
 BEFORE, AFTER, REMOVED, EXTRA = "#D55E00", "#0072B2", "#595959", "#009E73"
 
 _DPI = 110
-#: Settings of all figures.
+#: matplotlib settings of all figures.
 STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -35,7 +35,7 @@ class Picture(Figure):
     Attributes
     ----------
     caption : str
-        What there is to see, in one sentence.
+        Description of the figure, in one sentence.
     """
 
     caption: str = ""
@@ -54,14 +54,8 @@ class Picture(Figure):
         return buffer.getvalue()
 
     def to_html(self) -> str:
-        """Return the figure as an HTML ``<figure>`` with its caption; it needs no other file."""
-        data = base64.b64encode(self.to_svg().encode()).decode()
-        caption = escape(self.caption, quote=True)
-        return (
-            f'<figure style="margin:0"><img alt="{caption}" style="max-width:100%;background:#fff"'
-            f' src="data:image/svg+xml;base64,{data}">'
-            f"<figcaption>{caption}</figcaption></figure>"
-        )
+        """Return the figure as a self-contained HTML ``<figure>`` with its caption."""
+        return write_figure(self.to_svg(), self.caption)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         width, height = (round(v * _DPI) for v in self.get_size_inches())
@@ -71,7 +65,7 @@ class Picture(Figure):
 
 
 def make_picture(width_in: float = 9.0, height_in: float = 3.0) -> Picture:
-    """Return an empty picture with a layout that leaves room for labels and legends."""
+    """Return an empty picture whose layout leaves space for labels and legends."""
     with matplotlib.rc_context(STYLE):
         picture = Picture(figsize=(width_in, height_in), layout="constrained")
         FigureCanvasAgg(picture)
@@ -79,19 +73,17 @@ def make_picture(width_in: float = 9.0, height_in: float = 3.0) -> Picture:
 
 
 def add_axes(picture: Picture, n_rows: int = 1, *, share_x: bool = False) -> list[Any]:
-    """Add axes one below the other; return them from top to bottom."""
+    """Add axes in one column; return them from top to bottom."""
     with matplotlib.rc_context(STYLE):
         grid = picture.subplots(n_rows, 1, sharex=share_x, squeeze=False)
     return list(grid[:, 0])
 
 
 def uses_widget_backend() -> bool:
-    """Whether matplotlib was told to draw in notebook widgets (``%matplotlib widget``).
-
-    Looking does not choose a backend.
-    """
+    """Whether matplotlib is set to draw in notebook widgets (``%matplotlib widget``)."""
     if "ipympl" not in sys.modules:
         return False
+    # Not rcParams["backend"]: reading that would choose a backend if there is none yet.
     name = matplotlib.rcParams._get("backend")  # type: ignore[attr-defined]
     return isinstance(name, str) and name.lower() in ("widget", "ipympl", _IPYMPL)
 

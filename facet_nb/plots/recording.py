@@ -1,9 +1,9 @@
-"""A recording as it is: channels one above the other."""
+"""Plot the channels of a recording."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,29 +12,32 @@ from facet_nb.plots import picture as pic
 from facet_nb.plots.comparison import compare, list_channels
 from facet_nb.plots.envelope import thin
 
+if TYPE_CHECKING:
+    import mne
+
 _MOST = 12
 
 
 def plot_channels(
-    raw: Any,
+    raw: mne.io.BaseRaw | ProcessingContext,
     channels: Sequence[str] | None = None,
     tmin_s: float | None = None,
     tmax_s: float | None = None,
     *,
     spacing_uv: float | None = None,
 ) -> pic.Picture:
-    """Plot channels one above the other, all on the same scale.
+    """Plot stacked channels on the same scale.
 
     Parameters
     ----------
     raw : mne.io.BaseRaw | ProcessingContext
         The recording.
     channels : sequence of str | None
-        Names; None for the first data channels, 12 at most.
+        Names; None for the first data channels, at most 12.
     tmin_s, tmax_s : float | None
-        Begin and end, in s; 5 s by default.
+        Start and end, in s; 5 s by default.
     spacing_uv : float | None
-        Distance of neighbouring channels, in µV; None for what the traces need.
+        Distance of neighbouring channels, in µV; None to choose it from the data.
 
     Returns
     -------
@@ -44,7 +47,7 @@ def plot_channels(
     Raises
     ------
     ValidationError
-        If a channel does not exist, or there is nothing between `tmin_s` and `tmax_s`.
+        If a channel does not exist, or there are no samples between `tmin_s` and `tmax_s`.
     """
     if isinstance(raw, ProcessingContext):
         raw = raw.get_raw()
@@ -65,14 +68,14 @@ def plot_channels(
     begin_s, end_s = traces[0].times_s[[0, -1]]
     largest_uv = max(float(np.ptp(v)) for v in centred)
     picture.caption = (
-        f"{len(names)} channels from {begin_s:.1f} to {end_s:.1f} s; the largest swing is "
-        f"{largest_uv:.0f} µV."
+        f"{len(names)} channels from {begin_s:.1f} to {end_s:.1f} s; the largest amplitude is "
+        f"{largest_uv:.0f} µV (peak to peak)."
     )
     return picture
 
 
 def _choose_spacing(traces_uv: list[np.ndarray]) -> float:
-    """Return a round number of µV that keeps most of the traces apart."""
+    """Return a round distance, in µV, that separates most of the traces."""
     finite = [np.abs(v[np.isfinite(v)]) for v in traces_uv]
     swing = max((float(np.percentile(v, 98)) for v in finite if v.size), default=0.0) or 1.0
     step = 10.0 ** np.floor(np.log10(1.5 * swing))

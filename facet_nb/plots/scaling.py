@@ -1,4 +1,4 @@
-"""Speed-up over workers."""
+"""Plot speed-up against the number of workers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from facet_nb.plots import picture as pic
 
 
 def draw_scaling(curves: Sequence[ScalingCurve], ax: Any, what_if: WhatIf | None = None) -> Any:
-    """Draw speed-ups with 95 % intervals, the ideal line, and what-if, into `ax`; return `ax`."""
+    """Draw speed-ups with 95 % intervals, the ideal line and what-if into `ax`; return `ax`."""
     if not curves:
-        return palette.say(ax, "No configuration with several workers was measured.")
+        return palette.write_message(ax, "No configuration with several workers was measured.")
     most = max(max(curve.workers) for curve in curves)
     shown = most if what_if is None else max(most, min(4 * most, max(what_if.workers)))
     ideal = np.array([1, shown])
@@ -28,7 +28,9 @@ def draw_scaling(curves: Sequence[ScalingCurve], ax: Any, what_if: WhatIf | None
     if what_if is not None:
         kept = [k for k, n in enumerate(what_if.workers) if n <= shown]
         x, y = ([values[k] for k in kept] for values in (what_if.workers, what_if.speedup))
-        ax.plot(x, y, "--", color=palette.ink(ax), linewidth=1.3, label=_label_what_if(what_if))
+        ax.plot(
+            x, y, "--", color=palette.text_color(ax), linewidth=1.3, label=_label_what_if(what_if)
+        )
     ax.set_xlabel("workers, outer × inner (number)")
     ax.set_ylabel("speed-up (times the best serial run)")
     lowest = min(s.low if s.low == s.low else s.value for c in curves for s in c.speedups)
@@ -37,10 +39,10 @@ def draw_scaling(curves: Sequence[ScalingCurve], ax: Any, what_if: WhatIf | None
 
 
 def plot_scaling(table: BenchmarkTable) -> pic.Picture:
-    """Plot speed-up over workers for each mode and backend.
+    """Plot speed-up against the number of workers, for each mode and backend.
 
-    The dotted line is the ideal, the dashed one what the recorded batches would allow on more
-    workers than there are; how far that is off where it was measured is in the legend.
+    The dotted line is ideal scaling. The dashed line is the speed-up that the recorded batches
+    would allow on more workers; the legend shows its error at measured numbers of workers.
 
     Parameters
     ----------
@@ -67,7 +69,7 @@ def plot_scaling(table: BenchmarkTable) -> pic.Picture:
 
 
 def _scale(ax: Any, shown: int, bottom: float) -> None:
-    """Make both axes logarithmic, so that the ideal is a straight line."""
+    """Make both axes logarithmic, so that ideal scaling is a straight line."""
     x = [n for n in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128) if n <= shown]
     y = [v for v in (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128) if bottom <= v <= 1.2 * shown]
     ax.set_xscale("log", base=2)
@@ -80,12 +82,13 @@ def _scale(ax: Any, shown: int, bottom: float) -> None:
 
 
 def find_shift(i: int, n_curves: int) -> float:
-    """Return by how much a curve is moved, so that intervals are beside, not on, one another."""
+    """Return the factor that shifts a curve sideways, so that intervals do not overlap."""
     return 1.0 + 0.015 * (i - (n_curves - 1) / 2)
 
 
 def _draw_curve(curve: ScalingCurve, ax: Any, i: int, n_curves: int) -> None:
-    color = palette.COLORS[i % len(palette.COLORS)]
+    # Modes that share a backend share its colour: the markers tell them apart.
+    color = palette.find_visible(palette.choose_color(curve.configuration), ax)
     x = np.array(curve.workers) * find_shift(i, n_curves)
     y = np.array([s.value for s in curve.speedups])
     low = np.array([s.low if s.low == s.low else s.value for s in curve.speedups])
@@ -100,7 +103,7 @@ def _draw_curve(curve: ScalingCurve, ax: Any, i: int, n_curves: int) -> None:
         capsize=3,
         markersize=5,
         linewidth=1.2,
-        label=palette.shorten_way(curve.label),
+        label=palette.label_curve(curve),
     )
     if curve.amdahl is not None:
         fine = np.linspace(1, max(curve.workers), 100)
@@ -110,12 +113,12 @@ def _draw_curve(curve: ScalingCurve, ax: Any, i: int, n_curves: int) -> None:
 def _find_what_if(table: BenchmarkTable) -> WhatIf | None:
     try:
         return ask_what_if(table)
-    except ValidationError:  # one worker was not measured: no dashed line
+    except ValidationError:  # one worker was not measured: omit the dashed line
         return None
 
 
 def _label_what_if(what_if: WhatIf) -> str:
-    """Return its name, with the worst error in time at each number of workers that was measured."""
+    """Return its name, with the worst error of time at each measured number of workers."""
     worst: dict[int, float] = {}
     for check in what_if.checks:
         n = check.configuration.n_jobs
@@ -123,7 +126,7 @@ def _label_what_if(what_if: WhatIf) -> str:
             worst[n] = check.error
     errors = [f"{error:+.0%} at {n}".replace("-", "−") for n, error in sorted(worst.items())]
     lines = [", ".join(errors[i : i + 2]) for i in range(0, len(errors), 2)]
-    name = f"what if, {palette.shorten_way(what_if.mode)}"
+    name = f"what if, {palette.shorten_mode(what_if.mode)}"
     return "\n".join([name, f"(time off by {lines[0]}", *lines[1:]]) + ")" if lines else name
 
 

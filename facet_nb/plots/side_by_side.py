@@ -1,4 +1,4 @@
-"""Several results in one picture: a piece of one channel, and its spectrum."""
+"""Plot several results in one picture: one channel and its spectrum."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from facet_nb.core import ProcessingContext
 from facet_nb.plots import picture as pic
 from facet_nb.plots.before_after import draw_trace
 from facet_nb.plots.comparison import compare
-from facet_nb.plots.sketch import Curve, Row, Sketch
+from facet_nb.plots.sketch import Curve, Sketch, SketchRow
 from facet_nb.plots.spectra import draw_spectrum, find_shown
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D00", "#56B4E9", "#595959", "#000000")
 _FMAX_HZ = 100.0
-#: Where results are the same, the lower ones are seen in the gaps of the upper ones.
+#: Where curves coincide, the lower ones show in the gaps of the upper ones.
 _DASHES = ("", "14 7", "7 7", "3 5")
 
 
@@ -26,18 +26,18 @@ def plot_side_by_side(
     *,
     width_in: float = 9.0,
 ) -> pic.Picture:
-    """Plot one channel of several results above one another's spectrum.
+    """Plot one channel of several results, and below it the spectra.
 
     Parameters
     ----------
     contexts : mapping of str to ProcessingContext
-        Results by their labels.
+        Results by label.
     channel : str | None
         Name; None for the first good data channel.
     tmin_s, tmax_s : float | None
-        Begin and end of the piece, in s; by default 5 s, from 1 s before the first trigger.
+        Start and end of the signal, in s; by default 5 s, starting 1 s before the first trigger.
     picture : Picture | None
-        An old picture, to be cleared and used again.
+        A picture to be cleared and reused.
     width_in : float
         Width of a new one, in inches.
 
@@ -70,7 +70,7 @@ def plot_side_by_side(
     legend = picture.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
     for text in legend.get_texts():
         text.set_parse_math(False)
-    picture.caption = f"Channel {channel}, {'; '.join(said)}." if said else "Nothing is kept yet."
+    picture.caption = f"Channel {channel}, {'; '.join(said)}." if said else "No result is kept yet."
     return picture
 
 
@@ -80,7 +80,7 @@ def sketch_side_by_side(
     tmin_s: float | None = None,
     tmax_s: float | None = None,
 ) -> Sketch:
-    """Return the same as SVG, in a few milliseconds; see :func:`plot_side_by_side`."""
+    """Return the figure of :func:`plot_side_by_side` as SVG, which takes a few milliseconds."""
     pieces, wholes, said = [], [], []
     for i, (label, context) in enumerate(contexts.items()):
         piece = compare(context, channel, tmin_s, tmax_s)
@@ -92,17 +92,17 @@ def sketch_side_by_side(
         rms_uv = next(rms for name, rms, _ in piece.rows() if name == "after")
         said.append(f"{label}: {rms_uv:.1f} µV RMS")
     rows = (
-        Row(tuple(pieces), "µV", "time (s)", height=180),
-        Row(tuple(wholes), "power (µV²/Hz)", "frequency (Hz)", log=True, height=180),
+        SketchRow(tuple(pieces), "µV", "time (s)", height=180),
+        SketchRow(tuple(wholes), "power (µV²/Hz)", "frequency (Hz)", log=True, height=180),
     )
     return Sketch(f"Channel {channel}", rows, f"Channel {channel}, {'; '.join(said)}.")
 
 
 def choose_color(number: int) -> str:
-    """Return the colour of the curve with this number."""
+    """Return the colour of a curve by its number."""
     return _COLORS[number % len(_COLORS)]
 
 
 def choose_dash(number: int) -> str:
-    """Return the dashes of the curve with this number, as SVG has them."""
+    """Return the SVG dash pattern of a curve by its number."""
     return _DASHES[number % len(_DASHES)]

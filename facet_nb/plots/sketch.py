@@ -1,6 +1,6 @@
-"""Curves as SVG text, written by hand.
+"""Sketches: curves as SVG text, without matplotlib.
 
-What a panel shows when a run ends takes a few milliseconds this way; matplotlib takes 130.
+A panel shows a sketch when a run ends: it takes a few milliseconds, where matplotlib takes 130.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from facet_nb.plots.envelope import thin
 
 WIDTH = 900
 _LEFT, _RIGHT, _TOP, _GAP, _AXIS = 76, 14, 34, 14, 42
-#: Two points for each: no peak is lost, and a bin is 1.3 pixels wide.
+#: Bins of the envelope, of two points each: peaks are preserved, and a bin is 1.3 pixels wide.
 _BINS = 600
-#: A letter is about this wide, in pixels.
+#: Approximate width of a letter, in pixels.
 _LETTER = 8
 _FONT = "font-family:'DejaVu Sans',Verdana,Arial,sans-serif;font-size:13px"
-#: Characters that XML does not allow, whatever a channel is called.
+#: Characters that XML does not allow; channel names may contain them.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 
 
@@ -34,13 +34,13 @@ class Curve:
     Attributes
     ----------
     x, y : ndarray, shape (n_points,)
-        Its points; those that are not finite are left out.
+        Its points; points that are not finite are omitted.
     color : str
-        Colour, as CSS has it.
+        CSS colour.
     label : str
-        Its name in the legend.
+        Name in the legend.
     dash : str
-        Lengths of dashes and gaps, in pixels: what lies below the same line is seen in the gaps.
+        Lengths of dashes and gaps, in pixels, so that a coinciding curve shows in the gaps.
     """
 
     x: np.ndarray
@@ -51,21 +51,21 @@ class Curve:
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class SketchRow:
     """Curves on one pair of axes.
 
     Attributes
     ----------
     curves : tuple of Curve
-        The lines; they are drawn in this order.
+        The lines, in drawing order.
     y_label : str
-        What goes up.
+        Label of the vertical axis.
     x_label : str
-        What goes to the right; empty if that stands below a later row.
+        Label of the horizontal axis; empty if a later row has it.
     log : bool
         Whether the vertical scale is logarithmic.
     height : int
-        How high it is, in pixels.
+        Height, in pixels.
     """
 
     curves: tuple[Curve, ...]
@@ -82,15 +82,15 @@ class Sketch:
     Attributes
     ----------
     title : str
-        Stands above.
-    rows : tuple of Row
-        From top to bottom.
+        Title above the rows.
+    rows : tuple of SketchRow
+        Rows from top to bottom.
     caption : str
-        What there is to see, in one sentence.
+        Description of the figure, in one sentence.
     """
 
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[SketchRow, ...]
     caption: str
 
     def to_svg(self) -> str:
@@ -109,38 +109,41 @@ class Sketch:
         )
 
     def to_html(self) -> str:
-        """Return the figure as an HTML ``<figure>`` with its caption; it needs no other file."""
+        """Return the figure as a self-contained HTML ``<figure>`` with its caption."""
         return self._html
 
     @cached_property
     def _html(self) -> str:
-        data = base64.b64encode(self.to_svg().encode()).decode()
-        caption = escape(self.caption, quote=True)
-        return (
-            f'<figure style="margin:0"><img alt="{caption}" style="max-width:100%;background:#fff"'
-            f' src="data:image/svg+xml;base64,{data}">'
-            f"<figcaption>{caption}</figcaption></figure>"
-        )
+        return write_figure(self.to_svg(), self.caption)
+
+
+def write_figure(svg: str, caption: str) -> str:
+    """Return SVG text with its caption as a self-contained HTML ``<figure>``."""
+    data, text = base64.b64encode(svg.encode()).decode(), escape(caption, quote=True)
+    return (
+        f'<figure style="margin:0"><img alt="{text}" style="max-width:100%;background:#fff"'
+        f' src="data:image/svg+xml;base64,{data}"><figcaption>{text}</figcaption></figure>'
+    )
 
 
 def write_text(text: str) -> str:
-    """Return any text as XML."""
+    """Return a text as XML."""
     return escape(_FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text), quote=True)
 
 
 def choose_ticks(low: float, high: float, most: int) -> list[float]:
-    """Return at most about `most` round numbers from `low` to `high`."""
+    """Return about `most` round numbers, or fewer, from `low` to `high`."""
     span = max(high - low, 1e-12)
     step = 10.0 ** np.floor(np.log10(span / most))
     step *= next(m for m in (1, 2, 5, 10) if span / (m * step) <= most)
     first, last = np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9)
-    # Adding zero makes a positive zero of a negative one.
+    # Adding zero turns a negative zero into a positive one.
     return [float(f"{k * step:.10g}") + 0.0 for k in np.arange(first, last + 1)]
 
 
 @dataclass(frozen=True)
 class _Scale:
-    """From numbers to places: `low` comes to lie at `start`, `high` at `stop`."""
+    """Linear map from values to pixels: `low` is mapped to `start`, `high` to `stop`."""
 
     low: float
     high: float
@@ -152,7 +155,7 @@ class _Scale:
         return self.start + part * (self.stop - self.start)
 
 
-def _write_row(row: Row, top: float) -> str:
+def _write_row(row: SketchRow, top: float) -> str:
     bottom = top + row.height
     curves = [_shorten(curve, row.log) for curve in row.curves]
     x_scale = _scale([x for x, _ in curves], 0.0, _LEFT, WIDTH - _RIGHT)
@@ -174,7 +177,7 @@ def _write_row(row: Row, top: float) -> str:
 
 
 def _shorten(curve: Curve, log: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the points that are drawn."""
+    """Return the points to draw."""
     x, y = np.asarray(curve.x, dtype=float), np.asarray(curve.y, dtype=float)
     if log:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -220,7 +223,7 @@ def _write_x_axis(label: str, scale: _Scale, top: float, bottom: float) -> str:
 
 def _write_y_axis(log: bool, scale: _Scale) -> str:
     ticks = choose_ticks(scale.low, scale.high, 6)
-    if log:  # whole decades
+    if log:  # ticks at whole decades only
         ticks = sorted({float(round(tick)) for tick in ticks})
         ticks = [tick for tick in ticks if scale.low <= tick <= scale.high]
     write = _write_power if log else _write_number
@@ -246,8 +249,8 @@ def _write_dash(curve: Curve) -> str:
     return f' stroke-dasharray="{escape(curve.dash)}"' if curve.dash else ""
 
 
-def _write_legend(title: str, rows: Sequence[Row]) -> tuple[str, int]:
-    """Return the names of the curves, each once, and how many lines they take below the title."""
+def _write_legend(title: str, rows: Sequence[SketchRow]) -> tuple[str, int]:
+    """Return the names of the curves, each once, and their number of lines below the title."""
     named = {curve.label: curve.color for row in rows for curve in row.curves}
     keys = [
         f'<tspan fill="{escape(color)}">\N{BLACK RECTANGLE}</tspan> {write_text(label)}'

@@ -1,4 +1,4 @@
-"""Power spectra before and after."""
+"""Plot power spectra before and after a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from facet_nb.core import ProcessingContext
 from facet_nb.plots import picture as pic
 from facet_nb.plots.comparison import Comparison, Trace, compare
-from facet_nb.plots.sketch import Curve, Row, Sketch
+from facet_nb.plots.sketch import Curve, Sketch, SketchRow
 
 _RESOLUTION_HZ = 0.5
 
@@ -17,8 +17,8 @@ _RESOLUTION_HZ = 0.5
 def estimate_psd(trace: Trace, resolution_hz: float = _RESOLUTION_HZ) -> tuple:
     """Return frequencies (Hz) and power spectral density (µV²/Hz), by Welch's method.
 
-    Hann windows of ``1 / resolution_hz`` seconds, half overlapping, their mean removed; the whole
-    trace if it is shorter. Source: Welch 1967, doi:10.1109/TAU.1967.1161901.
+    Hann windows of ``1 / resolution_hz`` seconds, or of the whole trace if it is shorter, overlap
+    by half; their mean is removed. Source: Welch 1967, doi:10.1109/TAU.1967.1161901.
     """
     from scipy.signal import welch
 
@@ -50,11 +50,11 @@ def plot_psd(
     Parameters
     ----------
     context : ProcessingContext
-        What a run returned.
+        Result of a run.
     channel : str | int | None
         Name or position; None for the first good data channel.
     tmin_s, tmax_s : float | None
-        Begin and end, in s; None for the whole recording.
+        Start and end, in s; None for the whole recording.
     fmax_hz : float
         Highest frequency shown, in Hz.
 
@@ -76,7 +76,7 @@ def spectrum_of(
     fmax_hz: float = 100.0,
     width_in: float = 9.0,
 ) -> pic.Picture:
-    """Return the power spectra of a comparison; an old picture is cleared and used again."""
+    """Return the power spectra of a comparison; a given picture is cleared and reused."""
     if picture is None:
         picture = pic.make_picture(width_in, 3.2)
     picture.clear()
@@ -90,18 +90,18 @@ def spectrum_of(
 
 
 def sketch_spectrum(comparison: Comparison, *, fmax_hz: float = 100.0) -> Sketch:
-    """Return the same as SVG, in a few milliseconds."""
+    """Return the same figure as SVG, which takes a few milliseconds."""
     curves = tuple(
         Curve(*find_shown(trace, fmax_hz), color, label)
         for label, trace, color in _list_traces(comparison)
     )
-    row = Row(curves, "power (µV²/Hz)", "frequency (Hz)", log=True, height=220)
+    row = SketchRow(curves, "power (µV²/Hz)", "frequency (Hz)", log=True, height=220)
     title = f"Channel {comparison.channel}"
     return Sketch(title, (row,), _describe(comparison, fmax_hz))
 
 
 def find_shown(trace: Trace, fmax_hz: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return frequencies (Hz) and powers (µV²/Hz) that a logarithmic scale can show."""
+    """Return frequencies (Hz) up to `fmax_hz` with power above 0 (µV²/Hz), for a log scale."""
     freqs_hz, power = estimate_psd(trace)
     shown = (freqs_hz > 0) & (freqs_hz <= fmax_hz) & (power > 0)
     return freqs_hz[shown], power[shown]

@@ -1,4 +1,4 @@
-"""What each step of a run took."""
+"""Plot the time of each step of a run."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def draw_step_times(state: RunState, ax: Any) -> Any:
 def plot_step_times(state: RunState) -> pic.Picture:
     """Plot the measured time of each step.
 
-    With several workers the times of one step overlap, and their sum exceeds the run's.
+    With several workers the times of a step overlap, so that the sum exceeds the time of the run.
 
     Parameters
     ----------
     state : RunState
-        What a run's events told: ``result.state``.
+        State after the run: ``result.state``.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A benchmark in one picture: speed-up, time against memory, workers, memory over time."""
+"""Plot a benchmark in one picture: speed-up, time and memory, workers, memory over time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import matplotlib
 
-from facet_nb.benchmark import BenchmarkTable, Configuration, Row
+from facet_nb.benchmark import BenchmarkTable, Configuration, SummaryRow
 from facet_nb.benchmark.curves import find_curves
 from facet_nb.plots import palette
 from facet_nb.plots import picture as pic
@@ -16,9 +16,9 @@ from facet_nb.plots.memory import draw_memory
 from facet_nb.plots.pareto import draw_pareto
 from facet_nb.plots.scaling import draw_scaling, find_shift
 
-#: Narrower pictures have their four axes one below the other, else the texts would overlap.
+#: Width from which the axes are in two columns, in inches; below it, texts would overlap.
 SIDE_BY_SIDE_IN = 6.4
-#: A click this many pixels away from a point still means it.
+#: Largest distance of a click from the point that it selects, in pixels.
 REACH_PX = 40.0
 
 
@@ -30,16 +30,16 @@ def tuning_picture(
     guess: Mapping[int, float] | None = None,
     width_in: float = 9.0,
 ) -> pic.Picture:
-    """Return the picture of a table, finished or not; an old picture is cleared and used again.
+    """Return the picture of a table, complete or not; a given picture is cleared and reused.
 
     Parameters
     ----------
     table : BenchmarkTable | None
-        Measurements; None shows the guess alone.
+        Measurements; None to show the guess only.
     picture : Picture | None
-        An old picture.
+        A picture to be cleared and reused.
     chosen : Configuration | None
-        The point to mark; its memory is shown over time.
+        The point to mark, whose memory is shown over time.
     guess : mapping | None
         Expected speed-up by number of workers.
     width_in : float
@@ -65,7 +65,7 @@ def tuning_picture(
     draw_heat_map(rows, axes["map"])
     row = _choose_memory(rows, chosen)
     if row is None or row.point.memory is None:
-        palette.say(axes["memory"], "Memory over time comes with the memory runs.")
+        palette.write_message(axes["memory"], "Memory over time is shown after the memory runs.")
     else:
         draw_memory(row.point.memory, axes["memory"])
         axes["memory"].set_title(
@@ -81,7 +81,7 @@ def tuning_picture(
 
 
 def find_height_in(width_in: float) -> float:
-    """Return how high a picture of this width has to be, in inches."""
+    """Return the height of a picture of this width, in inches."""
     return 0.78 * width_in if width_in >= SIDE_BY_SIDE_IN else 4 * 2.4
 
 
@@ -91,23 +91,23 @@ _KINDS = ("scaling", "pareto", "map", "memory")
 def find_point(
     table: BenchmarkTable, ax: Any, x_px: float, y_px: float, reach_px: float = REACH_PX
 ) -> Configuration | None:
-    """Return the configuration whose point in `ax` is nearest to a place on the canvas.
+    """Return the configuration whose point in `ax` is nearest to a position on the canvas.
 
     Parameters
     ----------
     table : BenchmarkTable
-        What is drawn.
+        The table that is drawn.
     ax : matplotlib.axes.Axes
         Axes of :func:`tuning_picture`.
     x_px, y_px : float
-        The place, in pixels from the lower left corner of the canvas.
+        The position, in pixels from the lower left corner of the canvas.
     reach_px : float
-        How far a point may be, in pixels; cells of the map have no limit.
+        Largest distance of a point, in pixels; cells of the map have no limit.
 
     Returns
     -------
     Configuration | None
-        None if there is no point near.
+        None if no point is near.
     """
     found: tuple[float, Configuration | None] = (float("inf"), None)
     for x, y, configuration in place_points(table, str(ax.get_gid())):
@@ -120,9 +120,9 @@ def find_point(
 
 
 def place_points(table: BenchmarkTable, kind: str) -> list[tuple[float, float, Configuration]]:
-    """Return where the points of a table are, in data coordinates of one of the axes.
+    """Return the points of a table in data coordinates of the axes `kind`.
 
-    `kind` is ``"scaling"``, ``"pareto"`` or ``"map"``; the others have no points.
+    Axes other than ``"scaling"``, ``"pareto"`` and ``"map"`` have no points.
     """
     rows = [row for row in table.rows if not row.machine and row.point.usable]
     if kind == "pareto":
@@ -141,11 +141,11 @@ def place_points(table: BenchmarkTable, kind: str) -> list[tuple[float, float, C
     return _place_cells(rows) if kind == "map" else []
 
 
-def _place_cells(rows: list[Row]) -> list[tuple[float, float, Configuration]]:
+def _place_cells(rows: list[SummaryRow]) -> list[tuple[float, float, Configuration]]:
     """Return the best configuration of each cell of the map."""
     outer = sorted({row.configuration.n_jobs for row in rows})
     inner = sorted({row.configuration.n_workers for row in rows})
-    best: dict[tuple[int, int], Row] = {}
+    best: dict[tuple[int, int], SummaryRow] = {}
     for row in rows:
         key = (row.configuration.n_jobs, row.configuration.n_workers)
         if key not in best or row.wall_s < best[key].wall_s:
@@ -156,15 +156,15 @@ def _place_cells(rows: list[Row]) -> list[tuple[float, float, Configuration]]:
     ]
 
 
-def _choose_memory(rows: list[Row], chosen: Configuration | None) -> Row | None:
-    """Return the chosen row, or the fastest, of those whose memory was watched."""
+def _choose_memory(rows: list[SummaryRow], chosen: Configuration | None) -> SummaryRow | None:
+    """Return the chosen row if its memory was measured, otherwise the fastest such row."""
     watched = [row for row in rows if row.point.memory is not None and row.point.memory.processes]
     named = [row for row in watched if row.configuration == chosen]
     return next(iter(named or sorted(watched, key=lambda row: row.wall_s)), None)
 
 
 def _shorten_labels(axes: Mapping[str, Any]) -> None:
-    """Say the same in fewer letters: each of four axes has half the width of a figure."""
+    """Shorten the labels: each of the four axes has half the width of a figure."""
     axes["scaling"].set_xlabel("workers, outer × inner")
     axes["scaling"].set_ylabel("speed-up (× best serial)")
     axes["pareto"].set_xlabel("wall time, median ± IQR/2 (s)")
@@ -173,7 +173,7 @@ def _shorten_labels(axes: Mapping[str, Any]) -> None:
 
 
 def _draw_guess(guess: Mapping[int, float], ax: Any) -> None:
-    if not ax.axison:  # nothing has been measured: the guess has the axes to itself
+    if not ax.axison:  # nothing has been measured: remove the message that says so
         for text in list(ax.texts):
             text.remove()
         ax.set_axis_on()
@@ -190,13 +190,13 @@ def _mark(table: BenchmarkTable, chosen: Configuration, axes: Mapping[str, Any])
             if configuration == chosen:
                 ring = {
                     "markerfacecolor": "none",
-                    "markeredgecolor": palette.ink(axes[kind]),
+                    "markeredgecolor": palette.text_color(axes[kind]),
                     "markersize": 13,
                 }
                 axes[kind].plot([x], [y], "o", **ring)
 
 
-def _write_caption(rows: list[Row], chosen: Configuration | None) -> str:
+def _write_caption(rows: list[SummaryRow], chosen: Configuration | None) -> str:
     usable = [row for row in rows if row.point.usable]
     if not usable:
         return "No run has been timed yet."

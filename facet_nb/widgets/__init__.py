@@ -1,6 +1,6 @@
-"""Panels for notebooks: thin views over :mod:`facet_nb.models`.
+"""Panels for notebooks: thin views of :mod:`facet_nb.models`.
 
-The only package that imports ipywidgets and IPython, which come with the ``lab`` extra.
+This is the only package that imports ipywidgets and IPython, which come with the ``lab`` extra.
 """
 
 from __future__ import annotations

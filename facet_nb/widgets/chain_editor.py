@@ -1,4 +1,4 @@
-"""Editing a chain of steps: add, remove, reorder, switch off; arguments checked while typing."""
+"""Editor of a chain: add, remove, move and disable steps; arguments are checked while typing."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ class ChainEditor(Panel):
     Parameters
     ----------
     pipeline : Pipeline | ChainModel | None
-        What to begin with.
+        The initial chain, or the model of another editor.
     recording : object | None
         The recording on which arguments are checked, as for :func:`facet_nb.models.as_context`.
     plan : callable | None
-        Returns the plan to draw; None for that of the serial mode.
+        Returns the plan to draw; None for the plan of the default settings.
     nested : bool
-        Whether the editor is a part of another panel.
+        Whether the editor is part of another panel.
 
     Attributes
     ----------
     model : ChainModel
-        The chain; ``model.pipeline`` is what is on screen.
+        State of the chain; ``model.pipeline`` is the chain on screen.
 
     Examples
     --------
@@ -76,14 +76,14 @@ class ChainEditor(Panel):
         self.model.observe(self.refresh, ["steps", "selected", "problem"])
         self.refresh()
 
-    # ----------------------------------------------------------------------------- what it does
+    # ------------------------------------------------------------------------------------ public
     @property
     def pipeline(self) -> Pipeline:
         """The chain on screen."""
         return self.model.pipeline
 
     def refresh(self, _change: Any = None) -> None:
-        """Show the model as it is now."""
+        """Update all widgets from the model."""
         model = self.model
         self._busy = True
         try:
@@ -108,7 +108,7 @@ class ChainEditor(Panel):
             self._write_yaml()
 
     def refresh_plan(self, _change: Any = None) -> None:
-        """Draw the plan again: the chain or the settings have changed."""
+        """Redraw the plan after a change of the chain or the settings."""
         try:
             self.drawing.value = write_plan(self.make_plan())
         except FacetError as error:
@@ -158,7 +158,7 @@ class ChainEditor(Panel):
         self.remove.disabled = self.toggle.disabled = not model.steps
         enabled = not model.steps or model.steps[model.selected].enabled
         self.toggle.description = "Off" if enabled else "On"
-        self.toggle.tooltip = "Leave this step out" if enabled else "Let this step take part again"
+        self.toggle.tooltip = "Disable this step" if enabled else "Enable this step"
 
     def _select(self, change: Any) -> None:
         if not self._busy and change["new"] is not None:
@@ -218,11 +218,11 @@ class ChainEditor(Panel):
         self.yaml.value = self._yaml_text()
 
     def save(self) -> None:
-        """Write the chain to the file that is named."""
+        """Write the chain to the named file."""
         name = self.file.value.strip()
         try:
             if not name:
-                raise FacetError("no file is named.")
+                raise FacetError("no file is given: enter its name.")
             self.model.to_yaml(name)
         except (FacetError, OSError) as error:
             self.yaml_said.value = write_error("Not saved", str(error), "")

@@ -1,4 +1,4 @@
-"""The settings as Python, to be copied."""
+"""View of the Python code of a run, with a copy button."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import ipywidgets as w
 
 from facet_nb.models import RunModel
 
-# Selecting the text and asking the browser to copy it works on pages without encryption, too,
-# where the clipboard interface does not exist. If the browser refuses, the text is selected.
+# Unlike the clipboard interface, this also works on pages without encryption. If the browser does
+# not copy, the text stays selected.
 _COPY = (
     "const t = this.closest('.fnb-code-box').querySelector('textarea');"
     "t.focus(); t.select();"
@@ -19,12 +19,12 @@ _COPY = (
 
 
 class CodeView:
-    """Shows the Python that does what the panel does.
+    """Shows Python code that does the same as the panel.
 
     Parameters
     ----------
     model : RunModel
-        The model whose settings are written.
+        The model whose code is shown.
     """
 
     def __init__(self, model: RunModel) -> None:

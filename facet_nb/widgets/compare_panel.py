@@ -1,4 +1,4 @@
-"""Results side by side."""
+"""Panel that compares kept results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from facet_nb.core.errors import FacetError
 from facet_nb.models.compare_model import CompareModel
 from facet_nb.models.run_model import RunModel
 from facet_nb.plots import Sketch, sketch_chains, sketch_side_by_side
-from facet_nb.widgets.controls import make_button, make_row
+from facet_nb.widgets.controls import make_button, make_number, make_row
 from facet_nb.widgets.fragments import write_error, write_scrolling, write_table, write_text
 from facet_nb.widgets.panel import Panel
 
@@ -20,21 +20,21 @@ _LABEL = {"description_width": "80px"}
 
 
 class ComparePanel(Panel):
-    """Keeps results of a run, and shows them side by side.
+    """Keeps results of runs and shows them side by side.
 
     Parameters
     ----------
     run : RunModel | None
-        The runs whose results can be kept; None to fill the panel from ``model.keep(…)`` only.
+        The runs whose results can be kept; None if results are only added by ``model.keep(…)``.
     model : CompareModel | None
-        The state of another panel.
+        The model of another panel.
     nested : bool
-        Whether the panel is a part of another one.
+        Whether the panel is part of another one.
 
     Attributes
     ----------
     model : CompareModel
-        The results.
+        The kept results.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class ComparePanel(Panel):
         self.what = w.Dropdown(
             description="Show", options=[_ONE, _ALL], style=_LABEL, layout=w.Layout(width="210px")
         )
-        self.begin_s, self.span_s = _number("From (s)"), _number("Length (s)")
+        self.begin_s, self.span_s = make_number("From (s)", 0.5), make_number("Length (s)", 0.5)
         self.begin_s.value, self.span_s.value = 4.0, 5.0
         self.said, self.table, self.image = w.HTML(), w.HTML(), w.HTML()
         for widget, css in (
@@ -101,17 +101,17 @@ class ComparePanel(Panel):
         self._observe()
         self._show()
 
-    # ----------------------------------------------------------------------------- what it does
+    # ----------------------------------------------------------------------------------- public
     def keep(self) -> None:
-        """Keep the last result, under the name that is written."""
+        """Keep the last result, under the entered name."""
         if self.run is None:
-            raise FacetError("the panel belongs to no run: use model.keep(run).")
+            raise FacetError("the panel has no run: use model.keep(run).")
         run = self.run
         self._try(lambda: self.model.keep(run, self.name.value.strip()))
         self.name.value = ""
 
     def stop(self) -> bool:
-        """End a check; return whether there was one."""
+        """Cancel a check; return whether there was one."""
         busy = self.model.status == "checking"
         self.model.cancel()
         return busy
@@ -123,7 +123,7 @@ class ComparePanel(Panel):
     def summary(self) -> str:
         """Return the kept results in one line."""
         found = [f"{e.label}: {e.badge}" for e in self.model.entries]
-        return "; ".join(found) or "Nothing is kept yet."
+        return "; ".join(found) or "No result is kept yet."
 
     # ------------------------------------------------------------------------------------ inner
     def _observe(self) -> None:
@@ -184,8 +184,8 @@ class ComparePanel(Panel):
         if self.what.value == _ALL:
             comparison = self.model.comparison()
             if comparison is None:
-                why = "; ".join(self.model.notes) or "it is being computed"
-                raise FacetError(f"spectra of all channels are not known: {why}.")
+                why = "; ".join(self.model.notes) or "they are being computed"
+                raise FacetError(f"spectra of all channels are not available: {why}.")
             return sketch_chains(comparison)
         contexts = {e.label: e.context for e in self.model.entries}
         begin_s = self.begin_s.value
@@ -208,9 +208,9 @@ class ComparePanel(Panel):
 
 
 def _write_table(model: CompareModel) -> str:
-    """Return results side by side: one in each column."""
+    """Return a table with one column for each result."""
     if not model.entries:
-        return '<p class="fnb-quiet">Nothing is kept yet: run the chain, and keep its result.</p>'
+        return '<p class="fnb-quiet">No result is kept yet: run the chain, and keep its result.</p>'
     heads, rows = model.table()
     title = f"Kept results: {len(model.entries)}, {model.memory_bytes / 1e6:.1f} MB"
     if model.chain:
@@ -218,9 +218,3 @@ def _write_table(model: CompareModel) -> str:
     table = write_table(title, heads, rows, "fnb-table fnb-compare-rows")
     notes = "".join(f'<p class="fnb-quiet">{write_text(note)}</p>' for note in model.notes)
     return write_scrolling("Kept results", table) + notes
-
-
-def _number(label: str) -> w.BoundedFloatText:
-    return w.BoundedFloatText(
-        min=0.0, max=1e6, step=0.5, description=label, style=_LABEL, layout=w.Layout(width="170px")
-    )

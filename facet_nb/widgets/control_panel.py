@@ -1,4 +1,4 @@
-"""The panel of the quickstart: settings, Run and Cancel, progress, result, code."""
+"""Control panel: settings, Run and Cancel, progress, result and code."""
 
 from __future__ import annotations
 
@@ -14,28 +14,27 @@ from facet_nb.widgets.run_panel import RunPanel
 
 
 class ControlPanel(RunPanel):
-    """Runs a pipeline from a notebook, shows what happens, and the Python that does the same.
+    """Runs a pipeline from a notebook, and shows progress, result and the equivalent Python code.
 
-    The same run is to be had without a screen: :meth:`run` works in plain Python, papermill and
-    nbval. Shown in a notebook, the panel leaves its result as plain HTML in the saved file, hidden
-    as long as the panel itself is alive.
+    The panel also works without a display: :meth:`run` works in plain Python, papermill and nbval.
+    A saved notebook holds the result as plain HTML, which is hidden while the panel is alive.
 
     Parameters
     ----------
     pipeline : Pipeline
-        What to run.
+        The chain.
     source : ProcessingContext | mne.io.BaseRaw | str | pathlib.Path | Simulation | None
-        What to run it on: a context, a recording, a file, or anything with ``context()``. None is
-        for pipelines that begin with a loader.
+        A context, a recording, a file, or an object with ``context()``. None is for pipelines that
+        start with a loader.
     cores : int | None
-        The largest number of workers to offer; None for the cores that this process may use.
+        Largest number of workers to offer; None for all cores that this process may use.
     **settings
-        ``mode``, ``n_jobs``, ``n_workers``, ``backend``, ``batch_size`` to begin with.
+        Initial ``mode``, ``n_jobs``, ``n_workers``, ``backend``, ``batch_size``.
 
     Attributes
     ----------
     model : RunModel
-        The state that the panel shows.
+        State of the panel.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Controls as all panels make them."""
+"""Controls that all panels use."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as w
+
+#: What the numbers mean, by the name of the setting.
+TOOLTIPS = {
+    "n_jobs": "Batches in flight at once",
+    "n_workers": "Threads inside one batch",
+    "batch_size": "Channels in one batch",
+}
 
 
 def make_button(
@@ -23,13 +30,13 @@ def make_button(
     Parameters
     ----------
     label : str
-        What is on it.
+        Text on the button.
     css : str
-        Its class, for styles and tests.
+        CSS class, for styles and tests.
     act : callable | None
-        What a click does.
+        Called on a click.
     width : str | None
-        Its width, ``"100px"`` say; ipywidgets' own by default.
+        Width, such as ``"100px"``; None for the default of ipywidgets.
     icon, style, tooltip
         As for :class:`ipywidgets.Button`.
     """
@@ -43,13 +50,25 @@ def make_button(
     return button
 
 
+def make_number(label: str, step: float) -> w.BoundedFloatText:
+    """Return a box for a number of seconds, from 0 on."""
+    return w.BoundedFloatText(
+        min=0.0,
+        max=1e6,
+        step=step,
+        description=label,
+        style={"description_width": "80px"},
+        layout=of_width("170px"),
+    )
+
+
 def make_row(children: Sequence[w.Widget]) -> w.HBox:
-    """Return controls in a row, which breaks where the window is narrow."""
+    """Return a row of controls, which wraps in a narrow window."""
     row = w.HBox(children)
     row.add_class("fnb-row")
     return row
 
 
 def of_width(size: str) -> w.Layout:
-    """Return the layout of a control of this width."""
+    """Return a layout of this width."""
     return w.Layout(width=size)

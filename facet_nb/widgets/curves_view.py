@@ -1,4 +1,4 @@
-"""Curves that grow while a benchmark runs; a click on a point chooses its settings."""
+"""View of a growing benchmark table; a click on a point chooses its settings."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from facet_nb.plots import tuning_picture, uses_widget_backend
 from facet_nb.plots.tuning import find_height_in, find_point
 from facet_nb.widgets.canvas import choose_width_in, make_canvas, resize
 from facet_nb.widgets.fragments import write_text
-from facet_nb.widgets.lazy_drawing import Drawing
+from facet_nb.widgets.lazy_drawing import LazyDrawing
 
-#: A picture takes about a third of a second of one core, which a measurement beside it would feel.
+#: Interval between drawings during a benchmark, in s: one takes about 0.3 s of a core, which would
+#: disturb a measurement.
 PAUSE_S = 3.0
 
 
@@ -37,12 +38,12 @@ class CurvesView:
         self.widget.add_class("fnb-curves")
         self._drawn: Any = None
         self._drawn_s = -1e9
-        self.drawing = Drawing(self._follow)
+        self.drawing = LazyDrawing(self._follow)
         model.observe(self.refresh, ["state", "status", "chosen", "guess", "hidden"])
         self.refresh()
 
     def fit(self, panel_px: int) -> None:
-        """Draw the curves for a panel that is so many pixels wide; an image fits by itself."""
+        """Draw an interactive plot for a panel of this width, in pixels; images just scale."""
         self._width_in = choose_width_in(panel_px)
         if self.canvas is None:
             return
@@ -50,11 +51,11 @@ class CurvesView:
             self._draw(self._choose_shown())
 
     def refresh(self, _change: Any = None) -> None:
-        """Draw what is new; on a tab that nobody sees, as soon as somebody does."""
+        """Draw the table, or defer that until the tab is visible."""
         self.drawing.refresh()
 
     def _follow(self) -> None:
-        """Draw what has changed; while runs are timed not too often."""
+        """Draw changes, at a limited rate while runs are timed."""
         model = self.model
         shown = self._choose_shown()
         key = (shown, model.chosen, tuple(model.guess.items()), model.hidden)
@@ -68,7 +69,7 @@ class CurvesView:
             self._draw(shown)
 
     def _is_drawn(self, key: tuple[Any, ...]) -> bool:
-        """Whether this very table with the same choice is what there is to see."""
+        """Whether this very table with the same choice is drawn already."""
         return self._drawn is not None and self._drawn[0] is key[0] and self._drawn[1:] == key[1:]
 
     def _choose_shown(self) -> BenchmarkTable | None:
@@ -101,7 +102,7 @@ class CurvesView:
             self.model.choose(found)
 
     def list_points(self) -> list[tuple[str, Configuration]]:
-        """Return what can be chosen: label and configuration of each measured point."""
+        """Return label and configuration of each measured point."""
         table = self._choose_shown()
         return (
             [] if table is None else [(r.configuration.label, r.configuration) for r in table.rows]

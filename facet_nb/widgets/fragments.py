@@ -1,4 +1,4 @@
-"""Pieces of HTML. Every text that comes from elsewhere is escaped here, and nowhere else."""
+"""Fragments of HTML. All texts are escaped in this module, and only here."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from facet_nb.models.event_log import Entry
 
 
 def write_text(text: object) -> str:
-    """Return any text as HTML."""
+    """Return a text as HTML."""
     return escape(str(text), quote=True)
 
 
 def _write_head(text: str) -> str:
-    """Return a head as HTML; names of modes may go on in the next line."""
+    """Return a table head as HTML; names may wrap after an underscore."""
     return write_text(text).replace("_", "_<wbr>")
 
 
 def write_table(
     caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]], css: str = "fnb-table"
 ) -> str:
-    """Return a table; the first column names the row, the others are right-aligned."""
-    # A head without a text is no head: screen readers would announce it all the same.
+    """Return a table whose first column holds the row heads."""
+    # An empty head is written as a cell: screen readers would announce an empty head.
     head = "".join(f'<th scope="col">{_write_head(h)}</th>' if h else "<td></td>" for h in heads)
     body = "".join(
         f'<tr><th scope="row">{write_text(first)}</th>'
@@ -38,20 +38,20 @@ def write_table(
 
 
 def write_scrolling(label: str, inner: str) -> str:
-    """Return HTML that scrolls sideways where it must; the keyboard reaches it."""
+    """Return HTML that scrolls horizontally if needed, also by keyboard."""
     name = write_text(label)
     return f'<div class="fnb-scroll" tabindex="0" role="region" aria-label="{name}">{inner}</div>'
 
 
 def write_log(log: Sequence[Entry], n_lines: int = 100) -> str:
-    """Return the newest lines of a log, newest first."""
+    """Return the newest lines of a log, the newest first."""
     lines = "".join(
         f'<div class="fnb-log-{entry.kind}">'
         f"<time>{time.strftime('%H:%M:%S', time.localtime(entry.time_s))}</time> "
         f"{write_text(entry.text)}</div>"
         for entry in log[:n_lines]
     )
-    empty = '<div class="fnb-quiet">Nothing has happened yet.</div>'
+    empty = '<div class="fnb-quiet">No events yet.</div>'
     return (
         '<div class="fnb-quiet">Log, newest first</div>'
         '<div class="fnb-log-lines" tabindex="0" role="region" aria-label="Log">'
@@ -60,7 +60,7 @@ def write_log(log: Sequence[Entry], n_lines: int = 100) -> str:
 
 
 def write_error(headline: str, message: str, traceback: str) -> str:
-    """Return an error: what happened and where, and the traceback folded away."""
+    """Return an error with headline, message and collapsed traceback."""
     details = (
         f"<details><summary>Traceback</summary><pre>{write_text(traceback)}</pre></details>"
         if traceback
@@ -73,12 +73,12 @@ def write_error(headline: str, message: str, traceback: str) -> str:
 
 
 def write_code_block(code: str) -> str:
-    """Return Python source as it is."""
+    """Return source code as preformatted HTML."""
     return f'<pre class="fnb-code-text">{write_text(code)}</pre>'
 
 
 def write_duration(seconds: float | None) -> str:
-    """Return a time for people: ``40 ms``, ``3.2 s``, ``1 min 05 s``."""
+    """Return a duration as text: ``40 ms``, ``3.2 s``, ``1 min 05 s``."""
     if seconds is None:
         return "–"
     if seconds < 0.1:

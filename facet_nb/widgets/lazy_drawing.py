@@ -1,4 +1,4 @@
-"""What is dear to draw is drawn when somebody looks at its tab."""
+"""Defer expensive drawing until the tab is visible."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from typing import Any
 import ipywidgets as w
 
 
-class Drawing:
-    """Draws at once what is seen, and later what is not.
+class LazyDrawing:
+    """Draws immediately while visible, and otherwise when it becomes visible.
 
     Parameters
     ----------
     draw : callable
-        Draws things as they are now.
+        Draws the current state.
     """
 
     def __init__(self, draw: Callable[[], Any]) -> None:
         self._draw = draw
-        self._seen, self._stale = True, False
+        self._visible, self._stale = True, False
 
     def refresh(self, _change: Any = None) -> None:
-        """Draw, or remember to do so as soon as it is seen."""
-        self._stale = not self._seen
-        if self._seen:
+        """Draw, or mark the drawing as outdated while it is not visible."""
+        self._stale = not self._visible
+        if self._visible:
             self._draw()
 
-    def look(self, seen: bool) -> None:
-        """Say whether somebody looks from now on."""
-        self._seen = seen
-        if seen and self._stale:
+    def set_visible(self, visible: bool) -> None:
+        """Set whether the drawing is visible; an outdated one is drawn then."""
+        self._visible = visible
+        if visible and self._stale:
             self.refresh()
 
 
-def follow_tabs(tabs: w.Tab, drawings: dict[str, Drawing]) -> None:
-    """Let each drawing know, by the title of its tab, whether it is seen."""
+def follow_tabs(tabs: w.Tab, drawings: dict[str, LazyDrawing]) -> None:
+    """Set the visibility of each drawing, given by the title of its tab."""
 
     def turn(_change: Any = None) -> None:
         index = tabs.selected_index
         title = None if index is None else tabs.titles[index]
         for name, drawing in drawings.items():
-            drawing.look(name == title)
+            drawing.set_visible(name == title)
 
     tabs.observe(turn, "selected_index")
     turn()

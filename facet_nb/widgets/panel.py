@@ -1,4 +1,4 @@
-"""What all panels have in common: their style, their pump, and what they leave in a saved file."""
+"""Base of all panels: style, event pump, and the HTML in a saved notebook."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from facet_nb.widgets import rerun_guard
 from facet_nb.widgets.fragments import write_text
 from facet_nb.widgets.pump import TICK_S, Pump
 
-#: What pages without a kernel show in the place of the live panel.
-_STATIC_TEXT = "The panel works while the notebook runs. This is what it found last:"
-# The handles of ipywidgets' sliders have no name for screen readers: give them their tooltip's, as
-# soon as they are there. Where a page forbids such handlers, they stay as they are.
+#: Text in place of the live panel on pages without a kernel.
+_STATIC_TEXT = "The panel works while the notebook runs. Its last result:"
+# The handles of ipywidgets' sliders have no name for screen readers: set it from their tooltip as
+# soon as they exist. Pages that forbid such handlers keep them without a name.
 _NAMING = (
     "const root = this.closest('.fnb-panel');"
     "const name = () => { root.querySelectorAll('.noUi-handle:not([aria-label])').forEach(h => {"
@@ -26,14 +26,13 @@ _NAMING = (
     "root.querySelectorAll('.jupyter-matplotlib-canvas-div').forEach(d => { d.tabIndex = -1; }); };"
     "name(); new MutationObserver(name).observe(root, {childList: true, subtree: true});"
 )
-# An interactive plot keeps the Tab key for itself: who comes to it by keyboard would stay there.
-# What its clicks do, the list of points does, too: Tab goes past it, and out of it.
+# An interactive plot captures the Tab key, which would trap keyboard users. The list of points
+# offers the same as its clicks, so that Tab may skip and leave the plot.
 _PASSING = (
     "root.addEventListener('keydown', e => { if (e.key === 'Tab' && "
     "e.target.closest('.jupyter-matplotlib-canvas-div')) e.stopPropagation(); }, true);"
 )
-# Plots are drawn as wide as there is room for: the page says how wide the panel is, once it has
-# been that wide for a moment.
+# Plots fit the panel: the page reports the width of the panel once it has not changed for 0.3 s.
 _MEASURING = (
     "let later; const tell = () => { const box = root.querySelector('.fnb-width input');"
     "if (!box && root.isConnected) later = setTimeout(tell, 300);"
@@ -42,23 +41,23 @@ _MEASURING = (
     "new ResizeObserver(() => { clearTimeout(later); later = setTimeout(tell, 300); })"
     ".observe(root);"
 )
-_STOPPED = "This cell was run again: the run that its old panel had under way was cancelled."
-# Shown by the style sheet when the page has lost the kernel: nobody else could say so then.
+_STOPPED = "This cell was run again: the run of its previous panel was cancelled."
+# Shown by the style sheet when the page has lost the kernel, as no code can run then.
 _LOST = (
     "The kernel of this panel was restarted or has ended, and all work of the panel with it. "
-    "Run the cell again to have a panel that works."
+    "Run the cell again to get a working panel."
 )
 
 
 class Panel(w.VBox):
-    """A panel that leaves its state as plain HTML in the saved notebook.
+    """A panel whose state is stored as plain HTML in the saved notebook.
 
     Parameters
     ----------
     children : sequence of Widget
-        What it shows.
+        Its content.
     nested : bool
-        Whether it is a part of another panel, which then does all this.
+        Whether it is part of another panel, which then provides style and report.
     """
 
     def __init__(self, children: Sequence[w.Widget], *, nested: bool = False) -> None:
@@ -75,7 +74,7 @@ class Panel(w.VBox):
             max=100_000,
             layout=w.Layout(display="none"),
         )
-        self.width.tooltip = "Width of the panel in pixels: the page sets it"
+        self.width.tooltip = "Width of the panel in pixels, set by the page"
         self.width.add_class("fnb-width")
         self.width.observe(self._fit, "value")
         super().__init__([style, lost, notice, self.width, *children])
@@ -87,37 +86,37 @@ class Panel(w.VBox):
         style.value = (
             f'<style onload="{_NAMING}{_MEASURING}">{_read_css()}{self._hiding_rule}</style>'
         )
-        if rerun_guard.adopt(self):
+        if rerun_guard.register(self):
             notice.value = f'<p role="status">{write_text(_STOPPED)}</p>'
             notice.layout.display = ""
 
     def follow(self, *models: Any, tick_s: float = TICK_S) -> None:
-        """Let models say on the kernel's loop what is new; each has one pump, wherever it is."""
+        """Drain models on the kernel's event loop; each model has one pump for all panels."""
         for model in models:
             if model.on_news is None:
                 pump = Pump(model.drain, tick_s=tick_s)
                 model.on_news = pump.wake
                 self.pumps.append(pump)
 
-    # -------------------------------------------------------------------- for subclasses to say
+    # ---------------------------------------------------------------- overridden by subclasses
     def to_html(self) -> str:
-        """Return the panel's state as plain HTML: what remains of it in a saved notebook."""
+        """Return the state of the panel as plain HTML, for the saved notebook."""
         return ""
 
     def summary(self) -> str:
-        """Return the same in one line of text."""
+        """Return the state of the panel in one line of text."""
         return repr(self)
 
     def stop(self) -> bool:
-        """End all work; return whether there was some."""
+        """Cancel all work; return whether there was any."""
         return False
 
     def fit_plots(self, width_px: int) -> None:
-        """Draw plots for a panel that is so many pixels wide; not those of panels in this one."""
+        """Draw plots for a panel of this width, in pixels; nested panels draw their own."""
 
     # ------------------------------------------------------------------------------- displaying
     def retire(self) -> bool:
-        """End all work and all views: the cell that made the panel has been run again."""
+        """Cancel all work and close all views, after the panel's cell has been run again."""
         stopped = self.stop()
         for widget in _list_all(self):
             widget.close()
@@ -129,7 +128,7 @@ class Panel(w.VBox):
         return {**(data or {}), **self._report_bundle()}
 
     def _ipython_display_(self) -> None:
-        # Two outputs: renewing one that holds the live view would take the focus away from it.
+        # Two outputs: updating the output of the live view would take the focus from it.
         bundle = super()._repr_mimebundle_()
         data = bundle[0] if isinstance(bundle, tuple) else bundle
         display({**(data or {}), "text/plain": _STATIC_TEXT}, raw=True)
@@ -143,7 +142,7 @@ class Panel(w.VBox):
                 widget.fit_plots(change["new"])
 
     def refresh_report(self, _change: Any = None) -> None:
-        """Renew what the saved notebook will show."""
+        """Update the HTML in the saved notebook."""
         for handle in self._handles:
             handle.update(self._report_bundle(), raw=True)
 

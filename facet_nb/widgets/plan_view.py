@@ -1,13 +1,15 @@
-"""A plan drawn as stages: what runs together, in how many batches, and why."""
+"""View of a plan: its stages, with steps, batches and reasons."""
 
 from __future__ import annotations
 
 from facet_nb.core import Plan, Stage
+from facet_nb.core.backends.registry import get_backend
+from facet_nb.models.event_log import count
 from facet_nb.widgets.fragments import write_text
 
 
 def write_plan(plan: Plan) -> str:
-    """Return the plan as boxes in a row, each with its steps and the reason for it."""
+    """Return the plan as a row of boxes, one for each stage, as HTML."""
     boxes = "".join(f"<li>{_write_stage(i, stage)}</li>" for i, stage in enumerate(plan.stages, 1))
     head = write_text(describe_plan(plan))
     return f'<p class="fnb-plan-head">{head}</p><ol class="fnb-stages">{boxes}</ol>'
@@ -15,8 +17,8 @@ def write_plan(plan: Plan) -> str:
 
 def describe_plan(plan: Plan) -> str:
     """Return the plan in one line."""
-    stages = _count(len(plan.stages), "stage")
-    jobs, threads = _count(plan.n_jobs, "job"), _count(plan.n_workers, "thread")
+    stages = count(len(plan.stages), "stage")
+    jobs, threads = count(plan.n_jobs, "job"), count(plan.n_workers, "thread")
     where = f" ({plan.backend})" if plan.n_jobs > 1 else ""
     why = f" — {plan.reason}" if plan.reason else ""
     return f"{plan.mode}, {stages}, {jobs}{where}, {threads} in each{why}"
@@ -25,8 +27,7 @@ def describe_plan(plan: Plan) -> str:
 def _write_stage(number: int, stage: Stage) -> str:
     kind = "all channels at once" if stage.kind == "global" else "channel by channel"
     if stage.kind == "channel_wise" and stage.n_jobs > 1:
-        what = "threads" if stage.backend == "threading" else "processes"
-        kind = f"{stage.n_jobs} batches at once ({what})"
+        kind = f"{stage.n_jobs} batches at once ({get_backend(stage.backend).label})"
     steps = "".join(
         f"<li>{i + 1}. {write_text(name)}</li>"
         for i, name in zip(stage.steps, stage.names, strict=True)
@@ -34,10 +35,6 @@ def _write_stage(number: int, stage: Stage) -> str:
     css = "fnb-stage-global" if stage.kind == "global" else "fnb-stage-wise"
     return (
         f'<div class="fnb-stage {css}"><strong>Stage {number}</strong> '
-        f'<span class="fnb-quiet">{kind}</span><ul>{steps}</ul>'
+        f'<span class="fnb-quiet">{write_text(kind)}</span><ul>{steps}</ul>'
         f'<div class="fnb-quiet fnb-why">{write_text(stage.reason)}</div></div>'
     )
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Predict, then reveal: the learner says what to expect before the figures are shown."""
+"""Predict and reveal: the user guesses speed-ups before the results are shown."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from facet_nb.models.verdict import Score, write_score
 from facet_nb.widgets.fragments import write_table, write_text
 
 
-class GuessView:
-    """Asks for the expected speed-up at each number of workers, and hides the figures until then.
+class PredictionView:
+    """Asks for the expected speed-up at each number of workers, and hides the results until then.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class GuessView:
         ):
             widget.add_class(css)
         self.hint = w.HTML(
-            '<span class="fnb-quiet">How many times as fast as one worker will it be?</span>'
+            '<span class="fnb-quiet">How many times as fast as one worker will each be?</span>'
         )
         self.widget = w.VBox([self.switch, self.hint, self.row, self.score])
         self.switch.observe(self._toggle, "value")
@@ -48,7 +48,7 @@ class GuessView:
         self._toggle()
 
     def _fill(self, _change: Any = None) -> None:
-        """Offer a box for each number of workers above one."""
+        """Create an input box for each number of workers above one."""
         levels = sorted({j * n for j in self.model.n_jobs for n in self.model.n_workers} - {1})
         if list(self.boxes) == levels:
             return
@@ -96,7 +96,7 @@ class GuessView:
 
 
 def write_scores(scores: tuple[Score, ...]) -> str:
-    """Return guesses beside measurements."""
+    """Return guesses and measurements as an HTML table."""
     rows = [
         (
             f"{s.workers} workers",

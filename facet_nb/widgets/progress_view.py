@@ -1,4 +1,4 @@
-"""What a run does: bar, status, time, grid of steps and channels, error, log."""
+"""View of a run's progress: bar, status, time, grid of steps and channels, error and log."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from facet_nb.models.run_thread import describe_traceback
 from facet_nb.models.sources import describe_source
 from facet_nb.widgets.controls import make_row
 from facet_nb.widgets.fragments import write_duration, write_error, write_log, write_text
-from facet_nb.widgets.grid import Failure, write_grid
+from facet_nb.widgets.progress_grid import FailedStep, write_grid
 
-#: Shortest time between two pictures of the log, in s.
+#: Shortest interval between two updates of the log, in s.
 _LOG_S = 0.5
-#: Lines of the log while a run is under way, of which eight are seen, and after it.
+#: Lines of the log during a run, of which eight are visible, and after it.
 _LIVE_LINES, _LINES = 20, 100
 _BAR_STYLE = {"done": "success", "failed": "danger", "cancelled": "warning", "idle": ""}
 
@@ -27,7 +27,7 @@ class ProgressView:
     Parameters
     ----------
     model : RunModel
-        The model that it follows.
+        The model of the run.
     """
 
     def __init__(self, model: RunModel) -> None:
@@ -79,7 +79,7 @@ class ProgressView:
         _show(self.error, write_error(where, message, describe_traceback(model.error)))
 
     def _show_log(self, _change: Any = None) -> None:
-        """Show the log; while it grows, its newest lines, and not more often than one can read."""
+        """Show the log; during a run, only its newest lines and at a limited rate."""
         busy, now_s = self.model.running, time.monotonic()
         if busy and now_s - self._logged_s < _LOG_S:
             return
@@ -88,24 +88,24 @@ class ProgressView:
 
 
 def _show(widget: w.HTML, html: str) -> None:
-    """Set what a widget shows; an empty one takes no room."""
+    """Set the content of a widget; an empty widget is hidden."""
     widget.value = html
     widget.layout.display = "" if html else "none"
 
 
 def _write_range(model: RunModel) -> str:
-    """Return the least and the most time left, where they are not the same when written."""
+    """Return the range of the time left; empty if both limits are written alike."""
     limits = [write_duration(limit_s) for limit_s in model.remaining_range_s]
     return f" ({limits[0]} to {limits[1]})" if len(set(limits)) == 2 else ""
 
 
 def describe_status(model: RunModel) -> str:
-    """Return where the run is, in one sentence; it changes seldom enough to be read aloud."""
+    """Return the status in one sentence, which screen readers read on each change."""
     state, status = model.state, model.status
     if status == "running":
         return f"Running{_describe_steps(state)}"
     if status == "cancelling":
-        return "Cancelling: what is under way comes to its end first"
+        return "Cancelling: running batches are completed first"
     if status == "done":
         return f"Done in {write_duration(model.elapsed_s)}"
     if status == "cancelled":
@@ -127,7 +127,7 @@ def _describe_steps(state: Any) -> str:
 
 
 def describe_failure(model: RunModel) -> tuple[str, str]:
-    """Return where the run failed, and what the error says."""
+    """Return where the run failed, and the error message."""
     error = model.error
     step, channel = getattr(error, "step", None), getattr(error, "channel", None)
     index = model.failed_index
@@ -139,7 +139,7 @@ def describe_failure(model: RunModel) -> tuple[str, str]:
     return f"Step{number} ({step}){on}", str(error).removeprefix(f"{begin}: ")
 
 
-def _find_failure(model: RunModel) -> Failure | None:
+def _find_failure(model: RunModel) -> FailedStep | None:
     if model.status != "failed":
         return None
-    return Failure(model.failed_index, model.state.failed_channel)
+    return FailedStep(model.failed_index, model.state.failed_channel)

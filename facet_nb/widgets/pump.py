@@ -1,4 +1,4 @@
-"""From a run's thread to the kernel's loop, not more often than an eye can follow."""
+"""Forward events from worker threads to the kernel's event loop, at a limited rate."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ import threading
 import time
 from collections.abc import Callable
 
-#: Ten times a second: faster is not seen, and each update is a message to the browser.
+#: Shortest interval, in s: faster updates are not visible, and each is a message to the browser.
 INTERVAL_S = 0.1
-#: Between events the clock goes on all the same.
+#: Interval of updates without events, in s, as the elapsed time changes.
 TICK_S = 0.5
-#: Share of a core that updates may take: where one is dear, they come less often. Sending the
-#: messages takes half as much again, on another thread.
+#: Share of a core that updates may use: expensive updates are less frequent. Sending the messages
+#: takes another half of that, on another thread.
 SHARE = 0.005
 
 
 class Pump:
-    """Calls `drain` on the loop of whoever builds it, coalesced.
+    """Calls `drain` on the event loop in which it was created, and merges requests.
 
-    However often :meth:`wake` is called, and from whichever thread, `drain` runs on the loop only,
-    at most every `interval_s`, and less often, down to every `tick_s`, where it takes more than
-    :data:`SHARE` of that time. As long as it returns True it is called again after `tick_s`
-    without being woken. Without a running loop nothing happens: whoever waits drains.
+    :meth:`wake` may be called from any thread and at any rate: `drain` runs on the event loop only,
+    at most every `interval_s`. The interval grows up to `tick_s` if `drain` takes more than
+    :data:`SHARE` of it. While `drain` returns True, it is called again after `tick_s` without a
+    request. Without a running loop nothing happens; the caller that waits must drain.
 
     Parameters
     ----------
     drain : callable
-        Takes what is new; returns whether there is more to come.
+        Applies new events; returns whether there are more to come.
     interval_s : float
-        Shortest time between two calls, in s.
+        Shortest interval between two calls, in s.
     tick_s : float
-        Longest time between two calls while there is more to come, in s.
+        Longest interval between two calls while there are more to come, in s.
     """
 
     def __init__(
@@ -48,15 +48,15 @@ class Pump:
         try:
             self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
-            self._loop = None  # plain Python: there is no loop to call on
+            self._loop = None  # plain Python without an event loop
 
     @property
     def attached(self) -> bool:
-        """Whether there is a loop that runs."""
+        """Whether there is a running event loop."""
         return self._loop is not None and self._loop.is_running()
 
     def wake(self) -> None:
-        """Say that there is something new; returns at once, from any thread."""
+        """Request a call of `drain`, from any thread; return immediately."""
         with self._lock:
             if self._woken or self._loop is None or not self._loop.is_running():
                 return
@@ -64,11 +64,11 @@ class Pump:
             try:
                 self._loop.call_soon_threadsafe(self._arrange)
             except RuntimeError:
-                self._loop = None  # it was closed meanwhile; nobody looks any more
+                self._loop = None  # the loop was closed in the meantime
                 self._woken = False
 
     def _arrange(self) -> None:
-        assert self._loop is not None  # it is what calls
+        assert self._loop is not None  # the loop is the caller
         wait_s = max(0.0, self._last_s + self._pause_s - self._loop.time())
         self._set_timer(wait_s)
 

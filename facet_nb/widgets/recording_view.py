@@ -1,4 +1,4 @@
-"""Choosing a recording, and what it holds."""
+"""View for the choice of a recording, with its content."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from facet_nb.widgets.fragments import write_error, write_table, write_text
 
 _LABEL = {"description_width": "110px"}
 _KINDS = {
-    "given": "what the cell gave",
+    "given": "the recording of this cell",
     "example": "the example (6 channels, 36 s)",
-    "simulation": "a simulation of one's own",
+    "simulation": "a simulation",
     "file": "a file",
 }
 _NUMBERS: dict[str, tuple[str, Any, dict[str, float]]] = {
@@ -34,9 +34,9 @@ class RecordingView:
     Parameters
     ----------
     model : RecordingModel
-        The choice.
+        Model of the choice.
     use_trigger : callable | None
-        Called with the description of an event that is chosen as trigger.
+        Called with the description of the events that are chosen as triggers.
     """
 
     def __init__(self, model: RecordingModel, use_trigger: Any = None) -> None:
@@ -62,7 +62,7 @@ class RecordingView:
             description="Trigger", style=_LABEL, layout=w.Layout(width="360px")
         )
         self.use = w.Button(description="Use in the chain", layout=w.Layout(width="150px"))
-        self.use.tooltip = "Let the trigger detector look for these events"
+        self.use.tooltip = "Set the trigger detector to these events"
         self.facts, self.status = w.HTML(), w.HTML()
         self.trigger_row = make_row([self.events, self.use])
         for widget, css in (
@@ -122,7 +122,7 @@ class RecordingView:
         if model.status == "loading":
             return '<span role="status">Loading …</span>'
         if model.status == "failed":
-            kept = "" if model.context is None else " The recording before it is still in use."
+            kept = "" if model.context is None else " The previous recording is still in use."
             return write_error("Not loaded", model.error + kept, "")
         return f'<span role="status">Loaded: {write_text(model.describe())}</span>'
 
@@ -132,13 +132,13 @@ class RecordingView:
 
 
 def write_facts(model: RecordingModel) -> str:
-    """Return what the recording holds as a table, and its events folded away."""
+    """Return tables of the recording's properties and of its events, as HTML."""
     summary = model.summary
     if summary is None:
         return ""
     facts = write_table("", ["recording", ""], summary.rows(), "fnb-table fnb-facts-table")
     if not summary.events:
-        return facts + '<p class="fnb-quiet">There are no annotations and no stim codes.</p>'
+        return facts + '<p class="fnb-quiet">The recording has no annotations or stim codes.</p>'
     events = write_table("", ["events by description", "count"], summary.events)
     return facts + events
 

@@ -1,4 +1,4 @@
-"""A panel as plain HTML: what remains of it in a saved notebook."""
+"""Reports: the state of a panel as plain HTML, for saved notebooks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from facet_nb.widgets.progress_view import describe_failure, describe_status
 from facet_nb.widgets.result_view import ResultView, write_metrics, write_step_times
 
 _INTERRUPTED = (
-    "A run was under way when this was written. If this is all you see, the kernel was restarted "
-    "or stopped before the run ended: nothing is being computed any more. Run the cell again."
+    "A run was in progress when this was written. If this is all you see, the kernel was restarted "
+    "or stopped before the run ended, and the run has ended with it. Run the cell again."
 )
 
 
 def write_report(model: RunModel, results: ResultView) -> str:
-    """Return status, settings, picture, metrics, times and code; it needs no other file."""
+    """Return status, picture, metrics, times, settings and code as self-contained HTML."""
     parts = [f"<p><strong>{write_text(describe_status(model))}</strong></p>"]
     if model.running:
         parts.append(f"<p>{_INTERRUPTED}</p>")
@@ -35,6 +35,6 @@ def write_report(model: RunModel, results: ResultView) -> str:
 
 
 def write_summary(model: RunModel) -> str:
-    """Return the same in one line of text."""
+    """Return status and settings in one line of text."""
     settings = ", ".join(f"{k}={v}" for k, v in model.settings.items())
     return f"{describe_status(model)} ({settings})"

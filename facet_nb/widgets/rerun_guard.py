@@ -1,4 +1,4 @@
-"""Which cell of the notebook made a panel: running the cell again ends what the old one does."""
+"""Retire the panels of a notebook cell when the cell is run again."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from IPython import get_ipython
 
 
 class Closeable(Protocol):
-    """Something with work that can be ended."""
+    """An object whose work can be cancelled."""
 
     def retire(self) -> bool:
-        """End all work and the views; return whether there was work."""
+        """Cancel all work and close the views; return whether there was work."""
 
 
 @dataclass
 class _Made:
-    """Panels of one execution of one cell."""
+    """Panels created in one execution of a cell."""
 
     execution: str
     panels: list[weakref.ref[Any]] = field(default_factory=list)
@@ -27,13 +27,13 @@ class _Made:
 _BY_CELL: dict[str, _Made] = {}
 
 
-def adopt(panel: Closeable) -> bool:
-    """Enter a new panel; retire those that an earlier execution of the same cell has made.
+def register(panel: Closeable) -> bool:
+    """Register a new panel, and retire the panels of an earlier execution of its cell.
 
     Returns
     -------
     bool
-        Whether a run was cancelled by that.
+        Whether this cancelled a run.
     """
     cell, execution = find_cell()
     if not cell:
@@ -42,7 +42,7 @@ def adopt(panel: Closeable) -> bool:
     stopped = False
     if made is None or made.execution != execution:
         old = [] if made is None else [ref() for ref in made.panels]
-        for panel_before in old:  # each of them, not only up to the first that was busy
+        for panel_before in old:  # no any(): it would stop at the first panel with a run
             stopped |= panel_before is not None and panel_before.retire()
         made = _BY_CELL[cell] = _Made(execution)
     made.panels.append(weakref.ref(panel))
@@ -50,7 +50,7 @@ def adopt(panel: Closeable) -> bool:
 
 
 def find_cell() -> tuple[str, str]:
-    """Return the identity of the cell that runs, and of this execution of it; empty elsewhere."""
+    """Return the ids of the current cell and of its execution; empty outside a notebook."""
     shell = get_ipython()
     kernel = getattr(shell, "kernel", None)
     if kernel is None or not hasattr(kernel, "get_parent"):

@@ -1,21 +1,21 @@
-"""Memory and CPU in the course of a run, as two small curves."""
+"""Sparklines of memory and CPU during a run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from facet_nb.models.resource_meter import Sample
+from facet_nb.models.resource_meter import ResourceSample
 from facet_nb.widgets.fragments import write_text
 
 _WIDTH, _HEIGHT = 300, 56
 
 
-def write_strip(samples: Sequence[Sample], cores: int) -> str:
-    """Return two curves with what they show in words; nothing without samples."""
+def write_sparklines(samples: Sequence[ResourceSample], cores: int) -> str:
+    """Return two sparklines with captions as HTML; empty without samples."""
     if not samples:
         return ""
     memory = [s.rss_bytes / 1e6 for s in samples]
-    # The first look knows of no time before it.
+    # The first sample has no CPU figure: it needs a previous one.
     cpu = [s.cpu_percent for s in samples[1:]] or [0.0]
     most = max(s.n_processes for s in samples)
     processes = "1 process" if most == 1 else f"{most} processes"
@@ -32,7 +32,7 @@ def write_strip(samples: Sequence[Sample], cores: int) -> str:
 def _write_curve(label: str, values: Sequence[float], top: float) -> str:
     values = values if len(values) > 1 else [*values, *values]
     n = len(values) - 1
-    # One line around the area; its sides lie outside of what is shown.
+    # The outline of the filled area: its sides lie outside the visible part.
     points = " ".join(
         f"{_WIDTH * i / n:.0f},{_HEIGHT - (_HEIGHT - 4) * v / (top or 1.0):.1f}"
         for i, v in enumerate(values)

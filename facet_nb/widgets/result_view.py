@@ -1,4 +1,4 @@
-"""What a run found: before and after, metrics."""
+"""View of a result: before and after, metrics and times."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from facet_nb.plots import (
     uses_widget_backend,
 )
 from facet_nb.widgets.canvas import choose_width_in, make_canvas, resize
-from facet_nb.widgets.controls import make_row
+from facet_nb.widgets.controls import make_number, make_row
 from facet_nb.widgets.fragments import write_error, write_table, write_text
 
 _LABEL = {"description_width": "80px"}
 
 
 class ResultView:
-    """Shows the result of a run; empty until there is one.
+    """Shows the result of a run; hidden until there is one.
 
-    The picture is interactive where matplotlib draws in widgets (``%matplotlib widget``), else it
-    is an image, written by hand: matplotlib would take more time than all else that a panel does.
-    It is drawn in the thread that sets the model's traits.
+    The picture is interactive if matplotlib draws in widgets (``%matplotlib widget``). Otherwise it
+    is a sketch, as matplotlib would take more time than everything else in the panel. It is drawn
+    in the thread that sets the model's traits.
 
     Parameters
     ----------
     model : RunModel
-        The model that it follows.
+        The model of the run.
 
     Attributes
     ----------
     comparison : Comparison | None
-        What is shown.
+        Data of the picture.
     sketch : Sketch | None
-        The same as an image.
+        The picture as a sketch.
     """
 
     def __init__(self, model: RunModel) -> None:
@@ -55,7 +55,7 @@ class ResultView:
         self.channel = w.Dropdown(
             description="Channel", style=_LABEL, layout=w.Layout(width="230px")
         )
-        self.begin_s, self.span_s = _number("From (s)", 0.5), _number("Length (s)", 1.0)
+        self.begin_s, self.span_s = make_number("From (s)", 0.5), make_number("Length (s)", 1.0)
         self.what = w.Dropdown(
             description="Show",
             options=["signal", "spectrum"],
@@ -83,7 +83,7 @@ class ResultView:
         self._show()
 
     def fit(self, panel_px: int) -> None:
-        """Draw the plot for a panel that is so many pixels wide; an image fits by itself."""
+        """Draw an interactive plot for a panel of this width, in pixels; images just scale."""
         self._width_in = choose_width_in(panel_px)
         if self.canvas is not None:
             resize(self.canvas, self._width_in, self.canvas.figure.get_figheight())
@@ -104,7 +104,7 @@ class ResultView:
         self.image.value = self.metrics.value = self.steps.value = ""
 
     def _fill_controls(self, context: Any) -> None:
-        """Offer the channels there are, and keep the choice where it still can be had."""
+        """Offer the channels of the result, and keep the chosen one if it still exists."""
         names = list_channels(context.get_raw())
         chosen = self.channel.value
         first = compare(context).after.times_s
@@ -125,7 +125,7 @@ class ResultView:
             self._draw()
 
     def _draw(self) -> None:
-        assert self.model.result is not None  # the callers looked
+        assert self.model.result is not None  # checked by the callers
         context = self.model.result.get_context()
         begin_s, span_s = self.begin_s.value, self.span_s.value
         try:
@@ -158,11 +158,11 @@ class ResultView:
 
 
 def write_metrics(model: RunModel, comparison: Comparison | None) -> str:
-    """Return what can be said in numbers: the shown piece, the truth, and evaluation steps."""
+    """Return tables of amplitudes, of the SNR against the truth and of metrics, as HTML."""
     tables = []
     if comparison is not None:
         rows = [(name, f"{rms:.2f}", f"{ptp:.1f}") for name, rms, ptp in comparison.rows()]
-        caption = f"Channel {comparison.channel}, the piece that is shown"
+        caption = f"Channel {comparison.channel}, within the picture"
         tables.append(write_table(caption, ["", "RMS (µV)", "peak to peak (µV)"], rows))
     if model.truth is not None:
         spreads = [
@@ -179,7 +179,7 @@ def write_metrics(model: RunModel, comparison: Comparison | None) -> str:
 
 
 def write_step_times(state: Any) -> str:
-    """Return the measured times of the steps, folded away."""
+    """Return the measured times of the steps, collapsed."""
     rows = [
         (f"{i}. {name}", f"{wall:.3f}", f"{cpu:.3f}")
         for i, (name, wall, cpu) in enumerate(
@@ -191,16 +191,10 @@ def write_step_times(state: Any) -> str:
     memory = ""
     if state.peak_rss_bytes:
         size = f"{state.peak_rss_bytes / 1e6:.0f} MB"
-        memory = f"<p>Most memory of one process (resident, all libraries included): {size}</p>"
+        memory = f"<p>Peak memory of one process (resident, including all libraries): {size}</p>"
     return f"<details><summary>Time of each step</summary>{table}{memory}</details>"
 
 
 def _spread(values_db: np.ndarray) -> tuple[str, str, str]:
     low, middle, high = np.min(values_db), np.median(values_db), np.max(values_db)
     return f"{middle:.1f}", f"{low:.1f}", f"{high:.1f}"
-
-
-def _number(label: str, step: float) -> w.BoundedFloatText:
-    return w.BoundedFloatText(
-        min=0.0, max=1e6, step=step, description=label, style=_LABEL, layout=w.Layout(width="170px")
-    )

@@ -1,4 +1,4 @@
-"""Running a pipeline: settings, forecast, Run and Cancel, progress, result."""
+"""Panel that runs a pipeline: settings, forecast, Run and Cancel, progress and result."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from facet_nb.models import RunModel
 from facet_nb.widgets.panel import Panel
 from facet_nb.widgets.progress_view import ProgressView
 from facet_nb.widgets.report import write_report, write_summary
-from facet_nb.widgets.resource_sparkline import write_strip
+from facet_nb.widgets.resource_sparkline import write_sparklines
 from facet_nb.widgets.result_view import ResultView
 from facet_nb.widgets.settings_view import SettingsView
 
 
 class RunPanel(Panel):
-    """Runs a pipeline from a notebook, and shows what happens.
+    """Runs a pipeline from a notebook, and shows progress and result.
 
     Parameters
     ----------
     pipeline : Pipeline | RunModel
-        What to run; or the state of another panel, to show it once more.
+        The chain, or the model of another panel.
     source : ProcessingContext | mne.io.BaseRaw | str | pathlib.Path | Simulation | None
-        What to run it on, as for :func:`facet_nb.models.as_context`.
+        The recording, as for :func:`facet_nb.models.as_context`.
     cores : int | None
-        The largest number of workers to offer; None for the cores that this process may use.
+        Largest number of workers to offer; None for all cores that this process may use.
     nested : bool
-        Whether the panel is a part of another one.
+        Whether the panel is part of another one.
     **settings
-        ``mode``, ``n_jobs``, ``n_workers``, ``backend``, ``batch_size`` to begin with.
+        Initial ``mode``, ``n_jobs``, ``n_workers``, ``backend``, ``batch_size``.
 
     Attributes
     ----------
     model : RunModel
-        The state that the panel shows.
+        State of the panel.
 
     Examples
     --------
@@ -80,57 +80,57 @@ class RunPanel(Panel):
             self.progress.log,
         ]
 
-    # ---------------------------------------------------------------- the same without a screen
+    # -------------------------------------------------------------------- without a display
     @property
     def result(self) -> PipelineResult | None:
-        """The outcome of the last run."""
+        """Result of the last run."""
         return self.model.result
 
     @property
     def status(self) -> str:
-        """Where the run is: idle, running, cancelling, done, failed or cancelled."""
+        """Status of the run: idle, running, cancelling, done, failed or cancelled."""
         return self.model.status
 
     def run(self) -> PipelineResult:
-        """Run to the end, as the Run button does, and return the outcome."""
+        """Run to the end and return the result."""
         return self.model.run()
 
     def start(self) -> None:
-        """Begin a run and return at once, as the Run button does."""
+        """Start a run and return immediately, like the Run button."""
         self.model.start()
 
     def cancel(self) -> None:
-        """Ask the run to stop, as the Cancel button does."""
+        """Cancel the run, like the Cancel button."""
         self.model.cancel()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the run has ended, at most `timeout` seconds; return whether it has."""
+        """Wait for the end of the run, at most `timeout` seconds; return whether it has ended."""
         return self.model.wait(timeout)
 
     def code(self) -> str:
-        """Return the Python that does the same."""
+        """Return Python code that does the same."""
         return self.model.code()
 
     def stop(self) -> bool:
-        """Cancel what is under way; return whether there was a run."""
+        """Cancel the run; return whether there was one."""
         busy = self.model.running
         self.model.cancel()
         return busy
 
     def to_html(self) -> str:
-        """Return the panel's state as plain HTML: what remains of it in a saved notebook."""
+        """Return the state of the panel as plain HTML, for the saved notebook."""
         return write_report(self.model, self.results)
 
     def summary(self) -> str:
-        """Return the same in one line of text."""
+        """Return status and settings in one line of text."""
         return write_summary(self.model)
 
     def fit_plots(self, width_px: int) -> None:
-        """Draw the result for a panel that is so many pixels wide."""
+        """Draw the result for a panel of this width, in pixels."""
         self.results.fit(width_px)
 
     def _show_strip(self, _change: Any = None) -> None:
-        html = write_strip(self.model.samples, self.model.cores)
+        html = write_sparklines(self.model.samples, self.model.cores)
         self.strip.value = html
         self.strip.layout.display = "" if html else "none"
 

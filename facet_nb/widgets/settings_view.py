@@ -1,4 +1,4 @@
-"""Mode, workers, backend, batch size; Run and Cancel; and what the settings mean."""
+"""Controls for the settings of a run, with its plan, forecast, Run and Cancel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from facet_nb.core.backends.registry import list_backend_names
 from facet_nb.core.errors import FacetError
 from facet_nb.core.planning.modes.registry import list_mode_names
 from facet_nb.models import RunModel
-from facet_nb.widgets.controls import make_button, make_row, of_width
+from facet_nb.widgets.controls import TOOLTIPS, make_button, make_row, of_width
 from facet_nb.widgets.forecast_view import write_forecast
 from facet_nb.widgets.fragments import write_table, write_text
 from facet_nb.widgets.plan_view import describe_plan
@@ -25,20 +25,20 @@ class SettingsView:
     Parameters
     ----------
     model : RunModel
-        The model that they set.
+        The model of the run.
     """
 
     def __init__(self, model: RunModel) -> None:
         self.model = model
-        self.mode = _choice("Mode", tuple(list_mode_names()), "fnb-mode", "How the pipeline is run")
+        self.mode = _choice("Mode", tuple(list_mode_names()), "fnb-mode", "How the pipeline runs")
         self.backend = _choice(
-            "Backend", tuple(list_backend_names()), "fnb-backend", "Where outer workers live"
+            "Backend", tuple(list_backend_names()), "fnb-backend", "Where batches run"
         )
         self.batch_size = w.BoundedIntText(
             min=1, max=10_000, description="Batch size", style=_LABEL, layout=of_width("155px")
         )
         self.batch_size.add_class("fnb-batch-size")
-        self.batch_size.tooltip = "Channels in one batch"
+        self.batch_size.tooltip = TOOLTIPS["batch_size"]
         self.memory_budget = w.Text(
             description="Memory",
             placeholder="no limit, or 1.5 GB",
@@ -47,9 +47,8 @@ class SettingsView:
             layout=of_width("225px"),
         )
         self.memory_budget.add_class("fnb-memory-budget")
-        self.memory_budget.tooltip = "The most memory that the run may use"
-        self.n_jobs = WorkersView("n_jobs", "Batches in flight at once", model.cores)
-        self.n_workers = WorkersView("n_workers", "Threads inside one batch", model.cores)
+        self.memory_budget.tooltip = "Largest memory of the run"
+        self.n_jobs, self.n_workers = (WorkersView(n, model.cores) for n in ("n_jobs", "n_workers"))
         for name in ("mode", "backend", "batch_size", "memory_budget"):
             link((model, name), (getattr(self, name), "value"))
         for view in (self.n_jobs, self.n_workers):
@@ -102,24 +101,22 @@ class SettingsView:
 
 
 class WorkersView:
-    """A number of workers: a box and a slider that follow each other.
+    """A number of workers: a box and a slider, linked with each other.
 
     Parameters
     ----------
     name : str
-        The setting.
-    tooltip : str
-        What it means.
+        Name of the setting.
     cores : int
-        The largest number.
+        Largest number.
     """
 
-    def __init__(self, name: str, tooltip: str, cores: int) -> None:
+    def __init__(self, name: str, cores: int) -> None:
         self.name = name
         self.box = w.BoundedIntText(
             min=1, max=cores, description=name, style=_LABEL, layout=of_width("150px")
         )
-        # A slider from 1 to 1 is an error in the browser: with one core it stands still instead.
+        # A slider from 1 to 1 is an error in the browser: with one core it is disabled instead.
         self.slider = w.IntSlider(
             min=1,
             max=max(2, cores),
@@ -128,7 +125,7 @@ class WorkersView:
             disabled=cores == 1,
             layout=of_width("180px"),
         )
-        self.box.tooltip = self.slider.tooltip = tooltip
+        self.box.tooltip = self.slider.tooltip = TOOLTIPS[name]
         hint = w.HTML(f'<span class="fnb-quiet">1 – {cores}</span>' if cores > 1 else _ONE_CORE)
         self.widget = w.HBox([self.box, self.slider, hint])
         self.widget.add_class("fnb-" + name.replace("_", "-"))

@@ -1,4 +1,4 @@
-"""A window into recordings as SVG: drawn by the browser, in the colours of its theme."""
+"""Write the signal view as SVG, which the browser draws in the colours of its theme."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _LEAST = 120
 
 
 def write_signal(window: Window, width: float = WIDTH) -> str:
-    """Return the window as an SVG picture with a caption; its texts are right at this width."""
+    """Return the window as SVG with a caption; texts have their proper size at this width."""
     if not window.channels or not window.layers:
-        return '<p class="fnb-quiet">No channel is chosen.</p>'
+        return '<p class="fnb-quiet">No channel is selected.</p>'
     height = max(_LEAST, _ROW * len(window.channels)) + _TOP + _BOTTOM
     inner = "".join(
         [
@@ -44,7 +44,7 @@ def _x(window: Window, times_s: np.ndarray | float, width: float) -> np.ndarray:
 
 
 def _write_layer(window: Window, layer: Layer, width: float, height: float) -> str:
-    """Return one path for each channel: up and down between lowest and highest samples."""
+    """Return one line for each channel, through the lowest and highest samples of the bins."""
     pitch = _pitch(window, height)
     x = np.repeat(np.round(_x(window, layer.times_s, width), 1), 2)
     paths = []
@@ -52,7 +52,7 @@ def _write_layer(window: Window, layer: Layer, width: float, height: float) -> s
         if np.isnan(low).all():
             continue
         centre = _TOP + pitch * (row + 0.5)
-        # The direction alternates, so that neighbouring pieces are joined and not crossed.
+        # The direction alternates, so that the line joins neighbouring bins at the near end.
         ends = np.stack([low, high], axis=1)
         ends[1::2] = ends[1::2, ::-1]
         y = np.clip(centre - ends.ravel() / window.scale_uv * pitch, _TOP, height - _BOTTOM)

@@ -1,4 +1,4 @@
-"""Looking at a recording: channels one above the other, before and after."""
+"""Panel that shows the channels of a recording, before and after correction."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from facet_nb.models.signal_model import SignalModel
 from facet_nb.models.sources import as_context
 from facet_nb.widgets.controls import make_button
 from facet_nb.widgets.fragments import write_table
-from facet_nb.widgets.lazy_drawing import Drawing
+from facet_nb.widgets.lazy_drawing import LazyDrawing
 from facet_nb.widgets.panel import Panel
 from facet_nb.widgets.signal_svg import WIDTH, write_signal
 
 _SPANS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 300.0)
 _SCALES = (0.0, *(m * 10.0**e for e in range(5) for m in (1, 2, 5)))
 _LABEL = {"description_width": "initial"}
-#: Pixels that borders take of the panel's width, and the list of channels where it stands beside.
+#: Widths of the borders, of the list of channels, and least width of a picture beside it, in px.
 _BORDERS_PX, _LIST_PX, _LEAST_BESIDE_PX = 60, 158, 380
 
 
 class SignalView(Panel):
-    """Scrolls through a recording; what became of it is laid over it.
+    """Scrolls through a recording, with the corrected recording drawn over it.
 
     Parameters
     ----------
     recording : ProcessingContext | mne.io.BaseRaw | path | Simulation | SignalModel
-        What to show.
+        The recording.
     corrected : ProcessingContext | None
-        What became of it.
+        The corrected recording.
     nested : bool
-        Whether the view is a part of another panel.
+        Whether the view is part of another panel.
 
     Attributes
     ----------
     model : SignalModel
-        The state: channels, window, scale.
+        State of the view: channels, window and scale.
 
     Examples
     --------
@@ -75,7 +75,7 @@ class SignalView(Panel):
             continuous_update=False,
             layout=w.Layout(width="200px"),
         )
-        self.slider.tooltip = "Begin of the window"
+        self.slider.tooltip = "Start of the window"
         self.span = _choice("Length", [(f"{s:g} s", s) for s in _SPANS])
         scales = [("automatic" if s == 0 else f"{s:g} µV", s) for s in _SCALES]
         self.scale = _choice("Scale", scales)
@@ -89,7 +89,7 @@ class SignalView(Panel):
         self.picture, self.table = w.HTML(), w.HTML()
         self.picture.add_class("fnb-signal-plot")
         self._filling, self._width_px = False, float(WIDTH)
-        self.drawing = Drawing(self._draw)
+        self.drawing = LazyDrawing(self._draw)
         self._connect()
         row = w.HBox([self.back, self.forth, self.begin, self.slider])
         more = w.HBox([self.span, self.scale, self.shown])
@@ -100,9 +100,9 @@ class SignalView(Panel):
         self.add_class("fnb-signal-view")
         self.refresh()
 
-    # ----------------------------------------------------------------------------- what it does
+    # ----------------------------------------------------------------------------------- public
     def refresh(self, _change: Any = None) -> None:
-        """Show the model as it is now; on a tab that nobody sees, as soon as somebody does."""
+        """Draw the model, or defer that until the tab is visible."""
         self.drawing.refresh()
 
     def _draw(self) -> None:
@@ -127,11 +127,11 @@ class SignalView(Panel):
         return self.picture.value + self.table.value
 
     def summary(self) -> str:
-        """Return what there is to see, in one sentence."""
+        """Return a description of the view, in one sentence."""
         return self.model.window().caption if self.model.names else "no recording"
 
     def fit_plots(self, width_px: int) -> None:
-        """Draw for a panel that is so many pixels wide, so that the names can be read."""
+        """Draw for a panel of this width, in pixels, so that names are readable."""
         room_px = max(300, width_px - _BORDERS_PX)
         beside_px = room_px - _LIST_PX
         self._width_px = float(beside_px if beside_px >= _LEAST_BESIDE_PX else room_px)

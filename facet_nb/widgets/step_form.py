@@ -1,4 +1,4 @@
-"""The arguments of one step as a form, made from its signature and docstring."""
+"""Form for the arguments of a step, generated from its signature and docstring."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from facet_nb.widgets.fragments import write_text
 
 _OBSOLETE = "Accepted for compatibility"
 _LABEL = {"description_width": "150px"}
-#: So many forms stay open: what is typed last arrives after the next step has been chosen.
+#: Previous forms that stay open: the last input may arrive after another step is selected.
 _N_KEPT = 3
 
 
@@ -78,14 +78,14 @@ class StepForm:
 
 
 class FieldRow:
-    """One argument: its control, what it means, and what is wrong with it.
+    """One argument: its control, its description and its problem.
 
     Parameters
     ----------
     field : Field
         The argument.
     on_type : callable
-        Called with name and text when it changes.
+        Called with name and text on each change.
     """
 
     def __init__(self, field: Field, on_type: Callable[[str, str], None]) -> None:
@@ -100,7 +100,7 @@ class FieldRow:
         self.widget.add_class("fnb-field")
 
     def show(self, step: ChainStep) -> None:
-        """Show what stands in the field, and what is wrong with it."""
+        """Show the text of the field and its problem."""
         text = step.text(self.field.name)
         if text != self._text():
             self._put(text)
@@ -144,7 +144,7 @@ def _make_control(field: Field) -> Any:
 
 
 def _write_head(index: int, step: ChainStep) -> str:
-    """Return name, flags and meaning of a step, and what is wrong with it."""
+    """Return name, flags, description and problem of a step, as HTML."""
     flags = "".join(f'<span class="fnb-flag">{write_text(f)}</span>' for f in list_flags(step))
     off = ' <span class="fnb-flag">off</span>' if not step.enabled else ""
     problem = step.problem()
@@ -158,7 +158,7 @@ def _write_head(index: int, step: ChainStep) -> str:
 
 
 def list_flags(step: ChainStep) -> list[str]:
-    """Return what decides how a step runs, in words."""
+    """Return the properties that decide how a step runs, as texts."""
     cls = step.cls
     if not cls.channel_wise:
         return ["all channels at once: runs serially"]

@@ -1,4 +1,4 @@
-"""Everything in one place: recording, chain, run, benchmark, comparison and code in tabs."""
+"""The studio: recording, chain, run, benchmark, comparison and code in tabs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from facet_nb.widgets.signal_view import SignalView
 from facet_nb.widgets.tune_panel import TunePanel
 
 _HINTS = {
-    "Recording": "Choose a recording and press Load. Look at it; name the trigger events.",
-    "Chain": "Choose a step to see and change its arguments. What is wrong is said as you type.",
-    "Run": "Choose how the chain shall run, press Run, and watch. Each mode gives the same bits.",
-    "Tune": "Measure what settings cost on this machine. Choose a point: its settings go to Run.",
-    "Compare": "Keep results of different chains or settings, and look at them side by side.",
-    "Code": "The Python of what is on screen. It gives the same result without the panel.",
+    "Recording": "Choose a recording and press Load. View it, and choose the trigger events.",
+    "Chain": "Select a step to change its arguments. Problems are shown while you type.",
+    "Run": "Choose how the chain runs, and press Run. All modes give bit-identical results.",
+    "Tune": "Measure settings on this machine. Choose a point to use its settings in Run.",
+    "Compare": "Keep results of different chains or settings, and compare them side by side.",
+    "Code": "Python code that gives the same result without the panel.",
 }
 
 
@@ -37,20 +37,20 @@ class Studio(Panel):
     Parameters
     ----------
     source : ProcessingContext | mne.io.BaseRaw | str | pathlib.Path | Simulation | None
-        The recording to begin with; None for the example.
+        The initial recording; None for the example.
     pipeline : Pipeline | None
-        The chain to begin with; None for averaged artifact subtraction between two filters.
+        The initial chain; None for averaged artifact subtraction between two filters.
     cores : int | None
-        The largest number of workers to offer; None for the cores that this process may use.
+        Largest number of workers to offer; None for all cores that this process may use.
     **settings
-        ``mode``, ``n_jobs``, ``n_workers``, ``backend``, ``batch_size`` to begin with.
+        Initial ``mode``, ``n_jobs``, ``n_workers``, ``backend``, ``batch_size``.
 
     Attributes
     ----------
     model : StudioModel
-        The state: ``model.recording``, ``model.signal``, ``model.chain``, ``model.run``.
+        State: ``model.recording``, ``model.signal``, ``model.chain``, ``model.run``.
     signal, chain, run_panel, tune_panel, compare_panel, code_view : object
-        The parts on the tabs.
+        Contents of the tabs.
 
     Examples
     --------
@@ -119,15 +119,15 @@ class Studio(Panel):
         run.observe(self.refresh_report, "status")
         model.recording.observe(self._show_head, "status")
 
-    # ---------------------------------------------------------------- the same without a screen
+    # -------------------------------------------------------------------- without a display
     @property
     def result(self) -> PipelineResult | None:
-        """The outcome of the last run."""
+        """Result of the last run."""
         return self.model.result
 
     @property
     def status(self) -> str:
-        """Where the run is: idle, running, cancelling, done, failed or cancelled."""
+        """Status of the run: idle, running, cancelling, done, failed or cancelled."""
         return self.model.run.status
 
     @property
@@ -136,27 +136,27 @@ class Studio(Panel):
         return self.model.chain.pipeline
 
     def run(self) -> PipelineResult:
-        """Run to the end, as the Run button does, and return the outcome."""
+        """Run to the end and return the result."""
         return self.model.run.run()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the run has ended, at most `timeout` seconds; return whether it has."""
+        """Wait for the end of the run, at most `timeout` seconds; return whether it has ended."""
         return self.model.run.wait(timeout)
 
     def code(self) -> str:
-        """Return the Python that does the same."""
+        """Return Python code that does the same."""
         return self.model.code()
 
     def show(self, title: str) -> None:
-        """Turn to a tab."""
+        """Select a tab by its title."""
         self.tabs.selected_index = list(self.tabs.titles).index(title)
 
     def stop(self) -> bool:
-        """End all work; return whether there was some."""
+        """Cancel all work; return whether there was any."""
         return self.model.close()
 
     def to_html(self) -> str:
-        """Return the state as plain HTML: what remains of the studio in a saved notebook."""
+        """Return the state of the studio as plain HTML, for the saved notebook."""
         report = write_report(self.model.run, self.run_panel.results)
         parts = [f"<p>{self._describe()}</p>", report]
         if self.model.tune.table is not None:
@@ -166,7 +166,7 @@ class Studio(Panel):
         return "".join(parts)
 
     def summary(self) -> str:
-        """Return the state in one line of text."""
+        """Return status and settings in one line of text."""
         return self.run_panel.summary()
 
     # ------------------------------------------------------------------------------------ inner

@@ -1,4 +1,4 @@
-"""Measuring what settings cost: curves that grow, a verdict, advice, files."""
+"""Panel that benchmarks settings: growing curves, verdict, advice and files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import ipywidgets as w
 from facet_nb.benchmark import BenchmarkTable
 from facet_nb.core import Pipeline
 from facet_nb.core.errors import FacetError
+from facet_nb.core.planning.cost_model import GOALS
 from facet_nb.models import RunModel
 from facet_nb.models.tune_model import TuneModel
 from facet_nb.plots import tuning_picture
@@ -18,39 +19,39 @@ from facet_nb.widgets.controls import make_button, make_row
 from facet_nb.widgets.curves_view import PAUSE_S, CurvesView
 from facet_nb.widgets.fragments import write_duration, write_error, write_scrolling, write_text
 from facet_nb.widgets.panel import Panel
-from facet_nb.widgets.prediction_view import GuessView
+from facet_nb.widgets.prediction_view import PredictionView
 from facet_nb.widgets.tune_ranges import TuneRanges, write_tune_forecast
 
 _STATUS = {
     "idle": "Ready.",
     "cancelling": "Cancelling …",
-    "cancelled": "Cancelled: the table keeps what was measured.",
+    "cancelled": "Cancelled: the table keeps the measurements.",
     "done": "Done.",
     "failed": "Failed.",
 }
-_NO_POINT = ("choose one to take its settings over", "")
-#: A replay is drawn this often.
+_NO_POINT = ("choose one to use its settings", "")
+#: Interval between drawings of a replay, in s.
 _TICK_S = 0.25
 
 
 class TunePanel(Panel):
-    """Measures ways to run a pipeline, and shows what each costs as it is measured.
+    """Measures a pipeline with different settings, and shows the results as they arrive.
 
     Parameters
     ----------
     pipeline : Pipeline | RunModel | TuneModel
-        What to run; or the state of another panel.
+        The chain, or the model of another panel.
     source : object
-        What to run it on, as for :func:`facet_nb.models.as_context`.
+        The recording, as for :func:`facet_nb.models.as_context`.
     cores : int | None
-        The largest number of workers; None for the cores that this process may use.
+        Largest number of workers; None for all cores that this process may use.
     nested : bool
-        Whether the panel is a part of another one.
+        Whether the panel is part of another one.
 
     Attributes
     ----------
     model : TuneModel
-        The state: ranges, table, verdict, advice.
+        State: ranges, table, verdict and advice.
 
     Examples
     --------
@@ -77,7 +78,7 @@ class TunePanel(Panel):
         else:
             self.model = TuneModel(RunModel(pipeline, source, cores=cores))
         self.ranges = TuneRanges(self.model)
-        self.guess = GuessView(self.model)
+        self.guess = PredictionView(self.model)
         self.curves = CurvesView(self.model)
         self._make_start()
         self._make_outcome()
@@ -102,13 +103,13 @@ class TunePanel(Panel):
         self._observe()
         self._show_all()
 
-    # ---------------------------------------------------------------- the same without a screen
+    # -------------------------------------------------------------------- without a display
     def benchmark(self) -> BenchmarkTable:
-        """Measure to the end, as the button does, and return the table."""
+        """Run a benchmark to the end and return its table."""
         return self.model.benchmark()
 
     def stop(self) -> bool:
-        """Cancel what is under way; return whether there was something."""
+        """Cancel the benchmark; return whether there was one."""
         busy = self.model.busy
         self.model.cancel()
         return busy
@@ -127,7 +128,7 @@ class TunePanel(Panel):
         return self.model.verdict
 
     def fit_plots(self, width_px: int) -> None:
-        """Draw the curves for a panel that is so many pixels wide."""
+        """Draw the curves for a panel of this width, in pixels."""
         self.curves.fit(width_px)
 
     # ------------------------------------------------------------------------------------ parts
@@ -161,12 +162,12 @@ class TunePanel(Panel):
             style={"description_width": "80px"},
             layout=w.Layout(width="420px"),
         )
-        self.point.tooltip = "A measured point: its settings go to Run and Code"
+        self.point.tooltip = "A measured point, whose settings are used in Run and Code"
         self.point.observe(self._choose, "value")
         self.verdict, self.table, self.advice = w.HTML(), w.HTML(), w.HTML()
         self.goal = w.Dropdown(
-            description="Looking for",
-            options=["fastest", "balanced", "smallest"],
+            description="Goal",
+            options=GOALS,
             style={"description_width": "80px"},
             layout=w.Layout(width="220px"),
         )
@@ -199,12 +200,12 @@ class TunePanel(Panel):
         self.replay_button = make_button(
             "Replay", "fnb-replay", self._replay, width="100px", icon="play"
         )
-        self.replay_button.tooltip = "Show again how the table grew; nothing is measured"
+        self.replay_button.tooltip = "Show how the table grew, without measuring"
         save = w.HTML('<span class="fnb-quiet">save as</span>')
         bar = make_row([self.file, self.load_button, self.replay_button, save, *buttons])
         self.files = [bar, self.said]
 
-    # ----------------------------------------------------------------------------- what it does
+    # ---------------------------------------------------------------------------------- actions
     def _make_save(self, suffix: str) -> w.Button:
         button = make_button(
             suffix.upper(), f"fnb-save-{suffix}", lambda: self._save(suffix), width="58px"
@@ -219,7 +220,7 @@ class TunePanel(Panel):
         self._try(lambda: self.model.load(self.file.value.strip()), "Loaded.")
 
     def _replay(self) -> None:
-        """Replay the table that is shown; without one, that of the file."""
+        """Replay the current table, or that of the file if there is none."""
         if self.model.table is None or not self.model.table.points:
             self._try(lambda: self.model.replay(self.file.value.strip()))
         else:
@@ -298,7 +299,7 @@ class TunePanel(Panel):
         self.time.value = write_text(took)
 
     def _show_table(self, _change: Any = None) -> None:
-        """Show verdict, points and table: statistics that would disturb what is being timed."""
+        """Show verdict, points and table; at a limited rate, as statistics disturb timed runs."""
         early = self.model.busy and time.monotonic() - self._shown_s < PAUSE_S
         if early:
             return
@@ -324,18 +325,18 @@ class TunePanel(Panel):
 
 
 def describe_progress(model: TuneModel) -> str:
-    """Return what is measured now, in words."""
+    """Return a description of the current measurement."""
     state = model.state
     if model.status == "replaying":
         n = 0 if state.table is None else sum(p.n_repeats for p in state.table.points)
-        return f"Replaying: {n} runs. Nothing is being measured."
+        return f"Replaying: {n} runs, without measuring."
     if state.configuration is None:
         return "Starting …"
     what = {
         "reference": "the serial result, with which the others are compared",
         "warm-up": "the first run in a fresh process",
         "time": f"timed run, block {state.block + 1}",
-        "memory": "memory, in a run of its own",
+        "memory": "memory, in a separate run",
     }.get(state.phase, state.phase)
     return f"Measuring {state.configuration.label}: {what} ({state.done} of {state.total} done)"
 
@@ -347,8 +348,8 @@ def _write_table(table: BenchmarkTable | None) -> str:
     return f"<details open><summary>Table</summary>{inner}</details>"
 
 
-#: What the style sheet shows where it leaves columns out.
+#: Shown by the style sheet where it omits columns.
 _NARROW = (
     '<p class="fnb-narrow fnb-quiet" style="display:none">The window is narrow: IQR, CPU, cold '
-    "start and efficiency are shown in a wider one, and stand in the file.</p>"
+    "start and efficiency are shown in a wider window and in the file.</p>"
 )

@@ -1,4 +1,4 @@
-"""Which settings to measure, and for how long."""
+"""Controls for the ranges and the time budget of a benchmark."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ from typing import Any
 import ipywidgets as w
 from traitlets import link
 
+from facet_nb.benchmark.grid import list_compared_backends, list_compared_modes
 from facet_nb.core.errors import FacetError
 from facet_nb.models.tune_model import TuneModel
-from facet_nb.widgets.controls import make_row, of_width
+from facet_nb.widgets.controls import TOOLTIPS, make_row, of_width
 from facet_nb.widgets.fragments import write_duration, write_text
 
-_MODES = ("serial", "channel_sequential", "parallel")
-_BACKENDS = ("threading", "multiprocessing")
 _LABEL = {"description_width": "90px"}
-_LISTS = {
-    "n_jobs": "Batches in flight at once",
-    "n_workers": "Threads inside one batch",
-    "batch_sizes": "Channels in one batch",
-}
-_REPEATS = [("as many as it takes", 0), ("1", 1), ("3", 3), ("5", 5), ("10", 10)]
+_LISTS = ("n_jobs", "n_workers", "batch_sizes")
+_REPEATS = [("until intervals are narrow", 0), ("1", 1), ("3", 3), ("5", 5), ("10", 10)]
 
 
 class TuneRanges:
@@ -34,8 +29,8 @@ class TuneRanges:
 
     def __init__(self, model: TuneModel) -> None:
         self.model = model
-        self.modes = _make_checks("modes", _MODES, model)
-        self.backends = _make_checks("backends", _BACKENDS, model)
+        self.modes = _make_checks("modes", list_compared_modes(), model)
+        self.backends = _make_checks("backends", list_compared_backends(), model)
         self.lists = {name: self._make_list(name) for name in _LISTS}
         self.repeats = w.Dropdown(
             description="Repeats", options=_REPEATS, style=_LABEL, layout=of_width("250px")
@@ -49,10 +44,10 @@ class TuneRanges:
             style=_LABEL,
             layout=of_width("170px"),
         )
-        self.budget.tooltip = "Time after which no more is measured"
-        self.memory = w.Checkbox(description="measure memory, too", indent=False)
+        self.budget.tooltip = "Time budget of the benchmark"
+        self.memory = w.Checkbox(description="measure memory", indent=False)
         self.problem = w.HTML()
-        # A dropdown cannot hold None: it would show nothing.
+        # A dropdown cannot show the value None: 0 stands for it.
         self.repeats.observe(self._set_repeats, "value")
         model.observe(self._show_repeats, "repeats")
         self._show_repeats()
@@ -89,7 +84,7 @@ class TuneRanges:
             style=_LABEL,
             layout=of_width("210px"),
         )
-        box.tooltip = _LISTS[name]
+        box.tooltip = TOOLTIPS[name.replace("sizes", "size")]
         box.add_class(f"fnb-range-{name.replace('_', '-')}")
         box.observe(lambda change: self._read(name, change["new"]), "value")
         return box
@@ -100,7 +95,7 @@ class TuneRanges:
         except ValueError:
             values = ()
         if not values or min(values) < 1:
-            said = f"{name}: write whole numbers from 1, such as 1, 2, 4."
+            said = f"{name}: enter whole numbers of at least 1, such as 1, 2, 4."
             self.problem.value = f'<span class="fnb-wrong" role="alert">{write_text(said)}</span>'
             return
         self.problem.value = ""
@@ -113,7 +108,7 @@ class TuneRanges:
 
 
 def write_tune_forecast(model: TuneModel) -> str:
-    """Return how many points there will be, and how long that takes."""
+    """Return the number of configurations and the expected duration, as HTML."""
     try:
         n = len(model.configurations())
     except FacetError as error:
@@ -122,12 +117,12 @@ def write_tune_forecast(model: TuneModel) -> str:
     limit = write_duration(model.time_budget_s)
     how_long = f"at most {limit}" if time_s is None else f"about {write_duration(time_s)}"
     if time_s is not None and time_s >= model.time_budget_s:
-        how_long = f"all of {limit}: give more time, or fewer settings"
+        how_long = f"all of {limit}: allow more time or fewer settings"
     points = f"{n} configuration" + ("" if n == 1 else "s")
     return f"<strong>Forecast</strong> {points}, {write_text(how_long)}."
 
 
-def _make_checks(name: str, options: tuple[str, ...], model: TuneModel) -> list[w.Checkbox]:
+def _make_checks(name: str, options: list[str], model: TuneModel) -> list[w.Checkbox]:
     boxes = []
     for option in options:
         box = w.Checkbox(value=option in getattr(model, name), description=option, indent=False)
@@ -136,7 +131,7 @@ def _make_checks(name: str, options: tuple[str, ...], model: TuneModel) -> list[
 
     def collect(_change: Any) -> None:
         chosen = tuple(box.description for box in boxes if box.value)
-        setattr(model, name, chosen or options[:1])
+        setattr(model, name, chosen or tuple(options[:1]))
 
     for box in boxes:
         box.observe(collect, "value")

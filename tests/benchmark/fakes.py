@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+from facet_nb.benchmark.machine_load import LoadGauge
 from facet_nb.benchmark.measured_process import MeasurementFailed
-from facet_nb.benchmark.measurement import Configuration, Trace
-from facet_nb.benchmark.noise import NoiseGauge
+from facet_nb.benchmark.measurement import Configuration, RunTrace
 from tests.benchmark.samples import make_memory
 
 
@@ -46,7 +46,7 @@ class FakeProcess:
         self.journal.append(("run", self.configuration, wall_s))
         self.n += 1
         self.clock.now_s += wall_s
-        return wall_s, 2 * wall_s, Trace(wall_s)
+        return wall_s, 2 * wall_s, RunTrace(wall_s)
 
     def run_watched(self, timeout_s):
         self.journal.append(("memory", self.configuration))
@@ -61,14 +61,14 @@ class FakeProcess:
     def read_memory_mb(self):
         return 100.0
 
-    def dismiss(self):
+    def request_end(self):
         self.journal.append(("dismiss", self.configuration))
 
     def close(self):
         self.journal.append(("close", self.configuration))
 
 
-class QuietGauge(NoiseGauge):
+class QuietGauge(LoadGauge):
     """Knows without looking that nothing else goes on."""
 
     def probe(self):

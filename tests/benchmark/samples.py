@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from facet_nb.benchmark import BenchmarkPoint, BenchmarkTable, Configuration, Environment, Subject
+from facet_nb.benchmark import (
+    BenchmarkInput,
+    BenchmarkPoint,
+    BenchmarkTable,
+    Configuration,
+    Environment,
+)
 from facet_nb.benchmark.measurement import Band, MemoryUse, ProcessTimeline
 
 ENVIRONMENT = Environment(
@@ -19,7 +25,9 @@ ENVIRONMENT = Environment(
     blas="openblas 0.3",
     temporary_folder="ext4",
 )
-SUBJECT = Subject(32, 300_000, 5000.0, ("HighPassFilter(1.0)", "AASCorrection(30)"), "AAS", "sim")
+SUBJECT = BenchmarkInput(
+    32, 300_000, 5000.0, ("HighPassFilter(1.0)", "AASCorrection(30)"), "AAS", "sim"
+)
 SERIAL = Configuration()
 THREADS = {n: Configuration("channel_sequential", "threading", n) for n in (2, 4, 8)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from facet_nb.benchmark.measurement import BatchTime, StageTrace, Trace
+from facet_nb.benchmark.measurement import BatchTime, RunTrace, StageTrace
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Costs:
     outside_s: float = 0.0
 
 
-def run(costs: Costs, n_jobs: int = 1) -> Trace:
+def run(costs: Costs, n_jobs: int = 1) -> RunTrace:
     """Return the trace of a serial step followed by batches over `n_jobs` workers."""
     half_s = costs.outside_s / 2
     stages = []
@@ -59,4 +59,4 @@ def run(costs: Costs, n_jobs: int = 1) -> Trace:
             splits=True,
         )
     )
-    return Trace(stop_s + half_s, tuple(stages))
+    return RunTrace(stop_s + half_s, tuple(stages))

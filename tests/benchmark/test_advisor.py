@@ -9,9 +9,9 @@ import pytest
 
 from facet_nb.benchmark import BenchmarkTable, Configuration, advise
 from facet_nb.benchmark.advisor import forecast_peak_mb, list_candidates, write_call
-from facet_nb.benchmark.excerpt import Piece, take_larger_piece, take_piece
-from facet_nb.benchmark.inputs import find_subject
-from facet_nb.benchmark.measurement import BatchTime, StageTrace, Trace
+from facet_nb.benchmark.excerpt import Excerpt, take_excerpt, take_larger_excerpt
+from facet_nb.benchmark.inputs import find_input
+from facet_nb.benchmark.measurement import BatchTime, RunTrace, StageTrace
 from facet_nb.benchmark.probe import extrapolate_rest, predict, try_out
 from facet_nb.core import Pipeline, PlanError, ValidationError
 from facet_nb.core.planning.planner import choose_mode
@@ -32,7 +32,7 @@ def ctx():
 @pytest.fixture(scope="module")
 def table(ctx):
     """Serial 4 s and 900 MB; sequential 3.9 s and 300 MB; threads 2.0 and 1.1 s; a wrong one."""
-    subject, _ = find_subject(PIPELINE, ctx)
+    subject, _ = find_input(PIPELINE, ctx)
     made = BenchmarkTable(ENVIRONMENT, subject)
     for c, wall_s, mb, changes in (
         (SERIAL, 4.0, 900.0, {}),
@@ -116,7 +116,7 @@ def test_what_cannot_be_advised(ctx, table):
             advise(PIPELINE, ctx, probe_s=probe_s)
     with pytest.raises(ValidationError, match="table must be"):
         advise(PIPELINE, ctx, table="table.json")
-    with pytest.raises(PlanError, match="smallest way to run needs"):
+    with pytest.raises(PlanError, match="smallest configuration needs"):
         advise(PIPELINE, ctx, memory_budget="1 MB")
 
 
@@ -152,13 +152,13 @@ def test_candidates_suit_the_chain(ctx, monkeypatch):
     assert all(c.workers == 1 for c in list_candidates(PIPELINE, ctx))
 
 
-def test_a_piece_holds_what_the_steps_name(ctx):
+def test_an_excerpt_holds_what_the_steps_name(ctx):
     last = ctx.get_channel_names()[-1]
-    piece = take_piece(Pipeline([toys.Referred(last)]), ctx, 10.0, cores=1)
-    names = piece.context.get_channel_names()
+    excerpt = take_excerpt(Pipeline([toys.Referred(last)]), ctx, 10.0, cores=1)
+    names = excerpt.context.get_channel_names()
     assert last in names and names[0] == ctx.get_channel_names()[0]
-    assert piece.n_channels == 8 and piece.time_scale == 1.0
-    n_all = piece.n_channels * piece.channel_scale
+    assert excerpt.n_channels == 8 and excerpt.time_scale == 1.0
+    n_all = excerpt.n_channels * excerpt.channel_scale
     assert n_all == pytest.approx(len(data_picks(ctx.get_raw())))
 
 
@@ -174,11 +174,11 @@ def test_prediction_from_a_piece_by_hand(n_jobs, expected):
     stage = StageTrace(
         "channel_wise", ("x",), 0.25, stop_s, 1.0, (2.6,), (2.6,), batches, n_jobs, (1.0,), True
     )
-    trace = Trace(stop_s + 0.25, (stage,))
-    piece = Piece(None, 8, 4.0, 1.0)
-    found = predict(trace, piece, Configuration(n_jobs=n_jobs), n_data=32)
+    trace = RunTrace(stop_s + 0.25, (stage,))
+    excerpt = Excerpt(None, 8, 4.0, 1.0)
+    found = predict(trace, excerpt, Configuration(n_jobs=n_jobs), n_data=32)
     assert found == pytest.approx(expected)
-    longer = predict(trace, Piece(None, 8, 4.0, 3.0), Configuration(n_jobs=n_jobs), n_data=32)
+    longer = predict(trace, Excerpt(None, 8, 4.0, 3.0), Configuration(n_jobs=n_jobs), n_data=32)
     assert longer == pytest.approx(3 * (expected - 0.5) + 0.5)
 
 
@@ -196,7 +196,7 @@ def make_trace(n, rest_s, batch_s=0.1, n_jobs=1):
         StageTrace("channel_wise", ("x",), first_s, stop_s, 0.5, batches=batches, n_jobs=n_jobs,
                    splits=True),
     )  # fmt: skip
-    return Trace(stop_s + 0.5 * rest_s, stages)
+    return RunTrace(stop_s + 0.5 * rest_s, stages)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -210,40 +210,40 @@ def test_two_sizes_tell_what_grows_with_the_data(n_jobs):
     rest_s = extrapolate_rest([small], 8 / 64, [large], 16 / 64)
     assert rest_s == pytest.approx(1.0 + 0.02 * 64)
     c = Configuration(n_jobs=n_jobs)
-    assert predict(large, Piece(None, 16, 4.0, 1.0), c, 64, rest_s) == pytest.approx(
+    assert predict(large, Excerpt(None, 16, 4.0, 1.0), c, 64, rest_s) == pytest.approx(
         cost(64).wall_s
     )
-    assert predict(cost(64), Piece(None, 64, 1.0, 1.0), c, 64) == cost(64).wall_s
-    longer_s = predict(large, Piece(None, 16, 4.0, 3.0), c, 64, rest_s)
+    assert predict(cost(64), Excerpt(None, 64, 1.0, 1.0), c, 64) == cost(64).wall_s
+    longer_s = predict(large, Excerpt(None, 16, 4.0, 3.0), c, 64, rest_s)
     assert longer_s == pytest.approx(rest_s + 3 * (0.5 + 6.4 / n_jobs))
     noisy = make_trace(8, 9.0)  # nothing takes less time because it has more data
     assert extrapolate_rest([noisy], 8 / 64, [large], 16 / 64) == pytest.approx(1.32)
 
 
 def test_a_larger_piece_is_as_large_as_asked(ctx):
-    small = take_piece(PIPELINE, ctx, 10.0, cores=1)
-    assert take_larger_piece(PIPELINE, ctx, small, 3.0).context is ctx
-    assert take_larger_piece(PIPELINE, ctx, small, 0.9) is small  # beside the whole, half at most
+    small = take_excerpt(PIPELINE, ctx, 10.0, cores=1)
+    assert take_larger_excerpt(PIPELINE, ctx, small, 3.0).context is ctx
+    assert take_larger_excerpt(PIPELINE, ctx, small, 0.9) is small  # beside the whole, half at most
     wide = toys.wide_context(64, n_times=4_000)
-    small = take_piece(PIPELINE, wide, 10.0, cores=1)
-    piece = take_larger_piece(PIPELINE, wide, small, 0.4)
-    assert piece.n_channels == 25 and piece.time_scale == 1.0
-    assert piece.share == pytest.approx(25 / len(data_picks(wide.get_raw())))
-    assert take_larger_piece(PIPELINE, wide, small, 0.1) is small
+    small = take_excerpt(PIPELINE, wide, 10.0, cores=1)
+    excerpt = take_larger_excerpt(PIPELINE, wide, small, 0.4)
+    assert excerpt.n_channels == 25 and excerpt.time_scale == 1.0
+    assert excerpt.share == pytest.approx(25 / len(data_picks(wide.get_raw())))
+    assert take_larger_excerpt(PIPELINE, wide, small, 0.1) is small
 
 
 def test_a_probe_takes_the_whole_of_a_short_recording_and_its_time(ctx):
     found = try_out(PIPELINE, ctx, list_candidates(PIPELINE, ctx), 30.0, cores=1)
-    assert found.piece.context is ctx and found.piece.share == 1.0
+    assert found.excerpt.context is ctx and found.excerpt.share == 1.0
     begin = time.monotonic()
     many = try_out(PIPELINE, ctx, [SERIAL, SEQUENTIAL], 1e-3, cores=1)
-    assert many.piece.n_channels == 8 and time.monotonic() - begin < 5.0
+    assert many.excerpt.n_channels == 8 and time.monotonic() - begin < 5.0
     assert all(1 <= len(t.wall_s) <= 3 for t in many.trials)
     few = toys.wide_context(4, n_times=20_000)
     all_of_few = try_out(PIPELINE, few, [SERIAL, SEQUENTIAL], 0.2, cores=1)
-    assert all_of_few.piece.share == 1.0 and all(t.likely_s > 0 for t in all_of_few.trials)
+    assert all_of_few.excerpt.share == 1.0 and all(t.likely_s > 0 for t in all_of_few.trials)
     tight = try_out(PIPELINE, ctx, [SERIAL], 1.0, cores=1, enlarge=False)
-    assert tight.piece.n_channels == 8 and len(tight.trials[0].wall_s) > 2
+    assert tight.excerpt.n_channels == 8 and len(tight.trials[0].wall_s) > 2
 
 
 def test_what_is_near_the_budget_counts_as_too_large(ctx):

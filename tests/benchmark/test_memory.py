@@ -11,13 +11,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from facet_nb.benchmark import processes
+from facet_nb.benchmark import process_usage
 from facet_nb.benchmark.memory import MemoryMeter
 from facet_nb.plots import plot_memory
 from tests.benchmark.samples import make_point
 
 MIB = 2**20 / 1e6
-linux = pytest.mark.skipif(not processes.counts_pss(), reason="PSS is told by Linux only")
+linux = pytest.mark.skipif(not process_usage.counts_pss(), reason="PSS is told by Linux only")
 
 
 def watch(program: str) -> MemoryMeter:
@@ -118,27 +118,27 @@ def test_a_peak_between_two_samples_is_in_the_high_water_mark():
 
 
 def test_the_tree_of_this_process():
-    assert processes.list_tree(os.getpid())[0] == os.getpid()
-    assert processes.read_rss_mb(os.getpid()) > 10
-    assert processes.read_peak_mb(os.getpid()) >= 0.9 * processes.read_rss_mb(os.getpid())
-    begin = processes.read_cpu_s(os.getpid())
+    assert process_usage.list_tree(os.getpid())[0] == os.getpid()
+    assert process_usage.read_rss_mb(os.getpid()) > 10
+    assert process_usage.read_peak_mb(os.getpid()) >= 0.9 * process_usage.read_rss_mb(os.getpid())
+    begin = process_usage.read_cpu_s(os.getpid())
     deadline = time.thread_time() + 0.05
     while time.thread_time() < deadline:
         pass
-    assert processes.read_cpu_s(os.getpid()) - begin > 0.02
+    assert process_usage.read_cpu_s(os.getpid()) - begin > 0.02
 
 
 def test_a_process_that_has_ended():
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
-    assert processes.read_rss_mb(child.pid) is None
-    assert processes.read_shares(child.pid) is None
-    assert processes.list_tree(child.pid) == []
-    assert not processes.reset_peak(child.pid)
+    assert process_usage.read_rss_mb(child.pid) is None
+    assert process_usage.read_shares(child.pid) is None
+    assert process_usage.list_tree(child.pid) == []
+    assert not process_usage.reset_peak(child.pid)
 
 
 def test_without_proc_resident_memory_is_told_and_named(monkeypatch):
-    monkeypatch.setattr(processes, "_PROC", "/nowhere")
+    monkeypatch.setattr(process_usage, "_PROC", "/nowhere")
     meter = watch(
         TALK
         + """
@@ -183,17 +183,17 @@ def test_what_psutil_tells_on_other_systems(monkeypatch, system):
         def cpu_times(self):
             return SimpleNamespace(user=1.5, system=0.5)  # Windows has no times of children
 
-    monkeypatch.setattr(processes, "_PROC", "/nowhere")
+    monkeypatch.setattr(process_usage, "_PROC", "/nowhere")
     monkeypatch.setattr(psutil, "Process", Told)
     with MemoryMeter(1000) as meter:
         time.sleep(0.15)
     use = meter.result()
-    assert use.peak_pss_mb is None and use.method == processes.COARSE
+    assert use.peak_pss_mb is None and use.method == process_usage.COARSE
     assert use.peak_mb == use.peak_rss_mb == use.base_mb == 600.0 and use.peak_uss_mb == 240.0
     assert use.peak_hwm_mb == (900.0 if system == "Windows" else 600.0)
     assert [p.name for p in use.processes] == ["main", "worker 1"]
     assert all(p.rss_mb[0] == 300.0 and p.uss_mb[0] == 120.0 for p in use.processes)
-    assert processes.read_cpu_s(1000) == 4.0 and processes.read_rss_mb(7) is None
-    assert processes.read_shares(7) is None and not processes.reset_peak(1000)
+    assert process_usage.read_cpu_s(1000) == 4.0 and process_usage.read_rss_mb(7) is None
+    assert process_usage.read_shares(7) is None and not process_usage.reset_peak(1000)
     picture = plot_memory(make_point(memory=use))
     assert "resident" in picture.caption and picture.to_png()

@@ -21,9 +21,9 @@ from facet_nb.benchmark import (
 )
 from facet_nb.benchmark.child import find_difference
 from facet_nb.benchmark.grid import list_configurations, list_levels
-from facet_nb.benchmark.inputs import find_subject, leave_out_writers
+from facet_nb.benchmark.inputs import find_input, leave_out_writers
 from facet_nb.benchmark.measured_process import MeasurementFailed
-from facet_nb.benchmark.process_pool import Crew
+from facet_nb.benchmark.process_pool import ProcessPool
 from facet_nb.benchmark.session import Session
 from facet_nb.benchmark.table import BenchmarkTable
 from facet_nb.core import CancelToken, Pipeline, PlanError, RunCancelled, ValidationError
@@ -218,16 +218,16 @@ def test_short_runs_are_warned_of():
     assert table.summary().count("too short") == table._repr_html_().count("too short") == 3
 
 
-def test_a_crew_ends_who_waited_longest_where_memory_is_short():
+def test_a_pool_ends_who_waited_longest_where_memory_is_short():
     journal = []
-    crew = Crew(lambda c: FakeProcess(c, steady, journal), memory_mb=600.0)  # 240 MB for it
+    pool = ProcessPool(lambda c: FakeProcess(c, steady, journal), memory_mb=600.0)  # 240 MB for it
     for configuration in (SERIAL, SEQUENTIAL, SERIAL, TWO):
-        crew.get(configuration)
+        pool.get(configuration)
     assert ("close", SEQUENTIAL) in journal and ("close", SERIAL) not in journal
-    crew.get(SEQUENTIAL, warm_up_s=10.0)
+    pool.get(SEQUENTIAL, warm_up_s=10.0)
     assert journal[-1] == ("run", SEQUENTIAL, 8.0)  # its first run is discarded again
-    crew.close()
-    assert not crew.members
+    pool.close()
+    assert not pool.members
 
 
 def test_grid_names_what_a_plan_would_do_once():
@@ -304,7 +304,7 @@ def test_what_cannot_be_measured(simulation):
 def test_files_are_not_written_dozens_of_times(simulation, tmp_path):
     target = tmp_path / "never.fif"
     pipeline = Pipeline([toys.Halved(), Exporter(target)])
-    subject, _ = find_subject(pipeline, simulation)
+    subject, _ = find_input(pipeline, simulation)
     assert subject.steps == (repr(toys.Halved()),)
     assert [p.name for p in leave_out_writers(pipeline)] == ["halved"] and len(pipeline) == 2
     with pytest.raises(ValidationError, match="no steps"):

@@ -74,7 +74,7 @@ def test_fields_of_a_later_version_are_left_out_and_missing_ones_get_defaults():
     [
         ({"schema": 2}, "update facet-nb"),
         ({"schema": "one"}, "schema"),
-        ({"kind": "recipe"}, "no benchmark table"),
+        ({"kind": "recipe"}, "not a benchmark table"),
         ({"points": [{}]}, "incomplete"),
         ({"points": [7]}, "object"),
         ({"environment": {"cores": "many"}}, "cores"),
@@ -158,7 +158,7 @@ def test_hostile_labels_are_escaped():
 
 def test_words():
     text = make_table(make_point(), make_point(THREADS[2], (1.9, 2.2, 2.0))).summary()
-    assert "inconclusive" in text and "with which the others are compared" in text
+    assert "inconclusive" in text and "the base of the comparison" in text
 
 
 def test_environment_of_this_machine_names_nobody():

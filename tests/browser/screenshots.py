@@ -20,7 +20,7 @@ from playwright.sync_api import expect, sync_playwright
 from tests.browser import harness
 from tests.browser.conftest import HERE, write_notebook
 from tests.browser.harness import TABS
-from tests.browser.looking import list_faults, list_sideways
+from tests.browser.page_checks import list_faults, list_sideways
 from tests.conftest import CHROMIUM_ARGS, find_chromium
 
 THEMES = ("light", "dark")

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.harness import Notebook, Panel
-from tests.browser.looking import check_tabs
+from tests.browser.page_checks import check_tabs
 
 pytestmark = pytest.mark.browser
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.harness import TABS, Lab, Panel
-from tests.browser.looking import (
+from tests.browser.page_checks import (
     check_tabs,
     list_clipped,
     list_faults,

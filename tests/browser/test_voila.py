@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser import harness
-from tests.browser.looking import check_tabs
+from tests.browser.page_checks import check_tabs
 
 pytestmark = pytest.mark.browser
 

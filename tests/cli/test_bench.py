@@ -35,7 +35,7 @@ def test_table_report_and_advice(facet_nb, files, chain, tmp_path):
 
 def test_mistakes_are_told_before_anything_is_measured(facet_nb, files):
     lost = facet_nb("bench", files.fif, "--out", "nowhere/t.json")
-    assert lost.exit_code == 1 and "no folder" in lost.stderr
+    assert lost.exit_code == 1 and "not a folder" in lost.stderr
     gone = facet_nb("bench", "gone.fif")
     assert gone.exit_code == 1 and "gone.fif" in gone.stderr
     goal = facet_nb("bench", files.fif, "--goal", "prettiest")

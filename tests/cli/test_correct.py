@@ -193,7 +193,7 @@ def test_a_chain_brings_no_files_of_its_own(facet_nb, files, tmp_path):
     Pipeline([Loader("other.fif"), HighPassFilter(1.0)]).to_yaml(tmp_path / "chain.yaml")
     result = facet_nb("run", files.fif, "out.fif", "--chain", "chain.yaml")
     assert result.exit_code == 1
-    assert "leave auto_loader out" in result.stderr
+    assert "remove auto_loader" in result.stderr
 
 
 # ---------------------------------------------------------------------------------------- text

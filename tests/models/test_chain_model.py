@@ -56,7 +56,7 @@ def test_add_move_remove(chain):
 
 
 def test_unknown_step(chain):
-    with pytest.raises(ValidationError, match="no processor 'nothing'"):
+    with pytest.raises(ValidationError, match="'nothing' cannot be added"):
         chain.add("nothing")
 
 

@@ -121,7 +121,7 @@ def test_second_start_is_refused(simulation):
     gate = Gate()
     model = RunModel(Pipeline([gate]), simulation)
     model.start()
-    with pytest.raises(ValidationError, match="under way"):
+    with pytest.raises(ValidationError, match="in progress"):
         model.start()
     gate.open.set()
     assert model.run().success and model.status == "done"

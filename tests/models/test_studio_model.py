@@ -12,8 +12,8 @@ from facet_nb.core import Pipeline, ProcessingContext
 from facet_nb.core.errors import FacetError, ValidationError
 from facet_nb.kernels.measures.envelope import bound
 from facet_nb.models import RecordingModel, RunModel, SignalModel, StudioModel
-from facet_nb.models.background import Background
-from facet_nb.models.resource_meter import LENGTH, Meter, Sample, extend
+from facet_nb.models.background_tasks import BackgroundTasks
+from facet_nb.models.resource_meter import LENGTH, ResourceMeter, ResourceSample, extend
 from facet_nb.models.time_forecast import predict_time, record_run
 from tests.models.helpers import Choosy, Halve, make_simulation
 
@@ -52,7 +52,7 @@ def test_a_file(simulation, tmp_path):
     assert model.load().source == str(path)
 
 
-@pytest.mark.parametrize(("path", "said"), [("", "no file is named"), ("nowhere.edf", "nowhere")])
+@pytest.mark.parametrize(("path", "said"), [("", "no file is given"), ("nowhere.edf", "nowhere")])
 def test_what_cannot_be_loaded(path, said):
     model = RecordingModel().load()
     before = model.context
@@ -74,7 +74,7 @@ def test_the_last_choice_counts(simulation):
 
 def test_background_work_tells_when_it_is_done():
     told = []
-    background = Background(lambda: told.append(True))
+    background = BackgroundTasks(lambda: told.append(True))
     background.start("a", lambda: 1)
     background.start("b", lambda: 1 / 0)
     background.join(5)
@@ -154,7 +154,7 @@ def test_a_channel_that_the_run_left_out(simulation):
 
 
 def test_meter_counts_this_process_and_keeps_its_pace():
-    meter = Meter(interval_s=60.0)
+    meter = ResourceMeter(interval_s=60.0)
     first = meter.sample()
     assert first.rss_bytes > 1e7 and first.n_processes >= 1 and meter.sample() is None
 
@@ -162,7 +162,7 @@ def test_meter_counts_this_process_and_keeps_its_pace():
 def test_samples_are_bounded():
     samples = ()
     for i in range(3 * LENGTH):
-        samples = extend(samples, Sample(float(i), i, 0.0, 1))
+        samples = extend(samples, ResourceSample(float(i), i, 0.0, 1))
     assert len(samples) <= LENGTH and samples[-1].time_s > 2 * LENGTH
 
 
@@ -172,7 +172,7 @@ def test_forecast_of_time():
     steps, shape = ["a", "b"], (4, 1000)
     assert predict_time(serial, steps, shape, ()) == (
         None,
-        "not known before the first run of this chain here",
+        "unknown before the first run of this chain here",
     )
     record = record_run(serial, steps, shape, 2.0, (1.0, 1.0))
     (low, high), basis = predict_time(serial, steps, shape, [record])
@@ -209,7 +209,7 @@ def test_what_is_wrong_blocks_the_run(simulation):
     studio.chain.selected = 1
     studio.chain.set_text("freq", "fast")
     assert studio.run.blocked == studio.chain.problem != ""
-    assert studio.code().startswith("# What is on screen cannot run: Step 2")
+    assert studio.code().startswith("# The chain on screen cannot run: Step 2")
     with pytest.raises(ValidationError, match="'fast' is not a number"):
         studio.run.start()
     studio.chain.set_text("freq", "1")

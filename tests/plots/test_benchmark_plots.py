@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from facet_nb import plots
 from facet_nb.benchmark import BenchmarkTable, Configuration
 from facet_nb.benchmark.curves import find_curves, find_waterfall
-from facet_nb.benchmark.noise import Noise
+from facet_nb.benchmark.machine_load import Noise
 from facet_nb.plots.heat_map import _find_contrast
 from facet_nb.plots.pareto import find_front
 from tests.benchmark.samples import (
@@ -198,4 +198,4 @@ def test_memory_over_time():
     coarse = dataclasses.replace(make_memory(), peak_pss_mb=None)
     other = plots.plot_memory(make_point(memory=coarse))
     assert "resident" in other.caption and "resident" in other.axes[0].get_ylabel()
-    assert "not watched" in plots.plot_memory(make_point(memory=None)).caption
+    assert "not measured" in plots.plot_memory(make_point(memory=None)).caption

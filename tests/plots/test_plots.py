@@ -147,8 +147,8 @@ def test_picked_channel(simulation):
     [
         ({"channel": "Q7"}, "no channel 'Q7'"),
         ({"channel": 99}, "no channel 99"),
-        ({"tmin_s": 30.0}, "nothing between"),
-        ({"tmin_s": 3.0, "tmax_s": 3.0}, "nothing between"),
+        ({"tmin_s": 30.0}, "no samples between"),
+        ({"tmin_s": 3.0, "tmax_s": 3.0}, "no samples between"),
         ({"removed": "all"}, "'difference' or 'noise'"),
     ],
 )

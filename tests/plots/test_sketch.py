@@ -12,7 +12,7 @@ import pytest
 
 from facet_nb.datasets import simulate
 from facet_nb.plots import Sketch, compare, picture_of, sketch_signal, sketch_spectrum
-from facet_nb.plots.sketch import Curve, Row, choose_ticks
+from facet_nb.plots.sketch import Curve, SketchRow, choose_ticks
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "<img src=x onerror=alert(1)> & 'C4' \x00\x1b"
@@ -27,7 +27,7 @@ def comparison():
 
 
 def draw(*curves: Curve, **options) -> ElementTree.Element:
-    row = Row(tuple(curves), "µV", "time (s)", **options)
+    row = SketchRow(tuple(curves), "µV", "time (s)", **options)
     return ElementTree.fromstring(Sketch("title", (row,), "caption").to_svg())
 
 
@@ -91,7 +91,7 @@ def test_ticks_are_round_numbers(low, high, ticks):
 
 def test_any_name_is_text():
     x = np.arange(3.0)
-    row = Row((Curve(x, x, "#000", HOSTILE),), HOSTILE, HOSTILE)
+    row = SketchRow((Curve(x, x, "#000", HOSTILE),), HOSTILE, HOSTILE)
     sketch = Sketch(HOSTILE, (row,), HOSTILE)
     root = ElementTree.fromstring(sketch.to_svg())
     assert sum("<img src=x" in text for text in read_texts(root)) == 4

@@ -194,7 +194,7 @@ def test_another_channel_and_window(panel):
     panel.results.begin_s.value, panel.results.span_s.value = 3.0, 1.0
     assert "Channel C3 from 3.0 to 4.0 s" in panel.results.image.value
     panel.results.begin_s.value = 999.0
-    assert "nothing between" in panel.results.image.value
+    assert "no samples between" in panel.results.image.value
     panel.results.begin_s.value = 2.0
     panel.run()
     assert "Channel C3 from 2.0 to 3.0 s" in panel.results.image.value

@@ -16,7 +16,7 @@ from facet_nb.widgets.fragments import (
     write_log,
     write_table,
 )
-from facet_nb.widgets.grid import MOST_COLUMNS, Failure, write_grid
+from facet_nb.widgets.progress_grid import MOST_COLUMNS, FailedStep, write_grid
 
 HOSTILE = "<script>alert('x')</script>&\"$"
 
@@ -75,10 +75,10 @@ def test_grid_of_a_finished_stage_is_full():
 
 
 def test_grid_marks_the_failure():
-    html = write_grid(make_state(), Failure(1, "C"))
+    html = write_grid(make_state(), FailedStep(1, "C"))
     assert html.count("fnb-cell-failed") == 1 and html.count("fnb-row-failed") == 1
-    assert write_grid(make_state(), Failure(0, "A, B")).count("fnb-cell-failed") == 2
-    assert write_grid(make_state(), Failure(1, None)).count("fnb-cell-failed") == 0
+    assert write_grid(make_state(), FailedStep(0, "A, B")).count("fnb-cell-failed") == 2
+    assert write_grid(make_state(), FailedStep(1, None)).count("fnb-cell-failed") == 0
 
 
 def test_grid_of_many_channels_shares_columns():
@@ -108,7 +108,7 @@ def test_log_is_short_and_newest_first():
     html = write_log([Entry(0.0, f"line {i}") for i in range(300)], 100)
     assert html.count("<time>") == 100
     assert html.index("line 0") < html.index("line 99") and "line 100" not in html
-    assert "Nothing has happened yet" in write_log([])
+    assert "No events yet" in write_log([])
 
 
 @pytest.mark.parametrize(

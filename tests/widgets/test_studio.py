@@ -15,7 +15,7 @@ from facet_nb.core.events import BatchDone, RunStarted, StageStarted, StepTime
 from facet_nb.models import RunModel
 from facet_nb.widgets import ChainEditor, RunPanel, SignalView, Studio, rerun_guard
 from facet_nb.widgets.panel import Panel
-from facet_nb.widgets.resource_sparkline import write_strip
+from facet_nb.widgets.resource_sparkline import write_sparklines
 from tests.models.helpers import Choosy, Gate, Halve, make_simulation
 from tests.widgets.finding import all_html, find, list_widgets
 
@@ -72,7 +72,7 @@ def test_changing_the_chain_changes_run_and_code(studio):
     assert "give a number" in find(studio, "fnb-chain-problem").value
     assert find(studio, "fnb-run").disabled
     assert "give a number" in find(studio, "fnb-forecast").value
-    assert "# What is on screen cannot run" in find(studio, "fnb-code").value
+    assert "# The chain on screen cannot run" in find(studio, "fnb-code").value
     find(studio, "fnb-field-freq").value = "1"
     assert not find(studio, "fnb-run").disabled
     assert "HighPassFilter(freq=1.0)" in find(studio, "fnb-code").value
@@ -103,7 +103,7 @@ def test_buttons_of_the_list(studio):
     assert "The chain is empty" in find(studio, "fnb-step-head").value
     editor.new.value = "no such step"
     editor.add.click()
-    assert "no processor" in editor.said.value and editor.steps.options == ()
+    assert "cannot be added" in editor.said.value and editor.steps.options == ()
 
 
 def test_yaml(simulation, tmp_path):
@@ -186,7 +186,7 @@ def test_scrolling(simulation):
     view.channels.value = ("Cz",)
     assert "1 channel from 2.00 to 3.00 s" in view.picture.value
     view.channels.value = ()
-    assert "No channel is chosen" in view.picture.value
+    assert "No channel is selected" in view.picture.value
 
 
 def test_a_large_view_is_quick():
@@ -205,12 +205,14 @@ def test_a_large_view_is_quick():
 
 
 def test_strip_of_few_samples():
-    from facet_nb.models.resource_meter import Sample
+    from facet_nb.models.resource_meter import ResourceSample
 
-    assert write_strip((), 2) == ""
-    one = write_strip((Sample(0.0, 10**8, 0.0, 1),), 2)
+    assert write_sparklines((), 2) == ""
+    one = write_sparklines((ResourceSample(0.0, 10**8, 0.0, 1),), 2)
     assert "Memory now 100 MB, most 100 MB (1 process" in one and "nan" not in one
-    two = write_strip((Sample(0.0, 10**8, 0.0, 1), Sample(1.0, 2 * 10**8, 150.0, 3)), 2)
+    two = write_sparklines(
+        (ResourceSample(0.0, 10**8, 0.0, 1), ResourceSample(1.0, 2 * 10**8, 150.0, 3)), 2
+    )
     assert "CPU now 150 %, most 150 % of 200 %" in two and "3 processes" in two
 
 

@@ -13,7 +13,7 @@ import pytest
 from facet_nb.core import Pipeline
 from facet_nb.core.events import BatchDone, RunDone, RunStarted, StageDone, StageStarted, StepTime
 from facet_nb.widgets import RunPanel, Studio
-from facet_nb.widgets.grid import write_grid
+from facet_nb.widgets.progress_grid import write_grid
 from tests.models.helpers import Gate, Halve, make_simulation
 from tests.widgets.finding import find
 

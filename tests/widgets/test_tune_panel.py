@@ -103,7 +103,7 @@ def test_files_and_replay(panel, tmp_path, monkeypatch):
         assert (tmp_path / f"benchmark.{suffix}").stat().st_size > 500
     find(panel, "fnb-replay").click()
     assert panel.model.status == "replaying" and panel.start_button.disabled
-    assert "Nothing is being measured" in find(panel, "fnb-benchmark-status").value
+    assert "without measuring" in find(panel, "fnb-benchmark-status").value
     panel.cancel_button.click()
     assert panel.model.status == "done"
 
@@ -123,7 +123,7 @@ def test_while_it_is_measured_no_run_can_begin(simulation):
     studio.model.tune.measure = lambda *a, **k: measure(*a, pause_s=0.05, **k)
     studio.tune_panel.start_button.click()
     assert find(studio, "fnb-run").disabled
-    assert "benchmark is under way" in find(studio, "fnb-forecast").value
+    assert "benchmark is in progress" in find(studio, "fnb-forecast").value
     find(studio, "fnb-benchmark-cancel").click()
     assert studio.model.tune.wait(5) and not find(studio, "fnb-run").disabled
     assert "Cancelled" in find(studio, "fnb-benchmark-status").value
@@ -143,7 +143,7 @@ def test_comparing_all_channels(simulation):
 def test_comparing(simulation):
     run = RunModel(Pipeline([Halve()]), simulation, mode="serial")
     panel = ComparePanel(run)
-    assert panel.keep_button.disabled and "Nothing is kept yet" in panel.table.value
+    assert panel.keep_button.disabled and "No result is kept yet" in panel.table.value
     run.run()
     assert not panel.keep_button.disabled
     panel.keep_button.click()
@@ -167,4 +167,4 @@ def test_comparing(simulation):
     find(panel, "fnb-remove-kept").click()
     assert len(panel.model.entries) == 1 and "serial" in panel.summary()
     panel.begin_s.value = 9999.0
-    assert "nothing between" in panel.image.value
+    assert "no samples between" in panel.image.value

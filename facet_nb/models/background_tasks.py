@@ -1,4 +1,4 @@
-"""A piece of work on a thread of its own, whose outcome waits until it is fetched."""
+"""Background tasks: work on daemon threads whose outcomes are fetched later."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What came out of a piece of work.
+    """Outcome of a task.
 
     Attributes
     ----------
     key : object
-        Which work it was.
+        Key of the task.
     value : object
         Its result; None if it failed.
     error : Exception | None
-        What went wrong.
+        The error, if it failed.
     """
 
     key: Any
@@ -28,13 +28,23 @@ class Outcome:
     error: Exception | None = None
 
 
-class Background:
-    """Does one thing after another on daemon threads; results are fetched with :meth:`take`.
+class Notifier:
+    """Base of models whose threads announce news: `on_news` is called in any thread."""
+
+    on_news: Callable[[], None] | None = None
+
+    def _notify(self) -> None:
+        if self.on_news is not None:
+            self.on_news()
+
+
+class BackgroundTasks:
+    """Runs tasks on daemon threads; their outcomes are fetched with :meth:`take`.
 
     Parameters
     ----------
     on_news : callable | None
-        Called, in the work's thread, when there is something to fetch.
+        Called in the thread of a task when its outcome can be fetched.
     """
 
     def __init__(self, on_news: Callable[[], None] | None = None) -> None:
@@ -43,7 +53,7 @@ class Background:
         self._threads: list[threading.Thread] = []
 
     def start(self, key: Any, work: Callable[[], Any]) -> None:
-        """Begin to do `work`; return at once."""
+        """Start `work` on a new thread; return immediately."""
         self._threads = [t for t in self._threads if t.is_alive()]
         thread = threading.Thread(
             target=self._do, args=(key, work), name="facet_nb-background", daemon=True
@@ -52,21 +62,21 @@ class Background:
         thread.start()
 
     def take(self) -> list[Outcome]:
-        """Return what has been done since the last call."""
+        """Return the outcomes since the last call."""
         found = []
         while not self._done.empty():
             found.append(self._done.get())
         return found
 
     def join(self, timeout_s: float | None = None) -> None:
-        """Wait for the work that is under way, at most `timeout_s` each."""
+        """Wait for the running tasks, at most `timeout_s` for each."""
         for thread in list(self._threads):
             thread.join(timeout_s)
 
     def _do(self, key: Any, work: Callable[[], Any]) -> None:
         try:
             outcome = Outcome(key, work())
-        except Exception as error:  # reported by whoever fetches it
+        except Exception as error:  # reported with the outcome
             outcome = Outcome(key, error=error)
         self._done.put(outcome)
         if self.on_news is not None:

@@ -74,7 +74,7 @@ def test_code_names_what_only_the_reader_has(simulation):
     steps = [shift, lambda context: context, Choosy("no such channel")]
     code = RunModel(Pipeline(steps), simulation, backend="serial").code()
     assert "# shift: defined in this notebook" in code
-    assert "# step_2: a function of yours" in code
+    assert "# step_2: your own function" in code
     assert "from tests.models.helpers import Choosy" in code
     names = execute(code, shift=shift, step_2=lambda context: context)
     assert names["result"].success
@@ -85,7 +85,7 @@ def test_unwritable_argument_is_named(simulation):
     step.seconds = object()
     code = RunModel(Pipeline([step]), simulation).code()
     assert "Halve(seconds=seconds)" in code
-    assert "# seconds: an object of yours, an argument of Halve" in code
+    assert "# seconds: your own object, an argument of Halve" in code
 
 
 def test_code_follows_the_settings(simulation):

@@ -1,4 +1,4 @@
-"""Steps × channels as a table that fills."""
+"""Progress of a run as a table of steps × channels."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from dataclasses import dataclass
 from facet_nb.core.events import RunState
 from facet_nb.widgets.fragments import write_duration, write_text
 
-#: Columns that fit beside names and times; more channels share columns.
+#: Largest number of columns; more channels share columns.
 MOST_COLUMNS = 40
 
 _EVERYTHING = "all channels"
 
 
 @dataclass(frozen=True)
-class Failure:
-    """Where a run failed: position of the step, and the channel (or channels, by commas)."""
+class FailedStep:
+    """Where a run failed: index of the step, and the channel (or channels, separated by commas)."""
 
     index: int | None = None
     channel: str | None = None
 
 
-def write_grid(state: RunState, failure: Failure | None = None) -> str:
-    """Return the grid of a run: a row for each step, a column for each channel.
+def write_grid(state: RunState, failure: FailedStep | None = None) -> str:
+    """Return the grid of a run, with a row for each step and a column for each channel.
 
-    Steps that look at all channels at once, or at one for all, fill their row when they are done.
+    The row of a step that is not channel-wise is filled when the step is done.
     """
     if not state.steps:
         return ""
     channels = [c for c in state.channels if c != _EVERYTHING]
     columns = _share(channels)
-    failure = failure or Failure()
+    failure = failure or FailedStep()
     by_step: dict[int, set[str]] = {}
     for i, channel in state.cells:
         by_step.setdefault(i, set()).add(channel)
@@ -38,7 +38,7 @@ def write_grid(state: RunState, failure: Failure | None = None) -> str:
         _write_row(state, i, name, columns, failure, by_step) for i, name in enumerate(state.steps)
     )
     return (
-        '<table class="fnb-grid-table"><caption>Steps and channels: a full cell is done</caption>'
+        '<table class="fnb-grid-table"><caption>Steps and channels: a filled cell is done</caption>'
         f"<thead><tr><th></th><th>channels</th><th>time</th>{_write_heads(columns)}</tr></thead>"
         f"<tbody>{rows}</tbody></table>"
     )
@@ -64,7 +64,7 @@ def _write_row(
     index: int,
     name: str,
     columns: list[list[str]],
-    failure: Failure,
+    failure: FailedStep,
     by_step: dict[int, set[str]],
 ) -> str:
     n_channels = sum(len(column) for column in columns)
@@ -88,16 +88,16 @@ def _write_row(
 
 
 def _find_through(state: RunState, index: int, by_step: dict[int, set[str]]) -> set[str]:
-    """Return the channels that are through a step.
+    """Return the channels that have finished a step.
 
-    Those that are through a later step of its stage are through it, too: steps that run as one
-    have a time of their own for one of them only.
+    A channel that has finished a later step of the stage has finished this one as well: of fused
+    steps, only one reports a time.
     """
     later = [i for i in state.stage_steps if i >= index] if index in state.stage_steps else [index]
     return set().union(*(by_step.get(i, set()) for i in later))
 
 
-def _failed_columns(index: int, columns: list[list[str]], failure: Failure) -> set[int]:
+def _failed_columns(index: int, columns: list[list[str]], failure: FailedStep) -> set[int]:
     if failure.index != index or not failure.channel:
         return set()
     names = set(failure.channel.split(", ")) | {failure.channel}

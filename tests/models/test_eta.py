@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from facet_nb.models.docstrings import read_parameters
-from facet_nb.models.eta import Pace
+from facet_nb.models.eta import EtaEstimator
 from facet_nb.preprocessing import HighPassFilter
 
 
 def pace_of(looks):
-    pace = Pace()
+    eta = EtaEstimator()
     for elapsed_s, fraction in looks:
-        pace.look(elapsed_s, fraction)
-    return pace.left_s()
+        eta.update(elapsed_s, fraction)
+    return eta.remaining_range_s()
 
 
 def test_nothing_is_known_at_the_beginning():

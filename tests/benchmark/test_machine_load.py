@@ -11,11 +11,17 @@ import time
 
 import pytest
 
-from facet_nb.benchmark.noise import Noise, NoiseGauge, Probe, run_probe, summarise_probes
+from facet_nb.benchmark.machine_load import (
+    LoadGauge,
+    LoadProbe,
+    Noise,
+    run_probe,
+    summarise_probes,
+)
 from facet_nb.core.backends.registry import count_cores
 
 #: A probe of two cores that nobody disturbs: 40 ms of work in 20 ms.
-QUIET = Probe(0.020, 0.0399, 0.01)
+QUIET = LoadProbe(0.020, 0.0399, 0.01)
 
 
 def test_a_quiet_machine_is_not_flagged():
@@ -27,8 +33,8 @@ def test_a_quiet_machine_is_not_flagged():
 @pytest.mark.parametrize(
     ("probes", "other_cores", "word"),
     [
-        ([Probe(0.040, 0.040, 0.02)] * 5, 0.0, "got 50%"),  # half of what it asked for
-        ([Probe(0.020, 0.0399, 0.6)] * 5, 0.0, "60%"),
+        ([LoadProbe(0.040, 0.040, 0.02)] * 5, 0.0, "got 50%"),  # half of what it asked for
+        ([LoadProbe(0.020, 0.0399, 0.6)] * 5, 0.0, "60%"),
         ([QUIET] * 5, 1.5, "1.5 cores"),
     ],
 )
@@ -38,7 +44,7 @@ def test_each_sign_of_a_busy_machine_is_flagged(probes, other_cores, word):
 
 
 def test_systems_without_pressure_information():
-    found = summarise_probes([Probe(0.02, 0.04, None)] * 3, 2, 0.0)
+    found = summarise_probes([LoadProbe(0.02, 0.04, None)] * 3, 2, 0.0)
     assert found.pressure is None and not found.busy
 
 
@@ -59,7 +65,7 @@ def test_a_load_generator_beside_it_is_flagged():
     burners = start_burners(cores)
     try:
         time.sleep(0.3)
-        gauge = NoiseGauge(cores)
+        gauge = LoadGauge(cores)
         for _ in range(5):
             gauge.probe()
             with gauge.watch(os.getpid()) as watch:
@@ -74,7 +80,7 @@ def test_a_load_generator_beside_it_is_flagged():
 
 
 def test_own_work_is_nobody_elses():
-    gauge = NoiseGauge(1)
+    gauge = LoadGauge(1)
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     with gauge.watch(os.getpid()):
         while time.process_time() - cpu_s < 0.3:
@@ -87,13 +93,13 @@ def test_own_work_is_counted_once(monkeypatch):
     """Half of the time that the system was busy is this process's; the rest is others'."""
     import psutil
 
-    from facet_nb.benchmark import processes
+    from facet_nb.benchmark import process_usage
 
-    monkeypatch.setattr(processes, "read_cpu_s", lambda pid: next(own))
+    monkeypatch.setattr(process_usage, "read_cpu_s", lambda pid: next(own))
     monkeypatch.setattr(psutil, "cpu_times", lambda: Times(next(busy), 50.0))
     Times = collections.namedtuple("Times", "user idle")
     own, busy = iter([10.0, 11.0]), iter([100.0, 102.0])
-    gauge = NoiseGauge(2)
+    gauge = LoadGauge(2)
     with gauge.watch(os.getpid()):
         pass
     assert gauge.others_s == pytest.approx(1.0)

@@ -1,34 +1,37 @@
-"""What a recording holds, in numbers."""
+"""Summary of a recording: size, channels and events."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from facet_nb.core import ProcessingContext
 from facet_nb.core.recording import channel_kinds
 from facet_nb.preprocessing.triggers import read_annotations, read_stim_codes
+
+if TYPE_CHECKING:
+    import mne
 
 _LISTED = 30
 
 
 @dataclass(frozen=True)
 class RecordingSummary:
-    """A recording in numbers.
+    """Size, channels and events of a recording.
 
     Attributes
     ----------
     n_channels, n_times : int
-        Size.
+        Shape of the recording.
     sfreq : float
         Sampling rate, in Hz.
     types : tuple of (str, int)
-        Channel types and how many there are of each.
+        Channel types and their numbers of channels.
     bads : tuple of str
-        Bad channels.
+        Names of bad channels.
     events : tuple of (str, int)
-        Descriptions of annotations, and codes of stim channels, with their counts.
+        Descriptions of annotations and codes of stim channels, with their counts.
     """
 
     n_channels: int
@@ -54,16 +57,16 @@ class RecordingSummary:
 
     @property
     def duration_s(self) -> float:
-        """Length, in s."""
+        """Duration, in s."""
         return self.n_times / self.sfreq
 
     @property
     def memory_bytes(self) -> int:
-        """What the samples take in memory, as float64."""
+        """Size of the samples as float64, in bytes."""
         return 8 * self.n_channels * self.n_times
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return names and values, as text."""
+        """Return names and values as text."""
         types = ", ".join(f"{n} {kind}" for kind, n in self.types)
         size = f"{self.duration_s:.1f} s, {self.n_times} samples at {self.sfreq:g} Hz"
         rows = [
@@ -76,7 +79,7 @@ class RecordingSummary:
         return rows
 
 
-def _count_events(raw: Any) -> list[tuple[str, int]]:
+def _count_events(raw: mne.io.BaseRaw) -> list[tuple[str, int]]:
     counts = Counter(text for _, text in read_annotations(raw))
     if "stim" in channel_kinds(raw) or "stim" in raw.get_channel_types():
         for events in read_stim_codes(raw).values():

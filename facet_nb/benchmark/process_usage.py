@@ -1,4 +1,4 @@
-"""Memory and CPU time of processes: the kernel's own counts on Linux, psutil's elsewhere."""
+"""Memory and CPU time of processes: from the kernel on Linux, from psutil elsewhere."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ from pathlib import Path
 from facet_nb.benchmark.measurement import MB
 
 _PROC = "/proc"
-#: What the headline figure is on this system, in words.
+#: Descriptions of the main memory figure, with and without PSS.
 EXACT = "PSS and VmHWM of the Linux kernel"
 COARSE = "resident memory (psutil): shared pages count once for each process"
 
 
 def counts_pss() -> bool:
-    """Whether this system tells proportional memory."""
+    """Whether this system reports proportional memory (PSS)."""
     return os.path.exists(f"{_PROC}/self/smaps_rollup")
 
 
 @dataclass(frozen=True)
 class Shares:
-    """Proportional and unshared memory of one process, in MB; None where nobody tells it."""
+    """Proportional and unshared memory of one process, in MB; None where not reported."""
 
     pss_mb: float | None
     uss_mb: float
 
 
 def read_shares(pid: int) -> Shares | None:
-    """Return PSS and USS of a process; None if it has ended or the system does not tell.
+    """Return PSS and USS of a process; None if it has ended or the system reports neither.
 
-    macOS and Windows tell USS only.
+    macOS and Windows report USS only.
     """
+    # The kernel's own sum over all mappings: adding up smaps would take much longer.
     text = _read(f"{_PROC}/{pid}/smaps_rollup")
     if not text:
         return None if os.path.exists(f"{_PROC}/self") else _ask_unshared(pid)
@@ -53,10 +54,10 @@ def read_rss_mb(pid: int) -> float | None:
 
 
 def read_peak_mb(pid: int) -> float | None:
-    """Return the largest resident memory that a process ever had, in MB; None if it has ended.
+    """Return the largest resident memory of a process so far, in MB; None if it has ended.
 
-    On Linux it counts from the last :func:`reset_peak`; on Windows from the start; elsewhere the
-    present size is returned.
+    On Linux the peak counts from the last :func:`reset_peak`, on Windows from the start of the
+    process; elsewhere the current size is returned.
     """
     for line in _read(f"{_PROC}/{pid}/status").splitlines():
         if line.startswith("VmHWM:"):
@@ -65,7 +66,7 @@ def read_peak_mb(pid: int) -> float | None:
 
 
 def reset_peak(pid: int) -> bool:
-    """Let the kernel's record of a process's peak begin anew; return whether it could be done."""
+    """Reset the kernel's record of a process's peak; return whether that was possible."""
     try:
         Path(f"{_PROC}/{pid}/clear_refs").write_text("5")
     except OSError:  # not Linux, or the process has ended
@@ -74,9 +75,10 @@ def reset_peak(pid: int) -> bool:
 
 
 def list_tree(root: int) -> list[int]:
-    """Return a process and its descendants, parents first."""
+    """Return the ids of a process and its descendants, parents first."""
     if not os.path.exists(f"{_PROC}/self/task/{os.getpid()}/children"):
         return _list_by_psutil(root)
+    # Not psutil's children(): it lists all processes of the machine, which takes milliseconds.
     found, waiting = [], [root]
     while waiting:
         pid = waiting.pop(0)
@@ -88,7 +90,7 @@ def list_tree(root: int) -> list[int]:
 
 
 def read_cpu_s(root: int) -> float:
-    """Return user and system CPU time of a process and its descendants, ended ones too, in s."""
+    """Return the CPU time of a process and its descendants, with ended ones, in s."""
     import psutil
 
     total = 0.0
@@ -143,17 +145,17 @@ def _ask_unshared(pid: int) -> Shares | None:
 
 
 def _kilobytes(line: str) -> float:
-    """Return an entry of /proc, which is in units of 1024 bytes, in MB."""
+    """Return an entry of /proc, in units of 1024 bytes, in MB."""
     return int(line.split()[1]) * 1024 / MB
 
 
 def read_text(name: str) -> str:
-    """Return a file of the kernel's, such as ``pressure/cpu``; nothing where there is none."""
+    """Return the text of a file in /proc, such as ``pressure/cpu``; empty if there is none."""
     return _read(f"{_PROC}/{name}")
 
 
 def _read(path: str) -> str:
-    """Return what a file of the kernel says; nothing if the process has ended."""
+    """Return the text of a kernel file; empty if it does not exist (the process has ended)."""
     try:
         with open(path, "rb", buffering=0) as file:
             return file.read().decode(errors="replace")

@@ -1,4 +1,4 @@
-"""How busy the machine is with other things: what makes times doubtful."""
+"""Measure the load by other programs, which makes times doubtful."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from facet_nb.benchmark import processes
+from facet_nb.benchmark import process_usage
 
-#: One probe: each core hashes this many blocks of 1 MiB, about 15 ms. Hashing releases the GIL.
+#: In one probe each core hashes so many blocks of 1 MiB, for about 15 ms; hashing releases the GIL.
 _PROBE_BLOCKS = 16
-#: Above these the machine is called busy.
+#: Limits beyond which the machine counts as busy.
 MAX_PRESSURE, MIN_PROBE_SHARE, MAX_OTHERS = 0.25, 0.85, 0.20
-#: Runs shorter than this are mostly overhead and chance, in s.
+#: The time of shorter runs is mostly overhead and chance, in s.
 MIN_TIME_S = 0.05
 
 
 @dataclass(frozen=True)
 class Noise:
-    """What else went on while runs were timed.
+    """Load by other programs while runs were timed.
 
     Attributes
     ----------
     pressure : float | None
-        Share of the time in which a process waited for a core while only a probe ran (pressure
-        stall information); None where the system does not tell.
+        Share of the time in which a process waited for a core during a probe (pressure stall
+        information); None where the system does not report it.
     probe_share : float
-        CPU time that a fixed load on all cores got, over what it asked for; 1 on an idle machine.
+        CPU time that a fixed load on all cores received, divided by its demand; 1 on an idle
+        machine.
     probe_spread : float
-        Longest probe over the median one.
+        Duration of the longest probe divided by the median duration.
     other_cores : float
-        Cores that other processes kept busy on average while runs were timed.
+        Mean number of cores that other processes used while runs were timed.
     n_probes : int
-        Probes, interleaved with the runs.
+        Number of probes, interleaved with the runs.
     """
 
     pressure: float | None = None
@@ -46,63 +47,63 @@ class Noise:
 
     @property
     def busy(self) -> bool:
-        """Whether other programs take part of the machine."""
+        """Whether other programs use a considerable part of the machine."""
         pressed = self.pressure is not None and self.pressure > MAX_PRESSURE
         return pressed or self.probe_share < MIN_PROBE_SHARE or self.other_cores > MAX_OTHERS
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What to say of it."""
+        """Warnings for the table."""
         if not self.busy:
             return ()
         found = [f"other programs kept {self.other_cores:.1f} cores busy"]
         found.append(f"a probe on all cores got {self.probe_share:.0%} of them")
         if self.pressure is not None:
             found.append(f"processes waited for a core {self.pressure:.0%} of the probe's time")
-        return (f"The machine is busy: {', '.join(found)}. Close them, and measure again.",)
+        return (f"The machine is busy: {', '.join(found)}. Close them and measure again.",)
 
 
 @dataclass(frozen=True)
-class Probe:
-    """One fixed load on all cores: wall and CPU time in s, and the wait for cores."""
+class LoadProbe:
+    """One fixed load on all cores: wall and CPU time, in s, and the share of waiting."""
 
     wall_s: float
     cpu_s: float
     pressure: float | None
 
 
-class NoiseGauge:
-    """Collects what else goes on, over many timed runs.
+class LoadGauge:
+    """Measures the load by other programs during many timed runs.
 
     Parameters
     ----------
     cores : int
-        Cores that may be used.
+        Number of cores that may be used.
     """
 
     def __init__(self, cores: int) -> None:
         self.cores = cores
-        self.probes: list[Probe] = []
+        self.probes: list[LoadProbe] = []
         self.others_s = self.watched_s = 0.0
 
     def probe(self) -> None:
-        """Load all cores for a moment; call it between runs."""
+        """Load all cores for a moment; to be called between runs."""
         self.probes.append(run_probe(self.cores))
 
     def watch(self, pid: int) -> _Watch:
-        """Return a context manager for a run of the tree of `pid`."""
+        """Return a context manager for a run of the process tree of `pid`."""
         return _Watch(self, pid)
 
     def result(self) -> Noise:
-        """Return what was found."""
+        """Return the load over all runs so far."""
         others = max(0.0, self.others_s / self.watched_s) if self.watched_s else 0.0
         return summarise_probes(self.probes, self.cores, others)
 
 
 class _Watch:
-    """CPU time that processes outside of a tree use during a run."""
+    """Measures the CPU time of processes outside a tree during a run."""
 
-    def __init__(self, gauge: NoiseGauge, pid: int) -> None:
+    def __init__(self, gauge: LoadGauge, pid: int) -> None:
         self.gauge, self.pid = gauge, pid
         self.other_cores = 0.0
 
@@ -122,13 +123,14 @@ class _Watch:
 
         times = psutil.cpu_times()
         idle = times.idle + getattr(times, "iowait", 0.0)
-        own = processes.read_cpu_s(self.pid)
+        own = process_usage.read_cpu_s(self.pid)
         own += 0.0 if self.pid == os.getpid() else time.process_time()
-        return sum(times[:8]) - idle - own  # guest time is in user time already
+        # The first eight fields: the ninth and tenth are guest time, which user time includes.
+        return sum(times[:8]) - idle - own
 
 
-def run_probe(cores: int) -> Probe:
-    """Load each of `cores` cores with the same work for about 15 ms."""
+def run_probe(cores: int) -> LoadProbe:
+    """Load `cores` cores with the same work for about 15 ms."""
     threads = [threading.Thread(target=_work, daemon=True) for _ in range(cores)]
     waited_s, begin, cpu = read_pressure_s(), time.perf_counter(), time.process_time()
     for thread in threads:
@@ -138,11 +140,11 @@ def run_probe(cores: int) -> Probe:
     wall_s, cpu_s = time.perf_counter() - begin, time.process_time() - cpu
     now_s = read_pressure_s()
     pressure = None if waited_s is None or now_s is None else (now_s - waited_s) / wall_s
-    return Probe(wall_s, cpu_s, pressure)
+    return LoadProbe(wall_s, cpu_s, pressure)
 
 
-def summarise_probes(probes: Sequence[Probe], cores: int, other_cores: float) -> Noise:
-    """Return the noise that probes and `other_cores` show."""
+def summarise_probes(probes: Sequence[LoadProbe], cores: int, other_cores: float) -> Noise:
+    """Return the load that probes and `other_cores` show."""
     import numpy as np
 
     if not probes:
@@ -160,8 +162,8 @@ def summarise_probes(probes: Sequence[Probe], cores: int, other_cores: float) ->
 
 
 def read_pressure_s() -> float | None:
-    """Return for how long processes have waited for a core since the start, in s."""
-    for line in processes.read_text("pressure/cpu").splitlines():
+    """Return the time that processes have waited for a core since boot, in s; None if unknown."""
+    for line in process_usage.read_text("pressure/cpu").splitlines():
         if line.startswith("some"):
             return int(line.rpartition("total=")[2]) / 1e6
     return None
