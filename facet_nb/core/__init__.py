@@ -1,4 +1,4 @@
-"""The engine: contexts, processors, pipelines, and how they are run."""
+"""Contexts, processors and pipelines, and the engine that runs them."""
 
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.context import ProcessingContext
@@ -27,6 +27,7 @@ from facet_nb.core.processor import (
 from facet_nb.core.registry import get_processor, list_processors, register_processor
 from facet_nb.core.result import PipelineResult
 
+# Set here, since steps must not import the engine that runs them.
 engine.run_alone, engine.run_read_only, engine.guard_input = run_alone, run_read_only, guard_input
 
 #: FACETpy's names for the same things.

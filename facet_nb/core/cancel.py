@@ -1,4 +1,4 @@
-"""A token that asks a run to stop."""
+"""Cancellation tokens."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 
 from facet_nb.core.errors import RunCancelled
 
-#: How often a token looks at its parent while it waits.
+#: Interval at which a waiting token polls its parent, in s.
 _STEP_S = 0.05
 
 
 class CancelToken:
-    """Asks a run to stop; may be shared by threads, and serves one run.
+    """Token that cancels a run; may be shared by threads, and serves one run.
 
     Parameters
     ----------
     parent : CancelToken | None
-        A token that counts for this one, too (but not the other way round).
+        A token whose cancellation also cancels this one (but not the other way round).
 
     Examples
     --------
@@ -34,22 +34,23 @@ class CancelToken:
         self._parent = parent
 
     def cancel(self) -> None:
-        """Ask for the stop."""
+        """Request cancellation."""
         self._event.set()
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody asked."""
+        """Whether cancellation was requested."""
         return self._event.is_set() or (self._parent is not None and self._parent.cancelled)
 
     def is_set(self) -> bool:
-        """Whether somebody asked (as :class:`threading.Event` names it)."""
+        """Whether cancellation was requested (the name that :class:`threading.Event` uses)."""
         return self.cancelled
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until somebody asks, at most `timeout` seconds."""
+        """Wait until cancellation is requested, for at most `timeout` seconds; return whether."""
         if self._parent is None:
             return self._event.wait(timeout)
+        # An event cannot wait for two things: the parent is polled.
         end = None if timeout is None else time.monotonic() + timeout
         while not self.cancelled:
             left = _STEP_S if end is None else end - time.monotonic()
@@ -59,19 +60,19 @@ class CancelToken:
         return True
 
     def check(self) -> None:
-        """Raise :class:`RunCancelled` if somebody asked."""
+        """Raise :class:`RunCancelled` if cancellation was requested."""
         if self.cancelled:
             raise RunCancelled("the run was cancelled; the context you gave is unchanged.")
 
 
 @dataclass(frozen=True)
 class FileToken:
-    """Asks tasks of other processes to stop: a file that is there as long as the run is.
+    """Token for tasks in other processes: they stop once its file is gone.
 
     Attributes
     ----------
     path : str
-        The file.
+        A file that the run deletes when it ends.
     """
 
     path: str
@@ -79,4 +80,4 @@ class FileToken:
     def check(self) -> None:
         """Raise :class:`RunCancelled` if the file is gone."""
         if not os.path.exists(self.path):
-            raise RunCancelled("the run that wanted this is over.")
+            raise RunCancelled("the run that started this task has ended.")

@@ -1,10 +1,10 @@
-"""The context: what flows through a pipeline."""
+"""The context: the data that a pipeline passes from step to step."""
 
 from __future__ import annotations
 
 import copy as _copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,27 +13,30 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata, ProcessingStep, to_plain
 from facet_nb.core.noise import Lineage, NoiseTerm, Step, follow, sum_noise
 
+if TYPE_CHECKING:
+    import mne
+
 
 class ProcessingContext:
     """A recording with its triggers, metadata, estimated noise and history.
 
-    Processors never change a context: they return a new one (``with_…``), which shares what did
-    not change.
+    Processors never change a context: they return a new one (``with_…``), which shares everything
+    that did not change.
 
     Parameters
     ----------
     raw : mne.io.BaseRaw | None
         The recording, in V.
     raw_original : mne.io.BaseRaw | None
-        The recording before any processing; `raw` itself by default. It is referred to, not copied.
+        The recording before any processing; `raw` itself by default. It is not copied.
     metadata : ProcessingMetadata | None
-        Triggers and the like.
+        Triggers and other metadata.
     """
 
     def __init__(
         self,
-        raw: Any = None,
-        raw_original: Any = None,
+        raw: mne.io.BaseRaw | None = None,
+        raw_original: mne.io.BaseRaw | None = None,
         metadata: ProcessingMetadata | None = None,
     ) -> None:
         for given in (raw, raw_original):
@@ -52,7 +55,7 @@ class ProcessingContext:
         """Whether there is a recording."""
         return self._raw is not None
 
-    def get_raw(self) -> Any:
+    def get_raw(self) -> mne.io.BaseRaw:
         """Return the recording (not a copy: take ``.copy()`` before changing it).
 
         Raises
@@ -68,12 +71,13 @@ class ProcessingContext:
         return self._raw
 
     def get_raw_original(self) -> Any:
-        """Return the recording as it was loaded."""
+        """Return the recording before any processing, or None."""
         return self._raw_original
 
     def get_data(self, picks: Any = None, **kwargs: Any) -> np.ndarray:
-        """Return samples in V, shape (n_channels, n_times); arguments as ``raw.get_data``."""
-        return self.get_raw().get_data(picks=picks, **kwargs)
+        """Return samples in V, shape (n_channels, n_times); arguments as for ``raw.get_data``."""
+        data: np.ndarray = self.get_raw().get_data(picks=picks, **kwargs)
+        return data
 
     def get_sfreq(self) -> float:
         """Return the sampling rate, in Hz."""
@@ -87,15 +91,13 @@ class ProcessingContext:
         """Return the number of channels."""
         return len(self.get_raw().ch_names)
 
-    def with_raw(self, raw: Any, copy_metadata: bool = True) -> ProcessingContext:
-        """Return a context with another recording.
-
-        The estimated noise found so far stays as it is.
-        """
+    def with_raw(self, raw: mne.io.BaseRaw, copy_metadata: bool = True) -> ProcessingContext:
+        """Return a context with another recording; the estimated noise stays as it is."""
         _check_recording(raw)
         new = self._derive(raw=raw)
         if copy_metadata:
             new._metadata = self._metadata.copy()
+        # The new samples may have any origin: the noise so far is bound to the samples of now.
         if any(term.open for term in self._noise):
             current = Lineage.begin(recording.open_array(self.get_raw()), self._noise)
             new._noise = tuple(term.freeze(current) for term in self._noise)
@@ -107,7 +109,7 @@ class ProcessingContext:
     # ------------------------------------------------------------------- triggers
     @property
     def metadata(self) -> ProcessingMetadata:
-        """Triggers, artifact length and the like."""
+        """Triggers, artifact length and other metadata."""
         return self._metadata
 
     def with_metadata(self, metadata: ProcessingMetadata) -> ProcessingContext:
@@ -145,7 +147,7 @@ class ProcessingContext:
         triggers : array of int, shape (n_triggers,)
             Positions, in samples.
         artifact_length : int | None
-            Length of one artifact, in samples; by default from `tr_seconds`, else the median
+            Length of one artifact, in samples; by default from `tr_seconds`, or else the median
             distance of the triggers.
         tr_seconds : float | None
             Distance of two artifacts, in s.
@@ -205,18 +207,18 @@ class ProcessingContext:
         return self._metadata.artifact_length
 
     def get_metric(self, name: str, default: Any = None) -> Any:
-        """Return one metric that an evaluation step found."""
+        """Return one metric of an evaluation step."""
         return self._metadata.custom.get("metrics", {}).get(name, default)
 
     # ---------------------------------------------------------------------- noise
     def has_estimated_noise(self) -> bool:
-        """Whether a correction ran, or noise was set."""
+        """Whether a correction has run, or noise was set."""
         return bool(self._noise)
 
     def get_estimated_noise(self) -> np.ndarray | None:
-        """Return what corrections removed, in V, shape (n_channels, n_times), or None.
+        """Return the noise that corrections removed, in V, shape (n_channels, n_times), or None.
 
-        It is computed when first asked for: the uncorrected signal goes through the same linear
+        It is computed on the first call: the uncorrected signal is sent through the same linear
         steps, and the corrected one is subtracted. Channels that hold no data are zero.
         """
         if not self._noise:
@@ -246,7 +248,7 @@ class ProcessingContext:
 
     # -------------------------------------------------------------------- history
     def get_history(self) -> list[ProcessingStep]:
-        """Return the steps that led here, oldest first."""
+        """Return the processing steps so far, oldest first."""
         return list(self._history)
 
     def add_history_entry(
@@ -282,13 +284,13 @@ class ProcessingContext:
 
     # ----------------------------------------------------------------------- copy
     def copy(self, deep: bool = False) -> ProcessingContext:
-        """Return a copy; `deep` copies the recording too."""
+        """Return a copy; `deep` also copies the recording."""
         new = self._derive(raw=self._raw.copy() if deep and self._raw is not None else self._raw)
         new._metadata = self._metadata.copy()
         return new
 
     def _derive(self, **changes: Any) -> ProcessingContext:
-        """Return a context that shares all but `changes` (``raw``, ``metadata``)."""
+        """Return a context that shares everything except `changes` (``raw``, ``metadata``)."""
         new = _copy.copy(self)
         new._cache = dict(self._cache)
         if "raw" in changes:
@@ -298,18 +300,16 @@ class ProcessingContext:
         return new
 
     def _moved(self, place: Callable[[Any], Any]) -> ProcessingContext:
-        """Return a context whose noise refers to samples where ``place(samples)`` puts them."""
+        """Return a context whose noise refers to ``place(samples)`` instead of ``samples``."""
         new = self._derive()
         new._lineage = None if self._lineage is None else self._lineage.move(place)
         new._noise = tuple(term.move(place) for term in self._noise)
         return new
 
     def _portable(self) -> ProcessingContext:
-        """Return a context that can come back from a worker: a notebook's own classes cannot.
-
-        Unpickled, an instance of a class of ``__main__`` would overwrite that class with the
-        worker's copy. Where the noise needs such a step it is computed here.
-        """
+        """Return a context that a worker can send back, without instances of notebook classes."""
+        # Unpickling an instance of a class of __main__ would overwrite that class with the worker's
+        # copy. If the noise needs such a step, it is computed here, in the worker.
         lineages = [self._lineage] if self._lineage is not None else []
         for term in self._noise:
             lineages += [term.plus] if term.minus is None else [term.plus, term.minus]
@@ -321,8 +321,8 @@ class ProcessingContext:
         new._noise = () if noise is None else (self._explicit(noise),)
         return new
 
-    def _selected(self, raw: Any, picks: list[int]) -> ProcessingContext:
-        """Return the context of `raw`, which holds channels `picks` of this one's recording."""
+    def _selected(self, raw: mne.io.BaseRaw, picks: list[int]) -> ProcessingContext:
+        """Return the context of `raw`, which holds the channels `picks` of this recording."""
         new = self._derive(raw=raw)
         new._metadata = self._metadata.copy()
         if self._lineage is not None:
@@ -331,17 +331,17 @@ class ProcessingContext:
         return new
 
     def _stepped(
-        self, raw: Any, steps: Sequence[Step], base: Any, picks: Sequence[int]
+        self, raw: mne.io.BaseRaw, steps: Sequence[Step], base: Any, picks: Sequence[int]
     ) -> ProcessingContext:
         """Return the context of `raw`, the result of `steps` on channels `picks`.
 
-        `base` are the samples of this recording, or what reads them again. The original ones are
-        referred to from the first step on; others, which nobody else would keep, from a correction
-        on.
+        `base` are the samples of this recording, or an object that reads them again.
         """
         new = self._derive(raw=raw)
         full = self._lineage or Lineage.begin(base, self._noise)
         new._lineage, new._noise = follow(full, self._noise, steps, picks)
+        # Original samples are in memory anyway, so that the lineage may begin with them. Others
+        # would be kept alive by it: their lineage begins with the first correction.
         original = self._raw_original
         kept = not isinstance(base, np.ndarray) or (
             original is not None and original.preload and original._data is base
@@ -374,6 +374,7 @@ class ProcessingContext:
 
 
 def _check_recording(raw: Any) -> None:
+    # Not isinstance: worker processes must not import MNE for this.
     if raw is not None and not all(hasattr(raw, a) for a in ("info", "get_data", "first_samp")):
         raise ValidationError(
             f"the recording is a {type(raw).__name__}, not an MNE Raw object: read a file with "

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class FacetError(Exception):
-    """Base class of every error that facet_nb raises on purpose."""
+    """Base class of every error that facet_nb raises on purpose.
+
+    Attributes
+    ----------
+    channel : str | None
+        The channel that caused it, if it is known.
+    """
+
+    channel: str | None = None
 
 
 class ValidationError(FacetError, ValueError):
@@ -12,7 +22,7 @@ class ValidationError(FacetError, ValueError):
 
 
 class PlanError(FacetError):
-    """The pipeline cannot be run in the way that was asked for."""
+    """The pipeline cannot be run with these options."""
 
 
 class RunCancelled(FacetError):
@@ -25,7 +35,7 @@ class StepError(FacetError):
     Parameters
     ----------
     message : str
-        What happened and how to mend it.
+        What happened and how to fix it.
     step : str | None
         Name of the step, as in ``pipeline.describe()``.
     channel : str | None
@@ -35,7 +45,7 @@ class StepError(FacetError):
     cause_type : str | None
         Class name of the original exception.
     remote_traceback : str | None
-        Text of the traceback where the step failed (a worker's, perhaps).
+        Text of the traceback, from the process in which the step failed.
     """
 
     def __init__(
@@ -54,7 +64,8 @@ class StepError(FacetError):
         self.cause_type = cause_type
         self.remote_traceback = remote_traceback
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[StepError], tuple[Any, ...]]:
+        # The default passes on the message only: errors of workers would lose step and channel.
         args = (self.args[0], self.step, self.channel, self.index)
         return type(self), (*args, self.cause_type, self.remote_traceback)
 
@@ -64,6 +75,7 @@ def describe_failure(
 ) -> str:
     """Return the one-line message of a failed step."""
     where = f" on channel {channel}" if channel else ""
+    # Errors of facet_nb explain themselves; of others the class says half of what happened.
     what = message if cause_type in _OURS else f"{cause_type}: {message}"
     return f"Step {index + 1} ({step}) failed{where}: {what}"
 

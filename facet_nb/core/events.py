@@ -1,7 +1,7 @@
-"""What a run says while it runs, and the state that follows from it.
+"""Events that a run emits, and the run state computed from them.
 
-Events are frozen and picklable. ``RunState.apply(event)`` is a pure reducer: progress bars,
-widgets, logs and benchmarks are its readers.
+Events are frozen and picklable. ``RunState.apply(event)`` is a pure reducer; progress bars,
+widgets, logs and benchmarks read the state.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ class StepTime:
 
 @dataclass(frozen=True)
 class BatchDone(Event):
-    """One batch of channels is through a stage (batch -1: the decisions before the batches).
+    """One batch of channels has finished a stage (batch -1: the preparation of the stage).
 
-    ``began_s`` and ``ended_s`` are seconds since the epoch, as its worker saw them: between
-    them and the step times lies what reading and writing the samples took.
-    ``restored`` says that its samples come from a checkpoint: nothing was computed.
+    ``began_s`` and ``ended_s`` are seconds since the epoch, by the worker's clock. What the step
+    times leave of the time between them was spent reading and writing samples.
+    ``restored`` means that the samples come from a checkpoint: nothing was computed.
     """
 
     stage: int
@@ -102,12 +102,12 @@ Status = Literal["idle", "running", "done", "failed", "cancelled"]
 
 @dataclass(frozen=True)
 class RunState:
-    """All that is known of a run, from its events.
+    """State of a run, computed from its events.
 
     Attributes
     ----------
     status : {"idle", "running", "done", "failed", "cancelled"}
-        Where the run is.
+        Status of the run.
     steps : tuple of str
         Names of the steps.
     n_stages : int
@@ -119,7 +119,7 @@ class RunState:
     step_wall_s, step_cpu_s : tuple of float
         Measured time of each step, summed over batches, in s.
     cells : frozenset of (step, channel)
-        Which channel is through which step.
+        Each channel that has finished a step.
     batches_restored : int
         Batches of all stages whose samples came from a checkpoint.
     failed_step, failed_index, failed_channel : str, int, str | None
@@ -158,10 +158,8 @@ class RunState:
         return state if handler is None else handler(state, event)
 
     def apply_all(self, events: Iterable[Event]) -> RunState:
-        """Return the state after several events, which takes as long as there are new cells.
-
-        One after another, each would copy all cells that there are.
-        """
+        """Return the state after several events."""
+        # ``apply`` copies all cells, so that calling it for each event would take quadratic time.
         cells, state = set(self.cells), replace(self, cells=frozenset())
         for event in events:
             if isinstance(event, RunStarted):
@@ -181,7 +179,7 @@ class RunState:
 
     @property
     def fraction(self) -> float:
-        """Done part of the run, 0 to 1: every step weighs the same."""
+        """Completed fraction of the run, 0 to 1; all steps count the same."""
         if self.status == "done":
             return 1.0
         if not self.steps:
@@ -191,9 +189,10 @@ class RunState:
 
     @property
     def remaining_s(self) -> float | None:
-        """Seconds left if it goes on as so far; None while that cannot be told."""
+        """Estimated seconds left, from the mean speed so far; None if there is no estimate."""
         if self.status == "done":
             return 0.0
+        # The first 2 % are mostly start-up: an estimate from them would be far off.
         if self.status != "running" or self.fraction < 0.02:
             return None
         return self.elapsed_s * (1.0 - self.fraction) / self.fraction
@@ -235,7 +234,7 @@ def _batch_done(state: RunState, e: BatchDone) -> RunState:
         wall[t.step] += t.wall_s
         cpu[t.step] += t.cpu_s
         cells.update(product((t.step,), e.channels))
-    counted = e.batch >= 0  # what comes before the batches is time, not progress
+    counted = e.batch >= 0  # preparation takes time, but is not progress
     return replace(
         state,
         batches_done=state.batches_done + counted,
@@ -284,14 +283,14 @@ _HANDLERS: dict[type[Event], Callable[[RunState, Any], RunState]] = {
 
 
 class EventRecorder:
-    """Keeps the state of a run, and passes events on to listeners."""
+    """Keep the state of a run, and pass events on to listeners."""
 
     def __init__(self, listeners: list[Callable[[Event], None]]) -> None:
         self.state = RunState()
         self.listeners = listeners
 
     def __call__(self, event: Event) -> None:
-        """Take note of an event."""
+        """Record an event."""
         self.state = self.state.apply(event)
         for listener in self.listeners:
             listener(event)

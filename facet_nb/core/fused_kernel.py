@@ -1,4 +1,4 @@
-"""What a correction is that does without the high sampling rate around it."""
+"""Protocol for corrections that run at the native rate, without UpSample and DownSample."""
 
 from __future__ import annotations
 
@@ -8,20 +8,25 @@ import numpy as np
 
 
 class FusedKernel(Protocol):
-    """How a correction does without the high sampling rate around it; picklable.
+    """A correction at the native rate; picklable.
 
-    What it gives is what rise of the rate, correction and fall give, to rounding.
+    Its result equals that of upsampling, correction and downsampling up to rounding errors.
     """
 
     def prepare(self, payload: Any, n_times: int) -> Any:
-        """Return what ``compute`` needs: `payload` is what the correction decided at the high rate.
+        """Return the payload for ``compute``.
 
-        The recording has `n_times` samples at the native rate.
+        Parameters
+        ----------
+        payload : object
+            Payload that the correction prepared at the high rate.
+        n_times : int
+            Number of samples at the native rate.
         """
         ...
 
     def compute(self, x: np.ndarray, payload: Any, out: np.ndarray | None = None) -> np.ndarray:
-        """Return the corrected channels at the native rate; as ``ArrayProcessor.compute``."""
+        """Return the corrected channels at the native rate; see ``ArrayProcessor.compute``."""
         ...
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
@@ -30,7 +35,7 @@ class FusedKernel(Protocol):
 
     @property
     def needs_first_pass(self) -> bool:
-        """As of :class:`facet_nb.core.ArrayProcessor`."""
+        """Whether ``stream`` needs statistics of the whole input."""
         ...
 
     def why_not_chunked(self) -> str | None:
@@ -38,13 +43,13 @@ class FusedKernel(Protocol):
         ...
 
     def first_pass(self, payload: Any) -> Any:
-        """Return what finds out what ``stream`` must know; as ``ArrayProcessor.survey``."""
+        """Return an accumulator of these statistics; see ``ArrayProcessor.first_pass``."""
         ...
 
     def stream(self, payload: Any, known: Any) -> Any:
-        """Return a stream of one channel, float64; as ``ArrayProcessor.stream``."""
+        """Return a stream of one channel, float64; see ``ArrayProcessor.stream``."""
         ...
 
     def stream_memory(self, chunk: int, sfreq: float) -> int:
-        """Return the memory of one stream beyond the chunk it is given, in bytes."""
+        """Return the memory of one stream without its input chunk, in bytes."""
         ...

@@ -1,4 +1,4 @@
-"""One pipeline over many recordings."""
+"""Run one pipeline on many recordings."""
 
 from __future__ import annotations
 
@@ -27,20 +27,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+Result = tuple[int, PipelineResult]
+
+
 class Chain(Protocol):
-    """What this needs of a :class:`~facet_nb.core.pipeline.Pipeline`."""
+    """The part of :class:`~facet_nb.core.pipeline.Pipeline` that :func:`map_runs` uses."""
 
     processors: list[Processor]
     name: str
 
     @property
     def run(self) -> Callable[..., PipelineResult]:
-        """Runs all steps."""
+        """Method that runs all steps."""
         ...
 
     @property
     def plan(self) -> Callable[..., Any]:
-        """Plans a run."""
+        """Method that plans a run."""
         ...
 
 
@@ -51,11 +54,11 @@ class BatchResult:
     Attributes
     ----------
     inputs : tuple of str
-        Path, or position, of each input.
+        Path or position of each input.
     results : tuple of PipelineResult
-        One for each input.
+        The result of each input.
     outputs : tuple of str or None
-        Files that were written.
+        The file that was written for each input, if any.
     """
 
     inputs: tuple[str, ...]
@@ -73,12 +76,12 @@ class BatchResult:
 
     @property
     def summary_df(self) -> pd.DataFrame:
-        """A row for each input: ``input, success, time_s, output, error`` and its metrics."""
+        """Table with a row per input: ``input, success, time_s, output, error`` and metrics."""
         import pandas as pd
 
         rows = []
         for name, result, output in zip(self.inputs, self.results, self.outputs, strict=True):
-            row = {
+            row: dict[str, Any] = {
                 "input": name,
                 "success": result.success,
                 "time_s": result.execution_time,
@@ -103,7 +106,7 @@ class BatchResult:
         print(self.summary())
 
     def _repr_html_(self) -> str:
-        return self.summary_df.to_html(index=False, escape=True)
+        return str(self.summary_df.to_html(index=False, escape=True))
 
 
 def map_runs(
@@ -126,36 +129,37 @@ def map_runs(
     Parameters
     ----------
     pipeline : Pipeline
-        The steps; a loader is put before them for inputs that are paths.
+        The steps; for inputs that are paths, a loader is inserted before them.
     inputs : iterable of path or ProcessingContext
         What to process.
     n_jobs : int
-        Recordings in flight at once; -1 for all cores.
+        Number of recordings that are processed at once; -1 for all cores.
     parallel : bool | None
         FACETpy's flag: False means ``n_jobs=1``.
     backend : {"multiprocessing", "threading", "serial", "dask"}
-        Where they run. Workers of a Dask cluster must see the files under the same paths.
+        The kind of workers. Workers of a Dask cluster must see the files under the same paths.
     on_error : {"continue", "raise"}
-        Whether a failed input ends the whole.
+        Whether to continue with the other inputs after one has failed, or to raise its error.
     keep_raw : bool
-        Whether results keep their samples; turn it off for many or long recordings.
+        Whether results keep their samples; use False for many or long recordings.
     output : path | None
-        Folder for corrected files: ``<name>_corrected<suffix>``; or a pattern with ``{stem}``.
+        Folder for corrected files, which are named ``<name>_corrected<suffix>``; or a pattern with
+        ``{stem}``.
     loader_factory : callable | None
-        Makes a loader from a path; ``Loader(path)`` by default.
+        Creates a loader from a path; ``Loader(path)`` by default.
     show_progress : bool | None
         Whether to show a progress bar; None shows it in notebooks and terminals.
     checkpoint : path | None
-        Folder that keeps finished channels, for each input in a folder of its own: the same call,
-        after whatever ended it, goes on where it was.
+        Folder in which finished channels are kept, with a subfolder per input: after an
+        interruption, the same call resumes where it was.
     **run_options
-        For :meth:`Pipeline.run`: ``mode``, ``channel_sequential``, ``n_workers``, ``batch_size``,
-        ``dtype``, ``timeout``. Within a recording batches run one after another.
+        Options of :meth:`Pipeline.run`: ``mode``, ``channel_sequential``, ``n_workers``,
+        ``batch_size``, ``dtype``, ``timeout``. The batches of a recording run one after another.
 
     Returns
     -------
     BatchResult
-        A result for each input, in their order.
+        The result of each input, in the order of `inputs`.
 
     Raises
     ------
@@ -169,7 +173,7 @@ def map_runs(
     if on_error not in ("continue", "raise"):
         raise ValidationError(f"on_error={on_error!r}: use 'continue' or 'raise'.")
     if isinstance(inputs, (str, Path)):
-        raise ValidationError("inputs is one path: give a list, or use run().")
+        raise ValidationError("inputs is a single path: pass a list of paths, or use run().")
     cores = registry.count_cores(backend)
     n_jobs, _ = check_numbers(1 if parallel is False else n_jobs, 1, 1, backend, cores)
     _check_options(pipeline, run_options)
@@ -195,12 +199,12 @@ def map_runs(
 
 
 def _check_options(pipeline: Chain, options: dict[str, Any]) -> None:
-    """Raise now what every single run would raise."""
+    """Raise the error that every single run would raise, before any of them starts."""
     known = {"mode", "channel_sequential", "n_workers", "batch_size", "fuse", "dtype", "timeout"}
     unknown = sorted(set(options) - known)
     if unknown:
         raise ValidationError(
-            f"map has no option {', '.join(unknown)}; for the runs it takes "
+            f"map has no option {', '.join(unknown)}; the options for the runs are "
             f"{', '.join(sorted(known))}."
         )
     numbers = {k: options[k] for k in ("n_workers", "batch_size", "dtype") if k in options}
@@ -210,9 +214,9 @@ def _check_options(pipeline: Chain, options: dict[str, Any]) -> None:
 
 
 def _runs(
-    runner: Backend, calls: list[tuple], n_jobs: int, names: Sequence[str]
+    runner: Backend, calls: list[tuple[Any, ...]], n_jobs: int, names: Sequence[str]
 ) -> Iterator[tuple[int, PipelineResult]]:
-    """Yield results; after a worker died, those that may have been with it run one at a time."""
+    """Yield results as they are ready; inputs that may have killed a worker run one by one."""
     left = {call[0]: call for call in calls}
     suspects = 0
     while left:
@@ -227,31 +231,25 @@ def _runs(
                 i = todo[0][0]
                 del left[i]
                 yield i, _dead(names[i])
-            else:  # at most these had been begun: joblib sends n_jobs, and one for each that ends
+            else:
+                # At most these had started: joblib sends n_jobs calls, and one more for each that
+                # has finished.
                 suspects = 2 * n_jobs
 
 
 def _dead(name: str) -> PipelineResult:
     error = StepError(
-        f"{name}: the worker process ended without an answer, twice. A step calls os._exit, "
-        "crashes in compiled code, or memory ran out: run this input alone with n_jobs=1."
+        f"{name}: the worker process ended twice without returning a result. A step calls "
+        "os._exit, crashes in compiled code, or memory ran out: run this input alone with n_jobs=1."
     )
     return PipelineResult(None, success=False, error=error)
 
 
-def _run_one(
-    index: int,
-    pipeline: Chain,
-    item: Any,
-    loader: Processor | None,
-    target: str | None,
-    keep_raw: bool,
-    options: dict[str, Any],
-) -> tuple[int, PipelineResult]:
-    """Run one input; failures are results."""
+def _run_one(index: int, pipeline: Chain, *arguments: Any) -> tuple[int, PipelineResult]:
+    """Run one input; an error is returned as a failed result."""
     begin = time.perf_counter()
     try:
-        return index, _run_steps(pipeline, item, loader, target, keep_raw, options)
+        return index, _run_steps(pipeline, *arguments)
     except Exception as problem:
         error = FacetError(f"{type(problem).__name__}: {problem}")
         error.__cause__ = problem
@@ -273,9 +271,11 @@ def _run_steps(
     if target is not None:
         exporter: Any = get_processor("exporter")
         steps.append(exporter(path=target, overwrite=True))
-    whole: Any = type(pipeline)(steps, pipeline.name)  # type: ignore[call-arg]
+    make_pipeline: Any = type(pipeline)
     context = item if isinstance(item, ProcessingContext) else None
-    result = whole.run(initial_context=context, show_progress=False, **options)
+    result: PipelineResult = make_pipeline(steps, pipeline.name).run(
+        initial_context=context, show_progress=False, **options
+    )
     if not keep_raw:
         result.release_raw()
     if result.context is not None:
@@ -289,7 +289,7 @@ def _name(index: int, item: Any) -> str:
     if isinstance(item, ProcessingContext):
         return f"input {index}"
     raise ValidationError(
-        f"input {index} is a {type(item).__name__}: give paths or ProcessingContext objects."
+        f"input {index} is a {type(item).__name__}: pass paths or ProcessingContext objects."
     )
 
 
@@ -298,7 +298,8 @@ def _first_step(item: Any, factory: Callable[[str], Processor] | None) -> Proces
         return None
     if factory is not None:
         return factory(str(item))
-    loader: Any = get_processor("auto_loader")
+    # By name: core must not import io.
+    loader: Callable[..., Processor] = get_processor("auto_loader")
     return loader(path=str(item), preload=True)
 
 
@@ -322,31 +323,32 @@ def _targets(
             targets.append(pattern.format(stem=stem, suffix=suffix))
         except (KeyError, IndexError, ValueError) as error:
             raise ValidationError(
-                f"output={str(output)!r}: a pattern knows {{stem}} and {{suffix}} only; write "
-                "other braces twice."
+                f"output={str(output)!r}: a pattern may contain only {{stem}} and {{suffix}}; "
+                "double all other braces."
             ) from error
     repeated = {t for t in targets if targets.count(t) > 1}
     if repeated:
         raise ValidationError(
-            f"several inputs would be written to {', '.join(sorted(map(str, repeated)))}: give "
-            "them different names or folders."
+            f"several inputs would be written to {', '.join(sorted(map(str, repeated)))}: use "
+            "different names or folders."
         )
     return targets
 
 
 def _folders(names: Sequence[str], checkpoint: str | Path | None) -> list[dict[str, Any]]:
-    """Return the option ``checkpoint`` for each input: a folder that goes by its whole path."""
+    """Return the option ``checkpoint`` for each input."""
     if checkpoint is None:
         return [{} for _ in names]
     folders = []
     for name in names:
+        # The hash of the whole path: files of different folders may have the same name.
         mark = hashlib.sha256(str(Path(name).absolute()).encode()).hexdigest()[:12]
         stem = re.sub(r"\W+", "_", Path(name).stem)[:40]
         folders.append({"checkpoint": str(Path(checkpoint) / f"{stem}-{mark}")})
     return folders
 
 
-def _progress(runs: Iterator, total: int, show: bool | None) -> Iterator:
+def _progress(runs: Iterator[Result], total: int, show: bool | None) -> Iterator[Result]:
     if not wanted(show):
         yield from runs
         return

@@ -13,7 +13,8 @@ from facet_nb.core.errors import PlanError
 
 
 def rss_bytes() -> int:
-    """Return the resident memory of this process, in bytes (0 where it cannot be read)."""
+    """Return the resident memory of this process, in bytes."""
+    # Every batch asks: reading one file is cheaper than importing psutil and building its objects.
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -23,7 +24,7 @@ def rss_bytes() -> int:
         return int(psutil.Process().memory_info().rss)
 
 
-#: Limit and use of a container's memory: control groups version 2, and version 1.
+#: Files with the limit and the use of a container's memory: control groups v2, and v1.
 _GROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     (
@@ -43,7 +44,7 @@ def parse_bytes(size: Any) -> int:
     Raises
     ------
     PlanError
-        If it is none.
+        If it is not a valid size.
     """
     if isinstance(size, Real) and not isinstance(size, bool) and 0 < float(size) < math.inf:
         return int(float(size))
@@ -58,35 +59,35 @@ def parse_bytes(size: Any) -> int:
 
 
 def describe_bytes(n_bytes: float) -> str:
-    """Return a size for people, as :func:`parse_bytes` reads it."""
+    """Return a size as text that :func:`parse_bytes` accepts."""
     if n_bytes >= 1e9:
         return f"{n_bytes / 1e9:.2f} GB"
     return f"{n_bytes / 1e6:.0f} MB"
 
 
 def find_available() -> tuple[int, str]:
-    """Return the memory that is left for this process, in bytes, and who sets the limit.
+    """Return the memory available to this process, in bytes, and what limits it.
 
-    The least of: what the machine has available, what the container's limit leaves, and
-    ``MEM_LIMIT`` (Binder) less what this process holds.
+    This is the least of: the machine's available memory, the rest of the container's limit, and
+    ``MEM_LIMIT`` (Binder) minus the resident memory of this process.
     """
     import psutil
 
-    found = [(int(psutil.virtual_memory().available), "the machine's")]
+    limits = [(int(psutil.virtual_memory().available), "the machine's")]
     for limit, used in _GROUPS:
         most, now = _read(limit), _read(used)
         if most is not None and now is not None:
-            found.append((max(0, most - now), "the container's"))
+            limits.append((max(0, most - now), "the container's"))
     text = os.environ.get("MEM_LIMIT", "")
     if text.strip().isdigit():
         held = int(psutil.Process().memory_info().rss)
-        found.append((max(0, int(text) - held), "MEM_LIMIT's"))
-    return min(found, key=lambda limit: limit[0])
+        limits.append((max(0, int(text) - held), "MEM_LIMIT's"))
+    return min(limits, key=lambda limit: limit[0])
 
 
 def _read(path: str) -> int | None:
     try:
         text = Path(path).read_text().strip()
-    except OSError:  # another system, or no container: no limit
+    except OSError:  # another operating system, or no container: no limit
         return None
     return int(text) if text.isdigit() else None

@@ -1,4 +1,4 @@
-"""What is known of a recording beside its samples: triggers, artifact length, history."""
+"""Metadata of a recording: triggers, artifact length, processing history."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass
 class ProcessingMetadata:
-    """Triggers and everything else that steps tell one another.
+    """Triggers and other information that steps pass on to later steps.
 
     Sample positions count from the first sample of the data (not from ``first_samp``) at the
     current sampling rate.
@@ -22,7 +22,7 @@ class ProcessingMetadata:
     triggers : ndarray of int, shape (n_triggers,) | None
         Trigger positions, in samples.
     trigger_regex : str | None
-        The expression that found them.
+        The regular expression that found them.
     artifact_to_trigger_offset : float
         Start of the artifact relative to its trigger, in s (negative: before it).
     acq_start_sample, acq_end_sample : int | None
@@ -34,11 +34,11 @@ class ProcessingMetadata:
     artifact_length : int | None
         Length of one artifact, in samples.
     slices_per_volume : int | None
-        Slice triggers in one volume, where gaps between volumes tell.
+        Number of slice triggers in one volume, if gaps between volumes reveal it.
     volume_gaps : bool
         Whether pauses separate volumes.
     custom : dict
-        Anything else; ``custom["metrics"]`` holds what evaluation found.
+        Other values; ``custom["metrics"]`` holds the results of evaluation steps.
     """
 
     triggers: np.ndarray | None = None
@@ -70,7 +70,7 @@ class ProcessingMetadata:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ProcessingMetadata:
-        """Make metadata from what :meth:`to_dict` returned."""
+        """Create metadata from the output of :meth:`to_dict`; unknown fields are ignored."""
         known = {f.name for f in fields(cls)}
         kept = {k: v for k, v in values.items() if k in known}
         if kept.get("triggers") is not None:
@@ -83,7 +83,7 @@ class ProcessingStep:
     """One entry of the history: what was done, with which parameters.
 
     The first step of a run with ``mode="auto"`` also has the `advice` that was followed: settings,
-    reason and forecast. It is no part of the result: two entries that differ in it are equal.
+    reason and forecast. It is not part of the result: entries that differ only in it are equal.
     """
 
     name: str

@@ -35,11 +35,11 @@ class Change(Enum):
 
 
 class Step(Protocol):
-    """What the noise needs of a prepared step (:mod:`facet_nb.core.steps`)."""
+    """The part of a prepared step (:mod:`facet_nb.core.steps`) that the noise depends on."""
 
     @property
     def processor(self) -> Any:
-        """The processor that it was made of."""
+        """The processor of the step."""
         ...
 
     @property
@@ -49,11 +49,11 @@ class Step(Protocol):
 
     @property
     def uses_noise(self) -> bool:
-        """Whether ``run`` takes the noise."""
+        """Whether ``run`` needs the noise."""
         ...
 
     def select(self, picks: Sequence[int]) -> Any:
-        """Return the step for a recording that holds channels `picks` of this one."""
+        """Return the step for a recording with only the channels `picks` of this one."""
         ...
 
     def run(
@@ -82,7 +82,7 @@ class ReportedNoise:
         return self.step.processor
 
     def select(self, picks: Sequence[int]) -> ReportedNoise:
-        """Return the step for a recording that holds channels `picks` of this one."""
+        """Return the step for a recording with only the channels `picks` of this one."""
         return replace(self, step=self.step.select(picks))
 
     def run(
@@ -94,11 +94,11 @@ class ReportedNoise:
     ) -> np.ndarray:
         """Return the noise taken from rows `x`, shape (n_channels, n_times), in V."""
         rows = self.step.rows
-        found = [
+        reported = [
             self.step.report_row(row, c) if rows is None or c in rows else np.zeros(len(row))
             for row, c in zip(x, channels, strict=True)
         ]
-        return np.stack(found)
+        return np.stack(reported)
 
 
 @dataclass(frozen=True)
@@ -143,12 +143,12 @@ class Lineage:
         )
 
     def move(self, place: Callable[[Any], Any]) -> Lineage:
-        """Return this lineage with its samples elsewhere: where ``place(base)`` puts them."""
+        """Return this lineage with ``place(base)`` instead of its base."""
         terms = tuple(term.move(place) for term in self.terms)
         return replace(self, base=place(self.base), terms=terms)
 
     def is_local(self) -> bool:
-        """Whether a step is of a class that only this program knows (pickled by value)."""
+        """Whether a step is of a class that is pickled by value, e.g. one of a notebook."""
         processors = [step.processor for step in self.steps]
         classes = [type(p) for step in processors for p in (step, *getattr(step, "parts", ()))]
         local = any(c.__module__ == "__main__" or "<locals>" in c.__qualname__ for c in classes)
@@ -158,16 +158,18 @@ class Lineage:
         """Return one data channel of the base after all steps, shape (n_times,), in V."""
         base = self.base.open() if hasattr(self.base, "open") else self.base
         row = self.rows[channel]
+        # In memory and float64: the base may be a mapped file, or float32.
         x = np.array(base[row : row + 1], dtype=float)
         tracker = NoiseTracker(x, [channel], self.steps, self.terms)
         for step in self.steps:
             tracker.advance(step)
-        return tracker.x[0]
+        result: np.ndarray = tracker.x[0]
+        return result
 
 
 @dataclass(frozen=True)
 class NoiseTerm:
-    """One part of the estimated noise: `plus` less `minus` (None: the current samples)."""
+    """One part of the estimated noise: `plus` minus `minus` (None: the current samples)."""
 
     plus: Lineage
     minus: Lineage | None = None
@@ -183,7 +185,7 @@ class NoiseTerm:
         return self._map(lambda lineage: lineage.select(picks))
 
     def move(self, place: Callable[[Any], Any]) -> NoiseTerm:
-        """Return the term with its samples elsewhere."""
+        """Return the term with ``place(base)`` instead of each base."""
         return self._map(lambda lineage: lineage.move(place))
 
     def freeze(self, current: Lineage) -> NoiseTerm:
@@ -209,7 +211,7 @@ class NoiseTerm:
 
 @dataclass(frozen=True)
 class NoisePart:
-    """Samples of one term of the noise: `plus` less `minus` (None: the current samples)."""
+    """Samples of one term of the noise: `plus` minus `minus` (None: the current samples)."""
 
     plus: np.ndarray
     minus: np.ndarray | None = None
@@ -221,11 +223,12 @@ class NoisePart:
         return self.minus is None and not self.explicit
 
     def noise(self, x: np.ndarray) -> np.ndarray | None:
-        """Return the noise in V beside current samples `x`; None if the lengths differ."""
+        """Return the noise, in V, of current samples `x`; None if the lengths differ."""
         minus = x if self.minus is None else self.minus
         noise = self.plus
         if not self.explicit:
-            noise = np.subtract(self.plus, minus, dtype=float)  # in float32 runs, too
+            # In float64 also in a float32 run: the difference is much smaller than its operands.
+            noise = np.subtract(self.plus, minus, dtype=float)
         return noise if noise.shape == x.shape else None
 
 
@@ -250,7 +253,7 @@ def next_terms(
     through : callable
         Sends a term through the step.
     begin : callable
-        Makes a term: ``begin(plus, explicit=False)``.
+        Creates a term: ``begin(plus, explicit=False)``.
     report : callable
         Returns the noise that a user-defined step reports.
     """
@@ -261,7 +264,7 @@ def next_terms(
         return terms if is_open else (*terms, begin(before))
     if change is Change.NOTHING:
         return terms
-    # An opaque step ends what can be recomputed: from here on the term keeps both its samples.
+    # Noise cannot be sent through an opaque step: open terms end with the samples before it.
     terms = tuple(replace(term, minus=before) if term.open else term for term in terms)
     return (*terms, begin(report(), explicit=True)) if change is Change.REPORTED else terms
 
@@ -295,25 +298,26 @@ def follow(
 def sum_noise(
     terms: tuple[NoiseTerm, ...], current: np.ndarray, picks: Iterable[int]
 ) -> np.ndarray:
-    """Return the summed noise of data channels `picks`, shape of `current`; other rows are 0."""
+    """Return the noise of data channels `picks`, summed over `terms`; other rows are 0."""
+    # The noise of a recording in a file may be larger than memory as well.
     mapped = scratch.is_spilled(current)
     noise = scratch.create(current.shape)[1] if mapped else np.zeros(current.shape)
     for channel in picks:
         row = slice(int(channel), int(channel) + 1)
         for term in terms:
-            found = term.part([int(channel)]).noise(current[row])
-            if found is None:
+            part = term.part([int(channel)]).noise(current[row])
+            if part is None:
                 raise ValidationError(
                     "a step after the correction changed the number of samples in a way that the "
                     "estimated noise cannot follow; read the noise before that step."
                 )
-            noise[row] += found
+            noise[row] += part
         scratch.forget(current, noise)
     return noise
 
 
 class NoiseTracker:
-    """Rows on their way through steps, with their noise where a later step uses it.
+    """Rows that are sent through steps, with their noise if a later step uses it.
 
     Parameters
     ----------
@@ -322,7 +326,7 @@ class NoiseTracker:
     channels : sequence of int
         Their channels.
     steps : iterable of Step or Processor
-        The steps to come.
+        The steps that will follow.
     terms : sequence of NoiseTerm
         The noise so far.
     """
@@ -337,7 +341,8 @@ class NoiseTracker:
         self.x = x
         self.source = x
         self.channels = channels
-        self.pending = 0  # steps to come that use the noise
+        # Noise costs the memory of a batch twice: it is tracked only while a step may ask for it.
+        self.pending = 0  # steps that will follow and use the noise
         for step in steps:
             self.pending += getattr(step, "uses_noise", False)
         self.parts: tuple[NoisePart, ...] = ()
@@ -346,22 +351,22 @@ class NoiseTracker:
 
     @property
     def owns_buffer(self) -> bool:
-        """Whether the samples are in an array that nothing else refers to."""
+        """Whether nothing else refers to the array of the samples."""
         return not self.pending and not np.may_share_memory(self.x, self.source)
 
     def noise(self) -> np.ndarray | None:
-        """Return what corrections removed so far, in V; None if there was no correction."""
+        """Return the noise removed so far, in V; None if there was no correction."""
         if not self.parts:
             return None
-        total = np.zeros(self.x.shape)
+        total: np.ndarray = np.zeros(self.x.shape)
         for part in self.parts:
-            found = part.noise(self.x)
-            if found is None:
+            noise = part.noise(self.x)
+            if noise is None:
                 raise ValidationError(
                     "a step after the correction changed the number of samples in a way that the "
                     "estimated noise cannot follow: put this step before it."
                 )
-            total += found
+            total += noise
         return total
 
     def put(self, step: Step, x: np.ndarray) -> None:
@@ -378,7 +383,8 @@ class NoiseTracker:
 
     def _follow(self, step: Any, before: np.ndarray) -> tuple[NoisePart, ...]:
         def send(x: np.ndarray) -> np.ndarray:
-            return step.run(x, self.channels)
+            result: np.ndarray = step.run(x, self.channels)
+            return result
 
         def through(part: NoisePart) -> NoisePart:
             minus = None if part.minus is None else send(part.minus)

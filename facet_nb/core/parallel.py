@@ -1,4 +1,4 @@
-"""FACETpy's executors: a context through a list of processors in one mode."""
+"""FACETpy's executors: run processors on a context in one mode."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["ChannelSequentialExecutor", "ParallelExecutor"]
 
 
 class ParallelExecutor:
-    """Splits a channel-wise processor's channels over workers.
+    """Distributes the channels of a channel-wise processor over workers.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class ParallelExecutor:
         StepError
             If the processor fails.
         PlanError
-            If it cannot be sent to workers, or a number of workers is no number.
+            If it cannot be sent to workers, or the number of workers is not valid.
         """
         return self.execute_all([processor], context)
 
@@ -65,14 +65,14 @@ class ParallelExecutor:
 
 
 class ChannelSequentialExecutor(ParallelExecutor):
-    """Takes channels one by one through several processors: little memory.
+    """Sends channels one by one through several processors, which needs little memory.
 
     Parameters
     ----------
     n_jobs : int
-        Channels in flight at once.
+        Number of channels that are processed at once.
     backend : {"multiprocessing", "threading", "serial"}
-        Where they run.
+        Processes, threads, or no workers.
     verbose : bool
         Whether to print the plan.
     """

@@ -1,4 +1,4 @@
-"""Pipelines: an ordered list of processors, and the ways to run it."""
+"""Pipelines: an ordered list of processors that can be planned, run, saved and loaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from facet_nb.core.execution.checkpoint import hold_checkpoint
 from facet_nb.core.execution.runner import Runner
 from facet_nb.core.execution.timeouts import check_timeout
 from facet_nb.core.map import map_runs
-from facet_nb.core.planning.budget import find_subject, fit
+from facet_nb.core.planning.budget import find_input, fit_to_budget
 from facet_nb.core.planning.modes.registry import AUTO, list_mode_names
 from facet_nb.core.planning.plan import Plan
 from facet_nb.core.planning.planner import RunOptions, choose_mode
@@ -39,7 +39,7 @@ class Pipeline:
     processors : sequence of Processor or callable
         The steps. A plain callable takes a context and returns one.
     name : str | None
-        A name for people.
+        Name for plans, progress bars and files.
 
     Examples
     --------
@@ -90,7 +90,7 @@ class Pipeline:
         return Pipeline([*self.processors, *more], self.name)
 
     def __call__(self, context: ProcessingContext) -> ProcessingContext:
-        """Run serially; return the context, or raise."""
+        """Run serially; return the context, or raise the error."""
         return self.run(context, show_progress=False, raise_on_error=True).get_context()
 
     # ------------------------------------------------------------------------------- running
@@ -121,23 +121,23 @@ class Pipeline:
         Parameters
         ----------
         initial_context : ProcessingContext | None
-            What to begin with; not needed if the first step is a loader. It does not change.
+            The input; not needed if the first step is a loader. It is not changed.
         mode : {"serial", "channel_sequential", "parallel", "auto"} | None
-            How to run. None follows the two flags, "serial" without them.
+            The mode. With None, the two flags decide; without them it is "serial".
         parallel, channel_sequential : bool
             The same as ``mode="parallel"`` and ``mode="channel_sequential"``.
         n_jobs : int
-            Batches in flight at once; -1 for all cores, -2 for all but one.
+            Number of batches that are processed at once; -1 for all cores, -2 for all but one.
         n_workers : int
-            Threads inside one batch; outer × inner is kept within the cores.
+            Threads inside one batch; the product with `n_jobs` is kept within the cores.
         backend : {"multiprocessing", "threading", "serial", "dask"}
-            Where batches run if ``n_jobs`` is above 1. ``"dask"`` takes the current
+            The kind of workers if ``n_jobs`` is above 1. ``"dask"`` uses the current
             ``dask.distributed.Client``; its workers must see the folder ``FACET_NB_TMPDIR``.
         batch_size : int
             Channels in one batch.
         fuse : bool
-            Whether the plan may replace ``UpSample → align → correct → DownSample`` by one step
-            that gives the same to 1e-7 of the artifact's peak; False runs all steps as they are.
+            Whether the plan may replace ``UpSample → align → correct → DownSample`` with one step
+            whose result differs by at most 1e-7 of the artifact's peak.
         show_progress : bool | None
             Whether to show a progress bar; None shows it in notebooks and terminals.
         on_event : callable | None
@@ -145,29 +145,29 @@ class Pipeline:
         cancel : CancelToken | threading.Event | None
             Set it (from another thread) to stop the run.
         raise_on_error : bool
-            Raise what went wrong instead of reporting it in the result.
+            Whether to raise an error instead of reporting it in the result.
         memory_budget : str | int | None
-            The most memory that the run may use, libraries and workers included: ``"1.5 GB"``, or
-            bytes. Batches and workers are reduced, and samples left in files, as far as needed;
-            without `mode` the advisor chooses one.
+            Limit of the memory of the run, including libraries and workers: ``"1.5 GB"``, or a
+            number of bytes. As far as needed, there are fewer batches and workers at once, and
+            samples are left in files. If `mode` is None, it is chosen automatically.
         dtype : {"float64", "float32"}
             Precision of the samples between steps. float32 takes half of the time and memory; steps
-            that are not declared safe for it are computed in float64 all the same, and the plan
-            names them. The corrected recording then differs from that of float64 by about a
-            millionth of the largest sample; it is float64, with float32 values.
+            that are not declared safe for it are still computed in float64, and the plan names
+            them. The corrected recording differs from that of float64 by about a millionth of the
+            largest sample; its data type is float64.
         timeout : float | None
-            Seconds that one task (a batch of channels, or a step over all of them) may take. Then
-            the run ends with an error that names step and channel. Processes are killed; a thread
-            stops at its next kernel, or is left alone: then the error says so.
+            Time limit of one task (a batch of channels, or a step over all of them), in s. If it is
+            exceeded, the run ends with an error that names step and channel. Processes are killed;
+            a thread stops at its next kernel, or is abandoned, which the error then says.
         checkpoint : path | None
-            Folder that keeps finished channels: the same run, after whatever ended it, goes on
-            where it was, with the same result. It needs room for the recording once for each
-            stage. What changed since (a parameter, the input, a version) is computed again.
+            Folder in which finished channels are kept: after an interruption, the same run resumes
+            where it was, with the same result. It needs space for one recording per stage. Stages
+            that changed since (a parameter, the input, a version) are computed again.
         chunk_duration_s : float | None
-            Take each channel through a stage in chunks of about this length, in s: memory then
-            depends on neither the number of channels nor the length of the recording. The result
-            is the same to the bit. Stages with a step that needs a channel's whole length run as
-            they would without; the plan says which.
+            Process each channel in chunks of about this length, in s: memory is then independent of
+            the number of channels and the length of the recording. The result is the same, bit for
+            bit. Stages with a step that needs the whole length of a channel run without chunks; the
+            plan names them.
 
         Returns
         -------
@@ -177,10 +177,10 @@ class Pipeline:
         Raises
         ------
         PlanError
-            If mode, flags or numbers of workers cannot be used, or the budget is too small: the
-            message has the smallest that would do.
+            If mode, flags or numbers of workers are not valid, or the budget is too small: the
+            message names the smallest sufficient one.
         FacetError
-            If the disk has no room for what must lie in files; and what went wrong, if
+            If the disk has no space for scratch files; and any error of the run, if
             `raise_on_error`.
         """
         context = _as_context(initial_context)
@@ -191,9 +191,10 @@ class Pipeline:
             chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s
         )
         if memory_budget is not None or chosen == AUTO:
-            found = find_subject(self.processors, context, strict=memory_budget is not None)
-            plan = fit(self.processors, options, found, memory_budget)
+            run_input = find_input(self.processors, context, strict=memory_budget is not None)
+            plan = fit_to_budget(self.processors, options, run_input, memory_budget)
         else:
+            # Counting cores takes longer than planning a short chain.
             one = n_jobs == n_workers == 1
             plan = options.plan(self.processors, 1 if one else count_cores(backend))
         recorder = EventRecorder([on_event] if on_event else [])
@@ -255,18 +256,18 @@ class Pipeline:
         dtype: str = "float64",
         chunk_duration_s: float | None = None,
     ) -> Plan:
-        """Return what a mode makes of this pipeline: stages, the reason for each, and a forecast.
+        """Return the plan of a run: its stages, their reasons, and a forecast.
 
         Parameters
         ----------
         subject : ProcessingContext | path | None
-            The recording to look at: a context, or a file of which the header is read. With it the
-            plan says how much memory each stage will need. (The name of a mode is taken as `mode`.)
+            The recording: a context, or a file whose header is read. With it the plan has a
+            forecast of the memory that each stage needs. (The name of a mode is used as `mode`.)
         mode : {"serial", "channel_sequential", "parallel", "auto"} | None
             As in :meth:`run`.
         n_jobs, n_workers, batch_size : int
             As in :meth:`run`.
-        backend : {"multiprocessing", "threading", "serial"}
+        backend : {"multiprocessing", "threading", "serial", "dask"}
             As in :meth:`run`.
         memory_budget : str | int | None
             As in :meth:`run`; it needs a `subject`, or a pipeline that begins with a loader.
@@ -286,7 +287,7 @@ class Pipeline:
         """
         if isinstance(subject, str) and subject in list_mode_names():
             if mode is not None and mode != subject:
-                raise PlanError(f"plan({subject!r}, mode={mode!r}): give one of them.")
+                raise PlanError(f"plan({subject!r}, mode={mode!r}): pass only one mode.")
             subject, mode = None, subject
         chosen = choose_mode(mode, False, False)
         if memory_budget is not None and mode is None:
@@ -294,9 +295,9 @@ class Pipeline:
         options = RunOptions(
             chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s
         )
-        looks = subject is not None or memory_budget is not None
-        found = find_subject(self.processors, subject) if looks else None
-        return fit(self.processors, options, found, memory_budget)
+        known = subject is not None or memory_budget is not None
+        run_input = find_input(self.processors, subject) if known else None
+        return fit_to_budget(self.processors, options, run_input, memory_budget)
 
     def map(self, inputs: Sequence[Any], **kwargs: Any) -> Any:
         """Run the pipeline on many files or contexts; see :func:`facet_nb.core.map.map_runs`.
@@ -304,30 +305,30 @@ class Pipeline:
         Parameters
         ----------
         inputs : sequence of path or ProcessingContext
-            What to process.
+            The inputs.
         **kwargs
             ``n_jobs``, ``on_error``, ``keep_raw``, ``output``, ``loader_factory``, ….
 
         Returns
         -------
         BatchResult
-            A result for each input, in the order of `inputs`.
+            The result of each input, in the order of `inputs`.
         """
         return map_runs(self, inputs, **kwargs)
 
     def validate_all(self, context: ProcessingContext) -> list[str]:
-        """Return the complaints of all steps about `context` as it is now."""
-        complaints = []
+        """Return the validation errors of all steps for `context`."""
+        errors = []
         for i, processor in enumerate(self.processors):
             try:
                 processor.validate(context)
             except FacetError as error:
-                complaints.append(f"Step {i + 1} ({processor.name}): {error}")
-        return complaints
+                errors.append(f"Step {i + 1} ({processor.name}): {error}")
+        return errors
 
     # ---------------------------------------------------------------------------- description
     def describe(self) -> str:
-        """Return the steps with their parameters and flags, one a line."""
+        """Return the steps with their parameters and flags, one per line."""
         lines = [f"{self.name} ({len(self)} steps)"]
         for i, p in enumerate(self.processors, 1):
             flags = [f for f in ("channel_wise", "parallel_safe", "run_once") if getattr(p, f)]
@@ -340,12 +341,12 @@ class Pipeline:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Pipeline:
-        """Make a pipeline from what :meth:`to_dict` returned.
+        """Create a pipeline from the output of :meth:`to_dict`.
 
         Raises
         ------
         ValidationError
-            If a step is unknown or its parameters do not fit.
+            If a step is unknown or its parameters are not valid.
         """
         try:
             entries = list(values["processors"])
@@ -366,19 +367,19 @@ class Pipeline:
 
     @classmethod
     def from_yaml(cls, source: str | Path) -> Pipeline:
-        """Make a pipeline from a YAML file, or from YAML text. Nothing in it is executed.
+        """Create a pipeline from a YAML file, or from YAML text. Nothing in it is executed.
 
         Raises
         ------
         ValidationError
-            If it cannot be read.
+            If the file or text cannot be read.
         """
         import yaml
 
         is_text = isinstance(source, str) and "\n" in source
         try:
             text = str(source) if is_text else Path(source).read_text(encoding="utf-8")
-            values = yaml.safe_load(text)
+            values = yaml.safe_load(text)  # creates plain values only
         except OSError as error:
             raise ValidationError(f"cannot read {source}: {error.strerror}.") from error
         except ValueError as error:  # not text, or not a path
@@ -405,7 +406,7 @@ class Pipeline:
 
 
 def _note_advice(done: ProcessingContext, first: int, plan: Plan) -> ProcessingContext:
-    """Return `done` with what ``mode="auto"`` chose in the entry of the run's first step."""
+    """Return `done` with the choice of ``mode="auto"`` in the history, at the first step."""
     history = list(done._history)
     if first >= len(history):
         return done
@@ -433,7 +434,7 @@ def as_token(cancel: Any) -> CancelToken:
         return cancel
     if hasattr(cancel, "is_set") and hasattr(cancel, "wait"):
         token = CancelToken()
-        token._event = cancel
+        token._event = cancel  # the caller may set it at any time
         return token
     raise ValidationError(
         f"cancel must be a CancelToken or a threading.Event, not {type(cancel).__name__}."
@@ -446,8 +447,8 @@ def _make_step(index: int, entry: Any) -> Processor:
     name = str(entry["processor"])
     if name == LambdaProcessor.name:
         raise ValidationError(
-            f"step {index + 1} is a plain function, which no file can hold: make it a Processor "
-            "class with @register_processor."
+            f"step {index + 1} is a plain function, which cannot be saved: write a Processor class "
+            "with @register_processor."
         )
     cls = get_processor(name)
     parameters = entry.get("parameters") or {}

@@ -1,7 +1,6 @@
-"""The door to plots: results draw themselves without importing what draws.
+"""Plotting backends: results can be plotted without importing :mod:`facet_nb.plots` in core.
 
-As pandas has plotting backends, a name stands for a module that is imported when a plot is asked
-for. This table is the only place below :mod:`facet_nb.plots` that names it.
+As in pandas, each name stands for a module that is imported when the first figure is drawn.
 """
 
 from __future__ import annotations
@@ -11,12 +10,13 @@ from typing import Any
 
 from facet_nb.core.errors import ValidationError
 
-#: Modules with the ``plot_…`` functions, by the name of what draws.
+#: Modules with the ``plot_…`` functions, by the name of the backend. This is the only place below
+#: :mod:`facet_nb.plots` that names it, so that the import graph has no circle.
 _BACKENDS = {"matplotlib": "facet_nb.plots"}
 
 
 def draw(function: str, *arguments: Any, backend: str = "matplotlib", **options: Any) -> Any:
-    """Return the figure of ``function(*arguments, **options)``, a function of the backend.
+    """Return the figure that a function of the plotting backend draws.
 
     Raises
     ------

@@ -29,10 +29,9 @@ T = TypeVar("T")
 
 
 class _Engine:
-    """How a step runs by itself.
+    """Functions that run a single step; :mod:`facet_nb.core` sets them."""
 
-    Steps do not know how they are run: :mod:`facet_nb.core` puts the engine's functions here.
-    """
+    # Importing them here would close a circle: the engine imports the steps that it runs.
 
     run_alone: Callable[[Processor, ProcessingContext], ProcessingContext]
     run_read_only: Callable[[Processor, ProcessingContext], ProcessingContext]
@@ -52,7 +51,7 @@ _RENAMED = {
 
 
 def _accept_old_names(cls: type) -> None:
-    """Give members that a class defines under an old name their new one, with a warning."""
+    """Rename members that a class defines under an old name, with a warning."""
     for old, new in _RENAMED.items():
         if old in cls.__dict__ and new not in cls.__dict__:
             warnings.warn(
@@ -74,7 +73,7 @@ def _renamed(old: str, new: str) -> property:
 
 
 def _accept_old_argument(old: str, new: str) -> Callable[[type[T]], type[T]]:
-    """Return a class decorator: the constructor takes `new` under its old name, too."""
+    """Return a class decorator: the constructor also accepts `new` under its old name."""
 
     def decorate(cls: type[T]) -> type[T]:
         init: Any = cls.__init__
@@ -118,8 +117,8 @@ class Processor:
         one data channel at a time and receives its samples and the metadata. History and estimated
         noise are available to steps that see all channels only.
     run_once : bool
-        For channel-wise steps that only detect something (triggers, say): they run on the
-        reference channel, and their metadata holds for all channels.
+        For channel-wise steps that only detect something, e.g. triggers: they run on the reference
+        channel, and their metadata applies to all channels.
     accepts_lazy : bool
         For steps that see all channels: whether they read a recording on disk piece by piece.
         Other steps are assumed to load it whole.
@@ -188,11 +187,11 @@ class Processor:
 
     def get_parameters(self) -> dict[str, Any]:
         """Return the constructor's arguments as they are stored."""
-        found = {}
+        parameters = {}
         for name in inspect.signature(type(self).__init__).parameters:
             if name != "self" and hasattr(self, name):
-                found[name] = getattr(self, name)
-        return found
+                parameters[name] = getattr(self, name)
+        return parameters
 
     def to_dict(self) -> dict[str, Any]:
         """Return the step as plain Python values: registry name and parameters."""
@@ -207,7 +206,7 @@ class Processor:
 
 
 def with_history(context: ProcessingContext, processor: Processor) -> ProcessingContext:
-    """Return `context` with an entry of `processor` in its history."""
+    """Return `context` with an entry for `processor` in its history."""
     if not isinstance(context, ProcessingContext):
         raise ValidationError(
             f"process() returned {type(context).__name__}; it must return a ProcessingContext."
@@ -229,7 +228,7 @@ def check_has_triggers(metadata: ProcessingMetadata) -> None:
 @_accept_old_argument("everything", "all_data")
 @dataclass(frozen=True)
 class View:
-    """What :meth:`ArrayProcessor.prepare` sees of the recording.
+    """The part of a recording that :meth:`ArrayProcessor.prepare` needs.
 
     Attributes
     ----------
@@ -238,7 +237,7 @@ class View:
     n_times : int
         Number of samples.
     metadata : ProcessingMetadata
-        Triggers and the like.
+        Triggers and other metadata.
     ch_names : tuple of str
         Names of the data channels.
     reference : ndarray, shape (n_times,) | None
@@ -281,19 +280,19 @@ class Prepared:
     Attributes
     ----------
     payload : object
-        What ``compute`` reads.
+        Data for ``compute``.
     sfreq : float | None
-        Sampling rate afterwards, in Hz; None if it stays.
+        Sampling rate afterwards, in Hz; None if it does not change.
     n_times : int | None
-        Number of samples afterwards; None if it stays.
+        Number of samples afterwards; None if it does not change.
     start : int
         Samples cut from the beginning.
     highpass, lowpass : float | None
-        Pass band to note in the header, in Hz.
+        Pass band to record in the header, in Hz.
     metadata : dict
         Fields of :class:`ProcessingMetadata` that change.
     notes : dict
-        What the step found, for the history.
+        Findings of the step, for the history.
     untouched : tuple of str
         Data channels that the step leaves unchanged.
     """
@@ -315,9 +314,9 @@ class ArrayProcessor(Processor):
     Attributes
     ----------
     needs : {"none", "reference", "all"}
-        What ``prepare`` must see: the header only, one reference channel, or all data channels.
+        Input of ``prepare``: the header only, one reference channel, or all data channels.
     linear : bool
-        Whether the step is linear: the estimated noise is then filtered as the signal is.
+        Whether the step is linear: the estimated noise is then filtered like the signal.
     subtracts : bool
         Whether the difference between input and output is estimated noise.
     splits : {"channels", "times"}
@@ -331,9 +330,9 @@ class ArrayProcessor(Processor):
     needs_first_pass : bool
         Whether ``stream`` needs statistics of the whole input, which ``first_pass`` accumulates.
     float32_safe : bool
-        Whether ``compute`` takes float32 samples as they are in a run with ``dtype="float32"``;
-        only for kernels whose error is documented. Other steps get float64 samples, and their
-        result is rounded.
+        Whether ``compute`` accepts float32 samples in a run with ``dtype="float32"``; only for
+        kernels whose error is documented. Other steps get float64 samples, and their result is
+        rounded.
     """
 
     requires_raw = True
@@ -364,7 +363,7 @@ class ArrayProcessor(Processor):
         prepared : Prepared
             What ``prepare`` decided.
         out : ndarray, shape (n_channels, n_times_out) | None
-            Where to put the result.
+            Array for the result.
 
         Returns
         -------
@@ -467,7 +466,7 @@ class ArrayProcessor(Processor):
         return None
 
     def stream_memory(self, chunk: int, sfreq: float) -> int:
-        """Return the memory of one stream in bytes, without the chunk it is given."""
+        """Return the memory of one stream without its input chunk, in bytes."""
         return 8 * chunk * 4
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
@@ -493,7 +492,7 @@ class LambdaProcessor(Processor):
     func : callable
         The function.
     label : str | None
-        Its name in plans and history.
+        Name in plans and history.
     """
 
     name = "lambda"

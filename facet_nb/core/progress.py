@@ -10,19 +10,21 @@ from typing import Any
 
 from facet_nb.core.events import Event
 
-#: Shortest time between two pictures of the bar: in a notebook each is a message to the browser.
+#: Shortest interval between two updates of the bar, in s: in a notebook each is a message to the
+#: browser.
 _INTERVAL_S = 0.1
 
 
 def wanted(show: bool | None) -> bool:
-    """Return whether to show progress; None means: in a notebook or a terminal."""
+    """Return whether to show progress; with None, in notebooks and terminals only."""
     if show is not None:
         return bool(show)
     return _in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
 
 
 def _in_notebook() -> bool:
-    """Whether this is a notebook's kernel (that its packages are imported tells nothing)."""
+    """Whether this process is a notebook's kernel."""
+    # IPython may be imported in any script: only a shell with a kernel belongs to a notebook.
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return getattr(shell, "kernel", None) is not None
@@ -30,7 +32,7 @@ def _in_notebook() -> bool:
 
 @contextmanager
 def bar(show: bool | None, label: str, recorder: Any) -> Iterator[None]:
-    """Show a bar that follows `recorder`, which has ``state`` and ``listeners``."""
+    """Show a progress bar for the run of an :class:`~facet_nb.core.events.EventRecorder`."""
     if not wanted(show):
         yield
         return

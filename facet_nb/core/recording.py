@@ -1,6 +1,6 @@
-"""What an MNE recording is to us: which rows are data, and how rows become a recording again.
+"""MNE recordings: which rows are data, and how to build a recording from rows.
 
-Nothing here imports MNE before it is needed, so that worker processes stay small.
+MNE is imported only when it is needed, so that worker processes stay small.
 """
 
 from __future__ import annotations
@@ -14,22 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facet_nb.core import recording
 from facet_nb.core.errors import ValidationError
 
 if TYPE_CHECKING:
-    pass
+    import mne
 
 
 MB = 10**6
 
-#: Pieces in which recordings in files are worked on, and their copies.
+#: Memory for the pieces in which recordings in files are processed, and their copies.
 _PIECES = 32 * MB
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Size of a recording: channels, of which `n_data` are processed, samples, and rate in Hz."""
+    """Size of a recording: all channels, data channels, samples, and sampling rate in Hz."""
 
     n_channels: int
     n_data: int
@@ -48,24 +47,24 @@ class Shape:
 
     @property
     def piece_bytes(self) -> int:
-        """Bytes of the pieces in which it is worked on in a file, with their copies."""
+        """Bytes of the pieces in which a recording in a file is processed, with their copies."""
         return min(_PIECES, 3 * self.n_bytes)
 
     @classmethod
-    def of(cls, raw: Any) -> Shape:
+    def of(cls, raw: mne.io.BaseRaw) -> Shape:
         """Return the shape of `raw`."""
-        n_data = max(1, len(recording.data_picks(raw)))
+        n_data = max(1, len(data_picks(raw)))
         return cls(len(raw.ch_names), n_data, int(raw.n_times), float(raw.info["sfreq"]))
 
 
 #: Channel types that hold electrode signals: the scanner's artifact is in all of them.
 DATA_TYPES = ("eeg", "eog", "ecg", "emg", "bio", "seeg", "ecog", "dbs")
 
-#: Annotations of this description mark spans without artifact that metrics compare with.
+#: Annotations with this description mark spans without artifacts, which metrics use as reference.
 REFERENCE_SPAN = "REFERENCE"
 
 
-def channel_kinds(raw: Any) -> list[str]:
+def channel_kinds(raw: mne.io.BaseRaw) -> list[str]:
     """Return ``"data"``, ``"bad"``, ``"stim"`` or ``"other"`` for each channel of `raw`."""
     bads = set(raw.info["bads"])
     kinds = []
@@ -77,12 +76,12 @@ def channel_kinds(raw: Any) -> list[str]:
     return kinds
 
 
-def data_picks(raw: Any) -> np.ndarray:
+def data_picks(raw: mne.io.BaseRaw) -> np.ndarray:
     """Return the indices of the good data channels (electrodes that are not in ``bads``)."""
     return np.array([i for i, kind in enumerate(channel_kinds(raw)) if kind == "data"], dtype=int)
 
 
-def find_channel(wanted: int | str, raw: Any) -> int:
+def find_channel(wanted: int | str, raw: mne.io.BaseRaw) -> int:
     """Return the row of a channel given by name or position."""
     if isinstance(wanted, str):
         if wanted in raw.ch_names:
@@ -95,11 +94,13 @@ def find_channel(wanted: int | str, raw: Any) -> int:
     )
 
 
-def find_references(processors: Iterable[Any], raw: Any, picks: np.ndarray) -> tuple[int, ...]:
+def find_references(
+    processors: Iterable[Any], raw: mne.io.BaseRaw, picks: np.ndarray
+) -> tuple[int, ...]:
     """Return the row of each processor's reference channel.
 
-    It is the channel that the processor asks for (``ref_channel``), otherwise the first good EEG
-    channel, otherwise the first of `picks`, the good data channels.
+    This is the processor's ``ref_channel``, or else the first good EEG channel, or else the first
+    of `picks`, the good data channels.
     """
     types, first = raw.get_channel_types(), int(picks[0])
     if "eeg" in (good := list(map(types.__getitem__, picks))):
@@ -111,21 +112,21 @@ def find_references(processors: Iterable[Any], raw: Any, picks: np.ndarray) -> t
     return tuple(rows)
 
 
-def load_array(raw: Any) -> np.ndarray:
+def load_array(raw: mne.io.BaseRaw) -> np.ndarray:
     """Return the samples of `raw` in V, shape (n_channels, n_times), without a copy if loaded."""
-    if raw.preload:
-        return raw._data
-    return raw.get_data()
+    samples: np.ndarray = raw._data if raw.preload else raw.get_data()
+    return samples
 
 
-def find_samples(raw: Any) -> np.ndarray | None:
-    """Return the mapped float32 samples of a recording that a run left in a file; None else."""
+def find_samples(raw: mne.io.BaseRaw) -> np.ndarray | None:
+    """Return the mapped samples of a :class:`~.storage.raw_file.RawFile`; None for others."""
+    # Not isinstance: that would import MNE into worker processes.
     samples = getattr(raw, "samples", None)
     return samples if isinstance(samples, np.ndarray) else None
 
 
-def open_array(raw: Any) -> np.ndarray:
-    """Return :func:`find_samples`, else :func:`load_array`."""
+def open_array(raw: mne.io.BaseRaw) -> np.ndarray:
+    """Return the samples of a recording in V, mapped if it is in a scratch file."""
     samples = find_samples(raw)
     return load_array(raw) if samples is None else samples
 
@@ -135,7 +136,7 @@ def resolve_picks(
     info: Any,
     types: tuple[str, ...] | None = None,
 ) -> set[int]:
-    """Return rows chosen by names, positions or channel types.
+    """Return the rows selected by names, positions or channel types.
 
     Raises
     ------
@@ -149,41 +150,41 @@ def resolve_picks(
     chosen: set[int] = set()
     for pick in [picks] if isinstance(picks, (str, int)) else picks:
         if isinstance(pick, str):
-            found = {i for i, (n, k) in enumerate(zip(names, kinds, strict=True)) if pick in (n, k)}
+            rows = {i for i, (n, k) in enumerate(zip(names, kinds, strict=True)) if pick in (n, k)}
         else:
-            found = {int(pick)} & set(range(len(names)))
-        if not found:
+            rows = {int(pick)} & set(range(len(names)))
+        if not rows:
             raise ValidationError(
                 f"picks: {pick!r} is neither a channel nor a channel type of the recording "
                 f"({', '.join(names[:6])}{', …' if len(names) > 6 else ''})."
             )
-        chosen |= found
+        chosen |= rows
     return chosen & everything
 
 
 @dataclass(frozen=True)
 class Header:
-    """All of a recording but its samples.
+    """All of a recording except its samples.
 
     Attributes
     ----------
     info : mne.Info
-        MNE's header; not changed by us.
+        MNE's header; it is not changed.
     first_samp : int
         Sample number of the first sample, at ``info["sfreq"]``.
     annotations : mne.Annotations
-        With onsets in s from the start of the recorder (or from ``orig_time``).
+        Annotations, with onsets in s from the start of the recorder (or from ``orig_time``).
     n_times : int | None
         Number of samples that the annotations were cropped to.
     """
 
-    info: Any
+    info: mne.Info
     first_samp: int
-    annotations: Any
+    annotations: mne.Annotations | None
     n_times: int | None = None
 
     @classmethod
-    def of(cls, raw: Any) -> Header:
+    def of(cls, raw: mne.io.BaseRaw) -> Header:
         """Return the header of `raw`."""
         return cls(raw.info, int(raw.first_samp), raw.annotations, int(raw.n_times))
 
@@ -195,7 +196,7 @@ class Header:
         first_samp: int | None = None,
         picks: Sequence[int] | None = None,
         band: tuple[float, float] | None = None,
-    ) -> Any:
+    ) -> mne.io.BaseRaw:
         """Return a recording with this header and other samples.
 
         Annotations, measurement date, bad channels, positions and filter information are kept;
@@ -204,7 +205,7 @@ class Header:
         Parameters
         ----------
         data : ndarray, shape (n_channels, n_times)
-            Samples, in V; float32 ones, which MNE does not hold, are read from where they are.
+            Samples, in V. MNE cannot hold float32 samples: they are read from `data` on demand.
         sfreq : float | None
             Sampling rate, in Hz; None for the header's.
         first_samp : int | None
@@ -243,24 +244,24 @@ class Header:
             annotations = copy_annotations(self.annotations)
             times = sfreq, first, data.shape[1]
             if picks is None and times == (self.info["sfreq"], self.first_samp, self.n_times):
-                raw._annotations = annotations  # nothing to crop or to shift: MNE takes 25 ms
+                # Nothing to crop or to shift: set_annotations would take 25 ms for the same.
+                raw._annotations = annotations
                 return raw
+            # Without orig_time, set_annotations adds first_samp to the onsets.
             if annotations.orig_time is None:
                 annotations.onset = annotations.onset - first / sfreq
             raw.set_annotations(annotations, emit_warning=False, on_missing="ignore")
         return raw
 
 
-def copy_annotations(annotations: Any) -> Any:
-    """Return a copy, through a pickle: a tenth of the time of MNE's own."""
+def copy_annotations(annotations: mne.Annotations) -> mne.Annotations:
+    """Return a copy of annotations."""
+    # A pickle takes a tenth of the time of MNE's own copy.
     return pickle.loads(pickle.dumps(annotations))
 
 
 class ChannelHeaders:
-    """Headers of single channels, made quickly one after another.
-
-    MNE takes 15 ms to attach 840 annotations, most of it copying; from the second channel on they
-    come from a pickle of the first one's (1 ms).
+    """Headers of single channels, with the annotations of the whole recording.
 
     Parameters
     ----------
@@ -271,12 +272,18 @@ class ChannelHeaders:
     def __init__(self, header: Header) -> None:
         self.header = header
         self._bare = replace(header, annotations=None)
+        # MNE takes 15 ms to attach 840 annotations, mostly for copies. From the second channel on
+        # they come from a pickle of the first channel's, which takes 1 ms.
         self._pickled: tuple[int, bytes] | None = None
-        of_channels = any(header.annotations.ch_names) if len(header.annotations) else False
+        annotations = header.annotations
+        of_channels = annotations is not None and any(annotations.ch_names)
         self._same = not of_channels
 
-    def attach(self, data: np.ndarray, channel: int, **shape: Any) -> Any:
-        """Return a recording of one channel; `shape` as in :meth:`Header.attach`, always alike."""
+    def attach(self, data: np.ndarray, channel: int, **shape: Any) -> mne.io.BaseRaw:
+        """Return a recording of one channel.
+
+        `shape` is passed to :meth:`Header.attach`; it must be the same in all calls.
+        """
         n_times = data.shape[1]
         if self._pickled is not None and self._pickled[0] == n_times:
             raw = self._bare.attach(data, picks=[channel], **shape)
@@ -288,12 +295,13 @@ class ChannelHeaders:
         return raw
 
 
-#: Held while MNE works on what threads share: checking an ``Info`` unlocks it for a moment, and
-#: ``verbose=`` sets the level of the one logger.
+#: Held while MNE changes what threads share: checking an ``Info`` unlocks it for a moment, and
+#: ``verbose=`` sets the level of the only logger.
 _mne = threading.Lock()
 
 
 def _renew_lock() -> None:
+    # Another thread of the parent may have held the lock: in a forked child it is never released.
     global _mne
     _mne = threading.Lock()
 
@@ -302,6 +310,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-def replace_data(raw: Any, data: np.ndarray) -> Any:
+def replace_data(raw: mne.io.BaseRaw, data: np.ndarray) -> mne.io.BaseRaw:
     """Return a recording like `raw` with other samples of the same shape, in V."""
     return Header.of(raw).attach(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from importlib import import_module
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import Processor
@@ -13,7 +13,7 @@ from facet_nb.core.processor import Processor
 P = TypeVar("P", bound=type[Processor])
 
 _REGISTRY: dict[str, type[Processor]] = {}
-_ROOMS = ("io", "preprocessing", "correction", "evaluation")
+_PACKAGES = ("io", "preprocessing", "correction", "evaluation")
 
 
 @overload
@@ -22,16 +22,16 @@ def register_processor(cls: P) -> P: ...
 def register_processor(cls: str | None = None) -> Callable[[P], P]: ...
 
 
-def register_processor(cls=None):
-    """Enter a processor class into the registry, under its ``name``; a class decorator.
+def register_processor(cls: Any = None) -> Any:
+    """Register a processor class under its ``name``; a class decorator.
 
-    ``@register_processor("other_name")`` renames the class. A class of the same module and name
-    takes the place of the old one: running a notebook's cell again is no error.
+    ``@register_processor("other_name")`` renames the class. A class with the same module and name
+    replaces the earlier one, so that a notebook cell can be run again.
 
     Raises
     ------
     ValidationError
-        If it is no processor, or another class has the name.
+        If it is not a processor class, or another class has the name.
     """
     if isinstance(cls, type):
         return _enter(cls, None)
@@ -57,9 +57,10 @@ def _identify(cls: type) -> tuple[str, str]:
     return cls.__module__, cls.__qualname__
 
 
-def _load_rooms() -> None:
-    for room in _ROOMS:
-        import_module(f"facet_nb.{room}")
+def _load_packages() -> None:
+    # Only now: importing the package must stay fast, and core may not import upward at load time.
+    for package in _PACKAGES:
+        import_module(f"facet_nb.{package}")
 
 
 def get_processor(name: str) -> type[Processor]:
@@ -68,19 +69,19 @@ def get_processor(name: str) -> type[Processor]:
     Raises
     ------
     ValidationError
-        If there is none; the message names the nearest.
+        If there is none; the message suggests similar names.
     """
-    _load_rooms()
+    _load_packages()
     by_class = {cls.__name__: cls for cls in _REGISTRY.values()}
-    found = _REGISTRY.get(name) or by_class.get(name)
-    if found is None:
+    cls = _REGISTRY.get(name) or by_class.get(name)
+    if cls is None:
         near = difflib.get_close_matches(name, [*_REGISTRY, *by_class], n=3)
         hint = f"Did you mean {', '.join(near)}?" if near else "See list_processors()."
         raise ValidationError(f"no processor is called {name!r}. {hint}")
-    return found
+    return cls
 
 
 def list_processors() -> dict[str, type[Processor]]:
     """Return all registered processors, by name."""
-    _load_rooms()
+    _load_packages()
     return dict(sorted(_REGISTRY.items()))

@@ -1,4 +1,4 @@
-"""What a run gives back."""
+"""The result of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from facet_nb.core.planning.plan import Plan
 from facet_nb.core.plotting import draw
 
 if TYPE_CHECKING:
+    import mne
     import pandas as pd
+
+    from facet_nb.core.metadata import ProcessingStep
 
 
 @dataclass
@@ -28,9 +31,9 @@ class PipelineResult:
     context : ProcessingContext | None
         The context after the last step; None if the run failed.
     success : bool
-        Whether all steps ran.
+        Whether all steps have finished.
     error : Exception | None
-        What went wrong.
+        The error that ended the run.
     execution_time : float
         Wall time, in s.
     failed_processor : str | None
@@ -38,11 +41,11 @@ class PipelineResult:
     failed_processor_index : int | None
         Its position.
     state : RunState
-        All that the run's events told.
+        Final state of the run, from its events.
     plan : Plan | None
-        How it ran.
+        The plan of the run.
     cancelled : bool
-        Whether it was cancelled.
+        Whether the run was cancelled.
     """
 
     context: ProcessingContext | None
@@ -56,25 +59,25 @@ class PipelineResult:
     cancelled: bool = False
 
     def get_context(self) -> ProcessingContext:
-        """Return the context, or raise what went wrong."""
+        """Return the context, or raise the error of the run."""
         if self.context is None:
-            raise self.error or FacetError("the run left no context.")
+            raise self.error or FacetError("the result has no context.")
         return self.context
 
-    def get_raw(self) -> Any:
+    def get_raw(self) -> mne.io.BaseRaw:
         """Return the corrected recording."""
         return self.get_context().get_raw()
 
-    def get_history(self) -> list:
-        """Return the steps that were applied."""
+    def get_history(self) -> list[ProcessingStep]:
+        """Return the processing steps, oldest first."""
         return self.get_context().get_history()
 
     def was_successful(self) -> bool:
-        """Whether all steps ran."""
+        """Whether all steps have finished."""
         return self.success
 
     def release_raw(self) -> None:
-        """Forget the samples (metadata, metrics and history stay)."""
+        """Drop the samples; metadata, metrics and history are kept."""
         if self.context is None:
             return
         lean = ProcessingContext(None, metadata=self.context.metadata)
@@ -84,10 +87,11 @@ class PipelineResult:
     # -------------------------------------------------------------------------- metrics
     @property
     def metrics(self) -> dict[str, Any]:
-        """What evaluation steps found."""
+        """Metrics of the evaluation steps."""
         if self.context is None:
             return {}
-        return self.context.metadata.custom.get("metrics", {})
+        metrics: dict[str, Any] = self.context.metadata.custom.get("metrics", {})
+        return metrics
 
     def metric(self, name: str, default: Any = None) -> Any:
         """Return one metric."""
@@ -105,7 +109,7 @@ class PipelineResult:
     def step_times(self) -> pd.DataFrame:
         """Measured times as a table: ``step, wall_s, cpu_s``, summed over batches.
 
-        With several workers the times of one step overlap: their sum may exceed the run's.
+        With several workers the batches overlap: the sum may exceed the duration of the run.
         """
         import pandas as pd
 
@@ -137,7 +141,7 @@ class PipelineResult:
         print(table.to_string(index=False) if len(table) else "no metrics: add an evaluation step")
 
     def plot(self, **kwargs: Any) -> Any:
-        """Plot before, after and residual of one channel; see ``facet_nb.plots``."""
+        """Plot one channel before and after correction; see ``plots.plot_before_after``."""
         return draw("plot_before_after", self.get_context(), **kwargs)
 
     def _headline(self) -> str:
@@ -148,16 +152,13 @@ class PipelineResult:
         return f"{word} after {self.execution_time:.2f} s{how}: {self.error}"
 
     def _remarks(self) -> list[str]:
-        """Return what a reader of the result must know, one a line."""
-        bads = (
-            []
-            if self.context is None or not self.context.has_raw()
-            else self.get_raw().info["bads"]
-        )
-        remarks = [f"  bad channels, left as they are: {', '.join(bads)}"] if bads else []
+        """Return remarks for the reader of the result, one per line."""
+        has_raw = self.context is not None and self.context.has_raw()
+        bads = self.get_raw().info["bads"] if has_raw else []
+        remarks = [f"  bad channels, not corrected: {', '.join(bads)}"] if bads else []
         n = self.state.batches_restored
         if n:
-            remarks.append(f"  from the checkpoint, not computed now: {n} batches")
+            remarks.append(f"  {n} batches were restored from the checkpoint, not computed")
         return remarks
 
     def __repr__(self) -> str:

@@ -19,10 +19,11 @@ COPY_FIRST = (
 
 @contextmanager
 def explain_read_only(remedy: str) -> Iterator[None]:
-    """Replace numpy's error about read-only samples by one that names the remedy."""
+    """Replace numpy's error about read-only samples with one that names the remedy."""
     try:
         yield
     except ValueError as error:
+        # numpy has no class of its own for this error.
         if "read-only" not in str(error):
             raise
         raise ValidationError(remedy) from error
@@ -37,10 +38,11 @@ def check_finite(x: np.ndarray, names: Sequence[str]) -> None:
 
 def not_finite(row: np.ndarray, name: str) -> FacetError:
     """Return the error for a channel that holds NaN or infinity."""
+    # In pieces: isfinite of a whole row would need a byte for each of its samples.
     n_bad = sum(int(np.count_nonzero(~np.isfinite(piece))) for piece in iter_pieces(row))
     error = FacetError(
         f"channel {name} holds {n_bad} samples that are NaN or infinite. Repair them, or leave the "
         f"channel alone with raw.info['bads'] = ['{name}'] or Loader(bad_channels=['{name}'])."
     )
-    error.channel = name  # type: ignore[attr-defined]
+    error.channel = name
     return error

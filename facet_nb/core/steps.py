@@ -2,7 +2,7 @@
 
 An :class:`ArrayStep` is a built-in processor with its ``Prepared``. A :class:`ChannelStep` is a
 user-defined channel-wise processor; it is called with one channel at a time in every mode, so that
-its result cannot depend on the mode. Both can be pickled and do not know where they run.
+its result cannot depend on the mode. Both can be pickled, and are independent of how they are run.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -22,13 +22,15 @@ from facet_nb.core.samples import COPY_FIRST, explain_read_only
 from facet_nb.kernels.views import protect, round_to
 
 if TYPE_CHECKING:
+    import mne
+
     from facet_nb.core.context import ProcessingContext
     from facet_nb.core.processor import ArrayProcessor, Prepared, Processor
 
 
 @dataclass(frozen=True)
 class State:
-    """The shape of a recording between two steps.
+    """Shape and metadata of a recording between two steps.
 
     Attributes
     ----------
@@ -51,7 +53,7 @@ class State:
     metadata: ProcessingMetadata
 
     @classmethod
-    def of(cls, raw: Any, metadata: ProcessingMetadata) -> State:
+    def of(cls, raw: mne.io.BaseRaw, metadata: ProcessingMetadata) -> State:
         """Return the state of `raw`."""
         info = raw.info
         band = (float(info["highpass"]), float(info["lowpass"]))
@@ -62,6 +64,7 @@ class State:
         highpass, lowpass = self.band
         sfreq = prepared.sfreq or self.sfreq
         first = self.first_samp + prepared.start
+        # MNE counts first_samp at the rate of the samples.
         if sfreq != self.sfreq:
             first = round(first * sfreq / self.sfreq)
         metadata = self.metadata
@@ -81,7 +84,7 @@ class State:
 
 
 class _RowStep:
-    """What both kinds of steps do with the rows that they work on."""
+    """Base of both kinds of steps: the rows that they process."""
 
     processor: Any
     rows: frozenset[int] | None
@@ -93,11 +96,11 @@ class _RowStep:
 
     def confine(self, picks: Iterable[int]) -> Any:
         """Return the step for channels `picks` only."""
-        rows = frozenset(picks)
-        return replace(self, rows=rows if self.rows is None else rows & self.rows)  # type: ignore[type-var]
+        rows, step = frozenset(picks), cast("Step", self)
+        return replace(step, rows=rows if self.rows is None else rows & self.rows)
 
     def _select_rows(self, picks: Sequence[int]) -> frozenset[int] | None:
-        """Return `rows` in a recording that holds channels `picks` of this one."""
+        """Return `rows` for a recording with only the channels `picks` of this one."""
         if self.rows is None:
             return None
         return frozenset([new for new, old in enumerate(picks) if old in self.rows])
@@ -116,7 +119,7 @@ class ArrayStep(_RowStep):
     prepared : Prepared
         Its decisions.
     rows : frozenset of int | None
-        Channels that it works on; None for all that it is given.
+        Channels that it processes; None for all. Others pass through.
     dtype : {"float64", "float32"}
         Precision of the samples: "float32" rounds the input and the result of the step.
     """
@@ -140,11 +143,11 @@ class ArrayStep(_RowStep):
 
     @property
     def uses_noise(self) -> bool:
-        """Whether ``run`` takes the noise."""
+        """Whether ``run`` needs the noise."""
         return self.processor.uses_noise
 
     def select(self, picks: Sequence[int]) -> ArrayStep:
-        """Return the step for a recording that holds channels `picks` of this one."""
+        """Return the step for a recording with only the channels `picks` of this one."""
         return self if self.rows is None else replace(self, rows=self._select_rows(picks))
 
     def run(
@@ -162,6 +165,7 @@ class ArrayStep(_RowStep):
             x = x.astype(float)
         if out is not None and out.dtype != x.dtype:
             out = None
+        # Read-only, so that a step that changes its input fails in every mode, not in some.
         given = x if out is not None and np.may_share_memory(x, out) else protect(x)
         extra = {"noise": None if noise is None else protect(noise)} if self.uses_noise else {}
         try:
@@ -170,14 +174,14 @@ class ArrayStep(_RowStep):
             if "read-only" not in str(error):
                 raise
             raise ValidationError(
-                "compute() changed its input x: write to out, or to an array of its own."
+                "compute() changed its input x: write to out, or to a new array."
             ) from error
         return round_to(self.dtype, result)
 
     def _run_some(
         self, x: np.ndarray, channels: Sequence[int], noise: np.ndarray | None
     ) -> np.ndarray:
-        """Return the result where the step works on some of `channels` only."""
+        """Return the result of a step that processes only some of `channels`."""
         assert self.rows is not None
         inside = [i for i, channel in enumerate(channels) if channel in self.rows]
         outside = [i for i, channel in enumerate(channels) if channel not in self.rows]
@@ -185,16 +189,16 @@ class ArrayStep(_RowStep):
         result = np.empty((len(x), rest.shape[1]), self.dtype)
         result[outside] = rest
         if inside:
-            mine = [channels[i] for i in inside]
+            chosen = [channels[i] for i in inside]
             result[inside] = self.run(
-                x[inside], mine, None, None if noise is None else noise[inside]
+                x[inside], chosen, None, None if noise is None else noise[inside]
             )
         return result
 
 
 @dataclass(frozen=True)
 class ChannelStep(_RowStep):
-    """A user-defined channel-wise processor, bound to the header that it will see.
+    """A user-defined channel-wise processor, with the header of its recording.
 
     Attributes
     ----------
@@ -205,13 +209,13 @@ class ChannelStep(_RowStep):
     header : Header
         Header of the recording at the beginning of the stage.
     before : State
-        Shape of the recording before the step.
+        State of the recording before the step.
     channels : tuple of int | None
         Channel of the header for each channel of the recording; None if they are the same.
     rows : frozenset of int | None
-        Channels that it works on; None for all that it is given.
+        Channels that it processes; None for all. Others pass through.
     n_times : int | None
-        Number of samples afterwards, as found on the reference channel.
+        Number of samples afterwards, from the trial on the reference channel.
     reports : bool
         Whether the processor itself reports the noise that it removed.
     dtype : {"float64", "float32"}
@@ -227,7 +231,8 @@ class ChannelStep(_RowStep):
     n_times: int | None = None
     reports: bool = False
     dtype: str = "float64"
-    _headers: dict = field(default_factory=dict, compare=False, repr=False)
+    # A cache in a frozen class: the first channel's header serves for all later ones.
+    _headers: dict[str, ChannelHeaders] = field(default_factory=dict, compare=False, repr=False)
 
     uses_noise = False
 
@@ -239,7 +244,7 @@ class ChannelStep(_RowStep):
         return Change.REPORTED if self.reports else Change.OPAQUE
 
     def select(self, picks: Sequence[int]) -> ChannelStep:
-        """Return the step for a recording that holds channels `picks` of this one."""
+        """Return the step for a recording with only the channels `picks` of this one."""
         known = self.channels
         channels = tuple([i if known is None else known[i] for i in picks])
         return replace(self, channels=channels, rows=self._select_rows(picks), _headers={})
@@ -251,7 +256,7 @@ class ChannelStep(_RowStep):
         out: np.ndarray | None = None,
         noise: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Return the step's result for rows `x`; each row is processed by itself."""
+        """Return the step's result for rows `x`; each row is processed separately."""
         if not self.changes_samples:
             return x
         n_times = x.shape[1] if self.n_times is None else self.n_times
@@ -270,16 +275,18 @@ class ChannelStep(_RowStep):
         if self.n_times is not None and data.shape[1] != self.n_times:
             raise ValidationError(
                 f"process() returned {data.shape[1]} samples, but {self.n_times} for the reference "
-                "channel: all channels of a recording must have as many samples."
+                "channel: all channels of a recording must have the same number of samples."
             )
-        return data[0]
+        result: np.ndarray = data[0]
+        return result
 
     def report_row(self, row: np.ndarray, channel: int) -> np.ndarray:
         """Return the noise that the step reports for one channel, shape (n_times,), in V."""
         noise = self.process(row[np.newaxis], channel).get_estimated_noise()
         if noise is None:
             return np.zeros(len(row) if self.n_times is None else self.n_times)
-        return noise[0]
+        first: np.ndarray = noise[0]
+        return first
 
     def process(self, x: np.ndarray, channel: int, validate: bool = False) -> ProcessingContext:
         """Run the processor on one channel, shape (1, n_times), in V; return its context."""
@@ -308,14 +315,14 @@ class ChannelStep(_RowStep):
             raise
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_headers": {}}
+        return {**self.__dict__, "_headers": {}}  # the cache is cheaper to rebuild than to send
 
 
 Step = ArrayStep | ChannelStep
 
 
 def changes_samples(processor: Processor) -> bool:
-    """Whether a channel-wise step changes samples (a step that runs once does not)."""
+    """Whether a channel-wise step changes samples; a step that runs once does not."""
     return processor.modifies_raw and not processor.run_once
 
 
@@ -325,7 +332,7 @@ def check_context(context: Any) -> ProcessingContext:
         raise ValidationError(
             f"process() returned {type(context).__name__}; it must return a ProcessingContext."
         )
-    return context
+    return cast("ProcessingContext", context)
 
 
 def unpack_samples(context: ProcessingContext) -> np.ndarray:
@@ -334,8 +341,8 @@ def unpack_samples(context: ProcessingContext) -> np.ndarray:
     data = np.asarray(raw._data if raw.preload else raw.get_data(), dtype=float)
     if data.ndim != 2 or data.shape[0] != 1:
         raise ValidationError(
-            f"a channel-wise processor must return one channel for each channel it is given; "
+            "a channel-wise processor must return one channel for each channel it is given; "
             f"it returned samples of shape {data.shape}. Set channel_wise = False if it needs all "
-            f"channels."
+            "channels."
         )
     return data

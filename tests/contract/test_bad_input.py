@@ -171,7 +171,7 @@ def test_a_processor_that_ends_its_process(ctx):
         ({"mode": "sideways"}, "serial, channel_sequential, parallel, auto"),
         ({"backend": "spam"}, "multiprocessing, threading, serial"),
         ({"parallel": True, "channel_sequential": True}, "mode='channel_sequential'"),
-        ({"mode": "serial", "parallel": True}, "give one of them"),
+        ({"mode": "serial", "parallel": True}, "use only one of them"),
     ],
 )
 def test_settings_that_cannot_be(ctx, options, remedy):

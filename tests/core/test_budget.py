@@ -260,7 +260,7 @@ def test_plan_shows_the_forecast(files):
         assert "forecast:" in text and "libraries" in text and "recordings" in text
     assert pipeline.plan("serial").forecast is None
     assert str(pipeline.plan(mode="serial")) == str(pipeline.plan("serial"))
-    with pytest.raises(PlanError, match="give one of them"):
+    with pytest.raises(PlanError, match="pass only one mode"):
         pipeline.plan("serial", mode="parallel")
 
 

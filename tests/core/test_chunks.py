@@ -176,7 +176,7 @@ def test_a_recording_that_cannot_be_cut(file, monkeypatch, caplog, dtype):
     expected = run(steps, dtype=dtype).get_raw().get_data()
     monkeypatch.setattr(AverageStream, "make", lambda *given: None)
     result = run(steps, dtype=dtype, chunk_duration_s=5)
-    assert "aas_correction takes a channel of this recording as a whole" in caplog.text
+    assert "aas_correction cannot process this recording in chunks" in caplog.text
     assert np.array_equal(result.get_raw().get_data(), expected)
 
 

@@ -177,7 +177,7 @@ def test_a_killed_worker_costs_nothing(client, ctx, tmp_path):
 
 
 def test_a_batch_that_kills_is_named(client, ctx):
-    with pytest.raises(StepError, match=r"E3.*ended without an answer"):
+    with pytest.raises(StepError, match=r"E3.*ended twice without returning a result"):
         Pipeline([Killer(os.getpid(), "E3")]).run(ctx, **ON_DASK, raise_on_error=True)
 
 

@@ -300,10 +300,10 @@ def test_memory_does_not_grow_with_the_factor_or_far_with_the_length():
         steps = [UpSample(50), AASCorrection(window_size=window), DownSample(50)]
         fused = find_fusions(steps).found[0].processor
         starts = 50 * np.arange(100, n - 300, 200)
-        payload = fused.shortcut.prepare(AASPlan(starts, starts, 50 * 200), n)
+        payload = fused.kernel.prepare(AASPlan(starts, starts, 50 * 200), n)
         double_rate_signal._buffers.arrays.clear()
         tracemalloc.start()
-        fused.shortcut.compute(x, payload, x)
+        fused.kernel.compute(x, payload, x)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         said = fused.memory((1, n), 1000.0)

@@ -69,7 +69,7 @@ def test_summary(good, bad, capsys):
     assert re.match(r"done in \d+\.\d\d s \(serial, n_jobs=1\)\n", shown)
     assert re.search(r"zscore +\d+\.\d{3} s wall +\d+\.\d{3} s CPU", shown)
     assert re.search(r"snr +12\.5\n", shown) and "per_channel" not in shown
-    assert shown.endswith("\n  bad channels, left as they are: E3\n")
+    assert shown.endswith("\n  bad channels, not corrected: E3\n")
     assert "bad channels" not in Pipeline([]).run(toys.wide_context()).summary()
     assert re.match(r"failed after .* Step 2 \(raising\) failed on channel E4", bad.summary())
     assert "<PipelineResult | done in" in repr(good) and "failed" in repr(bad)
@@ -78,7 +78,7 @@ def test_summary(good, bad, capsys):
 def test_table(good, bad):
     html = good._repr_html_()
     assert html.count("<tr>") == 1 + 2 + 3 and "12.5" in html
-    assert "; bad channels, left as they are: E3</caption>" in html
+    assert "; bad channels, not corrected: E3</caption>" in html
     shares = [int(x) for x in re.findall(r"(\d+) %", html)]
     assert len(shares) == 2 and 98 <= sum(shares) <= 102
     assert "failed after" in bad._repr_html_()

@@ -135,7 +135,7 @@ def test_a_worker_that_dies(ctx, channel, mode):
     error = fail(steps, ctx, mode=mode, n_jobs=2)
     assert time.monotonic() - begin < 30
     assert (error.step, error.channel) == ("exiting", channel)
-    assert "ended without an answer, twice" in str(error) and "n_jobs" in str(error)
+    assert "ended twice without returning a result" in str(error) and "n_jobs" in str(error)
     assert Pipeline([toys.ZScore()]).run(ctx, mode=mode, n_jobs=2).success
 
 

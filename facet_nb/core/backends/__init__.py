@@ -1,1 +1,1 @@
-"""Where calls run: one file and one line of the registry for each backend."""
+"""Backends run calls: each is one file, and one line of the registry."""

@@ -1,4 +1,4 @@
-"""What a backend is: where calls run, and what it can do."""
+"""Base class of the backends, which run calls in threads, processes or a cluster."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from facet_nb.core.errors import PlanError
 
 
 class WorkerDied(Exception):
-    """A worker process ended without an answer."""
+    """A worker process ended without returning a result."""
 
 
 class Backend:
-    """A place where calls run.
+    """Base class: runs calls in this thread, one after another.
 
     Attributes
     ----------
     name : str
         Name for ``run(backend=…)``.
     label : str
-        What its workers are called, in plans ("processes").
+        Name of its workers in plans ("processes").
     short_label : str
-        The same in figures, where there is little room ("proc").
+        Name of its workers in figures ("proc").
     rank : int
         Position in tables and figures.
     color : str
         Colour of its series in figures (Okabe and Ito's palette).
     isolates : bool
-        Whether workers are other processes, which share no memory with this one.
+        Whether workers are other processes, which do not share this one's memory.
     local : bool
         Whether workers run on this machine.
     kills : bool
-        Whether cancelling a run ends tasks that are being computed.
+        Whether cancelling a run also ends the tasks that are running.
     compared : bool
-        Whether benchmarks measure it unless they are told what to measure.
+        Whether benchmarks include it by default.
     """
 
     name: ClassVar[str] = ""
@@ -49,30 +49,35 @@ class Backend:
     compared: ClassVar[bool] = False
 
     def run(
-        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+        self,
+        function: Callable[..., Any],
+        calls: Sequence[tuple[Any, ...]],
+        n_jobs: int,
+        cancel: CancelToken,
     ) -> Iterator[Any]:
         """Yield ``function(*call)`` for each call, in any order.
 
-        If the caller does not take all results, `cancel` is set: pass a token of its own.
+        If the caller stops before the last result, `cancel` is set: pass a separate token.
         """
         for call in calls:
             cancel.check()
             yield function(*call)
 
     def count_cores(self) -> int:
-        """Return the cores that the workers may use (affinity and container limits count)."""
+        """Return the number of cores that the workers may use."""
+        # Not os.cpu_count: joblib's observes the affinity and the limits of a container.
         from joblib import cpu_count
 
         return int(cpu_count())
 
 
 def dumps(value: Any) -> bytes:
-    """Return `value` as a pickle, including classes and functions of a notebook."""
+    """Return `value` as a pickle that includes classes and functions defined in a notebook."""
     try:
-        import cloudpickle  # joblib's own, from 1.6 on
+        import cloudpickle  # a dependency of joblib from 1.6 on; contained in it before
     except ImportError:
         from joblib.externals import cloudpickle
-    return cloudpickle.dumps(value)
+    return bytes(cloudpickle.dumps(value))
 
 
 def check_picklable(named: Sequence[tuple[str, Any]]) -> None:
@@ -90,7 +95,9 @@ def check_picklable(named: Sequence[tuple[str, Any]]) -> None:
         )
 
 
-def until_cancelled(calls: Sequence[tuple], cancel: CancelToken) -> Iterator[tuple]:
+def until_cancelled(
+    calls: Sequence[tuple[Any, ...]], cancel: CancelToken
+) -> Iterator[tuple[Any, ...]]:
     """Yield `calls` until the run is cancelled."""
     for call in calls:
         if cancel.cancelled:

@@ -1,7 +1,7 @@
-"""Batches on a Dask cluster, where one machine is not enough. The only module that imports Dask.
+"""Batches on a Dask cluster; the only module that imports Dask.
 
-joblib's own Dask backend waits for ever when the scheduler reports an error (a worker that was
-killed, an argument that cannot be read): here tasks are futures, and their errors are seen.
+joblib's Dask backend waits forever if the scheduler reports an error (a killed worker, an argument
+that cannot be unpickled). Here, tasks are futures, whose errors are raised.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from facet_nb.core.backends.base import Backend, WorkerDied
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.errors import PlanError, RunCancelled
 
-#: How often a run looks whether somebody cancelled it.
+#: Interval at which a run checks for cancellation, in s.
 _INTERVAL_S = 0.1
 
 _REMEDY = (
-    "Install it with pip install 'facet-nb[dask]', and make a client first: from dask.distributed "
-    "import Client; client = Client(n_workers=2, threads_per_worker=1, "
+    "Install it with pip install 'facet-nb[dask]', and create a client first: "
+    "from dask.distributed import Client; client = Client(n_workers=2, threads_per_worker=1, "
     "dashboard_address='127.0.0.1:0')."
 )
 
 
 def find_client() -> Any:
-    """Return the Dask client that is current, or one of the scheduler that Dask's settings name.
+    """Return the current Dask client, or one of the scheduler in Dask's settings.
 
     Raises
     ------
@@ -44,34 +44,38 @@ def _look_up_client() -> Any:
         from distributed import Client, get_client
     except ImportError as error:
         raise PlanError(f"backend='dask' needs Dask. {_REMEDY}") from error
-    with contextlib.suppress(ValueError):  # there is none yet
+    with contextlib.suppress(ValueError):  # there is no client yet
         return get_client()
     address = dask.config.get("scheduler-address", None)
     if address is None:
         return None
     try:
-        return Client(address)
+        client: Any = Client
+        return client(address)
     except OSError as error:
         raise PlanError(f"no Dask scheduler answers at {address}.") from error
 
 
 def count_threads() -> int | None:
-    """Return the threads of the current cluster's workers; None without a cluster."""
+    """Return the number of threads of the current cluster's workers; None without a cluster."""
     client = _look_up_client()
     return None if client is None else max(1, sum(client.ncores().values()))
 
 
 def run_calls(
-    function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+    function: Callable[..., Any],
+    calls: Sequence[tuple[Any, ...]],
+    n_jobs: int,
+    cancel: CancelToken,
 ) -> Iterator[Any]:
-    """Yield ``function(*call)`` for each call as they end, `n_jobs` at a time.
+    """Yield ``function(*call)`` for each call as they finish, `n_jobs` at a time.
 
     Raises
     ------
     WorkerDied
-        If a worker ended, or could not read what it was sent.
+        If a worker ended, or could not unpickle its task.
     RunCancelled
-        If `cancel` is set; what has not begun is taken back.
+        If `cancel` is set; tasks that have not started are withdrawn.
     """
     client = find_client()
     waiting = iter(calls)
@@ -90,18 +94,19 @@ def run_calls(
     finally:
         if running:
             cancel.cancel()
-            with contextlib.suppress(OSError):  # a cluster that is gone has no tasks
+            with contextlib.suppress(OSError):  # the cluster was closed, and its tasks with it
                 client.cancel(list(running), force=True)
 
 
-def _take(waiting: Iterator[tuple], n: int) -> list[tuple]:
+def _take(waiting: Iterator[tuple[Any, ...]], n: int) -> list[tuple[Any, ...]]:
     return [call for _, call in zip(range(n), waiting, strict=False)]
 
 
 def _wait(running: set[Any], cancel: CancelToken) -> set[Any]:
-    """Return futures that have ended: at least one."""
-    from distributed import wait
+    """Return the finished futures: at least one."""
+    import distributed
 
+    wait: Any = distributed.wait
     while True:
         cancel.check()
         try:
@@ -111,7 +116,7 @@ def _wait(running: set[Any], cancel: CancelToken) -> set[Any]:
 
 
 def _answer(future: Any) -> Any:
-    """Return the result of a future that has ended."""
+    """Return the result of a finished future."""
     from distributed import CancelledError, KilledWorker
 
     try:
@@ -120,7 +125,7 @@ def _answer(future: Any) -> Any:
         raise WorkerDied(str(error)) from error
     except CancelledError as error:
         raise RunCancelled(
-            "the cluster gave up the run's tasks: its scheduler or client was closed."
+            "the cluster dropped the run's tasks: its scheduler or client was closed."
         ) from error
 
 
@@ -136,12 +141,16 @@ class DaskBackend(Backend):
     local = False
 
     def run(
-        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+        self,
+        function: Callable[..., Any],
+        calls: Sequence[tuple[Any, ...]],
+        n_jobs: int,
+        cancel: CancelToken,
     ) -> Iterator[Any]:
-        """Yield ``function(*call)`` for each call, as they end."""
+        """Yield ``function(*call)`` for each call as they finish."""
         return run_calls(function, calls, n_jobs, cancel)
 
     def count_cores(self) -> int:
-        """Return the threads of the cluster's workers; without a cluster, this machine's cores."""
+        """Return the threads of the cluster's workers; without a cluster, the local cores."""
         threads = count_threads()
         return super().count_cores() if threads is None else threads

@@ -1,4 +1,4 @@
-"""Worker processes: loky, through joblib."""
+"""Worker processes: loky, through joblib. They exit when their parent process dies."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from facet_nb.core.backends.base import Backend, WorkerDied, until_cancelled
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.errors import RunCancelled
 
-#: After a cancel, a task that does not end by itself within this time is killed (processes).
+#: Time after a cancellation in which a task may still end by itself, in s; then it is killed.
 _GRACE_S = 0.2
 
-#: Where loky keeps the workers of this process.
+#: Module in which loky keeps its reusable executor.
 _LOKY = "joblib.externals.loky.reusable_executor"
 
 
 class LokyLock:
-    """Who uses loky's workers: they are one set for the whole process.
+    """Lock for loky's process-wide reusable executor.
 
-    Two threads that use them at once, with different numbers of workers or where one is
-    cancelled, wait for one another for ever.
+    Without it, two threads that use different numbers of workers, or one of which is cancelled,
+    deadlock.
     """
 
     def __init__(self) -> None:
@@ -37,17 +37,17 @@ class LokyLock:
         self._owner: int | None = None
 
     def is_mine(self) -> bool:
-        """Whether the calling thread has the turn."""
+        """Whether the calling thread holds the lock."""
         return self._owner == threading.get_ident()
 
     def take(self, cancel: CancelToken) -> None:
-        """Wait for the turn; a cancelled run waits no longer."""
-        while not self._lock.acquire(timeout=0.05):
+        """Acquire the lock; raise :class:`RunCancelled` if the run is cancelled meanwhile."""
+        while not self._lock.acquire(timeout=0.05):  # a cancellation cannot interrupt acquire
             cancel.check()
         self._owner = threading.get_ident()
 
     def give(self) -> None:
-        """End the turn."""
+        """Release the lock."""
         self._owner = None
         self._lock.release()
 
@@ -58,11 +58,10 @@ _inherited: list[Any] = []
 
 
 def _reset_after_fork() -> None:
-    """In a forked child: nobody has the turn, and the parent's workers are not its own.
-
-    loky would send calls to an executor whose threads stayed in the parent, and wait for ever.
-    The inherited executor is kept: its finalizers belong to the parent, too.
-    """
+    """Make a forked child forget the lock and the workers of its parent."""
+    # Otherwise loky would send calls to an executor whose threads exist in the parent only, and
+    # wait forever. The inherited executor is kept, since its finalizers would end the parent's
+    # workers.
     global _loky_lock
     _loky_lock = LokyLock()
     loky = sys.modules.get(_LOKY)
@@ -80,10 +79,8 @@ _ending: set[int] = set()
 
 
 def _end_workers_with_this_process() -> None:
-    """In a child of ``multiprocessing`` (a ``ProcessPoolExecutor``'s worker): end workers first.
-
-    Such a child waits for its own children at its end, and loky's wait five minutes for work.
-    """
+    """Make a child of ``multiprocessing`` (e.g. of ``ProcessPoolExecutor``) end its workers."""
+    # At its exit such a child waits for its own children, and loky's idle for five minutes.
     if multiprocessing.parent_process() is None or os.getpid() in _ending:
         return
     _ending.clear()
@@ -96,7 +93,7 @@ def _end_workers_with_this_process() -> None:
 def _end_workers() -> None:
     executor = getattr(sys.modules.get(_LOKY), "_executor", None)
     if executor is not None:
-        executor.terminate(kill_workers=True)  # joblib's: its temporary folders, too
+        executor.terminate(kill_workers=True)  # joblib's method, which removes its folders as well
 
 
 class ProcessBackend(Backend):
@@ -112,13 +109,15 @@ class ProcessBackend(Backend):
     kills = True
 
     def run(
-        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+        self,
+        function: Callable[..., Any],
+        calls: Sequence[tuple[Any, ...]],
+        n_jobs: int,
+        cancel: CancelToken,
     ) -> Iterator[Any]:
-        """Yield ``function(*call)`` for each call, as they end.
-
-        A daemonic process may not have workers, and a listener's run inside a run may not have
-        its workers: their calls run here.
-        """
+        """Yield ``function(*call)`` for each call as they finish."""
+        # A daemonic process may not start processes. A run that a listener starts inside another
+        # run cannot use the workers of that run. Their calls run in this process.
         if multiprocessing.current_process().daemon or _loky_lock.is_mine():
             yield from Backend.run(self, function, calls, n_jobs, cancel)
             return
@@ -130,7 +129,11 @@ class ProcessBackend(Backend):
             _loky_lock.give()
 
     def _run(
-        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+        self,
+        function: Callable[..., Any],
+        calls: Sequence[tuple[Any, ...]],
+        n_jobs: int,
+        cancel: CancelToken,
     ) -> Iterator[Any]:
         from joblib import Parallel, delayed, parallel_config
 
@@ -139,8 +142,8 @@ class ProcessBackend(Backend):
                 n_jobs=max(2, n_jobs),
                 return_as="generator_unordered",
                 batch_size=1,
-                pre_dispatch="2*n_jobs",  # a worker that is done finds its next call
-                max_nbytes=None,
+                pre_dispatch="2*n_jobs",  # so that a free worker finds its next call waiting
+                max_nbytes=None,  # arrays are in files or shared memory already
             )
             results = parallel(delayed(function)(*call) for call in until_cancelled(calls, cancel))
         complete = False
@@ -162,7 +165,7 @@ class ProcessBackend(Backend):
                     results.close()
 
     def _options(self) -> dict[str, Any]:
-        # Nothing is mapped by joblib; it would make a folder in /dev/shm for each run all the same.
+        # joblib maps nothing here, but would still create a folder in /dev/shm for each run.
         folder = tempfile.gettempdir()
         return {
             "inner_max_num_threads": 1,
@@ -173,7 +176,7 @@ class ProcessBackend(Backend):
 
     @contextmanager
     def _watch(self, parallel: Any, cancel: CancelToken) -> Iterator[None]:
-        """Kill workers that are in the middle of a task when somebody cancels."""
+        """Kill busy workers when the run is cancelled."""
         done = threading.Event()
 
         def watch() -> None:
@@ -202,29 +205,25 @@ class ProcessBackend(Backend):
 
 
 def _exhaust(results: Iterator[Any]) -> None:
-    """Let calls under way end: closing joblib's generator kills workers, and new ones cost 1 s.
-
-    What does not end soon is killed by :meth:`ProcessBackend._watch`.
-    """
-    with contextlib.suppress(Exception):  # the run has its error already
+    """Wait for running calls."""
+    # Closing joblib's generator early kills the workers, and starting new ones takes 1 s. Calls
+    # that do not end soon are killed by ProcessBackend._watch.
+    with contextlib.suppress(Exception):  # the run has failed already, with an error of its own
         for _ in results:
             pass
 
 
-#: How often a worker looks whether its parent lives.
+#: Interval at which a worker checks whether its parent is alive, in s.
 _INTERVAL_S = 1.0
 
 
 def watch_parent(owner: int) -> None:
-    """End this process once its parent has died (a kill leaves it no time to say so).
-
-    A loky worker in the middle of a task would go on for as long as that takes, an idle one for
-    five minutes. It is the workers' initializer: called once in each, with the process that starts
-    them, which may have died before a worker comes to this.
-    """
+    """Exit this worker process once its parent `owner` has died; the workers' initializer."""
+    # A killed parent cannot stop its workers: a busy one would finish its task, and an idle one
+    # would stay for five minutes. The parent may already be dead when this is called.
     if os.name == "posix" and os.getppid() != owner:
         os._exit(1)
-    thread = threading.Thread(target=_watch, args=(os.getppid(),), name="facet_nb-orphan")
+    thread = threading.Thread(target=_watch, args=(os.getppid(),), name="facet_nb-parent")
     thread.daemon = True
     thread.start()
 
@@ -232,4 +231,4 @@ def watch_parent(owner: int) -> None:
 def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_INTERVAL_S)
-    os._exit(1)
+    os._exit(1)  # sys.exit would end this thread only

@@ -1,4 +1,4 @@
-"""The backends by name: one line for each file."""
+"""Registry of the backends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BACKENDS: dict[str, type[Backend]] = {}
 
 
 def register_backend(backend: type[Backend]) -> type[Backend]:
-    """Make a backend known by its name; return it, so that it serves as a decorator.
+    """Register a backend under its name; a class decorator.
 
     Raises
     ------
@@ -51,10 +51,10 @@ def list_backends() -> list[type[Backend]]:
 
 
 def list_backend_names() -> list[str]:
-    """Return what ``run(backend=…)`` takes; the default comes first."""
+    """Return the names that ``run(backend=…)`` accepts; the default is the first."""
     return list(BACKENDS)
 
 
 def count_cores(backend: str = "serial") -> int:
-    """Return the cores that the workers of a backend may use."""
+    """Return the number of cores that the workers of a backend may use."""
     return get_backend(backend).count_cores()

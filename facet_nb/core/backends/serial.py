@@ -1,4 +1,4 @@
-"""Calls in this process, one after another."""
+"""Calls in this thread, one after another."""
 
 from __future__ import annotations
 

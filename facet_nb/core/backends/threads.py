@@ -24,9 +24,13 @@ class ThreadBackend(Backend):
     compared = True
 
     def run(
-        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+        self,
+        function: Callable[..., Any],
+        calls: Sequence[tuple[Any, ...]],
+        n_jobs: int,
+        cancel: CancelToken,
     ) -> Iterator[Any]:
-        """Yield ``function(*call)`` for each call, as they end."""
+        """Yield ``function(*call)`` for each call as they finish."""
         work = _CountedFunction(function, cancel)
         try:
             with _keep_log_level():
@@ -35,15 +39,19 @@ class ThreadBackend(Backend):
             work.wait()
 
     def _run(
-        self, function: Callable, calls: Sequence[tuple], n_jobs: int, cancel: CancelToken
+        self,
+        function: Callable[..., Any],
+        calls: Sequence[tuple[Any, ...]],
+        n_jobs: int,
+        cancel: CancelToken,
     ) -> Iterator[Any]:
         # Not joblib's threads: it keeps three more that only wait, and the budget counts them.
         # Nor a ThreadPoolExecutor's: one that hangs would keep the process from ending.
         waiting, turn = until_cancelled(calls, cancel), threading.Lock()
         box: queue.SimpleQueue[tuple[Any, BaseException | None] | None] = queue.SimpleQueue()
 
-        def take() -> tuple | None:
-            with turn:
+        def take() -> tuple[Any, ...] | None:
+            with turn:  # a generator cannot be advanced by two threads at once
                 return next(waiting, None)
 
         def work() -> None:
@@ -77,9 +85,9 @@ class ThreadBackend(Backend):
 
 
 class _CountedFunction:
-    """A function for threads, which knows how many of its calls are under way."""
+    """A function that counts how many of its calls are running."""
 
-    def __init__(self, function: Callable, cancel: CancelToken) -> None:
+    def __init__(self, function: Callable[..., Any], cancel: CancelToken) -> None:
         self.function = function
         self.cancel = cancel
         self.running = 0
@@ -97,14 +105,16 @@ class _CountedFunction:
                 self.changed.notify_all()
 
     def wait(self) -> None:
-        """Wait until no call is under way: whoever stops a run owns what still computes."""
+        """Wait until no call is running."""
+        # A run that has ended must not write to its arrays any more: the caller owns them now.
         with self.changed:
             self.changed.wait_for(lambda: self.running == 0)
 
 
 @contextmanager
 def _keep_log_level() -> Iterator[None]:
-    """Restore MNE's log level: ``verbose=`` in several threads at once leaves a wrong one."""
+    """Restore MNE's log level afterwards."""
+    # verbose= sets the level and restores it: interleaved in several threads, it stays wrong.
     logger = logging.getLogger("mne")
     level = logger.level
     try:

@@ -1,1 +1,1 @@
-"""The run: its loop, and what a run adds to it (timeouts, checkpoints, workers)."""
+"""Execution of a plan: the loop over stages and batches, workers, timeouts, checkpoints."""

@@ -1,7 +1,7 @@
 """Run one batch of channels through a stage's steps, on up to ``n_workers`` threads.
 
-On the plain path :func:`run_batch` finds its samples in memory (:func:`_run_in_memory`). Batches of
-worker processes, and batches in chunks of time, read and write their rows themselves.
+On the plain path, the samples are in memory (:func:`_run_in_memory`). Batches in worker processes,
+and batches in chunks of time, read and write their rows themselves.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from facet_nb.core.storage.arrays import FileArray, RamArray
 from facet_nb.core.storage.row_io import open_rows, read_rows, write_rows
 from facet_nb.kernels.views import as_slice, is_finite
 
-#: Times of the steps, and checksums of the rows where a log asks for them.
+#: Times of the steps, and checksums of the rows if there is a log.
 Done = tuple[tuple[StepTime, ...], tuple[str, ...]]
 
 
 class Position:
-    """The step that a batch is at, for messages."""
+    """The current step of a batch, for messages."""
 
     step = 0
 
@@ -44,7 +44,8 @@ def run_batch(ref: Job | JobFile, batch: int, channels: Sequence[int]) -> Report
         except FAILURES as error:  # e.g. a module that the worker cannot import
             return explain(error, batch, ref.index, ref.name, None)
         if any(isinstance(step, ChannelStep) for step in job.steps):
-            import mne  # noqa: F401  before the clock starts: the import takes seconds
+            # Before the clock starts: the import takes seconds, which the timeout must not count.
+            import mne  # noqa: F401
     assert isinstance(job, Job)
     began_s, at = time.time(), Position()
     if job.heartbeats is not None:
@@ -76,7 +77,7 @@ def _run_in_memory(job: Job, batch: int, channels: Sequence[int], at: Position) 
     source = job.source.array if isinstance(job.source, RamArray) else job.source.open()
     target = job.target.array if isinstance(job.target, RamArray) else job.target.open()
     rows = as_slice(channels)
-    # A log records rows that are written in one go, and a list of rows is a copy.
+    # Not with a log, whose rows must be written at once; indexing with a list makes a copy.
     direct = isinstance(rows, slice) and job.log is None
     out = target[rows] if direct else None
     result, times = run_steps(job, batch, channels, source[rows], out, at)
@@ -86,7 +87,7 @@ def _run_in_memory(job: Job, batch: int, channels: Sequence[int], at: Position) 
 
 
 def _run_in_subprocess(job: Job, batch: int, channels: Sequence[int], at: Position) -> Done:
-    """Read rows from their file once, and write the result of all steps to the target's file."""
+    """Read the rows from a file, and write the result of all steps to the target's file."""
     assert isinstance(job.source, FileArray) and isinstance(job.target, FileArray)
     x = read_rows(job.source, channels)
     result, times = run_steps(job, batch, channels, x, None, at)
@@ -95,7 +96,7 @@ def _run_in_subprocess(job: Job, batch: int, channels: Sequence[int], at: Positi
 
 
 def _run_chunks(job: Job, batch: int, channels: Sequence[int], at: Position) -> Done:
-    """Send channels through all steps in chunks of time, one channel after the other."""
+    """Send channels through all steps in chunks of time, one channel after another."""
     spent: dict[int, tuple[float, float]] = {}
     for channel in channels:
 
@@ -117,7 +118,7 @@ def _run_chunks(job: Job, batch: int, channels: Sequence[int], at: Position) -> 
             streaming.stream_channel(
                 steps, channel, *rows, job.chunk, spent, check=check, note=note
             )
-            for row in rows:
+            for row in rows:  # of large files the page cache must not keep anything
                 row.drop(0, row.n_times)
     times = [StepTime(step.index, *spent.get(step.index, (0.0, 0.0))) for step in job.steps]
     digests: tuple[str, ...] = ()
@@ -134,12 +135,10 @@ def run_steps(
     out: np.ndarray | None,
     at: Position,
 ) -> tuple[np.ndarray, tuple[StepTime, ...]]:
-    """Send channels through all steps of `job`, over its inner threads.
+    """Send channels through all steps of `job`, on its inner threads.
 
-    Where every step works on each channel independently, each thread takes its share of the
-    channels through all steps: threads need not wait for each other between steps, and
-    intermediate arrays are small enough to stay in the processor's cache. Otherwise the threads
-    share the work of one step after the other.
+    If every step treats each channel independently, each thread sends its share of the channels
+    through all steps. Otherwise the threads share the work of one step after another.
 
     Parameters
     ----------
@@ -154,7 +153,7 @@ def run_steps(
     out : ndarray | None
         Where to put the result; None for a new array.
     at : Position
-        Set to the step that failed, if one does.
+        Set to the step that failed, if one fails.
 
     Returns
     -------
@@ -170,6 +169,8 @@ def run_steps(
         finally:
             at.step = only.position
         return only.x if out is None else out, tuple(only.times)
+    # Shares of channels are faster: threads do not wait for each other between steps, and
+    # intermediate arrays are small enough to stay in the CPU's cache.
     apart = all(_splits_rows(step) for step in job.steps)
     whole = [slice(0, len(channels))]
     slices = threads.split(len(channels), job.n_workers) if apart else whole
@@ -190,7 +191,7 @@ def run_steps(
 
 @dataclass
 class _Block:
-    """Some channels on their way through all steps of a job.
+    """Some channels that are sent through all steps of a job.
 
     Parameters
     ----------
@@ -201,7 +202,7 @@ class _Block:
     x : ndarray, shape (n_channels, n_times)
         Their samples, in V; not written to. Afterwards ``x`` holds the result.
     out : ndarray | None
-        Where the last step may put its result.
+        Array for the result of the last step.
     n_workers : int
         Threads inside each step.
     """
@@ -235,6 +236,7 @@ class _Block:
                 continue
             wall = time.perf_counter()
             out = self.out if self.position == last else None
+            # An intermediate array of this batch may be overwritten: that saves one allocation.
             if out is None and tracker.owns_buffer and can_overwrite(step):
                 out = tracker.x
             noise = tracker.noise() if step.uses_noise else None
@@ -263,7 +265,7 @@ def apply_step(
     n_workers: int,
     noise: np.ndarray | None = None,
 ) -> tuple[np.ndarray, float]:
-    """Run `step` on rows `x`, on inner threads if it can use them; return CPU seconds as well."""
+    """Run `step` on rows `x`, on inner threads if it can use them; also return CPU seconds."""
     blocks = [] if n_workers == 1 else _split_work(step, x, n_workers)
     if len(blocks) < 2:
         begin = time.thread_time()
@@ -298,5 +300,5 @@ def _split_work(step: Step, x: np.ndarray, n_workers: int) -> list[slice]:
 
 
 def can_overwrite(step: Step) -> bool:
-    """Whether a step may put its result where its input is."""
+    """Whether a step may overwrite its input with its result."""
     return isinstance(step, ArrayStep) and step.rows is None and step.processor.can_overwrite()

@@ -1,10 +1,10 @@
 """Checkpoints: a folder with the finished parts of a run, so that a killed run can resume.
 
-The folder holds samples after each stage (float64 rows, one file for each stage), what steps found
-on their reference channels, and a journal that says which rows are whole, with their checksums.
-Each stage is kept under a key of all that its samples depend on: the samples, header and metadata
-before it, its steps with their parameters and code, and the versions of the libraries. A key that
-differs is another stage, and is computed. Nothing in the folder is executed or unpickled.
+The folder contains the samples after each stage (float64 rows, one file per stage), the results of
+user-defined steps on their reference channels, and a journal of the finished rows with their
+checksums. The key of a stage covers everything that its samples depend on: the samples, header and
+metadata before it, its steps with their parameters and code, and the versions of the libraries. A
+stage with another key is computed again. Nothing in the folder is executed or unpickled.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ class KeptStage:
     path : Path
         The file.
     shape : tuple (n_channels, n_times)
-        Of the samples.
+        Shape of the samples.
     log : RowLog
-        Where finished rows are noted.
+        Log of the finished rows.
     noted : dict
-        Checksum of each row that was noted as finished.
+        Checksum of each row that an earlier run recorded as finished.
     """
 
     path: Path
@@ -63,13 +63,14 @@ class KeptStage:
     noted: dict[int, str]
 
     def make_file(self) -> None:
-        """Make the file, or what is missing of it, with room on the disk.
+        """Create the file, or extend it to its full size, and allocate its disk space.
 
         Raises
         ------
         FacetError
-            If there is no room.
+            If the disk is full.
         """
+        # An existing file keeps its rows: the journal says which of them are finished.
         n_bytes = max(8, 8 * int(np.prod(self.shape)))
         try:
             with open(self.path, "ab") as file:
@@ -81,19 +82,19 @@ class KeptStage:
         except OSError as error:
             raise FacetError(
                 f"no room for {n_bytes / 1e6:.0f} MB in {self.path.parent}: {error.strerror}. "
-                "Give checkpoint= a folder on a larger disk."
+                "Choose a folder on a larger disk for checkpoint=."
             ) from error
 
     def restore(self, samples: np.ndarray, rows: list[int]) -> dict[int, str]:
-        """Return those of `rows` that are whole in `samples`, with their checksums."""
-        wanted = [row for row in rows if row in self.noted]
-        found = _hash_rows(samples, wanted)
-        return {row: sha for row, sha in zip(wanted, found, strict=True) if sha == self.noted[row]}
+        """Return those of `rows` that `samples` holds completely, with their checksums."""
+        noted = [row for row in rows if row in self.noted]
+        digests = _hash_rows(samples, noted)
+        return {row: sha for row, sha in zip(noted, digests, strict=True) if sha == self.noted[row]}
 
 
 @dataclass
 class Checkpoint:
-    """A folder that one run keeps its finished work in; use :func:`hold_checkpoint`.
+    """A folder with the finished work of one run; use :func:`hold_checkpoint`.
 
     Attributes
     ----------
@@ -105,16 +106,16 @@ class Checkpoint:
     _rows: dict[str, dict[int, str]] = field(default_factory=dict)
     _trials: dict[str, dict[str, Any]] = field(default_factory=dict)
     _used: set[str] = field(default_factory=set)
-    _known: list[tuple[weakref.ref, list[str]]] = field(default_factory=list)
+    _known: list[tuple[weakref.ref[np.ndarray], list[str]]] = field(default_factory=list)
 
     @property
     def journal(self) -> Path:
-        """The journal."""
+        """Path of the journal."""
         return self.folder / "journal.jsonl"
 
     def load(self) -> None:
-        """Read the journal; what it says is believed only with the samples' checksums."""
-        journal.heal(self.journal)
+        """Read the journal; a row counts as finished only if its checksum is right."""
+        journal.repair_last_line(self.journal)
         for record in journal.read(self.journal):
             if record.get("kind") == "rows":
                 stage = self._rows.setdefault(str(record.get("stage")), {})
@@ -123,16 +124,16 @@ class Checkpoint:
                 self._trials[str(record.get("key"))] = record
 
     # --------------------------------------------------------------------------------- stages
-    def keep(self, subject: StageInput, prepared: PreparedStage) -> KeptStage | None:
+    def keep(self, given: StageInput, prepared: PreparedStage) -> KeptStage | None:
         """Return where the samples after a stage are kept; None if they cannot be.
 
-        Samples of steps that cannot be told from one another (they hold a lock, an open file, …)
-        are computed again; the log says so.
+        Steps without a fingerprint (they hold a lock, an open file, …) are computed again; a
+        warning is logged.
         """
         try:
-            key = self._key(subject, prepared)
+            key = self._key(given, prepared)
         except UnhashableError as unknown:
-            names = ", ".join(p.name for p in subject.processors)
+            names = ", ".join(p.name for p in given.processors)
             logger.warning(
                 "checkpoint: %s is not kept, and computed again after a kill: %s, which cannot be "
                 "compared between runs. Keep it out of the processor's attributes.",
@@ -141,26 +142,27 @@ class Checkpoint:
             )
             return None
         self._used.add(key)
-        shape = (len(subject.names), prepared.state.n_times)
+        shape = (len(given.names), prepared.state.n_times)
         path = self.folder / f"stage-{key[:32]}{_SUFFIX}"
         kept = KeptStage(path, shape, RowLog(str(self.journal), key), self._rows.get(key, {}))
         kept.make_file()
         return kept
 
-    def _key(self, subject: StageInput, prepared: PreparedStage) -> str:
-        terms: tuple = ()
+    def _key(self, given: StageInput, prepared: PreparedStage) -> str:
+        terms: tuple[Any, ...] = ()
         if any(step.uses_noise for step in prepared.steps):
-            terms = tuple(term.move(self.find_digests) for term in subject.terms)
+            # The noise is as large as the samples: its key holds the checksums of its bases.
+            terms = tuple(term.move(self.find_digests) for term in given.terms)
         return take_fingerprint(
             [
                 _LAYOUT,
                 list_versions(),
                 [_describe(step) for step in prepared.steps],
-                _describe_header(subject),
-                subject.state,
-                [int(i) for i in subject.picks],
+                _describe_header(given),
+                given.state,
+                [int(i) for i in given.picks],
                 terms,
-                self.find_digests(subject.data),
+                self.find_digests(given.data),
             ]
         )
 
@@ -174,14 +176,14 @@ class Checkpoint:
         return digests
 
     def learn_digests(self, samples: np.ndarray, digests: dict[int, str]) -> None:
-        """Take checksums of some rows for granted: they were taken when the rows were written."""
+        """Record checksums that were computed when the rows were written."""
         others = [row for row in range(len(samples)) if row not in digests]
         known = digests | dict(zip(others, _hash_rows(samples, others), strict=True))
         self._known.append((weakref.ref(samples), [known[row] for row in range(len(samples))]))
 
     # --------------------------------------------------------------------------------- trials
     def remember(self, attempt: Attempt) -> Attempt:
-        """Return `attempt`, which tries a step on its reference channel, with a memory."""
+        """Return an `attempt` that returns the trial of an earlier run, if there is one."""
 
         def recall(step: ChannelStep, row: np.ndarray, channel: int) -> ReferenceTrial | Failure:
             try:
@@ -190,12 +192,12 @@ class Checkpoint:
             except UnhashableError:
                 return attempt(step, row, channel)
             trial = self._read_trial(key)
-            if trial is None:
-                found = attempt(step, row, channel)
-                if isinstance(found, ReferenceTrial):
-                    self._write_trial(key, found)
-                return found
-            return trial
+            if trial is not None:
+                return trial
+            answer = attempt(step, row, channel)
+            if isinstance(answer, ReferenceTrial):
+                self._write_trial(key, answer)
+            return answer
 
         return recall
 
@@ -215,7 +217,7 @@ class Checkpoint:
                 ProcessingMetadata.from_dict(record["metadata"]),
             )
             trial = ReferenceTrial(row, state, bool(record["reports"]))
-        except (OSError, KeyError, TypeError, ValueError):  # damaged: it is tried again
+        except (OSError, KeyError, TypeError, ValueError):  # damaged: the step is tried again
             return None
         self._used.add(key)
         return trial
@@ -228,7 +230,7 @@ class Checkpoint:
             )
         except UnhashableError:
             same = False
-        if not same:  # metadata that JSON cannot hold: it is tried again
+        if not same:  # JSON cannot hold this metadata: the step is tried again
             return
         path = self._trial_path(key)
         try:
@@ -258,7 +260,7 @@ class Checkpoint:
 
     # --------------------------------------------------------------------------------- the end
     def prune(self) -> None:
-        """Forget what this run, which is complete, did not use."""
+        """Delete everything that this run, which is complete, did not use."""
         used = {key[:32] for key in self._used}
         for path in self.folder.glob(f"*-*{_SUFFIX}*"):
             kind, _, rest = path.name.partition("-")
@@ -278,12 +280,12 @@ class KeptStageRun(StageRun):
     Parameters
     ----------
     checkpoint : Checkpoint
-        Where they are kept.
+        The checkpoint.
     *stage
         As for :class:`~facet_nb.core.execution.runner.StageRun`.
     """
 
-    # Checksums are compared between runs, which may differ in precision and chunks.
+    # Runs that share a checkpoint may differ in precision and chunks: the key must not.
     exact_input = True
 
     def __init__(self, checkpoint: Checkpoint, *stage: Any) -> None:
@@ -292,13 +294,13 @@ class KeptStageRun(StageRun):
         self.kept: KeptStage | None = None
 
     def remember(self, attempt: Attempt) -> Attempt:
-        """Return `attempt` with a memory of earlier runs."""
+        """Return an `attempt` that remembers earlier runs."""
         return self.checkpoint.remember(attempt)
 
     def choose_place(
         self, given: StageInput, prepared: PreparedStage, deferred: DeferredSamples | None
     ) -> Place:
-        """Return where the samples are; the result goes to a file of the checkpoint."""
+        """Return where the samples are; the result is written to a file of the checkpoint."""
         self.kept = self.checkpoint.keep(given, prepared)
         if self.kept is None:
             return super().choose_place(given, prepared, deferred)
@@ -326,20 +328,20 @@ class KeptStageRun(StageRun):
 
 @contextmanager
 def hold_checkpoint(folder: str | Path) -> Iterator[Callable[..., StageRun]]:
-    """Open the checkpoint in `folder` for one run; yield what runs each of its stages.
+    """Open the checkpoint in `folder` for one run; yield a replacement for :class:`StageRun`.
 
     Raises
     ------
     FacetError
-        If another run has it, or the folder cannot be made or written to.
+        If another run uses it, or the folder cannot be created or written to.
     """
     place = Path(folder).expanduser()
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FacetError(
-            f"checkpoint={str(folder)!r} cannot be made: {error.strerror}. Give the name of a "
-            "folder that may be written to."
+            f"checkpoint={str(folder)!r} cannot be created: {error.strerror}. Choose a folder that "
+            "you may write to."
         ) from error
     with folder_lock.hold(place):
         checkpoint = Checkpoint(place)
@@ -347,16 +349,16 @@ def hold_checkpoint(folder: str | Path) -> Iterator[Callable[..., StageRun]]:
         yield partial(KeptStageRun, checkpoint)
         try:
             checkpoint.prune()
-        except (FacetError, OSError) as error:  # the run is complete all the same
-            logger.warning("checkpoint: what is of no use any more stays in %s: %s", place, error)
+        except (FacetError, OSError) as error:  # the run itself is complete
+            logger.warning("checkpoint: outdated files in %s cannot be removed: %s", place, error)
 
 
 def _hash_rows(samples: np.ndarray, rows: Sequence[int]) -> list[str]:
-    """Return checksums of rows; of a mapped file one row at a time is in memory."""
+    """Return the checksums of rows."""
     digests = []
     for row in rows:
         digests.append(hash_row(samples[row]))
-        scratch.forget(samples)
+        scratch.forget(samples)  # of a mapped file, one row at a time is in memory
     return digests
 
 
@@ -369,14 +371,15 @@ def _read_rows(record: dict[str, Any]) -> dict[int, str]:
 
 
 def _describe(step: Step) -> list[Any]:
-    """Return what a step computes with; its notes are for people, and hold times."""
+    """Return the values that the result of a step depends on."""
     if isinstance(step, ArrayStep):
+        # Without its notes: they are for the history, and contain durations.
         made = step.prepared
-        decided = [made.payload, made.sfreq, made.n_times, made.start]
-        return [step.processor, decided, step.rows, step.dtype]
+        decisions = [made.payload, made.sfreq, made.n_times, made.start]
+        return [step.processor, decisions, step.rows, step.dtype]
     return [step.processor, step.rows, step.n_times, step.reports, step.dtype]
 
 
-def _describe_header(subject: StageInput | ChannelStep) -> list[Any]:
-    header = subject.header
+def _describe_header(holder: StageInput | ChannelStep) -> list[Any]:
+    header = holder.header
     return [dict(header.info), header.first_samp, header.annotations]

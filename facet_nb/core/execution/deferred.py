@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DeferredSamples:
-    """A recording on disk of which a run keeps no copy.
+    """The samples of a recording on disk, of which a run keeps no copy.
 
     Attributes
     ----------
@@ -35,12 +35,12 @@ class DeferredSamples:
         return len(self.raw.ch_names)
 
     def open(self) -> np.ndarray:
-        """Return the samples, shape (n_channels, n_times), in V: read once, and kept.
+        """Return the samples, shape (n_channels, n_times), in V; they are read once and kept.
 
         Raises
         ------
         FacetError
-            If the file cannot be read any more, or the disk is full.
+            If the file can no longer be read, or the disk is full.
         """
         if not self._read:
             self._read["samples"] = self.read()
@@ -52,13 +52,15 @@ class DeferredSamples:
         Raises
         ------
         FacetError
-            If the file cannot be read any more, or the disk is full.
+            If the file can no longer be read, or the disk is full.
         """
+        # Trigger codes and times must not be rounded: float32 may be too coarse for them.
         kinds = channel_kinds(self.raw)
         exact = [i for i, kind in enumerate(kinds) if kind in ("stim", "other")]
         return transpose(self.raw, check=check, dtype=self.dtype, exact=exact)
 
     def __getstate__(self) -> dict[str, Any]:
+        # Without the samples: their scratch file belongs to this process.
         return {"raw": self.raw, "dtype": self.dtype, "_read": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
-"""Batches and decisions that need more than a loop: outer workers, timeouts, dead workers.
+"""Dispatch of batches to outer workers, with timeouts, and again after a worker has died.
 
-Batches go to a backend, are watched, and are sent again after a worker died. User-defined steps
-are tried on their reference channel where they will run, since they may end their process.
+User-defined steps are tried on their reference channel in the same kind of worker, since they may
+crash their process.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from facet_nb.core.storage.array_store import Store
 
 @dataclass
 class BatchDispatcher:
-    """Runs batches until each has an answer.
+    """Runs batches on a backend until each has finished or failed.
 
     Parameters
     ----------
     stage : Stage
-        Where they run.
+        The stage, which names the backend.
     job : Job
-        What they share.
+        The data that all batches share.
     labels : sequence of tuple of str
         The channels of each batch, for messages.
     store : Store
-        Where workers of other processes find the job.
+        The run's arrays; worker processes read the job from it.
     cancel : CancelToken | None
-        The run's.
+        The run's token.
     timeout_s : float | None
         Time limit of a batch, in s.
     fill : callable | None
-        Copies channels to where workers find them; called just before a batch is sent.
+        Copies channels to shared memory; called just before a batch is sent.
     """
 
     stage: Stage
@@ -58,12 +58,12 @@ class BatchDispatcher:
     fill: Callable[[Sequence[int]], None] | None = None
 
     def run(self, batches: dict[int, list[int]], report: Callable[[Report], None]) -> None:
-        """Run `batches` (channels by number); `report` is called as they end.
+        """Run `batches` (channels by number); `report` is called as they finish.
 
         Raises
         ------
         StepError
-            If a step fails, takes too long, or ends its process twice.
+            If a step fails, takes too long, or crashes its process twice.
         RunCancelled
             If the run was cancelled.
         """
@@ -80,8 +80,8 @@ class BatchDispatcher:
                     pending.pop(answer.batch)
                     report(answer)
             except WorkerDied as error:
-                # A batch that was running then may have killed it: each runs alone once more, so
-                # that a second death names the culprit.
+                # Any batch that was running may have killed the worker: each of them runs alone
+                # once more, so that a second death identifies the culprit.
                 started = self._started(pending)
                 if suspects:
                     batch = suspects[0]
@@ -125,10 +125,10 @@ class BatchDispatcher:
 
 
 @dataclass(frozen=True)
-class Calls(Sequence):
-    """Calls of :func:`~.batch.run_batch`, each made ready just before it is sent."""
+class Calls(Sequence[tuple[Any, ...]]):
+    """Calls of :func:`~.batch.run_batch`, whose samples are copied just before they are sent."""
 
-    calls: list[tuple]
+    calls: list[tuple[Any, ...]]
     fill: Callable[[Sequence[int]], None] | None = None
 
     def __len__(self) -> int:
@@ -141,13 +141,14 @@ class Calls(Sequence):
 
 
 def write_job(job: Job, store: Store) -> JobFile:
-    """Write `job` to a file for workers, with the samples that it refers to.
+    """Write `job` to a file for workers.
 
     Raises
     ------
     PlanError
-        If its decisions cannot be sent to other processes.
+        If its decisions cannot be pickled.
     """
+    # Samples of the noise are written to the store: in the pickle they would be copied per worker.
     terms = tuple(term.move(store.share) for term in job.terms)
     first = job.steps[0]
     try:
@@ -165,20 +166,20 @@ def write_job(job: Job, store: Store) -> JobFile:
 
 @dataclass
 class GuardedPreparation:
-    """Prepares a stage under a timeout; user-defined steps are tried where they will run.
+    """Prepare a stage under its timeout; user-defined steps are tried in a worker first.
 
     Parameters
     ----------
     given : StageInput
         The recording, and the stage's processors.
     stage : Stage
-        Where its batches will run.
+        The stage, which names the backend.
     store : Store
-        Where workers of other processes find what they need.
+        The run's arrays.
     cancel : CancelToken | None
-        The run's.
+        The run's token.
     timeout_s : float | None
-        Time limit of each decision, in s.
+        Time limit for the preparation of each step, in s.
     """
 
     given: StageInput
@@ -188,12 +189,12 @@ class GuardedPreparation:
     timeout_s: float | None = None
 
     def run(self, remember: Callable[[Attempt], Attempt] | None) -> PreparedStage | Failure:
-        """Return the prepared stage; `remember` may add a memory to the trials.
+        """Return the prepared stage; `remember` may reuse trials of earlier runs.
 
         Raises
         ------
         StepError
-            If a decision takes too long, or ends its process twice.
+            If a step takes too long, or crashes its process twice.
         RunCancelled
             If the run was cancelled.
         """
@@ -216,7 +217,9 @@ class GuardedPreparation:
             return try_step
 
         def attempt(step: ChannelStep, row: np.ndarray, channel: int) -> ReferenceTrial | Failure:
-            heartbeats.end(0)  # starting workers takes time; they are watched themselves
+            # Starting workers takes time, which the timeout must not count: the worker has a
+            # heartbeat of its own.
+            heartbeats.end(0)
             return self._try_in_subprocess(backend, step, row, channel)
 
         return attempt
@@ -225,6 +228,7 @@ class GuardedPreparation:
         self, backend: Backend, step: ChannelStep, row: np.ndarray, channel: int
     ) -> ReferenceTrial | Failure:
         """Run a user-defined step on its reference channel in a worker."""
+        # Twice: the first worker may have been killed for another reason, e.g. lack of memory.
         died: Exception | None = None
         for _ in range(2):
             stop = CancelToken(self.cancel)
@@ -233,6 +237,7 @@ class GuardedPreparation:
                 heartbeats = HeartbeatTable.in_file(self.store.make_table(1))
             calls = [(step, row, channel, heartbeats)]
             results = backend.run(try_in_subprocess, calls, self.stage.n_jobs, stop)
+            answer: ReferenceTrial | Failure
             try:
                 (answer,) = timeouts.collect(results, heartbeats, self.timeout_s, stop, backend)
             except WorkerDied as error:
@@ -251,27 +256,29 @@ class GuardedPreparation:
 def try_in_subprocess(
     step: ChannelStep, row: np.ndarray, channel: int, heartbeats: HeartbeatTable | None = None
 ) -> ReferenceTrial | Failure:
-    """:func:`~.prepare.try_step` in another process: an exception comes back as text."""
+    """Call :func:`~.prepare.try_step` in a worker process."""
     if heartbeats is not None:
-        import mne  # noqa: F401  before the clock starts: the import takes seconds
+        # Before the clock starts: the import takes seconds, which the timeout must not count.
+        import mne  # noqa: F401
 
         heartbeats.begin(0)
     answer = try_step(step, row, channel)
     if heartbeats is not None:
         heartbeats.end(0)
+    # The exception itself may not be picklable; its text is in the failure.
     return replace(answer, cause=None) if isinstance(answer, Failure) else answer
 
 
 def explain_death(step: Any, channel: str) -> StepError:
-    """Return the error for a worker that ended twice at `step`."""
+    """Return the error for a step whose worker died twice."""
     name = step.processor.name
     message = describe_failure(
         name,
         step.index,
         channel,
         "WorkerDied",
-        "the worker process ended without an answer, twice: the step calls os._exit, crashes in "
-        "compiled code, or was killed for want of memory. Run it with backend='serial' to see "
-        "where, or with fewer n_jobs.",
+        "the worker process ended twice without returning a result: the step calls os._exit, "
+        "crashes in compiled code, or was killed for lack of memory. Run it with backend='serial' "
+        "to see where, or with fewer n_jobs.",
     )
     return StepError(message, name, channel, step.index, "WorkerDied")

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from facet_nb.core.steps import ArrayStep
 from facet_nb.core.storage import scratch
 from facet_nb.kernels.views import as_slice, protect
 
+if TYPE_CHECKING:
+    import mne
+
 #: Values in one piece of a step over all channels: 8 MB.
 _VALUES = 2**20
 
@@ -36,9 +39,9 @@ def compute_in_parts(
     picks: list[int],
     names: tuple[str, ...],
 ) -> None:
-    """Run a step that sees all channels, piece by piece, on samples in a file.
+    """Run a step that sees all channels piece by piece, on samples in a file.
 
-    Pieces are spans of time or groups of channels, as the step's ``splits`` allows.
+    Pieces are single channels or spans of time, depending on the step's ``splits``.
     """
     if step.processor.splits == "channels":
         parts = [([channel], slice(None)) for channel in picks]
@@ -63,7 +66,7 @@ def run_task(
     limit_s: float | None,
     cancel: CancelToken | None,
 ) -> T:
-    """Return ``function(heartbeats)``, the only task of `step`, in this process.
+    """Return ``function(heartbeats)``, which runs `step` as a single task in this process.
 
     Raises
     ------
@@ -133,10 +136,10 @@ def _compute_mapped(job: Job, step: ArrayStep, picks: list[int]) -> float:
 
 
 def run_read_only(processor: Processor, context: ProcessingContext) -> ProcessingContext:
-    """Execute a processor that sees all channels; its input cannot be changed in place.
+    """Execute a processor that sees all channels, with read-only input.
 
-    It gets a shallow copy of the recording, whose samples are the caller's, read-only. It may
-    assign other samples, annotations or bad channels to the copy; they appear in the result only.
+    The processor gets a copy of the recording that shares the caller's samples. It may assign
+    other samples, annotations or bad channels to the copy; they appear only in the result.
     """
     own = type(processor).execute is not Processor.execute
     return guard_input(processor.execute if own else processor._execute, context)
@@ -151,6 +154,7 @@ def guard_input(
         return execute(context._derive(metadata=context.metadata.copy()))
     samples = raw._data if raw.preload else None
     view = None if samples is None else protect(samples)
+    # deepcopy copies nothing that the memo knows already: the samples are shared, read-only.
     known = {} if samples is None else {id(samples): view}
     annotations = raw.annotations
     known[id(annotations)] = recording.copy_annotations(annotations)
@@ -163,7 +167,7 @@ def guard_input(
     if changed is view:
         if samples is not None:
             own._data = samples
-    elif new._raw is own and new._noise is given._noise:  # assigned, without with_raw
+    elif new._raw is own and new._noise is given._noise:  # samples assigned without with_raw
         new = new.with_raw(own)
     if samples is None:
         return new
@@ -171,8 +175,8 @@ def guard_input(
     return new._moved(lambda array: samples if array is view or array is changed else array)
 
 
-def _release(raw: Any) -> None:
+def _release(raw: mne.io.BaseRaw | None) -> None:
     """Make samples writable that a processor passed on from its read-only input."""
     if raw is not None and raw.preload and not raw._data.flags.writeable:
-        with contextlib.suppress(ValueError):  # memory of another owner may stay read-only
+        with contextlib.suppress(ValueError):  # read-only memory of another owner
             raw._data.flags.writeable = True

@@ -44,6 +44,7 @@ class HeartbeatTable:
     def begin(self, task: int) -> None:
         """Record that `task` starts."""
         row = _open(self.table)[task]
+        # The time first: the watchdog reads without a lock, and looks at it once the step is set.
         row[1] = time.monotonic()
         row[0] = 0.0
 
@@ -64,13 +65,13 @@ class HeartbeatTable:
         return np.array(self.table.open())
 
     def find_running(self, tasks: Iterable[int]) -> dict[int, int]:
-        """Return those of `tasks` that have started and not ended, with their steps."""
+        """Return those of `tasks` that are running, with their current steps."""
         at = self.read()[:, 0]
         return {i: int(at[i]) for i in tasks if at[i] >= 0}
 
 
 def _open(table: ArrayRef) -> np.ndarray:
-    """Return a table; one in a file stays mapped, since a task records each of its steps."""
+    # A table in a file stays mapped: opening it for each step of each batch would be slow.
     return _map(table) if isinstance(table, FileArray) else table.open()
 
 

@@ -1,4 +1,4 @@
-"""What all batches of a stage share, and what they return."""
+"""Jobs: the data that all batches of a stage share, and their results."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from facet_nb.core.steps import Step
 from facet_nb.core.storage.arrays import ArrayRef
 from facet_nb.core.storage.journal import RowLog
 
-#: What a processor may raise; ``sys.exit()`` in a step must not end the kernel.
+#: Exceptions that a processor may raise; ``sys.exit()`` in a step must not end the kernel.
 FAILURES = (Exception, SystemExit)
 
 
 @dataclass(frozen=True)
 class Job:
-    """What all batches of a stage share.
+    """The data that all batches of a stage share.
 
     Attributes
     ----------
@@ -34,15 +34,15 @@ class Job:
     n_workers : int
         Inner threads.
     check : bool
-        Whether samples must be tested for NaN first.
+        Whether the samples must be checked for NaN first.
     heartbeats : HeartbeatTable | None
-        Where batches record the step that they are at.
+        Table in which batches record their current step.
     in_subprocess : bool
         Whether batches run in other processes.
     log : RowLog | None
-        Where finished rows are recorded.
+        Log of the finished rows.
     cancel : CancelToken or FileToken | None
-        Whether the run still needs the result.
+        Token that stops the batches.
     terms : tuple of NoiseTerm
         Noise so far, for steps that use it.
     chunk : int
@@ -85,13 +85,13 @@ class JobFile:
     def open(self) -> Job:
         """Return the job; a worker keeps the last one."""
         if self.path not in _jobs:
-            _jobs.clear()
+            _jobs.clear()  # a worker runs the batches of one stage at a time
             try:
                 with open(self.path, "rb") as file:
                     _jobs[self.path] = pickle.load(file)
             except FileNotFoundError as error:
                 raise FacetError(
-                    f"the worker finds no {self.path}: set FACET_NB_TMPDIR to a folder that all "
+                    f"the worker cannot find {self.path}: set FACET_NB_TMPDIR to a folder that all "
                     "machines of the cluster share."
                 ) from error
         return _jobs[self.path]

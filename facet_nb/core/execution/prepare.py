@@ -112,9 +112,10 @@ def prepare_stage(
     attempt : callable
         Runs a user-defined step on its reference channel: :func:`try_step`, here or in a worker.
     heartbeats : HeartbeatTable | None
-        Where task 0 records each step, with the time that it began.
+        Table in which task 0 records the start of each step.
     """
     preparer = _Preparer(given, attempt, given.state)
+    # A reference channel is sent no further than to the last step that needs it.
     for position, processor in enumerate(given.processors):
         if not isinstance(processor, ArrayProcessor) or processor.needs == "reference":
             preparer.last[given.references[position]] = position
@@ -127,7 +128,7 @@ def prepare_stage(
             heartbeats.move(0, position)
         try:
             answer = preparer.prepare_step(position)
-        except StepError:  # of a worker that died or was late: it names the step already
+        except StepError:  # a worker died or was late: the error names the step already
             raise
         except FAILURES as error:
             seen = getattr(processor, "needs", "reference") == "reference"
@@ -150,13 +151,13 @@ def prepare_stage(
 
 @dataclass
 class _Preparer:
-    """Takes reference channels from step to step, as far as a later step must see them."""
+    """Sends reference channels through the steps, as far as a later step needs them."""
 
     given: StageInput
     attempt: Attempt
     state: State
     trackers: dict[int, NoiseTracker] = field(default_factory=dict)
-    last: dict[int, int] = field(default_factory=dict)  # the last step that sees each channel
+    last: dict[int, int] = field(default_factory=dict)  # last step that needs each channel
 
     def prepare_step(self, position: int) -> tuple[Step, Mapping[str, Any]] | Failure:
         given, state = self.given, self.state
@@ -184,7 +185,7 @@ class _Preparer:
         return own, {}
 
     def _track(self, ref: int) -> NoiseTracker:
-        """Return a reference channel as it is before the step that is being prepared."""
+        """Return a reference channel before the step that is being prepared."""
         given = self.given
         if ref not in self.trackers:
             row = given.data[ref : ref + 1]
@@ -195,7 +196,8 @@ class _Preparer:
         return self.trackers[ref]
 
     def _copy(self, row: np.ndarray) -> np.ndarray:
-        """Return a channel in a scratch file, rounded as the stage's samples."""
+        """Return a channel in a scratch file, rounded like the stage's samples."""
+        # In chunks of time, memory must not depend on the length of the recording.
         result = scratch.create(row.shape)[1]
         for start in range(0, row.shape[1], self.given.chunk):
             part = slice(start, start + self.given.chunk)
@@ -270,7 +272,7 @@ def _find_rows(
 def pass_through(given: StageInput, prepared: PreparedStage, result: np.ndarray) -> bool:
     """Write the rows that hold no data, or bad data, to `result`; return whether it can hold them.
 
-    Bad channels are rounded as data are. Codes and times are not: float32 may be too coarse.
+    Bad channels are rounded like data.
     """
     done = set(given.picks.tolist())
     for row, kind in enumerate(given.kinds):
@@ -284,14 +286,15 @@ def pass_through(given: StageInput, prepared: PreparedStage, result: np.ndarray)
         if x.shape[1] != result.shape[1]:
             raise ValidationError(
                 f"{given.names[row]} ({kind}) has {x.shape[1]} samples after this stage, the "
-                f"data channels {result.shape[1]}: a channel-wise step of your own must not "
-                "change the number of samples where other channels are present. Use UpSample, "
+                f"data channels {result.shape[1]}: a user-defined channel-wise step must not "
+                "change the number of samples if the recording has other channels. Use UpSample, "
                 "DownSample or Resample, or set channel_wise = False."
             )
         x = round_to(given.dtype, x) if kind == "bad" else x
         if np.may_share_memory(x, result):
             continue
         result[row] = x[0]
+        # Trigger codes and times must be exact: float32 may be too coarse for them.
         if kind != "bad" and not np.array_equal(result[row], x[0], equal_nan=True):
             return False
     return True

@@ -1,9 +1,9 @@
-"""The loop: run the stages of a plan one by one, and report what happens as events.
+"""The main loop: run the stages of a plan one after another, and emit events.
 
-A stage over arrays is a :class:`StageRun`. On the plain path it prepares its steps, takes batch
-after batch through them, and builds the next context. Everything that only some runs need is
-elsewhere: outer workers and timeouts in :mod:`.dispatch`, recordings on disk in
-:mod:`.stage_input`, checkpoints in :mod:`.checkpoint`, which replaces the :class:`StageRun`.
+A stage over arrays is a :class:`StageRun`. On the plain path, it prepares its steps, sends batch
+after batch through them, and builds the next context. Parts that only some runs need are in other
+modules: outer workers and timeouts in :mod:`.dispatch`, recordings on disk in :mod:`.stage_input`,
+checkpoints in :mod:`.checkpoint`, which replaces the :class:`StageRun`.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ Emit = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """Take no note of an event."""
+    """Ignore an event."""
 
 
 @dataclass
 class Runner:
-    """Runs a plan over a context.
+    """Runs a plan on a context.
 
     Parameters
     ----------
@@ -84,9 +84,9 @@ class Runner:
     plan : Plan
         Its stages.
     on_event : callable
-        Called with each :class:`~facet_nb.core.events.Event`, from the thread that runs.
+        Called with each :class:`~facet_nb.core.events.Event`, from the thread of :meth:`run`.
     cancel : CancelToken | None
-        Asks for a stop.
+        Token that stops the run.
     timeout_s : float | None
         Time limit of a task (a batch, or a step over all channels), in s.
     checkpoint : callable | None
@@ -106,7 +106,7 @@ class Runner:
         Raises
         ------
         StepError
-            If a processor fails: names step and channel.
+            If a processor fails; it names step and channel.
         RunCancelled
             If the run was cancelled.
         PlanError
@@ -130,7 +130,7 @@ class Runner:
                     context = self._run_stage(number, stage, context, store, stage_run)
                 if store.has_maps:
                     context = load_results(context, store)
-        except BaseException as error:
+        except BaseException as error:  # KeyboardInterrupt ends the run for listeners as well
             self.on_event(_failed(error))
             raise
         finally:
@@ -139,7 +139,7 @@ class Runner:
         return context
 
     def _share(self, store: Store) -> None:
-        """Let workers of other processes reach the store; raise if a step cannot be sent there."""
+        """Give worker processes access to the store; raise if a step cannot be sent to them."""
         backends = [(stage, get_backend(stage.backend)) for stage in self.plan.stages]
         isolating = [(stage, backend) for stage, backend in backends if backend.isolates]
         steps = sorted({i for stage, _ in isolating for i in stage.steps})
@@ -174,7 +174,7 @@ class Runner:
     def _run_global(
         self, number: int, stage: Stage, context: ProcessingContext
     ) -> ProcessingContext:
-        """Run a processor that sees all channels and is not an array processor."""
+        """Run a processor that sees all channels and is not an :class:`ArrayProcessor`."""
         index = stage.steps[0]
         processor = self.processors[index]
         if self.plan.spill and hasattr(processor, "left_in_file"):
@@ -191,7 +191,7 @@ class Runner:
         return new
 
     def report(self, stage: int, channels: tuple[str, ...], report: Report) -> None:
-        """Emit what a batch took; number -1 stands for the decisions before the batches."""
+        """Emit the event of a finished batch; batch -1 is the preparation of the stage."""
         times = report.step_times
         if report.batch == -1 and not times:
             return
@@ -239,15 +239,15 @@ class StageRun:
     store: Store
 
     plain = False
-    #: Adds a memory of earlier runs to the trials of user-defined steps (a checkpoint's).
+    #: Makes trials of user-defined steps reuse those of earlier runs; set by checkpoints.
     remember: ClassVar[Callable[[Any, Attempt], Attempt] | None] = None
-    #: Whether inputs on disk are read in float64, whatever precision the stage works in.
+    #: Whether inputs on disk are read as float64 even if the stage computes in float32.
     exact_input = False
 
     def run(self) -> ProcessingContext:
         """Return the context after the stage."""
         runner, number, stage = self.runner, self.number, self.stage
-        # Most runs need none of the machinery of workers, timeouts and chunks.
+        # Most runs need no outer workers, timeouts or chunks: they skip that code altogether.
         self.plain = (
             stage.kind == "channel_wise"
             and stage.backend == "serial"
@@ -260,7 +260,7 @@ class StageRun:
         for processor in given.processors:
             modifies |= processor.modifies_raw and not processor.run_once
             builtin &= isinstance(processor, ArrayProcessor)
-        if not modifies:
+        if not modifies:  # detectors run once, on the reference channel
             picks = [given.references[0]]
         size = stage.batch_size or len(picks)
         for i in range(0, len(picks), size):
@@ -283,10 +283,10 @@ class StageRun:
             target, result = self.store.allocate((len(given.names), prepared.state.n_times))
             place = replace(place, target=target, result=result)
             pass_through(given, prepared, result)
-        last, asks = 0, False
+        last, uses_noise = 0, False
         for position, step in enumerate(prepared.steps):
             last = last if step.change is Change.NOTHING else position
-            asks |= step.uses_noise
+            uses_noise |= step.uses_noise
         job = Job(
             steps=prepared.steps,
             source=place.source,
@@ -295,7 +295,7 @@ class StageRun:
             n_workers=stage.n_workers,
             check=not self.store.is_checked(given.data),
             cancel=runner.cancel,
-            terms=given.terms if asks else (),
+            terms=given.terms if uses_noise else (),
             chunk=0 if self.plain else stage.count_chunk(given.state.sfreq),
             last=last,
         )
@@ -305,23 +305,24 @@ class StageRun:
         return build_context(self.context, given, prepared, place.result, place.deferred)
 
     def _open(self) -> tuple[StageInput, DeferredSamples | None]:
-        """Return the stage's input, and what reads it again if the stage may overwrite it."""
-        found = OpenedInput(self.context)
+        """Return the stage's input, and its deferred samples if the stage may overwrite it."""
+        opened = OpenedInput(self.context)
         raw, runner, stage = self.context._raw, self.runner, self.stage
         if raw is not None and (not raw.preload or find_map(raw._data) is not None):
-            found = self._open_file()
-            self.context = found.context
+            opened = self._open_file()
+            self.context = opened.context
         try:
             given = make_input(
-                self.context, stage, runner.processors, runner.plan.fusions, found.samples
+                self.context, stage, runner.processors, runner.plan.fusions, opened.samples
             )
         except FAILURES as error:
             step = Named(stage.steps[0], runner.processors[stage.steps[0]])
             raise fail(error, 0, step, None, None).error() from error
-        return given, found.deferred
+        return given, opened.deferred
 
     def _open_file(self) -> OpenedInput:
-        """Return samples of a recording on disk, or in a scratch file."""
+        """Return the samples of a recording that is on disk or in a scratch file."""
+        # A step that sees all channels must decide on samples that are not rounded.
         stage, processors = self.stage, self.runner.processors
         sees_all = any(getattr(processors[i], "needs", "") == "all" for i in stage.steps)
         exact = self.exact_input or sees_all
@@ -335,7 +336,9 @@ class StageRun:
         )
 
     def _overwrites_file(self) -> bool:
-        """Whether the stage may overwrite its input in a file: no batch is computed twice."""
+        """Whether the stage may overwrite its input in a file."""
+        # In chunks, each sample is read before it is written. Batches of processes are computed
+        # again after a worker died, and would then read their own results.
         isolates = get_backend(self.stage.backend).isolates
         return self.stage.chunk_duration_s is not None and not isolates
 
@@ -348,7 +351,7 @@ class StageRun:
     def choose_place(
         self, given: StageInput, prepared: PreparedStage, deferred: DeferredSamples | None
     ) -> Place:
-        """Return where the samples are, and where the result goes."""
+        """Return where the samples are, and where the result is written."""
         store, data, n_times = self.store, given.data, prepared.state.n_times
         source, fill = (RamArray(data), None) if self.plain else self.lend(data)
         if deferred is not None and not self._overwrites_file():
@@ -361,16 +364,16 @@ class StageRun:
         return Place(source, fill, target, data, result, deferred)
 
     def lend(self, data: np.ndarray) -> tuple[ArrayRef, Fill | None]:
-        """Return a reference to the input for batches, and what copies rows there if needed."""
+        """Return a reference to the input for batches, and a callback that copies rows there."""
         return self.store.lend(data, get_backend(self.stage.backend).isolates)
 
     def _may_overwrite(self, data: np.ndarray, prepared: PreparedStage) -> bool:
-        """Whether the result may replace the input, which only this run has seen."""
+        """Whether the result may overwrite the input, which is private to this run."""
         if len(prepared.steps) > 1:
             return False
         step = prepared.steps[0]
         if self.context._lineage is None and step.change is Change.CORRECTION:
-            return False  # its noise begins with these samples
+            return False  # the estimated noise is computed from these samples
         return can_overwrite(step) and not refers_to(self.context, data)
 
     def run_batches(
@@ -381,7 +384,7 @@ class StageRun:
         labels: list[tuple[str, ...]],
         done: dict[int, str],
     ) -> None:
-        """Compute the channels that are not `done`, and add them with their checksums."""
+        """Compute the channels that are not in `done`, and add them with their checksums."""
         stage, runner = self.stage, self.runner
         batches = dict(enumerate(groups))
         if done:
@@ -413,7 +416,7 @@ class StageRun:
     def _skip(
         self, batches: dict[int, list[int]], done: dict[int, str], labels: list[tuple[str, ...]]
     ) -> dict[int, list[int]]:
-        """Return what is left of `batches`; report those that are done."""
+        """Return the rest of `batches`; report those that are already done."""
         left = {}
         for i, group in batches.items():
             rows = [c for c in group if c not in done]
@@ -426,18 +429,18 @@ class StageRun:
         return left
 
 
-#: Copies rows of the input to where workers find them.
+#: Copies rows of the input to shared memory.
 Fill = Callable[[Sequence[int]], None]
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the samples of a stage are.
+    """Where the samples of a stage are stored.
 
     Attributes
     ----------
     source, target : ArrayRef
-        Samples before and after, for batches.
+        References to the samples before and after the stage, for batches.
     fill : callable | None
         Copies rows of the input to `source`.
     data, result : ndarray, shape (n_channels, n_times)
@@ -474,13 +477,14 @@ def build_context(
     result : ndarray, shape (n_channels, n_times) | None
         The samples after it, in V; None if they do not change.
     deferred : DeferredSamples | None
-        Reads the samples before it, if `result` has overwritten them.
+        Reads the samples before it again, if `result` has overwritten them.
     """
     new, state = context, prepared.state
     if result is not None:
         raw = given.header.attach(
             result, sfreq=state.sfreq, first_samp=state.first_samp, band=state.band
         )
+        # The noise can be recomputed through channel-wise and linear steps only.
         follows = True
         for p in given.processors:
             follows &= p.channel_wise or getattr(p, "linear", False)
@@ -522,7 +526,7 @@ def _failed(error: BaseException) -> RunFailed:
 
 @lru_cache(maxsize=1)
 def note_missing_compiler() -> None:
-    """Log, once in a process, that numba is missing or switched off."""
+    """Log once per process that numba is missing or switched off."""
     if not has_compiler():
         logger.warning(
             "numba is missing, or switched off by NUMBA_DISABLE_JIT: kernels run in numpy and "

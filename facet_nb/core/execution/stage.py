@@ -1,4 +1,4 @@
-"""The data of one stage: its input, and the stage when all its decisions are made."""
+"""The data of one stage: its input, and the prepared stage."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Named:
 
 @dataclass(frozen=True)
 class StageInput:
-    """The recording that a stage works on.
+    """The input of a stage.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class StageInput:
     names, kinds : tuple of str
         Name and kind of each row.
     picks : ndarray of int
-        Rows that the stage processes.
+        Rows of the good data channels, which the stage processes.
     references : tuple of int
         The row of each processor's reference channel.
     terms : tuple of NoiseTerm
@@ -48,7 +48,7 @@ class StageInput:
     dtype : str
         Precision of the samples between steps.
     chunk : int
-        Samples of a chunk of time, where reference channels go to scratch files; 0 for none.
+        Samples of a chunk of time, if reference channels are kept in scratch files; or 0.
     """
 
     processors: tuple[Processor, ...]
@@ -76,9 +76,9 @@ class PreparedStage:
     state : State
         Shape and metadata of the recording afterwards.
     notes : tuple of dict
-        What each step found, for the history.
+        Findings of each step, for the history.
     times : tuple of StepTime
-        Time that the decisions took.
+        Duration of the preparation of each step.
     """
 
     steps: tuple[Step, ...]
@@ -89,7 +89,7 @@ class PreparedStage:
 
 @dataclass(frozen=True)
 class ReferenceTrial:
-    """What a user-defined step did to its reference channel.
+    """Result of a user-defined step on its reference channel.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Recordings on disk: their samples are copied to scratch files that stages can work on."""
+"""Input of stages from recordings on disk, whose samples are copied to scratch files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OpenedInput:
-    """Samples that a stage begins with.
+    """The recording before a stage, with its samples.
 
     Attributes
     ----------
@@ -62,7 +62,8 @@ def open_input(
     dtype : {"float64", "float32"}
         Precision of the samples in a file, where the stage rounds them anyway.
     exclusive : bool
-        Whether only this stage reads these samples: later readers read the recording again.
+        Whether only this stage uses these samples. If they are needed later, the recording is read
+        again.
     """
     raw = context._raw
     if raw is None or raw.preload:
@@ -95,7 +96,7 @@ def widen(samples: np.ndarray) -> np.ndarray:
 
 
 def _has_same_samples(one: mne.io.BaseRaw, other: mne.io.BaseRaw) -> bool:
-    """Whether two recordings on disk are the same apart from annotations."""
+    """Whether two recordings on disk are the same except for their annotations."""
     return not one.preload and all(
         getattr(one, name) == getattr(other, name)
         for name in ("filenames", "ch_names", "first_samp", "n_times")

@@ -13,16 +13,14 @@ from facet_nb.core.storage.array_store import Store, fresh_array
 
 
 def free_input(before: ProcessingContext, after: ProcessingContext, store: Store) -> None:
-    """Delete the file of the samples before a stage, unless something refers to it.
-
-    For samples in memory the file holds a copy, which can be deleted in any case.
-    """
+    """Delete the file of the samples before a stage, unless something refers to it."""
     raw = before._raw
     if not store.shared or raw is None or not raw.preload or not after.has_raw():
         return
     new, old = after.get_raw(), raw._data
     if new.preload and new._data is old:
         return
+    # For samples in memory the file holds a copy, which can be deleted in any case.
     if not store.holds(old) or not refers_to(after, old):
         store.release(old)
 
@@ -36,7 +34,7 @@ def refers_to(context: ProcessingContext, array: np.ndarray) -> bool:
         found = found or base is array
         return base
 
-    context._moved(look)
+    context._moved(look)  # visits all bases of the noise
     original = context.get_raw_original()
     return found or (original is not None and original.preload and original._data is array)
 
@@ -46,37 +44,38 @@ def load_results(context: ProcessingContext, store: Store) -> ProcessingContext:
     if not context.has_raw():
         return context
 
-    def lies(array: np.ndarray) -> bool:
+    def is_in_file(array: np.ndarray) -> bool:
         return store.holds(array) or (not store.spill and scratch.is_spilled(array))
 
     moved: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def move(array: np.ndarray) -> np.ndarray:
-        if not lies(array):
+        if not is_in_file(array):
             return array
         if id(array) not in moved:
             own = store.take_over(array)
             if own is None:
                 own = copy_rows(array, store.spill)
             moved[id(array)] = array, own
-            store.release(array)
+            store.release(array)  # at once: two copies of all arrays would double the peak memory
         return moved[id(array)][1]
 
     new = context._moved(move)
     raw = context.get_raw()
-    if raw.preload and lies(raw._data):
+    if raw.preload and is_in_file(raw._data):
         new = new._derive(raw=recording.replace_data(raw, move(raw._data)))
     original = context.get_raw_original()
     if original is raw:
         new._raw_original = new._raw
-    elif original is not None and original.preload and lies(original._data):
+    elif original is not None and original.preload and is_in_file(original._data):
         new._raw_original = recording.replace_data(original, move(original._data))
     return new
 
 
 def copy_rows(array: np.ndarray, spill: bool) -> np.ndarray:
-    """Return a copy of samples of a run's file: in memory, or (`spill`) in a file of its own."""
+    """Return a copy of samples in a run's file: in memory or, with `spill`, in a scratch file."""
     result = scratch.create(array.shape)[1] if spill else fresh_array(array.shape)
+    # Row by row: pages of the file are dropped before they add up to a second copy in memory.
     for row, values in zip(result, array, strict=True):
         row[...] = values
         scratch.forget(array, result)

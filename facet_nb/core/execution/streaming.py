@@ -1,8 +1,9 @@
-"""A batch in chunks of time: what is in memory depends neither on channels nor on the length.
+"""Run a batch in chunks of time, with memory independent of channels and recording length.
 
-Each step of a stage is a stream for one channel (:meth:`ArrayProcessor.stream`). Samples go from
-the source through all of them to the target, chunk by chunk; a step that needs the mean of its
-whole input (:meth:`ArrayProcessor.survey`) begins a new pass, over what the one before has written.
+Each step of a stage is a stream for one channel (:meth:`ArrayProcessor.stream`). Samples are sent
+from the source through all streams to the target, chunk by chunk. A step that needs statistics of
+its whole input (:meth:`ArrayProcessor.first_pass`) starts a new pass, over the result of the
+previous one.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ logger = logging.getLogger("facet_nb")
 
 
 def list_passes(steps: Sequence[ArrayStep], channel: int) -> list[list[ArrayStep]]:
-    """Return the steps that a channel goes through, in passes."""
+    """Return the steps that process a channel, grouped into passes."""
     passes: list[list[ArrayStep]] = [[]]
     for step in steps:
         if not step.changes_samples or not (step.rows is None or channel in step.rows):
@@ -47,7 +48,7 @@ def stream_channel(
     check: Callable[[np.ndarray], None] | None = None,
     note: Callable[[ArrayStep], None] | None = None,
 ) -> None:
-    """Take one channel through all steps.
+    """Send one channel through all steps.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ def stream_channel(
             after = passes[number + 1][0] if number + 1 < len(passes) else None
             lengths = list_lengths(part, x.n_times)
             out = target
-            if lengths[-1] != target.n_times:  # a later pass brings the length of the target
+            if lengths[-1] != target.n_times:  # a later pass changes the length to the target's
                 out = files.enter_context(_open_new(lengths[-1]))
             known = _Pass(part, after, lengths, known, spent, note).run(x, out, chunk, check)
             x, check = out, None
@@ -91,7 +92,7 @@ def _open_new(n_times: int) -> Iterator[Row]:
     ref, samples = scratch.create((1, n_times))
     with open_rows(ref) as find_row:
         yield find_row(0)
-    del samples  # and with it the file
+    del samples  # deletes the file
 
 
 def list_lengths(steps: Sequence[ArrayStep], n_times: int) -> list[int]:
@@ -104,15 +105,15 @@ def list_lengths(steps: Sequence[ArrayStep], n_times: int) -> list[int]:
 
 
 def _run_first_pass(x: Row, step: ArrayStep, chunk: int) -> Any:
-    """Return what a step must know of the whole of its input, before its stream is opened."""
-    found = step.processor.first_pass(step.prepared)
+    """Return the statistics of its whole input that a step needs before it is streamed."""
+    statistics = step.processor.first_pass(step.prepared)
     for start in range(0, x.n_times, chunk):
-        found.push(_give(step, x.read(start, start + chunk)))
-    return found.value
+        statistics.push(_give(step, x.read(start, start + chunk)))
+    return statistics.value
 
 
 class _Pass:
-    """Some steps over a channel, from its first sample to its last."""
+    """Some steps that one channel is sent through, from its first sample to its last."""
 
     def __init__(
         self,
@@ -135,10 +136,8 @@ class _Pass:
         chunk: int,
         check: Callable[[np.ndarray], None] | None,
     ) -> Any:
-        """Write the result; return what the step after must know of it.
-
-        `target` may be `x`: what is written has been read before.
-        """
+        """Write the result; return the statistics that the next step needs."""
+        # `target` may be `x`: a sample is written only after it has been read.
         for start in range(0, x.n_times, chunk):
             y = x.read(start, start + chunk)
             if check is not None:
@@ -175,7 +174,7 @@ class _Pass:
 
 
 class _Whole:
-    """A step that takes a channel of this recording as a whole only: artifacts out of order, say.
+    """A step that cannot stream this recording, e.g. since artifacts are not in order.
 
     Parameters
     ----------
@@ -188,21 +187,22 @@ class _Whole:
         self.buffer = Buffer(_find_dtype(step))
 
     def push(self, x: np.ndarray) -> np.ndarray:
-        """Take the next samples; nothing is ready."""
+        """Add the next samples; the result is empty until :meth:`finish`."""
         self.buffer.append(x)
         return np.empty(0, x.dtype)
 
     def finish(self) -> np.ndarray:
         """Return the result."""
         x = protect(self.buffer.data)[np.newaxis]
-        return self.step.processor.compute(x, self.step.prepared)[0]
+        result: np.ndarray = self.step.processor.compute(x, self.step.prepared)[0]
+        return result
 
 
 def _open(step: ArrayStep, n_times: int, known: Any) -> Any:
     stream = step.processor.stream(step.prepared, n_times, _find_dtype(step), known)
     if stream is None:
         logger.warning(
-            "%s takes a channel of this recording as a whole, not in chunks: it needs more memory.",
+            "%s cannot process this recording in chunks: it needs memory for a whole channel.",
             step.processor.name,
         )
         return _Whole(step)
@@ -214,6 +214,6 @@ def _find_dtype(step: ArrayStep) -> np.dtype:
 
 
 def _give(step: ArrayStep, x: np.ndarray) -> np.ndarray:
-    """Return samples as a step computes them: rounded, in its precision."""
+    """Return samples in the precision in which a step computes."""
     x = round_to(step.dtype, x)
     return x.astype(float) if x.dtype != np.float64 and not step.processor.float32_safe else x

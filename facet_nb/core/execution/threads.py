@@ -1,7 +1,7 @@
-"""Threads inside one kernel call: ``n_workers``.
+"""Inner threads (``n_workers``), and the limit of BLAS threads.
 
-Each calling thread has its own pool, weakly kept, so that outer workers never queue behind one
-another (the idea of SpikeInterface's pull request 4564). Pools are not inherited by forks.
+Each calling thread has its own pool, so that outer workers never queue behind one another (as in
+SpikeInterface's pull request 4564). Forked children do not inherit pools.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-#: Below this a block of time is not worth a thread (the pull request's figure).
+#: Minimum length of a block of time that is worth a thread, in samples (from the pull request).
 MIN_BLOCK = 8192
 
+#: Weak keys: a pool ends with its thread.
 _pools: weakref.WeakKeyDictionary[threading.Thread, tuple[int, ThreadPoolExecutor]]
 
 _pools = weakref.WeakKeyDictionary()
@@ -29,6 +30,7 @@ _lock = threading.Lock()
 
 
 def _forget() -> None:
+    # In a forked child, the threads of the pools do not exist, and the lock may be held for good.
     global _lock
     _lock = threading.Lock()
     _pools.clear()
@@ -49,15 +51,15 @@ def get_pool(n_workers: int) -> ThreadPoolExecutor:
             pool = ThreadPoolExecutor(n_workers, thread_name_prefix="facet_nb-inner")
             _pools[thread] = n_workers, pool
             finalizer = weakref.finalize(thread, pool.shutdown, wait=False)
-            finalizer.atexit = False  # the interpreter ends its executors by itself
+            finalizer.atexit = False  # the interpreter shuts its executors down itself
         return pool
 
 
 def run_blocks(work: Callable[[slice], None], blocks: Sequence[slice]) -> float:
-    """Call `work` for each block, over the calling thread's pool; return CPU seconds.
+    """Call `work` for each block, on the calling thread's pool; return CPU seconds.
 
-    The calling thread takes the first block itself. An exception of any block is raised once all
-    have ended.
+    The calling thread runs the first block itself. An exception of any block is raised after all
+    blocks have ended.
     """
 
     def timed(block: slice) -> float:
@@ -93,7 +95,7 @@ _limits: Any = None
 
 
 def _forget_blas() -> None:
-    """After a fork: runs of the parent's other threads are none of the child's."""
+    # A forked child does not run what the parent's other threads were running.
     global _blas_lock, _owners, _limits
     _blas_lock, _owners, _limits = threading.Lock(), 0, None
 
@@ -104,9 +106,10 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Limit BLAS to one thread while any run is on; the last run to end restores it."""
+    """Limit BLAS to one thread while any run is active; the last run to end restores it."""
     import threadpoolctl
 
+    # BLAS threads in each of several workers would exceed the cores.
     global _owners, _limits
     with _blas_lock:
         _owners += 1
@@ -126,11 +129,9 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def _control(threadpoolctl: Any) -> Iterator[None]:
-    """Let this thread set a limit, and any other one the next.
-
-    From 3.7 on, threadpoolctl lets only the first thread that set a limit change it: the thread of
-    a panel could neither limit BLAS after a run in a cell, nor restore what a cell had limited.
-    """
+    """Let this thread set a limit, and any other thread the next one."""
+    # Since 3.7, threadpoolctl lets only the first thread that set a limit change it: the thread of
+    # a panel could neither limit BLAS after a run in a cell, nor remove the limit of a cell.
     controller = getattr(threadpoolctl, "OpenBLASController", None)
     clear = getattr(controller, "clear_controlling_thread", lambda force: None)
     clear(force=True)

@@ -1,7 +1,7 @@
 """Per-task timeouts.
 
-A process can be killed, a thread cannot. A task of this process is asked to stop at its next
-kernel, and abandoned if it does not; then the run ends nevertheless, and its error says so.
+A process can be killed, a thread cannot. A late task in this process is cancelled at its next
+kernel, or abandoned if it does not stop in time. The run then ends, and its error says so.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class TaskTimeout(Exception):
     Parameters
     ----------
     task, position : int
-        The task, and the step of the stage that it was at.
+        The task, and its current step in the stage.
     ended : bool
         Whether the task was actually stopped.
     """
@@ -54,16 +54,16 @@ class Watch:
     Parameters
     ----------
     heartbeats : HeartbeatTable
-        Where tasks record when they start.
+        Table in which tasks record their start.
     limit_s : float
         Time limit of each task, in s.
     stop : CancelToken
-        What to cancel.
+        Token to cancel.
 
     Attributes
     ----------
     late : tuple of int | None
-        The late task, and the step of the stage that it is at.
+        The late task, and its current step in the stage.
     """
 
     def __init__(self, heartbeats: HeartbeatTable, limit_s: float, stop: CancelToken) -> None:
@@ -91,11 +91,8 @@ class Watch:
                 return
 
     def _find_late(self, seen: dict[int, tuple[float, float]]) -> tuple[int, int] | None:
-        """Return a late task and its step.
-
-        `seen` holds when each was first seen, by this machine's clock: a task may run on another
-        machine, whose clock differs.
-        """
+        """Return a late task and its step; `seen` holds when each start was first seen."""
+        # By this machine's clock: a task may run on another machine, whose clock differs.
         now = time.monotonic()
         for task, (position, begin) in enumerate(self.heartbeats.read()):
             if position < 0:
@@ -135,15 +132,15 @@ def collect(
     Parameters
     ----------
     results : iterator
-        What a backend yields.
+        The results of a backend.
     heartbeats : HeartbeatTable | None
-        Where the tasks record when they start.
+        Table in which the tasks record their start.
     limit_s : float | None
-        The limit; None for none.
+        Time limit, in s; None for no limit.
     stop : CancelToken
         The token of `results`.
     backend : Backend | None
-        Where the tasks run; None for this process.
+        The backend; None for a task in this process.
 
     Raises
     ------
@@ -161,7 +158,7 @@ def collect(
 
 
 def watch_subprocess(results: Iterator[T], watch: Watch, kills: bool = True) -> Iterator[T]:
-    """Yield results of other processes, which are stopped when `watch` cancels.
+    """Yield results of worker processes, which are stopped when `watch` cancels.
 
     Raises
     ------
@@ -182,7 +179,7 @@ def watch_local(results: Iterator[T], watch: Watch) -> Iterator[T]:
     Raises
     ------
     TaskTimeout
-        If a task is late; it may go on until the process ends.
+        If a task is late; it may continue until the process ends.
     """
     box: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
     thread = threading.Thread(target=_take, args=(results, box), name="facet_nb-task", daemon=True)
@@ -198,8 +195,9 @@ def watch_local(results: Iterator[T], watch: Watch) -> Iterator[T]:
                 raise value
             yield value
     finally:
+        # The run ends only after its task: an abandoned task would write to arrays of the caller.
         watch.stop.cancel()
-        while thread.is_alive() and watch.late is None:  # the run ends only when its task has
+        while thread.is_alive() and watch.late is None:
             thread.join(POLL_S)
 
 
@@ -207,7 +205,7 @@ def _take(results: Iterator[Any], box: queue.SimpleQueue[tuple[str, Any]]) -> No
     try:
         for result in results:
             box.put(("result", result))
-    except BaseException as error:
+    except BaseException as error:  # SystemExit, e.g., must not end in this thread unnoticed
         box.put(("error", error))
     else:
         box.put(("end", None))
@@ -233,7 +231,7 @@ def call(
     limit_s: float | None,
     cancel: CancelToken | None = None,
 ) -> T:
-    """Return ``function(heartbeats)``, one task of this process that records its steps as task 0.
+    """Return ``function(heartbeats)``, which records its steps as task 0.
 
     Raises
     ------
@@ -259,12 +257,12 @@ def explain_late(late: TaskTimeout, step: Any, channel: str | None, limit_s: flo
     """Return the error for a task that was late at `step`."""
     what = f"the task took longer than timeout={limit_s:g} s"
     if late.ended:
-        what += " and was ended. Give a longer timeout, or see with one channel where it hangs."
+        what += " and was ended. Use a longer timeout, or find out with one channel where it hangs."
     else:
         what += (
-            ". A thread (or a cluster's worker) cannot be killed: it goes on to its next kernel, "
+            ". A thread (or a cluster's worker) cannot be killed: it continues to its next kernel, "
             "or until its process ends (in a notebook: restart the kernel). Batches in processes "
-            "can be: backend='multiprocessing' with n_jobs=2 or more."
+            "can be killed: backend='multiprocessing' with n_jobs=2 or more."
         )
     name = step.processor.name
     message = describe_failure(name, step.index, channel, "TimeoutError", what)

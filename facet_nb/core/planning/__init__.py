@@ -1,1 +1,1 @@
-"""From a pipeline and its options to a plan."""
+"""Planning: from a pipeline and its options to a plan."""

@@ -1,11 +1,11 @@
-"""Keeping to a memory budget: batch size, concurrency and files, or a refusal with a number.
+"""Fit a plan to a memory budget by its batch size, its workers, and scratch files.
 
-Every candidate gives the same result; they differ in time and memory only.
+All candidate plans give the same result; they differ only in time and memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,22 +22,23 @@ from facet_nb.core.registry import get_processor
 from facet_nb.core.storage import scratch
 from facet_nb.core.storage.scratch import is_spilled
 
-#: Of what is available, the part that ``mode="auto"`` takes: others want some, too.
+#: Fraction of the available memory that ``mode="auto"`` uses: other programs need some as well.
 _SHARE = 0.8
 
-#: A refusal names the forecast and this much more: libraries vary from run to run.
+#: The smallest budget in an error is the forecast times this: libraries vary from run to run.
 _MARGIN = 1.03
 
-#: Chunks of time where whole channels are too long, in s.
+#: Length of the chunks if whole channels need too much memory, in s.
 _CHUNK_S = 30.0
 
+#: The smallest budget in an error is rounded up to a multiple of this, in bytes.
 _STEP = 10 * 10**6
 
 
-def find_subject(
+def find_input(
     processors: Sequence[Processor], given: Any = None, strict: bool = True
 ) -> RunInput | None:
-    """Return the recording that a run begins with: a context, a file, or what its loader reads.
+    """Return the recording of a run: a context, a file, or the file of the pipeline's loader.
 
     Parameters
     ----------
@@ -60,132 +61,142 @@ def find_subject(
     """
     if isinstance(given, (str, Path)):
         loader: Any = get_processor("auto_loader")
-        found = loader(path=given).forecast()
+        run_input: RunInput = loader(path=given).forecast()
         at = [i for i, step in enumerate(processors) if hasattr(step, "forecast")]
-        return replace(found, loader=at[0] if at else -1)  # -1: before the first step
+        return replace(run_input, loader=at[0] if at else -1)  # -1: before the first step
     for i, step in enumerate(processors):
-        ask = getattr(step, "forecast", None)
-        if ask is not None:
+        forecast: Callable[[], RunInput] | None = getattr(step, "forecast", None)
+        if forecast is not None:
             try:
-                return replace(ask(), loader=i)
+                return replace(forecast(), loader=i)
             except FacetError:
                 if strict:
                     raise
-                return None  # the run will say it, with the step's name
+                return None  # the run will raise the same error, with the name of the step
     if given is None or not given.has_raw():
         return None
     raw = given.get_raw()
-    if not raw.preload:
-        return RunInput(Shape.of(raw), lazy=True)
-    if is_spilled(raw._data):
+    if not raw.preload or is_spilled(raw._data):
         return RunInput(Shape.of(raw), lazy=True)
     return RunInput(Shape.of(raw), held_bytes=int(raw._data.nbytes))
 
 
-def with_forecast(
-    plan: Plan, processors: Sequence[Processor], subject: RunInput | None, spill: bool = False
+def add_forecast(
+    plan: Plan, processors: Sequence[Processor], run_input: RunInput | None, spill: bool = False
 ) -> Plan:
-    """Return `plan` with what it will need."""
-    if subject is None:
+    """Return `plan` with its forecast."""
+    if run_input is None:
         return replace(plan, spill=spill)
-    told = make_forecast(processors, plan, subject, spill)
-    return replace(plan, spill=spill, forecast=told)
+    forecast = make_forecast(processors, plan, run_input, spill)
+    return replace(plan, spill=spill, forecast=forecast)
 
 
-def fit(
-    processors: Sequence[Processor], wish: RunOptions, subject: RunInput | None, budget: Any = None
+def fit_to_budget(
+    processors: Sequence[Processor],
+    options: RunOptions,
+    run_input: RunInput | None,
+    budget: Any = None,
 ) -> Plan:
-    """Return the fastest plan that keeps to a budget.
+    """Return the fastest plan within a memory budget.
 
     Parameters
     ----------
     processors : sequence of Processor
         The steps.
-    wish : RunOptions
-        Mode, and the most workers and channels in a batch.
-    subject : RunInput | None
+    options : RunOptions
+        Mode, and the largest number of workers and batch size.
+    run_input : RunInput | None
         The recording.
     budget : str | int | None
-        The most memory; None for none, or, with ``mode="auto"``, for what is available.
+        Memory limit; None for no limit or, with ``mode="auto"``, for the available memory.
 
     Raises
     ------
     PlanError
-        If there is none; the message has the smallest budget that would do, and the step that
-        needs it.
+        If there is no such plan; the message names the smallest sufficient budget, and the step
+        that needs it.
     FacetError
-        If the disk has no room for scratch files.
+        If the disk has no space for scratch files.
     """
-    cores = registry.count_cores(wish.backend)
-    first = wish.plan(processors, cores, None if subject is None else subject.shape)
+    cores = registry.count_cores(options.backend)
+    first = options.plan(processors, cores, None if run_input is None else run_input.shape)
     limit = None if budget is None else parse_bytes(budget)
-    if limit is None and wish.mode != "auto":
-        return with_forecast(first, processors, subject)
-    if subject is None:
-        return _without_subject(first, limit)
+    if limit is None and options.mode != "auto":
+        return add_forecast(first, processors, run_input)
+    if run_input is None:
+        return _plan_without_input(first, limit)
     owner = ""
     if limit is None:
         available, owner = find_available()
+        # The forecast includes this process, whose memory is not part of what is available.
         limit = int(_SHARE * available) + rss_bytes()
     best = None
-    for plan in _candidates(processors, wish, first, subject, cores):
+    for plan in _candidates(processors, options, first, run_input, cores):
         assert plan.forecast is not None
         if plan.forecast.peak_bytes <= limit:
             return _explain_choice(plan, first, limit, owner)
         if best is None or plan.forecast.peak_bytes < best.forecast.peak_bytes:
             best = plan
     assert best is not None
-    if budget is None:
+    if budget is None:  # the limit is an estimate: the run is tried nevertheless
         reason = f"{first.reason}; {owner} memory may be too little for it"
         return replace(best, reason=reason)
     raise _refusal(best, limit, processors)
 
 
-def _without_subject(plan: Plan, limit: int | None) -> Plan:
+def _plan_without_input(plan: Plan, limit: int | None) -> Plan:
     if limit is None:
         return plan
     raise PlanError(
-        "memory_budget needs a recording to look at: begin the pipeline with Loader(path=…), or "
-        "give initial_context."
+        "memory_budget needs the size of the recording: begin the pipeline with Loader(path=…), or "
+        "pass initial_context."
     )
 
 
 def _candidates(
-    processors: Sequence[Processor], wish: RunOptions, first: Plan, subject: RunInput, cores: int
+    processors: Sequence[Processor],
+    options: RunOptions,
+    first: Plan,
+    run_input: RunInput,
+    cores: int,
 ) -> Iterator[Plan]:
-    """Yield plans, the fastest first: smaller batches, files, chunks of time, fewer workers.
-
-    A batch has at least a channel for each inner thread: small ones have fewer of these.
-    """
+    """Yield plans, fastest first: with smaller batches, files, chunks of time, fewer workers."""
     jobs = sorted({first.n_jobs, *_halves(first.n_jobs)}, reverse=True)
     largest = max(first.batch_size, first.n_workers)
     sizes = sorted({largest, *_halves(largest)}, reverse=True)
 
-    def make(asked: RunOptions, spill: bool) -> Plan:
-        plan = replace(asked.plan(processors, cores), reason=first.reason)
-        return with_forecast(plan, processors, subject, spill)
+    def make(candidate: RunOptions, spill: bool) -> Plan:
+        plan = replace(candidate.plan(processors, cores), reason=first.reason)
+        return add_forecast(plan, processors, run_input, spill)
 
     for n_jobs in jobs:
         for spill in (False, True):
             for size in sizes:
-                asked = replace(wish, mode=first.mode, n_jobs=n_jobs, batch_size=size)
-                inner = min(cores if wish.n_workers < 0 else wish.n_workers, size)
-                asked = replace(asked, backend=first.backend, n_workers=inner)
-                yield make(asked, spill)
-            if spill and wish.chunk_duration_s is None:
-                yield make(replace(asked, chunk_duration_s=_CHUNK_S), spill)
+                # A batch has a channel for each inner thread: small batches need fewer threads.
+                inner = min(cores if options.n_workers < 0 else options.n_workers, size)
+                candidate = replace(
+                    options,
+                    mode=first.mode,
+                    backend=first.backend,
+                    n_jobs=n_jobs,
+                    n_workers=inner,
+                    batch_size=size,
+                )
+                yield make(candidate, spill)
+            if spill and options.chunk_duration_s is None:
+                yield make(replace(candidate, chunk_duration_s=_CHUNK_S), spill)
 
 
 def _halves(n: int) -> list[int]:
-    found = []
+    halves = []
     while n > 1:
         n //= 2
-        found.append(n)
-    return found
+        halves.append(n)
+    return halves
 
 
 def _explain_choice(plan: Plan, first: Plan, limit: int, owner: str) -> Plan:
-    """Return the chosen plan, with the reason why it is not the one that was asked for."""
+    """Return the chosen plan, with the reason for its differences from the `first` one."""
     if plan.forecast.disk_bytes:
         scratch.check_room(plan.forecast.disk_bytes)
     changes = []
@@ -201,26 +212,26 @@ def _explain_choice(plan: Plan, first: Plan, limit: int, owner: str) -> Plan:
         changes.append(f"chunks of {_CHUNK_S:g} s")
     if not changes:
         return plan
-    whose = f"{describe_bytes(limit)} ({owner} memory)" if owner else describe_bytes(limit)
-    why = f"{', '.join(changes)}: to stay within {whose}"
-    return replace(plan, reason=f"{plan.reason}; {why}" if plan.reason else why)
+    size = f"{describe_bytes(limit)} ({owner} memory)" if owner else describe_bytes(limit)
+    reason = f"{', '.join(changes)}: to stay within {size}"
+    return replace(plan, reason=f"{plan.reason}; {reason}" if plan.reason else reason)
 
 
 def _refusal(best: Plan, limit: int, processors: Sequence[Processor]) -> PlanError:
     forecast: Forecast = best.forecast
     smallest = -(-int(forecast.peak_bytes * _MARGIN) // _STEP) * _STEP
     stage = best.stages[forecast.bottleneck]
-    told = forecast.stages[forecast.bottleneck]
+    needs = forecast.stages[forecast.bottleneck]
     steps = ", ".join(f"{i + 1} ({processors[i].name})" for i in stage.steps)
-    word, need = ("step", "needs") if len(stage.steps) == 1 else ("steps", "need")
-    why = ""
-    if told.loads_all:
-        why = (
+    subject = f"step {steps} needs" if len(stage.steps) == 1 else f"steps {steps} need"
+    reason = ""
+    if needs.loads_all:
+        reason = (
             f" {stage.names[0]} may load the whole recording: it sees all channels, and does not "
-            "say streams = True."
+            "set accepts_lazy = True."
         )
     return PlanError(
-        f"memory_budget={describe_bytes(limit)} is too little: {word} {steps} {need} {told} even "
-        f"with one job, batches of {best.batch_size} and all samples in files.{why} The smallest "
-        f"budget that would do is {describe_bytes(smallest)}."
+        f"memory_budget={describe_bytes(limit)} is too little: {subject} {needs} even with one "
+        f"job, batches of {best.batch_size} and all samples in files.{reason} The smallest "
+        f"sufficient budget is {describe_bytes(smallest)}."
     )

@@ -1,6 +1,6 @@
-"""Which way to run: a pure rule over predicted times and forecast memory.
+"""Choice of mode, backend and workers from predicted times and forecast memory.
 
-``mode="auto"`` applies it to rough times, the advisor (:mod:`facet_nb.benchmark`) to measured ones.
+``mode="auto"`` uses rough times, the advisor (:mod:`facet_nb.benchmark`) measured ones.
 """
 
 from __future__ import annotations
@@ -19,22 +19,24 @@ if TYPE_CHECKING:
 
 GOALS = ("fastest", "smallest", "balanced")
 
-#: A simpler way may take this much longer than the best one before it counts as slower.
+#: A simpler configuration is preferred if it takes at most this many times the best time.
 TOLERANCE = 1.05
 
-#: Rough: CPU time of a step for one sample of one channel, in s (ours: that of both chains of
-#: benchmarks/advice_regret.py over their steps, 9 to 16 ns; anyone's: a pass of numpy over a Raw of
-#: its own); what starting workers takes; and how well they share the work.
-_STEP_S, _FOREIGN_STEP_S = 15e-9, 100e-9
+#: Rough CPU time of a built-in and of a user-defined step for one sample of one channel, in s. The
+#: first is from both chains of benchmarks/advice_regret.py (9 to 16 ns a step), the second stands
+#: for one pass of numpy over a Raw of its own.
+_STEP_S, _USER_STEP_S = 15e-9, 100e-9
 
+#: Time to start all threads, to start processes at all, and for each process, in s.
 _THREADS_START_S, _PROCESSES_START_S, _PROCESS_S = 0.01, 1.5, 0.1
 
+#: Speed-up by each additional worker.
 _THREADS_SHARE, _PROCESSES_SHARE = 0.85, 0.75
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A way to run, with what it would cost.
+    """A configuration of a run, with its predicted cost.
 
     Attributes
     ----------
@@ -45,7 +47,7 @@ class Candidate:
     peak_mb : float | None
         Predicted peak memory, in MB; None if it is not known.
     complexity : tuple
-        Sorts simpler ways first.
+        Sort key: simpler configurations come first.
     """
 
     mode: str
@@ -55,23 +57,23 @@ class Candidate:
     batch_size: int
     wall_s: float
     peak_mb: float | None = None
-    complexity: tuple = field(default=(), compare=False)
+    complexity: tuple[Any, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What the rule made of candidates: positions in their list.
+    """The chosen candidate and others, as positions in the list of candidates.
 
     Attributes
     ----------
     best : int
-        The one to take.
+        The chosen candidate.
     runner_up : int | None
-        The next one.
+        The next best candidate.
     clear : bool
-        Whether the best is clearly better than the runner-up; if not, the simpler was taken.
+        Whether the best is clearly better than the runner-up; if not, the simplest was chosen.
     too_large : tuple of int
-        Those that do not fit the budget.
+        Candidates that exceed the budget.
     """
 
     best: int
@@ -88,25 +90,25 @@ def choose(
 ) -> Choice:
     """Choose among candidates.
 
-    Of those that fit the budget the best by `goal` is found; of those that cannot be told from
-    it, and are at most 5 % worse, the simplest is taken.
+    Among the candidates within the budget, the best by `goal` is found. Among those that are not
+    distinguishable from it, and at most 5 % worse, the simplest is chosen.
 
     Parameters
     ----------
     candidates : sequence of Candidate
-        What there is to choose from.
+        The candidates.
     goal : {"fastest", "smallest", "balanced"}
         Least time, least memory, or least product of the two.
     budget_mb : float | None
-        The most memory, in MB.
+        Memory limit, in MB.
     same : callable | None
-        Says whether two candidates, by position, cannot be told apart in time; without it those
-        within 5 % cannot.
+        Returns whether the times of two candidates (by position) are indistinguishable; by
+        default, those within 5 % are.
 
     Raises
     ------
     PlanError
-        If the goal is unknown, or nothing fits the budget: the message has the smallest need.
+        If the goal is unknown, or no candidate is within the budget.
     """
     if goal not in GOALS:
         raise PlanError(f"unknown goal {goal!r}: use one of {', '.join(GOALS)}.")
@@ -156,7 +158,7 @@ def _cost(candidate: Candidate, goal: str) -> float:
 
 # ---------------------------------------------------------------------------- without measurement
 def suggest(processors: Sequence[Processor], cores: int, shape: Shape | None) -> dict[str, Any]:
-    """Return settings for ``mode="auto"``, and the reason, from the chain and rough times.
+    """Return settings for ``mode="auto"``, and their reason, from rough times.
 
     Parameters
     ----------
@@ -165,23 +167,24 @@ def suggest(processors: Sequence[Processor], cores: int, shape: Shape | None) ->
     cores : int
         Cores that this process may use.
     shape : Shape | None
-        Size of the recording; None if it is not known, and then it is taken to be large.
+        Size of the recording; None if it is not known: it is then assumed to be large.
 
     Returns
     -------
     dict
         ``mode``, ``backend``, ``n_jobs`` and ``reason``.
     """
-    foreign = [p.name for p in processors if p.channel_wise and not isinstance(p, ArrayProcessor)]
+    # User-defined steps may be plain Python, which threads cannot run in parallel.
+    custom = [p.name for p in processors if p.channel_wise and not isinstance(p, ArrayProcessor)]
     single: dict[str, Any] = {"mode": "channel_sequential", "backend": "serial", "n_jobs": 1}
     if cores == 1:
         return {**single, "reason": "one core: little memory, no workers to pay for"}
-    backend = "multiprocessing" if foreign else "threading"
+    backend = "multiprocessing" if custom else "threading"
     jobs = cores if shape is None else max(1, min(cores, shape.n_data))
     many = {**single, "backend": backend, "n_jobs": jobs}
     why = (
-        f"{', '.join(foreign)} may hold the GIL: processes on {jobs} cores"
-        if foreign
+        f"{', '.join(custom)} may hold the GIL: processes on {jobs} cores"
+        if custom
         else f"all kernels release the GIL: threads on {jobs} cores, no copies"
     )
     if shape is None:
@@ -200,12 +203,11 @@ def suggest(processors: Sequence[Processor], cores: int, shape: Shape | None) ->
 
 def estimate_work_s(processors: Sequence[Processor], shape: Shape) -> float:
     """Return roughly the CPU time of all channel-wise steps, in s."""
-    ours = anyones = 0
+    seconds = 0.0
     for step in processors:
         if step.channel_wise and changes_samples(step):
-            ours += isinstance(step, ArrayProcessor)
-            anyones += not isinstance(step, ArrayProcessor)
-    return shape.n_data * shape.n_times * (ours * _STEP_S + anyones * _FOREIGN_STEP_S)
+            seconds += _STEP_S if isinstance(step, ArrayProcessor) else _USER_STEP_S
+    return shape.n_data * shape.n_times * seconds
 
 
 def _estimate_wall_s(work_s: float, jobs: int, backend: str) -> float:

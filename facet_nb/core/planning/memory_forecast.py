@@ -1,8 +1,8 @@
-"""What a run will need, said beforehand: memory of the process tree, and room for scratch files.
+"""Predict peak memory and scratch space of a run.
 
-The peak is the largest of the stages' sums of: interpreter and libraries; recordings that are held
-in memory; what the batches in flight need (each step's ``memory()``); and, for processes, the
-workers' own libraries. Memory means private memory of all processes, and libraries that they share
+The peak is the maximum over the stages of the sum of: interpreter and libraries; recordings in
+memory; the needs of the batches in flight (each step's ``memory()``); and, for processes, the
+libraries of the workers. Memory means the private memory of all processes, plus shared libraries
 once.
 """
 
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from facet_nb.core.planning.plan import Plan, Stage
 
 
-#: Measured by benchmarks/out_of_core.py --libraries (Python 3.11, Linux): what the first run of a
-#: process adds.
+#: Memory that the first run of a process adds for libraries, measured by
+#: benchmarks/out_of_core.py --libraries (Python 3.11, Linux).
 _NUMBA = 115 * MB
 
 _SCIPY_SIGNAL = 50 * MB
 
 _READERS = 20 * MB
 
-#: A process of loky with our kernels, its private part; and loky's own helpers.
+#: Private memory of a loky process with the kernels; and of loky's helper processes.
 _WORKER = 120 * MB
 
 _WORKER_WITHOUT_NUMBA = 60 * MB
 
 _HELPERS = 30 * MB
 
-#: Copies of a channel that a step of anyone's is taken to make: a Raw of it, and its work.
-_FOREIGN_COPIES = 4
+#: Copies of a channel that a user-defined step is assumed to make: a Raw, and its own arrays.
+_USER_STEP_COPIES = 4
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class RunInput:
     shape : Shape
         Its size.
     held_bytes : int
-        What of it is in this process's memory already.
+        Bytes of it that are already in this process's memory.
     lazy : bool
         Whether its samples were left in the file.
     loader : int | None
-        Position of the step that loads it; -1 for one before the first.
+        Position of the step that loads it; -1 if it is loaded before the first step.
     must_load : bool
         Whether its format cannot be read in parts.
     """
@@ -72,7 +72,7 @@ class RunInput:
 
 @dataclass(frozen=True)
 class StageForecast:
-    """What one stage needs at its peak.
+    """Predicted needs of one stage at its peak.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class StageForecast:
     recordings_bytes : int
         Recordings in memory.
     batch_bytes : int
-        What one batch needs.
+        Memory of one batch.
     n_batches : int
         Batches in flight.
     workers_bytes : int
@@ -89,7 +89,7 @@ class StageForecast:
     disk_bytes : int
         Scratch files.
     loads_all : bool
-        Whether it is a step of anyone's that may load the whole recording.
+        Whether a user-defined step may load the whole recording.
     """
 
     base_bytes: int
@@ -123,12 +123,12 @@ class StageForecast:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a run will need.
+    """Predicted needs of a run.
 
     Attributes
     ----------
     stages : tuple of StageForecast
-        One for each stage of the plan.
+        The forecast of each stage of the plan.
     """
 
     stages: tuple[StageForecast, ...]
@@ -145,7 +145,7 @@ class Forecast:
 
     @property
     def bottleneck(self) -> int:
-        """Position of the stage that needs most."""
+        """Position of the stage with the largest peak."""
         sizes = [s.peak_bytes for s in self.stages]
         return sizes.index(max(sizes)) if sizes else 0
 
@@ -158,9 +158,9 @@ class Forecast:
 
 
 def make_forecast(
-    processors: Sequence[Processor], plan: Plan, subject: RunInput, spill: bool
+    processors: Sequence[Processor], plan: Plan, run_input: RunInput, spill: bool
 ) -> Forecast:
-    """Return what a run will need.
+    """Return the forecast of a run.
 
     Parameters
     ----------
@@ -168,26 +168,26 @@ def make_forecast(
         The pipeline's steps.
     plan : Plan
         Its stages.
-    subject : RunInput
+    run_input : RunInput
         The recording.
     spill : bool
         Whether samples stay in files.
     """
     isolated = any(registry.get_backend(s.backend).isolates for s in plan.stages)
-    teller = _MemoryAccount(processors, plan, subject, spill or subject.lazy, isolated)
-    told = [teller.tell(stage) for stage in plan.stages]
-    if told:
-        told[-1] = max(told[-1], teller.settle(), key=lambda s: s.peak_bytes)
-    return Forecast(tuple(told))
+    account = _MemoryAccount(processors, plan, run_input, spill or run_input.lazy, isolated)
+    needs = [account.add_stage(stage) for stage in plan.stages]
+    if needs:
+        needs[-1] = max(needs[-1], account.add_final_load(), key=lambda s: s.peak_bytes)
+    return Forecast(tuple(needs))
 
 
 @dataclass
 class _MemoryAccount:
-    """Goes through the stages and keeps account of what is held."""
+    """Memory and files that are held from stage to stage."""
 
     processors: Sequence[Processor]
     plan: Plan
-    subject: RunInput
+    run_input: RunInput
     spill: bool
     shared: bool
     shape: Shape = field(init=False)
@@ -196,40 +196,41 @@ class _MemoryAccount:
     staged: bool = False
     workers: int = 0
     result_on_disk: int = 0
-    in_files: int = 0  # what lies in files of the run, and comes to memory at its end
-    in_reach: bool = False  # whether the current samples lie where workers read them
+    in_files: int = 0  # bytes in files of the run, which are loaded into memory at its end
+    in_reach: bool = False  # whether workers can read the current samples without a copy
 
     def __post_init__(self) -> None:
-        self.shape = self.subject.shape
-        self.base = rss_bytes() - self.subject.held_bytes
-        #: Bytes held in memory and on disk: the original, the current samples, and those of noise.
+        self.shape = self.run_input.shape
+        self.base = rss_bytes() - self.run_input.held_bytes
+        # Bytes in memory of the original samples, the current ones, and those kept for the noise.
         self.original = self.current = self.kept = 0
         self.on_disk = 0
         self.lazy = False
         self.lineage = False
-        if self.subject.loader is None or self.subject.loader < 0:
+        if self.run_input.loader is None or self.run_input.loader < 0:
             self._begin()
 
     def _begin(self) -> None:
         """Account for the recording as it is loaded."""
         whole = self.shape.n_bytes
-        lazy = self.subject.lazy or (self.subject.loader is not None and self.spill)
-        lazy = lazy and not self.subject.must_load
+        lazy = self.run_input.lazy or (self.run_input.loader is not None and self.spill)
+        lazy = lazy and not self.run_input.must_load
         self.lazy = lazy
-        self.original = 0 if lazy else max(whole, self.subject.held_bytes)
+        self.original = 0 if lazy else max(whole, self.run_input.held_bytes)
         self.current = 0  # it is the original
         self.lineage = True
 
-    def tell(self, stage: Stage) -> StageForecast:
+    def add_stage(self, stage: Stage) -> StageForecast:
+        """Return the needs of `stage`, and account for what it leaves behind."""
         units = self.plan.fusions.replace(self.processors, stage.steps)
         steps = [unit.processor for unit in units]
         if stage.kind == "global" and not isinstance(steps[0], ArrayProcessor):
-            return self._tell_global(stage, steps[0])
-        return self._tell_arrays(stage, steps)
+            return self._add_global_step(stage, steps[0])
+        return self._add_array_steps(stage, steps)
 
     # ------------------------------------------------------------------ one step, all channels
-    def _tell_global(self, stage: Stage, step: Processor) -> StageForecast:
-        loads = self.subject.loader is not None and self.subject.loader == stage.steps[0]
+    def _add_global_step(self, stage: Stage, step: Processor) -> StageForecast:
+        loads = self.run_input.loader is not None and self.run_input.loader == stage.steps[0]
         if loads:
             self._begin()
             reading = self.shape.piece_bytes + (_READERS if "mne.io" not in sys.modules else 0)
@@ -238,16 +239,16 @@ class _MemoryAccount:
         if step.accepts_lazy and self.spill:
             work = min(work, self.shape.piece_bytes)
         loads_all = not step.accepts_lazy
-        told = replace(self._sum(work, 1), loads_all=loads_all)
+        needs = replace(self._sum(work, 1), loads_all=loads_all)
         if step.modifies_raw and loads_all:
             self.kept += 0 if self.lineage else self.current
             self.current = self.shape.n_bytes  # a recording of its own, in memory
             self.lineage, self.private, self.in_files = False, False, 0
             self.in_reach = False
-        return told
+        return needs
 
     # ------------------------------------------------------------------------ steps over arrays
-    def _tell_arrays(self, stage: Stage, steps: list[Processor]) -> StageForecast:
+    def _add_array_steps(self, stage: Stage, steps: list[Processor]) -> StageForecast:
         before, after = self.shape, self.shape
         sizes = []
         for step in steps:
@@ -274,7 +275,7 @@ class _MemoryAccount:
         in_memory = 0 if filed or in_place else after.n_bytes
         lent = 0
         if isolated and not filed and not self.in_reach and before.n_times != after.n_times:
-            lent = before.n_bytes  # else results take the place of what was lent
+            lent = before.n_bytes  # with the same length, results overwrite the lent samples
         k = min(stage.batch_size or after.n_data, after.n_data)
         n = min(stage.n_jobs, -(-after.n_data // k))
         if stage.kind == "global":
@@ -290,28 +291,29 @@ class _MemoryAccount:
         written = 0 if over else int(share * after.n_bytes)
         disk = self.on_disk + self.result_on_disk + written if self.spill else 0
         if isolated:
-            self.workers = max(self.workers, n * worker_bytes() + _HELPERS)  # they stay
-        told = self._sum(batch, n, extra=in_memory + lent, disk=disk)
+            # Workers stay alive between stages.
+            self.workers = max(self.workers, n * worker_bytes() + _HELPERS)
+        needs = self._sum(batch, n, extra=in_memory + lent, disk=disk)
         self.result_on_disk = written if self.spill else 0
-        if over:  # the file of the samples before holds those after
+        if over:  # the result has overwritten the file of its input
             self.result_on_disk, self.on_disk = self.on_disk, 0
         self._move_on(steps, after, in_memory, in_place)
-        return max(told, decided, key=lambda s: s.peak_bytes)
+        return max(needs, decided, key=lambda s: s.peak_bytes)
 
     def _share(self, stage: Stage, steps: list[Processor]) -> float:
-        """Return the size of a stage's files beside that of float64."""
+        """Return the size of a stage's files relative to float64."""
         single = stage.dtype == "float32" and self.lazy and not _sees_all(steps)
         return 0.5 if single else 1.0
 
     def _streams_over(
         self, stage: Stage, steps: list[Processor], before: Shape, after: Shape
     ) -> bool:
-        """Whether a stage writes over the file that it reads."""
+        """Whether a stage overwrites the file that it reads."""
         alone = not registry.get_backend(stage.backend).isolates and not _sees_all(steps)
         return alone and stage.chunk_duration_s is not None and before.n_times == after.n_times
 
-    def settle(self) -> StageForecast:
-        """Return what bringing results from files to memory takes, at the end of a run."""
+    def add_final_load(self) -> StageForecast:
+        """Return the needs of loading the results from files at the end of a run."""
         return self._sum(
             self.shape.piece_bytes // 4 if self.in_files else 0, 1, extra=self.in_files
         )
@@ -354,31 +356,30 @@ class _MemoryAccount:
 
 
 def shape_after(step: Processor, shape: Shape) -> Shape:
-    """Return the shape of a recording after a step, as far as it is known beforehand."""
+    """Return the predicted shape of a recording after a step."""
     if not isinstance(step, ArrayProcessor) or not changes_samples(step):
         return shape
     try:
         n_times, sfreq = step.resize(shape.n_times, shape.sfreq)
     except FacetError:
-        return shape  # the run itself says what is wrong
+        return shape  # the run will raise the same error, with the name of the step
     return replace(shape, n_times=n_times, sfreq=sfreq)
 
 
 def step_bytes(step: Processor, before: Shape, after: Shape) -> int:
-    """Return what a channel-wise step needs for one channel, its result included, in bytes."""
+    """Return the memory of a channel-wise step for one channel with its result, in bytes."""
     if isinstance(step, ArrayProcessor):
         try:
             return int(step.memory((1, before.n_times), before.sfreq))
         except FacetError:
-            return 2 * after.row_bytes  # the run itself says what is wrong
-    return _FOREIGN_COPIES * max(before.row_bytes, after.row_bytes)
+            return 2 * after.row_bytes  # the run will raise the same error
+    return _USER_STEP_COPIES * max(before.row_bytes, after.row_bytes)
 
 
 def _work_bytes(step: Processor, before: Shape, after: Shape, k: int) -> int:
-    """Return what `k` channels need in a step beside their results, in bytes.
-
-    What does not grow with the recording is scratch of the call, and counts once.
-    """
+    """Return the memory of a step for `k` channels without their results, in bytes."""
+    # Memory that does not grow with the recording is scratch of the whole call, and counts once.
+    # It is twice the memory for half of the recording, minus that for the whole.
     whole = step_bytes(step, before, after)
     half = replace(before, n_times=max(1, before.n_times // 2))
     once = 0
@@ -388,7 +389,10 @@ def _work_bytes(step: Processor, before: Shape, after: Shape, k: int) -> int:
 
 
 def _batch_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], k: int, isolated: bool) -> int:
-    """Return the peak of `k` channels on their way through steps; the last result is elsewhere."""
+    """Return the peak memory of `k` channels that are sent through steps.
+
+    The last result is not included: it is written to the stage's own array.
+    """
     held = k * sizes[0][1].row_bytes if isolated else 0
     changing = [size for size in sizes if changes_samples(size[0])]
     noise = sum(getattr(p, "uses_noise", False) for p, *_ in sizes) > 0
@@ -407,14 +411,14 @@ def _batch_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], k: int, isolat
 
 
 def _stream_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], stage: Stage) -> int:
-    """Return what one channel needs on its way through the streams of all steps."""
+    """Return the memory of one channel that is sent through the streams of all steps."""
     total = 0
     for step, before, after in sizes:
         if isinstance(step, ArrayProcessor) and changes_samples(step):
-            told = step.stream_memory(stage.count_chunk(before.sfreq), before.sfreq)
-            # A channel that is shorter than what a stream keeps is kept as a whole.
+            stream = step.stream_memory(stage.count_chunk(before.sfreq), before.sfreq)
+            # A channel that is shorter than the memory of a stream is kept completely.
             whole = step_bytes(step, before, after) + 4 * max(before.row_bytes, after.row_bytes)
-            total += min(told, whole)
+            total += min(stream, whole)
     return total
 
 
@@ -423,7 +427,7 @@ def _sees_all(steps: Sequence[Processor]) -> bool:
 
 
 def _deciding_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]]) -> int:
-    """Return the most that a decision on a reference channel in a file needs beside it."""
+    """Return the peak extra memory of ``prepare`` on a reference channel in a file."""
     return max(
         (
             step.memory_to_prepare((1, before.n_times), before.sfreq)
@@ -435,7 +439,7 @@ def _deciding_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]]) -> int:
 
 
 def _prepare_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]]) -> tuple[int, bool]:
-    """Return the peak of what is decided on the reference channel, and whether kernels compute."""
+    """Return the peak memory of preparing all steps, and whether this runs kernels."""
     peak, held, computes = 0, 0, False
     last = max(
         (
@@ -455,7 +459,7 @@ def _prepare_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]]) -> tuple[int
 
 
 def pending_libraries() -> int:
-    """Return what libraries will add to this process when kernels are first used, in bytes."""
+    """Return the memory that libraries will add when kernels are first used, in bytes."""
     total = 0
     if "numba" not in sys.modules and importlib.util.find_spec("numba") is not None:
         total += _NUMBA
@@ -465,6 +469,6 @@ def pending_libraries() -> int:
 
 
 def worker_bytes() -> int:
-    """Return what a worker process needs for itself, in bytes."""
+    """Return the private memory of an idle worker process, in bytes."""
     with_numba = importlib.util.find_spec("numba") is not None
     return _WORKER if with_numba else _WORKER_WITHOUT_NUMBA

@@ -1,19 +1,16 @@
-"""Plans: what a mode makes of a pipeline.
+"""Plans: the stages into which a mode divides a pipeline.
 
-A plan is a list of stages. A stage is *global* (all channels at once, in this process) or
-*channel-wise* (batch by batch). The plan says for each stage why it is as it is.
+A stage is *global* (all channels at once, in this process) or *channel-wise* (batch by batch). The
+plan gives a reason for each stage.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from facet_nb.core.planning.fusion import NO_FUSIONS, Fusions
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -35,13 +32,13 @@ class Stage:
     batch_size : int
         Channels in one batch.
     backend : str
-        Where batches run.
+        The backend that runs batches.
     reason : str
-        Why the stage is as it is.
+        Why the stage runs in this way.
     dtype : {"float64", "float32"}
         Precision of the samples between its steps.
     chunk_duration_s : float | None
-        Length of the chunks of time that a batch runs in, in s; None for the whole.
+        Length of the chunks of time in which a batch runs, in s; None for the whole length.
     """
 
     kind: Literal["global", "channel_wise"]
@@ -56,7 +53,7 @@ class Stage:
     chunk_duration_s: float | None = None
 
     def count_chunk(self, sfreq: float) -> int:
-        """Return the samples of a chunk of time; 0 for the whole length."""
+        """Return the number of samples of a chunk; 0 for the whole length."""
         seconds = self.chunk_duration_s
         return 0 if seconds is None else max(1, round(seconds * sfreq))
 
@@ -74,13 +71,13 @@ class Plan:
     stages : tuple of Stage
         The stages in order.
     reason : str
-        Why this mode (for ``mode="auto"``).
+        Why this mode was chosen (for ``mode="auto"``).
     fusions : Fusions
         Steps that run as one, and why others do not.
     spill : bool
-        Whether samples stay in files: those that are loaded, and those of every result.
+        Whether loaded samples and all results stay in files.
     forecast : Forecast | None
-        What the run will need, where the recording is known.
+        Predicted memory and scratch space, if the recording is known.
     """
 
     mode: str
@@ -95,10 +92,10 @@ class Plan:
     forecast: Any = None
 
     def to_advice(self) -> dict[str, Any]:
-        """Return what ``mode="auto"`` chose, and why, for the history."""
+        """Return the choice of ``mode="auto"``, and its reason, for the history."""
         names = ("mode", "backend", "n_jobs", "n_workers", "batch_size", "spill", "reason")
-        told = {} if self.forecast is None else {"forecast_bytes": self.forecast.peak_bytes}
-        return {**{name: getattr(self, name) for name in names}, **told}
+        peak = {} if self.forecast is None else {"forecast_bytes": self.forecast.peak_bytes}
+        return {**{name: getattr(self, name) for name in names}, **peak}
 
     def __str__(self) -> str:
         head = (
@@ -116,8 +113,8 @@ class Plan:
         return "\n".join([*lines, *self.fusions.refused])
 
     def _repr_html_(self) -> str:
-        told = self.forecast
-        needs = [] if told is None else [escape(str(f)) for f in told.stages]
+        forecast = self.forecast
+        needs = [] if forecast is None else [escape(str(f)) for f in forecast.stages]
         rows = "".join(
             f"<tr><td>{i}</td><td>{s.kind.replace('_', '-')}</td>"
             f"<td style='text-align:left'>{escape(' → '.join(s.names))}</td>"
@@ -129,8 +126,8 @@ class Plan:
         return (
             f"<table><caption style='text-align:left'><b>Plan</b> {escape(head)}"
             f"{' — ' + escape(self.reason) if self.reason else ''}"
-            f"{'' if told is None else '<br>' + escape(str(told))}</caption><thead><tr><th>#</th>"
-            "<th>stage</th><th>steps</th><th>jobs</th><th>why</th>"
+            f"{'' if forecast is None else '<br>' + escape(str(forecast))}</caption>"
+            "<thead><tr><th>#</th><th>stage</th><th>steps</th><th>jobs</th><th>why</th>"
             f"{'<th>memory</th>' if needs else ''}</tr></thead>"
             f"<tbody>{rows}</tbody></table>"
             + "".join(f"<p>{escape(line)}</p>" for line in self.fusions.refused)

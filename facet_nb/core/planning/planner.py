@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def choose_mode(mode: str | None, parallel: bool, channel_sequential: bool) -> str:
-    """Return the mode that flags and `mode` ask for.
+    """Return the mode that `mode` and the flags select.
 
     Raises
     ------
     PlanError
-        If they contradict one another or the mode is unknown.
+        If they contradict each other, or the mode is unknown.
     """
     if parallel and channel_sequential:
         raise PlanError(
@@ -44,7 +44,7 @@ def choose_mode(mode: str | None, parallel: bool, channel_sequential: bool) -> s
     if mode != AUTO and mode not in MODES:
         get_mode(mode)  # raises
     if flag is not None and flag != mode:
-        raise PlanError(f"mode={mode!r} contradicts {flag}=True: give one of them.")
+        raise PlanError(f"mode={mode!r} contradicts {flag}=True: use only one of them.")
     return mode
 
 
@@ -64,7 +64,7 @@ def check_numbers(
     for name, value in (("n_jobs", n_jobs), ("n_workers", n_workers)):
         if not _is_whole(value) or value == 0:
             raise PlanError(
-                f"{name}={value!r} is not a number of workers: use 1, 2, … or -1 for all "
+                f"{name}={value!r} is not a valid number of workers: use 1, 2, …, or -1 for all "
                 f"{cores} cores that this process may use, -2 for all but one."
             )
         resolved.append(int(value) if value > 0 else max(1, cores + 1 + int(value)))
@@ -100,7 +100,7 @@ def make_plan(
     n_jobs, n_workers : int
         Outer workers and inner threads (negative numbers count from `cores`).
     backend : {"multiprocessing", "threading", "serial", "dask"}
-        Where outer workers live.
+        The backend of outer workers.
     batch_size : int
         Channels in one batch.
     cores : int
@@ -120,6 +120,7 @@ def make_plan(
     rules = MODES[mode]()
     if not rules.uses_jobs or backend == "serial":
         n_jobs = 1
+    # Outer workers times inner threads must not exceed the cores.
     inner = max(1, min(n_workers, cores // n_jobs)) if n_workers > 1 else 1
     fusions = find_fusions(processors) if fuse and _raises_rate(processors) else NO_FUSIONS
     maker = _Planner(rules, backend, n_jobs, inner, batch_size, fusions)
@@ -128,7 +129,7 @@ def make_plan(
 
 
 def _raises_rate(processors: Sequence[Processor]) -> bool:
-    """Whether a step upsamples: only then is there something to fuse."""
+    """Whether a step upsamples; without one, there is nothing to fuse."""
     for processor in processors:
         rate = processor.find_rate() if isinstance(processor, ArrayProcessor) else None
         if rate is not None and rate > 1:
@@ -138,7 +139,7 @@ def _raises_rate(processors: Sequence[Processor]) -> bool:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run was asked to be; parameters as for :func:`make_plan`."""
+    """Options of a run; see :func:`make_plan`."""
 
     mode: str
     n_jobs: int = 1
@@ -244,7 +245,7 @@ class _Planner:
 
 
 def set_chunks(plan: Plan, processors: Sequence[Processor], chunk_duration_s: Any) -> Plan:
-    """Return `plan` with stages in chunks of time, where all their steps can.
+    """Return `plan` with stages in chunks of time, if all their steps support this.
 
     Parameters
     ----------
@@ -253,7 +254,7 @@ def set_chunks(plan: Plan, processors: Sequence[Processor], chunk_duration_s: An
     processors : sequence of Processor
         The pipeline's steps.
     chunk_duration_s : float | None
-        Length of a chunk, in s; None for none.
+        Length of a chunk, in s; None for the whole length.
 
     Raises
     ------
@@ -303,16 +304,16 @@ def check_dtype(dtype: Any) -> str:
         If it is neither.
     """
     try:
-        name = np.dtype(dtype).name
+        name = str(np.dtype(dtype).name)
     except TypeError:
         name = ""
     if name not in ("float64", "float32"):
-        raise PlanError(f"dtype={dtype!r} is not offered: use 'float64' or 'float32'.")
+        raise PlanError(f"dtype={dtype!r} is not supported: use 'float64' or 'float32'.")
     return name
 
 
 def set_precision(plan: Plan, processors: Sequence[Processor], dtype: Any) -> Plan:
-    """Return `plan` in the precision `dtype`; each stage says which of its steps keep float64.
+    """Return `plan` in the precision `dtype`; reasons name the steps that compute in float64.
 
     Parameters
     ----------

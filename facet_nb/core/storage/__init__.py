@@ -1,1 +1,1 @@
-"""Where samples lie: memory, scratch files, shared memory."""
+"""Storage of samples: memory, scratch files, shared memory."""

@@ -1,4 +1,4 @@
-"""The arrays of a run: in this process, in shared memory, or in files that workers map."""
+"""The arrays of a run: in private memory, in shared memory, or in files that workers map."""
 
 from __future__ import annotations
 
@@ -18,20 +18,18 @@ from facet_nb.core.storage.arrays import ArrayRef, FileArray, RamArray
 from facet_nb.core.storage.row_io import write_rows
 from facet_nb.kernels.views import as_slice
 
-#: From this size on memory is asked for in ordinary pages, in bytes.
+#: Arrays from this size on, in bytes, get ordinary pages instead of huge ones.
 _LARGE = 32 << 20
 
 
 def fresh_array(shape: tuple[int, int]) -> np.ndarray:
-    """Return new samples in this process's memory, float64, not set to anything.
-
-    Large ones come as ordinary pages: numpy asks for huge ones, which a virtual machine that gives
-    free memory back has to fetch from its host, at up to 2 s of CPU for each GB.
-    """
+    """Return uninitialised float64 samples in this process's memory."""
     n_bytes = 8 * int(np.prod(shape))
     if n_bytes < _LARGE or not hasattr(mmap, "MADV_NOHUGEPAGE"):
         return np.empty(shape)
-    # Private: what a forked child writes is its own.
+    # numpy asks for huge pages. A virtual machine that returns free memory to its host has to fetch
+    # these again, which takes up to 2 s of CPU time per GB.
+    # MAP_PRIVATE: writes of a forked child must not reach its parent.
     memory = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory.madvise(mmap.MADV_NOHUGEPAGE)
     return np.frombuffer(memory, dtype=np.float64).reshape(shape)
@@ -43,13 +41,13 @@ class Store:
     Parameters
     ----------
     shared : bool
-        Whether workers of other processes must reach the arrays. They then lie in a temporary
-        folder (``FACET_NB_TMPDIR``, else the system's) that is removed at the end.
+        Whether worker processes need access to the arrays. They are then stored in a temporary
+        folder (in ``FACET_NB_TMPDIR``, or the system's) that is removed at the end.
     spill : bool
-        Whether results lie in files of their own, which live as long as the arrays do.
+        Whether results are stored in files of their own, which exist as long as the arrays do.
     memory : bool
-        Whether workers can map memory of this process (:mod:`.shared_memory`): arrays then go
-        there instead of to files, if there is ample room.
+        Whether workers can map memory of this process (:mod:`.shared_memory`): arrays are then
+        stored there instead of in files, if there is ample memory.
     """
 
     def __init__(self, shared: bool = False, spill: bool = False, memory: bool = False) -> None:
@@ -62,13 +60,14 @@ class Store:
         self._adopted: dict[int, tuple[FileArray, np.ndarray]] = {}
         self._maps: set[int] = set()
         self._count = 0
-        self._finite: weakref.ref | None = None
-        self._private: weakref.ref | None = None
+        # Weak references: the store must not keep samples alive that a run has dropped.
+        self._finite: weakref.ref[np.ndarray] | None = None
+        self._private: weakref.ref[np.ndarray] | None = None
 
     def note_result(self, result: np.ndarray, private: bool) -> None:
-        """Note the samples after a stage: they are finite.
+        """Record the samples after a stage as finite.
 
-        They are `private` if no user-defined step has seen them, which might have kept them.
+        They are `private` if no user-defined step has seen them, which could keep a reference.
         """
         self._finite = weakref.ref(result)
         self._private = self._finite if private else None
@@ -78,7 +77,7 @@ class Store:
         return self._finite is not None and self._finite() is samples
 
     def forget_private(self) -> None:
-        """Note that a user-defined step has seen the samples."""
+        """Record that a user-defined step has seen the samples."""
         self._private = None
 
     def destination(
@@ -90,7 +89,7 @@ class Store:
         readable_again: bool,
         may_overwrite: Callable[[], bool],
     ) -> tuple[ArrayRef, np.ndarray]:
-        """Return where the result of a stage goes: a reference, and the array.
+        """Return a reference to the array for the result of a stage, and the array.
 
         Parameters
         ----------
@@ -107,8 +106,8 @@ class Store:
         may_overwrite : callable
             Whether the result may replace an input that only this run has seen.
         """
-        # Private samples: no user-defined step may have kept them, and no other process or file
-        # (a checkpoint's, say) holds them.
+        # Overwriting is safe only if nothing else can read these samples later: no user-defined
+        # step may have kept them, and no other process or file (a checkpoint, e.g.) holds them.
         private = self._private is not None and self._private() is data
         private = private and not (self.shared or self.spill or self.holds(data))
         if data.shape[1] == n_times and (readable_again or (private and may_overwrite())):
@@ -125,7 +124,7 @@ class Store:
         return self._folder
 
     def share(self, array: Any) -> ArrayRef:
-        """Return a reference to samples; samples that must be shared are written to a file once."""
+        """Return a reference to samples; samples to be shared are written to a file once."""
         if not isinstance(array, np.ndarray):
             array = array.open()  # deferred samples
         spilled = scratch.find_file(array)
@@ -134,7 +133,7 @@ class Store:
         if not self.shared:
             return RamArray(array)
         known = self._files.get(id(array)) or self._adopted.get(id(array))
-        if known is not None and known[1] is array:
+        if known is not None and known[1] is array:  # an id may be reused by a later array
             return known[0]
         ref = self._new_array(array.shape)
         write_rows(ref, range(len(array)), array)
@@ -146,9 +145,9 @@ class Store:
     ) -> tuple[ArrayRef, Callable[[Sequence[int]], None] | None]:
         """Return a shared-memory reference and a callback that copies rows into it on demand.
 
-        The callback is None where all samples are there already. Otherwise the shared memory is
-        used by this stage only, so that a row may be overwritten once it has been read. Batches in
-        this process (not `in_subprocess`) need only the samples themselves.
+        The callback is None if all samples are there already. Otherwise only this stage uses the
+        shared memory, so that a row may be overwritten once it has been read. Batches in this
+        process (not `in_subprocess`) get the samples themselves.
         """
         spilled = scratch.find_file(array)
         if not in_subprocess:
@@ -164,7 +163,7 @@ class Store:
     ) -> tuple[ArrayRef, np.ndarray]:
         """Return a reference to new samples of `shape`, and the array.
 
-        They are float64, except in a run on files, whose samples have `dtype`.
+        The samples are float64, except in a run on files, where they have `dtype`.
         """
         if self.spill:
             return scratch.create(shape, dtype)
@@ -183,14 +182,14 @@ class Store:
         return array
 
     def take_over(self, array: np.ndarray) -> np.ndarray | None:
-        """Return samples in shared memory as private memory; None if they are elsewhere."""
+        """Return samples of shared memory as private memory; None if they are elsewhere."""
         known = self._files.get(id(array))
         if known is None or known[1] is not array or known[0].path not in self._descriptors:
             return None
         return shared_memory.take_over(self._descriptors[known[0].path], known[0].shape)
 
     def adopt(self, path: str, shape: tuple[int, int]) -> tuple[ArrayRef, np.ndarray]:
-        """Return samples in a file that the store does not own and keeps."""
+        """Return samples in a file that belongs to the caller and is not removed."""
         ref = FileArray(path, shape)
         array = ref.open()
         self._adopted[id(array)] = (ref, array)
@@ -203,7 +202,7 @@ class Store:
 
     @property
     def has_maps(self) -> bool:
-        """Whether any samples are in files."""
+        """Whether any array of the run is in a file."""
         return bool(self._maps)
 
     def write(self, content: bytes) -> str:
@@ -223,11 +222,11 @@ class Store:
         if path in self._descriptors:
             os.close(self._descriptors.pop(path))
             return
-        with contextlib.suppress(OSError):  # else it goes with the folder
+        with contextlib.suppress(OSError):  # Windows: still mapped; removed with the folder
             os.remove(path)
 
     def make_table(self, n: int) -> FileArray:
-        """Return a table in a file, shape (n, 2), for heartbeats of tasks."""
+        """Return a table in a file, shape (n, 2), for the heartbeats of tasks."""
         return self._new_file((n, 2))
 
     def close(self) -> None:
@@ -258,7 +257,6 @@ class Store:
         return FileArray(str(path), shape)
 
     def _new_path(self, n_bytes: int) -> Path:
-        """Return a new file of `n_bytes`: writing to a mapped file on a full disk is fatal."""
         self._count += 1
         path = self.folder / f"{self._count}.f64"
         scratch.reserve(path, n_bytes)
@@ -266,7 +264,7 @@ class Store:
 
 
 def _root(array: np.ndarray) -> object:
-    """Return the owner of the memory of `array`: an array, or the map of a file."""
+    """Return the object that owns the memory of `array`: an array, or a mapped file."""
     base: object = array
     while isinstance(base, np.ndarray) and base.base is not None:
         base = base.base

@@ -9,20 +9,21 @@ import numpy as np
 
 @dataclass(frozen=True)
 class FileArray:
-    """Samples in a file, mapped by whoever opens them."""
+    """Samples in a file, which each process maps for itself."""
 
     path: str
     shape: tuple[int, int]
     dtype: str = "float64"
 
     def open(self) -> np.ndarray:
-        """Return the mapped array (a plain array, as processors expect one)."""
+        """Return the mapped samples as a plain array."""
+        # Not the memmap itself: its subclass would spread to all results of a processor.
         return np.asarray(np.memmap(self.path, dtype=self.dtype, mode="r+", shape=self.shape))
 
 
 @dataclass(frozen=True)
 class RamArray:
-    """Samples of this process; only for workers that share its memory."""
+    """Samples in this process's memory; only for workers that share it."""
 
     array: np.ndarray
 

@@ -1,4 +1,4 @@
-"""A lock on a folder that dies with its owner."""
+"""A lock on a folder that is released when its process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from typing import IO
 
 from facet_nb.core.errors import FacetError
 
-#: Folders that runs of this process hold: a process does not lock itself out.
+#: Folders locked by this process: file locks do not exclude other threads of the same process.
 _held: dict[Path, object] = {}
 
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Hold `folder` for one run; a killed process holds nothing.
+    """Lock `folder` for one run; the lock of a killed process is released.
 
     Raises
     ------
     FacetError
-        If another run holds it, of this process or of any other.
+        If another run has locked it, in this or another process.
     """
-    place, mine = folder.resolve(), object()
-    if _held.setdefault(place, mine) is not mine:  # in one go: threads may ask at once
+    path, owner = folder.resolve(), object()
+    if _held.setdefault(path, owner) is not owner:  # atomic: threads may do this at the same time
         raise _taken(folder, "another run of this process")
     try:
-        with _open(folder, place / "lock") as file:
+        with _open(folder, path / "lock") as file:
             if not _lock(file):
                 file.seek(0)
                 raise _taken(folder, file.read(200).strip() or "another process")
@@ -37,7 +37,7 @@ def hold(folder: Path) -> Iterator[None]:
             file.flush()
             yield
     finally:
-        del _held[place]
+        del _held[path]
 
 
 def _open(folder: Path, path: Path) -> IO[str]:
@@ -45,13 +45,14 @@ def _open(folder: Path, path: Path) -> IO[str]:
         return open(path, "a+", encoding="utf-8")
     except OSError as error:
         raise FacetError(
-            f"checkpoint={str(folder)!r} cannot be written to: {error.strerror}. Give a folder "
-            "of your own."
+            f"checkpoint={str(folder)!r} cannot be written to: {error.strerror}. Choose a folder "
+            "that you may write to."
         ) from error
 
 
 def _lock(file: IO[str]) -> bool:
-    """Lock a file until it is closed; a child of a fork does not have the lock."""
+    """Lock a file until it is closed."""
+    # lockf, not flock: a forked child does not inherit the lock, so it cannot outlive the owner.
     try:
         import fcntl
     except ImportError:  # Windows
@@ -66,7 +67,7 @@ def _lock(file: IO[str]) -> bool:
 def _lock_first_byte(file: IO[str]) -> bool:
     import msvcrt
 
-    file.seek(1 << 20)  # beyond the text, which others shall read
+    file.seek(1 << 20)  # beyond the text, which other processes must be able to read
     try:
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
     except OSError:
@@ -76,6 +77,6 @@ def _lock_first_byte(file: IO[str]) -> bool:
 
 def _taken(folder: Path, owner: str) -> FacetError:
     return FacetError(
-        f"checkpoint={str(folder)!r} is in use by {owner}: wait for its end, or give another "
-        "folder. (A run that was killed holds no folder.)"
+        f"checkpoint={str(folder)!r} is in use by {owner}: wait until it has finished, or choose "
+        "another folder. (The lock of a killed run is released.)"
     )

@@ -1,8 +1,8 @@
-"""Fingerprints: whether two runs would compute the same.
+"""Fingerprints: two runs with equal fingerprints compute the same.
 
-A fingerprint covers the values of a step and, for classes that no installed package holds (of a
-notebook, of somebody's script), their code and the globals that it reads. It does not depend on
-the process: no addresses, no order of sets.
+A fingerprint covers the values of a step and, for classes that are not part of an installed package
+(defined in a notebook or script), their code and the globals that it reads. It is the same in every
+process: it contains no addresses and does not depend on the order of sets.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PLACES = tuple(
     str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "purelib", "platlib")
 )
 
-#: Attributes of a class that say nothing of what it computes.
+#: Attributes of a class that have no influence on what it computes.
 _BOOKKEEPING = {
     *("__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__"),
     *("__firstlineno__", "__static_attributes__", "__abstractmethods__", "__parameters__"),
@@ -38,30 +38,28 @@ _BOOKKEEPING = {
 
 
 class UnhashableError(Exception):
-    """Something whose fingerprint cannot be taken; the message says where it is."""
+    """A value has no fingerprint; the message says where it is."""
 
 
-def take_fingerprint(thing: Any) -> str:
-    """Return the fingerprint of `thing`: 64 hexadecimal digits.
+def take_fingerprint(value: Any) -> str:
+    """Return the fingerprint of `value`: 64 hexadecimal digits.
 
     Parameters
     ----------
-    thing : object
+    value : object
         Numbers, text, arrays, containers, dataclasses, functions, classes, instances of plain
-        classes, and whatever these hold.
+        classes, and nested combinations of these.
 
     Raises
     ------
     UnhashableError
-        If it holds something else: a lock, an open file, a generator.
+        If it contains another object, such as a lock, an open file or a generator.
     """
     writer = _Writer()
     try:
-        writer.add(thing, type(thing).__name__)
+        writer.add(value, type(value).__name__)
     except RecursionError as error:
-        raise UnhashableError(
-            f"{type(thing).__name__} is a thing within a thing, without end"
-        ) from error
+        raise UnhashableError(f"{type(value).__name__} is nested too deeply") from error
     return writer.hash.hexdigest()
 
 
@@ -72,45 +70,49 @@ def hash_row(row: np.ndarray) -> str:
 
 
 def list_versions() -> dict[str, str]:
-    """Return the versions on which samples may depend to the last bit."""
+    """Return the versions on which the last bits of samples may depend."""
     names = ("facet_nb", "numpy", "scipy", "mne", "numba")
     from importlib.metadata import PackageNotFoundError, version
 
-    found = {"python": platform.python_version(), "machine": platform.machine()}
+    versions = {"python": platform.python_version(), "machine": platform.machine()}
     for name in names:
         loaded = getattr(sys.modules.get(name), "__version__", None)
         try:
-            found[name] = str(loaded or version(name))
+            versions[name] = str(loaded or version(name))
         except PackageNotFoundError:
-            found[name] = "none"
-    return found
+            versions[name] = "none"
+    return versions
 
 
 class _Writer:
-    """Feeds things to a hash, each with its kind and size before it."""
+    """Feeds values to a hash, each preceded by its kind and size."""
 
     def __init__(self) -> None:
         self.hash = hashlib.sha256()
-        self._known: dict[int, tuple[Any, bytes]] = {}  # the thing itself keeps its id its own
+        # Holds the values as well as their digests: the id of a dead object may be reused.
+        self._known: dict[int, tuple[Any, bytes]] = {}
 
-    def add(self, thing: Any, where: str) -> None:
-        """Feed `thing`, which is at `where`."""
-        if isinstance(thing, _SIMPLE):
-            self._choose(thing)(self, thing, where)
+    def add(self, value: Any, where: str) -> None:
+        """Feed `value`; `where` describes its place, for messages."""
+        if isinstance(value, _SIMPLE):
+            self._choose(value)(self, value, where)
             return
-        if id(thing) not in self._known:
-            self._known[id(thing)] = thing, b"itself"  # while it is looked at: it may hold itself
+        if id(value) not in self._known:
+            # A value may contain itself: until its digest is known, a placeholder stands for it.
+            self._known[id(value)] = value, b"itself"
             outer, self.hash = self.hash, hashlib.sha256()
             try:
-                self._choose(thing)(self, thing, where)
-                self._known[id(thing)] = thing, self.hash.digest()
+                self._choose(value)(self, value, where)
+                self._known[id(value)] = value, self.hash.digest()
             finally:
                 self.hash = outer
-        self.text("thing", self._known[id(thing)][1])
+        self.text("value", self._known[id(value)][1])
 
-    def _choose(self, thing: Any) -> Callable[[_Writer, Any, str], None]:
+    def _choose(self, value: Any) -> Callable[[_Writer, Any, str], None]:
+        # functools.singledispatch would follow the order of base classes: an IntEnum is an int
+        # first, and members of two enumerations with the same number would be equal.
         for kinds, method in _METHODS:
-            if isinstance(thing, kinds):
+            if isinstance(value, kinds):
                 return method
         return _Writer._instance
 
@@ -120,118 +122,121 @@ class _Writer:
         self.hash.update(content)
 
     # ------------------------------------------------------------------------------ plain values
-    def _none(self, thing: Any, where: str) -> None:
-        self.text(type(thing).__name__)
+    def _none(self, value: Any, where: str) -> None:
+        self.text(type(value).__name__)
 
-    def _bool(self, thing: bool, where: str) -> None:
-        self.text("bool", str(bool(thing)).encode())
+    def _bool(self, value: bool, where: str) -> None:
+        self.text("bool", str(bool(value)).encode())
 
-    def _int(self, thing: Any, where: str) -> None:
-        self.text("int", str(int(thing)).encode())
+    def _int(self, value: Any, where: str) -> None:
+        self.text("int", str(int(value)).encode())
 
-    def _float(self, thing: Any, where: str) -> None:
-        self.text("float", struct.pack("<d", float(thing)))
+    def _float(self, value: Any, where: str) -> None:
+        self.text("float", struct.pack("<d", float(value)))
 
-    def _complex(self, thing: Any, where: str) -> None:
-        self.text("complex", struct.pack("<dd", thing.real, thing.imag))
+    def _complex(self, value: Any, where: str) -> None:
+        self.text("complex", struct.pack("<dd", value.real, value.imag))
 
-    def _str(self, thing: str, where: str) -> None:
-        self.text("str", str(thing).encode("utf-8", "surrogatepass"))
+    def _str(self, value: str, where: str) -> None:
+        self.text("str", str(value).encode("utf-8", "surrogatepass"))
 
-    def _bytes(self, thing: Any, where: str) -> None:
-        self.text("bytes", bytes(thing))
+    def _bytes(self, value: Any, where: str) -> None:
+        self.text("bytes", bytes(value))
 
-    def _scalar(self, thing: np.generic, where: str) -> None:
-        self.text("scalar", thing.dtype.str.encode() + b" " + thing.tobytes())
+    def _scalar(self, value: np.generic, where: str) -> None:
+        self.text("scalar", value.dtype.str.encode() + b" " + value.tobytes())
 
-    def _repr(self, thing: Any, where: str) -> None:
-        self.text(type(thing).__name__, repr(thing).encode())
+    def _repr(self, value: Any, where: str) -> None:
+        self.text(type(value).__name__, repr(value).encode())
 
-    def _enum(self, thing: enum.Enum, where: str) -> None:
-        self.text("enum", f"{type(thing).__qualname__}.{thing.name}".encode())
+    def _enum(self, value: enum.Enum, where: str) -> None:
+        self.text("enum", f"{type(value).__qualname__}.{value.name}".encode())
 
-    def _pattern(self, thing: re.Pattern, where: str) -> None:
-        self.text("pattern", f"{thing.flags}:{thing.pattern!r}".encode())
+    def _pattern(self, value: re.Pattern[Any], where: str) -> None:
+        self.text("pattern", f"{value.flags}:{value.pattern!r}".encode())
 
-    def _array(self, thing: np.ndarray, where: str) -> None:
-        if thing.dtype.hasobject:
-            self.text("objects", repr(thing.shape).encode())
-            self._list(thing.ravel().tolist(), where)
+    def _array(self, value: np.ndarray, where: str) -> None:
+        if value.dtype.hasobject:
+            self.text("objects", repr(value.shape).encode())
+            self._list(value.ravel().tolist(), where)
             return
-        self.text("array", f"{thing.dtype.str}{thing.dtype.fields}{thing.shape}".encode())
-        content = np.ascontiguousarray(thing)
+        self.text("array", f"{value.dtype.str}{value.dtype.fields}{value.shape}".encode())
+        content = np.ascontiguousarray(value)
         self.hash.update(content.reshape(-1).view(np.uint8).data)
 
     # -------------------------------------------------------------------------------- containers
-    def _list(self, thing: Any, where: str) -> None:
-        self.text("list" if isinstance(thing, list) else "tuple", str(len(thing)).encode())
-        for i, item in enumerate(thing):
+    def _list(self, value: Any, where: str) -> None:
+        self.text("list" if isinstance(value, list) else "tuple", str(len(value)).encode())
+        for i, item in enumerate(value):
             self.add(item, f"{where}[{i}]")
 
-    def _set(self, thing: Any, where: str) -> None:
-        self.text("set", "".join(sorted(take_fingerprint(item) for item in thing)).encode())
+    def _set(self, value: Any, where: str) -> None:
+        self.text("set", "".join(sorted(take_fingerprint(item) for item in value)).encode())
 
-    def _mapping(self, thing: Mapping, where: str) -> None:
-        keys = sorted(thing, key=lambda key: (type(key).__name__, repr(key)))
+    def _mapping(self, value: Mapping[Any, Any], where: str) -> None:
+        # Sorted: two dicts with the same items are equal, whatever the order of insertion.
+        keys = sorted(value, key=lambda key: (type(key).__name__, repr(key)))
         self.text("mapping", str(len(keys)).encode())
         for key in keys:
             self.add(key, f"{where}: a key")
-            self.add(thing[key], f"{where}[{key!r}]")
+            self.add(value[key], f"{where}[{key!r}]")
 
-    def _partial(self, thing: functools.partial, where: str) -> None:
+    def _partial(self, value: functools.partial[Any], where: str) -> None:
         self.text("partial")
-        self.add([thing.func, list(thing.args), dict(thing.keywords)], where)
+        self.add([value.func, list(value.args), dict(value.keywords)], where)
 
-    def _instance(self, thing: Any, where: str) -> None:
-        """Feed what pickle would take of an instance, without a pickle."""
-        inner = getattr(thing, "py_func", None) or getattr(thing, "__wrapped__", None)
-        if isinstance(inner, types.FunctionType):  # compiled by numba; cached
-            self.text("wrapped", type(thing).__qualname__.encode())
+    def _instance(self, value: Any, where: str) -> None:
+        """Feed the parts that pickle would store of an instance."""
+        # The bytes of a pickle would not do: they depend on which objects are shared.
+        inner = getattr(value, "py_func", None) or getattr(value, "__wrapped__", None)
+        if isinstance(inner, types.FunctionType):  # compiled by numba, or cached
+            self.text("wrapped", type(value).__qualname__.encode())
             self.add(inner, where)
             return
         try:
-            parts = thing.__reduce_ex__(4)
-        except Exception as error:  # whatever a __reduce__ of anyone's raises
-            raise UnhashableError(f"{where} is a {type(thing).__name__}") from error
+            parts = value.__reduce_ex__(4)
+        except Exception as error:  # __reduce__ may raise anything
+            raise UnhashableError(f"{where} is a {type(value).__name__}") from error
         if isinstance(parts, str):
-            self.text("name", f"{thing.__module__}.{parts}".encode())
+            self.text("name", f"{value.__module__}.{parts}".encode())
             return
         self.text("instance", str(len(parts)).encode())
         for part in parts:
             self.add(list(part) if hasattr(part, "__next__") else part, where)
 
     # -------------------------------------------------------------------------- code and classes
-    def _module(self, thing: types.ModuleType, where: str) -> None:
-        version = getattr(sys.modules.get(thing.__name__.partition(".")[0]), "__version__", "")
-        self.text("module", f"{thing.__name__} {version}".encode())
+    def _module(self, value: types.ModuleType, where: str) -> None:
+        version = getattr(sys.modules.get(value.__name__.partition(".")[0]), "__version__", "")
+        self.text("module", f"{value.__name__} {version}".encode())
 
-    def _builtin(self, thing: Any, where: str) -> None:
-        owner = getattr(thing, "__self__", None)
-        self.text("builtin", f"{thing.__module__}.{thing.__qualname__}".encode())
+    def _builtin(self, value: Any, where: str) -> None:
+        owner = getattr(value, "__self__", None)
+        self.text("builtin", f"{value.__module__}.{value.__qualname__}".encode())
         if owner is not None and not isinstance(owner, types.ModuleType):
             self.add(owner, where)
 
-    def _method(self, thing: types.MethodType, where: str) -> None:
+    def _method(self, value: types.MethodType, where: str) -> None:
         self.text("method")
-        self.add(thing.__func__, where)
-        self.add(thing.__self__, where)
+        self.add(value.__func__, where)
+        self.add(value.__self__, where)
 
-    def _function(self, thing: types.FunctionType, where: str) -> None:
-        self.text("function", f"{thing.__module__}.{thing.__qualname__}".encode())
-        if _is_installed(thing.__module__):
-            self._module_of(thing)
+    def _function(self, value: types.FunctionType, where: str) -> None:
+        self.text("function", f"{value.__module__}.{value.__qualname__}".encode())
+        if _is_installed(value.__module__):
+            self._module_of(value)
             return
-        self._code(thing.__code__, where)
-        self.add([thing.__defaults__, thing.__kwdefaults__], f"{where}: defaults")
-        for name, cell in zip(thing.__code__.co_freevars, thing.__closure__ or (), strict=True):
-            if name != "__class__":
-                self.add(_open(cell), f"{name} in {thing.__qualname__}")
-        for name in sorted(_find_globals(thing.__code__)):
-            if name in thing.__globals__:
+        self._code(value.__code__, where)
+        self.add([value.__defaults__, value.__kwdefaults__], f"{where}: defaults")
+        for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
+            if name != "__class__":  # the cell of super(): the class is being hashed
+                self.add(_open(cell), f"{name} in {value.__qualname__}")
+        for name in sorted(_find_globals(value.__code__)):
+            if name in value.__globals__:
                 self.text("global", name.encode())
-                self.add(thing.__globals__[name], f"{name} in {thing.__qualname__}")
+                self.add(value.__globals__[name], f"{name} in {value.__qualname__}")
 
     def _code(self, code: types.CodeType, where: str) -> None:
+        # Without file name and line numbers: moving a cell does not change what it computes.
         self.text("code", code.co_code)
         names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
         self.add([list(n) for n in names] + [code.co_argcount, code.co_flags], where)
@@ -241,30 +246,30 @@ class _Writer:
             else:
                 self.add(constant, where)
 
-    def _class(self, thing: type, where: str) -> None:
-        self.text("class", f"{thing.__module__}.{thing.__qualname__}".encode())
-        if _is_installed(thing.__module__):
-            self._module_of(thing)
-            self.add(str(getattr(thing, "version", "")), where)
+    def _class(self, value: type, where: str) -> None:
+        self.text("class", f"{value.__module__}.{value.__qualname__}".encode())
+        if _is_installed(value.__module__):
+            self._module_of(value)
+            self.add(str(getattr(value, "version", "")), where)
             return
-        self.add(list(thing.__bases__), where)
-        for name in sorted(set(vars(thing)) - _BOOKKEEPING):
+        self.add(list(value.__bases__), where)
+        for name in sorted(set(vars(value)) - _BOOKKEEPING):
             self.text("attribute", name.encode())
-            self.add(vars(thing)[name], f"{thing.__qualname__}.{name}")
+            self.add(vars(value)[name], f"{value.__qualname__}.{name}")
 
-    def _wrapped(self, thing: Any, where: str) -> None:
-        self.text(type(thing).__name__)
-        self.add(thing.__func__, where)
+    def _wrapped(self, value: Any, where: str) -> None:
+        self.text(type(value).__name__)
+        self.add(value.__func__, where)
 
-    def _property(self, thing: property, where: str) -> None:
+    def _property(self, value: property, where: str) -> None:
         self.text("property")
-        self.add([thing.fget, thing.fset, thing.fdel], where)
+        self.add([value.fget, value.fset, value.fdel], where)
 
-    def _member(self, thing: Any, where: str) -> None:
-        self.text("member", thing.__name__.encode())
+    def _member(self, value: Any, where: str) -> None:
+        self.text("member", value.__name__.encode())
 
-    def _module_of(self, thing: Any) -> None:
-        top = sys.modules.get(thing.__module__.partition(".")[0])
+    def _module_of(self, value: Any) -> None:
+        top = sys.modules.get(value.__module__.partition(".")[0])
         self.text("version", str(getattr(top, "__version__", "")).encode())
 
 
@@ -300,9 +305,10 @@ _METHODS: list[tuple[Any, Callable[[_Writer, Any, str], None]]] = [
 
 
 def _is_installed(module: str | None) -> bool:
-    """Whether a module comes with Python or a package: its version stands for its code."""
+    """Whether a module belongs to Python or to an installed package."""
+    # The version of such a module stands for its code.
     name = module or "__main__"
-    if name in ("__main__", "__mp_main__"):
+    if name in ("__main__", "__mp_main__"):  # the second in children of multiprocessing
         return False
     if name.partition(".")[0] in ("facet_nb", "builtins"):
         return True
@@ -325,5 +331,5 @@ def _find_globals(code: types.CodeType) -> set[str]:
 def _open(cell: Any) -> Any:
     try:
         return cell.cell_contents
-    except ValueError:  # not set yet
+    except ValueError:  # the variable is not set yet
         return None

@@ -1,7 +1,7 @@
-"""An append-only journal: one line for each thing that is done.
+"""An append-only journal: one line per finished piece of work.
 
-A line is JSON with a checksum of its own before it. Several processes may append at once, each line
-in one write. Reading skips what is torn or damaged; nothing in a journal is ever executed.
+A line is JSON, preceded by its checksum. Several processes may append at the same time. Incomplete
+or damaged lines are skipped when reading; nothing in a journal is ever executed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from facet_nb.core.errors import FacetError
 from facet_nb.core.storage.hashing import hash_row
 
-#: Rows noted in one line: short enough for one write.
+#: Rows recorded in one line: a line must be short enough to be appended by one write.
 _ROWS_A_LINE = 16
 
 
@@ -32,6 +32,7 @@ def append(path: str | Path, record: dict[str, Any]) -> None:
         If it cannot be written.
     """
     line = _encode(record)
+    # One write of an O_APPEND file is atomic, so that lines of several processes do not mix.
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
@@ -45,7 +46,7 @@ def append(path: str | Path, record: dict[str, Any]) -> None:
 
 
 def read(path: str | Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of a journal that are whole, oldest first."""
+    """Yield the complete records of a journal, oldest first."""
     try:
         content = Path(path).read_bytes()
     except FileNotFoundError:
@@ -58,8 +59,9 @@ def read(path: str | Path) -> Iterator[dict[str, Any]]:
             yield record
 
 
-def heal(path: str | Path) -> None:
-    """End a line that was torn by the end of its writer, so that the next one is whole."""
+def repair_last_line(path: str | Path) -> None:
+    """End the last line of a journal, if its writer was killed while writing it."""
+    # Otherwise the next record would be appended to the incomplete line, and be lost with it.
     try:
         with open(path, "r+b") as file:
             if file.seek(0, os.SEEK_END) == 0:
@@ -74,11 +76,12 @@ def heal(path: str | Path) -> None:
 
 
 def replace(path: str | Path, records: Sequence[dict[str, Any]]) -> None:
-    """Put `records` in the place of a journal's, all at once."""
+    """Replace all records of a journal with `records`, atomically."""
     beside = Path(f"{path}.new")
     try:
         with open(beside, "wb") as file:
             file.writelines(map(_encode, records))
+            # Before the rename: after a power failure the new name must not hold an empty file.
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
@@ -88,7 +91,7 @@ def replace(path: str | Path, records: Sequence[dict[str, Any]]) -> None:
 
 @dataclass(frozen=True)
 class RowLog:
-    """Where batches of one stage note which rows they have written; goes to workers.
+    """Log of the rows that the batches of a stage have written; it is sent to workers.
 
     Attributes
     ----------
@@ -102,7 +105,7 @@ class RowLog:
     stage: str
 
     def note(self, rows: Sequence[int], samples: np.ndarray) -> tuple[str, ...]:
-        """Note that `rows` hold `samples`, shape (n_rows, n_times); return their checksums."""
+        """Record that `rows` hold `samples`, shape (n_rows, n_times); return their checksums."""
         digests = tuple(hash_row(x) for x in samples)
         for i in range(0, len(rows), _ROWS_A_LINE):
             part = slice(i, i + _ROWS_A_LINE)
@@ -122,7 +125,7 @@ def _encode(record: dict[str, Any]) -> bytes:
 
 
 def _decode(line: bytes) -> dict[str, Any] | None:
-    """Return the record in a line, None if it is not whole."""
+    """Return the record in a line; None if it is incomplete or damaged."""
     check, _, text = line.partition(b" ")
     if check != b"%08x" % zlib.crc32(text):
         return None
@@ -135,6 +138,6 @@ def _decode(line: bytes) -> dict[str, Any] | None:
 
 def _unwritable(path: str | Path, what: str) -> FacetError:
     return FacetError(
-        f"the journal {path} cannot be written: {what}. Make room, or give checkpoint= another "
-        "folder."
+        f"the journal {path} cannot be written: {what}. Free some space, or choose another folder "
+        "for checkpoint=."
     )

@@ -1,8 +1,8 @@
-"""Files that pass by once: what was read or written of them does not stay in the system's cache.
+"""Drop pages of large sequentially-read files from the OS page cache.
 
-A recording larger than memory would fill it, and push out what others need; on a virtual machine
-each page that is touched for the first time costs ten times as much as one that is used again.
-Smaller files stay in the cache, for whoever reads them next.
+A recording larger than memory would fill the cache and evict the pages of other programs; on a
+virtual machine, touching a page for the first time takes ten times as long as reusing one. Smaller
+files stay in the cache, where the next reader finds them.
 """
 
 from __future__ import annotations
@@ -10,31 +10,33 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 from facet_nb.core.memory import find_available
 
-#: Files above this part of the memory that is available pass by.
+if TYPE_CHECKING:
+    import mne
+
+#: Files larger than this fraction of the available memory are dropped from the cache.
 _SHARE = 0.25
 
 
 def bypasses_cache(descriptor: int) -> bool:
-    """Whether a file is so large that it shall not stay in the cache."""
+    """Whether a file is too large to stay in the cache."""
     size = os.fstat(descriptor).st_size
     return size > 1 << 30 and size > _SHARE * find_available()[0]
 
 
 def drop(descriptor: int, start: int = 0, n_bytes: int = 0) -> None:
-    """Tell the system that a part of a file (0 bytes: all to its end) is not needed any more.
-
-    What was written is on its way to the disk from now on, and leaves the cache with the next call.
-    """
+    """Drop a part of a file (0 bytes: all up to its end) from the cache."""
+    # Written pages stay until they are on the disk: this call starts writing them, and they leave
+    # the cache with the next call.
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(descriptor, start, n_bytes, os.POSIX_FADV_DONTNEED)
 
 
 class StreamedFiles:
-    """Some files that are read or written from their beginning to their end."""
+    """Files that are read or written once, from beginning to end."""
 
     def __init__(self, descriptors: Iterable[int], every_bytes: int = 1 << 28) -> None:
         self.descriptors = [d for d in descriptors if bypasses_cache(d)]
@@ -42,7 +44,7 @@ class StreamedFiles:
         self.since = 0
 
     def count(self, n_bytes: int) -> None:
-        """Take note of what was read or written of each; let go of it now and then."""
+        """Count bytes read or written, and drop them from the cache at intervals."""
         self.since += n_bytes
         if self.since >= self.every_bytes:
             self.since = 0
@@ -51,8 +53,9 @@ class StreamedFiles:
 
 
 @contextmanager
-def watch_files(raw: Any) -> Iterator[StreamedFiles]:
-    """Open the files of a recording that is read piece by piece."""
+def watch_files(raw: mne.io.BaseRaw) -> Iterator[StreamedFiles]:
+    """Open the files of a recording that MNE reads piece by piece, to drop what was read."""
+    # The cache belongs to the file, not to a descriptor: MNE's own need not be known.
     with ExitStack() as stack:
         names = [] if raw.preload else [name for name in raw.filenames if name is not None]
         descriptors = [os.open(name, os.O_RDONLY) for name in names if os.path.isfile(name)]

@@ -1,4 +1,4 @@
-"""A recording whose samples lie in a scratch file as float32; MNE reads from it what it needs."""
+"""A recording whose samples are stored in a scratch file as float32, and read on demand."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ class _Samples:
     def __init__(self, array: np.ndarray) -> None:
         self.array = array
 
-    def __deepcopy__(self, memo: dict) -> _Samples:
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Samples:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"array": np.array(self.array)}  # into a pickle: the file is this process's
+        # A pickle gets the samples themselves: the file is deleted with this process.
+        return {"array": np.array(self.array)}
 
 
-class RawFile(mne.io.BaseRaw):
+class RawFile(mne.io.BaseRaw):  # type: ignore[misc]  # MNE ships no type information
     """A recording in a scratch file, read piece by piece as float64.
 
     Parameters
@@ -60,7 +61,7 @@ class RawFile(mne.io.BaseRaw):
     def samples(self) -> np.ndarray | None:
         """The mapped samples, shape (n_channels, n_times), in V; not to be written to.
 
-        None for a recording that is loaded, shows but a part of them, or changes them on the way.
+        None if the recording is loaded, contains only some of them, or is to be projected.
         """
         if self.preload or self._projector is not None or len(self._raw_extras) != 1:
             return None
@@ -90,5 +91,5 @@ class RawFile(mne.io.BaseRaw):
         with open_rows(RamArray(samples) if ref is None else ref) as find_row:
             for target, row in zip(x, rows, strict=True):
                 target[:] = find_row(int(row)).read(start, stop)
-        if mult is not None:  # projections, which look at all channels
+        if mult is not None:  # projections, which combine all channels
             data[:] = mult @ x

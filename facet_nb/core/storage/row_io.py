@@ -1,7 +1,7 @@
-"""One channel of a recording on its way through chunks: read and written piece by piece.
+"""Read and write single channels in chunks of time.
 
-Channels in files are read and written by the system's own calls. Through a mapped file each page
-of 4 KB would cost a fault, which takes longer than a filter takes for its samples.
+Channels in files are accessed with ``preadv`` and ``pwrite``. In a mapped file, each page of 4 KB
+would cause a page fault, which takes longer than filtering its samples.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class Row(Protocol):
         """Return a copy of some samples, shape (stop - start,), in V."""
 
     def write(self, start: int, x: np.ndarray) -> None:
-        """Put samples in their place, from `start` on."""
+        """Write samples, beginning at position `start`."""
 
     def drop(self, start: int, stop: int) -> None:
-        """Say that some samples are not needed for now: of large files they leave memory."""
+        """Drop some samples of a large file from the page cache."""
 
 
 class MappedRow:
-    """A channel of an array, in memory or mapped.
+    """A channel of an array in memory, or of a mapped array.
 
     Parameters
     ----------
@@ -56,12 +56,12 @@ class MappedRow:
         return x
 
     def write(self, start: int, x: np.ndarray) -> None:
-        """Put samples in their place."""
+        """Write samples, beginning at position `start`."""
         self.samples[start : start + len(x)] = x
         forget(self.samples)
 
     def drop(self, start: int, stop: int) -> None:
-        """Nothing to do: samples are let go of as they are read and written."""
+        """Do nothing: pages are dropped by each read and write."""
 
 
 class FileRow:
@@ -70,16 +70,17 @@ class FileRow:
     Parameters
     ----------
     descriptor : int
-        The file.
+        Descriptor of the open file.
     ref : FileArray
-        What it holds.
+        Shape and data type of its samples.
     row : int
         The channel.
     large : bool
-        Whether the file is too large for the system's cache.
+        Whether the file is too large for the page cache.
     """
 
     def __init__(self, descriptor: int, ref: FileArray, row: int, large: bool = False) -> None:
+        # preadv and pwrite take a position: threads can share the descriptor without a lock.
         self.descriptor, self.large = descriptor, large
         self.dtype = np.dtype(ref.dtype)
         self.n_times = ref.shape[1]
@@ -94,14 +95,14 @@ class FileRow:
     def read_into(self, x: np.ndarray, start: int = 0) -> None:
         """Fill `x`, shape (n,), with samples from `start` on."""
         todo, at = x.view(np.uint8).data, (self.begin + start) * self.dtype.itemsize
-        while len(todo):
+        while len(todo):  # Linux transfers at most 2 GiB in one call
             n = os.preadv(self.descriptor, [todo], at)
             if not n:
                 raise OSError(f"a scratch file ends {len(todo)} bytes too early.")
             todo, at = todo[n:], at + n
 
     def write(self, start: int, x: np.ndarray) -> None:
-        """Put samples in their place."""
+        """Write samples, beginning at position `start`."""
         x = np.ascontiguousarray(x, self.dtype)
         todo, at = x.view(np.uint8).data, (self.begin + start) * self.dtype.itemsize
         while len(todo):
@@ -109,7 +110,7 @@ class FileRow:
             todo, at = todo[n:], at + n
 
     def drop(self, start: int, stop: int) -> None:
-        """Say that some samples are not needed for now."""
+        """Drop some samples of a large file from the page cache."""
         start, stop = max(start, 0), min(stop, self.n_times)
         if self.large and stop > start:
             size = self.dtype.itemsize
@@ -118,7 +119,7 @@ class FileRow:
 
 @contextmanager
 def open_rows(ref: ArrayRef) -> Iterator[Callable[[int], Row]]:
-    """Open samples; what is given finds a channel in them, to read and to write."""
+    """Open samples; yield a function that returns the :class:`Row` of a channel."""
     if not isinstance(ref, FileArray) or not hasattr(os, "preadv"):
         samples = ref.open()
         yield lambda row: MappedRow(samples[row])
@@ -145,7 +146,7 @@ def read_rows(ref: FileArray, channels: Sequence[int]) -> np.ndarray:
 
 
 def write_rows(ref: FileArray, channels: Sequence[int], samples: np.ndarray) -> None:
-    """Put channels into a file, shape (n_channels, n_times)."""
+    """Write channels to a file; `samples` has shape (n_channels, n_times)."""
     with open_rows(ref) as find_row:
         for x, channel in zip(samples, channels, strict=True):
             find_row(channel).write(0, x)

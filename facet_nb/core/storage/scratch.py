@@ -1,4 +1,4 @@
-"""Files for samples: room is taken before work starts, and they go when nobody refers to them."""
+"""Scratch files: space is reserved up front; a file is deleted with its last array."""
 
 from __future__ import annotations
 
@@ -33,42 +33,45 @@ __all__ = [
     "sweep",
 ]
 
-#: Containers that share a temporary folder do not see one another's processes.
+#: Part of a folder's name: containers that share a temporary folder do not see each other's
+#: processes, and would take their folders for abandoned ones.
 _HOST = re.sub(r"[^A-Za-z0-9]", "", platform.node())[:32] or "host"
 
 _FOLDER = re.compile(rf"facet_nb-{_HOST}-(\d+)-\w+")
 
-#: Files of :func:`create` that somebody still refers to.
+#: Files of :func:`create` whose array still exists.
 _ours: set[str] = set()
 
 
 def find_root() -> Path:
-    """Return where scratch files go: ``FACET_NB_TMPDIR``, else the system's temporary folder."""
+    """Return the folder for scratch files: ``FACET_NB_TMPDIR``, or the system's temporary one."""
     return Path(os.environ.get("FACET_NB_TMPDIR") or tempfile.gettempdir())
 
 
 def make_folder() -> Path:
-    """Return a new folder for scratch files; those of processes that were killed go first."""
+    """Return a new folder for scratch files."""
     root = find_root()
+    # Killed processes leave their folders behind: the next run removes them.
     sweep(root)
     try:
         return Path(tempfile.mkdtemp(prefix=f"facet_nb-{_HOST}-{os.getpid()}-", dir=root))
     except OSError as error:
         raise FacetError(
-            f"cannot make a temporary folder in {root}: {error.strerror}. Set "
+            f"cannot create a temporary folder in {root}: {error.strerror}. Set "
             "FACET_NB_TMPDIR to a folder that can be written to, or use "
             "backend='threading'."
         ) from error
 
 
 def reserve(path: Path, n_bytes: int) -> None:
-    """Make a file that has room for `n_bytes`: a mapped file on a full disk is fatal.
+    """Create a file of `n_bytes` whose space on the disk is allocated.
 
     Raises
     ------
     FacetError
         If the disk is full.
     """
+    # Writing to a mapped file on a full disk ends the process with SIGBUS.
     try:
         with open(path, "wb") as file:
             if hasattr(os, "posix_fallocate"):
@@ -84,13 +87,13 @@ def reserve(path: Path, n_bytes: int) -> None:
 
 
 def check_room(n_bytes: int) -> None:
-    """Raise :class:`FacetError` if the disk has no room for `n_bytes` of scratch files."""
+    """Raise :class:`FacetError` if the disk has no space for `n_bytes` of scratch files."""
     root = find_root()
     free = shutil.disk_usage(root).free
     if free < n_bytes:
         raise FacetError(
             f"the run needs {n_bytes / 1e9:.1f} GB of scratch files, and {free / 1e9:.1f} GB are "
-            f"free in {root}. Set FACET_NB_TMPDIR to a folder on a larger disk, or give a larger "
+            f"free in {root}. Set FACET_NB_TMPDIR to a folder on a larger disk, or use a larger "
             "memory_budget."
         )
 
@@ -98,7 +101,7 @@ def check_room(n_bytes: int) -> None:
 def create(shape: Sequence[int], dtype: str = "float64") -> tuple[FileArray, np.ndarray]:
     """Return new samples in a file, and the mapped array.
 
-    The file lives as long as the array or a view of it does, in this process.
+    The file is deleted when this process holds no more reference to the array or a view of it.
 
     Raises
     ------
@@ -109,6 +112,7 @@ def create(shape: Sequence[int], dtype: str = "float64") -> tuple[FileArray, np.
     folder = make_folder()
     path = folder / "samples"
     try:
+        # At least 8 bytes: an empty file cannot be mapped.
         reserve(path, max(8, np.dtype(dtype).itemsize * ref_shape[0] * ref_shape[1]))
     except FacetError:
         folder.rmdir()
@@ -121,13 +125,13 @@ def create(shape: Sequence[int], dtype: str = "float64") -> tuple[FileArray, np.
 
 def _remove(path: str, pid: int) -> None:
     if os.getpid() != pid:
-        return  # a forked child: the file is its parent's
+        return  # a forked child: the file belongs to its parent
     _ours.discard(path)
     shutil.rmtree(os.path.dirname(path), ignore_errors=True)
 
 
 def find_file(array: Any) -> FileArray | None:
-    """Return the file of :func:`create` that `array` is the whole of; None for other arrays."""
+    """Return the file of :func:`create` that `array` maps completely; None for other arrays."""
     mapped = find_map(array) if is_spilled(array) else None
     if mapped is None or array.shape != mapped.shape:
         return None
@@ -137,13 +141,13 @@ def find_file(array: Any) -> FileArray | None:
 
 
 def is_spilled(array: Any) -> bool:
-    """Whether `array` lies in a file of :func:`create`, wholly or as a view."""
+    """Whether `array` is an array of :func:`create`, or a view of one."""
     mapped = find_map(array)
     return mapped is not None and str(mapped.filename) in _ours
 
 
 def sweep(root: Path) -> None:
-    """Remove folders of this machine's processes that no longer live (after a kill)."""
+    """Remove the folders of processes of this machine that were killed."""
     for folder in root.glob(f"facet_nb-{_HOST}-*"):
         match = _FOLDER.fullmatch(folder.name)
         if match and not _alive(int(match.group(1))):
@@ -156,16 +160,14 @@ def _alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except PermissionError:  # a process of another user
         return True
     return True
 
 
 def remove_semaphores(pid: int) -> None:
-    """Remove the semaphores that loky made for process `pid`, one of ours, which was killed.
-
-    A forced restart of a kernel ends the process that would have removed them, too.
-    """
+    """Remove the semaphores that loky created for the killed process `pid`."""
+    # loky's resource tracker would remove them, but a forced restart of a kernel kills it as well.
     for path in Path("/dev/shm").glob(f"sem.loky-{pid}-*"):
-        with suppress(OSError):  # somebody else's, or gone already
+        with suppress(OSError):  # another user's, or removed already
             path.unlink()

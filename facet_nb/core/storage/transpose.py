@@ -1,13 +1,13 @@
-"""A recording that is read from its file: one pass brings it into channel-major order on disk.
+"""Copy a recording from its file to a scratch file in channel-major order, in one pass.
 
-MNE reads all channels of a file to get one of them. After this pass a channel's samples lie side
-by side, and whoever needs some channels reads no others.
+MNE has to read all channels of a file to return one of them. In the copy, the samples of a channel
+are contiguous, so that each channel can be read by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,17 +16,21 @@ from facet_nb.core.storage import scratch
 from facet_nb.core.storage.page_cache import watch_files
 from facet_nb.core.storage.row_io import open_rows
 
-#: Values in one piece: 8 MB; and the least length of one, for each row of it is a call.
+if TYPE_CHECKING:
+    import mne
+
+#: Values in one piece: 8 MB.
 _VALUES = 2**20
 
+#: Minimum length of a piece, in samples: each of its rows is written by a call of its own.
 _SAMPLES = 2**13
 
-#: Samples of a channel after which large files let go of what was written.
+#: Samples of a channel after which written pages of large files are dropped from the page cache.
 _BEHIND = 2**17
 
 
 def transpose(
-    raw: Any,
+    raw: mne.io.BaseRaw,
     rows: Sequence[int] | None = None,
     check: Callable[[], None] | None = None,
     dtype: str = "float64",
@@ -34,7 +38,7 @@ def transpose(
 ) -> np.ndarray:
     """Return the samples of `raw` as a mapped file, shape (n_rows, n_times), in V.
 
-    They are never in memory at once. The file lives as long as the array does.
+    They are never in memory all at once. The file is deleted with the array.
 
     Parameters
     ----------
@@ -47,8 +51,8 @@ def transpose(
     dtype : {"float64", "float32"}
         Of the file.
     exact : sequence of int
-        Rows of the result that must not be rounded: where float32 cannot hold them, the file is
-        float64 after all.
+        Rows of the result that must not be rounded: if float32 cannot hold them exactly, the file
+        is float64 nevertheless.
 
     Returns
     -------
@@ -58,7 +62,7 @@ def transpose(
     Raises
     ------
     FacetError
-        If the disk is full, before anything is read; or the samples cannot be read.
+        If the disk is full (before anything is read), or if the samples cannot be read.
     """
     chosen = list(range(len(raw.ch_names))) if rows is None else [int(i) for i in rows]
     ref, target = scratch.create((len(chosen), raw.n_times), dtype)
@@ -78,6 +82,7 @@ def transpose(
             scratch.forget(raw._data if raw.preload else None)
             files.count(piece.nbytes)
             if stop - since >= _BEHIND:
+                # The span before is dropped as well: the first call only began to write it.
                 for sink in sinks:
                     sink.drop(since - _BEHIND, stop)
                 since = stop
@@ -88,15 +93,15 @@ def _is_exact(x: np.ndarray, dtype: str) -> bool:
     return bool(np.array_equal(x.astype(dtype), x, equal_nan=True))
 
 
-def take_rows(raw: Any, rows: Sequence[int]) -> np.ndarray:
-    """Return a copy of some channels, in this order: in a file if `raw` is in one, else in memory.
+def take_rows(raw: mne.io.BaseRaw, rows: Sequence[int]) -> np.ndarray:
+    """Return a copy of some channels, in a scratch file if `raw` is in a file, else in memory.
 
     Parameters
     ----------
     raw : mne.io.BaseRaw
         The recording.
     rows : sequence of int
-        Channels to take.
+        Channels to take, in this order.
 
     Returns
     -------
@@ -104,16 +109,19 @@ def take_rows(raw: Any, rows: Sequence[int]) -> np.ndarray:
         The samples, in V.
     """
     if raw.preload and scratch.find_map(raw._data) is None:
-        return raw._data[rows]
+        samples: np.ndarray = raw._data[rows]
+        return samples
     return transpose(raw, rows)
 
 
-def _read(raw: Any, rows: list[int], start: int, stop: int) -> np.ndarray:
+def _read(raw: mne.io.BaseRaw, rows: list[int], start: int, stop: int) -> np.ndarray:
+    piece: np.ndarray
     if raw.preload:
-        return raw._data[rows, start:stop]
+        piece = raw._data[rows, start:stop]
+        return piece
     try:
         piece = raw[:, start:stop][0]
-    except Exception as error:  # MNE's readers raise whatever the damage makes them stumble over
+    except Exception as error:  # MNE's readers raise errors of any class for damaged files
         raise FacetError(
             f"samples {start} to {stop} of {raw.filenames[0]} cannot be read "
             f"({type(error).__name__}: {error}). Copy the file again from its source."

@@ -1,1 +1,1 @@
-"""How a pipeline is cut into stages: one file and one line of the registry for each mode."""
+"""Modes divide a pipeline into stages: each is one file, and one line of the registry."""

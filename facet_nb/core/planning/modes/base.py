@@ -1,4 +1,4 @@
-"""What a mode is: rules for cutting a pipeline into stages."""
+"""Base class of the modes, which divide a pipeline into stages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Mode:
     name : str
         Name for ``run(mode=…)``.
     short_label : str
-        The same in figures, where there is little room.
+        Shorter name for figures.
     rank : int
         Position in tables and figures.
     color : str
@@ -32,13 +32,14 @@ class Mode:
     uses_jobs: ClassVar[bool] = True
 
     def joins(self, group: Sequence[Processor], processor: Processor, n_jobs: int) -> bool:
-        """Whether the channel-wise `processor` runs in one stage with those before it."""
+        """Whether the channel-wise `processor` joins the stage of the steps before it."""
         return False
 
     def count_channels(self, batch_size: int, n_workers: int) -> int:
-        """Return the channels of one batch; an inner thread without a channel would be idle."""
+        """Return the number of channels of one batch."""
+        # An inner thread without a channel would be idle.
         return max(batch_size, n_workers)
 
     def count_threads(self, n_workers: int, n_jobs: int) -> int:
-        """Return the inner threads of a step over all channels whose time can be split."""
+        """Return the number of inner threads of a step whose time is split into blocks."""
         return n_workers

@@ -17,7 +17,9 @@ class ChannelSequential(Mode):
     color = "#0072B2"
 
     def joins(self, group: Sequence[Processor], processor: Processor, n_jobs: int) -> bool:
-        """Whether the channel-wise `processor` runs in one stage with those before it."""
+        """Whether the channel-wise `processor` joins the stage of the steps before it."""
+        # Its decisions need the samples of all channels, which a batch of this stage never has.
         if getattr(processor, "needs", "none") == "all":
             return False
+        # With workers, a step that is not parallel-safe would make the whole stage serial.
         return n_jobs == 1 or processor.parallel_safe == group[-1].parallel_safe

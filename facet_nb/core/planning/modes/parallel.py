@@ -1,4 +1,4 @@
-"""Each channel-wise step splits all channels over the workers, and merges before the next."""
+"""Each channel-wise step distributes its channels over workers; the next starts afterwards."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from facet_nb.core.planning.modes.base import Mode
 
 
 class Parallel(Mode):
-    """Processor by processor: channels over workers."""
+    """One step after another, each with its channels distributed over workers."""
 
     name = "parallel"
     short_label = "parallel"
@@ -14,5 +14,6 @@ class Parallel(Mode):
     color = "#D55E00"
 
     def count_threads(self, n_workers: int, n_jobs: int) -> int:
-        """Return the inner threads of a step over all channels whose time can be split."""
+        """Return the number of inner threads of a step whose time is split into blocks."""
+        # Such a step is one task: the outer workers would be idle meanwhile.
         return max(n_workers, n_jobs)

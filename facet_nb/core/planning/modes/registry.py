@@ -1,4 +1,4 @@
-"""The modes by name: one line for each file."""
+"""Registry of the modes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from facet_nb.core.planning.modes.channel_sequential import ChannelSequential
 from facet_nb.core.planning.modes.parallel import Parallel
 from facet_nb.core.planning.modes.serial import Serial
 
-#: Lets the advisor choose one of the others.
+#: Name of the mode that lets the advisor choose one of the others.
 AUTO = "auto"
 
 MODES: dict[str, type[Mode]] = {}
 
 
 def register_mode(mode: type[Mode]) -> type[Mode]:
-    """Make a mode known by its name; return it, so that it serves as a decorator."""
+    """Register a mode under its name; a class decorator."""
     MODES[mode.name] = mode
     return mode
 
@@ -44,5 +44,5 @@ def list_modes() -> list[type[Mode]]:
 
 
 def list_mode_names() -> list[str]:
-    """Return what ``run(mode=…)`` takes."""
+    """Return the names that ``run(mode=…)`` accepts."""
     return [*MODES, AUTO]

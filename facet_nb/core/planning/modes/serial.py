@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from facet_nb.core.planning.modes.base import Mode
 
-#: Channels of a batch for each inner thread: few enough to show progress and to act on a cancel.
+#: Channels of a batch per inner thread: few, so that progress and cancellation are timely.
 _CHANNELS_PER_THREAD = 4
 
 
@@ -18,5 +18,5 @@ class Serial(Mode):
     uses_jobs = False
 
     def count_channels(self, batch_size: int, n_workers: int) -> int:
-        """Return the channels of one batch."""
+        """Return the number of channels of one batch."""
         return max(batch_size, n_workers * _CHANNELS_PER_THREAD)
