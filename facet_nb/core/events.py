@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened; ``time_s`` is seconds since the epoch."""
+    """Base class of events; ``time_s`` is seconds since the epoch."""
 
     time_s: float
 

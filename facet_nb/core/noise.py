@@ -4,7 +4,7 @@ What a correction subtracted is not stored. It is the difference between the unc
 sent through the same linear steps, and the corrected one. Both can be recomputed, so the noise
 costs memory only when it is asked for, and it is the same in every mode.
 
-The rules of what a step does to the noise stand once, in :func:`next_terms`. They apply to
+The effect of each kind of step on the noise is defined once, in :func:`next_terms`. It applies to
 :class:`NoiseTerm` (which recordings and steps to recompute it from) and to :class:`NoisePart`
 (the samples themselves, while a batch runs).
 """
@@ -25,7 +25,7 @@ from facet_nb.core.storage import scratch
 
 
 class Change(Enum):
-    """What a step does to samples, as far as the estimated noise is concerned."""
+    """Effect of a step on samples, as far as the estimated noise is concerned."""
 
     NOTHING = "nothing"
     LINEAR = "linear"
@@ -44,7 +44,7 @@ class Step(Protocol):
 
     @property
     def change(self) -> Change:
-        """What the step does to the noise."""
+        """Effect of the step on the noise."""
         ...
 
     @property

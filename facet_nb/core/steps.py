@@ -132,7 +132,7 @@ class ArrayStep(_RowStep):
 
     @property
     def change(self) -> Change:
-        """What the step does to the estimated noise."""
+        """Effect of the step on the estimated noise."""
         processor = self.processor
         if not processor.modifies_raw or processor.run_once:
             return Change.NOTHING
@@ -238,7 +238,7 @@ class ChannelStep(_RowStep):
 
     @property
     def change(self) -> Change:
-        """What the step does to the estimated noise."""
+        """Effect of the step on the estimated noise."""
         if not changes_samples(self.processor):
             return Change.NOTHING
         return Change.REPORTED if self.reports else Change.OPAQUE

@@ -169,7 +169,7 @@ def test_the_smallest_budget_is_told_and_does():
     pipeline = Pipeline([HighPassFilter(1.0), UpSample(10), DownSample(10)])
     with pytest.raises(PlanError, match=r"steps 1 \(highpass_filter\).*smallest.*is \d+ MB") as no:
         pipeline.run(ctx, memory_budget="20 MB")
-    number = str(no.value).split("would do is ")[1].rstrip(".")
+    number = str(no.value).split("sufficient budget is ")[1].rstrip(".")
     assert pipeline.run(ctx, memory_budget=number, raise_on_error=True).success
 
 

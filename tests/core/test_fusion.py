@@ -98,7 +98,7 @@ REFUSED = {
     "lambda (step 2) sees the recording": [UP, lambda c: c, AAS, DOWN],
     "zscore (step 2) sees the recording": [UP, toys.ZScore(), AAS, DOWN],
     "summed (step 2) needs all channels": [UP, toys.Summed(), AAS, DOWN],
-    "trigger_aligner (step 3) looks at the corrected": [UP, AAS, TriggerAligner(), DOWN],
+    "trigger_aligner (step 3) uses the corrected": [UP, AAS, TriggerAligner(), DOWN],
     "different reference channels": [UP, TriggerAligner(ref_channel="E1"), AAS, DOWN],
     "no correction before the rate is lowered": [UP, TriggerAligner(), DOWN],
     "subclass of AASCorrection": [UP, OwnAAS(), DOWN],

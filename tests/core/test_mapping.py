@@ -198,7 +198,7 @@ def test_a_loader_of_ones_own(files):
 @pytest.mark.parametrize(
     ("inputs", "options", "error", "told"),
     [
-        ("one.edf", {}, ValidationError, "give a list"),
+        ("one.edf", {}, ValidationError, "pass a list"),
         ([3], {}, ValidationError, "input 0 is a int"),
         ([], {"on_error": "ignore"}, ValidationError, "'continue' or 'raise'"),
         ([], {"n_jobs": 0}, PlanError, "n_jobs=0"),

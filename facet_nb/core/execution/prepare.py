@@ -103,7 +103,7 @@ def prepare_stage(
     attempt: Attempt = try_step,
     heartbeats: HeartbeatTable | None = None,
 ) -> PreparedStage | Failure:
-    """Make all decisions of a stage: reference channels go through its steps first.
+    """Make all decisions of a stage, by sending its reference channels through the steps.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ _USER_STEP_COPIES = 4
 
 @dataclass(frozen=True)
 class RunInput:
-    """The recording that a run begins with.
+    """The recording at the beginning of a run.
 
     Attributes
     ----------

@@ -230,7 +230,7 @@ class Store:
         return self._new_file((n, 2))
 
     def close(self) -> None:
-        """Remove everything."""
+        """Remove all files and shared memory."""
         self._files.clear()
         self._adopted.clear()
         for path in list(self._descriptors):

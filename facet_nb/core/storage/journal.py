@@ -77,14 +77,14 @@ def repair_last_line(path: str | Path) -> None:
 
 def replace(path: str | Path, records: Sequence[dict[str, Any]]) -> None:
     """Replace all records of a journal with `records`, atomically."""
-    beside = Path(f"{path}.new")
+    new = Path(f"{path}.new")
     try:
-        with open(beside, "wb") as file:
+        with open(new, "wb") as file:
             file.writelines(map(_encode, records))
             # Before the rename: after a power failure the new name must not hold an empty file.
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.replace(new, path)
     except OSError as error:
         raise _unwritable(path, error.strerror or str(error)) from error
 

@@ -1,4 +1,4 @@
-"""A batch of channels goes through all steps of a stage before the next batch starts."""
+"""A batch of channels is sent through all steps of a stage before the next batch starts."""
 
 from __future__ import annotations
 
