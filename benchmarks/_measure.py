@@ -42,7 +42,7 @@ def cpu_times_s() -> tuple[float, float]:
 
 
 def serve(load: Callable[[], Any], run: Callable[[Any], Any], keep: Callable[[Any], dict]) -> None:
-    """Load, run and report, at the other side's word.
+    """Load, run and report when the parent asks for it.
 
     Parameters
     ----------
@@ -74,14 +74,14 @@ def _say(message: dict) -> None:
 
 
 def _reset_peak() -> None:
-    """Let the kernel's record of peak memory begin anew."""
+    """Reset the kernel's record of peak memory."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
 # -------------------------------------------------------------------------------- in the parent
 @dataclass
 class Sample:
-    """What was measured of one run.
+    """Measurements of one run.
 
     Attributes
     ----------
@@ -170,7 +170,7 @@ def _end(child: subprocess.Popen) -> None:
 
 
 class _Watcher(threading.Thread):
-    """Looks at a process tree while a run lasts."""
+    """Samples the memory of a process tree during a run."""
 
     def __init__(self, pid: int, watch_pss: bool) -> None:
         super().__init__(daemon=True)
@@ -265,7 +265,7 @@ def describe_packages(names: Sequence[str]) -> dict[str, str]:
 
 
 def describe_commit(folder: Path) -> str | None:
-    """Return the commit that `folder` is at, with a plus if files differ; None without git."""
+    """Return the commit of `folder`, with a plus if files differ; None without git."""
     answers = []
     for arguments in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "-uno"]):
         try:

@@ -1,4 +1,4 @@
-"""The least that the chain could take at the rates that this machine was measured to have."""
+"""A lower bound of the chain's time, from the measured rates of this machine."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 
 from facet_nb.kernels.filters.fir import choose_n_fft
 
-#: Samples of filters that move epochs, and how often an epoch is moved.
+#: Taps of filters that move epochs, and moves per epoch.
 _TAPS, _MOVES = 49, 2
 
 
 def chain_floor(path: str, chain: str, roof: dict[str, float]) -> tuple[float, str]:
-    """Return the floor of a chain in CPU seconds, and what sets it.
+    """Return the floor of a chain in CPU seconds, and what limits it.
 
     Arithmetic: the transforms of the two filters at the rate of transforms within the innermost
     cache, and the moves of epochs at the rate of multiplications and additions. Memory: input and
@@ -40,7 +40,7 @@ def chain_floor(path: str, chain: str, roof: dict[str, float]) -> tuple[float, s
 
 
 def read_pressure() -> float:
-    """Return the share of the last minute in which something waited for a core; 0 if unknown."""
+    """Return the share of the last minute in which a task waited for a core; 0 if unknown."""
     try:
         text = Path("/proc/pressure/cpu").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""Work that is done again and again in processes of their own, each at the parent's word.
+"""Repeated work in separate processes, each started by the parent.
 
 Needs the standard library and psutil only, so that other packages' environments can run it:
 
@@ -61,7 +61,7 @@ def _say(message: dict) -> None:
 
 
 class Worker:
-    """A process that does one kind of work.
+    """A process for one kind of work.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class Worker:
         self.ready = self._listen()
 
     def run(self) -> dict[str, float]:
-        """Return CPU seconds, wall seconds and peak memory of one piece of work."""
+        """Return CPU seconds, wall seconds and peak memory of one repetition."""
         assert self.child.stdin is not None
         self.child.stdin.write("\n")
         self.child.stdin.flush()

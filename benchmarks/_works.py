@@ -1,4 +1,4 @@
-"""The pieces of work that ``table.py`` compares: each function prepares one, and returns it.
+"""The kinds of work that ``table.py`` compares: each function prepares one and returns it.
 
 What the work returns, a dictionary or a function that makes one after the measurement, is noted.
 Some need FACETpy, others facet_nb; what is imported is imported where it is needed.
@@ -59,7 +59,7 @@ def peer_chain(path: str) -> Callable[[], None]:
 
 
 def peer_step(path: str, step: str, factor: int = 1, **options: Any) -> Callable[[], None]:
-    """One correction of FACETpy's after averaging, at `factor` times the native rate."""
+    """One of FACETpy's corrections after averaging, at `factor` times the native rate."""
     pre, cor, run, context = _peer(path)
     before = [pre.TriggerDetector(MARK), cor.AASCorrection(window_size=WINDOW)]
     if factor > 1:
@@ -131,7 +131,7 @@ def our_chain(
 
 
 def our_artifact(chain: str, n_channels: int = 4, duration_s: float = 60.0) -> Callable[[], dict]:
-    """What a chain leaves of the artifact, in dB of its power, and which epochs it averages.
+    """Residual artifact of a chain, in dB of its power, and the epochs that it averages.
 
     Meant for a process without compiled code: then all averaging asks one function which epochs
     are alike.
@@ -163,7 +163,7 @@ def our_artifact(chain: str, n_channels: int = 4, duration_s: float = 60.0) -> C
 
 
 def reset_peak_mb() -> float:
-    """Let the kernel's record of peak memory begin anew; return the memory now."""
+    """Reset the kernel's record of peak memory; return the current memory."""
     gc.collect()
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")
@@ -211,7 +211,7 @@ def mne_gradient(path: str, n_slices: int) -> Callable[[], Callable]:
 
 
 def our_gradient(path: str, n_slices: int) -> Callable[[], Callable]:
-    """Ours over slices, between samples."""
+    """Averaging over slices between samples, with facet_nb."""
     import facet_nb as fnb
 
     context, markers = fnb.ProcessingContext(read(path)), _markers(path)

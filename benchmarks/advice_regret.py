@@ -1,4 +1,4 @@
-"""How good the advice is: chosen beside best, forecast beside measured memory, predicted time.
+"""Accuracy of the advice: advised and best configuration, forecast and measured memory and time.
 
     python benchmarks/advice_regret.py [--repeats 5] [--all] [--cases 0 1 …] [--out regret.json]
     python benchmarks/advice_regret.py --others [--probe 2]
@@ -64,7 +64,7 @@ FACTOR, WINDOW, HIGHPASS_HZ, LOWPASS_HZ = 10, 30, 1.0, 70.0
 
 @dataclass
 class Case:
-    """One chain on one recording: what was advised, and what was measured."""
+    """One chain on one recording: advice and measurements."""
 
     recording: str
     chain: str
@@ -104,7 +104,7 @@ def make_chain(name: str) -> Pipeline:
 
 
 def ask(chain: str, path: Path, probe_s: float) -> Advice:
-    """Return the advice; in a fresh process, for its memory is part of the forecast."""
+    """Return the advice; in a fresh process, because its memory is part of the forecast."""
     return advise(make_chain(chain), pickle.loads(path.read_bytes()), probe_s=probe_s)
 
 
@@ -161,14 +161,14 @@ def measure_case(
 
 
 def forecast_all(chain: str, path: Path) -> list[tuple[Configuration, float]]:
-    """Return ways to run with the forecast of their peaks, in MB; in a fresh process."""
+    """Return configurations with the forecast of their peaks, in MB; in a fresh process."""
     pipeline, context = make_chain(chain), pickle.loads(path.read_bytes())
     ways = list_candidates(pipeline, context)
     return [(c, forecast_peak_mb(pipeline, context, c)) for c in ways]
 
 
 def watch_memory(chain: str, recording: str) -> None:
-    """Print forecast and measured peak of each way to run."""
+    """Print forecast and measured peak of each configuration."""
     source = simulate(**{**RECORDINGS, **OTHERS}[recording]).context()
     spawn = multiprocessing.get_context("spawn")
     print(f"{recording}, {chain}")
@@ -193,7 +193,7 @@ def watch_memory(chain: str, recording: str) -> None:
 
 
 def read_peak_mb(row: SummaryRow) -> float:
-    """Return the measured peak: exact for one process, whatever its neighbours share with it."""
+    """Return the measured peak: exact for one process, including shared pages."""
     memory = row.point.memory
     assert memory is not None
     return memory.peak_hwm_mb if len(memory.processes) == 1 else memory.peak_mb

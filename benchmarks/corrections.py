@@ -54,7 +54,7 @@ def make_gradient(
 
 
 def make_pulse(n_channels: int, duration_s: float) -> Recording:
-    """Return a recording with the pulse artifact, its beats, and four loops."""
+    """Return a recording with the pulse artifact, its beats, and four carbon-wire loops."""
     options = {"pulse": True, "artifact_amplitude_v": 0.0, "seed": 22}
     sim = simulate(n_channels, 500.0, duration_s, TR_S, N_SLICES, **options)
     eeg = sim.raw.get_data()[:n_channels]

@@ -1,4 +1,4 @@
-"""Kernels beside their public counterparts, and how far each is from what the machine can do.
+"""Kernels compared with public counterparts and with the limits of the machine.
 
 Prints one table from one interleaved run: CPU time (one thread, median), the ratio to the
 counterpart within each round (median and range), the largest difference from it relative to its
@@ -77,12 +77,12 @@ def measure_roof() -> dict[str, float]:
     try:
         roof.update(measure_lanes())
     except ImportError:
-        print("without numba: kernels are their twins", file=sys.stderr)
+        print("without numba: kernels run in numpy and scipy", file=sys.stderr)
     return roof
 
 
 def measure_lanes() -> dict[str, float]:
-    """Return rates of compiled loops on what fits into the innermost cache."""
+    """Return rates of compiled loops on data that fit into the innermost cache."""
     import numba
 
     from facet_nb.kernels.compiled import fft
@@ -247,7 +247,7 @@ KINDS = {"sos": make_sos, "median": make_median, "fir": make_fir, "resample": ma
 
 # ------------------------------------------------------------------------------------- measuring
 def compare(case: Case) -> None:
-    """Run once, to be warm; note the largest difference from the counterpart."""
+    """Run once to warm up; note the largest difference from the counterpart."""
     ours, theirs = case.ours(), case.theirs()
     if case.is_same:
         case.error = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
@@ -256,7 +256,7 @@ def compare(case: Case) -> None:
 
 
 def measure_all(cases: list[Case], repeats: int) -> None:
-    """Run all in random order, again and again."""
+    """Run all repeatedly in random order."""
     order = random.Random(0)
     for _ in range(repeats):
         for case in order.sample(cases, len(cases)):
@@ -301,9 +301,9 @@ HEAD = (
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default=",".join(KINDS), help="kinds, with commas between")
+    parser.add_argument("--only", default=",".join(KINDS), help="kinds, separated by commas")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--share", type=float, default=1.0, help="of the recordings' length")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the recordings' length")
     parser.add_argument("--out", type=Path, help="file for all samples, as JSON")
     arguments = parser.parse_args(argv)
     unknown = set(arguments.only.split(",")) - set(KINDS)

@@ -70,7 +70,7 @@ def _write_texts(path: Path, n_channels: int, triggers: np.ndarray) -> None:
 
 # --------------------------------------------------------------------------------- in the child
 def make_steps(source: Path, target: Path | None, up: int, picks: list[str] | None) -> list:
-    """Return the chain as a user writes it; with `picks` on some of the channels only."""
+    """Return the chain as a user writes it; with `picks` for some of the channels only."""
     from facet_nb import (
         AASCorrection,
         DownSample,
@@ -97,7 +97,7 @@ def make_steps(source: Path, target: Path | None, up: int, picks: list[str] | No
 
 
 def run_child(options: dict[str, Any]) -> None:
-    """Run the chain; print the plan and what it took."""
+    """Run the chain; print the plan, time and memory."""
     if options["limit_mb"]:
         limit = options["limit_mb"] * 10**6
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
@@ -145,7 +145,7 @@ def choose_channels(names: list[str]) -> list[str]:
 
 
 def compare(options: dict[str, Any]) -> dict[str, bool]:
-    """Compare some channels with a run on those alone, in memory and without limits."""
+    """Compare some channels with a run on these channels alone, in memory and without limits."""
     from facet_nb import Pipeline
 
     with np.load(options["rows"]) as found:
@@ -165,7 +165,7 @@ def compare(options: dict[str, Any]) -> dict[str, bool]:
 
 
 def measure_libraries() -> None:
-    """Print what libraries add to a fresh process: see core/planning/memory_forecast.py."""
+    """Print the memory of libraries in a fresh process: see core/planning/memory_forecast.py."""
     rss = psutil.Process().memory_info
     before = rss().rss
     for name in ("numpy", "scipy.fft", "scipy.signal", "mne", "numba"):
@@ -207,7 +207,7 @@ def tree_memory(root: psutil.Process) -> tuple[float, float]:
 
 
 def watch(options: dict[str, Any]) -> dict[str, Any]:
-    """Run the child and return what it told, and its peak memory."""
+    """Run the child; return its report and its peak memory."""
     command = [sys.executable, __file__, "--child", json.dumps(options)]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     root, peaks, told = psutil.Process(child.pid), (0.0, 0.0), {}
@@ -255,13 +255,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--literal", action="store_true", help="no fusion: upsample whole channels")
     parser.add_argument("--chunk-s", type=float, help="chunks of time, with --up 1")
     parser.add_argument("--dtype", default="float64")
-    parser.add_argument("--suffix", default=".vhdr", help="of the result")
+    parser.add_argument("--suffix", default=".vhdr", help="suffix of the result")
     parser.add_argument(
         "--warm", action="store_true", help="a short recording first: peak above the libraries"
     )
-    parser.add_argument(
-        "--look-s", type=float, default=0.02, help="how often memory is read: it takes time"
-    )
+    parser.add_argument("--look-s", type=float, default=0.02, help="s between readings of memory")
     parser.add_argument("--no-compare", action="store_true")
     parser.add_argument("--libraries", action="store_true")
     parser.add_argument("--child")
@@ -283,7 +281,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Run one chain from file to file; return what it took, and how it was run."""
+    """Run one chain from file to file; return time, memory and settings."""
     options.folder.mkdir(parents=True, exist_ok=True)
 
     def find(n_channels: int, minutes: float) -> str:

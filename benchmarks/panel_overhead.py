@@ -1,4 +1,4 @@
-"""What a panel costs: CPU time of a run that it shows, over the same run alone.
+"""Cost of a panel: CPU time of a run shown on it, over the same run alone.
 
 ``python benchmarks/panel_overhead.py [--works 2,10,30] [--panels Studio,RunPanel] [--pairs 5]``
 
@@ -26,7 +26,7 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
-#: A message of a widget, or a renewed output.
+#: A message of a widget, or an updated output.
 COUNTED = ("comm_msg", "update_display_data")
 _SIGN = "@@panel "
 _LIMIT_S = 3600.0
@@ -34,7 +34,7 @@ _LIMIT_S = 3600.0
 
 # -------------------------------------------------------------------------------- in the kernel
 def make_work(name: str) -> tuple[Any, Any, dict[str, Any]]:
-    """Return a chain, a recording and settings of a run that takes about so many CPU seconds."""
+    """Return a chain, a recording and settings of a run of about the given CPU seconds."""
     from facet_nb import FARMCorrection
     from facet_nb.datasets import simulate
     from facet_nb.models.studio_model import make_usual_chain
@@ -47,7 +47,7 @@ def make_work(name: str) -> tuple[Any, Any, dict[str, Any]]:
 
 
 async def measure(work: str, name: str, n_pairs: int) -> None:
-    """Run in pairs, and say what each run took."""
+    """Run in pairs, and report the time of each run."""
     from IPython.display import display
 
     from facet_nb import widgets
@@ -77,7 +77,7 @@ async def measure(work: str, name: str, n_pairs: int) -> None:
 
 
 async def show_run(model: Any) -> tuple[float, float]:
-    """Return the CPU time of a run that a panel shows, and the panel's own part of it, in s."""
+    """Return the CPU time of a run shown on a panel, and the panel's part of it, in s."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     kept = model.result  # its samples are let go of after the measurement
     idle_s = await rest(model.elapsed_s)
@@ -98,7 +98,7 @@ async def show_run(model: Any) -> tuple[float, float]:
 
 
 async def rest(seconds: float) -> float:
-    """Return what the kernel's threads take in so many seconds in which nothing happens."""
+    """Return the CPU time of the kernel's idle threads in the given number of seconds."""
     begin = read_threads_s()
     await asyncio.sleep(min(seconds, 2.0))
     end = read_threads_s()
@@ -127,13 +127,13 @@ def run_alone(chain: Any, context: Any, settings: dict[str, Any]) -> float:
 
 
 def say(found: dict[str, Any]) -> None:
-    """Tell the client."""
+    """Send a message to the client."""
     print(_SIGN + json.dumps(found), flush=True)
 
 
 # -------------------------------------------------------------------------------- in the client
 def ask(work: str, panel: str, n_pairs: int) -> dict[str, Any]:
-    """Measure in a new kernel; return what it said, and count what its panel sent."""
+    """Measure in a new kernel; return its report, and count the panel's messages."""
     from jupyter_client.manager import start_new_kernel
 
     manager, client = start_new_kernel(kernel_name="python3")
@@ -149,7 +149,7 @@ def ask(work: str, panel: str, n_pairs: int) -> dict[str, Any]:
 
 
 def listen(client: Any, request: str) -> dict[str, Any]:
-    """Return what the kernel said, and how many messages and bytes came with it."""
+    """Return the kernel's report, and the numbers of messages and bytes."""
     found: dict[str, Any] = {"messages": 0, "bytes": 0}
     deadline = time.monotonic() + _LIMIT_S
     while time.monotonic() < deadline:

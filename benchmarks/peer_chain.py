@@ -1,4 +1,4 @@
-"""The gradient-artifact chain beside FACETpy's: CPU time, peak memory, error against the truth.
+"""The gradient-artifact chain compared with FACETpy's: CPU time, peak memory, error.
 
     python benchmarks/peer_chain.py [--peer-python PATH] [--repeats 3] [--out table.json]
 
@@ -44,7 +44,7 @@ PACKAGES = ("facet-nb", "facetpy", "numpy", "scipy", "mne", "numba", "joblib")
 
 @dataclass(frozen=True)
 class Configuration:
-    """One way to run the chain."""
+    """One configuration of the chain."""
 
     label: str
     package: str
@@ -188,7 +188,7 @@ def command(configuration: Configuration, path: Path, output: Path | None, pytho
 
 
 def choose(arguments: argparse.Namespace) -> list[Configuration]:
-    """Return the configurations that are asked for."""
+    """Return the requested configurations."""
     return [c for c in CONFIGURATIONS if arguments.only in c.label]
 
 
@@ -302,7 +302,7 @@ def format_table(rows: list[dict[str, Any]]) -> str:
 
 
 def make_peer() -> str:
-    """Return the Python of FACETpy's own environment; make it where there is none."""
+    """Return the Python of FACETpy's own environment; create it if necessary."""
     folder = Path(__file__).resolve().parent.parent / "build" / "peer"
     python = folder / "bin" / "python"
     done = folder / "complete"
@@ -378,7 +378,7 @@ def run_benchmark(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Be the parent, or a run that it measures."""
+    """Run as the parent, or as a measured child."""
     arguments = parse()
     if arguments.child:
         run_child(json.loads(arguments.child))

@@ -1,4 +1,4 @@
-"""How well the pulse artifact goes, on recordings whose truth is known.
+"""Removal of the pulse artifact, on recordings with known truth.
 
     python benchmarks/pulse.py [--twin bcg_twin_500.npz] [--parts] [--hard]
 
@@ -106,7 +106,7 @@ def run_true(case: Case, data: np.ndarray, beats: np.ndarray) -> np.ndarray:
 
 
 def list_parts() -> Iterator[tuple[str, list]]:
-    """Yield a name, and what to put in the place of parts of the method."""
+    """Yield a name, and replacements for parts of the method."""
     choose = beat_amplitudes.choose_scores
 
     def keep(waves: np.ndarray, residual: np.ndarray) -> np.ndarray:

@@ -81,7 +81,7 @@ _GRADIENT = "facet_nb.correction.gradient"
 
 
 def _trust_nothing(markers: np.ndarray) -> Any:
-    """Return the clock's fit with times that are the markers' own: no clock model."""
+    """Return the clock's fit with the markers' own times: no clock model."""
     from dataclasses import replace
 
     from facet_nb.kernels.triggers.clock import fit_clock
@@ -102,7 +102,7 @@ def _leave_trend(x: np.ndarray, layout: Any, sfreq: float) -> None:
     return None
 
 
-#: What is left out: arguments of the correction, and functions that are replaced.
+#: What is left out: arguments of the correction, and replaced functions.
 ABLATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "everything": ({}, {}),
     "no clock model (markers as they are)": ({}, {f"{_GRADIENT}.fit_clock": _trust_nothing}),
@@ -144,7 +144,7 @@ class Recording:
         return float(np.median(snr_db)), 1e6 * float(np.median(rest)), cpu_s
 
     def without_artifact(self) -> Recording:
-        """Return the same with EEG alone: whatever changes is harm."""
+        """Return the same with EEG alone: every change is harm."""
         raw = self.context.get_raw()
         data = raw.get_data()
         data[: len(self.clean)] = self.clean
@@ -171,7 +171,7 @@ def make(name: str, n_channels: int, duration_s: float) -> Recording:
 
 
 def add(context: ProcessingContext, signal: np.ndarray) -> ProcessingContext:
-    """Return the recording with a signal more in its first channels."""
+    """Return the recording with a signal added to its first channels."""
     data = context.get_raw().get_data()
     data[: len(signal)] += signal
     changed = ProcessingContext(replace_data(context.get_raw(), data))
@@ -179,7 +179,7 @@ def add(context: ProcessingContext, signal: np.ndarray) -> ProcessingContext:
 
 
 def make_bursts(sim: Simulation) -> np.ndarray:
-    """Return what is no artifact of the scanner: five times muscles (60 µV) and sway (0.5 mV)."""
+    """Return artifacts that are not the scanner's: five times muscles (60 µV) and sway (0.5 mV)."""
     rng = np.random.default_rng(sim.spec["seed"])
     times_s = np.arange(sim.clean.shape[1]) / sim.sfreq
     signal = np.zeros(sim.clean.shape)
@@ -192,7 +192,7 @@ def make_bursts(sim: Simulation) -> np.ndarray:
 
 
 def make_vibration(sim: Simulation) -> np.ndarray:
-    """Return 30 Hz after each slice's onset, 20 µV, that wax and wane by half in 37 s."""
+    """Return 30 Hz, 20 µV after each slice's onset; its amplitude varies by half in 37 s."""
     signal = np.zeros(sim.clean.shape)
     for onset_s in sim.slice_onsets_s:
         first = int(np.ceil(onset_s * sim.sfreq))
@@ -224,7 +224,7 @@ def print_head(title: str, columns: list[str], width: int = 36) -> None:
 
 
 def compare_methods(recordings: dict[str, Recording]) -> None:
-    """Print SNR of each method on each recording, what it does to clean EEG, and CPU time."""
+    """Print SNR of each method on each recording, harm to clean EEG, and CPU time."""
     print_head("SNR (dB)", list(METHODS))
     cpu: dict[str, list[float]] = {name: [] for name in METHODS}
     for name, recording in recordings.items():
@@ -264,7 +264,7 @@ def compare_parts(recordings: dict[str, Recording]) -> None:
 
 def main() -> None:
     """Measure and print."""
-    logging.getLogger("facet_nb").setLevel(logging.ERROR)  # windows are told to be smaller
+    logging.getLogger("facet_nb").setLevel(logging.ERROR)  # hides warnings about small windows
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--twin", type=Path)
     parser.add_argument("--channels", type=int, default=3)

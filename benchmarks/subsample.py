@@ -1,4 +1,4 @@
-"""Averaged artifact subtraction at the native rate against ten times upsampling.
+"""Averaged artifact subtraction at the native rate, compared with ten times upsampling.
 
 Prints, from one interleaved run, the CPU time of both chains, how much artifact each leaves (the
 simulated artifact alone goes through the steps that were decided on the whole recording), and the
@@ -53,7 +53,7 @@ def run(
 
 
 def measure_left_db(sim: Simulation, steps: list, fuse: bool = True) -> float:
-    """Return the power of the artifact that is left, over the artifact's, in dB (0 to 70 Hz)."""
+    """Return the power of the residual artifact over that of the artifact, in dB (0 to 70 Hz)."""
     context = ProcessingContext(replace_data(sim.raw, sim.artifact))
     before, _ = run([], context)
     after, _ = run(steps, context, fuse)

@@ -1,4 +1,4 @@
-"""All that this toolkit promises about speed and memory, measured, in one table.
+"""Every promise of this package about speed and memory, measured, in one table.
 
     python benchmarks/table.py --peer-python PATH [--only chain,steps,…] [--repeats 3] [--quick]
 
@@ -32,7 +32,7 @@ from _server import Worker
 from threadpoolctl import threadpool_limits
 
 PACKAGES = ("facet-nb", "facetpy", "numpy", "scipy", "mne", "numba", "joblib")
-#: Arrays that are freed go back to the system: scratch of a run before would hide that of the next.
+#: Freed arrays go back to the system: memory kept from one run would hide that of the next.
 GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 NO_COMPILER = {"NUMBA_DISABLE_JIT": "1"}
 HEAD = ("work", "against", "to reach", "measured", "range", "theirs", "ours", "floor", "× floor")
@@ -70,7 +70,7 @@ class Row:
 
 @dataclass
 class Bench:
-    """What all groups of rows need."""
+    """What all groups of rows share."""
 
     folder: Path
     peer: str | None
@@ -92,7 +92,7 @@ class Bench:
 
 
 def take_turns(works: dict[str, Worker], repeats: int, often: int = 3) -> dict[str, list[dict]]:
-    """Return the answers of each work; those of ours are medians of `often` runs of a turn."""
+    """Return the times of each work; those of facet_nb are medians of `often` runs of a turn."""
     order, answers = random.Random(0), {name: [] for name in works}
     for turn in range(repeats):
         for name in order.sample(list(works), len(works)):
@@ -125,7 +125,7 @@ def compare(
 
 # -------------------------------------------------------------------------------------- the chain
 def measure_chain(bench: Bench) -> Iterator[Row]:
-    """The chain beside FACETpy's serial run."""
+    """The chain compared with FACETpy's serial run."""
     duration_s = 30.0 if bench.quick else 120.0
     path = bench.record(32, duration_s)
     ours = {
@@ -176,7 +176,7 @@ def _median(answers: list[dict], key: str = "cpu_s") -> float:
 
 # ------------------------------------------------------------------------------------- the workers
 def measure_workers(bench: Bench) -> Iterator[Row]:
-    """Two workers beside one, in wall time: a short recording, and one of some length."""
+    """Two workers compared with one, in wall time: a short and a longer recording."""
     for n_channels, duration_s in ((8, 30.0),) if bench.quick else ((32, 120.0), (64, 240.0)):
         yield from _compare_workers(bench, n_channels, duration_s)
 

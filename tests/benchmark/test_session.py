@@ -257,6 +257,7 @@ def simulation():
     return simulate(n_channels=4, sfreq=500, duration_s=15, lead_in_s=2, lead_out_s=2)
 
 
+@pytest.mark.slow
 def test_in_earnest(simulation, tmp_path):
     pipeline = Pipeline([Sum()], name="Sum")
     events = []

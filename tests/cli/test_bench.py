@@ -16,6 +16,7 @@ def chain(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_table_report_and_advice(facet_nb, files, chain, tmp_path):
     result = facet_nb(
         *("bench", files.fif, "--chain", chain, "--out", "t.json", "--html", "r.html"),

@@ -154,6 +154,7 @@ def test_a_processor_that_raises(ctx, options):
     assert "process" in error.remote_traceback
 
 
+@pytest.mark.slow
 def test_a_processor_that_ends_its_process(ctx):
     error = fails(Pipeline([Ending()]), ctx, mode="parallel", n_jobs=2)
     assert isinstance(error, StepError)

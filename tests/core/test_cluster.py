@@ -28,6 +28,8 @@ from tests.contract.recordings import full_chain, make_context
 distributed = pytest.importorskip("distributed", reason="Dask is not installed")
 dask = pytest.importorskip("dask")
 
+pytestmark = pytest.mark.slow
+
 ON_DASK = {"mode": "channel_sequential", "backend": "dask", "n_jobs": 2}
 
 

@@ -54,6 +54,7 @@ def test_two_runs_at_once(ctx, expected, options):
     assert blas_threads() == before
 
 
+@pytest.mark.slow
 def test_different_numbers_of_workers_at_once(ctx):
     """loky has one set of workers: unguarded, these runs wait for one another for ever."""
     steps = [toys.Halved(), toys.ZScore()]
@@ -144,6 +145,7 @@ def run_inside(options):
     return Pipeline(short_chain()).run(ctx, raise_on_error=True, **options).context
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", ["loky", "daemon", "futures"])
 def test_a_run_inside_a_worker(expected, pool):
     options = PLACES[2]
@@ -161,6 +163,7 @@ def test_a_run_inside_a_worker(expected, pool):
         assert_same(result, expected)
 
 
+@pytest.mark.slow
 def test_a_run_inside_a_step(ctx):
     def nested(context):
         inner = Pipeline([toys.Halved(), toys.ZScore()])
@@ -233,6 +236,7 @@ PROGRAM = """
 """
 
 
+@pytest.mark.slow
 def test_classes_of_the_main_program(tmp_path):
     """They run in processes, without any warning, and stay the program's own."""
     done = run_program(PROGRAM, tmp_path)

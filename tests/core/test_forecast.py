@@ -91,6 +91,7 @@ def high_water_bytes(pid):
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("mode", MODES)
 def test_the_forecast_is_within_a_quarter_of_the_peak(mode, shape):
@@ -99,6 +100,7 @@ def test_the_forecast_is_within_a_quarter_of_the_peak(mode, shape):
     assert child.told["forecast"] == pytest.approx(child.peak, rel=0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["vhdr"])
 def test_a_run_from_file_to_file_keeps_to_its_budget(tmp_path, suffix, monkeypatch):
     """16 channels at 2 kHz for 100 s: 26 MB as float64, 256 MB upsampled."""

@@ -135,6 +135,7 @@ def test_a_file_that_cannot_be_read_is_a_result(files, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_dead_worker_costs_its_recording_only():
     began = time.monotonic()
     batch = run(Pipeline([Fussy(seed=3, how="die")]), contexts(6), n_jobs=2)

@@ -158,6 +158,7 @@ class Fragile(ArrayProcessor):
         return -x
 
 
+@pytest.mark.slow
 def test_a_batch_whose_worker_died_begins_with_its_input_again(tmp_path):
     ctx = toys.make_context()
     flag = str(tmp_path / "died")

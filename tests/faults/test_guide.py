@@ -13,7 +13,7 @@ def test_examples_run(project_root, tmp_path, monkeypatch, capsys):
     namespace: dict = {"__name__": "long_runs"}
     for block in blocks:
         exec(compile(block, "long_runs.md", "exec"), namespace)
-    restored = int(re.search(r"(\d+) batches were there already", capsys.readouterr().out)[1])
+    restored = int(re.search(r"(\d+) batches were restored", capsys.readouterr().out)[1])
     assert restored == len(namespace["context"].get_raw().ch_names) > 0
     assert namespace["result"].success
     assert all(result.success for result in namespace["batch"])

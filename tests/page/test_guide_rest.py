@@ -113,6 +113,7 @@ def test_files_by_size(files):
     assert large_files == [] and sorted(small_files) == sorted(files)
 
 
+@pytest.mark.slow
 def test_workers_that_have_workers(files, recording):
     """Also after a parallel run of the process itself, which its forks inherit."""
     zscore = steps.ChannelZScoreNormalizer()

@@ -7,11 +7,24 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-TARGETS = ["lab", "demo", "test", "docs", "lint", "format", "bench", "app", "clean", "help"]
+TARGETS = [
+    "lab",
+    "demo",
+    "test",
+    "quick",
+    "docs",
+    "lint",
+    "format",
+    "bench",
+    "app",
+    "clean",
+    "help",
+]
 
 
 # Interpreters that cannot be used, as far as .ci/venv asks them.
@@ -55,13 +68,13 @@ def _install(folder: Path) -> None:
         (folder / f".venv/.stamp-{stamp}").touch()
 
 
-@pytest.mark.parametrize("target", ["test", "lab", "demo", "docs"])
+@pytest.mark.parametrize("target", ["test", "quick", "lab", "demo", "docs"])
 def test_second_time_asks_nothing_of_pip(clone, target):
-    assert "pip" in _make(clone, "-n", target).stdout
+    assert "-m pip" in _make(clone, "-n", target).stdout
     _install(clone)
     second = _make(clone, "-n", target)
     assert second.returncode == 0
-    assert "pip" not in second.stdout
+    assert "-m pip" not in second.stdout
 
 
 @pytest.mark.parametrize("file", ["pyproject.toml", "constraints.txt"])
@@ -69,7 +82,7 @@ def test_changed_pins_install_again(clone, file):
     _install(clone)
     later = (clone / ".venv/.stamp-test").stat().st_mtime + 10
     os.utime(clone / file, (later, later))
-    assert "pip" in _make(clone, "-n", "test").stdout
+    assert "-m pip" in _make(clone, "-n", "test").stdout
 
 
 def test_demo_passes_its_arguments_on(clone):
@@ -114,3 +127,46 @@ def test_missing_chromium_is_said(clone, required, code):
     )
     assert run.returncode == code
     assert "FACET_NB_CHROMIUM" in run.stderr
+
+
+# ------------------------------------------------------------------- the two parts of make test
+PURE = "def test_one(): pass\ndef test_two(): assert 0\n"
+REST = "import pytest\ndef test_three(): pass\n@pytest.mark.skip\ndef test_four(): pass\n"
+
+
+@pytest.fixture
+def run_parts(project_root, tmp_path):
+    """The script over two folders of tests, with words for both parts."""
+    for name, text in {"pure": PURE, "rest": REST}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"test_{name}.py").write_text(text)
+    script = str(project_root / ".ci/tests.py")
+
+    def run(*words: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, script, "pure", "--", "rest", "--", "-q", *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    pytest.importorskip("xdist")
+    return run
+
+
+def test_both_parts_end_in_one_line(run_parts):
+    run = run_parts()
+    last = run.stdout.splitlines()[-1]
+    assert run.returncode == 1
+    assert re.fullmatch(r"=+ 1 failed, 2 passed, 1 skipped in \d+\.\d\ds \(0:\d\d:\d\d\) =+", last)
+    assert "FAILED pure.test_pure::test_two" in run.stdout
+
+
+def test_words_may_select_tests_of_one_part(run_parts):
+    run = run_parts("-k", "three")
+    assert run.returncode == 0 and " 1 passed in " in run.stdout.splitlines()[-1]
+    assert run_parts("-k", "none_of_them").returncode == 5
+
+
+def test_arguments_go_to_both_parts(clone):
+    _install(clone)
+    run = _make(clone, "-n", "test", "ARGS=-k edf")
+    assert re.search(
+        r"tests\.py tests/kernels .* -- .* tests notebooks .* -- -k edf \|\|", run.stdout
+    )
