@@ -25,9 +25,9 @@ PURE := tests/kernels tests/contract tests/correction tests/datasets tests/evalu
 QUICK := tests/project/test_house.py tests/project/test_text.py tests/project/test_architecture.py \
   tests/project/test_contributing.py tests/project/test_public_names.py tests/core/test_plain_path.py \
   tests/core/test_context.py tests/core/test_pipeline.py tests/core/test_plan.py \
-  tests/core/test_modes.py tests/kernels/test_averaging.py tests/kernels/test_resampling.py \
+  tests/core/test_modes.py tests/kernels/test_averaging.py tests/kernels/test_windowed_sinc.py \
   tests/kernels/test_subsample.py tests/correction/test_aas.py tests/io/test_loader.py \
-  tests/evaluation tests/models/test_chain_model.py tests/models/test_code.py
+  tests/evaluation tests/models/test_chain_model.py tests/models/test_codegen.py
 # Without a cache: import-linter would keep what an import meant before its module existed.
 LINT = lint=0; \
   $(PY) -m ruff check --quiet . || lint=1; \
