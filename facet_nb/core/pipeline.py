@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from facet_nb.core import progress
-from facet_nb.core.backends.registry import count_cores
+from facet_nb.core.backends import registry as backends
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import FacetError, PlanError, RunCancelled, StepError, ValidationError
@@ -196,7 +196,7 @@ class Pipeline:
         else:
             # Counting cores takes longer than planning a short chain.
             one = n_jobs == n_workers == 1
-            plan = options.plan(self.processors, 1 if one else count_cores(backend))
+            plan = options.plan(self.processors, 1 if one else backends.count_cores(backend))
         recorder = EventRecorder([on_event] if on_event else [])
         runner = Runner(
             self.processors,

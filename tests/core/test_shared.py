@@ -56,7 +56,7 @@ def list_links() -> list[str]:
 
 def test_lent_rows_are_put_there_each_time_they_are_sent(files):
     array = np.arange(12.0).reshape(4, 3)
-    ref, fill = files.lend(array, far=True)
+    ref, fill = files.lend(array, in_subprocess=True)
     assert not ref.open().any()
     calls = Calls([("job", 0, [1, 2]), ("job", 1, [0, 3])], fill)
     sent = iter(calls)
@@ -69,10 +69,10 @@ def test_lent_rows_are_put_there_each_time_they_are_sent(files):
 
 def test_only_far_stages_need_a_copy(files):
     array = np.ones((2, 3))
-    near, fill = files.lend(array, far=False)
+    near, fill = files.lend(array, in_subprocess=False)
     assert isinstance(near, RamArray) and near.open() is array and fill is None
     ref, result = files.allocate((2, 3))
-    again, fill = files.lend(result, far=True)
+    again, fill = files.lend(result, in_subprocess=True)
     assert again is ref and fill is None and files.holds(result)
 
 

@@ -21,15 +21,17 @@ from typing import Any
 
 import numpy as np
 
+from facet_nb.core.backends.registry import get_backend
 from facet_nb.core.errors import FacetError
 from facet_nb.core.execution.deferred import DeferredSamples
 from facet_nb.core.execution.job import Failure, Job
 from facet_nb.core.execution.prepare import Attempt
-from facet_nb.core.execution.runner import Place, StageRun
+from facet_nb.core.execution.runner import Fill, Place, StageRun
 from facet_nb.core.execution.stage import PreparedStage, ReferenceTrial, StageInput
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.steps import ArrayStep, ChannelStep, State, Step
 from facet_nb.core.storage import folder_lock, journal, scratch
+from facet_nb.core.storage.arrays import ArrayRef
 from facet_nb.core.storage.hashing import UnhashableError, hash_row, list_versions, take_fingerprint
 from facet_nb.core.storage.journal import RowLog
 
@@ -292,6 +294,11 @@ class KeptStageRun(StageRun):
         super().__init__(*stage)
         self.checkpoint = checkpoint
         self.kept: KeptStage | None = None
+        self.lent: tuple[ArrayRef, Fill | None] | None = None
+
+    def lend(self, data: np.ndarray) -> tuple[ArrayRef, Fill | None]:
+        """Return the reference to the input that was made already."""
+        return super().lend(data) if self.lent is None else self.lent
 
     def remember(self, attempt: Attempt) -> Attempt:
         """Return an `attempt` that remembers earlier runs."""
@@ -301,10 +308,12 @@ class KeptStageRun(StageRun):
         self, given: StageInput, prepared: PreparedStage, deferred: DeferredSamples | None
     ) -> Place:
         """Return where the samples are; the result is written to a file of the checkpoint."""
+        # The input first: a full disk is then reported as that of the scratch files.
+        self.lent = self.store.lend(given.data, get_backend(self.stage.backend).isolates)
         self.kept = self.checkpoint.keep(given, prepared)
         if self.kept is None:
             return super().choose_place(given, prepared, deferred)
-        source, fill = self.lend(given.data)
+        source, fill = self.lent
         target, result = self.store.adopt(str(self.kept.path), self.kept.shape)
         return Place(source, fill, target, given.data, result)
 

@@ -260,14 +260,17 @@ class StageRun:
         for processor in given.processors:
             modifies |= processor.modifies_raw and not processor.run_once
             builtin &= isinstance(processor, ArrayProcessor)
+        size = stage.batch_size or len(picks)
+        # A worker without a batch would be idle. Detectors keep the number of their neighbours'
+        # stages, so that all stages share the same workers.
+        n_batches = -(-len(picks) // size)
+        if stage.n_jobs > n_batches:
+            self.stage = stage = replace(stage, n_jobs=n_batches)
         if not modifies:  # detectors run once, on the reference channel
             picks = [given.references[0]]
-        size = stage.batch_size or len(picks)
         for i in range(0, len(picks), size):
             groups.append(picks[i : i + size])
             labels.append(tuple(map(given.names.__getitem__, groups[-1])))
-        if stage.n_jobs > len(groups):  # a worker without a batch would be idle
-            self.stage = stage = replace(stage, n_jobs=len(groups))
         runner.on_event(StageStarted(time.time(), number, stage.steps, tuple(labels), stage.reason))
         attempt = try_step if self.remember is None else self.remember(try_step)
         prepared = prepare_stage(given, attempt) if self.plain else self._prepare_guarded(given)
