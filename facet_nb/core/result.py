@@ -65,6 +65,11 @@ class PipelineResult:
         """Return the corrected recording."""
         return self.get_context().get_raw()
 
+    @property
+    def raw(self) -> Any:
+        """The corrected recording (``mne.io.BaseRaw``); of a failed run its error is raised."""
+        return self.get_raw()
+
     def get_history(self) -> list:
         """Return the steps that were applied."""
         return self.get_context().get_history()

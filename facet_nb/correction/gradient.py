@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +75,8 @@ class GradientCorrection(ChannelCorrection):
     block_s : float
         Longest time over which waveforms are shared, in s.
     %(ref_channel)s
+    picks : str | list | None
+        Channel names, positions or types to correct; None for all data channels.
 
     Notes
     -----
@@ -93,12 +96,14 @@ class GradientCorrection(ChannelCorrection):
         shrinkage: float = lowrank.SHRINKAGE,
         block_s: float = 600.0,
         ref_channel: int | str | None = None,
+        picks: str | Sequence[str] | Sequence[int] | None = None,
     ) -> None:
         self.slices = slices
         self.max_courses = max_courses
         self.shrinkage = shrinkage
         self.block_s = block_s
         self.ref_channel = ref_channel
+        self.picks = picks
 
     def prepare(self, view: View) -> Prepared:
         """Find the artifact onsets between samples, and the slices within volumes."""
