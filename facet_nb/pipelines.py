@@ -84,6 +84,7 @@ class PlotBeforeAfter(Processor):
     modifies_raw = False
     parallel_safe = False
     accepts_lazy = True
+    output_only = True
 
     def __init__(
         self,

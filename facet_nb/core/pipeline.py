@@ -21,6 +21,7 @@ from facet_nb.core.execution.checkpoint import hold_checkpoint
 from facet_nb.core.execution.runner import Runner
 from facet_nb.core.execution.timeouts import check_timeout
 from facet_nb.core.map import map_runs
+from facet_nb.core.memory import parse_bytes
 from facet_nb.core.planning.budget import find_subject, fit
 from facet_nb.core.planning.modes.registry import AUTO, list_mode_names
 from facet_nb.core.planning.plan import Plan
@@ -337,8 +338,9 @@ class Pipeline:
         subject : ProcessingContext | mne.io.BaseRaw | path | None
             The recording to look at; of a file the header is read. With it the
             plan says how much memory each stage will need. (The name of a mode is taken as `mode`.)
-        mode : {"serial", "channel_sequential", "parallel", "auto"} | None
-            As in :meth:`run`.
+        mode : {"serial", "channel_sequential", "parallel", "auto", "lazy"} | None
+            As in :meth:`run`. ``"lazy"`` says which steps :meth:`lazy` computes in windows, and
+            why others need whole channels.
         n_jobs, n_workers : int | None
             As in :meth:`run`.
         batch_size : int
@@ -365,6 +367,11 @@ class Pipeline:
             if mode is not None and mode != subject:
                 raise PlanError(f"plan({subject!r}, mode={mode!r}): give one of them.")
             subject, mode = None, subject
+        if mode == "lazy":
+            from facet_nb.core.lazy.explain import explain
+
+            options = RunOptions("channel_sequential", fuse=fuse)
+            return explain(self.processors, options.plan(self.processors, 1))
         if subject is not None and not isinstance(subject, str | Path):
             subject = _as_context(subject)
         n_jobs = defaults.n_jobs if n_jobs is None else n_jobs
@@ -380,6 +387,69 @@ class Pipeline:
         looks = subject is not None or memory_budget is not None
         found = find_subject(self.processors, subject) if looks else None
         return fit(self.processors, options, found, memory_budget)
+
+    def lazy(
+        self,
+        raw: Any = None,
+        *,
+        n_workers: int | None = None,
+        cache: str | int = "256 MB",
+        fuse: bool = True,
+    ) -> Any:
+        """Return the corrected recording as an MNE ``Raw`` that is computed where it is read.
+
+        The decisions (triggers, alignment, courses, beats) are made now, once. Samples follow when
+        ``get_data``, ``plot``, :class:`mne.Epochs`, ``compute_psd`` or ``save`` read them, and they
+        are those of :meth:`run` to the bit, for every window and order of reading.
+
+        Parameters
+        ----------
+        raw : mne.io.BaseRaw | ProcessingContext | path | None
+            The recording. A file is not loaded. Do not change the samples of a loaded recording
+            while the result is in use: they are not copied.
+        n_workers : int | None
+            Threads that share the channels of one read. None for 1, or the number of
+            :func:`facet_nb.set_defaults`.
+        cache : str | int
+            The most memory that computed samples may take: ``"256 MB"``, or bytes. What has no
+            room is computed again.
+        fuse : bool
+            As in :meth:`run`.
+
+        Returns
+        -------
+        LazyRaw
+            The recording, ``preload=False``. Its ``describe_steps()`` says which steps are
+            computed in windows, and why others need whole channels; ``context`` has triggers and
+            history. Steps that only measure, write or show something (metrics, exporters) are not
+            run.
+
+        Raises
+        ------
+        StepError
+            If a decision cannot be made.
+        PlanError
+            If the size of the cache or the number of workers cannot be used.
+        ValidationError
+            If there is no recording.
+
+        Notes
+        -----
+        NaN in a data channel is an error when that part is read. A step that takes whole channels,
+        and the first pass of a correction behind a filter, make the first window of a channel take
+        as long as the whole channel.
+        """
+        from facet_nb.core.lazy.engine import make_lazy
+
+        processors = self.processors
+        if isinstance(raw, str | Path):
+            processors, raw = _read_first(processors, raw), None
+        n_workers = defaults.n_workers if n_workers is None else n_workers
+        workers = RunOptions("channel_sequential", 1, n_workers, fuse=fuse)
+        plan = workers.plan(processors, count_cores("serial"))
+        return make_lazy(
+            processors, plan, _as_context(raw), plan.n_workers, parse_bytes(cache, "cache")
+        )
 
     def map(self, inputs: Sequence[Any], **kwargs: Any) -> Any:
         """Run the pipeline on many files or contexts; see :func:`facet_nb.core.map.map_runs`.

@@ -124,6 +124,9 @@ class Processor:
     accepts_lazy : bool
         For steps that see all channels: whether they read a recording on disk piece by piece.
         Other steps are assumed to load it whole.
+    output_only : bool
+        Whether the step only measures, writes or shows something, so that no other step does
+        anything else without it. A lazy recording leaves such steps out.
     """
 
     name: ClassVar[str] = ""
@@ -136,6 +139,7 @@ class Processor:
     channel_wise: ClassVar[bool] = False
     run_once: ClassVar[bool] = False
     accepts_lazy: ClassVar[bool] = False
+    output_only: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -577,6 +581,24 @@ class ArrayProcessor(Processor):
             Data type of the samples.
         known : object
             Value of ``first_pass`` over the whole channel, if ``needs_first_pass``.
+        """
+        return None
+
+    def why_not_windowed(self) -> str | None:
+        """Return why windows of the result need whole channels ("needs …"); None if not."""
+        return "needs the whole length of a channel"
+
+    def windows(self, prepared: Prepared, n_times: int) -> Any:
+        """Return the step over windows (:class:`facet_nb.kernels.windows.Windows`), or None.
+
+        Its result must equal that of ``compute`` bit for bit; samples are float64.
+
+        Parameters
+        ----------
+        prepared : Prepared
+            What ``prepare`` decided.
+        n_times : int
+            Length of the channel before the step, in samples.
         """
         return None
 
