@@ -20,6 +20,7 @@ from facet_nb.kernels.streams import WaveformStream
 from facet_nb.kernels.templates import subsample
 from facet_nb.kernels.triggers.clock import ClockFit, fit_clock
 from facet_nb.kernels.triggers.repeats import find_repeats
+from facet_nb.kernels.windows import WaveformWindows
 
 #: Largest shift searched for if markers jitter, in samples and relative to the artifact length.
 _MAX_JITTER = 8
@@ -176,6 +177,19 @@ class GradientCorrection(ChannelCorrection):
         """Return the correction of one channel in blocks; see :class:`ArrayProcessor`."""
         plan: GradientPlan = prepared.payload
         return WaveformStream.make(
+            plan.layout, plan.sfreq, self.block_s, self.shrinkage, self.max_courses
+        )
+
+    def why_not_windowed(self) -> str | None:
+        """Return why windows need whole channels; None if they do not."""
+        return self.why_not_chunked()
+
+    def windows(self, prepared: Prepared, n_times: int) -> Any:
+        """Return the correction over windows; see :class:`ArrayProcessor`."""
+        if self.why_not_windowed() is not None:
+            return None
+        plan: GradientPlan = prepared.payload
+        return WaveformWindows(
             plan.layout, plan.sfreq, self.block_s, self.shrinkage, self.max_courses
         )
 

@@ -85,7 +85,7 @@ def test_windows_equal_the_full_run(results, name, data):
     assert np.array_equal(one.get_data(picks, start=start, stop=stop), full[picks, start:stop])
 
 
-@pytest.mark.parametrize("name", [n for n in WINDOWED if "default" not in n and "short" not in n])
+@pytest.mark.parametrize("name", WINDOWED)
 def test_these_chains_are_computed_in_windows(results, name):
     table = results(name)[1].describe_steps()
     assert set(table["how"]) <= {"windows", "at once"}, table

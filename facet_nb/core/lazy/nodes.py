@@ -21,7 +21,7 @@ from facet_nb.core.noise import NoiseTerm
 from facet_nb.core.samples import not_finite
 from facet_nb.core.steps import Step
 from facet_nb.kernels.views import as_slice, is_finite
-from facet_nb.kernels.windows import Windows
+from facet_nb.kernels.windows import Read, Windows
 
 #: Largest number of values that a node computes at once: 16 MB; and of channels.
 _VALUES = 1 << 21
@@ -144,14 +144,21 @@ class WindowNode:
                 out[i, a - start : b - start] = x[a - low : b - low]
 
     def _make(self, channels: list[int], start: int, stop: int) -> np.ndarray:
-        def read(begin: int, end: int) -> np.ndarray:
-            return self.up.read(channels, begin, end)
-
+        read = self._reader(channels)
         keeps = self._know(channels)
         if not self.windows.uses_blas:
             return self.windows.make(read, start, stop, keeps)
         with threads.one_thread():
             return self.windows.make(read, start, stop, keeps)
+
+    def _reader(self, channels: Sequence[int]) -> Read:
+        """Return what reads the samples before the step."""
+
+        def read(start: int, stop: int, channel: int | None = None) -> np.ndarray:
+            chosen = channels if channel is None else [channels[channel]]
+            return self.up.read(chosen, start, stop)
+
+        return read
 
     def _know(self, channels: list[int]) -> list[ChannelMemory]:
         """Return the memory of channels, of which what must be known has been learnt."""
@@ -167,7 +174,7 @@ class WindowNode:
         known: list[Any] = [None] * len(channels)
         if self.windows.learns:
             with threads.one_thread():
-                known = self.windows.learn(lambda a, b: self.up.read(channels, a, b), len(channels))
+                known = self.windows.learn(self._reader(channels), len(channels))
         for channel, value in zip(channels, known, strict=True):
             memory = ChannelMemory((id(self), channel), self.cache)
             memory.known = value

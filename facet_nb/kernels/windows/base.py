@@ -7,8 +7,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-#: ``read(start, stop)`` returns the step's input, shape (n_channels, stop - start); read-only.
-Read = Callable[[int, int], np.ndarray]
+
+class Read(Protocol):
+    """Reads the step's input."""
+
+    def __call__(self, start: int, stop: int, channel: int | None = None) -> np.ndarray:
+        """Return samples, shape (n_channels, stop - start), read-only.
+
+        With `channel`, a position among the channels of the window, the shape is (1, …).
+        """
 
 
 class Keep(Protocol):

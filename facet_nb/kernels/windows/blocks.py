@@ -11,6 +11,9 @@ from facet_nb.kernels.streams.blocks import Blocks
 from facet_nb.kernels.templates.averaging import average_pool
 from facet_nb.kernels.windows.base import Keep, Read, learn_in_one_pass
 
+#: Largest number of values of all channels that are read at once for templates: 16 MB.
+_VALUES = 1 << 21
+
 
 class BlockWindows:
     """Subtract the templates of the epochs that touch a window.
@@ -60,13 +63,14 @@ class BlockWindows:
         assert pool is not None
         low = int(blocks.starts[pool.epochs].min())
         high = int(blocks.starts[pool.epochs].max()) + blocks.n_samples
+        together = (high - low) * len(keeps) <= _VALUES
         pieces: list[np.ndarray] = []
 
         def average(i: int) -> np.ndarray:
-            if not pieces:
+            if together and not pieces:
                 pieces.append(read(low, high))
             template = np.empty(blocks.n_samples)
-            x = np.ascontiguousarray(pieces[0][i])
+            x = np.ascontiguousarray(pieces[0][i] if together else read(low, high, i)[0])
             average_pool(x, pool, blocks.starts - low, blocks.threshold, keeps[i].known, template)
             return template
 
