@@ -43,12 +43,15 @@ class Windows(Protocol):
         Whether something must be known of a whole channel first.
     uses_blas : bool
         Whether BLAS computes a part of the result, whose bits depend on its threads.
+    cheap : bool
+        Whether computing a cell again costs little more than finding it in a cache.
     """
 
     n_times: int
     cell: int
     learns: bool
     uses_blas: bool
+    cheap: bool
 
     def learn(self, read: Read, n_channels: int) -> list[Any]:
         """Return what must be known of each channel, found in one pass or two over all of it."""

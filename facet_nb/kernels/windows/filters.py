@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.signal import sosfilt, sosfilt_zi
 
-from facet_nb.kernels.compiled.dispatch import has_compiler
+from facet_nb.kernels.compiled.dispatch import find_compiled, has_compiler
 from facet_nb.kernels.filters.fir import choose_n_fft, find_filter
 from facet_nb.kernels.windows.base import Keep, Read
 
@@ -39,7 +39,7 @@ class FirWindows:
         Length of the signal.
     """
 
-    learns = uses_blas = False
+    learns = uses_blas = cheap = False
 
     def __init__(self, taps: np.ndarray, n_times: int) -> None:
         self.n_fft, self.half, self.n_times = choose_n_fft(len(taps)), len(taps) // 2, n_times
@@ -85,7 +85,7 @@ class SosWindows:
         Length of the signal.
     """
 
-    learns, uses_blas = True, False
+    learns, uses_blas, cheap = True, False, True
 
     def __init__(self, sos: np.ndarray, padlen: int, n_times: int) -> None:
         self.sos = np.ascontiguousarray(sos, dtype=float)
@@ -133,5 +133,11 @@ class SosWindows:
         first, last = start // self.cell, (stop - 1) // self.cell
         forward = np.stack([keep.known[first, 0] for keep in keeps], axis=1)
         backward = np.stack([keep.known[last, 1] for keep in keeps], axis=1)
+        run = find_compiled("sos_rows", "filter_between")
+        if run is not None:
+            x = np.ascontiguousarray(read(start, stop))
+            out = np.empty_like(x)
+            run(x, self.sos, forward.swapaxes(1, 2), backward.swapaxes(1, 2), out)
+            return out
         y, _ = sosfilt(self.sos, read(start, stop), zi=forward)
         return sosfilt(self.sos, y[:, ::-1], zi=backward)[0][:, ::-1]

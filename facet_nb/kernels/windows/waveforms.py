@@ -36,7 +36,7 @@ class WaveformWindows:
         Maximum number of amplitude courses besides the mean.
     """
 
-    learns, uses_blas = False, True
+    learns, uses_blas, cheap = False, True, False
 
     def __init__(
         self, layout: Layout, sfreq: float, block_s: float, shrinkage: float, max_courses: int
