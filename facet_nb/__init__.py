@@ -17,7 +17,7 @@ _ROOMS = {
         "LambdaProcessor ParallelExecutor Pipeline PipelineError PipelineResult Plan PlanError "
         "Prepared ProcessingContext ProcessingMetadata ProcessingStep Processor ProcessorError "
         "ProcessorValidationError RunCancelled Stage StepError ValidationError View "
-        "get_processor list_processors register_processor"
+        "get_processor list_processors register_processor set_defaults"
     ),
     "facet_nb.io": (
         "BDFExporter BIDSExporter BIDSLoader BrainVisionExporter EDFExporter EEGLABExporter "
@@ -48,7 +48,9 @@ _ROOMS = {
         "RMSResidualCalculator SNRCalculator TruthCalculator UnlockedEnergyCalculator compare"
     ),
     "facet_nb.benchmark": "Advice BenchmarkTable advise benchmark_scaling",
-    "facet_nb.pipelines": "create_standard_pipeline gradient_correction",
+    "facet_nb.pipelines": (
+        "correct_gradient correct_pulse create_standard_pipeline gradient_correction"
+    ),
     "facet_nb.widgets": (
         "ChainEditor ComparePanel ControlPanel RunPanel SignalView Studio TunePanel"
     ),

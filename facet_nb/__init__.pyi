@@ -42,6 +42,7 @@ from facet_nb.core import View as View
 from facet_nb.core import get_processor as get_processor
 from facet_nb.core import list_processors as list_processors
 from facet_nb.core import register_processor as register_processor
+from facet_nb.core import set_defaults as set_defaults
 from facet_nb.correction import AASCorrection as AASCorrection
 from facet_nb.correction import AdaptiveNoiseCancellation as AdaptiveNoiseCancellation
 from facet_nb.correction import ANCCorrection as ANCCorrection
@@ -92,6 +93,8 @@ from facet_nb.io import FIFExporter as FIFExporter
 from facet_nb.io import Loader as Loader
 from facet_nb.io import export as export
 from facet_nb.io import load as load
+from facet_nb.pipelines import correct_gradient as correct_gradient
+from facet_nb.pipelines import correct_pulse as correct_pulse
 from facet_nb.pipelines import create_standard_pipeline as create_standard_pipeline
 from facet_nb.pipelines import gradient_correction as gradient_correction
 from facet_nb.preprocessing import AnalyzeDataReport as AnalyzeDataReport

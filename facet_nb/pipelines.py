@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.pipeline import Pipeline
 from facet_nb.core.processor import Processor
-from facet_nb.correction import AASCorrection, ANCCorrection, GradientCorrection, PCACorrection
+from facet_nb.correction import (
+    AASCorrection,
+    ANCCorrection,
+    GradientCorrection,
+    PCACorrection,
+    PulseCorrection,
+)
 from facet_nb.evaluation import (
     FFTAllenCalculator,
     FFTNiazyCalculator,
@@ -28,13 +39,23 @@ from facet_nb.preprocessing import (
     HighPassFilter,
     LowPassFilter,
     PasteAcquisitionWindow,
+    QRSTriggerDetector,
     SliceAligner,
     SubsampleAligner,
     TriggerDetector,
     UpSample,
 )
 
-__all__ = ["PlotBeforeAfter", "create_standard_pipeline", "gradient_correction"]
+if TYPE_CHECKING:
+    import mne
+
+__all__ = [
+    "PlotBeforeAfter",
+    "correct_gradient",
+    "correct_pulse",
+    "create_standard_pipeline",
+    "gradient_correction",
+]
 
 _HIGHPASS_HZ = 1.0
 _LOWPASS_HZ = 70.0
@@ -63,6 +84,7 @@ class PlotBeforeAfter(Processor):
     modifies_raw = False
     parallel_safe = False
     accepts_lazy = True
+    output_only = True
 
     def __init__(
         self,
@@ -167,6 +189,172 @@ def gradient_correction(
     return Pipeline(steps, name="Gradient correction")
 
 
+Picks = str | Sequence[str] | Sequence[int] | None
+
+
+def correct_gradient(
+    raw: mne.io.BaseRaw,
+    trigger_regex: str = r"\b1\b",
+    *,
+    events: np.ndarray | None = None,
+    picks: Picks = None,
+    artifact_to_trigger_offset: float = 0.0,
+    slices: int | str | None = "auto",
+    ref_channel: int | str | None = None,
+    n_jobs: int | None = None,
+    verbose: bool | str | int | None = None,
+) -> mne.io.BaseRaw:
+    r"""Return a recording without the gradient artifact.
+
+    The correction is :class:`facet_nb.GradientCorrection`, on the unprocessed recording. For
+    findings, step times and history run :func:`gradient_correction` instead.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The recording; it does not change.
+    trigger_regex : str
+        Pattern of the names of annotations or codes that mark slices or volumes; see
+        :class:`facet_nb.TriggerDetector`. Use ``r"R128"`` for the volume markers of BrainVision.
+    events : ndarray of int, shape (n_events, 3) | None
+        Markers as an MNE events array, all of which are used, in place of `trigger_regex`.
+    picks : str | list | None
+        Channels to correct, by names, positions or types; None for all data channels. Bad channels
+        and channels that hold no data stay as they are.
+    artifact_to_trigger_offset : float
+        Start of the artifact relative to its trigger, in s (negative: before it).
+    slices : "auto" | int | None
+        Number of similar artifacts from one marker to the next; detected by default.
+    ref_channel : int | str | None
+        Index or name of the reference channel; the first EEG channel by default.
+    n_jobs : int | None
+        Channels in flight at once, over threads; -1 for all cores. None for 1, or the number of
+        :func:`facet_nb.set_defaults`.
+    verbose : bool | str | int | None
+        Level of messages, as in MNE; True also shows a progress bar, False none.
+
+    Returns
+    -------
+    mne.io.BaseRaw
+        A new recording. Its samples do not depend on `n_jobs`, and those of a channel not on
+        `picks`.
+
+    Raises
+    ------
+    FacetError
+        If it cannot be corrected; the message names step, channel and remedy.
+    """
+    metadata = ProcessingMetadata(artifact_to_trigger_offset=artifact_to_trigger_offset)
+    context = ProcessingContext(raw, metadata=metadata)
+    steps: list[Processor] = []
+    if events is None:
+        steps.append(TriggerDetector(regex=trigger_regex))
+    else:
+        context = context.with_mne_events(_check_events(events))
+    steps.append(GradientCorrection(slices=slices, ref_channel=ref_channel, picks=picks))
+    return _correct(Pipeline(steps, "Gradient correction"), context, n_jobs, verbose)
+
+
+def correct_pulse(
+    raw: mne.io.BaseRaw,
+    ecg_channel: int | str | None = None,
+    *,
+    events: np.ndarray | None = None,
+    picks: Picks = None,
+    method: str = "obs",
+    n_jobs: int | None = None,
+    verbose: bool | str | int | None = None,
+) -> mne.io.BaseRaw:
+    """Return a recording without the pulse artifact (ballistocardiogram).
+
+    The correction is :class:`facet_nb.PulseCorrection`, after that of the gradient artifact.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The recording; it does not change.
+    ecg_channel : int | str | None
+        Index or name of the ECG; see :class:`facet_nb.QRSTriggerDetector`.
+    events : ndarray of int, shape (n_beats, 3) | None
+        The R peaks as an MNE events array, in place of a search in the ECG.
+    picks : str | list | None
+        Channels to correct, by names, positions or types; None for all data channels. The
+        amplitudes of the artifact are estimated from all channels in any case.
+    method : {"obs", "mean", "median", "gmean"}
+        As in :class:`facet_nb.PulseCorrection`.
+    n_jobs, verbose
+        As in :func:`correct_gradient`.
+
+    Returns
+    -------
+    mne.io.BaseRaw
+        A new recording. Its samples do not depend on `n_jobs`.
+
+    Raises
+    ------
+    FacetError
+        If it cannot be corrected; the message names step, channel and remedy.
+    """
+    context = ProcessingContext(raw)
+    steps: list[Processor] = []
+    if events is None:
+        steps.append(QRSTriggerDetector(ecg_channel=ecg_channel))
+    else:
+        context = context.with_mne_events(_check_events(events))
+    steps.append(PulseCorrection(method=method, picks=picks))
+    return _correct(Pipeline(steps, "Pulse correction"), context, n_jobs, verbose)
+
+
+def _check_events(events: Any) -> np.ndarray:
+    array = np.asarray(events)
+    if array.ndim != 2 or array.shape[1] != 3:
+        raise ValidationError(
+            f"events has shape {array.shape}; an MNE events array has three columns (sample, 0, "
+            "code), as of mne.find_events or mne.events_from_annotations."
+        )
+    return array
+
+
+def _correct(
+    pipeline: Pipeline,
+    context: ProcessingContext,
+    n_jobs: int | None,
+    verbose: bool | str | int | None,
+) -> mne.io.BaseRaw:
+    """Return the recording after all steps, computed over `n_jobs` threads."""
+    with _verbosity(verbose):
+        result = pipeline.run(
+            context,
+            mode="channel_sequential",
+            backend="threading",
+            n_jobs=n_jobs,
+            show_progress=verbose if isinstance(verbose, bool) else None,
+            raise_on_error=True,
+        )
+    return result.raw
+
+
+@contextmanager
+def _verbosity(verbose: bool | str | int | None) -> Iterator[None]:
+    """Set the level of MNE's messages and of ours."""
+    if verbose is None:
+        yield
+        return
+    from mne.utils import use_log_level
+
+    level: str | int = verbose
+    if isinstance(verbose, bool):
+        level = "INFO" if verbose else "WARNING"
+    logger = logging.getLogger("facet_nb")
+    before = logger.level
+    with use_log_level(level):
+        logger.setLevel(level.upper() if isinstance(level, str) else level)
+        try:
+            yield
+        finally:
+            logger.setLevel(before)
+
+
 def create_standard_pipeline(
     input_path: str | Path,
     output_path: str | Path,
@@ -237,7 +425,7 @@ def create_standard_pipeline(
         TriggerDetector(regex=trigger_regex),
         CutAcquisitionWindow(),
         HighPassFilter(freq=_HIGHPASS_HZ),
-        *_correct(upsample_factor, use_pca),
+        *_list_corrections(upsample_factor, use_pca),
         PasteAcquisitionWindow(),
         LowPassFilter(freq=_LOWPASS_HZ),
     ]
@@ -251,7 +439,7 @@ def create_standard_pipeline(
     return Pipeline(steps, name="Standard fMRI correction")
 
 
-def _correct(factor: int, use_pca: bool) -> list[Processor]:
+def _list_corrections(factor: int, use_pca: bool) -> list[Processor]:
     """Return the steps from upsampling to downsampling, or those without either."""
     pca: list[Processor] = [PCACorrection(n_components=0.95, hp_freq=1.0)] if use_pca else []
     return [

@@ -2,6 +2,7 @@
 
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.context import ProcessingContext
+from facet_nb.core.defaults import set_defaults
 from facet_nb.core.errors import (
     FacetError,
     PlanError,
@@ -63,4 +64,5 @@ __all__ = [
     "get_processor",
     "list_processors",
     "register_processor",
+    "set_defaults",
 ]

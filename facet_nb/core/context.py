@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy as _copy
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -372,10 +374,54 @@ class ProcessingContext:
             f"at {self.get_sfreq():g} Hz, {n} triggers, {len(self._history)} steps>"
         )
 
+    def _repr_html_(self) -> str:
+        head = "<th style='text-align:left'>{}</th><td style='text-align:left'>{}</td>"
+        rows = "".join(f"<tr>{head.format(*map(escape, row))}</tr>" for row in self._describe())
+        return (
+            "<table><caption style='text-align:left'><b>ProcessingContext</b></caption>"
+            f"<tbody>{rows}</tbody></table>"
+        )
+
+    def _describe(self) -> list[tuple[str, str]]:
+        """Return what the context holds, as pairs of a label and a text."""
+        steps = " → ".join(step.name for step in self._history) or "none"
+        if self._raw is None:
+            return [("recording", "none"), ("steps", steps)]
+        sfreq, n_times = self.get_sfreq(), int(self._raw.n_times)
+        kinds = Counter(self._raw.get_channel_types())
+        bads = ", ".join(self._raw.info["bads"]) or "none"
+        triggers = self.get_triggers()
+        length = self.get_artifact_length()
+        found = "none" if triggers is None else f"{len(triggers)}"
+        if length is not None:
+            found += f", artifacts of {length} samples ({1e3 * length / sfreq:.1f} ms)"
+        return [
+            ("channels", ", ".join(f"{n} {kind}" for kind, n in kinds.items())),
+            ("bad channels", bads),
+            ("duration", f"{n_times / sfreq:.2f} s, {n_times} samples at {sfreq:g} Hz"),
+            ("triggers", found),
+            ("estimated noise", "yes" if self._noise else "none"),
+            ("steps", steps),
+        ]
+
+
+def is_recording(raw: Any) -> bool:
+    """Whether `raw` is an MNE ``Raw`` object, or looks like one."""
+    # Not isinstance: worker processes must not import MNE for this.
+    return all(hasattr(raw, name) for name in ("info", "get_data", "first_samp"))
+
+
+def apply_to_raw(function: Callable[[ProcessingContext], ProcessingContext], raw: Any) -> Any:
+    """Return the recording that `function` makes of `raw`; they share no samples."""
+    new = function(ProcessingContext(raw)).get_raw()
+    shared = new is raw or (
+        new.preload and raw.preload and np.may_share_memory(new._data, raw._data)
+    )
+    return new.copy() if shared else new
+
 
 def _check_recording(raw: Any) -> None:
-    # Not isinstance: worker processes must not import MNE for this.
-    if raw is not None and not all(hasattr(raw, a) for a in ("info", "get_data", "first_samp")):
+    if raw is not None and not is_recording(raw):
         raise ValidationError(
             f"the recording is a {type(raw).__name__}, not an MNE Raw object: read a file with "
             "Loader(path=…), or make one with mne.io.RawArray(data, info)."

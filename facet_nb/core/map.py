@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from facet_nb.core.backends import registry
 from facet_nb.core.backends.base import Backend, WorkerDied, check_picklable
 from facet_nb.core.cancel import CancelToken
-from facet_nb.core.context import ProcessingContext
+from facet_nb.core.context import ProcessingContext, is_recording
+from facet_nb.core.defaults import defaults
 from facet_nb.core.errors import FacetError, StepError, ValidationError
 from facet_nb.core.execution.timeouts import check_timeout
 from facet_nb.core.planning.planner import check_numbers, choose_mode
@@ -113,7 +114,7 @@ def map_runs(
     pipeline: Chain,
     inputs: Iterable[Any],
     *,
-    n_jobs: int = 1,
+    n_jobs: int | None = None,
     parallel: bool | None = None,
     backend: str = "multiprocessing",
     on_error: str = "continue",
@@ -129,11 +130,12 @@ def map_runs(
     Parameters
     ----------
     pipeline : Pipeline
-        The steps; for inputs that are paths, a loader is inserted before them.
-    inputs : iterable of path or ProcessingContext
+        The steps; a loader is put before them for inputs that are paths.
+    inputs : iterable of path, ProcessingContext or mne.io.BaseRaw
         What to process.
-    n_jobs : int
-        Number of recordings that are processed at once; -1 for all cores.
+    n_jobs : int | None
+        Recordings in flight at once; -1 for all cores. None for 1, or the number of
+        :func:`facet_nb.set_defaults`.
     parallel : bool | None
         FACETpy's flag: False means ``n_jobs=1``.
     backend : {"multiprocessing", "threading", "serial", "dask"}
@@ -175,9 +177,11 @@ def map_runs(
     if isinstance(inputs, (str, Path)):
         raise ValidationError("inputs is a single path: pass a list of paths, or use run().")
     cores = registry.count_cores(backend)
+    n_jobs = defaults.n_jobs if n_jobs is None else n_jobs
+    show_progress = defaults.progress if show_progress is None else show_progress
     n_jobs, _ = check_numbers(1 if parallel is False else n_jobs, 1, 1, backend, cores)
     _check_options(pipeline, run_options)
-    inputs = list(inputs)
+    inputs = [ProcessingContext(item) if is_recording(item) else item for item in inputs]
     names = tuple(_name(i, item) for i, item in enumerate(inputs))
     targets = _targets(names, inputs, output)
     steps = [_first_step(item, loader_factory) for item in inputs]
@@ -273,6 +277,8 @@ def _run_steps(
         steps.append(exporter(path=target, overwrite=True))
     make_pipeline: Any = type(pipeline)
     context = item if isinstance(item, ProcessingContext) else None
+    # Defaults of the session apply to recordings in flight, not to the batches of each of them.
+    options = {"n_jobs": 1, "n_workers": 1, "mode": _find_mode(options), **options}
     result: PipelineResult = make_pipeline(steps, pipeline.name).run(
         initial_context=context, show_progress=False, **options
     )
@@ -283,13 +289,18 @@ def _run_steps(
     return result
 
 
+def _find_mode(options: dict[str, Any]) -> str:
+    """Return the mode of a run whose options name none."""
+    return choose_mode(None, False, options.get("channel_sequential", False))
+
+
 def _name(index: int, item: Any) -> str:
     if isinstance(item, (str, Path)):
         return str(item)
     if isinstance(item, ProcessingContext):
         return f"input {index}"
     raise ValidationError(
-        f"input {index} is a {type(item).__name__}: pass paths or ProcessingContext objects."
+        f"input {index} is a {type(item).__name__}: give paths, ProcessingContext or Raw objects."
     )
 
 

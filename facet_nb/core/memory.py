@@ -38,7 +38,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
-def parse_bytes(size: Any) -> int:
+def parse_bytes(size: Any, name: str = "memory_budget") -> int:
     """Return a size in bytes: a number, or text such as ``"1.5 GB"``, ``"800 MiB"``, ``"2G"``.
 
     Raises
@@ -51,7 +51,7 @@ def parse_bytes(size: Any) -> int:
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?)\s*([kKMGT]?)(i?)[bB]?\s*", str(size))
     if not isinstance(size, str) or match is None or not float(match[1]):
         raise PlanError(
-            f"memory_budget={size!r} is not a valid size: write '1.5 GB', '800 MB', '2 GiB', or a "
+            f"{name}={size!r} is not a valid size: write '1.5 GB', '800 MB', '2 GiB', or a "
             "number of bytes."
         )
     unit = match[2].upper()

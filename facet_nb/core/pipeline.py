@@ -13,18 +13,27 @@ from typing import Any
 from facet_nb.core import progress
 from facet_nb.core.backends import registry as backends
 from facet_nb.core.cancel import CancelToken
-from facet_nb.core.context import ProcessingContext
+from facet_nb.core.context import ProcessingContext, apply_to_raw, is_recording
+from facet_nb.core.defaults import defaults
 from facet_nb.core.errors import FacetError, PlanError, RunCancelled, StepError, ValidationError
 from facet_nb.core.events import Event, EventRecorder
 from facet_nb.core.execution.checkpoint import hold_checkpoint
 from facet_nb.core.execution.runner import Runner
 from facet_nb.core.execution.timeouts import check_timeout
 from facet_nb.core.map import map_runs
+from facet_nb.core.memory import parse_bytes
 from facet_nb.core.planning.budget import find_input, fit_to_budget
 from facet_nb.core.planning.modes.registry import AUTO, list_mode_names
 from facet_nb.core.planning.plan import Plan
 from facet_nb.core.planning.planner import RunOptions, choose_mode
-from facet_nb.core.processor import LambdaProcessor, Processor, as_processor
+from facet_nb.core.processor import (
+    LambdaProcessor,
+    Processor,
+    as_processor,
+    clone_value,
+    list_inner_params,
+    split_params,
+)
 from facet_nb.core.registry import get_processor
 from facet_nb.core.result import PipelineResult
 
@@ -89,20 +98,76 @@ class Pipeline:
         more = other.processors if isinstance(other, Pipeline) else [as_processor(other)]
         return Pipeline([*self.processors, *more], self.name)
 
-    def __call__(self, context: ProcessingContext) -> ProcessingContext:
-        """Run serially; return the context, or raise the error."""
-        return self.run(context, show_progress=False, raise_on_error=True).get_context()
+    def __call__(self, context: Any) -> Any:
+        """Run serially; return the context, or raise. Of a ``Raw`` it makes a new ``Raw``."""
+        if is_recording(context):
+            return apply_to_raw(self, context)
+        given: dict[str, Any] = {"mode": "serial", "n_jobs": 1, "n_workers": 1}
+        result = self.run(context, **given, show_progress=False, raise_on_error=True)
+        return result.get_context()
+
+    # -------------------------------------------------------------------------- parameters
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return ``processors`` and ``name``, as scikit-learn's estimators do.
+
+        Parameters
+        ----------
+        deep : bool
+            Whether to add the steps by name, and their parameters as ``<step>__<parameter>``. If
+            a name repeats, the second of them is ``<name>-2``, and so on.
+        """
+        own = {"processors": self.processors, "name": self.name}
+        if not deep:
+            return own
+        steps = self._name_steps()
+        return {**own, **steps, **list_inner_params(steps)}
+
+    def set_params(self, **params: Any) -> Pipeline:
+        """Change the pipeline or parameters of its steps, in place; return it.
+
+        Parameters
+        ----------
+        **params
+            New values by the names of :meth:`get_params`, for example
+            ``highpass_filter__freq=0.5``.
+
+        Raises
+        ------
+        ValidationError
+            If there is no such step or parameter.
+        """
+        if "processors" in params:
+            self.processors = list(map(as_processor, params.pop("processors")))
+        steps = self._name_steps()
+        own = split_params(params, {**steps, "name": self.name}, "the pipeline")
+        self.name = own.pop("name", self.name)
+        for step, processor in own.items():
+            self.processors[list(steps).index(step)] = as_processor(processor)
+        return self
+
+    def _name_steps(self) -> dict[str, Processor]:
+        """Return the steps by name; a name that repeats gets a number."""
+        steps: dict[str, Processor] = {}
+        seen: dict[str, int] = {}
+        for processor in self.processors:
+            n = seen[processor.name] = seen.get(processor.name, 0) + 1
+            steps[processor.name if n == 1 else f"{processor.name}-{n}"] = processor
+        return steps
+
+    def __sklearn_clone__(self) -> Pipeline:
+        """Return a pipeline with copies of the steps, for :func:`sklearn.base.clone`."""
+        return type(self)(clone_value(self.processors), self.name)
 
     # ------------------------------------------------------------------------------- running
     def run(
         self,
-        initial_context: ProcessingContext | None = None,
+        initial_context: Any = None,
         *,
         mode: str | None = None,
         parallel: bool = False,
         channel_sequential: bool = False,
-        n_jobs: int = 1,
-        n_workers: int = 1,
+        n_jobs: int | None = None,
+        n_workers: int | None = None,
         backend: str = "multiprocessing",
         batch_size: int = 1,
         fuse: bool = True,
@@ -120,16 +185,19 @@ class Pipeline:
 
         Parameters
         ----------
-        initial_context : ProcessingContext | None
-            The input; not needed if the first step is a loader. It is not changed.
+        initial_context : ProcessingContext | mne.io.BaseRaw | path | None
+            What to begin with; not needed if the first step is a loader. It does not change. A
+            file is read by ``Loader(path)``, which becomes the first step.
         mode : {"serial", "channel_sequential", "parallel", "auto"} | None
-            The mode. With None, the two flags decide; without them it is "serial".
+            How to run. None follows the two flags; without them "serial", or the mode of
+            :func:`facet_nb.set_defaults`.
         parallel, channel_sequential : bool
             The same as ``mode="parallel"`` and ``mode="channel_sequential"``.
-        n_jobs : int
-            Number of batches that are processed at once; -1 for all cores, -2 for all but one.
-        n_workers : int
-            Threads inside one batch; the product with `n_jobs` is kept within the cores.
+        n_jobs : int | None
+            Batches in flight at once; -1 for all cores, -2 for all but one. None for 1, or the
+            number of :func:`facet_nb.set_defaults`.
+        n_workers : int | None
+            Threads inside one batch; outer × inner is kept within the cores. None as for `n_jobs`.
         backend : {"multiprocessing", "threading", "serial", "dask"}
             The kind of workers if ``n_jobs`` is above 1. ``"dask"`` uses the current
             ``dask.distributed.Client``; its workers must see the folder ``FACET_NB_TMPDIR``.
@@ -183,7 +251,14 @@ class Pipeline:
             If the disk has no space for scratch files; and any error of the run, if
             `raise_on_error`.
         """
+        processors = self.processors
+        if isinstance(initial_context, str | Path):
+            processors, initial_context = _read_first(processors, initial_context), None
         context = _as_context(initial_context)
+        n_jobs = defaults.n_jobs if n_jobs is None else n_jobs
+        n_workers = defaults.n_workers if n_workers is None else n_workers
+        if not (parallel or channel_sequential) and memory_budget is None:
+            mode = defaults.mode if mode is None else mode
         chosen = choose_mode(mode, parallel, channel_sequential)
         if memory_budget is not None and mode is None and chosen == "serial":
             chosen = AUTO
@@ -191,21 +266,22 @@ class Pipeline:
             chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s
         )
         if memory_budget is not None or chosen == AUTO:
-            run_input = find_input(self.processors, context, strict=memory_budget is not None)
-            plan = fit_to_budget(self.processors, options, run_input, memory_budget)
+            found = find_input(processors, context, strict=memory_budget is not None)
+            plan = fit_to_budget(processors, options, found, memory_budget)
         else:
             # Counting cores takes longer than planning a short chain.
             one = n_jobs == n_workers == 1
-            plan = options.plan(self.processors, 1 if one else backends.count_cores(backend))
+            plan = options.plan(processors, 1 if one else backends.count_cores(backend))
         recorder = EventRecorder([on_event] if on_event else [])
         runner = Runner(
-            self.processors,
+            processors,
             plan,
             recorder,
             None if cancel is None else as_token(cancel),
             None if timeout is None else check_timeout(timeout),
             None if checkpoint is None else partial(hold_checkpoint, checkpoint),
         )
+        show_progress = defaults.progress if show_progress is None else show_progress
         with progress.bar(show_progress, self.name, recorder):
             advised = chosen == AUTO
             return self._attempt(runner, context, recorder, raise_on_error, advised)
@@ -244,11 +320,11 @@ class Pipeline:
 
     def plan(
         self,
-        subject: ProcessingContext | str | Path | None = None,
+        subject: Any = None,
         *,
         mode: str | None = None,
-        n_jobs: int = 1,
-        n_workers: int = 1,
+        n_jobs: int | None = None,
+        n_workers: int | None = None,
         backend: str = "multiprocessing",
         batch_size: int = 1,
         memory_budget: str | int | None = None,
@@ -260,12 +336,15 @@ class Pipeline:
 
         Parameters
         ----------
-        subject : ProcessingContext | path | None
-            The recording: a context, or a file whose header is read. With it the plan has a
-            forecast of the memory that each stage needs. (The name of a mode is used as `mode`.)
-        mode : {"serial", "channel_sequential", "parallel", "auto"} | None
+        subject : ProcessingContext | mne.io.BaseRaw | path | None
+            The recording to look at; of a file the header is read. With it the
+            plan says how much memory each stage will need. (The name of a mode is taken as `mode`.)
+        mode : {"serial", "channel_sequential", "parallel", "auto", "lazy"} | None
+            As in :meth:`run`. ``"lazy"`` says which steps :meth:`lazy` computes in windows, and
+            why others need whole channels.
+        n_jobs, n_workers : int | None
             As in :meth:`run`.
-        n_jobs, n_workers, batch_size : int
+        batch_size : int
             As in :meth:`run`.
         backend : {"multiprocessing", "threading", "serial", "dask"}
             As in :meth:`run`.
@@ -289,6 +368,17 @@ class Pipeline:
             if mode is not None and mode != subject:
                 raise PlanError(f"plan({subject!r}, mode={mode!r}): pass only one mode.")
             subject, mode = None, subject
+        if mode == "lazy":
+            from facet_nb.core.lazy.explain import explain
+
+            options = RunOptions("channel_sequential", fuse=fuse)
+            return explain(self.processors, options.plan(self.processors, 1))
+        if subject is not None and not isinstance(subject, str | Path):
+            subject = _as_context(subject)
+        n_jobs = defaults.n_jobs if n_jobs is None else n_jobs
+        n_workers = defaults.n_workers if n_workers is None else n_workers
+        if memory_budget is None and mode is None:
+            mode = defaults.mode
         chosen = choose_mode(mode, False, False)
         if memory_budget is not None and mode is None:
             chosen = AUTO
@@ -298,6 +388,69 @@ class Pipeline:
         known = subject is not None or memory_budget is not None
         run_input = find_input(self.processors, subject) if known else None
         return fit_to_budget(self.processors, options, run_input, memory_budget)
+
+    def lazy(
+        self,
+        raw: Any = None,
+        *,
+        n_workers: int | None = None,
+        cache: str | int = "256 MB",
+        fuse: bool = True,
+    ) -> Any:
+        """Return the corrected recording as an MNE ``Raw`` that is computed where it is read.
+
+        The decisions (triggers, alignment, courses, beats) are made now, once. Samples follow when
+        ``get_data``, ``plot``, :class:`mne.Epochs`, ``compute_psd`` or ``save`` read them, and they
+        are those of :meth:`run` to the bit, for every window and order of reading.
+
+        Parameters
+        ----------
+        raw : mne.io.BaseRaw | ProcessingContext | path | None
+            The recording. A file is not loaded. Do not change the samples of a loaded recording
+            while the result is in use: they are not copied.
+        n_workers : int | None
+            Threads that share the channels of one read. None for 1, or the number of
+            :func:`facet_nb.set_defaults`.
+        cache : str | int
+            The most memory that computed samples may take: ``"256 MB"``, or bytes. What has no
+            room is computed again.
+        fuse : bool
+            As in :meth:`run`.
+
+        Returns
+        -------
+        LazyRaw
+            The recording, ``preload=False``. Its ``describe_steps()`` says which steps are
+            computed in windows, and why others need whole channels; ``context`` has triggers and
+            history. Steps that only measure, write or show something (metrics, exporters) are not
+            run.
+
+        Raises
+        ------
+        StepError
+            If a decision cannot be made.
+        PlanError
+            If the size of the cache or the number of workers cannot be used.
+        ValidationError
+            If there is no recording.
+
+        Notes
+        -----
+        NaN in a data channel is an error when that part is read. A step that takes whole channels,
+        and the first pass of a correction behind a filter, make the first window of a channel take
+        as long as the whole channel.
+        """
+        from facet_nb.core.lazy.engine import make_lazy
+
+        processors = self.processors
+        if isinstance(raw, str | Path):
+            processors, raw = _read_first(processors, raw), None
+        n_workers = defaults.n_workers if n_workers is None else n_workers
+        workers = RunOptions("channel_sequential", 1, n_workers, fuse=fuse)
+        plan = workers.plan(processors, backends.count_cores("serial"))
+        return make_lazy(
+            processors, plan, _as_context(raw), plan.n_workers, parse_bytes(cache, "cache")
+        )
 
     def map(self, inputs: Sequence[Any], **kwargs: Any) -> Any:
         """Run the pipeline on many files or contexts; see :func:`facet_nb.core.map.map_runs`.
@@ -418,12 +571,26 @@ def _note_advice(done: ProcessingContext, first: int, plan: Plan) -> ProcessingC
 
 def _as_context(given: Any) -> ProcessingContext:
     context = ProcessingContext() if given is None else given
-    if not isinstance(context, ProcessingContext):
+    if isinstance(context, ProcessingContext):
+        return context
+    if is_recording(context):
+        return ProcessingContext(context)
+    raise ValidationError(
+        "a run begins with a ProcessingContext, an MNE Raw object or the path of a file, not "
+        f"{type(context).__name__}. Make a Raw of an array with mne.io.RawArray(data, info)."
+    )
+
+
+def _read_first(processors: Sequence[Processor], path: str | Path) -> list[Processor]:
+    """Return `processors` behind a loader of the file `path`."""
+    own = next((step for step in processors if hasattr(step, "forecast")), None)
+    if own is not None:
         raise ValidationError(
-            f"initial_context must be a ProcessingContext, not {type(context).__name__}: write "
-            "ProcessingContext(raw)."
+            f"the pipeline loads a recording by itself ({own!r}): run it without a path, or leave "
+            "that step out."
         )
-    return context
+    loader: Any = get_processor("auto_loader")
+    return [loader(path=path), *processors]
 
 
 def as_token(cancel: Any) -> CancelToken:

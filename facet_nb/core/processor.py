@@ -7,6 +7,7 @@ subclass :class:`ArrayProcessor`. An array processor makes every cross-channel d
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import re
@@ -19,7 +20,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 
-from facet_nb.core.context import ProcessingContext
+from facet_nb.core.context import ProcessingContext, apply_to_raw, is_recording
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.fused_kernel import FusedKernel
 from facet_nb.core.metadata import ProcessingMetadata, to_plain
@@ -122,6 +123,9 @@ class Processor:
     accepts_lazy : bool
         For steps that see all channels: whether they read a recording on disk piece by piece.
         Other steps are assumed to load it whole.
+    output_only : bool
+        Whether the step only measures, writes or shows something, so that no other step does
+        anything else without it. A lazy recording leaves such steps out.
     """
 
     name: ClassVar[str] = ""
@@ -134,6 +138,7 @@ class Processor:
     channel_wise: ClassVar[bool] = False
     run_once: ClassVar[bool] = False
     accepts_lazy: ClassVar[bool] = False
+    output_only: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -180,10 +185,31 @@ class Processor:
         result = self.process(context)
         return with_history(result, self)
 
-    def __call__(self, context: ProcessingContext) -> ProcessingContext:
-        """Execute the step as a pipeline does: `context` cannot be changed in place."""
+    def __call__(self, context: Any) -> Any:
+        """Execute the step as a pipeline does: `context` cannot be changed in place.
+
+        Parameters
+        ----------
+        context : ProcessingContext | mne.io.BaseRaw
+            The recording.
+
+        Returns
+        -------
+        ProcessingContext or mne.io.BaseRaw
+            What the step makes of it, of the same kind. A ``Raw`` is a new one, with samples of
+            its own; it does not carry triggers to the next step.
+        """
         run = engine.run_alone if self.channel_wise else engine.run_read_only
-        return run(self, context)
+        if isinstance(context, ProcessingContext) or not is_recording(context):
+            return run(self, context)
+        if self.requires_triggers:
+            name = type(self).__name__
+            raise ValidationError(
+                f"{name} needs triggers, which a Raw does not carry from step to step: run "
+                f"Pipeline([TriggerDetector(regex=…), {name}(…)])(raw), or give it a "
+                "ProcessingContext with triggers."
+            )
+        return apply_to_raw(functools.partial(run, self), context)
 
     def get_parameters(self) -> dict[str, Any]:
         """Return the constructor's arguments as they are stored."""
@@ -192,6 +218,46 @@ class Processor:
             if name != "self" and hasattr(self, name):
                 parameters[name] = getattr(self, name)
         return parameters
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's arguments, as scikit-learn's estimators do.
+
+        Parameters
+        ----------
+        deep : bool
+            Whether to add the arguments of steps inside this one, as ``<argument>__<name>``.
+        """
+        stored = self.get_parameters()  # knows what is stored under another name
+        found = {
+            n: stored.get(n) if getattr(type(self), n, None) is value else value
+            for n in _list_arguments(type(self))
+            if (value := getattr(self, n, self)) is not self
+        }
+        return {**found, **list_inner_params(found)} if deep else found
+
+    def set_params(self, **params: Any) -> Any:
+        """Change arguments of the constructor, in place; return the step.
+
+        Parameters
+        ----------
+        **params
+            New values by name; ``<argument>__<name>`` changes a step inside this one.
+
+        Raises
+        ------
+        ValidationError
+            If there is no such argument.
+        """
+        known = self.get_params(deep=False)
+        own = split_params(params, known, type(self).__name__)
+        fresh = type(self)(**{**known, **own})
+        self.__dict__.clear()
+        self.__dict__.update(fresh.__dict__)
+        return self
+
+    def __sklearn_clone__(self) -> Any:
+        """Return a step with copies of the same arguments, for :func:`sklearn.base.clone`."""
+        return type(self)(**{n: clone_value(v) for n, v in self.get_params(deep=False).items()})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the step as plain Python values: registry name and parameters."""
@@ -203,6 +269,58 @@ class Processor:
 
     def _repr_html_(self) -> str:
         return f"<code>{escape(repr(self))}</code>"
+
+
+def _list_arguments(cls: type) -> list[str]:
+    """Return the names of a constructor's arguments, without ``*args`` and ``**kwargs``."""
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
+    return [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+def list_inner_params(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of steps among the values of `found`, as ``<key>__<name>``."""
+    return {
+        f"{name}__{inner}": value
+        for name, step in found.items()
+        if hasattr(step, "get_params") and not isinstance(step, type)
+        for inner, value in step.get_params().items()
+    }
+
+
+def split_params(params: Mapping[str, Any], known: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    """Return the values of `params` for `owner` itself; pass the others on to its inner steps.
+
+    Raises
+    ------
+    ValidationError
+        If `known` lacks a name.
+    """
+    own: dict[str, Any] = {}
+    inner: dict[str, dict[str, Any]] = {}
+    for key, value in params.items():
+        name, _, rest = key.partition("__")
+        if name not in known or (rest and not hasattr(known[name], "set_params")):
+            raise ValidationError(
+                f"{owner} has no parameter {key!r}; it has {', '.join(known) or 'none'}."
+            )
+        if rest:
+            inner.setdefault(name, {})[rest] = value
+        else:
+            own[name] = value
+    for name, values in inner.items():
+        own.get(name, known[name]).set_params(**values)
+    return own
+
+
+def clone_value(value: Any) -> Any:
+    """Return a copy of a constructor's argument; steps inside it are cloned as well."""
+    if hasattr(value, "__sklearn_clone__"):
+        return value.__sklearn_clone__()
+    if isinstance(value, list | tuple):
+        return type(value)(map(clone_value, value))
+    if isinstance(value, dict):
+        return {key: clone_value(entry) for key, entry in value.items()}
+    return value if callable(value) else copy.deepcopy(value)
 
 
 def with_history(context: ProcessingContext, processor: Processor) -> ProcessingContext:
@@ -462,6 +580,24 @@ class ArrayProcessor(Processor):
             Data type of the samples.
         known : object
             Value of ``first_pass`` over the whole channel, if ``needs_first_pass``.
+        """
+        return None
+
+    def why_not_windowed(self) -> str | None:
+        """Return why windows of the result need whole channels ("needs …"); None if not."""
+        return "needs the whole length of a channel"
+
+    def windows(self, prepared: Prepared, n_times: int) -> Any:
+        """Return the step over windows (:class:`facet_nb.kernels.windows.Windows`), or None.
+
+        Its result must equal that of ``compute`` bit for bit; samples are float64.
+
+        Parameters
+        ----------
+        prepared : Prepared
+            What ``prepare`` decided.
+        n_times : int
+            Length of the channel before the step, in samples.
         """
         return None
 

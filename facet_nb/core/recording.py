@@ -234,7 +234,9 @@ class Header:
                 if band is not None:
                     info["highpass"], info["lowpass"] = map(float, band)
                 info["lowpass"] = min(info["lowpass"], sfreq / 2.0)
-            if data.dtype == np.float32:
+            if hasattr(data, "make_raw"):  # samples that are computed when they are read
+                raw = data.make_raw(info, first)
+            elif data.dtype == np.float32:
                 from facet_nb.core.storage.raw_file import RawFile
 
                 raw = RawFile.of(data, info, first)

@@ -68,8 +68,13 @@ class PipelineResult:
         """Return the corrected recording."""
         return self.get_context().get_raw()
 
+    @property
+    def raw(self) -> mne.io.BaseRaw:
+        """The corrected recording; raises the error of a failed run."""
+        return self.get_raw()
+
     def get_history(self) -> list[ProcessingStep]:
-        """Return the processing steps, oldest first."""
+        """Return the steps that were applied."""
         return self.get_context().get_history()
 
     def was_successful(self) -> bool:

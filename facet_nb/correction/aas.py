@@ -28,6 +28,7 @@ from facet_nb.kernels.templates.subsample import Layout, find_onsets
 from facet_nb.kernels.templates.subsample_channel import correct
 from facet_nb.kernels.templates.subtraction import subtract_templates
 from facet_nb.kernels.triggers.alignment import best_lags
+from facet_nb.kernels.windows import BlockWindows
 
 logger = logging.getLogger("facet_nb")
 
@@ -230,6 +231,28 @@ class AASCorrection(AveragingCorrection):
             self.interpolate_volume_gaps,
         )
         return (SlidingStream if sliding else BlockStream).make(blocks, known)
+
+    def why_not_windowed(self) -> str | None:
+        """Return why windows need whole channels; None if they do not."""
+        if self._overrides(AASCorrection):
+            return "overrides how channels are computed"
+        if self.subsample or self.weighting != "blocks":
+            return "sums its epochs over the whole channel"
+        if self.apply_epoch_alpha_scaling or self.interpolate_volume_gaps:
+            return "scales or joins templates over the whole channel"
+        return None
+
+    def windows(self, prepared: Prepared, n_times: int) -> Any:
+        """Return the correction over windows; see :class:`ArrayProcessor`."""
+        if self.why_not_windowed() is not None:
+            return None
+        plan: AASPlan = prepared.payload
+        window, threshold = self.window_size, self.correlation_threshold
+        shift = int(window * self.rel_window_position)
+        blocks = Blocks(
+            plan.starts, plan.aligned, plan.n_samples, n_times, window, threshold, shift
+        )
+        return BlockWindows(blocks, lambda: self.first_pass(prepared))
 
     def stream_memory(self, chunk: int, sfreq: float) -> int:
         """Return the memory of one stream, in bytes: samples and epochs of a block."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from facet_nb.kernels.streams import WaveformStream
 from facet_nb.kernels.templates import subsample
 from facet_nb.kernels.triggers.clock import ClockFit, fit_clock
 from facet_nb.kernels.triggers.repeats import find_repeats
+from facet_nb.kernels.windows import WaveformWindows
 
 #: Largest shift searched for if markers jitter, in samples and relative to the artifact length.
 _MAX_JITTER = 8
@@ -74,6 +76,8 @@ class GradientCorrection(ChannelCorrection):
     block_s : float
         Longest time over which waveforms are shared, in s.
     %(ref_channel)s
+    picks : str | list | None
+        Channel names, positions or types to correct; None for all data channels.
 
     Notes
     -----
@@ -93,12 +97,14 @@ class GradientCorrection(ChannelCorrection):
         shrinkage: float = lowrank.SHRINKAGE,
         block_s: float = 600.0,
         ref_channel: int | str | None = None,
+        picks: str | Sequence[str] | Sequence[int] | None = None,
     ) -> None:
         self.slices = slices
         self.max_courses = max_courses
         self.shrinkage = shrinkage
         self.block_s = block_s
         self.ref_channel = ref_channel
+        self.picks = picks
 
     def prepare(self, view: View) -> Prepared:
         """Find the artifact onsets between samples, and the slices within volumes."""
@@ -171,6 +177,19 @@ class GradientCorrection(ChannelCorrection):
         """Return the correction of one channel in blocks; see :class:`ArrayProcessor`."""
         plan: GradientPlan = prepared.payload
         return WaveformStream.make(
+            plan.layout, plan.sfreq, self.block_s, self.shrinkage, self.max_courses
+        )
+
+    def why_not_windowed(self) -> str | None:
+        """Return why windows need whole channels; None if they do not."""
+        return self.why_not_chunked()
+
+    def windows(self, prepared: Prepared, n_times: int) -> Any:
+        """Return the correction over windows; see :class:`ArrayProcessor`."""
+        if self.why_not_windowed() is not None:
+            return None
+        plan: GradientPlan = prepared.payload
+        return WaveformWindows(
             plan.layout, plan.sfreq, self.block_s, self.shrinkage, self.max_courses
         )
 

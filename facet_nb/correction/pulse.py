@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -101,6 +101,9 @@ class PulseCorrection(ChannelCorrection):
     drift_s : float
         Time scale of slow changes of the artifact's shape, in s, for ``"obs"``: one more waveform
         for each such period.
+    picks : str | list | None
+        Channel names, positions or types to correct; None for all data channels. Amplitudes are
+        estimated from all channels in any case.
 
     References
     ----------
@@ -122,11 +125,13 @@ class PulseCorrection(ChannelCorrection):
         delay_s: float = 0.21,
         n_side: int = 10,
         drift_s: float = 120.0,
+        picks: str | Sequence[str] | Sequence[int] | None = None,
     ) -> None:
         self.method = method
         self.delay_s = delay_s
         self.n_side = n_side
         self.drift_s = drift_s
+        self.picks = picks
 
     def prepare(self, view: View) -> Prepared:
         """Determine the beats, their sizes and their delays from all channels."""

@@ -56,6 +56,7 @@ class MetricStep(Processor):
     modifies_raw = False
     parallel_safe = False
     accepts_lazy = True
+    output_only = True
 
     def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return new metrics, and notes for the history."""

@@ -34,6 +34,7 @@ class MetricsReport(Processor):
     modifies_raw = False
     parallel_safe = False
     accepts_lazy = True
+    output_only = True
 
     def __init__(
         self, name: str | None = None, store: MutableMapping[str, Any] | None = None
@@ -132,6 +133,7 @@ class PrintMetric(Processor):
     modifies_raw = False
     parallel_safe = False
     accepts_lazy = True
+    output_only = True
 
     def __init__(
         self, *names: str, label: str | None = None, metric_names: Sequence[str] = ()

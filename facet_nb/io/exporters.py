@@ -25,6 +25,7 @@ class _FileExporter(Processor):
     modifies_raw = False
     parallel_safe = False
     accepts_lazy = True
+    output_only = True
     writer: ClassVar[Writer | None] = None
 
     def __init__(self, path: str | Path, overwrite: bool = True) -> None:

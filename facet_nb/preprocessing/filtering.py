@@ -15,6 +15,8 @@ from facet_nb.core.registry import register_processor
 from facet_nb.kernels.compiled.dispatch import has_compiler
 from facet_nb.kernels.filters import fir, iir
 from facet_nb.kernels.streams import FilterStream
+from facet_nb.kernels.windows import FirWindows, SosWindows
+from facet_nb.kernels.windows.filters import has_exact_states
 
 Picks = str | Sequence[str] | Sequence[int] | None
 
@@ -204,6 +206,24 @@ class Filter(ArrayProcessor):
         """Return the streaming filter of one channel; see :class:`ArrayProcessor`."""
         design: Design = prepared.payload
         return None if design.taps is None else FilterStream.make(design.taps, n_times, dtype)
+
+    def why_not_windowed(self) -> str | None:
+        """Return why windows need whole channels; None if they do not."""
+        if type(self).compute is not Filter.compute:
+            return "computes in a way of its own"
+        if self.method == "iir":
+            return None if has_exact_states() else "equals SciPy to rounding on this processor"
+        return None if has_compiler() else "needs numba for it"
+
+    def windows(self, prepared: Prepared, n_times: int) -> Any:
+        """Return the filter over windows; see :class:`ArrayProcessor`."""
+        design: Design = prepared.payload
+        if self.why_not_windowed() is not None:
+            return None
+        if design.sos is not None:
+            return SosWindows(design.sos, design.padlen, n_times)
+        assert design.taps is not None
+        return FirWindows.make_for(design.taps, n_times)
 
     def transition_hz(self) -> float:
         """Return the narrowest transition band of MNE's default design, in Hz."""

@@ -15,6 +15,7 @@ from facet_nb.core.processor import ArrayProcessor, Prepared, Processor, View
 from facet_nb.core.recording import Header
 from facet_nb.core.registry import register_processor
 from facet_nb.core.storage.transpose import take_rows
+from facet_nb.kernels.windows import SpanWindows
 
 if TYPE_CHECKING:
     import mne
@@ -71,6 +72,15 @@ class Crop(ArrayProcessor):
     def compute_other(self, x: np.ndarray, kind: str, prepared: Prepared) -> np.ndarray:
         start, stop = prepared.payload
         return x[:, start:stop]
+
+    def why_not_windowed(self) -> str | None:
+        """Return None: a window of the span is a window of the recording."""
+        return None
+
+    def windows(self, prepared: Prepared, n_times: int) -> Any:
+        """Return the span over windows; see :class:`ArrayProcessor`."""
+        start, stop = prepared.payload
+        return SpanWindows(start, stop - start)
 
     def resize(self, n_times: int, sfreq: float) -> tuple[int, float]:
         """Return the number of samples and the rate (Hz) after the step."""

@@ -72,6 +72,35 @@ def filter_rows(x: np.ndarray, sos: np.ndarray, padlen: int, out: np.ndarray) ->
         run(x[rows], table, steady, padlen, out[rows], held, states, width)
 
 
+def filter_between(
+    x: np.ndarray, sos: np.ndarray, before: np.ndarray, behind: np.ndarray, out: np.ndarray
+) -> None:
+    """Filter pieces of signals forwards and backwards into `out`, from known states.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_channels, n_times)
+        Pieces of the signals, float64, any unit.
+    sos : ndarray, shape (n_sections, 6)
+        Second-order sections.
+    before, behind : ndarray, shape (n_sections, 2, n_channels)
+        States of the forward filter before the first sample of `x`, and of the backward filter
+        behind the last one.
+    out : ndarray, shape (n_channels, n_times)
+        Array for the result, float64; the rows of `x` and `out` are contiguous.
+    """
+    sections = np.ascontiguousarray(sos, dtype=float)
+    held, run = aligned_empty(x.shape[1] * WIDTH, float), _compile_between()
+    states = aligned_empty(2 * sections.shape[0] * 2 * WIDTH, float).reshape(2, -1, WIDTH)
+    for first in range(0, len(x), WIDTH):
+        rows = slice(first, first + WIDTH)
+        states[...] = 0.0
+        for state, given in zip(states, (before, behind), strict=True):
+            part = given[:, :, rows].reshape(2 * len(sections), -1)
+            state[:, : part.shape[1]] = part
+        run(x[rows], sections, out[rows], held, states[0].reshape(-1), states[1].reshape(-1))
+
+
 @lru_cache
 def _tabulate(sos: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return steady states, the coefficients by section, and those in groups of 8 sections.
@@ -98,6 +127,27 @@ def _compile(char: str) -> Any:
     held, states = types.Array(double, 1, "C"), types.Array(double, 2, "C")
     arguments = (rows, table, table, types.intp, target, held, states, types.intp)
     return compile_entry(_filter, *arguments)
+
+
+@lru_cache
+def _compile_between() -> Any:
+    """Return the loop over pieces, compiled; one version serves all memory layouts."""
+    double = types.float64
+    rows = types.Array(double, 2, "A", readonly=True)
+    table = types.Array(double, 2, "C", readonly=True)
+    target, work = types.Array(double, 2, "A"), types.Array(double, 1, "C")
+    return compile_entry(_filter_piece, rows, table, target, work, work, work)
+
+
+def _filter_piece(x, table, out, held, before, behind):  # pragma: no cover - compiled
+    """Filter up to 16 rows forwards and backwards; both states are changed."""
+    rows = (pointer(x), x.strides[0] // x.itemsize, x.shape[0], x.shape[1])
+    target = (pointer(out), out.strides[0] // out.itemsize, out.shape[0], out.shape[1])
+    values, coefficients = pointer(held), pointer(table)
+    n, n_sections = x.shape[1], table.shape[0]
+    state = pointer(before)
+    _filter_forward(rows, 0, values, n, coefficients, n_sections, state, WIDTH)
+    _filter_backward(values, n, coefficients, n_sections, pointer(behind), WIDTH, target, 0)
 
 
 def _filter(x, table, steady, pad, out, held, states, width):  # pragma: no cover - compiled

@@ -7,6 +7,7 @@ from time import perf_counter
 
 import numpy as np
 
+from facet_nb.kernels.compiled.dispatch import find_compiled
 from facet_nb.kernels.filters.common_reference import subtract_common
 from facet_nb.kernels.filters.fir import filter_zero_phase
 from facet_nb.kernels.filters.iir import filter_sos
@@ -38,6 +39,7 @@ def warm_up(dtypes: Sequence[str] = ("float64",)) -> Iterator[tuple[str, float]]
     work = {
         "FIR filter": lambda x: filter_zero_phase(x, np.ones(1)),
         "recursive filter": lambda x: filter_sos(x, sections, padlen=0),
+        "recursive filter over windows": lambda x: _filter_window(x.astype(float), sections),
         "median reference": lambda x: subtract_common(x, "median"),
         "averaging between samples": _average,
         "adaptive filter": lambda x: _adapt(x[0].astype(float)),
@@ -51,6 +53,13 @@ def warm_up(dtypes: Sequence[str] = ("float64",)) -> Iterator[tuple[str, float]]
         begin = perf_counter()
         compile_loops()
         yield "averaging at a higher rate, float64", perf_counter() - begin
+
+
+def _filter_window(x: np.ndarray, sections: np.ndarray) -> None:
+    run = find_compiled("sos_rows", "filter_between")
+    if run is not None:
+        rest = np.zeros((1, 2, 1))
+        run(x, sections, rest, rest, np.empty_like(x))
 
 
 def _average(x: np.ndarray) -> None:

@@ -302,15 +302,48 @@ def _subtract_model(
     model: Model,
 ) -> None:
     """Subtract templates from `out`; epochs that were not fitted use the nearest amplitudes."""
-    model_of = np.searchsorted(pool, find_nearest(which, pool))
-    doubtful = model.doubtful[model_of] | ~layout.usable[which]
     for low in range(0, len(which), PORTION):
-        part = slice(low, low + PORTION)
-        templates = (model.amplitudes[model_of[part]] @ model.waveforms.view(float)).view(complex)
-        rows = sample(templates, layout, which[part])
-        for i in np.flatnonzero(doubtful[part]):
-            _keep_where_present(x, rows[i], int(layout.first[which[low + i]]) - HALO)
-        subtract(out, rows, layout, which[part])
+        part = which[low : low + PORTION]
+        subtract_portion(x, out, layout, part, pool, model)
+
+
+def subtract_portion(
+    x: np.ndarray,
+    out: np.ndarray,
+    layout: Layout,
+    part: np.ndarray,
+    pool: np.ndarray,
+    model: Model,
+    chosen: np.ndarray | None = None,
+) -> None:
+    """Subtract the templates of a portion of epochs, or of those that are `chosen`, from `out`.
+
+    The templates of a whole portion are one matrix product, whose rounding depends on its shape.
+
+    Parameters
+    ----------
+    x, out : ndarray, shape (n_times,)
+        Signal and result, in V, or pieces of them that include the ranges of :func:`list_reaches`.
+    layout : Layout
+        Positions of the artifacts in them.
+    part : ndarray of int
+        The epochs of the portion.
+    pool : ndarray of int
+        The epochs that were fitted.
+    model : Model
+        Their model.
+    chosen : ndarray of int | None
+        Positions in `part` of the epochs to correct; None for all.
+    """
+    model_of = np.searchsorted(pool, find_nearest(part, pool))
+    templates = (model.amplitudes[model_of] @ model.waveforms.view(float)).view(complex)
+    if chosen is not None:
+        templates, part, model_of = templates[chosen], part[chosen], model_of[chosen]
+    rows = sample(templates, layout, part)
+    doubtful = model.doubtful[model_of] | ~layout.usable[part]
+    for i in np.flatnonzero(doubtful):
+        _keep_where_present(x, rows[i], int(layout.first[part[i]]) - HALO)
+    subtract(out, rows, layout, part)
 
 
 def _keep_where_present(x: np.ndarray, row: np.ndarray, origin: int) -> None:

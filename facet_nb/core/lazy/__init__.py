@@ -1,0 +1,1 @@
+"""Lazy recordings: corrected samples that are computed where somebody reads them."""

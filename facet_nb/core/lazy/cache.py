@@ -1,0 +1,62 @@
+"""A bounded cache of arrays: those that were not used for longest leave first."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+
+import numpy as np
+
+
+class BlockCache:
+    """Arrays by key, for all threads.
+
+    Parameters
+    ----------
+    limit_bytes : int
+        Largest sum of the arrays' sizes, in bytes. A larger array is not kept.
+
+    Attributes
+    ----------
+    n_bytes, peak_bytes : int
+        The sum of sizes now, and its maximum so far.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = int(limit_bytes)
+        self.n_bytes = self.peak_bytes = 0
+        self._lock = threading.Lock()
+        self._blocks: OrderedDict[Hashable, np.ndarray] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    def get(self, key: Hashable) -> np.ndarray | None:
+        """Return an array, read-only, or None."""
+        with self._lock:
+            found = self._blocks.get(key)
+            if found is not None:
+                self._blocks.move_to_end(key)
+            return found
+
+    def put(self, key: Hashable, array: np.ndarray) -> np.ndarray:
+        """Keep `array`, which must own its memory; return it read-only."""
+        array.flags.writeable = False
+        if array.nbytes > self.limit_bytes:
+            return array
+        with self._lock:
+            known = self._blocks.pop(key, None)
+            self.n_bytes += array.nbytes - (0 if known is None else known.nbytes)
+            self._blocks[key] = array
+            while self.n_bytes > self.limit_bytes:
+                _, oldest = self._blocks.popitem(last=False)
+                self.n_bytes -= oldest.nbytes
+            self.peak_bytes = max(self.peak_bytes, self.n_bytes)
+        return array
+
+    def clear(self) -> None:
+        """Forget all arrays."""
+        with self._lock:
+            self._blocks.clear()
+            self.n_bytes = 0

@@ -1,0 +1,347 @@
+"""Nodes of a lazy recording: each reads any window of any channels from the node before it.
+
+A node cuts what it is asked for into cells of a fixed grid and computes those that its cache lacks.
+The samples are therefore the same for every window and order of reading.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import nullcontext
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+
+from facet_nb.core.execution import threads
+from facet_nb.core.execution.batch import Position, run_steps
+from facet_nb.core.execution.job import Job
+from facet_nb.core.lazy.cache import BlockCache
+from facet_nb.core.noise import NoiseTerm
+from facet_nb.core.samples import not_finite
+from facet_nb.core.steps import Step
+from facet_nb.kernels.views import as_slice, is_finite
+from facet_nb.kernels.windows import Read, Windows
+
+#: Largest number of values that a node computes at once: 16 MB; and of channels.
+_VALUES = 1 << 21
+_CHANNELS = 16
+
+
+class Node(Protocol):
+    """Samples that can be read."""
+
+    n_times: int
+
+    def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
+        """Return samples, shape (n_channels, stop - start), in V; not to be written to."""
+        ...
+
+
+class SourceNode:
+    """The recording at the beginning.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The recording; only this node reads it.
+    checked : sequence of int
+        Channels whose samples must be finite.
+    """
+
+    def __init__(self, raw: Any, checked: Sequence[int]) -> None:
+        self.raw, self.checked, self.n_times = raw, frozenset(checked), int(raw.n_times)
+        self.data = raw._data if raw.preload else None
+        self.lock = threading.Lock()
+
+    def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
+        """Return samples; see :class:`Node`."""
+        rows = as_slice(channels) if _is_ascending(channels) else list(channels)
+        if self.data is not None:
+            x = self.data[rows, start:stop]
+        else:
+            with self.lock:
+                x = self.raw[rows, start:stop][0]
+        x = np.asarray(x, dtype=float)
+        if not np.isfinite(x.sum()):  # NaN, or a sum that overflows
+            for row, channel in zip(x, channels, strict=True):
+                if channel in self.checked and not is_finite(row):
+                    raise not_finite(row, self.raw.ch_names[channel])
+        return x
+
+
+class ChannelMemory:
+    """What a node keeps of one channel; see :class:`facet_nb.kernels.windows.Keep`."""
+
+    def __init__(self, key: Hashable, cache: BlockCache) -> None:
+        self.known: Any = None
+        self._key, self._cache = key, cache
+        self._small: dict[Hashable, Any] = {}
+
+    def small(self, name: Hashable, make: Callable[[], Any]) -> Any:
+        """Return a small object that is made once and kept for good."""
+        if name not in self._small:
+            self._small[name] = make()
+        return self._small[name]
+
+    def array(self, name: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return an array that is made again if the cache had no room for it."""
+        key = (self._key, name)
+        found = self._cache.get(key)
+        return self._cache.put(key, make()) if found is None else found
+
+
+class WindowNode:
+    """A step whose result can be computed in windows.
+
+    Parameters
+    ----------
+    up : Node
+        The samples before the step.
+    windows : Windows
+        The step.
+    cache : BlockCache
+        Where cells are kept.
+    """
+
+    def __init__(self, up: Node, windows: Windows, cache: BlockCache) -> None:
+        self.up, self.windows, self.cache = up, windows, cache
+        self.n_times, self.cell = windows.n_times, windows.cell
+        self._memory: dict[int, ChannelMemory] = {}
+        self._lock = threading.RLock()
+
+    def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
+        """Return samples; see :class:`Node`."""
+        out = np.empty((len(channels), stop - start))
+        first, last = start // self.cell, (stop - 1) // self.cell
+        for low in range(0, len(channels), _CHANNELS):
+            part = channels[low : low + _CHANNELS]
+            n = max(1, _VALUES // (len(part) * self.cell))
+            for begin in range(first, last + 1, n):
+                self._fill(part, begin, min(begin + n, last + 1), start, out[low : low + _CHANNELS])
+        return out
+
+    def _fill(
+        self, channels: Sequence[int], first: int, last: int, start: int, out: np.ndarray
+    ) -> None:
+        """Write cells `first` to `last` (exclusive) to `out`, which begins at sample `start`."""
+        if self.windows.cheap:
+            begin, end = first * self.cell, min(last * self.cell, self.n_times)
+            low, high = max(begin, start), min(end, start + out.shape[1])
+            x = self._make(list(channels), begin, end)
+            out[:, low - start : high - start] = x[:, low - begin : high - begin]
+            return
+        cells = [[self.cache.get((id(self), c, k)) for c in channels] for k in range(first, last)]
+        missing = [
+            c for c, *rest in zip(channels, *cells, strict=True) if any(x is None for x in rest)
+        ]
+        made: dict[int, np.ndarray] = {}
+        if missing:
+            begin, end = first * self.cell, min(last * self.cell, self.n_times)
+            made = dict(zip(missing, self._make(missing, begin, end), strict=True))
+        stop = start + out.shape[1]
+        for k, known in zip(range(first, last), cells, strict=True):
+            low, high = k * self.cell, min((k + 1) * self.cell, self.n_times)
+            a, b = max(low, start), min(high, stop)
+            for i, (channel, kept) in enumerate(zip(channels, known, strict=True)):
+                block = kept
+                if block is None:
+                    new = made[channel][low - first * self.cell : high - first * self.cell]
+                    block = self.cache.put(
+                        (id(self), channel, k), new.copy()
+                    )  # a view keeps it all
+                out[i, a - start : b - start] = block[a - low : b - low]
+
+    def _make(self, channels: list[int], start: int, stop: int) -> np.ndarray:
+        read = self._reader(channels)
+        keeps = self._know(channels)
+        if not self.windows.uses_blas:
+            return self.windows.make(read, start, stop, keeps)
+        with threads.one_thread():
+            return self.windows.make(read, start, stop, keeps)
+
+    def _reader(self, channels: Sequence[int]) -> Read:
+        """Return what reads the samples before the step."""
+
+        def read(start: int, stop: int, channel: int | None = None) -> np.ndarray:
+            chosen = channels if channel is None else [channels[channel]]
+            return self.up.read(chosen, start, stop)
+
+        return read
+
+    def _know(self, channels: list[int]) -> list[ChannelMemory]:
+        """Return the memory of channels, of which what must be known has been learnt."""
+        new = [c for c in channels if c not in self._memory]
+        if new:
+            with self._lock:
+                new = [c for c in channels if c not in self._memory]
+                if new:
+                    self._learn(new)
+        return [self._memory[c] for c in channels]
+
+    def _learn(self, channels: list[int]) -> None:
+        known: list[Any] = [None] * len(channels)
+        if self.windows.learns:
+            with threads.one_thread():
+                known = self.windows.learn(self._reader(channels), len(channels))
+        for channel, value in zip(channels, known, strict=True):
+            memory = ChannelMemory((id(self), channel), self.cache)
+            memory.known = value
+            self._memory[channel] = memory
+
+
+class ChannelNode:
+    """Steps that take a channel as a whole; computed once, and again if the cache had no room.
+
+    Parameters
+    ----------
+    up : Node
+        The samples before the steps.
+    steps : sequence of Step
+        The steps.
+    n_times : int
+        Number of samples after them.
+    names : tuple of str
+        Names of the channels.
+    terms : tuple of NoiseTerm
+        Noise before the steps, for those that use it.
+    cache : BlockCache
+        Where channels are kept.
+    """
+
+    def __init__(
+        self,
+        up: Node,
+        steps: Sequence[Step],
+        n_times: int,
+        names: tuple[str, ...],
+        terms: tuple[NoiseTerm, ...],
+        cache: BlockCache,
+    ) -> None:
+        self.up, self.n_times, self.cache = up, n_times, cache
+        nothing: Any = None  # rows are given and taken, not read and written
+        self.job = Job(tuple(steps), nothing, nothing, names, terms=terms, last=len(steps) - 1)
+        self._locks = [threading.Lock() for _ in names]
+        self._all = None if all(s.processor.parallel_safe for s in steps) else threading.Lock()
+
+    def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
+        """Return samples; see :class:`Node`."""
+        out = np.empty((len(channels), stop - start))
+        for target, channel in zip(out, channels, strict=True):
+            target[:] = self._find(channel)[start:stop]
+        return out
+
+    def _find(self, channel: int) -> np.ndarray:
+        key = (id(self), channel)
+        found = self.cache.get(key)
+        if found is not None:
+            return found
+        with self._locks[channel]:  # the second thread finds what the first has computed
+            found = self.cache.get(key)
+            return self.cache.put(key, self._compute(channel)) if found is None else found
+
+    def _compute(self, channel: int) -> np.ndarray:
+        x = np.array(self.up.read([channel], 0, self.up.n_times))
+        with threads.one_thread(), nullcontext() if self._all is None else self._all:
+            result, _ = run_steps(self.job, 0, [channel], x, None, Position())
+        return np.array(result[0])
+
+
+class JointNode:
+    """A step over all channels of a sample; nothing is kept, for it is cheap.
+
+    Parameters
+    ----------
+    up : Node
+        The samples before the step.
+    step : Step
+        The step.
+    channels : sequence of int
+        The channels that it looks at.
+    """
+
+    def __init__(self, up: Node, step: Step, channels: Sequence[int]) -> None:
+        self.up, self.step, self.channels, self.n_times = up, step, list(channels), up.n_times
+        self._place = {channel: i for i, channel in enumerate(self.channels)}
+
+    def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
+        """Return samples; see :class:`Node`."""
+        x = self.up.read(self.channels, start, stop)
+        y = self.step.run(x, self.channels)
+        if list(channels) == self.channels:
+            return y
+        return y[[self._place[channel] for channel in channels]]
+
+
+class SwitchNode:
+    """Sends the channels that a step works on through it, and the others past it.
+
+    Parameters
+    ----------
+    up, inner : Node
+        The samples before and after the step.
+    rows : set of int
+        Channels that it works on.
+    beside : callable | None
+        ``beside(x, channel)`` returns another channel, shape (1, n_times); None if such channels
+        pass unchanged.
+    cache : BlockCache
+        Where other channels are kept.
+    """
+
+    def __init__(
+        self,
+        up: Node,
+        inner: Node,
+        rows: frozenset[int],
+        beside: Callable[[np.ndarray, int], np.ndarray] | None,
+        cache: BlockCache,
+    ) -> None:
+        self.up, self.inner, self.rows, self.beside, self.cache = up, inner, rows, beside, cache
+        self.n_times = inner.n_times
+
+    def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
+        """Return samples; see :class:`Node`."""
+        if self.rows.issuperset(channels):
+            return self.inner.read(channels, start, stop)
+        inside = [i for i, channel in enumerate(channels) if channel in self.rows]
+        outside = [i for i, channel in enumerate(channels) if channel not in self.rows]
+        out = np.empty((len(channels), stop - start))
+        if inside:
+            out[inside] = self.inner.read([channels[i] for i in inside], start, stop)
+        if self.beside is None:
+            out[outside] = self.up.read([channels[i] for i in outside], start, stop)
+        else:
+            for i in outside:
+                out[i] = self._find(channels[i])[start:stop]
+        return out
+
+    def _find(self, channel: int) -> np.ndarray:
+        key = (id(self), channel)
+        found = self.cache.get(key)
+        if found is None:
+            assert self.beside is not None
+            x = np.array(self.up.read([channel], 0, self.up.n_times))
+            found = self.cache.put(key, np.array(self.beside(x, channel)[0], dtype=float))
+        return found
+
+
+def read_split(
+    node: Node, channels: Sequence[int], start: int, stop: int, n_workers: int
+) -> np.ndarray:
+    """Return samples of `node`, the channels shared by the calling thread's inner threads."""
+    if n_workers < 2 or len(channels) < 2:
+        return node.read(channels, start, stop)
+    out = np.empty((len(channels), stop - start))
+    blocks = threads.split(len(channels), n_workers)
+
+    def work(block: slice) -> None:
+        out[block] = node.read(channels[block], start, stop)
+
+    threads.run_blocks(work, blocks)
+    return out
+
+
+def _is_ascending(channels: Sequence[int]) -> bool:
+    return all(a < b for a, b in pairwise(channels))

@@ -1,0 +1,18 @@
+"""Steps over windows: any part of their result, to the bit, from a part of their input."""
+
+from facet_nb.kernels.windows.base import Keep, Read, Windows
+from facet_nb.kernels.windows.blocks import BlockWindows
+from facet_nb.kernels.windows.filters import FirWindows, SosWindows
+from facet_nb.kernels.windows.spans import SpanWindows
+from facet_nb.kernels.windows.waveforms import WaveformWindows
+
+__all__ = [
+    "BlockWindows",
+    "FirWindows",
+    "Keep",
+    "Read",
+    "SosWindows",
+    "SpanWindows",
+    "WaveformWindows",
+    "Windows",
+]

@@ -1,0 +1,86 @@
+"""The protocol of steps whose result can be computed window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Read(Protocol):
+    """Reads the step's input."""
+
+    def __call__(self, start: int, stop: int, channel: int | None = None) -> np.ndarray:
+        """Return samples, shape (n_channels, stop - start), read-only.
+
+        With `channel`, a position among the channels of the window, the shape is (1, …).
+        """
+
+
+class Keep(Protocol):
+    """What is kept of one channel between windows."""
+
+    known: Any
+
+    def small(self, name: Hashable, make: Callable[[], Any]) -> Any:
+        """Return a small object that is made once and kept for good."""
+
+    def array(self, name: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return an array that is made again if the cache had no room for it."""
+
+
+class Windows(Protocol):
+    """A step over windows; the same bits as over whole channels.
+
+    Attributes
+    ----------
+    n_times : int
+        Length of the result, in samples.
+    cell : int
+        Windows begin at multiples of this number of samples, and end there or at the end.
+    learns : bool
+        Whether something must be known of a whole channel first.
+    uses_blas : bool
+        Whether BLAS computes a part of the result, whose bits depend on its threads.
+    cheap : bool
+        Whether computing a cell again costs little more than finding it in a cache.
+    """
+
+    n_times: int
+    cell: int
+    learns: bool
+    uses_blas: bool
+    cheap: bool
+
+    def learn(self, read: Read, n_channels: int) -> list[Any]:
+        """Return what must be known of each channel, found in one pass or two over all of it."""
+
+    def make(self, read: Read, start: int, stop: int, keeps: Sequence[Keep]) -> np.ndarray:
+        """Return samples `start` to `stop` of the result, shape (n_channels, stop - start)."""
+
+
+#: Number of samples of a channel that a pass over all of it reads at once.
+PIECE = 1 << 18
+
+
+def learn_in_one_pass(
+    read: Read, n_channels: int, n_times: int, begin: Callable[[], Any]
+) -> list[Any]:
+    """Return the values of accumulators over whole channels.
+
+    Parameters
+    ----------
+    read : callable
+        Reads the input.
+    n_channels, n_times : int
+        Its shape.
+    begin : callable
+        Returns an accumulator with ``push(x)`` and ``value``.
+    """
+    found = [begin() for _ in range(n_channels)]
+    for start in range(0, n_times, PIECE):
+        x = read(start, min(start + PIECE, n_times))
+        for one, row in zip(found, x, strict=True):
+            one.push(row)
+    return [one.value for one in found]
