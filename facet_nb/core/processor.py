@@ -21,6 +21,7 @@ import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.findings import Finding
 from facet_nb.core.fused_kernel import FusedKernel
 from facet_nb.core.metadata import ProcessingMetadata, to_plain
 from facet_nb.kernels.means import RunningMean
@@ -292,9 +293,11 @@ class Prepared:
     metadata : dict
         Fields of :class:`ProcessingMetadata` that change.
     notes : dict
-        Findings of the step, for the history.
+        What the step decided, for the history.
     untouched : tuple of str
         Data channels that the step leaves unchanged.
+    findings : tuple of Finding
+        What a person should know, made by :func:`facet_nb.core.findings.make_finding`.
     """
 
     payload: Any = None
@@ -306,6 +309,7 @@ class Prepared:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
     untouched: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 class ArrayProcessor(Processor):

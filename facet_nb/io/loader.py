@@ -116,8 +116,8 @@ class Loader(Processor):
                 upsampling_factor=int(self.upsampling_factor),
             ),
         )
-        for step in [] if context.has_raw() else context.get_history():
-            new.add_history_entry(step.name, step.processor_type, step.parameters)
+        if not context.has_raw():
+            new._history = context._history
         return new
 
 

@@ -16,6 +16,7 @@ from facet_nb.core.execution.heartbeats import HeartbeatTable
 from facet_nb.core.execution.job import FAILURES, Failure, fail
 from facet_nb.core.execution.stage import Named, PreparedStage, ReferenceTrial, StageInput
 from facet_nb.core.execution.streaming import list_lengths, stream_channel
+from facet_nb.core.findings import Finding, name_step
 from facet_nb.core.noise import Change, NoiseTracker
 from facet_nb.core.planning.fusion import FusedSteps, Fusions
 from facet_nb.core.planning.plan import Stage
@@ -93,7 +94,8 @@ def try_step(step: ChannelStep, row: np.ndarray, channel: int) -> ReferenceTrial
         context = step.process(row, channel, validate=True)
         data = np.array(unpack_samples(context))
         state = replace(State.of(context.get_raw(), context.metadata), n_times=data.shape[1])
-        return ReferenceTrial(data, state, context.has_estimated_noise())
+        noisy, found = context.has_estimated_noise(), context._findings
+        return ReferenceTrial(data, state, noisy, name_step(found, step.processor.name))
     except FAILURES as error:
         return fail(error, 0, step, names[channel], None)
 
@@ -119,7 +121,7 @@ def prepare_stage(
     for position, processor in enumerate(given.processors):
         if not isinstance(processor, ArrayProcessor) or processor.needs == "reference":
             preparer.last[given.references[position]] = position
-    steps, notes, times = [], [], []
+    steps, notes, times, findings = [], [], [], []
     for position, processor in enumerate(given.processors):
         wall, cpu = time.perf_counter(), time.thread_time()
         index = given.indices[position]
@@ -139,14 +141,15 @@ def prepare_stage(
             answer = fail(error, 0, culprit, where, None)
         if isinstance(answer, Failure):
             return answer
-        step, note = answer
+        step, note, found = answer
         if isinstance(processor, FusedSteps):
             times.extend(note["times"])
         else:
             times.append(StepTime(index, time.perf_counter() - wall, time.thread_time() - cpu))
         steps.append(step)
         notes.append(note)
-    return PreparedStage(tuple(steps), preparer.state, tuple(notes), tuple(times))
+        findings.append(found)
+    return PreparedStage(tuple(steps), preparer.state, tuple(notes), tuple(times), tuple(findings))
 
 
 @dataclass
@@ -159,7 +162,10 @@ class _Preparer:
     trackers: dict[int, NoiseTracker] = field(default_factory=dict)
     last: dict[int, int] = field(default_factory=dict)  # last step that needs each channel
 
-    def prepare_step(self, position: int) -> tuple[Step, Mapping[str, Any]] | Failure:
+    def prepare_step(
+        self, position: int
+    ) -> tuple[Step, Mapping[str, Any], tuple[Finding, ...]] | Failure:
+        """Return a step, prepared, with its notes and findings."""
         given, state = self.given, self.state
         processor, index = given.processors[position], given.indices[position]
         ref = given.references[position]
@@ -171,7 +177,10 @@ class _Preparer:
             step = ArrayStep(index, processor, prepared, rows, given.dtype)
             self.state = state.after(prepared)
             self._advance(step, position)
-            return step, prepared.notes
+            found = prepared.findings
+            if found and not isinstance(processor, FusedSteps):
+                found = name_step(found, processor.name)
+            return step, prepared.notes, found
         own = ChannelStep(index, processor, given.header, state, dtype=given.dtype)
         trial = self.attempt(own, self._track(ref).x, ref)
         if isinstance(trial, Failure):
@@ -182,7 +191,7 @@ class _Preparer:
             self.state = trial.state
             own = replace(own, n_times=trial.state.n_times, reports=trial.reports)
         self._advance(own, position, done={ref: round_to(given.dtype, trial.row)})
-        return own, {}
+        return own, {}, trial.findings
 
     def _track(self, ref: int) -> NoiseTracker:
         """Return a reference channel before the step that is being prepared."""
