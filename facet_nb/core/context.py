@@ -130,7 +130,25 @@ class ProcessingContext:
 
     def with_triggers(self, triggers: Sequence[int] | np.ndarray) -> ProcessingContext:
         """Return a context with other triggers, in samples from the start of the data."""
-        return self.with_metadata(self._metadata.updated(triggers=check_triggers(triggers)))
+        samples = check_triggers(triggers)
+        new = self.with_metadata(self._metadata.updated(triggers=samples))
+        return new.with_findings(self._check_given(triggers, samples))
+
+    def _check_given(self, given: Any, samples: np.ndarray) -> tuple[Finding, ...]:
+        """Return findings about given positions, and what became of them."""
+        found, given = [], np.asarray(given, dtype=float)
+        n = int(np.count_nonzero(given != np.rint(given)))
+        if n:
+            found.append(make_finding("triggers_rounded", f"{n} are between samples.", n=n))
+        n = len(samples) - len(np.unique(samples))
+        if n:
+            detail = f"{n} triggers are at the sample of another."
+            found.append(make_finding("triggers_repeated", detail, n=n))
+        end = None if self._raw is None else int(self._raw.n_times)
+        if end is not None and (n := int(np.count_nonzero((samples < 0) | (samples >= end)))):
+            detail = f"{n} of {len(samples)} are outside the data (0 to {end - 1} samples)."
+            found.append(make_finding("triggers_outside", detail, n=n))
+        return name_step(found, "with_triggers")
 
     def with_trigger_samples(
         self,
@@ -172,7 +190,9 @@ class ProcessingContext:
         if trigger_regex is not None:
             metadata.trigger_regex = trigger_regex
         metadata.custom.update(custom or {})
-        return self.with_metadata(metadata)
+        shift = self.get_raw().first_samp if samples_are_absolute else 0
+        given = np.asarray(triggers, dtype=float) - shift
+        return self.with_metadata(metadata).with_findings(self._check_given(given, samples))
 
     def with_mne_events(
         self,

@@ -134,6 +134,70 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "the settings follow a predicted memory, not a measured one",
         "Measure them with facet_nb.benchmark on this machine if memory is tight.",
     ),
+    "triggers_doubled": FindingKind(
+        "warning",
+        "markers are doubled",
+        "The first of each group is used. Let the recorder mark one edge of the scanner's pulse.",
+    ),
+    "triggers_stray": FindingKind(
+        "warning",
+        "markers of another kind among the scanner's",
+        "Choose an expression that matches the scanner's markers only; TriggerDetector(…, "
+        "repair=False) uses all matches.",
+    ),
+    "triggers_missing": FindingKind(
+        "warning",
+        "markers are missing",
+        "Put MissingTriggerDetector() or MissingTriggerCompleter(volumes, slices) after "
+        "TriggerDetector; GradientCorrection() completes the train itself.",
+    ),
+    "triggers_irregular": FindingKind(
+        "warning",
+        "distances of markers are irregular",
+        "Check the expression and the marker file.",
+    ),
+    "triggers_other_train": FindingKind(
+        "warning",
+        "another regular train of markers is not in step with the triggers",
+        "Make sure that the triggers are the scanner's markers and not those of a task.",
+    ),
+    "triggers_two_sequences": FindingKind(
+        "warning",
+        "the triggers are those of several sequences",
+        "Correct each sequence by itself: Crop(tmin, tmax), then the chain.",
+    ),
+    "triggers_outside": FindingKind(
+        "warning",
+        "markers lie outside the data",
+        "Check the crop, or whether the marker file belongs to the recording.",
+    ),
+    "triggers_rounded": FindingKind(
+        "note",
+        "trigger positions were rounded to whole samples",
+        "Use SubsampleAligner or AASCorrection(subsample=True), which find times between samples.",
+    ),
+    "triggers_repeated": FindingKind(
+        "warning",
+        "triggers are given twice",
+        "Use np.unique(positions).",
+    ),
+    "alignment_at_edge": FindingKind(
+        "warning",
+        "triggers were moved to the limit of the search",
+        "Use a wider search_window=…, or check the markers.",
+    ),
+    "stimuli_locked": FindingKind(
+        "warning",
+        "stimuli are locked to the volumes",
+        "Jitter the stimuli against the volume period. In this recording, average over longer "
+        "windows or treat evoked responses with caution: a part of them was removed.",
+    ),
+    "slice_rate_in_alpha": FindingKind(
+        "note",
+        "the slice rate is in the alpha band",
+        "Do not use a notch or comb filter at the slice rate, and compare alpha power with that "
+        "before the scan.",
+    ),
 }
 
 
