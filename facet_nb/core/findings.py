@@ -181,6 +181,34 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "triggers are given twice",
         "Use np.unique(positions).",
     ),
+    "units_unknown": FindingKind(
+        "warning",
+        "units of channels cannot be read",
+        "Correct the unit in the file's header, or scale the samples (raw.apply_function) and set "
+        "the channels' type with raw.set_channel_types.",
+    ),
+    "recording_discontinuous": FindingKind(
+        "error",
+        "the recording has gaps in time",
+        "Split it at the gaps with the recorder's software, or write it as EDF+C, and correct each "
+        "part by itself.",
+    ),
+    "breaks_ignored": FindingKind(
+        "note",
+        "a step takes a recording with breaks for continuous",
+        "Run the chain on each part by itself, or look at the samples near the breaks.",
+    ),
+    "channels_uncorrected": FindingKind(
+        "note",
+        "channels were not corrected",
+        "If one is an electrode, set its type with raw.set_channel_types, or remove it from "
+        "raw.info['bads'].",
+    ),
+    "ecg_marked_bad": FindingKind(
+        "warning",
+        "the ECG that is used is marked bad",
+        "Choose another with ecg_channel=…, or remove it from raw.info['bads'] if it is good.",
+    ),
     "alignment_at_edge": FindingKind(
         "warning",
         "triggers were moved to the limit of the search",

@@ -248,11 +248,14 @@ class View:
     data : ndarray, shape (n_data_channels, n_times) | None
         All data channels, in V, if the processor needs them.
     ch_types : tuple of str
-        Types of the data channels, as MNE names them.
+        Types of the data channels, as :func:`facet_nb.core.recording.kind_of` names them.
     all_data : ndarray, shape (n_channels, n_times) | None
         All channels of the recording, of any type, in V, if the processor needs them; not a copy.
     all_names, all_types : tuple of str
         Their names and types.
+    pieces : tuple of (int, int)
+        Pieces in which time is continuous: first sample, and the one after the last. Empty if
+        there is only one.
     """
 
     sfreq: float
@@ -266,6 +269,7 @@ class View:
     all_data: np.ndarray | None = None
     all_names: tuple[str, ...] = ()
     all_types: tuple[str, ...] = ()
+    pieces: tuple[tuple[int, int], ...] = ()
 
     @property
     def offset(self) -> int:
@@ -329,6 +333,8 @@ class ArrayProcessor(Processor):
         Channel types that the step processes; None for all data channels. The constructor
         arguments ``picks`` and ``exclude_channels`` narrow the selection. Other channels pass
         through unchanged.
+    heeds_pieces : bool
+        Whether the step respects ``view.pieces``, the breaks in time. A finding tells of others.
     uses_noise : bool
         Whether ``compute`` takes ``noise=``, the noise that corrections have removed so far.
     needs_first_pass : bool
@@ -344,6 +350,7 @@ class ArrayProcessor(Processor):
     needs: ClassVar[Literal["none", "reference", "all"]] = "none"
     linear: ClassVar[bool] = False
     subtracts: ClassVar[bool] = False
+    heeds_pieces: ClassVar[bool] = False
     splits: ClassVar[Literal["channels", "times"]] = "channels"
     types: ClassVar[tuple[str, ...] | None] = None
     uses_noise: ClassVar[bool] = False

@@ -16,12 +16,25 @@ from facet_nb.core.execution.heartbeats import HeartbeatTable
 from facet_nb.core.execution.job import FAILURES, Failure, fail
 from facet_nb.core.execution.stage import Named, PreparedStage, ReferenceTrial, StageInput
 from facet_nb.core.execution.streaming import list_lengths, stream_channel
-from facet_nb.core.findings import Finding, name_step
+from facet_nb.core.findings import Finding, make_finding, name_step
 from facet_nb.core.noise import Change, NoiseTracker
 from facet_nb.core.planning.fusion import FusedSteps, Fusions
 from facet_nb.core.planning.plan import Stage
-from facet_nb.core.processor import ArrayProcessor, Processor, View, check_has_triggers
-from facet_nb.core.recording import Header, channel_kinds, find_references, resolve_picks
+from facet_nb.core.processor import (
+    ArrayProcessor,
+    Prepared,
+    Processor,
+    View,
+    check_has_triggers,
+)
+from facet_nb.core.recording import (
+    Header,
+    channel_kinds,
+    find_pieces,
+    find_references,
+    kind_of,
+    resolve_picks,
+)
 from facet_nb.core.samples import not_finite
 from facet_nb.core.steps import ArrayStep, ChannelStep, State, Step, unpack_samples
 from facet_nb.core.storage import scratch
@@ -172,13 +185,19 @@ class _Preparer:
         if processor.requires_triggers:
             check_has_triggers(state.metadata)
         if isinstance(processor, ArrayProcessor):
-            prepared = processor.prepare(self._view(position, processor))
+            view = self._view(position, processor)
+            prepared = processor.prepare(view)
+            if processor.modifies_raw and not processor.run_once:
+                if view.pieces and not processor.heeds_pieces:
+                    prepared = _add(prepared, _tell_pieces(view))
+                if processor.subtracts and {"bad", "other"} & set(given.kinds):
+                    prepared = _add(prepared, _tell_uncorrected(given))
             rows = _find_rows(processor, given, prepared.untouched)
             step = ArrayStep(index, processor, prepared, rows, given.dtype)
             self.state = state.after(prepared)
             self._advance(step, position)
             found = prepared.findings
-            if found and not isinstance(processor, FusedSteps):
+            if found:
                 found = name_step(found, processor.name)
             return step, prepared.notes, found
         own = ChannelStep(index, processor, given.header, state, dtype=given.dtype)
@@ -222,7 +241,7 @@ class _Preparer:
         if processor.needs == "all":
             all_data = protect(given.data)
             data = protect(given.data[as_slice([int(i) for i in given.picks])])
-        types = tuple(given.header.info.get_channel_types())
+        types = tuple(map(kind_of, given.names, given.header.info.get_channel_types()))
         return View(
             sfreq=state.sfreq,
             n_times=state.n_times,
@@ -235,7 +254,15 @@ class _Preparer:
             all_data=all_data,
             all_names=given.names,
             all_types=types,
+            pieces=self._find_pieces(),
         )
+
+    def _find_pieces(self) -> tuple[tuple[int, int], ...]:
+        """Return the pieces in which time is continuous, at the current rate."""
+        annotations, state = self.given.header.annotations, self.state
+        if annotations is None or not len(annotations):
+            return ()
+        return find_pieces(annotations, state.first_samp / state.sfreq, state.sfreq, state.n_times)
 
     def _advance(
         self, step: Step, position: int, done: Mapping[int, np.ndarray] | None = None
@@ -260,6 +287,31 @@ class _Preparer:
         rows = MappedRow(x[0]), MappedRow(result[0])
         stream_channel([step], ref, *rows, self.given.chunk, {})
         return result
+
+
+def _add(prepared: Prepared, findings: Sequence[Finding]) -> Prepared:
+    return replace(prepared, findings=(*prepared.findings, *findings))
+
+
+def _tell_pieces(view: View) -> list[Finding]:
+    """Return a finding about a step that takes time for continuous."""
+    edges_s = [start / view.sfreq for start, _ in view.pieces[1:]]
+    detail = f"The step works across {len(edges_s)} breaks as if time went on."
+    spans = [(t, t) for t in edges_s]
+    return [make_finding("breaks_ignored", detail, span_s=spans, n=len(edges_s))] if spans else []
+
+
+def _tell_uncorrected(given: StageInput) -> list[Finding]:
+    """Return a finding about channels that a correction leaves as they are, and why."""
+    types = given.header.info.get_channel_types()
+    rows = [i for i, kind in enumerate(given.kinds) if kind in ("bad", "other")]
+    why: dict[str, list[str]] = {}
+    for i in rows:
+        reason = "marked bad" if given.kinds[i] == "bad" else f"of type {types[i]}"
+        why.setdefault(reason, []).append(given.names[i])
+    detail = "; ".join(f"{reason}: {', '.join(names[:6])}" for reason, names in why.items())
+    names = [given.names[i] for i in rows]
+    return [make_finding("channels_uncorrected", f"{detail}.", channels=names, reasons=why)]
 
 
 def _find_rows(

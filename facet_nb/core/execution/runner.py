@@ -521,7 +521,7 @@ def build_context(
     for step, notes, findings in zip(prepared.steps, prepared.notes, found, strict=True):
         processor = step.processor
         if isinstance(processor, FusedSteps):
-            history.extend(processor.list_entries(notes))
+            history.extend(processor.list_entries(notes, findings))
             continue
         parameters = to_plain({**processor.get_parameters(), **notes})
         name, kind = processor.name, type(processor).__name__

@@ -312,13 +312,18 @@ class FusedSteps(ArrayProcessor):
         """Return the memory of one stream, in bytes."""
         return self.kernel.stream_memory(chunk, sfreq)
 
-    def list_entries(self, notes: Mapping[str, Any]) -> list[ProcessingStep]:
-        """Return the entries of the history: one for each part."""
+    def list_entries(
+        self, notes: Mapping[str, Any], findings: tuple[Finding, ...] = ()
+    ) -> list[ProcessingStep]:
+        """Return the entries of the history: one for each part; the main one has the findings."""
+        told = list(notes["findings"])
+        known = list(chain.from_iterable(told))
+        told[self.main] = (*told[self.main], *(f for f in findings if f not in known))
         return [
             ProcessingStep(
                 p.name, type(p).__name__, to_plain({**p.get_parameters(), **note}), findings=found
             )
-            for p, note, found in zip(self.parts, notes["parts"], notes["findings"], strict=True)
+            for p, note, found in zip(self.parts, notes["parts"], told, strict=True)
         ]
 
     def find_culprit(self, error: BaseException) -> tuple[int, Processor]:
