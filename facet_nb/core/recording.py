@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -77,7 +78,8 @@ def channel_kinds(raw: mne.io.BaseRaw) -> list[str]:
 
 
 #: What a name says about a channel that the file calls EEG, or nothing in particular.
-_NAMED = {"ECG": "ecg", "EKG": "ecg", "EOG": "eog", "EMG": "emg", "RESP": "resp"}
+_NAMED = re.compile("(E[CK]G)|(EOG)|(EMG)|(RESP)", re.IGNORECASE)
+_KINDS = ("ecg", "eog", "emg", "resp")
 
 
 def kind_of(name: str, ch_type: str) -> str:
@@ -96,8 +98,8 @@ def kind_of(name: str, ch_type: str) -> str:
     """
     if ch_type not in ("eeg", "misc", "bio"):
         return ch_type
-    upper = name.upper()
-    return next((kind for part, kind in _NAMED.items() if part in upper), ch_type)
+    found = _NAMED.search(name)
+    return ch_type if found is None else _KINDS[int(found.lastindex or 1) - 1]
 
 
 #: Annotations at which time is not continuous, as MNE's filters know them.
