@@ -78,7 +78,7 @@ def channel_kinds(raw: mne.io.BaseRaw) -> list[str]:
 
 
 #: What a name says about a channel that the file calls EEG, or nothing in particular.
-_NAMED = re.compile("(E[CK]G)|(EOG)|(EMG)|(RESP)", re.IGNORECASE)
+NAMED_KIND = re.compile("(E[CK]G)|(EOG)|(EMG)|(RESP)", re.IGNORECASE)
 _KINDS = ("ecg", "eog", "emg", "resp")
 
 
@@ -98,12 +98,12 @@ def kind_of(name: str, ch_type: str) -> str:
     """
     if ch_type not in ("eeg", "misc", "bio"):
         return ch_type
-    found = _NAMED.search(name)
+    found = NAMED_KIND.search(name)
     return ch_type if found is None else _KINDS[int(found.lastindex or 1) - 1]
 
 
 #: Annotations at which time is not continuous, as MNE's filters know them.
-_BREAKS = ("edge", "bad_acq_skip")
+BREAKS = ("edge", "bad_acq_skip")
 
 
 def find_pieces(
@@ -135,7 +135,7 @@ def find_pieces(
     breaks = []
     marks = zip(annotations.onset, annotations.duration, annotations.description, strict=True)
     for onset, duration, text in marks:
-        if str(text).lower().startswith(_BREAKS):
+        if str(text).lower().startswith(BREAKS):
             begin = round((onset - first_s) * sfreq)
             breaks.append((begin, round((onset - first_s + duration) * sfreq)))
     pieces, start = [], 0
@@ -174,9 +174,11 @@ def find_references(
     This is the processor's ``ref_channel``, or else the first good EEG channel, or else the first
     of `picks`, the good data channels.
     """
-    types, first = list(map(kind_of, raw.ch_names, raw.get_channel_types())), int(picks[0])
-    if "eeg" in (good := list(map(types.__getitem__, picks))):
-        first = int(picks[good.index("eeg")])
+    types, first = raw.get_channel_types(), int(picks[0])
+    for row in picks:
+        if types[row] == "eeg" and NAMED_KIND.search(raw.ch_names[row]) is None:
+            first = int(row)
+            break
     rows = []
     for processor in processors:
         wanted = getattr(processor, "ref_channel", None)

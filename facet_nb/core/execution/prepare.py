@@ -28,6 +28,8 @@ from facet_nb.core.processor import (
     check_has_triggers,
 )
 from facet_nb.core.recording import (
+    BREAKS,
+    NAMED_KIND,
     Header,
     channel_kinds,
     find_pieces,
@@ -241,7 +243,15 @@ class _Preparer:
         if processor.needs == "all":
             all_data = protect(given.data)
             data = protect(given.data[as_slice([int(i) for i in given.picks])])
-        types = tuple(map(kind_of, given.names, given.header.info.get_channel_types()))
+        types = tuple(given.header.info.get_channel_types())
+        if NAMED_KIND.search(" ".join(given.names)) is not None:
+            types = tuple(map(kind_of, given.names, types))
+        marks = given.header.annotations
+        pieces: tuple[tuple[int, int], ...] = ()
+        text = "" if marks is None else " ".join(marks.description).lower()
+        if BREAKS[0] in text or BREAKS[1] in text:
+            first_s = state.first_samp / state.sfreq
+            pieces = find_pieces(marks, first_s, state.sfreq, state.n_times)
         return View(
             sfreq=state.sfreq,
             n_times=state.n_times,
@@ -254,15 +264,8 @@ class _Preparer:
             all_data=all_data,
             all_names=given.names,
             all_types=types,
-            pieces=self._find_pieces(),
+            pieces=pieces,
         )
-
-    def _find_pieces(self) -> tuple[tuple[int, int], ...]:
-        """Return the pieces in which time is continuous, at the current rate."""
-        annotations, state = self.given.header.annotations, self.state
-        if annotations is None or not len(annotations):
-            return ()
-        return find_pieces(annotations, state.first_samp / state.sfreq, state.sfreq, state.n_times)
 
     def _advance(
         self, step: Step, position: int, done: Mapping[int, np.ndarray] | None = None
