@@ -13,11 +13,12 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "facet_nb.core": (
-        "ArrayProcessor BatchResult CancelToken ChannelSequentialExecutor FacetError "
+        "ArrayProcessor BatchResult CancelToken ChannelSequentialExecutor FINDING_KINDS FacetError "
+        "Finding FindingKind "
         "LambdaProcessor ParallelExecutor Pipeline PipelineError PipelineResult Plan PlanError "
         "Prepared ProcessingContext ProcessingMetadata ProcessingStep Processor ProcessorError "
         "ProcessorValidationError RunCancelled Stage StepError ValidationError View "
-        "get_processor list_processors register_processor set_defaults"
+        "get_processor list_processors make_finding register_processor set_defaults"
     ),
     "facet_nb.io": (
         "BDFExporter BIDSExporter BIDSLoader BrainVisionExporter EDFExporter EEGLABExporter "

@@ -15,11 +15,14 @@ from facet_nb.benchmark import Advice as Advice
 from facet_nb.benchmark import BenchmarkTable as BenchmarkTable
 from facet_nb.benchmark import advise as advise
 from facet_nb.benchmark import benchmark_scaling as benchmark_scaling
+from facet_nb.core import FINDING_KINDS as FINDING_KINDS
 from facet_nb.core import ArrayProcessor as ArrayProcessor
 from facet_nb.core import BatchResult as BatchResult
 from facet_nb.core import CancelToken as CancelToken
 from facet_nb.core import ChannelSequentialExecutor as ChannelSequentialExecutor
 from facet_nb.core import FacetError as FacetError
+from facet_nb.core import Finding as Finding
+from facet_nb.core import FindingKind as FindingKind
 from facet_nb.core import LambdaProcessor as LambdaProcessor
 from facet_nb.core import ParallelExecutor as ParallelExecutor
 from facet_nb.core import Pipeline as Pipeline
@@ -41,6 +44,7 @@ from facet_nb.core import ValidationError as ValidationError
 from facet_nb.core import View as View
 from facet_nb.core import get_processor as get_processor
 from facet_nb.core import list_processors as list_processors
+from facet_nb.core import make_finding as make_finding
 from facet_nb.core import register_processor as register_processor
 from facet_nb.core import set_defaults as set_defaults
 from facet_nb.correction import AASCorrection as AASCorrection

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facet_nb.cli import chains, options, recordings
+from facet_nb.cli.findings import check_strict, describe_result, print_findings, print_json
 from facet_nb.cli.problems import report_errors, to_line
 
 if TYPE_CHECKING:
@@ -30,11 +31,14 @@ def run(
     dtype: options.Precision = None,
     checkpoint: options.Checkpoint = None,
     timeout: options.Timeout = None,
+    strict: options.Strict = False,
+    as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Correct one recording.
 
-    The output is written at the end; an existing file is replaced.
+    The output is written at the end; an existing file is replaced. What you should know about the
+    result is printed on stderr.
     """
     with report_errors(debug):
         from facet_nb.io import Exporter, load
@@ -53,8 +57,13 @@ def run(
             timeout=timeout,
             **settings,
         )
-        typer.echo(f"{to_line(target)}: {recordings.describe_size(result.get_raw())}")
-        typer.echo(result.summary())
+        if as_json:
+            print_json(describe_result(source, target, result))
+        else:
+            typer.echo(f"{to_line(target)}: {recordings.describe_size(result.get_raw())}")
+            typer.echo(result.summary(findings=False))
+    print_findings(result.findings)
+    check_strict(strict, result.findings)
 
 
 def batch(
@@ -71,6 +80,8 @@ def batch(
     ] = 1,
     mode: options.Mode = None,
     checkpoint: options.Checkpoint = None,
+    strict: options.Strict = False,
+    as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Correct many recordings.
@@ -90,9 +101,16 @@ def batch(
             show_progress=sys.stderr.isatty(),
             checkpoint=checkpoint,
         )
-        typer.echo(_write_table(done))
+        rows = list(zip(done.inputs, done.outputs, done.results, strict=True))
+        if as_json:
+            print_json([describe_result(*row) for row in rows])
+        else:
+            typer.echo(_write_table(done))
+    for name, _, result in rows:
+        print_findings(result.findings, to_line(name))
     if not all(result.success for result in done):
         raise typer.Exit(1)
+    check_strict(strict, [finding for result in done for finding in result.findings])
 
 
 def plan(

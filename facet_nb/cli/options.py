@@ -103,6 +103,14 @@ Trigger = Annotated[
         rf"[{DEFAULT_TRIGGER}]",
     ),
 ]
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="End with exit code 2 if there is a warning (see findings)."),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print the result with its findings as JSON on stdout."),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 

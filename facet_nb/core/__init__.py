@@ -12,6 +12,7 @@ from facet_nb.core.errors import (
 )
 from facet_nb.core.execution.global_step import guard_input, run_read_only
 from facet_nb.core.execution.runner import run_alone
+from facet_nb.core.findings import FINDING_KINDS, Finding, FindingKind, make_finding
 from facet_nb.core.map import BatchResult
 from facet_nb.core.metadata import ProcessingMetadata, ProcessingStep
 from facet_nb.core.parallel import ChannelSequentialExecutor, ParallelExecutor
@@ -37,11 +38,14 @@ ProcessorError = FacetError
 ProcessorValidationError = ValidationError
 
 __all__ = [
+    "FINDING_KINDS",
     "ArrayProcessor",
     "BatchResult",
     "CancelToken",
     "ChannelSequentialExecutor",
     "FacetError",
+    "Finding",
+    "FindingKind",
     "LambdaProcessor",
     "ParallelExecutor",
     "Pipeline",
@@ -63,6 +67,7 @@ __all__ = [
     "View",
     "get_processor",
     "list_processors",
+    "make_finding",
     "register_processor",
     "set_defaults",
 ]

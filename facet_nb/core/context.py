@@ -12,6 +12,7 @@ import numpy as np
 
 from facet_nb.core import recording
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.findings import Finding, make_finding, merge_findings, name_step
 from facet_nb.core.metadata import ProcessingMetadata, ProcessingStep, to_plain
 from facet_nb.core.noise import Lineage, NoiseTerm, Step, follow, sum_noise
 
@@ -47,6 +48,7 @@ class ProcessingContext:
         self._raw_original = raw_original if raw_original is not None else raw
         self._metadata = metadata if metadata is not None else ProcessingMetadata()
         self._history: tuple[ProcessingStep, ...] = ()
+        self._findings: tuple[Finding, ...] = ()  # those of the step that is running
         self._cache: dict[str, Any] = {}
         self._lineage: Lineage | None = None
         self._noise: tuple[NoiseTerm, ...] = ()
@@ -130,7 +132,25 @@ class ProcessingContext:
 
     def with_triggers(self, triggers: Sequence[int] | np.ndarray) -> ProcessingContext:
         """Return a context with other triggers, in samples from the start of the data."""
-        return self.with_metadata(self._metadata.updated(triggers=check_triggers(triggers)))
+        samples = check_triggers(triggers)
+        new = self.with_metadata(self._metadata.updated(triggers=samples))
+        return new.with_findings(self._check_given(triggers, samples))
+
+    def _check_given(self, given: Any, samples: np.ndarray) -> tuple[Finding, ...]:
+        """Return findings about given positions, and what became of them."""
+        found, given = [], np.asarray(given, dtype=float)
+        n = int(np.count_nonzero(given != np.rint(given)))
+        if n:
+            found.append(make_finding("triggers_rounded", f"{n} are between samples.", n=n))
+        n = len(samples) - len(np.unique(samples))
+        if n:
+            detail = f"{n} triggers are at the sample of another."
+            found.append(make_finding("triggers_repeated", detail, n=n))
+        end = None if self._raw is None else int(self._raw.n_times)
+        if end is not None and (n := int(np.count_nonzero((samples < 0) | (samples >= end)))):
+            detail = f"{n} of {len(samples)} are outside the data (0 to {end - 1} samples)."
+            found.append(make_finding("triggers_outside", detail, n=n))
+        return name_step(found, "with_triggers")
 
     def with_trigger_samples(
         self,
@@ -172,7 +192,9 @@ class ProcessingContext:
         if trigger_regex is not None:
             metadata.trigger_regex = trigger_regex
         metadata.custom.update(custom or {})
-        return self.with_metadata(metadata)
+        shift = self.get_raw().first_samp if samples_are_absolute else 0
+        given = np.asarray(triggers, dtype=float) - shift
+        return self.with_metadata(metadata).with_findings(self._check_given(given, samples))
 
     def with_mne_events(
         self,
@@ -261,11 +283,42 @@ class ProcessingContext:
         *,
         processor_name: str | None = None,
     ) -> None:
-        """Append one entry to the history."""
-        entry = ProcessingStep(
-            name or processor_name or "step", processor_type, to_plain(parameters or {})
-        )
-        self._history = (*self._history, entry)
+        """Append one entry to the history, with the findings that were added since the last one."""
+        name = name or processor_name or "step"
+        found = name_step(self._findings, name) if self._findings else ()
+        entry = ProcessingStep(name, processor_type, to_plain(parameters or {}), findings=found)
+        self._history, self._findings = (*self._history, entry), ()
+
+    # ------------------------------------------------------------------- findings
+    def add_finding(
+        self, finding: Finding | str, detail: str = "", **options: Any
+    ) -> ProcessingContext:
+        """Return a context with one more finding of the step that is running.
+
+        Parameters
+        ----------
+        finding : Finding | str
+            A finding; or the code of one, which is made of `detail` and `options` as
+            :func:`facet_nb.core.findings.make_finding` does.
+        detail : str
+            What was found here.
+        **options
+            ``severity``, ``title``, ``remedy``, ``channels``, ``span_s``, and evidence.
+        """
+        if not isinstance(finding, Finding):
+            finding = make_finding(finding, detail, **options)
+        return self.with_findings([finding])
+
+    def with_findings(self, findings: Sequence[Finding]) -> ProcessingContext:
+        """Return a context with more findings of the step that is running."""
+        new = self._derive()
+        new._findings = (*self._findings, *findings)
+        return new
+
+    def get_findings(self) -> tuple[Finding, ...]:
+        """Return the findings of all steps so far, the most serious first, one for each code."""
+        found = [finding for step in self._history for finding in step.findings]
+        return merge_findings([*found, *self._findings])
 
     # ---------------------------------------------------------------------- cache
     def cache_get(self, key: str) -> Any:
@@ -361,6 +414,7 @@ class ProcessingContext:
         """Return metadata and history as plain Python values (no samples)."""
         history = [
             {"name": s.name, "processor_type": s.processor_type, "parameters": dict(s.parameters)}
+            | ({"findings": [f.to_dict() for f in s.findings]} if s.findings else {})
             for s in self._history
         ]
         return {"metadata": self._metadata.to_dict(), "history": history}

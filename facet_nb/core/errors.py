@@ -80,4 +80,4 @@ def describe_failure(
     return f"Step {index + 1} ({step}) failed{where}: {what}"
 
 
-_OURS = {"FacetError", "ValidationError", "PlanError", "StepError"}
+_OURS = {"FacetError", "FindingError", "ValidationError", "PlanError", "StepError"}

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import chain, product
 from typing import Any, Literal
 
+from facet_nb.core.findings import Finding, merge_findings
+
 
 @dataclass(frozen=True)
 class Event:
@@ -80,6 +82,13 @@ class StageDone(Event):
 
 
 @dataclass(frozen=True)
+class FindingRaised(Event):
+    """A step, the planner or the executor found out something that a person should know."""
+
+    finding: Finding
+
+
+@dataclass(frozen=True)
 class RunDone(Event):
     """The run is complete."""
 
@@ -124,6 +133,8 @@ class RunState:
         Batches of all stages whose samples came from a checkpoint.
     failed_step, failed_index, failed_channel : str, int, str | None
         Name and position of the step that failed, and its channels.
+    findings : tuple of Finding
+        Findings so far, the most serious first, one for each code.
     """
 
     status: Status = "idle"
@@ -150,6 +161,7 @@ class RunState:
     failed_channel: str | None = None
     failed_index: int | None = None
     batches_restored: int = 0
+    findings: tuple[Finding, ...] = ()
 
     def apply(self, event: Event) -> RunState:
         """Return the state after `event`."""
@@ -257,6 +269,10 @@ def _stage_done(state: RunState, e: StageDone) -> RunState:
     )
 
 
+def _finding_raised(state: RunState, e: FindingRaised) -> RunState:
+    return replace(state, findings=merge_findings([*state.findings, e.finding]))
+
+
 def _run_done(state: RunState, e: RunDone) -> RunState:
     return replace(state, status="done", message=f"done in {e.wall_s:.1f} s")
 
@@ -277,6 +293,7 @@ _HANDLERS: dict[type[Event], Callable[[RunState, Any], RunState]] = {
     StageStarted: _stage_started,
     BatchDone: _batch_done,
     StageDone: _stage_done,
+    FindingRaised: _finding_raised,
     RunDone: _run_done,
     RunFailed: _run_failed,
 }

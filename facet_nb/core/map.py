@@ -18,6 +18,7 @@ from facet_nb.core.context import ProcessingContext, is_recording
 from facet_nb.core.defaults import defaults
 from facet_nb.core.errors import FacetError, StepError, ValidationError
 from facet_nb.core.execution.timeouts import check_timeout
+from facet_nb.core.findings import find_worst
 from facet_nb.core.planning.planner import check_numbers, choose_mode
 from facet_nb.core.processor import Processor
 from facet_nb.core.progress import wanted
@@ -77,7 +78,11 @@ class BatchResult:
 
     @property
     def summary_df(self) -> pd.DataFrame:
-        """Table with a row per input: ``input, success, time_s, output, error`` and metrics."""
+        """Table with a row per input.
+
+        Its columns are ``input, success, time_s, output, error``, ``findings`` (their number),
+        ``worst`` (their highest severity), and the metrics.
+        """
         import pandas as pd
 
         rows = []
@@ -88,6 +93,8 @@ class BatchResult:
                 "time_s": result.execution_time,
                 "output": output,
                 "error": None if result.error is None else str(result.error),
+                "findings": len(result.findings),
+                "worst": find_worst(result.findings),
             }
             numbers = {k: v for k, v in result.metrics.items() if isinstance(v, Real)}
             rows.append(row | numbers)
@@ -100,6 +107,7 @@ class BatchResult:
         for name, result in zip(self.inputs, self.results, strict=True):
             what = "done" if result.success else f"failed: {result.error}"
             lines.append(f"  {name}: {what} ({result.execution_time:.2f} s)")
+            lines += [f"    {finding}" for finding in result.findings]
         return "\n".join(lines)
 
     def print_summary(self) -> None:

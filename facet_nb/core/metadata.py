@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from facet_nb.core.findings import Finding
+
 
 @dataclass
 class ProcessingMetadata:
@@ -84,12 +86,14 @@ class ProcessingStep:
 
     The first step of a run with ``mode="auto"`` also has the `advice` that was followed: settings,
     reason and forecast. It is not part of the result: entries that differ only in it are equal.
+    `findings` are those that the step raised.
     """
 
     name: str
     processor_type: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     advice: Mapping[str, Any] | None = field(default=None, compare=False)
+    findings: tuple[Finding, ...] = ()
 
     @property
     def processor_name(self) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 
 from facet_nb.core.context import ProcessingContext, apply_to_raw, is_recording
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.findings import Finding
 from facet_nb.core.fused_kernel import FusedKernel
 from facet_nb.core.metadata import ProcessingMetadata, to_plain
 from facet_nb.kernels.means import RunningMean
@@ -365,11 +366,14 @@ class View:
     data : ndarray, shape (n_data_channels, n_times) | None
         All data channels, in V, if the processor needs them.
     ch_types : tuple of str
-        Types of the data channels, as MNE names them.
+        Types of the data channels, as :func:`facet_nb.core.recording.kind_of` names them.
     all_data : ndarray, shape (n_channels, n_times) | None
         All channels of the recording, of any type, in V, if the processor needs them; not a copy.
     all_names, all_types : tuple of str
         Their names and types.
+    pieces : tuple of (int, int)
+        Pieces in which time is continuous: first sample, and the one after the last. Empty if
+        there is only one.
     """
 
     sfreq: float
@@ -383,6 +387,7 @@ class View:
     all_data: np.ndarray | None = None
     all_names: tuple[str, ...] = ()
     all_types: tuple[str, ...] = ()
+    pieces: tuple[tuple[int, int], ...] = ()
 
     @property
     def offset(self) -> int:
@@ -410,9 +415,11 @@ class Prepared:
     metadata : dict
         Fields of :class:`ProcessingMetadata` that change.
     notes : dict
-        Findings of the step, for the history.
+        What the step decided, for the history.
     untouched : tuple of str
         Data channels that the step leaves unchanged.
+    findings : tuple of Finding
+        What a person should know, made by :func:`facet_nb.core.findings.make_finding`.
     """
 
     payload: Any = None
@@ -424,6 +431,7 @@ class Prepared:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
     untouched: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 class ArrayProcessor(Processor):
@@ -443,6 +451,8 @@ class ArrayProcessor(Processor):
         Channel types that the step processes; None for all data channels. The constructor
         arguments ``picks`` and ``exclude_channels`` narrow the selection. Other channels pass
         through unchanged.
+    heeds_pieces : bool
+        Whether the step respects ``view.pieces``, the breaks in time. A finding tells of others.
     uses_noise : bool
         Whether ``compute`` takes ``noise=``, the noise that corrections have removed so far.
     needs_first_pass : bool
@@ -458,6 +468,7 @@ class ArrayProcessor(Processor):
     needs: ClassVar[Literal["none", "reference", "all"]] = "none"
     linear: ClassVar[bool] = False
     subtracts: ClassVar[bool] = False
+    heeds_pieces: ClassVar[bool] = False
     splits: ClassVar[Literal["channels", "times"]] = "channels"
     types: ClassVar[tuple[str, ...] | None] = None
     uses_noise: ClassVar[bool] = False

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -76,6 +77,77 @@ def channel_kinds(raw: mne.io.BaseRaw) -> list[str]:
     return kinds
 
 
+#: What a name says about a channel that the file calls EEG, or nothing in particular.
+NAMED_KIND = re.compile("(E[CK]G)|(EOG)|(EMG)|(RESP)", re.IGNORECASE)
+_KINDS = ("ecg", "eog", "emg", "resp")
+
+
+def kind_of(name: str, ch_type: str) -> str:
+    """Return the type of a channel: MNE's, or what its name says where that says more.
+
+    Many files call every channel EEG. A channel of type eeg, misc or bio is taken for an ECG if
+    its name contains ECG or EKG, and likewise for EOG, EMG and RESP (respiration); names do not
+    change other types.
+
+    Parameters
+    ----------
+    name : str
+        Name of the channel.
+    ch_type : str
+        Its type, as MNE names it.
+    """
+    if ch_type not in ("eeg", "misc", "bio"):
+        return ch_type
+    found = NAMED_KIND.search(name)
+    return ch_type if found is None else _KINDS[int(found.lastindex or 1) - 1]
+
+
+#: Annotations at which time is not continuous, as MNE's filters know them.
+BREAKS = ("edge", "bad_acq_skip")
+
+
+def find_pieces(
+    annotations: mne.Annotations | None, first_s: float, sfreq: float, n_times: int
+) -> tuple[tuple[int, int], ...]:
+    """Return the pieces of a recording in which time is continuous, or () if there is only one.
+
+    Pieces end at annotations that begin with EDGE, and leave out those that begin with
+    BAD_ACQ_SKIP, as in :meth:`mne.io.Raw.filter`.
+
+    Parameters
+    ----------
+    annotations : mne.Annotations | None
+        Annotations, with onsets in s from the start of the recorder.
+    first_s : float
+        Time of the first sample, in s from the start of the recorder.
+    sfreq : float
+        Sampling rate, in Hz.
+    n_times : int
+        Number of samples.
+
+    Returns
+    -------
+    tuple of (int, int)
+        First sample of each piece, and the one after its last.
+    """
+    if annotations is None or not len(annotations):
+        return ()
+    breaks = []
+    marks = zip(annotations.onset, annotations.duration, annotations.description, strict=True)
+    for onset, duration, text in marks:
+        if str(text).lower().startswith(BREAKS):
+            begin = round((onset - first_s) * sfreq)
+            breaks.append((begin, round((onset - first_s + duration) * sfreq)))
+    pieces, start = [], 0
+    for begin, end in sorted(breaks):
+        if begin > start and start < n_times:
+            pieces.append((start, min(begin, n_times)))
+        start = max(start, end)
+    if start < n_times:
+        pieces.append((start, n_times))
+    return () if pieces == [(0, n_times)] else tuple(pieces)
+
+
 def data_picks(raw: mne.io.BaseRaw) -> np.ndarray:
     """Return the indices of the good data channels (electrodes that are not in ``bads``)."""
     return np.array([i for i, kind in enumerate(channel_kinds(raw)) if kind == "data"], dtype=int)
@@ -103,8 +175,10 @@ def find_references(
     of `picks`, the good data channels.
     """
     types, first = raw.get_channel_types(), int(picks[0])
-    if "eeg" in (good := list(map(types.__getitem__, picks))):
-        first = int(picks[good.index("eeg")])
+    for row in picks:
+        if types[row] == "eeg" and NAMED_KIND.search(raw.ch_names[row]) is None:
+            first = int(row)
+            break
     rows = []
     for processor in processors:
         wanted = getattr(processor, "ref_channel", None)
@@ -144,7 +218,8 @@ def resolve_picks(
         If a name or type is not in the recording.
     """
     names, kinds = list(info["ch_names"]), info.get_channel_types()
-    everything = {i for i, kind in enumerate(kinds) if types is None or kind in types}
+    true_kinds = map(kind_of, names, kinds)
+    everything = {i for i, kind in enumerate(true_kinds) if types is None or kind in types}
     if picks is None or (isinstance(picks, str) and picks in ("all", "data")):
         return everything
     chosen: set[int] = set()

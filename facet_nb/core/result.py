@@ -12,6 +12,7 @@ import numpy as np
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import FacetError
 from facet_nb.core.events import RunState
+from facet_nb.core.findings import Finding, find_in_error, merge_findings
 from facet_nb.core.planning.plan import Plan
 from facet_nb.core.plotting import draw
 
@@ -81,6 +82,12 @@ class PipelineResult:
         """Whether all steps have finished."""
         return self.success
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What a person should know: the most serious first, one for each code."""
+        known = () if self.context is None else self.context.get_findings()
+        return merge_findings([*known, *self.state.findings, *find_in_error(self.error)])
+
     def release_raw(self) -> None:
         """Drop the samples; metadata, metrics and history are kept."""
         if self.context is None:
@@ -124,8 +131,8 @@ class PipelineResult:
         )
 
     # -------------------------------------------------------------------------- showing
-    def summary(self) -> str:
-        """Return the outcome as text."""
+    def summary(self, findings: bool = True) -> str:
+        """Return the outcome as text, with or without its findings."""
         lines = [self._headline()]
         for name, wall, cpu in zip(
             self.state.steps, self.state.step_wall_s, self.state.step_cpu_s, strict=True
@@ -134,7 +141,7 @@ class PipelineResult:
         for name, value in self.metrics.items():
             if isinstance(value, Real):
                 lines.append(f"  {name:<28}{value:>12.4g}")
-        return "\n".join([*lines, *self._remarks()])
+        return "\n".join([*lines, *self._remarks(), *(f"  {f}" for f in self.findings if findings)])
 
     def print_summary(self) -> None:
         """Print the outcome, measured step times, and metrics."""
@@ -166,6 +173,14 @@ class PipelineResult:
             remarks.append(f"  {n} batches were restored from the checkpoint, not computed")
         return remarks
 
+    def _list_findings(self) -> str:
+        """Return the findings as HTML; an empty text if there are none."""
+        rows = "".join(
+            f"<li><b>{escape(f.severity)}</b> {escape(str(f).partition(': ')[2])}</li>"
+            for f in self.findings
+        )
+        return f"<ul style='text-align:left'>{rows}</ul>" if rows else ""
+
     def __repr__(self) -> str:
         return f"<PipelineResult | {self._headline()}>"
 
@@ -188,5 +203,5 @@ class PipelineResult:
         return (
             f"<table><caption style='text-align:left'>{escape(caption)}</caption><thead>"
             "<tr><th>step</th><th>wall (s)</th><th>CPU (s)</th><th>share</th></tr></thead>"
-            f"<tbody>{rows}{metrics}</tbody></table>"
+            f"<tbody>{rows}{metrics}</tbody></table>{self._list_findings()}"
         )

@@ -16,6 +16,7 @@ from facet_nb.core.recording import Shape
 from facet_nb.core.registry import register_processor
 from facet_nb.io.messages import shorten, suggest, unusable
 from facet_nb.io.sources import find_source, load_samples, open_recording
+from facet_nb.io.units import tell_units
 
 if TYPE_CHECKING:
     import mne
@@ -88,7 +89,7 @@ class Loader(Processor):
         _crop(raw, self.start_sample, self.stop_sample, source)
         if self.preload:
             load_samples(raw, source)
-        return self._begin(raw, context)
+        return self._begin(raw, context).with_findings(tell_units(raw, source))
 
     def forecast(self) -> RunInput:
         """Return the size of the recording, from its header."""
@@ -116,8 +117,8 @@ class Loader(Processor):
                 upsampling_factor=int(self.upsampling_factor),
             ),
         )
-        for step in [] if context.has_raw() else context.get_history():
-            new.add_history_entry(step.name, step.processor_type, step.parameters)
+        if not context.has_raw():
+            new._history = context._history
         return new
 
 

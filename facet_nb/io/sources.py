@@ -14,6 +14,7 @@ from facet_nb.io.integrity.edf import check_bdf, check_edf, check_gdf
 from facet_nb.io.integrity.fif import check_fif
 from facet_nb.io.integrity.mat import check_mat
 from facet_nb.io.messages import COPY_AGAIN, suggest, unusable
+from facet_nb.io.units import repair_units
 
 if TYPE_CHECKING:
     import mne
@@ -128,12 +129,15 @@ def open_recording(
     try:
         kind.check(source)
         reader = getattr(mne.io, kind.reader)
-        raw = reader(source, preload=preload, verbose=verbose or kind.verbose)
+        raw = reader(source, preload=preload and kind.at_once, verbose=verbose or kind.verbose)
         _check_recording(source, raw)
+        repair_units(raw, source)
     except FacetError:
         raise
     except Exception as error:  # a damaged file may raise any exception in MNE and scipy
         raise _unreadable(source, kind, error) from error
+    if preload and not raw.preload:
+        load_samples(raw, source)
     return raw
 
 

@@ -7,11 +7,16 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.findings import Finding, make_finding
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels.templates.averaging import take_epochs
 from facet_nb.kernels.triggers.alignment import best_lags, refine_lags
 from facet_nb.kernels.triggers.spacing import artifact_length
+
+#: Share of triggers at the limit of a search from which the limit is too narrow, and how much
+#: wider the proposal is: two markers that jitter by n samples are up to 2 n samples apart.
+_AT_EDGE, _WIDER = 0.02, 4.0
 
 
 @register_processor
@@ -72,7 +77,8 @@ class TriggerAligner(ArrayProcessor):
         if len(aligned) > 1:
             changes["artifact_length"] = artifact_length(aligned)
         notes = {"ref_channel": view.reference_name, "largest_move": int(np.abs(lags).max())}
-        return Prepared(metadata=changes, notes=notes)
+        found = _check_edge(lags, max_lag, triggers / view.sfreq)
+        return Prepared(metadata=changes, notes=notes, findings=found)
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory, in bytes: a few epochs."""
@@ -164,11 +170,32 @@ class SubsampleAligner(ArrayProcessor):
         }
         moved = triggers + np.rint(shifts).astype(np.int64)
         notes = {"ref_channel": view.reference_name}
-        return Prepared(metadata={"triggers": moved, "custom": custom}, notes=notes)
+        found = _check_edge(shifts, max_lag, triggers / view.sfreq)
+        changes = {"triggers": moved, "custom": custom}
+        return Prepared(metadata=changes, notes=notes, findings=found)
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory, in bytes: a few epochs."""
         return 1 << 20
+
+
+def _check_edge(lags: np.ndarray, max_lag: int, times_s: np.ndarray) -> tuple[Finding, ...]:
+    """Return a finding if triggers were moved to the edge of the search window."""
+    at_edge = np.abs(lags) >= max_lag
+    n = int(np.count_nonzero(at_edge))
+    if max_lag < 1 or n < max(2, _AT_EDGE * len(lags)):
+        return ()
+    wide = int(np.ceil(_WIDER * max_lag))
+    finding = make_finding(
+        "alignment_at_edge",
+        f"{n} of {len(lags)} triggers were moved by {max_lag} samples, the limit of the search: "
+        "their artifacts may be farther away.",
+        remedy=f"Use search_window={wide} (in samples at this rate), or check the markers.",
+        span_s=[(t, t) for t in times_s[at_edge]] if n <= len(lags) // 4 else (),
+        n=n,
+        search_window=max_lag,
+    )
+    return (finding,)
 
 
 def take_template(view: View, starts: np.ndarray, index: int) -> np.ndarray:

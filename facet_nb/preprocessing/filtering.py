@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +14,7 @@ from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels.compiled.dispatch import has_compiler
 from facet_nb.kernels.filters import fir, iir
-from facet_nb.kernels.streams import FilterStream
+from facet_nb.kernels.streams import FilterStream, PiecewiseStream
 from facet_nb.kernels.windows import FirWindows, SosWindows
 from facet_nb.kernels.windows.filters import has_exact_states
 
@@ -23,11 +23,23 @@ Picks = str | Sequence[str] | Sequence[int] | None
 
 @dataclass(frozen=True)
 class Design:
-    """Filter coefficients: FIR taps, or second-order sections with their padding."""
+    """Filter coefficients: FIR taps, or second-order sections with their padding.
+
+    `pieces` are those in which time is continuous; each is filtered by itself.
+    """
 
     taps: np.ndarray | None = None
     sos: np.ndarray | None = None
     padlen: int = 0
+    pieces: tuple[tuple[int, int], ...] = ()
+
+    def run(self, x: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+        """Return channels in which time is continuous, filtered."""
+        if self.sos is not None:
+            padlen = min(self.padlen, x.shape[1] - 1)
+            return iir.filter_sos(x, self.sos, padlen=padlen, out=out)
+        assert self.taps is not None
+        return fir.filter_zero_phase(x, self.taps, out=out)
 
 
 def freeze(value: Any) -> Any:
@@ -61,7 +73,9 @@ def make_design(
 class Filter(ArrayProcessor):
     """Zero-phase filter, with MNE's default design.
 
-    The result equals ``raw.filter(l_freq, h_freq)``. It is applied to all good data channels (EEG,
+    The result equals ``raw.filter(l_freq, h_freq)``: pieces between annotations that begin with
+    ``EDGE`` (of concatenated recordings) are filtered by themselves, and samples within
+    ``BAD_ACQ_SKIP`` stay as they are. It is applied to all good data channels (EEG,
     EOG, ECG, EMG, …), or those of `picks`.
 
     Parameters
@@ -89,6 +103,7 @@ class Filter(ArrayProcessor):
     description = "Zero-phase filter"
     linear = True
     float32_safe = True
+    heeds_pieces = True
 
     def __init__(
         self,
@@ -131,7 +146,7 @@ class Filter(ArrayProcessor):
         design = self._design(view, low, high)
         stops = low is not None and high is not None and np.min(low) > np.min(high)
         return Prepared(
-            design,
+            replace(design, pieces=view.pieces) if view.pieces else design,
             highpass=None if low is None or stops else float(low),
             lowpass=None if high is None or stops else float(high),
         )
@@ -173,10 +188,14 @@ class Filter(ArrayProcessor):
     ) -> np.ndarray:
         """Return the filtered channels; see :class:`ArrayProcessor`."""
         design: Design = prepared.payload
-        if design.sos is not None:
-            return iir.filter_sos(x, design.sos, padlen=design.padlen, out=out)
-        assert design.taps is not None
-        return fir.filter_zero_phase(x, design.taps, out=out)
+        if not design.pieces:
+            return design.run(x, out)
+        result = np.array(x) if out is None else out
+        if result is not x:
+            result[...] = x
+        for start, stop in design.pieces:
+            result[:, start:stop] = design.run(np.ascontiguousarray(x[:, start:stop]), None)
+        return result
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes."""
@@ -205,7 +224,14 @@ class Filter(ArrayProcessor):
     def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, known: Any) -> Any:
         """Return the streaming filter of one channel; see :class:`ArrayProcessor`."""
         design: Design = prepared.payload
-        return None if design.taps is None else FilterStream.make(design.taps, n_times, dtype)
+        if design.taps is None:
+            return None
+        taps = design.taps
+        if not design.pieces:
+            return FilterStream.make(taps, n_times, dtype)
+        if FilterStream.make(taps, 1, dtype) is None:
+            return None
+        return PiecewiseStream(design.pieces, n_times, lambda n: FilterStream(taps, n, dtype))
 
     def why_not_windowed(self) -> str | None:
         """Return why windows need whole channels; None if they do not."""
@@ -218,8 +244,8 @@ class Filter(ArrayProcessor):
     def windows(self, prepared: Prepared, n_times: int) -> Any:
         """Return the filter over windows; see :class:`ArrayProcessor`."""
         design: Design = prepared.payload
-        if self.why_not_windowed() is not None:
-            return None
+        if self.why_not_windowed() is not None or design.pieces:
+            return None  # a filter that stops at breaks in time is computed on whole channels
         if design.sos is not None:
             return SosWindows(design.sos, design.padlen, n_times)
         assert design.taps is not None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from itertools import chain
 from typing import Any
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.findings import Finding
 from facet_nb.core.metadata import to_plain
 from facet_nb.core.pipeline import Pipeline
 from facet_nb.core.processor import Processor, as_processor
@@ -30,6 +32,7 @@ class _Composite(Processor):
     def process(self, context: ProcessingContext) -> ProcessingContext:
         """Return `context` after the chosen steps."""
         new = self._run(context)[0]
+        new._findings = _inner_findings(new, context)
         new._history = context._history
         return new
 
@@ -37,6 +40,7 @@ class _Composite(Processor):
         """Validate, run the chosen steps, and add one entry to the history that holds theirs."""
         self.validate(context)
         new, inner = self._run(context)
+        new._findings = _inner_findings(new, context)
         new._history = context._history
         described = self.to_dict()["parameters"]
         new.add_history_entry(self.name, type(self).__name__, {**described, "steps": inner})
@@ -49,6 +53,12 @@ class _Composite(Processor):
         done = new.get_history()[len(context.get_history()) :]
         inner = [{"processor": s.name, "parameters": dict(s.parameters)} for s in done]
         return new._derive(), inner
+
+
+def _inner_findings(new: ProcessingContext, context: ProcessingContext) -> tuple[Finding, ...]:
+    """Return the findings of the steps that led from `context` to `new`."""
+    done = new._history[len(context._history) :]
+    return (*new._findings, *chain.from_iterable(step.findings for step in done))
 
 
 @register_processor

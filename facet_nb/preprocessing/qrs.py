@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.findings import make_finding
 from facet_nb.core.metadata import ProcessingMetadata
-from facet_nb.core.recording import find_channel
+from facet_nb.core.recording import find_channel, kind_of
 from facet_nb.core.registry import register_processor
 from facet_nb.core.samples import check_finite
 from facet_nb.kernels.triggers.spacing import acquisition_span, find_best_match
-from facet_nb.preprocessing.triggers import TriggerStep
+from facet_nb.preprocessing.triggers import Found, TriggerStep
 
 if TYPE_CHECKING:
     import mne
@@ -71,7 +72,7 @@ class QRSTriggerDetector(TriggerStep):
         self.save_to_annotations = save_to_annotations
         self.ecg_channel = ecg_channel
 
-    def find(self, context: ProcessingContext) -> tuple[ProcessingMetadata, dict[str, Any]]:
+    def find(self, context: ProcessingContext) -> Found:
         raw = context.get_raw()
         sfreq = float(raw.info["sfreq"])
         row = _ecg_row(raw, self.ecg_channel)
@@ -93,7 +94,11 @@ class QRSTriggerDetector(TriggerStep):
             )
         metadata = _describe_beats(context.metadata, beats, raw)
         notes = {"ecg_channel": name, "method": method, "n_triggers": len(beats)}
-        return metadata, {**notes, "n_filled": len(beats) - len(peaks)}
+        findings = []
+        if name in raw.info["bads"]:
+            detail = f"{name} is the only ECG." if self.ecg_channel is None else f"{name} is used."
+            findings.append(make_finding("ecg_marked_bad", detail, channels=[name]))
+        return Found(metadata, {**notes, "n_filled": len(beats) - len(peaks)}, tuple(findings))
 
 
 def find_beats(ecg: np.ndarray, sfreq: float, name: str = "ECG") -> tuple[np.ndarray, str]:
@@ -218,17 +223,18 @@ def _ecg_row(raw: mne.io.BaseRaw, wanted: str | int | None) -> int:
     """Return the row of the ECG."""
     if wanted is not None:
         return find_channel(wanted, raw)
-    kinds = raw.get_channel_types()
-    by_type = [i for i, kind in enumerate(kinds) if kind == "ecg"]
-    by_name = [i for i, n in enumerate(raw.ch_names) if "ECG" in n.upper() or "EKG" in n.upper()]
-    if not by_type and not by_name:
+    types = raw.get_channel_types()
+    found = [i for i, n in enumerate(raw.ch_names) if kind_of(n, types[i]) == "ecg"]
+    if not found:
         shown = ", ".join(raw.ch_names[:8]) + (", …" if len(raw.ch_names) > 8 else "")
         raise ValidationError(
             "QRSTriggerDetector: there is no ECG, neither a channel of type ecg nor one with ECG "
             f"or EKG in its name (channels: {shown}). Set it with "
             "raw.set_channel_types({'NAME': 'ecg'}) or ecg_channel='NAME'."
         )
-    return (by_type or by_name)[0]
+    # Of several, a channel of the type, and one that is not marked bad.
+    bads = set(raw.info["bads"])
+    return min(found, key=lambda i: (raw.ch_names[i] in bads, types[i] != "ecg", i))
 
 
 def _describe_beats(

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.findings import Finding, make_finding
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import Processor
 from facet_nb.core.recording import Header, find_channel
@@ -19,6 +22,7 @@ from facet_nb.core.registry import register_processor
 from facet_nb.core.samples import check_finite
 from facet_nb.core.storage import scratch
 from facet_nb.kernels.triggers import spacing
+from facet_nb.preprocessing.trigger_checks import EventTable, check_train, find_rises
 
 if TYPE_CHECKING:
     import mne
@@ -33,6 +37,14 @@ _NEIGHBOURS = 5
 _LISTED = 20
 
 
+class Found(NamedTuple):
+    """What a trigger step found: the new metadata, notes for the history, and findings."""
+
+    metadata: ProcessingMetadata
+    notes: dict[str, Any]
+    findings: tuple[Finding, ...] = ()
+
+
 class TriggerStep(Processor):
     """A step that finds triggers, stores them in the metadata, and notes in the history."""
 
@@ -41,8 +53,8 @@ class TriggerStep(Processor):
     parallel_safe = False
     accepts_lazy = True
 
-    def find(self, context: ProcessingContext) -> tuple[ProcessingMetadata, dict[str, Any]]:
-        """Return the metadata with triggers, and notes for the history."""
+    def find(self, context: ProcessingContext) -> tuple[Any, ...]:
+        """Return the metadata with triggers, and notes for the history (or a :class:`Found`)."""
         raise ValidationError(f"{type(self).__name__} has no find(context) method.")
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
@@ -58,8 +70,8 @@ class TriggerStep(Processor):
         return new
 
     def _run(self, context: ProcessingContext) -> tuple[ProcessingContext, dict[str, Any]]:
-        metadata, notes = self.find(context)
-        new = context.with_metadata(metadata)
+        metadata, notes, findings = Found(*self.find(context))
+        new = context.with_metadata(metadata).with_findings(findings)
         new._noise_array = context._noise_array
         label = "QRS" if metadata.trigger_regex == "QRS" else "Trigger"
         if getattr(self, "save_to_annotations", False):
@@ -80,6 +92,11 @@ class TriggerDetector(TriggerStep):
     and the one with more matches is used (annotations in case of a tie). Several matches at one
     sample count once.
 
+    Markers that repeat the one before (both edges of a pulse, bounces) and stray ones that are not
+    on the train of the others are left out; missing ones, a second sequence, a second train that is
+    not in step, and stimuli that are locked to the volumes are told. If more than half of the
+    distances fit no regular distance, the step fails and names a regular train, if there is one.
+
     The metadata gets ``triggers`` (samples from the first sample of the data, rounded to the
     nearest), ``trigger_regex``, the first and last sample of the acquisition, and
     ``artifact_length``, ``volume_gaps`` and ``slices_per_volume``, derived from the distances
@@ -92,49 +109,87 @@ class TriggerDetector(TriggerStep):
         The regular expression.
     save_to_annotations : bool
         Add an annotation ``Trigger`` at each of them.
+    mask : int | None
+        Bits of stim channels in which the scanner's markers are, if one channel combines several
+        sources: a code of ``value & mask`` begins where one of these bits rises. Annotations are
+        not searched then.
+    repair : bool
+        Whether to leave out doubled and stray markers, and to refuse a train without a regular
+        distance. False uses all matches as they are (for scanners that are triggered by the
+        heart or by the task), and tells.
     """
 
     name = "trigger_detector"
     description = "Find triggers in annotations and stim channels"
 
-    def __init__(self, regex: str, save_to_annotations: bool = False) -> None:
+    def __init__(
+        self,
+        regex: str,
+        save_to_annotations: bool = False,
+        mask: int | None = None,
+        repair: bool = True,
+    ) -> None:
         self.regex = regex
         self.save_to_annotations = save_to_annotations
+        self.mask = mask
+        self.repair = repair
 
     def validate(self, context: ProcessingContext) -> None:
         super().validate(context)
         compile_regex(self.regex)
+        whole = isinstance(self.mask, int) and not isinstance(self.mask, bool)
+        if self.mask is not None and not (whole and self.mask > 0):
+            raise ValidationError(
+                f"mask={self.mask!r}: give the sum of the bits that are markers, e.g. 128."
+            )
 
-    def find(self, context: ProcessingContext) -> tuple[ProcessingMetadata, dict[str, Any]]:
+    def find(self, context: ProcessingContext) -> Found:
         raw = context.get_raw()
-        positions, source = self._search(raw)
+        positions, source, matched, table = self._search(raw)
         inside = np.unique(positions[(positions >= 0) & (positions < raw.n_times)])
         n_outside = int(np.count_nonzero((positions < 0) | (positions >= raw.n_times)))
+        findings = []
         if n_outside:
             logger.warning("%d triggers lie outside the data and are left out", n_outside)
+            detail = f"{n_outside} events lie outside the data and were left out."
+            findings.append(make_finding("triggers_outside", detail, n=n_outside))
         if not len(inside):
             raise ValidationError(
                 f"TriggerDetector: all {n_outside} events that match {self.regex!r} lie outside "
                 f"the data (0 to {raw.times[-1]:.3f} s). Check the crop, or the marker file."
             )
+        checked = check_train(inside, table, matched, self.repair)
         offset = context.metadata.artifact_to_trigger_offset
-        changes, notes = describe_triggers(inside, offset, raw)
+        changes, notes = describe_triggers(checked.positions, offset, raw)
         metadata = context.metadata.updated(trigger_regex=self.regex, **changes)
-        return metadata, {"source": source, **notes, "n_outside": n_outside}
+        notes = {"source": source, **notes, "n_outside": n_outside}
+        if checked.left_out:
+            notes["left_out"] = checked.left_out
+        return Found(metadata, notes, (*findings, *checked.findings))
 
-    def _search(self, raw: mne.io.BaseRaw) -> tuple[np.ndarray, str]:
-        """Return positions of all matches, inside the data or not, and their source."""
+    def _search(self, raw: mne.io.BaseRaw) -> tuple[np.ndarray, str, list[str], EventTable]:
+        """Return positions of all matches, their source and texts, and all events."""
         pattern = compile_regex(self.regex)
-        named, codes = read_annotations(raw), read_stim_codes(raw)
-        from_names = [p for p, text in named if pattern.search(text)]
-        from_codes = [
-            p for events in codes.values() for p, code in events if pattern.search(str(code))
+        named = [] if self.mask is not None else read_annotations(raw)
+        codes = read_stim_codes(raw) if self.mask is None else read_masked_codes(raw, self.mask)
+        table = EventTable(
+            _group(read_annotations(raw) if self.mask is not None else named),
+            _group([(p, str(code)) for events in codes.values() for p, code in events]),
+            partial(read_stim_values, raw),
+            float(raw.info["sfreq"]),
+        )
+        from_names, from_codes = [
+            {text: at for text, at in events.items() if pattern.search(text)}
+            for events in (table.named if self.mask is None else {}, table.codes)
         ]
         if not from_names and not from_codes:
-            raise ValidationError(_explain_no_match(self.regex, raw, codes))
-        if len(set(from_names)) >= len(set(from_codes)):
-            return np.array(from_names, dtype=np.int64), "annotations"
-        return np.array(from_codes, dtype=np.int64), "stim channels"
+            text = _explain_no_match(self.regex, raw, codes)
+            raise ValidationError(f"{text} {table.propose(np.zeros(0, np.int64))}".strip())
+        chosen, source = from_names, "annotations"
+        if len(_flatten(from_codes)) > len(_flatten(from_names)):
+            chosen, source = from_codes, "stim channels"
+        positions = np.array([p for at in chosen.values() for p in at], dtype=np.int64)
+        return positions, source, list(chosen), table
 
 
 @register_processor
@@ -282,6 +337,35 @@ def read_stim_codes(raw: mne.io.BaseRaw) -> dict[str, list[tuple[int, int]]]:
         events = mne.find_events(raw, stim_channel=name, shortest_event=1, verbose="error")
         found[name] = [(int(p) - raw.first_samp, int(code)) for p, _, code in events]
     return found
+
+
+def read_stim_values(raw: mne.io.BaseRaw) -> dict[str, np.ndarray]:
+    """Return the values of each stim channel, shape (n_times,), as whole numbers."""
+    kinds = raw.get_channel_types()
+    names = [name for name, kind in zip(raw.ch_names, kinds, strict=True) if kind == "stim"]
+    return {name: np.rint(raw.get_data(picks=[name])[0]).astype(np.int64) for name in names}
+
+
+def read_masked_codes(raw: mne.io.BaseRaw, mask: int) -> dict[str, list[tuple[int, int]]]:
+    """Return position and masked code where a bit of `mask` rises, for each stim channel."""
+    found = {}
+    for name, values in read_stim_values(raw).items():
+        at = find_rises(values, mask)
+        found[name] = list(zip(at.tolist(), (values[at] & mask).tolist(), strict=True))
+    return found
+
+
+def _group(events: list[tuple[int, str]]) -> dict[str, list[int]]:
+    """Return the positions of events by their text."""
+    grouped: dict[str, list[int]] = {}
+    for position, text in events:
+        grouped.setdefault(text, []).append(position)
+    return grouped
+
+
+def _flatten(events: Mapping[str, Sequence[int]]) -> set[int]:
+    """Return all positions of events."""
+    return {position for positions in events.values() for position in positions}
 
 
 def describe_triggers(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets as w
 import numpy as np
 
 from facet_nb.core.errors import FacetError
+from facet_nb.core.findings import Finding
 from facet_nb.models import RunModel
 from facet_nb.plots import (
     Comparison,
@@ -63,18 +65,20 @@ class ResultView:
             layout=w.Layout(width="190px"),
         )
         self.image, self.metrics, self.steps = w.HTML(), w.HTML(), w.HTML()
+        self.findings = w.HTML()
         self.canvas: Any = None
         self._width_in = choose_width_in(0)
         for widget, css in (
             (self.channel, "fnb-channel"),
             (self.what, "fnb-what"),
             (self.metrics, "fnb-metrics"),
+            (self.findings, "fnb-findings"),
         ):
             widget.add_class(css)
         controls = make_row([self.what, self.channel, self.begin_s, self.span_s])
         self.plot = w.VBox([self.image])
         self.plot.add_class("fnb-plot")
-        self.widget = w.VBox([controls, self.plot, self.metrics, self.steps])
+        self.widget = w.VBox([self.findings, controls, self.plot, self.metrics, self.steps])
         self.widget.layout.display = "none"
         self._filling = False
         for control in (self.what, self.channel, self.begin_s, self.span_s):
@@ -97,11 +101,12 @@ class ResultView:
         self.widget.layout.display = ""
         self._draw()
         self.steps.value = write_step_times(result.state)
+        self.findings.value = write_findings(result.findings)
 
     def _clear(self) -> None:
         self.widget.layout.display = "none"
         self.comparison = self.sketch = None
-        self.image.value = self.metrics.value = self.steps.value = ""
+        self.image.value = self.metrics.value = self.steps.value = self.findings.value = ""
 
     def _fill_controls(self, context: Any) -> None:
         """Offer the channels of the result, and keep the chosen one if it still exists."""
@@ -176,6 +181,15 @@ def write_metrics(model: RunModel, comparison: Comparison | None) -> str:
     if found:
         tables.append(write_table("Metrics of the pipeline", ["", "value"], found))
     return "".join(tables)
+
+
+def write_findings(findings: Sequence[Finding]) -> str:
+    """Return findings as a list in HTML, with role and label for screen readers."""
+    rows = "".join(
+        f"<li><b>{write_text(f.severity)}</b>: {write_text(str(f).partition(': ')[2])}</li>"
+        for f in findings
+    )
+    return f'<ul aria-label="Findings">{rows}</ul>' if rows else ""
 
 
 def write_step_times(state: Any) -> str:

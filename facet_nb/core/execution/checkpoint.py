@@ -28,6 +28,7 @@ from facet_nb.core.execution.job import Failure, Job
 from facet_nb.core.execution.prepare import Attempt
 from facet_nb.core.execution.runner import Fill, Place, StageRun
 from facet_nb.core.execution.stage import PreparedStage, ReferenceTrial, StageInput
+from facet_nb.core.findings import Finding
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.steps import ArrayStep, ChannelStep, State, Step
 from facet_nb.core.storage import folder_lock, journal, scratch
@@ -218,7 +219,8 @@ class Checkpoint:
                 (float(record["band"][0]), float(record["band"][1])),
                 ProcessingMetadata.from_dict(record["metadata"]),
             )
-            trial = ReferenceTrial(row, state, bool(record["reports"]))
+            found = tuple(map(Finding.from_dict, record.get("findings", ())))
+            trial = ReferenceTrial(row, state, bool(record["reports"]), found)
         except (OSError, KeyError, TypeError, ValueError):  # damaged: the step is tried again
             return None
         self._used.add(key)
@@ -253,6 +255,7 @@ class Checkpoint:
             "band": list(state.band),
             "metadata": plain,
             "reports": trial.reports,
+            "findings": [finding.to_dict() for finding in trial.findings],
         }
         journal.append(self.journal, record)
         self._used.add(key)

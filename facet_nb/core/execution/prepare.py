@@ -16,11 +16,27 @@ from facet_nb.core.execution.heartbeats import HeartbeatTable
 from facet_nb.core.execution.job import FAILURES, Failure, fail
 from facet_nb.core.execution.stage import Named, PreparedStage, ReferenceTrial, StageInput
 from facet_nb.core.execution.streaming import list_lengths, stream_channel
+from facet_nb.core.findings import Finding, make_finding, name_step
 from facet_nb.core.noise import Change, NoiseTracker
 from facet_nb.core.planning.fusion import FusedSteps, Fusions
 from facet_nb.core.planning.plan import Stage
-from facet_nb.core.processor import ArrayProcessor, Processor, View, check_has_triggers
-from facet_nb.core.recording import Header, channel_kinds, find_references, resolve_picks
+from facet_nb.core.processor import (
+    ArrayProcessor,
+    Prepared,
+    Processor,
+    View,
+    check_has_triggers,
+)
+from facet_nb.core.recording import (
+    BREAKS,
+    NAMED_KIND,
+    Header,
+    channel_kinds,
+    find_pieces,
+    find_references,
+    kind_of,
+    resolve_picks,
+)
 from facet_nb.core.samples import not_finite
 from facet_nb.core.steps import ArrayStep, ChannelStep, State, Step, unpack_samples
 from facet_nb.core.storage import scratch
@@ -93,7 +109,8 @@ def try_step(step: ChannelStep, row: np.ndarray, channel: int) -> ReferenceTrial
         context = step.process(row, channel, validate=True)
         data = np.array(unpack_samples(context))
         state = replace(State.of(context.get_raw(), context.metadata), n_times=data.shape[1])
-        return ReferenceTrial(data, state, context.has_estimated_noise())
+        noisy, found = context.has_estimated_noise(), context._findings
+        return ReferenceTrial(data, state, noisy, name_step(found, step.processor.name))
     except FAILURES as error:
         return fail(error, 0, step, names[channel], None)
 
@@ -119,7 +136,7 @@ def prepare_stage(
     for position, processor in enumerate(given.processors):
         if not isinstance(processor, ArrayProcessor) or processor.needs == "reference":
             preparer.last[given.references[position]] = position
-    steps, notes, times = [], [], []
+    steps, notes, times, findings = [], [], [], []
     for position, processor in enumerate(given.processors):
         wall, cpu = time.perf_counter(), time.thread_time()
         index = given.indices[position]
@@ -139,14 +156,15 @@ def prepare_stage(
             answer = fail(error, 0, culprit, where, None)
         if isinstance(answer, Failure):
             return answer
-        step, note = answer
+        step, note, found = answer
         if isinstance(processor, FusedSteps):
             times.extend(note["times"])
         else:
             times.append(StepTime(index, time.perf_counter() - wall, time.thread_time() - cpu))
         steps.append(step)
         notes.append(note)
-    return PreparedStage(tuple(steps), preparer.state, tuple(notes), tuple(times))
+        findings.append(found)
+    return PreparedStage(tuple(steps), preparer.state, tuple(notes), tuple(times), tuple(findings))
 
 
 @dataclass
@@ -159,19 +177,31 @@ class _Preparer:
     trackers: dict[int, NoiseTracker] = field(default_factory=dict)
     last: dict[int, int] = field(default_factory=dict)  # last step that needs each channel
 
-    def prepare_step(self, position: int) -> tuple[Step, Mapping[str, Any]] | Failure:
+    def prepare_step(
+        self, position: int
+    ) -> tuple[Step, Mapping[str, Any], tuple[Finding, ...]] | Failure:
+        """Return a step, prepared, with its notes and findings."""
         given, state = self.given, self.state
         processor, index = given.processors[position], given.indices[position]
         ref = given.references[position]
         if processor.requires_triggers:
             check_has_triggers(state.metadata)
         if isinstance(processor, ArrayProcessor):
-            prepared = processor.prepare(self._view(position, processor))
+            view = self._view(position, processor)
+            prepared = processor.prepare(view)
+            if processor.modifies_raw and not processor.run_once:
+                if view.pieces and not processor.heeds_pieces:
+                    prepared = _add(prepared, _tell_pieces(view))
+                if processor.subtracts and {"bad", "other"} & set(given.kinds):
+                    prepared = _add(prepared, _tell_uncorrected(given))
             rows = _find_rows(processor, given, prepared.untouched)
             step = ArrayStep(index, processor, prepared, rows, given.dtype)
             self.state = state.after(prepared)
             self._advance(step, position)
-            return step, prepared.notes
+            found = prepared.findings
+            if found:
+                found = name_step(found, processor.name)
+            return step, prepared.notes, found
         own = ChannelStep(index, processor, given.header, state, dtype=given.dtype)
         trial = self.attempt(own, self._track(ref).x, ref)
         if isinstance(trial, Failure):
@@ -182,7 +212,7 @@ class _Preparer:
             self.state = trial.state
             own = replace(own, n_times=trial.state.n_times, reports=trial.reports)
         self._advance(own, position, done={ref: round_to(given.dtype, trial.row)})
-        return own, {}
+        return own, {}, trial.findings
 
     def _track(self, ref: int) -> NoiseTracker:
         """Return a reference channel before the step that is being prepared."""
@@ -214,6 +244,14 @@ class _Preparer:
             all_data = protect(given.data)
             data = protect(given.data[as_slice([int(i) for i in given.picks])])
         types = tuple(given.header.info.get_channel_types())
+        if NAMED_KIND.search(" ".join(given.names)) is not None:
+            types = tuple(map(kind_of, given.names, types))
+        marks = given.header.annotations
+        pieces: tuple[tuple[int, int], ...] = ()
+        text = "" if marks is None else " ".join(marks.description).lower()
+        if BREAKS[0] in text or BREAKS[1] in text:
+            first_s = state.first_samp / state.sfreq
+            pieces = find_pieces(marks, first_s, state.sfreq, state.n_times)
         return View(
             sfreq=state.sfreq,
             n_times=state.n_times,
@@ -226,6 +264,7 @@ class _Preparer:
             all_data=all_data,
             all_names=given.names,
             all_types=types,
+            pieces=pieces,
         )
 
     def _advance(
@@ -251,6 +290,31 @@ class _Preparer:
         rows = MappedRow(x[0]), MappedRow(result[0])
         stream_channel([step], ref, *rows, self.given.chunk, {})
         return result
+
+
+def _add(prepared: Prepared, findings: Sequence[Finding]) -> Prepared:
+    return replace(prepared, findings=(*prepared.findings, *findings))
+
+
+def _tell_pieces(view: View) -> list[Finding]:
+    """Return a finding about a step that takes time for continuous."""
+    edges_s = [start / view.sfreq for start, _ in view.pieces[1:]]
+    detail = f"The step works across {len(edges_s)} breaks as if time went on."
+    spans = [(t, t) for t in edges_s]
+    return [make_finding("breaks_ignored", detail, span_s=spans, n=len(edges_s))] if spans else []
+
+
+def _tell_uncorrected(given: StageInput) -> list[Finding]:
+    """Return a finding about channels that a correction leaves as they are, and why."""
+    types = given.header.info.get_channel_types()
+    rows = [i for i, kind in enumerate(given.kinds) if kind in ("bad", "other")]
+    why: dict[str, list[str]] = {}
+    for i in rows:
+        reason = "marked bad" if given.kinds[i] == "bad" else f"of type {types[i]}"
+        why.setdefault(reason, []).append(given.names[i])
+    detail = "; ".join(f"{reason}: {', '.join(names[:6])}" for reason, names in why.items())
+    names = [given.names[i] for i in rows]
+    return [make_finding("channels_uncorrected", f"{detail}.", channels=names, reasons=why)]
 
 
 def _find_rows(

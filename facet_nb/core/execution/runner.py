@@ -28,6 +28,7 @@ from facet_nb.core.errors import RunCancelled, StepError
 from facet_nb.core.events import (
     BatchDone,
     Event,
+    FindingRaised,
     RunDone,
     RunFailed,
     RunStarted,
@@ -51,6 +52,7 @@ from facet_nb.core.execution.stage import Named, PreparedStage, StageInput
 from facet_nb.core.execution.stage_input import OpenedInput, open_input
 from facet_nb.core.execution.stage_output import free_input, load_results, refers_to
 from facet_nb.core.execution.threads import one_thread
+from facet_nb.core.findings import Finding, find_in_error, make_finding
 from facet_nb.core.memory import rss_bytes
 from facet_nb.core.metadata import ProcessingStep, to_plain
 from facet_nb.core.noise import Change
@@ -120,6 +122,8 @@ class Runner:
         self.on_event(
             RunStarted(time.time(), plan.mode, plan.backend, plan.n_jobs, plan.n_workers, names, n)
         )
+        if plan.findings:
+            self.tell(plan.findings)
         store = Store(spill=plan.spill)
         wrapper = nullcontext(StageRun) if self.checkpoint is None else self.checkpoint()
         try:
@@ -131,6 +135,7 @@ class Runner:
                 if store.has_maps:
                     context = load_results(context, store)
         except BaseException as error:  # KeyboardInterrupt ends the run for listeners as well
+            self.tell(find_in_error(error))
             self.on_event(_failed(error))
             raise
         finally:
@@ -187,8 +192,18 @@ class Runner:
             lambda _: run_read_only(processor, context), step, self.timeout_s, self.cancel
         )
         times = StepTime(index, time.perf_counter() - wall, time.thread_time() - cpu)
+        # A loader starts a new history: identity tells the old entries from the new ones.
+        known = set(map(id, context._history))
+        for entry in new._history:
+            if id(entry) not in known:
+                self.tell(entry.findings)
         self.report(number, labels[0], Report(0, (times,), os.getpid(), rss_bytes()))
         return new
+
+    def tell(self, findings: Sequence[Finding]) -> None:
+        """Emit an event for each of the findings."""
+        for finding in findings:
+            self.on_event(FindingRaised(time.time(), finding))
 
     def report(self, stage: int, channels: tuple[str, ...], report: Report) -> None:
         """Emit the event of a finished batch; batch -1 is the preparation of the stage."""
@@ -265,6 +280,8 @@ class StageRun:
         # stages, so that all stages share the same workers.
         n_batches = -(-len(picks) // size)
         if stage.n_jobs > n_batches:
+            if not runner.plan.reason:  # with mode="auto" the user did not choose the workers
+                runner.tell([_few_batches(stage, n_batches)])
             self.stage = stage = replace(stage, n_jobs=n_batches)
         if not modifies:  # detectors run once, on the reference channel
             picks = [given.references[0]]
@@ -276,6 +293,9 @@ class StageRun:
         prepared = prepare_stage(given, attempt) if self.plain else self._prepare_guarded(given)
         if isinstance(prepared, Failure):
             raise prepared.error()
+        for found in prepared.findings:
+            if found:
+                runner.tell(found)
         runner.report(number, (), Report(-1, prepared.times, os.getpid(), rss_bytes()))
         if not modifies:
             times = tuple(StepTime(t.step, 0.0, 0.0) for t in prepared.times)
@@ -500,13 +520,15 @@ def build_context(
             new = context.with_raw(raw)
     new = new.with_metadata(state.metadata)
     history = list(context._history)
-    for step, notes in zip(prepared.steps, prepared.notes, strict=True):
+    found = prepared.findings
+    for step, notes, findings in zip(prepared.steps, prepared.notes, found, strict=True):
         processor = step.processor
         if isinstance(processor, FusedSteps):
-            history.extend(processor.list_entries(notes))
+            history.extend(processor.list_entries(notes, findings))
             continue
         parameters = to_plain({**processor.get_parameters(), **notes})
-        history.append(ProcessingStep(processor.name, type(processor).__name__, parameters))
+        name, kind = processor.name, type(processor).__name__
+        history.append(ProcessingStep(name, kind, parameters, findings=findings))
     new._history = tuple(history)
     return new
 
@@ -517,6 +539,16 @@ def run_alone(processor: Processor, context: ProcessingContext) -> ProcessingCon
         [processor], "serial", n_jobs=1, n_workers=1, backend="serial", batch_size=1, cores=1
     )
     return Runner([processor], plan).run(context)
+
+
+def _few_batches(stage: Stage, n_batches: int) -> Finding:
+    return make_finding(
+        "workers_lowered",
+        f"{', '.join(stage.names)}: n_jobs={n_batches} instead of {stage.n_jobs}, as there are "
+        f"only {n_batches} batches of channels.",
+        n_jobs=n_batches,
+        asked=stage.n_jobs,
+    )
 
 
 def _failed(error: BaseException) -> RunFailed:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.events import StepTime
+from facet_nb.core.findings import Finding
 from facet_nb.core.noise import NoiseTerm
 from facet_nb.core.processor import Processor
 from facet_nb.core.recording import Header
@@ -76,15 +77,18 @@ class PreparedStage:
     state : State
         Shape and metadata of the recording afterwards.
     notes : tuple of dict
-        Findings of each step, for the history.
+        What each step decided, for the history.
     times : tuple of StepTime
         Duration of the preparation of each step.
+    findings : tuple of tuple of Finding
+        Findings of each step.
     """
 
     steps: tuple[Step, ...]
     state: State
     notes: tuple[Mapping[str, Any], ...]
     times: tuple[StepTime, ...]
+    findings: tuple[tuple[Finding, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,11 @@ class ReferenceTrial:
         Shape and metadata of the recording afterwards.
     reports : bool
         Whether the step itself reports the noise that it removed.
+    findings : tuple of Finding
+        Findings that it added.
     """
 
     row: np.ndarray
     state: State
     reports: bool
+    findings: tuple[Finding, ...] = ()

@@ -12,6 +12,7 @@ from typing import Any
 
 from facet_nb.core.backends import registry
 from facet_nb.core.errors import FacetError, PlanError
+from facet_nb.core.findings import make_finding
 from facet_nb.core.memory import describe_bytes, find_available, parse_bytes, rss_bytes
 from facet_nb.core.planning.memory_forecast import Forecast, RunInput, make_forecast
 from facet_nb.core.planning.plan import Plan
@@ -214,7 +215,17 @@ def _explain_choice(plan: Plan, first: Plan, limit: int, owner: str) -> Plan:
         return plan
     size = f"{describe_bytes(limit)} ({owner} memory)" if owner else describe_bytes(limit)
     reason = f"{', '.join(changes)}: to stay within {size}"
-    return replace(plan, reason=f"{plan.reason}; {reason}" if plan.reason else reason)
+    finding = make_finding(
+        "memory_predicted",
+        f"The run uses {reason}, with a predicted peak of "
+        f"{describe_bytes(plan.forecast.peak_bytes)}.",
+        limit_bytes=limit,
+        peak_bytes=plan.forecast.peak_bytes,
+    )
+    found = (*plan.findings, finding)
+    return replace(
+        plan, reason=f"{plan.reason}; {reason}" if plan.reason else reason, findings=found
+    )
 
 
 def _refusal(best: Plan, limit: int, processors: Sequence[Processor]) -> PlanError:

@@ -13,11 +13,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from facet_nb.core.events import StepTime
+from facet_nb.core.findings import Finding, name_step
 from facet_nb.core.fused_kernel import FusedKernel
 from facet_nb.core.metadata import ProcessingMetadata, ProcessingStep, to_plain
 from facet_nb.core.processor import ArrayProcessor, Prepared, Processor, View, check_has_triggers
@@ -235,6 +237,7 @@ class FusedSteps(ArrayProcessor):
         reference = view.reference
         notes: list[Mapping[str, Any]] = []
         times: list[StepTime] = []
+        found: list[tuple[Finding, ...]] = []
         payload = None
         for k, part in enumerate(self.parts):
             wall, cpu = time.perf_counter(), time.thread_time()
@@ -252,6 +255,7 @@ class FusedSteps(ArrayProcessor):
                     reference = None
             state = state.after(prepared)
             notes.append(prepared.notes)
+            found.append(name_step(prepared.findings, part.name))
             index = self.position - self.main + k
             times.append(StepTime(index, time.perf_counter() - wall, time.thread_time() - cpu))
         return Prepared(
@@ -259,7 +263,8 @@ class FusedSteps(ArrayProcessor):
             sfreq=None if state.sfreq == view.sfreq else state.sfreq,
             n_times=state.n_times,
             metadata=_differences(view.metadata, state.metadata),
-            notes={"parts": tuple(notes), "times": tuple(times)},
+            notes={"parts": tuple(notes), "times": tuple(times), "findings": tuple(found)},
+            findings=tuple(chain.from_iterable(found)),
         )
 
     def compute(
@@ -307,11 +312,18 @@ class FusedSteps(ArrayProcessor):
         """Return the memory of one stream, in bytes."""
         return self.kernel.stream_memory(chunk, sfreq)
 
-    def list_entries(self, notes: Mapping[str, Any]) -> list[ProcessingStep]:
-        """Return the entries of the history: one for each part."""
+    def list_entries(
+        self, notes: Mapping[str, Any], findings: tuple[Finding, ...] = ()
+    ) -> list[ProcessingStep]:
+        """Return the entries of the history: one for each part; the main one has the findings."""
+        told = list(notes["findings"])
+        known = list(chain.from_iterable(told))
+        told[self.main] = (*told[self.main], *(f for f in findings if f not in known))
         return [
-            ProcessingStep(p.name, type(p).__name__, to_plain({**p.get_parameters(), **note}))
-            for p, note in zip(self.parts, notes["parts"], strict=True)
+            ProcessingStep(
+                p.name, type(p).__name__, to_plain({**p.get_parameters(), **note}), findings=found
+            )
+            for p, note, found in zip(self.parts, notes["parts"], told, strict=True)
         ]
 
     def find_culprit(self, error: BaseException) -> tuple[int, Processor]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal
 
+from facet_nb.core.findings import Finding
 from facet_nb.core.planning.fusion import NO_FUSIONS, Fusions
 
 
@@ -78,6 +79,8 @@ class Plan:
         Whether loaded samples and all results stay in files.
     forecast : Forecast | None
         Predicted memory and scratch space, if the recording is known.
+    findings : tuple of Finding
+        What differs from what was asked for.
     """
 
     mode: str
@@ -90,6 +93,7 @@ class Plan:
     fusions: Fusions = NO_FUSIONS
     spill: bool = False
     forecast: Any = None
+    findings: tuple[Finding, ...] = ()
 
     def to_advice(self) -> dict[str, Any]:
         """Return the choice of ``mode="auto"``, and its reason, for the history."""
@@ -110,7 +114,7 @@ class Plan:
             lines.append(f"   {stage.reason}")
             if self.forecast is not None:
                 lines.append(f"   {self.forecast.stages[i - 1]}")
-        return "\n".join([*lines, *self.fusions.refused])
+        return "\n".join([*lines, *self.fusions.refused, *map(str, self.findings)])
 
     def _repr_html_(self) -> str:
         forecast = self.forecast
@@ -130,7 +134,10 @@ class Plan:
             "<thead><tr><th>#</th><th>stage</th><th>steps</th><th>jobs</th><th>why</th>"
             f"{'<th>memory</th>' if needs else ''}</tr></thead>"
             f"<tbody>{rows}</tbody></table>"
-            + "".join(f"<p>{escape(line)}</p>" for line in self.fusions.refused)
+            + "".join(
+                f"<p>{escape(line)}</p>"
+                for line in [*self.fusions.refused, *map(str, self.findings)]
+            )
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from facet_nb.core.backends.registry import BACKENDS, get_backend
 from facet_nb.core.errors import PlanError
+from facet_nb.core.findings import Finding, make_finding
 from facet_nb.core.planning.cost_model import suggest
 from facet_nb.core.planning.fusion import NO_FUSIONS, Fusions, Unit, find_fusions
 from facet_nb.core.planning.modes.base import Mode
@@ -110,6 +111,7 @@ def make_plan(
     shape : Shape | None
         Size of the recording, for ``mode="auto"``.
     """
+    asked_jobs, asked_workers = n_jobs, n_workers
     n_jobs, n_workers = check_numbers(n_jobs, n_workers, batch_size, backend, cores)
     batch_size = int(batch_size)
     reason = ""
@@ -125,7 +127,33 @@ def make_plan(
     fusions = find_fusions(processors) if fuse and _raises_rate(processors) else NO_FUSIONS
     maker = _Planner(rules, backend, n_jobs, inner, batch_size, fusions)
     stages = maker.stages(processors)
-    return Plan(mode, backend, n_jobs, inner, batch_size, stages, reason, fusions)
+    findings: tuple[Finding, ...] = ()
+    if asked_jobs > n_jobs or asked_workers > inner:
+        findings = _tell_lowered(mode, backend, (n_jobs, asked_jobs), (inner, asked_workers), cores)
+    if asked_jobs > 1:
+        findings += _tell_unsafe(processors, stages, n_jobs)
+    return Plan(
+        mode, backend, n_jobs, inner, batch_size, stages, reason, fusions, findings=findings
+    )
+
+
+def _tell_lowered(
+    mode: str, backend: str, jobs: tuple[int, int], workers: tuple[int, int], cores: int
+) -> tuple[Finding, ...]:
+    """Return findings about workers that are fewer than asked for; pairs are (used, asked)."""
+    findings = []
+    if jobs[1] > jobs[0]:
+        why = f"mode={mode!r}" if not MODES[mode]().uses_jobs else f"backend={backend!r}"
+        detail = f"n_jobs={jobs[0]} instead of {jobs[1]}: {why} runs one batch after another."
+        findings.append(make_finding("workers_lowered", detail, n_jobs=jobs[0], asked=jobs[1]))
+    if workers[1] > workers[0]:
+        detail = (
+            f"n_workers={workers[0]} instead of {workers[1]}: {jobs[0]} × n_workers must not "
+            f"exceed the {cores} cores that this process may use."
+        )
+        found = make_finding("workers_lowered", detail, n_workers=workers[0], asked=workers[1])
+        findings.append(found)
+    return tuple(findings)
 
 
 def _raises_rate(processors: Sequence[Processor]) -> bool:
@@ -135,6 +163,18 @@ def _raises_rate(processors: Sequence[Processor]) -> bool:
         if rate is not None and rate > 1:
             return True
     return False
+
+
+def _tell_unsafe(
+    processors: Sequence[Processor], stages: Sequence[Stage], n_jobs: int
+) -> tuple[Finding, ...]:
+    """Return a finding about channel-wise steps that only one worker can run."""
+    slow = [s for s in stages if s.kind == "channel_wise" and s.n_jobs < n_jobs]
+    unsafe = [processors[i].name for s in slow for i in s.steps if not processors[i].parallel_safe]
+    if not unsafe:
+        return ()
+    detail = f"n_jobs=1 instead of {n_jobs}, as {', '.join(unsafe)} is not parallel-safe."
+    return (make_finding("workers_lowered", detail, n_jobs=1, asked=n_jobs, steps=unsafe),)
 
 
 @dataclass(frozen=True)

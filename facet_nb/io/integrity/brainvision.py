@@ -41,6 +41,24 @@ def check_brainvision(path: Path) -> None:
 
 def _read_header(path: Path) -> configparser.SectionProxy:
     """Return the header's ``[Common Infos]``, with ``BinaryFormat`` added."""
+    sections = _read_sections(path)
+    section = sections["common infos"]
+    binary = sections.get("binary infos")
+    if binary is not None and "BinaryFormat" in binary:
+        section["BinaryFormat"] = binary["BinaryFormat"]
+    _check_channels(path, section, sections["channel infos"])
+    return section
+
+
+def list_units(path: Path) -> list[str]:
+    """Return the unit of each channel, as it is spelled; microvolts where there is none."""
+    entries = _read_sections(path)["channel infos"].values()
+    fields = [entry.split(",") for entry in entries]
+    return [parts[3].strip() or "µV" if len(parts) > 3 else "µV" for parts in fields]
+
+
+def _read_sections(path: Path) -> dict[str, configparser.SectionProxy]:
+    """Return the sections of the header by their names in lower case."""
     raw = path.read_bytes()
     try:
         text = raw.decode("utf-8")
@@ -55,12 +73,7 @@ def _read_header(path: Path) -> configparser.SectionProxy:
     sections = {name.lower(): parser[name] for name in parser.sections()}
     if "common infos" not in sections or "channel infos" not in sections:
         raise _damaged(path, "[Common Infos] or [Channel Infos] is missing")
-    section = sections["common infos"]
-    binary = sections.get("binary infos")
-    if binary is not None and "BinaryFormat" in binary:
-        section["BinaryFormat"] = binary["BinaryFormat"]
-    _check_channels(path, section, sections["channel infos"])
-    return section
+    return sections
 
 
 def _check_channels(

@@ -10,8 +10,10 @@ https://doi.org/10.1016/S1388-2457(03)00123-8; GDF, https://arxiv.org/abs/cs/060
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 from pathlib import Path
 
+from facet_nb.core.findings import FindingError, make_finding
 from facet_nb.io.messages import COPY_AGAIN, unusable
 
 _FIXED_BYTES = 256
@@ -20,6 +22,15 @@ _SIGNAL_BYTES = 256
 
 #: Bytes in a signal's header before its number of samples per record.
 _BEFORE_SAMPLES = 216
+
+#: Bytes in a signal's header before its physical dimension.
+_BEFORE_UNITS = 96
+
+#: Labels of the signals that hold annotations.
+_ANNOTATIONS = (b"EDF Annotations", b"BDF Annotations")
+
+#: Largest rounding error of an onset in its text, in s.
+_SAME_S = 1e-3
 
 #: Bytes of one value, by GDF's type code.
 _GDF_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 8, 8: 8, 16: 4, 17: 8}
@@ -58,6 +69,57 @@ def _check_records(path: Path, kind: str, bytes_per_sample: int) -> None:
     if min(samples) < 0 or sum(samples) < 1:
         raise _damaged(path, kind, "its records hold no samples")
     _check_length(path, n_header, n_records, bytes_per_sample * sum(samples))
+    if fixed[192:197] in (b"EDF+D", b"BDF+D"):
+        labels = _read(path, _FIXED_BYTES, 16 * n_signals)
+        names = [labels[16 * i : 16 * i + 16].strip() for i in range(n_signals)]
+        record = [bytes_per_sample * n for n in samples]
+        at = next((i for i, name in enumerate(names) if name in _ANNOTATIONS), None)
+        if at is not None:
+            _check_onsets(path, kind, fixed, (n_header, sum(record[:at]), sum(record), record[at]))
+
+
+def _check_onsets(path: Path, kind: str, fixed: bytes, layout: tuple[int, int, int, int]) -> None:
+    """Raise FindingError if records do not follow one another without a gap.
+
+    `layout` is the length of the header, the position of the annotations in a record, the length
+    of a record, and that of its annotations, in bytes.
+    """
+    n_header, begin, length, n_bytes = layout
+    duration_s, n_records = float(fixed[244:252]), (path.stat().st_size - n_header) // length
+    onsets = []
+    with path.open("rb") as file:
+        for i in range(n_records):
+            file.seek(n_header + i * length + begin)
+            text = file.read(n_bytes).partition(b"\x14")[0].partition(b"\x15")[0]
+            try:
+                onsets.append(float(text))
+            except ValueError as error:
+                raise unusable(path, f"record {i} has no onset", COPY_AGAIN) from error
+    gaps = [
+        (before + duration_s - onsets[0], after - before - duration_s)
+        for before, after in pairwise(onsets)
+        if abs(after - before - duration_s) > _SAME_S
+    ]
+    if gaps:
+        listed = ", ".join(f"{gap:.4g} s after {at:.6g} s" for at, gap in gaps[:4])
+        more = f", … {len(gaps) - 4} more" if len(gaps) > 4 else ""
+        raise FindingError(
+            make_finding(
+                "recording_discontinuous",
+                f"{path}: this {kind}+D file has gaps in time: {listed}{more}. "
+                "Markers keep real time, and samples would be read as if there were none.",
+                severity="error",
+                span_s=[(at, at + max(gap, 0.0)) for at, gap in gaps],
+                n=len(gaps),
+            )
+        )
+
+
+def list_units(path: Path) -> list[str]:
+    """Return the physical dimension of each signal of an EDF or BDF file, as it is spelled."""
+    n_signals = _number(_read(path, 252, 4))
+    text = _read(path, _FIXED_BYTES + _BEFORE_UNITS * n_signals, 8 * n_signals)
+    return [text[8 * i : 8 * i + 8].decode("latin-1").strip(" \0") for i in range(n_signals)]
 
 
 def check_gdf(path: Path) -> None:

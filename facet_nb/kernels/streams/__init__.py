@@ -8,7 +8,7 @@ on a fixed grid of the whole signal, and an average needs whole blocks of epochs
 from facet_nb.kernels.streams.averages import AverageStream
 from facet_nb.kernels.streams.base import Buffer, Stream
 from facet_nb.kernels.streams.blocks import Blocks, BlockStream
-from facet_nb.kernels.streams.filters import FilterStream
+from facet_nb.kernels.streams.filters import FilterStream, PiecewiseStream
 from facet_nb.kernels.streams.resampling import make_resampler
 from facet_nb.kernels.streams.sliding import SlidingStream, SubsampleSlidingStream
 from facet_nb.kernels.streams.upsampled import UpsampledStream
@@ -20,6 +20,7 @@ __all__ = [
     "Blocks",
     "Buffer",
     "FilterStream",
+    "PiecewiseStream",
     "SubsampleSlidingStream",
     "SlidingStream",
     "Stream",

@@ -267,7 +267,8 @@ def _find_pause(diffs: np.ndarray, usual: float, spread: float) -> tuple[float, 
     multiple = np.rint(diffs / usual)
     whole = (multiple > 1) & (np.abs(diffs - multiple * usual) <= tolerance)
     for candidates, doubtful in ((~whole, False), (whole, True)):
-        larger = diffs[candidates & (diffs > usual + _EQUAL)]
+        # What jitter makes longer is no pause: it would outnumber the pauses.
+        larger = diffs[candidates & (diffs > usual + max(_EQUAL, spread))]
         if len(larger) < 2:
             continue
         cluster = _densest(larger, max(_JITTER, 2.0 * spread))
