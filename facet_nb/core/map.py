@@ -186,7 +186,7 @@ def map_runs(
         check_picklable([(p.name, p) for p in pipeline.processors])
     folders = _folders(names, checkpoint)
     calls = [
-        (i, pipeline, item, steps[i], targets[i], keep_raw, run_options | folders[i])
+        (i, pipeline, item, steps[i], _absolute(targets[i]), keep_raw, run_options | folders[i])
         for i, item in enumerate(inputs)
     ]
     results: dict[int, PipelineResult] = {}
@@ -300,7 +300,12 @@ def _first_step(item: Any, factory: Callable[[str], Processor] | None) -> Proces
         return factory(str(item))
     # By name: core must not import io.
     loader: Callable[..., Processor] = get_processor("auto_loader")
-    return loader(path=str(item), preload=True)
+    return loader(path=_absolute(item), preload=True)
+
+
+def _absolute(path: str | Path | None) -> str | None:
+    """Return `path` for workers, whose working folder may be another one."""
+    return None if path is None else str(Path(path).expanduser().absolute())
 
 
 def _targets(
@@ -344,7 +349,7 @@ def _folders(names: Sequence[str], checkpoint: str | Path | None) -> list[dict[s
         # The hash of the whole path: files of different folders may have the same name.
         mark = hashlib.sha256(str(Path(name).absolute()).encode()).hexdigest()[:12]
         stem = re.sub(r"\W+", "_", Path(name).stem)[:40]
-        folders.append({"checkpoint": str(Path(checkpoint) / f"{stem}-{mark}")})
+        folders.append({"checkpoint": _absolute(Path(checkpoint) / f"{stem}-{mark}")})
     return folders
 
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from facet_nb.core.backends.base import Backend, WorkerDied, until_cancelled
+from facet_nb.core.backends.caller import CallerState, call
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.errors import RunCancelled
 
@@ -137,6 +138,7 @@ class ProcessBackend(Backend):
     ) -> Iterator[Any]:
         from joblib import Parallel, delayed, parallel_config
 
+        state = CallerState.take()
         with parallel_config(backend="loky", **self._options()):
             parallel = Parallel(
                 n_jobs=max(2, n_jobs),
@@ -145,7 +147,9 @@ class ProcessBackend(Backend):
                 pre_dispatch="2*n_jobs",  # so that a free worker finds its next call waiting
                 max_nbytes=None,  # arrays are in files or shared memory already
             )
-            results = parallel(delayed(function)(*call) for call in until_cancelled(calls, cancel))
+            results = parallel(
+                delayed(call)(state, function, *args) for args in until_cancelled(calls, cancel)
+            )
         complete = False
         with self._watch(parallel, cancel):
             try:

@@ -335,7 +335,7 @@ def hold_checkpoint(folder: str | Path) -> Iterator[Callable[..., StageRun]]:
     FacetError
         If another run uses it, or the folder cannot be created or written to.
     """
-    place = Path(folder).expanduser()
+    place = Path(folder).expanduser().absolute()  # workers may be in another working folder
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:

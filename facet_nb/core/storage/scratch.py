@@ -45,7 +45,8 @@ _ours: set[str] = set()
 
 def find_root() -> Path:
     """Return the folder for scratch files: ``FACET_NB_TMPDIR``, or the system's temporary one."""
-    return Path(os.environ.get("FACET_NB_TMPDIR") or tempfile.gettempdir())
+    # Absolute: workers and later calls may be in another working folder.
+    return Path(os.environ.get("FACET_NB_TMPDIR") or tempfile.gettempdir()).absolute()
 
 
 def make_folder() -> Path:
