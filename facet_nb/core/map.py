@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -331,13 +332,46 @@ def _targets(
                 f"output={str(output)!r}: a pattern may contain only {{stem}} and {{suffix}}; "
                 "double all other braces."
             ) from error
-    repeated = {t for t in targets if targets.count(t) > 1}
+    count = Counter(_list_keys(target)[0] for target in targets if target)
+    repeated = [target for target in targets if target and count[_list_keys(target)[0]] > 1]
     if repeated:
         raise ValidationError(
             f"several inputs would be written to {', '.join(sorted(map(str, repeated)))}: use "
             "different names or folders."
         )
+    _check_inputs_stay(names, inputs, targets)
     return targets
+
+
+def _check_inputs_stay(
+    names: Sequence[str], inputs: Sequence[Any], targets: Sequence[str | None]
+) -> None:
+    """Raise if the output of one input would replace another input, or itself."""
+    known: dict[Any, str] = {}
+    for name, item in zip(names, inputs, strict=True):
+        if not isinstance(item, ProcessingContext):
+            known.update(dict.fromkeys(_list_keys(name), name))
+    for name, target in zip(names, targets, strict=True):
+        same = [known[key] for key in _list_keys(target or "") if key in known] if target else []
+        if same:
+            raise ValidationError(
+                f"the output of {name} would replace {same[0]}, which is an input: choose another "
+                "folder for output=, and leave out files that an earlier call has written."
+            )
+
+
+def _list_keys(name: str) -> list[Any]:
+    """Return what identifies a file under any of its names: its path, and its inode if any."""
+    path = Path(name).expanduser()
+    # Files of one BrainVision recording are written together.
+    if path.suffix.lower() in (".eeg", ".vmrk"):
+        path = path.with_suffix(".vhdr")
+    keys: list[Any] = [str(path.resolve())]
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # no such file
+        return keys
+    return [*keys, (status.st_dev, status.st_ino)]
 
 
 def _folders(names: Sequence[str], checkpoint: str | Path | None) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import FacetError, PlanError, RunCancelled, StepError, ValidationError
 from facet_nb.core.events import Event, EventRecorder
 from facet_nb.core.execution.checkpoint import hold_checkpoint
-from facet_nb.core.execution.runner import Runner
+from facet_nb.core.execution.runner import Runner, check_early
 from facet_nb.core.execution.timeouts import check_timeout
 from facet_nb.core.map import map_runs
 from facet_nb.core.planning.budget import find_input, fit_to_budget
@@ -284,6 +284,8 @@ class Pipeline:
             As :meth:`run`.
         ValidationError
             If the file cannot be used.
+        StepError
+            If a step is certain to fail, e.g. an output file exists and may not be replaced.
         """
         if isinstance(subject, str) and subject in list_mode_names():
             if mode is not None and mode != subject:
@@ -295,6 +297,7 @@ class Pipeline:
         options = RunOptions(
             chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s
         )
+        check_early(self.processors, subject if isinstance(subject, ProcessingContext) else None)
         known = subject is not None or memory_budget is not None
         run_input = find_input(self.processors, subject) if known else None
         return fit_to_budget(self.processors, options, run_input, memory_budget)

@@ -11,7 +11,7 @@ import functools
 import inspect
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from html import escape
@@ -170,6 +170,23 @@ class Processor:
             context.get_raw()
         if self.requires_triggers:
             check_has_triggers(context.metadata)
+
+    def check_early(self, context: ProcessingContext | None, earlier: Sequence[Processor]) -> None:
+        """Refuse what is certain to fail, e.g. an output file that exists, before a run begins.
+
+        Parameters
+        ----------
+        context : ProcessingContext | None
+            The input of the run, if it is known.
+        earlier : sequence of Processor
+            The steps before this one.
+
+        Raises
+        ------
+        FacetError
+            If the step cannot succeed.
+        """
+        return None
 
     def execute(self, context: ProcessingContext) -> ProcessingContext:
         """Validate, process, and add the step to the history; `context` cannot be changed."""

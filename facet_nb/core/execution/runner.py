@@ -123,6 +123,7 @@ class Runner:
         store = Store(spill=plan.spill)
         wrapper = nullcontext(StageRun) if self.checkpoint is None else self.checkpoint()
         try:
+            check_early(self.processors, context)
             if {"serial"} != set(map(attrgetter("backend"), plan.stages)):
                 self._share(store)
             with one_thread(), wrapper as stage_run:
@@ -514,6 +515,22 @@ def run_alone(processor: Processor, context: ProcessingContext) -> ProcessingCon
         [processor], "serial", n_jobs=1, n_workers=1, backend="serial", batch_size=1, cores=1
     )
     return Runner([processor], plan).run(context)
+
+
+def check_early(processors: Sequence[Processor], context: ProcessingContext | None) -> None:
+    """Raise the error of the first step that is certain to fail.
+
+    Raises
+    ------
+    StepError
+        If there is one; it names the step.
+    """
+    for i, processor in enumerate(processors):
+        if type(processor).check_early is not Processor.check_early:
+            try:
+                processor.check_early(context, processors[:i])
+            except FAILURES as error:
+                raise fail(error, 0, Named(i, processor), None, None).error() from error
 
 
 def _failed(error: BaseException) -> RunFailed:
