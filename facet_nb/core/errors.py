@@ -12,9 +12,12 @@ class FacetError(Exception):
     ----------
     channel : str | None
         The channel that caused it, if it is known.
+    row : int | None
+        Its number in the recording, where its name is not known.
     """
 
     channel: str | None = None
+    row: int | None = None
 
 
 class ValidationError(FacetError, ValueError):

@@ -134,9 +134,12 @@ class Processor:
     channel_wise: ClassVar[bool] = False
     run_once: ClassVar[bool] = False
     accepts_lazy: ClassVar[bool] = False
+    #: Whether the class is part of this package: what other classes return is checked.
+    built_in: ClassVar[bool] = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.built_in = cls.__module__.partition(".")[0] == "facet_nb"
         _accept_old_names(cls)
         if not cls.__dict__.get("name"):
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
@@ -529,6 +532,9 @@ class LambdaProcessor(Processor):
     def get_parameters(self) -> dict[str, Any]:
         """Return the function's name."""
         return {"func": self.label or getattr(self.func, "__name__", type(self.func).__name__)}
+
+
+LambdaProcessor.built_in = False  # what the function returns is checked
 
 
 def as_processor(step: Any) -> Processor:

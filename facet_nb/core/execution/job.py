@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pickle
 import traceback
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from facet_nb.core.errors import FacetError, RunCancelled, StepError, describe_failure
 from facet_nb.core.events import StepTime
 from facet_nb.core.execution.heartbeats import HeartbeatTable
 from facet_nb.core.noise import NoiseTerm
-from facet_nb.core.steps import Step
+from facet_nb.core.steps import KnownRow, Step
 from facet_nb.core.storage.arrays import ArrayRef
 from facet_nb.core.storage.journal import RowLog
 
@@ -49,6 +50,8 @@ class Job:
         Samples of a chunk of time; 0 for the whole length.
     last : int
         Position of the last step that changes samples: its result is the job's.
+    trials : dict
+        Result on its reference channel of each user-defined step, by position in the stage.
     """
 
     steps: tuple[Step, ...]
@@ -64,6 +67,7 @@ class Job:
     terms: tuple[NoiseTerm, ...] = ()
     chunk: int = 0
     last: int = 0
+    trials: Mapping[int, KnownRow] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -299,6 +299,7 @@ class StageRun:
             terms=given.terms if uses_noise else (),
             chunk=0 if self.plain else stage.count_chunk(given.state.sfreq),
             last=last,
+            trials=prepared.trials,
         )
         self.run_batches(job, place, groups, labels, {})
         forget(given.data, place.result)

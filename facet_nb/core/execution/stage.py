@@ -12,7 +12,7 @@ from facet_nb.core.events import StepTime
 from facet_nb.core.noise import NoiseTerm
 from facet_nb.core.processor import Processor
 from facet_nb.core.recording import Header
-from facet_nb.core.steps import State, Step
+from facet_nb.core.steps import KnownRow, State, Step
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,15 @@ class PreparedStage:
         Findings of each step, for the history.
     times : tuple of StepTime
         Duration of the preparation of each step.
+    trials : dict
+        Result on its reference channel of each user-defined step, by position in the stage.
     """
 
     steps: tuple[Step, ...]
     state: State
     notes: tuple[Mapping[str, Any], ...]
     times: tuple[StepTime, ...]
+    trials: Mapping[int, KnownRow]
 
 
 @dataclass(frozen=True)
