@@ -281,6 +281,8 @@ def _run_steps(
         result.release_raw()
     if result.context is not None:
         result.context = result.context._portable()
+    if result.last_context is not None:
+        result.last_context = result.last_context._portable()
     return result
 
 

@@ -240,6 +240,7 @@ class Pipeline:
             state=recorder.state,
             plan=runner.plan,
             cancelled=isinstance(error, RunCancelled),
+            last_context=runner.last if error is not None else None,
         )
 
     def plan(

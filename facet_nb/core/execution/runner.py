@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -24,7 +24,7 @@ from facet_nb.core.backends.base import check_picklable
 from facet_nb.core.backends.registry import get_backend
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import RunCancelled, StepError
+from facet_nb.core.errors import FacetError, RunCancelled, StepError
 from facet_nb.core.events import (
     BatchDone,
     Event,
@@ -99,6 +99,8 @@ class Runner:
     cancel: CancelToken | None = None
     timeout_s: float | None = None
     checkpoint: Callable[[], AbstractContextManager[Callable[..., StageRun]]] | None = None
+    #: The context after the last stage that was complete, for users of a run that failed.
+    last: ProcessingContext | None = field(default=None, init=False)
 
     def run(self, context: ProcessingContext) -> ProcessingContext:
         """Return the context after all stages; `context` itself does not change.
@@ -128,16 +130,31 @@ class Runner:
                 self._share(store)
             with one_thread(), wrapper as stage_run:
                 for number, stage in enumerate(plan.stages):
+                    self.last = context
                     context = self._run_stage(number, stage, context, store, stage_run)
                 if store.has_maps:
                     context = load_results(context, store)
         except BaseException as error:  # KeyboardInterrupt ends the run for listeners as well
+            self._keep_last(store, error)
             self.on_event(_failed(error))
             raise
         finally:
             store.close()
         self.on_event(RunDone(time.time(), time.perf_counter() - begin))
         return context
+
+    def _keep_last(self, store: Store, error: BaseException) -> None:
+        """Move samples of the last good context out of the run's files, which are deleted."""
+        if self.last is None or not store.has_maps:
+            return
+        if not isinstance(error, StepError):  # e.g. a full disk: copying would fail, too
+            self.last = None
+            return
+        try:
+            self.last = load_results(self.last, store)
+        except (FacetError, OSError, MemoryError) as problem:
+            logger.warning("the samples before the failed step are lost: %s", problem)
+            self.last = None
 
     def _share(self, store: Store) -> None:
         """Give worker processes access to the store; raise if a step cannot be sent to them."""
@@ -301,6 +318,8 @@ class StageRun:
             last=last,
             trials=prepared.trials,
         )
+        if np.may_share_memory(place.result, given.data):
+            runner.last = None  # the result overwrites the input
         self.run_batches(job, place, groups, labels, {})
         forget(given.data, place.result)
         self.store.note_result(place.result, private=builtin)
