@@ -135,9 +135,12 @@ class Runner:
                 if store.has_maps:
                     context = load_results(context, store)
         except BaseException as error:  # KeyboardInterrupt ends the run for listeners as well
+            if store.is_gone() and isinstance(error, (FacetError, OSError)):
+                cancelled = self.cancel is not None and self.cancel.cancelled
+                error = error if cancelled else store.explain_loss(error)
             self._keep_last(store, error)
             self.on_event(_failed(error))
-            raise
+            raise error
         finally:
             store.close()
         self.on_event(RunDone(time.time(), time.perf_counter() - begin))
