@@ -19,6 +19,7 @@ from facet_nb.core.registry import register_processor
 from facet_nb.core.samples import check_finite
 from facet_nb.core.storage import scratch
 from facet_nb.kernels.triggers import spacing
+from facet_nb.preprocessing.searching import find_matching
 
 if TYPE_CHECKING:
     import mne
@@ -126,10 +127,11 @@ class TriggerDetector(TriggerStep):
         """Return positions of all matches, inside the data or not, and their source."""
         pattern = compile_regex(self.regex)
         named, codes = read_annotations(raw), read_stim_codes(raw)
-        from_names = [p for p, text in named if pattern.search(text)]
-        from_codes = [
-            p for events in codes.values() for p, code in events if pattern.search(str(code))
-        ]
+        matching = find_matching(pattern, [text for _, text in named])
+        from_names = [p for p, text in named if text in matching]
+        events = [(p, str(code)) for found in codes.values() for p, code in found]
+        matching = find_matching(pattern, [code for _, code in events])
+        from_codes = [p for p, code in events if code in matching]
         if not from_names and not from_codes:
             raise ValidationError(_explain_no_match(self.regex, raw, codes))
         if len(set(from_names)) >= len(set(from_codes)):
