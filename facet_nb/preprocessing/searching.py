@@ -65,7 +65,8 @@ def _search_apart(pattern: re.Pattern[str], texts: list[str]) -> list[str]:
     except (OSError, subprocess.CalledProcessError) as error:
         raise ValidationError(
             f"regex={pattern.pattern!r} has nested repetitions, which may never end, and no "
-            f"process can be started to search it ({error}). Use one repetition instead: a+ for (a+)+."
+            f"process can be started to search it ({error}). Use one repetition instead: a+ for "
+            "(a+)+."
         ) from error
     found: list[bool] = json.loads(answer.stdout)
     return [text for text, is_match in zip(texts, found, strict=True) if is_match]

@@ -95,6 +95,19 @@ def _end_workers() -> None:
     executor = getattr(sys.modules.get(_LOKY), "_executor", None)
     if executor is not None:
         executor.terminate(kill_workers=True)  # joblib's method, which removes its folders as well
+        _forget_folders(executor)
+
+
+def _forget_folders(executor: Any) -> None:
+    """Make loky's resource tracker forget folders that joblib registered, but did not create."""
+    # We map no arrays through joblib, so its folders never exist. Otherwise joblib's atexit handler
+    # does this, which a child of multiprocessing does not run; the tracker then warns of a leak.
+    manager = getattr(executor, "_temp_folder_manager", None)
+    from joblib.externals.loky.backend import resource_tracker
+
+    for folder in list(getattr(manager, "_cached_temp_folders", {}).values()):
+        if not os.path.exists(folder):
+            resource_tracker.unregister(folder, "folder")
 
 
 class ProcessBackend(Backend):
