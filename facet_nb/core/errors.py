@@ -83,4 +83,31 @@ def describe_failure(
     return f"Step {index + 1} ({step}) failed{where}: {what}"
 
 
+#: Length at which messages of other exceptions are cut, in characters.
+_LONGEST = 2000
+
+
+def read_message(error: BaseException) -> str:
+    """Return the message of an exception, in a length that can be shown.
+
+    Some exceptions raise in ``__str__``, or hold megabytes of data. Groups name their members.
+    """
+    try:
+        text = str(error)
+    except Exception as problem:
+        text = f"(its message cannot be shown: {type(problem).__name__})"
+    if isinstance(error, BaseExceptionGroup):
+        members = [f"{type(e).__name__}: {read_message(e)}" for e in error.exceptions]
+        text = f"{text}: {'; '.join(members)}"
+    return cut(text, _LONGEST)
+
+
+def cut(text: str, longest: int) -> str:
+    """Return `text`, without its middle part if it has more than `longest` characters."""
+    if len(text) <= longest:
+        return text
+    half = longest // 2
+    return f"{text[:half]} … ({len(text)} characters) … {text[-half:]}"
+
+
 _OURS = {"FacetError", "ValidationError", "PlanError", "StepError"}

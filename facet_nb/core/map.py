@@ -16,7 +16,7 @@ from facet_nb.core.backends import registry
 from facet_nb.core.backends.base import Backend, WorkerDied, check_picklable
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import FacetError, StepError, ValidationError
+from facet_nb.core.errors import FacetError, StepError, ValidationError, read_message
 from facet_nb.core.execution.timeouts import check_timeout
 from facet_nb.core.planning.planner import check_numbers, choose_mode
 from facet_nb.core.processor import Processor
@@ -252,7 +252,7 @@ def _run_one(index: int, pipeline: Chain, *arguments: Any) -> tuple[int, Pipelin
     try:
         return index, _run_steps(pipeline, *arguments)
     except Exception as problem:
-        error = FacetError(f"{type(problem).__name__}: {problem}")
+        error = FacetError(f"{type(problem).__name__}: {read_message(problem)}")
         error.__cause__ = problem
         spent = time.perf_counter() - begin
         return index, PipelineResult(None, success=False, error=error, execution_time=spent)

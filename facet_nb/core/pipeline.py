@@ -199,7 +199,7 @@ class Pipeline:
             plan = options.plan(self.processors, 1 if one else count_cores(backend))
         recorder = EventRecorder([on_event] if on_event else [])
         runner = Runner(
-            self.processors,
+            tuple(self.processors),  # steps may be added or removed during the run
             plan,
             recorder,
             None if cancel is None else as_token(cancel),

@@ -24,7 +24,7 @@ from facet_nb.core.backends.base import check_picklable
 from facet_nb.core.backends.registry import get_backend
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import FacetError, RunCancelled, StepError
+from facet_nb.core.errors import FacetError, RunCancelled, StepError, read_message
 from facet_nb.core.events import (
     BatchDone,
     Event,
@@ -560,7 +560,7 @@ def _failed(error: BaseException) -> RunFailed:
     if isinstance(error, StepError):
         return RunFailed(time.time(), str(error), error.step, error.index, error.channel)
     cancelled = isinstance(error, (RunCancelled, KeyboardInterrupt))
-    message = str(error) or type(error).__name__
+    message = read_message(error) or type(error).__name__
     return RunFailed(time.time(), message, cancelled=cancelled)
 
 
