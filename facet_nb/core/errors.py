@@ -12,9 +12,12 @@ class FacetError(Exception):
     ----------
     channel : str | None
         The channel that caused it, if it is known.
+    row : int | None
+        Its number in the recording, where its name is not known.
     """
 
     channel: str | None = None
+    row: int | None = None
 
 
 class ValidationError(FacetError, ValueError):
@@ -78,6 +81,33 @@ def describe_failure(
     # Errors of facet_nb explain themselves; of others the class says half of what happened.
     what = message if cause_type in _OURS else f"{cause_type}: {message}"
     return f"Step {index + 1} ({step}) failed{where}: {what}"
+
+
+#: Length at which messages of other exceptions are cut, in characters.
+_LONGEST = 2000
+
+
+def read_message(error: BaseException) -> str:
+    """Return the message of an exception, in a length that can be shown.
+
+    Some exceptions raise in ``__str__``, or hold megabytes of data. Groups name their members.
+    """
+    try:
+        text = str(error)
+    except Exception as problem:
+        text = f"(its message cannot be shown: {type(problem).__name__})"
+    if isinstance(error, BaseExceptionGroup):
+        members = [f"{type(e).__name__}: {read_message(e)}" for e in error.exceptions]
+        text = f"{text}: {'; '.join(members)}"
+    return cut(text, _LONGEST)
+
+
+def cut(text: str, longest: int) -> str:
+    """Return `text`, without its middle part if it has more than `longest` characters."""
+    if len(text) <= longest:
+        return text
+    half = longest // 2
+    return f"{text[:half]} … ({len(text)} characters) … {text[-half:]}"
 
 
 _OURS = {"FacetError", "FindingError", "ValidationError", "PlanError", "StepError"}

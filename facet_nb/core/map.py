@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -16,7 +17,7 @@ from facet_nb.core.backends.base import Backend, WorkerDied, check_picklable
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.context import ProcessingContext, is_recording
 from facet_nb.core.defaults import defaults
-from facet_nb.core.errors import FacetError, StepError, ValidationError
+from facet_nb.core.errors import FacetError, StepError, ValidationError, read_message
 from facet_nb.core.execution.timeouts import check_timeout
 from facet_nb.core.findings import find_worst
 from facet_nb.core.planning.planner import check_numbers, choose_mode
@@ -198,7 +199,7 @@ def map_runs(
         check_picklable([(p.name, p) for p in pipeline.processors])
     folders = _folders(names, checkpoint)
     calls = [
-        (i, pipeline, item, steps[i], targets[i], keep_raw, run_options | folders[i])
+        (i, pipeline, item, steps[i], _absolute(targets[i]), keep_raw, run_options | folders[i])
         for i, item in enumerate(inputs)
     ]
     results: dict[int, PipelineResult] = {}
@@ -263,7 +264,7 @@ def _run_one(index: int, pipeline: Chain, *arguments: Any) -> tuple[int, Pipelin
     try:
         return index, _run_steps(pipeline, *arguments)
     except Exception as problem:
-        error = FacetError(f"{type(problem).__name__}: {problem}")
+        error = FacetError(f"{type(problem).__name__}: {read_message(problem)}")
         error.__cause__ = problem
         spent = time.perf_counter() - begin
         return index, PipelineResult(None, success=False, error=error, execution_time=spent)
@@ -294,6 +295,8 @@ def _run_steps(
         result.release_raw()
     if result.context is not None:
         result.context = result.context._portable()
+    if result.last_context is not None:
+        result.last_context = result.last_context._portable()
     return result
 
 
@@ -319,7 +322,12 @@ def _first_step(item: Any, factory: Callable[[str], Processor] | None) -> Proces
         return factory(str(item))
     # By name: core must not import io.
     loader: Callable[..., Processor] = get_processor("auto_loader")
-    return loader(path=str(item), preload=True)
+    return loader(path=_absolute(item), preload=True)
+
+
+def _absolute(path: str | Path | None) -> str | None:
+    """Return `path` for workers, whose working folder may be another one."""
+    return None if path is None else str(Path(path).expanduser().absolute())
 
 
 def _targets(
@@ -345,13 +353,46 @@ def _targets(
                 f"output={str(output)!r}: a pattern may contain only {{stem}} and {{suffix}}; "
                 "double all other braces."
             ) from error
-    repeated = {t for t in targets if targets.count(t) > 1}
+    count = Counter(_list_keys(target)[0] for target in targets if target)
+    repeated = [target for target in targets if target and count[_list_keys(target)[0]] > 1]
     if repeated:
         raise ValidationError(
             f"several inputs would be written to {', '.join(sorted(map(str, repeated)))}: use "
             "different names or folders."
         )
+    _check_inputs_stay(names, inputs, targets)
     return targets
+
+
+def _check_inputs_stay(
+    names: Sequence[str], inputs: Sequence[Any], targets: Sequence[str | None]
+) -> None:
+    """Raise if the output of one input would replace another input, or itself."""
+    known: dict[Any, str] = {}
+    for name, item in zip(names, inputs, strict=True):
+        if not isinstance(item, ProcessingContext):
+            known.update(dict.fromkeys(_list_keys(name), name))
+    for name, target in zip(names, targets, strict=True):
+        same = [known[key] for key in _list_keys(target or "") if key in known] if target else []
+        if same:
+            raise ValidationError(
+                f"the output of {name} would replace {same[0]}, which is an input: choose another "
+                "folder for output=, and leave out files that an earlier call has written."
+            )
+
+
+def _list_keys(name: str) -> list[Any]:
+    """Return what identifies a file under any of its names: its path, and its inode if any."""
+    path = Path(name).expanduser()
+    # Files of one BrainVision recording are written together.
+    if path.suffix.lower() in (".eeg", ".vmrk"):
+        path = path.with_suffix(".vhdr")
+    keys: list[Any] = [str(path.resolve())]
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # no such file
+        return keys
+    return [*keys, (status.st_dev, status.st_ino)]
 
 
 def _folders(names: Sequence[str], checkpoint: str | Path | None) -> list[dict[str, Any]]:
@@ -363,7 +404,7 @@ def _folders(names: Sequence[str], checkpoint: str | Path | None) -> list[dict[s
         # The hash of the whole path: files of different folders may have the same name.
         mark = hashlib.sha256(str(Path(name).absolute()).encode()).hexdigest()[:12]
         stem = re.sub(r"\W+", "_", Path(name).stem)[:40]
-        folders.append({"checkpoint": str(Path(checkpoint) / f"{stem}-{mark}")})
+        folders.append({"checkpoint": _absolute(Path(checkpoint) / f"{stem}-{mark}")})
     return folders
 
 

@@ -18,7 +18,7 @@ from facet_nb.core.defaults import defaults
 from facet_nb.core.errors import FacetError, PlanError, RunCancelled, StepError, ValidationError
 from facet_nb.core.events import Event, EventRecorder
 from facet_nb.core.execution.checkpoint import hold_checkpoint
-from facet_nb.core.execution.runner import Runner
+from facet_nb.core.execution.runner import Runner, check_early
 from facet_nb.core.execution.timeouts import check_timeout
 from facet_nb.core.map import map_runs
 from facet_nb.core.memory import parse_bytes
@@ -251,7 +251,8 @@ class Pipeline:
             If the disk has no space for scratch files; and any error of the run, if
             `raise_on_error`.
         """
-        processors = self.processors
+        # A copy: steps may be added or removed during the run.
+        processors: Sequence[Processor] = tuple(self.processors)
         if isinstance(initial_context, str | Path):
             processors, initial_context = _read_first(processors, initial_context), None
         context = _as_context(initial_context)
@@ -316,6 +317,7 @@ class Pipeline:
             state=recorder.state,
             plan=runner.plan,
             cancelled=isinstance(error, RunCancelled),
+            last_context=runner.last if error is not None else None,
         )
 
     def plan(
@@ -363,6 +365,8 @@ class Pipeline:
             As :meth:`run`.
         ValidationError
             If the file cannot be used.
+        StepError
+            If a step is certain to fail, e.g. an output file exists and may not be replaced.
         """
         if isinstance(subject, str) and subject in list_mode_names():
             if mode is not None and mode != subject:
@@ -385,6 +389,7 @@ class Pipeline:
         options = RunOptions(
             chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s
         )
+        check_early(self.processors, subject if isinstance(subject, ProcessingContext) else None)
         known = subject is not None or memory_budget is not None
         run_input = find_input(self.processors, subject) if known else None
         return fit_to_budget(self.processors, options, run_input, memory_budget)

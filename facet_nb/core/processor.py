@@ -12,7 +12,7 @@ import functools
 import inspect
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from html import escape
@@ -140,9 +140,12 @@ class Processor:
     run_once: ClassVar[bool] = False
     accepts_lazy: ClassVar[bool] = False
     output_only: ClassVar[bool] = False
+    #: Whether the class is part of this package: what other classes return is checked.
+    built_in: ClassVar[bool] = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.built_in = cls.__module__.partition(".")[0] == "facet_nb"
         _accept_old_names(cls)
         if not cls.__dict__.get("name"):
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
@@ -176,6 +179,23 @@ class Processor:
             context.get_raw()
         if self.requires_triggers:
             check_has_triggers(context.metadata)
+
+    def check_early(self, context: ProcessingContext | None, earlier: Sequence[Processor]) -> None:
+        """Refuse what is certain to fail, e.g. an output file that exists, before a run begins.
+
+        Parameters
+        ----------
+        context : ProcessingContext | None
+            The input of the run, if it is known.
+        earlier : sequence of Processor
+            The steps before this one.
+
+        Raises
+        ------
+        FacetError
+            If the step cannot succeed.
+        """
+        return None
 
     def execute(self, context: ProcessingContext) -> ProcessingContext:
         """Validate, process, and add the step to the history; `context` cannot be changed."""
@@ -659,6 +679,9 @@ class LambdaProcessor(Processor):
     def get_parameters(self) -> dict[str, Any]:
         """Return the function's name."""
         return {"func": self.label or getattr(self.func, "__name__", type(self.func).__name__)}
+
+
+LambdaProcessor.built_in = False  # what the function returns is checked
 
 
 def as_processor(step: Any) -> Processor:

@@ -47,6 +47,9 @@ class PipelineResult:
         The plan of the run.
     cancelled : bool
         Whether the run was cancelled.
+    last_context : ProcessingContext | None
+        If the run failed, the context after the last stage that was complete; its history lists
+        the steps. None if the failed stage had begun to overwrite its samples.
     """
 
     context: ProcessingContext | None
@@ -58,6 +61,7 @@ class PipelineResult:
     state: RunState = field(default_factory=RunState)
     plan: Plan | None = None
     cancelled: bool = False
+    last_context: ProcessingContext | None = None
 
     def get_context(self) -> ProcessingContext:
         """Return the context, or raise the error of the run."""
@@ -90,6 +94,7 @@ class PipelineResult:
 
     def release_raw(self) -> None:
         """Drop the samples; metadata, metrics and history are kept."""
+        self.last_context = None
         if self.context is None:
             return
         lean = ProcessingContext(None, metadata=self.context.metadata)

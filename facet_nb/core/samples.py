@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,61 @@ def explain_read_only(remedy: str) -> Iterator[None]:
         if "read-only" not in str(error):
             raise
         raise ValidationError(remedy) from error
+
+
+def check_samples(result: Any, call: str, shapes: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Return `result`, what `call` returned, if it holds real samples of an expected shape.
+
+    Raises
+    ------
+    ValidationError
+        If it does not: numpy would spread it over channels or time, or drop its imaginary part.
+    """
+    if not isinstance(result, (np.ndarray, np.generic)):
+        result = _as_array(result, call)
+    if result.dtype.kind not in "fiub":
+        raise ValidationError(
+            f"{call} returned samples of type {result.dtype}: they must be real numbers, in V."
+        )
+    if result.shape not in shapes:
+        # In words that are the same for batches of any size.
+        rows, n_times = shapes[0]
+        seen: list[Any] = list(result.shape)
+        axis = 1 if seen[:1] == [n_times] else 0
+        if seen[axis : axis + 1] == [rows]:
+            seen[axis] = "n_channels"
+        raise ValidationError(
+            f"{call} returned samples of shape ({', '.join(map(str, seen))}) instead of "
+            f"(n_channels, {n_times}). Return one row for each channel it is given; if the number "
+            "of samples changes, prepare() must say so with Prepared(n_times=…)."
+        )
+    return np.asarray(result)
+
+
+def _as_array(result: Any, call: str) -> np.ndarray:
+    """Return what is no numpy array (a masked or GPU array, a list of rows) as one."""
+    try:
+        return np.asarray(result)
+    except Exception as error:  # __array__ may raise anything
+        raise ValidationError(
+            f"{call} returned {type(result).__name__}, which is no array of samples "
+            f"({type(error).__name__}): return a numpy array."
+        ) from error
+
+
+def check_returned_finite(result: np.ndarray, call: str, channels: Sequence[int]) -> None:
+    """Raise :class:`ValidationError` if what `call` returned holds NaN or infinity.
+
+    The error has the channel's number as ``row``.
+    """
+    for row, channel in zip(result, channels, strict=True):
+        if not is_finite(row):
+            error = ValidationError(
+                f"{call} returned NaN or infinite samples, from finite ones: check divisions, "
+                "logarithms and empty windows."
+            )
+            error.row = channel
+            raise error
 
 
 def check_finite(x: np.ndarray, names: Sequence[str]) -> None:

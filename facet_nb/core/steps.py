@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -18,7 +19,12 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.noise import Change
 from facet_nb.core.recording import ChannelHeaders, Header
-from facet_nb.core.samples import COPY_FIRST, explain_read_only
+from facet_nb.core.samples import (
+    COPY_FIRST,
+    check_returned_finite,
+    check_samples,
+    explain_read_only,
+)
 from facet_nb.kernels.views import protect, round_to
 
 if TYPE_CHECKING:
@@ -26,6 +32,13 @@ if TYPE_CHECKING:
 
     from facet_nb.core.context import ProcessingContext
     from facet_nb.core.processor import ArrayProcessor, Prepared, Processor
+
+#: Relative difference up to which two results count as the same: matrix products of different sizes
+#: differ by rounding, also in float32.
+_SAME = 1e-5
+
+#: A channel, and its samples after a step, shape (n_times,), in V.
+KnownRow = tuple[int, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -167,6 +180,9 @@ class ArrayStep(_RowStep):
             out = None
         # Read-only, so that a step that changes its input fails in every mode, not in some.
         given = x if out is not None and np.may_share_memory(x, out) else protect(x)
+        checked = not self.processor.built_in
+        if checked:  # C and GPU code may ignore the flag: it gets samples of its own
+            given = protect(x.copy())
         extra = {"noise": None if noise is None else protect(noise)} if self.uses_noise else {}
         try:
             result = self.processor.compute(given, self.prepared, out=out, **extra)
@@ -176,7 +192,58 @@ class ArrayStep(_RowStep):
             raise ValidationError(
                 "compute() changed its input x: write to out, or to a new array."
             ) from error
+        if checked:
+            result = self._check(result, x, channels)
         return round_to(self.dtype, result)
+
+    def _check(self, result: Any, x: np.ndarray, channels: Sequence[int]) -> np.ndarray:
+        """Return the result of a user-defined ``compute`` for rows `x` if it can be used."""
+        n_times = x.shape[1] if self.prepared.n_times is None else self.prepared.n_times
+        shapes = [(len(x), n_times)]
+        if self.processor.splits == "times":  # `x` may be a part of the recording
+            shapes.append(x.shape)
+        samples = check_samples(result, "compute()", shapes)
+        check_returned_finite(samples, "compute()", channels)
+        return samples
+
+    def check_independence(
+        self, x: np.ndarray, result: np.ndarray, channels: Sequence[int], noise: np.ndarray | None
+    ) -> None:
+        """Check that a user-defined ``compute`` treats each channel independently.
+
+        Parameters
+        ----------
+        x, result : ndarray, shape (n_channels, n_times)
+            Its input, which still holds the samples, and what it returned.
+        channels : sequence of int
+            The channels.
+        noise : ndarray | None
+            As for :meth:`run`.
+
+        Raises
+        ------
+        ValidationError
+            If the first channel's result is another one in other company: the result of the run
+            would depend on its batches.
+        """
+        if np.may_share_memory(x, result) or not (self.rows is None or channels[0] in self.rows):
+            return
+        company, near = x[:1], None if noise is None else noise[:1]
+        rows = channels[:1]
+        if len(x) == 1:
+            company, rows = np.concatenate([company, -company[:, ::-1]]), [*rows, *rows]
+            near = None if near is None else np.concatenate([near, near])
+        other = self.run(company, rows, None, near)[0]
+        difference = np.abs(other - result[0]).max(initial=0.0)
+        if difference > _SAME * np.abs(result[0]).max(initial=0.0):
+            error = ValidationError(
+                "compute() returned another result for a channel when it was called with other "
+                "channels beside it. A channel-wise step must treat each row independently, and "
+                "draw no random numbers without a seed. Set channel_wise = False if it needs all "
+                "channels."
+            )
+            error.row = channels[0]
+            raise error
 
     def _run_some(
         self, x: np.ndarray, channels: Sequence[int], noise: np.ndarray | None
@@ -185,6 +252,7 @@ class ArrayStep(_RowStep):
         assert self.rows is not None
         inside = [i for i, channel in enumerate(channels) if channel in self.rows]
         outside = [i for i, channel in enumerate(channels) if channel not in self.rows]
+        # compute_other knows no "data": channels that are not picked are treated like bad ones.
         rest = self.processor.compute_other(np.asarray(x[outside], float), "bad", self.prepared)
         result = np.empty((len(x), rest.shape[1]), self.dtype)
         result[outside] = rest
@@ -216,10 +284,14 @@ class ChannelStep(_RowStep):
         Channels that it processes; None for all. Others pass through.
     n_times : int | None
         Number of samples afterwards, from the trial on the reference channel.
+    sfreq : float | None
+        Sampling rate afterwards, in Hz, from the same trial.
     reports : bool
         Whether the processor itself reports the noise that it removed.
     dtype : {"float64", "float32"}
         As for :class:`ArrayStep`; the processor itself sees float64.
+    known : tuple (channel, samples) | None
+        Result on the reference channel, which was processed during preparation.
     """
 
     index: int
@@ -229,8 +301,10 @@ class ChannelStep(_RowStep):
     channels: tuple[int, ...] | None = None
     rows: frozenset[int] | None = None
     n_times: int | None = None
+    sfreq: float | None = None
     reports: bool = False
     dtype: str = "float64"
+    known: KnownRow | None = field(default=None, compare=False, repr=False)
     # A cache in a frozen class: the first channel's header serves for all later ones.
     _headers: dict[str, ChannelHeaders] = field(default_factory=dict, compare=False, repr=False)
 
@@ -266,17 +340,29 @@ class ChannelStep(_RowStep):
         result = out
         for row, channel, target in zip(x, channels, result, strict=True):
             inside = self.rows is None or channel in self.rows
-            target[...] = self.process_row(row, channel) if inside else row
+            if inside and self.known is not None and self.known[0] == channel:
+                target[...] = self.known[1]
+            else:
+                target[...] = self.process_row(row, channel) if inside else row
         return result
 
     def process_row(self, row: np.ndarray, channel: int) -> np.ndarray:
         """Return one channel's samples after the step, shape (n_times,), in V."""
-        data = unpack_samples(self.process(row[np.newaxis], channel))
+        context = self.process(row[np.newaxis], channel)
+        data = unpack_samples(context)
+        sfreq = float(context.get_raw().info["sfreq"])
+        differs = ""
         if self.n_times is not None and data.shape[1] != self.n_times:
-            raise ValidationError(
-                f"process() returned {data.shape[1]} samples, but {self.n_times} for the reference "
-                "channel: all channels of a recording must have the same number of samples."
+            differs = f"{data.shape[1]} samples, but {self.n_times}"
+        elif self.sfreq is not None and sfreq != self.sfreq:
+            differs = f"a sampling rate of {sfreq:g} Hz, but {self.sfreq:g} Hz"
+        if differs:
+            error = ValidationError(
+                f"process() returned {differs} for the reference channel: all channels of a "
+                "recording must have the same rate and number of samples."
             )
+            error.row = channel
+            raise error
         result: np.ndarray = data[0]
         return result
 
@@ -297,7 +383,7 @@ class ChannelStep(_RowStep):
         if not self._headers:
             self._headers["all"] = ChannelHeaders(self.header)
         raw = self._headers["all"].attach(
-            protect(x),
+            protect(x.copy()),  # C and GPU code may ignore the flag
             here,
             sfreq=self.before.sfreq,
             first_samp=self.before.first_samp,
@@ -308,11 +394,33 @@ class ChannelStep(_RowStep):
             if validate:
                 self.processor.validate(context)
             with explain_read_only(COPY_FIRST):
-                return check_context(self.processor.process(context))
+                new = check_context(self.processor.process(context))
+            self._check(new, raw)
+            return new
         except Exception as error:
             with suppress(AttributeError):
                 error.channel = self.header.info["ch_names"][here]  # type: ignore[attr-defined]
             raise
+
+    def _check(self, new: ProcessingContext, given: mne.io.BaseRaw) -> None:
+        """Check what the processor returned; nothing of it is lost without a word."""
+        data = unpack_samples(new)
+        raw = new.get_raw()
+        if list(raw.ch_names) != list(given.ch_names) and self.changes_samples:
+            raise ValidationError(
+                f"process() returned channel {', '.join(raw.ch_names)} for "
+                f"{', '.join(given.ch_names)}: a channel-wise step must not rename channels. Set "
+                "channel_wise = False."
+            )
+        added = set(raw.annotations.description) - set(given.annotations.description)
+        if added or set(raw.info["bads"]) - set(given.info["bads"]):
+            what = f"annotations ({', '.join(sorted(added))})" if added else "a bad channel"
+            raise ValidationError(
+                f"process() added {what}: of a channel-wise step only samples and metadata are "
+                "kept. Set channel_wise = False."
+            )
+        if self.changes_samples:
+            check_returned_finite(data, "process()", range(len(data)))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_headers": {}}  # the cache is cheaper to rebuild than to send
@@ -324,6 +432,25 @@ Step = ArrayStep | ChannelStep
 def changes_samples(processor: Processor) -> bool:
     """Whether a channel-wise step changes samples; a step that runs once does not."""
     return processor.modifies_raw and not processor.run_once
+
+
+def check_prepared(prepared: Any) -> None:
+    """Raise :class:`ValidationError` if a user-defined ``prepare`` returned what cannot be used."""
+    if not hasattr(prepared, "payload"):
+        raise ValidationError(
+            f"prepare() returned {type(prepared).__name__}; it must return a Prepared(…)."
+        )
+    n_times, sfreq = prepared.n_times, prepared.sfreq
+    whole = n_times is None or (isinstance(n_times, (int, np.integer)) and n_times > 0)
+    if not whole:
+        raise ValidationError(
+            f"prepare() returned n_times={n_times!r}: give a whole number above 0, or None if the "
+            "number of samples does not change."
+        )
+    if sfreq is not None and not (isinstance(sfreq, Real) and 0 < float(sfreq) < np.inf):
+        raise ValidationError(
+            f"prepare() returned sfreq={sfreq!r}: give a rate above 0, in Hz, or None."
+        )
 
 
 def check_context(context: Any) -> ProcessingContext:
@@ -338,7 +465,12 @@ def check_context(context: Any) -> ProcessingContext:
 def unpack_samples(context: ProcessingContext) -> np.ndarray:
     """Return the samples of a one-channel context, shape (1, n_times), in V."""
     raw = context.get_raw()
-    data = np.asarray(raw._data if raw.preload else raw.get_data(), dtype=float)
+    samples = np.asarray(raw._data if raw.preload else raw.get_data())
+    if samples.dtype.kind not in "fiub":
+        raise ValidationError(
+            f"process() returned samples of type {samples.dtype}: they must be real numbers, in V."
+        )
+    data = np.asarray(samples, dtype=float)
     if data.ndim != 2 or data.shape[0] != 1:
         raise ValidationError(
             "a channel-wise processor must return one channel for each channel it is given; "

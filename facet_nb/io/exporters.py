@@ -7,15 +7,23 @@ previous file, or none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.processor import Processor
+from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.registry import register_processor
 from facet_nb.io import writers
-from facet_nb.io.writers import Writer, check_export, resolve_target, write_recording
+from facet_nb.io.atomic_write import check_target
+from facet_nb.io.writers import (
+    Writer,
+    check_export,
+    check_not_original,
+    resolve_target,
+    write_recording,
+)
 
 
 class _FileExporter(Processor):
@@ -28,9 +36,25 @@ class _FileExporter(Processor):
     output_only = True
     writer: ClassVar[Writer | None] = None
 
-    def __init__(self, path: str | Path, overwrite: bool = True) -> None:
+    def __init__(
+        self, path: str | Path, overwrite: bool = True, *, replace_input: bool = False
+    ) -> None:
         self.path = path
         self.overwrite = overwrite
+        self.replace_input = replace_input
+
+    def check_early(self, context: ProcessingContext | None, earlier: Sequence[Processor]) -> None:
+        """Check suffix, target and, as far as it cannot change, the header."""
+        writer = self._choose()
+        target = resolve_target(self.path, writer)
+        check_target(target, self.overwrite, [target.with_suffix(p) for p in writer.parts])
+        loaders = [step for step in earlier if hasattr(step, "forecast")]
+        raws = [] if context is None else [context._raw, context.get_raw_original()]
+        paths = [step.path for step in loaders if hasattr(step, "path")]
+        check_not_original(target, writer, [] if loaders else raws, paths, self.replace_input)
+        raw = None if context is None or loaders else context._raw
+        if raw is not None and all(map(_keeps_header, earlier)):
+            writer.check(raw, target)
 
     def validate(self, context: ProcessingContext) -> None:
         super().validate(context)
@@ -56,8 +80,15 @@ class _FileExporter(Processor):
         target = resolve_target(self.path, writer)
         raw = context.get_raw()
         originals = (raw, context.get_raw_original())
-        check_export(raw, target, writer, self.overwrite, originals)
+        check_export(raw, target, writer, self.overwrite, originals, self.replace_input)
         return target, writer
+
+
+def _keeps_header(step: Processor) -> bool:
+    """Whether a step is known to keep channel names, annotations, date and sampling rate."""
+    if not isinstance(step, ArrayProcessor):
+        return not step.modifies_raw and type(step).__module__.startswith("facet_nb.")
+    return step.resize(1 << 20, 1000.0) == (1 << 20, 1000.0)
 
 
 @register_processor
@@ -75,6 +106,8 @@ class EDFExporter(_FileExporter):
         The file, ending in ``.edf``; missing folders are created.
     overwrite : bool
         Whether to replace an existing file.
+    replace_input : bool
+        Whether the export may replace the file that the recording was read from.
 
     Raises
     ------
@@ -101,6 +134,8 @@ class BDFExporter(_FileExporter):
         The file, ending in ``.bdf``; missing folders are created.
     overwrite : bool
         Whether to replace an existing file.
+    replace_input : bool
+        Whether the export may replace the file that the recording was read from.
 
     Raises
     ------
@@ -131,6 +166,8 @@ class BrainVisionExporter(_FileExporter):
         The file, ending in ``.vhdr`` (or ``.eeg``, ``.vmrk``); missing folders are created.
     overwrite : bool
         Whether to replace existing files.
+    replace_input : bool
+        Whether the export may replace the file that the recording was read from.
 
     Raises
     ------
@@ -156,6 +193,8 @@ class FIFExporter(_FileExporter):
         The file, ending in ``.fif``; missing folders are created. Above 2 GB it is split.
     overwrite : bool
         Whether to replace an existing file.
+    replace_input : bool
+        Whether the export may replace the file that the recording was read from.
     fmt : {"single", "double"}
         Samples as float32 (relative rounding error 1e-7) or float64 (exact).
 
@@ -168,8 +207,15 @@ class FIFExporter(_FileExporter):
     name = "fif_exporter"
     description = "Write a FIF file"
 
-    def __init__(self, path: str | Path, overwrite: bool = True, fmt: str = "single") -> None:
-        super().__init__(path, overwrite)
+    def __init__(
+        self,
+        path: str | Path,
+        overwrite: bool = True,
+        fmt: str = "single",
+        *,
+        replace_input: bool = False,
+    ) -> None:
+        super().__init__(path, overwrite, replace_input=replace_input)
         self.fmt = fmt
 
     def _choose(self) -> Writer:
@@ -193,6 +239,8 @@ class EEGLABExporter(_FileExporter):
         The file, ending in ``.set``; missing folders are created.
     overwrite : bool
         Whether to replace an existing file.
+    replace_input : bool
+        Whether the export may replace the file that the recording was read from.
 
     Raises
     ------
@@ -218,6 +266,8 @@ class Exporter(_FileExporter):
         The file; missing folders are created.
     overwrite : bool
         Whether to replace an existing file.
+    replace_input : bool
+        Whether the export may replace the file that the recording was read from.
 
     Raises
     ------
@@ -246,7 +296,7 @@ def export(context: ProcessingContext, path: str | Path, **options: Any) -> Proc
     path : path
         The file; its suffix determines the format.
     **options
-        Further arguments of :class:`Exporter`: ``overwrite``.
+        Further arguments of :class:`Exporter`: ``overwrite``, ``replace_input``.
 
     Returns
     -------

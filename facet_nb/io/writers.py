@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from facet_nb.io.formats.eeglab import check_eeglab, write_eeglab
 from facet_nb.io.formats.fif import write_fif
 from facet_nb.io.markers import iter_markers
 from facet_nb.io.messages import shorten, unusable, unwritable
+from facet_nb.io.originals import find_same, list_originals
 from facet_nb.io.verify import Written, compare
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ def check_export(
     writer: Writer,
     overwrite: bool,
     originals: tuple[Any, ...] = (),
+    replace_input: bool = False,
 ) -> None:
     """Check the target and the header before writing, without touching a file.
 
@@ -156,7 +158,9 @@ def check_export(
     overwrite : bool
         Whether existing files may be replaced.
     originals : tuple of mne.io.BaseRaw
-        Recordings whose files must not be overwritten.
+        Recordings whose files must not be replaced.
+    replace_input : bool
+        Whether their files may be replaced, once their samples are in memory.
 
     Raises
     ------
@@ -164,7 +168,7 @@ def check_export(
         If the file cannot be written.
     """
     check_target(path, overwrite, [path.with_suffix(part) for part in writer.parts])
-    _check_not_own_source(path, writer, originals)
+    check_not_original(path, writer, originals, replace_input=replace_input)
     writer.check(raw, path)
 
 
@@ -191,16 +195,50 @@ def write_recording(raw: mne.io.BaseRaw, path: Path, writer: Writer) -> None:
             _log_losses(raw, back, written, path, writer)
 
 
-def _check_not_own_source(path: Path, writer: Writer, originals: tuple[Any, ...]) -> None:
-    made = {path.resolve(), *(path.with_suffix(part).resolve() for part in writer.parts)}
-    for raw in originals:
-        if raw is None or raw.preload:
-            continue
-        if made & {Path(name).resolve() for name in raw.filenames if name is not None}:
+def check_not_original(
+    path: Path,
+    writer: Writer,
+    raws: Sequence[Any],
+    paths: Sequence[Any] = (),
+    replace_input: bool = False,
+) -> None:
+    """Check that an export replaces no file that the recording was read from.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write.
+    writer : Writer
+        The format.
+    raws : sequence of mne.io.BaseRaw or None
+        The recording, now and before any processing.
+    paths : sequence of path
+        Further files that belong to the input.
+    replace_input : bool
+        Whether they may be replaced, once their samples are in memory.
+
+    Raises
+    ------
+    ValidationError
+        If it does.
+    """
+    made = [path, *(path.with_suffix(part) for part in writer.parts)]
+    lazy = [raw for raw in raws if raw is not None and not raw.preload]
+    read = list_originals(lazy)
+    originals = read if replace_input else list_originals(raws, paths)
+    for file in made:
+        if find_same(file, read) is not None:
             raise unusable(
                 path,
                 "the recording is still being read from this file",
-                "Load it with preload=True, or give another name",
+                "Give another name",
+            )
+        same = find_same(file, originals)
+        if same is not None:
+            raise unusable(
+                path,
+                f"the export would replace {same}, a file of the input",
+                "Give another name, or replace_input=True if the input may be lost",
             )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -172,13 +174,19 @@ class UpSample(Resample):
     def find_rate(self) -> Fraction | None:
         """Return the ratio of new to old rate; None for subclasses, which may differ."""
         known = type(self) in (UpSample, DownSample)
-        if not known or self.factor != int(self.factor) or self.factor < 1:
+        if not known or not self._is_whole():
             return None
         ratio = self.find_ratio(1.0)
         return Fraction(ratio.up, ratio.down)
 
+    def _is_whole(self) -> bool:
+        """Whether the factor is a whole number above 0."""
+        if not isinstance(self.factor, Real) or not math.isfinite(self.factor):
+            return False
+        return self.factor == int(self.factor) and self.factor >= 1
+
     def _whole_factor(self) -> int:
-        if self.factor != int(self.factor) or self.factor < 1:
+        if not self._is_whole():
             raise ValidationError(f"{self.name}: factor={self.factor!r} must be 1, 2, 3, ….")
         return int(self.factor)
 

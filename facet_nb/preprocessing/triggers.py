@@ -22,6 +22,7 @@ from facet_nb.core.registry import register_processor
 from facet_nb.core.samples import check_finite
 from facet_nb.core.storage import scratch
 from facet_nb.kernels.triggers import spacing
+from facet_nb.preprocessing.searching import find_matching
 from facet_nb.preprocessing.trigger_checks import EventTable, check_train, find_rises
 
 if TYPE_CHECKING:
@@ -178,10 +179,13 @@ class TriggerDetector(TriggerStep):
             partial(read_stim_values, raw),
             float(raw.info["sfreq"]),
         )
-        from_names, from_codes = [
-            {text: at for text, at in events.items() if pattern.search(text)}
-            for events in (table.named if self.mask is None else {}, table.codes)
-        ]
+
+        def select(events: dict[str, list[int]]) -> dict[str, list[int]]:
+            matching = find_matching(pattern, events)
+            return {text: at for text, at in events.items() if text in matching}
+
+        from_names = select(table.named) if self.mask is None else {}
+        from_codes = select(table.codes)
         if not from_names and not from_codes:
             text = _explain_no_match(self.regex, raw, codes)
             raise ValidationError(f"{text} {table.propose(np.zeros(0, np.int64))}".strip())

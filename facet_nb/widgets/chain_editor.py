@@ -82,6 +82,10 @@ class ChainEditor(Panel):
         """The chain on screen."""
         return self.model.pipeline
 
+    def close_spares(self) -> None:
+        """Close the rows of steps that are not shown any more."""
+        self.form.close_spares()
+
     def refresh(self, _change: Any = None) -> None:
         """Update all widgets from the model."""
         model = self.model

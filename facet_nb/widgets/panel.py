@@ -11,6 +11,7 @@ import ipywidgets as w
 from IPython.display import DisplayHandle, display
 
 from facet_nb.widgets import rerun_guard
+from facet_nb.widgets.closing import close_parts
 from facet_nb.widgets.fragments import write_text
 from facet_nb.widgets.pump import TICK_S, Pump
 
@@ -78,7 +79,7 @@ class Panel(w.VBox):
         self.width.add_class("fnb-width")
         self.width.observe(self._fit, "value")
         super().__init__([style, lost, notice, self.width, *children])
-        self.add_class("fnb-panel")
+        self.add_class("fnb-panel").add_class(self._live_class)
         notice.add_class("fnb-notice")
         lost.add_class("fnb-lost")
         notice.layout.display = "none"
@@ -111,6 +112,9 @@ class Panel(w.VBox):
         """Cancel all work; return whether there was any."""
         return False
 
+    def close_spares(self) -> None:
+        """Close widgets that the panel keeps, but does not show."""
+
     def fit_plots(self, width_px: int) -> None:
         """Draw plots for a panel of this width, in pixels; nested panels draw their own."""
 
@@ -119,7 +123,9 @@ class Panel(w.VBox):
         """Cancel all work and close all views, after the panel's cell has been run again."""
         stopped = self.stop()
         for widget in _list_all(self):
-            widget.close()
+            if isinstance(widget, Panel):
+                widget.close_spares()
+        close_parts(self)
         return stopped
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -156,8 +162,14 @@ class Panel(w.VBox):
 
     @property
     def _hiding_rule(self) -> str:
-        css = self._report_class
-        return f".{css}, .jp-OutputArea-child:has(.{css}) {{ display: none !important; }}"
+        # Where no kernel runs, in an exported page, the report is what a reader needs.
+        css, live = self._report_class, f".{self._live_class}:not(.jupyter-widgets-disconnected)"
+        hidden = f":is(.{css}, .jp-OutputArea-child:has(.{css}))"
+        return f"body:has({live}) {hidden} {{ display: none !important; }}"
+
+    @property
+    def _live_class(self) -> str:
+        return f"fnb-live-{self.model_id}"
 
 
 def _list_all(widget: w.Widget) -> list[w.Widget]:

@@ -12,6 +12,7 @@ import ipywidgets as w
 from facet_nb.models.chain_model import ChainModel, ChainStep
 from facet_nb.models.docstrings import first_sentences
 from facet_nb.models.fields import Field
+from facet_nb.widgets.closing import close_parts
 from facet_nb.widgets.controls import of_width
 from facet_nb.widgets.fragments import write_text
 
@@ -71,6 +72,12 @@ class StepForm:
             for row in self._old.popleft():
                 row.close()
 
+    def close_spares(self) -> None:
+        """Close the rows of earlier steps."""
+        while self._old:
+            for row in self._old.popleft():
+                row.close()
+
     def _type(self, index: int, cls: type | None, name: str, text: str) -> None:
         steps = self.model.steps
         if not self._busy and index < len(steps) and steps[index].cls is cls:
@@ -108,8 +115,7 @@ class FieldRow:
 
     def close(self) -> None:
         """Close the widgets."""
-        for widget in (self.widget, self.control, self.note):
-            widget.close()
+        close_parts(self.widget, self.control, self.note)
 
     def _text(self) -> str:
         return str(self.control.value)

@@ -71,7 +71,7 @@ def test_samples_are_written_once_and_removed(folder):
     files = Store(shared=True)
     array = np.arange(6.0).reshape(2, 3)
     ref = files.share(array)
-    assert files.share(array) is ref and len(list(folder.glob("*/*"))) == 1
+    assert files.share(array) is ref and len(list(folder.glob("*/*.f64"))) == 1
     assert np.array_equal(ref.open(), array) and type(ref.open()) is np.ndarray
     assert not files.holds(array)
     target, result = files.allocate((2, 5))
@@ -81,7 +81,7 @@ def test_samples_are_written_once_and_removed(folder):
     assert files.share(result) is target
     files.release(array)
     files.release(np.zeros(3))  # not ours
-    assert len(list(folder.glob("*/*"))) == 1
+    assert len(list(folder.glob("*/*.f64"))) == 1
     files.close()
     assert list(folder.iterdir()) == []
     assert np.array_equal(result[1], [3.0] * 5), "what is mapped stays readable"
@@ -93,7 +93,7 @@ def test_only_two_recordings_are_in_files_at_a_time(folder):
 
     def listen(event):
         if type(event).__name__ == "StageDone":
-            seen.append(sum(f.stat().st_size > 10_000 for f in folder.glob("*/*.f64")))
+            seen.append(sum(f.stat().st_size > 100_000 for f in folder.glob("*/*.f64")))
 
     steps = [toys.Halved(), toys.ZScore(), toys.Halved(), toys.Squared(), toys.Halved()]
     Pipeline(steps).run(toys.make_context(), on_event=listen, raise_on_error=True, **APART)
@@ -156,23 +156,66 @@ def test_a_callers_own_map_is_left_alone(tmp_path):
     assert result.context.get_raw_original()._data is mapped
 
 
-def test_folders_of_the_dead_are_swept(folder):
+HOLD = """
+import sys, time
+from pathlib import Path
+from facet_nb.core.storage import folder_lock
+lock = folder_lock.try_lock(Path(sys.argv[1]) / "lock")
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_folders_of_the_dead_are_swept(folder, tmp_path):
+    """What counts is the lock: process numbers mean nothing between containers."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     host = scratch._HOST
     names = {
-        f"facet_nb-{host}-{gone.pid}-abc123": False,  # nobody's any more
-        f"facet_nb-{host}-{os.getpid()}-abc123": True,
-        f"facet_nb-{host}-1-abc123": True,  # somebody else's process
-        f"facet_nb-otherhost9-{gone.pid}-abc123": True,  # of another container
+        f"facet_nb-{host}-{gone.pid}-abc123": False,  # nobody holds its lock any more
+        f"facet_nb-{host}-{os.getpid()}-abc123": False,  # the number was used again
+        f"facet_nb-{host}-{gone.pid}-nolock": True,  # being made, or on a disk without locks
+        f"facet_nb-{host}-{gone.pid}-held": True,  # of another container, whose numbers differ
+        f"facet_nb-otherhost9-{gone.pid}-abc123": True,  # of another machine
         f"facet_nb-{host}-notes": True,
         f"my-facet_nb-{host}-{gone.pid}-x": True,
     }
     for name in names:
         (folder / name).mkdir()
         (folder / name / "1.f64").write_bytes(b"12345678")
+        if "nolock" not in name:
+            (folder / name / "lock").touch()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "lock").touch()
+    link = f"facet_nb-{host}-{gone.pid}-link"
+    (folder / link).symlink_to(outside)
+    held = folder / f"facet_nb-{host}-{gone.pid}-held"
+    owner = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(held)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert owner.stdout is not None and owner.stdout.readline() == "held\n"
+        Store(shared=True).share(np.ones((1, 1)))
+        assert {name: (folder / name).exists() for name in names} == names
+        assert (outside / "lock").exists() and (folder / link).is_symlink()
+    finally:
+        owner.kill()
+        owner.communicate()
     Store(shared=True).share(np.ones((1, 1)))
-    assert {name: (folder / name).exists() for name in names} == names
+    assert not held.exists()
+
+
+def test_a_folder_in_use_is_locked_and_private(folder):
+    store = Store(shared=True)
+    store.share(np.ones((1, 1)))
+    assert store.folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in store.folder.iterdir()} == {0o600}
+    before = store.folder
+    Store(shared=True).share(np.ones((1, 1)))  # sweeps
+    assert before.exists()
+    store.close()
+    assert not before.exists()
 
 
 def test_no_room(monkeypatch):

@@ -177,7 +177,11 @@ def test_a_file_that_is_still_being_read(suffix, context, tmp_path):
     lazy = load(path, preload=False)
     with pytest.raises(ValidationError, match="still being read from this file"):
         export(lazy, path)
-    export(load(path), path)
+    with pytest.raises(ValidationError, match="replace_input=True"):
+        export(load(path), path)
+    with pytest.raises(ValidationError, match="still being read from this file"):
+        export(lazy, path, replace_input=True)
+    export(load(path), path, replace_input=True)
     np.testing.assert_allclose(load(path).get_data(), context.get_data(), atol=1e-6)
 
 

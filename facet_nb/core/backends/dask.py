@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from facet_nb.core.backends.base import Backend, WorkerDied
+from facet_nb.core.backends.caller import call_with_modes, list_float_modes
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.errors import PlanError, RunCancelled
 
@@ -77,14 +78,14 @@ def run_calls(
     RunCancelled
         If `cancel` is set; tasks that have not started are withdrawn.
     """
-    client = find_client()
+    client, floats = find_client(), list_float_modes()
     waiting = iter(calls)
     running: set[Any] = set()
     try:
         while True:
             for call in _take(waiting, n_jobs - len(running)):
                 # pure=False: a file may have changed since a call with the same arguments.
-                running.add(client.submit(function, *call, pure=False))
+                running.add(client.submit(call_with_modes, floats, function, *call, pure=False))
             if not running:
                 return
             done = _wait(running, cancel)

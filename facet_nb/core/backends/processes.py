@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from facet_nb.core.backends.base import Backend, WorkerDied, until_cancelled
+from facet_nb.core.backends.caller import CallerState, call
 from facet_nb.core.cancel import CancelToken
-from facet_nb.core.errors import RunCancelled
+from facet_nb.core.errors import PlanError, RunCancelled
 
 #: Time after a cancellation in which a task may still end by itself, in s; then it is killed.
 _GRACE_S = 0.2
@@ -94,6 +95,19 @@ def _end_workers() -> None:
     executor = getattr(sys.modules.get(_LOKY), "_executor", None)
     if executor is not None:
         executor.terminate(kill_workers=True)  # joblib's method, which removes its folders as well
+        _forget_folders(executor)
+
+
+def _forget_folders(executor: Any) -> None:
+    """Make loky's resource tracker forget folders that joblib registered, but did not create."""
+    # We map no arrays through joblib, so its folders never exist. Otherwise joblib's atexit handler
+    # does this, which a child of multiprocessing does not run; the tracker then warns of a leak.
+    manager = getattr(executor, "_temp_folder_manager", None)
+    from joblib.externals.loky.backend import resource_tracker
+
+    for folder in list(getattr(manager, "_cached_temp_folders", {}).values()):
+        if not os.path.exists(folder):
+            resource_tracker.unregister(folder, "folder")
 
 
 class ProcessBackend(Backend):
@@ -135,8 +149,10 @@ class ProcessBackend(Backend):
         n_jobs: int,
         cancel: CancelToken,
     ) -> Iterator[Any]:
+        _check_semaphores()
         from joblib import Parallel, delayed, parallel_config
 
+        state = CallerState.take()
         with parallel_config(backend="loky", **self._options()):
             parallel = Parallel(
                 n_jobs=max(2, n_jobs),
@@ -145,7 +161,12 @@ class ProcessBackend(Backend):
                 pre_dispatch="2*n_jobs",  # so that a free worker finds its next call waiting
                 max_nbytes=None,  # arrays are in files or shared memory already
             )
-            results = parallel(delayed(function)(*call) for call in until_cancelled(calls, cancel))
+            try:
+                results = parallel(
+                    delayed(call)(state, function, *args) for args in until_cancelled(calls, cancel)
+                )
+            except OSError as error:
+                raise _explain_no_workers(error) from error
         complete = False
         with self._watch(parallel, cancel):
             try:
@@ -201,7 +222,25 @@ class ProcessBackend(Backend):
             return RunCancelled("the run was cancelled; the context you gave is unchanged.")
         if type(error).__name__ in ("TerminatedWorkerError", "BrokenProcessPool"):
             return WorkerDied(str(error))
+        if isinstance(error, OSError):  # calls return their errors: this one is loky's own
+            return _explain_no_workers(error)
         return error
+
+
+def _check_semaphores() -> None:
+    """Raise :class:`PlanError` where semaphores, which loky needs, cannot be made."""
+    # joblib would fall back to threads, and fail with an AssertionError about our options.
+    try:
+        multiprocessing.get_context("spawn").Semaphore(1)
+    except (ImportError, OSError) as error:
+        raise _explain_no_workers(error) from error
+
+
+def _explain_no_workers(error: Exception) -> PlanError:
+    return PlanError(
+        f"worker processes cannot be started: they need semaphores, which the system keeps in "
+        f"/dev/shm ({error}). Make /dev/shm writable and larger, or use backend='threading'."
+    )
 
 
 def _exhaust(results: Iterator[Any]) -> None:

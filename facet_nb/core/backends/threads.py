@@ -7,6 +7,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any
 
 from facet_nb.core.backends.base import Backend, until_cancelled
@@ -65,7 +66,9 @@ class ThreadBackend(Backend):
 
         left = min(n_jobs, len(calls))
         for _ in range(left):
-            threading.Thread(target=work, name="facet_nb-outer", daemon=True).start()
+            # In a copy of the context: numpy.errstate of the caller must hold here, too.
+            run = copy_context().run
+            threading.Thread(target=run, args=(work,), name="facet_nb-outer", daemon=True).start()
         complete = False
         try:
             while left:

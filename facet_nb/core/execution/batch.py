@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -54,9 +54,9 @@ def run_batch(ref: Job | JobFile, batch: int, channels: Sequence[int]) -> Report
     try:
         times, digests = run(job, batch, channels, at)
     except FAILURES as error:
-        return fail(
-            error, batch, job.steps[at.step], ", ".join(job.names[c] for c in channels), job
-        )
+        row = getattr(error, "row", None)
+        rows = channels if row is None else [row]
+        return fail(error, batch, job.steps[at.step], ", ".join(job.names[c] for c in rows), job)
     finally:
         if job.heartbeats is not None:
             job.heartbeats.end(batch)
@@ -240,7 +240,12 @@ class _Block:
             if out is None and tracker.owns_buffer and can_overwrite(step):
                 out = tracker.x
             noise = tracker.noise() if step.uses_noise else None
-            x, cpu_s = apply_step(step, tracker.x, self.channels, out, self.n_workers, noise)
+            if self.position in job.trials and isinstance(step, ChannelStep):
+                step = replace(step, known=job.trials[self.position])
+            before = tracker.x
+            x, cpu_s = apply_step(step, before, self.channels, out, self.n_workers, noise)
+            if self.batch == 0 and not step.processor.built_in and isinstance(step, ArrayStep):
+                step.check_independence(before, x, self.channels, noise)
             tracker.put(step, x)
             self.times.append(StepTime(step.index, time.perf_counter() - wall, cpu_s))
         self.x, self.done = tracker.x, True

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -42,6 +43,9 @@ logger = logging.getLogger("facet_nb")
 _LAYOUT = 1
 
 _SUFFIX = ".f64"
+
+#: Names of the files of this module.
+_OURS = re.compile(r"(?:stage|trial)-([0-9a-f]{32})\.f64(?:\.new)?")
 
 
 @dataclass
@@ -76,16 +80,17 @@ class KeptStage:
         # An existing file keeps its rows: the journal says which of them are finished.
         n_bytes = max(8, 8 * int(np.prod(self.shape)))
         try:
-            with open(self.path, "ab") as file:
-                there = file.tell()
+            with folder_lock.open_plain(self.path, "r+b") as file:
+                there = file.seek(0, os.SEEK_END)
                 if there < n_bytes and hasattr(os, "posix_fallocate"):
                     os.posix_fallocate(file.fileno(), there, n_bytes - there)
                 elif there < n_bytes:
                     file.truncate(n_bytes)
         except OSError as error:
             raise FacetError(
-                f"no room for {n_bytes / 1e6:.0f} MB in {self.path.parent}: {error.strerror}. "
-                "Choose a folder on a larger disk for checkpoint=."
+                f"no room for {n_bytes / 1e6:.0f} MB in {self.path.parent}: "
+                f"{folder_lock.explain(error)}. Choose another folder, or a larger disk, for "
+                "checkpoint=."
             ) from error
 
     def restore(self, samples: np.ndarray, rows: list[int]) -> dict[int, str]:
@@ -238,11 +243,12 @@ class Checkpoint:
             return
         path = self._trial_path(key)
         try:
-            trial.row.tofile(f"{path}.new")
+            with folder_lock.open_plain(f"{path}.new", "r+b", os.O_TRUNC) as file:
+                file.write(np.ascontiguousarray(trial.row).data)
             os.replace(f"{path}.new", path)
         except OSError as error:
             raise FacetError(
-                f"no room for the checkpoint in {self.folder}: {error.strerror or error}."
+                f"no room for the checkpoint in {self.folder}: {folder_lock.explain(error)}."
             ) from error
         state = trial.state
         record = {
@@ -267,9 +273,9 @@ class Checkpoint:
     def prune(self) -> None:
         """Delete everything that this run, which is complete, did not use."""
         used = {key[:32] for key in self._used}
-        for path in self.folder.glob(f"*-*{_SUFFIX}*"):
-            kind, _, rest = path.name.partition("-")
-            if kind in ("stage", "trial") and rest.partition(".")[0] not in used:
+        for path in self.folder.iterdir():
+            match = _OURS.fullmatch(path.name)  # the folder may be the user's, with other files
+            if match and match.group(1) not in used and not path.is_dir():
                 path.unlink(missing_ok=True)
         records = [
             record
@@ -347,9 +353,10 @@ def hold_checkpoint(folder: str | Path) -> Iterator[Callable[..., StageRun]]:
     FacetError
         If another run uses it, or the folder cannot be created or written to.
     """
-    place = Path(folder).expanduser()
+    place = Path(folder).expanduser().absolute()  # workers may be in another working folder
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise FacetError(
             f"checkpoint={str(folder)!r} cannot be created: {error.strerror}. Choose a folder that "

@@ -13,6 +13,7 @@ import numpy as np
 from facet_nb.core import recording
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.context import ProcessingContext
+from facet_nb.core.errors import ValidationError
 from facet_nb.core.events import StepTime
 from facet_nb.core.execution import timeouts
 from facet_nb.core.execution.batch import apply_step
@@ -23,7 +24,7 @@ from facet_nb.core.processor import Processor
 from facet_nb.core.samples import COPY_FIRST, check_finite, explain_read_only
 from facet_nb.core.steps import ArrayStep
 from facet_nb.core.storage import scratch
-from facet_nb.kernels.views import as_slice, protect
+from facet_nb.kernels.views import as_slice, is_finite, protect
 
 if TYPE_CHECKING:
     import mne
@@ -142,7 +143,46 @@ def run_read_only(processor: Processor, context: ProcessingContext) -> Processin
     other samples, annotations or bad channels to the copy; they appear only in the result.
     """
     own = type(processor).execute is not Processor.execute
-    return guard_input(processor.execute if own else processor._execute, context)
+    new = guard_input(processor.execute if own else processor._execute, context)
+    if not processor.built_in and new._raw is not None and new._raw is not context._raw:
+        _check_recording(new._raw, context._raw)
+    return new
+
+
+def _check_recording(raw: mne.io.BaseRaw, before: mne.io.BaseRaw | None) -> None:
+    """Raise :class:`ValidationError` if a user-defined step returned samples of no use."""
+    if not raw.preload:
+        return
+    data, kinds = raw._data, recording.channel_kinds(raw)
+    shape = (len(raw.ch_names), int(raw.n_times))
+    if data.shape != shape:
+        raise ValidationError(
+            f"process() returned samples of shape {data.shape} in a recording of {shape[0]} "
+            f"channels and {shape[1]} samples. Make a new one: "
+            "context.with_raw(mne.io.RawArray(data, info))."
+        )
+    if data.dtype.kind not in "fiub":
+        raise ValidationError(
+            f"process() returned samples of type {data.dtype}: they must be real numbers, in V."
+        )
+    if before is not None and before.preload and not _all_finite(before):
+        return  # it may have repaired some channels, and left others alone
+    for row, name, kind in zip(data, raw.ch_names, kinds, strict=True):
+        if kind == "data":
+            scratch.forget(data)
+            if not is_finite(row):
+                error = ValidationError(
+                    "process() returned NaN or infinite samples, from finite ones: check "
+                    "divisions, logarithms and empty windows."
+                )
+                error.channel = name
+                raise error
+
+
+def _all_finite(raw: mne.io.BaseRaw) -> bool:
+    """Whether all data channels are finite."""
+    kinds = recording.channel_kinds(raw)
+    return all(is_finite(row) for row, k in zip(raw._data, kinds, strict=True) if k == "data")
 
 
 def guard_input(

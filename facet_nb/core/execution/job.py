@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import pickle
 import traceback
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from facet_nb.core.errors import FacetError, RunCancelled, StepError, describe_failure
+from facet_nb.core.errors import (
+    FacetError,
+    RunCancelled,
+    StepError,
+    cut,
+    describe_failure,
+    read_message,
+)
 from facet_nb.core.events import StepTime
 from facet_nb.core.execution.heartbeats import HeartbeatTable
 from facet_nb.core.noise import NoiseTerm
-from facet_nb.core.steps import Step
+from facet_nb.core.steps import KnownRow, Step
 from facet_nb.core.storage.arrays import ArrayRef
 from facet_nb.core.storage.journal import RowLog
+
+#: Length at which tracebacks are cut, in characters.
+_LONGEST_TRACEBACK = 20_000
 
 #: Exceptions that a processor may raise; ``sys.exit()`` in a step must not end the kernel.
 FAILURES = (Exception, SystemExit)
@@ -49,6 +60,8 @@ class Job:
         Samples of a chunk of time; 0 for the whole length.
     last : int
         Position of the last step that changes samples: its result is the job's.
+    trials : dict
+        Result on its reference channel of each user-defined step, by position in the stage.
     """
 
     steps: tuple[Step, ...]
@@ -64,6 +77,7 @@ class Job:
     terms: tuple[NoiseTerm, ...] = ()
     chunk: int = 0
     last: int = 0
+    trials: Mapping[int, KnownRow] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -167,8 +181,8 @@ def explain(
         step_name=name,
         channel=known if isinstance(known, str) else channel,
         cause_type=type(error).__name__,
-        message=str(error),
-        remote_traceback="".join(traceback.format_exception(error)),
+        message=read_message(error),
+        remote_traceback=cut("".join(traceback.format_exception(error)), _LONGEST_TRACEBACK),
         cancelled=isinstance(error, RunCancelled),
         cause=cause,
     )

@@ -38,7 +38,15 @@ from facet_nb.core.recording import (
     resolve_picks,
 )
 from facet_nb.core.samples import not_finite
-from facet_nb.core.steps import ArrayStep, ChannelStep, State, Step, unpack_samples
+from facet_nb.core.steps import (
+    ArrayStep,
+    ChannelStep,
+    KnownRow,
+    State,
+    Step,
+    check_prepared,
+    unpack_samples,
+)
 from facet_nb.core.storage import scratch
 from facet_nb.core.storage.row_io import MappedRow
 from facet_nb.kernels.views import as_slice, is_finite, protect, round_to
@@ -164,7 +172,14 @@ def prepare_stage(
         steps.append(step)
         notes.append(note)
         findings.append(found)
-    return PreparedStage(tuple(steps), preparer.state, tuple(notes), tuple(times), tuple(findings))
+    return PreparedStage(
+        tuple(steps),
+        preparer.state,
+        tuple(notes),
+        tuple(times),
+        tuple(findings),
+        preparer.trials,
+    )
 
 
 @dataclass
@@ -176,6 +191,7 @@ class _Preparer:
     state: State
     trackers: dict[int, NoiseTracker] = field(default_factory=dict)
     last: dict[int, int] = field(default_factory=dict)  # last step that needs each channel
+    trials: dict[int, KnownRow] = field(default_factory=dict)  # by position
 
     def prepare_step(
         self, position: int
@@ -189,6 +205,8 @@ class _Preparer:
         if isinstance(processor, ArrayProcessor):
             view = self._view(position, processor)
             prepared = processor.prepare(view)
+            if not processor.built_in:
+                check_prepared(prepared)
             if processor.modifies_raw and not processor.run_once:
                 if view.pieces and not processor.heeds_pieces:
                     prepared = _add(prepared, _tell_pieces(view))
@@ -210,8 +228,13 @@ class _Preparer:
             self.state = replace(state, metadata=trial.state.metadata)
         else:
             self.state = trial.state
-            own = replace(own, n_times=trial.state.n_times, reports=trial.reports)
-        self._advance(own, position, done={ref: round_to(given.dtype, trial.row)})
+            after = trial.state
+            own = replace(own, n_times=after.n_times, sfreq=after.sfreq, reports=trial.reports)
+        row = round_to(given.dtype, trial.row)
+        if own.changes_samples and given.kinds[ref] == "data":
+            # A user-defined step may be slow, random or counting: it runs once per channel.
+            self.trials[position] = ref, row[0]
+        self._advance(own, position, done={ref: row})
         return own, {}, trial.findings
 
     def _track(self, ref: int) -> NoiseTracker:
@@ -219,7 +242,8 @@ class _Preparer:
         given = self.given
         if ref not in self.trackers:
             row = given.data[ref : ref + 1]
-            row = round_to(given.dtype, row) if not given.chunk else self._copy(row)
+            if given.kinds[ref] in ROUNDED:
+                row = round_to(given.dtype, row) if not given.chunk else self._copy(row)
             if not is_finite(row[0]):
                 raise not_finite(row[0], given.names[ref])
             self.trackers[ref] = NoiseTracker(row, [ref], given.processors, given.terms)
@@ -239,7 +263,8 @@ class _Preparer:
         given, state, ref = self.given, self.state, self.given.references[position]
         reference = data = all_data = None
         if processor.needs == "reference":
-            reference = protect(np.asarray(self._track(ref).x[0], float))
+            row = round_to(given.dtype, self._track(ref).x[0])
+            reference = protect(np.asarray(row, float))
         if processor.needs == "all":
             all_data = protect(given.data)
             data = protect(given.data[as_slice([int(i) for i in given.picks])])
@@ -274,6 +299,9 @@ class _Preparer:
         for ref, last in self.last.items():
             if last <= position:
                 self.trackers.pop(ref, None)
+            elif self.given.kinds[ref] != "data":
+                tracker = self._track(ref)
+                tracker.x = pass_by(step, tracker.x, self.given.kinds[ref])
             elif step.change is not Change.NOTHING:
                 tracker = self._track(ref)
                 row = (done or {}).get(ref)
@@ -333,6 +361,24 @@ def _find_rows(
     return frozenset([int(i) for i in given.picks if int(i) in chosen])
 
 
+#: Kinds of channels whose samples have the precision of the run. Others must be exact: float32 may
+#: be too coarse for trigger codes and times.
+ROUNDED = ("data", "bad")
+
+
+def pass_by(step: Step, x: np.ndarray, kind: str) -> np.ndarray:
+    """Return a row that `step` does not process (a bad channel, codes) after it.
+
+    This is the one rule for such rows, for the result as well as for a reference channel that is
+    one: they are rounded in every step, like data.
+    """
+    if not isinstance(step, ArrayStep):
+        return x
+    exact = np.asarray(round_to(step.dtype, x) if kind in ROUNDED else x, float)
+    y = np.asarray(step.processor.compute_other(exact, kind, step.prepared))
+    return round_to(step.dtype, y) if kind in ROUNDED else y
+
+
 def pass_through(given: StageInput, prepared: PreparedStage, result: np.ndarray) -> bool:
     """Write the rows that hold no data, or bad data, to `result`; return whether it can hold them.
 
@@ -343,10 +389,9 @@ def pass_through(given: StageInput, prepared: PreparedStage, result: np.ndarray)
         if row in done:
             continue
         x = given.data[row : row + 1]
-        x = np.asarray(round_to(given.dtype, x) if kind == "bad" else x, float)
+        x = np.asarray(round_to(given.dtype, x) if kind in ROUNDED else x, float)
         for step in prepared.steps:
-            if isinstance(step, ArrayStep):
-                x = step.processor.compute_other(x, kind, step.prepared)
+            x = pass_by(step, x, kind)
         if x.shape[1] != result.shape[1]:
             raise ValidationError(
                 f"{given.names[row]} ({kind}) has {x.shape[1]} samples after this stage, the "
@@ -354,11 +399,9 @@ def pass_through(given: StageInput, prepared: PreparedStage, result: np.ndarray)
                 "change the number of samples if the recording has other channels. Use UpSample, "
                 "DownSample or Resample, or set channel_wise = False."
             )
-        x = round_to(given.dtype, x) if kind == "bad" else x
         if np.may_share_memory(x, result):
             continue
         result[row] = x[0]
-        # Trigger codes and times must be exact: float32 may be too coarse for them.
-        if kind != "bad" and not np.array_equal(result[row], x[0], equal_nan=True):
+        if kind not in ROUNDED and not np.array_equal(result[row], x[0], equal_nan=True):
             return False
     return True

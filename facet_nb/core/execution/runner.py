@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -24,7 +24,7 @@ from facet_nb.core.backends.base import check_picklable
 from facet_nb.core.backends.registry import get_backend
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import RunCancelled, StepError
+from facet_nb.core.errors import FacetError, RunCancelled, StepError, read_message
 from facet_nb.core.events import (
     BatchDone,
     Event,
@@ -101,6 +101,8 @@ class Runner:
     cancel: CancelToken | None = None
     timeout_s: float | None = None
     checkpoint: Callable[[], AbstractContextManager[Callable[..., StageRun]]] | None = None
+    #: The context after the last stage that was complete, for users of a run that failed.
+    last: ProcessingContext | None = field(default=None, init=False)
 
     def run(self, context: ProcessingContext) -> ProcessingContext:
         """Return the context after all stages; `context` itself does not change.
@@ -127,21 +129,40 @@ class Runner:
         store = Store(spill=plan.spill)
         wrapper = nullcontext(StageRun) if self.checkpoint is None else self.checkpoint()
         try:
+            check_early(self.processors, context)
             if {"serial"} != set(map(attrgetter("backend"), plan.stages)):
                 self._share(store)
             with one_thread(), wrapper as stage_run:
                 for number, stage in enumerate(plan.stages):
+                    self.last = context
                     context = self._run_stage(number, stage, context, store, stage_run)
                 if store.has_maps:
                     context = load_results(context, store)
         except BaseException as error:  # KeyboardInterrupt ends the run for listeners as well
+            if store.is_gone() and isinstance(error, (FacetError, OSError)):
+                cancelled = self.cancel is not None and self.cancel.cancelled
+                error = error if cancelled else store.explain_loss(error)
+            self._keep_last(store, error)
             self.tell(find_in_error(error))
             self.on_event(_failed(error))
-            raise
+            raise error
         finally:
             store.close()
         self.on_event(RunDone(time.time(), time.perf_counter() - begin))
         return context
+
+    def _keep_last(self, store: Store, error: BaseException) -> None:
+        """Move samples of the last good context out of the run's files, which are deleted."""
+        if self.last is None or not store.has_maps:
+            return
+        if not isinstance(error, StepError):  # e.g. a full disk: copying would fail, too
+            self.last = None
+            return
+        try:
+            self.last = load_results(self.last, store)
+        except (FacetError, OSError, MemoryError) as problem:
+            logger.warning("the samples before the failed step are lost: %s", problem)
+            self.last = None
 
     def _share(self, store: Store) -> None:
         """Give worker processes access to the store; raise if a step cannot be sent to them."""
@@ -321,7 +342,10 @@ class StageRun:
             terms=given.terms if uses_noise else (),
             chunk=0 if self.plain else stage.count_chunk(given.state.sfreq),
             last=last,
+            trials=prepared.trials,
         )
+        if np.may_share_memory(place.result, given.data):
+            runner.last = None  # the result overwrites the input
         self.run_batches(job, place, groups, labels, {})
         forget(given.data, place.result)
         self.store.note_result(place.result, private=builtin)
@@ -551,11 +575,27 @@ def _few_batches(stage: Stage, n_batches: int) -> Finding:
     )
 
 
+def check_early(processors: Sequence[Processor], context: ProcessingContext | None) -> None:
+    """Raise the error of the first step that is certain to fail.
+
+    Raises
+    ------
+    StepError
+        If there is one; it names the step.
+    """
+    for i, processor in enumerate(processors):
+        if type(processor).check_early is not Processor.check_early:
+            try:
+                processor.check_early(context, processors[:i])
+            except FAILURES as error:
+                raise fail(error, 0, Named(i, processor), None, None).error() from error
+
+
 def _failed(error: BaseException) -> RunFailed:
     if isinstance(error, StepError):
         return RunFailed(time.time(), str(error), error.step, error.index, error.channel)
     cancelled = isinstance(error, (RunCancelled, KeyboardInterrupt))
-    message = str(error) or type(error).__name__
+    message = read_message(error) or type(error).__name__
     return RunFailed(time.time(), message, cancelled=cancelled)
 
 

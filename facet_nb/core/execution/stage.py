@@ -13,7 +13,7 @@ from facet_nb.core.findings import Finding
 from facet_nb.core.noise import NoiseTerm
 from facet_nb.core.processor import Processor
 from facet_nb.core.recording import Header
-from facet_nb.core.steps import State, Step
+from facet_nb.core.steps import KnownRow, State, Step
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,8 @@ class PreparedStage:
         Duration of the preparation of each step.
     findings : tuple of tuple of Finding
         Findings of each step.
+    trials : dict
+        Result on its reference channel of each user-defined step, by position in the stage.
     """
 
     steps: tuple[Step, ...]
@@ -89,6 +91,7 @@ class PreparedStage:
     notes: tuple[Mapping[str, Any], ...]
     times: tuple[StepTime, ...]
     findings: tuple[tuple[Finding, ...], ...]
+    trials: Mapping[int, KnownRow]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -182,7 +183,10 @@ def watch_local(results: Iterator[T], watch: Watch) -> Iterator[T]:
         If a task is late; it may continue until the process ends.
     """
     box: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-    thread = threading.Thread(target=_take, args=(results, box), name="facet_nb-task", daemon=True)
+    arguments = (_take, results, box)  # in a copy of the context, which holds numpy.errstate
+    thread = threading.Thread(
+        target=copy_context().run, args=arguments, name="facet_nb-task", daemon=True
+    )
     thread.start()
     try:
         while True:

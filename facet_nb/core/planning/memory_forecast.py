@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from facet_nb.core.backends import registry
-from facet_nb.core.errors import FacetError
+from facet_nb.core.errors import FacetError, PlanError
 from facet_nb.core.memory import describe_bytes, rss_bytes
 from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.recording import MB, Shape
@@ -24,6 +24,8 @@ from facet_nb.core.storage import shared_memory
 
 if TYPE_CHECKING:
     from facet_nb.core.planning.plan import Plan, Stage
+
+T = TypeVar("T")
 
 
 #: Memory that the first run of a process adds for libraries, measured by
@@ -235,7 +237,8 @@ class _MemoryAccount:
             self._begin()
             reading = self.shape.piece_bytes + (_READERS if "mne.io" not in sys.modules else 0)
             return self._sum(reading, 1)
-        work = step.memory((self.shape.n_channels, self.shape.n_times), self.shape.sfreq)
+        size = self.shape.n_channels, self.shape.n_times
+        work = ask(step, step.memory, size, self.shape.sfreq)
         if step.accepts_lazy and self.spill:
             work = min(work, self.shape.piece_bytes)
         loads_all = not step.accepts_lazy
@@ -320,7 +323,7 @@ class _MemoryAccount:
 
     def _scratch(self, size: tuple[Processor, Shape, Shape]) -> int:
         step, before, after = size
-        work = step.memory((1, before.n_times), before.sfreq) - after.row_bytes
+        work = step_bytes(step, before, after) - after.row_bytes
         return max(work, 0) + after.piece_bytes // 2
 
     def _in_place(self, steps: list[Processor]) -> bool:
@@ -355,12 +358,30 @@ class _MemoryAccount:
         return StageForecast(base, held, int(batch), n, self.workers, disk)
 
 
+def ask(step: Processor, question: Callable[..., T], *args: Any) -> T:
+    """Return ``question(*args)``, a method of `step`, which may not have checked itself yet.
+
+    Raises
+    ------
+    PlanError
+        If a parameter of the step is wrong.
+    """
+    try:
+        return question(*args)
+    except FacetError:
+        raise
+    except Exception as error:
+        raise PlanError(
+            f"{step!r} cannot be planned: {type(error).__name__}: {error}. Check its parameters."
+        ) from error
+
+
 def shape_after(step: Processor, shape: Shape) -> Shape:
     """Return the predicted shape of a recording after a step."""
     if not isinstance(step, ArrayProcessor) or not changes_samples(step):
         return shape
     try:
-        n_times, sfreq = step.resize(shape.n_times, shape.sfreq)
+        n_times, sfreq = ask(step, step.resize, shape.n_times, shape.sfreq)
     except FacetError:
         return shape  # the run will raise the same error, with the name of the step
     return replace(shape, n_times=n_times, sfreq=sfreq)
@@ -370,7 +391,7 @@ def step_bytes(step: Processor, before: Shape, after: Shape) -> int:
     """Return the memory of a channel-wise step for one channel with its result, in bytes."""
     if isinstance(step, ArrayProcessor):
         try:
-            return int(step.memory((1, before.n_times), before.sfreq))
+            return int(ask(step, step.memory, (1, before.n_times), before.sfreq))
         except FacetError:
             return 2 * after.row_bytes  # the run will raise the same error
     return _USER_STEP_COPIES * max(before.row_bytes, after.row_bytes)
@@ -415,7 +436,7 @@ def _stream_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], stage: Stage)
     total = 0
     for step, before, after in sizes:
         if isinstance(step, ArrayProcessor) and changes_samples(step):
-            stream = step.stream_memory(stage.count_chunk(before.sfreq), before.sfreq)
+            stream = ask(step, step.stream_memory, stage.count_chunk(before.sfreq), before.sfreq)
             # A channel that is shorter than the memory of a stream is kept completely.
             whole = step_bytes(step, before, after) + 4 * max(before.row_bytes, after.row_bytes)
             total += min(stream, whole)
@@ -430,7 +451,7 @@ def _deciding_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]]) -> int:
     """Return the peak extra memory of ``prepare`` on a reference channel in a file."""
     return max(
         (
-            step.memory_to_prepare((1, before.n_times), before.sfreq)
+            ask(step, step.memory_to_prepare, (1, before.n_times), before.sfreq)
             for step, before, _ in sizes
             if isinstance(step, ArrayProcessor) and step.needs == "reference"
         ),
@@ -451,7 +472,9 @@ def _prepare_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]]) -> tuple[int
     )
     for i, (step, before, after) in enumerate(sizes[: last + 1]):
         if isinstance(step, ArrayProcessor) and step.needs == "reference":
-            peak = max(peak, held + step.memory_to_prepare((1, before.n_times), before.sfreq))
+            peak = max(
+                peak, held + ask(step, step.memory_to_prepare, (1, before.n_times), before.sfreq)
+            )
         if i < last and changes_samples(step):
             peak = max(peak, held + step_bytes(step, before, after))
             held, computes = after.row_bytes, True

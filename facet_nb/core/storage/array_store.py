@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import shutil
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from facet_nb.core.errors import FacetError
 from facet_nb.core.storage import scratch, shared_memory
 from facet_nb.core.storage.arrays import ArrayRef, FileArray, RamArray
 from facet_nb.core.storage.row_io import write_rows
@@ -23,7 +23,24 @@ _LARGE = 32 << 20
 
 
 def fresh_array(shape: tuple[int, int]) -> np.ndarray:
-    """Return uninitialised float64 samples in this process's memory."""
+    """Return uninitialised float64 samples in this process's memory.
+
+    Raises
+    ------
+    FacetError
+        If there is not enough.
+    """
+    try:
+        return _allocate(shape)
+    except (MemoryError, OSError, OverflowError, ValueError) as error:
+        raise FacetError(
+            f"there is no memory for {shape[0]} channels of {shape[1]} samples "
+            f"({8e-9 * shape[0] * shape[1]:.1f} GB). Lower the sampling rate, or keep samples in "
+            'files with memory_budget="…".'
+        ) from error
+
+
+def _allocate(shape: tuple[int, int]) -> np.ndarray:
     n_bytes = 8 * int(np.prod(shape))
     if n_bytes < _LARGE or not hasattr(mmap, "MADV_NOHUGEPAGE"):
         return np.empty(shape)
@@ -236,8 +253,21 @@ class Store:
         for path in list(self._descriptors):
             self._remove(path)
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            scratch.remove_folder(self._folder)
             self._folder = None
+
+    def is_gone(self) -> bool:
+        """Whether something else has removed the folder of this run."""
+        return self._folder is not None and not self._folder.is_dir()
+
+    def explain_loss(self, error: Exception) -> FacetError:
+        """Return the error for a run whose folder was removed, of which `error` came."""
+        gone = FacetError(
+            f"the scratch folder {self._folder} was removed while in use (by a cleaner of "
+            "temporary files?): run again, with FACET_NB_TMPDIR set to a folder that is left alone."
+        )
+        gone.__cause__ = error
+        return gone
 
     def _has_room(self, n_bytes: int) -> bool:
         return self.memory and not self.spill and shared_memory.is_ample(n_bytes)

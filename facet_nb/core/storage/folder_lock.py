@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from facet_nb.core.errors import FacetError
 
@@ -42,12 +43,82 @@ def hold(folder: Path) -> Iterator[None]:
 
 def _open(folder: Path, path: Path) -> IO[str]:
     try:
-        return open(path, "a+", encoding="utf-8")
+        return open_plain(path, "r+")
     except OSError as error:
         raise FacetError(
-            f"checkpoint={str(folder)!r} cannot be written to: {error.strerror}. Choose a folder "
+            f"checkpoint={str(folder)!r} cannot be written to: {explain(error)}. Choose a folder "
             "that you may write to."
         ) from error
+
+
+#: Symbolic links are not followed: whoever may write to a folder could make this process overwrite
+#: any file of its user.
+_NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def open_plain(path: str | Path, mode: str, flags: int = 0) -> IO[Any]:
+    """Open a file for reading and writing, and create it if need be, for this user only.
+
+    Parameters
+    ----------
+    path : path
+        The file; a symbolic link is an error.
+    mode : str
+        As for :func:`os.fdopen`.
+    flags : int
+        Further flags of :func:`os.open`.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened.
+    """
+    # Windows has no O_NOFOLLOW.
+    if os.path.islink(path):
+        raise OSError(errno.ELOOP, "it is a symbolic link", str(path))
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINKS | _BINARY | flags, 0o600)
+    try:
+        return os.fdopen(descriptor, mode, encoding=None if "b" in mode else "utf-8")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+_BINARY = getattr(os, "O_BINARY", 0)
+
+
+def explain(error: OSError) -> str:
+    """Return the reason of an error, in words."""
+    if error.errno == errno.ELOOP:
+        return f"{error.filename} is a symbolic link, which is not followed"
+    return error.strerror or str(error)
+
+
+def try_lock(path: Path, create: bool = True) -> IO[str] | None:
+    """Lock a file until it is closed, or return None if that cannot be done.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    create : bool
+        Whether to create it.
+    """
+    # A process loses its lock if it opens the file again and closes it: see Python's fcntl.
+    if not create and not path.is_file():
+        return None
+    try:
+        file: IO[str] = open_plain(path, "r+")
+    except OSError:
+        return None
+    try:
+        locked = _lock(file)
+    except OSError:  # a file system without locks
+        locked = False
+    if not locked:
+        file.close()
+        return None
+    return file
 
 
 def _lock(file: IO[str]) -> bool:

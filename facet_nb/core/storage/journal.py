@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import FacetError
+from facet_nb.core.storage.folder_lock import explain, open_plain
 from facet_nb.core.storage.hashing import hash_row
 
 #: Rows recorded in one line: a line must be short enough to be appended by one write.
@@ -34,13 +35,10 @@ def append(path: str | Path, record: dict[str, Any]) -> None:
     line = _encode(record)
     # One write of an O_APPEND file is atomic, so that lines of several processes do not mix.
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            written = os.write(descriptor, line)
-        finally:
-            os.close(descriptor)
+        with open_plain(path, "r+b", os.O_APPEND) as file:
+            written = os.write(file.fileno(), line)
     except OSError as error:
-        raise _unwritable(path, error.strerror or str(error)) from error
+        raise _unwritable(path, explain(error)) from error
     if written < len(line):
         raise _unwritable(path, "no room")
 
@@ -63,30 +61,30 @@ def repair_last_line(path: str | Path) -> None:
     """End the last line of a journal, if its writer was killed while writing it."""
     # Otherwise the next record would be appended to the incomplete line, and be lost with it.
     try:
-        with open(path, "r+b") as file:
+        if not os.path.lexists(path):
+            return
+        with open_plain(path, "r+b") as file:
             if file.seek(0, os.SEEK_END) == 0:
                 return
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 file.write(b"\n")
-    except FileNotFoundError:
-        return
     except OSError as error:
-        raise _unwritable(path, error.strerror or str(error)) from error
+        raise _unwritable(path, explain(error)) from error
 
 
 def replace(path: str | Path, records: Sequence[dict[str, Any]]) -> None:
     """Replace all records of a journal with `records`, atomically."""
     new = Path(f"{path}.new")
     try:
-        with open(new, "wb") as file:
+        with open_plain(new, "r+b", os.O_TRUNC) as file:
             file.writelines(map(_encode, records))
             # Before the rename: after a power failure the new name must not hold an empty file.
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)
     except OSError as error:
-        raise _unwritable(path, error.strerror or str(error)) from error
+        raise _unwritable(path, explain(error)) from error
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ def _decode(line: bytes) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # RecursionError: thousands of nested brackets
         return None
     return record if isinstance(record, dict) else None
 

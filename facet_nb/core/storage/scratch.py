@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
 import shutil
+import stat
 import tempfile
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from facet_nb.core.errors import FacetError
+from facet_nb.core.storage import folder_lock
 from facet_nb.core.storage.arrays import FileArray
 from facet_nb.kernels.pages import find_map, forget
 
@@ -29,23 +32,47 @@ __all__ = [
     "forget",
     "is_spilled",
     "make_folder",
+    "remove_folder",
     "reserve",
     "sweep",
 ]
 
-#: Part of a folder's name: containers that share a temporary folder do not see each other's
-#: processes, and would take their folders for abandoned ones.
-_HOST = re.sub(r"[^A-Za-z0-9]", "", platform.node())[:32] or "host"
+
+def _name_host() -> str:
+    """Return a name of this machine without separators, which no other machine shares."""
+    node = platform.node()
+    short = re.sub(r"[^A-Za-z0-9]", "", node)[:32] or "host"
+    return short + hashlib.sha256(node.encode()).hexdigest()[:8]
+
+
+#: Part of a folder's name: a network file system may not pass locks on to other machines.
+_HOST = _name_host()
+
+#: Locked file in a folder.
+_LOCK = "lock"
 
 _FOLDER = re.compile(rf"facet_nb-{_HOST}-(\d+)-\w+")
 
 #: Files of :func:`create` whose array still exists.
 _ours: set[str] = set()
 
+#: Locks of the folders of this process, by path: a folder whose lock is free is abandoned.
+_locks: dict[str, IO[str]] = {}
+
+
+def _forget_locks() -> None:
+    # A forked child does not inherit locks; closing its copies of the files would release nothing.
+    _locks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_locks)
+
 
 def find_root() -> Path:
     """Return the folder for scratch files: ``FACET_NB_TMPDIR``, or the system's temporary one."""
-    return Path(os.environ.get("FACET_NB_TMPDIR") or tempfile.gettempdir())
+    # Absolute: workers and later calls may be in another working folder.
+    return Path(os.environ.get("FACET_NB_TMPDIR") or tempfile.gettempdir()).absolute()
 
 
 def make_folder() -> Path:
@@ -54,13 +81,25 @@ def make_folder() -> Path:
     # Killed processes leave their folders behind: the next run removes them.
     sweep(root)
     try:
-        return Path(tempfile.mkdtemp(prefix=f"facet_nb-{_HOST}-{os.getpid()}-", dir=root))
+        folder = Path(tempfile.mkdtemp(prefix=f"facet_nb-{_HOST}-{os.getpid()}-", dir=root))
     except OSError as error:
         raise FacetError(
             f"cannot create a temporary folder in {root}: {error.strerror}. Set "
             "FACET_NB_TMPDIR to a folder that can be written to, or use "
             "backend='threading'."
         ) from error
+    lock = folder_lock.try_lock(folder / _LOCK)
+    if lock is not None:  # without one, nobody else sweeps the folder either
+        _locks[str(folder)] = lock
+    return folder
+
+
+def remove_folder(folder: str | Path) -> None:
+    """Remove a folder of :func:`make_folder`."""
+    lock = _locks.pop(str(folder), None)
+    if lock is not None:
+        lock.close()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def reserve(path: Path, n_bytes: int) -> None:
@@ -73,7 +112,7 @@ def reserve(path: Path, n_bytes: int) -> None:
     """
     # Writing to a mapped file on a full disk ends the process with SIGBUS.
     try:
-        with open(path, "wb") as file:
+        with folder_lock.open_plain(path, "r+b", os.O_TRUNC) as file:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, n_bytes)
             else:
@@ -115,7 +154,7 @@ def create(shape: Sequence[int], dtype: str = "float64") -> tuple[FileArray, np.
         # At least 8 bytes: an empty file cannot be mapped.
         reserve(path, max(8, np.dtype(dtype).itemsize * ref_shape[0] * ref_shape[1]))
     except FacetError:
-        folder.rmdir()
+        remove_folder(folder)
         raise
     mapped = np.memmap(path, dtype=dtype, mode="r+", shape=ref_shape)
     _ours.add(str(path))
@@ -127,7 +166,7 @@ def _remove(path: str, pid: int) -> None:
     if os.getpid() != pid:
         return  # a forked child: the file belongs to its parent
     _ours.discard(path)
-    shutil.rmtree(os.path.dirname(path), ignore_errors=True)
+    remove_folder(os.path.dirname(path))
 
 
 def find_file(array: Any) -> FileArray | None:
@@ -150,9 +189,27 @@ def sweep(root: Path) -> None:
     """Remove the folders of processes of this machine that were killed."""
     for folder in root.glob(f"facet_nb-{_HOST}-*"):
         match = _FOLDER.fullmatch(folder.name)
-        if match and not _alive(int(match.group(1))):
+        if match and str(folder) not in _locks and _is_abandoned(folder):
             shutil.rmtree(folder, ignore_errors=True)
-            remove_semaphores(int(match.group(1)))
+            if not _alive(int(match.group(1))):
+                remove_semaphores(int(match.group(1)))
+
+
+def _is_abandoned(folder: Path) -> bool:
+    """Whether a folder is ours, and the process that locked it has ended."""
+    # Not by its process number: that of another container means nothing here.
+    try:
+        status = folder.lstat()
+    except OSError:  # removed by another process
+        return False
+    ours = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+    if not stat.S_ISDIR(status.st_mode) or not ours:
+        return False
+    lock = folder_lock.try_lock(folder / _LOCK, create=False)
+    if lock is None:
+        return False
+    lock.close()
+    return True
 
 
 def _alive(pid: int) -> bool:

@@ -7,10 +7,11 @@ Each loop has a NumPy fallback with the same result, to the bit or to rounding; 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from facet_nb.kernels.compiled.jit import njit_cached
 
 
-@njit(nogil=True, cache=True)
+@njit_cached()
 def subtract_rows(out, rows, origin, low, high, head, tail):
     """Subtract each row from ``out[low:high]``; its first and last sample are weighted."""
     for i in range(len(rows)):
@@ -28,7 +29,7 @@ def subtract_rows(out, rows, origin, low, high, head, tail):
         out[b - 1] -= row[b - 1 - shift] * tail[i]
 
 
-@njit(nogil=True, cache=True)
+@njit_cached()
 def refine_lags(cross, lag, n_fft):
     """Return the maxima of cross-correlations, by four steps of Newton's method.
 
@@ -51,7 +52,7 @@ def refine_lags(cross, lag, n_fft):
     return found
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc", "nsz"})
+@njit_cached(fastmath={"reassoc", "nsz"})
 def cancel_adaptively(signal, reference, n_taps, step):
     """Return the prediction of an LMS filter; see :mod:`facet_nb.kernels.filters.lms`."""
     # fastmath lets LLVM reorder the sum over taps, and so vectorise it.

@@ -24,6 +24,8 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
+from facet_nb.kernels.compiled.jit import njit_cached
+
 if config.DISABLE_JIT:  # type: ignore[attr-defined]
     raise ImportError("vectors exist in compiled code only, but NUMBA_DISABLE_JIT is set")
 
@@ -73,14 +75,10 @@ def compile_entry(function: Callable, *arguments: Any) -> Any:
     callable
         The compiled function, from Numba's cache on disk where that is writable.
     """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     # Numba's cache notices changes in the file of the entry function only, but inner functions are
     # in other files: their digest becomes part of the name under which the cache keeps the result.
     function.__qualname__ = f"{function.__name__}_{_digest_sources()}"
-    try:
-        return njit(types.void(*arguments), cache=True, **options)(function)
-    except RuntimeError:  # Numba found no folder for its cache
-        return njit(types.void(*arguments), **options)(function)
+    return njit_cached(types.void(*arguments), error_model="numpy")(function)
 
 
 @lru_cache(maxsize=1)

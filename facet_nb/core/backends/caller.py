@@ -1,0 +1,167 @@
+"""State of the calling process that its calls need in worker processes, too.
+
+Workers are reused: without this, they keep the working folder, environment, warning filters and
+log levels of the time at which they were started, and a relative path leads elsewhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.backends.base import dumps
+from facet_nb.core.errors import FacetError
+
+#: Loggers whose levels workers share with the caller.
+_LOGGERS = ("mne", "facet_nb")
+
+_MNE_LEVELS = {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}
+
+
+@dataclass(frozen=True)
+class CallerState:
+    """What a call depends on besides its arguments.
+
+    Unpickling it puts the process into this state. As first argument of a call, it is therefore in
+    force before the other arguments are unpickled, which may need ``sys.path``.
+
+    Attributes
+    ----------
+    folder : str | None
+        The working folder; None if it does not exist any more.
+    environment : dict of str to str
+        Environment variables without those that limit threads, which workers have of their own.
+    path : tuple of str
+        ``sys.path``.
+    filters : bytes
+        Pickled ``warnings.filters``.
+    levels : dict of str to int
+        Level of loggers, e.g. of ``mne.set_log_level``.
+    floats : dict of str to str
+        ``numpy.geterr()``.
+    problem : str
+        Why a worker could not be put into this state.
+    """
+
+    folder: str | None
+    environment: dict[str, str]
+    path: tuple[str, ...]
+    filters: bytes
+    levels: dict[str, int]
+    floats: dict[str, Any]
+    problem: str = field(default="", compare=False)
+
+    @classmethod
+    def take(cls) -> CallerState:
+        """Return the state of this process and thread."""
+        folder: str | None
+        try:
+            folder = os.getcwd()
+        except FileNotFoundError:
+            folder = None
+        return cls(
+            folder=folder,
+            environment={k: v for k, v in os.environ.items() if not _is_of_workers(k)},
+            path=tuple(str(Path(p).absolute()) if p == "" else p for p in sys.path),
+            filters=_pickle_filters(),
+            levels={name: logging.getLogger(name).level for name in _LOGGERS},
+            floats=list_float_modes(),
+        )
+
+    def __reduce__(self) -> tuple[Callable[..., CallerState], tuple[Any, ...]]:
+        values = (self.folder, self.environment, self.path, self.filters, self.levels, self.floats)
+        return _adopt, values
+
+
+def call(state: CallerState, function: Callable[..., Any], *args: Any) -> Any:
+    """Return ``function(*args)``, called in the state of the caller.
+
+    Raises
+    ------
+    FacetError
+        If this process could not be put into that state.
+    """
+    if state.problem:
+        raise FacetError(state.problem)
+    # Only now: the arguments may have imported MNE, which sets its level.
+    for name, level in state.levels.items():
+        logging.getLogger(name).setLevel(level)
+    return call_with_modes(state.floats, function, *args)
+
+
+def call_with_modes(modes: dict[str, Any], function: Callable[..., Any], *args: Any) -> Any:
+    """Return ``function(*args)``, called with the floating-point error `modes`."""
+    # A Dask worker may run several tasks at once: only what belongs to its thread may be set.
+    with np.errstate(**modes):
+        return function(*args)
+
+
+_adopted: CallerState | None = None
+
+
+def _adopt(*values: Any) -> CallerState:
+    """Put this worker process into a state; return it."""
+    # Never raises: an error while a call is unpickled would end the worker.
+    global _adopted
+    folder, environment, path, filters, levels, floats = values
+    state, before = CallerState(folder, environment, path, filters, levels, floats), _adopted
+    if state.folder is not None:
+        try:
+            os.chdir(state.folder)
+        except OSError as error:
+            problem = (
+                f"the worker process cannot enter the working folder {state.folder} "
+                f"({error.strerror}): change to a folder that exists with os.chdir."
+            )
+            return replace(state, problem=problem)
+    if before == state:
+        return state
+    old = {} if before is None else before.environment
+    for name in old.keys() - state.environment.keys():
+        os.environ.pop(name, None)
+    os.environ.update(state.environment)
+    sys.path[:] = state.path
+    _set_filters(state.filters)
+    level_name = logging.getLevelName(state.levels["mne"])
+    if "mne" not in sys.modules and level_name in _MNE_LEVELS:
+        os.environ["MNE_LOGGING_LEVEL"] = level_name  # read when a step imports MNE
+    _adopted = state
+    return state
+
+
+def _is_of_workers(name: str) -> bool:
+    return name.endswith("_NUM_THREADS") or name.startswith(("LOKY_", "JOBLIB_"))
+
+
+def _pickle_filters() -> bytes:
+    try:
+        return dumps(list(warnings.filters))
+    except Exception as error:  # e.g. a category that was defined within a function
+        logging.getLogger("facet_nb").warning("workers keep their warning filters: %s", error)
+        return b""
+
+
+def _set_filters(pickled: bytes) -> None:
+    if not pickled:
+        return
+    try:
+        filters = pickle.loads(pickled)
+    except Exception as error:  # e.g. the module of a category that is missing here
+        logging.getLogger("facet_nb").warning("warning filters are not passed on: %s", error)
+        return
+    warnings.resetwarnings()  # the public way to tell the module that its filters change
+    warnings.filters[:] = filters  # type: ignore[index]
+
+
+def list_float_modes() -> dict[str, Any]:
+    """Return ``numpy.geterr()``, without modes that need a callback of the caller's process."""
+    return {k: "warn" if v in ("call", "log") else v for k, v in np.geterr().items()}

@@ -1,0 +1,133 @@
+"""Reused workers have the caller's folder, environment, warning filters, log level and errstate."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+
+import mne
+import numpy as np
+import pytest
+
+from facet_nb.core import Pipeline, Processor
+from facet_nb.core.backends.base import dumps
+from facet_nb.core.backends.caller import CallerState
+from tests.core import toys
+
+PLACES = [
+    {"n_jobs": 1},
+    {"n_jobs": 2},
+    {"n_jobs": 2, "backend": "threading"},
+]
+
+
+class Looks(Processor):
+    """Notes the state that it sees."""
+
+    modifies_raw = False
+
+    def process(self, context):
+        with open("here.txt", encoding="utf-8") as file:
+            here = file.read()
+        filters = [entry[:3] for entry in warnings.filters if entry[2] is UserWarning]
+        seen = {
+            "here": here,
+            "folder": os.getcwd(),
+            "variable": os.environ.get("FACET_NB_TEST_VARIABLE"),
+            "path": sys.path[-1],
+            "filters": str(filters),
+            "level": logging.getLogger("mne").level,
+            "floats": np.geterr(),
+        }
+        return context.with_metadata(context.metadata.updated(custom={"seen": seen}))
+
+
+def look(options):
+    inputs = [toys.make_context(n_times=1100, seed=i) for i in range(3)]
+    answers = Pipeline([Looks()]).map(inputs, show_progress=False, **options)
+    assert all(r.success for r in answers), answers.summary()
+    return [r.context.metadata.custom["seen"] for r in answers]
+
+
+@pytest.mark.parametrize("options", PLACES, ids=toys.ids)
+def test_each_call_sees_the_state_of_its_caller(tmp_path, monkeypatch, options):
+    """Twice: the second call finds the workers of the first."""
+    for variable, floats, action, level in [
+        ("a", {"divide": "raise"}, "ignore", "error"),
+        (None, {"over": "ignore", "divide": "warn"}, "always", "warning"),
+    ]:
+        folder = tmp_path / str(variable)
+        folder.mkdir()
+        (folder / "here.txt").write_text(str(variable), encoding="utf-8")
+        monkeypatch.chdir(folder)
+        if variable is None:
+            monkeypatch.delenv("FACET_NB_TEST_VARIABLE")
+        else:
+            monkeypatch.setenv("FACET_NB_TEST_VARIABLE", variable)
+        monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
+        with warnings.catch_warnings(), np.errstate(**floats), mne.utils.use_log_level(level):
+            warnings.filterwarnings(action, category=UserWarning)
+            expected = Looks().process(toys.make_context(n_times=1100)).metadata.custom["seen"]
+            assert expected["here"] == str(variable)
+            for seen in look(options):
+                assert seen == expected
+
+
+@pytest.mark.parametrize("options", PLACES, ids=toys.ids)
+def test_relative_paths_of_inputs_outputs_and_checkpoints(tmp_path, monkeypatch, options):
+    """Each subject's folder has a file of the same name."""
+    for seed, name in enumerate(["sub-01", "sub-02"]):
+        folder = tmp_path / name
+        folder.mkdir()
+        raw = toys.make_raw(n_times=1100, seed=seed)
+        for file in ("a.fif", "b.fif"):
+            raw.save(folder / file, fmt="double", verbose="error")
+        monkeypatch.chdir(folder)
+        answers = Pipeline([toys.Scaled()]).map(
+            ["a.fif", "b.fif"],
+            output="made",
+            checkpoint="night",
+            show_progress=False,
+            **options,
+        )
+        for answer in answers:
+            np.testing.assert_array_equal(answer.get_raw()["E1"][0], 2 * raw["E1"][0])
+        assert sorted(os.listdir("made")) == ["a_corrected.fif", "b_corrected.fif"]
+        assert len(os.listdir("night")) == 2
+        assert answers.outputs[0] == os.path.join("made", "a_corrected.fif")
+
+
+def test_the_errstate_holds_in_a_task_with_a_timeout_and_in_inner_threads():
+    class Divides(toys.Scaled):
+        def process(self, context):
+            np.ones(2) / np.zeros(2)
+            return context
+
+    for options in ({"timeout": 60.0}, {"mode": "channel_sequential", "timeout": 60.0}):
+        with np.errstate(divide="raise"):
+            answer = Pipeline([Divides()]).run(
+                toys.make_context(n_times=1100), show_progress=False, **options
+            )
+        assert answer.error is not None and answer.error.cause_type == "FloatingPointError"
+
+
+def test_a_folder_that_is_gone_is_an_error_of_ours(tmp_path, monkeypatch):
+    """Unpickling must not raise: that would end the worker."""
+    from facet_nb.core import FacetError
+    from facet_nb.core.backends.caller import call
+
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    here = os.getcwd()
+    monkeypatch.chdir(folder)
+    pickled = dumps(CallerState.take())
+    os.chdir(here)
+    folder.rmdir()
+    import pickle
+
+    state = pickle.loads(pickled)
+    with pytest.raises(FacetError, match=r"gone.*os\.chdir"):
+        call(state, len, "abc")
+    assert os.getcwd() == here

@@ -1,0 +1,158 @@
+"""No export replaces the recording that it was made from, by whatever name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facet_nb import Exporter, Loader, export, load
+from facet_nb.core import Pipeline, ProcessingContext, StepError, ValidationError
+from tests.core import toys
+from tests.io.conftest import make_recording
+
+
+def hashes(folder):
+    """Hash of each file below `folder`."""
+    files = [p for p in Path(folder).rglob("*") if p.is_file()]
+    return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+@pytest.fixture(params=[".fif", ".vhdr", ".edf"])
+def source(request, tmp_path):
+    path = tmp_path / f"raw{request.param}"
+    export(ProcessingContext(make_recording()), path)
+    return path
+
+
+def same_name(path):
+    return path
+
+
+def relative_name(path):
+    return Path(os.path.relpath(path))
+
+
+def symbolic_link(path):
+    link = path.with_name(f"link{path.suffix}")
+    link.symlink_to(path)
+    return link
+
+
+def hard_link(path):
+    link = path.with_name(f"hard{path.suffix}")
+    link.hardlink_to(path)
+    return link
+
+
+def linked_folder(path):
+    (path.parent / "folder").symlink_to(path.parent)
+    return path.parent / "folder" / path.name
+
+
+TWINS = [same_name, relative_name, symbolic_link, hard_link, linked_folder]
+
+
+@pytest.mark.parametrize("preload", [True, False])
+@pytest.mark.parametrize("make_twin", TWINS)
+def test_the_input_of_a_chain_is_kept(source, make_twin, preload):
+    target = make_twin(source)
+    before = hashes(source.parent)
+    counted: list[int] = []
+    chain = [Loader(source, preload=preload), lambda context: counted.append(1) or context]
+    answer = Pipeline([*chain, Exporter(target)]).run(show_progress=False)
+    assert isinstance(answer.error, StepError) and answer.failed_processor == "exporter"
+    assert "replace" in str(answer.error)
+    assert not counted
+    assert hashes(source.parent) == before
+    with pytest.raises(StepError, match="replace"):
+        Pipeline([*chain, Exporter(target)]).plan()
+
+
+@pytest.mark.parametrize("make_twin", TWINS)
+def test_the_input_of_a_context_is_kept(source, make_twin):
+    before = hashes(source.parent)
+    target = make_twin(source)
+    context = Pipeline([toys.Scaled()]).run(load(source), show_progress=False).get_context()
+    with pytest.raises(ValidationError, match="replace_input=True"):
+        export(context, target)
+    assert {k: v for k, v in hashes(source.parent).items() if k in before} == before
+
+
+@pytest.mark.parametrize("part", [".eeg", ".vmrk"])
+def test_parts_of_a_recording_are_kept(tmp_path, part):
+    """The header of another recording may not take the name of this one's samples."""
+    export(ProcessingContext(make_recording()), tmp_path / "raw.vhdr")
+    os.rename(tmp_path / "raw.eeg", tmp_path / "other.eeg")
+    header = (tmp_path / "raw.vhdr").read_text("utf-8").replace("raw.eeg", "other.eeg")
+    (tmp_path / "raw.vhdr").write_text(header, "utf-8")
+    before = hashes(tmp_path)
+    context = load(tmp_path / "raw.vhdr")
+    for target in ("raw.vhdr", "other.vhdr", f"raw{part}"):
+        with pytest.raises(ValidationError, match="file of the input"):
+            export(context, tmp_path / target)
+    assert hashes(tmp_path) == before
+
+
+def test_it_may_be_replaced_on_demand(source):
+    Pipeline([Loader(source), toys.Scaled(factor=3.0), Exporter(source, replace_input=True)]).run(
+        show_progress=False, raise_on_error=True
+    )
+    expected = 3 * make_recording().get_data()[:5]
+    np.testing.assert_allclose(load(source).get_data()[:5], expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_the_inputs_of_a_batch_are_kept(tmp_path, n_jobs):
+    pipeline = Pipeline([toys.Scaled()])
+    for name in ("a.fif", "b.fif"):
+        toys.make_raw(n_times=1100).save(tmp_path / name, verbose="error")
+    files = sorted(map(str, tmp_path.glob("*.fif")))
+    options = {"show_progress": False, "n_jobs": n_jobs}
+    before = hashes(tmp_path)
+    with pytest.raises(ValidationError, match=r"output of .*a\.fif would replace"):
+        pipeline.map(files, output=f"{tmp_path}/{{stem}}{{suffix}}", **options)
+    (tmp_path / "a_corrected.fif").symlink_to(tmp_path / "b.fif")
+    with pytest.raises(ValidationError, match=r"would replace .*b\.fif"):
+        pipeline.map(files, output=tmp_path, **options)
+    (tmp_path / "a_corrected.fif").unlink()
+    assert all(r.success for r in pipeline.map(files, output=tmp_path, **options))
+    # A pattern that catches its own outputs: the second call is refused as a whole.
+    again = sorted(map(str, tmp_path.glob("*.fif")))
+    with pytest.raises(ValidationError, match="earlier call"):
+        pipeline.map(again, output=tmp_path, **options)
+    assert {k: v for k, v in hashes(tmp_path).items() if k in before} == before
+    assert len(list(tmp_path.glob("*.fif"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("out.xyz", {}, "cannot be written"),
+        ("", {}, "suffix|folder"),
+        ("there.fif", {"overwrite": False}, "it exists"),
+        ("folder.fif", {}, "is a folder"),
+        ("there.fif/out.fif", {}, "is a file, not a folder"),
+        ("date.edf", {}, "dated"),
+    ],
+)
+def test_what_is_certain_to_fail_is_refused_early(tmp_path, name, options, told):
+    (tmp_path / "there.fif").write_text("precious")
+    (tmp_path / "folder.fif").mkdir()
+    raw = toys.make_raw(n_times=1100)
+    if name == "date.edf":
+        import datetime
+
+        raw.set_meas_date(datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC))
+    counted: list[int] = []
+    steps = [toys.Halved(), Exporter(tmp_path / name if name else "", **options)]
+    if name != "date.edf":  # of a user-defined step it is not known what it does to the date
+        steps[0] = lambda context: counted.append(1) or context
+    answer = Pipeline(steps).run(ProcessingContext(raw), show_progress=False)
+    assert answer.failed_processor_index == 1 and not counted
+    with pytest.raises(StepError, match=told):
+        Pipeline(steps).plan(ProcessingContext(raw))
+    assert (tmp_path / "there.fif").read_text() == "precious"
