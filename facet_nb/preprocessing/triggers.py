@@ -180,7 +180,7 @@ class TriggerDetector(TriggerStep):
             float(raw.info["sfreq"]),
         )
 
-        def select(events: dict[str, list[int]]) -> dict[str, list[int]]:
+        def select(events: Mapping[str, Sequence[int]]) -> dict[str, Sequence[int]]:
             matching = find_matching(pattern, events)
             return {text: at for text, at in events.items() if text in matching}
 
