@@ -10,47 +10,6 @@ import numpy as np
 from numba import njit
 
 
-@njit(nogil=True, cache=True)
-def subtract_rows(out, rows, origin, low, high, head, tail):
-    """Subtract each row from ``out[low:high]``; its first and last sample are weighted."""
-    for i in range(len(rows)):
-        a, b = low[i], high[i]
-        if a >= b:
-            continue
-        row = rows[i]
-        shift = origin[i]
-        if b - a == 1:
-            out[a] -= row[a - shift] * head[i] * tail[i]
-            continue
-        out[a] -= row[a - shift] * head[i]
-        for j in range(a + 1, b - 1):
-            out[j] -= row[j - shift]
-        out[b - 1] -= row[b - 1 - shift] * tail[i]
-
-
-@njit(nogil=True, cache=True)
-def refine_lags(cross, lag, n_fft):
-    """Return the maxima of cross-correlations, by four steps of Newton's method.
-
-    See :func:`facet_nb.kernels.templates.subsample.refine_in_numpy`.
-    """
-    # exp(i omega lag) follows by one complex multiplication per frequency, without sin and cos.
-    found = lag.copy()
-    unit = 2 * np.pi / n_fft
-    for i in range(len(cross)):
-        for _ in range(4):
-            c, s = np.cos(unit * found[i]), np.sin(unit * found[i])
-            re, im, slope, bend = 1.0, 0.0, 0.0, 0.0
-            for k in range(cross.shape[1]):
-                a, b = cross[i, k].real, cross[i, k].imag
-                slope -= (a * im + b * re) * k
-                bend -= (a * re - b * im) * k * k
-                re, im = re * c - im * s, re * s + im * c
-            if bend < 0:
-                found[i] -= slope / (unit * bend)
-    return found
-
-
 @njit(nogil=True, cache=True, fastmath={"reassoc", "nsz"})
 def cancel_adaptively(signal, reference, n_taps, step):
     """Return the prediction of an LMS filter; see :mod:`facet_nb.kernels.filters.lms`."""
