@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numba import from_dtype, types
 
+from facet_nb.kernels.compiled.entry import compile_entry
 from facet_nb.kernels.compiled.vectors import (
-    compile_entry,
     inner,
     like,
     load_bytes,

@@ -17,6 +17,7 @@ import numpy as np
 from numba import from_dtype, types
 
 from facet_nb.kernels.compiled.dispatch import aligned_empty
+from facet_nb.kernels.compiled.entry import compile_entry
 from facet_nb.kernels.compiled.fft import (
     BYTES,
     SIXTEEN,
@@ -31,7 +32,6 @@ from facet_nb.kernels.compiled.vectors import (
     address,
     at,
     beyond,
-    compile_entry,
     inner,
     load_bytes,
     load_square,

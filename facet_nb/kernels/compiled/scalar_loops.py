@@ -1,20 +1,35 @@
-"""Plain loops, compiled by Numba without the GIL and cached on disk.
-
-Each loop has a NumPy fallback with the same result, to the bit or to rounding; see
-:func:`facet_nb.kernels.compiled.dispatch.find_loop`.
-"""
+"""Plain loops. Importing this module imports Numba."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 import numpy as np
-from numba import njit
+from numba import types
+
+from facet_nb.kernels.compiled.entry import compile_entry
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc", "nsz"})
-def cancel_adaptively(signal, reference, n_taps, step):
+def cancel_adaptively(
+    signal: np.ndarray, reference: np.ndarray, n_taps: int, step: float
+) -> np.ndarray:
     """Return the prediction of an LMS filter; see :mod:`facet_nb.kernels.filters.lms`."""
-    # fastmath lets LLVM reorder the sum over taps, and so vectorise it.
     predicted = np.zeros(len(signal))
+    _compile()(signal.astype(float), reference.astype(float), n_taps, step, predicted)
+    return predicted
+
+
+@lru_cache(maxsize=1)
+def _compile() -> Any:
+    vector = types.Array(types.float64, 1, "C")
+    # fastmath lets LLVM reorder the sum over taps, and so vectorise it.
+    return compile_entry(
+        _cancel, vector, vector, types.intp, types.float64, vector, fastmath={"reassoc", "nsz"}
+    )
+
+
+def _cancel(signal, reference, n_taps, step, predicted):  # pragma: no cover - compiled
     weights = np.zeros(n_taps)
     for i in range(n_taps - 1, len(signal)):
         first = i - n_taps + 1
@@ -25,4 +40,3 @@ def cancel_adaptively(signal, reference, n_taps, step):
         gain = 2.0 * step * (signal[i] - y)
         for k in range(n_taps):
             weights[k] += gain * reference[first + k]
-    return predicted

@@ -13,10 +13,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, cast
-from zlib import crc32
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import config, extending, njit, types
@@ -56,40 +53,6 @@ intrinsic: Any = extending.intrinsic
 inner: Any = cast(Any, njit)(
     nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
 )
-
-
-def compile_entry(function: Callable, *arguments: Any) -> Any:
-    """Compile a function that Python calls, for given types of arguments.
-
-    Parameters
-    ----------
-    function : callable
-        The function; it returns nothing.
-    *arguments : numba.types.Type
-        Types of its arguments.
-
-    Returns
-    -------
-    callable
-        The compiled function, from Numba's cache on disk where that is writable.
-    """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    # Numba's cache notices changes in the file of the entry function only, but inner functions are
-    # in other files: their digest becomes part of the name under which the cache keeps the result.
-    function.__qualname__ = f"{function.__name__}_{_digest_sources()}"
-    try:
-        return njit(types.void(*arguments), cache=True, **options)(function)
-    except RuntimeError:  # Numba found no folder for its cache
-        return njit(types.void(*arguments), **options)(function)
-
-
-@lru_cache(maxsize=1)
-def _digest_sources() -> str:
-    """Return a checksum of the source code of all kernels."""
-    # Not of the compiled modules only: these take constants from others (templates/subsample.py),
-    # whose values become part of the machine code.
-    sources = sorted(Path(__file__).parent.parent.rglob("*.py"))
-    return f"{crc32(b''.join(source.read_bytes() for source in sources)):08x}"
 
 
 # ---------------------------------------------------------------------------------- operators
