@@ -84,12 +84,14 @@ class ProcessingStep:
 
     The first step of a run with ``mode="auto"`` also has the `advice` that was followed: settings,
     reason and forecast. It is not part of the result: entries that differ only in it are equal.
+    `compiled` names the compiled kernels that the run could use; all others ran in NumPy.
     """
 
     name: str
     processor_type: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     advice: Mapping[str, Any] | None = field(default=None, compare=False)
+    compiled: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def processor_name(self) -> str:

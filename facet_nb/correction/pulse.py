@@ -128,6 +128,10 @@ class PulseCorrection(ChannelCorrection):
         self.n_side = n_side
         self.drift_s = drift_s
 
+    def compiled_kernels(self) -> tuple[str, ...]:
+        """Return the compiled modules that the step uses."""
+        return ("sos_rows",)
+
     def prepare(self, view: View) -> Prepared:
         """Determine the beats, their sizes and their delays from all channels."""
         self._check()

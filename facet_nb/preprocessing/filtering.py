@@ -12,7 +12,6 @@ import numpy as np
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
-from facet_nb.kernels.compiled.dispatch import has_compiler
 from facet_nb.kernels.filters import fir, iir
 from facet_nb.kernels.streams import FilterStream
 
@@ -192,18 +191,22 @@ class Filter(ArrayProcessor):
         n_kept = 16 * (n_fft - n_taps + 1) + 2 * n_fft
         return 8 * (4 * chunk + 2 * n_kept + n_kept) + fir.scratch_bytes(n_taps)
 
+    def compiled_kernels(self) -> tuple[str, ...]:
+        """Return the compiled modules that the filter uses."""
+        return ("sos_rows",) if self.method == "iir" else ("overlap_save",)
+
     def why_not_chunked(self) -> str | None:
         """Return why the filter cannot run in chunks; None if it can."""
         if type(self).compute is not Filter.compute:
             return "computes in a way of its own"
         if self.method == "iir":
             return "runs backwards over the whole length (method='fir' does not)"
-        return None if has_compiler() else "needs numba for it"
+        return None
 
     def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, known: Any) -> Any:
         """Return the streaming filter of one channel; see :class:`ArrayProcessor`."""
         design: Design = prepared.payload
-        return None if design.taps is None else FilterStream.make(design.taps, n_times, dtype)
+        return None if design.taps is None else FilterStream(design.taps, n_times, dtype)
 
     def transition_hz(self) -> float:
         """Return the narrowest transition band of MNE's default design, in Hz."""

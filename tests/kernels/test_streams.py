@@ -34,13 +34,13 @@ def test_filter(n_times, dtype):
     x = (rng.standard_normal(n_times) + 3.0).astype(dtype)
     whole = filter_zero_phase(x[np.newaxis], taps)[0]
     for size, random in [(30_000, None), (7_001, rng)]:
-        stream = FilterStream.make(taps, n_times, np.dtype(dtype))
+        stream = FilterStream(taps, n_times, np.dtype(dtype))
         assert np.array_equal(flow(stream, x, size, random), whole)
 
 
 def test_a_filter_keeps_no_more_than_its_transforms():
     taps = np.hanning(801)
-    stream = FilterStream.make(taps, 2_000_000, np.dtype(float))
+    stream = FilterStream(taps, 2_000_000, np.dtype(float))
     most = 0
     for piece in pieces(np.zeros(1_999_999), 10_000):
         stream.push(piece)

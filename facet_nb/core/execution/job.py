@@ -49,6 +49,8 @@ class Job:
         Samples of a chunk of time; 0 for the whole length.
     last : int
         Position of the last step that changes samples: its result is the job's.
+    compiled : frozenset of str | None
+        Compiled modules that the steps may use; None for all.
     """
 
     steps: tuple[Step, ...]
@@ -64,6 +66,7 @@ class Job:
     terms: tuple[NoiseTerm, ...] = ()
     chunk: int = 0
     last: int = 0
+    compiled: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)

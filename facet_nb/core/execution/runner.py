@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from operator import attrgetter
 from typing import Any, ClassVar
 
@@ -27,6 +27,7 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import RunCancelled, StepError
 from facet_nb.core.events import (
     BatchDone,
+    Compiling,
     Event,
     RunDone,
     RunFailed,
@@ -61,7 +62,8 @@ from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.storage import shared_memory
 from facet_nb.core.storage.array_store import Store
 from facet_nb.core.storage.arrays import ArrayRef, RamArray
-from facet_nb.kernels.compiled.dispatch import has_compiler
+from facet_nb.kernels.compiled.choice import KernelChoice, choose_kernels
+from facet_nb.kernels.compiled.dispatch import set_compiled, use_compiled
 from facet_nb.kernels.pages import find_map, forget
 
 logger = logging.getLogger("facet_nb")
@@ -91,6 +93,8 @@ class Runner:
         Time limit of a task (a batch, or a step over all channels), in s.
     checkpoint : callable | None
         Returns a context manager that yields a replacement for :class:`StageRun`.
+    kernels : KernelChoice | None
+        The kernels that are compiled, once the recording is known.
     """
 
     processors: Sequence[Processor]
@@ -99,6 +103,7 @@ class Runner:
     cancel: CancelToken | None = None
     timeout_s: float | None = None
     checkpoint: Callable[[], AbstractContextManager[Callable[..., StageRun]]] | None = None
+    kernels: KernelChoice | None = None
 
     def run(self, context: ProcessingContext) -> ProcessingContext:
         """Return the context after all stages; `context` itself does not change.
@@ -113,7 +118,6 @@ class Runner:
             If a processor cannot be sent to workers.
         """
         begin = time.perf_counter()
-        note_missing_compiler()
         plan = self.plan
         names = tuple(map(attrgetter("name"), self.processors))
         n = len(plan.stages)
@@ -125,7 +129,10 @@ class Runner:
         try:
             if {"serial"} != set(map(attrgetter("backend"), plan.stages)):
                 self._share(store)
-            with one_thread(), wrapper as stage_run:
+            # Until a recording is loaded, no kernel is compiled.
+            with one_thread(), use_compiled(frozenset()), wrapper as stage_run:
+                if context._raw is not None:
+                    self._choose_kernels(context._raw)
                 for number, stage in enumerate(plan.stages):
                     context = self._run_stage(number, stage, context, store, stage_run)
                 if store.has_maps:
@@ -158,6 +165,8 @@ class Runner:
     ) -> ProcessingContext:
         if self.cancel is not None:
             self.cancel.check()
+        if self.kernels is None and context._raw is not None:  # it has just been loaded
+            self._choose_kernels(context._raw)
         begin = time.perf_counter()
         if stage.kind == "global" and not isinstance(
             self.processors[stage.steps[0]], ArrayProcessor
@@ -189,6 +198,16 @@ class Runner:
         times = StepTime(index, time.perf_counter() - wall, time.thread_time() - cpu)
         self.report(number, labels[0], Report(0, (times,), os.getpid(), rss_bytes()))
         return new
+
+    def _choose_kernels(self, raw: Any) -> None:
+        """Choose the kernels for a recording, and compile them before any step is timed."""
+        n_samples, plan = len(raw.ch_names) * raw.n_times, self.plan
+        choice = choose_kernels(self.processors, len(plan.fusions.found), n_samples)
+        self.plan, self.kernels = replace(plan, kernels=choice), choice
+        set_compiled(choice.compiled)
+        if choice.compiled:
+            dtypes = {"float64", *map(attrgetter("dtype"), plan.stages)}
+            compile_kernels(choice.compiled, tuple(sorted(dtypes)), self.on_event)
 
     def report(self, stage: int, channels: tuple[str, ...], report: Report) -> None:
         """Emit the event of a finished batch; batch -1 is the preparation of the stage."""
@@ -273,11 +292,12 @@ class StageRun:
         prepared = prepare_stage(given, attempt) if self.plain else self._prepare_guarded(given)
         if isinstance(prepared, Failure):
             raise prepared.error()
+        compiled = frozenset() if runner.kernels is None else runner.kernels.compiled
         runner.report(number, (), Report(-1, prepared.times, os.getpid(), rss_bytes()))
         if not modifies:
             times = tuple(StepTime(t.step, 0.0, 0.0) for t in prepared.times)
             runner.report(number, labels[0], Report(0, times, os.getpid(), rss_bytes()))
-            return build_context(self.context, given, prepared, None)
+            return build_context(self.context, given, prepared, None, compiled=compiled)
         place = self.choose_place(given, prepared, deferred)
         if not pass_through(given, prepared, place.result):
             target, result = self.store.allocate((len(given.names), prepared.state.n_times))
@@ -298,11 +318,12 @@ class StageRun:
             terms=given.terms if uses_noise else (),
             chunk=0 if self.plain else stage.count_chunk(given.state.sfreq),
             last=last,
+            compiled=compiled,
         )
         self.run_batches(job, place, groups, labels, {})
         forget(given.data, place.result)
         self.store.note_result(place.result, private=builtin)
-        return build_context(self.context, given, prepared, place.result, place.deferred)
+        return build_context(self.context, given, prepared, place.result, place.deferred, compiled)
 
     def _open(self) -> tuple[StageInput, DeferredSamples | None]:
         """Return the stage's input, and its deferred samples if the stage may overwrite it."""
@@ -463,6 +484,7 @@ def build_context(
     prepared: PreparedStage,
     result: np.ndarray | None,
     deferred: DeferredSamples | None = None,
+    compiled: frozenset[str] = frozenset(),
 ) -> ProcessingContext:
     """Return the context after a stage.
 
@@ -478,6 +500,8 @@ def build_context(
         The samples after it, in V; None if they do not change.
     deferred : DeferredSamples | None
         Reads the samples before it again, if `result` has overwritten them.
+    compiled : frozenset of str
+        The compiled kernels that the run uses, for the history.
     """
     new, state = context, prepared.state
     if result is not None:
@@ -504,6 +528,9 @@ def build_context(
             continue
         parameters = to_plain({**processor.get_parameters(), **notes})
         history.append(ProcessingStep(processor.name, type(processor).__name__, parameters))
+    if compiled:
+        known, names = len(context._history), tuple(sorted(compiled))
+        history[known:] = [replace(entry, compiled=names) for entry in history[known:]]
     new._history = tuple(history)
     return new
 
@@ -524,12 +551,18 @@ def _failed(error: BaseException) -> RunFailed:
     return RunFailed(time.time(), message, cancelled=cancelled)
 
 
-@lru_cache(maxsize=1)
-def note_missing_compiler() -> None:
-    """Log once per process that numba is missing or switched off."""
-    if not has_compiler():
-        logger.warning(
-            "numba is missing, or switched off by NUMBA_DISABLE_JIT: kernels run in numpy and "
-            "scipy, with the same results to rounding. Whole chains then took 1.0 to 1.6 times the "
-            "CPU time (benchmarks/table.py). Install it with: pip install numba"
-        )
+#: Kernels that this process has compiled or loaded.
+_ready: set[str] = set()
+
+
+def compile_kernels(modules: frozenset[str], dtypes: tuple[str, ...], emit: Emit) -> None:
+    """Compile kernels that this process has not used yet, and emit an event for each."""
+    from facet_nb.kernels.compiled.warmup import list_kernels
+
+    left = [kernel for kernel in list_kernels(dtypes, modules) if kernel[0] not in _ready]
+    for done, (name, run) in enumerate(left):
+        emit(Compiling(time.time(), name, done, len(left)))
+        run()
+        _ready.add(name)
+    if left:
+        emit(Compiling(time.time(), "", len(left), len(left)))

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from itertools import pairwise
 from typing import Any
 
@@ -69,7 +70,9 @@ def run_blocks(work: Callable[[slice], None], blocks: Sequence[slice]) -> float:
 
     if len(blocks) == 1:
         return timed(blocks[0])
-    futures = [get_pool(len(blocks) - 1).submit(timed, block) for block in blocks[1:]]
+    # Each thread gets the caller's context variables: the choice of kernels.
+    pool = get_pool(len(blocks) - 1)
+    futures = [pool.submit(copy_context().run, timed, block) for block in blocks[1:]]
     try:
         first = timed(blocks[0])
     finally:

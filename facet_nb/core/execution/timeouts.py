@@ -10,6 +10,8 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
+from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -182,7 +184,8 @@ def watch_local(results: Iterator[T], watch: Watch) -> Iterator[T]:
         If a task is late; it may continue until the process ends.
     """
     box: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-    thread = threading.Thread(target=_take, args=(results, box), name="facet_nb-task", daemon=True)
+    work = partial(copy_context().run, _take, results, box)
+    thread = threading.Thread(target=work, name="facet_nb-task", daemon=True)
     thread.start()
     try:
         while True:

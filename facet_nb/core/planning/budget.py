@@ -21,6 +21,8 @@ from facet_nb.core.recording import Shape
 from facet_nb.core.registry import get_processor
 from facet_nb.core.storage import scratch
 from facet_nb.core.storage.scratch import is_spilled
+from facet_nb.kernels.compiled.choice import choose_kernels
+from facet_nb.kernels.compiled.dispatch import use_compiled
 
 #: Fraction of the available memory that ``mode="auto"`` uses: other programs need some as well.
 _SHARE = 0.8
@@ -87,8 +89,12 @@ def add_forecast(
     """Return `plan` with its forecast."""
     if run_input is None:
         return replace(plan, spill=spill)
-    forecast = make_forecast(processors, plan, run_input, spill)
-    return replace(plan, spill=spill, forecast=forecast)
+    shape = run_input.shape
+    n_samples = shape.n_channels * shape.n_times
+    kernels = choose_kernels(processors, len(plan.fusions.found), n_samples)
+    with use_compiled(kernels.compiled):
+        forecast = make_forecast(processors, plan, run_input, spill)
+    return replace(plan, spill=spill, forecast=forecast, kernels=kernels)
 
 
 def fit_to_budget(

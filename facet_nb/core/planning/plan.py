@@ -78,6 +78,8 @@ class Plan:
         Whether loaded samples and all results stay in files.
     forecast : Forecast | None
         Predicted memory and scratch space, if the recording is known.
+    kernels : KernelChoice | None
+        The kernels that are compiled, if the recording is known.
     """
 
     mode: str
@@ -90,6 +92,7 @@ class Plan:
     fusions: Fusions = NO_FUSIONS
     spill: bool = False
     forecast: Any = None
+    kernels: Any = None
 
     def to_advice(self) -> dict[str, Any]:
         """Return the choice of ``mode="auto"``, and its reason, for the history."""
@@ -110,6 +113,8 @@ class Plan:
             lines.append(f"   {stage.reason}")
             if self.forecast is not None:
                 lines.append(f"   {self.forecast.stages[i - 1]}")
+        if self.kernels is not None:
+            lines.append(str(self.kernels))
         return "\n".join([*lines, *self.fusions.refused])
 
     def _repr_html_(self) -> str:
@@ -130,6 +135,7 @@ class Plan:
             "<thead><tr><th>#</th><th>stage</th><th>steps</th><th>jobs</th><th>why</th>"
             f"{'<th>memory</th>' if needs else ''}</tr></thead>"
             f"<tbody>{rows}</tbody></table>"
+            + ("" if self.kernels is None else f"<p>{escape(str(self.kernels))}</p>")
             + "".join(f"<p>{escape(line)}</p>" for line in self.fusions.refused)
         )
 

@@ -27,6 +27,7 @@ from facet_nb.kernels.compiled.fft import (
     find_place,
     find_twiddles,
     forward_sixteen,
+    order,
 )
 from facet_nb.kernels.compiled.vectors import (
     address,
@@ -39,6 +40,8 @@ from facet_nb.kernels.compiled.vectors import (
     prefetch,
     store,
 )
+
+__all__ = ["filter_rows", "order"]
 
 #: Unused points between the 16 parts of a transform; see
 #: :func:`facet_nb.kernels.compiled.fft.count_places`.

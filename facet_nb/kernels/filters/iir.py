@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.signal import sosfiltfilt
 
-from facet_nb.kernels.compiled.dispatch import as_rows, can_compile, find_compiled, has_compiler
+from facet_nb.kernels.compiled.dispatch import as_rows, can_compile, find_compiled, is_chosen
 
 
 def filter_sos(
@@ -51,7 +51,9 @@ def filter_sos(
 
 def scratch_bytes(n_times: int) -> int:
     """Return the peak memory of :func:`filter_sos` beyond input and output, for one channel."""
-    return min(8 * n_times, 1 << 22) + 300_000 if has_compiler() else 8 * n_times * 4 + 600_000
+    return (
+        min(8 * n_times, 1 << 22) + 300_000 if is_chosen("sos_rows") else 8 * n_times * 4 + 600_000
+    )
 
 
 def _find_compiled() -> Callable | None:
