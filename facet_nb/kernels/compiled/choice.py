@@ -24,9 +24,9 @@ SETTING = "FACET_NB_COMPILED"
 COSTS = {
     "overlap_save": (15e-9, 6.5),
     "sos_rows": (19e-9, 6.2),
-    "median": (17e-9, 1.6),
+    "median": (23e-9, 1.6),
     "shifted_templates": (49e-9, 3.8),
-    "scalar_loops": (3e-6, 0.8),
+    "scalar_loops": (6e-6, 0.8),
     "fractional_delay": (70e-9, 1.3),
 }
 

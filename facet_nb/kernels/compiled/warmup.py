@@ -8,6 +8,7 @@ from time import perf_counter
 
 import numpy as np
 
+from facet_nb.kernels.compiled.dispatch import has_compiler
 from facet_nb.kernels.filters.common_reference import subtract_common
 from facet_nb.kernels.filters.fir import filter_zero_phase
 from facet_nb.kernels.filters.iir import filter_sos
@@ -96,5 +97,7 @@ def _adapt(row: np.ndarray) -> None:
 
 
 if __name__ == "__main__":
+    if not has_compiler():
+        raise SystemExit("numba is missing or switched off: there is nothing to compile.")
     for name, seconds in warm_up(["float64", "float32"]):
         print(f"{name}: {seconds:.1f} s")
