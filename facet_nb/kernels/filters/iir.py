@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.signal import sosfiltfilt
 
 from facet_nb.kernels.compiled.dispatch import as_rows, can_compile, find_compiled, is_chosen
 
@@ -65,6 +64,9 @@ def filter_in_scipy(
     x: np.ndarray, sos: np.ndarray, *, padlen: int, out: np.ndarray | None = None
 ) -> np.ndarray:
     """Return the result of :func:`filter_sos`, row by row, without Numba."""
+    # scipy.signal takes half a second to import: only recursive filters need it.
+    from scipy.signal import sosfiltfilt
+
     out = np.empty_like(x) if out is None else out
     padlen = min(padlen, x.shape[1] - 1)
     for row, target in zip(x, out, strict=True) if x.size else ():
