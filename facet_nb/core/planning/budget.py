@@ -27,6 +27,10 @@ from facet_nb.kernels.compiled.dispatch import use_compiled
 #: Fraction of the available memory that ``mode="auto"`` uses: other programs need some as well.
 _SHARE = 0.8
 
+#: Channels that the compiled kernels process at once: recursive filters take 0.19 s of CPU in
+#: batches of 16 channels, 0.38 s channel by channel (16 channels, 60 s at 5 kHz).
+_LANES = 16
+
 #: The smallest budget in an error is the forecast times this: libraries vary from run to run.
 _MARGIN = 1.03
 
@@ -133,9 +137,7 @@ def fit_to_budget(
         return _plan_without_input(first, limit)
     owner = ""
     if limit is None:
-        available, owner = find_available()
-        # The forecast includes this process, whose memory is not part of what is available.
-        limit = int(_SHARE * available) + rss_bytes()
+        limit, owner = _find_limit()
     best = None
     for plan in _candidates(processors, options, first, run_input, cores):
         assert plan.forecast is not None
@@ -148,6 +150,51 @@ def fit_to_budget(
         reason = f"{first.reason}; {owner} memory may be too little for it"
         return replace(best, reason=reason)
     raise _refusal(best, limit, processors)
+
+
+def choose_batch_size(
+    processors: Sequence[Processor],
+    options: RunOptions,
+    run_input: RunInput | None,
+    budget: Any = None,
+) -> RunOptions:
+    """Return `options` with the number of channels that ``batch_size="auto"`` stands for.
+
+    As many as the kernels process at once, but no more than leave a batch to each worker, and than
+    the forecast allows. The result does not depend on it.
+
+    Parameters
+    ----------
+    processors : sequence of Processor
+        The steps.
+    options : RunOptions
+        The options of the run; its batch size is ignored.
+    run_input : RunInput | None
+        The recording; None gives batches of one channel.
+    budget : str | int | None
+        Memory limit; None for the available memory.
+    """
+    single = replace(options, batch_size=1)
+    if run_input is None:
+        return single
+    cores, shape = registry.count_cores(options.backend), run_input.shape
+    limit = _find_limit()[0] if budget is None else parse_bytes(budget)
+    n_jobs = single.plan(processors, cores, shape).n_jobs
+    size = max(1, min(_LANES, -(-shape.n_data // n_jobs)))
+    while size > 1:
+        plan = replace(options, batch_size=size).plan(processors, cores, shape)
+        forecast = add_forecast(plan, processors, run_input).forecast
+        if forecast.peak_bytes <= limit:
+            break
+        size //= 2
+    return replace(options, batch_size=size)
+
+
+def _find_limit() -> tuple[int, str]:
+    """Return the memory that a run may use by default, in bytes, and what limits it."""
+    available, owner = find_available()
+    # The forecast includes this process, whose memory is not part of what is available.
+    return int(_SHARE * available) + rss_bytes(), owner
 
 
 def _plan_without_input(plan: Plan, limit: int | None) -> Plan:
