@@ -66,9 +66,12 @@ $(CORE): $(PINS) | $(PY)
 
 $(LAB): $(PINS) | $(PY)
 	$(call install,[lab],$(CORE) $(LAB))
+	@echo "Compiling kernels, once on this machine ..."
+	@$(PY) -m facet_nb.kernels.compiled.warmup
 
 $(TEST): $(PINS) | $(PY)
 	$(call install,[lab$(,)test$(,)docs],$(CORE) $(LAB) $(TEST) $(DOCS))
+	@$(PY) -m facet_nb.kernels.compiled.warmup
 
 $(DOCS): $(PINS) | $(PY)
 	$(call install,[lab$(,)docs],$(CORE) $(LAB) $(DOCS))

@@ -75,9 +75,8 @@ class Environment:
     @classmethod
     def of_this_machine(cls) -> Environment:
         """Return the environment of this process."""
-        import psutil
-
         from facet_nb.core.backends.registry import count_cores
+        from facet_nb.core.memory import read_machine_memory
 
         return cls(
             processor=_read_processor(),
@@ -86,7 +85,7 @@ class Environment:
             cores=os.cpu_count() or 1,
             cores_allowed=count_cores(),
             cpu_limit_cores=read_cpu_limit(),
-            memory_mb=round(psutil.virtual_memory().total / 1e6, 1),
+            memory_mb=round(read_machine_memory()[0] / 1e6, 1),
             memory_limit_mb=read_memory_limit_mb(),
             python=platform.python_version(),
             packages=_list_packages(),

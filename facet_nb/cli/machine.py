@@ -31,9 +31,9 @@ def info(
 
 def find_memory_limit() -> tuple[int, str]:
     """Return the memory that this process may use, in bytes, and the origin of the limit."""
-    import psutil
+    from facet_nb.core.memory import read_machine_memory
 
-    found = [(int(psutil.virtual_memory().total), "the machine's")]
+    found = [(read_machine_memory()[0], "the machine's")]
     texts = [(os.environ.get("MEM_LIMIT", ""), "MEM_LIMIT")]
     texts += [(_read(path), "the container's") for path in _LIMITS]
     found += [(int(text), owner) for text, owner in texts if text.strip().isdigit()]

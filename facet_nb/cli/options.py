@@ -66,7 +66,9 @@ Backend = Annotated[
         "DASK_SCHEDULER_ADDRESS). [multiprocessing]",
     ),
 ]
-BatchSize = Annotated[int | None, typer.Option(min=1, help="Channels in one batch. [1]")]
+BatchSize = Annotated[
+    int | None, typer.Option(min=1, help="Channels in one batch. [as fast as memory allows]")
+]
 Precision = Annotated[
     str | None,
     typer.Option(
@@ -130,4 +132,5 @@ def make_settings(
     given = {"n_jobs": n_jobs, "n_workers": n_workers, "backend": backend, "batch_size": batch_size}
     chosen = {name: value for name, value in given.items() if value is not None}
     precision = {} if dtype is None else {"dtype": dtype}
-    return {"mode": mode or ("channel_sequential" if chosen else "auto"), **chosen, **precision}
+    mode = mode or ("channel_sequential" if chosen else "auto")
+    return {"mode": mode, "batch_size": "auto", **chosen, **precision}

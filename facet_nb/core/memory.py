@@ -9,7 +9,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from facet_nb.core.errors import PlanError
+from facet_nb.core.errors import FacetError, PlanError
 
 
 def rss_bytes() -> int:
@@ -19,9 +19,45 @@ def rss_bytes() -> int:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, AttributeError):
-        import psutil
+        psutil = _find_psutil()
+        return 0 if psutil is None else int(psutil.Process().memory_info().rss)
 
-        return int(psutil.Process().memory_info().rss)
+
+def read_machine_memory() -> tuple[int, int]:
+    """Return the memory of the machine and the part of it that is available, in bytes.
+
+    On Linux from the kernel, elsewhere from psutil; without psutil, all memory counts as available.
+
+    Raises
+    ------
+    FacetError
+        If the size of the memory cannot be read.
+    """
+    try:
+        text = Path("/proc/meminfo").read_text()
+        sizes = dict(re.findall(r"^(\w+):\s+(\d+) kB$", text, re.MULTILINE))
+        return 1024 * int(sizes["MemTotal"]), 1024 * int(sizes["MemAvailable"])
+    except (OSError, KeyError):
+        pass  # another operating system
+    if (psutil := _find_psutil()) is not None:
+        memory = psutil.virtual_memory()
+        return int(memory.total), int(memory.available)
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (OSError, ValueError, AttributeError) as error:
+        raise FacetError(
+            "the size of the memory cannot be read here without psutil: pip install psutil."
+        ) from error
+    return total, total
+
+
+def _find_psutil() -> Any:
+    """Return psutil, or None if it is not installed: on Linux nothing here needs it."""
+    try:
+        import psutil
+    except ImportError:
+        return None
+    return psutil
 
 
 #: Files with the limit and the use of a container's memory: control groups v2, and v1.
@@ -71,17 +107,14 @@ def find_available() -> tuple[int, str]:
     This is the least of: the machine's available memory, the rest of the container's limit, and
     ``MEM_LIMIT`` (Binder) minus the resident memory of this process.
     """
-    import psutil
-
-    limits = [(int(psutil.virtual_memory().available), "the machine's")]
+    limits = [(read_machine_memory()[1], "the machine's")]
     for limit, used in _GROUPS:
         most, now = _read(limit), _read(used)
         if most is not None and now is not None:
             limits.append((max(0, most - now), "the container's"))
     text = os.environ.get("MEM_LIMIT", "")
     if text.strip().isdigit():
-        held = int(psutil.Process().memory_info().rss)
-        limits.append((max(0, int(text) - held), "MEM_LIMIT's"))
+        limits.append((max(0, int(text) - rss_bytes()), "MEM_LIMIT's"))
     return min(limits, key=lambda limit: limit[0])
 
 

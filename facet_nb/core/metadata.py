@@ -87,6 +87,7 @@ class ProcessingStep:
     The first step of a run with ``mode="auto"`` also has the `advice` that was followed: settings,
     reason and forecast. It is not part of the result: entries that differ only in it are equal.
     `findings` are those that the step raised.
+    `compiled` names the compiled kernels that the run could use; all others ran in NumPy.
     """
 
     name: str
@@ -94,6 +95,7 @@ class ProcessingStep:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     advice: Mapping[str, Any] | None = field(default=None, compare=False)
     findings: tuple[Finding, ...] = ()
+    compiled: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def processor_name(self) -> str:

@@ -22,7 +22,7 @@ from facet_nb.core.execution.runner import Runner, check_early
 from facet_nb.core.execution.timeouts import check_timeout
 from facet_nb.core.map import map_runs
 from facet_nb.core.memory import parse_bytes
-from facet_nb.core.planning.budget import find_input, fit_to_budget
+from facet_nb.core.planning.budget import choose_batch_size, find_input, fit_to_budget
 from facet_nb.core.planning.modes.registry import AUTO, list_mode_names
 from facet_nb.core.planning.plan import Plan
 from facet_nb.core.planning.planner import RunOptions, choose_mode
@@ -169,7 +169,7 @@ class Pipeline:
         n_jobs: int | None = None,
         n_workers: int | None = None,
         backend: str = "multiprocessing",
-        batch_size: int = 1,
+        batch_size: int | str = 1,
         fuse: bool = True,
         show_progress: bool | None = None,
         on_event: Callable[[Event], None] | None = None,
@@ -201,8 +201,9 @@ class Pipeline:
         backend : {"multiprocessing", "threading", "serial", "dask"}
             The kind of workers if ``n_jobs`` is above 1. ``"dask"`` uses the current
             ``dask.distributed.Client``; its workers must see the folder ``FACET_NB_TMPDIR``.
-        batch_size : int
-            Channels in one batch.
+        batch_size : int | "auto"
+            Channels in one batch. ``"auto"`` takes as many as the kernels process at once, 16, but
+            leaves a batch to each worker and stays within the available memory.
         fuse : bool
             Whether the plan may replace ``UpSample → align → correct → DownSample`` with one step
             whose result differs by at most 1e-7 of the artifact's peak.
@@ -263,9 +264,14 @@ class Pipeline:
         chosen = choose_mode(mode, parallel, channel_sequential)
         if memory_budget is not None and mode is None and chosen == "serial":
             chosen = AUTO
+        is_auto = batch_size == "auto"
+        size: Any = 1 if is_auto else batch_size
         options = RunOptions(
-            chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s
+            chosen, n_jobs, n_workers, backend, size, fuse, dtype, chunk_duration_s
         )
+        if is_auto:
+            found = find_input(processors, context, strict=memory_budget is not None)
+            options = choose_batch_size(processors, options, found, memory_budget)
         if memory_budget is not None or chosen == AUTO:
             found = find_input(processors, context, strict=memory_budget is not None)
             plan = fit_to_budget(processors, options, found, memory_budget)
@@ -328,7 +334,7 @@ class Pipeline:
         n_jobs: int | None = None,
         n_workers: int | None = None,
         backend: str = "multiprocessing",
-        batch_size: int = 1,
+        batch_size: int | str = 1,
         memory_budget: str | int | None = None,
         fuse: bool = True,
         dtype: str = "float64",
@@ -386,12 +392,16 @@ class Pipeline:
         chosen = choose_mode(mode, False, False)
         if memory_budget is not None and mode is None:
             chosen = AUTO
+        is_auto = batch_size == "auto"
+        size: Any = 1 if is_auto else batch_size
         options = RunOptions(
-            chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s
+            chosen, n_jobs, n_workers, backend, size, fuse, dtype, chunk_duration_s
         )
         check_early(self.processors, subject if isinstance(subject, ProcessingContext) else None)
         known = subject is not None or memory_budget is not None
         run_input = find_input(self.processors, subject) if known else None
+        if is_auto:
+            options = choose_batch_size(self.processors, options, run_input, memory_budget)
         return fit_to_budget(self.processors, options, run_input, memory_budget)
 
     def lazy(

@@ -14,7 +14,6 @@ from facet_nb.core.registry import register_processor
 from facet_nb.correction.aas_fused import EPOCH_S, AASPlan, UpsampledAAS
 from facet_nb.correction.base import fill_doc
 from facet_nb.correction.templates import AveragingCorrection, take_shared
-from facet_nb.kernels.compiled.dispatch import has_compiler
 from facet_nb.kernels.streams import (
     AverageStream,
     Blocks,
@@ -205,11 +204,15 @@ class AASCorrection(AveragingCorrection):
         """Whether float32 samples stay float32: with `subsample`, to 2e-6 of the peak."""
         return self.subsample
 
+    def compiled_kernels(self) -> tuple[str, ...]:
+        """Return the compiled modules that the correction uses."""
+        return ("shifted_templates",) if self.subsample else ()
+
     def why_not_chunked(self) -> str | None:
         """Return why the correction cannot run in chunks; None if it can."""
         if self._overrides(AASCorrection):
             return "overrides how channels are computed"
-        return None if has_compiler() or not self.subsample else "needs numba for it"
+        return None
 
     def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, known: Any) -> Any:
         """Return the correction of one channel in blocks; see :class:`ArrayProcessor`."""

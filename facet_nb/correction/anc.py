@@ -99,6 +99,10 @@ class ANCCorrection(ArrayProcessor):
             taps = create_filter(None, view.sfreq, freq, None, verbose="error")
         return Prepared(ANCPlan(n_taps, taps, max(int(first), 0), stop))
 
+    def compiled_kernels(self) -> tuple[str, ...]:
+        """Return the compiled modules that the step uses."""
+        return "scalar_loops", "overlap_save"
+
     def compute(
         self,
         x: np.ndarray,

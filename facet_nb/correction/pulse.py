@@ -9,8 +9,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
-from scipy.signal import butter
 
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import Prepared, View
@@ -133,6 +131,10 @@ class PulseCorrection(ChannelCorrection):
         self.drift_s = drift_s
         self.picks = picks
 
+    def compiled_kernels(self) -> tuple[str, ...]:
+        """Return the compiled modules that the step uses."""
+        return ("sos_rows",)
+
     def prepare(self, view: View) -> Prepared:
         """Determine the beats, their sizes and their delays from all channels."""
         self._check()
@@ -165,6 +167,9 @@ class PulseCorrection(ChannelCorrection):
         self, view: View, peaks: np.ndarray, interval: float
     ) -> tuple[WavePlan, dict[str, Any]]:
         """Return the positions and amplitudes of waveforms, estimated from all channels."""
+        # scipy.signal takes half a second to import: only this step needs it.
+        from scipy.signal import butter
+
         sfreq = view.sfreq
         before = round(_BEFORE_S * sfreq)
         after = round(max(_AFTER * interval, _AFTER_S * sfreq))
@@ -269,6 +274,8 @@ def _high(view: View, plan: WavePlan) -> Iterator[np.ndarray]:
 
 def _weigh_samples(channels: Iterator[np.ndarray], beats: Beats, sfreq: float) -> np.ndarray:
     """Return the weight of each sample: lower where the residual of all channels is unusual."""
+    from scipy.ndimage import uniform_filter1d
+
     power, n = 0.0, 0
     for x in channels:
         residual = x - render(fit_waves(x, beats), beats, len(x))

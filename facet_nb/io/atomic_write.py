@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import psutil
 
 from facet_nb.core.errors import FacetError
 from facet_nb.io.messages import unusable, unwritable
@@ -140,8 +139,25 @@ def _sweep(parent: Path) -> None:
             old = time.time() - folder.stat().st_mtime > _STALE_S
         except FileNotFoundError:
             continue  # another export has just ended
-        if old and not psutil.pid_exists(int(match["pid"])):
+        if old and _has_ended(int(match["pid"])):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether no process of this machine has the number `pid`; if in doubt, False."""
+    if os.name == "nt":  # os.kill would end the process there
+        try:
+            import psutil
+        except ImportError:
+            return False
+        return not psutil.pid_exists(pid)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # of another user
+        return False
+    return False
 
 
 def _publish(folder: Path, path: Path) -> None:

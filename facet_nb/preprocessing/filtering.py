@@ -12,7 +12,7 @@ import numpy as np
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
-from facet_nb.kernels.compiled.dispatch import has_compiler
+from facet_nb.kernels.compiled.dispatch import is_chosen
 from facet_nb.kernels.filters import fir, iir
 from facet_nb.kernels.streams import FilterStream, PiecewiseStream
 from facet_nb.kernels.windows import FirWindows, SosWindows
@@ -213,13 +213,17 @@ class Filter(ArrayProcessor):
         n_kept = 16 * (n_fft - n_taps + 1) + 2 * n_fft
         return 8 * (4 * chunk + 2 * n_kept + n_kept) + fir.scratch_bytes(n_taps)
 
+    def compiled_kernels(self) -> tuple[str, ...]:
+        """Return the compiled modules that the filter uses."""
+        return ("sos_rows",) if self.method == "iir" else ("overlap_save",)
+
     def why_not_chunked(self) -> str | None:
         """Return why the filter cannot run in chunks; None if it can."""
         if type(self).compute is not Filter.compute:
             return "computes in a way of its own"
         if self.method == "iir":
             return "runs backwards over the whole length (method='fir' does not)"
-        return None if has_compiler() else "needs numba for it"
+        return None
 
     def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, known: Any) -> Any:
         """Return the streaming filter of one channel; see :class:`ArrayProcessor`."""
@@ -228,9 +232,7 @@ class Filter(ArrayProcessor):
             return None
         taps = design.taps
         if not design.pieces:
-            return FilterStream.make(taps, n_times, dtype)
-        if FilterStream.make(taps, 1, dtype) is None:
-            return None
+            return FilterStream(taps, n_times, dtype)
         return PiecewiseStream(design.pieces, n_times, lambda n: FilterStream(taps, n, dtype))
 
     def why_not_windowed(self) -> str | None:
@@ -239,7 +241,7 @@ class Filter(ArrayProcessor):
             return "computes in a way of its own"
         if self.method == "iir":
             return None if has_exact_states() else "equals SciPy to rounding on this processor"
-        return None if has_compiler() else "needs numba for it"
+        return None if is_chosen("overlap_save") else "needs the compiled filter"
 
     def windows(self, prepared: Prepared, n_times: int) -> Any:
         """Return the filter over windows; see :class:`ArrayProcessor`."""

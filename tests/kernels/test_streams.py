@@ -5,13 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("numba")
-
+from facet_nb.kernels.compiled.dispatch import has_compiler, use_compiled
 from facet_nb.kernels.filters.fir import choose_n_fft, filter_zero_phase
 from facet_nb.kernels.means import RunningMean, find_mean
 from facet_nb.kernels.streams import AverageStream, FilterStream
 from facet_nb.kernels.templates.subsample import HALO, Layout
 from facet_nb.kernels.templates.subsample_channel import correct
+
+
+@pytest.fixture(autouse=True, params=["compiled", "NumPy"])
+def kernels(request):
+    """Every stream with compiled kernels, and without."""
+    if request.param == "compiled" and not has_compiler():
+        pytest.skip("numba is not installed")
+    with use_compiled(None if request.param == "compiled" else frozenset()):
+        yield
 
 
 def pieces(x, size, rng=None):
@@ -34,13 +42,13 @@ def test_filter(n_times, dtype):
     x = (rng.standard_normal(n_times) + 3.0).astype(dtype)
     whole = filter_zero_phase(x[np.newaxis], taps)[0]
     for size, random in [(30_000, None), (7_001, rng)]:
-        stream = FilterStream.make(taps, n_times, np.dtype(dtype))
+        stream = FilterStream(taps, n_times, np.dtype(dtype))
         assert np.array_equal(flow(stream, x, size, random), whole)
 
 
 def test_a_filter_keeps_no_more_than_its_transforms():
     taps = np.hanning(801)
-    stream = FilterStream.make(taps, 2_000_000, np.dtype(float))
+    stream = FilterStream(taps, 2_000_000, np.dtype(float))
     most = 0
     for piece in pieces(np.zeros(1_999_999), 10_000):
         stream.push(piece)

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facet_nb.kernels.compiled import scalar_loops
 from facet_nb.kernels.templates import subsample, subsample_channel
 from facet_nb.kernels.templates.subsample import HALO, Layout
 
@@ -123,27 +122,34 @@ def test_parts_of_border_samples_sum_to_one():
     np.testing.assert_allclose(ones[first:last], -1.0, atol=1e-12)
 
 
-def test_compiled_loops_equal_their_twins():
+@pytest.mark.parametrize("before", [0, 3])
+def test_subtraction_equals_sample_by_sample(before):
     rng = np.random.default_rng(0)
-    low = np.array([0, 10, 28, 40, 60])
-    high = np.array([11, 29, 41, 41, 60])
-    rows = rng.standard_normal((5, 30))
-    head, tail = rng.random(5), rng.random(5)
-    a, b = rng.standard_normal((2, 80))
-    b = a.copy()
-    scalar_loops.subtract_rows(a, rows, low - 2, low, high, head, tail)
-    subsample.subtract_in_numpy(b, rows, low - 2, low, high, head, tail)
-    np.testing.assert_allclose(a, b, rtol=0, atol=1e-15)
+    x, onsets = make()
+    layout = Layout.of(onsets, 151, len(x))
+    which = np.arange(len(onsets))[::2]
+    rows = rng.standard_normal((len(which), before + 153))
+    out, expected = np.zeros(len(x)), np.zeros(len(x))
+    subsample.subtract(out, rows, layout, which, before)
+    low, high, head, tail = layout.spans
+    for row, epoch in zip(rows, which, strict=True):
+        for time in range(low[epoch], high[epoch]):
+            value = row[time - layout.first[epoch] + before]
+            value *= head[epoch] if time == low[epoch] else 1.0
+            expected[time] -= value * (tail[epoch] if time == high[epoch] - 1 else 1.0)
+    assert out.any()
+    assert np.array_equal(out, expected)
 
 
-def test_compiled_newton_equals_its_twin():
-    rng = np.random.default_rng(1)
-    cross = np.fft.rfft(rng.standard_normal((7, 64)).cumsum(axis=1))
-    for n_fft in (64, 65):
-        got = scalar_loops.refine_lags(cross, np.arange(-3.0, 4.0), n_fft)
-        cut = cross if n_fft == 64 else cross[:, :33]
-        expected = subsample.refine_in_numpy(cut, np.arange(-3.0, 4.0), n_fft)
-        np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
+@pytest.mark.parametrize("n_fft", [40, 65, 1001])
+def test_newton_finds_the_maximum_of_a_fine_grid(n_fft):
+    rng = np.random.default_rng(n_fft)
+    lags = rng.uniform(-0.4, 0.4, 6)
+    omega = 2 * np.pi * np.arange(n_fft // 2 + 1) / n_fft
+    power = rng.random(len(omega)) + 0.1
+    cross = power * np.exp(-1j * omega * lags[:, np.newaxis])
+    got = subsample.refine_lags(cross, np.zeros(6), n_fft)
+    np.testing.assert_allclose(got, lags, rtol=0, atol=1e-9)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from facet_nb.core.samples import check_finite, not_finite
 from facet_nb.core.steps import ArrayStep, ChannelStep, Step
 from facet_nb.core.storage.arrays import FileArray, RamArray
 from facet_nb.core.storage.row_io import open_rows, read_rows, write_rows
+from facet_nb.kernels.compiled.dispatch import use_compiled
 from facet_nb.kernels.views import as_slice, is_finite
 
 #: Times of the steps, and checksums of the rows if there is a log.
@@ -52,7 +53,8 @@ def run_batch(ref: Job | JobFile, batch: int, channels: Sequence[int]) -> Report
         job.heartbeats.begin(batch)
     run = _run_chunks if job.chunk else _run_in_subprocess if job.in_subprocess else _run_in_memory
     try:
-        times, digests = run(job, batch, channels, at)
+        with use_compiled(job.compiled):
+            times, digests = run(job, batch, channels, at)
     except FAILURES as error:
         row = getattr(error, "row", None)
         rows = channels if row is None else [row]

@@ -36,6 +36,7 @@ from facet_nb.core.storage import folder_lock, journal, scratch
 from facet_nb.core.storage.arrays import ArrayRef
 from facet_nb.core.storage.hashing import UnhashableError, hash_row, list_versions, take_fingerprint
 from facet_nb.core.storage.journal import RowLog
+from facet_nb.kernels.compiled.dispatch import list_chosen
 
 logger = logging.getLogger("facet_nb")
 
@@ -165,6 +166,7 @@ class Checkpoint:
             [
                 _LAYOUT,
                 list_versions(),
+                list_chosen(),
                 [_describe(step) for step in prepared.steps],
                 _describe_header(given),
                 given.state,
@@ -196,7 +198,9 @@ class Checkpoint:
         def recall(step: ChannelStep, row: np.ndarray, channel: int) -> ReferenceTrial | Failure:
             try:
                 about = [_describe(step), _describe_header(step), step.before, step.channels]
-                key = take_fingerprint([_LAYOUT, list_versions(), about, channel, hash_row(row)])
+                key = take_fingerprint(
+                    [_LAYOUT, list_versions(), list_chosen(), about, channel, hash_row(row)]
+                )
             except UnhashableError:
                 return attempt(step, row, channel)
             trial = self._read_trial(key)

@@ -62,6 +62,8 @@ class Job:
         Position of the last step that changes samples: its result is the job's.
     trials : dict
         Result on its reference channel of each user-defined step, by position in the stage.
+    compiled : frozenset of str | None
+        Compiled modules that the steps may use; None for all.
     """
 
     steps: tuple[Step, ...]
@@ -78,6 +80,7 @@ class Job:
     chunk: int = 0
     last: int = 0
     trials: Mapping[int, KnownRow] = field(default_factory=dict)
+    compiled: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)

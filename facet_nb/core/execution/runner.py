@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import partial
 from operator import attrgetter
 from typing import Any, ClassVar
 
@@ -27,6 +27,7 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import FacetError, RunCancelled, StepError, read_message
 from facet_nb.core.events import (
     BatchDone,
+    Compiling,
     Event,
     FindingRaised,
     RunDone,
@@ -63,7 +64,8 @@ from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.storage import shared_memory
 from facet_nb.core.storage.array_store import Store
 from facet_nb.core.storage.arrays import ArrayRef, RamArray
-from facet_nb.kernels.compiled.dispatch import has_compiler
+from facet_nb.kernels.compiled.choice import KernelChoice, choose_kernels
+from facet_nb.kernels.compiled.dispatch import set_compiled, use_compiled
 from facet_nb.kernels.pages import find_map, forget
 
 logger = logging.getLogger("facet_nb")
@@ -93,6 +95,8 @@ class Runner:
         Time limit of a task (a batch, or a step over all channels), in s.
     checkpoint : callable | None
         Returns a context manager that yields a replacement for :class:`StageRun`.
+    kernels : KernelChoice | None
+        The kernels that are compiled, once the recording is known.
     """
 
     processors: Sequence[Processor]
@@ -103,6 +107,7 @@ class Runner:
     checkpoint: Callable[[], AbstractContextManager[Callable[..., StageRun]]] | None = None
     #: The context after the last stage that was complete, for users of a run that failed.
     last: ProcessingContext | None = field(default=None, init=False)
+    kernels: KernelChoice | None = None
 
     def run(self, context: ProcessingContext) -> ProcessingContext:
         """Return the context after all stages; `context` itself does not change.
@@ -117,7 +122,6 @@ class Runner:
             If a processor cannot be sent to workers.
         """
         begin = time.perf_counter()
-        note_missing_compiler()
         plan = self.plan
         names = tuple(map(attrgetter("name"), self.processors))
         n = len(plan.stages)
@@ -132,7 +136,10 @@ class Runner:
             check_early(self.processors, context)
             if {"serial"} != set(map(attrgetter("backend"), plan.stages)):
                 self._share(store)
-            with one_thread(), wrapper as stage_run:
+            # Until a recording is loaded, no kernel is compiled.
+            with one_thread(), use_compiled(frozenset()), wrapper as stage_run:
+                if context._raw is not None:
+                    self._choose_kernels(context._raw)
                 for number, stage in enumerate(plan.stages):
                     self.last = context
                     context = self._run_stage(number, stage, context, store, stage_run)
@@ -184,6 +191,8 @@ class Runner:
     ) -> ProcessingContext:
         if self.cancel is not None:
             self.cancel.check()
+        if self.kernels is None and context._raw is not None:  # it has just been loaded
+            self._choose_kernels(context._raw)
         begin = time.perf_counter()
         if stage.kind == "global" and not isinstance(
             self.processors[stage.steps[0]], ArrayProcessor
@@ -225,6 +234,16 @@ class Runner:
         """Emit an event for each of the findings."""
         for finding in findings:
             self.on_event(FindingRaised(time.time(), finding))
+
+    def _choose_kernels(self, raw: Any) -> None:
+        """Choose the kernels for a recording, and compile them before any step is timed."""
+        n_samples, plan = len(raw.ch_names) * raw.n_times, self.plan
+        choice = choose_kernels(self.processors, len(plan.fusions.found), n_samples)
+        self.plan, self.kernels = replace(plan, kernels=choice), choice
+        set_compiled(choice.compiled)
+        if choice.compiled:
+            dtypes = {"float64", *map(attrgetter("dtype"), plan.stages)}
+            compile_kernels(choice.compiled, tuple(sorted(dtypes)), self.on_event)
 
     def report(self, stage: int, channels: tuple[str, ...], report: Report) -> None:
         """Emit the event of a finished batch; batch -1 is the preparation of the stage."""
@@ -317,11 +336,12 @@ class StageRun:
         for found in prepared.findings:
             if found:
                 runner.tell(found)
+        compiled = frozenset() if runner.kernels is None else runner.kernels.compiled
         runner.report(number, (), Report(-1, prepared.times, os.getpid(), rss_bytes()))
         if not modifies:
             times = tuple(StepTime(t.step, 0.0, 0.0) for t in prepared.times)
             runner.report(number, labels[0], Report(0, times, os.getpid(), rss_bytes()))
-            return build_context(self.context, given, prepared, None)
+            return build_context(self.context, given, prepared, None, compiled=compiled)
         place = self.choose_place(given, prepared, deferred)
         if not pass_through(given, prepared, place.result):
             target, result = self.store.allocate((len(given.names), prepared.state.n_times))
@@ -343,13 +363,14 @@ class StageRun:
             chunk=0 if self.plain else stage.count_chunk(given.state.sfreq),
             last=last,
             trials=prepared.trials,
+            compiled=compiled,
         )
         if np.may_share_memory(place.result, given.data):
             runner.last = None  # the result overwrites the input
         self.run_batches(job, place, groups, labels, {})
         forget(given.data, place.result)
         self.store.note_result(place.result, private=builtin)
-        return build_context(self.context, given, prepared, place.result, place.deferred)
+        return build_context(self.context, given, prepared, place.result, place.deferred, compiled)
 
     def _open(self) -> tuple[StageInput, DeferredSamples | None]:
         """Return the stage's input, and its deferred samples if the stage may overwrite it."""
@@ -510,6 +531,7 @@ def build_context(
     prepared: PreparedStage,
     result: np.ndarray | None,
     deferred: DeferredSamples | None = None,
+    compiled: frozenset[str] = frozenset(),
 ) -> ProcessingContext:
     """Return the context after a stage.
 
@@ -525,6 +547,8 @@ def build_context(
         The samples after it, in V; None if they do not change.
     deferred : DeferredSamples | None
         Reads the samples before it again, if `result` has overwritten them.
+    compiled : frozenset of str
+        The compiled kernels that the run uses, for the history.
     """
     new, state = context, prepared.state
     if result is not None:
@@ -553,6 +577,9 @@ def build_context(
         parameters = to_plain({**processor.get_parameters(), **notes})
         name, kind = processor.name, type(processor).__name__
         history.append(ProcessingStep(name, kind, parameters, findings=findings))
+    if compiled:
+        known, names = len(context._history), tuple(sorted(compiled))
+        history[known:] = [replace(entry, compiled=names) for entry in history[known:]]
     new._history = tuple(history)
     return new
 
@@ -599,12 +626,18 @@ def _failed(error: BaseException) -> RunFailed:
     return RunFailed(time.time(), message, cancelled=cancelled)
 
 
-@lru_cache(maxsize=1)
-def note_missing_compiler() -> None:
-    """Log once per process that numba is missing or switched off."""
-    if not has_compiler():
-        logger.warning(
-            "numba is missing, or switched off by NUMBA_DISABLE_JIT: kernels run in numpy and "
-            "scipy, with the same results to rounding. Whole chains then took 1.0 to 1.6 times the "
-            "CPU time (benchmarks/table.py). Install it with: pip install numba"
-        )
+#: Kernels that this process has compiled or loaded.
+_ready: set[str] = set()
+
+
+def compile_kernels(modules: frozenset[str], dtypes: tuple[str, ...], emit: Emit) -> None:
+    """Compile kernels that this process has not used yet, and emit an event for each."""
+    from facet_nb.kernels.compiled.warmup import list_kernels
+
+    left = [kernel for kernel in list_kernels(dtypes, modules) if kernel[0] not in _ready]
+    for done, (name, run) in enumerate(left):
+        emit(Compiling(time.time(), name, done, len(left)))
+        run()
+        _ready.add(name)
+    if left:
+        emit(Compiling(time.time(), "", len(left), len(left)))

@@ -70,7 +70,7 @@ def run_blocks(work: Callable[[slice], None], blocks: Sequence[slice]) -> float:
 
     if len(blocks) == 1:
         return timed(blocks[0])
-    # In a copy of the context: numpy.errstate of the caller must hold in each thread.
+    # Each thread runs in a copy of the caller's context: numpy.errstate, the choice of kernels.
     pool = get_pool(len(blocks) - 1)
     futures = [pool.submit(copy_context().run, timed, block) for block in blocks[1:]]
     try:

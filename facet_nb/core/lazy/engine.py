@@ -40,6 +40,8 @@ from facet_nb.core.planning.plan import Plan, Stage
 from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.recording import data_picks
 from facet_nb.core.steps import ArrayStep, Step
+from facet_nb.kernels.compiled.choice import choose_kernels
+from facet_nb.kernels.compiled.dispatch import use_compiled
 from facet_nb.kernels.views import protect
 
 
@@ -56,13 +58,23 @@ class LazySamples:
         The cache of all nodes.
     n_workers : int
         Inner threads of one read.
+    compiled : frozenset of str | None
+        Compiled modules that the full run would use.
     """
 
     dtype = np.dtype(float)
     ndim = 2
 
-    def __init__(self, node: Node, n_channels: int, cache: BlockCache, n_workers: int) -> None:
+    def __init__(
+        self,
+        node: Node,
+        n_channels: int,
+        cache: BlockCache,
+        n_workers: int,
+        compiled: frozenset[str] | None,
+    ) -> None:
         self.node, self.cache, self.n_workers = node, cache, n_workers
+        self.compiled = compiled
         self.shape = (n_channels, node.n_times)
         self.context: ProcessingContext | None = None
         self.rows: list[Explained] = []
@@ -82,7 +94,9 @@ class LazySamples:
 
     def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
         """Return samples, shape (n_channels, stop - start), in V; not to be written to."""
-        return read_split(self.node, channels, start, stop, self.n_workers)
+        # The kernels of the full run: compiled ones may differ from SciPy's in the last bits.
+        with use_compiled(self.compiled):
+            return read_split(self.node, channels, start, stop, self.n_workers)
 
     def make_raw(self, info: Any, first_samp: int) -> Any:
         """Return the recording that reads these samples."""
@@ -168,16 +182,18 @@ class _Builder:
     ) -> None:
         self.processors, self.plan, self.n_workers, self.cache = processors, plan, n_workers, cache
         self.rows: list[Explained] = []
+        self.compiled: frozenset[str] | None = None
         self.checks = True  # the first stage over arrays looks for NaN, as that of a run
 
     def run(self, context: ProcessingContext) -> LazySamples:
         """Return the samples after all stages."""
         eager, reason = count_eager(self.processors, self.plan)
         used = [s for s in self.plan.stages[:eager] if not is_output(self.processors, s)]
+        runner = Runner(self.processors, replace(self.plan, stages=tuple(used)))
         if used:
-            context = Runner(self.processors, replace(self.plan, stages=tuple(used))).run(context)
+            context = runner.run(context)
             self._tell(used, AT_ONCE, reason)
-        with one_thread():
+        with one_thread(), use_compiled(self._choose_kernels(runner, context)):
             for stage in self.plan.stages[eager:]:
                 if is_output(self.processors, stage):
                     self._tell([stage], SKIPPED, "only measures, writes or shows something")
@@ -187,6 +203,16 @@ class _Builder:
         samples: LazySamples = context.get_raw()._raw_extras[0]["samples"]
         samples.rows, samples.context = self.rows, context
         return samples
+
+    def _choose_kernels(self, runner: Runner, context: ProcessingContext) -> frozenset[str]:
+        """Return the compiled modules that the full run would use."""
+        choice = runner.kernels
+        if choice is None:
+            raw = context.get_raw()
+            n_samples = len(raw.ch_names) * raw.n_times
+            choice = choose_kernels(self.processors, len(self.plan.fusions.found), n_samples)
+        self.compiled = choice.compiled
+        return self.compiled
 
     def _tell(self, stages: Sequence[Stage], how: str, why: str) -> None:
         self.rows += [(name, how, why) for stage in stages for name in stage.names]
@@ -210,7 +236,7 @@ class _Builder:
         node = self._add_nodes(samples.node, given, prepared)
         if node is samples.node:
             return new
-        after = LazySamples(node, len(given.names), self.cache, self.n_workers)
+        after = LazySamples(node, len(given.names), self.cache, self.n_workers, self.compiled)
         state = prepared.state
         made: Any = after
         raw = given.header.attach(
@@ -236,7 +262,7 @@ class _Builder:
         own = raw if raw.preload else raw.copy()
         picks = data_picks(raw) if self.checks else ()
         node = SourceNode(own, [int(i) for i in picks])
-        samples = LazySamples(node, len(raw.ch_names), self.cache, self.n_workers)
+        samples = LazySamples(node, len(raw.ch_names), self.cache, self.n_workers, self.compiled)
         made: Any = samples
         new = context._derive(raw=Header.of(raw).attach(made))
         new._lineage = None

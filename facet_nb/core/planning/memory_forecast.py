@@ -8,7 +8,6 @@ once.
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.recording import MB, Shape
 from facet_nb.core.steps import changes_samples
 from facet_nb.core.storage import shared_memory
+from facet_nb.kernels.compiled.dispatch import uses_compiler
 
 if TYPE_CHECKING:
     from facet_nb.core.planning.plan import Plan, Stage
@@ -484,7 +484,7 @@ def _prepare_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]]) -> tuple[int
 def pending_libraries() -> int:
     """Return the memory that libraries will add when kernels are first used, in bytes."""
     total = 0
-    if "numba" not in sys.modules and importlib.util.find_spec("numba") is not None:
+    if "numba" not in sys.modules and uses_compiler():
         total += _NUMBA
     if "scipy.signal" not in sys.modules:
         total += _SCIPY_SIGNAL
@@ -493,5 +493,4 @@ def pending_libraries() -> int:
 
 def worker_bytes() -> int:
     """Return the private memory of an idle worker process, in bytes."""
-    with_numba = importlib.util.find_spec("numba") is not None
-    return _WORKER if with_numba else _WORKER_WITHOUT_NUMBA
+    return _WORKER if uses_compiler() else _WORKER_WITHOUT_NUMBA

@@ -81,6 +81,8 @@ class Plan:
         Predicted memory and scratch space, if the recording is known.
     findings : tuple of Finding
         What differs from what was asked for.
+    kernels : KernelChoice | None
+        The kernels that are compiled, if the recording is known.
     """
 
     mode: str
@@ -94,6 +96,7 @@ class Plan:
     spill: bool = False
     forecast: Any = None
     findings: tuple[Finding, ...] = ()
+    kernels: Any = None
 
     def to_advice(self) -> dict[str, Any]:
         """Return the choice of ``mode="auto"``, and its reason, for the history."""
@@ -114,6 +117,8 @@ class Plan:
             lines.append(f"   {stage.reason}")
             if self.forecast is not None:
                 lines.append(f"   {self.forecast.stages[i - 1]}")
+        if self.kernels is not None:
+            lines.append(str(self.kernels))
         return "\n".join([*lines, *self.fusions.refused, *map(str, self.findings)])
 
     def _repr_html_(self) -> str:
@@ -134,6 +139,7 @@ class Plan:
             "<thead><tr><th>#</th><th>stage</th><th>steps</th><th>jobs</th><th>why</th>"
             f"{'<th>memory</th>' if needs else ''}</tr></thead>"
             f"<tbody>{rows}</tbody></table>"
+            + ("" if self.kernels is None else f"<p>{escape(str(self.kernels))}</p>")
             + "".join(
                 f"<p>{escape(line)}</p>"
                 for line in [*self.fusions.refused, *map(str, self.findings)]

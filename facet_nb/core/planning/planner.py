@@ -70,7 +70,7 @@ def check_numbers(
             )
         resolved.append(int(value) if value > 0 else max(1, cores + 1 + int(value)))
     if not _is_whole(batch_size) or batch_size < 1:
-        raise PlanError(f"batch_size={batch_size!r} must be 1 or more channels.")
+        raise PlanError(f"batch_size={batch_size!r} must be 1 or more channels, or 'auto'.")
     return tuple(resolved)
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 
 import numpy as np
+
+#: Compiled modules that may be used; None for all. A run sets it for its threads and workers.
+_chosen: ContextVar[frozenset[str] | None] = ContextVar("compiled kernels", default=None)
 
 
 @lru_cache(maxsize=1)
@@ -17,9 +22,40 @@ def has_compiler() -> bool:
     return find_spec("numba") is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 
 
-@lru_cache
+@contextmanager
+def use_compiled(modules: frozenset[str] | None) -> Iterator[None]:
+    """Use these compiled modules only, in this thread; None for all."""
+    token = _chosen.set(modules)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def set_compiled(modules: frozenset[str]) -> None:
+    """Use these compiled modules only, until the end of the enclosing :func:`use_compiled`."""
+    _chosen.set(modules)
+
+
+def list_chosen() -> list[str]:
+    """Return the compiled modules that are used in this thread; ``["all"]`` without a choice."""
+    chosen = _chosen.get()
+    return ["all"] if chosen is None else sorted(chosen)
+
+
+def uses_compiler() -> bool:
+    """Return whether any compiled kernel is used in this thread."""
+    return _chosen.get() != frozenset() and has_compiler()
+
+
+def is_chosen(module: str) -> bool:
+    """Return whether the kernels of a compiled module are used in this thread."""
+    chosen = _chosen.get()
+    return (chosen is None or module in chosen) and has_compiler()
+
+
 def find_compiled(module: str, name: str) -> Callable | None:
-    """Return a function of one of the compiled modules, or None if Numba cannot be used.
+    """Return a function of one of the compiled modules, or None if it must not be used.
 
     Parameters
     ----------
@@ -34,8 +70,11 @@ def find_compiled(module: str, name: str) -> Callable | None:
         The function.
     """
     # With NUMBA_DISABLE_JIT the loops would run in Python, much slower than the NumPy fallbacks.
-    if not has_compiler():
-        return None
+    return _load(module, name) if is_chosen(module) else None
+
+
+@lru_cache
+def _load(module: str, name: str) -> Callable | None:
     try:
         return getattr(import_module(f"facet_nb.kernels.compiled.{module}"), name)
     except ImportError:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numba import from_dtype, types
 
+from facet_nb.kernels.compiled.entry import compile_entry
 from facet_nb.kernels.compiled.vectors import (
-    compile_entry,
     inner,
     like,
     load_bytes,
@@ -66,11 +66,6 @@ def add_rows(
     _compile_add(even.dtype.char)(even, odd, places, which, rows)
 
 
-def interleave(even: np.ndarray, odd: np.ndarray, out: np.ndarray) -> None:
-    """Fill `out`, shape (2 n,), with alternating samples of `even` and `odd`, shape (n,)."""
-    _compile_interleave(even.dtype.char)(even, odd, out)
-
-
 @lru_cache
 def _compile_delay(char: str) -> Any:
     number = from_dtype(np.dtype(char))
@@ -87,13 +82,6 @@ def _compile_add(char: str) -> Any:
     signal = types.Array(number, 1, "C")
     table = types.Array(number, 2, "C", readonly=True)
     return compile_entry(_add, signal, signal, whole, whole, table)
-
-
-@lru_cache
-def _compile_interleave(char: str) -> Any:
-    number = from_dtype(np.dtype(char))
-    signal = types.Array(number, 1, "C", readonly=True)
-    return compile_entry(_interleave, signal, signal, types.Array(number, 1, "C"))
 
 
 def _delay(x, places, parts, taps, out):  # pragma: no cover - compiled
@@ -160,9 +148,3 @@ def _add(even, odd, places, which, rows):  # pragma: no cover - compiled
             count = (n_samples - skip + 1) // 2
             for k in range(max(0, -begin), min(count, n - begin)):
                 target[begin + k] += row[skip + 2 * k]
-
-
-def _interleave(even, odd, out):  # pragma: no cover - compiled
-    for i in range(even.size):
-        out[2 * i] = even[i]
-        out[2 * i + 1] = odd[i]

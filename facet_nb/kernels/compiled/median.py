@@ -16,8 +16,8 @@ import numpy as np
 from numba import from_dtype, types
 
 from facet_nb.kernels.compiled.dispatch import aligned_empty, as_rows
+from facet_nb.kernels.compiled.entry import compile_entry
 from facet_nb.kernels.compiled.vectors import (
-    compile_entry,
     inner,
     is_any,
     like,

@@ -17,6 +17,7 @@ import numpy as np
 from numba import from_dtype, types
 
 from facet_nb.kernels.compiled.dispatch import aligned_empty
+from facet_nb.kernels.compiled.entry import compile_entry
 from facet_nb.kernels.compiled.fft import (
     BYTES,
     SIXTEEN,
@@ -26,12 +27,12 @@ from facet_nb.kernels.compiled.fft import (
     find_place,
     find_twiddles,
     forward_sixteen,
+    order,
 )
 from facet_nb.kernels.compiled.vectors import (
     address,
     at,
     beyond,
-    compile_entry,
     inner,
     load_bytes,
     load_square,
@@ -39,6 +40,8 @@ from facet_nb.kernels.compiled.vectors import (
     prefetch,
     store,
 )
+
+__all__ = ["filter_rows", "order"]
 
 #: Unused points between the 16 parts of a transform; see
 #: :func:`facet_nb.kernels.compiled.fft.count_places`.

@@ -1,62 +1,35 @@
-"""Plain loops, compiled by Numba without the GIL and cached on disk.
-
-Each loop has a NumPy fallback with the same result, to the bit or to rounding; see
-:func:`facet_nb.kernels.compiled.dispatch.find_loop`.
-"""
+"""Plain loops. Importing this module imports Numba."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 import numpy as np
+from numba import types
 
-from facet_nb.kernels.compiled.jit import njit_cached
-
-
-@njit_cached()
-def subtract_rows(out, rows, origin, low, high, head, tail):
-    """Subtract each row from ``out[low:high]``; its first and last sample are weighted."""
-    for i in range(len(rows)):
-        a, b = low[i], high[i]
-        if a >= b:
-            continue
-        row = rows[i]
-        shift = origin[i]
-        if b - a == 1:
-            out[a] -= row[a - shift] * head[i] * tail[i]
-            continue
-        out[a] -= row[a - shift] * head[i]
-        for j in range(a + 1, b - 1):
-            out[j] -= row[j - shift]
-        out[b - 1] -= row[b - 1 - shift] * tail[i]
+from facet_nb.kernels.compiled.entry import compile_entry
 
 
-@njit_cached()
-def refine_lags(cross, lag, n_fft):
-    """Return the maxima of cross-correlations, by four steps of Newton's method.
-
-    See :func:`facet_nb.kernels.templates.subsample.refine_in_numpy`.
-    """
-    # exp(i omega lag) follows by one complex multiplication per frequency, without sin and cos.
-    found = lag.copy()
-    unit = 2 * np.pi / n_fft
-    for i in range(len(cross)):
-        for _ in range(4):
-            c, s = np.cos(unit * found[i]), np.sin(unit * found[i])
-            re, im, slope, bend = 1.0, 0.0, 0.0, 0.0
-            for k in range(cross.shape[1]):
-                a, b = cross[i, k].real, cross[i, k].imag
-                slope -= (a * im + b * re) * k
-                bend -= (a * re - b * im) * k * k
-                re, im = re * c - im * s, re * s + im * c
-            if bend < 0:
-                found[i] -= slope / (unit * bend)
-    return found
-
-
-@njit_cached(fastmath={"reassoc", "nsz"})
-def cancel_adaptively(signal, reference, n_taps, step):
+def cancel_adaptively(
+    signal: np.ndarray, reference: np.ndarray, n_taps: int, step: float
+) -> np.ndarray:
     """Return the prediction of an LMS filter; see :mod:`facet_nb.kernels.filters.lms`."""
-    # fastmath lets LLVM reorder the sum over taps, and so vectorise it.
     predicted = np.zeros(len(signal))
+    _compile()(signal.astype(float), reference.astype(float), n_taps, step, predicted)
+    return predicted
+
+
+@lru_cache(maxsize=1)
+def _compile() -> Any:
+    vector = types.Array(types.float64, 1, "C")
+    # fastmath lets LLVM reorder the sum over taps, and so vectorise it.
+    return compile_entry(
+        _cancel, vector, vector, types.intp, types.float64, vector, fastmath={"reassoc", "nsz"}
+    )
+
+
+def _cancel(signal, reference, n_taps, step, predicted):  # pragma: no cover - compiled
     weights = np.zeros(n_taps)
     for i in range(n_taps - 1, len(signal)):
         first = i - n_taps + 1
@@ -67,4 +40,3 @@ def cancel_adaptively(signal, reference, n_taps, step):
         gain = 2.0 * step * (signal[i] - y)
         for k in range(n_taps):
             weights[k] += gain * reference[first + k]
-    return predicted

@@ -15,9 +15,9 @@ import numpy as np
 from numba import from_dtype, types
 
 from facet_nb.kernels.compiled.dispatch import aligned_empty
+from facet_nb.kernels.compiled.entry import compile_entry
 from facet_nb.kernels.compiled.vectors import (
     beyond,
-    compile_entry,
     inner,
     like,
     load_bytes,

@@ -18,10 +18,10 @@ from numba import from_dtype, types
 from scipy.signal import sosfilt_zi
 
 from facet_nb.kernels.compiled.dispatch import aligned_empty
+from facet_nb.kernels.compiled.entry import compile_entry
 from facet_nb.kernels.compiled.sos_cascade import WIDTH, cascade
 from facet_nb.kernels.compiled.vectors import (
     beyond,
-    compile_entry,
     convert,
     inner,
     load,

@@ -13,18 +13,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, cast
-from zlib import crc32
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import config, extending, njit, types
 from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
-
-from facet_nb.kernels.compiled.jit import njit_cached
 
 if config.DISABLE_JIT:  # type: ignore[attr-defined]
     raise ImportError("vectors exist in compiled code only, but NUMBA_DISABLE_JIT is set")
@@ -58,36 +53,6 @@ intrinsic: Any = extending.intrinsic
 inner: Any = cast(Any, njit)(
     nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
 )
-
-
-def compile_entry(function: Callable, *arguments: Any) -> Any:
-    """Compile a function that Python calls, for given types of arguments.
-
-    Parameters
-    ----------
-    function : callable
-        The function; it returns nothing.
-    *arguments : numba.types.Type
-        Types of its arguments.
-
-    Returns
-    -------
-    callable
-        The compiled function, from Numba's cache on disk where that is writable.
-    """
-    # Numba's cache notices changes in the file of the entry function only, but inner functions are
-    # in other files: their digest becomes part of the name under which the cache keeps the result.
-    function.__qualname__ = f"{function.__name__}_{_digest_sources()}"
-    return njit_cached(types.void(*arguments), error_model="numpy")(function)
-
-
-@lru_cache(maxsize=1)
-def _digest_sources() -> str:
-    """Return a checksum of the source code of all kernels."""
-    # Not of the compiled modules only: these take constants from others (templates/subsample.py),
-    # whose values become part of the machine code.
-    sources = sorted(Path(__file__).parent.parent.rglob("*.py"))
-    return f"{crc32(b''.join(source.read_bytes() for source in sources)):08x}"
 
 
 # ---------------------------------------------------------------------------------- operators

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from time import perf_counter
 
 import numpy as np
 
-from facet_nb.kernels.compiled.dispatch import find_compiled
+from facet_nb.kernels.compiled.dispatch import has_compiler
 from facet_nb.kernels.filters.common_reference import subtract_common
 from facet_nb.kernels.filters.fir import filter_zero_phase
 from facet_nb.kernels.filters.iir import filter_sos
@@ -16,12 +17,52 @@ from facet_nb.kernels.resampling.double_rate_signal import compile_loops
 from facet_nb.kernels.templates import subsample_channel
 from facet_nb.kernels.templates.subsample import HALO, Layout, find_onsets
 
+#: Name of each kernel, and the module that holds it.
+NAMES = {
+    "overlap_save": "FIR filter",
+    "sos_rows": "recursive filter",
+    "median": "median reference",
+    "shifted_templates": "averaging between samples",
+    "scalar_loops": "adaptive filter",
+    "fractional_delay": "averaging at a higher rate",
+}
+
+
+def list_kernels(
+    dtypes: Sequence[str] = ("float64",), modules: Collection[str] | None = None
+) -> list[tuple[str, Callable[[], object]]]:
+    """Return the name of each kernel, and a function that compiles it.
+
+    Compilation takes half a second to seven seconds per kernel, once per machine; loading from
+    Numba's cache takes a few hundredths of a second.
+
+    Parameters
+    ----------
+    dtypes : sequence of {"float64", "float32"}
+        Types of the signals that will be processed.
+    modules : collection of str | None
+        Modules of the kernels (:data:`NAMES`); None for all.
+    """
+    sections = np.array([[1.0, 0.0, 0.0, 1.0, 0.0, 0.0]])
+    work: dict[str, Callable[[np.ndarray], object]] = {
+        "overlap_save": lambda x: filter_zero_phase(x, np.ones(1)),
+        "sos_rows": lambda x: filter_sos(x, sections, padlen=0),
+        "median": lambda x: subtract_common(x, "median"),
+        "shifted_templates": _average,
+        "scalar_loops": lambda x: _adapt(x[0].astype(float)),
+        "fractional_delay": lambda x: compile_loops(),
+    }
+    return [
+        (f"{NAMES[module]}, {dtype}", partial(run, np.zeros((1, 2), dtype)))
+        for dtype in dtypes
+        for module, run in work.items()
+        if (modules is None or module in modules)
+        and (module != "fractional_delay" or dtype == "float64")
+    ]
+
 
 def warm_up(dtypes: Sequence[str] = ("float64",)) -> Iterator[tuple[str, float]]:
-    """Compile the kernels one by one, or load them from Numba's cache.
-
-    Compilation takes one to three seconds per kernel, once per machine; loading from the cache
-    takes a few hundredths of a second.
+    """Compile all kernels one by one, or load them from Numba's cache.
 
     Parameters
     ----------
@@ -35,31 +76,10 @@ def warm_up(dtypes: Sequence[str] = ("float64",)) -> Iterator[tuple[str, float]]
     seconds : float
         Duration of its compilation or loading, in s.
     """
-    sections = np.array([[1.0, 0.0, 0.0, 1.0, 0.0, 0.0]])
-    work = {
-        "FIR filter": lambda x: filter_zero_phase(x, np.ones(1)),
-        "recursive filter": lambda x: filter_sos(x, sections, padlen=0),
-        "recursive filter over windows": lambda x: _filter_window(x.astype(float), sections),
-        "median reference": lambda x: subtract_common(x, "median"),
-        "averaging between samples": _average,
-        "adaptive filter": lambda x: _adapt(x[0].astype(float)),
-    }
-    for dtype in dtypes:
-        for name, run in work.items():
-            begin = perf_counter()
-            run(np.zeros((1, 2), dtype))
-            yield f"{name}, {dtype}", perf_counter() - begin
-    if "float64" in dtypes:
+    for name, run in list_kernels(dtypes):
         begin = perf_counter()
-        compile_loops()
-        yield "averaging at a higher rate, float64", perf_counter() - begin
-
-
-def _filter_window(x: np.ndarray, sections: np.ndarray) -> None:
-    run = find_compiled("sos_rows", "filter_between")
-    if run is not None:
-        rest = np.zeros((1, 2, 1))
-        run(x, sections, rest, rest, np.empty_like(x))
+        run()
+        yield name, perf_counter() - begin
 
 
 def _average(x: np.ndarray) -> None:
@@ -74,3 +94,10 @@ def _average(x: np.ndarray) -> None:
 
 def _adapt(row: np.ndarray) -> None:
     cancel_adaptively(row, row, 1, 0.0)
+
+
+if __name__ == "__main__":
+    if not has_compiler():
+        raise SystemExit("numba is missing or switched off: there is nothing to compile.")
+    for name, seconds in warm_up(["float64", "float32"]):
+        print(f"{name}: {seconds:.1f} s")

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import fft
 
-from facet_nb.kernels.compiled.dispatch import as_rows, can_compile, find_compiled, has_compiler
+from facet_nb.kernels.compiled.dispatch import as_rows, can_compile, find_compiled, is_chosen
 from facet_nb.kernels.filters.edges import segment
 
 #: Pairs of blocks per call of the FFT: enough rows for SciPy's vectorised code, but little memory.
@@ -88,8 +88,8 @@ def filter_zero_phase(
     return out
 
 
-def find_filter(taps: np.ndarray, dtype: np.dtype) -> Callable | None:
-    """Return the compiled filter for pieces of a signal, or None if Numba cannot be used.
+def find_filter(taps: np.ndarray, dtype: np.dtype) -> Callable[..., None]:
+    """Return the filter for pieces of a signal.
 
     It is called as ``run(x, out, before)``, where `x`, shape (n_channels, n), holds `before`
     samples before the first sample of `out`. This sample must be a multiple of the length of two
@@ -97,28 +97,35 @@ def find_filter(taps: np.ndarray, dtype: np.dtype) -> Callable | None:
     """
     compiled = _find_compiled()
     n_fft = choose_n_fft(len(taps))
-    if compiled is None or n_fft > _LONGEST or dtype.char not in "fd":
-        return None
     taps = np.ascontiguousarray(taps, dtype=float)
-    spectrum = _sorted_spectrum(taps.tobytes(), n_fft, dtype.char)
+    if compiled is None or n_fft > _LONGEST or dtype.char not in "fd":
 
-    def run(x: np.ndarray, out: np.ndarray, before: int) -> None:
-        compiled(x, len(taps), spectrum, out, before)
+        def run(x: np.ndarray, out: np.ndarray, before: int) -> None:
+            filter_in_scipy(x, taps, out=out, before=before)
+
+    else:
+        spectrum = _sorted_spectrum(taps.tobytes(), n_fft, dtype.char)
+
+        def run(x: np.ndarray, out: np.ndarray, before: int) -> None:
+            compiled(x, len(taps), spectrum, out, before)
 
     return run
 
 
 def filter_in_scipy(
-    x: np.ndarray, taps: np.ndarray, *, out: np.ndarray | None = None
+    x: np.ndarray, taps: np.ndarray, *, out: np.ndarray | None = None, before: int = 0
 ) -> np.ndarray:
-    """Return the result of :func:`filter_zero_phase`, to rounding, without Numba."""
+    """Return the result of :func:`filter_zero_phase`, to rounding, without Numba.
+
+    Of a piece of a signal, `x` holds `before` samples before the first one of `out`.
+    """
     out = np.empty_like(x) if out is None else out
     n_fft = choose_n_fft(len(taps))
     kind = np.result_type(x.dtype, np.float32)
     spectrum = _spectrum(np.ascontiguousarray(taps, dtype=float).tobytes(), n_fft)
     spectrum = np.repeat(spectrum.astype(kind), 2)  # of real and imaginary parts
     for row, target in zip(x, out, strict=True):
-        _filter_row(row, len(taps) // 2, spectrum, target)
+        _filter_row(row, len(taps) // 2, spectrum, target, before)
     return out
 
 
@@ -127,7 +134,7 @@ def scratch_bytes(n_taps: int) -> int:
     # Bytes per point: 136 for vectors, 40 for extended blocks, 56 for twiddle factors and spectra.
     # In SciPy: 64 for pairs of blocks, 16 for their extension, 56 for making the spectrum.
     n_fft = choose_n_fft(n_taps)
-    return n_fft * (232 if has_compiler() and n_fft <= _LONGEST else 136)
+    return n_fft * (232 if is_chosen("overlap_save") and n_fft <= _LONGEST else 136)
 
 
 def _find_compiled() -> Callable | None:
@@ -149,30 +156,33 @@ def _spectrum(taps: bytes, n_fft: int) -> np.ndarray:
 @lru_cache(maxsize=_KEPT)
 def _sorted_spectrum(taps: bytes, n_fft: int, char: str) -> np.ndarray:
     """Return the spectrum as the compiled filter takes it: sorted, and scaled by 1 / n_fft."""
-    order = find_compiled("fft", "order")
+    order = find_compiled("overlap_save", "order")
     assert order is not None  # this function is called only if the compiled filter was found
     spectrum = (_spectrum.__wrapped__(taps, n_fft)[order(n_fft)] / n_fft).astype(char)
     spectrum.flags.writeable = False
     return spectrum
 
 
-def _filter_row(x: np.ndarray, half: int, spectrum: np.ndarray, out: np.ndarray) -> None:
+def _filter_row(
+    x: np.ndarray, half: int, spectrum: np.ndarray, out: np.ndarray, before: int
+) -> None:
     """Filter two blocks at a time, as the real and the imaginary part of one signal."""
     n_fft = len(spectrum) // 2
     hop = n_fft - 2 * half
-    starts = range(0, len(x), 2 * hop)
+    starts = range(0, len(out), 2 * hop)
     # The FFT of four rows is faster than that of three.
     n_rows = len(starts) if len(starts) < 3 else _GROUP
     pairs = np.zeros((n_rows, n_fft), np.result_type(spectrum, np.complex64))
-    for first in range(0, len(starts), _GROUP):
-        group = starts[first : first + _GROUP]
+    for number in range(0, len(starts), _GROUP):
+        group = starts[number : number + _GROUP]
         for pair, start in zip(pairs, group, strict=False):
-            pair.real = segment(x, start - half, start - half + n_fft)
-            pair.imag = segment(x, start + hop - half, start + hop - half + n_fft)
+            first = before + start - half
+            pair.real = segment(x, first, first + n_fft)
+            pair.imag = segment(x, first + hop, first + hop + n_fft)
         transformed = fft.fft(pairs, axis=-1, overwrite_x=True)
         transformed.view(spectrum.dtype)[...] *= spectrum
         filtered = fft.ifft(transformed, axis=-1, overwrite_x=True)[:, half : half + hop]
         for pair, start in zip(filtered, group, strict=False):
             for part, begin in ((pair.real, start), (pair.imag, start + hop)):
-                stop = min(begin + hop, len(x))
+                stop = min(begin + hop, len(out))
                 out[begin:stop] = part[: max(0, stop - begin)]

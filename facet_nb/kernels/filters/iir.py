@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.signal import sosfiltfilt
 
-from facet_nb.kernels.compiled.dispatch import as_rows, can_compile, find_compiled, has_compiler
+from facet_nb.kernels.compiled.dispatch import as_rows, can_compile, find_compiled, is_chosen
 
 
 def filter_sos(
@@ -51,7 +50,9 @@ def filter_sos(
 
 def scratch_bytes(n_times: int) -> int:
     """Return the peak memory of :func:`filter_sos` beyond input and output, for one channel."""
-    return min(8 * n_times, 1 << 22) + 300_000 if has_compiler() else 8 * n_times * 4 + 600_000
+    return (
+        min(8 * n_times, 1 << 22) + 300_000 if is_chosen("sos_rows") else 8 * n_times * 4 + 600_000
+    )
 
 
 def _find_compiled() -> Callable | None:
@@ -63,6 +64,9 @@ def filter_in_scipy(
     x: np.ndarray, sos: np.ndarray, *, padlen: int, out: np.ndarray | None = None
 ) -> np.ndarray:
     """Return the result of :func:`filter_sos`, row by row, without Numba."""
+    # scipy.signal takes half a second to import: only recursive filters need it.
+    from scipy.signal import sosfiltfilt
+
     out = np.empty_like(x) if out is None else out
     padlen = min(padlen, x.shape[1] - 1)
     for row, target in zip(x, out, strict=True) if x.size else ():

@@ -175,7 +175,7 @@ def _double_rate(x: np.ndarray, centre: float, out: np.ndarray) -> None:
     source[known:] = 0.0
     between = _buffers.get("result", size)
     filter_sum(source, source[:0], _spectra("up"), between)
-    interleave(source[REACH : REACH + size], between, out)
+    out[::2], out[1::2] = source[REACH : REACH + size], between
 
 
 def halve_rate(even: np.ndarray, odd: np.ndarray, size: int) -> np.ndarray:
@@ -208,47 +208,56 @@ def count_places(size: int) -> int:
 
 @lru_cache(maxsize=4)
 def _spectra(direction: str) -> np.ndarray:
-    """Return the spectra of the long filters as :func:`filter_sum` takes them."""
+    """Return the spectra of the long filters, shape (1 or 2, _N_FFT / 2 + 1)."""
     if direction == "up":  # the first tap is for the sample REACH - 2 before
         taps = np.pad(windowed_sinc.up_taps(2), ((0, 0), (2, 0)))
     else:  # for the sample REACH - 1 before
         taps = np.pad(windowed_sinc.down_taps(2), ((0, 0), (1, 1)))
-    sort = find_compiled("half_rate", "sort_spectrum")
-    if sort is not None:
-        return np.stack([sort(row, "d") for row in taps])
     return np.conj(fft.rfft(np.roll(np.pad(taps, ((0, 0), (0, _HOP))), -REACH, axis=1)))
 
 
 def compile_loops() -> None:
     """Call all loops once, so that they are compiled."""
     one, place = np.zeros(2 * HALF), np.zeros(1, dtype=np.int64)
-    even, odd = take_parts(1)
-    halve_rate(even, odd, 1)
     delay_rows(one, place, place, one[np.newaxis], np.empty((1, 1)))
-    add_rows(even, odd, place, place, one[np.newaxis])
-    interleave(one, one, np.empty(4 * HALF))
+    add_rows(one, one, place, place, one[np.newaxis])
+
+
+def filter_sum(x: np.ndarray, second: np.ndarray, spectra: np.ndarray, out: np.ndarray) -> None:
+    """Filter one signal, or filter two signals and add the results, by overlap-save.
+
+    Parameters
+    ----------
+    x, second : ndarray, shape (count_places(n_times),)
+        Signals that start REACH samples before the first output sample. `second` may be empty.
+    spectra : ndarray, shape (1 or 2, _N_FFT / 2 + 1)
+        Spectra of the filters.
+    out : ndarray, shape (n_times,)
+        The result.
+    """
+    # Always two blocks at a time: SciPy's FFT makes one of two rows by the same instructions.
+    blocks, others = _cut_blocks(x), _cut_blocks(second)
+    for first in range(0, -(-len(out) // _HOP), 2):
+        product = fft.rfft(blocks[first : first + 2], axis=-1)
+        product *= spectra[0]
+        if len(second):
+            other = fft.rfft(others[first : first + 2], axis=-1)
+            other *= spectra[1]
+            product += other
+        filtered = fft.irfft(product, _N_FFT, axis=-1, overwrite_x=True)
+        for start, row in zip((first * _HOP, (first + 1) * _HOP), filtered, strict=True):
+            stop = min(start + _HOP, len(out))
+            out[start:stop] = row[REACH : REACH + max(0, stop - start)]
+
+
+def _cut_blocks(x: np.ndarray) -> np.ndarray:
+    """Return a view of the overlapping blocks of a signal, shape (n_blocks, _N_FFT)."""
+    if not len(x):
+        return x
+    return np.lib.stride_tricks.sliding_window_view(x, _N_FFT)[::_HOP]
 
 
 # --------------------------------------------------------- compiled loops, or their NumPy fallbacks
-def filter_sum(x: np.ndarray, second: np.ndarray, spectra: np.ndarray, out: np.ndarray) -> None:
-    """Filter one signal, or filter two signals and add the results.
-
-    See :func:`facet_nb.kernels.compiled.half_rate.filter_sum`.
-    """
-    compiled = find_compiled("half_rate", "filter_sum")
-    if compiled is not None:
-        count = find_compiled("half_rate", "count_work")
-        work = _buffers.get("work", count(x.itemsize))  # type: ignore[misc]
-        compiled(x, second, REACH, spectra, out, work)
-        return
-    for start in range(0, len(out), _HOP):
-        stop = min(start + _HOP, len(out))
-        product = spectra[0] * fft.rfft(x[start : start + _N_FFT])
-        if len(second):
-            product += spectra[1] * fft.rfft(second[start : start + _N_FFT])
-        out[start:stop] = fft.irfft(product, _N_FFT)[REACH : REACH + stop - start]
-
-
 def delay_rows(
     x: np.ndarray, places: np.ndarray, parts: np.ndarray, taps: np.ndarray, out: np.ndarray
 ) -> None:
@@ -284,12 +293,3 @@ def add_rows(
             low, high = max(0, -begin), min(len(row), n - begin)
             if low < high:
                 target[begin + low : begin + high] += row[low:high]
-
-
-def interleave(even: np.ndarray, odd: np.ndarray, out: np.ndarray) -> None:
-    """Fill `out` with alternating samples of `even` and `odd`."""
-    compiled = find_compiled("fractional_delay", "interleave")
-    if compiled is not None:
-        compiled(even, odd, out)
-        return
-    out[::2], out[1::2] = even, odd

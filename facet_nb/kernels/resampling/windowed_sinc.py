@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from scipy import fft
-from scipy.signal import upfirdn
 
 from facet_nb.kernels.filters.edges import segment
 
@@ -126,6 +125,9 @@ def resample(x: np.ndarray, up: int, down: int, *, out: np.ndarray | None = None
         return upsample(x, up, out=out)
     if up == 1:
         return downsample(x, down, out=out)
+    # scipy.signal takes half a second to import: only fractions need it.
+    from scipy.signal import upfirdn
+
     n_out = count(x.shape[1], up, down)
     out = np.empty((len(x), n_out)) if out is None else out
     taps, half = fraction_taps(up, down)

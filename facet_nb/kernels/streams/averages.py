@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from facet_nb.kernels.compiled.dispatch import find_compiled, is_float
 from facet_nb.kernels.streams.base import SubtractionStream
-from facet_nb.kernels.templates.averaging import N_SEED, list_blocks
+from facet_nb.kernels.templates.averaging import list_blocks
 from facet_nb.kernels.templates.subsample import HALO, Layout
-from facet_nb.kernels.templates.subsample_channel import find_tables
+from facet_nb.kernels.templates.subsample_channel import correct_blocks
 
 
 class AverageStream(SubtractionStream):
@@ -35,17 +34,14 @@ class AverageStream(SubtractionStream):
     ) -> None:
         super().__init__(dtype)
         self.layout, self.threshold, self.mean = layout, threshold, mean
-        self.tables = find_tables(layout, np.dtype(dtype))
-        self.run = find_compiled("shifted_templates", "correct_blocks")
         self.blocks = list_blocks(len(layout.first), window) if len(layout.first) else []
 
     @classmethod
     def make(
         cls, layout: Layout, window: int, threshold: float, mean: float, dtype: np.dtype
     ) -> AverageStream | None:
-        """Return a stream, or None if :func:`can_stream` says no."""
-        able = can_stream(layout, dtype)
-        return cls(layout, window, threshold, mean, dtype) if able else None
+        """Return a stream, or None if the epochs are not in order."""
+        return cls(layout, window, threshold, mean, dtype) if is_ordered(layout) else None
 
     def _advance(self) -> np.ndarray:
         stop = keep = self.x.stop
@@ -71,19 +67,13 @@ class AverageStream(SubtractionStream):
         low, high = self.blocks[self.next][0], self.blocks[stop - 1][1]
         piece = cut_layout(self.layout, slice(low, high), self.x.start, len(self.x.data))
         blocks = np.array(self.blocks[self.next : stop]).reshape(-1, 2) - low
-        assert self.run is not None
-        self.run(
-            self.x.data, piece, blocks, *self.tables, N_SEED, self.threshold, self.work.data,
-            self.mean,
-        )  # fmt: skip
+        correct_blocks(self.x.data, piece, blocks, self.threshold, self.work.data, self.mean)
         self.next = stop
 
 
-def can_stream(layout: Layout, dtype: np.dtype) -> bool:
-    """Return whether the kernel is compiled for `dtype` and the epochs are in order."""
-    compiled = find_compiled("shifted_templates", "correct_blocks")
-    ordered = bool(np.all(np.diff(layout.first) > 0))
-    return compiled is not None and ordered and is_float(np.empty(0, dtype))
+def is_ordered(layout: Layout) -> bool:
+    """Return whether the epochs are in order."""
+    return bool(np.all(np.diff(layout.first) > 0))
 
 
 def cut_layout(whole: Layout, epochs: slice, offset: int, n_times: int) -> Layout:

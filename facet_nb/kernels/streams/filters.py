@@ -29,21 +29,14 @@ class FilterStream:
         self.pair = 2 * (self.n_fft - 2 * self.half)  # two blocks are one complex signal
         self.width = 64 // np.dtype(dtype).itemsize
         self.n_times, self.dtype = n_times, np.dtype(dtype)
-        run = find_filter(taps, self.dtype)
-        assert run is not None
-        self.run = run
+        self.run = find_filter(taps, self.dtype)
         self.buffer = Buffer(self.dtype)
         self.done = 0
-
-    @classmethod
-    def make(cls, taps: np.ndarray, n_times: int, dtype: np.dtype) -> FilterStream | None:
-        """Return a stream, or None if the filter is not compiled."""
-        return None if find_filter(taps, np.dtype(dtype)) is None else cls(taps, n_times, dtype)
 
     def push(self, x: np.ndarray) -> np.ndarray:
         """Add the next samples; return the samples that are final."""
         self.buffer.append(x)
-        # The compiled filter is efficient if the pairs of blocks fill its vectors.
+        # The filter is efficient if the pairs of blocks fill its vectors.
         n_pairs = (self.buffer.stop - self.half) // self.pair - self.done // self.pair
         if self.buffer.stop >= self.n_times or n_pairs < self.width:
             return np.empty(0, self.dtype)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.signal import upfirdn
 
 from facet_nb.kernels.filters.edges import segment
 from facet_nb.kernels.resampling import windowed_sinc
@@ -183,6 +182,9 @@ class FractionStream:
 
     def _make(self, stop: int) -> np.ndarray:
         """Return the resampled signal up to sample `stop`."""
+        # scipy.signal takes half a second to import: only fractions need it.
+        from scipy.signal import upfirdn
+
         if stop <= self.done:
             return np.empty(0)
         low = self.done * self.down // self.up - self.reach

@@ -7,14 +7,13 @@ from collections import deque
 
 import numpy as np
 
-from facet_nb.kernels.compiled.dispatch import find_compiled
-from facet_nb.kernels.streams.averages import can_stream, cut_layout
+from facet_nb.kernels.streams.averages import cut_layout, is_ordered
 from facet_nb.kernels.streams.base import SubtractionStream
 from facet_nb.kernels.streams.blocks import Blocks
 from facet_nb.kernels.templates.averaging import is_complete, take_epochs
 from facet_nb.kernels.templates.neighbours_online import NeighbourAverager
 from facet_nb.kernels.templates.subsample import HALO, MARGIN, Layout
-from facet_nb.kernels.templates.subsample_channel import find_tables
+from facet_nb.kernels.templates.subsample_channel import align, subtract_shifted
 
 
 class _Sliding(SubtractionStream):
@@ -159,7 +158,6 @@ class SubsampleSlidingStream(_Sliding):
         self, layout: Layout, window: int, threshold: float, mean: float, dtype: np.dtype
     ) -> None:
         self.layout, self.mean = layout, np.dtype(dtype).type(mean)
-        self.tables = find_tables(layout, np.dtype(dtype))
         inside = slice(MARGIN, MARGIN + layout.n_samples)
         first = layout.first
         super().__init__(
@@ -173,20 +171,15 @@ class SubsampleSlidingStream(_Sliding):
     def make(
         cls, layout: Layout, window: int, threshold: float, mean: float, dtype: np.dtype
     ) -> SubsampleSlidingStream | None:
-        """Return a stream, or None if :func:`~.averages.can_stream` says no."""
-        able = can_stream(layout, dtype)
-        return cls(layout, window, threshold, mean, dtype) if able else None
+        """Return a stream, or None if the epochs are not in order."""
+        return cls(layout, window, threshold, mean, dtype) if is_ordered(layout) else None
 
     def _take(self, epochs: np.ndarray) -> np.ndarray:
         low, high = int(epochs[0]), int(epochs[-1]) + 1
         piece = cut_layout(self.layout, slice(low, high), self.x.start, len(self.x.data))
-        align = find_compiled("shifted_templates", "align_rows")
-        assert align is not None
-        return align(self.x.data, piece, epochs - low, *self.tables, self.mean)
+        return align(self.x.data, piece, epochs - low, self.mean)
 
     def _subtract(self, first: int, templates: np.ndarray) -> None:
         epochs = slice(first, first + len(templates))
         piece = cut_layout(self.layout, epochs, self.work.start, len(self.work.data))
-        subtract = find_compiled("shifted_templates", "subtract_shifted")
-        assert subtract is not None
-        subtract(self.work.data, templates, piece, np.arange(len(templates)), self.tables[1])
+        subtract_shifted(self.work.data, templates, piece, np.arange(len(templates)))

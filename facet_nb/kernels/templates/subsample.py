@@ -11,13 +11,13 @@ templates. All functions take one channel, so that its result does not depend on
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy import fft
 
-from facet_nb.kernels.compiled.dispatch import find_loop
 from facet_nb.kernels.means import find_mean
 from facet_nb.kernels.pages import forget
 
@@ -245,12 +245,12 @@ def _find_lags(spectra: np.ndarray, template: np.ndarray, n_fft: int, max_lag: i
     products = fft.irfft(cross, n_fft, axis=-1)[:, near]
     best = near[products.argmax(axis=1)]
     whole = np.where(best > n_fft // 2, best - n_fft, best).astype(float)
-    lag = find_loop("refine_lags", refine_in_numpy)(cross, whole, n_fft)
+    lag = refine_lags(cross, whole, n_fft)
     # Newton's method may diverge where noise dominates; then the integer lag is kept.
     return np.where(np.abs(lag - whole) < 1.0, lag, whole)
 
 
-def refine_in_numpy(cross: np.ndarray, lag: np.ndarray, n_fft: int) -> np.ndarray:
+def refine_lags(cross: np.ndarray, lag: np.ndarray, n_fft: int) -> np.ndarray:
     """Return the maxima of cross-correlations, by four steps of Newton's method.
 
     Parameters
@@ -267,10 +267,16 @@ def refine_in_numpy(cross: np.ndarray, lag: np.ndarray, n_fft: int) -> np.ndarra
     ndarray of float, shape (n,)
         Lags, in samples.
     """
-    omega = 2 * np.pi * np.fft.rfftfreq(n_fft)
+    n = cross.shape[1]
+    omega = 2 * np.pi / n_fft * np.arange(n)
+    # exp(i omega lag) as a product of coarse and fine steps: far fewer sines and cosines.
+    step = max(1, math.isqrt(n))
+    coarse, fine = 1j * omega[::step], 1j * omega[:step]
     lag = lag.copy()
     for _ in range(4):
-        turned = cross * np.exp(1j * omega * lag[:, np.newaxis])
+        at = lag[:, np.newaxis]
+        turn = np.exp(coarse * at)[:, :, np.newaxis] * np.exp(fine * at)[:, np.newaxis]
+        turned = cross * turn.reshape(len(lag), -1)[:, :n]
         slope = -np.einsum("ij,j->i", turned.imag, omega)
         bend = -np.einsum("ij,j->i", turned.real, omega**2)
         lag += np.where(bend < 0, -slope / np.where(bend < 0, bend, -1.0), 0.0)
@@ -297,21 +303,8 @@ def subtract(
         Number of samples before ``layout.first`` in each row.
     """
     low, high, head, tail = layout.spans
-    loop = find_loop("subtract_rows", subtract_in_numpy)
-    loop(out, sampled, layout.first[which] - before, *(v[which] for v in (low, high, head, tail)))
-
-
-def subtract_in_numpy(
-    out: np.ndarray,
-    rows: np.ndarray,
-    origin: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    head: np.ndarray,
-    tail: np.ndarray,
-) -> None:
-    """Subtract rows as the compiled ``subtract_rows`` does."""
-    for i, row in enumerate(rows):
+    origin = layout.first - before
+    for i, row in zip(which.tolist(), sampled, strict=True):
         a, b = int(low[i]), int(high[i])
         if a >= b:
             continue

@@ -74,26 +74,48 @@ def correct(
     else:
         work = np.array(x)
     source = np.ascontiguousarray(x)
-    step = _correct_sliding if sliding else _correct_blocks
-    step(source, layout, window, threshold, work)
+    if sliding:
+        _correct_sliding(source, layout, window, threshold, work)
+    else:
+        blocks = np.array(list_blocks(len(layout.first), window)).reshape(-1, 2)
+        correct_blocks(source, layout, blocks, threshold, work, find_mean(source))
     if out is None or out is work:
         return work
     out[...] = work
     return out
 
 
-def _correct_blocks(
-    x: np.ndarray, layout: Layout, window: int, threshold: float, out: np.ndarray
+def correct_blocks(
+    x: np.ndarray,
+    layout: Layout,
+    blocks: np.ndarray,
+    threshold: float,
+    out: np.ndarray,
+    mean: float,
 ) -> None:
-    """Subtract the template of each block from its epochs."""
-    blocks = list_blocks(len(layout.first), window)
+    """Subtract the template of each block from its epochs, in place.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_times,)
+        Signal, or the piece of it that `layout` refers to, in V.
+    layout : Layout
+        Positions of the artifacts.
+    blocks : ndarray of int, shape (n_blocks, 2)
+        First epoch of each block, and the one after its last.
+    threshold : float
+        Pearson correlation above which an epoch enters a template.
+    out : ndarray, shape (n_times,)
+        A copy of `x`, which becomes the result.
+    mean : float
+        Mean of the whole signal, in V.
+    """
     compiled = _find("correct_blocks", x)
     if compiled is not None:
         tables = find_tables(layout, x.dtype)
-        compiled(x, layout, np.array(blocks).reshape(-1, 2), *tables, N_SEED, threshold, out)
+        compiled(x, layout, blocks, *tables, N_SEED, threshold, out, mean)
         return
-    mean = find_mean(x)
-    for first, stop in blocks:
+    for first, stop in blocks.tolist():
         which = np.arange(first, stop)
         pool = which[layout.usable[first:stop]]
         if not len(pool):
@@ -121,7 +143,7 @@ def _correct_sliding(
     mean = find_mean(x)
     rows = np.zeros((len(every_epoch), layout.n_samples + 2 * MARGIN), dtype=x.dtype)
     for part in portions(pool):
-        rows[part] = _align(x, layout, part, mean)
+        rows[part] = align(x, layout, part, mean)
     templates = np.empty_like(rows)
     average_nearest(rows, layout.usable, window, templates)
     inside = slice(MARGIN, MARGIN + layout.n_samples)
@@ -131,7 +153,7 @@ def _correct_sliding(
     if not np.array_equal(alike, layout.usable) and alike.sum() > 1:
         average_nearest(rows, alike, window, templates)
     for part in portions(every_epoch):
-        _subtract(out, templates[part], layout, part)
+        subtract_shifted(out, templates[part], layout, part)
 
 
 def _find(name: str, x: np.ndarray) -> Callable | None:
@@ -139,15 +161,16 @@ def _find(name: str, x: np.ndarray) -> Callable | None:
     return find_compiled("shifted_templates", name) if is_float(x) else None
 
 
-def _align(x: np.ndarray, layout: Layout, which: np.ndarray, mean: float) -> np.ndarray:
+def align(x: np.ndarray, layout: Layout, which: np.ndarray, mean: float) -> np.ndarray:
+    """Return aligned epochs; see :func:`align_in_numpy`."""
     compiled = _find("align_rows", x)
     if compiled is None:
         return align_in_numpy(x, layout, which, mean)
-    tables = taper(layout.n_samples, x.dtype), _filters(x.dtype.char)
-    return compiled(x, layout, which, *tables, x.dtype.type(mean))
+    return compiled(x, layout, which, *find_tables(layout, x.dtype), x.dtype.type(mean))
 
 
-def _subtract(out: np.ndarray, rows: np.ndarray, layout: Layout, which: np.ndarray) -> None:
+def subtract_shifted(out: np.ndarray, rows: np.ndarray, layout: Layout, which: np.ndarray) -> None:
+    """Delay templates and subtract them, in place; see :func:`subtract_in_numpy`."""
     compiled = _find("subtract_shifted", out)
     if compiled is None:
         subtract_in_numpy(out, rows, layout, which)
