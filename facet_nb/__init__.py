@@ -69,6 +69,7 @@ _SUBMODULES = [
     "pipelines",
     "plots",
     "preprocessing",
+    "signal",
     "widgets",
 ]
 

@@ -38,8 +38,7 @@ def warm_up(dtypes: Sequence[str] = ("float64",)) -> Iterator[tuple[str, float]]
     sections = np.array([[1.0, 0.0, 0.0, 1.0, 0.0, 0.0]])
     work = {
         "FIR filter": lambda x: filter_zero_phase(x, np.ones(1)),
-        "recursive filter": lambda x: filter_sos(x, sections, padlen=0),
-        "recursive filter over windows": lambda x: _filter_window(x.astype(float), sections),
+        "recursive filter": lambda x: _filter_recursively(x, sections),
         "median reference": lambda x: subtract_common(x, "median"),
         "averaging between samples": _average,
         "adaptive filter": lambda x: _adapt(x[0].astype(float)),
@@ -55,11 +54,13 @@ def warm_up(dtypes: Sequence[str] = ("float64",)) -> Iterator[tuple[str, float]]
         yield "averaging at a higher rate, float64", perf_counter() - begin
 
 
-def _filter_window(x: np.ndarray, sections: np.ndarray) -> None:
+def _filter_recursively(x: np.ndarray, sections: np.ndarray) -> None:
+    """Filter a whole signal, and a window of it."""
+    filter_sos(x, sections, padlen=0)
     run = find_compiled("sos_rows", "filter_between")
     if run is not None:
         rest = np.zeros((1, 2, 1))
-        run(x, sections, rest, rest, np.empty_like(x))
+        run(x.astype(float), sections, rest, rest, np.empty(x.shape))
 
 
 def _average(x: np.ndarray) -> None:
