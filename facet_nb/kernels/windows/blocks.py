@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ class BlockWindows:
             average_pool(x, pool, blocks.starts - low, blocks.threshold, keeps[i].known, template)
             return template
 
-        return [keep.array(number, lambda i=i: average(i)) for i, keep in enumerate(keeps)]
+        return [keep.array(number, partial(average, i)) for i, keep in enumerate(keeps)]
 
 
 def _subtract(out: np.ndarray, templates: list[np.ndarray], begin: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -88,7 +89,7 @@ class WaveformWindows:
         if len(pool) < 2:
             return
         for i, keep in enumerate(keeps):
-            model = keep.small(number, lambda i=i: self._fit(read, block, i))
+            model = keep.small(number, partial(self._fit, read, block, i))
             for first in range(0, len(which), PORTION):
                 chosen = np.flatnonzero(touched[first : first + PORTION])
                 if len(chosen):
