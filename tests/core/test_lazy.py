@@ -47,6 +47,7 @@ WINDOWED = {
     "AAS": [DETECT, AASCorrection(window_size=7), LowPassFilter(70.0)],
     "AAS behind a filter": [DETECT, HighPassFilter(1.0), AASCorrection(rel_window_position=0.5)],
     "crop": [DETECT, Crop(3.3, 150.0), AASCorrection(window_size=9), LowPassFilter(70.0)],
+    "fused": [DETECT, HighPassFilter(2.0), UpSample(10), AASCorrection(), DownSample(10)],
     "default": [DETECT, GradientCorrection(), LowPassFilter(70.0)],
     "short blocks": [DETECT, GradientCorrection(block_s=40.0, max_courses=3)],
 }

@@ -146,8 +146,7 @@ class WindowNode:
         for k, known in zip(range(first, last), cells, strict=True):
             low, high = k * self.cell, min((k + 1) * self.cell, self.n_times)
             a, b = max(low, start), min(high, stop)
-            for i, (channel, x) in enumerate(zip(channels, known, strict=True)):
-                cell = x
+            for i, (channel, cell) in enumerate(zip(channels, known, strict=True)):
                 if cell is None:
                     assert made is not None
                     new = made[channel][low - first * self.cell : high - first * self.cell]
