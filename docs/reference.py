@@ -12,6 +12,7 @@ PACKAGES = {
     "correction": "Correction",
     "evaluation": "Evaluation",
     "pipelines": "Chains",
+    "signal": "Functions over arrays",
     "datasets": "Recordings to try",
     "benchmark": "Measuring",
     "plots": "Plots",

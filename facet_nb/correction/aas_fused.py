@@ -11,6 +11,7 @@ from facet_nb.kernels.resampling.resampled_mean import ResampledMean, RunningRes
 from facet_nb.kernels.streams import UpsampledStream
 from facet_nb.kernels.templates import upsampled
 from facet_nb.kernels.templates.template_train import TrainLayout
+from facet_nb.kernels.windows import UpsampledWindows
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,10 @@ class UpsampledAAS:
     def stream(self, payload: TrainLayout, known: ResampledMean) -> UpsampledStream | None:
         """Return the correction of one channel in groups of samples."""
         return UpsampledStream.make(payload, known)
+
+    def windows(self, payload: TrainLayout) -> UpsampledWindows:
+        """Return the correction over windows; see :class:`facet_nb.core.ArrayProcessor`."""
+        return UpsampledWindows(payload, lambda: self.first_pass(payload))
 
     def stream_memory(self, chunk: int, sfreq: float) -> int:
         """Return the memory of one stream, in bytes: groups of samples and a block of epochs."""

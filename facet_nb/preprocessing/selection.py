@@ -74,11 +74,13 @@ class Crop(ArrayProcessor):
         return x[:, start:stop]
 
     def why_not_windowed(self) -> str | None:
-        """Return None: a window of the span is a window of the recording."""
-        return None
+        """Return why windows need whole channels; None if they do not."""
+        return None if type(self).compute is Crop.compute else "computes in a way of its own"
 
     def windows(self, prepared: Prepared, n_times: int) -> Any:
         """Return the span over windows; see :class:`ArrayProcessor`."""
+        if self.why_not_windowed() is not None:
+            return None
         start, stop = prepared.payload
         return SpanWindows(start, stop - start)
 

@@ -13,17 +13,21 @@ from hypothesis import strategies as st
 
 from facet_nb import (
     AASCorrection,
+    ANCCorrection,
     BandPassFilter,
     CommonReference,
     Crop,
+    DownSample,
     GradientCorrection,
     HighPassFilter,
     LowPassFilter,
     NotchFilter,
+    PickChannels,
     Pipeline,
     PlanError,
     Processor,
     TriggerDetector,
+    UpSample,
     ValidationError,
     set_defaults,
 )
@@ -43,6 +47,7 @@ WINDOWED = {
     "AAS": [DETECT, AASCorrection(window_size=7), LowPassFilter(70.0)],
     "AAS behind a filter": [DETECT, HighPassFilter(1.0), AASCorrection(rel_window_position=0.5)],
     "crop": [DETECT, Crop(3.3, 150.0), AASCorrection(window_size=9), LowPassFilter(70.0)],
+    "fused": [DETECT, HighPassFilter(2.0), UpSample(10), AASCorrection(), DownSample(10)],
     "default": [DETECT, GradientCorrection(), LowPassFilter(70.0)],
     "short blocks": [DETECT, GradientCorrection(block_s=40.0, max_courses=3)],
 }
@@ -264,6 +269,40 @@ def test_the_cache_keeps_to_its_limit(sizes, limit):
 def test_sizes_that_are_none(raw, wrong):
     with pytest.raises(PlanError, match="cache="):
         Pipeline([HighPassFilter(1.0)]).lazy(raw, cache=wrong)
+
+
+# ------------------------------------------------------------------------------------ stages
+MIXED = {
+    "a step that loads the recording": [
+        HighPassFilter(1.0),
+        lambda c: c.with_raw(c.get_raw().copy().load_data(verbose="error").crop(2.0, 15.0)),
+        LowPassFilter(40.0),
+    ],
+    "channels are picked": [HighPassFilter(1.0), PickChannels(["E1", "E4", "STI"]), Crop(1.0, 9.0)],
+    "noise of the same stage": [DETECT, AASCorrection(window_size=10), ANCCorrection()],
+    "noise of an earlier stage": [
+        DETECT,
+        AASCorrection(window_size=10),
+        CommonReference("average"),
+        ANCCorrection(),
+        LowPassFilter(70.0),
+    ],
+    "another rate": [HighPassFilter(1.0), DownSample(2), UpSample(3)],
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_chains_that_are_lazy_in_part(name):
+    context = make_context()
+    pipeline = Pipeline(MIXED[name])
+    full, lazy = pipeline.run(context, raise_on_error=True).raw, pipeline.lazy(context)
+    assert lazy.ch_names == full.ch_names and lazy.info["sfreq"] == full.info["sfreq"]
+    rng, n = np.random.default_rng(3), full.n_times
+    for _ in range(12):
+        start, stop = np.sort(rng.choice(n + 1, 2, replace=False))
+        picks = rng.permutation(len(full.ch_names))[:3]
+        expected = full.get_data(picks, start=start, stop=stop)
+        assert np.array_equal(lazy.get_data(picks, start=start, stop=stop), expected)
 
 
 # ------------------------------------------------------------------------------------ plans

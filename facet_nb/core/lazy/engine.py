@@ -295,13 +295,14 @@ class _Builder:
         rows = frozenset(given.picks.tolist())
         if step.rows is not None:
             rows &= step.rows
-        windows, why = None, "a user-defined step takes a channel as a whole"
+        windows, why, joint = None, "a user-defined step takes a channel as a whole", False
         if isinstance(step, ArrayStep):
-            why = processor.why_not_windowed() or "does not take this recording in windows"
-            windows = processor.windows(step.prepared, up.n_times)
-        joint = isinstance(step, ArrayStep) and processor.splits == "times"
+            known = step.processor
+            why = known.why_not_windowed() or "does not take this recording in windows"
+            windows = known.windows(step.prepared, up.n_times)
+            joint = known.splits == "times" and not known.channel_wise
         inner: Node
-        if joint and not processor.channel_wise:
+        if joint:
             inner = JointNode(up, step, sorted(rows))
             self.rows.append((processor.name, WINDOWS, "looks at all channels of a sample"))
         elif windows is not None:

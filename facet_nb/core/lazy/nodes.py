@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,6 +27,9 @@ from facet_nb.kernels.windows import Read, Windows
 #: Largest number of values that a node computes at once: 16 MB; and of channels.
 _VALUES = 1 << 21
 _CHANNELS = 16
+
+#: Marks of nodes in the cache they share; the ``id`` of a node that is gone may come again.
+_KEYS = count()
 
 
 class Node(Protocol):
@@ -106,7 +109,7 @@ class WindowNode:
     """
 
     def __init__(self, up: Node, windows: Windows, cache: BlockCache) -> None:
-        self.up, self.windows, self.cache = up, windows, cache
+        self.up, self.windows, self.cache, self.key = up, windows, cache, next(_KEYS)
         self.n_times, self.cell = windows.n_times, windows.cell
         self._memory: dict[int, ChannelMemory] = {}
         self._lock = threading.RLock()
@@ -132,7 +135,7 @@ class WindowNode:
             x = self._make(list(channels), begin, end)
             out[:, low - start : high - start] = x[:, low - begin : high - begin]
             return
-        cells = [[self.cache.get((id(self), c, k)) for c in channels] for k in range(first, last)]
+        cells = [[self.cache.get((self.key, c, k)) for c in channels] for k in range(first, last)]
         missing = [
             c for c, *rest in zip(channels, *cells, strict=True) if any(x is None for x in rest)
         ]
@@ -149,7 +152,7 @@ class WindowNode:
                 if block is None:
                     new = made[channel][low - first * self.cell : high - first * self.cell]
                     block = self.cache.put(
-                        (id(self), channel, k), new.copy()
+                        (self.key, channel, k), new.copy()
                     )  # a view keeps it all
                 out[i, a - start : b - start] = block[a - low : b - low]
 
@@ -186,7 +189,7 @@ class WindowNode:
             with threads.one_thread():
                 known = self.windows.learn(self._reader(channels), len(channels))
         for channel, value in zip(channels, known, strict=True):
-            memory = ChannelMemory((id(self), channel), self.cache)
+            memory = ChannelMemory((self.key, channel), self.cache)
             memory.known = value
             self._memory[channel] = memory
 
@@ -219,7 +222,7 @@ class ChannelNode:
         terms: tuple[NoiseTerm, ...],
         cache: BlockCache,
     ) -> None:
-        self.up, self.n_times, self.cache = up, n_times, cache
+        self.up, self.n_times, self.cache, self.key = up, n_times, cache, next(_KEYS)
         nothing: Any = None  # rows are given and taken, not read and written
         self.job = Job(tuple(steps), nothing, nothing, names, terms=terms, last=len(steps) - 1)
         self._locks = [threading.Lock() for _ in names]
@@ -233,7 +236,7 @@ class ChannelNode:
         return out
 
     def _find(self, channel: int) -> np.ndarray:
-        key = (id(self), channel)
+        key = (self.key, channel)
         found = self.cache.get(key)
         if found is not None:
             return found
@@ -299,7 +302,7 @@ class SwitchNode:
         cache: BlockCache,
     ) -> None:
         self.up, self.inner, self.rows, self.beside, self.cache = up, inner, rows, beside, cache
-        self.n_times = inner.n_times
+        self.n_times, self.key = inner.n_times, next(_KEYS)
 
     def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
         """Return samples; see :class:`Node`."""
@@ -318,7 +321,7 @@ class SwitchNode:
         return out
 
     def _find(self, channel: int) -> np.ndarray:
-        key = (id(self), channel)
+        key = (self.key, channel)
         found = self.cache.get(key)
         if found is None:
             assert self.beside is not None

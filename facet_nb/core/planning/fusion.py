@@ -308,6 +308,16 @@ class FusedSteps(ArrayProcessor):
         """Return the correction of one channel; see :class:`ArrayProcessor`."""
         return self.kernel.stream(prepared.payload, known)
 
+    def why_not_windowed(self) -> str | None:
+        """Return why windows need whole channels; None if they do not."""
+        able = hasattr(self.shortcut, "windows")
+        return None if able else "needs the whole length of a channel"
+
+    def windows(self, prepared: Prepared, n_times: int) -> Any:
+        """Return the correction over windows; see :class:`ArrayProcessor`."""
+        make = getattr(self.shortcut, "windows", None)
+        return None if make is None else make(prepared.payload)
+
     def stream_memory(self, chunk: int, sfreq: float) -> int:
         """Return the memory of one stream, in bytes."""
         return self.kernel.stream_memory(chunk, sfreq)

@@ -4,6 +4,7 @@ from facet_nb.kernels.windows.base import Keep, Read, Windows
 from facet_nb.kernels.windows.blocks import BlockWindows
 from facet_nb.kernels.windows.filters import FirWindows, SosWindows
 from facet_nb.kernels.windows.spans import SpanWindows
+from facet_nb.kernels.windows.upsampled import UpsampledWindows
 from facet_nb.kernels.windows.waveforms import WaveformWindows
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Read",
     "SosWindows",
     "SpanWindows",
+    "UpsampledWindows",
     "WaveformWindows",
     "Windows",
 ]

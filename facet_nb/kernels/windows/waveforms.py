@@ -13,9 +13,6 @@ from facet_nb.kernels.streams.averages import cut_layout
 from facet_nb.kernels.templates.subsample import Layout
 from facet_nb.kernels.windows.base import Keep, Read
 
-#: Shortest and longest cell, in samples; between them it is as long as a portion of epochs.
-_SHORTEST, _LONGEST = 1 << 13, 1 << 15
-
 
 class WaveformWindows:
     """Subtract low-rank artifact models from the epochs that touch a window.
@@ -38,6 +35,7 @@ class WaveformWindows:
     """
 
     learns, uses_blas, cheap = False, True, False
+    cell = 1 << 13
 
     def __init__(
         self, layout: Layout, sfreq: float, block_s: float, shrinkage: float, max_courses: int
@@ -46,7 +44,6 @@ class WaveformWindows:
         self.shrinkage, self.max_courses = shrinkage, max_courses
         self.blocks = [which for which in list_blocks(layout, sfreq, block_s) if len(which)]
         self.low, self.high = list_reaches(layout)
-        self.cell = min(max(PORTION * layout.n_samples, _SHORTEST), _LONGEST)
 
     def learn(self, read: Read, n_channels: int) -> list[None]:
         """Return nothing: models are fitted when a window touches their block."""

@@ -1,0 +1,91 @@
+"""Averaged artifact subtraction between upsampling and downsampling, over windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from facet_nb.kernels.filters.edges import segment
+from facet_nb.kernels.resampling.double_rate_signal import GROUP, REACH, ReadSamples
+from facet_nb.kernels.templates.template_train import TemplateTrain, TrainLayout, meets_end
+from facet_nb.kernels.templates.upsampled import Averager
+from facet_nb.kernels.windows.base import Keep, Read, learn_in_one_pass
+
+
+class UpsampledWindows:
+    """Subtract the train of templates, group by group.
+
+    The result equals that of :func:`facet_nb.kernels.templates.upsampled.correct` to the bit.
+
+    Parameters
+    ----------
+    layout : TrainLayout
+        Positions of the artifacts.
+    first_pass : callable
+        Returns an accumulator of the means.
+    """
+
+    learns, uses_blas, cheap = True, True, False
+    cell = GROUP
+
+    def __init__(self, layout: TrainLayout, first_pass: Callable[[], Any]) -> None:
+        self.layout, self.n_times, self.first_pass = layout, layout.n_times, first_pass
+
+    def learn(self, read: Read, n_channels: int) -> list[Any]:
+        """Return the means of each channel."""
+        return learn_in_one_pass(read, n_channels, self.n_times, self.first_pass)
+
+    def make(self, read: Read, start: int, stop: int, keeps: Sequence[Keep]) -> np.ndarray:
+        """Return samples of the result; see :class:`facet_nb.kernels.windows.base.Windows`."""
+        out = np.array(read(start, stop))
+        for i, (row, keep) in enumerate(zip(out, keeps, strict=True)):
+            source = self._extend(partial(read, channel=i))
+            averager = Averager(source, self.layout, keep.known)
+            train = TemplateTrain(self.layout)
+            for number in range(start // GROUP, -(-stop // GROUP)):
+                for k in self._list_needed(number):
+                    if k not in train.templates:
+                        train.templates[k] = keep.array(k, partial(self._average, averager, k))
+                low, noise = train.render(number)
+                row[low - start : low - start + len(noise)] -= noise
+        return out
+
+    def _extend(self, read: Callable[[int, int], np.ndarray]) -> ReadSamples:
+        """Return what reads one channel, extended beyond its ends by odd reflection."""
+        n = self.n_times
+
+        def find(start: int, stop: int) -> np.ndarray:
+            low = max(0, min(start, 2 * n - stop - 2))
+            high = min(n, max(stop, 2 - start))
+            if start >= 0 and stop <= n:
+                low, high = start, stop
+            return segment(read(low, high)[0], start - low, stop - low, repeat=True)
+
+        return find
+
+    def _list_needed(self, number: int) -> range:
+        """Return the templates that a group needs, with all up to an end of the signal."""
+        layout, n_all = self.layout, len(self.layout.pools[0])
+        if self.n_times <= 2 * REACH:
+            return range(n_all)
+        seen = [numbers for *_, numbers in layout.groups[number]]
+        first = min((int(numbers[0]) for numbers in seen), default=n_all)
+        last = max((int(numbers[-1]) for numbers in seen), default=-1)
+        if number == 0:
+            first = 0
+        if meets_end(layout, number):
+            last = n_all - 1
+        return range(first, last + 1)
+
+    def _average(self, averager: Averager, number: int) -> np.ndarray:
+        """Return a template; a pool without epochs uses that of the pool before."""
+        pools = self.layout.pools[0]
+        while number >= 0 and pools[number] is None:
+            number -= 1
+        template = np.zeros(self.layout.form.n_columns)
+        if number >= 0:
+            averager.average(number, template)
+        return template

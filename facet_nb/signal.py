@@ -1,0 +1,372 @@
+"""Functions over arrays: what the steps do, without a recording.
+
+Each function takes signals of shape (n_channels, n_times) and the sampling rate, and returns a new
+array; the unit is that of the input. ``n_workers`` threads share the work, which changes no bit of
+the result.
+
+Types are handled on purpose. float64 and float32 signals give results of their type (where only
+float64 is computed, it is rounded once). Integers are computed in float64 and give float64. With
+``out=``, an integer array gets rounded values, and an error if they exceed its range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.errors import ValidationError
+from facet_nb.core.execution.threads import MIN_BLOCK, run_blocks, split
+from facet_nb.kernels.filters import fir, iir
+from facet_nb.kernels.filters.common_reference import subtract_common
+from facet_nb.kernels.resampling import windowed_sinc
+from facet_nb.kernels.templates.averaging import average_blocks
+from facet_nb.kernels.templates.subtraction import subtract_templates
+
+__all__ = ["common_reference", "filter_fir", "filter_sos", "resample", "subtract_template"]
+
+
+def filter_fir(
+    x: np.ndarray,
+    sfreq: float,
+    *,
+    l_freq: float | None = None,
+    h_freq: float | None = None,
+    n_workers: int = 1,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Filter each channel with a zero-phase FIR filter of MNE's default design.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_channels, n_times)
+        Signals, any unit; not written to.
+    sfreq : float
+        Sampling rate, in Hz.
+    l_freq, h_freq : float | None
+        Edges of the pass band, in Hz; None for no edge.
+    n_workers : int
+        Threads that share the channels.
+    out : ndarray, shape (n_channels, n_times) | None
+        Array for the result; must not overlap `x`.
+
+    Returns
+    -------
+    ndarray, shape (n_channels, n_times)
+        Filtered signals, as of :class:`facet_nb.Filter`. float32 is filtered in float32.
+
+    Raises
+    ------
+    ValidationError
+        If an argument cannot be used.
+    """
+    taps = _design(sfreq, l_freq, h_freq, {"method": "fir"})
+    return _by_channel(
+        lambda a, b: fir.filter_zero_phase(a, taps, out=b), x, sfreq, n_workers, out, single=True
+    )
+
+
+def filter_sos(
+    x: np.ndarray,
+    sfreq: float,
+    *,
+    l_freq: float | None = None,
+    h_freq: float | None = None,
+    order: int = 4,
+    n_workers: int = 1,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Filter each channel forwards and backwards with a Butterworth filter.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_channels, n_times)
+        Signals, any unit; not written to.
+    sfreq : float
+        Sampling rate, in Hz.
+    l_freq, h_freq : float | None
+        Edges of the pass band, in Hz, where amplitudes are halved; None for no edge.
+    order : int
+        Order of the filter, which is applied twice.
+    n_workers : int
+        Threads that share the channels.
+    out : ndarray, shape (n_channels, n_times) | None
+        Array for the result; must not overlap `x`.
+
+    Returns
+    -------
+    ndarray, shape (n_channels, n_times)
+        Filtered signals, as of :class:`facet_nb.Filter` with ``method="iir"``.
+
+    Raises
+    ------
+    ValidationError
+        If an argument cannot be used.
+    """
+    if not isinstance(order, int | np.integer) or order < 1:
+        raise ValidationError(f"order={order!r}: use a whole number of at least 1.")
+    params = {"order": int(order), "ftype": "butter", "output": "sos"}
+    design = _design(sfreq, l_freq, h_freq, {"method": "iir", "iir_params": params})
+    sos, padlen = np.asarray(design["sos"]), int(design["padlen"])
+    return _by_channel(
+        lambda a, b: iir.filter_sos(a, sos, padlen=padlen, out=b), x, sfreq, n_workers, out
+    )
+
+
+def resample(
+    x: np.ndarray,
+    sfreq: float,
+    new_sfreq: float,
+    *,
+    n_workers: int = 1,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Resample each channel, band-limited and without a shift in time.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_channels, n_times)
+        Signals, any unit; not written to.
+    sfreq, new_sfreq : float
+        Old and new sampling rate, in Hz; their ratio must be a fraction of integers up to 10 000.
+    n_workers : int
+        Threads that share the channels.
+    out : ndarray, shape (n_channels, round(n_times * new_sfreq / sfreq)) | None
+        Array for the result.
+
+    Returns
+    -------
+    ndarray, shape (n_channels, round(n_times * new_sfreq / sfreq))
+        Resampled signals, as of :class:`facet_nb.Resample`.
+
+    Raises
+    ------
+    ValidationError
+        If an argument cannot be used.
+    """
+    _check_rate(sfreq)
+    _check_rate(new_sfreq, "new_sfreq")
+    ratio = Fraction(new_sfreq / sfreq).limit_denominator(10_000)
+    if ratio == 0 or abs(float(ratio) * sfreq - new_sfreq) > 1e-9 * new_sfreq:
+        raise ValidationError(
+            f"new_sfreq={new_sfreq:g} over {sfreq:g} Hz is not a fraction of integers up to "
+            "10 000: choose a rate nearby."
+        )
+    up, down = ratio.numerator, ratio.denominator
+    x = _check_signal(x)
+    n_times = windowed_sinc.count(x.shape[1], up, down)
+    return _by_channel(
+        lambda a, b: windowed_sinc.resample(a, up, down, out=b), x, sfreq, n_workers, out, n_times
+    )
+
+
+def common_reference(
+    x: np.ndarray,
+    sfreq: float,
+    *,
+    operator: str = "median",
+    n_workers: int = 1,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Subtract the median or the mean of all channels from each of them, sample by sample.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_channels, n_times)
+        Signals, any unit; not written to.
+    sfreq : float
+        Sampling rate, in Hz; the result does not depend on it.
+    operator : {"median", "average"}
+        What to subtract.
+    n_workers : int
+        Threads that share the time.
+    out : ndarray, shape (n_channels, n_times) | None
+        Array for the result.
+
+    Returns
+    -------
+    ndarray, shape (n_channels, n_times)
+        Re-referenced signals, as of :class:`facet_nb.CommonReference`.
+
+    Raises
+    ------
+    ValidationError
+        If an argument cannot be used.
+    """
+    if operator not in ("median", "average"):
+        raise ValidationError(f"operator={operator!r}: use 'median' or 'average'.")
+    _check_rate(sfreq)
+    x = _check_signal(x)
+    given, result, target = _make_arrays(x, x.shape[1], out, single=True)
+    blocks = split(x.shape[1], _check_workers(n_workers), MIN_BLOCK)
+
+    def work(block: slice) -> None:
+        subtract_common(given[:, block], operator, out=result[:, block])
+
+    run_blocks(work, blocks)
+    return _finish(result, target)
+
+
+def subtract_template(
+    x: np.ndarray,
+    sfreq: float,
+    starts: np.ndarray,
+    n_samples: int,
+    *,
+    window: int = 30,
+    threshold: float = 0.975,
+    n_workers: int = 1,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Subtract averaged artifact templates from each channel (Allen et al. 2000).
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_channels, n_times)
+        Signals, any unit; not written to.
+    sfreq : float
+        Sampling rate, in Hz; the result does not depend on it.
+    starts : ndarray of int, shape (n_epochs,)
+        First sample of each artifact, ascending. Artifacts that extend beyond the signal enter no
+        template.
+    n_samples : int
+        Length of an artifact, in samples.
+    window : int
+        Number of consecutive artifacts that share a template.
+    threshold : float
+        Pearson correlation with the running mean above which an artifact enters the template.
+    n_workers : int
+        Threads that share the channels.
+    out : ndarray, shape (n_channels, n_times) | None
+        Array for the result; must not overlap `x`.
+
+    Returns
+    -------
+    ndarray, shape (n_channels, n_times)
+        Corrected signals, as of :class:`facet_nb.AASCorrection` without realignment.
+
+    Raises
+    ------
+    ValidationError
+        If an argument cannot be used.
+
+    References
+    ----------
+    Allen, P. J., Josephs, O., & Turner, R. (2000). A method for removing imaging artifact from
+    continuous EEG recorded during functional MRI. NeuroImage, 12(2), 230-239.
+    doi:10.1006/nimg.2000.0599
+    """
+    places = np.asarray(starts)
+    if places.ndim != 1 or not np.issubdtype(places.dtype, np.integer) or len(places) < 2:
+        raise ValidationError("starts must be whole sample positions of at least two artifacts.")
+    if np.any(np.diff(places) <= 0) or n_samples < 1 or window < 1 or not 0 < threshold <= 1:
+        raise ValidationError(
+            "starts must ascend, n_samples and window be 1 or more, and threshold be above 0 and "
+            "at most 1."
+        )
+    places = places.astype(np.int64)
+
+    def work(a: np.ndarray, b: np.ndarray) -> None:
+        for row, target in zip(a, b, strict=True):
+            found = average_blocks(row, places, int(n_samples), window=window, threshold=threshold)
+            subtract_templates(row, places, *found, out=target)
+
+    return _by_channel(work, x, sfreq, n_workers, out)
+
+
+# ------------------------------------------------------------------------------------ helpers
+def _design(
+    sfreq: float, l_freq: float | None, h_freq: float | None, options: dict[str, Any]
+) -> Any:
+    from mne.filter import create_filter
+
+    _check_rate(sfreq)
+    if l_freq is None and h_freq is None:
+        raise ValidationError("give l_freq, h_freq, or both, in Hz.")
+    for edge in (l_freq, h_freq):
+        if edge is not None and not 0 < edge < sfreq / 2:
+            raise ValidationError(
+                f"{edge:g} Hz is not between 0 and the Nyquist frequency ({sfreq / 2:g} Hz)."
+            )
+    if l_freq is not None and h_freq is not None and l_freq >= h_freq:
+        raise ValidationError(f"l_freq={l_freq:g} must be below h_freq={h_freq:g}.")
+    fixed = {"phase": "zero", "fir_design": "firwin", "verbose": "error"}
+    return create_filter(None, sfreq, l_freq, h_freq, **options, **fixed)
+
+
+def _check_rate(sfreq: float, name: str = "sfreq") -> None:
+    if not (np.isreal(sfreq) and 0 < float(sfreq) < np.inf):
+        raise ValidationError(f"{name}={sfreq!r} must be above 0 Hz.")
+
+
+def _check_workers(n_workers: int) -> int:
+    if not isinstance(n_workers, int | np.integer) or n_workers < 1:
+        raise ValidationError(f"n_workers={n_workers!r} must be 1 or more threads.")
+    return int(n_workers)
+
+
+def _check_signal(x: Any) -> np.ndarray:
+    """Return signals as an array of float64, float32 or integers."""
+    x = np.asarray(x)
+    if x.ndim != 2 or not x.size:
+        raise ValidationError(f"x has shape {x.shape}; it must be (n_channels, n_times).")
+    if x.dtype in (np.float32, np.float64):
+        if not np.isfinite(x).all():
+            raise ValidationError("x holds NaN or infinity: repair or drop these channels.")
+        return x
+    if not np.issubdtype(x.dtype, np.integer):
+        raise ValidationError(f"x holds {x.dtype}; give float64, float32 or integers.")
+    return x
+
+
+def _make_arrays(
+    x: np.ndarray, n_times: int, out: np.ndarray | None, single: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the signals as they are computed, an array for the result, and where it goes."""
+    kind = x.dtype if single and x.dtype == np.float32 else np.dtype(float)
+    given = x if x.dtype == kind else x.astype(kind)
+    shape = len(x), n_times
+    if out is None:
+        out = np.empty(shape, np.float32 if x.dtype == np.float32 else float)
+    elif out.shape != shape:
+        raise ValidationError(f"out has shape {out.shape}; the result has {shape}.")
+    elif not (out.dtype in (np.float32, np.float64) or np.issubdtype(out.dtype, np.integer)):
+        raise ValidationError(f"out holds {out.dtype}; give float64, float32 or integers.")
+    direct = out.dtype == kind and not np.may_share_memory(x, out)
+    return given, out if direct else np.empty(shape, kind), out
+
+
+def _finish(result: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return `target` with the result, rounded to its type."""
+    if result is target:
+        return target
+    if np.issubdtype(target.dtype, np.integer):
+        result = np.rint(result)
+        limits = np.iinfo(target.dtype)
+        if result.min() < limits.min or result.max() > limits.max:
+            raise ValidationError(
+                f"the result, {result.min():g} to {result.max():g}, exceeds {target.dtype}: give "
+                "out= of float64 or float32, or scale x."
+            )
+    target[...] = result.astype(target.dtype)
+    return target
+
+
+def _by_channel(
+    work: Callable[[np.ndarray, np.ndarray], Any],
+    x: Any,
+    sfreq: float,
+    n_workers: int,
+    out: np.ndarray | None,
+    n_times: int | None = None,
+    single: bool = False,
+) -> np.ndarray:
+    """Return the result of `work`, the channels shared by threads."""
+    _check_rate(sfreq)
+    x = _check_signal(x)
+    given, result, target = _make_arrays(x, n_times or x.shape[1], out, single)
+    blocks = split(len(x), _check_workers(n_workers))
+    run_blocks(lambda rows: work(given[rows], result[rows]), blocks)
+    return _finish(result, target)
