@@ -105,11 +105,6 @@ class Unit:
     steps: tuple[int, ...]
     processor: Processor
 
-    @classmethod
-    def of(cls, index: int, processor: Processor) -> Unit:
-        """Return a single step as a unit."""
-        return cls(index, (index,), processor)
-
 
 def find_fusions(processors: Sequence[Processor]) -> Fusions:
     """Return the steps of a pipeline that can run as one."""
@@ -310,12 +305,12 @@ class FusedSteps(ArrayProcessor):
 
     def why_not_windowed(self) -> str | None:
         """Return why windows need whole channels; None if they do not."""
-        able = hasattr(self.shortcut, "windows")
+        able = hasattr(self.kernel, "windows")
         return None if able else "needs the whole length of a channel"
 
     def windows(self, prepared: Prepared, n_times: int) -> Any:
         """Return the correction over windows; see :class:`ArrayProcessor`."""
-        make = getattr(self.shortcut, "windows", None)
+        make = getattr(self.kernel, "windows", None)
         return None if make is None else make(prepared.payload)
 
     def stream_memory(self, chunk: int, sfreq: float) -> int:

@@ -222,7 +222,8 @@ class _Planner:
     def stages(self, processors: Sequence[Processor]) -> tuple[Stage, ...]:
         stages: list[Stage] = []
         group: list[Unit] = []
-        units: Iterable[Unit] = map(Unit.of, range(len(processors)), processors)
+        positions = range(len(processors))
+        units: Iterable[Unit] = map(Unit, positions, zip(positions), processors)
         if self.fusions.found:
             units = self.fusions.replace(processors, range(len(processors)))
         for unit in units:
