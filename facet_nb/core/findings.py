@@ -193,6 +193,12 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "Split it at the gaps with the recorder's software, or write it as EDF+C, and correct each "
         "part by itself.",
     ),
+    "channels_saturated": FindingKind(
+        "warning",
+        "channels are saturated",
+        "The artifact there cannot be subtracted: mark the channels as bad, or leave out the "
+        "spans; record with a larger range.",
+    ),
     "breaks_ignored": FindingKind(
         "note",
         "a step takes a recording with breaks for continuous",

@@ -172,7 +172,8 @@ class PipelineResult:
         """Return remarks for the reader of the result, one per line."""
         has_raw = self.context is not None and self.context.has_raw()
         bads = self.get_raw().info["bads"] if has_raw else []
-        remarks = [f"  bad channels, not corrected: {', '.join(bads)}"] if bads else []
+        told = any(finding.code == "channels_uncorrected" for finding in self.findings)
+        remarks = [f"  bad channels, not corrected: {', '.join(bads)}"] if bads and not told else []
         n = self.state.batches_restored
         if n:
             remarks.append(f"  {n} batches were restored from the checkpoint, not computed")

@@ -15,6 +15,7 @@ from facet_nb.core.processor import Processor
 from facet_nb.core.recording import Shape
 from facet_nb.core.registry import register_processor
 from facet_nb.io.messages import shorten, suggest, unusable
+from facet_nb.io.saturation import tell_saturated
 from facet_nb.io.sources import find_source, load_samples, open_recording
 from facet_nb.io.units import tell_units
 
@@ -89,7 +90,10 @@ class Loader(Processor):
         _crop(raw, self.start_sample, self.stop_sample, source)
         if self.preload:
             load_samples(raw, source)
-        return self._begin(raw, context).with_findings(tell_units(raw, source))
+        found = tell_units(raw, source)
+        if raw.preload:
+            found += tell_saturated(raw)
+        return self._begin(raw, context).with_findings(found)
 
     def forecast(self) -> RunInput:
         """Return the size of the recording, from its header."""

@@ -75,7 +75,7 @@ class ChainCheck:
     def _find_triggers(self, step: TriggerDetector, state: State) -> State:
         assert self.context is not None  # there would be no state
         step.validate(self.context)
-        metadata, *_ = step.find(self.context)
+        metadata = step.find(self.context)[0]
         ratio = state.sfreq / self.context.get_sfreq()
         if ratio != 1.0 and metadata.triggers is not None:
             metadata = metadata.updated(triggers=np.round(metadata.triggers * ratio).astype(int))

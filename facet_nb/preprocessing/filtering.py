@@ -194,7 +194,10 @@ class Filter(ArrayProcessor):
         if result is not x:
             result[...] = x
         for start, stop in design.pieces:
-            result[:, start:stop] = design.run(np.ascontiguousarray(x[:, start:stop]), None)
+            piece = result[:, start:stop]
+            done = design.run(x[:, start:stop], piece)
+            if done is not piece:
+                piece[...] = done
         return result
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:

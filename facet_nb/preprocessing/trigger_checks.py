@@ -15,6 +15,8 @@ from facet_nb.kernels.triggers import spacing, train
 _BITS = 16
 #: Distances, at least, of which more than half must be explained.
 _ENOUGH = 8
+#: Error of a distance that jitter by ±4 samples explains, in samples and as a share.
+_LOOSE, _LOOSE_SHARE = 8.0, 0.05
 #: Resultant length and probability from which events are locked to the volumes.
 _LOCKED, _CHANCE, _EVENTS = 0.9, 1e-6, 8
 #: Slice rates that fall into the alpha band, in Hz, and the longest distance of slices, in s.
@@ -207,6 +209,10 @@ def _check_distances(
     positions, sfreq = checked.positions, table.sfreq
     known = spacing.describe_spacing(positions)
     diffs, odd = np.diff(positions), known.slots == 0
+    # A distance that is 25 % off may be due to jitter, but not half of all.
+    loose = ~train.is_whole(diffs, known, max(_LOOSE, _LOOSE_SHARE * known.usual))
+    if 2 * loose.sum() > len(diffs) >= _ENOUGH:
+        odd = odd | loose
     if known.n_missing:
         gaps = np.flatnonzero(known.slots > 1)
         whole = table.propose(positions, larger=True)
