@@ -30,26 +30,22 @@ def fresh_array(shape: tuple[int, int]) -> np.ndarray:
     FacetError
         If there is not enough.
     """
+    n_bytes = 8 * int(np.prod(shape, dtype=object))  # of Python's numbers, which do not overflow
     try:
-        return _allocate(shape)
-    except (MemoryError, OSError, OverflowError, ValueError) as error:
+        if n_bytes < _LARGE or not hasattr(mmap, "MADV_NOHUGEPAGE"):
+            return np.empty(shape)
+        # numpy asks for huge pages. A virtual machine that returns free memory to its host has to
+        # fetch these again, which takes up to 2 s of CPU time per GB.
+        # MAP_PRIVATE: writes of a forked child must not reach its parent.
+        memory = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+        return np.frombuffer(memory, dtype=np.float64).reshape(shape)
+    except (MemoryError, OSError, OverflowError) as error:
         raise FacetError(
             f"there is no memory for {shape[0]} channels of {shape[1]} samples "
-            f"({8e-9 * shape[0] * shape[1]:.1f} GB). Lower the sampling rate, or keep samples in "
-            'files with memory_budget="…".'
+            f"({1e-9 * n_bytes:.1f} GB). Lower the sampling rate, or keep samples in files with "
+            'memory_budget="…".'
         ) from error
-
-
-def _allocate(shape: tuple[int, int]) -> np.ndarray:
-    n_bytes = 8 * int(np.prod(shape))
-    if n_bytes < _LARGE or not hasattr(mmap, "MADV_NOHUGEPAGE"):
-        return np.empty(shape)
-    # numpy asks for huge pages. A virtual machine that returns free memory to its host has to fetch
-    # these again, which takes up to 2 s of CPU time per GB.
-    # MAP_PRIVATE: writes of a forked child must not reach its parent.
-    memory = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    memory.madvise(mmap.MADV_NOHUGEPAGE)
-    return np.frombuffer(memory, dtype=np.float64).reshape(shape)
 
 
 class Store:
