@@ -63,13 +63,14 @@ class Case:
 def make_case(seed: int, folder: Path, processes: bool = False) -> Case:
     """Return the case of a seed; `folder` is for checkpoints."""
     rng = np.random.default_rng(seed)
-    context = _make_context(rng)
+    context = make_context(rng)
     steps = _make_steps(rng)
     dtype = str(rng.choice(["float64", "float64", "float32"]))
     return Case(seed, context, steps, dtype, _make_options(rng, folder / str(seed), processes))
 
 
-def _make_context(rng: np.random.Generator) -> ProcessingContext:
+def make_context(rng: np.random.Generator) -> ProcessingContext:
+    """Return a recording with bad channels, codes, triggers and annotations."""
     sfreq = float(rng.choice([200.0, 250.0, 512.0]))
     n_times = int(rng.integers(2600, 3400))
     length = int(rng.integers(60, 90))
@@ -115,7 +116,7 @@ def _make_steps(rng: np.random.Generator) -> list[Any]:
         lambda: [AASCorrection(window_size=8), PCACorrection(n_components=2)],
         lambda: [AASCorrection(window_size=8), ANCCorrection()],
         lambda: [CommonReference()],
-        lambda: [Crop(0.3, 8.0)],
+        lambda: [Crop(0.3, 4.5)],
         lambda: [toys.ZScore()],
         lambda: [toys.Scaled(1 / 3)],
         lambda: [toys.Demeaned()],

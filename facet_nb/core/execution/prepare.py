@@ -127,7 +127,7 @@ def prepare_stage(
     for position, processor in enumerate(given.processors):
         if not isinstance(processor, ArrayProcessor) or processor.needs == "reference":
             preparer.last[given.references[position]] = position
-    steps, notes, times = [], [], []
+    steps, notes, times, states = [], [], [], []
     for position, processor in enumerate(given.processors):
         wall, cpu = time.perf_counter(), time.thread_time()
         index = given.indices[position]
@@ -154,7 +154,15 @@ def prepare_stage(
             times.append(StepTime(index, time.perf_counter() - wall, time.thread_time() - cpu))
         steps.append(step)
         notes.append(note)
-    return PreparedStage(tuple(steps), preparer.state, tuple(notes), tuple(times), preparer.trials)
+        states.append(preparer.state)
+    return PreparedStage(
+        tuple(steps),
+        preparer.state,
+        tuple(notes),
+        tuple(times),
+        preparer.trials,
+        tuple(states),
+    )
 
 
 @dataclass

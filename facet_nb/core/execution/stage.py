@@ -81,6 +81,8 @@ class PreparedStage:
         Duration of the preparation of each step.
     trials : dict
         Result on its reference channel of each user-defined step, by position in the stage.
+    states : tuple of State
+        Shape and metadata after each step.
     """
 
     steps: tuple[Step, ...]
@@ -88,6 +90,7 @@ class PreparedStage:
     notes: tuple[Mapping[str, Any], ...]
     times: tuple[StepTime, ...]
     trials: Mapping[int, KnownRow]
+    states: tuple[State, ...]
 
 
 @dataclass(frozen=True)
