@@ -144,7 +144,7 @@ def prepare_stage(
     for position, processor in enumerate(given.processors):
         if not isinstance(processor, ArrayProcessor) or processor.needs == "reference":
             preparer.last[given.references[position]] = position
-    steps, notes, times, findings = [], [], [], []
+    steps, notes, times, findings, states = [], [], [], [], []
     for position, processor in enumerate(given.processors):
         wall, cpu = time.perf_counter(), time.thread_time()
         index = given.indices[position]
@@ -172,6 +172,7 @@ def prepare_stage(
         steps.append(step)
         notes.append(note)
         findings.append(found)
+        states.append(preparer.state)
     return PreparedStage(
         tuple(steps),
         preparer.state,
@@ -179,6 +180,7 @@ def prepare_stage(
         tuple(times),
         tuple(findings),
         preparer.trials,
+        tuple(states),
     )
 
 

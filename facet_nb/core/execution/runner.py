@@ -61,6 +61,8 @@ from facet_nb.core.planning.fusion import FusedSteps
 from facet_nb.core.planning.plan import Plan, Stage
 from facet_nb.core.planning.planner import make_plan
 from facet_nb.core.processor import ArrayProcessor, Processor
+from facet_nb.core.recording import Header
+from facet_nb.core.steps import State
 from facet_nb.core.storage import shared_memory
 from facet_nb.core.storage.array_store import Store
 from facet_nb.core.storage.arrays import ArrayRef, RamArray
@@ -552,9 +554,10 @@ def build_context(
     """
     new, state = context, prepared.state
     if result is not None:
-        raw = given.header.attach(
-            result, sfreq=state.sfreq, first_samp=state.first_samp, band=state.band
-        )
+        header, before = given.header, prepared.states[:-1]
+        if len(set(map(_SHAPE, before)) | {_SHAPE(given.state)}) > 1:
+            header = pass_header(header, before)
+        raw = header.attach(result, sfreq=state.sfreq, first_samp=state.first_samp, band=state.band)
         # The noise can be recomputed through channel-wise and linear steps only.
         follows = True
         for p in given.processors:
@@ -582,6 +585,23 @@ def build_context(
         history[known:] = [replace(entry, compiled=names) for entry in history[known:]]
     new._history = tuple(history)
     return new
+
+
+#: What MNE fits annotations to.
+_SHAPE = attrgetter("sfreq", "n_times", "first_samp")
+
+
+def pass_header(header: Header, states: Sequence[State]) -> Header:
+    """Return the header of a recording after steps that led to `states`, one after another."""
+    # MNE rounds onsets to microseconds, and cuts annotations at the ends, whenever it sets them:
+    # that must happen per step in every mode, not once per stage.
+    for state in states:
+        nothing = np.broadcast_to(0.0, (len(header.info["ch_names"]), state.n_times))
+        raw = header.attach(
+            nothing, sfreq=state.sfreq, first_samp=state.first_samp, band=state.band
+        )
+        header = Header.of(raw)
+    return header
 
 
 def run_alone(processor: Processor, context: ProcessingContext) -> ProcessingContext:

@@ -84,6 +84,8 @@ class PreparedStage:
         Findings of each step.
     trials : dict
         Result on its reference channel of each user-defined step, by position in the stage.
+    states : tuple of State
+        Shape and metadata after each step.
     """
 
     steps: tuple[Step, ...]
@@ -92,6 +94,7 @@ class PreparedStage:
     times: tuple[StepTime, ...]
     findings: tuple[tuple[Finding, ...], ...]
     trials: Mapping[int, KnownRow]
+    states: tuple[State, ...]
 
 
 @dataclass(frozen=True)

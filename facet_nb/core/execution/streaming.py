@@ -68,9 +68,10 @@ def stream_channel(
         Called with each step that is about to run.
     """
     passes = list_passes(steps, channel)
-    if not passes[0]:  # no step works on this channel
+    if not passes[0]:  # no step works on this channel, but each one rounds it
+        dtype = steps[0].dtype if any(step.changes_samples for step in steps) else "float64"
         for start in range(0, source.n_times, chunk):
-            target.write(start, source.read(start, start + chunk))
+            target.write(start, round_to(dtype, source.read(start, start + chunk)))
         return
     x, known = source, None
     if passes[0][0].processor.needs_first_pass:
