@@ -19,6 +19,8 @@ from facet_nb.kernels.streams import WaveformStream
 from facet_nb.kernels.templates import subsample
 from facet_nb.kernels.triggers.clock import ClockFit, fit_clock
 from facet_nb.kernels.triggers.repeats import find_repeats
+from facet_nb.kernels.triggers.runs import Train, split_train
+from facet_nb.kernels.triggers.spacing import artifact_length
 
 #: Largest shift searched for if markers jitter, in samples and relative to the artifact length.
 _MAX_JITTER = 8
@@ -34,9 +36,17 @@ _SHORTER = 0.95
 
 @dataclass(frozen=True)
 class GradientPlan:
-    """Decisions that all channels share: the artifacts' positions, and the sampling rate, in Hz."""
+    """Decisions that all channels share.
 
-    layout: subsample.Layout
+    Attributes
+    ----------
+    layouts : tuple of Layout
+        Positions of the artifacts of each run.
+    sfreq : float
+        Sampling rate, in Hz.
+    """
+
+    layouts: tuple[subsample.Layout, ...]
     sfreq: float
 
 
@@ -105,11 +115,43 @@ class GradientCorrection(ChannelCorrection):
         self._check()
         x = view.reference
         assert x is not None
-        clock = fit_clock(_list_markers(view.metadata))
+        markers = _list_markers(view.metadata)
+        train = split_train(markers)
+        found = []
+        for run in train.runs:
+            length = _find_known_length(view.metadata, markers, run)
+            found.append(self._lay_out(view, run, length, alone=len(train.runs) == 1))
+        layouts = tuple(layout for layout, _ in found if layout is not None)
+        if not layouts:
+            raise ValidationError(
+                "GradientCorrection: no run has two artifacts that lie wholly within the "
+                "recording. Check the triggers, and artifact_to_trigger_offset."
+            )
+        longest = int(np.argmax([len(run) for run in train.runs]))
+        notes = {"ref_channel": view.reference_name, **found[longest][1], **_report(train)}
+        if len(found) > 1:
+            notes["runs"] = [
+                {"first": int(run[0]), "last": int(run[-1]), "n_markers": len(run), **own}
+                for run, (_, own) in zip(train.runs, found, strict=True)
+            ]
+        return Prepared(GradientPlan(layouts, view.sfreq), notes=notes)
+
+    def _lay_out(
+        self, view: View, markers: np.ndarray, length: int | None, *, alone: bool
+    ) -> tuple[subsample.Layout | None, dict[str, Any]]:
+        """Return the positions of a run's artifacts, and what was found of it.
+
+        A run without two complete artifacts is an error if it is `alone`, and left as it is else.
+        """
+        x = view.reference
+        assert x is not None
+        clock = fit_clock(markers)
         offset = view.metadata.artifact_to_trigger_offset * view.sfreq
-        n_samples = _find_length(clock, view.metadata)
+        n_samples = _find_length(clock, length)
         times, source = _place(x, clock, offset, n_samples)
         layout = subsample.Layout.of(times, n_samples, view.n_times)
+        if not alone and layout.usable.sum() < 2:
+            return None, {"clock": clock.report(), "times": source, "n_artifacts": 0}
         check_reference(x, view.reference_name, layout.usable, n_samples)
         n_slices, distance = self._divide(x, layout, clock.period, view.sfreq)
         if n_slices > 1:
@@ -118,8 +160,7 @@ class GradientCorrection(ChannelCorrection):
             inside = (times > -n_samples) & (times < view.n_times)
             layout = subsample.Layout.of(times[inside], n_samples, view.n_times)
         blocks = lowrank.list_blocks(layout, view.sfreq, self.block_s)
-        notes: dict[str, Any] = {
-            "ref_channel": view.reference_name,
+        return layout, {
             "clock": clock.report(),
             "times": source,
             "slices_found": n_slices,
@@ -127,7 +168,6 @@ class GradientCorrection(ChannelCorrection):
             "n_artifacts": len(layout.first),
             "n_blocks": len(blocks),
         }
-        return Prepared(GradientPlan(layout, view.sfreq), notes=notes)
 
     def _check(self) -> None:
         if self.max_courses < 0:
@@ -152,15 +192,18 @@ class GradientCorrection(ChannelCorrection):
 
     def correct_channel(self, x: np.ndarray, plan: GradientPlan, out: np.ndarray) -> None:
         """Write the corrected channel to `out`; see :class:`ChannelCorrection`."""
-        lowrank.correct(
-            x,
-            plan.layout,
-            plan.sfreq,
-            block_s=self.block_s,
-            shrinkage=self.shrinkage,
-            max_courses=self.max_courses,
-            out=out,
-        )
+        out[...] = x
+        for layout in plan.layouts:
+            for which in lowrank.list_blocks(layout, plan.sfreq, self.block_s):
+                lowrank.correct_block(
+                    x,
+                    layout,
+                    which,
+                    plan.sfreq,
+                    out,
+                    shrinkage=self.shrinkage,
+                    max_courses=self.max_courses,
+                )
 
     def why_not_chunked(self) -> str | None:
         """Return why the correction cannot run in chunks; None if it can."""
@@ -170,8 +213,10 @@ class GradientCorrection(ChannelCorrection):
     def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, known: Any) -> Any:
         """Return the correction of one channel in blocks; see :class:`ArrayProcessor`."""
         plan: GradientPlan = prepared.payload
+        if len(plan.layouts) > 1:
+            return None
         return WaveformStream.make(
-            plan.layout, plan.sfreq, self.block_s, self.shrinkage, self.max_courses
+            plan.layouts[0], plan.sfreq, self.block_s, self.shrinkage, self.max_courses
         )
 
     def stream_memory(self, chunk: int, sfreq: float) -> int:
@@ -197,10 +242,31 @@ def _list_markers(metadata: ProcessingMetadata) -> np.ndarray:
     return markers
 
 
-def _find_length(clock: ClockFit, metadata: ProcessingMetadata) -> int:
+def _report(train: Train) -> dict[str, Any]:
+    """Return the markers that were left out, for the history; nothing if there are none."""
+    notes: dict[str, Any] = {}
+    for kind, markers in (("doubled", train.doubled), ("stray", train.stray)):
+        if len(markers):
+            notes[f"n_{kind}_markers"] = len(markers)
+            notes[f"{kind}_markers"] = [int(marker) for marker in markers]
+    return notes
+
+
+def _find_known_length(
+    metadata: ProcessingMetadata, markers: np.ndarray, run: np.ndarray
+) -> int | None:
+    """Return the artifact length of a run that is known beforehand, in samples."""
+    known = metadata.artifact_length
+    if known is None or len(run) == len(markers):
+        return known
+    # A length that was derived from all distances counts markers of other runs, or no markers.
+    derived = artifact_length(markers), int(np.median(np.diff(markers)))
+    return artifact_length(run) if known in derived else known
+
+
+def _find_length(clock: ClockFit, known: int | None) -> int:
     """Return the artifact length, in samples: the period, unless a shorter one is known."""
     whole = int(np.ceil(clock.period - 1e-6))
-    known = metadata.artifact_length
     return int(known) if known is not None and 0 < known < _SHORTER * whole else whole
 
 
@@ -210,11 +276,13 @@ def _place(x: np.ndarray, clock: ClockFit, offset: float, n_samples: int) -> tup
     If the fit of the clock model is not trusted, the reference channel decides between the fit, the
     markers, and the onsets found in its own samples: the source that leaves the least residual.
     """
+    valid = clock.run >= 0
     if clock.trusted:
-        return np.sort(np.concatenate([clock.times, clock.missing])) + offset, "clock"
-    markers = clock.fitted + clock.residuals + offset
+        times = np.sort(np.concatenate([clock.times[valid], clock.missing]))
+        return times + offset, "clock"
+    markers = (clock.fitted + clock.residuals)[valid] + offset
     reach = max(1, min(_MAX_JITTER, int(_MAX_JITTER_OF_LENGTH * n_samples)))
-    tried = {"clock": clock.fitted + offset, "markers": markers}
+    tried = {"clock": clock.fitted[valid] + offset, "markers": markers}
     for source, times in list(tried.items()):
         whole = np.rint(times).astype(np.int64)
         found = subsample.find_onsets(x, whole, n_samples, max_lag=reach)

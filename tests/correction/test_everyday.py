@@ -1,0 +1,63 @@
+"""Gradient correction on recordings that are not regular; dB are medians over channels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from facet_nb import GradientCorrection, Pipeline
+from facet_nb.datasets import simulate
+
+KEYS = {"n_channels": 3, "sfreq": 500, "duration_s": 44, "tr_s": 2.0, "n_slices": 16}
+
+
+def make(markers="volume", seed=3, keys=None, **imperfections):
+    keys = {**KEYS, "markers": markers, "seed": seed, **(keys or {})}
+    return simulate(**keys, imperfections=imperfections or None)
+
+
+def run(simulation, step=None, mode="serial"):
+    context = simulation.context().with_trigger_samples(simulation.triggers)
+    step = GradientCorrection() if step is None else step
+    return Pipeline([step]).run(context, mode=mode, show_progress=False, raise_on_error=True)
+
+
+def measure(simulation, step=None):
+    return float(np.nanmedian(simulation.snr_db(run(simulation, step).get_raw())))
+
+
+def notes_of(result, name="gradient_correction"):
+    return next(h.parameters for h in result.context.get_history() if h.name == name)
+
+
+@pytest.mark.parametrize("markers", ["slice", "volume"])
+@pytest.mark.parametrize("seed", [3, 6])
+def test_wrong_markers_cost_nothing_and_are_told(markers, seed):
+    plain, wrong = make(markers, seed), make(markers, seed, extra_markers=3)
+    result = run(wrong)
+    assert np.array_equal(result.get_raw().get_data(), run(plain).get_raw().get_data())
+    notes = notes_of(result)
+    left_out = notes.get("doubled_markers", []) + notes.get("stray_markers", [])
+    assert sorted(left_out) == np.setdiff1d(wrong.triggers, plain.triggers).tolist()
+
+
+@pytest.mark.parametrize("share, after_s", [(1.0, 0.004), (0.3, 0.01), (1.0, 0.05)])
+def test_doubled_markers_cost_nothing(share, after_s):
+    plain, wrong = make(), make(doubled_share=share, doubled_after_s=after_s)
+    assert np.array_equal(run(wrong).get_raw().get_data(), run(plain).get_raw().get_data())
+    n = len(wrong.triggers) - len(plain.triggers)
+    assert notes_of(run(wrong))["n_doubled_markers"] == n
+
+
+@pytest.mark.parametrize("markers", ["slice", "volume"])
+@pytest.mark.parametrize("tr_s, n_slices", [(1.5, 15), (1.6, 20)])
+def test_each_sequence_is_corrected_by_itself(markers, tr_s, n_slices):
+    options = {"second_tr_s": tr_s, "second_n_slices": n_slices}
+    both = make(markers, keys={"duration_s": 80}, **options)
+    result = run(both)
+    runs = notes_of(result)["runs"]
+    assert [own["clock"]["trusted"] for own in runs] == [True, True]
+    assert sum(own["n_markers"] for own in runs) == len(both.triggers)
+    assert np.median(both.snr_db(result.get_raw())) > 16
+    lazily = run(both, mode="channel_sequential")
+    assert np.array_equal(lazily.get_raw().get_data(), result.get_raw().get_data())
