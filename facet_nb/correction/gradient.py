@@ -12,7 +12,7 @@ from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.base import ChannelCorrection, check_reference, fill_doc
-from facet_nb.kernels.lowrank import lowrank
+from facet_nb.kernels.lowrank import locked, lowrank
 from facet_nb.kernels.lowrank.amplitudes import MAX_COURSES
 from facet_nb.kernels.lowrank.highband import average_high, measure_rest
 from facet_nb.kernels.streams import WaveformStream
@@ -44,10 +44,22 @@ class GradientPlan:
         Positions of the artifacts of each run.
     sfreq : float
         Sampling rate, in Hz.
+    volumes : tuple of Layout
+        Positions of volumes whose mean is subtracted after the slices' artifacts.
     """
 
     layouts: tuple[subsample.Layout, ...]
     sfreq: float
+    volumes: tuple[subsample.Layout, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Positions of a run's artifacts, what was found of it, and its volumes if these matter."""
+
+    layout: subsample.Layout | None
+    notes: dict[str, Any]
+    volumes: subsample.Layout | None = None
 
 
 @register_processor
@@ -121,24 +133,23 @@ class GradientCorrection(ChannelCorrection):
         for run in train.runs:
             length = _find_known_length(view.metadata, markers, run)
             found.append(self._lay_out(view, run, length, alone=len(train.runs) == 1))
-        layouts = tuple(layout for layout, _ in found if layout is not None)
+        layouts = tuple(run.layout for run in found if run.layout is not None)
         if not layouts:
             raise ValidationError(
                 "GradientCorrection: no run has two artifacts that lie wholly within the "
                 "recording. Check the triggers, and artifact_to_trigger_offset."
             )
         longest = int(np.argmax([len(run) for run in train.runs]))
-        notes = {"ref_channel": view.reference_name, **found[longest][1], **_report(train)}
+        notes = {"ref_channel": view.reference_name, **found[longest].notes, **_report(train)}
         if len(found) > 1:
             notes["runs"] = [
-                {"first": int(run[0]), "last": int(run[-1]), "n_markers": len(run), **own}
-                for run, (_, own) in zip(train.runs, found, strict=True)
+                {"first": int(run[0]), "last": int(run[-1]), "n_markers": len(run), **own.notes}
+                for run, own in zip(train.runs, found, strict=True)
             ]
-        return Prepared(GradientPlan(layouts, view.sfreq), notes=notes)
+        volumes = tuple(run.volumes for run in found if run.volumes is not None)
+        return Prepared(GradientPlan(layouts, view.sfreq, volumes), notes=notes)
 
-    def _lay_out(
-        self, view: View, markers: np.ndarray, length: int | None, *, alone: bool
-    ) -> tuple[subsample.Layout | None, dict[str, Any]]:
+    def _lay_out(self, view: View, markers: np.ndarray, length: int | None, *, alone: bool) -> _Run:
         """Return the positions of a run's artifacts, and what was found of it.
 
         A run without two complete artifacts is an error if it is `alone`, and left as it is else.
@@ -151,16 +162,17 @@ class GradientCorrection(ChannelCorrection):
         times, source = _place(x, clock, offset, n_samples)
         layout = subsample.Layout.of(times, n_samples, view.n_times)
         if not alone and layout.usable.sum() < 2:
-            return None, {"clock": clock.report(), "times": source, "n_artifacts": 0}
+            return _Run(None, {"clock": clock.report(), "times": source, "n_artifacts": 0})
         check_reference(x, view.reference_name, layout.usable, n_samples)
         n_slices, distance = self._divide(x, layout, clock.period, view.sfreq)
+        starts = times
         if n_slices > 1:
             times = np.add.outer(times, distance * np.arange(n_slices)).ravel()
             n_samples = int(np.ceil(distance - 1e-6))
             inside = (times > -n_samples) & (times < view.n_times)
             layout = subsample.Layout.of(times[inside], n_samples, view.n_times)
         blocks = lowrank.list_blocks(layout, view.sfreq, self.block_s)
-        return layout, {
+        notes: dict[str, Any] = {
             "clock": clock.report(),
             "times": source,
             "slices_found": n_slices,
@@ -168,6 +180,46 @@ class GradientCorrection(ChannelCorrection):
             "n_artifacts": len(layout.first),
             "n_blocks": len(blocks),
         }
+        volumes, strength = self._find_volumes(x, layout, clock, starts, view.sfreq)
+        if volumes is None:
+            return _Run(layout, notes)
+        notes["volume_samples"], notes["locked_to_volumes"] = volumes.n_samples, strength
+        return _Run(layout, notes, volumes)
+
+    def _find_volumes(
+        self,
+        x: np.ndarray,
+        layout: subsample.Layout,
+        clock: ClockFit,
+        starts: np.ndarray,
+        sfreq: float,
+    ) -> tuple[subsample.Layout | None, float]:
+        """Return the positions of volumes if something recurs with them only, and its strength.
+
+        That is decided in the first block of the reference channel, corrected slice by slice.
+        """
+        first = lowrank.list_blocks(layout, sfreq, self.block_s)[0]
+        stop = min(len(x), int(layout.first[first[-1]]) + layout.n_samples + subsample.HALO)
+        onsets = (layout.first + layout.part / subsample.GRID)[first]
+        slices = subsample.Layout.of(onsets, layout.n_samples, stop)
+        rest = lowrank.correct(
+            x[:stop],
+            slices,
+            sfreq,
+            block_s=self.block_s,
+            shrinkage=self.shrinkage,
+            max_courses=self.max_courses,
+        )
+        if len(starts) == len(layout.first):
+            starts = _group_slices(rest, slices, clock, starts, sfreq)
+        if len(starts) < locked.MIN_VOLUMES:
+            return None, 0.0
+        n_samples = int(np.ceil(float(np.median(np.diff(starts))) - 1e-6))
+        here = subsample.Layout.of(starts[starts < stop], n_samples, stop)
+        strength = locked.find_locked(rest, here, sfreq).strength
+        if strength < locked.PRESENT:
+            return None, strength
+        return subsample.Layout.of(starts, n_samples, len(x)), strength
 
     def _check(self) -> None:
         if self.max_courses < 0:
@@ -204,6 +256,9 @@ class GradientCorrection(ChannelCorrection):
                     shrinkage=self.shrinkage,
                     max_courses=self.max_courses,
                 )
+        for volumes in plan.volumes:
+            for which in lowrank.list_blocks(volumes, plan.sfreq, self.block_s):
+                locked.subtract_locked(out, volumes, plan.sfreq, which)
 
     def why_not_chunked(self) -> str | None:
         """Return why the correction cannot run in chunks; None if it can."""
@@ -213,7 +268,7 @@ class GradientCorrection(ChannelCorrection):
     def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, known: Any) -> Any:
         """Return the correction of one channel in blocks; see :class:`ArrayProcessor`."""
         plan: GradientPlan = prepared.payload
-        if len(plan.layouts) > 1:
+        if len(plan.layouts) > 1 or plan.volumes:
             return None
         return WaveformStream.make(
             plan.layouts[0], plan.sfreq, self.block_s, self.shrinkage, self.max_courses
@@ -268,6 +323,23 @@ def _find_length(clock: ClockFit, known: int | None) -> int:
     """Return the artifact length, in samples: the period, unless a shorter one is known."""
     whole = int(np.ceil(clock.period - 1e-6))
     return int(known) if known is not None and 0 < known < _SHORTER * whole else whole
+
+
+def _group_slices(
+    rest: np.ndarray, slices: subsample.Layout, clock: ClockFit, times: np.ndarray, sfreq: float
+) -> np.ndarray:
+    """Return the starts of volumes, in samples, if markers are those of slices; empty if unknown.
+
+    Without a pause, the volume is what recurs in the corrected reference channel, `rest`, and may
+    begin with any of its slices.
+    """
+    if clock.run.max(initial=0) > 0:
+        return times[:0]
+    if clock.pause > 0:
+        paused = np.diff(times) > clock.period + 0.5 * clock.pause
+        return times[np.concatenate([[True], paused])]
+    n_slices = locked.find_volume(rest, slices, sfreq)
+    return times[::n_slices] if n_slices > 1 else times[:0]
 
 
 def _place(x: np.ndarray, clock: ClockFit, offset: float, n_samples: int) -> tuple[np.ndarray, str]:

@@ -61,3 +61,23 @@ def test_each_sequence_is_corrected_by_itself(markers, tr_s, n_slices):
     assert np.median(both.snr_db(result.get_raw())) > 16
     lazily = run(both, mode="channel_sequential")
     assert np.array_equal(lazily.get_raw().get_data(), result.get_raw().get_data())
+
+
+@pytest.mark.parametrize("markers", ["slice", "volume"])
+@pytest.mark.parametrize("seed", [3, 6])
+def test_what_recurs_with_the_volume_is_no_drift(markers, seed):
+    wrong = make(markers, seed, preparation_v=3e-4)
+    result = run(wrong)
+    notes = notes_of(result)
+    assert notes["locked_to_volumes"] > 1 and notes["volume_samples"] in (1000, 1001)
+    assert np.median(wrong.snr_db(result.get_raw())) > 13  # 0 dB without
+    context = wrong.context().with_trigger_samples(wrong.triggers)
+    chunked = Pipeline([GradientCorrection()]).run(
+        context, mode="channel_sequential", chunk_duration_s=5.0, show_progress=False
+    )
+    assert np.array_equal(chunked.get_raw().get_data(), result.get_raw().get_data())
+
+
+@pytest.mark.parametrize("markers", ["slice", "volume"])
+def test_nothing_is_locked_to_regular_volumes(markers):
+    assert "locked_to_volumes" not in notes_of(run(make(markers)))
