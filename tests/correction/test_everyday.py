@@ -70,7 +70,7 @@ def test_what_recurs_with_the_volume_is_no_drift(markers, seed):
     result = run(wrong)
     notes = notes_of(result)
     assert notes["locked_to_volumes"] > 1 and notes["volume_samples"] in (1000, 1001)
-    assert np.median(wrong.snr_db(result.get_raw())) > 13  # 0 dB without
+    assert np.median(wrong.snr_db(result.get_raw())) > 11  # 0 dB without
     context = wrong.context().with_trigger_samples(wrong.triggers)
     chunked = Pipeline([GradientCorrection()]).run(
         context, mode="channel_sequential", chunk_duration_s=5.0, show_progress=False

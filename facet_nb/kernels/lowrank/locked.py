@@ -147,8 +147,8 @@ def find_volume(x: np.ndarray, layout: Layout, sfreq: float) -> int:
     Returns
     -------
     int
-        The number for which the variance between the slices of a volume, relative to that of a
-        slice over volumes, is largest; the smallest of several that are about as large.
+        The smallest number with which hardly more is left than with any other, if the variance
+        between the slices of a volume clearly exceeds that of a slice over volumes.
     """
     which = np.flatnonzero(layout.usable)
     most = min(_MOST_SLICES, len(which) // MIN_VOLUMES)
@@ -160,7 +160,7 @@ def find_volume(x: np.ndarray, layout: Layout, sfreq: float) -> int:
     values = np.diff(sums[edges], axis=1) / np.maximum(np.diff(bounds), 1)
     # Changes from slice to slice: drift is nearly constant over a slice.
     values = np.diff(values.ravel(), prepend=values[0, 0]).reshape(values.shape)
-    ratios = np.zeros(most + 1)
+    ratios, rest = np.zeros(most + 1), np.full(most + 1, np.inf)
     for p in range(2, most + 1):
         n_volumes = len(values) // p
         folded = values[: n_volumes * p].reshape(n_volumes, p, -1)
@@ -168,10 +168,13 @@ def find_volume(x: np.ndarray, layout: Layout, sfreq: float) -> int:
         slices = mean - mean.mean(axis=0)
         within = float(np.sum((folded - mean) ** 2)) / max(n_volumes - 1, 1)
         ratios[p] = n_volumes * float(np.sum(slices**2)) / within if within > 0 else 0.0
+        rest[p] = within / p
     best = float(ratios.max())
     if best < _CLEAR:
         return 1
-    return int(np.argmax(ratios >= 0.8 * best))
+    # Multiples of the volume explain as much; its divisors leave more.
+    rest[ratios < 0.5 * best] = np.inf
+    return int(np.argmax(rest <= 1.02 * rest.min()))
 
 
 def _count_at_once(layout: Layout) -> int:
