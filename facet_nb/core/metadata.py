@@ -37,6 +37,8 @@ class ProcessingMetadata:
         Slice triggers in one volume, where gaps between volumes tell.
     volume_gaps : bool
         Whether pauses separate volumes.
+    ref_channel : str | None
+        Reference channel of steps that ask for none, chosen when triggers were first known.
     custom : dict
         Anything else; ``custom["metrics"]`` holds what evaluation found.
     """
@@ -52,6 +54,7 @@ class ProcessingMetadata:
     artifact_length: int | None = None
     slices_per_volume: int | None = None
     volume_gaps: bool = False
+    ref_channel: str | None = None
     custom: dict[str, Any] = field(default_factory=dict)
 
     def copy(self, **changes: Any) -> ProcessingMetadata:

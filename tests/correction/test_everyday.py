@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facet_nb import GradientCorrection, Pipeline
+from facet_nb import AASCorrection, GradientCorrection, HighPassFilter, Pipeline
 from facet_nb.datasets import simulate
 
 KEYS = {"n_channels": 3, "sfreq": 500, "duration_s": 44, "tr_s": 2.0, "n_slices": 16}
@@ -81,3 +81,32 @@ def test_what_recurs_with_the_volume_is_no_drift(markers, seed):
 @pytest.mark.parametrize("markers", ["slice", "volume"])
 def test_nothing_is_locked_to_regular_volumes(markers):
     assert "locked_to_volumes" not in notes_of(run(make(markers)))
+
+
+@pytest.mark.parametrize("seed", [3, 6])
+@pytest.mark.parametrize("markers", ["slice", "volume"])
+def test_an_electrode_without_contact_is_no_reference(markers, seed):
+    wrong = make(markers, seed, dead_channels=[0])
+    result = run(wrong)
+    chosen = notes_of(result)["ref_channel"]
+    assert chosen in wrong.ch_names[1:]
+    named = run(wrong, GradientCorrection(ref_channel=chosen))
+    assert np.array_equal(named.get_raw().get_data(), result.get_raw().get_data())
+
+
+@pytest.mark.parametrize("mode", ["channel_sequential", "parallel"])
+def test_the_reference_is_chosen_once_in_every_mode(mode):
+    """Behind the first correction no channel shows the artifact: the choice must not change."""
+    wrong = make("slice", 4, dead_channels=[0])
+    steps = [HighPassFilter(0.5), GradientCorrection(), AASCorrection(20)]
+    done = []
+    for each in ("serial", mode):
+        context = wrong.context().with_trigger_samples(wrong.triggers)
+        options = {"mode": each, "show_progress": False, "raise_on_error": True}
+        if each == "parallel":
+            options |= {"backend": "threading", "n_jobs": 2}
+        done.append(Pipeline(steps).run(context, **options))
+    one, other = done
+    assert np.array_equal(one.get_raw().get_data(), other.get_raw().get_data())
+    names = [notes_of(result, "aas_correction")["ref_channel"] for result in done]
+    assert names == [notes_of(one)["ref_channel"]] * 2 != [wrong.ch_names[0]] * 2
