@@ -1,9 +1,10 @@
 """Corrections against truth, on recordings that differ in rate, TR, slices, motion and amplitude.
 
-Prints three tables: the signal-to-noise ratio of several chains on each recording, what becomes of
-gradient correction when one of its parts is left out, and CPU time.
+Prints four tables: everyday recordings (wrong markers, several sequences, muscle bursts) over
+seeds, the signal-to-noise ratio of several chains on each recording, what becomes of gradient
+correction when one of its parts is left out, and CPU time.
 
-    python benchmarks/quality.py [--twin FOLDER] [--channels 3] [--duration 60] [--only methods]
+    python benchmarks/quality.py [--twin FOLDER] [--channels 3] [--duration 60] [--only everyday]
 
 `--twin` names a folder with ``niazy_twin_2048.vhdr`` and ``niazy_twin_2048_truth.npz``.
 """
@@ -65,6 +66,40 @@ RECORDINGS: dict[str, dict[str, Any]] = {
     "synchronised clocks": {"sfreq": 5000, "n_slices": 40, "seed": 112, "clock_offset_ppm": 0},
     "muscles, sway and pulse": {"n_slices": 30, "seed": 113, "pulse": True},
     "vibration of its own": {"n_slices": 30, "seed": 114},
+}
+
+#: Everyday recordings: arguments of `simulate`, and its imperfections. 1 kHz, TR 2 s, 20 slices.
+_VOLUMES: dict[str, Any] = {"markers": "volume"}
+_SECOND = {"second_tr_s": 1.5, "second_n_slices": 30}
+EVERYDAY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "regular, slices": ({}, {}),
+    "regular, volumes": (_VOLUMES, {}),
+    "3 extra markers, slices": ({}, {"extra_markers": 3}),
+    "3 extra markers, volumes": (_VOLUMES, {"extra_markers": 3}),
+    "all markers doubled, slices": ({}, {"doubled_share": 1.0}),
+    "some markers doubled, volumes": (_VOLUMES, {"doubled_share": 0.15}),
+    "missing and extra markers": ({**_VOLUMES, "missing": (5, 9)}, {"extra_markers": 2}),
+    "markers off by 1, slices": ({"marker_jitter_samples": 1}, {}),
+    "two sequences, slices": ({}, _SECOND),
+    "two sequences, volumes": (_VOLUMES, _SECOND),
+    "two sequences, same TR": (_VOLUMES, {"second_echo_spacing_s": 0.5e-3}),
+    "break of almost 5 TR": (_VOLUMES, {"second_tr_s": 2.0, "second_break_s": 9.998}),
+    "preparation block, slices": ({}, {"preparation_v": 3e-4}),
+    "preparation block, volumes": (_VOLUMES, {"preparation_v": 3e-4}),
+    "rectified excitation": ({}, {"rectification_v": 3e-4}),
+    "pause of 0.1 s, causal": (
+        {"volume_gap_s": 0.1, "sfreq": 2000},
+        {"causal_lowpass_hz": 250.0},
+    ),
+    "muscle bursts": ({"sfreq": 2000}, {"emg_bursts": 6, "emg_share": 1.0}),
+    "dead first channel": (_VOLUMES, {"dead_channels": [0]}),
+    "loose first channel": ({"marker_jitter_samples": 1}, {"loose_channels": [0]}),
+    "3 dummy volumes": (_VOLUMES, {"dummy_volumes": 3}),
+    "begins in a volume": (_VOLUMES, {"start_in_volume": 0.4}),
+    "vibration of 23 Hz": ({}, {"vibration_v": 60e-6}),
+    "abrupt jumps": ({"motion": 0.05}, {"jump_s": 0.01}),
+    "clock with a curve": (_VOLUMES, {"clock_curve_ppm": 10.0}),
+    "clipping": ({}, {"clip_v": 4e-3}),
 }
 
 METHODS: dict[str, Callable[[], list]] = {
@@ -240,6 +275,29 @@ def compare_methods(recordings: dict[str, Recording]) -> None:
         print_row(name, harm)
 
 
+def compare_everyday(n_seeds: int, n_channels: int, duration_s: float, only: str) -> None:
+    """Print SNR on everyday recordings: median and worst over seeds of the channels' median."""
+    print_head("SNR (dB)", ["before", "median", "worst", "gamma"])
+    base = {"sfreq": 1000, "tr_s": 2.0, "n_slices": 20}
+    for name, (arguments, imperfections) in EVERYDAY.items():
+        if only not in name:
+            continue
+        values = []
+        for seed in range(201, 201 + n_seeds):
+            given = {**base, **arguments, "seed": seed, "duration_s": duration_s}
+            sim = simulate(n_channels, **given, imperfections=imperfections or None)
+            context = sim.context().with_trigger_samples(sim.triggers)
+            done = Pipeline([GradientCorrection()]).run(
+                context, mode="serial", show_progress=False, raise_on_error=True
+            )
+            raw = done.get_raw()
+            found = sim.snr_db(sim.raw), sim.snr_db(raw), sim.snr_db(raw, 30.0, 100.0)
+            values.append([float(np.nanmedian(snr_db)) for snr_db in found])
+        before, after, gamma = np.array(values).T
+        row = [np.median(before), np.median(after), np.min(after), np.median(gamma)]
+        print_row(name, [float(value) for value in row])
+
+
 def compare_parts(recordings: dict[str, Recording]) -> None:
     """Print SNR and residual of gradient correction with one of its parts left out."""
     table = {}
@@ -269,8 +327,14 @@ def main() -> None:
     parser.add_argument("--twin", type=Path)
     parser.add_argument("--channels", type=int, default=3)
     parser.add_argument("--duration", type=float, default=60.0)
-    parser.add_argument("--only", choices=["methods", "parts"])
+    parser.add_argument("--only", choices=["methods", "parts", "everyday"])
+    parser.add_argument("--seeds", type=int, default=5, help="of everyday recordings")
+    parser.add_argument("--scenario", default="", help="part of an everyday recording's name")
     options = parser.parse_args()
+    if options.only in (None, "everyday"):
+        compare_everyday(options.seeds, options.channels, options.duration, options.scenario)
+    if options.only == "everyday":
+        return
     recordings = {name: make(name, options.channels, options.duration) for name in RECORDINGS}
     if options.twin is not None:
         recordings["twin, 2048 Hz, slices"] = load_twin(options.twin)

@@ -39,6 +39,8 @@ class ProcessingMetadata:
         Number of slice triggers in one volume, if gaps between volumes reveal it.
     volume_gaps : bool
         Whether pauses separate volumes.
+    ref_channel : str | None
+        Reference channel of steps that ask for none, chosen when triggers were first known.
     custom : dict
         Other values; ``custom["metrics"]`` holds the results of evaluation steps.
     """
@@ -54,6 +56,7 @@ class ProcessingMetadata:
     artifact_length: int | None = None
     slices_per_volume: int | None = None
     volume_gaps: bool = False
+    ref_channel: str | None = None
     custom: dict[str, Any] = field(default_factory=dict)
 
     def copy(self, **changes: Any) -> ProcessingMetadata:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
+from facet_nb.kernels.triggers.evidence import choose_reference
 
 if TYPE_CHECKING:
     import mne
@@ -167,18 +168,34 @@ def find_channel(wanted: int | str, raw: mne.io.BaseRaw) -> int:
 
 
 def find_references(
-    processors: Iterable[Any], raw: mne.io.BaseRaw, picks: np.ndarray
+    processors: Iterable[Any],
+    raw: mne.io.BaseRaw,
+    picks: np.ndarray,
+    data: np.ndarray,
+    metadata: Any,
 ) -> tuple[int, ...]:
     """Return the row of each processor's reference channel.
 
-    This is the processor's ``ref_channel``, or else the first good EEG channel, or else the first
-    of `picks`, the good data channels.
+    It is the channel that the processor asks for (``ref_channel``), otherwise the first good EEG
+    channel, otherwise the first of `picks`, the good data channels. A channel without the artifact
+    gives way to the one in which it stands out most. That is decided once, by the first stage that
+    has triggers, and kept in ``metadata.ref_channel``: later stages of one mode are in the middle
+    of a stage of another, and must not decide anew.
     """
-    types, first = raw.get_channel_types(), int(picks[0])
+    types, eeg = raw.get_channel_types(), []
     for row in picks:
         if types[row] == "eeg" and NAMED_KIND.search(raw.ch_names[row]) is None:
-            first = int(row)
-            break
+            eeg.append(int(row))
+    picks = np.array(eeg) if eeg else picks
+    first = int(picks[0])
+    if metadata.ref_channel is not None:
+        if metadata.ref_channel in (names := list(raw.ch_names)):
+            row = names.index(metadata.ref_channel)
+            first = row if row in picks else first
+    elif metadata.triggers is not None and len(metadata.triggers) > 3:
+        length = metadata.artifact_length or int(np.median(np.diff(metadata.triggers)))
+        first = choose_reference(data, picks, first, metadata.triggers, length)
+        metadata.ref_channel = raw.ch_names[first]
     rows = []
     for processor in processors:
         wanted = getattr(processor, "ref_channel", None)

@@ -13,13 +13,15 @@ from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.base import ChannelCorrection, check_reference, fill_doc
-from facet_nb.kernels.lowrank import lowrank
+from facet_nb.kernels.lowrank import locked, lowrank
 from facet_nb.kernels.lowrank.amplitudes import MAX_COURSES
 from facet_nb.kernels.lowrank.highband import average_high, measure_rest
 from facet_nb.kernels.streams import WaveformStream
 from facet_nb.kernels.templates import subsample
 from facet_nb.kernels.triggers.clock import ClockFit, fit_clock
 from facet_nb.kernels.triggers.repeats import find_repeats
+from facet_nb.kernels.triggers.runs import Train, split_train
+from facet_nb.kernels.triggers.spacing import artifact_length
 from facet_nb.kernels.windows import WaveformWindows
 
 #: Largest shift searched for if markers jitter, in samples and relative to the artifact length.
@@ -36,10 +38,30 @@ _SHORTER = 0.95
 
 @dataclass(frozen=True)
 class GradientPlan:
-    """Decisions that all channels share: the artifacts' positions, and the sampling rate, in Hz."""
+    """Decisions that all channels share.
 
-    layout: subsample.Layout
+    Attributes
+    ----------
+    layouts : tuple of Layout
+        Positions of the artifacts of each run.
+    sfreq : float
+        Sampling rate, in Hz.
+    volumes : tuple of Layout
+        Positions of volumes whose mean is subtracted after the slices' artifacts.
+    """
+
+    layouts: tuple[subsample.Layout, ...]
     sfreq: float
+    volumes: tuple[subsample.Layout, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Positions of a run's artifacts, what was found of it, and its volumes if these matter."""
+
+    layout: subsample.Layout | None
+    notes: dict[str, Any]
+    volumes: subsample.Layout | None = None
 
 
 @register_processor
@@ -111,13 +133,45 @@ class GradientCorrection(ChannelCorrection):
         self._check()
         x = view.reference
         assert x is not None
-        clock = fit_clock(_list_markers(view.metadata))
+        markers = _list_markers(view.metadata)
+        train = split_train(markers)
+        found = []
+        for run in train.runs:
+            length = _find_known_length(view.metadata, markers, run)
+            found.append(self._lay_out(view, run, length, alone=len(train.runs) == 1))
+        layouts = tuple(run.layout for run in found if run.layout is not None)
+        if not layouts:
+            raise ValidationError(
+                "GradientCorrection: no run has two artifacts that lie wholly within the "
+                "recording. Check the triggers, and artifact_to_trigger_offset."
+            )
+        longest = int(np.argmax([len(run) for run in train.runs]))
+        notes = {"ref_channel": view.reference_name, **found[longest].notes, **_report(train)}
+        if len(found) > 1:
+            notes["runs"] = [
+                {"first": int(run[0]), "last": int(run[-1]), "n_markers": len(run), **own.notes}
+                for run, own in zip(train.runs, found, strict=True)
+            ]
+        volumes = tuple(run.volumes for run in found if run.volumes is not None)
+        return Prepared(GradientPlan(layouts, view.sfreq, volumes), notes=notes)
+
+    def _lay_out(self, view: View, markers: np.ndarray, length: int | None, *, alone: bool) -> _Run:
+        """Return the positions of a run's artifacts, and what was found of it.
+
+        A run without two complete artifacts is an error if it is `alone`, and left as it is else.
+        """
+        x = view.reference
+        assert x is not None
+        clock = fit_clock(markers)
         offset = view.metadata.artifact_to_trigger_offset * view.sfreq
-        n_samples = _find_length(clock, view.metadata)
+        n_samples = _find_length(clock, length)
         times, source = _place(x, clock, offset, n_samples)
         layout = subsample.Layout.of(times, n_samples, view.n_times)
+        if not alone and layout.usable.sum() < 2:
+            return _Run(None, {"clock": clock.report(), "times": source, "n_artifacts": 0})
         check_reference(x, view.reference_name, layout.usable, n_samples)
         n_slices, distance = self._divide(x, layout, clock.period, view.sfreq)
+        starts = times
         if n_slices > 1:
             times = np.add.outer(times, distance * np.arange(n_slices)).ravel()
             n_samples = int(np.ceil(distance - 1e-6))
@@ -125,7 +179,6 @@ class GradientCorrection(ChannelCorrection):
             layout = subsample.Layout.of(times[inside], n_samples, view.n_times)
         blocks = lowrank.list_blocks(layout, view.sfreq, self.block_s)
         notes: dict[str, Any] = {
-            "ref_channel": view.reference_name,
             "clock": clock.report(),
             "times": source,
             "slices_found": n_slices,
@@ -133,7 +186,46 @@ class GradientCorrection(ChannelCorrection):
             "n_artifacts": len(layout.first),
             "n_blocks": len(blocks),
         }
-        return Prepared(GradientPlan(layout, view.sfreq), notes=notes)
+        volumes, strength = self._find_volumes(x, layout, clock, starts, view.sfreq)
+        if volumes is None:
+            return _Run(layout, notes)
+        notes["volume_samples"], notes["locked_to_volumes"] = volumes.n_samples, strength
+        return _Run(layout, notes, volumes)
+
+    def _find_volumes(
+        self,
+        x: np.ndarray,
+        layout: subsample.Layout,
+        clock: ClockFit,
+        starts: np.ndarray,
+        sfreq: float,
+    ) -> tuple[subsample.Layout | None, float]:
+        """Return the positions of volumes if something recurs with them only, and its strength.
+
+        That is decided in the first block of the reference channel, corrected slice by slice.
+        """
+        first = lowrank.list_blocks(layout, sfreq, self.block_s)[0]
+        stop = min(len(x), int(layout.first[first[-1]]) + layout.n_samples + subsample.HALO)
+        onsets = (layout.first + layout.part / subsample.GRID)[first]
+        slices = subsample.Layout.of(onsets, layout.n_samples, stop)
+        rest = lowrank.correct(
+            x[:stop],
+            slices,
+            sfreq,
+            block_s=self.block_s,
+            shrinkage=self.shrinkage,
+            max_courses=self.max_courses,
+        )
+        if len(starts) == len(layout.first):
+            starts = _group_slices(rest, slices, clock, starts, sfreq)
+        if len(starts) < locked.MIN_VOLUMES:
+            return None, 0.0
+        n_samples = int(np.ceil(float(np.median(np.diff(starts))) - 1e-6))
+        here = subsample.Layout.of(starts[starts < stop], n_samples, stop)
+        strength = locked.find_locked(rest, here, sfreq).strength
+        if strength < locked.PRESENT:
+            return None, strength
+        return subsample.Layout.of(starts, n_samples, len(x)), strength
 
     def _check(self) -> None:
         if self.max_courses < 0:
@@ -158,15 +250,21 @@ class GradientCorrection(ChannelCorrection):
 
     def correct_channel(self, x: np.ndarray, plan: GradientPlan, out: np.ndarray) -> None:
         """Write the corrected channel to `out`; see :class:`ChannelCorrection`."""
-        lowrank.correct(
-            x,
-            plan.layout,
-            plan.sfreq,
-            block_s=self.block_s,
-            shrinkage=self.shrinkage,
-            max_courses=self.max_courses,
-            out=out,
-        )
+        out[...] = x
+        for layout in plan.layouts:
+            for which in lowrank.list_blocks(layout, plan.sfreq, self.block_s):
+                lowrank.correct_block(
+                    x,
+                    layout,
+                    which,
+                    plan.sfreq,
+                    out,
+                    shrinkage=self.shrinkage,
+                    max_courses=self.max_courses,
+                )
+        for volumes in plan.volumes:
+            for which in lowrank.list_blocks(volumes, plan.sfreq, self.block_s):
+                locked.subtract_locked(out, volumes, plan.sfreq, which)
 
     def why_not_chunked(self) -> str | None:
         """Return why the correction cannot run in chunks; None if it can."""
@@ -176,8 +274,10 @@ class GradientCorrection(ChannelCorrection):
     def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, known: Any) -> Any:
         """Return the correction of one channel in blocks; see :class:`ArrayProcessor`."""
         plan: GradientPlan = prepared.payload
+        if len(plan.layouts) > 1 or plan.volumes:
+            return None
         return WaveformStream.make(
-            plan.layout, plan.sfreq, self.block_s, self.shrinkage, self.max_courses
+            plan.layouts[0], plan.sfreq, self.block_s, self.shrinkage, self.max_courses
         )
 
     def why_not_windowed(self) -> str | None:
@@ -189,8 +289,10 @@ class GradientCorrection(ChannelCorrection):
         if self.why_not_windowed() is not None:
             return None
         plan: GradientPlan = prepared.payload
+        if len(plan.layouts) > 1 or plan.volumes:
+            return None  # several models, or a mean over volumes: whole channels
         return WaveformWindows(
-            plan.layout, plan.sfreq, self.block_s, self.shrinkage, self.max_courses
+            plan.layouts[0], plan.sfreq, self.block_s, self.shrinkage, self.max_courses
         )
 
     def stream_memory(self, chunk: int, sfreq: float) -> int:
@@ -216,11 +318,49 @@ def _list_markers(metadata: ProcessingMetadata) -> np.ndarray:
     return markers
 
 
-def _find_length(clock: ClockFit, metadata: ProcessingMetadata) -> int:
+def _report(train: Train) -> dict[str, Any]:
+    """Return the markers that were left out, for the history; nothing if there are none."""
+    notes: dict[str, Any] = {}
+    for kind, markers in (("doubled", train.doubled), ("stray", train.stray)):
+        if len(markers):
+            notes[f"n_{kind}_markers"] = len(markers)
+            notes[f"{kind}_markers"] = [int(marker) for marker in markers]
+    return notes
+
+
+def _find_known_length(
+    metadata: ProcessingMetadata, markers: np.ndarray, run: np.ndarray
+) -> int | None:
+    """Return the artifact length of a run that is known beforehand, in samples."""
+    known = metadata.artifact_length
+    if known is None or len(run) == len(markers):
+        return known
+    # A length that was derived from all distances counts markers of other runs, or no markers.
+    derived = artifact_length(markers), int(np.median(np.diff(markers)))
+    return artifact_length(run) if known in derived else known
+
+
+def _find_length(clock: ClockFit, known: int | None) -> int:
     """Return the artifact length, in samples: the period, unless a shorter one is known."""
     whole = int(np.ceil(clock.period - 1e-6))
-    known = metadata.artifact_length
     return int(known) if known is not None and 0 < known < _SHORTER * whole else whole
+
+
+def _group_slices(
+    rest: np.ndarray, slices: subsample.Layout, clock: ClockFit, times: np.ndarray, sfreq: float
+) -> np.ndarray:
+    """Return the starts of volumes, in samples, if markers are those of slices; empty if unknown.
+
+    Without a pause, the volume is what recurs in the corrected reference channel, `rest`, and may
+    begin with any of its slices.
+    """
+    if clock.run.max(initial=0) > 0:
+        return times[:0]
+    if clock.pause > 0:
+        paused = np.diff(times) > clock.period + 0.5 * clock.pause
+        return times[np.concatenate([[True], paused])]
+    n_slices = locked.find_volume(rest, slices, sfreq)
+    return times[::n_slices] if n_slices > 1 else times[:0]
 
 
 def _place(x: np.ndarray, clock: ClockFit, offset: float, n_samples: int) -> tuple[np.ndarray, str]:
@@ -229,11 +369,13 @@ def _place(x: np.ndarray, clock: ClockFit, offset: float, n_samples: int) -> tup
     If the fit of the clock model is not trusted, the reference channel decides between the fit, the
     markers, and the onsets found in its own samples: the source that leaves the least residual.
     """
+    valid = clock.run >= 0
     if clock.trusted:
-        return np.sort(np.concatenate([clock.times, clock.missing])) + offset, "clock"
-    markers = clock.fitted + clock.residuals + offset
+        times = np.sort(np.concatenate([clock.times[valid], clock.missing]))
+        return times + offset, "clock"
+    markers = (clock.fitted + clock.residuals)[valid] + offset
     reach = max(1, min(_MAX_JITTER, int(_MAX_JITTER_OF_LENGTH * n_samples)))
-    tried = {"clock": clock.fitted + offset, "markers": markers}
+    tried = {"clock": clock.fitted[valid] + offset, "markers": markers}
     for source, times in list(tried.items()):
         whole = np.rint(times).astype(np.int64)
         found = subsample.find_onsets(x, whole, n_samples, max_lag=reach)

@@ -78,6 +78,11 @@ class Simulation:
         Onsets of head movements, in s.
     r_peaks_s : ndarray, shape (n_beats,)
         R peaks, in s; empty without pulse.
+    other : ndarray, shape (n_channels, n_times) | None
+        What is neither EEG nor artifact of the scanner (muscle bursts), in V; None without it. A
+        correction should keep it; the comparison with the truth disregards it.
+    scan_end_s : float | None
+        End of the last volume, in s.
     """
 
     raw: mne.io.RawArray
@@ -91,6 +96,8 @@ class Simulation:
     r_peaks_s: np.ndarray
     gradient: Mixture = field(repr=False)
     pulse: Mixture | None = field(repr=False)
+    other: np.ndarray | None = field(default=None, repr=False)
+    scan_end_s: float | None = None
 
     def __repr__(self) -> str:
         n_channels, n_times = self.clean.shape
@@ -124,6 +131,8 @@ class Simulation:
     def acquisition_s(self) -> tuple[float, float]:
         """Start and end of the scan, in s."""
         spec, onsets_s = self.spec, self.slice_onsets_s
+        if self.scan_end_s is not None:
+            return float(onsets_s[0]), self.scan_end_s
         rate = 1.0 + 1e-6 * spec["clock_offset_ppm"]
         per_volume = spec["n_slices"] // spec["multiband"]
         return float(onsets_s[0]), float(onsets_s[-per_volume] + spec["tr_s"] * rate)
@@ -161,7 +170,8 @@ class Simulation:
         Returns
         -------
         ndarray, shape (n_channels,)
-            Signal-to-noise ratio of each channel, in dB; infinite where nothing differs.
+            Signal-to-noise ratio of each channel, in dB; infinite where nothing differs, NaN for
+            dead and loose channels.
 
         Raises
         ------
@@ -170,9 +180,13 @@ class Simulation:
         """
         data = self._match(data)
         span = self._select(acquisition, margin_s)
-        return compare_snr_db(
+        data = data if self.other is None else data - self.other
+        snr_db = compare_snr_db(
             data, self.clean, self.sfreq, fmin, fmax, start=span.start, stop=span.stop
         )
+        wrong = self.spec.get("imperfections", {})
+        snr_db[[*wrong.get("dead_channels", ()), *wrong.get("loose_channels", ())]] = np.nan
+        return snr_db
 
     def _match(self, data: Any) -> np.ndarray:
         if hasattr(data, "get_data"):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facet_nb.core.errors import ValidationError
 from facet_nb.datasets import background, coupling, epi, heart
+from facet_nb.datasets.imperfections import Imperfections
 from facet_nb.datasets.protocol import MARKERS, Protocol
 from facet_nb.datasets.simulation import Mixture, Simulation
 
@@ -16,7 +19,10 @@ if TYPE_CHECKING:
 
 ECG_NAME = "ECG"
 _ECG_ARTIFACT = 1.5
-_STREAMS = ("clock", "jitter", "eeg", "gradient", "gains", "movements", "heart", "pulse", "ecg")
+_STREAMS = (
+    *("clock", "jitter", "eeg", "gradient", "gains", "movements", "heart", "pulse", "ecg"),
+    *("markers", "second", "sources", "emg", "channels"),
+)
 
 
 def simulate(
@@ -45,6 +51,7 @@ def simulate(
     pulse: bool = False,
     pulse_amplitude_v: float = 80e-6,
     heart_rate_hz: float = 1.1,
+    imperfections: Imperfections | Mapping[str, Any] | None = None,
 ) -> Simulation:
     """Simulate EEG in the scanner: known clean EEG plus known gradient (and pulse) artifact.
 
@@ -110,6 +117,9 @@ def simulate(
         Peak of the pulse artifact, in V: the channels range from half to twice as much.
     heart_rate_hz : float
         Heartbeats per second.
+    imperfections : Imperfections | dict | None
+        What goes wrong in everyday recordings: a causal low-pass, artifacts with a net mean, muscle
+        bursts, wrong markers, a second sequence, dead channels … None adds nothing.
 
     Returns
     -------
@@ -127,7 +137,8 @@ def simulate(
     Averaging cannot distinguish EEG from artifact at multiples of the slice rate: with a slice
     every 0.1 s, alpha is affected more than with the default.
     Head movement in the static field, vibration of the helium pump and quantisation of the
-    amplifier are not simulated.
+    amplifier are not simulated. The truth counts EEG only: muscle bursts are in neither the truth
+    nor the error, and dead or loose channels have no signal-to-noise ratio (NaN).
 
     Examples
     --------
@@ -136,12 +147,14 @@ def simulate(
     >>> simulation.clean.shape
     (4, 20000)
     """
-    protocol = Protocol(**locals())
+    arguments = dict(locals())
+    wrong = Imperfections.of(arguments.pop("imperfections"))
+    protocol = Protocol(**arguments)
+    wrong.check_channels(protocol.n_channels)
     rngs = _spawn(protocol.seed)
     montage = background.load_montage()
     names, positions_m = background.pick_channels(montage, protocol.n_channels)
-    onsets_s = protocol.draw_slice_onsets(rngs["clock"])
-    marker_times_s = protocol.place_markers(onsets_s)
+    scan = _plan_scan(protocol, wrong, rngs)
     clean = background.simulate_eeg(
         positions_m,
         background.locate_alpha(montage),
@@ -151,24 +164,118 @@ def simulate(
         rms_v=protocol.eeg_rms_v,
         cutoff_hz=protocol.cutoff_hz,
     )
-    gradient = _build_gradient(protocol, positions_m, onsets_s, rngs)
+    clean = wrong.filter(clean, protocol.sfreq)
+    gradient = _build_gradient(protocol, wrong, positions_m, scan, rngs)
     beats_s, pulse_mixture = _build_pulse(protocol, positions_m, rngs)
-    triggers = protocol.mark_samples(marker_times_s, rngs["jitter"])
+    triggers = protocol.mark_samples(scan.markers_s, rngs["jitter"])
+    triggers = triggers[scan.marked[np.delete(np.arange(len(scan.markers_s)), protocol.missing)]]
+    triggers = wrong.mark(triggers, protocol.sfreq, protocol.n_times, rngs["markers"])
+    other = wrong.draw_emg(len(clean), protocol.n_times, protocol.sfreq, rngs["emg"])
+    other = None if other is None else wrong.filter(other, protocol.sfreq)
     data = _add_up(protocol, clean, gradient, pulse_mixture, beats_s)
+    if other is not None:
+        data[: len(other)] += other
+    wrong.spoil_channels(data, protocol.sfreq, rngs["channels"])
     names = [*names, ECG_NAME] if protocol.pulse else names
+    spec = protocol.to_dict()
+    if wrong != Imperfections():
+        spec["imperfections"] = wrong.to_dict()
     return Simulation(
         raw=_wrap(data, names, montage, protocol, triggers),
         clean=_freeze(clean),
-        onsets_s=_freeze(marker_times_s),
+        onsets_s=_freeze(scan.markers_s),
         triggers=_freeze(triggers),
         sfreq=protocol.sfreq,
-        spec=protocol.to_dict(),
-        slice_onsets_s=_freeze(onsets_s),
+        spec=spec,
+        slice_onsets_s=_freeze(scan.slices_s),
         movements_s=_freeze(gradient.changes_s),
         r_peaks_s=_freeze(beats_s),
         gradient=gradient,
         pulse=pulse_mixture,
+        other=None if other is None else _freeze(other),
+        scan_end_s=scan.end_s,
     )
+
+
+@dataclass(frozen=True)
+class _Sequence:
+    """Volumes of one sequence: its protocol, and the onsets of its slices, in s."""
+
+    protocol: Protocol
+    slices_s: np.ndarray
+    echo_spacing_s: float = epi.ECHO_SPACING_S
+
+    @property
+    def volumes_s(self) -> np.ndarray:
+        return self.slices_s[:: self.protocol.n_groups]
+
+    @property
+    def end_s(self) -> float:
+        return float(self.volumes_s[-1] + self.protocol.tr_s * self.protocol.clock_rate)
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """The sequences of a recording, the times of their markers, and which of these are sent."""
+
+    sequences: tuple[_Sequence, ...]
+    markers_s: np.ndarray
+    marked: np.ndarray
+
+    @property
+    def slices_s(self) -> np.ndarray:
+        return np.concatenate([sequence.slices_s for sequence in self.sequences])
+
+    @property
+    def end_s(self) -> float:
+        return self.sequences[-1].end_s
+
+
+def _plan_scan(
+    protocol: Protocol, wrong: Imperfections, rngs: dict[str, np.random.Generator]
+) -> _Scan:
+    """Return the onsets of slices and markers."""
+    p, extent = protocol, protocol
+    if wrong.start_in_volume:
+        extent = replace(p, lead_in_s=0.0)
+    slices_s = extent.draw_slice_onsets(rngs["clock"])
+    if wrong.start_in_volume:
+        slices_s = slices_s - wrong.start_in_volume * p.tr_s
+    sequences = [_Sequence(p, wrong.bend_clock(slices_s))]
+    if wrong.has_second:
+        sequences = _add_second(sequences[0], wrong)
+    markers_s = np.concatenate([s.protocol.place_markers(s.slices_s) for s in sequences])
+    marked = (markers_s >= 0) & (markers_s < p.duration_s)
+    marked[: wrong.dummy_volumes * (p.n_groups if p.markers == "slice" else 1)] = False
+    if marked.sum() < 2:
+        raise ValidationError("fewer than two markers are left: lower dummy_volumes.")
+    return _Scan(tuple(sequences), markers_s, marked)
+
+
+def _add_second(first: _Sequence, wrong: Imperfections) -> list[_Sequence]:
+    """Return the first sequence, cut short, and the second one in the rest of the time."""
+    p = first.protocol
+    second = replace(
+        p,
+        tr_s=wrong.second_tr_s or p.tr_s,
+        n_slices=wrong.second_n_slices or p.n_slices,
+        multiband=1 if wrong.second_n_slices else p.multiband,
+        missing=(),
+    )
+    n_first = max(1, round(wrong.second_start * len(first.volumes_s)))
+    kept = replace(first, slices_s=first.slices_s[: n_first * p.n_groups])
+    begin_s = kept.end_s + wrong.second_break_s
+    period_s = second.tr_s * second.clock_rate
+    n_volumes = int((p.duration_s - p.lead_out_s - begin_s) / period_s)
+    if n_volumes < 1:
+        raise ValidationError(
+            f"no volume of the second sequence fits behind {begin_s:.1f} s: raise duration_s, or "
+            "lower second_start or second_break_s."
+        )
+    within_s = second.slice_s * second.clock_rate * np.arange(second.n_groups)
+    slices_s = np.add.outer(begin_s + period_s * np.arange(n_volumes), within_s).ravel()
+    spacing_s = wrong.second_echo_spacing_s or epi.ECHO_SPACING_S
+    return [kept, _Sequence(second, slices_s, spacing_s)]
 
 
 def _spawn(seed: int) -> dict[str, np.random.Generator]:
@@ -181,8 +288,9 @@ def _spawn(seed: int) -> dict[str, np.random.Generator]:
 
 def _build_gradient(
     protocol: Protocol,
+    wrong: Imperfections,
     positions_m: np.ndarray,
-    onsets_s: np.ndarray,
+    scan: _Scan,
     rngs: dict[str, np.random.Generator],
 ) -> Mixture:
     """Return the gradient artifact of all channels, with the ECG in the last row."""
@@ -199,23 +307,70 @@ def _build_gradient(
         rngs["ecg"],
         cutoff_hz=cutoff_hz,
     )
-    gains = coupling.draw_gains(
-        onsets_s, p.n_groups, rngs["gains"], drift=p.drift, slice_variation=p.slice_variation
-    )
+    sources = _render_sequences(scan, p, rngs)
+    movement_s = p.movement_s if wrong.jump_s is None else min(wrong.jump_s, p.movement_s)
     movements_s = coupling.draw_movements(
-        onsets_s[:: p.n_groups],
-        p.tr_s,
+        np.concatenate([sequence.volumes_s for sequence in scan.sequences]),
+        min(sequence.protocol.tr_s for sequence in scan.sequences),
         rngs["movements"],
         per_min=p.motions_per_min if p.motion else 0.0,
-        movement_s=p.movement_s,
+        movement_s=movement_s,
     )
     weights = np.concatenate([weights, ecg_weights])
+    weights = coupling.move_weights(weights, len(movements_s), p.motion, rngs["movements"])
+    more, peaks_v = _render_more(scan, wrong, p, rngs["sources"])
+    if len(more):
+        sources = np.concatenate([sources, more])
+        own = peaks_v * rngs["sources"].uniform(0.5, 1.5, (weights.shape[1], len(more)))
+        own = np.broadcast_to(own, (len(weights), *own.shape))
+        weights = np.concatenate([weights, own], axis=-1)
     return Mixture(
-        sources=epi.render_train(slopes, onsets_s, gains, p.sfreq, p.n_times, cutoff_hz=cutoff_hz),
-        weights=coupling.move_weights(weights, len(movements_s), p.motion, rngs["movements"]),
+        sources=wrong.filter(sources, p.sfreq),
+        weights=weights,
         changes_s=movements_s,
         sfreq=p.sfreq,
-        ramp_s=p.movement_s,
+        ramp_s=movement_s,
+    )
+
+
+def _render_sequences(
+    scan: _Scan, protocol: Protocol, rngs: dict[str, np.random.Generator]
+) -> np.ndarray:
+    """Return the voltage of each gradient axis, shape (3, n_times), over all sequences."""
+    total = np.zeros(0)
+    for sequence, stream in zip(scan.sequences, ("gains", "second"), strict=False):
+        own = sequence.protocol
+        gains = coupling.draw_gains(
+            sequence.slices_s,
+            own.n_groups,
+            rngs[stream],
+            drift=own.drift,
+            slice_variation=own.slice_variation,
+        )
+        rendered = epi.render_train(
+            epi.list_slopes(own.slice_s, sequence.echo_spacing_s),
+            sequence.slices_s,
+            gains,
+            protocol.sfreq,
+            protocol.n_times,
+            cutoff_hz=protocol.cutoff_hz,
+        )
+        total = total + rendered if total.size else rendered
+    return total
+
+
+def _render_more(
+    scan: _Scan, wrong: Imperfections, protocol: Protocol, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return further waveforms of the scanner, and their peaks in V."""
+    numbers = [np.arange(len(s.slices_s)) % s.protocol.n_groups for s in scan.sequences]
+    return wrong.render_sources(
+        scan.slices_s,
+        np.concatenate([sequence.volumes_s for sequence in scan.sequences]),
+        np.concatenate(numbers),
+        protocol.sfreq,
+        protocol.n_times,
+        rng,
     )
 
 

@@ -274,12 +274,13 @@ def test_errors_name_the_remedy(plain, n_triggers, options, remedy):
         correct(ctx, GradientCorrection(**options))
 
 
-def test_flat_reference_is_an_error(plain):
+def test_a_flat_reference_is_an_error_if_asked_for(plain):
     data = plain.raw.get_data()
     data[0] = 0.0
     ctx = ProcessingContext(replace_data(plain.raw, data)).with_trigger_samples(plain.triggers)
     with pytest.raises(StepError, match="flat"):
-        correct(ctx)
+        correct(ctx, GradientCorrection(ref_channel=0))
+    assert found(correct(ctx))["ref_channel"] in plain.ch_names[1:]
 
 
 def test_eight_triggers_are_few_but_enough():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 FLAT, TAPER, GRID = 8, 24, 1024
@@ -50,12 +52,30 @@ def find_amplitudes(high, n_samples, n_fft, near, max_courses):
             weights = 1.0 / np.where(loud < 1.5, 1.0, loud)
         u, s, _ = np.linalg.svd(weights[:, None] * white, full_matrices=False)
         n_found = min(int(np.sum(s**2 > edge)), max_courses, n_epochs // 4)
-        found = u[:, :n_found]
+        found = u[:, predict(weights[:, None] * white, u[:, :n_found])]
     return np.hstack([np.ones((n_epochs, 1)), found / weights[:, None]]), weights
 
 
 def residual(y, amplitudes):
     return y - amplitudes @ (amplitudes.T @ y)
+
+
+def predict(y, courses):
+    """Numbers of the courses that predict each eighth of the frequencies from the other ones."""
+    n, n_freqs = len(y), y.shape[1] // 2
+    edges = [2 * int(i * n_freqs / 8) for i in range(9)]
+    kept = []
+    for number, u in enumerate(courses.T):
+        ratios = []
+        for a, b in itertools.pairwise(edges):
+            outside = [j for j in range(y.shape[1]) if not a <= j < b]
+            guess = y[:, outside] @ (u @ y[:, outside])
+            energy = np.sum(guess**2 * np.sum(y[:, a:b] ** 2, axis=1))
+            ratios.append(np.sum((guess @ y[:, a:b]) ** 2) / energy)
+        if np.median(ratios) > max(3.0, 0.008 * n) and 1 / np.sum(u**4) >= 0.015 * n:
+            kept.append(number)
+            y = y - np.outer(u, u @ y)
+    return kept
 
 
 def correct(x, onsets, n_samples, sfreq, n_fft, max_courses, shrinkage):

@@ -103,7 +103,7 @@ def make_input(
         names=tuple(raw.ch_names),
         kinds=tuple(kinds),
         picks=picks,
-        references=find_references(chosen, raw, picks),
+        references=find_references(chosen, raw, picks, data, state.metadata),
         terms=context._noise,
         dtype=stage.dtype,
         chunk=chunk,

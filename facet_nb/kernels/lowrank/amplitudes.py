@@ -5,6 +5,8 @@ All functions take one channel.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from facet_nb.kernels.lowrank.highband import PORTION, find_band
@@ -15,6 +17,17 @@ MAX_COURSES = 16
 
 #: Smallest energy of an amplitude course, relative to the Marchenko-Pastur edge of noise.
 MIN_ENERGY = 2.0
+
+#: Ratio by which a course must predict held-out frequencies better than an unrelated one (median
+#: over blocks), at least and relative to the number of epochs. Of 1048 epochs, muscle bursts have
+#: ratios of 1 to 6, motion and drift 20 to 500.
+PREDICTS, PREDICTS_OF_EPOCHS = 3.0, 0.008
+
+#: Smallest effective number of epochs of a course, relative to all.
+MIN_SPREAD = 0.015
+
+#: Number of blocks of frequencies that are held out in turn.
+_N_BLOCKS = 8
 
 #: Smallest noise power of a frequency, relative to that just above the EEG bands.
 _FLOOR = 1e-2
@@ -87,8 +100,9 @@ def find_amplitudes(
     Spectra are divided by the noise of each frequency and of each epoch (the median of what the
     present amplitudes do not explain) and decomposed again, five times, so that neither a noisy
     frequency nor muscle activity in some epochs dominates a component. A singular value counts if
-    its square exceeds :data:`MIN_ENERGY` times the Marchenko-Pastur edge of white noise. The
-    leading subspace is computed by power iteration from a fixed start.
+    its square exceeds :data:`MIN_ENERGY` times the Marchenko-Pastur edge of white noise, and if it
+    predicts frequencies that it was not computed from. The leading subspace is computed by power
+    iteration from a fixed start.
     """
     n_freqs = high.shape[1]
     y = _centre(high, trained)
@@ -114,6 +128,11 @@ def find_amplitudes(
         shares = np.square(amplitudes[:, :found] / loud[:, np.newaxis])
         large = (shares > _MAX_SHARE) & trained[:, np.newaxis]
         repeats = ~large.any(axis=0)
+        valid = _find_valid(y, loud, trained, amplitudes[:, :found])
+        # The others come behind: the next decomposition starts from them, too.
+        order = np.argsort(~valid, kind="stable")
+        amplitudes[:, :found] = amplitudes[:, order]
+        repeats, found = repeats[order][valid[order]], int(valid.sum())
         if n - np.sum(large.any(axis=1)) >= 2:
             trained &= ~large.any(axis=1)
     kept = amplitudes[:, :found][:, repeats].astype(float)
@@ -122,6 +141,41 @@ def find_amplitudes(
         kept = np.clip(kept, kept[calm].min(axis=0), kept[calm].max(axis=0))
         trained = calm
     return np.concatenate([np.ones((len(y), 1)), kept], axis=1), trained / loud
+
+
+def _find_valid(
+    y: np.ndarray, loud: np.ndarray, trained: np.ndarray, amplitudes: np.ndarray
+) -> np.ndarray:
+    """Return which amplitude courses predict frequencies that they were not computed from.
+
+    Muscle activity makes epochs loud, but differs from frequency to frequency; changes of an
+    artifact are the same at all. Each block of frequencies is predicted from the others, and the
+    energy that this explains is compared to what an unrelated course would.
+    """
+    which = np.flatnonzero(trained)
+    weights = 1.0 / loud[which]
+    learned = y[which] * weights[:, np.newaxis]
+    bounds = 2 * np.linspace(0, y.shape[1] // 2, _N_BLOCKS + 1).astype(int)
+    valid = np.zeros(amplitudes.shape[1], dtype=bool)
+    for column in range(amplitudes.shape[1]):
+        course = amplitudes[which, column] * weights
+        course = course / max(float(np.linalg.norm(course)), 1e-30)
+        wave = course @ learned
+        parts = [learned[:, a:b] @ wave[a:b] for a, b in pairwise(bounds)]
+        whole = np.sum(parts, axis=0)
+        ratios = []
+        for part, (a, b) in zip(parts, pairwise(bounds), strict=True):
+            other, block = whole - part, learned[:, a:b]
+            explained = float(np.sum((other @ block) ** 2))
+            expected = float(np.square(other) @ np.einsum("ij,ij->i", block, block))
+            ratios.append(explained / expected if expected > 0 else 0.0)
+        spread = 1.0 / max(float(np.sum(course**4)), 1e-30)
+        valid[column] = float(np.median(ratios)) > max(
+            PREDICTS, PREDICTS_OF_EPOCHS * len(which)
+        ) and spread >= MIN_SPREAD * len(which)
+        if valid[column]:
+            learned -= np.outer(course, wave)
+    return valid
 
 
 def _centre(high: np.ndarray, trained: np.ndarray) -> np.ndarray:

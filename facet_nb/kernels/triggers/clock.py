@@ -6,7 +6,7 @@ of their number. A fit over all markers gives each time to a small fraction of a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,12 @@ _FAR = 1.5
 
 #: Largest fraction of outliers of a fit that is trusted.
 _MAX_OUTLIERS = 0.05
+
+#: Smallest number of periods in a distance that may be a break instead.
+_MANY_SLOTS = 3
+
+#: Number of distances that give the period next to a break.
+_N_AROUND = 200
 
 #: Highest degree of the polynomial that models clock drift.
 _MAX_DEGREE = 5
@@ -121,6 +127,7 @@ def fit_clock(markers: np.ndarray) -> ClockFit:
     """
     markers = np.asarray(markers, dtype=np.int64)
     spacing, kept = _leave_out_extras(markers)
+    spacing = _separate_runs(markers[kept], spacing)
     t = markers[kept].astype(float)
     design, numbers, run_of_kept = _make_design(spacing, t)
     degree, coef, good = _choose_degree(design, t)
@@ -179,6 +186,30 @@ def _find_extra(markers: np.ndarray, spacing: Spacing) -> int | None:
         if round(whole) >= 1 and abs(whole - round(whole)) * spacing.usual <= 4:
             return int(i)
     return None
+
+
+def _separate_runs(markers: np.ndarray, spacing: Spacing) -> Spacing:
+    """Return the spacing with breaks where a distance is not a whole number of periods.
+
+    Missing markers leave a distance that is exact to a few samples. A break between two runs of a
+    sequence may come near a whole number of periods, but the runs have offsets of their own.
+    """
+    over = np.flatnonzero((spacing.slots >= _MANY_SLOTS) & (spacing.pauses == 0))
+    if not len(over):
+        return spacing
+    exact = np.flatnonzero((spacing.slots == 1) & (spacing.pauses == 0))
+    diffs = np.diff(markers).astype(float)
+    near = np.abs(diffs[exact] - spacing.usual)
+    limit = max(_FAR, 3.0 * float(np.quantile(near, 0.9))) if len(near) else _FAR
+    slots, pauses = spacing.slots.copy(), spacing.pauses.copy()
+    for i in over:
+        # The period of the nearest markers: clocks may drift over a long recording.
+        around = exact[np.argsort(np.abs(exact - i), kind="stable")[:_N_AROUND]]
+        period = float(np.mean(diffs[around])) if len(around) else spacing.usual
+        error = np.sqrt(2.0 * ROUNDING) / max(1.0, len(around)) * slots[i]
+        if abs(diffs[i] - slots[i] * period) > limit + 3.0 * error:
+            slots[i] = pauses[i] = 0
+    return replace(spacing, slots=slots, pauses=pauses)
 
 
 def _make_design(spacing: Spacing, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

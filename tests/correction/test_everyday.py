@@ -1,0 +1,141 @@
+"""Gradient correction on recordings that are not regular; dB are medians over channels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.signal import butter, sosfiltfilt
+
+from facet_nb import (
+    AASCorrection,
+    GradientCorrection,
+    HighPassFilter,
+    Pipeline,
+    ProcessingContext,
+)
+from facet_nb.core.recording import replace_data
+from facet_nb.datasets import simulate
+
+KEYS = {"n_channels": 3, "sfreq": 500, "duration_s": 44, "tr_s": 2.0, "n_slices": 16}
+
+
+def make(markers="volume", seed=3, keys=None, **imperfections):
+    keys = {**KEYS, "markers": markers, "seed": seed, **(keys or {})}
+    return simulate(**keys, imperfections=imperfections or None)
+
+
+def run(simulation, step=None, mode="serial"):
+    context = simulation.context().with_trigger_samples(simulation.triggers)
+    step = GradientCorrection() if step is None else step
+    return Pipeline([step]).run(context, mode=mode, show_progress=False, raise_on_error=True)
+
+
+def measure(simulation, step=None):
+    return float(np.nanmedian(simulation.snr_db(run(simulation, step).get_raw())))
+
+
+def notes_of(result, name="gradient_correction"):
+    return next(h.parameters for h in result.context.get_history() if h.name == name)
+
+
+@pytest.mark.parametrize("markers", ["slice", "volume"])
+@pytest.mark.parametrize("seed", [3, 6])
+def test_wrong_markers_cost_nothing_and_are_told(markers, seed):
+    plain, wrong = make(markers, seed), make(markers, seed, extra_markers=3)
+    result = run(wrong)
+    assert np.array_equal(result.get_raw().get_data(), run(plain).get_raw().get_data())
+    notes = notes_of(result)
+    left_out = notes.get("doubled_markers", []) + notes.get("stray_markers", [])
+    assert sorted(left_out) == np.setdiff1d(wrong.triggers, plain.triggers).tolist()
+
+
+@pytest.mark.parametrize("share, after_s", [(1.0, 0.004), (0.3, 0.01), (1.0, 0.05)])
+def test_doubled_markers_cost_nothing(share, after_s):
+    plain, wrong = make(), make(doubled_share=share, doubled_after_s=after_s)
+    assert np.array_equal(run(wrong).get_raw().get_data(), run(plain).get_raw().get_data())
+    n = len(wrong.triggers) - len(plain.triggers)
+    assert notes_of(run(wrong))["n_doubled_markers"] == n
+
+
+@pytest.mark.parametrize("markers", ["slice", "volume"])
+@pytest.mark.parametrize("tr_s, n_slices", [(1.5, 15), (1.6, 20)])
+def test_each_sequence_is_corrected_by_itself(markers, tr_s, n_slices):
+    options = {"second_tr_s": tr_s, "second_n_slices": n_slices}
+    both = make(markers, keys={"duration_s": 80}, **options)
+    result = run(both)
+    runs = notes_of(result)["runs"]
+    assert [own["clock"]["trusted"] for own in runs] == [True, True]
+    assert sum(own["n_markers"] for own in runs) == len(both.triggers)
+    assert np.median(both.snr_db(result.get_raw())) > 16
+    lazily = run(both, mode="channel_sequential")
+    assert np.array_equal(lazily.get_raw().get_data(), result.get_raw().get_data())
+
+
+@pytest.mark.parametrize("markers", ["slice", "volume"])
+@pytest.mark.parametrize("seed", [3, 6])
+def test_what_recurs_with_the_volume_is_no_drift(markers, seed):
+    wrong = make(markers, seed, preparation_v=3e-4)
+    result = run(wrong)
+    notes = notes_of(result)
+    assert notes["locked_to_volumes"] > 1 and notes["volume_samples"] in (1000, 1001)
+    assert np.median(wrong.snr_db(result.get_raw())) > 11  # 0 dB without
+    context = wrong.context().with_trigger_samples(wrong.triggers)
+    chunked = Pipeline([GradientCorrection()]).run(
+        context, mode="channel_sequential", chunk_duration_s=5.0, show_progress=False
+    )
+    assert np.array_equal(chunked.get_raw().get_data(), result.get_raw().get_data())
+
+
+@pytest.mark.parametrize("markers", ["slice", "volume"])
+def test_nothing_is_locked_to_regular_volumes(markers):
+    assert "locked_to_volumes" not in notes_of(run(make(markers)))
+
+
+@pytest.mark.parametrize("seed", [3, 6])
+@pytest.mark.parametrize("markers", ["slice", "volume"])
+def test_an_electrode_without_contact_is_no_reference(markers, seed):
+    wrong = make(markers, seed, dead_channels=[0])
+    result = run(wrong)
+    chosen = notes_of(result)["ref_channel"]
+    assert chosen in wrong.ch_names[1:]
+    named = run(wrong, GradientCorrection(ref_channel=chosen))
+    assert np.array_equal(named.get_raw().get_data(), result.get_raw().get_data())
+
+
+@pytest.mark.parametrize("mode", ["channel_sequential", "parallel"])
+def test_the_reference_is_chosen_once_in_every_mode(mode):
+    """Behind the first correction no channel shows the artifact: the choice must not change."""
+    wrong = make("slice", 4, dead_channels=[0])
+    steps = [HighPassFilter(0.5), GradientCorrection(), AASCorrection(20)]
+    done = []
+    for each in ("serial", mode):
+        context = wrong.context().with_trigger_samples(wrong.triggers)
+        options = {"mode": each, "show_progress": False, "raise_on_error": True}
+        if each == "parallel":
+            options |= {"backend": "threading", "n_jobs": 2}
+        done.append(Pipeline(steps).run(context, **options))
+    one, other = done
+    assert np.array_equal(one.get_raw().get_data(), other.get_raw().get_data())
+    names = [notes_of(result, "aas_correction")["ref_channel"] for result in done]
+    assert names == [notes_of(one)["ref_channel"]] * 2 != [wrong.ch_names[0]] * 2
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_muscle_bursts_are_no_courses(seed):
+    """Narrow-band bursts over every channel; a mean of all epochs is not disturbed by them."""
+    s = simulate(2, 2000, 50, n_slices=30, seed=3)
+    rng = np.random.default_rng(seed)
+    sos = butter(2, [30, 120], "bandpass", fs=2000, output="sos")
+    noise = sosfiltfilt(sos, rng.standard_normal(s.clean.shape), axis=1)
+    bursts = np.zeros(s.clean.shape)
+    for begin in rng.uniform(8, 42, 5):
+        a, n = int(begin * 2000), int(2000 * rng.uniform(0.5, 2))
+        bursts[:, a : a + n] += 60e-6 * np.hanning(n) * noise[:, a : a + n] / noise.std()
+    done = []
+    for added in (0.0, bursts):
+        context = ProcessingContext(replace_data(s.raw, s.raw.get_data() + added))
+        context = context.with_trigger_samples(s.triggers)
+        y = Pipeline([GradientCorrection()]).run(context, show_progress=False).get_raw()
+        done.append(np.median(s.snr_db(y.get_data() - added)))
+    plain, loud = done
+    assert loud > plain - 10.0  # 18 dB less without
