@@ -49,6 +49,9 @@ WAYS = [
 
 Hashes = dict[str, str]
 
+#: Fields of the metadata that came after the hashes were stored.
+LATER_FIELDS = ("ref_channel",)
+
 
 # ----------------------------------------------------------------------------- the environment
 def describe_environment() -> dict[str, str]:
@@ -148,7 +151,10 @@ def find_hashes(context: ProcessingContext) -> Hashes:
         parts["triggers"] = _hash(np.asarray(context.get_triggers(), dtype=np.int64))
     if context.has_estimated_noise():
         parts["noise"] = _hash(context.get_estimated_noise())
-    facts = [context.metadata.to_dict(), raw.ch_names, raw.info["bads"], repr(raw.info["sfreq"])]
+    metadata = context.metadata.to_dict()
+    for name in LATER_FIELDS:
+        metadata.pop(name)
+    facts = [metadata, raw.ch_names, raw.info["bads"], repr(raw.info["sfreq"])]
     text = json.dumps(facts, sort_keys=True, default=_plain)
     parts["facts"] = hashlib.sha256(text.encode()).hexdigest()
     return parts
