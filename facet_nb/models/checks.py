@@ -98,7 +98,7 @@ class ChainCheck:
 
 def _judge_arguments(step: Processor) -> str:
     """Return the problem that the step's own check finds, if it needs no recording."""
-    judge = getattr(step, "_check", None)
+    judge = getattr(step, "check", None) or getattr(step, "_check", None)
     if judge is None or inspect.signature(judge).parameters:
         return ""
     try:

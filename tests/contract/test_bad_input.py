@@ -18,6 +18,7 @@ from facet_nb import (
     ProcessingContext,
     Processor,
     StepError,
+    TriggerAligner,
     TriggerDetector,
     export,
 )
@@ -113,7 +114,13 @@ def test_flat_reference_channel(ctx, options):
         data[names.index("E1")] = 0.0
 
     flat = with_samples(ctx, flatten)
-    error = fails(Pipeline(full_chain()), flat, **options)
+    result = Pipeline(full_chain()).run(flat, **options)
+    assert result.success
+    assert result.context.metadata.ref_channel not in (None, "E1")
+    asked = full_chain()
+    position = [p.name for p in asked].index("trigger_aligner")
+    asked[position] = TriggerAligner(ref_channel="E1")
+    error = fails(Pipeline(asked), flat, **options)
     assert error.step == "trigger_aligner"
     assert error.channel == "E1"
     assert "ref_channel" in str(error)

@@ -23,7 +23,8 @@ def regular(n, period, phase=0.3):
 
 def volumes(n_volumes, n_slices, period, pause, phase=0.3):
     starts = np.arange(n_volumes)[:, np.newaxis] * (n_slices * period + pause)
-    return np.rint(starts + np.arange(n_slices) * period + phase).ravel().astype(np.int64)
+    # Not rint: halves would go to even numbers, and equal distances would differ by two samples.
+    return np.floor(starts + np.arange(n_slices) * period + phase + 0.5).ravel().astype(np.int64)
 
 
 def facetpy_length(triggers):

@@ -8,6 +8,7 @@ import pytest
 numba = pytest.importorskip("numba")
 
 from facet_nb.kernels.compiled.dispatch import aligned_empty  # noqa: E402
+from facet_nb.kernels.compiled.entry import compile_entry  # noqa: E402
 from facet_nb.kernels.compiled.fft import (  # noqa: E402
     count_places,
     filter_points,
@@ -15,7 +16,6 @@ from facet_nb.kernels.compiled.fft import (  # noqa: E402
     order,
 )
 from facet_nb.kernels.compiled.vectors import (  # noqa: E402
-    compile_entry,
     convert,
     is_any,
     last,
@@ -147,19 +147,19 @@ def test_order_names_each_frequency_once():
 
 def test_any_kernel_that_changes_is_compiled_anew(monkeypatch, tmp_path):
     """Numba's cache notices changes in the file of the entry only; constants come from others."""
-    from facet_nb.kernels.compiled import vectors
+    from facet_nb.kernels.compiled import entry
 
     here = (tmp_path / "compiled" / "vectors.py", tmp_path / "templates" / "other.py")
     for path in here:
         path.parent.mkdir()
         path.write_text("a = 1")
-    monkeypatch.setattr(vectors, "__file__", str(here[0]))
-    vectors._digest_sources.cache_clear()
-    before = vectors._digest_sources()
+    monkeypatch.setattr(entry, "__file__", str(here[0]))
+    entry._digest_sources.cache_clear()
+    before = entry._digest_sources()
     here[1].write_text("a = 2")
-    vectors._digest_sources.cache_clear()
-    assert vectors._digest_sources() != before
-    vectors._digest_sources.cache_clear()
+    entry._digest_sources.cache_clear()
+    assert entry._digest_sources() != before
+    entry._digest_sources.cache_clear()
 
 
 def add_one(x):

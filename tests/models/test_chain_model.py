@@ -100,7 +100,7 @@ def test_the_rate_that_steps_before_it_leave_counts(ctx):
     [
         (0, "regex", "[", "is not a regular expression"),
         (0, "regex", "R128", "matches nothing"),
-        (4, "window_size", "0", "must be 1 or more epochs"),
+        (4, "window_size", "0", "must be 1 or more"),
         (4, "correlation_threshold", "2", "must be above 0 and at most 1"),
         (4, "window_size", "", ""),
     ],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facet_nb import compare as compare_chains
-from facet_nb.core import Pipeline
+from facet_nb.core import Pipeline, Prepared
 from facet_nb.core.errors import ValidationError
 from facet_nb.models import CompareModel, RunModel
 from facet_nb.models.studio_model import make_usual_chain
@@ -134,9 +134,12 @@ class Drifts(Halve):
     name = "drifts"
     n = 0
 
-    def compute(self, x, prepared, out=None):
+    def prepare(self, view):
         Drifts.n += 1
-        return np.multiply(x, 1.0 + 0.001 * Drifts.n, out=out)
+        return Prepared(payload=1.0 + 0.001 * Drifts.n)
+
+    def compute(self, x, prepared, out=None):
+        return np.multiply(x, prepared.payload, out=out)
 
 
 def test_a_difference_is_found(simulation):
