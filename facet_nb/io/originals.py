@@ -32,7 +32,7 @@ def list_originals(raws: Iterable[Any], paths: Iterable[Any] = ()) -> list[Path]
         named.extend(name for name in raw.filenames if name is not None)
         # The header of a BrainVision recording may have another name than its samples. MNE keeps
         # the reader's arguments only.
-        arguments = getattr(raw, "_init_kwargs", {})
+        arguments = getattr(raw, "_init_kwargs", None) or {}  # None for recordings of our own
         named.extend(value for value in arguments.values() if isinstance(value, (str, Path)))
     found: dict[Path, None] = {}
     for name in named:

@@ -56,12 +56,15 @@ SETTINGS = {"mode": "toy_mode", "backend": "toy", "n_jobs": 2}
 
 
 @pytest.fixture(autouse=True)
-def registered(monkeypatch):
+def registered():
     """Register both; the registries are as before after the test."""
-    monkeypatch.setattr(backends, "_BACKENDS", dict(backends._BACKENDS))
-    monkeypatch.setattr(modes, "_MODES", dict(modes._MODES))
+    before = dict(backends.BACKENDS), dict(modes.MODES)
     backends.register_backend(ToyBackend)
     modes.register_mode(ToyMode)
+    yield
+    for registry, entries in zip((backends.BACKENDS, modes.MODES), before, strict=True):
+        registry.clear()
+        registry.update(entries)
 
 
 @pytest.fixture
@@ -117,8 +120,8 @@ def test_a_benchmark_measures_it_by_default(pipeline):
 
 @pytest.mark.parametrize("missing", ["toy", "toy_mode"])
 def test_without_it_a_benchmark_is_as_before(pipeline, missing):
-    backends._BACKENDS.pop(missing, None)
-    modes._MODES.pop(missing, None)
+    backends.BACKENDS.pop(missing, None)
+    modes.MODES.pop(missing, None)
     found = list_configurations(pipeline, n_jobs=(1, 2))
     kept = {"toy", "toy_mode"} - {missing}
     assert {c.backend for c in found} - kept == {"serial", "threading", "multiprocessing"}
