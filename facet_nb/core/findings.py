@@ -330,7 +330,9 @@ def name_step(findings: Iterable[Finding], step: str) -> tuple[Finding, ...]:
 
 def find_in_error(error: BaseException | None) -> tuple[Finding, ...]:
     """Return the finding of an error, or of the error that caused it."""
-    while error is not None:
+    seen: set[int] = set()  # causes may form a circle
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         finding = getattr(error, "finding", None)
         if isinstance(finding, Finding):
             return (finding,)

@@ -250,7 +250,7 @@ def test_curves_that_grow(page, lab_server, complaints, shots):
 
     panel.turn_to("Tune")
     panel.part("replay").click()
-    expect(panel.part("benchmark-status")).to_contain_text("Nothing is being measured")
+    expect(panel.part("benchmark-status")).to_contain_text("without measuring")
     assert watch_canvas(page, panel, "Done") >= 3
     check_saved(lab)
     look_through_a_narrow_window(page, panel)
