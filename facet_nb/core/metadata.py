@@ -56,8 +56,8 @@ class ProcessingMetadata:
     artifact_length: int | None = None
     slices_per_volume: int | None = None
     volume_gaps: bool = False
-    ref_channel: str | None = None
     custom: dict[str, Any] = field(default_factory=dict)
+    ref_channel: str | None = None
 
     def copy(self, **changes: Any) -> ProcessingMetadata:
         """Return an independent copy, with the given fields changed."""

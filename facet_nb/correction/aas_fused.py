@@ -87,7 +87,7 @@ class UpsampledAAS:
         groups of samples with the epochs of one block, which are at most as long as the recording.
         """
         n = shape[1]
-        return 8 * n + 32 * n // self.window + 32 * min(n, 1 << 19) + (20 << 20)
+        return 8 * n + 32 * n // self.window + 32 * min(n, 1 << 19) + (8 << 20)
 
     needs_first_pass = True
 

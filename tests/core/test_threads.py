@@ -95,8 +95,10 @@ def test_inner_threads_take_their_channels_through_all_steps(monkeypatch):
     result = Pipeline(steps).run(
         ctx, mode="channel_sequential", n_workers=2, batch_size=4, raise_on_error=True
     )
-    assert sorted((number, n) for _, number, n in calls) == [(i, 2) for i in (0, 0, 1, 1, 2, 2)]
-    assert len({name for name, *_ in calls}) == 2
+    # Single channels are computed once more, to see that they do not depend on their neighbours.
+    batches = [call for call in calls if call[2] > 1]
+    assert sorted((number, n) for _, number, n in batches) == [(i, 2) for i in (0, 0, 1, 1, 2, 2)]
+    assert len({name for name, *_ in batches}) == 2
     assert len(result.state.step_wall_s) == 3
     np.testing.assert_array_equal(result.get_raw()._data, ctx.get_raw()._data)
 

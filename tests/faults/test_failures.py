@@ -330,10 +330,15 @@ def test_complex_samples(ctx):
     assert "complex" in str(fail([toys.Halved()], ctx.with_raw(raw)))
 
 
-@pytest.mark.parametrize("thing", [toys.make_raw(), "file.edf", 3])
+@pytest.mark.parametrize("thing", [np.zeros((2, 3)), 3])
 def test_what_is_no_context(thing):
-    with pytest.raises(FacetError, match=r"ProcessingContext\(raw\)"):
+    with pytest.raises(FacetError, match="MNE Raw object or the path of a file"):
         Pipeline([toys.Halved()]).run(thing)
+
+
+def test_a_file_that_is_not_there():
+    result = Pipeline([toys.Halved()]).run("file.edf")
+    assert not result.success and "file.edf" in str(result.error)
 
 
 def test_what_is_no_recording():
