@@ -429,8 +429,11 @@ class ProcessingContext:
         )
 
     def _repr_html_(self) -> str:
-        head = "<th style='text-align:left'>{}</th><td style='text-align:left'>{}</td>"
-        rows = "".join(f"<tr>{head.format(*map(escape, row))}</tr>" for row in self._describe())
+        left = "style='text-align:left'"
+        rows = "".join(
+            f"<tr><th {left}>{escape(label)}</th><td {left}>{escape(text)}</td></tr>"
+            for label, text in self._describe()
+        )
         return (
             "<table><caption style='text-align:left'><b>ProcessingContext</b></caption>"
             f"<tbody>{rows}</tbody></table>"
