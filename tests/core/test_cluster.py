@@ -157,9 +157,15 @@ def test_cancelled_tasks_end_at_their_next_step(client, ctx, tmp_path):
     token = CancelToken()
     steps = [Slow(0.25, str(log)) for _ in range(4)]
 
+    def wait_and_cancel():
+        deadline = time.monotonic() + 60
+        while not log.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        token.cancel()
+
     def stop(event):
         if isinstance(event, StageStarted):
-            threading.Timer(1.5, token.cancel).start()
+            threading.Thread(target=wait_and_cancel, daemon=True).start()
 
     with pytest.raises(RunCancelled):
         Pipeline(steps).run(ctx, **ON_DASK, on_event=stop, cancel=token, raise_on_error=True)
