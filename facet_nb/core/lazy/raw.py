@@ -12,7 +12,7 @@ _VALUES = 1 << 23
 
 
 class LazyRaw(mne.io.BaseRaw):  # type: ignore[misc]  # MNE ships no type information
-    """A corrected recording that is computed where somebody looks; see ``Pipeline.lazy``.
+    """A corrected recording, computed where it is read; see ``Pipeline.lazy``.
 
     It is an MNE ``Raw`` with ``preload=False``: ``get_data``, indexing, ``crop``, ``pick``,
     ``save``, ``compute_psd``, :class:`mne.Epochs` and :func:`mne.concatenate_raws` read windows of

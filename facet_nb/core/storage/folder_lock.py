@@ -51,8 +51,8 @@ def _open(folder: Path, path: Path) -> IO[str]:
         ) from error
 
 
-#: Symbolic links are not followed: whoever may write to a folder could make this process overwrite
-#: any file of its user.
+#: Symbolic links are not followed: another user with write access to the folder could make this
+#: process overwrite any file of its user.
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 

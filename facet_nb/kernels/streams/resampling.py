@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 from facet_nb.kernels.filters.edges import segment
@@ -42,7 +44,7 @@ class _Unchanged:
         return np.empty(0)
 
 
-class _BlockResampler:
+class _BlockResampler(ABC):
     """Base of streams with transforms on a fixed grid of the signal.
 
     Parameters
@@ -74,9 +76,9 @@ class _BlockResampler:
         self.buffer.close()
         return left
 
+    @abstractmethod
     def _make(self, start: int, number: int) -> np.ndarray:
         """Return the result of block `number`, which starts at sample `start` of the buffer."""
-        raise NotImplementedError
 
     def _advance(self) -> np.ndarray:
         done, stop = [np.empty(0)], self.buffer.stop
