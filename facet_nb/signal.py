@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.execution.threads import MIN_BLOCK, run_blocks, split
 from facet_nb.kernels.filters import fir, iir
@@ -28,6 +29,7 @@ from facet_nb.kernels.templates.subtraction import subtract_templates
 __all__ = ["common_reference", "filter_fir", "filter_sos", "resample", "subtract_template"]
 
 
+@fill_doc
 def filter_fir(
     x: np.ndarray,
     sfreq: float,
@@ -41,16 +43,12 @@ def filter_fir(
 
     Parameters
     ----------
-    x : ndarray, shape (n_channels, n_times)
-        Signals, any unit; not written to.
-    sfreq : float
-        Sampling rate, in Hz.
+    %(signals)s
+    %(sfreq)s
     l_freq, h_freq : float | None
         Edges of the pass band, in Hz; None for no edge.
-    n_workers : int
-        Threads that share the channels.
-    out : ndarray, shape (n_channels, n_times) | None
-        Array for the result; must not overlap `x`.
+    %(channel_threads)s
+    %(out)s
 
     Returns
     -------
@@ -59,8 +57,7 @@ def filter_fir(
 
     Raises
     ------
-    ValidationError
-        If an argument cannot be used.
+    %(invalid)s
     """
     taps = _design(sfreq, l_freq, h_freq, {"method": "fir"})
     return _by_channel(
@@ -68,6 +65,7 @@ def filter_fir(
     )
 
 
+@fill_doc
 def filter_sos(
     x: np.ndarray,
     sfreq: float,
@@ -82,18 +80,14 @@ def filter_sos(
 
     Parameters
     ----------
-    x : ndarray, shape (n_channels, n_times)
-        Signals, any unit; not written to.
-    sfreq : float
-        Sampling rate, in Hz.
+    %(signals)s
+    %(sfreq)s
     l_freq, h_freq : float | None
         Edges of the pass band, in Hz, where amplitudes are halved; None for no edge.
     order : int
         Order of the filter, which is applied twice.
-    n_workers : int
-        Threads that share the channels.
-    out : ndarray, shape (n_channels, n_times) | None
-        Array for the result; must not overlap `x`.
+    %(channel_threads)s
+    %(out)s
 
     Returns
     -------
@@ -102,8 +96,7 @@ def filter_sos(
 
     Raises
     ------
-    ValidationError
-        If an argument cannot be used.
+    %(invalid)s
     """
     if not isinstance(order, int | np.integer) or order < 1:
         raise ValidationError(f"order={order!r}: use a whole number of at least 1.")
@@ -115,6 +108,7 @@ def filter_sos(
     )
 
 
+@fill_doc
 def resample(
     x: np.ndarray,
     sfreq: float,
@@ -127,12 +121,10 @@ def resample(
 
     Parameters
     ----------
-    x : ndarray, shape (n_channels, n_times)
-        Signals, any unit; not written to.
+    %(signals)s
     sfreq, new_sfreq : float
         Old and new sampling rate, in Hz; their ratio must be a fraction of integers up to 10 000.
-    n_workers : int
-        Threads that share the channels.
+    %(channel_threads)s
     out : ndarray, shape (n_channels, round(n_times * new_sfreq / sfreq)) | None
         Array for the result.
 
@@ -143,8 +135,7 @@ def resample(
 
     Raises
     ------
-    ValidationError
-        If an argument cannot be used.
+    %(invalid)s
     """
     _check_rate(sfreq)
     _check_rate(new_sfreq, "new_sfreq")
@@ -162,6 +153,7 @@ def resample(
     )
 
 
+@fill_doc
 def common_reference(
     x: np.ndarray,
     sfreq: float,
@@ -174,10 +166,8 @@ def common_reference(
 
     Parameters
     ----------
-    x : ndarray, shape (n_channels, n_times)
-        Signals, any unit; not written to.
-    sfreq : float
-        Sampling rate, in Hz; the result does not depend on it.
+    %(signals)s
+    %(unused_sfreq)s
     operator : {"median", "average"}
         What to subtract.
     n_workers : int
@@ -192,8 +182,7 @@ def common_reference(
 
     Raises
     ------
-    ValidationError
-        If an argument cannot be used.
+    %(invalid)s
     """
     if operator not in ("median", "average"):
         raise ValidationError(f"operator={operator!r}: use 'median' or 'average'.")
@@ -209,6 +198,7 @@ def common_reference(
     return _finish(result, target)
 
 
+@fill_doc
 def subtract_template(
     x: np.ndarray,
     sfreq: float,
@@ -224,10 +214,8 @@ def subtract_template(
 
     Parameters
     ----------
-    x : ndarray, shape (n_channels, n_times)
-        Signals, any unit; not written to.
-    sfreq : float
-        Sampling rate, in Hz; the result does not depend on it.
+    %(signals)s
+    %(unused_sfreq)s
     starts : ndarray of int, shape (n_epochs,)
         First sample of each artifact, ascending. Artifacts that extend beyond the signal enter no
         template.
@@ -237,10 +225,8 @@ def subtract_template(
         Number of consecutive artifacts that share a template.
     threshold : float
         Pearson correlation with the running mean above which an artifact enters the template.
-    n_workers : int
-        Threads that share the channels.
-    out : ndarray, shape (n_channels, n_times) | None
-        Array for the result; must not overlap `x`.
+    %(channel_threads)s
+    %(out)s
 
     Returns
     -------
@@ -249,14 +235,11 @@ def subtract_template(
 
     Raises
     ------
-    ValidationError
-        If an argument cannot be used.
+    %(invalid)s
 
     References
     ----------
-    Allen, P. J., Josephs, O., & Turner, R. (2000). A method for removing imaging artifact from
-    continuous EEG recorded during functional MRI. NeuroImage, 12(2), 230-239.
-    doi:10.1006/nimg.2000.0599
+    %(allen_2000)s
     """
     places = np.asarray(starts)
     if places.ndim != 1 or not np.issubdtype(places.dtype, np.integer) or len(places) < 2:

@@ -22,6 +22,7 @@ from facet_nb.core.execution.runner import Runner, check_early
 from facet_nb.core.execution.timeouts import check_timeout
 from facet_nb.core.map import map_runs
 from facet_nb.core.memory import parse_bytes
+from facet_nb.core.parameters import clone_value, list_inner_params, split_params
 from facet_nb.core.planning.budget import choose_batch_size, find_input, fit_to_budget
 from facet_nb.core.planning.modes.registry import AUTO, list_mode_names
 from facet_nb.core.planning.plan import Plan
@@ -30,9 +31,6 @@ from facet_nb.core.processor import (
     LambdaProcessor,
     Processor,
     as_processor,
-    clone_value,
-    list_inner_params,
-    split_params,
 )
 from facet_nb.core.registry import get_processor
 from facet_nb.core.result import PipelineResult

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.fused_kernel import FusedKernel
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.aas_fused import EPOCH_S, AASPlan, UpsampledAAS
-from facet_nb.correction.base import fill_doc
 from facet_nb.correction.templates import AveragingCorrection, take_shared
 from facet_nb.kernels.streams import (
     AverageStream,

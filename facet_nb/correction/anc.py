@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
-from facet_nb.correction.base import fill_doc, find_artifacts
+from facet_nb.correction.base import find_artifacts
 from facet_nb.kernels.filters.fir import filter_zero_phase
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.registry import register_processor
-from facet_nb.correction.base import fill_doc
 from facet_nb.correction.templates import TemplateCorrection, take_shared
 from facet_nb.kernels.templates import weights
 from facet_nb.kernels.templates.weights import Weights

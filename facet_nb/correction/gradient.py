@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
-from facet_nb.correction.base import ChannelCorrection, check_reference, fill_doc
+from facet_nb.correction.base import ChannelCorrection, check_reference
 from facet_nb.kernels.lowrank import locked, lowrank
 from facet_nb.kernels.lowrank.amplitudes import MAX_COURSES
 from facet_nb.kernels.lowrank.highband import average_high, measure_rest

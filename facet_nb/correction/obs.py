@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
-from facet_nb.correction.base import ChannelCorrection, fill_doc, find_artifacts
+from facet_nb.correction.base import ChannelCorrection, find_artifacts
 from facet_nb.kernels.filters.fir import filter_zero_phase
 from facet_nb.kernels.lowrank.obs import fit_residual
 

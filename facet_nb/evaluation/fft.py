@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
+from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.registry import register_processor
 from facet_nb.evaluation.base import (
@@ -35,6 +36,7 @@ _TOLERANCE_HZ = 0.5
 
 
 @register_processor
+@fill_doc
 class FFTAllenCalculator(ChannelMetric):
     r"""Compare the power of EEG bands within the acquisition with that outside.
 
@@ -51,8 +53,7 @@ class FFTAllenCalculator(ChannelMetric):
 
     Parameters
     ----------
-    verbose : bool
-        Whether to print a line for each channel.
+    %(channel_lines)s
 
     References
     ----------

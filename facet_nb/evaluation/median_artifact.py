@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
+from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.registry import register_processor
 from facet_nb.evaluation.base import (
@@ -23,6 +24,7 @@ from facet_nb.kernels.measures import metrics
 
 
 @register_processor
+@fill_doc
 class MedianArtifactCalculator(ChannelMetric):
     """Measure the peak-to-peak amplitude of the residual artifact.
 
@@ -40,13 +42,11 @@ class MedianArtifactCalculator(ChannelMetric):
 
     Parameters
     ----------
-    verbose : bool
-        Whether to print a line for each channel.
+    %(channel_lines)s
 
     References
     ----------
-    Glaser J, et al. (2013) FACET - a "Flexible Artifact Correction and Evaluation Toolbox" for
-    concurrently recorded EEG/fMRI data. BMC Neurosci 14:138. doi:10.1186/1471-2202-14-138
+    %(glaser_2013)s
     """
 
     name = "median_artifact_calculator"

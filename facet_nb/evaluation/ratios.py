@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
+from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.registry import register_processor
 from facet_nb.evaluation.base import (
@@ -78,6 +79,7 @@ class _OutsideRatio(RatioCalculator):
 
 
 @register_processor
+@fill_doc
 class SNRCalculator(_OutsideRatio):
     r"""Compare the corrected recording within the acquisition with the time outside.
 
@@ -100,13 +102,11 @@ class SNRCalculator(_OutsideRatio):
     ----------
     time_buffer : float
         Time on both sides of the acquisition that is excluded, in s.
-    verbose : bool
-        Whether to print a line for each channel.
+    %(channel_lines)s
 
     References
     ----------
-    Glaser J, et al. (2013) FACET - a "Flexible Artifact Correction and Evaluation Toolbox" for
-    concurrently recorded EEG/fMRI data. BMC Neurosci 14:138. doi:10.1186/1471-2202-14-138
+    %(glaser_2013)s
     """
 
     name = "snr_calculator"
@@ -122,6 +122,7 @@ class SNRCalculator(_OutsideRatio):
 
 
 @register_processor
+@fill_doc
 class LegacySNRCalculator(RatioCalculator):
     """Compare the corrected recording with the *original* one outside the acquisition.
 
@@ -135,13 +136,11 @@ class LegacySNRCalculator(RatioCalculator):
 
     Parameters
     ----------
-    verbose : bool
-        Whether to print a line for each channel.
+    %(channel_lines)s
 
     References
     ----------
-    Glaser J, et al. (2013) FACET - a "Flexible Artifact Correction and Evaluation Toolbox" for
-    concurrently recorded EEG/fMRI data. BMC Neurosci 14:138. doi:10.1186/1471-2202-14-138
+    %(glaser_2013)s
     """
 
     name = "legacy_snr_calculator"
@@ -174,6 +173,7 @@ class LegacySNRCalculator(RatioCalculator):
 
 
 @register_processor
+@fill_doc
 class RMSCalculator(RatioCalculator):
     r"""Compare the recording before and after the correction, within the acquisition.
 
@@ -191,13 +191,11 @@ class RMSCalculator(RatioCalculator):
 
     Parameters
     ----------
-    verbose : bool
-        Whether to print a line for each channel.
+    %(channel_lines)s
 
     References
     ----------
-    Glaser J, et al. (2013) FACET - a "Flexible Artifact Correction and Evaluation Toolbox" for
-    concurrently recorded EEG/fMRI data. BMC Neurosci 14:138. doi:10.1186/1471-2202-14-138
+    %(glaser_2013)s
     """
 
     name = "rms_calculator"
@@ -219,6 +217,7 @@ class RMSCalculator(RatioCalculator):
 
 
 @register_processor
+@fill_doc
 class RMSResidualCalculator(_OutsideRatio):
     r"""Compare the RMS of the corrected recording within the acquisition with that outside.
 
@@ -235,13 +234,11 @@ class RMSResidualCalculator(_OutsideRatio):
     ----------
     time_buffer : float
         Time on both sides of the acquisition that is excluded, in s.
-    verbose : bool
-        Whether to print a line for each channel.
+    %(channel_lines)s
 
     References
     ----------
-    Glaser J, et al. (2013) FACET - a "Flexible Artifact Correction and Evaluation Toolbox" for
-    concurrently recorded EEG/fMRI data. BMC Neurosci 14:138. doi:10.1186/1471-2202-14-138
+    %(glaser_2013)s
     """
 
     name = "rms_residual_calculator"

@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 import facet_nb.correction
-from facet_nb.correction.base import DOCS, fill_doc
+from facet_nb.core.docstrings import DOCS, fill_doc
 from facet_nb.correction.templates import AveragingCorrection
 
 CLASSES = {cls.__name__: cls for cls in vars(facet_nb.correction).values() if inspect.isclass(cls)}

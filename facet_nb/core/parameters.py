@@ -1,0 +1,62 @@
+"""Arguments of constructors, for ``get_params``, ``set_params`` and scikit-learn's ``clone``."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from facet_nb.core.errors import ValidationError
+
+
+def list_arguments(cls: type) -> list[str]:
+    """Return the names of a constructor's arguments, without ``*args`` and ``**kwargs``."""
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
+    return [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+def list_inner_params(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of steps among the values of `found`, as ``<key>__<name>``."""
+    return {
+        f"{name}__{inner}": value
+        for name, step in found.items()
+        if hasattr(step, "get_params") and not isinstance(step, type)
+        for inner, value in step.get_params().items()
+    }
+
+
+def split_params(params: Mapping[str, Any], known: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    """Return the values of `params` for `owner` itself; pass the others on to its inner steps.
+
+    Raises
+    ------
+    ValidationError
+        If `known` lacks a name.
+    """
+    own: dict[str, Any] = {}
+    inner: dict[str, dict[str, Any]] = {}
+    for key, value in params.items():
+        name, _, rest = key.partition("__")
+        if name not in known or (rest and not hasattr(known[name], "set_params")):
+            raise ValidationError(
+                f"{owner} has no parameter {key!r}; it has {', '.join(known) or 'none'}."
+            )
+        if rest:
+            inner.setdefault(name, {})[rest] = value
+        else:
+            own[name] = value
+    for name, values in inner.items():
+        own.get(name, known[name]).set_params(**values)
+    return own
+
+
+def clone_value(value: Any) -> Any:
+    """Return a copy of a constructor's argument; steps inside it are cloned as well."""
+    if hasattr(value, "__sklearn_clone__"):
+        return value.__sklearn_clone__()
+    if isinstance(value, list | tuple):
+        return type(value)(map(clone_value, value))
+    if isinstance(value, dict):
+        return {key: clone_value(entry) for key, entry in value.items()}
+    return value if callable(value) else copy.deepcopy(value)
