@@ -17,6 +17,8 @@ from facet_nb.kernels.measures.envelope import bound
 if TYPE_CHECKING:
     import mne
 
+    from facet_nb.models.signal_tiles import TiledSignal
+
 #: Bins of a trace: at least one for each pixel of the view.
 N_BINS = 900
 #: Number of channels shown initially.
@@ -146,6 +148,30 @@ class SignalModel(HasTraits):
         if context is not None and context.has_raw() and "recording" in self._contexts:
             self._contexts["corrected"] = context
 
+    def recordings(self) -> tuple[AnyValue, ...]:
+        """Return what identifies the recordings in the view: a viewer shows others anew."""
+        return self.names, *self._contexts.items()
+
+    def tiled(self) -> dict[str, TiledSignal]:
+        """Return the recordings in pieces for a viewer, by their label."""
+        from facet_nb.models.signal_tiles import TiledSignal
+
+        original = self._contexts["recording"].get_raw() if self._contexts else None
+        return {
+            label: TiledSignal(raw, self.names, _offset_s(raw, original))
+            for label, raw in ((label, c.get_raw()) for label, c in self._contexts.items())
+        }
+
+    def list_findings(self) -> list[dict[str, AnyValue]]:
+        """Return the findings that concern a span of time: begin and end in s, severity, title."""
+        context = self._contexts.get("corrected") or self._contexts.get("recording")
+        found = () if context is None else context.get_findings()
+        return [
+            {"begin_s": begin_s, "end_s": end_s, "severity": f.severity, "title": f.title}
+            for f in found
+            for begin_s, end_s in f.span_s
+        ]
+
     @property
     def has_corrected(self) -> bool:
         """Whether there is a corrected recording."""
@@ -199,19 +225,22 @@ class SignalModel(HasTraits):
         return Layer(label, times_s, low, high)
 
     def _markers_s(self, end_s: float) -> np.ndarray:
-        """Return the triggers in the window, or all events if no triggers were detected, in s."""
+        """Return the markers in the window, in s; none if there are too many to tell apart."""
+        found_s = self.markers_s()
+        inside = found_s[(found_s >= self.begin_s) & (found_s <= end_s)]
+        return inside if len(inside) <= _MOST_MARKERS else np.zeros(0)
+
+    def markers_s(self) -> np.ndarray:
+        """Return the triggers, or all events if no triggers were detected, in s."""
         from facet_nb.preprocessing.triggers import read_annotations
 
         context = self._contexts.get("recording")
         if context is None:
             return np.zeros(0)
         if context.has_triggers():
-            found_s = np.asarray(context.get_triggers()) / context.get_sfreq()
-        else:
-            positions = [p for p, _ in read_annotations(context.get_raw())]
-            found_s = np.asarray(positions, dtype=float) / context.get_sfreq()
-        inside = found_s[(found_s >= self.begin_s) & (found_s <= end_s)]
-        return inside if len(inside) <= _MOST_MARKERS else np.zeros(0)
+            return np.asarray(context.get_triggers()) / context.get_sfreq()
+        positions = [p for p, _ in read_annotations(context.get_raw())]
+        return np.asarray(positions, dtype=float) / context.get_sfreq()
 
 
 def _read_row(raw: mne.io.BaseRaw, row: int, start: int, stop: int) -> np.ndarray:

@@ -8,27 +8,29 @@ import ipywidgets as w
 
 from facet_nb.models.signal_model import SignalModel
 from facet_nb.models.sources import as_context
-from facet_nb.widgets.controls import make_button
 from facet_nb.widgets.fragments import write_table
 from facet_nb.widgets.lazy_drawing import LazyDrawing
 from facet_nb.widgets.panel import Panel
+from facet_nb.widgets.signal_canvas import SignalCanvas
 from facet_nb.widgets.signal_svg import WIDTH, write_signal
 
-_SPANS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 300.0)
-_SCALES = (0.0, *(m * 10.0**e for e in range(5) for m in (1, 2, 5)))
-_LABEL = {"description_width": "initial"}
-#: Widths of the borders, of the list of channels, and least width of a picture beside it, in px.
-_BORDERS_PX, _LIST_PX, _LEAST_BESIDE_PX = 60, 158, 380
+#: Position of the handle between the recording and the corrected one, for each choice of the model.
+_WIPES = {"both": 0.46, "recording": 1.0, "corrected": 0.0}
 
 
 class SignalView(Panel):
-    """Scrolls through a recording, with the corrected recording drawn over it.
+    """Pans and zooms through a recording, with a handle between before and after.
+
+    The recording may be a lazy one (:meth:`facet_nb.Pipeline.lazy`), or a file: only what is
+    looked at is read and computed. Keys, with the focus on the picture: arrows scroll through time
+    and channels, ``+`` and ``-`` change the amplitude, ``[`` and ``]`` the time shown, Space swaps
+    before and after, ``A`` chooses the amplitude.
 
     Parameters
     ----------
     recording : ProcessingContext | mne.io.BaseRaw | path | Simulation | SignalModel
         The recording.
-    corrected : ProcessingContext | None
+    corrected : ProcessingContext | mne.io.BaseRaw | None
         The corrected recording.
     nested : bool
         Whether the view is part of another panel.
@@ -37,6 +39,8 @@ class SignalView(Panel):
     ----------
     model : SignalModel
         State of the view: channels, window and scale.
+    canvas : SignalCanvas
+        The picture, which the page draws.
 
     Examples
     --------
@@ -54,124 +58,116 @@ class SignalView(Panel):
         else:
             self.model = SignalModel()
             self.model.set_recording(as_context(recording))
-            self.model.set_corrected(corrected)
+            self.model.set_corrected(None if corrected is None else as_context(corrected))
         self.channels = w.SelectMultiple(
-            description="Channels", rows=8, layout=w.Layout(width="150px"), style=_LABEL
+            description="Channels",
+            rows=8,
+            layout=w.Layout(width="150px"),
+            style={"description_width": "initial"},
         )
         self.channels.add_class("fnb-signal-channels")
-        self.begin = w.BoundedFloatText(
-            description="From (s)",
-            min=0,
-            max=1,
-            step=0.5,
-            layout=w.Layout(width="150px"),
-            style=_LABEL,
-        )
-        self.slider = w.FloatSlider(
-            min=0.0,
-            max=1.0,
-            step=0.1,
-            readout=False,
-            continuous_update=False,
-            layout=w.Layout(width="200px"),
-        )
-        self.slider.tooltip = "Start of the window"
-        self.span = _choice("Length", [(f"{s:g} s", s) for s in _SPANS])
-        scales = [("automatic" if s == 0 else f"{s:g} µV", s) for s in _SCALES]
-        self.scale = _choice("Scale", scales)
-        self.shown = _choice("Show", ["both", "recording", "corrected"])
-        self.back = make_button(
-            "Back", act=lambda: self.model.scroll(-0.8), icon="chevron-left", width="100px"
-        )
-        self.forth = make_button(
-            "Forward", act=lambda: self.model.scroll(0.8), icon="chevron-right", width="100px"
-        )
-        self.picture, self.table = w.HTML(), w.HTML()
-        self.picture.add_class("fnb-signal-plot")
-        self._filling, self._width_px = False, float(WIDTH)
+        self.canvas, self.table = SignalCanvas(), w.HTML()
+        self.canvas.add_class("fnb-signal-plot")
+        self._filling = False
+        self._shown: Any = None
         self.drawing = LazyDrawing(self._draw)
-        self._connect()
-        row = w.HBox([self.back, self.forth, self.begin, self.slider])
-        more = w.HBox([self.span, self.scale, self.shown])
-        body = w.HBox([self.channels, w.VBox([self.picture, self.table])])
-        for box, css in ((row, "fnb-row"), (more, "fnb-row"), (body, "fnb-signal-body")):
-            box.add_class(css)
-        super().__init__([row, more, body], nested=nested)
+        self.channels.observe(lambda change: self._choose(channels=change["new"]), "value")
+        self.canvas.observe(lambda change: self._follow(change["new"]), "view")
+        names = ["channels", "begin_s", "span_s", "scale_uv", "shown", "names"]
+        self.model.observe(self.refresh, names)
+        body = w.HBox([self.channels, w.VBox([self.canvas, self.table])])
+        body.add_class("fnb-signal-body")
+        super().__init__([body], nested=nested)
         self.add_class("fnb-signal-view")
         self.refresh()
 
     # ----------------------------------------------------------------------------------- public
     def refresh(self, _change: Any = None) -> None:
-        """Draw the model, or defer that until the tab is visible."""
+        """Show the model, or defer that until the tab is visible."""
+        if self._shown != self.model.recordings():
+            self._shown = None
+            self.canvas.release()  # on a hidden tab, it would keep earlier recordings in memory
         self.drawing.refresh()
-
-    def _draw(self) -> None:
-        model = self.model
-        self._filling = True
-        try:
-            with self.hold_trait_notifications():
-                self._fill()
-        finally:
-            self._filling = False
-        window = model.window() if model.names else None
-        self.picture.value = "" if window is None else write_signal(window, self._width_px)
-        heads = ["channel", *(f"{layer.label} (µV)" for layer in (window.layers if window else ()))]
-        rows = window.rows() if window else []
-        table = write_table("Peak to peak in this window", heads, rows) if rows else ""
-        self.table.value = (
-            f"<details><summary>As a table</summary>{table}</details>" if table else ""
-        )
 
     def to_html(self) -> str:
         """Return picture and table as plain HTML."""
-        return self.picture.value + self.table.value
+        if not self.model.names:
+            return ""
+        return write_signal(self.model.window(), float(WIDTH)) + self._write_table()
 
     def summary(self) -> str:
         """Return a description of the view, in one sentence."""
         return self.model.window().caption if self.model.names else "no recording"
 
-    def fit_plots(self, width_px: int) -> None:
-        """Draw for a panel of this width, in pixels, so that names are readable."""
-        room_px = max(300, width_px - _BORDERS_PX)
-        beside_px = room_px - _LIST_PX
-        self._width_px = float(beside_px if beside_px >= _LEAST_BESIDE_PX else room_px)
-        self.refresh()
-
     # ------------------------------------------------------------------------------------ inner
-    def _fill(self) -> None:
+    def _draw(self) -> None:
         model = self.model
-        if self.channels.options != model.names:
-            self.channels.options = model.names
-        self.channels.value = model.channels
-        last_s = max(0.1, round(model.duration_s, 1))
-        for control in (self.begin, self.slider):
-            control.max = last_s
-            control.value = round(model.begin_s, 3)
-        self.span.value = min(_SPANS, key=lambda s: abs(s - model.span_s))
-        self.scale.value = min(_SCALES, key=lambda s: abs(s - model.scale_uv))
-        self.shown.value = model.shown
-        self.shown.layout.display = "" if model.has_corrected else "none"
+        self._filling = True
+        try:
+            if self.channels.options != model.names:
+                self.channels.options = model.names
+            self.channels.value = model.channels
+            self._show_recordings()
+            self._show_window()
+        finally:
+            self._filling = False
+        self.table.value = self._write_table()
 
-    def _connect(self) -> None:
-        pairs = [
-            (self.begin, "begin_s"),
-            (self.slider, "begin_s"),
-            (self.span, "span_s"),
-            (self.scale, "scale_uv"),
-            (self.shown, "shown"),
-            (self.channels, "channels"),
-        ]
-        for control, name in pairs:
-            control.observe(lambda change, name=name: self._choose(name, change["new"]), "value")
-        names = ["channels", "begin_s", "span_s", "scale_uv", "shown", "names"]
-        self.model.observe(self.refresh, names)
+    def _show_recordings(self) -> None:
+        """Give the canvas other recordings, if they are not those that it has."""
+        key = self.model.recordings()
+        if self._shown == key:
+            return
+        self._shown = key
+        model = self.model
+        self.canvas.show(model.names, model.tiled(), model.markers_s(), model.list_findings())
 
-    def _choose(self, name: str, value: Any) -> None:
-        if not self._filling:
-            setattr(self.model, name, value)
+    def _show_window(self) -> None:
+        model, view = self.model, dict(self.canvas.view)
+        wipe = view.get("wipe")
+        if wipe is None or _name_side(wipe) != model.shown:
+            wipe = _WIPES[model.shown]
+        scales = list(view.get("scale_uv", (0.0, 0.0)))
+        side = 1 if model.has_corrected and wipe < _WIPES["recording"] else 0
+        scales[side] = model.scale_uv
+        self.canvas.view = {
+            "begin_s": model.begin_s,
+            "span_s": model.span_s,
+            "channels": [model.names.index(name) for name in model.channels],
+            "scale_uv": scales,
+            "wipe": wipe,
+        }
+
+    def _follow(self, view: dict[str, Any]) -> None:
+        """Take what the page shows."""
+        if self._filling or not view:
+            return
+        names = self.model.names
+        side = 1 if self.model.has_corrected and view["wipe"] < 0.98 else 0
+        self._choose(
+            begin_s=float(view["begin_s"]),
+            span_s=float(view["span_s"]),
+            channels=tuple(names[i] for i in view["channels"] if i < len(names)),
+            shown=_name_side(view["wipe"]) if self.model.has_corrected else self.model.shown,
+            scale_uv=float(view["scale_uv"][side]),
+        )
+
+    def _choose(self, **values: Any) -> None:
+        if self._filling:
+            return
+        with self.model.hold_trait_notifications():
+            for name, value in values.items():
+                setattr(self.model, name, value)
+
+    def _write_table(self) -> str:
+        if not self.model.names:
+            return ""
+        window = self.model.window()
+        heads = ["channel", *(f"{layer.label} (µV)" for layer in window.layers)]
+        table = write_table("Peak to peak in this window", heads, window.rows())
+        return f"<details><summary>As a table</summary>{table}</details>"
 
 
-def _choice(label: str, options: Any) -> w.Dropdown:
-    return w.Dropdown(
-        description=label, options=options, layout=w.Layout(width="170px"), style=_LABEL
-    )
+def _name_side(wipe: float) -> str:
+    """Return which recordings a position of the handle shows."""
+    return "recording" if wipe > 0.98 else "corrected" if wipe < 0.02 else "both"

@@ -37,6 +37,11 @@ NOTEBOOKS = {
         "studio = Studio(steps.make_source(64), steps.make_slow(0.03))\nstudio",
         "import time\nprint('another cell,', time.strftime('%Y'))",
     ],
+    "signals": [
+        "from facet_nb.widgets import SignalView\nimport steps",
+        "raw, lazy = steps.make_pair()\nview = SignalView(raw, lazy)\nview",
+        "import time\nend = time.monotonic() + 8\nwhile time.monotonic() < end: pass",
+    ],
     "one_core": [
         SETUP,
         "panel = ControlPanel(steps.make_slow(0.02), steps.make_source(), cores=1)\npanel",

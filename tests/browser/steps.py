@@ -77,3 +77,13 @@ def make_slow(seconds: float = 0.15) -> Pipeline:
 def make_failing() -> Pipeline:
     """Return a pipeline that fails in its second step."""
     return Pipeline([Slow(0.01), Choosy()], name="Failing chain")
+
+
+def make_pair():
+    """A recording of 24 channels, and the same one corrected where it is looked at."""
+    from facet_nb import AASCorrection, HighPassFilter, Pipeline, TriggerDetector
+    from facet_nb.datasets import simulate
+
+    raw = simulate(n_channels=24, duration_s=120, sfreq=1000, seed=4).raw
+    chain = [TriggerDetector(r"\b1\b"), HighPassFilter(1.0), AASCorrection(window_size=20)]
+    return raw, Pipeline(chain).lazy(raw)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 import matplotlib
 import pytest
 
 from facet_nb import Pipeline
 from facet_nb.plots.tuning import find_height_in, tuning_picture
-from facet_nb.widgets import SignalView, Studio
+from facet_nb.widgets import Studio
 from facet_nb.widgets.canvas import choose_width_in, make_canvas, resize
 from tests.models.helpers import Halve, make_simulation
 from tests.models.tables import make_table
@@ -51,14 +49,3 @@ def test_the_panel_passes_its_width_on():
     studio = Studio(make_simulation(), Pipeline([Halve()]))
     find(studio, "fnb-width").value = 620
     assert studio.run_panel.results._width_in == studio.tune_panel.curves._width_in == 5.6
-    assert 'viewBox="0 0 402 ' in studio.signal.picture.value
-
-
-@pytest.mark.parametrize(("panel_px", "drawn_px"), [(1000, 782), (560, 500), (200, 300)])
-def test_signals_are_drawn_beside_the_list_or_below_it(panel_px, drawn_px):
-    view = SignalView(make_simulation())
-    view.fit_plots(panel_px)
-    (found,) = re.findall(r'viewBox="0 0 (\d+) ', view.picture.value)
-    assert int(found) == drawn_px
-    places = [float(x) for x in re.findall(r'<text x="([\d.]+)"', view.picture.value)]
-    assert max(places) <= drawn_px

@@ -109,12 +109,12 @@ def test_a_run_in_the_studio_sends_little(simulation, wire, tab):
 def test_what_nobody_sees_is_drawn_when_somebody_looks(simulation):
     studio = Studio(simulation, Pipeline([Halve()]))
     studio.show("Run")
-    before = find(studio, "fnb-signal-plot").value
+    before = find(studio, "fnb-signal-plot").meta
     studio.run()
-    assert find(studio, "fnb-signal-plot").value == before
+    assert find(studio, "fnb-signal-plot").meta == before
     studio.show("Recording")
-    after = find(studio, "fnb-signal-plot").value
-    assert "fnb-trace-corrected" in after and after != before
+    after = find(studio, "fnb-signal-plot").meta
+    assert [s["label"] for s in after["signals"]] == ["recording", "corrected"]
 
 
 def test_everything_is_sent_from_the_loop(simulation, wire):

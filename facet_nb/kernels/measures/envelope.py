@@ -28,3 +28,37 @@ def bound(x: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
         return x, x
     starts = np.arange(0, x.shape[1], size)
     return np.minimum.reduceat(x, starts, axis=1), np.maximum.reduceat(x, starts, axis=1)
+
+
+def bound_bins(x: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the minimum and maximum of each bin of `size` elements; the last may be shorter.
+
+    Parameters
+    ----------
+    x : array, shape (n_channels, n_times)
+        Samples; a bin with NaN gives NaN.
+    size : int
+        Elements of a bin, a power of two.
+
+    Returns
+    -------
+    low, high : ndarray, shape (n_channels, n_bins)
+        Bounds of each bin.
+    """
+    whole = x.shape[1] // size * size
+    low = high = x[:, :whole]
+    if size >= 64:  # measured: reducing long bins is faster, but slow for short ones
+        bins = low.reshape(len(x), -1, size)
+        low, high = bins.min(axis=2), bins.max(axis=2)
+    else:
+        while size > 1:
+            low = np.minimum(low[:, ::2], low[:, 1::2])
+            high = np.maximum(high[:, ::2], high[:, 1::2])
+            size //= 2
+    if whole == x.shape[1]:
+        return low, high
+    rest = x[:, whole:]
+    return (
+        np.concatenate([low, rest.min(axis=1, keepdims=True)], axis=1),
+        np.concatenate([high, rest.max(axis=1, keepdims=True)], axis=1),
+    )

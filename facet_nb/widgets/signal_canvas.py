@@ -1,0 +1,169 @@
+"""Canvas that pans and zooms through a recording, and compares it with its correction."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextvars import Context, copy_context
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets
+
+from facet_nb.models.signal_tiles import TiledSignal
+
+HERE = Path(__file__).parent
+#: The thread that computes tiles ends after this time without a request, in s.
+_IDLE_S = 10.0
+
+
+class SignalCanvas(anywidget.AnyWidget):
+    """Shows a recording left of a handle, and the corrected one right of it.
+
+    The page draws by itself; it asks this object for the tiles that it lacks. Samples travel as
+    lowest and highest value per pixel, so that traffic does not grow with the window.
+
+    Attributes
+    ----------
+    meta : dict
+        What the page needs to know: ``names`` of the channels, ``duration_s``, ``signals`` (label,
+        rate, number of samples and start of each), ``findings`` (spans with a severity and title).
+    markers : bytes
+        Times of the triggers, in s, as float64.
+    view : dict
+        What is shown, owned by the page: ``begin_s``, ``span_s``, ``channels`` (indices),
+        ``scale_uv`` (distance of channels, for each signal; 0 chooses it) and ``wipe`` (position
+        of the handle, 0 to 1).
+    """
+
+    _esm = HERE / "signal_canvas.js"
+    _css = HERE / "signal_canvas.css"
+    meta = traitlets.Dict().tag(sync=True)
+    markers = traitlets.Bytes(b"").tag(sync=True)
+    view = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._signals: list[TiledSignal] = []
+        self._version = 0
+        self._lock = threading.Condition()
+        self._wanted: list[Sequence[int]] = []
+        self._asked_in: Context = copy_context()
+        self._thread: threading.Thread | None = None
+        self._overview: Iterator[float] | None = None
+        self.on_msg(self._receive)
+
+    def show(
+        self,
+        names: Sequence[str],
+        signals: dict[str, TiledSignal],
+        markers_s: np.ndarray,
+        findings: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        """Show these signals instead of the present ones.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names of the channels.
+        signals : dict of str to TiledSignal
+            One or two signals by their label; the first is drawn left of the handle.
+        markers_s : ndarray, shape (n_markers,)
+            Times of triggers, in s.
+        findings : sequence of dict
+            Spans to mark: ``begin_s``, ``end_s``, ``severity``, ``title``.
+        """
+        with self._lock:
+            self._signals = list(signals.values())
+            self._version += 1
+            self._wanted = []
+            self._overview = None
+        ends = [s.offset_s + s.n_times / s.sfreq for s in signals.values()]
+        with self.hold_sync():
+            self.markers = np.asarray(markers_s, dtype="<f8").tobytes()
+            self.meta = {
+                "names": list(names),
+                "duration_s": max(ends, default=0.0),
+                "version": self._version,
+                "signals": [
+                    {
+                        "label": label,
+                        "sfreq": signal.sfreq,
+                        "n_times": signal.n_times,
+                        "offset_s": signal.offset_s,
+                        "n_levels": signal.n_levels,
+                    }
+                    for label, signal in signals.items()
+                ],
+                "findings": list(findings),
+            }
+
+    def release(self) -> None:
+        """Let go of the recordings; the page keeps what it has, and gets nothing more."""
+        with self._lock:
+            self._wanted, self._signals, self._overview = [], [], None
+            self._lock.notify_all()
+
+    def close(self) -> None:
+        """End the thread, and remove the canvas from the page."""
+        self.release()
+        super().close()
+
+    # ------------------------------------------------------------------------------------ inner
+    def _receive(self, _widget: Any, message: Any, _buffers: Any) -> None:
+        """Note which tiles the page lacks now: requests of before are out of date."""
+        if not isinstance(message, dict) or message.get("kind") != "want":
+            return
+        with self._lock:
+            if message.get("version") != self._version:
+                return
+            self._wanted = list(message.get("tiles", ()))
+            # ipykernel answers a page where the kernel last sent from: answers leave in the
+            # context of the request, so that they never wait for a running cell.
+            self._asked_in = copy_context()
+            if message.get("overview") and self._overview is None and self._signals:
+                self._overview = self._signals[0].visit_all(0)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(
+                    target=self._work, name="facet_nb-signal", daemon=True
+                )
+                self._thread.start()
+            self._lock.notify_all()
+
+    def _work(self) -> None:
+        """Compute and send tiles; between requests, continue the overview."""
+        while True:
+            with self._lock:
+                if not self._wanted and self._overview is None:
+                    self._lock.wait(_IDLE_S)
+                if not self._wanted and self._overview is None:
+                    self._thread = None
+                    return
+                place = self._wanted.pop(0) if self._wanted else None
+                signals, version, overview = self._signals, self._version, self._overview
+                context = self._asked_in.copy()
+            if place is not None:
+                context.run(self._answer, signals, version, place)
+            elif overview is not None:
+                done = next(overview, None)
+                if done is None:
+                    with self._lock:
+                        if self._overview is overview:
+                            self._overview = None
+                    context.run(self.send, {"kind": "overview", "version": version})
+
+    def _answer(self, signals: list[TiledSignal], version: int, place: Sequence[int]) -> None:
+        message = {"kind": "tile", "version": version, "tile": list(place)}
+        try:
+            number, level, index, group = place
+            tile = signals[number].tile(level, index, group)
+        except Exception as error:  # a lazy recording runs steps, which may fail in any way
+            self.send({**message, "kind": "error", "text": f"{type(error).__name__}: {error}"})
+            return
+        scales = np.stack([tile.offset_uv, tile.step_uv])
+        self.send(
+            {**message, "n_channels": len(tile.codes)},
+            [np.ascontiguousarray(tile.codes), scales],
+        )

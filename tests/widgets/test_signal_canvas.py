@@ -1,0 +1,165 @@
+"""The canvas answers its page: newest request first in line, in its own thread, and lets go."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import weakref
+
+import mne
+import numpy as np
+import pytest
+
+from facet_nb.models.signal_tiles import TiledSignal
+from facet_nb.widgets import SignalView
+from facet_nb.widgets.signal_canvas import SignalCanvas
+from tests.models.helpers import make_simulation
+
+
+class Wire:
+    """What a canvas sends, and what its page would ask."""
+
+    def __init__(self, canvas: SignalCanvas, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.canvas, self.sent, self.news = canvas, [], threading.Event()
+        monkeypatch.setattr(canvas, "send", self.take)
+
+    def take(self, message, buffers=None) -> None:
+        self.sent.append((message, buffers, threading.current_thread().name))
+        self.news.set()
+
+    def ask(self, *tiles, version=None, overview=False) -> None:
+        version = self.canvas.meta["version"] if version is None else version
+        request = {"kind": "want", "version": version, "tiles": list(tiles), "overview": overview}
+        self.canvas._receive(self.canvas, request, [])
+
+    def wait(self, n: int) -> list:
+        deadline = time.monotonic() + 20
+        while len(self.sent) < n and time.monotonic() < deadline:
+            self.news.wait(0.05)
+        assert len(self.sent) >= n
+        return self.sent
+
+
+@pytest.fixture
+def raw() -> mne.io.BaseRaw:
+    x = 1e-5 * np.random.default_rng(0).normal(size=(3, 20_000))
+    return mne.io.RawArray(x, mne.create_info(3, 1000.0, "eeg"), verbose="error")
+
+
+@pytest.fixture
+def wire(raw, monkeypatch) -> Wire:
+    canvas = SignalCanvas()
+    canvas.show(raw.ch_names, {"recording": TiledSignal(raw, raw.ch_names)}, np.array([1.0, 2.5]))
+    yield Wire(canvas, monkeypatch)
+    canvas.close()
+
+
+def test_tiles_are_answered_in_order_from_another_thread(wire, raw):
+    wire.ask([0, 0, 3, 0], [0, 1, 0, 0])
+    sent = wire.wait(2)
+    assert [m["tile"] for m, _, _ in sent] == [[0, 0, 3, 0], [0, 1, 0, 0]]
+    message, (codes, scales), thread = sent[0]
+    assert message["n_channels"] == 3 and thread == "facet_nb-signal"
+    found = scales[0][:, np.newaxis] + scales[1][:, np.newaxis] * codes
+    np.testing.assert_allclose(found, 1e6 * raw.get_data(start=3072, stop=4096), atol=1e-3)
+
+
+def test_a_new_request_replaces_those_that_wait(raw, monkeypatch):
+    canvas, go, read = SignalCanvas(), threading.Event(), TiledSignal(raw, raw.ch_names)
+
+    class Slow(TiledSignal):
+        def tile(self, *place):
+            assert go.wait(20)
+            return read.tile(*place)
+
+    canvas.show(raw.ch_names, {"recording": Slow(raw, raw.ch_names)}, np.zeros(0))
+    wire = Wire(canvas, monkeypatch)
+    wire.ask(*[[0, 0, i, 0] for i in range(8)])
+    while canvas._wanted == [[0, 0, i, 0] for i in range(8)]:
+        time.sleep(0.001)  # the first is being computed
+    wire.ask([0, 0, 15, 0])
+    go.set()
+    assert [m["tile"][2] for m, _, _ in wire.wait(2)] == [0, 15]
+    time.sleep(0.05)
+    assert len(wire.sent) == 2
+    canvas.close()
+
+
+def test_errors_reach_the_page(wire):
+    wire.ask([0, 9, 0, 0])
+    ((message, buffers, _),) = wire.wait(1)
+    assert message["kind"] == "error" and "level 9" in message["text"] and buffers is None
+
+
+def test_requests_about_other_signals_are_dropped(wire):
+    wire.ask([0, 0, 0, 0], version=99)
+    wire.canvas._receive(wire.canvas, "nonsense", [])
+    assert wire.canvas._thread is None and not wire.sent
+
+
+def test_the_overview_is_told_when_it_is_ready(wire):
+    wire.ask(overview=True)
+    assert wire.wait(1)[0][0] == {"kind": "overview", "version": wire.canvas.meta["version"]}
+
+
+def test_closing_ends_the_thread_and_frees_the_recording(raw, monkeypatch):
+    view = SignalView(raw)
+    wire = Wire(view.canvas, monkeypatch)
+    wire.ask([0, 0, 0, 0])
+    wire.wait(1)
+    thread, signal = view.canvas._thread, weakref.ref(view.canvas._signals[0])
+    view.retire()
+    thread.join(20)
+    assert not thread.is_alive()
+    del thread, wire
+    gc.collect()
+    assert signal() is None
+
+
+def test_page_and_model_follow_each_other():
+    view = SignalView(make_simulation())
+    page = dict(view.canvas.view)
+    assert page["channels"] == list(range(len(view.model.channels)))
+    view.canvas.view = {**page, "begin_s": 2.0, "span_s": 1.0, "channels": [1], "scale_uv": [50, 0]}
+    assert (view.model.begin_s, view.model.span_s, view.model.scale_uv) == (2.0, 1.0, 50.0)
+    assert view.channels.value == view.model.channels == (view.model.names[1],)
+    assert "1 channel from 2.00 to 3.00 s" in view.to_html()
+    view.channels.value = view.model.names[:2]
+    assert view.canvas.view["channels"] == [0, 1] and view.canvas.view["begin_s"] == 2.0
+    view.channels.value = ()
+    assert "No channel is selected" in view.to_html()
+
+
+def test_the_handle_and_the_choice_of_recordings_follow_each_other():
+    simulation = make_simulation()
+    view = SignalView(simulation, simulation.raw)
+    assert [s["label"] for s in view.canvas.meta["signals"]] == ["recording", "corrected"]
+    assert view.canvas.view["wipe"] == pytest.approx(0.46)
+    view.canvas.view = {**view.canvas.view, "wipe": 0.7}
+    assert view.model.shown == "both" and view.canvas.view["wipe"] == 0.7
+    view.canvas.view = {**view.canvas.view, "wipe": 0.0}
+    assert view.model.shown == "corrected" and len(view.model.window().layers) == 1
+    view.model.shown = "recording"
+    assert view.canvas.view["wipe"] == 1.0
+
+
+def test_a_lazy_recording_computes_only_what_is_looked_at(monkeypatch):
+    from facet_nb import AASCorrection, Pipeline, TriggerDetector
+
+    simulation = make_simulation()
+    raw = simulation.raw
+    lazy = Pipeline([TriggerDetector(r"\b1\b"), AASCorrection(window_size=5)]).lazy(raw)
+    view = SignalView(raw, lazy)
+    asked = []
+    read = lazy._raw_extras[0]["samples"].read
+    monkeypatch.setattr(
+        lazy._raw_extras[0]["samples"],
+        "read",
+        lambda rows, start, stop: asked.append((start, stop)) or read(rows, start, stop),
+    )
+    wire = Wire(view.canvas, monkeypatch)
+    wire.ask([1, 0, 1, 0])
+    wire.wait(1)
+    assert asked == [(1024, 2048)]
+    view.retire()
