@@ -46,8 +46,7 @@ def find_instructions() -> str:
     return "" if native is None else native.list_instructions()[0]
 
 
-@lru_cache
-def find_kernel(name: str, char: str, instructions: str | None = None) -> Callable[..., None]:
+def find_kernel(name: str, char: str) -> Callable[..., None]:
     """Return a kernel for one type of signals.
 
     Parameters
@@ -56,8 +55,6 @@ def find_kernel(name: str, char: str, instructions: str | None = None) -> Callab
         Name of the kernel (native/kernels.h).
     char : {"d", "f"}
         float64 or float32.
-    instructions : {"avx2", "baseline"} | None
-        Instruction set; by default the best one that the processor has.
 
     Returns
     -------
@@ -71,10 +68,15 @@ def find_kernel(name: str, char: str, instructions: str | None = None) -> Callab
     ImportError
         If there are no compiled kernels.
     """
+    return _find_kernel(name, char, find_instructions())
+
+
+@lru_cache
+def _find_kernel(name: str, char: str, instructions: str) -> Callable[..., None]:
     native, reason = load_library()
     if native is None:
         raise ImportError(f"There are no compiled kernels: {reason}. {REMEDY}")
-    return partial(native.call, native.find(name, char, instructions or find_instructions()))
+    return partial(native.call, native.find(name, char, instructions))
 
 
 def count_vector_bytes() -> int:
