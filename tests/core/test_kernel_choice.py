@@ -65,7 +65,7 @@ def test_missing_kernels_are_said_once_with_the_remedy(monkeypatch, caplog):
             assert choose_kernels().compiled == frozenset()
     assert [record.message.count("C compiler") for record in caplog.records] == [1]
     monkeypatch.setenv("FACET_NB_COMPILED", "always")
-    with pytest.raises(ValueError, match="they were not built.*C compiler"):
+    with pytest.raises(ValueError, match=r"they were not built.*C compiler"):
         choose_kernels()
     choice._note_missing.cache_clear()
 

@@ -18,5 +18,7 @@ def cancel_adaptively(
     # take a sample that was just written for the one of the reference that is read next.
     predicted = np.zeros(len(signal) + 64)[64:]
     run = find_kernel("lms", "d")
-    run(signal.astype(float), reference.astype(float), len(signal), n_taps, step, weights, predicted)
+    run(
+        signal.astype(float), reference.astype(float), len(signal), n_taps, step, weights, predicted
+    )
     return predicted
