@@ -14,11 +14,9 @@ def cancel_adaptively(
     """Return the prediction of an LMS filter; see :mod:`facet_nb.kernels.filters.lms`."""
     weights = aligned_empty(n_taps, float)
     weights[...] = 0.0
-    # Large arrays start at the same place of a page. Half a kilobyte further, the processor does not
-    # take a sample that was just written for the one of the reference that is read next.
+    # Large arrays start at the same place of a page. Half a kilobyte further, the processor does
+    # not take a sample that was just written for the one of the reference that is read next.
     predicted = np.zeros(len(signal) + 64)[64:]
-    run = find_kernel("lms", "d")
-    run(
-        signal.astype(float), reference.astype(float), len(signal), n_taps, step, weights, predicted
-    )
+    signals = signal.astype(float), reference.astype(float)
+    find_kernel("lms", "d")(*signals, len(signal), n_taps, step, weights, predicted)
     return predicted

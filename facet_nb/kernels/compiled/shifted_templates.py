@@ -84,9 +84,7 @@ def align_rows(
     out = np.empty((len(which), layout.n_samples + 2 * MARGIN), x.dtype)
     n_row = count_row(layout.n_samples, x.itemsize)
     work = aligned_empty(2 * n_row, x.dtype)
-    first, part = (
-        np.ascontiguousarray(a[which], dtype=np.int64) for a in (layout.first, layout.part)
-    )
+    first, part = (a[which].astype(np.int64) for a in (layout.first, layout.part))
     run = find_kernel("align_rows", x.dtype.char)
     source = np.ascontiguousarray(x)
     run(source, first, part, len(which), taper, filters, n_row, layout.n_samples, mean, out, work)
