@@ -17,6 +17,6 @@ def cancel_adaptively(
     # Large arrays start at the same place of a page. Half a kilobyte further, the processor does
     # not take a sample that was just written for the one of the reference that is read next.
     predicted = np.zeros(len(signal) + 64)[64:]
-    signals = signal.astype(float), reference.astype(float)
+    signals = (np.ascontiguousarray(x, dtype=float) for x in (signal, reference))
     find_kernel("lms", "d")(*signals, len(signal), n_taps, step, weights, predicted)
     return predicted
