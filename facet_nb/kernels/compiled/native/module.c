@@ -89,9 +89,9 @@ static int get_array(PyObject *object, char kind, const char *real, Py_buffer *v
 static PyObject *call(PyObject *self, PyObject *const *args, Py_ssize_t n_args)
 {
     (void)self;
-    if (n_args < 1 || !PyCapsule_CheckExact(args[0]))
+    const char *real = n_args > 0 && PyCapsule_IsValid(args[0], "float") ? "float" : "double";
+    if (n_args < 1 || !PyCapsule_IsValid(args[0], real))
         return PyErr_Format(PyExc_TypeError, "the first argument must be a kernel");
-    const char *real = PyCapsule_GetName(args[0]);
     const kernel *k = PyCapsule_GetPointer(args[0], real);
     argument given[MOST_ARGUMENTS];
     Py_buffer views[MOST_ARGUMENTS];

@@ -44,7 +44,11 @@ typedef int64_t real_bits;
 #endif
 
 #define INLINE static inline __attribute__((always_inline, unused))
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define UNROLL _Pragma("GCC unroll 16")
+#endif
 
 typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
 typedef real_bits mask __attribute__((vector_size(VECTOR_BYTES)));
