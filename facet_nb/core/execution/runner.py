@@ -556,19 +556,18 @@ def build_context(
         else:
             new = context.with_raw(raw)
     new = new.with_metadata(state.metadata)
-    history = list(context._history)
+    history, names = list(context._history), tuple(sorted(compiled))
     found = prepared.findings
     for step, notes, findings in zip(prepared.steps, prepared.notes, found, strict=True):
         processor = step.processor
         if isinstance(processor, FusedSteps):
-            history.extend(processor.list_entries(notes, findings))
-            continue
-        parameters = to_plain({**processor.get_parameters(), **notes})
-        name, kind = processor.name, type(processor).__name__
-        history.append(ProcessingStep(name, kind, parameters, findings=findings))
-    if compiled:
-        known, names = len(context._history), tuple(sorted(compiled))
-        history[known:] = [replace(entry, compiled=names) for entry in history[known:]]
+            entries = processor.list_entries(notes, findings)
+        else:
+            parameters = to_plain({**processor.get_parameters(), **notes})
+            name, kind = processor.name, type(processor).__name__
+            entries = [ProcessingStep(name, kind, parameters, findings=findings)]
+        for entry in entries:
+            history.append(replace(entry, compiled=names))
     new._history = tuple(history)
     return new
 
