@@ -7,13 +7,13 @@ PIP := $(PY) -m pip --disable-pip-version-check
 STUDIO := notebooks/02_studio.ipynb
 ARGS ?=
 
-# A stamp says which extras are installed for this pyproject.toml and these constraints.
-# A change of either file makes it old; otherwise nothing is asked of pip again.
+# A stamp says which extras are installed for this pyproject.toml, these constraints and these kernels
+# in C. A change of any file makes it old; otherwise nothing is asked of pip again.
 CORE := $(VENV)/.stamp-core
 LAB := $(VENV)/.stamp-lab
 TEST := $(VENV)/.stamp-test
 DOCS := $(VENV)/.stamp-docs
-PINS := pyproject.toml constraints.txt
+PINS := pyproject.toml setup.py constraints.txt $(wildcard facet_nb/kernels/compiled/native/*)
 
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=240
 
@@ -66,12 +66,9 @@ $(CORE): $(PINS) | $(PY)
 
 $(LAB): $(PINS) | $(PY)
 	$(call install,[lab],$(CORE) $(LAB))
-	@echo "Compiling kernels, once on this machine ..."
-	@$(PY) -m facet_nb.kernels.compiled.warmup
 
 $(TEST): $(PINS) | $(PY)
 	$(call install,[lab$(,)test$(,)docs],$(CORE) $(LAB) $(TEST) $(DOCS))
-	@$(PY) -m facet_nb.kernels.compiled.warmup
 
 $(DOCS): $(PINS) | $(PY)
 	$(call install,[lab$(,)docs],$(CORE) $(LAB) $(DOCS))
@@ -128,6 +125,6 @@ chromium:
 	@sh .ci/chromium
 
 clean: ## remove the environment and everything that was built
-	rm -rf $(VENV) build dist docs/_build docs/api/generated facet_nb.egg-info \
+	rm -rf $(VENV) build dist facet_nb/kernels/compiled/_native.* docs/_build docs/api/generated facet_nb.egg-info \
 	  .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
 	find facet_nb tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +

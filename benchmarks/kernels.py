@@ -11,13 +11,18 @@ the rates that are measured first. Results are allocated by each call, ours and 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import random
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mne
@@ -26,10 +31,13 @@ from _measure import describe_commit, describe_machine, describe_packages, ratio
 from scipy import fft, signal
 from threadpoolctl import threadpool_limits
 
+from facet_nb.kernels.compiled.dispatch import aligned_empty, has_compiled
+from facet_nb.kernels.compiled.library import count_vector_bytes, find_instructions
+from facet_nb.kernels.compiled.overlap_save import find_twiddles
 from facet_nb.kernels.filters import common_reference, fir, iir
 from facet_nb.kernels.resampling import windowed_sinc
 
-PACKAGES = ("facet-nb", "numpy", "scipy", "mne", "numba")
+PACKAGES = ("facet-nb", "numpy", "scipy", "mne")
 
 
 @dataclass
@@ -74,54 +82,43 @@ def measure_roof() -> dict[str, float]:
         flops = 50 * 4 * 5 * 4096 * 12
         rate = flops / best_s(lambda x=x: [fft.fft(x).shape for _ in range(50)])
         roof[f"scipy {kind}"] = rate
-    try:
+    if shutil.which("cc") and has_compiled():
         roof.update(measure_lanes())
-    except ImportError:
-        print("without numba: kernels run in numpy and scipy", file=sys.stderr)
+    else:
+        print("no compiled kernels, or no compiler: no floors for arithmetic", file=sys.stderr)
     return roof
 
 
 def measure_lanes() -> dict[str, float]:
-    """Return rates of compiled loops on data that fit into the innermost cache."""
-    import numba
-
-    from facet_nb.kernels.compiled import fft
-    from facet_nb.kernels.compiled.dispatch import aligned_empty
-    from facet_nb.kernels.compiled.vectors import like, load, pointer, store
-
-    @numba.njit
-    def transform_often(points, factors, spectrum, tile, width, n):
-        p, f, s = pointer(points), pointer(factors), pointer(spectrum)
-        for _ in range(n):
-            fft.filter_points(p, 0, 256, f, 256, s, 0, pointer(tile), width)
-
-    @numba.njit
-    def add_and_multiply(x, n):
-        place = pointer(x)
-        a, b, c, d = load(place, 0, 16), load(place, 0, 16), load(place, 0, 16), load(place, 0, 16)
-        e, f, g, h = a, b, c, d
-        k, m = like(a, 0.5), like(a, 1.0)
-        for _ in range(n):
-            a, b, c, d = a * k, b * k, c * k, d * k
-            e, f, g, h = e + m, f + m, g + m, h + m
-        store(place, 0, a + b + c + d + e + f + g + h)
-
+    """Return rates of loops as the kernels have them, on data in the innermost cache."""
     roof = {}
-    for dtype in (np.float64, np.float32):
-        width = fft.BYTES // np.dtype(dtype).itemsize
-        factors = fft.find_twiddles(256, np.dtype(dtype).char)
+    for dtype in (np.dtype(np.float64), np.dtype(np.float32)):
+        loops = compile_lanes(dtype)
+        width = count_vector_bytes() // dtype.itemsize
+        factors = find_twiddles(256, dtype.char)
         spectrum = np.full(256, 1 / 256, dtype)
         points, tile = aligned_empty(512 * width, dtype), aligned_empty(32 * width, dtype)
         points[:] = 1.0
-        arguments = points, factors, spectrum, tile, width
-        transform_often(*arguments, 1)
+        given = [ctypes.c_void_p(a.ctypes.data) for a in (points, factors, spectrum, tile)]
         flops = 2000 * 2 * 5 * 256 * 8 * width
-        rate = flops / best_s(lambda a=arguments: transform_often(*a, 2000))
-        roof[f"lanes {np.dtype(dtype)}"] = rate
-    x = np.ones(16)
-    add_and_multiply(x, 1)
-    roof["multiply, add"] = 8 * 16 * 300_000 / best_s(lambda: add_and_multiply(x, 300_000))
+        roof[f"lanes {dtype}"] = flops / best_s(partial(loops.transform_often, *given, 2000))
+        if dtype == np.float64:
+            n = 300_000
+            seconds = best_s(partial(loops.add_and_multiply, given[0], n))
+            roof["multiply, add"] = 12 * width * n / seconds
     return roof
+
+
+def compile_lanes(dtype: np.dtype) -> ctypes.CDLL:
+    """Compile the loops of _lanes.c for a type, with the instructions that the kernels use."""
+    source = Path(__file__).with_name("_lanes.c")
+    single, avx2 = dtype == np.float32, find_instructions() == "avx2"
+    with TemporaryDirectory() as folder:
+        target = Path(folder) / "lanes.so"
+        options = ["-std=gnu11", "-O3", "-ffp-contract=off", "-Wno-psabi", "-shared", "-fPIC"]
+        kinds = [f"-DREAL_IS_FLOAT={single:d}", f"-DUSE_AVX2={avx2:d}"]
+        subprocess.run(["cc", *options, *kinds, source, "-o", target], check=True)
+        return ctypes.CDLL(str(target))
 
 
 def floor_s(case: Case, roof: dict[str, float]) -> tuple[float, str]:
@@ -291,7 +288,7 @@ HEAD = (
     "theirs, ms",
     "ours, ms",
     "times less CPU",
-    "without numba",
+    "not compiled",
     "difference",
     "floor, ms",
     "times the floor",

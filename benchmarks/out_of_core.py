@@ -168,7 +168,7 @@ def measure_libraries() -> None:
     """Print the memory of libraries in a fresh process: see core/planning/memory_forecast.py."""
     rss = psutil.Process().memory_info
     before = rss().rss
-    for name in ("numpy", "scipy.fft", "scipy.signal", "mne", "numba"):
+    for name in ("numpy", "scipy.fft", "scipy.signal", "mne"):
         __import__(name)
         now = rss().rss
         print(f"{name:<14} + {(now - before) / 1e6:.0f} MB")

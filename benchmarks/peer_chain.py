@@ -39,7 +39,7 @@ from _measure import (
 
 PEER_PACKAGE = "facetpy==2.0.2"
 FACTOR, WINDOW, HIGHPASS_HZ, LOWPASS_HZ = 10, 30, 1.0, 70.0
-PACKAGES = ("facet-nb", "facetpy", "numpy", "scipy", "mne", "numba", "joblib")
+PACKAGES = ("facet-nb", "facetpy", "numpy", "scipy", "mne", "joblib")
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,6 @@ CHROMIUM_ARGS = [
     "--disable-sync",
 ]
 
-# Recordings of tests are short: none would be worth a compiled kernel. The choice itself has tests
-# in core/test_kernel_choice.py.
-os.environ.setdefault("FACET_NB_COMPILED", "always")
-
 # A shared machine is slow now and then: a time limit per example would only test the machine.
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("dev", deadline=None)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from facet_nb.benchmark.measurement import make_id
 
-_PACKAGES = ("facet-nb", "numpy", "scipy", "mne", "numba", "joblib")
+_PACKAGES = ("facet-nb", "numpy", "scipy", "mne", "joblib")
 
 
 @dataclass(frozen=True)

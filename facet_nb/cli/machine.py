@@ -12,7 +12,7 @@ import typer
 from facet_nb.cli import options, recordings
 from facet_nb.cli.problems import report_errors, to_line
 
-_PACKAGES = ("facet-nb", "numpy", "scipy", "mne", "joblib", "numba", "ipywidgets", "jupyterlab")
+_PACKAGES = ("facet-nb", "numpy", "scipy", "mne", "joblib", "ipywidgets", "jupyterlab")
 #: Memory limit of a container: control groups of version 2 and version 1.
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -49,6 +49,7 @@ def _read(path: str) -> str:
 
 def _describe_machine() -> list[str]:
     from facet_nb.core.backends.registry import count_cores
+    from facet_nb.kernels.compiled import library
 
     limit, owner = find_memory_limit()
     return [
@@ -56,6 +57,7 @@ def _describe_machine() -> list[str]:
         f"{'Python':<12}{platform.python_version()}",
         f"{'system':<12}{platform.platform()}",
         f"{'cores':<12}{count_cores()} that this process may use, of {os.cpu_count()}",
+        f"{'kernels':<12}{library.describe()}",
         f"{'memory':<12}{limit / 2**30:.2f} GiB ({owner})",
     ]
 

@@ -34,18 +34,6 @@ class RunStarted(Event):
 
 
 @dataclass(frozen=True)
-class Compiling(Event):
-    """A kernel is about to be compiled, or loaded from Numba's cache; at last, all are ready.
-
-    ``name`` is the kernel, the one after `done` of `total`; empty when all are ready.
-    """
-
-    name: str
-    done: int
-    total: int
-
-
-@dataclass(frozen=True)
 class StageStarted(Event):
     """A stage begins: `steps` (positions) over `batches` of channels (names)."""
 
@@ -240,13 +228,6 @@ def _run_started(state: RunState, e: RunStarted) -> RunState:
     )
 
 
-def _compiling(state: RunState, e: Compiling) -> RunState:
-    if e.done == e.total:
-        return replace(state, message="running")
-    text = f"compiling {e.total} kernels, once on this machine: {e.done + 1} of {e.total}"
-    return replace(state, message=f"{text} ({e.name})")
-
-
 def _stage_started(state: RunState, e: StageStarted) -> RunState:
     names = chain.from_iterable(e.batches)
     return replace(
@@ -309,7 +290,6 @@ def _run_failed(state: RunState, e: RunFailed) -> RunState:
 
 _HANDLERS: dict[type[Event], Callable[[RunState, Any], RunState]] = {
     RunStarted: _run_started,
-    Compiling: _compiling,
     StageStarted: _stage_started,
     BatchDone: _batch_done,
     StageDone: _stage_done,

@@ -429,12 +429,6 @@ class ArrayProcessor(Processor):
         Whether ``compute`` accepts float32 samples in a run with ``dtype="float32"``; only for
         kernels whose error is documented. Other steps get float64 samples, and their result is
         rounded.
-
-    Notes
-    -----
-    A step whose ``compute`` uses compiled kernels names their modules in
-    :mod:`facet_nb.kernels.compiled` by a method ``compiled_kernels()``: the run then chooses
-    whether they are worth compiling (:func:`facet_nb.kernels.compiled.choice.choose_kernels`).
     """
 
     requires_raw = True

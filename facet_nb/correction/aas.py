@@ -204,10 +204,6 @@ class AASCorrection(AveragingCorrection):
         """Whether float32 samples stay float32: with `subsample`, to 2e-6 of the peak."""
         return self.subsample
 
-    def compiled_kernels(self) -> tuple[str, ...]:
-        """Return the compiled modules that the correction uses."""
-        return ("shifted_templates",) if self.subsample else ()
-
     def why_not_chunked(self) -> str | None:
         """Return why the correction cannot run in chunks; None if it can."""
         if self._overrides(AASCorrection):

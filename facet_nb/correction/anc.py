@@ -42,7 +42,7 @@ class ANCCorrection(ArrayProcessor):
         of triggers per second, and at least 2 Hz.
     %(hp_filter_weights)s
     use_c_extension : bool
-        Accepted for compatibility; the loop is compiled if numba is installed.
+        Accepted for compatibility; the loop is compiled where the kernels are.
     mu_factor : float
         Step size of the adaptation. It is divided by the product of filter length and noise
         variance.
@@ -99,10 +99,6 @@ class ANCCorrection(ArrayProcessor):
                 raise ValidationError(f"anc_correction: hp_freq={freq:g} Hz is out of range.")
             taps = create_filter(None, view.sfreq, freq, None, verbose="error")
         return Prepared(ANCPlan(n_taps, taps, max(int(first), 0), stop))
-
-    def compiled_kernels(self) -> tuple[str, ...]:
-        """Return the compiled modules that the step uses."""
-        return "scalar_loops", "overlap_save"
 
     def compute(
         self,

@@ -116,10 +116,6 @@ class OBSCorrection(BasisCorrection):
         self.slice_triggers = slice_triggers
         self.exclude_channels = exclude_channels
 
-    def compiled_kernels(self) -> tuple[str, ...]:
-        """Return the compiled modules that the step uses."""
-        return ("overlap_save",)
-
     def prepare(self, view: View) -> Prepared:
         """Find the artifacts, and design the high-pass filter."""
         n = self.n_components

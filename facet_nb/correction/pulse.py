@@ -131,10 +131,6 @@ class PulseCorrection(ChannelCorrection):
         self.drift_s = drift_s
         self.picks = picks
 
-    def compiled_kernels(self) -> tuple[str, ...]:
-        """Return the compiled modules that the step uses."""
-        return ("sos_rows",)
-
     def prepare(self, view: View) -> Prepared:
         """Determine the beats, their sizes and their delays from all channels."""
         self._check()

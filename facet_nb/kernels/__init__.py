@@ -12,6 +12,6 @@ progress. They import NumPy, SciPy and each other, but no other part of the pack
 ``triggers``    Spacing of triggers, the scanner's clock, alignment
 ``measures``    Figures of quality, spectra and envelopes
 ``streams``     The same kernels over a signal that arrives in pieces
-``compiled``    All code that Numba compiles, reached through ``compiled.dispatch`` only
+``compiled``    Kernels in C, reached through ``compiled.dispatch`` only
 ==============  ==================================================================================
 """

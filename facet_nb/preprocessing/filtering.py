@@ -216,10 +216,6 @@ class Filter(ArrayProcessor):
         n_kept = 16 * (n_fft - n_taps + 1) + 2 * n_fft
         return 8 * (4 * chunk + 2 * n_kept + n_kept) + fir.scratch_bytes(n_taps)
 
-    def compiled_kernels(self) -> tuple[str, ...]:
-        """Return the compiled modules that the filter uses."""
-        return ("sos_rows",) if self.method == "iir" else ("overlap_save",)
-
     def why_not_chunked(self) -> str | None:
         """Return why the filter cannot run in chunks; None if it can."""
         if type(self).compute is not Filter.compute:

@@ -44,10 +44,6 @@ class MATLABPreFilter(ArrayProcessor):
         self.gauss_hp_frequency = gauss_hp_frequency
         self.picks = picks
 
-    def compiled_kernels(self) -> tuple[str, ...]:
-        """Return the compiled modules that the step uses."""
-        return ("overlap_save",)
-
     def prepare(self, view: View) -> Prepared:
         """Design the filter for the sampling rate."""
         freq = self.gauss_hp_frequency

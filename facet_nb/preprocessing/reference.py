@@ -34,10 +34,6 @@ class CommonReference(ArrayProcessor):
     def __init__(self, operator: str = "median") -> None:
         self.operator = operator
 
-    def compiled_kernels(self) -> tuple[str, ...]:
-        """Return the compiled modules that the step uses."""
-        return ("median",) if self.operator == "median" else ()
-
     def prepare(self, view: View) -> Prepared:
         """Check the operator."""
         if self.operator not in ("median", "average"):

@@ -12,7 +12,7 @@ from facet_nb.core.backends.registry import list_backend_names
 from facet_nb.core.planning.modes.registry import list_mode_names
 
 COMMANDS = ["demo", "run", "batch", "plan", "bench", "info", "lab"]
-HEAVY = ["facet_nb.core", "joblib", "matplotlib", "mne", "numba", "numpy", "pandas", "scipy"]
+HEAVY = ["facet_nb.core", "joblib", "matplotlib", "mne", "numpy", "pandas", "scipy"]
 
 PROBE = """
 import json, sys, time

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,6 +35,8 @@ from facet_nb import (
     export,
     gradient_correction,
 )
+from facet_nb.kernels.compiled.choice import choose_kernels
+from facet_nb.kernels.compiled.library import find_instructions
 from tests.contract.recordings import detect, full_chain, make_context
 from tests.contract.test_processors import STEPS, chain
 
@@ -56,12 +56,11 @@ LATER_FIELDS = ("ref_channel",)
 # ----------------------------------------------------------------------------- the environment
 def describe_environment() -> dict[str, str]:
     """Return what the last bits of an answer depend on."""
-    no_jit = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
     return {
         "processor": _processor(),
         "python": ".".join(platform.python_version_tuple()[:2]),
-        **{name: _version(name) for name in ("numpy", "scipy", "mne", "numba", "pandas")},
-        "compiler": "no" if find_spec("numba") is None or no_jit else "numba",
+        **{name: _version(name) for name in ("numpy", "scipy", "mne", "pandas")},
+        "kernels": find_instructions() if choose_kernels().compiled else "numpy",
     }
 
 

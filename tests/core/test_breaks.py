@@ -23,7 +23,7 @@ from facet_nb import (
     Resample,
 )
 from facet_nb.core.recording import find_pieces, kind_of
-from facet_nb.kernels.compiled.dispatch import has_compiler
+from facet_nb.kernels.compiled.dispatch import has_compiled
 from facet_nb.kernels.streams import FilterStream, PiecewiseStream
 
 SFREQ = 250.0
@@ -97,7 +97,7 @@ def test_breaks_in_every_mode():
         np.testing.assert_array_equal(again.get_raw().get_data(), first)
 
 
-@pytest.mark.skipif(not has_compiler(), reason="streams of filters need numba")
+@pytest.mark.skipif(not has_compiled(), reason="streams of filters need compiled kernels")
 @given(st.lists(st.integers(0, 900), min_size=1, max_size=7), st.integers(1, 400), st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_a_stream_of_pieces(lengths, chunk, odd):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("numba")
+pytest.importorskip("facet_nb.kernels.compiled._native")
 
 from facet_nb import (
     AASCorrection,

@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-pytest.importorskip("numba")
+pytest.importorskip("facet_nb.kernels.compiled._native")
 
 from facet_nb import (
     AASCorrection,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from facet_nb.kernels.compiled.dispatch import has_compiler
+from facet_nb.kernels.compiled.dispatch import has_compiled
 from facet_nb.kernels.means import find_mean
 from facet_nb.kernels.streams import Blocks, BlockStream, SlidingStream, SubsampleSlidingStream
 from facet_nb.kernels.templates import subsample_channel
@@ -90,7 +90,7 @@ def test_whole_samples(
     assert np.array_equal(flow(kind.make(blocks, find_mean(x)), x, size, rng), whole)
 
 
-@pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
+@pytest.mark.skipif(not has_compiled(), reason="the kernels are not compiled")
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
@@ -123,8 +123,8 @@ def test_they_keep_a_few_windows(kind, odd):
     x, starts, _ = make(0, 900, 60, 100, 0, 20_000, odd)
     blocks = Blocks(starts, starts, 60, len(x), 10, 0.8)
     if kind is SubsampleSlidingStream:
-        if not has_compiler():
-            pytest.skip("numba is not installed")
+        if not has_compiled():
+            pytest.skip("the kernels are not compiled")
         layout = Layout.of(starts.astype(float), 60, len(x))
         stream = kind.make(layout, 10, 0.8, find_mean(x), x.dtype)
     else:

@@ -25,7 +25,7 @@ def test_it_learns_the_filter():
     assert np.std((noise - predicted)[-5000:]) < 1e-3 * np.std(noise)
 
 
-def test_without_numba_the_twin_is_used(monkeypatch):
+def test_without_compiled_kernels_the_twin_is_used(monkeypatch):
     monkeypatch.setattr(lms, "find_loop", lambda name, twin: twin)
     signal = np.sin(np.arange(200.0))
     got = lms.cancel_adaptively(signal, signal, 4, 0.01)

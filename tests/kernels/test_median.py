@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-pytest.importorskip("numba")
+pytest.importorskip("facet_nb.kernels.compiled._native")
 
 from facet_nb.kernels.compiled.median import median_across, subtract_median
 

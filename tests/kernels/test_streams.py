@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facet_nb.kernels.compiled.dispatch import has_compiler, use_compiled
+from facet_nb.kernels.compiled.dispatch import has_compiled, use_compiled
 from facet_nb.kernels.filters.fir import choose_n_fft, filter_zero_phase
 from facet_nb.kernels.means import RunningMean, find_mean
 from facet_nb.kernels.streams import AverageStream, FilterStream
@@ -16,8 +16,8 @@ from facet_nb.kernels.templates.subsample_channel import correct
 @pytest.fixture(autouse=True, params=["compiled", "NumPy"])
 def kernels(request):
     """Every stream with compiled kernels, and without."""
-    if request.param == "compiled" and not has_compiler():
-        pytest.skip("numba is not installed")
+    if request.param == "compiled" and not has_compiled():
+        pytest.skip("the kernels are not compiled")
     with use_compiled(None if request.param == "compiled" else frozenset()):
         yield
 

@@ -154,7 +154,7 @@ def test_newton_finds_the_maximum_of_a_fine_grid(n_fft):
 
 @pytest.fixture
 def in_numpy(monkeypatch):
-    """Return a function that calls another one as if there were no numba."""
+    """Return a function that calls another one as if no kernel were compiled."""
     from facet_nb.kernels.compiled import dispatch
 
     def call(function, *args, **kwargs):
@@ -169,7 +169,7 @@ def in_numpy(monkeypatch):
 @pytest.mark.parametrize("sliding", [False, True])
 @pytest.mark.parametrize("n", [150, 149, 1, 3])
 @pytest.mark.parametrize(("dtype", "atol"), [(np.float64, 1e-14), (np.float32, 2e-6)])
-def test_without_numba_the_twins_do_the_same(in_numpy, sliding, n, dtype, atol):
+def test_without_compiled_kernels_the_twins_do_the_same(in_numpy, sliding, n, dtype, atol):
     """Epochs at the edges, some unlike the others, several window lengths."""
     x, onsets = make(noise=0.05)
     x[int(onsets[12]) : int(onsets[12]) + N] *= -1

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from facet_nb.kernels.compiled.dispatch import find_compiled, has_compiler
+from facet_nb.kernels.compiled.dispatch import find_compiled, has_compiled
 from facet_nb.kernels.filters.edges import segment
 from facet_nb.kernels.means import find_mean
 from facet_nb.kernels.resampling import double_rate_grid, double_rate_signal, windowed_sinc
@@ -179,7 +179,7 @@ def test_layout_goes_to_workers_without_its_lists():
     assert np.array_equal(upsampled.correct(x, copy), expected)
 
 
-@pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
+@pytest.mark.skipif(not has_compiled(), reason="the kernels are not compiled")
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_compiled_loops_equal_their_twins(name, monkeypatch):
     x, layout = make(0, *LAYOUTS[name])
@@ -259,7 +259,7 @@ def test_phases_keep_samples_and_constants():
     np.testing.assert_allclose(phases[0], np.eye(2 * HALF)[HALF - 1], atol=1e-16)
 
 
-@pytest.mark.skipif(not has_compiler(), reason="numba is not installed")
+@pytest.mark.skipif(not has_compiled(), reason="the kernels are not compiled")
 @pytest.mark.parametrize("char", ["d", "f"])
 def test_rows_are_moved_whatever_their_length(char):
     move = find_compiled("fractional_delay", "delay_rows")

@@ -189,7 +189,7 @@ def test_import_changes_nothing_of_the_process(project_root: Any) -> None:
     """FACETpy's import forces the start method, replaces log handlers and silences warnings."""
     code = """
         import logging, multiprocessing, warnings
-        import joblib, mne, numba, pandas, scipy.linalg, scipy.signal, scipy.sparse
+        import joblib, mne, pandas, scipy.linalg, scipy.signal, scipy.sparse
         logging.basicConfig()
         handlers, filters = list(logging.getLogger().handlers), list(warnings.filters)
         import facet_nb

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -29,8 +30,14 @@ HighPassFilter(frequency=1.0)
 """
 
 
-def _call(*command: object, cwd: Path) -> None:
-    run = subprocess.run([*map(str, command)], cwd=cwd, capture_output=True, text=True)
+def _call(*command: object, cwd: Path, **environment: str) -> None:
+    run = subprocess.run(
+        [*map(str, command)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+    )
     assert run.returncode == 0, run.stdout + run.stderr
 
 
@@ -38,18 +45,21 @@ def _call(*command: object, cwd: Path) -> None:
 def sources(project_root, tmp_path_factory) -> Path:
     """A copy of what the wheel is made of: building writes beside it."""
     folder = tmp_path_factory.mktemp("sources")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(project_root / name, folder)
-    leave = shutil.ignore_patterns("__pycache__")
+    leave = shutil.ignore_patterns("__pycache__", "_native.*")
     shutil.copytree(project_root / "facet_nb", folder / "facet_nb", ignore=leave)
     return folder
 
 
 @pytest.fixture(scope="module")
 def wheel(sources, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
+    return build_wheel(sources, tmp_path_factory.mktemp("wheel"))
+
+
+def build_wheel(sources: Path, folder: Path, **environment: str) -> Path:
     offline = ["--no-index", "--no-deps", "--no-build-isolation"]
-    _call(*PIP, "wheel", *offline, "--wheel-dir", folder, sources, cwd=folder)
+    _call(*PIP, "wheel", *offline, "--wheel-dir", folder, sources, cwd=folder, **environment)
     (built,) = folder.glob("facet_nb-*.whl")
     return built
 
@@ -80,11 +90,43 @@ def _check(environment: Path, folder: Path) -> str:
 
 
 def test_it_holds_every_file_of_the_package(sources, wheel):
-    with zipfile.ZipFile(wheel) as archive:
-        held = {name for name in archive.namelist() if name.startswith("facet_nb/")}
-    files = [p for p in (sources / "facet_nb").rglob("*") if p.is_file()]
-    assert held == {p.relative_to(sources).as_posix() for p in files}
+    held = list_files(wheel)
+    built = {name for name in held if "_native." in name}
+    assert held - built == list_sources(sources)
     assert {"facet_nb/py.typed", "facet_nb/__init__.pyi"} <= held
+    if shutil.which("cc"):
+        assert len(built) == 1
+        assert wheel.name.split("-")[2:4] == ["cp311", "abi3"]
+
+
+def list_files(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if name.startswith("facet_nb/")}
+
+
+def list_sources(sources: Path) -> set[str]:
+    """Return the files of the package that a wheel holds: all but the sources in C."""
+    files = [p for p in (sources / "facet_nb").rglob("*") if p.is_file()]
+    return {p.relative_to(sources).as_posix() for p in files if p.suffix not in (".c", ".h")}
+
+
+def test_a_compiler_that_fails_leaves_the_kernels_out(sources, tmp_path):
+    copy = tmp_path / "sources"  # without what an earlier build has left
+    shutil.copytree(sources, copy, ignore=shutil.ignore_patterns("build", "*.egg-info"))
+    assert list_files(build_wheel(copy, tmp_path, CC="false")) == list_sources(sources)
+
+
+def test_the_source_distribution_holds_what_the_kernels_are_made_of(sources, tmp_path):
+    copy = tmp_path / "sources"
+    shutil.copytree(sources, copy, ignore=shutil.ignore_patterns("build", "*.egg-info"))
+    build = f"from setuptools import build_meta as b; b.build_sdist({str(tmp_path)!r})"
+    _call(sys.executable, "-c", build, cwd=copy)
+    (path,) = tmp_path.glob("facet_nb-*.tar.gz")
+    with tarfile.open(path) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    code = [p for p in copy.rglob("*") if p.suffix in (".c", ".h")]
+    assert code
+    assert {p.relative_to(copy).as_posix() for p in code} | {"setup.py"} <= held
 
 
 def test_users_see_its_types(environment, tmp_path):

@@ -27,7 +27,6 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import FacetError, RunCancelled, StepError, read_message
 from facet_nb.core.events import (
     BatchDone,
-    Compiling,
     Event,
     FindingRaised,
     RunDone,
@@ -67,7 +66,7 @@ from facet_nb.core.storage import shared_memory
 from facet_nb.core.storage.array_store import Store
 from facet_nb.core.storage.arrays import ArrayRef, RamArray
 from facet_nb.kernels.compiled.choice import KernelChoice, choose_kernels
-from facet_nb.kernels.compiled.dispatch import set_compiled, use_compiled
+from facet_nb.kernels.compiled.dispatch import use_compiled
 from facet_nb.kernels.pages import find_map, forget
 
 logger = logging.getLogger("facet_nb")
@@ -98,7 +97,7 @@ class Runner:
     checkpoint : callable | None
         Returns a context manager that yields a replacement for :class:`StageRun`.
     kernels : KernelChoice | None
-        The kernels that are compiled, once the recording is known.
+        The compiled kernels that the run uses, once it has begun.
     """
 
     processors: Sequence[Processor]
@@ -138,10 +137,9 @@ class Runner:
             check_early(self.processors, context)
             if {"serial"} != set(map(attrgetter("backend"), plan.stages)):
                 self._share(store)
-            # Until a recording is loaded, no kernel is compiled.
-            with one_thread(), use_compiled(frozenset()), wrapper as stage_run:
-                if context._raw is not None:
-                    self._choose_kernels(context._raw)
+            self.kernels = choose_kernels()
+            self.plan = replace(plan, kernels=self.kernels)
+            with one_thread(), use_compiled(self.kernels.compiled), wrapper as stage_run:
                 for number, stage in enumerate(plan.stages):
                     self.last = context
                     context = self._run_stage(number, stage, context, store, stage_run)
@@ -193,8 +191,6 @@ class Runner:
     ) -> ProcessingContext:
         if self.cancel is not None:
             self.cancel.check()
-        if self.kernels is None and context._raw is not None:  # it has just been loaded
-            self._choose_kernels(context._raw)
         begin = time.perf_counter()
         if stage.kind == "global" and not isinstance(
             self.processors[stage.steps[0]], ArrayProcessor
@@ -236,16 +232,6 @@ class Runner:
         """Emit an event for each of the findings."""
         for finding in findings:
             self.on_event(FindingRaised(time.time(), finding))
-
-    def _choose_kernels(self, raw: Any) -> None:
-        """Choose the kernels for a recording, and compile them before any step is timed."""
-        n_samples, plan = len(raw.ch_names) * raw.n_times, self.plan
-        choice = choose_kernels(self.processors, len(plan.fusions.found), n_samples)
-        self.plan, self.kernels = replace(plan, kernels=choice), choice
-        set_compiled(choice.compiled)
-        if choice.compiled:
-            dtypes = {"float64", *map(attrgetter("dtype"), plan.stages)}
-            compile_kernels(choice.compiled, tuple(sorted(dtypes)), self.on_event)
 
     def report(self, stage: int, channels: tuple[str, ...], report: Report) -> None:
         """Emit the event of a finished batch; batch -1 is the preparation of the stage."""
@@ -570,19 +556,18 @@ def build_context(
         else:
             new = context.with_raw(raw)
     new = new.with_metadata(state.metadata)
-    history = list(context._history)
+    history, names = list(context._history), tuple(sorted(compiled))
     found = prepared.findings
     for step, notes, findings in zip(prepared.steps, prepared.notes, found, strict=True):
         processor = step.processor
         if isinstance(processor, FusedSteps):
-            history.extend(processor.list_entries(notes, findings))
-            continue
-        parameters = to_plain({**processor.get_parameters(), **notes})
-        name, kind = processor.name, type(processor).__name__
-        history.append(ProcessingStep(name, kind, parameters, findings=findings))
-    if compiled:
-        known, names = len(context._history), tuple(sorted(compiled))
-        history[known:] = [replace(entry, compiled=names) for entry in history[known:]]
+            entries = processor.list_entries(notes, findings)
+        else:
+            parameters = to_plain({**processor.get_parameters(), **notes})
+            name, kind = processor.name, type(processor).__name__
+            entries = [ProcessingStep(name, kind, parameters, findings=findings)]
+        for entry in entries:
+            history.append(replace(entry, compiled=names))
     new._history = tuple(history)
     return new
 
@@ -644,20 +629,3 @@ def _failed(error: BaseException) -> RunFailed:
     cancelled = isinstance(error, (RunCancelled, KeyboardInterrupt))
     message = read_message(error) or type(error).__name__
     return RunFailed(time.time(), message, cancelled=cancelled)
-
-
-#: Kernels that this process has compiled or loaded.
-_ready: set[str] = set()
-
-
-def compile_kernels(modules: frozenset[str], dtypes: tuple[str, ...], emit: Emit) -> None:
-    """Compile kernels that this process has not used yet, and emit an event for each."""
-    from facet_nb.kernels.compiled.warmup import list_kernels
-
-    left = [kernel for kernel in list_kernels(dtypes, modules) if kernel[0] not in _ready]
-    for done, (name, run) in enumerate(left):
-        emit(Compiling(time.time(), name, done, len(left)))
-        run()
-        _ready.add(name)
-    if left:
-        emit(Compiling(time.time(), "", len(left), len(left)))

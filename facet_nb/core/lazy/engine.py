@@ -41,7 +41,7 @@ from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.recording import data_picks
 from facet_nb.core.steps import ArrayStep, Step
 from facet_nb.kernels.compiled.choice import choose_kernels
-from facet_nb.kernels.compiled.dispatch import set_compiled, use_compiled
+from facet_nb.kernels.compiled.dispatch import use_compiled
 from facet_nb.kernels.views import protect
 
 
@@ -182,7 +182,7 @@ class _Builder:
     ) -> None:
         self.processors, self.plan, self.n_workers, self.cache = processors, plan, n_workers, cache
         self.rows: list[Explained] = []
-        self.compiled: frozenset[str] | None = None
+        self.compiled = choose_kernels().compiled  # as the full run
         self.checks = True  # the first stage over arrays looks for NaN, as that of a run
 
     def run(self, context: ProcessingContext) -> LazySamples:
@@ -193,30 +193,16 @@ class _Builder:
         if used:
             context = runner.run(context)
             self._tell(used, AT_ONCE, reason)
-        with one_thread(), use_compiled(frozenset()):
-            self._choose_kernels(runner, context)
+        with one_thread(), use_compiled(self.compiled):
             for stage in self.plan.stages[eager:]:
                 if is_output(self.processors, stage):
                     self._tell([stage], SKIPPED, "only measures, writes or shows something")
                 else:
                     context = self._take(stage, context)
-                    self._choose_kernels(runner, context)
         context = self._begin(context)
         samples: LazySamples = context.get_raw()._raw_extras[0]["samples"]
         samples.rows, samples.context = self.rows, context
         return samples
-
-    def _choose_kernels(self, runner: Runner, context: ProcessingContext) -> None:
-        """Use the kernels that the full run would use, from when the recording is known."""
-        if self.compiled is not None or not context.has_raw():
-            return
-        choice = runner.kernels
-        if choice is None:
-            raw = context.get_raw()
-            n_samples = len(raw.ch_names) * raw.n_times
-            choice = choose_kernels(self.processors, len(self.plan.fusions.found), n_samples)
-        self.compiled = choice.compiled
-        set_compiled(choice.compiled)
 
     def _tell(self, stages: Sequence[Stage], how: str, why: str) -> None:
         self.rows += [(name, how, why) for stage in stages for name in stage.names]

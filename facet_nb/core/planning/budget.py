@@ -94,9 +94,7 @@ def add_forecast(
     """Return `plan` with its forecast."""
     if run_input is None:
         return replace(plan, spill=spill)
-    shape = run_input.shape
-    n_samples = shape.n_channels * shape.n_times
-    kernels = choose_kernels(processors, len(plan.fusions.found), n_samples)
+    kernels = choose_kernels()
     with use_compiled(kernels.compiled):
         forecast = make_forecast(processors, plan, run_input, spill)
     return replace(plan, spill=spill, forecast=forecast, kernels=kernels)

@@ -20,7 +20,6 @@ from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.recording import MB, Shape
 from facet_nb.core.steps import changes_samples
 from facet_nb.core.storage import shared_memory
-from facet_nb.kernels.compiled.dispatch import uses_compiler
 
 if TYPE_CHECKING:
     from facet_nb.core.planning.plan import Plan, Stage
@@ -30,16 +29,12 @@ T = TypeVar("T")
 
 #: Memory that the first run of a process adds for libraries, measured by
 #: benchmarks/out_of_core.py --libraries (Python 3.11, Linux).
-_NUMBA = 115 * MB
-
 _SCIPY_SIGNAL = 50 * MB
 
 _READERS = 20 * MB
 
 #: Private memory of a loky process with the kernels; and of loky's helper processes.
-_WORKER = 120 * MB
-
-_WORKER_WITHOUT_NUMBA = 60 * MB
+_WORKER = 60 * MB
 
 _HELPERS = 30 * MB
 
@@ -484,8 +479,6 @@ def _prepare_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]]) -> tuple[int
 def pending_libraries() -> int:
     """Return the memory that libraries will add when kernels are first used, in bytes."""
     total = 0
-    if "numba" not in sys.modules and uses_compiler():
-        total += _NUMBA
     if "scipy.signal" not in sys.modules:
         total += _SCIPY_SIGNAL
     return total
@@ -493,4 +486,4 @@ def pending_libraries() -> int:
 
 def worker_bytes() -> int:
     """Return the private memory of an idle worker process, in bytes."""
-    return _WORKER if uses_compiler() else _WORKER_WITHOUT_NUMBA
+    return _WORKER

@@ -82,7 +82,7 @@ class Plan:
     findings : tuple of Finding
         What differs from what was asked for.
     kernels : KernelChoice | None
-        The kernels that are compiled, if the recording is known.
+        The compiled kernels that the run uses, if the recording is known.
     """
 
     mode: str

@@ -71,7 +71,7 @@ def hash_row(row: np.ndarray) -> str:
 
 def list_versions() -> dict[str, str]:
     """Return the versions on which the last bits of samples may depend."""
-    names = ("facet_nb", "numpy", "scipy", "mne", "numba")
+    names = ("facet_nb", "numpy", "scipy", "mne")
     from importlib.metadata import PackageNotFoundError, version
 
     versions = {"python": platform.python_version(), "machine": platform.machine()}

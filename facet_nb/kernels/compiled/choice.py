@@ -1,44 +1,29 @@
-"""Which kernels a run compiles: those that save more time than their compilation takes.
+"""Which kernels a run uses: the compiled ones where they were built.
 
-The choice depends on the recording and the pipeline only, never on the mode, the workers or
-Numba's cache, so that the result does not depend on them either.
+The choice is made once per run and holds in all its threads and workers, so that the result does
+not depend on mode or workers.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from facet_nb.kernels.compiled.dispatch import has_compiler
+from facet_nb.kernels.compiled import library
+from facet_nb.kernels.compiled.dispatch import MODULES, SETTING, has_compiled, read_setting
 
 logger = logging.getLogger("facet_nb")
-
-#: Environment variable that overrides the choice.
-SETTING = "FACET_NB_COMPILED"
-
-#: CPU time that a compiled kernel saves for one sample of one channel, and that compiling it takes
-#: once on a machine, in s; from the table in docs/architecture.md, "Compiled kernels".
-COSTS = {
-    "overlap_save": (15e-9, 6.5),
-    "sos_rows": (19e-9, 6.2),
-    "median": (23e-9, 1.6),
-    "shifted_templates": (49e-9, 3.8),
-    "scalar_loops": (6e-6, 0.8),
-    "fractional_delay": (70e-9, 1.3),
-}
 
 
 @dataclass(frozen=True)
 class KernelChoice:
-    """The kernels that a run compiles.
+    """The compiled kernels that a run uses.
 
     Attributes
     ----------
     compiled : frozenset of str
-        Their modules in :mod:`facet_nb.kernels.compiled`.
+        Their modules in :mod:`facet_nb.kernels.compiled`: all, or none.
     reason : str
         Why these.
     """
@@ -51,55 +36,31 @@ class KernelChoice:
         return f"compiled kernels: {names} ({self.reason})"
 
 
-def choose_kernels(steps: Iterable[object], n_fused: int, n_samples: int) -> KernelChoice:
-    """Return the kernels that save more time than their compilation takes.
-
-    Parameters
-    ----------
-    steps : iterable of object
-        The steps; those with a method ``compiled_kernels`` name the modules that they could use.
-    n_fused : int
-        How often the steps upsample, correct and downsample in one.
-    n_samples : int
-        Samples of all channels.
+def choose_kernels() -> KernelChoice:
+    """Return the compiled kernels, or none where they are missing or switched off.
 
     Raises
     ------
     ValueError
-        If the environment variable ``FACET_NB_COMPILED`` has an unknown value.
+        If the environment variable ``FACET_NB_COMPILED`` has an unknown value, or is ``always``
+        where there are no compiled kernels.
     """
-    setting = os.environ.get(SETTING, "auto").strip().lower() or "auto"
-    if setting not in ("auto", "always", "never"):
-        raise ValueError(f"{SETTING}={setting!r} is not valid: use 'auto', 'always' or 'never'.")
+    setting = read_setting()
     if setting == "never":
         return KernelChoice(frozenset(), f"{SETTING}=never")
-    saved: dict[str, float] = {}
-    uses = ["fractional_delay"] * n_fused
-    for step in steps:
-        uses.extend(getattr(step, "compiled_kernels", tuple)())
-    for name in uses:
-        saved[name] = saved.get(name, 0.0) + n_samples * COSTS[name][0]
-    worth = frozenset({name for name, time_s in saved.items() if time_s > COSTS[name][1]})
-    if not has_compiler():
-        if setting == "always" or worth:
-            _note_missing_compiler()
-        return KernelChoice(frozenset(), "numba is missing or switched off")
+    if has_compiled():
+        return KernelChoice(MODULES, library.describe())
     if setting == "always":
-        return KernelChoice(frozenset(COSTS), f"{SETTING}=always")
-    total_s = sum(saved[name] for name in worth)
-    if worth:
-        cost_s = sum(COSTS[name][1] for name in worth)
-        return KernelChoice(
-            worth, f"they save about {total_s:.0f} s of CPU; compiling takes {cost_s:.0f} s once"
-        )
-    return KernelChoice(frozenset(), "compiling takes longer than it would save")
+        raise ValueError(f"{SETTING}=always, but compiled kernels: {library.describe()}")
+    _note_missing()
+    return KernelChoice(frozenset(), library.load_library()[1])
 
 
 @lru_cache(maxsize=1)
-def _note_missing_compiler() -> None:
-    """Log once per process that numba is missing or switched off."""
+def _note_missing() -> None:
+    """Log once per process that there are no compiled kernels."""
     logger.warning(
-        "numba is missing, or switched off by NUMBA_DISABLE_JIT: kernels run in numpy and scipy. "
-        "Whole chains then took 1.0 to 1.9 times the CPU time (docs/architecture.md, Compiled "
-        "kernels). Install it with: pip install 'facet-nb[fast]'"
+        "Kernels run in numpy and scipy, more slowly (docs/architecture.md, Compiled kernels). "
+        "Compiled kernels: %s",
+        library.describe(),
     )

@@ -8,18 +8,48 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from importlib import import_module
-from importlib.util import find_spec
 
 import numpy as np
 
-#: Compiled modules that may be used; None for all. A run sets it for its threads and workers.
+from facet_nb.kernels.compiled.library import find_instructions, load_library
+
+#: Environment variable that overrides the choice of kernels.
+SETTING = "FACET_NB_COMPILED"
+
+#: The modules with compiled kernels.
+MODULES = frozenset(
+    {
+        "fractional_delay",
+        "median",
+        "overlap_save",
+        "scalar_loops",
+        "shifted_templates",
+        "sos_rows",
+    }
+)
+
+#: Compiled modules that may be used; None outside of a run, which sets it for its threads and
+#: workers.
 _chosen: ContextVar[frozenset[str] | None] = ContextVar("compiled kernels", default=None)
 
 
-@lru_cache(maxsize=1)
-def has_compiler() -> bool:
-    """Return whether Numba can be used; kernels fall back to NumPy and SciPy otherwise."""
-    return find_spec("numba") is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+def read_setting() -> str:
+    """Return the setting: ``"auto"``, ``"always"`` or ``"never"``.
+
+    Raises
+    ------
+    ValueError
+        If the environment variable ``FACET_NB_COMPILED`` has another value.
+    """
+    setting = os.environ.get(SETTING, "auto").strip().lower() or "auto"
+    if setting not in ("auto", "always", "never"):
+        raise ValueError(f"{SETTING}={setting!r} is not valid: use 'auto', 'always' or 'never'.")
+    return setting
+
+
+def has_compiled() -> bool:
+    """Return whether there are compiled kernels; NumPy and SciPy do the same otherwise."""
+    return load_library()[0] is not None
 
 
 @contextmanager
@@ -32,26 +62,20 @@ def use_compiled(modules: frozenset[str] | None) -> Iterator[None]:
         _chosen.reset(token)
 
 
-def set_compiled(modules: frozenset[str]) -> None:
-    """Use these compiled modules only, until the end of the enclosing :func:`use_compiled`."""
-    _chosen.set(modules)
-
-
 def list_chosen() -> list[str]:
-    """Return the compiled modules that are used in this thread; ``["all"]`` without a choice."""
+    """Return the instruction set and the compiled modules that are used in this thread."""
     chosen = _chosen.get()
-    return ["all"] if chosen is None else sorted(chosen)
-
-
-def uses_compiler() -> bool:
-    """Return whether any compiled kernel is used in this thread."""
-    return _chosen.get() != frozenset() and has_compiler()
+    names = ["all"] if chosen is None else sorted(chosen)
+    return [find_instructions(), *names] if names else []
 
 
 def is_chosen(module: str) -> bool:
     """Return whether the kernels of a compiled module are used in this thread."""
     chosen = _chosen.get()
-    return (chosen is None or module in chosen) and has_compiler()
+    if chosen is None:
+        return read_setting() != "never" and has_compiled()
+    # A worker without the kernels that the run uses must fail: its result could differ.
+    return module in chosen
 
 
 def find_compiled(module: str, name: str) -> Callable | None:
@@ -69,16 +93,13 @@ def find_compiled(module: str, name: str) -> Callable | None:
     callable or None
         The function.
     """
-    # With NUMBA_DISABLE_JIT the loops would run in Python, much slower than the NumPy fallbacks.
     return _load(module, name) if is_chosen(module) else None
 
 
 @lru_cache
-def _load(module: str, name: str) -> Callable | None:
-    try:
-        return getattr(import_module(f"facet_nb.kernels.compiled.{module}"), name)
-    except ImportError:
-        return None
+def _load(module: str, name: str) -> Callable:
+    function: Callable = getattr(import_module(f"facet_nb.kernels.compiled.{module}"), name)
+    return function
 
 
 def is_float(x: np.ndarray) -> bool:

@@ -33,7 +33,7 @@ def subtract_common(
 
     Notes
     -----
-    The median is compiled with Numba; without it, :func:`numpy.median` gives the same to the bit.
+    The median is compiled; without that, :func:`numpy.median` gives the same to the bit.
     """
     out = np.empty_like(x) if out is None else out
     compiled = _find_compiled() if operator == "median" else None
@@ -64,5 +64,5 @@ def _average(x: np.ndarray) -> np.ndarray:
 
 
 def _find_compiled() -> Callable | None:
-    """Return the compiled median, or None if Numba cannot be used."""
+    """Return the compiled median, or None if it must not be used."""
     return find_compiled("median", "subtract_median")

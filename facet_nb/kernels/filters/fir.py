@@ -9,6 +9,7 @@ import numpy as np
 from scipy import fft
 
 from facet_nb.kernels.compiled.dispatch import as_rows, can_compile, find_compiled, is_chosen
+from facet_nb.kernels.compiled.library import count_vector_bytes
 from facet_nb.kernels.filters.edges import segment
 
 #: Pairs of blocks per call of the FFT: enough rows for SciPy's vectorised code, but little memory.
@@ -68,7 +69,7 @@ def filter_zero_phase(
 
     Notes
     -----
-    Compiled with Numba; without it, and for very long filters, :func:`filter_in_scipy` gives the
+    Compiled; without that, and for very long filters, :func:`filter_in_scipy` gives the
     same to rounding.
 
     Overlap-save as in Oppenheim & Schafer, Discrete-Time Signal Processing, section 8.7.3.
@@ -115,7 +116,7 @@ def find_filter(taps: np.ndarray, dtype: np.dtype) -> Callable[..., None]:
 def filter_in_scipy(
     x: np.ndarray, taps: np.ndarray, *, out: np.ndarray | None = None, before: int = 0
 ) -> np.ndarray:
-    """Return the result of :func:`filter_zero_phase`, to rounding, without Numba.
+    """Return the result of :func:`filter_zero_phase`, to rounding, in SciPy.
 
     Of a piece of a signal, `x` holds `before` samples before the first one of `out`.
     """
@@ -131,14 +132,17 @@ def filter_in_scipy(
 
 def scratch_bytes(n_taps: int) -> int:
     """Return the peak memory of :func:`filter_zero_phase` beyond input and output."""
-    # Bytes per point: 136 for vectors, 40 for extended blocks, 56 for twiddle factors and spectra.
+    # Bytes per point: two vectors and 8 for points, 40 for extended blocks, 56 for twiddle factors
+    # and spectra.
     # In SciPy: 64 for pairs of blocks, 16 for their extension, 56 for making the spectrum.
     n_fft = choose_n_fft(n_taps)
-    return n_fft * (232 if is_chosen("overlap_save") and n_fft <= _LONGEST else 136)
+    if is_chosen("overlap_save") and n_fft <= _LONGEST:
+        return n_fft * (2 * count_vector_bytes() + 104)
+    return n_fft * 136
 
 
 def _find_compiled() -> Callable | None:
-    """Return the compiled filter, or None if Numba cannot be used."""
+    """Return the compiled filter, or None if it must not be used."""
     return find_compiled("overlap_save", "filter_rows")
 
 

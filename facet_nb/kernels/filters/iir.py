@@ -32,7 +32,7 @@ def filter_sos(
 
     Notes
     -----
-    Compiled with Numba; without it, :func:`filter_in_scipy` gives the same, more slowly.
+    Compiled; without that, :func:`filter_in_scipy` gives the same, more slowly.
 
     Gustafsson, F. (1996). Determining the initial states in forward-backward filtering. IEEE
     Transactions on Signal Processing, 44(4), 988-992. doi:10.1109/78.492552
@@ -56,14 +56,14 @@ def scratch_bytes(n_times: int) -> int:
 
 
 def _find_compiled() -> Callable | None:
-    """Return the compiled filter, or None if Numba cannot be used."""
+    """Return the compiled filter, or None if it must not be used."""
     return find_compiled("sos_rows", "filter_rows")
 
 
 def filter_in_scipy(
     x: np.ndarray, sos: np.ndarray, *, padlen: int, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return the result of :func:`filter_sos`, row by row, without Numba."""
+    """Return the result of :func:`filter_sos`, row by row, in SciPy."""
     # scipy.signal takes half a second to import: only recursive filters need it.
     from scipy.signal import sosfiltfilt
 

@@ -40,7 +40,7 @@ def cancel_adaptively(
 def cancel_in_numpy(
     signal: np.ndarray, reference: np.ndarray, n_taps: int, step: float
 ) -> np.ndarray:
-    """Return the result of :func:`cancel_adaptively` to rounding, without Numba."""
+    """Return the result of :func:`cancel_adaptively` to rounding, in NumPy."""
     predicted = np.zeros(len(signal))
     weights = np.zeros(n_taps)
     for i in range(n_taps - 1, len(signal)):

@@ -216,13 +216,6 @@ def _spectra(direction: str) -> np.ndarray:
     return np.conj(fft.rfft(np.roll(np.pad(taps, ((0, 0), (0, _HOP))), -REACH, axis=1)))
 
 
-def compile_loops() -> None:
-    """Call all loops once, so that they are compiled."""
-    one, place = np.zeros(2 * HALF), np.zeros(1, dtype=np.int64)
-    delay_rows(one, place, place, one[np.newaxis], np.empty((1, 1)))
-    add_rows(one, one, place, place, one[np.newaxis])
-
-
 def filter_sum(x: np.ndarray, second: np.ndarray, spectra: np.ndarray, out: np.ndarray) -> None:
     """Filter one signal, or filter two signals and add the results, by overlap-save.
 

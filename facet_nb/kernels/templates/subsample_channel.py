@@ -2,7 +2,7 @@
 
 Epochs are aligned by short fractional-delay filters and averaged, and the template is delayed back
 to the position of each artifact. The compiled kernel filters in the time domain
-(:mod:`facet_nb.kernels.compiled.shifted_templates`); without Numba, the same filters are applied in
+(:mod:`facet_nb.kernels.compiled.shifted_templates`); without it, the same filters are applied in
 the Fourier domain.
 """
 

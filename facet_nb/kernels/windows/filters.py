@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.signal import sosfilt, sosfilt_zi
 
-from facet_nb.kernels.compiled.dispatch import find_compiled, has_compiler
+from facet_nb.kernels.compiled.dispatch import find_compiled, has_compiled
 from facet_nb.kernels.filters.fir import choose_n_fft, find_filter
 from facet_nb.kernels.windows.base import Keep, Read
 
@@ -22,7 +22,7 @@ _AT_ONCE = 128
 
 def has_exact_states() -> bool:
     """Whether the recursive filter in use equals SciPy's to the bit: not where it may fuse."""
-    return not has_compiler() or platform.machine().lower() in ("x86_64", "amd64")
+    return not has_compiled() or platform.machine().lower() in ("x86_64", "amd64")
 
 
 class FirWindows:

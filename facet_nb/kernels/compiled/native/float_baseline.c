@@ -1,0 +1,4 @@
+/* Single precision, with instructions that every processor has. */
+#define REAL_IS_FLOAT 1
+#define USE_AVX2 0
+#include "kernels.h"

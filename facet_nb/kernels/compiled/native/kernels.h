@@ -1,0 +1,34 @@
+/* All kernels, for one type of numbers and one instruction set; see vectors.h. */
+#include "vectors.h"
+
+#include "fractional_delay.h"
+#include "lms.h"
+#include "median.h"
+#include "overlap_save.h"
+#include "shifted_templates.h"
+#include "sos_rows.h"
+
+#define JOIN_(a, b, c) a##_##b##_##c
+#define JOIN(a, b, c) JOIN_(a, b, c)
+
+/* The table ends with an empty entry. */
+extern const kernel JOIN(kernels, CHAR, SUFFIX)[];
+const kernel JOIN(kernels, CHAR, SUFFIX)[] = {
+    {"overlap_save", "xnnn Xnnn nn xx XnXX", overlap_save},
+    {"sos_rows", "xn Xn nnn ddnn Dn Dnn", sos_rows},
+    {"median", "xnnn X Xn Xn", median},
+    {"correct_blocks", "xqdqn xx nnnff X Xn D", correct_blocks},
+    {"align_rows", "xqqn xx nnf XX", align_rows},
+    {"subtract_shifted", "X xnn qd nxn X", subtract_shifted},
+    {"delay_rows", "xqqn xn Xnn", delay_rows},
+    {"add_rows", "XXn qqn xn", add_rows},
+#if !REAL_IS_FLOAT
+    {"sos_between", "xn Xn nn dn DDD", sos_between},
+    {"lms", "xxnnf XX", lms},
+#endif
+    {NULL, NULL, NULL},
+};
+
+#if USE_AVX2 && defined(__clang__)
+#pragma clang attribute pop
+#endif
