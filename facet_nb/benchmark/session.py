@@ -357,8 +357,11 @@ class Session:
         }
 
     def _remaining_s(self) -> float | None:
-        """Return the time left, in s: remaining measurements times the mean cost of their phase."""
-        if not self.costs:
+        """Return the time left, in s: remaining measurements times the mean cost of their phase.
+
+        None until a second configuration has run: the reference says nothing about the others.
+        """
+        if len(self.costs) < min(2, len(self.configurations)):
             return None
         means = {phase: self._mean_cost_s(phase) for phase in self._left()}
         planned_s = sum(n * means[phase] for phase, n in self._left().items())

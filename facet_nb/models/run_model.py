@@ -262,8 +262,9 @@ class RunModel(Notifier, RunSettings):
         elif state.status == "running":
             self.elapsed_s = max(0.0, now_s - state.started_s)
             since_s = now_s - (state.now_s or now_s)
-            self._eta.update(state.elapsed_s, state.fraction)
             left_s = state.remaining_s
+            if left_s is not None:  # what came before says nothing about the speed
+                self._eta.update(state.elapsed_s, state.fraction)
             limits_s = () if left_s is None else self._eta.remaining_range_s() or ()
             self.remaining_s = None if left_s is None else max(0.0, left_s - since_s)
             self.remaining_range_s = tuple(max(0.0, limit_s - since_s) for limit_s in limits_s)
