@@ -83,7 +83,9 @@ class Advice:
     def __str__(self) -> str:
         lines = [f"{self.configuration.label} — {self.reason}"]
         low, high = self.wall_interval_s
-        lines.append(f"time: {self.predicted_wall_s:.2f} s ({low:.2f} to {high:.2f} s), {_BASES[self.basis]}")
+        lines.append(
+            f"time: {self.predicted_wall_s:.2f} s ({low:.2f} to {high:.2f} s), {_BASES[self.basis]}"
+        )
         low, high = self.peak_interval_mb
         size = f"{self.predicted_peak_mb:.0f} MB ({low:.0f} to {high:.0f} MB)"
         lines.append(f"memory: {size}, {_BASES[self.peak_basis]}")

@@ -60,6 +60,7 @@ def demo(
         Path | None,
         typer.Option(metavar="FILE.npz", help="Clean EEG for comparison: clean (µV), fs, trig."),
     ] = None,
+    chain: options.Chain = None,
     trigger: options.Trigger = None,
     mode: options.Mode = None,
     n_jobs: options.Jobs = None,
@@ -70,14 +71,14 @@ def demo(
 ) -> None:
     """Correct a recording and report the quality of the correction.
 
-    Runs the default chain on a file or a simulated recording, and shows triggers, plan, progress,
+    Runs a chain on a file or a simulated recording, and shows triggers, plan, progress,
     measured times, metrics, agreement with the truth if known, and the corrected file.
     """
     if truth is not None and source is None:
         raise typer.BadParameter("--truth needs the recording it belongs to: use --input.")
     with report_errors(debug):
         settings = options.make_settings(mode, n_jobs, n_workers, backend, batch_size)
-        run_demo(prepare_job(source, output, truth), chains.make_chain(trigger), settings)
+        run_demo(prepare_job(source, output, truth), chains.choose_chain(chain, trigger), settings)
 
 
 def prepare_job(source: Path | None, output: Path | None, truth: Path | None) -> DemoJob:

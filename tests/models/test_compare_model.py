@@ -9,7 +9,7 @@ from facet_nb import compare as compare_chains
 from facet_nb.core import Pipeline, Prepared
 from facet_nb.core.errors import ValidationError
 from facet_nb.models import CompareModel, RunModel
-from facet_nb.models.studio_model import make_usual_chain
+from facet_nb.pipelines import classic_correction
 from tests.models.helpers import Halve, make_simulation
 
 
@@ -21,7 +21,7 @@ def simulation():
 @pytest.fixture(scope="module")
 def usual(simulation):
     """Three results of two chains, kept and compared."""
-    chain = make_usual_chain()
+    chain = classic_correction()
     run, compare = RunModel(chain, simulation, mode="serial"), CompareModel()
     keep_run(run, compare)
     run.mode = "parallel"
@@ -107,7 +107,7 @@ def test_without_triggers_the_reason_is_told(simulation):
 
 
 def test_results_of_two_recordings_have_no_common_before(simulation):
-    run, compare = RunModel(make_usual_chain(), simulation, mode="serial"), CompareModel()
+    run, compare = RunModel(classic_correction(), simulation, mode="serial"), CompareModel()
     keep_run(run, compare)
     run.source = make_simulation(2)
     keep_run(run, compare)
