@@ -10,6 +10,7 @@ from typing import Any
 
 from traitlets import Enum, Float, Instance, Int, Tuple, observe
 
+from facet_nb.benchmark import process_usage
 from facet_nb.core import Pipeline, PipelineResult, ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.events import BatchDone, RunState
@@ -194,6 +195,11 @@ class RunModel(Notifier, RunSettings):
         self.wait()
         assert self.result is not None  # every ended run has one
         return self.result
+
+    @property
+    def unmeasured(self) -> str:
+        """Why memory and CPU are not measured during a run; empty if they are."""
+        return "" if process_usage.can_measure() else process_usage.NOT_MEASURED
 
     @property
     def finished(self) -> Finished | None:
