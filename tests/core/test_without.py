@@ -1,4 +1,4 @@
-"""The engine without what a system may lack: numba, psutil, threads, child processes."""
+"""The engine without what a system may lack: numba, psutil, pandas, threads, child processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Hide:
         self.finder = finder
 
     def find_spec(self, name, path=None, target=None):
-        hidden = name.partition(".")[0] in ("numba", "llvmlite", "psutil")
+        hidden = name.partition(".")[0] in ("numba", "llvmlite", "pandas", "psutil")
         return None if hidden else self.finder.find_spec(name, path, target)
 
 sys.meta_path[:] = map(Hide, sys.meta_path)
@@ -50,7 +50,12 @@ options = dict(raise_on_error=True, show_progress=False)
 several = ({}, {"mode": "serial"}, {"mode": "channel_sequential", "batch_size": "auto"})
 runs = [pipeline.run(make_context(), **settings, **options) for settings in several]
 np.save(sys.argv[2], [run.get_raw().get_data() for run in runs])
-print(sorted({"numba", "llvmlite", "psutil"} & set(sys.modules)))
+print(sorted({"numba", "llvmlite", "pandas", "psutil"} & set(sys.modules)))
+for table in ("step_times", "metrics_df"):
+    try:
+        getattr(runs[0], table)
+    except Exception as error:
+        print(error)
 """
 
 
@@ -60,7 +65,8 @@ def test_serial_runs_need_neither_threads_nor_processes(chain, project_root, tmp
     command = [sys.executable, "-c", BROWSER + RUN, chain, str(tmp_path / "runs.npy")]
     done = subprocess.run(command, cwd=project_root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "[]"
+    loaded, *told = done.stdout.splitlines()[-3:]
+    assert loaded == "[]" and all(text.endswith("pip install pandas.") for text in told)
     runs = np.load(tmp_path / "runs.npy")
     assert np.array_equal(runs[0], runs[1]) and np.array_equal(runs[0], runs[2])
     pipeline = CHAINS[chain](r"Stimulus")
@@ -77,6 +83,7 @@ def test_serial_runs_need_neither_threads_nor_processes(chain, project_root, tmp
         "os.fork()",
         "import psutil",
         "import numba",
+        "import pandas",
     ],
 )
 def test_what_is_blocked_is_blocked(act):

@@ -43,6 +43,7 @@ class LazyRaw(mne.io.BaseRaw):  # type: ignore[misc]  # MNE ships no type inform
 
     def describe_steps(self) -> Any:
         """Return how each step is computed, as a table: ``step``, ``how``, ``why``."""
+        check_pandas()
         import pandas as pd
 
         rows = self._raw_extras[0]["samples"].describe()
