@@ -7,6 +7,8 @@ from typing import Any
 import mne
 import numpy as np
 
+from facet_nb.core.errors import check_pandas
+
 #: Largest number of values that are handed to MNE at once: 64 MB.
 _VALUES = 1 << 23
 
