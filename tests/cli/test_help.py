@@ -20,7 +20,7 @@ from facet_nb.models import ChainModel, StudioModel
 from facet_nb.pipelines import CHAINS
 from facet_nb.preprocessing import CommonReference
 
-COMMANDS = ["demo", "run", "batch", "plan", "bench", "info", "lab"]
+COMMANDS = ["demo", "run", "batch", "plan", "bench", "callers", "info", "lab"]
 HEAVY = ["facet_nb.core", "joblib", "matplotlib", "mne", "numba", "numpy", "pandas", "scipy"]
 
 PROBE = """
@@ -72,7 +72,7 @@ def test_help_describes_the_chains_that_run(facet_nb):
                     assert repr(value) == stated[key]
                 elif key != "regex":  # --trigger sets it
                     assert value == usual[key].default, f"{text} does not tell {key}={value!r}"
-    for command in ("run", "batch", "bench", "demo", "plan"):
+    for command in ("run", "batch", "bench", "callers", "demo", "plan"):
         text = "".join(facet_nb(command, "--help").stdout.split())
         assert all("".join(steps.split()) in text for steps in CHAIN_STEPS.values()), command
 
