@@ -162,6 +162,7 @@ def _follow(plan: Plan) -> Callable[[Event], None]:
 def _measure(context: ProcessingContext) -> list[str]:
     """Return the metrics that need no truth."""
     from facet_nb.core.errors import ValidationError
+    from facet_nb.core.result import write_metric
     from facet_nb.evaluation import RMSCalculator, SNRCalculator
 
     ratio = RMSCalculator().execute(context).get_metric("rms_ratio")
@@ -169,9 +170,9 @@ def _measure(context: ProcessingContext) -> list[str]:
     try:
         snr = SNRCalculator().execute(context).get_metric("snr")
     except ValidationError as error:
-        return [*lines, f"SNR: unknown; {to_line(error)}"]
+        return [*lines, f"SNR: {write_metric('snr', float('nan'))} ({to_line(error)})"]
     within = "variance outside the acquisition / excess within, mean over channels"
-    return [*lines, f"SNR: {snr:.4g} ({within})"]
+    return [*lines, f"SNR: {write_metric('snr', snr)} ({within})"]
 
 
 def _compare(before_db: Any, after_db: Any) -> str:

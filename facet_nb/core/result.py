@@ -23,6 +23,26 @@ if TYPE_CHECKING:
     from facet_nb.core.metadata import ProcessingStep
 
 
+#: Metrics that compare with time in which the scanner was silent.
+_QUIET_METRICS = ("snr", "legacy_snr", "rms_residual")
+
+
+def write_metric(name: str, value: float) -> str:
+    """Return a metric as text; NaN as the reason why there is no value.
+
+    Parameters
+    ----------
+    name : str
+        Name of the metric.
+    value : float
+        Its value, in its own unit.
+    """
+    if value == value:
+        return f"{value:.4g}"
+    reason = ": no quiet time" if name in _QUIET_METRICS else ""
+    return f"not measurable here{reason}"
+
+
 @dataclass
 class PipelineResult:
     """Outcome of :meth:`Pipeline.run`.
@@ -147,7 +167,7 @@ class PipelineResult:
             lines.append(f"  {name:<28}{wall:>9.3f} s wall{cpu:>9.3f} s CPU")
         for name, value in self.metrics.items():
             if isinstance(value, Real):
-                lines.append(f"  {name:<28}{value:>12.4g}")
+                lines.append(f"  {name:<28}{write_metric(name, float(value)):>12}")
         return "\n".join([*lines, *self._remarks(), *(f"  {f}" for f in self.findings if findings)])
 
     def print_summary(self) -> None:
@@ -204,7 +224,7 @@ class PipelineResult:
         )
         metrics = "".join(
             f"<tr><td style='text-align:left'>{escape(str(k))}</td>"
-            f"<td colspan='3'>{v:.4g}</td></tr>"
+            f"<td colspan='3'>{escape(write_metric(k, float(v)))}</td></tr>"
             for k, v in self.metrics.items()
             if isinstance(v, Real)
         )

@@ -8,6 +8,7 @@ import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.findings import Finding, make_finding
 from facet_nb.core.registry import register_processor
 from facet_nb.evaluation.base import (
     ChannelMetric,
@@ -53,11 +54,40 @@ class RatioCalculator(ChannelMetric):
         _, _, names = good_channels(context, self.name)
         pair, notes = self.find_pair(context)
         ratios = self.ratio(*pair)
-        found = list_values(self.key, self.average(ratios), ratios, names, self.name)
+        # The excess of artifact in a power cannot be negative: it is below what can be measured.
+        ratios = np.where(ratios < 0, np.nan, ratios)
+        found = list_values(self.key, self._average(ratios), ratios, names, self.name)
         if self.verbose:
             title, *heads = self.columns
             print_channels(title, names, dict(zip(heads, (*pair, ratios), strict=True)))
         return found, {**notes, "excluded": found[f"{self.key.removesuffix('_ratio')}_excluded"]}
+
+    def _average(self, ratios: np.ndarray) -> float:
+        return self.average(ratios)
+
+
+class _QuietRatio(RatioCalculator):
+    """Base class: a signal-to-noise ratio, from the excess over time without artifact.
+
+    In a channel whose corrected signal is weaker than the time without artifact there is no excess
+    to measure. The average of the others alone would be too good: there is none unless at least
+    half of the channels have a value.
+    """
+
+    ratio = staticmethod(metrics.snr)
+
+    def _average(self, ratios: np.ndarray) -> float:
+        valid = np.count_nonzero(~np.isnan(ratios))
+        return self.average(ratios) if 2 * valid >= len(ratios) else float("nan")
+
+    def judge(self, found: dict[str, Any]) -> list[Finding]:
+        """Return a finding about channels that are weaker than the time without artifact."""
+        channels = found[f"{self.key}_excluded"]
+        if not channels:
+            return []
+        n = len(found[f"{self.key}_channels"])
+        detail = f"{len(channels)} of {n} channels are flat, or weaker than the quiet time."
+        return [make_finding("snr_not_measurable", detail, channels=channels, metric=self.key)]
 
 
 class _OutsideRatio(RatioCalculator):
@@ -78,7 +108,7 @@ class _OutsideRatio(RatioCalculator):
 
 
 @register_processor
-class SNRCalculator(_OutsideRatio):
+class SNRCalculator(_QuietRatio, _OutsideRatio):
     r"""Compare the corrected recording within the acquisition with the time outside.
 
     .. math:: \mathrm{SNR} = \sigma^2_\mathrm{without}
@@ -88,10 +118,12 @@ class SNRCalculator(_OutsideRatio):
     from the first trigger to the end of the last artifact; *without* is the same recording outside,
     at least `time_buffer` away from the acquisition. Values are not clamped:
 
-    - a negative value means that the corrected signal is weaker than the signal without artifact:
-      EEG was removed as well, or was weaker during the acquisition;
     - equal variances give infinity;
-    - flat channels give nan and are excluded from the mean (``snr_excluded`` lists them).
+    - channels whose corrected signal is weaker than the signal without artifact give nan: the
+      ratio would be negative, because the quiet time is too short or the EEG changed, or because
+      EEG was removed as well (:class:`RMSResidualCalculator` gives values below 1 then). So do
+      flat channels. They are excluded from the mean (``snr_excluded`` lists them), which is nan
+      unless at least half of the channels have a value.
 
     Results are in ``metadata.custom["metrics"]``: ``snr``, ``snr_per_channel`` in the order of
     ``snr_channels``, and ``snr_excluded``.
@@ -113,7 +145,6 @@ class SNRCalculator(_OutsideRatio):
     description = "Signal-to-noise ratio against the time outside the acquisition"
     key = "snr"
     columns = ("SNR", "without (V²)", "corrected (V²)", "SNR")
-    ratio = staticmethod(metrics.snr)
 
     def find_pair(self, context: ProcessingContext) -> tuple[Pair, dict[str, Any]]:
         """Return the variances outside and within the acquisition, in V²."""
@@ -122,7 +153,7 @@ class SNRCalculator(_OutsideRatio):
 
 
 @register_processor
-class LegacySNRCalculator(RatioCalculator):
+class LegacySNRCalculator(_QuietRatio):
     """Compare the corrected recording with the *original* one outside the acquisition.
 
     The ratio is that of :class:`SNRCalculator`, but *without* is the recording before any
@@ -148,7 +179,6 @@ class LegacySNRCalculator(RatioCalculator):
     description = "Signal-to-noise ratio against the original outside the acquisition"
     key = "legacy_snr"
     columns = ("Legacy SNR", "without (V²)", "corrected (V²)", "SNR")
-    ratio = staticmethod(metrics.snr)
 
     def find_pair(self, context: ProcessingContext) -> tuple[Pair, dict[str, Any]]:
         """Return the variances of the original outside and of the corrected recording, in V²."""
