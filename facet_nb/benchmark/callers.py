@@ -136,8 +136,7 @@ class CallerTables:
             raise ValidationError(
                 f"{path} holds no tables by caller ({error!r}): use a file from to_json(path)."
             ) from error
-        tables = (BenchmarkTable.from_json(text) for text in (whole, window))
-        return cls(*tables, window_s=window_s)
+        return cls(BenchmarkTable.from_json(whole), BenchmarkTable.from_json(window), window_s)
 
 
 def measure_callers(
@@ -214,7 +213,7 @@ def measure_callers(
         )
         for source in (context, window)
     ]
-    return CallerTables(*tables, window_s=window_s)
+    return CallerTables(tables[0], tables[1], window_s)
 
 
 # -------------------------------------------------------------------------------------- figures

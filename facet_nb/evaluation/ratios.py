@@ -55,14 +55,17 @@ class RatioCalculator(ChannelMetric):
         pair, notes = self.find_pair(context)
         ratios = self.ratio(*pair)
         # The excess of artifact in a power cannot be negative: it is below what can be measured.
-        ratios = np.where(ratios < 0, np.nan, ratios)
-        found = list_values(self.key, self._average(ratios), ratios, names, self.name)
+        weaker = ratios < 0
+        ratios = np.where(weaker, np.nan, ratios)
+        average = self._average(ratios, int(np.count_nonzero(weaker)))
+        found = list_values(self.key, average, ratios, names, self.name)
         if self.verbose:
             title, *heads = self.columns
             print_channels(title, names, dict(zip(heads, (*pair, ratios), strict=True)))
         return found, {**notes, "excluded": found[f"{self.key.removesuffix('_ratio')}_excluded"]}
 
-    def _average(self, ratios: np.ndarray) -> float:
+    def _average(self, ratios: np.ndarray, n_weaker: int) -> float:
+        """Return the average of ratios, of which `n_weaker` could not be measured."""
         return self.average(ratios)
 
 
@@ -70,15 +73,15 @@ class _QuietRatio(RatioCalculator):
     """Base class: a signal-to-noise ratio, from the excess over time without artifact.
 
     In a channel whose corrected signal is weaker than the time without artifact there is no excess
-    to measure. The average of the others alone would be too good: there is none unless at least
-    half of the channels have a value.
+    to measure. The average of the others alone would be too good: there is none unless they are
+    at least half of the channels that are not flat.
     """
 
     ratio = staticmethod(metrics.snr)
 
-    def _average(self, ratios: np.ndarray) -> float:
-        valid = np.count_nonzero(~np.isnan(ratios))
-        return self.average(ratios) if 2 * valid >= len(ratios) else float("nan")
+    def _average(self, ratios: np.ndarray, n_weaker: int) -> float:
+        n_measured = np.count_nonzero(~np.isnan(ratios))
+        return self.average(ratios) if n_measured >= n_weaker else float("nan")
 
     def judge(self, found: dict[str, Any]) -> list[Finding]:
         """Return a finding about channels that are weaker than the time without artifact."""
@@ -123,7 +126,7 @@ class SNRCalculator(_QuietRatio, _OutsideRatio):
       ratio would be negative, because the quiet time is too short or the EEG changed, or because
       EEG was removed as well (:class:`RMSResidualCalculator` gives values below 1 then). So do
       flat channels. They are excluded from the mean (``snr_excluded`` lists them), which is nan
-      unless at least half of the channels have a value.
+      unless at least half of the channels that are not flat have a value.
 
     Results are in ``metadata.custom["metrics"]``: ``snr``, ``snr_per_channel`` in the order of
     ``snr_channels``, and ``snr_excluded``.
