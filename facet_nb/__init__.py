@@ -50,7 +50,8 @@ _ROOMS = {
     ),
     "facet_nb.benchmark": "Advice BenchmarkTable advise benchmark_scaling",
     "facet_nb.pipelines": (
-        "correct_gradient correct_pulse create_standard_pipeline gradient_correction"
+        "classic_correction correct_gradient correct_pulse create_standard_pipeline "
+        "gradient_correction"
     ),
     "facet_nb.widgets": (
         "ChainEditor ComparePanel ControlPanel RunPanel SignalView Studio TunePanel"

@@ -98,6 +98,7 @@ from facet_nb.io import FIFExporter as FIFExporter
 from facet_nb.io import Loader as Loader
 from facet_nb.io import export as export
 from facet_nb.io import load as load
+from facet_nb.pipelines import classic_correction as classic_correction
 from facet_nb.pipelines import correct_gradient as correct_gradient
 from facet_nb.pipelines import correct_pulse as correct_pulse
 from facet_nb.pipelines import create_standard_pipeline as create_standard_pipeline

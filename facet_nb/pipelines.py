@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,7 @@ from facet_nb.preprocessing import (
     QRSTriggerDetector,
     SliceAligner,
     SubsampleAligner,
+    TriggerAligner,
     TriggerDetector,
     UpSample,
 )
@@ -50,7 +51,9 @@ if TYPE_CHECKING:
     import mne
 
 __all__ = [
+    "CHAINS",
     "PlotBeforeAfter",
+    "classic_correction",
     "correct_gradient",
     "correct_pulse",
     "create_standard_pipeline",
@@ -188,6 +191,55 @@ def gradient_correction(
         steps.append(Exporter(path=output_path, overwrite=True))
     return Pipeline(steps, name="Gradient correction")
 
+
+def classic_correction(
+    trigger_regex: str = r"\b1\b",
+    input_path: str | Path | None = None,
+    output_path: str | Path | None = None,
+) -> Pipeline:
+    r"""Return the classic pipeline: averaged artifact subtraction at ten times the sampling rate.
+
+    The steps are: detect triggers, high-pass at 1 Hz, upsample by 10, align, subtract the averaged
+    artifact (windows of 30), downsample, low-pass at 70 Hz. :func:`gradient_correction`, the
+    default, is nearer to the truth on nearly all recordings.
+
+    Parameters
+    ----------
+    trigger_regex : str
+        Pattern of the trigger names; see :class:`facet_nb.TriggerDetector`.
+    input_path, output_path : path | None
+        As for :func:`gradient_correction`.
+
+    Returns
+    -------
+    Pipeline
+        The pipeline.
+
+    References
+    ----------
+    Allen PJ, Josephs O, Turner R (2000) A method for removing imaging artifact from continuous EEG
+    recorded during functional MRI. NeuroImage 12:230-239. doi:10.1006/nimg.2000.0599
+    """
+    steps: list[Processor] = [] if input_path is None else [Loader(path=input_path)]
+    steps += [
+        TriggerDetector(regex=trigger_regex),
+        HighPassFilter(freq=_HIGHPASS_HZ),
+        UpSample(factor=10),
+        TriggerAligner(),
+        AASCorrection(window_size=30),
+        DownSample(factor=10),
+        LowPassFilter(freq=_LOWPASS_HZ),
+    ]
+    if output_path is not None:
+        steps.append(Exporter(path=output_path, overwrite=True))
+    return Pipeline(steps, name="Averaged artifact subtraction")
+
+
+#: Ready-made chains by name, for the command line and the studio. The first one is the default.
+CHAINS: dict[str, Callable[..., Pipeline]] = {
+    "gradient": gradient_correction,
+    "classic": classic_correction,
+}
 
 Picks = str | Sequence[str] | Sequence[int] | None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from facet_nb.benchmark.advice import Advice
 from facet_nb.benchmark.advisor import advise
+from facet_nb.benchmark.callers import CallerTables, measure_callers
 from facet_nb.benchmark.environment import Environment
 from facet_nb.benchmark.events import (
     BenchmarkDone,
@@ -43,6 +44,7 @@ __all__ = [
     "BenchmarkStarted",
     "BenchmarkState",
     "BenchmarkTable",
+    "CallerTables",
     "Configuration",
     "Environment",
     "MemoryUse",
@@ -56,4 +58,5 @@ __all__ = [
     "advise",
     "benchmark",
     "benchmark_scaling",
+    "measure_callers",
 ]

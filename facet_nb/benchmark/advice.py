@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from facet_nb.benchmark.measurement import Configuration
 
+#: What a number is called, by its basis.
+_BASES = {"measured": "measured", "probe": "predicted from a probe", "forecast": "forecast"}
+
 
 @dataclass(frozen=True)
 class Advice:
@@ -34,9 +37,12 @@ class Advice:
     code : str
         The call that runs the pipeline like this.
     basis : {"measured", "probe", "forecast"}
-        A table of measurements, a short probe, or the forecasts of the plan alone.
+        Where the time comes from: a table of measurements, a short probe, or the forecasts of the
+        plan alone.
     clear : bool
         Whether it is distinguishable from the runner-up; if not, the simpler one was chosen.
+    peak_basis : {"measured", "forecast"}
+        Where the memory comes from: measurements, or the forecast of the plan.
     """
 
     mode: str
@@ -54,6 +60,7 @@ class Advice:
     code: str
     basis: Literal["measured", "probe", "forecast"] = "measured"
     clear: bool = True
+    peak_basis: Literal["measured", "forecast"] = "forecast"
 
     @property
     def configuration(self) -> Configuration:
@@ -76,9 +83,12 @@ class Advice:
     def __str__(self) -> str:
         lines = [f"{self.configuration.label} — {self.reason}"]
         low, high = self.wall_interval_s
-        lines.append(f"time: {self.predicted_wall_s:.2f} s ({low:.2f} to {high:.2f} s)")
+        lines.append(
+            f"time: {self.predicted_wall_s:.2f} s ({low:.2f} to {high:.2f} s), {_BASES[self.basis]}"
+        )
         low, high = self.peak_interval_mb
-        lines.append(f"memory: {self.predicted_peak_mb:.0f} MB ({low:.0f} to {high:.0f} MB)")
+        size = f"{self.predicted_peak_mb:.0f} MB ({low:.0f} to {high:.0f} MB)"
+        lines.append(f"memory: {size}, {_BASES[self.peak_basis]}")
         if self.runner_up is not None:
             lines.append(f"runner-up: {self.runner_up.label}")
         lines += [f"- {line}" for line in self.evidence]
@@ -89,7 +99,8 @@ class Advice:
         runner_up = "" if self.runner_up is None else f"; next: {self.runner_up.label}"
         return (
             f"<div><p><b>{escape(self.configuration.label)}</b> — {escape(self.reason)}</p>"
-            f"<p>{self.predicted_wall_s:.2f} s, {self.predicted_peak_mb:.0f} MB "
-            f"({self.basis}){escape(runner_up)}</p><ul>{evidence}</ul>"
+            f"<p>{self.predicted_wall_s:.2f} s ({_BASES[self.basis]}), "
+            f"{self.predicted_peak_mb:.0f} MB ({_BASES[self.peak_basis]}){escape(runner_up)}</p>"
+            f"<ul>{evidence}</ul>"
             f"<pre>{escape(self.code)}</pre></div>"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from facet_nb.benchmark import stats
 from facet_nb.benchmark.advice import Advice
@@ -30,6 +30,8 @@ _PEAK_ERROR, _PROBE_ERROR = 0.25, 0.15
 #: Memory that a run may need beyond its forecast. benchmarks/advice_regret.py --memory measured up
 #: to 7 %: each thread keeps a heap of its own.
 _PEAK_MARGIN = 0.08
+#: Where the memory of a candidate comes from.
+PeakBasis = Literal["measured", "forecast"]
 #: Share of the free memory that a probe may use.
 _ROOM_SHARE = 0.8
 _BATCH = 4
@@ -115,8 +117,7 @@ def _advise_from_table(
     row = rows[choice.best]
     wall = stats.bootstrap_centre(row.point.wall_s)
     peak = peaks[choice.best]
-    exact = row.point.memory is not None
-    spread = 0.05 if exact else _PEAK_ERROR
+    spread = 0.05 if row.point.memory is not None else _PEAK_ERROR
     return _make_advice(
         candidates,
         choice,
@@ -126,13 +127,28 @@ def _advise_from_table(
         ),
         peak_spread=spread,
         peak_mb=peak,
-        reason=_explain(candidates, choice, goal, budget_mb, f"of {len(rows)} measured"),
+        reason=_explain(
+            candidates,
+            choice,
+            goal,
+            budget_mb,
+            f"of {len(rows)} measured",
+            [_name_peak_basis(r) for r in rows],
+        ),
         evidence=[
-            *(r.describe() + _show_peak(p) for r, p in zip(rows, peaks, strict=True)),
+            *(
+                r.describe() + _show_peak(p, _name_peak_basis(r))
+                for r, p in zip(rows, peaks, strict=True)
+            ),
             *table.remarks,
         ],
         basis="measured",
+        peak_basis=_name_peak_basis(row),
     )
+
+
+def _name_peak_basis(row: SummaryRow) -> PeakBasis:
+    return "forecast" if row.point.memory is None else "measured"
 
 
 def _find_peak(row: SummaryRow, pipeline: Pipeline, context: Any) -> float:
@@ -178,16 +194,24 @@ def _advise_from_probe(
         wall_s=((1 - _PROBE_ERROR) * low + start_s, (1 + _PROBE_ERROR) * high + start_s),
         peak_spread=_PEAK_ERROR,
         peak_mb=peaks[trial.configuration],
-        reason=_explain(candidates, choice, goal, budget_mb, _describe_excerpt(found)),
+        reason=_explain(
+            candidates,
+            choice,
+            goal,
+            budget_mb,
+            _describe_excerpt(found),
+            ["forecast"] * len(configurations),
+        ),
         evidence=[
             *(
                 f"{t.configuration.label}: about {_predict_s(t):.3g} s, from {_count(t)}"
-                + _show_peak(peaks[t.configuration])
+                + _show_peak(peaks[t.configuration], "forecast")
                 for t in trials
             ),
             *found.warnings,
         ],
         basis="probe",
+        peak_basis="forecast",
     )
 
 
@@ -293,6 +317,7 @@ def _make_advice(
     reason: str,
     evidence: Sequence[str],
     basis: Any,
+    peak_basis: PeakBasis,
 ) -> Advice:
     best = candidates[choice.best]
     c = _name(best)
@@ -309,6 +334,7 @@ def _make_advice(
         code=write_call(c),
         basis=basis,
         clear=choice.clear,
+        peak_basis=peak_basis,
     )
 
 
@@ -336,10 +362,12 @@ def _explain(
     goal: str,
     budget_mb: float | None,
     where: str,
+    peak_bases: Sequence[PeakBasis],
 ) -> str:
     best = candidates[choice.best]
     word = {"fastest": "fastest", "smallest": "smallest", "balanced": "least time × memory"}[goal]
     size = "" if best.peak_mb is None else f" and {best.peak_mb:.0f} MB"
+    size += " (forecast)" if size and peak_bases[choice.best] == "forecast" else ""
     costs = f"{best.wall_s:.2g} s{size}"
     text = f"{word} {where}: {costs}"
     if not choice.clear and choice.runner_up is not None:
@@ -350,11 +378,13 @@ def _explain(
         )
     if choice.too_large:
         text += f"; {len(choice.too_large)} others need more than {budget_mb:.0f} MB"
+        if any(peak_bases[i] == "forecast" for i in choice.too_large):
+            text += " by forecast"
     return text
 
 
-def _show_peak(peak_mb: float | None) -> str:
-    return "" if peak_mb is None else f"; {peak_mb:.0f} MB"
+def _show_peak(peak_mb: float | None, basis: PeakBasis) -> str:
+    return "" if peak_mb is None else f"; {peak_mb:.0f} MB {basis}"
 
 
 def _or_default(value: float, other: float) -> float:

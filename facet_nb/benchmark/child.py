@@ -109,7 +109,8 @@ class _OtherProcesses:
         return self.read_tree(os.getpid()) - own.user - own.system
 
     def stop(self) -> float:
-        return max(0.0, self._read() - self.begin_s)
+        spent_s = self._read() - self.begin_s
+        return spent_s if spent_s != spent_s else max(0.0, spent_s)  # NaN: it is not known
 
 
 def main() -> None:

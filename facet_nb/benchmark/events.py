@@ -151,6 +151,13 @@ class BenchmarkState:
         return self if handler is None else handler(self, event)
 
     @property
+    def waiting(self) -> tuple[Configuration, ...]:
+        """Configurations that have been neither timed nor found to fail so far, in order."""
+        points = () if self.table is None else self.table.points
+        known = {p.configuration for p in points if p.n_repeats or p.error is not None}
+        return tuple(c for c in self.configurations if c not in known)
+
+    @property
     def fraction(self) -> float:
         """Finished share, 0 to 1."""
         if self.status == "done":

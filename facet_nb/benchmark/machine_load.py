@@ -119,14 +119,9 @@ class _Watch:
         self.other_cores = others_s / wall_s if wall_s > 0 else 0.0
 
     def _read_others_s(self) -> float:
-        import psutil
-
-        times = psutil.cpu_times()
-        idle = times.idle + getattr(times, "iowait", 0.0)
         own = process_usage.read_cpu_s(self.pid)
         own += 0.0 if self.pid == os.getpid() else time.process_time()
-        # The first eight fields: the ninth and tenth are guest time, which user time includes.
-        return sum(times[:8]) - idle - own
+        return process_usage.read_busy_s() - own
 
 
 def run_probe(cores: int) -> LoadProbe:

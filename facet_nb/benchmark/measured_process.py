@@ -52,7 +52,8 @@ class MeasuredProcess:
     def __init__(self, job: Path, configuration: Configuration, cancel: CancelToken) -> None:
         self.configuration = configuration
         self.cancel = cancel
-        self._workers: list[Any] | None = None  # known once the end was requested
+        # Ids and start times, known once the end was requested.
+        self._workers: list[tuple[int, float]] | None = None
         self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         # A file, not a pipe: it is only read at the end, and a full pipe would block the child.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
@@ -112,31 +113,27 @@ class MeasuredProcess:
 
     def request_end(self) -> None:
         """Ask the process to end, without waiting for it."""
-        import psutil
-
         if self._workers is not None:
             return
         self._workers = []
         # Listed while the process lives: once it has ended, its workers cannot be found any more.
         for pid in process_usage.list_tree(self._process.pid)[1:]:
-            with suppress(psutil.Error):  # it has just ended
-                self._workers.append(psutil.Process(pid))
+            times = process_usage.read_times(pid)
+            if times is not None:  # None if it has just ended
+                self._workers.append((pid, times.began))
         with suppress(OSError):  # its input is closed already
             self._process.stdin.close()  # type: ignore[union-attr]
 
     def close(self) -> None:
         """End the process and its workers; kill them if they do not end in time."""
-        import psutil
-
         self.request_end()
         try:
             self._process.wait(0.0 if self.cancel.cancelled else _GRACE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        for worker in self._workers or ():
-            with suppress(psutil.Error):  # it has ended by itself
-                worker.kill()
+        for pid, began in self._workers or ():
+            process_usage.kill(pid, began)
         with suppress(OSError):  # unread text, whose reader has gone
             self._process.stdout.close()  # type: ignore[union-attr]
         self._errors.close()

@@ -1,17 +1,32 @@
-"""Memory and CPU time of processes: from the kernel on Linux, from psutil elsewhere."""
+"""Memory and CPU time of processes: from the kernel on Linux, from psutil elsewhere.
+
+Without psutil, other systems tell nothing: :func:`can_measure` says so.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from facet_nb.benchmark.measurement import MB
+from facet_nb.core.memory import find_psutil
 
 _PROC = "/proc"
 #: Descriptions of the main memory figure, with and without PSS.
 EXACT = "PSS and VmHWM of the Linux kernel"
 COARSE = "resident memory (psutil): shared pages count once for each process"
+#: What is shown in place of a figure that this system tells through psutil only.
+NOT_MEASURED = "not measured: install psutil"
+
+
+def can_measure() -> bool:
+    """Whether memory and CPU time of other processes can be read here."""
+    return os.path.exists(f"{_PROC}/self/stat") or find_psutil() is not None
 
 
 def counts_pss() -> bool:
@@ -75,7 +90,7 @@ def reset_peak(pid: int) -> bool:
 
 
 def list_tree(root: int) -> list[int]:
-    """Return the ids of a process and its descendants, parents first."""
+    """Return the ids of a process and its descendants, parents first; at least itself."""
     if not os.path.exists(f"{_PROC}/self/task/{os.getpid()}/children"):
         return _list_by_psutil(root)
     # Not psutil's children(): it lists all processes of the machine, which takes milliseconds.
@@ -90,18 +105,78 @@ def list_tree(root: int) -> list[int]:
 
 
 def read_cpu_s(root: int) -> float:
-    """Return the CPU time of a process and its descendants, with ended ones, in s."""
-    import psutil
+    """Return the CPU time of a process and its descendants, with ended ones, in s.
 
-    total = 0.0
-    for pid in list_tree(root):
-        try:
-            times = psutil.Process(pid).cpu_times()
-        except psutil.Error:  # it has just ended
-            continue
-        total += times.user + times.system
-        total += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
-    return total
+    NaN where it cannot be measured.
+    """
+    if not can_measure():
+        return float("nan")
+    found = (read_times(pid) for pid in list_tree(root))
+    return sum(times.own_s + times.ended_s for times in found if times is not None)
+
+
+@dataclass(frozen=True)
+class ProcessTimes:
+    """Times of one process, in s.
+
+    Attributes
+    ----------
+    own_s : float
+        CPU time of the process.
+    ended_s : float
+        CPU time of its children that have ended; 0 where it is not reported.
+    began : float
+        When it started, by a clock of the system's choice: tells it from a later process with the
+        same id.
+    """
+
+    own_s: float
+    ended_s: float
+    began: float
+
+
+def read_times(pid: int) -> ProcessTimes | None:
+    """Return the times of a process; None if it has ended."""
+    text = _read(f"{_PROC}/{pid}/stat")
+    if text:
+        # The name, in parentheses, may contain blanks: numbers are counted from behind it.
+        numbers = [float(word) for word in text.rpartition(")")[2].split()[1:]]
+        user, system, ended_user, ended_system = (n / _ticks_per_s() for n in numbers[10:14])
+        return ProcessTimes(user + system, ended_user + ended_system, numbers[18])
+    return None if os.path.exists(f"{_PROC}/self") else _ask(pid, _read_psutil_times)
+
+
+def _read_psutil_times(process: Any) -> ProcessTimes:
+    times = process.cpu_times()
+    ended = (getattr(times, f"children_{kind}", 0.0) for kind in ("user", "system"))
+    return ProcessTimes(times.user + times.system, sum(ended), process.create_time())
+
+
+def kill(pid: int, began: float) -> None:
+    """Kill a process if it still runs; `began` tells it from a later one with the same id."""
+    times = read_times(pid)
+    if times is not None and times.began == began:
+        with suppress(ProcessLookupError, PermissionError):  # it has ended by itself
+            os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+
+
+def read_busy_s() -> float:
+    """Return the CPU time of all processes since boot, in s; NaN where it cannot be measured."""
+    line = _read(f"{_PROC}/stat").partition("\n")[0].split()
+    if line[:1] == ["cpu"]:
+        ticks = [float(word) for word in line[1:9]]
+        # Without idle time and waiting for disks; the ninth and tenth field are guest time, which
+        # user time includes.
+        return (sum(ticks) - sum(ticks[3:5])) / _ticks_per_s()
+    psutil = find_psutil()
+    if psutil is None:
+        return float("nan")
+    times = psutil.cpu_times()
+    return float(sum(times[:8]) - times.idle - getattr(times, "iowait", 0.0))
+
+
+def _ticks_per_s() -> int:
+    return os.sysconf("SC_CLK_TCK")
 
 
 def _list_children(pid: int) -> list[int] | None:
@@ -115,33 +190,32 @@ def _list_children(pid: int) -> list[int] | None:
 
 
 def _list_by_psutil(root: int) -> list[int]:
-    import psutil
-
-    try:
-        return [root, *(p.pid for p in psutil.Process(root).children(recursive=True))]
-    except psutil.Error:
-        return []
+    if find_psutil() is None:
+        return [root]
+    return _ask(root, lambda p: [root, *(c.pid for c in p.children(recursive=True))]) or []
 
 
 def _ask_psutil(pid: int, peak: bool = False) -> float | None:
-    import psutil
-
-    try:
-        info = psutil.Process(pid).memory_info()
-    except psutil.Error:
+    info = _ask(pid, lambda process: process.memory_info())
+    if info is None:
         return None
     return float(getattr(info, "peak_wset", info.rss) if peak else info.rss) / MB
 
 
 def _ask_unshared(pid: int) -> Shares | None:
-    import psutil
-
-    try:
-        info = psutil.Process(pid).memory_full_info()
-    except psutil.Error:  # it has ended, or belongs to another user
-        return None
-    uss = getattr(info, "uss", None)
+    uss = getattr(_ask(pid, lambda process: process.memory_full_info()), "uss", None)
     return None if uss is None else Shares(None, float(uss) / MB)
+
+
+def _ask(pid: int, read: Callable[[Any], Any]) -> Any:
+    """Return what psutil tells; None if the process has ended, is another user's, or without it."""
+    psutil = find_psutil()
+    if psutil is None:
+        return None
+    try:
+        return read(psutil.Process(pid))
+    except psutil.Error:
+        return None
 
 
 def _kilobytes(line: str) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from facet_nb.benchmark import machine_load, stats
+from facet_nb.benchmark import machine_load, process_usage, stats
 from facet_nb.benchmark.environment import Environment
 from facet_nb.benchmark.events import (
     BenchmarkDone,
@@ -285,6 +285,8 @@ class Session:
 
     def _watch_memory(self) -> None:
         """Measure the memory of a run of each in a fresh process, the fastest ones first."""
+        if not process_usage.can_measure():
+            return
         rows = [r for r in self._make_table().rows if r.point.error is None]
         # The fastest ones are the likely choices: the time budget may not suffice for all.
         for row in sorted(rows, key=lambda r: (r.verdict != "base", not r.wall_s > 0, r.wall_s)):
@@ -357,8 +359,11 @@ class Session:
         }
 
     def _remaining_s(self) -> float | None:
-        """Return the time left, in s: remaining measurements times the mean cost of their phase."""
-        if not self.costs:
+        """Return the time left, in s: remaining measurements times the mean cost of their phase.
+
+        None until a second configuration has run: the reference says nothing about the others.
+        """
+        if len(self.costs) < min(2, len(self.configurations)):
             return None
         means = {phase: self._mean_cost_s(phase) for phase in self._left()}
         planned_s = sum(n * means[phase] for phase, n in self._left().items())
@@ -382,7 +387,11 @@ class Session:
             if configuration in self.colds or point.error is not None:
                 table = table.append(self._complete(point))
         found = self.gauge.result()
-        return replace(table, noise=found, warnings=(*found.warnings, *self._warn_of_budget()))
+        warnings = [*found.warnings, *self._warn_of_budget()]
+        if not process_usage.can_measure():
+            what = "Memory, CPU time of worker processes and other programs"
+            warnings.append(f"{what}: {process_usage.NOT_MEASURED}.")
+        return replace(table, noise=found, warnings=tuple(warnings))
 
     def _complete(self, point: BenchmarkPoint) -> BenchmarkPoint:
         """Return a point with its cold start, the trace of its median run and its warnings."""
@@ -413,7 +422,9 @@ class Session:
         running = [p for p in self.points.values() if p.error is None]
         untimed = [p.configuration.label for p in running if not p.n_repeats]
         unwatched = [
-            p.configuration.label for p in running if p.n_repeats and self.memory and not p.memory
+            p.configuration.label
+            for p in running
+            if p.n_repeats and self.memory and not p.memory and process_usage.can_measure()
         ]
         what = "all repeats were done" if self.repeats else "all intervals were narrow"
         texts = [

@@ -30,10 +30,11 @@ class Prediction:
 
 @dataclass(frozen=True)
 class WhatIf:
-    """The recorded batches of a run on simulated workers.
+    """The recorded batches of a run on simulated workers: a prediction, not a measurement.
 
-    Transfer, contention and start-up, which grow with real workers, are ignored: the curve is an
-    upper bound of the speed-up. The checks show how close it is at measured configurations.
+    Batches that run at once share the memory's bandwidth, and slow each other down. The slowdown
+    is fitted to measured numbers of workers. It grows with each worker, so that the throughput has
+    a ceiling. Transfer and start-up are those of the recorded run.
 
     Attributes
     ----------
@@ -44,7 +45,13 @@ class WhatIf:
     wall_s, speedup : tuple of float
         Predicted wall time, in s, and speed-up over the base of the table.
     checks : tuple of Prediction
-        Predictions for measured configurations.
+        Predictions of measured numbers of workers, each from the others: the one that is predicted
+        is not among those that the slowdown is fitted to.
+    slowdown : float
+        Relative slowdown of each batch for each further worker.
+    fitted : tuple of int
+        Numbers of workers that the slowdown was fitted to; empty if it is not known and taken
+        as 0, which makes the curve an upper bound of the speed-up.
     """
 
     mode: str
@@ -52,11 +59,13 @@ class WhatIf:
     wall_s: tuple[float, ...]
     speedup: tuple[float, ...]
     checks: tuple[Prediction, ...]
+    slowdown: float = 0.0
+    fitted: tuple[int, ...] = ()
 
     @property
-    def worst_error(self) -> float:
-        """Largest relative error at measured configurations; NaN without any."""
-        return max((abs(c.error) for c in self.checks), default=float("nan"))
+    def worst_error(self) -> float | None:
+        """Largest relative error at held-out numbers of workers; None if none could be held out."""
+        return max((abs(c.error) for c in self.checks), default=None)
 
 
 def schedule(durations_s: Sequence[float], workers: int) -> float:
@@ -83,10 +92,52 @@ def schedule(durations_s: Sequence[float], workers: int) -> float:
     return max(free_s)
 
 
-def replay(trace: RunTrace, workers: int) -> float:
-    """Return the simulated wall time of a recorded run with `workers` workers, in s."""
+def replay(trace: RunTrace, workers: int, slowdown: float = 0.0) -> float:
+    """Return the simulated wall time of a recorded run with `workers` workers, in s.
+
+    Parameters
+    ----------
+    trace : RunTrace
+        A run with one worker.
+    workers : int
+        Number of workers.
+    slowdown : float
+        Relative slowdown of each batch for each further worker that runs at the same time.
+    """
     outside_s = trace.wall_s - sum(stage.wall_s for stage in trace.stages)
-    return outside_s + sum(_replay_stage(stage, workers) for stage in trace.stages)
+    return outside_s + sum(_replay_stage(stage, workers, slowdown) for stage in trace.stages)
+
+
+def fit_slowdown(alone: RunTrace, together: Sequence[tuple[int, RunTrace]]) -> float:
+    """Return the relative slowdown of a batch for each further worker, at least 0.
+
+    With `n` workers a batch takes ``1 + slowdown * (n - 1)`` times as long as alone. `n` workers
+    then do the work of ``n / (1 + slowdown * (n - 1))``, which tends to ``1 / slowdown``: the
+    ceiling of a shared bandwidth. The fit is that of least squares through one worker.
+
+    Parameters
+    ----------
+    alone : RunTrace
+        A run with one worker.
+    together : sequence of (int, RunTrace)
+        Runs with other numbers of workers; empty for no slowdown.
+    """
+    alone_s = _sum_batches_s(alone)
+    top = bottom = 0.0
+    for workers, trace in together:
+        further = min(workers, max(len(s.batches) for s in trace.stages if _can_split(s))) - 1
+        top += further * (_sum_batches_s(trace) / alone_s - 1.0)
+        bottom += further**2
+    return max(0.0, top / bottom) if bottom else 0.0
+
+
+def _sum_batches_s(trace: RunTrace) -> float:
+    """Return the time of all batches that can run at once, one after another, in s."""
+    return sum(b.stop_s - b.start_s for s in trace.stages if _can_split(s) for b in s.batches)
+
+
+def _can_split(stage: StageTrace) -> bool:
+    return stage.splits and bool(stage.batches)
 
 
 def ask_what_if(
@@ -95,6 +146,7 @@ def ask_what_if(
     *,
     workers: Sequence[int] = WORKERS,
     batch_size: int = 1,
+    backend: str | None = None,
 ) -> WhatIf:
     """Predict the time of `mode` with other numbers of outer workers.
 
@@ -108,6 +160,8 @@ def ask_what_if(
         Numbers of workers to simulate.
     batch_size : int
         Channels in one batch.
+    backend : str | None
+        The workers' backend; None for that of the fastest measured configuration with several.
 
     Raises
     ------
@@ -121,26 +175,48 @@ def ask_what_if(
             f"{start.label} was not measured, but its batches are needed: add it to the table."
         )
     trace = row.point.trace
-    walls = tuple(replay(trace, n) for n in workers)
-    checks = tuple(
-        Prediction(r.configuration, replay(trace, r.configuration.n_jobs), r.wall_s)
-        for r in table.rows
-        if _belongs(r, mode, start)
-    )
+    known = _find_measured(table, mode, start, backend) if _sum_batches_s(trace) > 0 else {}
+    traces = {n: r.point.trace for n, r in known.items() if r.point.trace is not None}
+    checks = []
+    for n, measured in known.items():
+        others = [(m, t) for m, t in traces.items() if m != n]
+        if others:
+            predicted_s = replay(trace, n, fit_slowdown(trace, others))
+            checks.append(Prediction(measured.configuration, predicted_s, measured.wall_s))
+    slowdown = fit_slowdown(trace, list(traces.items()))
+    walls = tuple(replay(trace, n, slowdown) for n in workers)
     base_s = table.base.wall_s
-    return WhatIf(mode, tuple(workers), walls, tuple(base_s / w for w in walls), checks)
+    speedups = tuple(base_s / w for w in walls)
+    return WhatIf(mode, tuple(workers), walls, speedups, tuple(checks), slowdown, tuple(traces))
 
 
-def _belongs(row: SummaryRow, mode: str, start: Configuration) -> bool:
-    c = row.configuration
-    same = c == start or (c.mode == mode and c.n_workers == 1 and c.batch_size == start.batch_size)
-    return same and row.point.usable and not row.machine
+def _find_measured(
+    table: BenchmarkTable, mode: str, start: Configuration, backend: str | None
+) -> dict[int, SummaryRow]:
+    """Return the rows of several workers that run the batches of `start`, by their number."""
+    rows = [
+        r
+        for r in table.rows
+        if (r.configuration.mode, r.configuration.n_workers) == (mode, 1)
+        and r.configuration.batch_size == start.batch_size
+        and r.configuration.n_jobs > 1
+        and r.point.usable
+        and not r.machine
+    ]
+    if backend is None and rows:
+        backend = min(rows, key=lambda r: r.wall_s).configuration.backend
+    return {
+        r.configuration.n_jobs: r
+        for r in sorted(rows, key=lambda r: r.configuration.n_jobs)
+        if r.configuration.backend == backend
+    }
 
 
-def _replay_stage(stage: StageTrace, workers: int) -> float:
-    if not stage.splits or not stage.batches:
+def _replay_stage(stage: StageTrace, workers: int, slowdown: float) -> float:
+    if not _can_split(stage):
         return stage.wall_s
-    durations = [b.stop_s - b.start_s for b in stage.batches]
+    stretch = 1.0 + slowdown * (min(workers, len(stage.batches)) - 1)
+    durations = [stretch * (b.stop_s - b.start_s) for b in stage.batches]
     # Only the span of the batches is replaced: preparation and the end of the stage stay.
     first, last = min(b.start_s for b in stage.batches), max(b.stop_s for b in stage.batches)
     return stage.wall_s - (last - first) + schedule(durations, workers)

@@ -1,4 +1,4 @@
-"""The command line: ``facet-nb demo | run | batch | plan | bench | info | lab``.
+"""The command line: ``facet-nb demo | run | batch | plan | bench | callers | info | lab``.
 
 Importing it and showing help load neither MNE nor the engine: commands import what they need.
 """
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from facet_nb import __version__
-from facet_nb.cli.bench import bench
+from facet_nb.cli.bench import bench, callers
 from facet_nb.cli.correct import batch, plan, run
 from facet_nb.cli.jupyter import lab
 from facet_nb.cli.machine import info
@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, run, batch, plan, bench, info):
+for _command in (demo, run, batch, plan, bench, callers, info):
     app.command()(_command)
 app.command(context_settings={"ignore_unknown_options": True})(lab)
 

@@ -83,6 +83,57 @@ def bench(
         )
 
 
+def callers(
+    source: Annotated[
+        Path, typer.Argument(metavar="INPUT", help="The recording, or tables of --out (.json).")
+    ],
+    chain: options.Chain = None,
+    trigger: options.Trigger = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="File for the tables.")
+    ] = None,
+    window_s: Annotated[
+        float, typer.Option("--window", min=0.1, help="Length of a window, in s.")
+    ] = 10.0,
+    repeats: Annotated[
+        int | None,
+        typer.Option(min=1, help="Timed runs of each. [as many as the time budget allows]"),
+    ] = None,
+    time_budget_s: Annotated[
+        float, typer.Option("--time-budget", min=1.0, help="Time budget, in s.")
+    ] = _DEFAULT_S,
+    memory: Annotated[bool, typer.Option(help="Measure memory as well.")] = True,
+    debug: options.Debug = False,
+) -> None:
+    """Show who gains from which workers: a viewer, streaming, batches with little memory.
+
+    Components, stages and outer × inner workers, measured in fresh processes, and times that are
+    predicted for machines with more cores.
+    """
+    with report_errors(debug):
+        from facet_nb.benchmark import CallerTables, measure_callers
+
+        _check_writable(out)
+        if source.suffix == ".json":
+            tables = CallerTables.from_json(source)
+        else:
+            from facet_nb.io import load
+
+            tables = measure_callers(
+                chains.choose_chain(chain, trigger),
+                load(source),
+                window_s=window_s,
+                repeats=repeats,
+                time_budget_s=time_budget_s,
+                memory=memory,
+                on_event=_show,
+            )
+        typer.echo("\n".join(to_line(line) for line in str(tables).splitlines()))
+        if out is not None:
+            tables.to_json(out)
+            typer.echo(f"written: {to_line(out)}")
+
+
 def _measure(
     pipeline: Any,
     source: Path,

@@ -1,4 +1,4 @@
-"""Chains for commands: the default one, or that of a file."""
+"""Chains for commands: a ready-made one, or that of a file."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from facet_nb.cli.options import DEFAULT_TRIGGER
+from facet_nb.cli.options import CHAIN_STEPS, DEFAULT_CHAIN, DEFAULT_TRIGGER
 
 if TYPE_CHECKING:
     from facet_nb.core import Pipeline
 
 
-def make_chain(trigger: str | None = None) -> Pipeline:
-    """Return the default chain: gradient correction and a low-pass filter.
+def make_chain(trigger: str | None = None, name: str = DEFAULT_CHAIN) -> Pipeline:
+    """Return a ready-made chain.
 
     Parameters
     ----------
     trigger : str | None
         Regular expression of the triggers.
+    name : str
+        A key of :data:`facet_nb.pipelines.CHAINS`.
     """
-    from facet_nb.pipelines import gradient_correction
+    from facet_nb.pipelines import CHAINS
 
-    return gradient_correction(DEFAULT_TRIGGER if trigger is None else trigger)
+    return CHAINS[name](DEFAULT_TRIGGER if trigger is None else trigger)
 
 
 def choose_chain(chain: Path | None, trigger: str | None = None) -> Pipeline:
-    """Return the chain of a file, or the default one.
+    """Return the chain of a file, a ready-made one by its name, or the default one.
 
     Raises
     ------
@@ -38,8 +40,10 @@ def choose_chain(chain: Path | None, trigger: str | None = None) -> Pipeline:
     """
     if chain is None:
         return make_chain(trigger)
+    if str(chain) in CHAIN_STEPS and not chain.exists():
+        return make_chain(trigger, str(chain))
     if trigger is not None:
-        raise typer.BadParameter("--trigger is for the default chain: set it in the chain's file")
+        raise typer.BadParameter("--trigger is for ready-made chains: set it in the chain's file")
     from facet_nb.core import Pipeline
     from facet_nb.core.errors import ValidationError
 

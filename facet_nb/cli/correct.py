@@ -78,7 +78,7 @@ def batch(
         int,
         typer.Option(callback=options.check_workers, help="Recordings at once; -1 for all cores."),
     ] = 1,
-    mode: options.Mode = None,
+    mode: options.BatchMode = None,
     checkpoint: options.Checkpoint = None,
     strict: options.Strict = False,
     as_json: options.Json = False,
@@ -95,7 +95,7 @@ def batch(
         done = pipeline.map(
             [str(path) for path in inputs],
             n_jobs=n_jobs,
-            mode=mode or "channel_sequential",
+            mode=mode or options.BATCH_MODE,
             output=f"{folder}/{{stem}}_corrected{{suffix}}",
             keep_raw=False,
             show_progress=sys.stderr.isatty(),
@@ -116,7 +116,10 @@ def batch(
 def plan(
     chain: Annotated[
         Path | None,
-        typer.Argument(metavar="[CHAIN.yaml]", help="The chain. [the default chain]"),
+        typer.Argument(
+            metavar="[NAME|FILE.yaml]",
+            help=f"The chain. {options.CHAIN_HELP}; or a file. [{options.DEFAULT_CHAIN}]",
+        ),
     ] = None,
     mode: options.Mode = None,
     n_jobs: options.Jobs = None,

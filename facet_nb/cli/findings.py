@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,12 @@ def describe_result(source: object, output: object, result: PipelineResult) -> d
                 state.steps, state.step_wall_s, state.step_cpu_s, strict=True
             )
         ],
-        "metrics": {k: v for k, v in result.metrics.items() if isinstance(v, (int, float))},
+        # JSON has no NaN: what is not measurable has no value.
+        "metrics": {
+            k: v if math.isfinite(v) else None
+            for k, v in result.metrics.items()
+            if isinstance(v, (int, float))
+        },
         "findings": [finding.to_dict() for finding in result.findings],
     }
 

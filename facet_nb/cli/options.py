@@ -10,6 +10,16 @@ import typer
 #: Slice marker of many recordings, such as ``Stimulus/S  1`` in BrainVision.
 DEFAULT_TRIGGER = r"\b1\b"
 
+#: What the ready-made chains do, the default one first, for the help, which must not wait for the
+#: imports of all steps: tests/cli/test_help.py compares it with the chains themselves.
+CHAIN_STEPS = {
+    "gradient": "TriggerDetector, GradientCorrection, LowPassFilter(freq=70.0)",
+    "classic": "TriggerDetector, HighPassFilter(freq=1.0), UpSample(factor=10), TriggerAligner, "
+    "AASCorrection(window_size=30), DownSample(factor=10), LowPassFilter(freq=70.0)",
+}
+DEFAULT_CHAIN = next(iter(CHAIN_STEPS))
+CHAIN_HELP = "; ".join(f"{name}: {steps}" for name, steps in CHAIN_STEPS.items())
+
 
 def _check_mode(mode: str | None) -> str | None:
     from facet_nb.core.planning.modes.registry import list_mode_names
@@ -36,14 +46,25 @@ def check_workers(value: int | None) -> int | None:
     return value
 
 
+_MODES = "serial, channel_sequential, parallel, or auto, which chooses workers and backend."
+#: Default mode of each recording of a batch: the recordings themselves run at once.
+BATCH_MODE = "channel_sequential"
+
 Mode = Annotated[
     str | None,
     typer.Option(
         callback=_check_mode,
         metavar="NAME",
-        help="serial, channel_sequential, parallel, or auto, which chooses workers and backend. "
-        "Default: auto, or channel_sequential if workers, backend or batch size are given. "
-        "The result is always the same.",
+        help=f"{_MODES} Default: auto, or channel_sequential if workers, backend or batch size are "
+        "given. The result is always the same.",
+    ),
+]
+BatchMode = Annotated[
+    str | None,
+    typer.Option(
+        callback=_check_mode,
+        metavar="NAME",
+        help=f"{_MODES} Default: {BATCH_MODE}. The result is always the same.",
     ),
 ]
 Jobs = Annotated[
@@ -91,10 +112,9 @@ Timeout = Annotated[
 Chain = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE.yaml",
-        help="Pipeline as written by Pipeline.to_yaml(), without loader and exporter. Default: "
-        "triggers, high-pass 1 Hz, upsampling by 10, alignment, averaged artifact subtraction "
-        "with 30 epochs, downsampling, low-pass 70 Hz.",
+        metavar="NAME|FILE.yaml",
+        help=f"{CHAIN_HELP}; or a pipeline as written by Pipeline.to_yaml(), without loader and "
+        f"exporter. [{DEFAULT_CHAIN}]",
     ),
 ]
 Trigger = Annotated[

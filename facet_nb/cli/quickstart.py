@@ -60,6 +60,7 @@ def demo(
         Path | None,
         typer.Option(metavar="FILE.npz", help="Clean EEG for comparison: clean (µV), fs, trig."),
     ] = None,
+    chain: options.Chain = None,
     trigger: options.Trigger = None,
     mode: options.Mode = None,
     n_jobs: options.Jobs = None,
@@ -70,14 +71,14 @@ def demo(
 ) -> None:
     """Correct a recording and report the quality of the correction.
 
-    Runs the default chain on a file or a simulated recording, and shows triggers, plan, progress,
+    Runs a chain on a file or a simulated recording, and shows triggers, plan, progress,
     measured times, metrics, agreement with the truth if known, and the corrected file.
     """
     if truth is not None and source is None:
         raise typer.BadParameter("--truth needs the recording it belongs to: use --input.")
     with report_errors(debug):
         settings = options.make_settings(mode, n_jobs, n_workers, backend, batch_size)
-        run_demo(prepare_job(source, output, truth), chains.make_chain(trigger), settings)
+        run_demo(prepare_job(source, output, truth), chains.choose_chain(chain, trigger), settings)
 
 
 def prepare_job(source: Path | None, output: Path | None, truth: Path | None) -> DemoJob:
@@ -161,6 +162,7 @@ def _follow(plan: Plan) -> Callable[[Event], None]:
 def _measure(context: ProcessingContext) -> list[str]:
     """Return the metrics that need no truth."""
     from facet_nb.core.errors import ValidationError
+    from facet_nb.core.result import write_metric
     from facet_nb.evaluation import RMSCalculator, SNRCalculator
 
     ratio = RMSCalculator().execute(context).get_metric("rms_ratio")
@@ -168,9 +170,9 @@ def _measure(context: ProcessingContext) -> list[str]:
     try:
         snr = SNRCalculator().execute(context).get_metric("snr")
     except ValidationError as error:
-        return [*lines, f"SNR: unknown; {to_line(error)}"]
+        return [*lines, f"SNR: {write_metric('snr', float('nan'))} ({to_line(error)})"]
     within = "variance outside the acquisition / excess within, mean over channels"
-    return [*lines, f"SNR: {snr:.4g} ({within})"]
+    return [*lines, f"SNR: {write_metric('snr', snr)} ({within})"]
 
 
 def _compare(before_db: Any, after_db: Any) -> str:

@@ -111,3 +111,19 @@ def cut(text: str, longest: int) -> str:
 
 
 _OURS = {"FacetError", "FindingError", "ValidationError", "PlanError", "StepError"}
+
+
+def check_pandas() -> None:
+    """Check that pandas is installed, which tables need and runs do not.
+
+    Raises
+    ------
+    FacetError
+        If it is not.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("pandas") is None:
+        raise FacetError(
+            "tables are pandas data frames, and pandas is not installed: pip install pandas."
+        )

@@ -135,6 +135,10 @@ class RunState:
         Name and position of the step that failed, and its channels.
     findings : tuple of Finding
         Findings so far, the most serious first, one for each code.
+    batches_measured : int
+        Batches of the current stage that were computed, and not restored.
+    restored_fraction : float
+        Fraction of the run that came from a checkpoint, 0 to 1.
     """
 
     status: Status = "idle"
@@ -162,6 +166,8 @@ class RunState:
     failed_index: int | None = None
     batches_restored: int = 0
     findings: tuple[Finding, ...] = ()
+    batches_measured: int = 0
+    restored_fraction: float = 0.0
 
     def apply(self, event: Event) -> RunState:
         """Return the state after `event`."""
@@ -201,13 +207,18 @@ class RunState:
 
     @property
     def remaining_s(self) -> float | None:
-        """Estimated seconds left, from the mean speed so far; None if there is no estimate."""
+        """Estimated seconds left, from the mean speed so far; None before there is evidence.
+
+        Evidence is work like that which is left: two batches of the current stage that were
+        computed. Earlier steps say little about later ones, and a checkpoint nothing.
+        """
         if self.status == "done":
             return 0.0
+        computed = self.fraction - self.restored_fraction
         # The first 2 % are mostly start-up: an estimate from them would be far off.
-        if self.status != "running" or self.fraction < 0.02:
+        if self.status != "running" or self.batches_measured < 2 or computed < 0.02:
             return None
-        return self.elapsed_s * (1.0 - self.fraction) / self.fraction
+        return self.elapsed_s * (1.0 - self.fraction) / computed
 
 
 def _run_started(state: RunState, e: RunStarted) -> RunState:
@@ -235,6 +246,7 @@ def _stage_started(state: RunState, e: StageStarted) -> RunState:
         stage_steps=e.steps,
         batches_total=len(e.batches),
         batches_done=0,
+        batches_measured=0,
         channels=tuple(dict.fromkeys((*state.channels, *names))),
     )
 
@@ -247,6 +259,7 @@ def _batch_done(state: RunState, e: BatchDone) -> RunState:
         cpu[t.step] += t.cpu_s
         cells.update(product((t.step,), e.channels))
     counted = e.batch >= 0  # preparation takes time, but is not progress
+    share = len(state.stage_steps) / max(1, len(state.steps) * state.batches_total)
     return replace(
         state,
         batches_done=state.batches_done + counted,
@@ -255,6 +268,8 @@ def _batch_done(state: RunState, e: BatchDone) -> RunState:
         cells=state.cells | cells,
         peak_rss_bytes=max(state.peak_rss_bytes, e.rss_bytes),
         batches_restored=state.batches_restored + e.restored,
+        batches_measured=state.batches_measured + (counted and not e.restored),
+        restored_fraction=state.restored_fraction + share * e.restored,
     )
 
 
@@ -266,6 +281,7 @@ def _stage_done(state: RunState, e: StageDone) -> RunState:
         stage_steps=(),
         batches_total=0,
         batches_done=0,
+        batches_measured=0,
     )
 
 

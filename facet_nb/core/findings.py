@@ -176,6 +176,12 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "trigger positions were rounded to whole samples",
         "Use SubsampleAligner or AASCorrection(subsample=True), which find times between samples.",
     ),
+    "snr_not_measurable": FindingKind(
+        "note",
+        "the signal-to-noise ratio of channels is not measurable here",
+        "Record half a minute or more in which the scanner is silent, before the first trigger or "
+        "after the last.",
+    ),
     "triggers_repeated": FindingKind(
         "warning",
         "triggers are given twice",

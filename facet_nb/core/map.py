@@ -17,7 +17,7 @@ from facet_nb.core.backends.base import Backend, WorkerDied, check_picklable
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.context import ProcessingContext, is_recording
 from facet_nb.core.defaults import defaults
-from facet_nb.core.errors import FacetError, StepError, ValidationError, read_message
+from facet_nb.core.errors import FacetError, StepError, ValidationError, check_pandas, read_message
 from facet_nb.core.execution.timeouts import check_timeout
 from facet_nb.core.findings import find_worst
 from facet_nb.core.planning.planner import check_numbers, choose_mode
@@ -84,6 +84,7 @@ class BatchResult:
         Its columns are ``input, success, time_s, output, error``, ``findings`` (their number),
         ``worst`` (their highest severity), and the metrics.
         """
+        check_pandas()
         import pandas as pd
 
         rows = []

@@ -19,7 +19,7 @@ def rss_bytes() -> int:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, AttributeError):
-        psutil = _find_psutil()
+        psutil = find_psutil()
         return 0 if psutil is None else int(psutil.Process().memory_info().rss)
 
 
@@ -39,7 +39,7 @@ def read_machine_memory() -> tuple[int, int]:
         return 1024 * int(sizes["MemTotal"]), 1024 * int(sizes["MemAvailable"])
     except (OSError, KeyError):
         pass  # another operating system
-    if (psutil := _find_psutil()) is not None:
+    if (psutil := find_psutil()) is not None:
         memory = psutil.virtual_memory()
         return int(memory.total), int(memory.available)
     try:
@@ -51,7 +51,7 @@ def read_machine_memory() -> tuple[int, int]:
     return total, total
 
 
-def _find_psutil() -> Any:
+def find_psutil() -> Any:
     """Return psutil, or None if it is not installed: on Linux nothing here needs it."""
     try:
         import psutil

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import FacetError
+from facet_nb.core.errors import FacetError, check_pandas
 from facet_nb.core.events import RunState
 from facet_nb.core.findings import Finding, find_in_error, merge_findings
 from facet_nb.core.planning.plan import Plan
@@ -21,6 +21,26 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facet_nb.core.metadata import ProcessingStep
+
+
+#: Metrics that compare with time in which the scanner was silent.
+_QUIET_METRICS = ("snr", "legacy_snr", "rms_residual")
+
+
+def write_metric(name: str, value: float) -> str:
+    """Return a metric as text; NaN as the reason why there is no value.
+
+    Parameters
+    ----------
+    name : str
+        Name of the metric.
+    value : float
+        Its value, in its own unit.
+    """
+    if value == value:
+        return f"{value:.4g}"
+    reason = ": no quiet time" if name in _QUIET_METRICS else ""
+    return f"not measurable here{reason}"
 
 
 @dataclass
@@ -117,6 +137,7 @@ class PipelineResult:
     @property
     def metrics_df(self) -> pd.DataFrame:
         """Single-number metrics as a table with columns ``metric`` and ``value``."""
+        check_pandas()
         import pandas as pd
 
         rows = [(k, float(v)) for k, v in self.metrics.items() if isinstance(v, Real)]
@@ -128,6 +149,7 @@ class PipelineResult:
 
         With several workers the batches overlap: the sum may exceed the duration of the run.
         """
+        check_pandas()
         import pandas as pd
 
         state = self.state
@@ -145,7 +167,7 @@ class PipelineResult:
             lines.append(f"  {name:<28}{wall:>9.3f} s wall{cpu:>9.3f} s CPU")
         for name, value in self.metrics.items():
             if isinstance(value, Real):
-                lines.append(f"  {name:<28}{value:>12.4g}")
+                lines.append(f"  {name:<28}{write_metric(name, float(value)):>12}")
         return "\n".join([*lines, *self._remarks(), *(f"  {f}" for f in self.findings if findings)])
 
     def print_summary(self) -> None:
@@ -202,7 +224,7 @@ class PipelineResult:
         )
         metrics = "".join(
             f"<tr><td style='text-align:left'>{escape(str(k))}</td>"
-            f"<td colspan='3'>{v:.4g}</td></tr>"
+            f"<td colspan='3'>{escape(write_metric(k, float(v)))}</td></tr>"
             for k, v in self.metrics.items()
             if isinstance(v, Real)
         )

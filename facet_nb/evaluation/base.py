@@ -12,6 +12,7 @@ import numpy as np
 from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.findings import Finding
 from facet_nb.core.processor import Processor
 from facet_nb.core.storage import scratch
 from facet_nb.kernels.measures import metrics
@@ -62,6 +63,10 @@ class MetricStep(Processor):
         """Return new metrics, and notes for the history."""
         raise ValidationError(f"{type(self).__name__} has no measure(context) method.")
 
+    def judge(self, found: dict[str, Any]) -> list[Finding]:
+        """Return what a user should know about new metrics."""
+        return []
+
     def process(self, context: ProcessingContext) -> ProcessingContext:
         """Return a context to which the new metrics are added."""
         return self._run(context)[0]
@@ -78,7 +83,7 @@ class MetricStep(Processor):
         metadata = context.metadata.copy()
         known = metadata.custom.get("metrics", {})
         metadata.custom["metrics"] = {**known, **found}
-        new = context.with_metadata(metadata)
+        new = context.with_metadata(metadata).with_findings(self.judge(found))
         new._noise_array = context._noise_array
         return new, notes
 
@@ -208,7 +213,8 @@ def name_invalid(values: np.ndarray, names: list[str], step: str) -> list[str]:
     """Return the channels without a value, and log a warning about them."""
     invalid = [n for n, v in zip(names, values, strict=True) if np.isnan(v)]
     if invalid:
-        logger.warning("%s: no value for %s (flat, or not a number)", step, ", ".join(invalid))
+        why = "flat, not a number, or weaker than the time that it is compared with"
+        logger.warning("%s: no value for %s (%s)", step, ", ".join(invalid), why)
     return invalid
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.findings import Finding, make_finding
 from facet_nb.core.registry import register_processor
 from facet_nb.evaluation.base import (
     ChannelMetric,
@@ -54,11 +55,43 @@ class RatioCalculator(ChannelMetric):
         _, _, names = good_channels(context, self.name)
         pair, notes = self.find_pair(context)
         ratios = self.ratio(*pair)
-        found = list_values(self.key, self.average(ratios), ratios, names, self.name)
+        # The excess of artifact in a power cannot be negative: it is below what can be measured.
+        weaker = ratios < 0
+        ratios = np.where(weaker, np.nan, ratios)
+        average = self._average(ratios, int(np.count_nonzero(weaker)))
+        found = list_values(self.key, average, ratios, names, self.name)
         if self.verbose:
             title, *heads = self.columns
             print_channels(title, names, dict(zip(heads, (*pair, ratios), strict=True)))
         return found, {**notes, "excluded": found[f"{self.key.removesuffix('_ratio')}_excluded"]}
+
+    def _average(self, ratios: np.ndarray, n_weaker: int) -> float:
+        """Return the average of ratios, of which `n_weaker` could not be measured."""
+        return self.average(ratios)
+
+
+class _QuietRatio(RatioCalculator):
+    """Base class: a signal-to-noise ratio, from the excess over time without artifact.
+
+    In a channel whose corrected signal is weaker than the time without artifact there is no excess
+    to measure. The average of the others alone would be too good: there is none unless they are
+    at least half of the channels that are not flat.
+    """
+
+    ratio = staticmethod(metrics.snr)
+
+    def _average(self, ratios: np.ndarray, n_weaker: int) -> float:
+        n_measured = np.count_nonzero(~np.isnan(ratios))
+        return self.average(ratios) if n_measured >= n_weaker else float("nan")
+
+    def judge(self, found: dict[str, Any]) -> list[Finding]:
+        """Return a finding about channels that are weaker than the time without artifact."""
+        channels = found[f"{self.key}_excluded"]
+        if not channels:
+            return []
+        n = len(found[f"{self.key}_channels"])
+        detail = f"{len(channels)} of {n} channels are flat, or weaker than the quiet time."
+        return [make_finding("snr_not_measurable", detail, channels=channels, metric=self.key)]
 
 
 class _OutsideRatio(RatioCalculator):
@@ -80,7 +113,7 @@ class _OutsideRatio(RatioCalculator):
 
 @register_processor
 @fill_doc
-class SNRCalculator(_OutsideRatio):
+class SNRCalculator(_QuietRatio, _OutsideRatio):
     r"""Compare the corrected recording within the acquisition with the time outside.
 
     .. math:: \mathrm{SNR} = \sigma^2_\mathrm{without}
@@ -90,10 +123,12 @@ class SNRCalculator(_OutsideRatio):
     from the first trigger to the end of the last artifact; *without* is the same recording outside,
     at least `time_buffer` away from the acquisition. Values are not clamped:
 
-    - a negative value means that the corrected signal is weaker than the signal without artifact:
-      EEG was removed as well, or was weaker during the acquisition;
     - equal variances give infinity;
-    - flat channels give nan and are excluded from the mean (``snr_excluded`` lists them).
+    - channels whose corrected signal is weaker than the signal without artifact give nan: the
+      ratio would be negative, because the quiet time is too short or the EEG changed, or because
+      EEG was removed as well (:class:`RMSResidualCalculator` gives values below 1 then). So do
+      flat channels. They are excluded from the mean (``snr_excluded`` lists them), which is nan
+      unless at least half of the channels that are not flat have a value.
 
     Results are in ``metadata.custom["metrics"]``: ``snr``, ``snr_per_channel`` in the order of
     ``snr_channels``, and ``snr_excluded``.
@@ -113,7 +148,6 @@ class SNRCalculator(_OutsideRatio):
     description = "Signal-to-noise ratio against the time outside the acquisition"
     key = "snr"
     columns = ("SNR", "without (V²)", "corrected (V²)", "SNR")
-    ratio = staticmethod(metrics.snr)
 
     def find_pair(self, context: ProcessingContext) -> tuple[Pair, dict[str, Any]]:
         """Return the variances outside and within the acquisition, in V²."""
@@ -123,7 +157,7 @@ class SNRCalculator(_OutsideRatio):
 
 @register_processor
 @fill_doc
-class LegacySNRCalculator(RatioCalculator):
+class LegacySNRCalculator(_QuietRatio):
     """Compare the corrected recording with the *original* one outside the acquisition.
 
     The ratio is that of :class:`SNRCalculator`, but *without* is the recording before any
@@ -147,7 +181,6 @@ class LegacySNRCalculator(RatioCalculator):
     description = "Signal-to-noise ratio against the original outside the acquisition"
     key = "legacy_snr"
     columns = ("Legacy SNR", "without (V²)", "corrected (V²)", "SNR")
-    ratio = staticmethod(metrics.snr)
 
     def find_pair(self, context: ProcessingContext) -> tuple[Pair, dict[str, Any]]:
         """Return the variances of the original outside and of the corrected recording, in V²."""

@@ -9,6 +9,7 @@ from typing import Any
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.processor import Processor
 from facet_nb.core.registry import register_processor
+from facet_nb.core.result import write_metric
 
 
 @register_processor
@@ -81,9 +82,12 @@ def format_report(name: str, found: Mapping[str, Any]) -> str:
     lines = [f"Metrics: {name}"]
     for key, value in found.items():
         if isinstance(value, Mapping):
-            lines += [f"  {name:<24}{x:>12.4g}" for name, x in _flatten(key, value)]
+            lines += [
+                f"  {name:<24}{write_metric(name, x):>12}" for name, x in _flatten(key, value)
+            ]
         elif _is_number(value):
-            lines.append(f"  {key:<24}{value:>12.4g}{_describe_channels(key, found)}")
+            text = write_metric(key, value)
+            lines.append(f"  {key:<24}{text:>12}{_describe_channels(key, found)}")
     if len(lines) == 1:
         lines.append("  none: put SNRCalculator() or RMSCalculator() before the report")
     return "\n".join(lines)
@@ -161,7 +165,7 @@ class PrintMetric(Processor):
 
 def _format(name: str, value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} = {x:.4g}" for key, x in _flatten(name, value))
+        return ", ".join(f"{key} = {write_metric(key, x)}" for key, x in _flatten(name, value))
     if value is None:
         return f"{name} not found"
-    return f"{name} = {value:.4g}" if _is_number(value) else f"{name} = {value}"
+    return f"{name} = {write_metric(name, value) if _is_number(value) else value}"

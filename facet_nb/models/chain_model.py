@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,28 @@ class ChainModel(HasTraits):
             If it cannot be read; the chain is not changed.
         """
         self.set_pipeline(Pipeline.from_yaml(source))
+
+    def use_chain(self, name: str) -> None:
+        """Show a ready-made chain, for the triggers of the present one.
+
+        Parameters
+        ----------
+        name : str
+            A key of :data:`facet_nb.pipelines.CHAINS`: ``"gradient"``, the default, or
+            ``"classic"``.
+
+        Raises
+        ------
+        ValidationError
+            If there is no such chain.
+        """
+        from facet_nb.preprocessing import TriggerDetector
+
+        chains = list_chains()
+        if name not in chains:
+            raise ValidationError(f"there is no chain {name!r}: use {', '.join(chains)}.")
+        known = [p.regex for p in self.pipeline if isinstance(p, TriggerDetector)]
+        self.set_pipeline(chains[name](*known[:1]))
 
     @staticmethod
     def list_classes() -> dict[str, type[Processor]]:
@@ -299,3 +321,15 @@ def _describe(index: int, step: ChainStep) -> str:
     if not step.enabled or not step.problems:
         return ""
     return f"Step {index + 1} ({step.name}): {step.problems[0][1]}"
+
+
+def list_chains() -> dict[str, Callable[..., Pipeline]]:
+    """Return the ready-made chains by name, the default one first."""
+    from facet_nb.pipelines import CHAINS  # lazy: it imports all steps
+
+    return CHAINS
+
+
+def make_default_chain() -> Pipeline:
+    """Return the chain that panels and commands run if none is given."""
+    return next(iter(list_chains().values()))()

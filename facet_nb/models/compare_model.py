@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from traitlets import HasTraits, Tuple, Unicode
 
-from facet_nb.core import CancelToken
+from facet_nb.core import CancelToken, PipelineResult
 from facet_nb.core.errors import FacetError, ValidationError
 from facet_nb.core.recording import load_array
 from facet_nb.models.background_tasks import BackgroundTasks, Notifier
-from facet_nb.models.run_model import RunModel
+from facet_nb.models.run_model import Finished, RunModel
 from facet_nb.models.saved_result import (
     SavedResult,
     compare_samples,
@@ -89,7 +89,6 @@ class CompareModel(Notifier, HasTraits):
         result, done, truth = run.result, run.finished, run.truth
         assert result is not None and done is not None  # checked by the caller
         number = 1 + max((int(e.label.partition(".")[0]) for e in self.entries), default=0)
-        peaks = [result.state.peak_rss_bytes, *(s.rss_bytes for s in run.samples)]
         return SavedResult(
             f"{number}. {label or describe_settings(done.settings)}",
             done.pipeline,
@@ -98,7 +97,7 @@ class CompareModel(Notifier, HasTraits):
             result,
             snr_before_db=None if truth is None else float(np.median(truth.before_db)),
             snr_db=None if truth is None else float(np.median(truth.after_db)),
-            peak_bytes=max(peaks),
+            forecast_bytes=_forecast_bytes(done, result),
         )
 
     def remove(self, index: int) -> None:
@@ -212,6 +211,16 @@ class CompareModel(Notifier, HasTraits):
                 badge, difference_uv = judge(entry, entries)
             judged.append(replace(entry, badge=badge, difference_uv=difference_uv))
         self.entries, self.error = tuple(judged), ""
+
+
+def _forecast_bytes(done: Finished, result: PipelineResult) -> int | None:
+    """Return the memory of the run itself, by the forecast of its plan."""
+    # Not measured: a process keeps memory of earlier runs, so that what a run adds to it would
+    # depend on their order.
+    names = ("mode", "backend", "n_jobs", "n_workers", "batch_size")
+    resolved = {} if result.plan is None else {name: getattr(result.plan, name) for name in names}
+    plan = done.pipeline.plan(done.context, **{**done.settings, **resolved})
+    return None if plan.forecast is None else plan.forecast.own_bytes
 
 
 def _report(result: Any) -> ChainComparison:

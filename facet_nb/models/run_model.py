@@ -10,6 +10,7 @@ from typing import Any
 
 from traitlets import Enum, Float, Instance, Int, Tuple, observe
 
+from facet_nb.benchmark import process_usage
 from facet_nb.core import Pipeline, PipelineResult, ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.events import BatchDone, RunState
@@ -196,6 +197,11 @@ class RunModel(Notifier, RunSettings):
         return self.result
 
     @property
+    def unmeasured(self) -> str:
+        """Why memory and CPU are not measured during a run; empty if they are."""
+        return "" if process_usage.can_measure() else process_usage.NOT_MEASURED
+
+    @property
     def finished(self) -> Finished | None:
         """Pipeline, settings and input of the last successful run."""
         return self._finished
@@ -262,8 +268,9 @@ class RunModel(Notifier, RunSettings):
         elif state.status == "running":
             self.elapsed_s = max(0.0, now_s - state.started_s)
             since_s = now_s - (state.now_s or now_s)
-            self._eta.update(state.elapsed_s, state.fraction)
             left_s = state.remaining_s
+            if left_s is not None:  # what came before says nothing about the speed
+                self._eta.update(state.elapsed_s, state.fraction)
             limits_s = () if left_s is None else self._eta.remaining_range_s() or ()
             self.remaining_s = None if left_s is None else max(0.0, left_s - since_s)
             self.remaining_range_s = tuple(max(0.0, limit_s - since_s) for limit_s in limits_s)

@@ -45,8 +45,8 @@ class SavedResult:
     snr_before_db, snr_db : float | None
         Agreement with the truth before and after the run, median over channels, in dB; None if
         unknown.
-    peak_bytes : int
-        Largest resident memory of the kernel and its workers that was measured during the run.
+    forecast_bytes : int | None
+        Predicted memory of the run itself, without libraries; None if unknown.
     report : ChainComparison | None
         Scores from :func:`facet_nb.compare`; None until they are known.
     note : str
@@ -64,7 +64,7 @@ class SavedResult:
     result: PipelineResult
     snr_before_db: float | None = None
     snr_db: float | None = None
-    peak_bytes: int = 0
+    forecast_bytes: int | None = None
     report: ChainComparison | None = None
     note: str = ""
     badge: str = ""
@@ -91,6 +91,10 @@ class SavedResult:
         """Whether it is bit-identical to the serial result."""
         return self.is_serial or (self.badge.startswith("identical") and self.difference_uv == 0)
 
+    @property
+    def _forecast_mb(self) -> float | None:
+        return None if self.forecast_bytes is None else self.forecast_bytes / 1e6
+
     def rows(self) -> dict[str, str]:
         """Return its known values as text, by name with unit."""
         cells = {
@@ -98,7 +102,7 @@ class SavedResult:
             "settings": describe_settings(self.settings),
             "time (s)": f"{self.result.execution_time:.2f}",
             "CPU (s)": f"{sum(self.result.state.step_cpu_s):.2f}",
-            "peak memory (MB)": _write(self.peak_bytes / 1e6 or None, ".0f"),
+            "memory, forecast (MB)": _write(self._forecast_mb, ".1f"),
         }
         scores = {} if self.report is None else self.report.chains[0].scores
         for key, (name, digits) in _SCORES.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from facet_nb.core import Pipeline
-from facet_nb.models.chain_model import ChainModel
+from facet_nb.models.chain_model import ChainModel, make_default_chain
 from facet_nb.models.compare_model import CompareModel
 from facet_nb.models.recording_model import RecordingModel
 from facet_nb.models.run_model import RunModel
@@ -58,7 +58,7 @@ class StudioModel:
         cores: int | None = None,
         **settings: Any,
     ) -> None:
-        first = make_usual_chain() if pipeline is None else pipeline
+        first = make_default_chain() if pipeline is None else pipeline
         self.recording = RecordingModel(source)
         self.signal = SignalModel()
         self.chain = ChainModel(first)
@@ -119,27 +119,3 @@ class StudioModel:
             self.run.blocked = "no step of the chain is enabled"
         else:
             self.run.blocked = self.chain.problem
-
-
-def make_usual_chain() -> Pipeline:
-    """Return the default chain: averaged artifact subtraction between two filters."""
-    from facet_nb.correction import AASCorrection
-    from facet_nb.preprocessing import (
-        DownSample,
-        HighPassFilter,
-        LowPassFilter,
-        TriggerAligner,
-        TriggerDetector,
-        UpSample,
-    )
-
-    steps = [
-        TriggerDetector(r"\b1\b"),
-        HighPassFilter(1.0),
-        UpSample(10),
-        TriggerAligner(),
-        AASCorrection(30),
-        DownSample(10),
-        LowPassFilter(70.0),
-    ]
-    return Pipeline(steps, "Gradient artifact")

@@ -100,6 +100,11 @@ class TuneModel(Notifier, TuneSettings):
         return self.state.table
 
     @property
+    def waiting(self) -> tuple[Configuration, ...]:
+        """Configurations of the benchmark that have not been measured yet."""
+        return self.state.waiting
+
+    @property
     def busy(self) -> bool:
         """Whether a benchmark is in progress."""
         return self.status in ("running", "cancelling")

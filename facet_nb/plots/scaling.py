@@ -41,8 +41,9 @@ def draw_scaling(curves: Sequence[ScalingCurve], ax: Any, what_if: WhatIf | None
 def plot_scaling(table: BenchmarkTable) -> pic.Picture:
     """Plot speed-up against the number of workers, for each mode and backend.
 
-    The dotted line is ideal scaling. The dashed line is the speed-up that the recorded batches
-    would allow on more workers; the legend shows its error at measured numbers of workers.
+    The dotted line is ideal scaling. The dashed line is predicted: the speed-up that the recorded
+    batches would allow on more workers, which slow each other down as measured; the legend shows
+    its error at measured numbers of workers, each predicted from the others.
 
     Parameters
     ----------
@@ -118,16 +119,16 @@ def _find_what_if(table: BenchmarkTable) -> WhatIf | None:
 
 
 def _label_what_if(what_if: WhatIf) -> str:
-    """Return its name, with the worst error of time at each measured number of workers."""
-    worst: dict[int, float] = {}
-    for check in what_if.checks:
-        n = check.configuration.n_jobs
-        if n > 1 and abs(check.error) >= abs(worst.get(n, 0.0)):
-            worst[n] = check.error
-    errors = [f"{error:+.0%} at {n}".replace("-", "−") for n, error in sorted(worst.items())]
-    lines = [", ".join(errors[i : i + 2]) for i in range(0, len(errors), 2)]
-    name = f"what if, {palette.shorten_mode(what_if.mode)}"
-    return "\n".join([name, f"(time off by {lines[0]}", *lines[1:]]) + ")" if lines else name
+    """Return its name, with the error of time at each number of workers that was held out."""
+    errors = [
+        f"{check.error:+.0%} at {check.configuration.n_jobs}".replace("-", "−")
+        for check in what_if.checks
+    ]
+    lines = [", ".join(errors[i : i + 2]) for i in range(0, len(errors), 2)] or ["error unknown"]
+    name = f"what if, {palette.shorten_mode(what_if.mode)}, predicted"
+    if errors:
+        lines[0] = f"held out: time off by {lines[0]}"
+    return "\n".join([name, f"({lines[0]}", *lines[1:]]) + ")"
 
 
 def _caption(curves: Sequence[ScalingCurve], what_if: WhatIf | None) -> str:
@@ -140,8 +141,8 @@ def _caption(curves: Sequence[ScalingCurve], what_if: WhatIf | None) -> str:
     text += "." if c.workers == 1 else "s."
     if what_if is not None and what_if.speedup:
         text += (
-            f" Its batches alone would allow at most {max(what_if.speedup):.1f} on any number of "
-            "workers."
+            f" Its batches would allow at most {max(what_if.speedup):.1f} (predicted, up to "
+            f"{max(what_if.workers)} workers)."
             if c.mode == what_if.mode
             else ""
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ipywidgets as w
 
 from facet_nb.core import Pipeline, Plan
 from facet_nb.core.errors import FacetError
-from facet_nb.models.chain_model import ChainModel, ChainStep
+from facet_nb.models.chain_model import ChainModel, ChainStep, list_chains
 from facet_nb.models.sources import as_context
 from facet_nb.widgets.controls import make_button, make_row
 from facet_nb.widgets.fragments import write_code_block, write_error, write_text
@@ -150,10 +151,18 @@ class ChainEditor(Panel):
         self.steps.observe(self._select, "index")
         bar = w.HBox([self.up, self.down, self.toggle, self.remove])
         more = w.HBox([self.new, self.add])
-        for row in (bar, more):
+        ready = w.HBox([self._make_chain_button(name) for name in list_chains()])
+        for row in (bar, more, ready):
             row.add_class("fnb-bar")
-        self.left = w.VBox([self.steps, bar, more, self.said])
+        self.left = w.VBox([self.steps, bar, more, ready, self.said])
         self.left.add_class("fnb-chain-list")
+
+    def _make_chain_button(self, name: str) -> w.Button:
+        """Return a button that replaces all steps by a ready-made chain."""
+        label = f"{name.capitalize()} chain"
+        tip = f"Replace all steps by the {name} chain; the trigger expression stays"
+        act = partial(self.model.use_chain, name)
+        return make_button(label, f"fnb-chain-{name}", act, width="145px", tooltip=tip)
 
     def _show_buttons(self) -> None:
         model, last = self.model, len(self.model.steps) - 1

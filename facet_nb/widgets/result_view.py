@@ -10,6 +10,7 @@ import numpy as np
 
 from facet_nb.core.errors import FacetError
 from facet_nb.core.findings import Finding
+from facet_nb.core.result import write_metric
 from facet_nb.models import RunModel
 from facet_nb.plots import (
     Comparison,
@@ -177,7 +178,7 @@ def write_metrics(model: RunModel, comparison: Comparison | None) -> str:
         caption = f"SNR against the truth, 0.5–70 Hz, {len(model.truth.after_db)} channels (dB)"
         tables.append(write_table(caption, ["", "median", "lowest", "highest"], spreads))
     metrics = {} if model.result is None else model.result.metrics
-    found = [(k, f"{v:.4g}") for k, v in metrics.items() if isinstance(v, (int, float))]
+    found = [(k, write_metric(k, v)) for k, v in metrics.items() if isinstance(v, (int, float))]
     if found:
         tables.append(write_table("Metrics of the pipeline", ["", "value"], found))
     return "".join(tables)

@@ -8,6 +8,7 @@ import ipywidgets as w
 
 from facet_nb.core import Pipeline, PipelineResult
 from facet_nb.models import RunModel
+from facet_nb.widgets.fragments import write_text
 from facet_nb.widgets.panel import Panel
 from facet_nb.widgets.progress_view import ProgressView
 from facet_nb.widgets.report import write_report, write_summary
@@ -131,6 +132,8 @@ class RunPanel(Panel):
 
     def _show_strip(self, _change: Any = None) -> None:
         html = write_sparklines(self.model.samples, self.model.cores)
+        if self.model.unmeasured:
+            html = f'<p class="fnb-quiet">Memory and CPU {write_text(self.model.unmeasured)}.</p>'
         self.strip.value = html
         self.strip.layout.display = "" if html else "none"
 

@@ -39,7 +39,7 @@ class Studio(Panel):
     source : ProcessingContext | mne.io.BaseRaw | str | pathlib.Path | Simulation | None
         The initial recording; None for the example.
     pipeline : Pipeline | None
-        The initial chain; None for averaged artifact subtraction between two filters.
+        The initial chain; None for that of :func:`facet_nb.gradient_correction`.
     cores : int | None
         Largest number of workers to offer; None for all cores that this process may use.
     **settings

@@ -61,6 +61,28 @@ def test_the_fastest_measured_one_with_the_right_result(ctx, table):
     )
 
 
+@pytest.mark.parametrize("watched", [(), (SEQUENTIAL,), (SERIAL, THREADS[4]), None])
+@pytest.mark.parametrize("goal", ["fastest", "smallest", "balanced"])
+def test_no_number_is_called_measured_that_was_not(ctx, table, watched, goal):
+    """Whatever was watched, each number is named by its own origin, wherever it is shown."""
+    points = [
+        p if watched is None or p.configuration in watched else replace(p, memory=None)
+        for p in table.points
+    ]
+    advice = advise(PIPELINE, ctx, table=replace(table, points=tuple(points)), goal=goal)
+    (point,) = [p for p in points if p.configuration == advice.configuration]
+    known = point.memory is not None
+    assert advice.peak_basis == ("measured" if known else "forecast")
+    assert advice.reason.endswith("MB" if known else "MB (forecast)")
+    memory = next(line for line in str(advice).splitlines() if line.startswith("memory:"))
+    assert memory.endswith(advice.peak_basis)
+    assert f"MB ({advice.peak_basis})" in advice._repr_html_()
+    usable = [p for p in points if p.usable]
+    lines = advice.evidence[: len(usable)]
+    for p, line in zip(usable, lines, strict=True):
+        assert line.endswith("MB measured" if p.memory is not None else "MB forecast")
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -129,6 +151,7 @@ def test_a_probe_in_earnest(ctx, tmp_path):
     assert 0 < advice.wall_interval_s[0] <= advice.predicted_wall_s <= advice.wall_interval_s[1]
     assert 20 < advice.predicted_peak_mb < 2000
     assert "probe of" in advice.reason and len(advice.evidence) >= 2
+    assert advice.peak_basis == "forecast" and "measured" not in f"{advice}{advice._repr_html_()}"
     result = Pipeline([toys.Halved()]).run(ctx, **advice.settings)
     assert result.success
 

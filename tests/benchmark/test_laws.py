@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -141,14 +143,64 @@ def test_what_if_is_exact_on_a_synthetic_executor(n_jobs):
     assert replay(run(costs), n_jobs) == pytest.approx(run(costs, n_jobs).wall_s)
 
 
-def test_what_if_of_a_table_tells_its_error():
-    exact = ask_what_if(make_measured(Costs(serial_s=2.0)))
-    assert exact.workers == tuple(range(1, 65)) and exact.worst_error == pytest.approx(0.0)
-    assert exact.speedup[7] == pytest.approx(10 / 3) and exact.speedup[63] == exact.speedup[7]
+def make_slowed(slowdown, levels, costs=None, backend="threading"):
+    """A table in which each further worker slows all batches by the same amount."""
+    costs = Costs(batches_s=(1.0,) * 24, serial_s=2.0) if costs is None else costs
+    points = []
+    for n in levels:
+        trace = run(replace(costs, contention=1.0 + slowdown * (n - 1)), n)
+        c = Configuration("channel_sequential", backend, n) if n > 1 else SEQUENTIAL
+        points.append(make_point(c, [trace.wall_s] * 3, trace=trace))
+    return make_table(*points)
+
+
+@pytest.mark.parametrize("slowdown", [0.0, 0.05, 0.3])
+@pytest.mark.parametrize("serial_s", [0.0, 3.0])
+def test_what_if_finds_the_ceiling_of_a_bandwidth(slowdown, serial_s):
+    """From 1, 2 and 4 workers to 8 and 24, where the executor really is; each count held out."""
+    costs = Costs(batches_s=(1.0,) * 24, serial_s=serial_s)
+    found = ask_what_if(make_slowed(slowdown, (1, 2, 4), costs), workers=(8, 24))
+    assert found.slowdown == pytest.approx(slowdown) and found.fitted == (2, 4)
+    true = make_slowed(slowdown, (8, 24), costs)
+    assert found.wall_s == pytest.approx([row.wall_s for row in true.rows])
+    assert [c.configuration.n_jobs for c in found.checks] == [2, 4]
+    assert found.worst_error == pytest.approx(0.0, abs=1e-9)
+    if slowdown:
+        assert max(found.speedup) < 1.0 / slowdown * (24 + serial_s) / 24
+
+
+def test_an_error_is_that_of_counts_that_were_not_fitted():
+    """A jump from two workers on: each count is predicted from the others, never from itself."""
     loaded = ask_what_if(make_measured(Costs(contention=1.25)))
-    assert [c.error for c in loaded.checks] == pytest.approx([0.0, -0.2, -0.2, -0.2])
+    by_hand = {}
+    for n in (2, 4, 8):
+        others = [m for m in (2, 4, 8) if m != n]
+        beta = sum(0.25 * (m - 1) for m in others) / sum((m - 1) ** 2 for m in others)
+        by_hand[n] = (1.0 + beta * (n - 1)) / 1.25 - 1.0
+    assert [c.error for c in loaded.checks] == pytest.approx(list(by_hand.values()))
+    assert loaded.worst_error == pytest.approx(max(map(abs, by_hand.values())))
+    assert loaded.worst_error > 0.05
+    whole = 0.25 * (1 + 3 + 7) / (1 + 9 + 49)
+    assert loaded.slowdown == pytest.approx(whole), "the curve itself is fitted to all"
+
+
+@pytest.mark.parametrize(("levels", "fitted"), [((1,), ()), ((1, 2), (2,)), ((1, 8), (8,))])
+def test_what_was_not_held_out_has_no_error(levels, fitted):
+    found = ask_what_if(make_slowed(0.1, levels))
+    assert found.checks == () and found.worst_error is None and found.fitted == fitted
+    assert found.slowdown == pytest.approx(0.1 if fitted else 0.0)
     with pytest.raises(ValidationError, match="not measured"):
         ask_what_if(make_table(make_point(SERIAL)))
+
+
+def test_backends_are_not_mixed():
+    """Processes that slow each other down say nothing of threads."""
+    both = make_slowed(0.4, (1, 2, 4), backend="multiprocessing")
+    for point in make_slowed(0.1, (2, 4)).points:
+        both = both.append(point)
+    assert ask_what_if(both).slowdown == pytest.approx(0.1), "the faster ones"
+    processes = ask_what_if(both, backend="multiprocessing")
+    assert processes.slowdown == pytest.approx(0.4) and len(processes.checks) == 2
 
 
 def test_curve_intervals_are_of_the_table():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import os
 import signal
 import subprocess
@@ -91,13 +90,10 @@ def test_own_work_is_nobody_elses():
 
 def test_own_work_is_counted_once(monkeypatch):
     """Half of the time that the system was busy is this process's; the rest is others'."""
-    import psutil
-
     from facet_nb.benchmark import process_usage
 
     monkeypatch.setattr(process_usage, "read_cpu_s", lambda pid: next(own))
-    monkeypatch.setattr(psutil, "cpu_times", lambda: Times(next(busy), 50.0))
-    Times = collections.namedtuple("Times", "user idle")
+    monkeypatch.setattr(process_usage, "read_busy_s", lambda: next(busy))
     own, busy = iter([10.0, 11.0]), iter([100.0, 102.0])
     gauge = LoadGauge(2)
     with gauge.watch(os.getpid()):

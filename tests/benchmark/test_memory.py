@@ -183,6 +183,9 @@ def test_what_psutil_tells_on_other_systems(monkeypatch, system):
         def cpu_times(self):
             return SimpleNamespace(user=1.5, system=0.5)  # Windows has no times of children
 
+        def create_time(self):
+            return 123.0
+
     monkeypatch.setattr(process_usage, "_PROC", "/nowhere")
     monkeypatch.setattr(psutil, "Process", Told)
     with MemoryMeter(1000) as meter:

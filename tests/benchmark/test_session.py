@@ -332,3 +332,30 @@ def test_points_are_compared_row_by_row():
 def test_events_are_picklable():
     _, events, _ = run_fakes(steady, repeats=1)
     assert [type(e) for e in pickle.loads(pickle.dumps(events))] == [type(e) for e in events]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_two_workers_are_timed_before_one_is_repeated(seed):
+    """And what has not been timed yet is known at each moment."""
+    _, events, journal = run_fakes(steady, seed=seed, repeats=3, memory=False)
+    counts: dict[Configuration, int] = {}
+    for kind, configuration, *_ in journal:
+        if kind == "run":  # the first run of each is its warm-up
+            counts[configuration] = counts.get(configuration, 0) + 1
+            if counts[configuration] == 3:
+                assert all(counts[c] >= 2 for c in (SERIAL, SEQUENTIAL, TWO)), counts
+    state, timed = BenchmarkState(), set()
+    assert state.waiting == ()
+    for event in events:
+        state = state.apply(event)
+        if isinstance(event, PointMeasured) and event.phase == "time":
+            timed.add(event.point.configuration)
+        assert state.waiting == tuple(c for c in (SERIAL, SEQUENTIAL, TWO) if c not in timed)
+
+
+def test_what_failed_does_not_wait():
+    _, events, _ = run_fakes(steady, quirks={TWO: {"fails": True}})
+    state = BenchmarkState()
+    for event in events:
+        state = state.apply(event)
+    assert state.waiting == ()

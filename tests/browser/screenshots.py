@@ -31,11 +31,11 @@ CELL = """%matplotlib widget
 from functools import partial
 from facet_nb.benchmark import BenchmarkTable
 from facet_nb.datasets import simulate
-from facet_nb.models.studio_model import make_usual_chain
+from facet_nb.pipelines import classic_correction
 from facet_nb.widgets import Studio
 import steps, tables
 
-chain = make_usual_chain().add(steps.Slow(6.0))
+chain = classic_correction().add(steps.Slow(6.0))
 studio = Studio(simulate(16, 2000.0, 60.0), chain, mode="channel_sequential")
 table = BenchmarkTable.from_json("table.json")
 tune = studio.model.tune

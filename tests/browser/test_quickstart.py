@@ -32,7 +32,7 @@ def test_quickstart(page, lab_server, complaints, shots):
     panel.choose("mode", "parallel")
     panel.type_number("n-jobs", 2)
     panel.part("run").click()
-    expect(panel.part("log")).to_contain_text("started: parallel, 7 steps, 2 jobs (threading)")
+    expect(panel.part("log")).to_contain_text("started: parallel, 3 steps, 2 jobs (threading)")
     expect(panel.part("status")).to_contain_text("Done in", timeout=60_000)
     page.set_viewport_size({"width": 1280, "height": 2200})
     panel.root.scroll_into_view_if_needed()

@@ -97,7 +97,10 @@ def test_without_time_outside_the_scan_the_snr_is_not_known(facet_nb, files, tmp
     raw.crop(4.0, 33.99).save(tmp_path / "scan_raw.fif", verbose="error")
     result = facet_nb("demo", "--input", "scan_raw.fif")
     assert result.exit_code == 0, result.output
-    assert "SNR: unknown" in result.stdout and "RMS uncorrected" in result.stdout
+    assert (
+        "SNR: not measurable here: no quiet time" in result.stdout
+        and "RMS uncorrected" in result.stdout
+    )
     assert (tmp_path / "corrected" / "scan_raw_corrected.fif").is_file()
 
 

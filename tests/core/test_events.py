@@ -133,9 +133,38 @@ def test_a_second_run_begins_anew():
 def test_what_is_left_is_told_from_what_was_done():
     begun = RunState().apply(RunStarted(100.0, "serial", "serial", 1, 1, ("a", "b"), 2))
     assert begun.remaining_s is None
-    stage = begun.apply(StageStarted(100.0, 0, (0,), (("x",), ("y",)), ""))
-    half = stage.apply(BatchDone(110.0, 0, 0, ("x",), (StepTime(0, 10.0, 10.0),), 1, 5))
+    stage = begun.apply(StageStarted(100.0, 0, (0,), (("w",), ("x",), ("y",), ("z",)), ""))
+    one = stage.apply(BatchDone(105.0, 0, 0, ("w",), (StepTime(0, 5.0, 5.0),), 1, 5))
+    assert one.remaining_s is None, "one batch may have been the start-up alone"
+    half = one.apply(BatchDone(110.0, 0, 1, ("x",), (StepTime(0, 5.0, 5.0),), 1, 5))
     assert half.fraction == 0.25 and half.remaining_s == pytest.approx(30.0)
+
+
+@given(runs())
+def test_nothing_is_told_before_work_of_the_stage_was_computed(run):
+    """Steps of other stages, preparation and what a checkpoint restores are no evidence."""
+    state, computed = RunState(), 0
+    for event in run[0]:
+        state = state.apply(event)
+        if isinstance(event, (StageStarted, StageDone)):
+            computed = 0
+        computed += isinstance(event, BatchDone) and event.batch >= 0 and not event.restored
+        if state.status == "running" and computed < 2:
+            assert state.remaining_s is None
+
+
+@pytest.mark.parametrize("n_restored", [1, 5, 8])
+def test_what_was_restored_does_not_count_as_speed(n_restored):
+    names = tuple((f"{i}",) for i in range(n_restored + 4))
+    state = RunState().apply(RunStarted(0.0, "serial", "serial", 1, 1, ("a",), 1))
+    state = state.apply(StageStarted(0.0, 0, (0,), names, ""))
+    for i in range(n_restored):
+        state = state.apply(BatchDone(0.0, 0, i, names[i], (), 1, 5, restored=True))
+        assert state.remaining_s is None
+    for i in range(2):
+        time = (StepTime(0, 5.0, 5.0),)
+        state = state.apply(BatchDone(5.0 * (i + 1), 0, n_restored + i, names[-1], time, 1, 5))
+    assert state.remaining_s == pytest.approx(10.0), "two of four batches took 10 s"
 
 
 # ------------------------------------------------------------------------------------- a real run

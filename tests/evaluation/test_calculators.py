@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import mne
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from facet_nb.cli.findings import describe_result
 from facet_nb.core import Pipeline, ProcessingContext, ProcessingMetadata
 from facet_nb.core.errors import ValidationError
-from facet_nb.evaluation import RMSCalculator, SNRCalculator
+from facet_nb.evaluation import LegacySNRCalculator, PrintMetric, RMSCalculator, SNRCalculator
+from facet_nb.evaluation.report import format_report
 from facet_nb.preprocessing.selection import Crop, DropChannels
 
 SFREQ = 100.0
@@ -53,13 +58,46 @@ def metrics_of(context):
 
 # ------------------------------------------------------------------------------------- SNR
 def test_snr_by_hand():
-    # 4/(9-4), 4/(5-4), 1/(0.25-1)
+    # 4/(9-4), 4/(5-4), and 1/(0.25-1): below 0 there is nothing to measure
     raw = make_raw(make_data([2e-6, 2e-6, 1e-6], [3e-6, np.sqrt(5) * 1e-6, 0.5e-6]))
     found = metrics_of(SNRCalculator().execute(make_context(raw)))
-    np.testing.assert_allclose(found["snr_per_channel"], [0.8, 4.0, -4 / 3], rtol=1e-9)
-    assert found["snr"] == pytest.approx((0.8 + 4.0 - 4 / 3) / 3, rel=1e-9)
+    np.testing.assert_allclose(found["snr_per_channel"], [0.8, 4.0, np.nan], rtol=1e-9)
+    assert found["snr"] == pytest.approx((0.8 + 4.0) / 2, rel=1e-9)
     assert found["snr_channels"] == ["E0", "E1", "E2"]
-    assert found["snr_excluded"] == []
+    assert found["snr_excluded"] == ["E2"]
+
+
+@given(
+    outside=st.lists(st.floats(0.5e-6, 50e-6), min_size=1, max_size=6),
+    factors=st.lists(st.floats(0.3, 3.0).filter(lambda f: abs(f - 1) > 1e-3), min_size=6),
+)
+def test_no_ratio_is_negative_and_what_is_missing_is_told(outside, factors):
+    """Whatever the silent time was like: a value, or the reason why there is none."""
+    within = [v * f for v, f in zip(outside, factors, strict=False)]
+    weaker = [f"E{i}" for i, f in enumerate(factors[: len(outside)]) if f < 1]
+    done = SNRCalculator().execute(make_context(make_raw(make_data(outside, within))))
+    found = metrics_of(done)
+    assert found["snr_excluded"] == weaker
+    assert all(np.isnan(v) or v > 0 for v in [found["snr"], *found["snr_per_channel"]])
+    assert np.isnan(found["snr"]) == (2 * len(weaker) > len(outside))
+    told = [f for f in done.get_findings() if f.code == "snr_not_measurable"]
+    assert [list(f.channels) for f in told] == ([weaker] if weaker else [])
+    printed = format_report("x", found).splitlines()[1]
+    assert ("not measurable here: no quiet time" in printed) == np.isnan(found["snr"])
+    assert "nan" not in printed and "-" not in printed.replace("e-", "")
+
+
+@pytest.mark.parametrize("step", [SNRCalculator(), LegacySNRCalculator()])
+def test_every_place_says_not_measurable(step, capsys):
+    """Summary, table of a notebook, printed metric and JSON."""
+    raw = make_raw(make_data([2e-6], [1e-6]))
+    context = make_context(raw, make_raw(make_data([2e-6], [1e-3])))
+    result = Pipeline([step, PrintMetric(step.key)]).run(context, show_progress=False)
+    text = "not measurable here: no quiet time"
+    assert text in result.summary() and text in result._repr_html_()
+    assert f"{step.key} = {text}" in capsys.readouterr().out
+    values = describe_result("a", "b", result)["metrics"]
+    assert values[step.key] is None and "NaN" not in json.dumps(values)
 
 
 @pytest.mark.parametrize("residual_v", [0.5e-6, 2e-6, 10e-6])
@@ -82,7 +120,7 @@ def test_snr_leaves_the_buffer_out():
     found = metrics_of(SNRCalculator(time_buffer=0.2).execute(make_context(raw)))
     assert found["snr"] == pytest.approx(1 / 3, rel=1e-9)
     touched = metrics_of(SNRCalculator(time_buffer=0.1).execute(make_context(raw)))
-    assert touched["snr"] < 0
+    assert np.isnan(touched["snr"])
 
 
 def test_artifacts_before_their_triggers_are_no_reference():
@@ -276,7 +314,7 @@ def test_all_modes_agree():
     results = [Pipeline(steps).run(start, **mode) for mode in MODES]
     assert all(r.success for r in results), [r.error for r in results]
     for result in results[1:]:
-        assert result.metrics == results[0].metrics
+        np.testing.assert_equal(result.metrics, results[0].metrics)  # NaN equals NaN there
         assert result.context.to_dict() == results[0].context.to_dict()
     assert results[0].metric("rms_ratio") == pytest.approx(100.0, rel=0.2)
     assert len(results[0].metrics["snr_per_channel"]) == 4

@@ -40,9 +40,9 @@ def test_legacy_snr_compares_with_the_original_outside():
     found = metrics_of(
         LegacySNRCalculator().execute(make_context(make_raw(after), make_raw(before)))
     )
-    # 4 / (9 - 4), 1 / (0.25 - 1)
-    np.testing.assert_allclose(found["legacy_snr_per_channel"], [0.8, -4 / 3], rtol=1e-9)
-    assert found["legacy_snr"] == pytest.approx((0.8 - 4 / 3) / 2)
+    # 4 / (9 - 4), and 1 / (0.25 - 1): below 0 there is nothing to measure
+    np.testing.assert_allclose(found["legacy_snr_per_channel"], [0.8, np.nan], rtol=1e-9)
+    assert found["legacy_snr"] == pytest.approx(0.8) and found["legacy_snr_excluded"] == ["E1"]
 
 
 def test_legacy_snr_of_an_original_at_another_rate():

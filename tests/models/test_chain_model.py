@@ -8,7 +8,7 @@ from facet_nb.core import Pipeline
 from facet_nb.core.errors import ValidationError
 from facet_nb.correction import AASCorrection
 from facet_nb.models import ChainModel
-from facet_nb.models.studio_model import make_usual_chain
+from facet_nb.pipelines import classic_correction
 from facet_nb.preprocessing import HighPassFilter, LowPassFilter, PickChannels
 from tests.models.helpers import make_simulation
 
@@ -20,7 +20,7 @@ def ctx():
 
 @pytest.fixture
 def chain(ctx):
-    return ChainModel(make_usual_chain(), ctx)
+    return ChainModel(classic_correction(), ctx)
 
 
 def names(chain) -> list[str]:
@@ -28,7 +28,7 @@ def names(chain) -> list[str]:
 
 
 def test_it_shows_what_it_was_given(chain):
-    pipeline = make_usual_chain()
+    pipeline = classic_correction()
     assert names(chain) == [p.name for p in pipeline] and chain.selected == 0
     assert chain.problem == "" and chain.steps[4].text("window_size") == "30"
     assert [repr(p) for p in chain.pipeline] == [repr(p) for p in pipeline]
@@ -87,7 +87,7 @@ def test_what_is_typed_is_judged_on_the_recording(chain):
 
 
 def test_the_rate_that_steps_before_it_leave_counts(ctx):
-    chain = ChainModel(make_usual_chain(), ctx)
+    chain = ChainModel(classic_correction(), ctx)
     chain.selected = 1
     chain.set_text("freq", "400")
     assert "Nyquist" in chain.problem

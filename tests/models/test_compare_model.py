@@ -9,7 +9,7 @@ from facet_nb import compare as compare_chains
 from facet_nb.core import Pipeline, Prepared
 from facet_nb.core.errors import ValidationError
 from facet_nb.models import CompareModel, RunModel
-from facet_nb.models.studio_model import make_usual_chain
+from facet_nb.pipelines import classic_correction
 from tests.models.helpers import Halve, make_simulation
 
 
@@ -21,7 +21,7 @@ def simulation():
 @pytest.fixture(scope="module")
 def usual(simulation):
     """Three results of two chains, kept and compared."""
-    chain = make_usual_chain()
+    chain = classic_correction()
     run, compare = RunModel(chain, simulation, mode="serial"), CompareModel()
     keep_run(run, compare)
     run.mode = "parallel"
@@ -51,7 +51,7 @@ def test_the_table_says_what_a_user_wants_to_know(usual, simulation):
     assert "aas_correction" not in table["chain"]["3. parallel"]
     assert table["settings"]["2. mine"] == "parallel"
     assert float(table["time (s)"]["1. serial"]) == round(first.result.execution_time, 2)
-    assert float(table["peak memory (MB)"]["1. serial"]) > 50
+    assert float(table["memory, forecast (MB)"]["1. serial"]) > 0.48
     snr_db = np.median(simulation.snr_db(first.context))
     assert table["SNR against truth (dB)"]["1. serial"] == f"{snr_db:.1f}"
     before_db = np.median(simulation.snr_db(simulation.raw))
@@ -77,6 +77,23 @@ def test_metrics_are_those_of_compare(usual):
         assert cells[label] == f"{value:.1f}"
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_memory_does_not_depend_on_the_order_of_runs(simulation, order):
+    """The same run has the same figure, first or after a larger one; it grows with the chain."""
+    chains = [Pipeline([Halve()]), Pipeline([Halve()] * 3), Pipeline([Halve(), Halve()])]
+    run, compare = RunModel(chains[0], simulation, mode="serial"), CompareModel()
+    for i in order:
+        run.pipeline = chains[i]
+        keep_run(run, compare)
+    cells = read_table(compare)["memory, forecast (MB)"]
+    alone = [RunModel(chain, simulation, mode="serial") for chain in chains]
+    for number, i in enumerate(order, 1):
+        other = CompareModel()
+        keep_run(alone[i], other)
+        assert cells[f"{number}. serial"] == read_table(other)["memory, forecast (MB)"]["1. serial"]
+    assert float(cells["1. serial"]) >= simulation.raw.get_data().nbytes / 1e6
+
+
 def test_without_triggers_the_reason_is_told(simulation):
     run, compare = RunModel(Pipeline([Halve()]), simulation, mode="serial"), CompareModel()
     assert compare.table() == ([], []) and compare.comparison() is None
@@ -90,7 +107,7 @@ def test_without_triggers_the_reason_is_told(simulation):
 
 
 def test_results_of_two_recordings_have_no_common_before(simulation):
-    run, compare = RunModel(make_usual_chain(), simulation, mode="serial"), CompareModel()
+    run, compare = RunModel(classic_correction(), simulation, mode="serial"), CompareModel()
     keep_run(run, compare)
     run.source = make_simulation(2)
     keep_run(run, compare)

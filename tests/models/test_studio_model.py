@@ -206,15 +206,15 @@ def test_a_session_without_a_screen(simulation):
 
 def test_what_is_wrong_blocks_the_run(simulation):
     studio = StudioModel(simulation)
-    studio.chain.selected = 1
+    studio.chain.selected = 2
     studio.chain.set_text("freq", "fast")
     assert studio.run.blocked == studio.chain.problem != ""
-    assert studio.code().startswith("# The chain on screen cannot run: Step 2")
+    assert studio.code().startswith("# The chain on screen cannot run: Step 3")
     with pytest.raises(ValidationError, match="'fast' is not a number"):
         studio.run.start()
-    studio.chain.set_text("freq", "1")
+    studio.chain.set_text("freq", "70")
     assert studio.run.blocked == ""
-    for _ in range(7):
+    for _ in range(3):
         studio.chain.remove()
     assert "no step" in studio.run.blocked
 
@@ -228,8 +228,8 @@ def test_a_failure_leaves_the_view_alone(simulation):
 
 def test_the_code_gives_the_same_result():
     studio = StudioModel(n_jobs=1)
-    studio.chain.selected = 4
-    studio.chain.set_text("window_size", "20")
+    studio.chain.selected = 1
+    studio.chain.set_text("max_courses", "8")
     result = studio.run.run()
     space: dict = {}
     exec(studio.code(), space)

@@ -6,7 +6,7 @@ import pytest
 
 from facet_nb.core import Pipeline
 from facet_nb.models import RunModel, TuneModel
-from facet_nb.models.studio_model import make_usual_chain
+from facet_nb.pipelines import classic_correction
 from facet_nb.widgets import ComparePanel, Studio, TunePanel
 from tests.models.helpers import Halve, make_simulation
 from tests.models.tables import TWO, advise, make_table, measure
@@ -130,7 +130,7 @@ def test_while_it_is_measured_no_run_can_begin(simulation):
 
 
 def test_comparing_all_channels(simulation):
-    run = RunModel(make_usual_chain(), simulation, mode="serial")
+    run = RunModel(classic_correction(), simulation, mode="serial")
     panel = ComparePanel(run)
     run.run()
     panel.keep()

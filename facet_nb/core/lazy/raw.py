@@ -7,6 +7,8 @@ from typing import Any
 import mne
 import numpy as np
 
+from facet_nb.core.errors import check_pandas
+
 #: Largest number of values that are handed to MNE at once: 64 MB.
 _VALUES = 1 << 23
 
@@ -43,6 +45,7 @@ class LazyRaw(mne.io.BaseRaw):  # type: ignore[misc]  # MNE ships no type inform
 
     def describe_steps(self) -> Any:
         """Return how each step is computed, as a table: ``step``, ``how``, ``why``."""
+        check_pandas()
         import pandas as pd
 
         rows = self._raw_extras[0]["samples"].describe()

@@ -136,6 +136,14 @@ class Forecast:
         return max((s.peak_bytes for s in self.stages), default=0)
 
     @property
+    def own_bytes(self) -> int:
+        """Largest memory of the run itself, without the interpreter and its libraries.
+
+        What a process held before the run is in the peak, but not in this figure.
+        """
+        return max((s.peak_bytes - s.base_bytes for s in self.stages), default=0)
+
+    @property
     def disk_bytes(self) -> int:
         """Largest sum of scratch files."""
         return max((s.disk_bytes for s in self.stages), default=0)
