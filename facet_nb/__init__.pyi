@@ -87,6 +87,7 @@ from facet_nb.evaluation import SNRCalculator as SNRCalculator
 from facet_nb.evaluation import TruthCalculator as TruthCalculator
 from facet_nb.evaluation import UnlockedEnergyCalculator as UnlockedEnergyCalculator
 from facet_nb.evaluation import compare as compare
+from facet_nb.io import Anonymizer as Anonymizer
 from facet_nb.io import BDFExporter as BDFExporter
 from facet_nb.io import BIDSExporter as BIDSExporter
 from facet_nb.io import BIDSLoader as BIDSLoader
@@ -96,8 +97,10 @@ from facet_nb.io import EEGLABExporter as EEGLABExporter
 from facet_nb.io import Exporter as Exporter
 from facet_nb.io import FIFExporter as FIFExporter
 from facet_nb.io import Loader as Loader
+from facet_nb.io import Provenance as Provenance
 from facet_nb.io import export as export
 from facet_nb.io import load as load
+from facet_nb.io import read_provenance as read_provenance
 from facet_nb.pipelines import correct_gradient as correct_gradient
 from facet_nb.pipelines import correct_pulse as correct_pulse
 from facet_nb.pipelines import create_standard_pipeline as create_standard_pipeline

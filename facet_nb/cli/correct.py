@@ -31,6 +31,7 @@ def run(
     dtype: options.Precision = None,
     checkpoint: options.Checkpoint = None,
     timeout: options.Timeout = None,
+    anonymize: options.Anonymize = False,
     strict: options.Strict = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
@@ -47,7 +48,7 @@ def run(
         settings = options.make_settings(mode, n_jobs, n_workers, backend, batch_size, dtype)
         recordings.check_not_input(source, target)
         exporter = Exporter(target)
-        context = load(source)
+        context = load(source, anonymize=anonymize)
         exporter.validate(context)  # before the work, not after it
         result = pipeline.add(exporter).run(
             context,
@@ -80,6 +81,7 @@ def batch(
     ] = 1,
     mode: options.Mode = None,
     checkpoint: options.Checkpoint = None,
+    anonymize: options.Anonymize = False,
     strict: options.Strict = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
@@ -100,6 +102,7 @@ def batch(
             keep_raw=False,
             show_progress=sys.stderr.isatty(),
             checkpoint=checkpoint,
+            anonymize=anonymize,
         )
         rows = list(zip(done.inputs, done.outputs, done.results, strict=True))
         if as_json:
