@@ -70,6 +70,7 @@ _SUBMODULES = [
     "pipelines",
     "plots",
     "preprocessing",
+    "report",
     "signal",
     "widgets",
 ]

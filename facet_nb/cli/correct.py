@@ -32,6 +32,12 @@ def run(
     checkpoint: options.Checkpoint = None,
     timeout: options.Timeout = None,
     anonymize: options.Anonymize = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html", help="File for a report with figures, also of a failure."
+        ),
+    ] = None,
     strict: options.Strict = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
@@ -43,21 +49,27 @@ def run(
     """
     with report_errors(debug):
         from facet_nb.io import Exporter, load
+        from facet_nb.io.atomic_write import check_target
 
         pipeline = chains.choose_chain(chain, trigger)
         settings = options.make_settings(mode, n_jobs, n_workers, backend, batch_size, dtype)
         recordings.check_not_input(source, target)
         exporter = Exporter(target)
+        if report is not None:
+            check_target(report, overwrite=True)
         context = load(source, anonymize=anonymize)
         exporter.validate(context)  # before the work, not after it
         result = pipeline.add(exporter).run(
             context,
-            raise_on_error=True,
             show_progress=sys.stderr.isatty(),
             checkpoint=checkpoint,
             timeout=timeout,
             **settings,
         )
+        if report is not None:
+            result.report(report)
+        if result.error is not None:
+            raise result.error
         if as_json:
             print_json(describe_result(source, target, result))
         else:
