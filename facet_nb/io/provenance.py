@@ -238,9 +238,9 @@ def collect(
 
 
 def _find_quality(context: ProcessingContext) -> Any:
-    """Return the verdict on the result as plain values, if the run has measured one."""
-    quality = getattr(context, "quality", None)
-    return to_plain(dataclasses.asdict(quality)) if dataclasses.is_dataclass(quality) else None
+    """Return the verdict on this recording as plain values, if the run has measured one."""
+    raw, quality = context.cache_get("quality") or (None, None)
+    return quality.to_dict() if quality is not None and raw is context.get_raw() else None
 
 
 def _describe_settings(plan: Plan) -> dict[str, Any]:

@@ -17,11 +17,12 @@ from facet_nb.plots.envelope import thin
 
 #: Width of figures on a page, in inches; a page of this width shows texts in their proper size.
 WIDTH_IN = 8.4
-#: Lines of harmonics that are drawn: more would hide the spectrum.
+#: Harmonics that are drawn as lines; more are ticks.
 _HARMONICS = 40
 #: Colours that a page replaces by those of its theme.
 _THEME = {
     "#010203": "currentColor",
+    "#000000": "currentColor",
     pic.BEFORE.lower(): "var(--before)",
     pic.AFTER.lower(): "var(--after)",
     pic.REMOVED.lower(): "var(--quiet)",
@@ -199,10 +200,12 @@ def draw_density(
         Where to draw; it is returned.
     """
     if harmonic_hz > 0:
-        step = harmonic_hz * max(1, int(np.ceil(fmax_hz / harmonic_hz / _HARMONICS)))
+        multiples = harmonic_hz * np.arange(1, int(fmax_hz / harmonic_hz) + 1)
+        few = len(multiples) <= _HARMONICS  # more would hide the spectrum
+        style: dict[str, Any] = {"linestyle": ":", "ymin": 0.0} if few else {"ymin": 0.96}
         label = "harmonic of the artifact"
-        for k in range(1, int(fmax_hz / step) + 1):
-            ax.axvline(k * step, color=pic.REMOVED, linewidth=0.8, linestyle=":", label=label)
+        for multiple in multiples:
+            ax.axvline(multiple, color=pic.REMOVED, linewidth=0.8, label=label, **style)
             label = "_"
     for freqs, density, color, label in spectra:
         shown = (freqs > 0) & (freqs <= fmax_hz) & (density > 0)

@@ -42,6 +42,9 @@ class Train:
         The usual interval, in s.
     per_volume : int
         Triggers of a volume; 1 if each of them is a volume, or the number is not known.
+    slices : int
+        Slices (or slice groups) from one trigger to the next, as a correction found them; 1 if
+        triggers mark slices, or the number is not known.
     """
 
     times_s: np.ndarray
@@ -49,6 +52,17 @@ class Train:
     extra_s: np.ndarray
     usual_s: float
     per_volume: int
+    slices: int
+
+    @property
+    def rate_hz(self) -> float:
+        """Frequency at whose multiples the artifact has its energy, in Hz."""
+        return self.slices / self.usual_s
+
+    @property
+    def unit(self) -> str:
+        """What recurs: ``"volume"`` if that is known, else ``"trigger"``."""
+        return "volume" if max(self.per_volume, self.slices) > 1 else "trigger"
 
     @property
     def volumes_s(self) -> np.ndarray:
@@ -73,10 +87,13 @@ def read_train(pair: Pair) -> Train | None:
     left = np.abs(known[np.clip(np.searchsorted(known, marked) - 1, 0, None)] - marked)
     extra = marked[np.minimum(near, left) > _SAME_S]
     per_volume = pair.context.metadata.slices_per_volume or spacing.slices_per_volume or 1
+    history = pair.context.get_history()
     # The mean of the usual ones: their median is a whole number of samples, and no frequency.
     gaps = np.diff(times_s)
     usual_s = float(np.mean(gaps[np.abs(gaps - np.median(gaps)) <= 0.1 * np.median(gaps)]))
-    return Train(times_s, missing, extra, usual_s, int(per_volume))
+    found = [s.parameters["slices_found"] for s in history if "slices_found" in s.parameters]
+    slices = int(found[-1]) if found and per_volume == 1 else 1
+    return Train(times_s, missing, extra, usual_s, int(per_volume), slices)
 
 
 def _list_marked(pair: Pair) -> np.ndarray:
@@ -192,15 +209,15 @@ class Windows:
         Starts of the windows that were looked at, in s.
     ratios : ndarray, shape (n_windows, n_channels)
         RMS of each window over the median of its channel.
-    usual_v : float
-        The median RMS, median over channels, in V.
+    quiet_v : float
+        RMS of quiet windows (the lowest tenth), median over channels, in V.
     complete : bool
         Whether they cover the whole recording.
     """
 
     begins_s: np.ndarray
     ratios: np.ndarray
-    usual_v: float
+    quiet_v: float
     complete: bool
 
     @property
@@ -225,7 +242,8 @@ def compare_windows(pair: Pair, channels: list[str]) -> Windows:
     usual = np.median(rms, axis=0)
     ratios = rms / np.where(usual > 0, usual, 1.0)
     whole = len(chosen) == count
-    return Windows(chosen, np.nan_to_num(ratios), float(np.median(usual)), whole)
+    quiet = float(np.median(np.quantile(rms, 0.1, axis=0)))
+    return Windows(chosen, np.nan_to_num(ratios), quiet, whole)
 
 
 def _remove_lines(values: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -182,13 +181,10 @@ class _Writer:
             return
         word = escape(str(getattr(quality, "verdict", "")))
         text = escape(str(getattr(quality, "sentence", "")))
-        rows = _list_measures(getattr(quality, "measures", None))
-        body = f'<p class="fnb-verdict"><strong>{word}</strong> {text}</p>'
-        yield (
-            "verdict",
-            "Verdict",
-            body + (_write_table(["measure", "value"], rows) if rows else ""),
-        )
+        rows = [_list_cells(measure) for measure in getattr(quality, "measures", ())]
+        heads = ["measure", "value", "limit", "verdict"]
+        body = f'<p class="fnb-verdict"><strong>{word}</strong>: {text}</p>'
+        yield "verdict", "Verdict", body + (_write_table(heads, rows) if rows else "")
 
     def _findings(self) -> Iterable[Section]:
         items = "".join(map(_write_finding, self.result.findings))
@@ -321,19 +317,14 @@ def _shorten(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _list_measures(measures: Any) -> list[tuple[str, str]]:
-    """Return names and values of the measures of a verdict, whatever holds them."""
-    if measures is None:
-        return []
-    if dataclasses.is_dataclass(measures) and not isinstance(measures, type):
-        measures = dataclasses.asdict(measures)
-    if hasattr(measures, "items"):
-        return [(str(k), _write_value(v)) for k, v in measures.items()]
-    return [(f"{i}", _write_value(v)) for i, v in enumerate(measures, 1)]
+def _list_cells(measure: Any) -> tuple[str, ...]:
+    """Return title, value, limit and verdict of a measure as text."""
+    value, limit = (_write_value(v, measure.unit) for v in (measure.value, measure.limit))
+    return measure.title, value, limit, measure.verdict
 
 
-def _write_value(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _write_value(value: float | None, unit: str) -> str:
+    return "–" if value is None else f"{value:.3g} {unit}".strip()
 
 
 def _write_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:

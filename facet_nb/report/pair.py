@@ -60,6 +60,12 @@ class Pair:
         return cls(context, before, after, source, target)
 
     @property
+    def versions(self) -> tuple[str, ...]:
+        """The recordings to compare: only ``"after"`` if there is one, or nothing was changed."""
+        changed = self.before is not None and self.before is not self.after
+        return ("before", "after") if changed else ("after",)
+
+    @property
     def in_memory(self) -> bool:
         """Whether all samples are at hand, so that looking at them reads no file."""
         raws = [raw for raw in (self.before, self.after) if raw is not None]
