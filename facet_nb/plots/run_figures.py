@@ -19,6 +19,8 @@ from facet_nb.plots.envelope import thin
 WIDTH_IN = 8.4
 #: Harmonics that are drawn as lines; more are ticks.
 _HARMONICS = 40
+#: Least electrodes from whose positions the head is fitted.
+_FITTED = 16
 #: Colours that a page replaces by those of its theme.
 _THEME = {
     "#010203": "currentColor",
@@ -70,6 +72,7 @@ def write_inline(picture: pic.Picture, prefix: str) -> str:
     svg = buffer.getvalue().decode()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\bid="image\w*"', "", svg)  # the same for images of equal content
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", svg)
     for color, themed in _THEME.items():
@@ -271,7 +274,8 @@ def plot_topographies(maps: Sequence[tuple[str, np.ndarray]], info: Any) -> pic.
                 vlim=(0.0, top),
                 cmap="viridis",
                 contours=4,
-                sphere="auto",
+                # Of few positions no sphere can be fitted: then the usual radius, in m.
+                sphere="auto" if len(values) >= _FITTED else 0.095,
                 res=96,
             )
             ax.set_title(title, parse_math=False, fontsize=10.0)

@@ -20,7 +20,7 @@ def pages(tmp_path_factory):
     faults = Imperfections(extra_markers=4, emg_bursts=3, loose_channels=[2], clip_v=3e-3)
     kinds = {"good": {}, "bad": {"missing": [7, 12], "imperfections": faults}}
     for name, options in kinds.items():
-        simulation = simulate(8, 1000.0, 40.0, 2.0, 20, seed=4, markers="volume", **options)
+        simulation = simulate(8, 1000.0, 40.0, 1.0, 10, seed=4, markers="volume", **options)
         chain = Pipeline([TriggerDetector("R128"), AASCorrection(window_size=8)])
         done: PipelineResult = chain.run(simulation.context(), show_progress=False)
         done.report(folder / f"{name}.html")

@@ -47,7 +47,8 @@ class Page(HTMLParser):
             self.wrong.append(tag)
 
     def handle_data(self, data):
-        self.text += data
+        if self.open and self.open[-1] != "style":
+            self.text += data
 
     def find(self, tag):
         return [attrs for name, attrs in self.elements if name == tag]
@@ -57,7 +58,7 @@ class Page(HTMLParser):
 def simulation():
     faults = Imperfections(extra_markers=3, emg_bursts=2)
     return simulate(
-        8, 1000.0, 40.0, 1.0, 10, seed=5, markers="volume", missing=[6], imperfections=faults
+        8, 1000.0, 40.0, 1.0, 10, seed=8, markers="volume", missing=[6], imperfections=faults
     )
 
 
