@@ -45,6 +45,9 @@ _MARK = "facet_nb provenance: "
 #: Bytes that are hashed at once.
 _BLOCK = 1 << 20
 
+#: The largest file that is read for a provenance, in bytes: others of that name are not ours.
+_LARGEST = 1 << 26
+
 #: Items of a list that are written inside a file; the file beside it has them all.
 _INSIDE = 16
 
@@ -459,10 +462,12 @@ def read_provenance(path: str | Path) -> Provenance:
 
 def _read_json(file: Path) -> Provenance:
     try:
+        if file.stat().st_size > _LARGEST:
+            raise unusable(file, "it is too large for a provenance", "Check the path")
         values = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise unusable(file, f"cannot be read ({error.strerror})", "Check the path") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise unusable(file, f"this is not JSON ({error})", "Copy it again") from error
     if isinstance(values, dict) and "schema" not in values:
         values = values.get("facet_nb", values)  # the sidecar of a BIDS folder

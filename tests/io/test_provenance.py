@@ -184,6 +184,7 @@ def test_made_in_memory(context, tmp_path):
     [
         ("[]", "holds no provenance"),
         ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
         ("{}", "no provenance of facet_nb"),
         ('{"schema": "facet_nb-provenance", "schema_version": 2}', "update facet_nb"),
         ('{"schema": "facet_nb-provenance", "schema_version": 1}', "incomplete"),
@@ -286,3 +287,25 @@ def test_a_file_name_that_is_no_text(sources, tmp_path):
         sink.write(sources[".fif"].read_bytes())
     run(os.fsdecode(source), tmp_path / "out.fif")
     assert read_provenance(tmp_path / "out.fif").inputs[0]["file"] == os.fsdecode(b"a\xff.fif")
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "10.20.30.dev1234+g0123456789abcdef0123", "9" * 60])
+def test_the_recording_field_takes_what_fits(version, context, tmp_path, monkeypatch):
+    import edfio
+
+    from facet_nb.io import provenance
+
+    found = {**provenance.list_versions(), "facet_nb": version}
+    monkeypatch.setattr(provenance, "list_versions", lambda: found)
+    context.add_history_entry("mine")
+    export(context, tmp_path / "out.edf")
+    words = edfio.read_edf(tmp_path / "out.edf").recording.additional
+    assert "processed" in words and (f"facet_nb-{version}" in words) == (len(version) < 45)
+
+
+def test_a_folder_and_a_strange_file_in_the_way(context, tmp_path):
+    (tmp_path / "out_provenance.json").mkdir()
+    (tmp_path / "out.json").write_text("[" * 100_000)
+    export(context, tmp_path / "out.fif")
+    assert read_provenance(tmp_path / "out.fif").output["file"] == "out.fif"
+    assert (tmp_path / "out.fif_provenance.json").is_file()

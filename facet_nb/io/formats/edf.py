@@ -9,6 +9,7 @@ The layout: EDF+, https://doi.org/10.1016/S1388-2457(03)00123-8.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,7 +86,7 @@ def write_edf(
         patient=_patient(raw, path, depth),
         recording=edfio.Recording(
             startdate=None if begin is None else begin.date(),
-            additional=() if note is None else note.tag,
+            additional=() if note is None else _fit(note.tag),
         ),
         starttime=None if begin is None else begin.time(),
         data_record_duration=record_s,
@@ -94,6 +95,16 @@ def write_edf(
     write_records(skeleton, data, records, file)
     # The reader adds rounding errors of its own arithmetic to half a step.
     return Written(steps * (0.5 + 1e-6), 1e-12, markers, steps)
+
+
+def _fit(words: Sequence[str]) -> list[str]:
+    """Return the words that fit behind the date and three codes; the recording field has 80."""
+    room, kept = 80 - len("Startdate 02-MAR-2002 X X X"), []
+    for word in words:
+        if len(word) < room:
+            kept.append(word)
+            room -= len(word) + 1
+    return kept
 
 
 def _make_signals(
