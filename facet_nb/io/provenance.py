@@ -248,10 +248,11 @@ def _find_quality(context: ProcessingContext) -> Any:
 
 def _describe_settings(plan: Plan) -> dict[str, Any]:
     names = ("mode", "backend", "n_jobs", "n_workers", "batch_size", "spill")
+    dtypes = {stage.dtype for stage in plan.stages}
+    chunks = {stage.chunk_duration_s for stage in plan.stages}
     return {name: getattr(plan, name) for name in names} | {
-        "dtype": "float32" if any(s.dtype == "float32" for s in plan.stages) else "float64",
-        "chunk_duration_s": max((s.chunk_duration_s or 0.0 for s in plan.stages), default=0)
-        or None,
+        "dtype": min(dtypes, default="float64"),  # float32 if any stage uses it
+        "chunk_duration_s": max(filter(None, chunks), default=None),
         "fused": len(plan.fusions.found),
         "compiled": [] if plan.kernels is None else sorted(plan.kernels.compiled),
     }
@@ -259,7 +260,10 @@ def _describe_settings(plan: Plan) -> dict[str, Any]:
 
 def _find_earlier(original: Any, files: Sequence[Path]) -> dict[str, Any] | None:
     """Return the provenance of an input that facet_nb has written."""
-    inside = None if original is None else _parse(str(original.info.get("description") or ""))
+    try:
+        inside = None if original is None else _parse(original.info["description"])
+    except ValidationError:  # of a later version, or damaged: no reason to refuse an export
+        inside = None
     if inside is not None:
         return inside.to_dict()
     for file in files:
@@ -348,12 +352,14 @@ class Note:
 
     def add_to(self, description: str | None) -> str:
         """Return the description of a recording with this provenance instead of an earlier one."""
-        return "\n".join([*_list_other_lines(description), self.line])
+        return "\n".join(filter(None, [remove_line(description), self.line]))
 
 
-def _list_other_lines(description: str | None) -> list[str]:
-    lines = (description or "").splitlines()
-    return [line for line in lines if line.strip() and not line.startswith(_MARK)]
+def remove_line(description: str | None) -> str | None:
+    """Return the description of a recording without the provenance of an earlier file."""
+    if description is None or _MARK not in description:
+        return description
+    return "\n".join(ln for ln in description.splitlines() if not ln.startswith(_MARK)) or None
 
 
 def _abridge(value: Any) -> Any:
@@ -448,7 +454,7 @@ def read_provenance(path: str | Path) -> Provenance:
         return found
     inside = None
     if kind.label == "FIF":
-        inside = _parse(str(open_recording(source, verbose="error").info["description"] or ""))
+        inside = _parse(open_recording(source, verbose="error").info["description"])
     elif kind.label == "BrainVision":
         inside = _parse(source.read_text(encoding="utf-8", errors="replace"))
     if inside is None:
@@ -476,7 +482,12 @@ def _read_json(file: Path) -> Provenance:
     return Provenance.from_dict(values)
 
 
-def _parse(text: str) -> Provenance | None:
+def _parse(text: str | None) -> Provenance | None:
     """Return the provenance in a description or header, if there is one."""
-    lines = [line for line in text.splitlines() if line.startswith(_MARK)]
-    return Provenance.from_dict(json.loads(lines[0].removeprefix(_MARK))) if lines else None
+    lines = [line for line in (text or "").splitlines() if line.startswith(_MARK)]
+    if not lines:
+        return None
+    try:
+        return Provenance.from_dict(json.loads(lines[0].removeprefix(_MARK)))
+    except (ValueError, RecursionError, AttributeError) as error:
+        raise ValidationError(f"the provenance inside is damaged ({error}).") from error

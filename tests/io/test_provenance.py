@@ -309,3 +309,20 @@ def test_a_folder_and_a_strange_file_in_the_way(context, tmp_path):
     export(context, tmp_path / "out.fif")
     assert read_provenance(tmp_path / "out.fif").output["file"] == "out.fif"
     assert (tmp_path / "out.fif_provenance.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"schema": "facet_nb-provenance", "schema_version": 9}']
+)
+def test_a_damaged_or_later_line_inside(text, tmp_path):
+    """It is told to who asks for it, and does not keep anybody from an export."""
+    raw = make_recording()
+    raw.info["description"] = f"pilot\nfacet_nb provenance: {text}"
+    raw.save(tmp_path / "in.fif", verbose="error")
+    with pytest.raises(ValidationError, match="provenance"):
+        read_provenance(tmp_path / "in.fif")
+    run(tmp_path / "in.fif", tmp_path / "out.fif")
+    assert read_provenance(tmp_path / "out.fif").earlier is None
+    run(tmp_path / "in.fif", tmp_path / "on.fif", HighPassFilter(1.0))
+    export(load(tmp_path / "on.fif"), tmp_path / "off.fif", provenance=False)
+    assert load(tmp_path / "off.fif").get_raw().info["description"] == "pilot"

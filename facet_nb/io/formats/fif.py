@@ -19,7 +19,7 @@ from facet_nb.core.storage import scratch
 from facet_nb.io.identity import copy_header
 from facet_nb.io.integrity.fif import TAG, read_tag
 from facet_nb.io.markers import list_markers
-from facet_nb.io.provenance import Note
+from facet_nb.io.provenance import Note, remove_line
 from facet_nb.io.verify import Written
 
 if TYPE_CHECKING:
@@ -54,9 +54,11 @@ def write_fif(raw: mne.io.BaseRaw, file: Path, fmt: str, note: Note | None = Non
     Written
         The rounding of the samples, and the annotations.
     """
-    if note is not None:
+    known = raw.info["description"]
+    description = remove_line(known) if note is None else note.add_to(known)
+    if description != known:
         raw = copy_header(raw)
-        raw.info["description"] = note.add_to(raw.info["description"])
+        raw.info["description"] = description
     _release_pages(raw).save(file, fmt=fmt, overwrite=True, verbose="error")
     onsets = np.asarray(raw.annotations.onset, dtype=float)
     shift = np.abs(onsets.astype(np.float32) - onsets) * float(raw.info["sfreq"])
