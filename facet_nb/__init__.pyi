@@ -10,6 +10,7 @@ from facet_nb import models as models
 from facet_nb import pipelines as pipelines
 from facet_nb import plots as plots
 from facet_nb import preprocessing as preprocessing
+from facet_nb import report as report
 from facet_nb import signal as signal
 from facet_nb import widgets as widgets
 from facet_nb.benchmark import Advice as Advice
