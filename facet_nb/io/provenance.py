@@ -319,8 +319,8 @@ class Note:
         Its content.
     line : str
         One line of printable ASCII for inside the recording. It is the same for all modes.
-    tag : str
-        A few words without commas, for the recording field of EDF.
+    tag : tuple of str
+        A few words, for the recording field of EDF.
     """
 
     sidecar: Path
@@ -340,14 +340,14 @@ class Note:
         short = hashlib.sha256(digest.encode()).hexdigest()[:12]
         if len(provenance.inputs) == 1:
             short = digest[:12]
-        tag = (f"facet_nb-{provenance.facet_nb}", "processed" if provenance.chain else "written")
-        tag += (f"sha256-{short}",) if digest else ()
+        done = "processed" if provenance.chain else "written"
+        hashed = (f"sha256-{short}",) if digest else ()
         return cls(
             sidecar,
             # Names of files may hold bytes that are no text: they are written as escapes.
             f"{text}\n".encode(errors="backslashreplace"),
             _MARK + line,
-            tag,
+            (f"facet_nb-{provenance.facet_nb}", done, *hashed),
         )
 
     def add_to(self, description: str | None) -> str:

@@ -181,22 +181,22 @@ def estimate_spectrum(
     It is computed by Welch's method from up to 60 s, within the scan if triggers are known.
     """
     first, last = pair.begin_s, pair.begin_s + pair.duration_s
-    if train is not None:
+    if train is not None and train.times_s[-1] - train.times_s[0] >= 1.0:
         first, last = max(first, train.times_s[0]), min(last, train.times_s[-1])
-    length_s = min(_SEGMENT_S, max(last - first, 0.0))
+    length_s = min(_SEGMENT_S, last - first)
     count = max(1, min(int((last - first) / length_s), int(_SPECTRUM_S / _SEGMENT_S)))
     names = list(_spread(channels, _CHANNELS))
     raw: Any = getattr(pair, which)
-    n_segment = int(length_s * float(raw.info["sfreq"]))
-    total, freqs = 0.0, np.zeros(0)
+    sfreq = float(raw.info["sfreq"])
+    n_segment = max(int(length_s * sfreq), 1)
     pieces: list[list[np.ndarray]] = [[] for _ in names]
     for begin_s in np.linspace(first, last - length_s, count):
-        for row, values in enumerate(pair.read(which, names, begin_s, length_s)[1]):
-            pieces[row].append(values)
-    for row in pieces:
-        freqs, density = average_spectrum(row, float(raw.info["sfreq"]), n_segment)
-        total = total + density / len(names)
-    return freqs, np.asarray(total)
+        for channel, values in zip(
+            pieces, pair.read(which, names, begin_s, length_s)[1], strict=True
+        ):
+            channel.append(values)
+    found = [average_spectrum(channel, sfreq, n_segment) for channel in pieces]
+    return found[0][0], np.mean([density for _, density in found], axis=0)
 
 
 @dataclass(frozen=True, eq=False)
