@@ -20,7 +20,7 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=240
 # Folders whose tests may run beside others: they measure neither time nor memory of the machine,
 # end no process, and need neither a browser nor a cluster.
 PURE := tests/kernels tests/contract tests/correction tests/datasets tests/evaluation tests/io \
-  tests/plots tests/preprocessing
+  tests/plots tests/preprocessing tests/report
 # What `make quick` runs.
 QUICK := tests/project/test_house.py tests/project/test_text.py tests/project/test_architecture.py \
   tests/project/test_contributing.py tests/project/test_public_names.py tests/core/test_plain_path.py \

@@ -17,6 +17,7 @@ PACKAGES = {
     "benchmark": "Measuring",
     "plots": "Plots",
     "models": "State behind the panels",
+    "report": "Reports",
     "widgets": "Panels",
 }
 PAGE = """{title}

@@ -21,8 +21,8 @@ _ROOMS = {
         "get_processor list_processors make_finding register_processor set_defaults"
     ),
     "facet_nb.io": (
-        "BDFExporter BIDSExporter BIDSLoader BrainVisionExporter EDFExporter EEGLABExporter "
-        "Exporter FIFExporter Loader export load"
+        "Anonymizer BDFExporter BIDSExporter BIDSLoader BrainVisionExporter EDFExporter "
+        "EEGLABExporter Exporter FIFExporter Loader Provenance export load read_provenance"
     ),
     "facet_nb.preprocessing": (
         "AnalyzeDataReport ArtifactOffsetFinder BandPassFilter ChannelStandardizer "
@@ -71,6 +71,7 @@ _SUBMODULES = [
     "pipelines",
     "plots",
     "preprocessing",
+    "report",
     "signal",
     "widgets",
 ]

@@ -10,6 +10,7 @@ from facet_nb import models as models
 from facet_nb import pipelines as pipelines
 from facet_nb import plots as plots
 from facet_nb import preprocessing as preprocessing
+from facet_nb import report as report
 from facet_nb import signal as signal
 from facet_nb import widgets as widgets
 from facet_nb.benchmark import Advice as Advice
@@ -87,6 +88,7 @@ from facet_nb.evaluation import SNRCalculator as SNRCalculator
 from facet_nb.evaluation import TruthCalculator as TruthCalculator
 from facet_nb.evaluation import UnlockedEnergyCalculator as UnlockedEnergyCalculator
 from facet_nb.evaluation import compare as compare
+from facet_nb.io import Anonymizer as Anonymizer
 from facet_nb.io import BDFExporter as BDFExporter
 from facet_nb.io import BIDSExporter as BIDSExporter
 from facet_nb.io import BIDSLoader as BIDSLoader
@@ -96,8 +98,10 @@ from facet_nb.io import EEGLABExporter as EEGLABExporter
 from facet_nb.io import Exporter as Exporter
 from facet_nb.io import FIFExporter as FIFExporter
 from facet_nb.io import Loader as Loader
+from facet_nb.io import Provenance as Provenance
 from facet_nb.io import export as export
 from facet_nb.io import load as load
+from facet_nb.io import read_provenance as read_provenance
 from facet_nb.pipelines import classic_correction as classic_correction
 from facet_nb.pipelines import correct_gradient as correct_gradient
 from facet_nb.pipelines import correct_pulse as correct_pulse

@@ -31,6 +31,13 @@ def run(
     dtype: options.Precision = None,
     checkpoint: options.Checkpoint = None,
     timeout: options.Timeout = None,
+    anonymize: options.Anonymize = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html", help="File for a report with figures, also of a failure."
+        ),
+    ] = None,
     strict: options.Strict = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
@@ -42,21 +49,27 @@ def run(
     """
     with report_errors(debug):
         from facet_nb.io import Exporter, load
+        from facet_nb.io.atomic_write import check_target
 
         pipeline = chains.choose_chain(chain, trigger)
         settings = options.make_settings(mode, n_jobs, n_workers, backend, batch_size, dtype)
         recordings.check_not_input(source, target)
         exporter = Exporter(target)
-        context = load(source)
+        if report is not None:
+            check_target(report, overwrite=True)
+        context = load(source, anonymize=anonymize)
         exporter.validate(context)  # before the work, not after it
         result = pipeline.add(exporter).run(
             context,
-            raise_on_error=True,
             show_progress=sys.stderr.isatty(),
             checkpoint=checkpoint,
             timeout=timeout,
             **settings,
         )
+        if report is not None:
+            result.report(report)
+        if result.error is not None:
+            raise result.error
         if as_json:
             print_json(describe_result(source, target, result))
         else:
@@ -80,6 +93,7 @@ def batch(
     ] = 1,
     mode: options.BatchMode = None,
     checkpoint: options.Checkpoint = None,
+    anonymize: options.Anonymize = False,
     strict: options.Strict = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
@@ -100,6 +114,7 @@ def batch(
             keep_raw=False,
             show_progress=sys.stderr.isatty(),
             checkpoint=checkpoint,
+            anonymize=anonymize,
         )
         rows = list(zip(done.inputs, done.outputs, done.results, strict=True))
         if as_json:

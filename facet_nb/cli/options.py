@@ -133,6 +133,12 @@ Json = Annotated[
     bool,
     typer.Option("--json", help="Print the result with its findings as JSON on stdout."),
 ]
+Anonymize = Annotated[
+    bool,
+    typer.Option(
+        "--anonymize", help="Leave out what the header says about a person, as MNE does it."
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 

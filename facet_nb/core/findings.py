@@ -210,6 +210,12 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "a step takes a recording with breaks for continuous",
         "Run the chain on each part by itself, or look at the samples near the breaks.",
     ),
+    "identity_kept": FindingKind(
+        "note",
+        "the header says something about a person",
+        "Before you share files, remove it: anonymize=True in Loader, Exporter, map and on the "
+        "command line.",
+    ),
     "channels_uncorrected": FindingKind(
         "note",
         "channels were not corrected",

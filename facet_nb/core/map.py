@@ -133,6 +133,7 @@ def map_runs(
     loader_factory: Callable[[str], Processor] | None = None,
     show_progress: bool | None = None,
     checkpoint: str | Path | None = None,
+    anonymize: bool = False,
     **run_options: Any,
 ) -> BatchResult:
     """Run `pipeline` on each input.
@@ -164,6 +165,9 @@ def map_runs(
     checkpoint : path | None
         Folder in which finished channels are kept, with a subfolder per input: after an
         interruption, the same call resumes where it was.
+    anonymize : bool
+        Whether recordings are loaded and written without what their headers say about a person, by
+        the rules of ``mne.io.Raw.anonymize``.
     **run_options
         Options of :meth:`Pipeline.run`: ``mode``, ``channel_sequential``, ``n_workers``,
         ``batch_size``, ``dtype``, ``timeout``. The batches of a recording run one after another.
@@ -191,10 +195,14 @@ def map_runs(
     show_progress = defaults.progress if show_progress is None else show_progress
     n_jobs, _ = check_numbers(1 if parallel is False else n_jobs, 1, 1, backend, cores)
     _check_options(pipeline, run_options)
+    if anonymize and loader_factory is not None:
+        raise ValidationError(
+            "anonymize=True is for the loader of map: give it to the loaders of loader_factory."
+        )
     inputs = [ProcessingContext(item) if is_recording(item) else item for item in inputs]
     names = tuple(_name(i, item) for i, item in enumerate(inputs))
     targets = _targets(names, inputs, output)
-    steps = [_first_step(item, loader_factory) for item in inputs]
+    steps = [_first_step(item, loader_factory, anonymize) for item in inputs]
     runner = registry.get_backend(backend if n_jobs > 1 else "serial")
     if runner.isolates:
         check_picklable([(p.name, p) for p in pipeline.processors])
@@ -316,14 +324,16 @@ def _name(index: int, item: Any) -> str:
     )
 
 
-def _first_step(item: Any, factory: Callable[[str], Processor] | None) -> Processor | None:
+def _first_step(
+    item: Any, factory: Callable[[str], Processor] | None, anonymize: bool
+) -> Processor | None:
+    # By name: core must not import io.
     if isinstance(item, ProcessingContext):
-        return None
+        return get_processor("anonymizer")() if anonymize else None
     if factory is not None:
         return factory(str(item))
-    # By name: core must not import io.
     loader: Callable[..., Processor] = get_processor("auto_loader")
-    return loader(path=_absolute(item), preload=True)
+    return loader(path=_absolute(item), preload=True, anonymize=anonymize)
 
 
 def _absolute(path: str | Path | None) -> str | None:

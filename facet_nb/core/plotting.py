@@ -1,6 +1,7 @@
 """Plotting backends: results can be plotted without importing :mod:`facet_nb.plots` in core.
 
-As in pandas, each name stands for a module that is imported when the first figure is drawn.
+As in pandas, each name stands for a module that is imported when the first figure is drawn. The
+page about a run is made by :mod:`facet_nb.report` in the same way.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from facet_nb.core.errors import ValidationError
 #: Modules with the ``plot_…`` functions, by the name of the backend. This is the only place below
 #: :mod:`facet_nb.plots` that names it, so that the import graph has no circle.
 _BACKENDS = {"matplotlib": "facet_nb.plots"}
+_REPORT = "facet_nb.report"
 
 
 def draw(function: str, *arguments: Any, backend: str = "matplotlib", **options: Any) -> Any:
@@ -26,3 +28,21 @@ def draw(function: str, *arguments: Any, backend: str = "matplotlib", **options:
     if backend not in _BACKENDS:
         raise ValidationError(f"unknown plotting backend {backend!r}: use {', '.join(_BACKENDS)}.")
     return getattr(import_module(_BACKENDS[backend]), function)(*arguments, **options)
+
+
+def write_report(result: Any, path: Any = None) -> Any:
+    """Return the page about a result; see :func:`facet_nb.report.make_report`.
+
+    Raises
+    ------
+    ValidationError
+        If matplotlib is not installed.
+    """
+    try:
+        return import_module(_REPORT).make_report(result, path)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        raise ValidationError(
+            "a report has figures, which need matplotlib: pip install 'facet-nb[lab]'."
+        ) from error

@@ -14,7 +14,7 @@ from facet_nb.core.errors import FacetError, check_pandas
 from facet_nb.core.events import RunState
 from facet_nb.core.findings import Finding, find_in_error, merge_findings
 from facet_nb.core.planning.plan import Plan
-from facet_nb.core.plotting import draw
+from facet_nb.core.plotting import draw, write_report
 
 if TYPE_CHECKING:
     import mne
@@ -182,6 +182,26 @@ class PipelineResult:
     def plot(self, **kwargs: Any) -> Any:
         """Plot one channel before and after correction; see ``plots.plot_before_after``."""
         return draw("plot_before_after", self.get_context(), **kwargs)
+
+    def report(self, path: Any = None) -> Any:
+        """Return one self-contained page about the run, and write it if there is a `path`.
+
+        Parameters
+        ----------
+        path : path | None
+            The file, such as ``"report.html"``.
+
+        Returns
+        -------
+        RunReport
+            The page: a notebook shows it, ``save(path)`` writes it.
+
+        Raises
+        ------
+        FacetError
+            If it cannot be written, or matplotlib is missing.
+        """
+        return write_report(self, path)
 
     def _headline(self) -> str:
         how = "" if self.plan is None else f" ({self.plan.mode}, n_jobs={self.plan.n_jobs})"

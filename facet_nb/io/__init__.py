@@ -10,9 +10,12 @@ from facet_nb.io.exporters import (
     FIFExporter,
     export,
 )
+from facet_nb.io.identity import Anonymizer
 from facet_nb.io.loader import Loader, load
+from facet_nb.io.provenance import Provenance, read_provenance
 
 __all__ = [
+    "Anonymizer",
     "BDFExporter",
     "BIDSExporter",
     "BIDSLoader",
@@ -22,6 +25,8 @@ __all__ = [
     "Exporter",
     "FIFExporter",
     "Loader",
+    "Provenance",
     "export",
     "load",
+    "read_provenance",
 ]

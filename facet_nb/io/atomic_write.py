@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +27,9 @@ from facet_nb.io.messages import unusable, unwritable
 _STAGE = re.compile(r"\.facet_nb-(?P<machine>.+)-(?P<pid>\d+)-\w+\.part")
 
 _STALE_S = 3600.0
+
+#: End of the name of the file that tells how a recording was made.
+PROVENANCE = "_provenance.json"
 
 
 def check_target(path: Path, overwrite: bool, parts: Iterable[Path] = ()) -> None:
@@ -64,7 +67,7 @@ def check_target(path: Path, overwrite: bool, parts: Iterable[Path] = ()) -> Non
 
 
 @contextmanager
-def stage(path: Path, n_bytes: int) -> Iterator[Path]:
+def stage(path: Path, n_bytes: int, outdated: Sequence[Path] = ()) -> Iterator[Path]:
     """Yield a hidden folder; on exit, move the files in it beside `path`.
 
     Parameters
@@ -73,6 +76,8 @@ def stage(path: Path, n_bytes: int) -> Iterator[Path]:
         The header file, which appears last.
     n_bytes : int
         Approximate size of all files.
+    outdated : sequence of Path
+        Files about an earlier recording `path`, which are removed with it.
 
     Raises
     ------
@@ -88,7 +93,7 @@ def stage(path: Path, n_bytes: int) -> Iterator[Path]:
     try:
         _check_space(path, n_bytes)
         yield folder
-        _publish(folder, path)
+        _publish(folder, path, outdated)
     except FacetError:
         raise
     except OSError as error:
@@ -160,18 +165,23 @@ def _has_ended(pid: int) -> bool:
     return False
 
 
-def _publish(folder: Path, path: Path) -> None:
-    """Move the files in `folder` beside `path`."""
+def _publish(folder: Path, path: Path, outdated: Sequence[Path]) -> None:
+    """Move the files in `folder` beside `path`, and remove those that are outdated."""
     files = sorted(folder.iterdir())
     for file in files:
         _sync(file)
-    parts = [file for file in files if file.name != path.name]
+    notes = [file for file in files if file.name.endswith(PROVENANCE)]
+    parts = [file for file in files if file.name != path.name and file not in notes]
+    for file in outdated:
+        file.unlink(missing_ok=True)
     if parts:
         # While the parts are replaced, no header may combine old ones with new ones.
         path.unlink(missing_ok=True)
     for part in parts:
         os.replace(part, path.parent / part.name)
     os.replace(folder / path.name, path)
+    for note in notes:  # a file without provenance is better than one with that of another
+        os.replace(note, path.parent / note.name)
     _sync(path.parent)
 
 

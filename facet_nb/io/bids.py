@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,14 @@ import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import FacetError, ValidationError
+from facet_nb.core.planning.plan import Plan
 from facet_nb.core.processor import Processor
 from facet_nb.core.registry import register_processor
 from facet_nb.io.blocks import iter_blocks
+from facet_nb.io.identity import remove_identity, tell_identity
 from facet_nb.io.loader import Loader
 from facet_nb.io.messages import unusable, unwritable
+from facet_nb.io.provenance import collect
 from facet_nb.io.sources import find_source, load_samples
 
 if TYPE_CHECKING:
@@ -93,6 +97,8 @@ class BIDSLoader(_BIDSStep):
         Whether to read the samples now.
     artifact_to_trigger_offset : float
         Start of the artifact relative to its trigger, in s (negative: before it).
+    anonymize : bool
+        As for :class:`Loader`; it removes what the tables say about the person as well.
 
     Raises
     ------
@@ -114,6 +120,7 @@ class BIDSLoader(_BIDSStep):
         processing: str | None = None,
         preload: bool = True,
         artifact_to_trigger_offset: float = 0.0,
+        anonymize: bool = False,
     ) -> None:
         self.bids_root = bids_root
         self.subject = subject
@@ -123,6 +130,7 @@ class BIDSLoader(_BIDSStep):
         self.processing = processing
         self.preload = preload
         self.artifact_to_trigger_offset = artifact_to_trigger_offset
+        self.anonymize = anonymize
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
         place = self._find_path()
@@ -135,9 +143,11 @@ class BIDSLoader(_BIDSStep):
             raise unusable(self._root, what, "Check subject, task and run") from error
         if self.preload:
             load_samples(raw, source)
+        found = () if self.anonymize else tell_identity(raw)
+        raw = remove_identity(raw) if self.anonymize else raw
         offset_s = self.artifact_to_trigger_offset
         loader = Loader(source, artifact_to_trigger_offset=offset_s)
-        return loader._begin(raw, context)
+        return loader._begin(raw, context).with_findings(found)
 
 
 @register_processor
@@ -159,6 +169,11 @@ class BIDSExporter(_BIDSStep):
         Label of the processing (``proc-``), such as ``facet``.
     overwrite : bool
         Whether to replace an existing recording.
+    provenance : bool
+        Whether to tell in the ``_eeg.json`` file beside the recording (entries ``GeneratedBy`` and
+        ``facet_nb``) how it was made; see :func:`facet_nb.read_provenance`.
+    anonymize : bool
+        Whether to leave out what the header says about a person, as ``mne.io.Raw.anonymize`` does.
 
     Raises
     ------
@@ -173,6 +188,7 @@ class BIDSExporter(_BIDSStep):
     requires_raw = True
     modifies_raw = False
     parallel_safe = False
+    _plan: Plan | None = None
 
     def __init__(
         self,
@@ -183,6 +199,9 @@ class BIDSExporter(_BIDSStep):
         run: str | int | None = None,
         processing: str | None = None,
         overwrite: bool = True,
+        *,
+        provenance: bool = True,
+        anonymize: bool = False,
     ) -> None:
         self.bids_root = bids_root
         self.subject = subject
@@ -191,6 +210,14 @@ class BIDSExporter(_BIDSStep):
         self.run = run
         self.processing = processing
         self.overwrite = overwrite
+        self.provenance = provenance
+        self.anonymize = anonymize
+
+    def in_run(self, plan: Plan) -> BIDSExporter:
+        """Return a copy of this step that knows the plan of its run."""
+        new = copy.copy(self)
+        new._plan = plan
+        return new
 
     def validate(self, context: ProcessingContext) -> None:
         super().validate(context)
@@ -200,6 +227,9 @@ class BIDSExporter(_BIDSStep):
         mne_bids = load_mne_bids()
         place = self._find_path()
         raw = context.get_raw()
+        found = () if self.anonymize else tell_identity(raw)
+        if self.anonymize:  # of a recording in a file, mne-bids would copy the file itself
+            raw = remove_identity(raw).load_data(verbose="error")
         try:
             mne_bids.write_raw_bids(
                 raw,
@@ -210,6 +240,10 @@ class BIDSExporter(_BIDSStep):
                 verbose="error",
             )
             back = mne_bids.read_raw_bids(place, verbose="error")
+            if self.provenance:
+                entries = self._describe(context, raw, Path(back.filenames[0]))
+                sidecar = place.copy().update(suffix=_DATATYPE, extension=".json")
+                mne_bids.update_sidecar_json(sidecar, entries, verbose="error")
         except FileExistsError as error:
             remedy = "Give another run, or overwrite=True"
             raise unusable(self._root, str(error), remedy) from error
@@ -217,7 +251,15 @@ class BIDSExporter(_BIDSStep):
             what = f"{place.basename}: {error}"
             raise unwritable(self._root, what, "Write .fif instead") from error
         _check_same(raw, back, self._root)
-        return context
+        return context.with_findings(found)
+
+    def _describe(
+        self, context: ProcessingContext, raw: mne.io.BaseRaw, written: Path
+    ) -> dict[str, Any]:
+        target = written.with_suffix(".vhdr")
+        made = collect(context, raw, target, "BrainVision", self._plan, self.anonymize)
+        by = [{"Name": "facet_nb", "Version": made.facet_nb}]
+        return {"GeneratedBy": by, "facet_nb": made.to_dict()}
 
 
 def _check_same(raw: mne.io.BaseRaw, back: mne.io.BaseRaw, root: Path) -> None:

@@ -7,16 +7,20 @@ previous file, or none.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.planning.plan import Plan
 from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.registry import register_processor
 from facet_nb.io import writers
 from facet_nb.io.atomic_write import check_target
+from facet_nb.io.identity import remove_identity, tell_identity
+from facet_nb.io.provenance import Note, choose_sidecar, collect
 from facet_nb.io.writers import (
     Writer,
     check_export,
@@ -24,6 +28,9 @@ from facet_nb.io.writers import (
     resolve_target,
     write_recording,
 )
+
+if TYPE_CHECKING:
+    import mne
 
 
 class _FileExporter(Processor):
@@ -36,18 +43,37 @@ class _FileExporter(Processor):
     output_only = True
     writer: ClassVar[Writer | None] = None
 
+    #: The run that the export is a step of.
+    _plan: Plan | None = None
+
     def __init__(
-        self, path: str | Path, overwrite: bool = True, *, replace_input: bool = False
+        self,
+        path: str | Path,
+        overwrite: bool = True,
+        *,
+        replace_input: bool = False,
+        provenance: bool = True,
+        anonymize: bool = False,
     ) -> None:
         self.path = path
         self.overwrite = overwrite
         self.replace_input = replace_input
+        self.provenance = provenance
+        self.anonymize = anonymize
+
+    def in_run(self, plan: Plan) -> _FileExporter:
+        """Return a copy of this step that knows the plan of its run."""
+        new = copy.copy(self)
+        new._plan = plan
+        return new
 
     def check_early(self, context: ProcessingContext | None, earlier: Sequence[Processor]) -> None:
         """Check suffix, target and, as far as it cannot change, the header."""
         writer = self._choose()
         target = resolve_target(self.path, writer)
         check_target(target, self.overwrite, [target.with_suffix(p) for p in writer.parts])
+        if self.provenance:
+            choose_sidecar(target)
         loaders = [step for step in earlier if hasattr(step, "forecast")]
         raws = [] if context is None else [context._raw, context.get_raw_original()]
         paths = [step.path for step in loaders if hasattr(step, "path")]
@@ -61,10 +87,21 @@ class _FileExporter(Processor):
         self._check(context)
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
-        raw = context.get_raw()
         target, writer = self._check(context)
-        write_recording(raw, target, writer)
-        return context
+        raw = context.get_raw()
+        tells = writer.keeps_identity and not self.anonymize
+        found = tell_identity(raw) if tells else ()
+        if self.anonymize:
+            raw = remove_identity(raw)
+        note = self._write_note(context, raw, target, writer) if self.provenance else None
+        write_recording(raw, target, writer, note)
+        return context.with_findings(found) if found else context
+
+    def _write_note(
+        self, context: ProcessingContext, raw: mne.io.BaseRaw, target: Path, writer: Writer
+    ) -> Note:
+        made = collect(context, raw, target, writer.label, self._plan, self.anonymize)
+        return Note.of(made, choose_sidecar(target))
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory, in bytes: blocks that are written, read and compared."""
@@ -108,6 +145,12 @@ class EDFExporter(_FileExporter):
         Whether to replace an existing file.
     replace_input : bool
         Whether the export may replace the file that the recording was read from.
+    provenance : bool
+        Whether to tell how the file was made, inside it (a line, where the format has room) and in
+        ``NAME_provenance.json`` beside it; see :func:`facet_nb.read_provenance`. The input files
+        are hashed for it.
+    anonymize : bool
+        Whether to leave out what the header says about a person, as ``mne.io.Raw.anonymize`` does.
 
     Raises
     ------
@@ -136,6 +179,12 @@ class BDFExporter(_FileExporter):
         Whether to replace an existing file.
     replace_input : bool
         Whether the export may replace the file that the recording was read from.
+    provenance : bool
+        Whether to tell how the file was made, inside it (a line, where the format has room) and in
+        ``NAME_provenance.json`` beside it; see :func:`facet_nb.read_provenance`. The input files
+        are hashed for it.
+    anonymize : bool
+        Whether to leave out what the header says about a person, as ``mne.io.Raw.anonymize`` does.
 
     Raises
     ------
@@ -168,6 +217,12 @@ class BrainVisionExporter(_FileExporter):
         Whether to replace existing files.
     replace_input : bool
         Whether the export may replace the file that the recording was read from.
+    provenance : bool
+        Whether to tell how the file was made, inside it (a line, where the format has room) and in
+        ``NAME_provenance.json`` beside it; see :func:`facet_nb.read_provenance`. The input files
+        are hashed for it.
+    anonymize : bool
+        Whether to leave out what the header says about a person, as ``mne.io.Raw.anonymize`` does.
 
     Raises
     ------
@@ -195,6 +250,12 @@ class FIFExporter(_FileExporter):
         Whether to replace an existing file.
     replace_input : bool
         Whether the export may replace the file that the recording was read from.
+    provenance : bool
+        Whether to tell how the file was made, inside it (a line, where the format has room) and in
+        ``NAME_provenance.json`` beside it; see :func:`facet_nb.read_provenance`. The input files
+        are hashed for it.
+    anonymize : bool
+        Whether to leave out what the header says about a person, as ``mne.io.Raw.anonymize`` does.
     fmt : {"single", "double"}
         Samples as float32 (relative rounding error 1e-7) or float64 (exact).
 
@@ -214,8 +275,16 @@ class FIFExporter(_FileExporter):
         fmt: str = "single",
         *,
         replace_input: bool = False,
+        provenance: bool = True,
+        anonymize: bool = False,
     ) -> None:
-        super().__init__(path, overwrite, replace_input=replace_input)
+        super().__init__(
+            path,
+            overwrite,
+            replace_input=replace_input,
+            provenance=provenance,
+            anonymize=anonymize,
+        )
         self.fmt = fmt
 
     def _choose(self) -> Writer:
@@ -241,6 +310,12 @@ class EEGLABExporter(_FileExporter):
         Whether to replace an existing file.
     replace_input : bool
         Whether the export may replace the file that the recording was read from.
+    provenance : bool
+        Whether to tell how the file was made, inside it (a line, where the format has room) and in
+        ``NAME_provenance.json`` beside it; see :func:`facet_nb.read_provenance`. The input files
+        are hashed for it.
+    anonymize : bool
+        Whether to leave out what the header says about a person, as ``mne.io.Raw.anonymize`` does.
 
     Raises
     ------
@@ -268,6 +343,12 @@ class Exporter(_FileExporter):
         Whether to replace an existing file.
     replace_input : bool
         Whether the export may replace the file that the recording was read from.
+    provenance : bool
+        Whether to tell how the file was made, inside it (a line, where the format has room) and in
+        ``NAME_provenance.json`` beside it; see :func:`facet_nb.read_provenance`. The input files
+        are hashed for it.
+    anonymize : bool
+        Whether to leave out what the header says about a person, as ``mne.io.Raw.anonymize`` does.
 
     Raises
     ------
@@ -296,7 +377,8 @@ def export(context: ProcessingContext, path: str | Path, **options: Any) -> Proc
     path : path
         The file; its suffix determines the format.
     **options
-        Further arguments of :class:`Exporter`: ``overwrite``, ``replace_input``.
+        Further arguments of :class:`Exporter`: ``overwrite``, ``replace_input``, ``provenance``,
+        ``anonymize``.
 
     Returns
     -------

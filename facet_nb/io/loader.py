@@ -14,6 +14,7 @@ from facet_nb.core.planning.memory_forecast import RunInput
 from facet_nb.core.processor import Processor
 from facet_nb.core.recording import Shape
 from facet_nb.core.registry import register_processor
+from facet_nb.io.identity import remove_identity, tell_identity
 from facet_nb.io.messages import shorten, suggest, unusable
 from facet_nb.io.saturation import tell_saturated
 from facet_nb.io.sources import find_source, load_samples, open_recording
@@ -51,6 +52,10 @@ class Loader(Processor):
     start_sample, stop_sample : int | None
         First sample to load, and the one after the last, counted from the start of the file.
         Annotations outside are dropped.
+    anonymize : bool
+        Whether to remove what the header says about a person, as ``mne.io.Raw.anonymize`` does:
+        names and codes are replaced, and the recording begins on 2000-01-01. Otherwise it is kept,
+        and a finding tells which entries there are.
 
     Raises
     ------
@@ -72,6 +77,7 @@ class Loader(Processor):
         upsampling_factor: int = 1,
         start_sample: int | None = None,
         stop_sample: int | None = None,
+        anonymize: bool = False,
     ) -> None:
         self.path = path
         self.bad_channels = bad_channels
@@ -80,6 +86,7 @@ class Loader(Processor):
         self.upsampling_factor = upsampling_factor
         self.start_sample = start_sample
         self.stop_sample = stop_sample
+        self.anonymize = anonymize
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
         if _whole("upsampling_factor", self.upsampling_factor) < 1:
@@ -91,6 +98,10 @@ class Loader(Processor):
         if self.preload:
             load_samples(raw, source)
         found = tell_units(raw, source)
+        if self.anonymize:
+            raw = remove_identity(raw)
+        else:
+            found += tell_identity(raw)
         if raw.preload:
             found += tell_saturated(raw)
         return self._begin(raw, context).with_findings(found)

@@ -21,6 +21,7 @@ from facet_nb.io.formats.fif import write_fif
 from facet_nb.io.markers import iter_markers
 from facet_nb.io.messages import shorten, unusable, unwritable
 from facet_nb.io.originals import find_same, list_originals
+from facet_nb.io.provenance import Note, list_sidecars_of
 from facet_nb.io.verify import Written, compare
 
 if TYPE_CHECKING:
@@ -45,22 +46,26 @@ class Writer:
     check : callable
         ``check(raw, path)`` raises ValidationError if the header does not fit the format.
     write : callable
-        ``write(raw, file, path)`` writes `file`, whose final name is `path`; returns Written.
+        ``write(raw, file, path, note)`` writes `file`, whose final name is `path`, with its
+        provenance (or None) as far as there is room; returns Written.
     sample_bytes : int
         Bytes per sample.
     parts : tuple of str
         Suffixes of the further files.
     keeps_all : bool
         Whether bad channels and channel types are kept.
+    keeps_identity : bool
+        Whether entries about a person are kept.
     """
 
     label: str
     suffix: str
     check: Callable[[Any, Path], None]
-    write: Callable[[Any, Path, Path], Written]
+    write: Callable[[Any, Path, Path, Note | None], Written]
     sample_bytes: int
     parts: tuple[str, ...] = ()
     keeps_all: bool = False
+    keeps_identity: bool = False
 
 
 def _edf(depth: edf_limits.Depth) -> Writer:
@@ -70,6 +75,7 @@ def _edf(depth: edf_limits.Depth) -> Writer:
         partial(edf_limits.check_edf_header, depth=depth),
         partial(write_edf, depth=depth),
         depth.n_bytes,
+        keeps_identity=True,
     )
 
 
@@ -80,9 +86,10 @@ def fif(fmt: str = "single") -> Writer:
         "FIF",
         ".fif",
         lambda raw, path: None,
-        lambda raw, file, path: write_fif(raw, file, fmt),
+        lambda raw, file, path, note: write_fif(raw, file, fmt, note),
         size,
         keeps_all=True,
+        keeps_identity=True,
     )
 
 
@@ -172,8 +179,12 @@ def check_export(
     writer.check(raw, path)
 
 
-def write_recording(raw: mne.io.BaseRaw, path: Path, writer: Writer) -> None:
+def write_recording(
+    raw: mne.io.BaseRaw, path: Path, writer: Writer, note: Note | None = None
+) -> None:
     """Write `raw` to a temporary file, read it back, and rename it to `path`.
+
+    Its provenance `note` appears with it; if that is None, the one of an earlier file is removed.
 
     Raises
     ------
@@ -181,10 +192,10 @@ def write_recording(raw: mne.io.BaseRaw, path: Path, writer: Writer) -> None:
         If it cannot be written, or reading it back gives other data.
     """
     n_bytes = writer.sample_bytes * len(raw.ch_names) * raw.n_times
-    with stage(path, n_bytes) as folder:
+    with stage(path, n_bytes, list_sidecars_of(path)) as folder:
         file = folder / path.name
         try:
-            written = writer.write(raw, file, path)
+            written = writer.write(raw, file, path, note)
         except FacetError:
             raise
         except (ValueError, TypeError, RuntimeError, OverflowError) as error:
@@ -193,6 +204,8 @@ def write_recording(raw: mne.io.BaseRaw, path: Path, writer: Writer) -> None:
         back = compare(raw, file, written, path)
         if not writer.keeps_all:
             _log_losses(raw, back, written, path, writer)
+        if note is not None:
+            (folder / note.sidecar.name).write_bytes(note.content)
 
 
 def check_not_original(

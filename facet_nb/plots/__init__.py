@@ -27,6 +27,13 @@ from facet_nb.plots.memory import draw_memory, plot_memory
 from facet_nb.plots.pareto import draw_pareto, plot_pareto
 from facet_nb.plots.picture import Picture, uses_widget_backend
 from facet_nb.plots.recording import plot_channels
+from facet_nb.plots.run_figures import (
+    draw_density,
+    draw_intervals,
+    draw_locked,
+    draw_stack,
+    plot_topographies,
+)
 from facet_nb.plots.scaling import draw_scaling, plot_scaling
 from facet_nb.plots.side_by_side import plot_side_by_side, sketch_side_by_side
 from facet_nb.plots.sketch import Sketch
@@ -40,11 +47,15 @@ __all__ = [
     "Sketch",
     "Trace",
     "compare",
+    "draw_density",
     "draw_heat_map",
+    "draw_intervals",
+    "draw_locked",
     "draw_memory",
     "draw_pareto",
     "draw_scaling",
     "draw_spectrum",
+    "draw_stack",
     "draw_step_bars",
     "draw_step_times",
     "draw_trace",
@@ -60,6 +71,7 @@ __all__ = [
     "plot_psd",
     "plot_scaling",
     "plot_step_bars",
+    "plot_topographies",
     "plot_side_by_side",
     "plot_step_times",
     "plot_waterfall",

@@ -208,3 +208,34 @@ def test_a_chain_brings_no_files_of_its_own(facet_nb, files, tmp_path):
 )
 def test_lines_are_harmless(text, line):
     assert to_line(text) == line
+
+
+def test_a_report_of_success_and_of_failure(facet_nb, files, tmp_path):
+    done = facet_nb("run", files.vhdr, "out.fif", "--report", "new/out.html")
+    assert done.exit_code == 0
+    page = (tmp_path / "new" / "out.html").read_text("utf-8")
+    assert "<h1>out.fif</h1>" in page and "The worst two seconds" in page
+    failed = facet_nb("run", files.vhdr, "o.fif", "--trigger", "R128", "--report", "o.html")
+    assert failed.exit_code == 1 and "matches nothing" in failed.stderr
+    assert "matches nothing" in (tmp_path / "o.html").read_text("utf-8")
+    (tmp_path / "folder.html").mkdir()
+    refused = facet_nb("run", files.vhdr, "p.fif", "--report", "folder.html")
+    assert refused.exit_code == 1 and "this is a folder" in refused.stderr
+    assert not (tmp_path / "p.fif").exists()
+
+
+def test_anonymous_files(facet_nb, files, tmp_path):
+    raw = mne.io.read_raw(files.fif, preload=True, verbose="error")
+    raw.info["subject_info"] = {"last_name": "Byron"}
+    raw.save(tmp_path / "named.fif", verbose="error")
+    Pipeline([HighPassFilter(2.0)]).to_yaml(tmp_path / "chain.yaml")
+    words = ["--chain", "chain.yaml", "--anonymize"]
+    kept = facet_nb("run", "named.fif", "a.fif", *words[:2])
+    assert "identity_kept" not in kept.stderr and "the header says something" in kept.stderr
+    assert facet_nb("run", "named.fif", "b.fif", *words).exit_code == 0
+    assert facet_nb("batch", "named.fif", "--output", "all", *words).exit_code == 0
+    names = [
+        mne.io.read_raw(tmp_path / path, verbose="error").info["subject_info"]["last_name"]
+        for path in ("a.fif", "b.fif", "all/named_corrected.fif")
+    ]
+    assert names == ["Byron", "mne_anonymize", "mne_anonymize"]

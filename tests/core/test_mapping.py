@@ -129,7 +129,7 @@ def test_a_file_that_cannot_be_read_is_a_result(files, tmp_path):
     assert [r.success for r in batch] == [True, False, True, False]
     assert isinstance(batch[1].error, FacetError) and "none.fif" in str(batch[3].error)
     assert batch.outputs[1] is None and batch.outputs[3] is None
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.fif")) == [
         "rec 0_corrected.fif",
         "rec 2_corrected.fif",
     ]

@@ -29,13 +29,14 @@ def test_context_passes_through_and_folders_are_made(suffix, context, tmp_path):
     assert exporter.process(context) is context
     names = {p.name for p in exporter.path.parent.iterdir()}
     parts = {"out.eeg", "out.vmrk"} if suffix == ".vhdr" else set()
-    assert names == {f"out{suffix}"} | parts
+    assert names == {f"out{suffix}", "out_provenance.json"} | parts
 
 
 @pytest.mark.parametrize("name", ["out.eeg", "out.vmrk", "out.vhdr"])
 def test_any_part_names_a_brainvision_recording(name, context, tmp_path):
     export(context, tmp_path / name)
-    assert set(content(tmp_path)) == {"out.eeg", "out.vmrk", "out.vhdr"}
+    parts = {"out.eeg", "out.vmrk", "out.vhdr"}
+    assert set(content(tmp_path)) == {*parts, "out_provenance.json"}
     assert load(tmp_path / "out.vhdr").get_n_channels() == 6
 
 
@@ -146,7 +147,7 @@ def test_samples_that_are_read_back_otherwise(suffix, context, tmp_path, monkeyp
         whole.label,
         whole.suffix,
         whole.check,
-        lambda raw, file, path: flip(whole.write(raw, file, path), file),
+        lambda raw, file, *rest: flip(whole.write(raw, file, *rest), file),
         whole.sample_bytes,
         whole.parts,
     )
@@ -206,7 +207,8 @@ def test_fif_of_several_files(recording, tmp_path, monkeypatch):
     )
     raw = recording(n_times=150_000)
     export(ProcessingContext(raw), tmp_path / "long.fif")
-    assert set(content(tmp_path)) == {"long.fif", "long-1.fif", "long-2.fif", "long-3.fif"}
+    files = {"long.fif", "long-1.fif", "long-2.fif", "long-3.fif"}
+    assert set(content(tmp_path)) == {*files, "long_provenance.json"}
     back = load(tmp_path / "long.fif").get_raw()
     assert back.n_times == raw.n_times
     assert len(back.annotations) == len(raw.annotations)
@@ -234,4 +236,5 @@ def test_what_a_killed_export_left_is_swept_away(context, tmp_path):
         if folder is not young:
             os.utime(folder, (0, 0))
     export(context, tmp_path / "out.edf")
-    assert set(tmp_path.iterdir()) == {tmp_path / "out.edf", young, alive, other}
+    made = {tmp_path / "out.edf", tmp_path / "out_provenance.json"}
+    assert set(tmp_path.iterdir()) == {*made, young, alive, other}

@@ -99,7 +99,8 @@ def test_annotations_end_with_the_recording(tmp_path):
 def test_files_of_any_name_and_no_warning(name, context, tmp_path):
     export(context, tmp_path / name)
     suffixes = (".eeg", ".vhdr", ".vmrk")
-    assert {p.name for p in tmp_path.iterdir()} == {name[:-5] + suffix for suffix in suffixes}
+    names = {name[:-5] + suffix for suffix in (*suffixes, "_provenance.json")}
+    assert {p.name for p in tmp_path.iterdir()} == names
     assert load(tmp_path / name).get_raw().n_times == context.get_raw().n_times
 
 

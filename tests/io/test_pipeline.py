@@ -43,7 +43,9 @@ def test_every_mode_writes_the_same_bytes(suffix, preload, sources, tmp_path):
             "halve_in_io_tests",
             "exporter",
         ]
-        written.append({p.name: p.read_bytes() for p in path.parent.iterdir()})
+        # The provenance beside the file tells mode and time.
+        files = [p for p in path.parent.iterdir() if p.name != "out_provenance.json"]
+        written.append({p.name: p.read_bytes() for p in files})
     whole = load(sources[".fif"]).get_data()
     np.testing.assert_allclose(load(path).get_data()[:4], 0.5 * whole[:4], atol=1e-6)
     np.testing.assert_array_equal(load(path).get_data()[5], whole[5])
@@ -86,5 +88,7 @@ def test_many_files(sources, tmp_path):
         "whole_corrected.edf",
         "whole_corrected.eeg",
         "whole_corrected.vhdr",
+        "whole_corrected.vhdr_provenance.json",
         "whole_corrected.vmrk",
+        "whole_corrected_provenance.json",
     ]

@@ -38,6 +38,7 @@ SUBMODULES = [
     "pipelines",
     "plots",
     "preprocessing",
+    "report",
     "signal",
     "widgets",
 ]

@@ -212,6 +212,8 @@ class Runner:
         processor = self.processors[index]
         if self.plan.spill and hasattr(processor, "left_in_file"):
             processor = processor.left_in_file()
+        if hasattr(processor, "in_run"):
+            processor = processor.in_run(self.plan)
         labels = (("all channels",),)
         self.on_event(StageStarted(time.time(), number, stage.steps, labels, stage.reason))
         wall, cpu = time.perf_counter(), time.thread_time()

@@ -15,6 +15,7 @@ from facet_nb.io.blocks import iter_blocks
 from facet_nb.io.formats.brainvision_markers import COMMA, find_codes, iter_marker_lines
 from facet_nb.io.markers import Marker, check_descriptions, is_voltage, iter_markers, start_time
 from facet_nb.io.messages import shorten, unusable
+from facet_nb.io.provenance import Note
 from facet_nb.io.verify import Written
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ def check_brainvision_header(raw: mne.io.BaseRaw, path: Path) -> None:
             )
 
 
-def write_brainvision(raw: mne.io.BaseRaw, file: Path, path: Path) -> Written:
+def write_brainvision(
+    raw: mne.io.BaseRaw, file: Path, path: Path, note: Note | None = None
+) -> Written:
     """Write `raw` to `file` (``.vhdr``), with ``.eeg`` and ``.vmrk`` beside it.
 
     pybv holds a copy of all samples and has no way to append. So it writes the header and the
@@ -67,6 +70,8 @@ def write_brainvision(raw: mne.io.BaseRaw, file: Path, path: Path) -> Written:
         The header file to write.
     path : Path
         Its final name, for messages.
+    note : Note | None
+        Provenance, which becomes a line of the header's comment.
 
     Returns
     -------
@@ -98,6 +103,9 @@ def write_brainvision(raw: mne.io.BaseRaw, file: Path, path: Path) -> Written:
             fmt="binary_float32",
             meas_date=start_time(raw),
         )
+    if note is not None:  # pybv ends the header with an empty comment
+        with file.open("a", encoding="utf-8") as sink:
+            sink.write(f"{note.line}\n")
     seen = _append_markers(file.with_suffix(".vmrk"), raw)
     _write_samples(file.with_suffix(".eeg"), raw, factors, path)
     smallest = float(np.finfo(np.float32).smallest_subnormal)

@@ -9,6 +9,7 @@ The layout: EDF+, https://doi.org/10.1016/S1388-2457(03)00123-8.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from facet_nb.io.formats.edf_limits import (
 )
 from facet_nb.io.formats.edf_records import Records, write_records
 from facet_nb.io.markers import Marker, is_voltage, list_markers, start_time
+from facet_nb.io.provenance import Note
 from facet_nb.io.verify import Written
 
 if TYPE_CHECKING:
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("facet_nb")
 
 
-def write_edf(raw: mne.io.BaseRaw, file: Path, path: Path, depth: Depth) -> Written:
+def write_edf(
+    raw: mne.io.BaseRaw, file: Path, path: Path, note: Note | None = None, *, depth: Depth
+) -> Written:
     """Write `raw` to `file`.
 
     Records are written one after another, which needs little memory besides the recording. A
@@ -51,6 +55,8 @@ def write_edf(raw: mne.io.BaseRaw, file: Path, path: Path, depth: Depth) -> Writ
         The file to write.
     path : Path
         Its final name, for messages.
+    note : Note | None
+        Provenance, of which a few words become a part of the recording field.
     depth : Depth
         ``EDF`` or ``BDF``.
 
@@ -78,7 +84,10 @@ def write_edf(raw: mne.io.BaseRaw, file: Path, path: Path, depth: Depth) -> Writ
     skeleton = container(
         signals,
         patient=_patient(raw, path, depth),
-        recording=edfio.Recording(startdate=None if begin is None else begin.date()),
+        recording=edfio.Recording(
+            startdate=None if begin is None else begin.date(),
+            additional=() if note is None else _fit(note.tag),
+        ),
         starttime=None if begin is None else begin.time(),
         data_record_duration=record_s,
         annotations=_annotations(markers),
@@ -86,6 +95,16 @@ def write_edf(raw: mne.io.BaseRaw, file: Path, path: Path, depth: Depth) -> Writ
     write_records(skeleton, data, records, file)
     # The reader adds rounding errors of its own arithmetic to half a step.
     return Written(steps * (0.5 + 1e-6), 1e-12, markers, steps)
+
+
+def _fit(words: Sequence[str]) -> list[str]:
+    """Return the words that fit behind the date and three codes; the recording field has 80."""
+    room, kept = 80 - len("Startdate 02-MAR-2002 X X X"), []
+    for word in words:
+        if len(word) < room:
+            kept.append(word)
+            room -= len(word) + 1
+    return kept
 
 
 def _make_signals(
@@ -154,10 +173,12 @@ def _patient(raw: mne.io.BaseRaw, path: Path, depth: Depth) -> Any:
 
     subject: dict[str, Any] = dict(raw.info["subject_info"] or {})
     names = [subject.get(f"{part}_name") for part in ("first", "middle", "last")]
+    names = [name for name in names if name != "mne_anonymize"]
+    code = str(subject.get("his_id") or "")
     birthday, sex = subject.get("birthday"), subject.get("sex")
     try:
         return edfio.Patient(
-            code=str(subject.get("his_id") or "X").replace(" ", "_"),
+            code=code.replace(" ", "_") if code not in ("", "0") else "X",
             sex="M" if sex == 1 else "F" if sex == 2 else "X",
             birthdate=birthday if isinstance(birthday, date) else None,
             name="_".join(str(n).replace(" ", "_") for n in names if n) or "X",

@@ -10,6 +10,7 @@ import numpy as np
 from facet_nb.core.errors import ValidationError
 from facet_nb.io.markers import check_descriptions, list_markers
 from facet_nb.io.messages import unusable
+from facet_nb.io.provenance import Note
 from facet_nb.io.verify import Written
 
 if TYPE_CHECKING:
@@ -50,8 +51,11 @@ def load_eeglabio() -> Any:
     return eeglabio.raw
 
 
-def write_eeglab(raw: mne.io.BaseRaw, file: Path, path: Path) -> Written:
-    """Write `raw` to `file` as float32 in µV; `path` is its final name."""
+def write_eeglab(raw: mne.io.BaseRaw, file: Path, path: Path, note: Note | None = None) -> Written:
+    """Write `raw` to `file` as float32 in µV; `path` is its final name.
+
+    eeglabio writes no comments: the provenance `note` is only beside the file.
+    """
     markers = list_markers(raw)
     events = [
         [marker.description for marker in markers],

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facet_nb.core.storage import scratch
+from facet_nb.io.identity import copy_header
 from facet_nb.io.integrity.fif import TAG, read_tag
 from facet_nb.io.markers import list_markers
+from facet_nb.io.provenance import Note, remove_line
 from facet_nb.io.verify import Written
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ _FLOAT, _DOUBLE = 4, 5
 _VISIBLE_SHIFT = 0.05
 
 
-def write_fif(raw: mne.io.BaseRaw, file: Path, fmt: str) -> Written:
+def write_fif(raw: mne.io.BaseRaw, file: Path, fmt: str, note: Note | None = None) -> Written:
     """Write `raw` to `file`; above 2 GB MNE splits it into several files.
 
     Parameters
@@ -44,12 +46,19 @@ def write_fif(raw: mne.io.BaseRaw, file: Path, fmt: str) -> Written:
         The (first) file.
     fmt : {"single", "double"}
         Samples as float32 or float64.
+    note : Note | None
+        Provenance, which becomes the last line of the description.
 
     Returns
     -------
     Written
         The rounding of the samples, and the annotations.
     """
+    known = raw.info["description"]
+    description = remove_line(known) if note is None else note.add_to(known)
+    if description != known:
+        raw = copy_header(raw)
+        raw.info["description"] = description
     _release_pages(raw).save(file, fmt=fmt, overwrite=True, verbose="error")
     onsets = np.asarray(raw.annotations.onset, dtype=float)
     shift = np.abs(onsets.astype(np.float32) - onsets) * float(raw.info["sfreq"])
