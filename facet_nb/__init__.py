@@ -15,9 +15,9 @@ _ROOMS = {
     "facet_nb.core": (
         "ArrayProcessor BatchResult CancelToken ChannelSequentialExecutor FINDING_KINDS FacetError "
         "Finding FindingKind "
-        "LambdaProcessor ParallelExecutor Pipeline PipelineError PipelineResult Plan PlanError "
+        "LambdaProcessor Measure ParallelExecutor Pipeline PipelineError PipelineResult Plan PlanError "
         "Prepared ProcessingContext ProcessingMetadata ProcessingStep Processor ProcessorError "
-        "ProcessorValidationError RunCancelled Stage StepError ValidationError View "
+        "ProcessorValidationError Quality RunCancelled Stage StepError ValidationError View "
         "get_processor list_processors make_finding register_processor set_defaults"
     ),
     "facet_nb.io": (

@@ -226,6 +226,12 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "Jitter the stimuli against the volume period. In this recording, average over longer "
         "windows or treat evoked responses with caution: a part of them was removed.",
     ),
+    "result_rejected": FindingKind(
+        "error",
+        "the result is not accepted",
+        "Look at result.quality and result.last_context; accept=… has the limits, and without it "
+        "the file is written.",
+    ),
     "slice_rate_in_alpha": FindingKind(
         "note",
         "the slice rate is in the alpha band",
