@@ -43,7 +43,7 @@ class Measure:
     detail : str
         The figure in a sentence, or why it was not measured.
     null : tuple of float | None
-        Median and 99 % quantile of the figure if there were nothing to find, from circular shifts.
+        Median and largest of the figure if there were nothing to find, from random circular shifts.
     channels : tuple of str
         Channels to look at.
     span_s : tuple of (float, float)
