@@ -83,6 +83,8 @@ from facet_nb.evaluation import LegacySNRCalculator as LegacySNRCalculator
 from facet_nb.evaluation import MedianArtifactCalculator as MedianArtifactCalculator
 from facet_nb.evaluation import MetricsReport as MetricsReport
 from facet_nb.evaluation import PrintMetric as PrintMetric
+from facet_nb.evaluation import QualityCalculator as QualityCalculator
+from facet_nb.evaluation import QualityGate as QualityGate
 from facet_nb.evaluation import RMSCalculator as RMSCalculator
 from facet_nb.evaluation import RMSResidualCalculator as RMSResidualCalculator
 from facet_nb.evaluation import SNRCalculator as SNRCalculator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,14 @@ from facet_nb.core.quality import Measure, Quality, Verdict, check_accept, find_
 from facet_nb.core.registry import list_processors, register_processor
 from facet_nb.evaluation.base import MetricStep
 from facet_nb.evaluation.quality_windows import Scan, Window, cut_scan
-from facet_nb.kernels.measures.residual import EEG_HZ, HIGH_HZ, INNER_HZ, Grid, LockedSums
+from facet_nb.kernels.measures.residual import (
+    BELOW_HZ,
+    EEG_HZ,
+    HIGH_HZ,
+    INNER_HZ,
+    Grid,
+    LockedSums,
+)
 
 #: Channels that hold no EEG.
 _OTHERS = ("ecg", "eog", "emg", "resp")
@@ -24,12 +32,14 @@ _OTHERS = ("ecg", "eog", "emg", "resp")
 _N_BANDS = 12
 #: A window is quiet if the recording had less than this part of the usual artifact there.
 _QUIET = 0.02
-#: Smallest numbers of epochs and of quiet windows.
-_EPOCHS, _QUIETS = 6, 2
+#: Smallest numbers of epochs, of quiet windows and of frequencies.
+_EPOCHS, _QUIETS, _BINS = 6, 2, 5
+#: Low-pass filters below this leave nothing above the EEG's bands, in Hz.
+_LOW_HZ = 110.0
 
 #: Limits; ``docs/quality.md`` has the reason of each, and how often it errs.
-LOCKED, LOCKED_PART, SLOW, REMOVED = 0.05, 0.25, 0.1, 0.15
-HIGH_DB, LEVEL_DB, BURST, BURSTS = 6.0, 3.0, 8.0, 0.05
+LOCKED, LOCKED_PART, SLOW, REMOVED = 0.1, 0.25, 0.15, 0.15
+HIGH_DB, LEVEL_DB, BURST, BURSTS = 6.0, 3.0, 8.0, 0.125
 UNTOUCHED, UNUSUAL, VISIBLE = 0.02, 10.0, 10.0
 BEATS = 0.75
 
@@ -42,7 +52,7 @@ class Tables:
     ----------
     names : list of str
         The channels.
-    windows : list of Window
+    windows : tuple of Window
         The windows.
     bands : ndarray, shape (n_windows, n_channels, n_bands)
         EEG bands after correction.
@@ -51,11 +61,13 @@ class Tables:
     before : ndarray, shape (n_windows, n_channels)
         20 to 70 Hz before correction; NaN if it is not known.
     locked : LockedSums | None
-        Sums over the epochs.
+        Sums over the epochs; None if there are too few.
+    sfreq : float
+        Sampling rate that the windows count in, in Hz.
     """
 
     names: list[str]
-    windows: list[Window]
+    windows: tuple[Window, ...]
     bands: np.ndarray
     inner: np.ndarray
     high: np.ndarray
@@ -194,35 +206,34 @@ def read_tables(context: ProcessingContext, scan: Scan, names: list[str]) -> Tab
     after = Reader(raw, names)
     before = Reader.of_original(context, names)
     shape = (n, len(names))
-    tables = Tables(
-        names, list(scan.windows), np.full((*shape, _N_BANDS), np.nan),
-        *(np.full(shape, np.nan) for _ in range(3)), None, sfreq,
-    )  # fmt: skip
+    bands = np.full((*shape, _N_BANDS), np.nan)
+    inner, high, original = (np.full(shape, np.nan) for _ in range(3))
     lowpass = float(raw.info["lowpass"] or np.inf)
     locked = LockedSums(len(names), Grid.of(scan.n_samples, sfreq)) if scan.n_samples else None
     for i, window in enumerate(scan.windows):
         grid, spectra = after.read(window, sfreq)
         power = np.abs(spectra) ** 2 * grid.gain
         for band, span in enumerate(_split_bands(grid)):
-            tables.bands[i, :, band] = power[:, span].sum(axis=1)
-        tables.inner[i] = power[:, grid.find(INNER_HZ)].sum(axis=1)
-        high = grid.find(HIGH_HZ, lowpass)
-        if high.stop - high.start > 5:
-            tables.high[i] = power[:, high].sum(axis=1)
+            bands[i, :, band] = power[:, span].sum(axis=1)
+        inner[i] = power[:, grid.find(INNER_HZ)].sum(axis=1)
+        above = grid.find(HIGH_HZ if lowpass > _LOW_HZ else BELOW_HZ, lowpass)
+        if above.stop - above.start > _BINS:
+            high[i] = power[:, above].sum(axis=1)
         if before is not None and before.holds(window, sfreq):
             grid, first = before.read(window, sfreq)
-            inner = grid.find(INNER_HZ)
-            tables.before[i] = (np.abs(first[:, inner]) ** 2 * grid.gain[inner]).sum(axis=1)
+            span = grid.find(INNER_HZ)
+            original[i] = (np.abs(first[:, span]) ** 2 * grid.gain[span]).sum(axis=1)
         if window.kind == "epoch" and locked is not None:
             locked.add(spectra, window.late / sfreq)
-    tables.locked = locked if locked is not None and locked.n >= _EPOCHS else None
-    return tables
+    enough = locked is not None and locked.n >= _EPOCHS
+    sums = locked if enough else None
+    return Tables(names, scan.windows, bands, inner, high, original, sums, sfreq)
 
 
 def _split_bands(grid: Grid) -> list[slice]:
     edges = np.geomspace(*EEG_HZ, _N_BANDS + 1)
     at = np.searchsorted(grid.freqs, edges)
-    return [slice(int(a), max(int(b), int(a) + 1)) for a, b in zip(at[:-1], at[1:], strict=True)]
+    return [slice(int(a), max(int(b), int(a) + 1)) for a, b in pairwise(at)]
 
 
 class Reader:
@@ -282,7 +293,13 @@ def _as_slice(rows: list[int]) -> Any:
 
 # --------------------------------------------------------------------------------- judging
 def judge(
-    name: str, title: str, value: float, limit: float, detail: str, bad: bool | None = None, **more: Any
+    name: str,
+    title: str,
+    value: float,
+    limit: float,
+    detail: str,
+    bad: bool | None = None,
+    **more: Any,
 ) -> Measure:
     """Return a measure that is good up to its limit."""
     verdict: Verdict = "check" if (value > limit if bad is None else bad) else "good"
@@ -381,11 +398,11 @@ def _level_db(values: np.ndarray, scan: np.ndarray, quiet: np.ndarray) -> np.nda
 
 
 def judge_high(tables: Tables) -> Measure:
-    """Judge the power above 75 Hz relative to quiet time."""
-    name, title = "high_residual", "power above 75 Hz relative to unscanned time"
+    """Judge the power at high frequencies relative to quiet time."""
+    name, title = "high_residual", "power at high frequencies relative to unscanned time"
     scan, quiet = tables.select("epoch", "inside"), _find_quiet(tables)
-    if np.isnan(tables.high).all():
-        return Measure(name, title, unit="dB", detail="nothing is recorded above 75 Hz.")
+    if np.isnan(tables.high).any():
+        return Measure(name, title, unit="dB", detail="nothing is left above 40 Hz.")
     if quiet.sum() < _QUIETS or not scan.any():
         return Measure(name, title, unit="dB", detail="there is no unscanned time of 2 s or more.")
     level = _level_db(tables.high, scan, quiet)
@@ -399,7 +416,7 @@ def judge_bursts(tables: Tables) -> Measure:
     """Judge windows whose power at high frequencies stands out: muscles, or a residual."""
     name, title = "bursts", "share of windows with bursts at high frequencies"
     scan = tables.select("epoch", "inside")
-    power = tables.inner if np.isnan(tables.high).all() else tables.high
+    power = tables.inner if np.isnan(tables.high).any() else tables.high
     if scan.sum() < _EPOCHS:
         return Measure(name, title, detail="too few windows within the scan.")
     usual = np.maximum(np.median(power[scan], axis=0), 1e-300)
@@ -408,10 +425,8 @@ def judge_bursts(tables: Tables) -> Measure:
     value = float(windows[scan].mean())
     bad = [n for n, column in zip(tables.names, loud.T, strict=True) if column.any()]
     detail = f"{int(windows.sum())} of {int(scan.sum())} windows."
-    if not value > BURSTS:
-        return judge(name, title, value, BURSTS, detail)
-    spans = tables.spans(windows)
-    return judge(name, title, value, BURSTS, detail, channels=tuple(bad), span_s=spans)
+    places: dict[str, Any] = {"channels": tuple(bad), "span_s": tables.spans(windows)}
+    return judge(name, title, value, BURSTS, detail, **places)
 
 
 def judge_level(tables: Tables) -> Measure:
@@ -440,13 +455,24 @@ def judge_untouched(tables: Tables) -> Measure:
     left = tables.inner > np.maximum(UNTOUCHED * usual, UNUSUAL * level)
     left &= visible & (tables.before > UNTOUCHED * usual)
     windows = left.any(axis=1)
-    seconds = sum((w.stop - w.start) / tables.sfreq for w, bad in zip(tables.windows, windows, strict=True) if bad)
+    seconds = sum(
+        (w.stop - w.start) / tables.sfreq
+        for w, bad in zip(tables.windows, windows, strict=True)
+        if bad
+    )
     outside = windows & ~marked
     where = "outside the marked time" if outside.any() else "within the marked time"
     bad = [n for n, column in zip(tables.names, left.T, strict=True) if column.any()]
     detail = f"{seconds:.1f} s" + (f", {where}." if seconds else ".")
     return judge(
-        name, title, seconds, 0.0, detail, unit="s", channels=tuple(bad), span_s=tables.spans(windows)
+        name,
+        title,
+        seconds,
+        0.0,
+        detail,
+        unit="s",
+        channels=tuple(bad),
+        span_s=tables.spans(windows),
     )
 
 

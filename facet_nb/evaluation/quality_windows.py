@@ -122,16 +122,16 @@ def _lay_epochs(
         return times, int(period + 0.02), 1, True
     n_parts = max(1, round((volume_s or WINDOW_S) * sfreq / period))
     # A number of periods after the first marker of the same stretch without breaks.
-    starts = []
+    found: list[np.ndarray] = []
     for stretch in range(int(clock.run.max(initial=0)) + 1):
         own = times[(clock.run == stretch) & ~clock.outliers]
         if len(own) < 2:
             continue
         number = np.rint((own - own[0]) / period)
         wanted = np.arange(0, number[-1] + 1 - n_parts, n_parts)
-        starts.append(np.interp(wanted, number, own))
-    found = np.concatenate(starts) if starts else np.zeros(0)
-    return found, int(n_parts * period + 0.02), n_parts, bool(volume_s)
+        found.append(np.interp(wanted, number, own))
+    starts = np.concatenate(found) if found else np.zeros(0)
+    return starts, int(n_parts * period + 0.02), n_parts, bool(volume_s)
 
 
 def _fill_gaps(

@@ -14,8 +14,9 @@ from scipy import fft
 
 #: Lowest rate to which samples are averaged, in Hz.
 LOWEST_RATE_HZ = 500.0
-#: Bands, in Hz: EEG; what a template must not touch; where the artifact exceeds the EEG.
-EEG_HZ, INNER_HZ, HIGH_HZ = (1.0, 70.0), (20.0, 70.0), (75.0, 200.0)
+#: Bands, in Hz: EEG; where the artifact exceeds it, within and above the EEG's bands; and what is
+#: left of the latter behind a low-pass filter.
+EEG_HZ, INNER_HZ, HIGH_HZ, BELOW_HZ = (1.0, 70.0), (20.0, 70.0), (75.0, 200.0), (40.0, 70.0)
 #: Number of random shifts that give the distribution without locked residual.
 N_SHIFTS = 20
 
