@@ -125,9 +125,9 @@ ALARMS = {
     "channels_saturated": ("clipping",),
 }
 #: Signal-to-noise ratio (0.5 to 70 Hz, median over channels) of good and of bad results, in dB.
-#: Good is also 5 dB from 30 to 70 Hz; bad is also a channel whose error exceeds its EEG. A fault
+#: Good is also 10 dB from 30 to 70 Hz; bad is also a channel whose error exceeds its EEG. A fault
 #: that leaves a result at 10 dB was dealt with.
-GOOD_DB, BAD_DB, BAD_CHANNEL_DB, GOOD_GAMMA_DB, RIGHT_DB = 15.0, 5.0, 0.0, 5.0, 10.0
+GOOD_DB, BAD_DB, BAD_CHANNEL_DB, GOOD_GAMMA_DB, RIGHT_DB = 15.0, 5.0, 0.0, 10.0, 10.0
 
 
 def draw(kind: str, number: int, first_seed: int) -> tuple[Simulation, str]:

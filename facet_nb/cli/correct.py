@@ -31,6 +31,7 @@ def run(
     dtype: options.Precision = None,
     checkpoint: options.Checkpoint = None,
     timeout: options.Timeout = None,
+    accept: options.Accept = None,
     strict: options.Strict = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
@@ -55,6 +56,7 @@ def run(
             show_progress=sys.stderr.isatty(),
             checkpoint=checkpoint,
             timeout=timeout,
+            accept=options.read_accept(accept),
             **settings,
         )
         if as_json:
@@ -80,6 +82,7 @@ def batch(
     ] = 1,
     mode: options.Mode = None,
     checkpoint: options.Checkpoint = None,
+    accept: options.Accept = None,
     strict: options.Strict = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
@@ -100,6 +103,7 @@ def batch(
             keep_raw=False,
             show_progress=sys.stderr.isatty(),
             checkpoint=checkpoint,
+            accept=options.read_accept(accept),
         )
         rows = list(zip(done.inputs, done.outputs, done.results, strict=True))
         if as_json:
@@ -156,12 +160,13 @@ def _check_batch(inputs: list[Path], folder: Path) -> None:
 def _write_table(done: BatchResult) -> str:
     """Return a line for each recording: outcome, time, and its file or error."""
     width = max(len(to_line(name)) for name in done.inputs)
-    lines = [f"{'recording':<{width}}  outcome  time (s)  file or error"]
+    lines = [f"{'recording':<{width}}  outcome  time (s)  quality       file or error"]
     for name, result, output in zip(done.inputs, done.results, done.outputs, strict=True):
         outcome = "done" if result.success else "failed"
         what = to_line(output if result.success else result.error)
         lines.append(
-            f"{to_line(name):<{width}}  {outcome:<7}{result.execution_time:>10.2f}  {what}"
+            f"{to_line(name):<{width}}  {outcome:<7}{result.execution_time:>10.2f}"
+            f"  {result.quality.verdict:<12}  {what}"
         )
     good = sum(result.success for result in done)
     return "\n".join([*lines, f"{good} of {len(done)} succeeded"])

@@ -44,6 +44,7 @@ def describe_result(source: object, output: object, result: PipelineResult) -> d
             )
         ],
         "metrics": {k: v for k, v in result.metrics.items() if isinstance(v, (int, float))},
+        "quality": result.quality.to_dict(),
         "findings": [finding.to_dict() for finding in result.findings],
     }
 

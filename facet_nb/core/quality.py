@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import ValidationError
+from facet_nb.core.errors import ValidationError, read_message
 from facet_nb.core.findings import Finding, make_finding
 from facet_nb.core.processor import Processor
 from facet_nb.core.registry import get_processor
@@ -128,7 +128,11 @@ def find_quality(context: ProcessingContext | None) -> Quality:
         quality: Quality = known[1]
         return quality
     calculator: Any = get_processor("quality_calculator")
-    quality = calculator().measure_quality(context)
+    try:
+        quality = calculator().measure_quality(context)
+    except Exception as error:  # a result, and the file of a batch, must not be lost for a figure
+        reason = f"{type(error).__name__}: {read_message(error)}"
+        quality = Quality("not measured", f"the calculation failed ({reason}).")
     context.cache_set(_KEY, (raw, quality))
     return quality
 
@@ -203,11 +207,13 @@ def add_gates(processors: Sequence[Processor], accept: Any) -> list[Processor]:
     check_accept(accept)
     gate: Any = get_processor("quality_gate")
     steps: list[Processor] = []
-    corrected, gated = False, False
+    gated = False
+    # Without a correction that is known as one, each file counts as one of corrected samples.
+    corrected = not any(getattr(step, "subtracts", False) for step in processors)
     for step in processors:
         corrected |= bool(getattr(step, "subtracts", False))
         if corrected and step.output_only and hasattr(step, "path"):
-            steps.append(gate(accept))
+            steps.append(gate(accept=accept))
             gated = True
         steps.append(step)
-    return steps if gated else [*steps, gate(accept)]
+    return steps if gated else [*steps, gate(accept=accept)]

@@ -24,6 +24,7 @@ from facet_nb.kernels.measures.residual import (
     INNER_HZ,
     Grid,
     LockedSums,
+    measure_likeness,
 )
 
 #: Channels that hold no EEG.
@@ -39,7 +40,7 @@ _LOW_HZ = 110.0
 
 #: Limits; ``docs/quality.md`` has the reason of each, and how often it errs.
 LOCKED, LOCKED_PART, SLOW, REMOVED = 0.1, 0.25, 0.15, 0.15
-HIGH_DB, LEVEL_DB, BURST, BURSTS = 6.0, 3.0, 8.0, 0.125
+HIGH_DB, LEVEL_DB, BURST, BURSTS, ARTIFACT_BURSTS, LIKE = 6.0, 3.0, 8.0, 0.1, 0.25, 0.5
 UNTOUCHED, UNUSUAL, VISIBLE = 0.02, 10.0, 10.0
 BEATS = 0.75
 
@@ -60,6 +61,8 @@ class Tables:
         20 to 70 Hz and above 75 Hz after correction; NaN where nothing lies above.
     before : ndarray, shape (n_windows, n_channels)
         20 to 70 Hz before correction; NaN if it is not known.
+    likeness : ndarray, shape (n_windows, n_channels)
+        Share of `high` at the frequencies of the artifact; NaN if it is not known.
     locked : LockedSums | None
         Sums over the epochs; None if there are too few.
     sfreq : float
@@ -72,6 +75,7 @@ class Tables:
     inner: np.ndarray
     high: np.ndarray
     before: np.ndarray
+    likeness: np.ndarray
     locked: LockedSums | None
     sfreq: float
 
@@ -124,7 +128,7 @@ class QualityCalculator(MetricStep):
         measures = (
             *judge_locked(tables, scan),
             judge_high(tables),
-            judge_bursts(tables),
+            *judge_bursts(tables),
             judge_level(tables),
             judge_untouched(tables),
             judge_beats(context),
@@ -207,7 +211,7 @@ def read_tables(context: ProcessingContext, scan: Scan, names: list[str]) -> Tab
     before = Reader.of_original(context, names)
     shape = (n, len(names))
     bands = np.full((*shape, _N_BANDS), np.nan)
-    inner, high, original = (np.full(shape, np.nan) for _ in range(3))
+    inner, high, original, likeness = (np.full(shape, np.nan) for _ in range(4))
     lowpass = float(raw.info["lowpass"] or np.inf)
     locked = LockedSums(len(names), Grid.of(scan.n_samples, sfreq)) if scan.n_samples else None
     for i, window in enumerate(scan.windows):
@@ -221,13 +225,17 @@ def read_tables(context: ProcessingContext, scan: Scan, names: list[str]) -> Tab
             high[i] = power[:, above].sum(axis=1)
         if before is not None and before.holds(window, sfreq):
             grid, first = before.read(window, sfreq)
-            span = grid.find(INNER_HZ)
-            original[i] = (np.abs(first[:, span]) ** 2 * grid.gain[span]).sum(axis=1)
+            earlier = np.abs(first) ** 2 * grid.gain
+            original[i] = earlier[:, grid.find(INNER_HZ)].sum(axis=1)
+            stop = min(above.stop, earlier.shape[1])  # of the lower rate
+            if stop - above.start > _BINS:
+                span = slice(above.start, stop)
+                likeness[i] = measure_likeness(power[:, span], earlier[:, span])
         if window.kind == "epoch" and locked is not None:
             locked.add(spectra, window.late / sfreq)
     enough = locked is not None and locked.n >= _EPOCHS
     sums = locked if enough else None
-    return Tables(names, scan.windows, bands, inner, high, original, sums, sfreq)
+    return Tables(names, scan.windows, bands, inner, high, original, likeness, sums, sfreq)
 
 
 def _split_bands(grid: Grid) -> list[slice]:
@@ -302,7 +310,9 @@ def judge(
     **more: Any,
 ) -> Measure:
     """Return a measure that is good up to its limit."""
-    verdict: Verdict = "check" if (value > limit if bad is None else bad) else "good"
+    # A figure that is no number is not within its limit.
+    exceeds = not value <= limit if bad is None else bad
+    verdict: Verdict = "check" if exceeds else "good"
     return Measure(name, title, float(value), limit, verdict=verdict, detail=detail, **more)
 
 
@@ -412,21 +422,39 @@ def judge_high(tables: Tables) -> Measure:
     return judge(name, title, worst, HIGH_DB, detail, unit="dB", channels=tuple(bad))
 
 
-def judge_bursts(tables: Tables) -> Measure:
+def judge_bursts(tables: Tables) -> list[Measure]:
     """Judge windows whose power at high frequencies stands out: muscles, or a residual."""
-    name, title = "bursts", "share of windows with bursts at high frequencies"
+    kinds = (
+        ("bursts", "bursts that do not resemble the artifact (muscles)", BURSTS),
+        ("artifact_bursts", "residual in single windows (movements)", ARTIFACT_BURSTS),
+    )
     scan = tables.select("epoch", "inside")
     power = tables.inner if np.isnan(tables.high).any() else tables.high
     if scan.sum() < _EPOCHS:
-        return Measure(name, title, detail="too few windows within the scan.")
+        reason = "too few windows within the scan."
+        return [Measure(name, title, detail=reason) for name, title, _ in kinds]
     usual = np.maximum(np.median(power[scan], axis=0), 1e-300)
     loud = (power > BURST * usual) & scan[:, np.newaxis]
-    windows = loud.any(axis=1)
-    value = float(windows[scan].mean())
-    bad = [n for n, column in zip(tables.names, loud.T, strict=True) if column.any()]
-    detail = f"{int(windows.sum())} of {int(scan.sum())} windows."
-    places: dict[str, Any] = {"channels": tuple(bad), "span_s": tables.spans(windows)}
-    return judge(name, title, value, BURSTS, detail, **places)
+    alike = loud & (tables.likeness > LIKE)
+    # A movement changes the artifact of all channels: one that shows it speaks for all.
+    moved = alike.any(axis=1)
+    found = []
+    for (name, title, limit), which in zip(kinds, (~moved, moved), strict=True):
+        own = loud & which[:, np.newaxis]
+        windows = own.any(axis=1)
+        channels = [n for n, column in zip(tables.names, own.T, strict=True) if column.any()]
+        found.append(
+            judge(
+                name,
+                title,
+                float(windows[scan].mean()),
+                limit,
+                f"{int(windows.sum())} of {int(scan.sum())} windows.",
+                channels=tuple(channels),
+                span_s=tables.spans(windows),
+            )
+        )
+    return found
 
 
 def judge_level(tables: Tables) -> Measure:

@@ -160,27 +160,21 @@ class LockedSums:
         return share[0], share[1:]
 
 
-def find_concentrated(removed: np.ndarray, most: float) -> tuple[float, np.ndarray]:
-    """Return how much of what varies in the removed signal lives in few epochs.
+def measure_likeness(power: np.ndarray, artifact: np.ndarray) -> np.ndarray:
+    """Return how much of the power lies at the frequencies of the artifact.
 
     Parameters
     ----------
-    removed : ndarray of complex, shape (n_epochs, n_freqs)
-        Spectra of the removed signal above the EEG bands.
-    most : float
-        Effective number of epochs up to which a course lives in few of them.
+    power, artifact : ndarray, shape (n_channels, n_freqs)
+        Power after and before correction.
 
     Returns
     -------
-    share : float
-        Part of the energy about the mean that belongs to courses of few epochs.
-    energy : ndarray, shape (n_epochs,)
-        Energy of these courses in each epoch.
+    ndarray, shape (n_channels,)
+        Share of `power` at the fifth of the frequencies at which the artifact is largest: 0.2 in
+        the mean if it does not resemble the artifact.
     """
-    varying = removed - removed.mean(axis=0)
-    courses, sizes, _ = np.linalg.svd(varying, full_matrices=False)
-    weight = np.abs(courses) ** 2
-    effective = 1.0 / np.maximum(np.sum(weight**2, axis=0), 1e-300)
-    few = effective <= most
-    energy = weight[:, few] @ sizes[few] ** 2
-    return float(energy.sum() / max(float(np.sum(sizes**2)), 1e-300)), energy
+    n = max(1, power.shape[1] // 5)
+    lines = np.argpartition(artifact, -n, axis=1)[:, -n:]
+    at_lines = np.take_along_axis(power, lines, axis=1).sum(axis=1)
+    return np.asarray(at_lines / np.maximum(power.sum(axis=1), 1e-300))
