@@ -40,7 +40,7 @@ _LOW_HZ = 110.0
 
 #: Limits; ``docs/quality.md`` has the reason of each, and how often it errs.
 LOCKED, LOCKED_PART, SLOW, REMOVED = 0.1, 0.25, 0.15, 0.15
-HIGH_DB, LEVEL_DB, BURST, BURSTS, ARTIFACT_BURSTS, LIKE = 6.0, 3.0, 8.0, 0.1, 0.25, 0.5
+HIGH_DB, LEVEL_DB, BURST, BURSTS, ARTIFACT_BURSTS, LIKE = 6.0, 3.0, 8.0, 0.125, 0.15, 0.5
 UNTOUCHED, UNUSUAL, VISIBLE = 0.02, 10.0, 10.0
 BEATS = 0.75
 

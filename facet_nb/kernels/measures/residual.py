@@ -32,15 +32,18 @@ class Grid:
     factor : int
         Number of samples that are averaged.
     freqs : ndarray, shape (n_freqs,)
-        Frequencies, in Hz.
+        Frequencies up to the end of the highest band, in Hz.
     gain : ndarray, shape (n_freqs,)
         Factor from the energy of the differences of averaged samples to a power, in V².
+    highest : float
+        Highest frequency that is judged, in Hz.
     """
 
     n_samples: int
     factor: int
     freqs: np.ndarray
     gain: np.ndarray
+    highest: float
 
     @classmethod
     def of(cls, n_samples: int, sfreq: float) -> Grid:
@@ -48,17 +51,18 @@ class Grid:
         factor = max(1, int(sfreq / LOWEST_RATE_HZ))
         n = n_samples // factor
         freqs = fft.rfftfreq(n, factor / sfreq)
+        freqs = freqs[freqs <= HIGH_HZ[1] + 1.0]
         turns = np.pi * freqs / sfreq
         # Averages and differences change the amplitude of a sine wave; both are undone.
         with np.errstate(divide="ignore", invalid="ignore"):
             average = np.where(freqs > 0, np.sin(factor * turns) / (factor * np.sin(turns)), 1.0)
             gain = 2.0 / (n * average * 2.0 * np.sin(factor * turns)) ** 2
         gain[0] = 0.0
-        return cls(n_samples, factor, freqs, gain)
+        return cls(n_samples, factor, freqs, gain, 0.45 * sfreq / factor)
 
     def find(self, band: tuple[float, float], highest: float = np.inf) -> slice:
         """Return the frequencies of a band, in Hz, below 0.9 of `highest` and of half the rate."""
-        high = min(band[1], 0.9 * highest, 0.45 * self.freqs[-1] * 2.0)
+        high = min(band[1], 0.9 * highest, self.highest)
         first, last = np.searchsorted(self.freqs, (band[0], high))
         return slice(int(first), int(last))
 
@@ -76,7 +80,7 @@ class Grid:
         y /= self.factor
         y[:, 1:] -= y[:, :-1].copy()
         y[:, 0] = 0.0
-        return np.asarray(fft.rfft(y, axis=1, overwrite_x=True))
+        return np.asarray(fft.rfft(y, axis=1, overwrite_x=True))[:, : len(self.freqs)]
 
 
 @dataclass
