@@ -41,6 +41,7 @@ _LOW_HZ = 110.0
 #: Limits; ``docs/quality.md`` has the reason of each, and how often it errs.
 LOCKED, LOCKED_PART, SLOW, REMOVED = 0.1, 0.25, 0.15, 0.15
 HIGH_DB, LEVEL_DB, BURST, BURSTS, ARTIFACT_BURSTS, LIKE = 6.0, 3.0, 8.0, 0.125, 0.15, 0.5
+LOSS_DB = 3.0
 UNTOUCHED, UNUSUAL, VISIBLE = 0.02, 10.0, 10.0
 BEATS = 0.75
 
@@ -63,6 +64,8 @@ class Tables:
         20 to 70 Hz before correction; NaN if it is not known.
     likeness : ndarray, shape (n_windows, n_channels)
         Share of `high` at the frequencies of the artifact; NaN if it is not known.
+    kept : ndarray, shape (n_windows, n_channels)
+        Change from 20 to 70 Hz by the chain, in dB, outside the scan.
     locked : LockedSums | None
         Sums over the epochs; None if there are too few.
     sfreq : float
@@ -76,6 +79,7 @@ class Tables:
     high: np.ndarray
     before: np.ndarray
     likeness: np.ndarray
+    kept: np.ndarray
     locked: LockedSums | None
     sfreq: float
 
@@ -130,6 +134,7 @@ class QualityCalculator(MetricStep):
             judge_high(tables),
             *judge_bursts(tables),
             judge_level(tables),
+            judge_kept(tables, context),
             judge_untouched(tables),
             judge_beats(context),
         )
@@ -211,7 +216,7 @@ def read_tables(context: ProcessingContext, scan: Scan, names: list[str]) -> Tab
     before = Reader.of_original(context, names)
     shape = (n, len(names))
     bands = np.full((*shape, _N_BANDS), np.nan)
-    inner, high, original, likeness = (np.full(shape, np.nan) for _ in range(4))
+    inner, high, original, likeness, kept = (np.full(shape, np.nan) for _ in range(5))
     lowpass = float(raw.info["lowpass"] or np.inf)
     locked = LockedSums(len(names), Grid.of(scan.n_samples, sfreq)) if scan.n_samples else None
     for i, window in enumerate(scan.windows):
@@ -219,14 +224,17 @@ def read_tables(context: ProcessingContext, scan: Scan, names: list[str]) -> Tab
         power = np.abs(spectra) ** 2 * grid.gain
         for band, span in enumerate(_split_bands(grid)):
             bands[i, :, band] = power[:, span].sum(axis=1)
-        inner[i] = power[:, grid.find(INNER_HZ)].sum(axis=1)
+        within = grid.find(INNER_HZ, lowpass)
+        inner[i] = power[:, within].sum(axis=1)
         above = grid.find(HIGH_HZ if lowpass > _LOW_HZ else BELOW_HZ, lowpass)
         if above.stop - above.start > _BINS:
             high[i] = power[:, above].sum(axis=1)
         if before is not None and before.holds(window, sfreq):
             grid, first = before.read(window, sfreq)
             earlier = np.abs(first) ** 2 * grid.gain
-            original[i] = earlier[:, grid.find(INNER_HZ)].sum(axis=1)
+            original[i] = earlier[:, grid.find(INNER_HZ, lowpass)].sum(axis=1)
+            if window.kind == "outside" and grid.find(INNER_HZ, lowpass) == within:
+                kept[i] = _compare_db(power[:, within], earlier[:, within])
             stop = min(above.stop, earlier.shape[1])  # of the lower rate
             if stop - above.start > _BINS:
                 span = slice(above.start, stop)
@@ -235,7 +243,14 @@ def read_tables(context: ProcessingContext, scan: Scan, names: list[str]) -> Tab
             locked.add(spectra, window.late / sfreq)
     enough = locked is not None and locked.n >= _EPOCHS
     sums = locked if enough else None
-    return Tables(names, scan.windows, bands, inner, high, original, likeness, sums, sfreq)
+    return Tables(names, scan.windows, bands, inner, high, original, likeness, kept, sums, sfreq)
+
+
+def _compare_db(power: np.ndarray, earlier: np.ndarray) -> np.ndarray:
+    """Return the median over frequencies of the change of each channel, in dB."""
+    # The median: a notch filter takes a few frequencies only.
+    ratio = np.maximum(power, 1e-300) / np.maximum(earlier, 1e-300)
+    return np.asarray(10.0 * np.log10(np.median(ratio, axis=1)))
 
 
 def _split_bands(grid: Grid) -> list[slice]:
@@ -415,11 +430,7 @@ def judge_high(tables: Tables) -> Measure:
         return Measure(name, title, unit="dB", detail="nothing is left above 40 Hz.")
     if quiet.sum() < _QUIETS or not scan.any():
         return Measure(name, title, unit="dB", detail="there is no unscanned time of 2 s or more.")
-    level = _level_db(tables.high, scan, quiet)
-    worst = float(level.max())
-    bad = [n for n, v in zip(tables.names, level, strict=True) if v > HIGH_DB]
-    detail = f"{worst:.1f} dB in the worst channel (at most {HIGH_DB:g} dB)."
-    return judge(name, title, worst, HIGH_DB, detail, unit="dB", channels=tuple(bad))
+    return _judge_level(name, title, _level_db(tables.high, scan, quiet), HIGH_DB, tables)
 
 
 def judge_bursts(tables: Tables) -> list[Measure]:
@@ -464,11 +475,33 @@ def judge_level(tables: Tables) -> Measure:
     if quiet.sum() < _QUIETS or not scan.any():
         return Measure(name, title, unit="dB", detail="there is no unscanned time of 2 s or more.")
     level = np.median(_level_db(tables.bands, scan, quiet), axis=1)
-    worst = float(level[np.argmax(np.abs(level))])
-    bad = [n for n, v in zip(tables.names, level, strict=True) if abs(v) > LEVEL_DB]
+    return _judge_level(name, title, level, LEVEL_DB, tables)
+
+
+def _judge_level(
+    name: str, title: str, level_db: np.ndarray, limit: float, tables: Tables
+) -> Measure:
+    """Judge levels of channels, which may be too high (a residual) or too low (lost EEG)."""
+    worst = float(level_db[np.argmax(np.abs(level_db))])
+    bad = [n for n, v in zip(tables.names, level_db, strict=True) if abs(v) > limit]
     what = "less" if worst < 0 else "more"
-    detail = f"{abs(worst):.1f} dB {what} in the worst channel (up to {LEVEL_DB:g} dB is usual)."
-    return judge(name, title, abs(worst), LEVEL_DB, detail, unit="dB", channels=tuple(bad))
+    detail = f"{abs(worst):.1f} dB {what} in the worst channel (up to {limit:g} dB is usual)."
+    return judge(name, title, abs(worst), limit, detail, unit="dB", channels=tuple(bad))
+
+
+def judge_kept(tables: Tables, context: ProcessingContext) -> Measure:
+    """Judge what the chain took where no scanner was running."""
+    name, title = "quiet_loss", "EEG that was removed where no scanner was running"
+    quiet = _find_quiet(tables) & ~np.isnan(tables.kept).any(axis=1)
+    if any(step.name == "common_reference" for step in context.get_history()):
+        return Measure(name, title, unit="dB", detail="the reference was changed.")
+    if quiet.sum() < _QUIETS:
+        return Measure(name, title, unit="dB", detail="there is no unscanned time of 2 s or more.")
+    loss = -np.median(tables.kept[quiet], axis=0)
+    worst = float(loss.max())
+    bad = [n for n, v in zip(tables.names, loss, strict=True) if v > LOSS_DB]
+    detail = f"{worst:.1f} dB from 20 to 70 Hz in the worst channel (at most {LOSS_DB:g} dB)."
+    return judge(name, title, worst, LOSS_DB, detail, unit="dB", channels=tuple(bad))
 
 
 def judge_untouched(tables: Tables) -> Measure:
