@@ -95,8 +95,8 @@ def _clipping(rng: np.random.Generator, volumes: bool) -> Options:
 
 
 #: Faults: the options of `simulate`, and what tells of them: codes of findings, names of measures.
-#: Of those in `MEASURED`, which markers do not show, a result that is not bad needs no telling, and
-#: a bad one any measure.
+#: Of those in `MEASURED`, which markers do not show, any measure tells; a result that is not bad
+#: needs no telling (but that of muscles).
 KINDS: dict[str, tuple[Callable[[np.random.Generator, bool], Options], tuple[str, ...]]] = {
     "none": (lambda rng, volumes: ({}, {}), ()),
     "extra markers": (_extra, ("triggers_stray", "triggers_irregular", "triggers_doubled")),
@@ -197,9 +197,8 @@ def is_told(row: dict[str, Any]) -> bool:
     refused = row["verdict"] is None and bool(row["codes"])
     if told or refused or row["kind"] not in MEASURED:
         return bool(told) or refused
-    if is_bad(row):
-        return bool(row["verdict"] == "check")
-    return row["kind"] != "muscles" and row["snr_db"] >= RIGHT_DB
+    repaired = row["kind"] != "muscles" and row["snr_db"] >= RIGHT_DB
+    return bool(row["verdict"] == "check") or repaired
 
 
 def write_tables(rows: Sequence[dict[str, Any]]) -> str:
