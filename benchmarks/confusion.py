@@ -105,7 +105,7 @@ KINDS: dict[str, tuple[Callable[[np.random.Generator, bool], Options], tuple[str
     "jittered markers": (_jitter, ("triggers_jittered",)),
     "two sequences": (_two, ("triggers_two_sequences", "runs_apart", "triggers_irregular")),
     "dead reference": (_dead, ("reference_replaced",)),
-    "muscles": (_emg, ("bursts", "artifact_bursts")),
+    "muscles": (_emg, ("bursts",)),
     "unmarked dummies": (_dummies, ("artifact_unmarked",)),
     "begins in a volume": (_partial, ("artifact_unmarked",)),
     "net mean": (_net_mean, ("locked_to_volumes", "locked_residual", "slow_residual")),

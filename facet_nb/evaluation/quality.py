@@ -61,7 +61,7 @@ class QualityCalculator(MetricStep):
         measures = (
             *judge_locked(tables, scan),
             judge_high(tables),
-            *judge_bursts(tables),
+            judge_bursts(tables),
             judge_level(tables),
             judge_kept(tables, context),
             judge_untouched(tables, context),

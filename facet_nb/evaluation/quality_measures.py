@@ -19,7 +19,7 @@ _QUIETS = 2
 
 #: Limits; ``docs/quality.md`` has the reason of each, and how often it errs.
 LOCKED, LOCKED_PART, SLOW, REMOVED = 0.1, 0.25, 0.15, 0.15
-HIGH_DB, LEVEL_DB, BURST, BURSTS, ARTIFACT_BURSTS, LIKE = 6.0, 3.0, 8.0, 0.075, 0.15, 0.35
+HIGH_DB, LEVEL_DB, BURST, BURSTS = 6.0, 3.0, 8.0, 0.1
 LOSS_DB = 3.0
 UNTOUCHED, UNUSUAL, VISIBLE = 0.02, 10.0, 10.0
 BEATS = 0.75
@@ -143,39 +143,20 @@ def judge_high(tables: Tables) -> Measure:
     return _judge_level(name, title, _level_db(tables.high, scan, quiet), HIGH_DB, tables)
 
 
-def judge_bursts(tables: Tables) -> list[Measure]:
-    """Judge windows whose power at high frequencies stands out: muscles, or a residual."""
-    kinds = (
-        ("bursts", "bursts that do not resemble the artifact (muscles)", BURSTS),
-        ("artifact_bursts", "residual in single windows (movements)", ARTIFACT_BURSTS),
-    )
+def judge_bursts(tables: Tables) -> Measure:
+    """Judge windows whose power at high frequencies stands out: muscles, or movements."""
+    name, title = "bursts", "share of windows with bursts at high frequencies (muscles, movements)"
     scan = tables.select("epoch", "inside")
     power = tables.inner if np.isnan(tables.high).any() else tables.high
     if scan.sum() < EPOCHS:
-        reason = "too few windows within the scan."
-        return [Measure(name, title, detail=reason) for name, title, _ in kinds]
+        return Measure(name, title, detail="too few windows within the scan.")
     usual = np.maximum(np.median(power[scan], axis=0), 1e-300)
     loud = (power > BURST * usual) & scan[:, np.newaxis]
-    alike = loud & (tables.likeness > LIKE)
-    # A movement changes the artifact of all channels: one that shows it speaks for all.
-    moved = alike.any(axis=1)
-    found = []
-    for (name, title, limit), which in zip(kinds, (~moved, moved), strict=True):
-        own = loud & which[:, np.newaxis]
-        windows = own.any(axis=1)
-        channels = [n for n, column in zip(tables.names, own.T, strict=True) if column.any()]
-        found.append(
-            judge(
-                name,
-                title,
-                float(windows[scan].mean()),
-                limit,
-                f"{int(windows.sum())} of {int(scan.sum())} windows.",
-                channels=tuple(channels),
-                span_s=tables.spans(windows),
-            )
-        )
-    return found
+    windows = loud.any(axis=1)
+    channels = [n for n, column in zip(tables.names, loud.T, strict=True) if column.any()]
+    detail = f"{int(windows.sum())} of {int(scan.sum())} windows."
+    more: dict[str, Any] = {"channels": tuple(channels), "span_s": tables.spans(windows)}
+    return judge(name, title, float(windows[scan].mean()), BURSTS, detail, **more)
 
 
 def judge_level(tables: Tables) -> Measure:

@@ -18,7 +18,6 @@ from facet_nb.kernels.measures.residual import (
     INNER_HZ,
     Grid,
     LockedSums,
-    measure_likeness,
 )
 
 #: Bands whose levels are compared, from 1 to 70 Hz.
@@ -45,8 +44,6 @@ class Tables:
         20 to 70 Hz and above 75 Hz after correction; NaN where nothing lies above.
     before : ndarray, shape (n_windows, n_channels)
         20 to 70 Hz before correction; NaN if it is not known.
-    likeness : ndarray, shape (n_windows, n_channels)
-        Share of `high` at the frequencies of the artifact; NaN if it is not known.
     kept : ndarray, shape (n_windows, n_channels)
         Change from 20 to 70 Hz by the chain, in dB, outside the scan.
     locked : LockedSums | None
@@ -61,7 +58,6 @@ class Tables:
     inner: np.ndarray
     high: np.ndarray
     before: np.ndarray
-    likeness: np.ndarray
     kept: np.ndarray
     locked: LockedSums | None
     sfreq: float
@@ -90,13 +86,16 @@ def read_tables(context: ProcessingContext, scan: Scan, names: list[str]) -> Tab
     before = Reader.of_original(context, names)
     shape = (n, len(names))
     bands = np.full((*shape, _N_BANDS), np.nan)
-    inner, high, original, likeness, kept = (np.full(shape, np.nan) for _ in range(5))
+    inner, high, original, kept = (np.full(shape, np.nan) for _ in range(4))
     lowpass = float(raw.info["lowpass"] or np.inf)
     locked = LockedSums(len(names), Grid.of(scan.n_samples, sfreq)) if scan.n_samples else None
+    splits: dict[int, list[slice]] = {}
     for i, window in enumerate(scan.windows):
         grid, spectra = after.read(window, sfreq)
         power = np.abs(spectra) ** 2 * grid.gain
-        for band, span in enumerate(_split_bands(grid)):
+        if grid.n_samples not in splits:
+            splits[grid.n_samples] = _split_bands(grid)
+        for band, span in enumerate(splits[grid.n_samples]):
             bands[i, :, band] = power[:, span].sum(axis=1)
         within = grid.find(INNER_HZ, lowpass)
         inner[i] = power[:, within].sum(axis=1)
@@ -109,15 +108,11 @@ def read_tables(context: ProcessingContext, scan: Scan, names: list[str]) -> Tab
             original[i] = earlier[:, grid.find(INNER_HZ, lowpass)].sum(axis=1)
             if window.kind == "outside" and grid.find(INNER_HZ, lowpass) == within:
                 kept[i] = _compare_db(power[:, within], earlier[:, within])
-            stop = min(above.stop, earlier.shape[1])  # of the lower rate
-            if stop - above.start > _BINS:
-                span = slice(above.start, stop)
-                likeness[i] = measure_likeness(power[:, span], earlier[:, span])
         if window.kind == "epoch" and locked is not None:
             locked.add(spectra, window.late / sfreq)
     enough = locked is not None and locked.n >= EPOCHS
     sums = locked if enough else None
-    return Tables(names, scan.windows, bands, inner, high, original, likeness, kept, sums, sfreq)
+    return Tables(names, scan.windows, bands, inner, high, original, kept, sums, sfreq)
 
 
 def _compare_db(power: np.ndarray, earlier: np.ndarray) -> np.ndarray:
@@ -174,7 +169,9 @@ class Reader:
         """Return frequencies and spectra of a window, whose samples count at `sfreq` Hz."""
         start, stop = self._place(window, sfreq)
         n = stop - start
-        grid = self.grids.setdefault(n, Grid.of(n, self.sfreq))
+        if n not in self.grids:
+            self.grids[n] = Grid.of(n, self.sfreq)
+        grid = self.grids[n]
         if self.raw.preload:
             x = self.raw._data[_as_slice(self.rows), start:stop]
         else:

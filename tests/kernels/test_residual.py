@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facet_nb.kernels.measures.residual import EEG_HZ, Grid, LockedSums, measure_likeness
+from facet_nb.kernels.measures.residual import EEG_HZ, Grid, LockedSums
 from facet_nb.kernels.pulse.support import measure_support
 from facet_nb.kernels.triggers.evidence import find_unmarked
 
@@ -77,15 +77,6 @@ def test_late_epochs_are_moved_to_their_onset():
         shifted.add(grid.transform(late), (start - 50) / 500.0)
         exact.add(grid.transform(late))
     assert shifted.locked()[0][0] > 0.8 > exact.locked()[0][0]
-
-
-def test_likeness_of_noise_and_of_lines():
-    rng = np.random.default_rng(3)
-    artifact = np.full((2, 250), 1e-3)
-    artifact[:, ::10] = 1.0
-    noise = rng.exponential(size=(2, 250))
-    assert measure_likeness(noise, artifact + 1e-6 * noise).max() < 0.5
-    assert measure_likeness(artifact, artifact).min() > 0.9
 
 
 # ------------------------------------------------------------------------------- heartbeats

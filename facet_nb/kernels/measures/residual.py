@@ -162,23 +162,3 @@ class LockedSums:
         share = cross[..., which] / np.maximum(self.power[:, which] / self.n, 1e-300)
         share = share.mean(axis=-1)
         return share[0], share[1:]
-
-
-def measure_likeness(power: np.ndarray, artifact: np.ndarray) -> np.ndarray:
-    """Return how much of the power lies at the frequencies of the artifact.
-
-    Parameters
-    ----------
-    power, artifact : ndarray, shape (n_channels, n_freqs)
-        Power after and before correction.
-
-    Returns
-    -------
-    ndarray, shape (n_channels,)
-        Share of `power` at the fifth of the frequencies at which the artifact is largest: 0.2 in
-        the mean if it does not resemble the artifact.
-    """
-    n = max(1, power.shape[1] // 5)
-    lines = np.argpartition(artifact, -n, axis=1)[:, -n:]
-    at_lines = np.take_along_axis(power, lines, axis=1).sum(axis=1)
-    return np.asarray(at_lines / np.maximum(power.sum(axis=1), 1e-300))
