@@ -37,21 +37,35 @@ def collect(epochs, sfreq=500.0):
     return grid, sums
 
 
+def pink_noise(n_epochs, n_channels=3, n_samples=1000, seed=0):
+    """Return epochs of noise with a spectrum like that of EEG."""
+    x = np.random.default_rng(seed).standard_normal((n_channels, n_epochs * n_samples))
+    freqs = np.maximum(np.fft.rfftfreq(x.shape[1], 1 / 500.0), 0.3)
+    x = np.fft.irfft(np.fft.rfft(x) / freqs, x.shape[1])
+    return x.reshape(n_channels, n_epochs, n_samples).transpose(1, 0, 2)
+
+
 @pytest.mark.parametrize("n_epochs", [8, 30])
 def test_noise_is_not_locked(n_epochs):
-    x = np.random.default_rng(n_epochs).standard_normal((n_epochs, 3, 1000))
-    share, null = collect(x)[1].locked()
-    assert np.abs(share).max() < 3.5 * null.std()
-    assert np.abs(null.mean()) < 0.02
+    found = [collect(pink_noise(n_epochs, seed=s))[1].locked() for s in range(8)]
+    shares, null = np.concatenate([s for s, _ in found]), np.concatenate([n for _, n in found])
+    assert np.abs(shares.mean()) < 0.01
+    assert shares.std() == pytest.approx(null.std(), rel=0.4)
+    assert np.abs(shares).max() < 1.5 * np.abs(null).max()
 
 
 @pytest.mark.parametrize("ratio", [0.3, 1.0])
 def test_locked_share_is_that_of_the_power(ratio):
     rng = np.random.default_rng(5)
-    locked = np.sqrt(ratio) * rng.standard_normal(1000)
-    share, null = collect(rng.standard_normal((40, 4, 1000)) + locked)[1].locked()
-    assert share == pytest.approx(np.full(4, ratio / (1 + ratio)), abs=0.05)
-    assert null.max() < share.min()
+    wave, noise = np.sqrt(ratio) * rng.standard_normal((1, 1000)), pink_noise(60, 1)
+    wave *= noise.std()
+    grid, sums = collect(noise + wave)
+    share, null = sums.locked()
+    band = grid.find(EEG_HZ)
+    power = np.mean([np.abs(grid.transform(epoch)[0, band]) ** 2 for epoch in noise], axis=0)
+    locked = np.abs(grid.transform(wave)[0, band]) ** 2
+    assert share[0] == pytest.approx(np.mean(locked / (locked + power)), abs=0.03)
+    assert null.max() < share[0]
 
 
 def test_sums_equal_their_definition():

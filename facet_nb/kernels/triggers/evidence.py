@@ -13,7 +13,7 @@ ABSENT, PRESENT = 3.0, 15.0
 
 #: Length of a block, in s, and how many hold artifact at least: a jump of an electrode fills one or
 #: two. Share of the usual energy from which a block does, and how much that exceeds the quietest.
-_BLOCK_S, _FEWEST_BLOCKS, _RUNNING, _STANDS_OUT = 0.1, 2, 0.1, 30.0
+_BLOCK_S, _FEWEST_BLOCKS, _RUNNING, _STANDS_OUT = 0.1, 3, 0.1, 30.0
 #: Number of blocks of the marked time that are looked at: 20 s.
 _N_BLOCKS = 200
 
@@ -102,7 +102,7 @@ def find_unmarked(x: np.ndarray, begin: int, end: int, sfreq: float) -> list[tup
     Returns
     -------
     list of (int, int)
-        First samples, and those after the last; at least 0.2 s together before or after.
+        First samples, and those after the last; at least 0.3 s before or after.
 
     Notes
     -----
