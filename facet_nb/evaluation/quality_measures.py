@@ -67,7 +67,8 @@ def judge_locked(tables: Tables, scan: Scan) -> list[Measure]:
     worst = float(together.max())
     bad = [name for name, value in zip(tables.names, together, strict=True) if value > SLOW]
     detail = f"epochs resemble the next one by {worst:.2f} (at most {SLOW:g})."
-    found.append(judge("slow_residual", titles["slow_residual"], worst, SLOW, detail, channels=bad))
+    title = titles["slow_residual"]
+    found.append(judge("slow_residual", title, worst, SLOW, detail, channels=tuple(bad)))
     taken = np.maximum(-share, -together).clip(0.0)
     if scan.n_parts > 1:
         taken = taken + _measure_notch(sums, scan.n_parts)
