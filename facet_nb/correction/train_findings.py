@@ -12,6 +12,9 @@ from facet_nb.core.processor import View
 from facet_nb.kernels.triggers.evidence import find_unmarked
 from facet_nb.kernels.triggers.runs import Train
 
+#: Markers, at most, whose times a finding has.
+_LISTED = 20
+
 
 def tell_unmarked(view: View, first: np.ndarray, last: np.ndarray) -> list[Finding]:
     """Return a finding about artifacts outside the marked time of the reference channel.
@@ -43,9 +46,7 @@ def tell_unmarked(view: View, first: np.ndarray, last: np.ndarray) -> list[Findi
     ]
 
 
-def tell_train(
-    train: Train, runs: Sequence[Mapping[str, Any]], sfreq: float, repaired: bool = True
-) -> list[Finding]:
+def tell_train(train: Train, runs: Sequence[Mapping[str, Any]], sfreq: float) -> list[Finding]:
     """Return findings about markers that were left out or completed, and about runs.
 
     Parameters
@@ -56,19 +57,20 @@ def tell_train(
         What the correction noted of each run: ``"clock"``, ``"times"``, ``"n_artifacts"`` …
     sfreq : float
         Sampling rate, in Hz.
-    repaired : bool
-        Whether the correction leaves out what belongs to no run.
     """
     found = []
-    what = "were left out" if repaired else "are in use"
-    for kind, markers in (("doubled", train.doubled), ("stray", train.stray)):
-        if len(markers):
-            few = len(markers) <= 20
-            spans = [(m / sfreq, m / sfreq) for m in markers] if few else []
-            detail = f"{len(markers)} {kind} markers {what} of the correction."
-            found.append(
-                make_finding(f"triggers_{kind}", detail, span_s=spans, n=len(markers), remedy="")
-            )
+    if n := len(train.doubled):
+        detail, spans = (
+            f"{n} doubled markers were left out of the correction.",
+            _mark(train.doubled, sfreq),
+        )
+        found.append(make_finding("triggers_doubled", detail, span_s=spans, n=n, remedy=""))
+    if n := len(train.stray):
+        detail, spans = (
+            f"{n} stray markers were left out of the correction.",
+            _mark(train.stray, sfreq),
+        )
+        found.append(make_finding("triggers_stray", detail, span_s=spans, n=n, remedy=""))
     if len(train.runs) > 1:
         found.append(_tell_runs(train, runs, sfreq))
     missing = sum(int(run["clock"]["n_missing"]) for run in runs)
@@ -86,6 +88,11 @@ def tell_train(
         detail = f"Its mean was subtracted ({strength:.1f} times what slices leave by chance)."
         found.append(make_finding("locked_to_volumes", detail, strength=strength))
     return found
+
+
+def _mark(markers: np.ndarray, sfreq: float) -> list[tuple[float, float]]:
+    """Return the times of a few markers as spans, in s; nothing for many."""
+    return [(m / sfreq, m / sfreq) for m in markers] if len(markers) <= _LISTED else []
 
 
 def _tell_runs(train: Train, runs: Sequence[Mapping[str, Any]], sfreq: float) -> Finding:
