@@ -60,16 +60,10 @@ def tell_train(train: Train, runs: Sequence[Mapping[str, Any]], sfreq: float) ->
     """
     found = []
     if n := len(train.doubled):
-        detail, spans = (
-            f"{n} doubled markers were left out of the correction.",
-            _mark(train.doubled, sfreq),
-        )
+        detail, spans = f"{n} doubled markers were left out.", _list_spans(train.doubled, sfreq)
         found.append(make_finding("triggers_doubled", detail, span_s=spans, n=n, remedy=""))
     if n := len(train.stray):
-        detail, spans = (
-            f"{n} stray markers were left out of the correction.",
-            _mark(train.stray, sfreq),
-        )
+        detail, spans = f"{n} stray markers were left out.", _list_spans(train.stray, sfreq)
         found.append(make_finding("triggers_stray", detail, span_s=spans, n=n, remedy=""))
     if len(train.runs) > 1:
         found.append(_tell_runs(train, runs, sfreq))
@@ -90,7 +84,7 @@ def tell_train(train: Train, runs: Sequence[Mapping[str, Any]], sfreq: float) ->
     return found
 
 
-def _mark(markers: np.ndarray, sfreq: float) -> list[tuple[float, float]]:
+def _list_spans(markers: np.ndarray, sfreq: float) -> list[tuple[float, float]]:
     """Return the times of a few markers as spans, in s; nothing for many."""
     return [(m / sfreq, m / sfreq) for m in markers] if len(markers) <= _LISTED else []
 
