@@ -13,12 +13,12 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "facet_nb.core": (
-        "ArrayProcessor BatchResult CancelToken ChannelSequentialExecutor FINDING_KINDS FacetError "
-        "Finding FindingKind "
-        "LambdaProcessor ParallelExecutor Pipeline PipelineError PipelineResult Plan PlanError "
-        "Prepared ProcessingContext ProcessingMetadata ProcessingStep Processor ProcessorError "
-        "ProcessorValidationError RunCancelled Stage StepError ValidationError View "
-        "get_processor list_processors make_finding register_processor set_defaults"
+        "ArrayProcessor BatchResult CancelToken ChannelSequentialExecutor FINDING_KINDS "
+        "FacetError Finding FindingKind LambdaProcessor Measure ParallelExecutor Pipeline "
+        "PipelineError PipelineResult Plan PlanError Prepared ProcessingContext "
+        "ProcessingMetadata ProcessingStep Processor ProcessorError ProcessorValidationError "
+        "Quality RunCancelled Stage StepError ValidationError View get_processor list_processors "
+        "make_finding register_processor set_defaults"
     ),
     "facet_nb.io": (
         "Anonymizer BDFExporter BIDSExporter BIDSLoader BrainVisionExporter EDFExporter "
@@ -45,8 +45,9 @@ _ROOMS = {
     ),
     "facet_nb.evaluation": (
         "CleanInTest FFTAllenCalculator FFTNiazyCalculator IntegrityCalculator "
-        "LegacySNRCalculator MedianArtifactCalculator MetricsReport PrintMetric RMSCalculator "
-        "RMSResidualCalculator SNRCalculator TruthCalculator UnlockedEnergyCalculator compare"
+        "LegacySNRCalculator MedianArtifactCalculator MetricsReport PrintMetric QualityCalculator "
+        "QualityGate RMSCalculator RMSResidualCalculator SNRCalculator TruthCalculator "
+        "UnlockedEnergyCalculator compare"
     ),
     "facet_nb.benchmark": "Advice BenchmarkTable advise benchmark_scaling",
     "facet_nb.pipelines": (

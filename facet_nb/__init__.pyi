@@ -26,6 +26,7 @@ from facet_nb.core import FacetError as FacetError
 from facet_nb.core import Finding as Finding
 from facet_nb.core import FindingKind as FindingKind
 from facet_nb.core import LambdaProcessor as LambdaProcessor
+from facet_nb.core import Measure as Measure
 from facet_nb.core import ParallelExecutor as ParallelExecutor
 from facet_nb.core import Pipeline as Pipeline
 from facet_nb.core import PipelineError as PipelineError
@@ -39,6 +40,7 @@ from facet_nb.core import ProcessingStep as ProcessingStep
 from facet_nb.core import Processor as Processor
 from facet_nb.core import ProcessorError as ProcessorError
 from facet_nb.core import ProcessorValidationError as ProcessorValidationError
+from facet_nb.core import Quality as Quality
 from facet_nb.core import RunCancelled as RunCancelled
 from facet_nb.core import Stage as Stage
 from facet_nb.core import StepError as StepError
@@ -82,6 +84,8 @@ from facet_nb.evaluation import LegacySNRCalculator as LegacySNRCalculator
 from facet_nb.evaluation import MedianArtifactCalculator as MedianArtifactCalculator
 from facet_nb.evaluation import MetricsReport as MetricsReport
 from facet_nb.evaluation import PrintMetric as PrintMetric
+from facet_nb.evaluation import QualityCalculator as QualityCalculator
+from facet_nb.evaluation import QualityGate as QualityGate
 from facet_nb.evaluation import RMSCalculator as RMSCalculator
 from facet_nb.evaluation import RMSResidualCalculator as RMSResidualCalculator
 from facet_nb.evaluation import SNRCalculator as SNRCalculator

@@ -38,6 +38,7 @@ def run(
             metavar="FILE.html", help="File for a report with figures, also of a failure."
         ),
     ] = None,
+    accept: options.Accept = None,
     strict: options.Strict = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
@@ -64,6 +65,7 @@ def run(
             show_progress=sys.stderr.isatty(),
             checkpoint=checkpoint,
             timeout=timeout,
+            accept=options.read_accept(accept),
             **settings,
         )
         if report is not None:
@@ -94,6 +96,7 @@ def batch(
     mode: options.BatchMode = None,
     checkpoint: options.Checkpoint = None,
     anonymize: options.Anonymize = False,
+    accept: options.Accept = None,
     strict: options.Strict = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
@@ -115,6 +118,7 @@ def batch(
             show_progress=sys.stderr.isatty(),
             checkpoint=checkpoint,
             anonymize=anonymize,
+            accept=options.read_accept(accept),
         )
         rows = list(zip(done.inputs, done.outputs, done.results, strict=True))
         if as_json:
@@ -174,12 +178,13 @@ def _check_batch(inputs: list[Path], folder: Path) -> None:
 def _write_table(done: BatchResult) -> str:
     """Return a line for each recording: outcome, time, and its file or error."""
     width = max(len(to_line(name)) for name in done.inputs)
-    lines = [f"{'recording':<{width}}  outcome  time (s)  file or error"]
+    lines = [f"{'recording':<{width}}  outcome  time (s)  quality       file or error"]
     for name, result, output in zip(done.inputs, done.results, done.outputs, strict=True):
         outcome = "done" if result.success else "failed"
         what = to_line(output if result.success else result.error)
         lines.append(
-            f"{to_line(name):<{width}}  {outcome:<7}{result.execution_time:>10.2f}  {what}"
+            f"{to_line(name):<{width}}  {outcome:<7}{result.execution_time:>10.2f}"
+            f"  {result.quality.verdict:<12}  {what}"
         )
     good = sum(result.success for result in done)
     return "\n".join([*lines, f"{good} of {len(done)} succeeded"])

@@ -50,6 +50,7 @@ def describe_result(source: object, output: object, result: PipelineResult) -> d
             for k, v in result.metrics.items()
             if isinstance(v, (int, float))
         },
+        "quality": result.quality.to_dict(),
         "findings": [finding.to_dict() for finding in result.findings],
     }
 

@@ -39,6 +39,24 @@ def _check_choice(value: str | None, choices: list[str]) -> str | None:
     return value
 
 
+def _check_accept(value: str | None) -> str | None:
+    read_accept(value)
+    return value
+
+
+def read_accept(value: str | None) -> Any:
+    """Return the rule of ``Pipeline.run(accept=…)`` that a text names."""
+    if value is None or value == "good":
+        return value
+    try:
+        pairs = [part.split("=") for part in value.split(",")]
+        return {name.strip(): float(limit) for name, limit in pairs}
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{value!r}: use good, or NAME=NUMBER, separated by commas."
+        ) from error
+
+
 def check_workers(value: int | None) -> int | None:
     """Return a number of workers; 0 is a usage error."""
     if value == 0:
@@ -137,6 +155,15 @@ Anonymize = Annotated[
     bool,
     typer.Option(
         "--anonymize", help="Leave out what the header says about a person, as MNE does it."
+    ),
+]
+Accept = Annotated[
+    str | None,
+    typer.Option(
+        callback=_check_accept,
+        metavar="RULE",
+        help="Write only accepted results: good, or measures with their largest value, such as "
+        "untouched_artifact=0,high_residual=6 (see quality).",
     ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

@@ -26,6 +26,7 @@ from facet_nb.core.processor import (
     View,
     engine,
 )
+from facet_nb.core.quality import Measure, Quality
 from facet_nb.core.registry import get_processor, list_processors, register_processor
 from facet_nb.core.result import PipelineResult
 
@@ -47,6 +48,7 @@ __all__ = [
     "Finding",
     "FindingKind",
     "LambdaProcessor",
+    "Measure",
     "ParallelExecutor",
     "Pipeline",
     "PipelineError",
@@ -60,6 +62,7 @@ __all__ = [
     "Processor",
     "ProcessorError",
     "ProcessorValidationError",
+    "Quality",
     "RunCancelled",
     "Stage",
     "StepError",

@@ -238,6 +238,78 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "Jitter the stimuli against the volume period. In this recording, average over longer "
         "windows or treat evoked responses with caution: a part of them was removed.",
     ),
+    "triggers_jittered": FindingKind(
+        "note",
+        "markers are not as regular as the scanner",
+        "GradientCorrection finds onsets in the signal, TriggerAligner and "
+        "AASCorrection(subsample=True) align them; without one of these the artifact stays.",
+    ),
+    "triggers_completed": FindingKind(
+        "note",
+        "missing markers were completed",
+        "Nothing to do: the artifacts without a marker are corrected as well.",
+    ),
+    "triggers_lacking": FindingKind(
+        "warning",
+        "there are fewer triggers than volumes and slices make",
+        "Check the numbers (an incomplete last volume, a dummy scan?), or crop the recording.",
+    ),
+    "runs_apart": FindingKind(
+        "note",
+        "runs of the scanner are corrected each by itself",
+        "Nothing to do if the recording holds several scans. Runs that are left as they are should "
+        "be cropped.",
+    ),
+    "artifact_unmarked": FindingKind(
+        "warning",
+        "the scanner was running outside the marked time",
+        "Crop(tmin, tmax) to the marked time, or add the markers of these volumes with "
+        "context.with_triggers: dummy volumes and partial ones stay uncorrected.",
+    ),
+    "locked_to_volumes": FindingKind(
+        "note",
+        "something recurs with the volumes besides the slices",
+        "Nothing to do: it is subtracted. Responses that are locked to the volumes go with it.",
+    ),
+    "epochs_incomplete": FindingKind(
+        "note",
+        "artifacts at the ends are not complete",
+        "Their part within the recording is corrected; leave out these spans if it is not clean.",
+    ),
+    "epochs_few": FindingKind(
+        "warning",
+        "templates are averages of few artifacts",
+        "Each template takes a part of the EEG (one over their number): use a longer recording, "
+        "slice markers, or GradientCorrection().",
+    ),
+    "reference_replaced": FindingKind(
+        "note",
+        "the first channel shows no artifact",
+        "Nothing to do: another reference is used. Mark the channel as bad if it had no contact.",
+    ),
+    "gradient_left": FindingKind(
+        "warning",
+        "the gradient artifact is still there",
+        "Put the correction of the gradient artifact before QRSTriggerDetector and "
+        "PulseCorrection.",
+    ),
+    "beats_overlooked": FindingKind(
+        "note",
+        "heartbeats were missing",
+        "Look at the ECG there; beats that neither ECG nor EEG shows keep their artifact.",
+    ),
+    "beats_unsupported": FindingKind(
+        "warning",
+        "heartbeats have no artifact in the EEG",
+        "Check the beats: a noisy ECG, or the wrong channel (ecg_channel=…). False beats take EEG "
+        "with them.",
+    ),
+    "result_rejected": FindingKind(
+        "error",
+        "the result is not accepted",
+        "Look at result.quality and result.last_context; accept=… has the limits, and without it "
+        "the file is written.",
+    ),
     "slice_rate_in_alpha": FindingKind(
         "note",
         "the slice rate is in the alpha band",

@@ -23,6 +23,7 @@ from facet_nb.core.findings import find_worst
 from facet_nb.core.planning.planner import check_numbers, choose_mode
 from facet_nb.core.processor import Processor
 from facet_nb.core.progress import wanted
+from facet_nb.core.quality import Accept, check_accept
 from facet_nb.core.registry import get_processor
 from facet_nb.core.result import PipelineResult
 
@@ -82,7 +83,8 @@ class BatchResult:
         """Table with a row per input.
 
         Its columns are ``input, success, time_s, output, error``, ``findings`` (their number),
-        ``worst`` (their highest severity), and the metrics.
+        ``worst`` (their highest severity), ``quality`` (the verdict) with ``quality_sentence``, and
+        the metrics.
         """
         check_pandas()
         import pandas as pd
@@ -97,6 +99,8 @@ class BatchResult:
                 "error": None if result.error is None else str(result.error),
                 "findings": len(result.findings),
                 "worst": find_worst(result.findings),
+                "quality": result.quality.verdict,
+                "quality_sentence": result.quality.sentence,
             }
             numbers = {k: v for k, v in result.metrics.items() if isinstance(v, Real)}
             rows.append(row | numbers)
@@ -109,6 +113,7 @@ class BatchResult:
         for name, result in zip(self.inputs, self.results, strict=True):
             what = "done" if result.success else f"failed: {result.error}"
             lines.append(f"  {name}: {what} ({result.execution_time:.2f} s)")
+            lines += [f"    {result.quality}"] if result.quality.measures else []
             lines += [f"    {finding}" for finding in result.findings]
         return "\n".join(lines)
 
@@ -134,6 +139,7 @@ def map_runs(
     show_progress: bool | None = None,
     checkpoint: str | Path | None = None,
     anonymize: bool = False,
+    accept: Accept | None = None,
     **run_options: Any,
 ) -> BatchResult:
     """Run `pipeline` on each input.
@@ -168,6 +174,9 @@ def map_runs(
     anonymize : bool
         Whether recordings are loaded and written without what their headers say about a person, by
         the rules of ``mne.io.Raw.anonymize``.
+    accept : "good" | dict of str to float | callable | None
+        Which results are accepted, as in :meth:`Pipeline.run`. The file of another one is not
+        written, and the table says why.
     **run_options
         Options of :meth:`Pipeline.run`: ``mode``, ``channel_sequential``, ``n_workers``,
         ``batch_size``, ``dtype``, ``timeout``. The batches of a recording run one after another.
@@ -199,6 +208,9 @@ def map_runs(
         raise ValidationError(
             "anonymize=True is for the loader of map: give it to the loaders of loader_factory."
         )
+    if accept is not None:
+        check_accept(accept)
+        run_options["accept"] = accept
     inputs = [ProcessingContext(item) if is_recording(item) else item for item in inputs]
     names = tuple(_name(i, item) for i, item in enumerate(inputs))
     targets = _targets(names, inputs, output)
@@ -206,6 +218,7 @@ def map_runs(
     runner = registry.get_backend(backend if n_jobs > 1 else "serial")
     if runner.isolates:
         check_picklable([(p.name, p) for p in pipeline.processors])
+        check_picklable([("accept", accept)])
     folders = _folders(names, checkpoint)
     calls = [
         (i, pipeline, item, steps[i], _absolute(targets[i]), keep_raw, run_options | folders[i])
@@ -300,6 +313,8 @@ def _run_steps(
     result: PipelineResult = make_pipeline(steps, pipeline.name).run(
         initial_context=context, show_progress=False, **options
     )
+    # Here, in the worker, and before the samples are released: the table of the batch shows it.
+    result._quality = result.quality
     if not keep_raw:
         result.release_raw()
     if result.context is not None:

@@ -32,6 +32,7 @@ from facet_nb.core.processor import (
     Processor,
     as_processor,
 )
+from facet_nb.core.quality import Accept, add_gates
 from facet_nb.core.registry import get_processor
 from facet_nb.core.result import PipelineResult
 
@@ -178,6 +179,7 @@ class Pipeline:
         timeout: float | None = None,
         checkpoint: str | Path | None = None,
         chunk_duration_s: float | None = None,
+        accept: Accept | None = None,
     ) -> PipelineResult:
         """Run all steps. Every mode gives the same result, bit for bit.
 
@@ -235,6 +237,11 @@ class Pipeline:
             the number of channels and the length of the recording. The result is the same, bit for
             bit. Stages with a step that needs the whole length of a channel run without chunks; the
             plan names them.
+        accept : "good" | dict of str to float | callable | None
+            Which results are accepted: those with this verdict, whose measures are at most these
+            (``{"untouched_artifact": 0}``), or for whose :class:`facet_nb.Quality` the function
+            returns True. No file is written of another result; ``success`` is False, and the
+            finding ``result_rejected`` has the reason. None accepts all.
 
         Returns
         -------
@@ -254,6 +261,8 @@ class Pipeline:
         processors: Sequence[Processor] = tuple(self.processors)
         if isinstance(initial_context, str | Path):
             processors, initial_context = _read_first(processors, initial_context), None
+        if accept is not None:
+            processors = add_gates(processors, accept)
         context = _as_context(initial_context)
         n_jobs = defaults.n_jobs if n_jobs is None else n_jobs
         n_workers = defaults.n_workers if n_workers is None else n_workers

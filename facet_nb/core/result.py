@@ -15,6 +15,7 @@ from facet_nb.core.events import RunState
 from facet_nb.core.findings import Finding, find_in_error, merge_findings
 from facet_nb.core.planning.plan import Plan
 from facet_nb.core.plotting import draw, write_report
+from facet_nb.core.quality import Quality, find_quality
 
 if TYPE_CHECKING:
     import mne
@@ -82,6 +83,7 @@ class PipelineResult:
     plan: Plan | None = None
     cancelled: bool = False
     last_context: ProcessingContext | None = None
+    _quality: Quality | None = field(default=None, repr=False)
 
     def get_context(self) -> ProcessingContext:
         """Return the context, or raise the error of the run."""
@@ -112,8 +114,21 @@ class PipelineResult:
         known = () if self.context is None else self.context.get_findings()
         return merge_findings([*known, *self.state.findings, *find_in_error(self.error)])
 
+    @property
+    def quality(self) -> Quality:
+        """How good the result is, judged without ground truth; calculated on the first access.
+
+        See ``docs/quality.md``. Of a result that was not accepted it is the quality that it had.
+        """
+        if self._quality is None:
+            rejected = any(f.code == "result_rejected" for f in find_in_error(self.error))
+            self._quality = find_quality(self.last_context if rejected else self.context)
+        return self._quality
+
     def release_raw(self) -> None:
-        """Drop the samples; metadata, metrics and history are kept."""
+        """Drop the samples; metadata, metrics, history and quality are kept."""
+        if self.context is not None and self.context.has_raw():
+            self._quality = self.quality
         self.last_context = None
         if self.context is None:
             return
@@ -168,7 +183,8 @@ class PipelineResult:
         for name, value in self.metrics.items():
             if isinstance(value, Real):
                 lines.append(f"  {name:<28}{write_metric(name, float(value)):>12}")
-        return "\n".join([*lines, *self._remarks(), *(f"  {f}" for f in self.findings if findings)])
+        told = [f"  {f}" for f in self.findings if findings]
+        return "\n".join([*lines, *self._judge(), *self._remarks(), *told])
 
     def print_summary(self) -> None:
         """Print the outcome, measured step times, and metrics."""
@@ -221,6 +237,10 @@ class PipelineResult:
             remarks.append(f"  {n} batches were restored from the checkpoint, not computed")
         return remarks
 
+    def _judge(self) -> list[str]:
+        """Return the quality as a line; nothing if nothing was corrected."""
+        return [f"  {self.quality}"] if self.success and self.quality.measures else []
+
     def _list_findings(self) -> str:
         """Return the findings as HTML; an empty text if there are none."""
         rows = "".join(
@@ -251,5 +271,6 @@ class PipelineResult:
         return (
             f"<table><caption style='text-align:left'>{escape(caption)}</caption><thead>"
             "<tr><th>step</th><th>wall (s)</th><th>CPU (s)</th><th>share</th></tr></thead>"
-            f"<tbody>{rows}{metrics}</tbody></table>{self._list_findings()}"
+            f"<tbody>{rows}{metrics}</tbody></table>"
+            f"{''.join(map(escape, self._judge()))}{self._list_findings()}"
         )

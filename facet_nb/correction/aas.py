@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import logging
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.findings import make_finding
 from facet_nb.core.fused_kernel import FusedKernel
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
@@ -28,8 +29,6 @@ from facet_nb.kernels.templates.subsample_channel import correct
 from facet_nb.kernels.templates.subtraction import subtract_templates
 from facet_nb.kernels.triggers.alignment import best_lags
 from facet_nb.kernels.windows import BlockWindows
-
-logger = logging.getLogger("facet_nb")
 
 
 @register_processor
@@ -114,14 +113,13 @@ class AASCorrection(AveragingCorrection):
         else:
             aligned = self._realign(view.reference, starts, n_samples, max_lag)
             plan = AASPlan(starts, aligned, n_samples)
-        if usable.sum() <= self.window_size:
-            logger.warning(
-                "AASCorrection: %d whole artifacts for window_size=%d; templates are averages of "
-                "fewer epochs.",
-                int(usable.sum()),
-                self.window_size,
-            )
-        return self._report(view, plan, starts, aligned, usable)
+        prepared = self._report(view, plan, starts, aligned, usable)
+        n = int(usable.sum())
+        if n > self.window_size:
+            return prepared
+        detail = f"There are {n} whole artifacts for templates of {self.window_size}."
+        few = make_finding("epochs_few", detail, n=n, window_size=self.window_size)
+        return replace(prepared, findings=(*prepared.findings, few))
 
     def check(self) -> None:
         """Raise :class:`ValidationError` if an argument is invalid."""

@@ -14,6 +14,7 @@ from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.base import ChannelCorrection, check_reference
+from facet_nb.correction.train_findings import tell_train, tell_unmarked
 from facet_nb.kernels.lowrank import locked, lowrank
 from facet_nb.kernels.lowrank.amplitudes import MAX_COURSES
 from facet_nb.kernels.lowrank.highband import average_high, measure_rest
@@ -154,7 +155,10 @@ class GradientCorrection(ChannelCorrection):
                 for run, own in zip(train.runs, found, strict=True)
             ]
         volumes = tuple(run.volumes for run in found if run.volumes is not None)
-        return Prepared(GradientPlan(layouts, view.sfreq, volumes), notes=notes)
+        told = tell_train(train, [run.notes for run in found], view.sfreq)
+        told += tell_unmarked(view, train.runs[0] + view.offset, train.runs[-1] + view.offset)
+        plan = GradientPlan(layouts, view.sfreq, volumes)
+        return Prepared(plan, notes=notes, findings=tuple(told))
 
     def _lay_out(self, view: View, markers: np.ndarray, length: int | None, *, alone: bool) -> _Run:
         """Return the positions of a run's artifacts, and what was found of it.

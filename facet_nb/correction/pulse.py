@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.findings import Finding, make_finding
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.recording import DATA_TYPES
 from facet_nb.core.registry import register_processor
@@ -19,7 +20,9 @@ from facet_nb.kernels.filters.iir import filter_sos
 from facet_nb.kernels.pulse import beat_amplitudes
 from facet_nb.kernels.pulse.beat_average import subtract_beats
 from facet_nb.kernels.pulse.beats import Beats, fit_waves, render
+from facet_nb.kernels.pulse.support import measure_support
 from facet_nb.kernels.templates.averaging import take_epochs
+from facet_nb.kernels.triggers.evidence import measure_recurrence
 
 logger = logging.getLogger("facet_nb")
 
@@ -47,6 +50,11 @@ _LONG, _REACH, _LEAST_SIZE = 1.5, 0.25, 0.5
 _MOST_OUTER = 2
 #: Half width of an average template, in intervals between beats.
 _HALF_WIDTH = 0.75
+#: Share of beats below which they are told to be wrong (``docs/quality.md``).
+SUPPORTED = 0.75
+#: Recurrence with the scanner's triggers from which its artifact is there: 30 at least in an
+#: uncorrected recording, up to 15 in corrected ones.
+_GRADIENT = 30.0
 
 
 @dataclass(frozen=True)
@@ -140,14 +148,18 @@ class PulseCorrection(ChannelCorrection):
             "n_beats": len(peaks),
             "beats_per_min": round(60.0 * view.sfreq / interval, 1),
         }
+        notes["beats_supported"] = measure_support(_list_eeg(view), peaks, view.sfreq)
         if self.method == "obs":
             plan, found = self._measure(view, peaks, interval)
             _note_long(found, plan.beats.starts, interval)
-            return Prepared(plan, notes=notes | found)
+            told = _tell_beats(view, notes | found, peaks)
+            return Prepared(plan, notes=notes | found, findings=told)
         _note_long(notes, peaks, interval)
+        told = _tell_beats(view, notes, peaks)
         centres = peaks + round(self.delay_s * view.sfreq)
         half = round(_HALF_WIDTH * interval)
-        return Prepared(NeighbourPlan(centres, half, round(0.5 * interval)), notes=notes)
+        averages = NeighbourPlan(centres, half, round(0.5 * interval))
+        return Prepared(averages, notes=notes, findings=told)
 
     def _check(self) -> None:
         if self.method not in METHODS:
@@ -247,6 +259,33 @@ def _note_long(notes: dict[str, Any], peaks: np.ndarray, interval: float) -> Non
         )
 
 
+def _tell_beats(view: View, notes: Mapping[str, Any], peaks: np.ndarray) -> tuple[Finding, ...]:
+    """Return findings about beats, and about an artifact of the scanner that is still there."""
+    found, share = [], float(notes["beats_supported"])
+    if share < SUPPORTED:
+        detail = (
+            f"The EEG shows the artifact of a beat after {100 * share:.0f} % of {len(peaks)} beats."
+        )
+        found.append(make_finding("beats_unsupported", detail, share=share, n=len(peaks)))
+    if n := int(notes.get("n_overlooked", 0)):
+        detail = f"{n} beats were added where the EEG shows their artifact."
+        found.append(make_finding("beats_overlooked", detail, n=n))
+    if n := int(notes["long_intervals"]):
+        detail = f"{n} intervals are longer than {_LONG:g} times the median."
+        found.append(make_finding("beats_overlooked", detail, severity="warning", n=n))
+    times_s = view.metadata.custom.get("scanner_times_s") or ()
+    start_s = view.metadata.custom.get("scanner_start_s", 0.0)
+    triggers = np.rint((np.asarray(times_s) - start_s) * view.sfreq).astype(np.int64)
+    if len(triggers) > 3:
+        length = int(np.median(np.diff(triggers)))
+        x = next(_list_eeg(view), None)
+        strength = 0.0 if x is None else measure_recurrence(x, triggers, length)
+        if strength > _GRADIENT:
+            detail = "The signal recurs with the scanner's triggers."
+            found.append(make_finding("gradient_left", detail, strength=strength))
+    return tuple(found)
+
+
 def _list_candidates(peaks: np.ndarray, interval: float, ends: tuple[int, int]) -> np.ndarray:
     """Return evenly spaced positions of possible beats in long intervals and at both ends."""
     places = []
@@ -259,13 +298,19 @@ def _list_candidates(peaks: np.ndarray, interval: float, ends: tuple[int, int]) 
     return np.rint(sorted(places)).astype(np.int64)
 
 
-def _high(view: View, plan: WavePlan) -> Iterator[np.ndarray]:
-    """Yield the high-passed channels from which the artifact is estimated."""
+def _list_eeg(view: View) -> Iterator[np.ndarray]:
+    """Yield the channels from which the artifact is estimated."""
     assert view.data is not None
     types = view.ch_types or ("eeg",) * len(view.data)
     for row, kind in zip(view.data, types, strict=True):
         if kind in PulseCorrection.types:
-            yield filter_sos(row[np.newaxis], plan.sos, padlen=plan.padlen)[0]
+            yield row
+
+
+def _high(view: View, plan: WavePlan) -> Iterator[np.ndarray]:
+    """Yield the high-passed channels from which the artifact is estimated."""
+    for row in _list_eeg(view):
+        yield filter_sos(row[np.newaxis], plan.sos, padlen=plan.padlen)[0]
 
 
 def _weigh_samples(channels: Iterator[np.ndarray], beats: Beats, sfreq: float) -> np.ndarray:

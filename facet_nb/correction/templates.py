@@ -10,10 +10,17 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.findings import Finding, make_finding
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import Prepared, View
 from facet_nb.correction.aas_fused import AASPlan
-from facet_nb.correction.base import ChannelCorrection, check_reference, find_artifacts
+from facet_nb.correction.base import (
+    ChannelCorrection,
+    check_artifact_length,
+    check_reference,
+    find_artifacts,
+)
+from facet_nb.correction.train_findings import tell_unmarked
 from facet_nb.kernels.templates import averaging, subsample, weights
 from facet_nb.kernels.templates.subtraction import subtract_templates
 from facet_nb.kernels.templates.weights import Weights
@@ -74,11 +81,20 @@ class AveragingCorrection(ChannelCorrection):
     ) -> Prepared:
         """Return `plan` with the aligned triggers and the notes for the history."""
         notes: dict[str, Any] = {"ref_channel": view.reference_name}
+        n_samples = check_artifact_length(view.metadata.artifact_length)
+        findings = tell_unmarked(view, starts, starts)
         if not usable.all():
             notes["incomplete_epochs"] = int((~usable).sum())
+            findings.append(_tell_incomplete(view, starts[~usable], n_samples))
         moved = not np.array_equal(aligned, starts)
         changes = {"triggers": aligned - view.offset} if moved else {}
-        return Prepared(plan, metadata=changes, notes=notes)
+        return Prepared(plan, metadata=changes, notes=notes, findings=tuple(findings))
+
+
+def _tell_incomplete(view: View, starts: np.ndarray, n_samples: int) -> Finding:
+    spans = [(s / view.sfreq, (s + n_samples) / view.sfreq) for s in starts]
+    detail = f"{len(starts)} artifacts extend beyond the recording and enter no template."
+    return make_finding("epochs_incomplete", detail, span_s=spans, n=len(starts))
 
 
 def take_shared(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from facet_nb.evaluation.clean_in import CleanInResult, CleanInTest
 from facet_nb.evaluation.fft import FFTAllenCalculator, FFTNiazyCalculator
 from facet_nb.evaluation.integrity import IntegrityCalculator
 from facet_nb.evaluation.median_artifact import MedianArtifactCalculator
+from facet_nb.evaluation.quality import QualityCalculator, QualityGate
 from facet_nb.evaluation.ratios import (
     LegacySNRCalculator,
     RMSCalculator,
@@ -26,6 +27,8 @@ __all__ = [
     "MedianArtifactCalculator",
     "MetricsReport",
     "PrintMetric",
+    "QualityCalculator",
+    "QualityGate",
     "RMSCalculator",
     "RMSResidualCalculator",
     "SNRCalculator",

@@ -243,6 +243,12 @@ def _describe_beats(
     """Return the metadata with beats as triggers."""
     sfreq = float(raw.info["sfreq"])
     length = int(np.median(np.diff(beats))) // 2
+    custom = dict(metadata.custom)
+    if metadata.triggers is not None and metadata.trigger_regex != "QRS":
+        # In s of the recorder's clock: later steps may crop or resample.
+        start_s = raw.first_samp / sfreq
+        custom["scanner_times_s"] = (metadata.triggers / sfreq + start_s).tolist()
+        custom["scanner_start_s"] = start_s
     start, stop = acquisition_span(beats, length, -(length // 2), raw.n_times)
     return metadata.updated(
         triggers=beats,
@@ -253,4 +259,5 @@ def _describe_beats(
         slices_per_volume=None,
         acq_start_sample=start,
         acq_end_sample=stop - 1,
+        custom=custom,
     )

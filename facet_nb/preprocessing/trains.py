@@ -10,10 +10,16 @@ import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.metadata import ProcessingMetadata
+from facet_nb.core.findings import Finding, make_finding
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels.triggers import spacing
-from facet_nb.preprocessing.triggers import TriggerStep, annotate, describe_triggers
+from facet_nb.preprocessing.triggers import (
+    Found,
+    TriggerStep,
+    annotate,
+    describe_triggers,
+    tell_added,
+)
 
 logger = logging.getLogger("facet_nb")
 
@@ -79,7 +85,7 @@ class MissingTriggerCompleter(_TrainStep):
         self.add_annotations = add_annotations
         self.strict = strict
 
-    def find(self, context: ProcessingContext) -> tuple[ProcessingMetadata, dict[str, Any]]:
+    def find(self, context: ProcessingContext) -> Found:
         raw, metadata = context.get_raw(), context.metadata
         expected = _whole("volumes", self.volumes) * _whole("slices", self.slices)
         triggers = np.unique(np.asarray(metadata.triggers, dtype=np.int64))
@@ -87,8 +93,11 @@ class MissingTriggerCompleter(_TrainStep):
         found = spacing.missing_positions(triggers, known) if len(triggers) > 1 else triggers[:0]
         together = np.union1d(triggers, found)
         lacking = expected - len(together)
+        told: tuple[Finding, ...] = ()
         if lacking:
-            self._complain(len(triggers), len(found), expected)
+            told = self._complain(len(triggers), len(found), expected)
+        if self.add_to_context and len(found):
+            told = (*told, tell_added(found, float(raw.info["sfreq"])))
         changes: dict[str, Any] = {}
         if self.add_to_context and len(found):
             changes, _ = describe_triggers(together, metadata.artifact_to_trigger_offset, raw)
@@ -101,9 +110,9 @@ class MissingTriggerCompleter(_TrainStep):
             "n_added": len(found) if self.add_to_context else 0,
             "n_lacking": lacking,
         }
-        return new, notes
+        return Found(new, notes, told)
 
-    def _complain(self, n_triggers: int, n_found: int, expected: int) -> None:
+    def _complain(self, n_triggers: int, n_found: int, expected: int) -> tuple[Finding, ...]:
         message = (
             f"MissingTriggerCompleter: {self.volumes} volumes × {self.slices} make {expected} "
             f"triggers; there are {n_triggers}, and {n_found} are missing between them. Check the "
@@ -113,6 +122,8 @@ class MissingTriggerCompleter(_TrainStep):
         if self.strict:
             raise ValidationError(message)
         logger.warning(message)
+        detail = f"There are {n_triggers}, and {n_found} missing between them, of {expected}."
+        return (make_finding("triggers_lacking", detail, n=expected - n_triggers - n_found),)
 
 
 @register_processor
@@ -163,7 +174,7 @@ class SliceTriggerGenerator(_TrainStep):
         self.add_annotations = add_annotations
         self.multiband = multiband
 
-    def find(self, context: ProcessingContext) -> tuple[ProcessingMetadata, dict[str, Any]]:
+    def find(self, context: ProcessingContext) -> Found:
         raw, metadata = context.get_raw(), context.metadata
         if metadata.slices_per_volume:
             raise ValidationError(
@@ -193,7 +204,12 @@ class SliceTriggerGenerator(_TrainStep):
             "added": [int(p) for p in inside] if self.add_annotations else [],
         }
         n_outside = len(every) - len(inside)
-        return new, {"n_triggers": len(inside), "duration": duration, "n_outside": n_outside}
+        notes = {"n_triggers": len(inside), "duration": duration, "n_outside": n_outside}
+        if not n_outside:
+            return Found(new, notes)
+        detail = f"{n_outside} slices of incomplete volumes are outside the data."
+        finding = make_finding("triggers_outside", detail, severity="note", n=n_outside)
+        return Found(new, notes, (finding,))
 
     def _count_groups(self) -> int:
         """Return the number of artifacts per volume."""

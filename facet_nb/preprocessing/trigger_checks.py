@@ -10,6 +10,7 @@ import numpy as np
 
 from facet_nb.core.findings import Finding, FindingError, make_finding
 from facet_nb.kernels.triggers import spacing, train
+from facet_nb.kernels.triggers.clock import MAX_RMS, fit_clock
 
 #: Bits of a stim channel that are tried as markers.
 _BITS = 16
@@ -152,6 +153,7 @@ def check_train(
         known = {*matched, *(text for f in locked for text in f.evidence["events"])}
         if not any(f.code == "triggers_irregular" for f in checked.findings):
             checked.findings += _find_other(checked.positions, table, matched, known)
+            checked.findings += _find_jitter(checked.positions, table.sfreq)
     checked.findings += locked
     checked.findings += _find_alpha(checked.positions, table.sfreq)
     return checked
@@ -241,6 +243,18 @@ def _check_distances(
         if repair and len(diffs) >= _ENOUGH and 2 * odd.sum() > len(diffs):
             raise FindingError(_as_error(finding))
         checked.findings.append(finding)
+
+
+def _find_jitter(positions: np.ndarray, sfreq: float) -> list[Finding]:
+    """Return a finding about markers that are off the scanner's clock."""
+    clock = fit_clock(positions)
+    if clock.trusted or clock.rms <= MAX_RMS or len(positions) < _ENOUGH:
+        return []
+    detail = (
+        f"Markers are off the scanner's clock by {clock.rms:.2f} samples "
+        f"({1e3 * clock.rms / sfreq:.2g} ms) rms; rounding makes 0.29 samples."
+    )
+    return [make_finding("triggers_jittered", detail, rms_samples=clock.rms)]
 
 
 def _as_error(finding: Finding) -> Finding:

@@ -250,7 +250,7 @@ class MissingTriggerDetector(TriggerStep):
                 "0.5, since the next artifact begins beyond it."
             )
 
-    def find(self, context: ProcessingContext) -> tuple[ProcessingMetadata, dict[str, Any]]:
+    def find(self, context: ProcessingContext) -> Found:
         raw, metadata = context.get_raw(), context.metadata
         triggers = np.unique(np.asarray(metadata.triggers, dtype=np.int64))
         known = spacing.describe_spacing(triggers)
@@ -281,7 +281,8 @@ class MissingTriggerDetector(TriggerStep):
             changes["artifact_length"] = length
         new = metadata.updated(**changes)
         new.custom["missing_triggers"] = [int(p) for p in found]
-        return new, notes
+        told = (tell_added(found, float(raw.info["sfreq"])),) if changes else ()
+        return Found(new, notes, told)
 
     def _verify(
         self, x: np.ndarray, triggers: np.ndarray, known: spacing.Spacing, length: int, offset: int
@@ -301,6 +302,13 @@ class MissingTriggerDetector(TriggerStep):
             if r >= self.correlation_threshold and _is_apart(position, others, known.usual):
                 found.append(position)
         return np.array(sorted(found), dtype=np.int64)
+
+
+def tell_added(positions: np.ndarray, sfreq: float) -> Finding:
+    """Return a finding about triggers that were inserted, in samples."""
+    spans = [(p / sfreq, p / sfreq) for p in positions] if len(positions) <= _LISTED else []
+    detail = f"{len(positions)} triggers were inserted."
+    return make_finding("triggers_completed", detail, span_s=spans, n=len(positions))
 
 
 def compile_regex(regex: str) -> re.Pattern[str]:

@@ -70,6 +70,11 @@ def scale(raw):
     return new
 
 
+def accept_all(quality):
+    """Accept any quality."""
+    return True
+
+
 _HIGHPASS = {"processor": "highpass_filter", "parameters": {"freq": 1.0}}
 
 #: Arguments of processors that need some.
@@ -93,6 +98,7 @@ ARGUMENTS = {
     "moosmann_correction": {"motion_file": str(DATA / "motion_5_volumes.txt"), "window_size": 3},
     "notch_filter": {"freqs": [50.0, 100.0]},
     "pick_channels": {"picks": ["E1", "E3", "E6", "STI"]},
+    "quality_gate": {"accept": accept_all},
     "resample": {"sfreq": 400.0},
     "signal_interval_selector": {"tmin": 0.5, "tmax": 2.5},
     "truth_calculator": {"truth": 1e-5 * np.random.default_rng(0).normal(size=(8, 9000))},
@@ -119,4 +125,5 @@ AFTER_CORRECTION = {
     "unlocked_energy_calculator",
     "print_metric",
     "metrics_report",
+    "quality_calculator",
 }

@@ -214,6 +214,8 @@ class _Preparer:
                     prepared = _add(prepared, _tell_pieces(view))
                 if processor.subtracts and {"bad", "other"} & set(given.kinds):
                     prepared = _add(prepared, _tell_uncorrected(given))
+                if processor.needs == "reference" and ref != given.picks[0]:
+                    prepared = _add(prepared, _tell_reference(processor, given, ref))
             rows = _find_rows(processor, given, prepared.untouched)
             step = ArrayStep(index, processor, prepared, rows, given.dtype)
             self.state = state.after(prepared)
@@ -345,6 +347,18 @@ def _tell_uncorrected(given: StageInput) -> list[Finding]:
     detail = "; ".join(f"{reason}: {', '.join(names[:6])}" for reason, names in why.items())
     names = [given.names[i] for i in rows]
     return [make_finding("channels_uncorrected", f"{detail}.", channels=names, reasons=why)]
+
+
+def _tell_reference(processor: ArrayProcessor, given: StageInput, ref: int) -> list[Finding]:
+    """Return a finding about a reference channel that stands in for the first one."""
+    types = given.header.info.get_channel_types()
+    eeg = [i for i in given.picks if kind_of(given.names[i], types[i]) == "eeg"]
+    first = int((eeg or given.picks)[0])
+    if ref == first or getattr(processor, "ref_channel", None) is not None:
+        return []
+    detail = f"{given.names[first]} shows nothing at the triggers; {given.names[ref]} is used."
+    names = [given.names[first]]
+    return [make_finding("reference_replaced", detail, channels=names, used=given.names[ref])]
 
 
 def _find_rows(

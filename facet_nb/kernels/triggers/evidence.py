@@ -11,6 +11,12 @@ _N_EPOCHS, _N_SAMPLES = 64, 4096
 #: about 1, and a gradient artifact more than 30.
 ABSENT, PRESENT = 3.0, 15.0
 
+#: Length of a block, in s, and how many hold artifact at least: a jump of an electrode fills one or
+#: two. Share of the usual energy from which a block does, and how much that exceeds the quietest.
+_BLOCK_S, _FEWEST_BLOCKS, _RUNNING, _STANDS_OUT = 0.1, 3, 0.1, 30.0
+#: Number of blocks of the marked time that are looked at: 20 s.
+_N_BLOCKS = 200
+
 
 def measure_recurrence(x: np.ndarray, triggers: np.ndarray, length: int) -> float:
     """Return the variance of the mean epoch relative to what noise would give.
@@ -79,3 +85,56 @@ def choose_reference(
     ratios = [measure_recurrence(data[row], triggers, length) for row in rows]
     best = int(np.argmax(ratios))
     return int(rows[best]) if ratios[best] >= PRESENT else first
+
+
+def find_unmarked(x: np.ndarray, begin: int, end: int, sfreq: float) -> list[tuple[int, int]]:
+    """Return the spans outside the marked time in which the scanner was running.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_times,)
+        Signal, in V.
+    begin, end : int
+        First sample of the first artifact, and the one after the last.
+    sfreq : float
+        Sampling rate, in Hz.
+
+    Returns
+    -------
+    list of (int, int)
+        First samples, and those after the last; at least 0.3 s before or after.
+
+    Notes
+    -----
+    Blocks of 0.1 s are compared by the energy of their second differences, in which EEG is weak.
+    A block holds artifact if it has a tenth of the energy of those within the marked time (their
+    75 % quantile: there may be pauses), which exceeds that of the quietest block 30 times.
+    """
+    n = max(4, round(_BLOCK_S * sfreq))
+    begin, end = max(0, begin), min(len(x), end)
+    # An artifact may begin before its marker, and end later than the regular distance.
+    sides = [(0, begin - n), (end + n, len(x))]
+    inside = _measure_blocks(x, begin, min(end, begin + _N_BLOCKS * n), n)
+    outside = [_measure_blocks(x, *side, n) for side in sides]
+    every = np.concatenate([inside, *outside])
+    if len(inside) < 2 or not len(outside[0]) + len(outside[1]):
+        return []
+    usual = float(np.quantile(inside, 0.75))
+    if usual < _STANDS_OUT * float(every.min()):
+        return []
+    spans = []
+    for (first, _), energies in zip(sides, outside, strict=True):
+        running = np.flatnonzero(energies > _RUNNING * usual)
+        if len(running) >= _FEWEST_BLOCKS:
+            spans.append((first + n * int(running[0]), first + n * int(running[-1] + 1)))
+    return spans
+
+
+def _measure_blocks(x: np.ndarray, start: int, stop: int, n: int) -> np.ndarray:
+    """Return the energy of second differences in blocks of `n` samples, in V²."""
+    count = (stop - start) // n
+    if count < 1:
+        return np.zeros(0)
+    bend = np.zeros(count * n)
+    bend[1:-1] = np.diff(x[start : start + count * n], 2)
+    return np.asarray(np.einsum("ij,ij->i", *2 * [bend.reshape(count, n)]))

@@ -1,0 +1,107 @@
+"""Findings about the train of artifacts that a correction works on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.findings import Finding, make_finding
+from facet_nb.core.processor import View
+from facet_nb.kernels.triggers.evidence import find_unmarked
+from facet_nb.kernels.triggers.runs import Train
+
+#: Markers, at most, whose times a finding has.
+_LISTED = 20
+
+
+def tell_unmarked(view: View, first: np.ndarray, last: np.ndarray) -> list[Finding]:
+    """Return a finding about artifacts outside the marked time of the reference channel.
+
+    Parameters
+    ----------
+    view : View
+        What the step sees; the reference channel is needed.
+    first, last : ndarray, shape (n_epochs,)
+        Starts of the artifacts of the first run and of the last one, in samples.
+    """
+    assert view.reference is not None
+    # The last artifact ends a distance later; before a pause the distance of slices is the usual.
+    begin, end = int(first[0]), int(last[-1] + np.median(np.diff(last)))
+    found = find_unmarked(view.reference, begin, end, view.sfreq)
+    if not found:
+        return []
+    spans = [(a / view.sfreq, b / view.sfreq) for a, b in found]
+    before, after = found[0][0] < begin, found[-1][1] > end
+    where = ["before the first"] * before + ["after the last"] * after
+    seconds = sum(b - a for a, b in spans)
+    return [
+        make_finding(
+            "artifact_unmarked",
+            f"The scanner was running for {seconds:.2f} s {' and '.join(where)} marked artifact.",
+            span_s=spans,
+            seconds=seconds,
+        )
+    ]
+
+
+def tell_train(train: Train, runs: Sequence[Mapping[str, Any]], sfreq: float) -> list[Finding]:
+    """Return findings about markers that were left out or completed, and about runs.
+
+    Parameters
+    ----------
+    train : Train
+        The markers, sorted into runs, doubles and strays.
+    runs : sequence of mapping
+        What the correction noted of each run: ``"clock"``, ``"times"``, ``"n_artifacts"`` …
+    sfreq : float
+        Sampling rate, in Hz.
+    """
+    found = []
+    if n := len(train.doubled):
+        detail, spans = f"{n} doubled markers were left out.", _list_spans(train.doubled, sfreq)
+        found.append(make_finding("triggers_doubled", detail, span_s=spans, n=n, remedy=""))
+    if n := len(train.stray):
+        detail, spans = f"{n} stray markers were left out.", _list_spans(train.stray, sfreq)
+        found.append(make_finding("triggers_stray", detail, span_s=spans, n=n, remedy=""))
+    if len(train.runs) > 1:
+        found.append(_tell_runs(train, runs, sfreq))
+    missing = sum(int(run["clock"]["n_missing"]) for run in runs)
+    trusted = all(run["clock"]["trusted"] for run in runs)
+    if missing and trusted:
+        detail = f"{missing} missing markers were completed from the fit of the clock."
+        found.append(make_finding("triggers_completed", detail, n=missing))
+    if not trusted:
+        worst = max(runs, key=lambda run: float(run["clock"]["residual_rms_samples"]))
+        rms = float(worst["clock"]["residual_rms_samples"])
+        detail = f"Onsets are taken from: {worst['times']}; {worst['clock']['verdict']}."
+        found.append(make_finding("triggers_jittered", detail, rms_samples=rms))
+    strength = max((float(run.get("locked_to_volumes", 0.0)) for run in runs), default=0.0)
+    if strength:
+        detail = f"Its mean was subtracted ({strength:.1f} times what slices leave by chance)."
+        found.append(make_finding("locked_to_volumes", detail, strength=strength))
+    return found
+
+
+def _list_spans(markers: np.ndarray, sfreq: float) -> list[tuple[float, float]]:
+    """Return the times of a few markers as spans, in s; nothing for many."""
+    return [(m / sfreq, m / sfreq) for m in markers] if len(markers) <= _LISTED else []
+
+
+def _tell_runs(train: Train, runs: Sequence[Mapping[str, Any]], sfreq: float) -> Finding:
+    """Return a finding about runs: corrected each by itself, or left as they are."""
+    spans = [(run[0] / sfreq, run[-1] / sfreq) for run in train.runs]
+    left = [span for span, run in zip(spans, runs, strict=True) if not run["n_artifacts"]]
+    if left:
+        return make_finding(
+            "runs_apart",
+            f"{len(left)} of {len(runs)} runs have fewer than two complete artifacts and were left "
+            "as they are.",
+            severity="warning",
+            span_s=left,
+            n_runs=len(runs),
+            n_left=len(left),
+        )
+    detail = f"{len(runs)} runs have templates of their own."
+    return make_finding("runs_apart", detail, span_s=spans, n_runs=len(runs), n_left=0)

@@ -1,0 +1,159 @@
+"""The quality of a result without ground truth, and a gate for files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from facet_nb.core import recording
+from facet_nb.core.context import ProcessingContext
+from facet_nb.core.findings import FindingError
+from facet_nb.core.processor import Processor
+from facet_nb.core.quality import Measure, Quality, check_accept, find_quality, reject
+from facet_nb.core.registry import list_processors, register_processor
+from facet_nb.evaluation.base import MetricStep
+from facet_nb.evaluation.quality_measures import (
+    judge_beats,
+    judge_bursts,
+    judge_high,
+    judge_kept,
+    judge_level,
+    judge_locked,
+    judge_untouched,
+)
+from facet_nb.evaluation.quality_tables import read_tables
+from facet_nb.evaluation.quality_windows import cut_scan
+
+#: Channels that hold no EEG.
+_OTHERS = ("ecg", "eog", "emg", "resp")
+
+
+@register_processor
+class QualityCalculator(MetricStep):
+    """Judge a corrected recording without ground truth.
+
+    ``result.quality`` is calculated by this step on the first access; in a chain it stores the
+    figures among the metrics (``quality_<measure>``) as well. See *Quality* in the documentation
+    for equations, limits and how often they err.
+    """
+
+    name = "quality_calculator"
+    description = "Judge the corrected recording without ground truth"
+    requires_triggers = False
+
+    def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the figures, and the verdict for the history."""
+        quality = find_quality(context)
+        figures = {f"quality_{m.name}": m.value for m in quality.measures if m.value is not None}
+        return figures, {"verdict": quality.verdict, "sentence": quality.sentence}
+
+    def measure_quality(self, context: ProcessingContext) -> Quality:
+        """Return the quality of the recording of `context`."""
+        if not context.has_raw():
+            return Quality("not measured", "the samples were released.")
+        if not is_corrected(context):
+            return Quality("not measured", "nothing was corrected.")
+        names = _list_channels(context)
+        if not names:
+            return Quality("not measured", "there is no good EEG channel.")
+        scan = cut_scan(context)
+        tables = read_tables(context, scan, names)
+        measures = (
+            *judge_locked(tables, scan),
+            judge_high(tables),
+            judge_bursts(tables),
+            judge_level(tables),
+            judge_kept(tables, context),
+            judge_untouched(tables, context),
+            judge_beats(context),
+        )
+        return summarise(measures)
+
+    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory, in bytes: a few windows of all channels, and sums."""
+        return int(8 * shape[0] * (8 * sfreq + 100_000))
+
+
+@register_processor
+class QualityGate(Processor):
+    """Raise an error if a corrected recording is not accepted, so that no file is written.
+
+    ``pipeline.run(accept=…)`` puts one before each file.
+
+    Parameters
+    ----------
+    accept : "good" | dict of str to float | callable
+        The verdict that is needed; the largest value of measures, by name; or a function of the
+        :class:`facet_nb.Quality` that returns whether it is accepted.
+
+    Raises
+    ------
+    FindingError
+        If it is not; its finding has code ``result_rejected``.
+    """
+
+    name = "quality_gate"
+    description = "Refuse a recording that is not well corrected"
+    requires_raw = True
+    modifies_raw = False
+    parallel_safe = False
+    accepts_lazy = True
+    output_only = True
+
+    def __init__(self, accept: Any = "good") -> None:
+        self.accept = accept
+
+    def validate(self, context: ProcessingContext) -> None:
+        super().validate(context)
+        check_accept(self.accept)
+
+    def process(self, context: ProcessingContext) -> ProcessingContext:
+        """Return the context, or raise."""
+        finding = reject(context, self.accept)
+        if finding is not None:
+            raise FindingError(finding)
+        return context
+
+    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
+        """Return the peak extra memory, in bytes."""
+        return QualityCalculator().memory(shape, sfreq)
+
+
+def is_corrected(context: ProcessingContext) -> bool:
+    """Whether a correction has run."""
+    if context.has_estimated_noise():
+        return True
+    known = list_processors()
+    return any(getattr(known.get(step.name), "subtracts", False) for step in context.get_history())
+
+
+def _list_channels(context: ProcessingContext) -> list[str]:
+    """Return the good EEG channels."""
+    raw = context.get_raw()
+    types = raw.get_channel_types()
+    rows = recording.data_picks(raw)
+    kinds = {int(i): recording.kind_of(raw.ch_names[i], types[i]) for i in rows}
+    return [raw.ch_names[i] for i, kind in kinds.items() if kind not in _OTHERS]
+
+
+def summarise(measures: Iterable[Measure]) -> Quality:
+    """Return the verdict on measures, in one sentence."""
+    measures = tuple(measures)
+    flagged = [m for m in measures if m.verdict == "check"]
+    if not any(m.verdict != "not measured" for m in measures):
+        reasons = "; ".join(dict.fromkeys(m.detail.rstrip(".") for m in measures))
+        return Quality("not measured", f"{reasons}.", measures)
+    if not flagged:
+        return Quality("good", "corrected; residual at the noise floor.", measures)
+    channels = list(dict.fromkeys(name for m in flagged for name in m.channels))
+    spans = sorted({span for m in flagged for span in m.span_s})
+    places = []
+    if spans:
+        more = ", …" if len(spans) > 3 else ""
+        places.append(", ".join(f"{a:.4g}–{b:.4g} s" for a, b in spans[:3]) + more)
+    if channels:
+        more = ", …" if len(channels) > 4 else ""
+        places.append(f"channels {', '.join(channels[:4])}{more}")
+    what = "; ".join(f"{m.title}: {m.detail.rstrip('.')}" for m in flagged)
+    where = f"look at {', '.join(places)} – " if places else ""
+    return Quality("check", f"{where}{what}.", measures)

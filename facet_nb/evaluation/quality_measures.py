@@ -1,0 +1,231 @@
+"""The measures of quality: figures of a corrected recording, and their limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from facet_nb.core.context import ProcessingContext
+from facet_nb.core.quality import Measure, Verdict
+from facet_nb.evaluation.quality_tables import EPOCHS, Tables
+from facet_nb.evaluation.quality_windows import Scan
+from facet_nb.kernels.measures.residual import LockedSums
+
+#: A window is quiet if the recording had less than this part of the usual artifact there.
+_QUIET = 0.02
+#: Smallest number of quiet windows.
+_QUIETS = 2
+
+#: Limits; ``docs/quality.md`` has the reason of each, and how often it errs.
+LOCKED, LOCKED_PART, SLOW, REMOVED = 0.1, 0.25, 0.15, 0.15
+HIGH_DB, LEVEL_DB, BURST, BURSTS = 6.0, 3.0, 8.0, 0.1
+LOSS_DB = 3.0
+UNTOUCHED, UNUSUAL, VISIBLE = 0.02, 10.0, 10.0
+BEATS = 0.75
+
+
+def judge(
+    name: str,
+    title: str,
+    value: float,
+    limit: float,
+    detail: str,
+    bad: bool | None = None,
+    **more: Any,
+) -> Measure:
+    """Return a measure that is good up to its limit."""
+    # A figure that is no number is not within its limit.
+    exceeds = not value <= limit if bad is None else bad
+    verdict: Verdict = "check" if exceeds else "good"
+    return Measure(name, title, float(value), limit, verdict=verdict, detail=detail, **more)
+
+
+def judge_locked(tables: Tables, scan: Scan) -> list[Measure]:
+    """Judge what recurs with the epochs, with their parts, and from one epoch to the next."""
+    titles = {
+        "locked_residual": "recurs with the volumes" if scan.is_volume else "recurs with the scan",
+        "slice_residual": "recurs with the slices",
+        "slow_residual": "recurs in neighbouring epochs",
+        "eeg_removed": "EEG that was subtracted with the template",
+    }
+    sums = tables.locked
+    if sums is None:
+        reason = f"fewer than {EPOCHS} complete epochs of the scanner's triggers."
+        return [Measure(name, title, detail=reason) for name, title in titles.items()]
+    share, null = sums.locked()
+    found = [_judge_share("locked_residual", titles, share, null, LOCKED, tables)]
+    first = sums.band.start
+    parts = slice(-first % scan.n_parts, None, scan.n_parts)
+    if scan.n_parts > 1:
+        here, null_here = sums.locked(parts)
+        found.append(_judge_share("slice_residual", titles, here, null_here, LOCKED_PART, tables))
+    else:
+        reason = "the markers are those of volumes."
+        found.append(Measure("slice_residual", titles["slice_residual"], detail=reason))
+    together = sums.lagged.sum(axis=1) / np.maximum(sums.power.sum(axis=1), 1e-300)
+    worst = float(together.max())
+    bad = [name for name, value in zip(tables.names, together, strict=True) if value > SLOW]
+    detail = f"epochs resemble the next one by {worst:.2f} (at most {SLOW:g})."
+    title = titles["slow_residual"]
+    found.append(judge("slow_residual", title, worst, SLOW, detail, channels=tuple(bad)))
+    taken = np.maximum(-share, -together).clip(0.0)
+    if scan.n_parts > 1:
+        taken = taken + _measure_notch(sums, scan.n_parts)
+    worst = float(np.median(taken))
+    detail = f"about {100 * worst:.1f} % of the EEG's power was subtracted with the template."
+    found.append(judge("eeg_removed", titles["eeg_removed"], worst, REMOVED, detail))
+    return found
+
+
+def _judge_share(
+    name: str,
+    titles: dict[str, str],
+    share: np.ndarray,
+    null: np.ndarray,
+    limit: float,
+    tables: Tables,
+) -> Measure:
+    worst, chance = float(share.max()), null.max(axis=1)
+    level = float(chance.max())
+    bad = [n for n, s in zip(tables.names, share, strict=True) if s > max(limit, level)]
+    detail = f"{100 * max(worst, 0):.1f} % of the power (by chance up to {100 * level:.1f} %)."
+    return judge(
+        name,
+        titles[name],
+        worst,
+        limit,
+        detail,
+        bool(bad),
+        null=(float(np.median(chance)), level),
+        channels=tuple(bad),
+    )
+
+
+def _measure_notch(sums: LockedSums, n_parts: int) -> np.ndarray:
+    """Return the part of the power that is lacking at the harmonics of slices."""
+    bins = np.arange(sums.band.start, sums.band.stop)
+    at = bins % n_parts == 0
+    beside = np.isin(bins % n_parts, (2, 3, n_parts - 3, n_parts - 2))
+    if not at.any() or n_parts < 8:
+        return np.zeros(sums.n_channels)
+    ratio = np.log(np.maximum(sums.power[:, at], 1e-300)).mean(axis=1)
+    ratio -= np.log(np.maximum(sums.power[:, beside], 1e-300)).mean(axis=1)
+    return (1.0 - np.exp(ratio)).clip(0.0) / n_parts
+
+
+def _find_quiet(tables: Tables) -> np.ndarray:
+    """Return which windows are outside the scan and hold no artifact."""
+    outside = tables.select("outside")
+    inside = tables.before[~outside]
+    if np.isfinite(inside).all() and len(inside):
+        usual = np.maximum(np.median(inside, axis=0), 1e-300)
+        relative = np.median(tables.before / usual, axis=1)
+        # An artifact that is hardly larger than EEG does not tell quiet time.
+        low = np.quantile(relative[outside], 0.2) if outside.any() else 0.0
+        outside &= ~(relative > max(_QUIET, 5.0 * low))
+    return outside
+
+
+def _level_db(values: np.ndarray, scan: np.ndarray, quiet: np.ndarray) -> np.ndarray:
+    """Return the level within the scan relative to quiet time, in dB, from logarithms."""
+    logs = 10.0 * np.log10(np.maximum(values, 1e-300))
+    return np.asarray(np.mean(logs[scan], axis=0) - np.mean(logs[quiet], axis=0))
+
+
+def judge_high(tables: Tables) -> Measure:
+    """Judge the power at high frequencies relative to quiet time."""
+    name, title = "high_residual", "power at high frequencies relative to unscanned time"
+    scan, quiet = tables.select("epoch", "inside"), _find_quiet(tables)
+    if np.isnan(tables.high).any():
+        return Measure(name, title, unit="dB", detail="nothing is left above 40 Hz.")
+    if quiet.sum() < _QUIETS or not scan.any():
+        return Measure(name, title, unit="dB", detail="there is no unscanned time of 2 s or more.")
+    return _judge_level(name, title, _level_db(tables.high, scan, quiet), HIGH_DB, tables)
+
+
+def judge_bursts(tables: Tables) -> Measure:
+    """Judge windows whose power at high frequencies stands out: muscles, or movements."""
+    name, title = "bursts", "share of windows with bursts at high frequencies (muscles, movements)"
+    scan = tables.select("epoch", "inside")
+    power = tables.inner if np.isnan(tables.high).any() else tables.high
+    if scan.sum() < EPOCHS:
+        return Measure(name, title, detail="too few windows within the scan.")
+    usual = np.maximum(np.median(power[scan], axis=0), 1e-300)
+    loud = (power > BURST * usual) & scan[:, np.newaxis]
+    windows = loud.any(axis=1)
+    channels = [n for n, column in zip(tables.names, loud.T, strict=True) if column.any()]
+    detail = f"{int(windows.sum())} of {int(scan.sum())} windows."
+    more: dict[str, Any] = {"channels": tuple(channels), "span_s": tables.spans(windows)}
+    return judge(name, title, float(windows[scan].mean()), BURSTS, detail, **more)
+
+
+def judge_level(tables: Tables) -> Measure:
+    """Judge the level of the EEG bands relative to quiet time, up or down."""
+    name, title = "level", "level from 1 to 70 Hz relative to unscanned time"
+    scan, quiet = tables.select("epoch", "inside"), _find_quiet(tables)
+    if quiet.sum() < _QUIETS or not scan.any():
+        return Measure(name, title, unit="dB", detail="there is no unscanned time of 2 s or more.")
+    level = np.median(_level_db(tables.bands, scan, quiet), axis=1)
+    return _judge_level(name, title, level, LEVEL_DB, tables)
+
+
+def _judge_level(
+    name: str, title: str, level_db: np.ndarray, limit: float, tables: Tables
+) -> Measure:
+    """Judge levels of channels, which may be too high (a residual) or too low (lost EEG)."""
+    worst = float(level_db[np.argmax(np.abs(level_db))])
+    bad = [n for n, v in zip(tables.names, level_db, strict=True) if abs(v) > limit]
+    what = "less" if worst < 0 else "more"
+    detail = f"{abs(worst):.1f} dB {what} in the worst channel (up to {limit:g} dB is usual)."
+    return judge(name, title, abs(worst), limit, detail, unit="dB", channels=tuple(bad))
+
+
+def judge_kept(tables: Tables, context: ProcessingContext) -> Measure:
+    """Judge what the chain took where no scanner was running."""
+    name, title = "quiet_loss", "EEG that was removed where no scanner was running"
+    quiet = _find_quiet(tables) & ~np.isnan(tables.kept).any(axis=1)
+    if any(step.name == "common_reference" for step in context.get_history()):
+        return Measure(name, title, unit="dB", detail="the reference was changed.")
+    if quiet.sum() < _QUIETS:
+        return Measure(name, title, unit="dB", detail="there is no unscanned time of 2 s or more.")
+    loss = -np.median(tables.kept[quiet], axis=0)
+    worst = float(loss.max())
+    bad = [n for n, v in zip(tables.names, loss, strict=True) if v > LOSS_DB]
+    detail = f"{worst:.1f} dB from 20 to 70 Hz in the worst channel (at most {LOSS_DB:g} dB)."
+    return judge(name, title, worst, LOSS_DB, detail, unit="dB", channels=tuple(bad))
+
+
+def judge_untouched(tables: Tables, context: ProcessingContext) -> Measure:
+    """Judge the time in which the artifact is still there, within and outside the marked time."""
+    name, title = "untouched_artifact", "time in which the artifact is left"
+    marked = tables.select("epoch", "inside")
+    if np.isnan(tables.before[marked]).any() or not marked.any():
+        return Measure(name, title, unit="s", detail="the recording before correction is gone.")
+    usual = np.median(tables.before[marked], axis=0)
+    level = np.median(tables.inner[marked], axis=0)
+    visible = usual > VISIBLE * level
+    left = tables.inner > np.maximum(UNTOUCHED * usual, UNUSUAL * level)
+    left &= visible & (tables.before > UNTOUCHED * usual)
+    windows = left.any(axis=1)
+    spans, outside = tables.spans(windows), bool((windows & ~marked).any())
+    # What lies between the marked time and the first window outside of it, a correction has told.
+    for finding in context.get_findings():
+        if finding.code == "artifact_unmarked" and not outside:
+            spans, outside = (*spans, *finding.span_s), True
+    seconds = sum(stop - start for start, stop in spans)
+    where = f", {'partly ' * bool((windows & marked).any())}outside the marked time" * outside
+    bad = [n for n, column in zip(tables.names, left.T, strict=True) if column.any()]
+    more: dict[str, Any] = {"channels": tuple(bad), "span_s": spans}
+    return judge(name, title, seconds, 0.0, f"{seconds:.1f} s{where}.", unit="s", **more)
+
+
+def judge_beats(context: ProcessingContext) -> Measure:
+    """Judge how many heartbeats the EEG itself supports, as the pulse correction noted."""
+    name, title = "beats_unsupported", "share of heartbeats without an artifact in the EEG"
+    for step in reversed(context.get_history()):
+        share = step.parameters.get("beats_supported")
+        if share is not None:
+            detail = f"{100 * share:.0f} % of the beats have the artifact of a beat."
+            return judge(name, title, 1.0 - share, 1.0 - BEATS, detail)
+    return Measure(name, title, detail="no pulse artifact was corrected by method='obs'.")

@@ -1,0 +1,164 @@
+"""The windows in which the quality of a result is judged: epochs of the scan, and the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from facet_nb.core.context import ProcessingContext
+from facet_nb.kernels.triggers.clock import ClockFit, fit_clock
+from facet_nb.kernels.triggers.runs import split_train
+from facet_nb.kernels.triggers.spacing import describe_spacing
+
+#: Length of a window, in s, and of the shortest one between others.
+WINDOW_S, _SHORTEST_S = 2.0, 0.5
+#: Distances from here on, in s, are those of volumes.
+_VOLUME_S = 0.5
+#: Samples this near to the marked time are in no window outside of it: an artifact may begin before
+#: its marker, and end after the distance of two.
+_GUARD_S = 0.1
+
+Kind = Literal["epoch", "inside", "outside"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Samples `start` to `stop` (excluded); they begin `late` samples after their epoch."""
+
+    start: int
+    stop: int
+    kind: Kind
+    late: float = 0.0
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The marked time of a recording, cut into windows.
+
+    Attributes
+    ----------
+    windows : tuple of Window
+        All of them, in order of time.
+    n_samples : int
+        Length of an epoch, in samples; 0 if there are none.
+    n_parts : int
+        Number of equal artifacts in an epoch: slices in a volume, or in about 2 s; 1 if markers
+        are those of volumes.
+    is_volume : bool
+        Whether an epoch is a whole number of volumes.
+    """
+
+    windows: tuple[Window, ...]
+    n_samples: int
+    n_parts: int
+    is_volume: bool
+
+
+def find_scanner_triggers(context: ProcessingContext) -> np.ndarray:
+    """Return the scanner's triggers, in samples; they may be those before the heartbeats."""
+    raw, metadata = context.get_raw(), context.metadata
+    times_s = metadata.custom.get("scanner_times_s")
+    if metadata.trigger_regex != "QRS":
+        return np.unique(np.asarray(metadata.triggers if context.has_triggers() else [], np.int64))
+    found = np.asarray([] if times_s is None else times_s) * raw.info["sfreq"] - raw.first_samp
+    return np.unique(np.rint(found).astype(np.int64))
+
+
+def cut_scan(context: ProcessingContext) -> Scan:
+    """Return the windows of a recording."""
+    raw = context.get_raw()
+    sfreq, n_times = float(raw.info["sfreq"]), int(raw.n_times)
+    triggers = find_scanner_triggers(context)
+    triggers = triggers[(triggers >= 0) & (triggers < n_times)]
+    if len(triggers) < 4:
+        return Scan(tuple(_fill(0, n_times, "outside", sfreq)), 0, 1, False)
+    runs = [run for run in split_train(triggers).runs if len(run) > 1]
+    clocks = [fit_clock(run) for run in runs]
+    shift = context.metadata.artifact_to_trigger_offset * sfreq
+    shift = 0.0 if context.metadata.trigger_regex == "QRS" else shift
+    longest = int(np.argmax([len(run) for run in runs])) if runs else 0
+    volume = _find_volume(context)
+    epochs, marked, n_samples, n_parts, is_volume = [], [], 0, 1, False
+    for i, (run, clock) in enumerate(zip(runs, clocks, strict=True)):
+        end = run[-1] + clock.period + shift
+        marked.append((max(0, int(run[0] + shift)), min(n_times, int(np.ceil(end)))))
+        if i == longest:
+            starts, n_samples, n_parts, is_volume = _lay_epochs(run, clock, sfreq, volume)
+            for start in starts + shift:
+                first = int(np.rint(start))
+                if first >= 0 and first + n_samples <= min(n_times, end + 1):
+                    epochs.append(Window(first, first + n_samples, "epoch", first - start))
+    windows = _fill_gaps(epochs, marked, n_times, sfreq)
+    return Scan(tuple(windows), n_samples, n_parts, is_volume)
+
+
+def _find_volume(context: ProcessingContext) -> float:
+    """Return the length of a volume, in s, that a correction found; 0 if unknown."""
+    sfreq = context.get_sfreq()
+    for step in reversed(context.get_history()):
+        found: Any = step.parameters.get("volume_samples")
+        if found:
+            return float(found) / sfreq
+    return 0.0
+
+
+def _lay_epochs(
+    run: np.ndarray, clock: ClockFit, sfreq: float, volume_s: float
+) -> tuple[np.ndarray, int, int, bool]:
+    """Return starts and length of the epochs of a run, their parts, and whether they are volumes.
+
+    Starts are between samples, from the clock's fit.
+    """
+    times, period = (clock.times if clock.trusted else clock.fitted), clock.period
+    spacing = describe_spacing(run)
+    if spacing.slices_per_volume and clock.pause > 0:
+        starts = times[1:][spacing.pauses > 0]
+        length = spacing.slices_per_volume * period + clock.pause
+        return starts, int(length), 1, True
+    if period >= _VOLUME_S * sfreq:
+        return times, int(period + 0.02), 1, True
+    n_parts = max(1, round((volume_s or WINDOW_S) * sfreq / period))
+    # A number of periods after the first marker of the same stretch without breaks.
+    found: list[np.ndarray] = []
+    for stretch in range(int(clock.run.max(initial=0)) + 1):
+        own = times[(clock.run == stretch) & ~clock.outliers]
+        if len(own) < 2:
+            continue
+        number = np.rint((own - own[0]) / period)
+        wanted = np.arange(0, number[-1] + 1 - n_parts, n_parts)
+        found.append(np.interp(wanted, number, own))
+    starts = np.concatenate(found) if found else np.zeros(0)
+    return starts, int(n_parts * period + 0.02), n_parts, bool(volume_s)
+
+
+def _fill_gaps(
+    epochs: list[Window], marked: list[tuple[int, int]], n_times: int, sfreq: float
+) -> list[Window]:
+    """Return the epochs, and windows of the time between and beside them."""
+    guard = int(_GUARD_S * sfreq)
+    windows: list[Window] = []
+    at, first = 0, 0
+    for start, stop in marked:
+        windows += _fill(first, start - guard, "outside", sfreq)
+        at, first = start, stop + guard
+        for epoch in epochs:
+            if start <= epoch.start + 1 and epoch.stop <= stop + 1:
+                windows += _fill(at, epoch.start, "inside", sfreq)
+                windows.append(epoch)
+                at = epoch.stop
+        windows += _fill(at, stop, "inside", sfreq)
+    windows += _fill(first, n_times, "outside", sfreq)
+    return windows
+
+
+def _fill(start: int, stop: int, kind: Kind, sfreq: float) -> Iterator[Window]:
+    """Yield windows of equal length, of at most 2 s."""
+    if stop - start < _SHORTEST_S * sfreq:
+        return
+    n = int(np.ceil((stop - start) / (WINDOW_S * sfreq)))
+    length = (stop - start) // n
+    for i in range(n):
+        yield Window(start + i * length, start + (i + 1) * length, kind)

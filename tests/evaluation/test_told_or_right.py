@@ -1,0 +1,234 @@
+"""Everyday faults: the result is right, or a finding or measure names the cause."""
+
+from __future__ import annotations
+
+import mne
+import numpy as np
+import pytest
+
+from facet_nb import (
+    AASCorrection,
+    GradientCorrection,
+    MissingTriggerCompleter,
+    PCACorrection,
+    Pipeline,
+    ProcessingContext,
+    PulseCorrection,
+    QRSTriggerDetector,
+    TriggerDetector,
+)
+from facet_nb.datasets import simulate
+
+SEEDS = [3, 8]
+TRIGGERS = TriggerDetector(r"S  1|R128")
+
+
+def make(seed, imperfections=None, **options):
+    options = {"n_channels": 3, "sfreq": 500, "duration_s": 40, "n_slices": 15} | options
+    return simulate(seed=seed, imperfections=imperfections, **options)
+
+
+def run(simulation, *steps):
+    chain = Pipeline([TRIGGERS, *(steps or (GradientCorrection(),))])
+    result = chain.run(simulation.context(), show_progress=False)
+    assert result.success, result.error
+    return result
+
+
+def told(result):
+    """Return codes of findings, and names of measures that are beyond their limits."""
+    flagged = [m.name for m in result.quality.measures if m.verdict == "check"]
+    return {finding.code for finding in result.findings} | set(flagged)
+
+
+def find(result, code):
+    (finding,) = (f for f in result.findings if f.code == code)
+    return finding
+
+
+# ---------------------------------------------------------------------------------- triggers
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("markers", ["slice", "volume"])
+def test_missing_markers(seed, markers):
+    simulation = make(seed, markers=markers, missing=(4, 7))
+    result = run(simulation)
+    assert {"triggers_missing", "triggers_completed"} <= told(result)
+    assert np.median(simulation.snr_db(result.raw)) > 12
+    assert {"triggers_missing"} <= told(run(simulation, AASCorrection(10)))
+    assert "triggers_completed" not in told(run(make(seed, markers=markers)))
+
+
+@pytest.mark.parametrize("jitter", [2, 3])
+@pytest.mark.parametrize("markers", ["slice", "volume"])
+def test_jittered_markers(jitter, markers):
+    result = run(make(5, markers=markers, marker_jitter_samples=jitter))
+    finding = find(result, "triggers_jittered")
+    assert 0.5 < finding.evidence["rms_samples"] < jitter
+    assert {"trigger_detector", "gradient_correction"} == set(finding.step.split(", "))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_markers_left_out_by_the_correction_itself(seed):
+    simulation = make(seed, {"doubled_share": 0.2, "doubled_after_s": 6e-3})
+    chain = Pipeline([TriggerDetector("S  1", repair=False), GradientCorrection()])
+    result = chain.run(simulation.context(), show_progress=False)
+    finding = find(result, "triggers_doubled")
+    assert "gradient_correction" in finding.step and "left out" in finding.detail
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("markers", ["slice", "volume"])
+def test_runs(seed, markers):
+    second = {"second_tr_s": 1.5, "second_n_slices": 15}
+    result = run(make(seed, second, markers=markers, duration_s=60))
+    finding = find(result, "runs_apart")
+    assert finding.severity == "note" and finding.evidence["n_runs"] == len(finding.span_s) == 2
+    assert "runs_apart" not in told(run(make(seed, markers=markers)))
+
+
+@pytest.mark.parametrize("lacking", [1, 3])
+def test_fewer_triggers_than_expected(lacking):
+    simulation = make(4, markers="volume")
+    n = len(simulation.triggers) + lacking
+    result = run(simulation, MissingTriggerCompleter(n, 1, strict=False))
+    assert find(result, "triggers_lacking").evidence["n"] == lacking
+
+
+# ------------------------------------------------------------------------------ marked time
+@pytest.mark.parametrize("chain", [GradientCorrection, AASCorrection])
+@pytest.mark.parametrize(
+    ("wrong", "start_s", "seconds"),
+    [
+        ({"dummy_volumes": 1}, 5, 2),
+        ({"dummy_volumes": 3}, 5, 6),
+        ({"start_in_volume": 0.3}, 0, 1.4),
+    ],
+)
+def test_artifact_outside_the_marked_time(chain, wrong, start_s, seconds):
+    result = run(make(6, wrong, markers="volume"), chain())
+    finding = find(result, "artifact_unmarked")
+    assert finding.severity == "warning" and "before the first" in finding.detail
+    assert finding.span_s[0][0] == pytest.approx(start_s, abs=0.2)
+    assert finding.evidence["seconds"] == pytest.approx(seconds, abs=0.3)
+    assert "untouched_artifact" in told(result)
+    assert "artifact_unmarked" not in told(run(make(6, markers="volume"), chain()))
+
+
+@pytest.mark.parametrize("n_kept", [10, 13])
+def test_markers_that_stop_early(n_kept):
+    simulation = make(7, markers="volume")
+    context = simulation.context().with_triggers(simulation.triggers[:n_kept])
+    result = Pipeline([GradientCorrection()]).run(context, show_progress=False)
+    assert "after the last" in find(result, "artifact_unmarked").detail
+
+
+# -------------------------------------------------------------------------------- correction
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("chain", [GradientCorrection, AASCorrection])
+def test_a_dead_reference(seed, chain):
+    simulation = make(seed, {"dead_channels": [0]})
+    finding = find(run(simulation, chain()), "reference_replaced")
+    assert finding.channels == (simulation.ch_names[0],)
+    assert finding.evidence["used"] in simulation.ch_names[1:]
+    named = chain(ref_channel=simulation.ch_names[1])
+    assert "reference_replaced" not in told(run(simulation, named))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("n_bursts", [6, 8])
+def test_muscles(seed, n_bursts):
+    wrong = {"emg_bursts": n_bursts, "emg_share": 1.0}
+    quality = run(make(seed, wrong, sfreq=1000, motion=0.0)).quality
+    assert quality["bursts"].verdict == "check" and quality["bursts"].span_s
+    assert run(make(seed, sfreq=1000, motion=0.0)).quality["bursts"].value == 0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("wrong", [{"preparation_v": 3e-4}, {"rectification_v": 4e-4}])
+def test_artifact_with_a_net_mean(seed, wrong):
+    simulation = make(seed, wrong)
+    assert {"locked_residual", "level"} & told(run(simulation, AASCorrection(30)))
+    result = run(simulation)
+    right = np.median(simulation.snr_db(result.raw)) > 10
+    assert right or result.quality.verdict == "check"
+
+
+@pytest.mark.parametrize("seed", [3, 6])
+def test_what_recurs_with_volumes_is_told(seed):
+    result = run(make(seed, {"preparation_v": 3e-4}, sfreq=500, markers="volume"))
+    assert find(result, "locked_to_volumes").evidence["strength"] > 0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_vibration_that_waxes_and_wanes(seed):
+    simulation = make(seed, {"vibration_v": 100e-6}, sfreq=1000)
+    result = run(simulation)
+    assert np.min(simulation.snr_db(result.raw)) < 12
+    assert "slow_residual" in told(result)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_few_epochs(seed):
+    result = run(make(seed, markers="volume"), AASCorrection(25))
+    assert find(result, "epochs_few").evidence["window_size"] == 25
+    assert "epochs_few" not in told(run(make(seed), AASCorrection(25)))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_steps_that_take_eeg(seed):
+    assert "high_residual" in told(run(make(seed), GradientCorrection(), PCACorrection()))
+    assert "high_residual" not in told(run(make(seed)))
+
+
+# ------------------------------------------------------------------------------------- pulse
+def place_beats(simulation, wrong_share, seed):
+    """Return the times of beats, of which a share is wrong, in s."""
+    rng, beats = np.random.default_rng(seed), simulation.r_peaks_s.copy()
+    wrong = rng.random(len(beats)) < wrong_share
+    beats[wrong] += rng.uniform(0.3, 0.6, wrong.sum())
+    return np.sort(beats[(beats > 0.5) & (beats < simulation.spec["duration_s"] - 2)])
+
+
+def make_clear_ecg(simulation):
+    """Return a context whose ECG shows nothing but beats."""
+    raw, sfreq = simulation.raw.copy(), simulation.sfreq
+    ecg = 5e-6 * np.random.default_rng(0).standard_normal(raw.n_times)
+    for at in (place_beats(simulation, 0.0, 0) * sfreq).astype(int):
+        ecg[at : at + 10] += 1e-3 * np.hanning(12)[1:-1]
+    raw._data[raw.ch_names.index("ECG")] = ecg
+    return ProcessingContext(raw)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("share", "wrong"), [(0.0, False), (0.5, True)])
+def test_beats_that_the_eeg_does_not_support(seed, share, wrong):
+    simulation = make(seed, pulse=True, artifact_amplitude_v=0.0, n_channels=6, duration_s=60)
+    beats = (place_beats(simulation, share, seed) * simulation.sfreq).astype(int)
+    context = simulation.context().with_triggers(beats)
+    result = Pipeline([PulseCorrection()]).run(context, show_progress=False)
+    assert ("beats_unsupported" in told(result)) == wrong
+    assert (result.quality["beats_unsupported"].verdict == "check") == wrong
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_gradient_artifact_that_is_left(seed):
+    simulation = make(seed, pulse=True)
+    context = make_clear_ecg(simulation)
+    chains = ([], [GradientCorrection(picks="eeg")])
+    codes = []
+    for chain in chains:
+        steps = [TRIGGERS, *chain, QRSTriggerDetector(), PulseCorrection()]
+        result = Pipeline(steps).run(context, show_progress=False)
+        assert result.success, result.error
+        codes.append([f.code for f in result.findings])
+        assert "scanner_times_s" in result.context.metadata.custom
+        assert result.quality["locked_residual"].value is not None
+    assert "gradient_left" in codes[0] and "gradient_left" not in codes[1]
+
+
+def test_a_regular_recording_has_no_warning():
+    for markers in ("slice", "volume"):
+        result = run(make(2, markers=markers))
+        assert [f.code for f in result.findings if f.severity != "note"] == []
+        assert result.quality.verdict == "good", result.quality
+        assert isinstance(result.raw, mne.io.BaseRaw)

@@ -1,0 +1,149 @@
+"""Figures of what a correction left, against their definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from facet_nb.kernels.measures.residual import EEG_HZ, Grid, LockedSums
+from facet_nb.kernels.pulse.support import measure_support
+from facet_nb.kernels.triggers.evidence import find_unmarked
+
+
+@pytest.mark.parametrize("sfreq", [250.0, 1000.0, 5000.0])
+@pytest.mark.parametrize("freq_hz", [4.0, 32.0, 68.0])
+def test_power_of_a_sine_is_half_its_squared_amplitude(sfreq, freq_hz):
+    grid = Grid.of(int(2 * sfreq), sfreq)
+    t = np.arange(int(2 * sfreq)) / sfreq
+    x = 3e-6 * np.sin(2 * np.pi * freq_hz * t + 0.3)[np.newaxis]
+    power = np.abs(grid.transform(x)) ** 2 * grid.gain
+    near = grid.find((freq_hz - 1.5, freq_hz + 1.6))
+    # A difference from nothing at the window's first sample costs a little.
+    assert power[0, near].sum() == pytest.approx(4.5e-12, rel=0.05)
+
+
+def test_drift_does_not_leak():
+    grid = Grid.of(4000, 2000.0)
+    ramp = np.linspace(0.0, 1e-3, 4000)[np.newaxis]
+    power = np.abs(grid.transform(ramp)) ** 2 * grid.gain
+    assert power[0, grid.find((5.0, 200.0))].sum() < 1e-13
+
+
+def collect(epochs, sfreq=500.0):
+    grid = Grid.of(epochs.shape[2], sfreq)
+    sums = LockedSums(epochs.shape[1], grid)
+    for epoch in epochs:
+        sums.add(grid.transform(epoch))
+    return grid, sums
+
+
+def pink_noise(n_epochs, n_channels=3, n_samples=1000, seed=0):
+    """Return epochs of noise with a spectrum like that of EEG."""
+    x = np.random.default_rng(seed).standard_normal((n_channels, n_epochs * n_samples))
+    freqs = np.maximum(np.fft.rfftfreq(x.shape[1], 1 / 500.0), 0.3)
+    x = np.fft.irfft(np.fft.rfft(x) / freqs, x.shape[1])
+    return x.reshape(n_channels, n_epochs, n_samples).transpose(1, 0, 2)
+
+
+@pytest.mark.parametrize("n_epochs", [8, 30])
+def test_noise_is_not_locked(n_epochs):
+    found = [collect(pink_noise(n_epochs, seed=s))[1].locked() for s in range(8)]
+    shares, null = np.concatenate([s for s, _ in found]), np.concatenate([n for _, n in found])
+    assert np.abs(shares.mean()) < 0.01
+    assert shares.std() == pytest.approx(null.std(), rel=0.4)
+    assert np.abs(shares).max() < 1.5 * np.abs(null).max()
+
+
+@pytest.mark.parametrize("ratio", [0.3, 1.0])
+def test_locked_share_is_that_of_the_power(ratio):
+    rng = np.random.default_rng(5)
+    wave, noise = np.sqrt(ratio) * rng.standard_normal((1, 1000)), pink_noise(60, 1)
+    wave *= noise.std()
+    grid, sums = collect(noise + wave)
+    share, null = sums.locked()
+    band = grid.find(EEG_HZ)
+    power = np.mean([np.abs(grid.transform(epoch)[0, band]) ** 2 for epoch in noise], axis=0)
+    locked = np.abs(grid.transform(wave)[0, band]) ** 2
+    assert share[0] == pytest.approx(np.mean(locked / (locked + power)), abs=0.03)
+    assert null.max() < share[0]
+
+
+def test_sums_equal_their_definition():
+    x = np.random.default_rng(2).standard_normal((7, 2, 600))
+    grid, sums = collect(x)
+    spectra = np.stack([grid.transform(epoch) for epoch in x])[:, :, grid.find(EEG_HZ)]
+    even, odd = spectra[0::2].mean(axis=0), spectra[1::2].mean(axis=0)
+    power = (np.abs(spectra) ** 2).mean(axis=0)
+    expected = (np.real(even * odd.conj()) / power).mean(axis=1)
+    np.testing.assert_allclose(sums.locked()[0], expected, rtol=1e-9)
+    lagged = np.real(spectra[1:] * spectra[:-1].conj()).sum(axis=0)
+    np.testing.assert_allclose(sums.lagged, lagged, rtol=1e-9)
+
+
+def test_late_epochs_are_moved_to_their_onset():
+    rng = np.random.default_rng(1)
+    wave = np.cumsum(rng.standard_normal(4000)) * 1e-2
+    grid = Grid.of(1000, 500.0)
+    exact, shifted = LockedSums(1, grid), LockedSums(1, grid)
+    for k in range(20):
+        start = 50 + 3 * (k % 7)
+        late = wave[start : start + 1000][np.newaxis]
+        shifted.add(grid.transform(late), (start - 50) / 500.0)
+        exact.add(grid.transform(late))
+    assert shifted.locked()[0][0] > 0.8 > exact.locked()[0][0]
+
+
+# ------------------------------------------------------------------------------- heartbeats
+def beats(rng, n_channels, sfreq, false_share):
+    """Return channels with an artifact after each true beat, and the positions given."""
+    true = np.cumsum(rng.uniform(0.75, 1.05, 120))
+    n_times = int((true[-1] + 2) * sfreq)
+    t = np.arange(int(0.6 * sfreq)) / sfreq
+    wave = np.sin(2 * np.pi * 5 * t) * np.hanning(len(t))
+    x = 10e-6 * rng.standard_normal((n_channels, n_times // 8 + 1)).repeat(8, axis=1)[:, :n_times]
+    for at in (true * sfreq).astype(int):
+        x[:, at : at + len(wave)] += 40e-6 * rng.normal(1.0, 0.2) * wave
+    wrong = rng.random(len(true)) < false_share
+    given = true + np.where(wrong, rng.uniform(0.3, 0.6, len(true)), 0.0)
+    return x, (np.sort(given) * sfreq).astype(int)
+
+
+@pytest.mark.parametrize("sfreq", [250.0, 1000.0])
+@pytest.mark.parametrize("n_channels", [2, 8])
+@pytest.mark.parametrize(("false_share", "low", "high"), [(0, 0.95, 1), (0.5, 0.3, 0.7)])
+def test_support_is_the_share_of_true_beats(sfreq, n_channels, false_share, low, high):
+    for seed in range(3):
+        x, peaks = beats(np.random.default_rng(seed), n_channels, sfreq, false_share)
+        assert low <= measure_support(iter(x), peaks, sfreq) <= high
+
+
+def test_nothing_supports_beats_without_artifact():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((6, 60_000))
+    peaks = np.sort(rng.integers(0, 59_000, 60))
+    assert measure_support(iter(x), peaks, 500.0) < 0.75
+    assert np.isnan(measure_support(iter(x), peaks[:2], 500.0))
+
+
+# --------------------------------------------------------------------------- unmarked time
+@pytest.mark.parametrize("sfreq", [500.0, 2000.0])
+@pytest.mark.parametrize("running_s", [(8.0, 40.0), (14.0, 46.0), (10.0, 40.0)])
+def test_unmarked_artifact_is_found_where_it_is(sfreq, running_s):
+    rng = np.random.default_rng(4)
+    t = np.arange(int(55 * sfreq)) / sfreq
+    artifact = 1e-3 * np.sin(2 * np.pi * 0.2 * sfreq * t)
+    begin, end = (int(s * sfreq) for s in running_s)
+    x = 10e-6 * rng.standard_normal(len(t))
+    x[begin:end] += artifact[begin:end]
+    spans = find_unmarked(x, int(14.0 * sfreq), int(40.0 * sfreq), sfreq)
+    expected = [s for s in ((running_s[0], 14.0), (40.0, running_s[1])) if s[1] - s[0] > 0.1]
+    np.testing.assert_allclose(np.array(spans) / sfreq, expected, atol=0.21)
+
+
+def test_a_jump_outside_the_scan_is_no_artifact():
+    rng = np.random.default_rng(4)
+    x = 10e-6 * rng.standard_normal(30_000)
+    x[8000:22_000] += 1e-3 * np.sin(np.arange(14_000))
+    x[3000:] += 5e-3
+    assert find_unmarked(x, 8000, 22_000, 1000.0) == []
+    assert find_unmarked(x[8000:22_000], 0, 14_000, 1000.0) == []
