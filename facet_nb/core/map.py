@@ -146,7 +146,7 @@ def map_runs(
         Recordings in flight at once; -1 for all cores. None for 1, or the number of
         :func:`facet_nb.set_defaults`.
     parallel : bool | None
-        FACETpy's flag: False means ``n_jobs=1``.
+        FACETpy's flag: False means ``n_jobs=1``; True means all cores, unless `n_jobs` is given.
     backend : {"multiprocessing", "threading", "serial", "dask"}
         The kind of workers. Workers of a Dask cluster must see the files under the same paths.
     on_error : {"continue", "raise"}
@@ -186,7 +186,8 @@ def map_runs(
     if isinstance(inputs, (str, Path)):
         raise ValidationError("inputs is a single path: pass a list of paths, or use run().")
     cores = registry.count_cores(backend)
-    n_jobs = defaults.n_jobs if n_jobs is None else n_jobs
+    if n_jobs is None:
+        n_jobs = defaults.n_jobs or (-1 if parallel else 1)
     show_progress = defaults.progress if show_progress is None else show_progress
     n_jobs, _ = check_numbers(1 if parallel is False else n_jobs, 1, 1, backend, cores)
     _check_options(pipeline, run_options)
