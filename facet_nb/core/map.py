@@ -165,7 +165,8 @@ def map_runs(
         interruption, the same call resumes where it was.
     **run_options
         Options of :meth:`Pipeline.run`: ``mode``, ``channel_sequential``, ``n_workers``,
-        ``batch_size``, ``dtype``, ``timeout``. The batches of a recording run one after another.
+        ``batch_size``, ``dtype``, ``timeout``, ``oversubscribe``. The batches of a recording run
+        one after another. Recordings in flight divide the cores among them.
 
     Returns
     -------
@@ -199,9 +200,10 @@ def map_runs(
     if runner.isolates:
         check_picklable([(p.name, p) for p in pipeline.processors])
     folders = _folders(names, checkpoint)
+    in_flight = max(1, min(n_jobs, len(inputs)))
     calls = [
-        (i, pipeline, item, steps[i], _absolute(targets[i]), keep_raw, run_options | folders[i])
-        for i, item in enumerate(inputs)
+        (i, in_flight, pipeline, item, steps[i], _absolute(target), keep_raw, run_options | folder)
+        for i, (item, target, folder) in enumerate(zip(inputs, targets, folders, strict=True))
     ]
     results: dict[int, PipelineResult] = {}
     for i, result in _progress(_runs(runner, calls, n_jobs, names), len(calls), show_progress):
@@ -215,6 +217,7 @@ def map_runs(
 def _check_options(pipeline: Chain, options: dict[str, Any]) -> None:
     """Raise the error that every single run would raise, before any of them starts."""
     known = {"mode", "channel_sequential", "n_workers", "batch_size", "fuse", "dtype", "timeout"}
+    known.add("oversubscribe")
     unknown = sorted(set(options) - known)
     if unknown:
         raise ValidationError(
@@ -259,11 +262,14 @@ def _dead(name: str) -> PipelineResult:
     return PipelineResult(None, success=False, error=error)
 
 
-def _run_one(index: int, pipeline: Chain, *arguments: Any) -> tuple[int, PipelineResult]:
-    """Run one input; an error is returned as a failed result."""
+def _run_one(
+    index: int, in_flight: int, pipeline: Chain, *arguments: Any
+) -> tuple[int, PipelineResult]:
+    """Run one input, of several at once; an error is returned as a failed result."""
     begin = time.perf_counter()
     try:
-        return index, _run_steps(pipeline, *arguments)
+        with registry.share_cores(in_flight):
+            return index, _run_steps(pipeline, *arguments)
     except Exception as problem:
         error = FacetError(f"{type(problem).__name__}: {read_message(problem)}")
         error.__cause__ = problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -36,6 +37,8 @@ from facet_nb.core.processor import (
 )
 from facet_nb.core.registry import get_processor
 from facet_nb.core.result import PipelineResult
+
+logger = logging.getLogger("facet_nb")
 
 Step = Processor | Callable[[ProcessingContext], ProcessingContext]
 
@@ -417,6 +420,7 @@ class Pipeline:
         n_workers: int | None = None,
         cache: str | int = "256 MB",
         fuse: bool = True,
+        oversubscribe: bool = False,
     ) -> Any:
         """Return the corrected recording as an MNE ``Raw`` that is computed where it is read.
 
@@ -430,13 +434,16 @@ class Pipeline:
             The recording. A file is not loaded. Do not change the samples of a loaded recording
             while the result is in use: they are not copied.
         n_workers : int | None
-            Threads that share the channels of one read. None for 1, or the number of
+            Threads that share one read. None for 1, or the number of
             :func:`facet_nb.set_defaults`.
         cache : str | int
             The most memory that computed samples may take: ``"256 MB"``, or bytes. What has no
             room is computed again.
         fuse : bool
             As in :meth:`run`.
+        oversubscribe : bool
+            Whether `n_workers` may be more than the cores; otherwise it is lowered, and the log
+            says so.
 
         Returns
         -------
@@ -467,8 +474,12 @@ class Pipeline:
         if isinstance(raw, str | Path):
             processors, raw = _read_first(processors, raw), None
         n_workers = defaults.n_workers if n_workers is None else n_workers
-        workers = RunOptions("channel_sequential", 1, n_workers, fuse=fuse)
+        workers = RunOptions(
+            "channel_sequential", 1, n_workers, fuse=fuse, oversubscribe=oversubscribe
+        )
         plan = workers.plan(processors, backends.count_cores("serial"))
+        for finding in plan.findings:
+            logger.warning("%s", finding)
         return make_lazy(
             processors, plan, _as_context(raw), plan.n_workers, parse_bytes(cache, "cache")
         )

@@ -153,7 +153,7 @@ def _tell_lowered(
     if workers[1] > workers[0]:
         detail = (
             f"n_workers={workers[0]} instead of {workers[1]}: {jobs[0]} × n_workers must not "
-            f"exceed the {cores} cores that this process may use. oversubscribe=True insists."
+            f"exceed the {cores} cores that this run may use. oversubscribe=True insists."
         )
         found = make_finding("workers_lowered", detail, n_workers=workers[0], asked=workers[1])
         findings.append(found)
