@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -132,7 +133,7 @@ def test_blocks_of_time_cover_all_and_are_worth_a_thread(n_channels, n_times, n_
     blocks = threads.split_times(n_channels, n_times, n_workers)
     assert 1 <= len(blocks) <= n_workers
     assert [blocks[0].start, blocks[-1].stop] == [0, n_times]
-    assert all(a.stop == b.start for a, b in zip(blocks, blocks[1:], strict=False))
+    assert all(a.stop == b.start for a, b in pairwise(blocks))
     if len(blocks) > 1:
         assert min(b.stop - b.start for b in blocks) * n_channels >= 0.9 * threads.MIN_VALUES
 
