@@ -112,5 +112,6 @@ def test_limits_that_hold_for_a_batch_keep_it_small(tmp_path):
     context = make(5)
     assert sizes(STEPS[:1], context, timeout=60.0) == [[1] * 5]
     assert sizes(STEPS[:1], context, checkpoint=tmp_path / "kept") == [[1] * 5]
-    assert sizes([toys.ZScore()], context) == [[1] * 5]
+    for step in (toys.ZScore(), toys.Halved()):  # errors of user-defined steps name the channel
+        assert sizes([step], context) == [[1] * 5]
     assert sizes(STEPS[:1], context, timeout=60.0, batch_size=4) == [[4, 1]]

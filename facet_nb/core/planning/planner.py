@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, repeat
+from itertools import chain
 from numbers import Integral, Real
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -263,8 +263,8 @@ class _Planner:
         steps = list(map(attrgetter("processor"), group))
         safe = all(map(attrgetter("parallel_safe"), steps))
         n_jobs = self.n_jobs if safe else 1
-        # The kernels of user-defined steps take one channel; errors then name it.
-        batch = self.batch_size or int(not all(map(isinstance, steps, repeat(ArrayProcessor))))
+        # An error of a user-defined step then names its channel.
+        batch = self.batch_size or int(not all(map(attrgetter("built_in"), steps)))
         if self.n_workers > 1 and batch:
             batch = self.mode.count_channels(batch, self.n_workers)
         positions = tuple(chain.from_iterable(map(attrgetter("steps"), group)))
