@@ -19,7 +19,7 @@ import numpy as np
 
 from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.execution.threads import MIN_BLOCK, run_blocks, split
+from facet_nb.core.execution.threads import run_blocks, split, split_times
 from facet_nb.kernels.filters import fir, iir
 from facet_nb.kernels.filters.common_reference import subtract_common
 from facet_nb.kernels.resampling import windowed_sinc
@@ -189,7 +189,7 @@ def common_reference(
     _check_rate(sfreq)
     x = _check_signal(x)
     given, result, target = _make_arrays(x, x.shape[1], out, single=True)
-    blocks = split(x.shape[1], _check_workers(n_workers), MIN_BLOCK)
+    blocks = split_times(len(x), x.shape[1], _check_workers(n_workers))
 
     def work(block: slice) -> None:
         subtract_common(given[:, block], operator, out=result[:, block])

@@ -340,11 +340,13 @@ def _make_advice(
 
 def write_call(configuration: Configuration) -> str:
     """Return the call that runs a pipeline with this configuration."""
-    usual = Configuration(backend="multiprocessing")
+    # A run without them chooses the size of batches and, in parallel, the number of workers.
+    usual, named = Configuration(backend="multiprocessing"), {"mode", "batch_size"}
+    named |= {"n_jobs"} if configuration.mode == "parallel" else set()
     given = {
         name: value
         for name, value in configuration.settings.items()
-        if name == "mode" or value != getattr(usual, name)
+        if name in named or value != getattr(usual, name)
     }
     if configuration.n_jobs == 1:
         given.pop("backend", None)

@@ -13,7 +13,7 @@ class Defaults:
     """Values that :func:`set_defaults` changes; one instance serves the whole process."""
 
     mode: str | None = None
-    n_jobs: int = 1
+    n_jobs: int | None = None
     n_workers: int = 1
     progress: bool | None = None
 
@@ -40,7 +40,8 @@ def set_defaults(
         Mode of ``run`` and ``plan``; a flag or a memory budget takes precedence. None for the
         original rule. ``"serial"``, which applies at first, does not use `n_jobs`.
     n_jobs, n_workers : int | None
-        As in :meth:`facet_nb.Pipeline.run`; -1 for all cores. None for 1.
+        As in :meth:`facet_nb.Pipeline.run`; -1 for all cores. Without `n_jobs`, parallel runs use
+        all cores, others 1; `n_workers` is 1.
     progress : bool | None
         Whether to show progress bars; None for notebooks and terminals only.
 
@@ -71,8 +72,9 @@ def set_defaults(
     }
     changed = {name: value for name, value in given.items() if value is not _UNCHANGED}
     numbers = {name: changed[name] for name in ("n_jobs", "n_workers") if name in changed}
-    changed |= {name: 1 if number is None else number for name, number in numbers.items()}
-    jobs, workers = changed.get("n_jobs", 1), changed.get("n_workers", 1)
+    numbers = {name: 1 if number is None else number for name, number in numbers.items()}
+    changed |= {"n_workers": numbers["n_workers"]} if "n_workers" in numbers else {}
+    jobs, workers = numbers.get("n_jobs", 1), numbers.get("n_workers", 1)
     check_numbers(jobs, workers, 1, "serial", count_cores("serial"))
     choose_mode(changed.get("mode"), False, False)
     if not isinstance(changed.get("progress"), bool | None):

@@ -154,7 +154,7 @@ def map_runs(
         Recordings in flight at once; -1 for all cores. None for 1, or the number of
         :func:`facet_nb.set_defaults`.
     parallel : bool | None
-        FACETpy's flag: False means ``n_jobs=1``.
+        FACETpy's flag: False means ``n_jobs=1``; True means all cores, unless `n_jobs` is given.
     backend : {"multiprocessing", "threading", "serial", "dask"}
         The kind of workers. Workers of a Dask cluster must see the files under the same paths.
     on_error : {"continue", "raise"}
@@ -179,7 +179,8 @@ def map_runs(
         written, and the table says why.
     **run_options
         Options of :meth:`Pipeline.run`: ``mode``, ``channel_sequential``, ``n_workers``,
-        ``batch_size``, ``dtype``, ``timeout``. The batches of a recording run one after another.
+        ``batch_size``, ``dtype``, ``timeout``, ``oversubscribe``. The batches of a recording run
+        one after another. Recordings in flight divide the cores among them.
 
     Returns
     -------
@@ -200,7 +201,8 @@ def map_runs(
     if isinstance(inputs, (str, Path)):
         raise ValidationError("inputs is a single path: pass a list of paths, or use run().")
     cores = registry.count_cores(backend)
-    n_jobs = defaults.n_jobs if n_jobs is None else n_jobs
+    if n_jobs is None:
+        n_jobs = defaults.n_jobs or (-1 if parallel else 1)
     show_progress = defaults.progress if show_progress is None else show_progress
     n_jobs, _ = check_numbers(1 if parallel is False else n_jobs, 1, 1, backend, cores)
     _check_options(pipeline, run_options)
@@ -220,9 +222,10 @@ def map_runs(
         check_picklable([(p.name, p) for p in pipeline.processors])
         check_picklable([("accept", accept)])
     folders = _folders(names, checkpoint)
+    in_flight = max(1, min(n_jobs, len(inputs)))
     calls = [
-        (i, pipeline, item, steps[i], _absolute(targets[i]), keep_raw, run_options | folders[i])
-        for i, item in enumerate(inputs)
+        (i, in_flight, pipeline, item, steps[i], _absolute(target), keep_raw, run_options | folder)
+        for i, (item, target, folder) in enumerate(zip(inputs, targets, folders, strict=True))
     ]
     results: dict[int, PipelineResult] = {}
     for i, result in _progress(_runs(runner, calls, n_jobs, names), len(calls), show_progress):
@@ -236,6 +239,7 @@ def map_runs(
 def _check_options(pipeline: Chain, options: dict[str, Any]) -> None:
     """Raise the error that every single run would raise, before any of them starts."""
     known = {"mode", "channel_sequential", "n_workers", "batch_size", "fuse", "dtype", "timeout"}
+    known.add("oversubscribe")
     unknown = sorted(set(options) - known)
     if unknown:
         raise ValidationError(
@@ -280,11 +284,14 @@ def _dead(name: str) -> PipelineResult:
     return PipelineResult(None, success=False, error=error)
 
 
-def _run_one(index: int, pipeline: Chain, *arguments: Any) -> tuple[int, PipelineResult]:
-    """Run one input; an error is returned as a failed result."""
+def _run_one(
+    index: int, in_flight: int, pipeline: Chain, *arguments: Any
+) -> tuple[int, PipelineResult]:
+    """Run one input, of several at once; an error is returned as a failed result."""
     begin = time.perf_counter()
     try:
-        return index, _run_steps(pipeline, *arguments)
+        with registry.share_cores(in_flight):
+            return index, _run_steps(pipeline, *arguments)
     except Exception as problem:
         error = FacetError(f"{type(problem).__name__}: {read_message(problem)}")
         error.__cause__ = problem

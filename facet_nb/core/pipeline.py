@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +24,7 @@ from facet_nb.core.execution.timeouts import check_timeout
 from facet_nb.core.map import map_runs
 from facet_nb.core.memory import parse_bytes
 from facet_nb.core.parameters import clone_value, list_inner_params, split_params
-from facet_nb.core.planning.budget import choose_batch_size, find_input, fit_to_budget
+from facet_nb.core.planning.budget import find_input, fit_to_budget
 from facet_nb.core.planning.modes.registry import AUTO, list_mode_names
 from facet_nb.core.planning.plan import Plan
 from facet_nb.core.planning.planner import RunOptions, choose_mode
@@ -35,6 +36,8 @@ from facet_nb.core.processor import (
 from facet_nb.core.quality import Accept, add_gates
 from facet_nb.core.registry import get_processor
 from facet_nb.core.result import PipelineResult
+
+logger = logging.getLogger("facet_nb")
 
 Step = Processor | Callable[[ProcessingContext], ProcessingContext]
 
@@ -161,16 +164,17 @@ class Pipeline:
     def run(
         self,
         initial_context: Any = None,
+        parallel: bool = False,
+        n_jobs: int | None = None,
+        channel_sequential: bool = False,
+        show_progress: bool | None = None,
         *,
         mode: str | None = None,
-        parallel: bool = False,
-        channel_sequential: bool = False,
-        n_jobs: int | None = None,
         n_workers: int | None = None,
         backend: str = "multiprocessing",
-        batch_size: int | str = 1,
+        batch_size: int | str = "auto",
+        oversubscribe: bool = False,
         fuse: bool = True,
-        show_progress: bool | None = None,
         on_event: Callable[[Event], None] | None = None,
         cancel: Any = None,
         raise_on_error: bool = False,
@@ -188,27 +192,32 @@ class Pipeline:
         initial_context : ProcessingContext | mne.io.BaseRaw | path | None
             What to begin with; not needed if the first step is a loader. It does not change. A
             file is read by ``Loader(path)``, which becomes the first step.
+        parallel, channel_sequential : bool
+            The same as ``mode="parallel"`` and ``mode="channel_sequential"``; with both,
+            channel-sequential over several workers.
+        n_jobs : int | None
+            Batches in flight at once; -1 for all cores, -2 for all but one. None for the number of
+            :func:`facet_nb.set_defaults`; without one, all cores if the run is parallel, else 1.
+        show_progress : bool | None
+            Whether to show a progress bar; None shows it in notebooks and terminals.
         mode : {"serial", "channel_sequential", "parallel", "auto"} | None
             How to run. None follows the two flags; without them "serial", or the mode of
             :func:`facet_nb.set_defaults`.
-        parallel, channel_sequential : bool
-            The same as ``mode="parallel"`` and ``mode="channel_sequential"``.
-        n_jobs : int | None
-            Batches in flight at once; -1 for all cores, -2 for all but one. None for 1, or the
-            number of :func:`facet_nb.set_defaults`.
         n_workers : int | None
-            Threads inside one batch; outer × inner is kept within the cores. None as for `n_jobs`.
+            Threads inside one batch; None for 1, or the number of :func:`facet_nb.set_defaults`.
         backend : {"multiprocessing", "threading", "serial", "dask"}
             The kind of workers if ``n_jobs`` is above 1. ``"dask"`` uses the current
             ``dask.distributed.Client``; its workers must see the folder ``FACET_NB_TMPDIR``.
         batch_size : int | "auto"
             Channels in one batch. ``"auto"`` takes as many as the kernels process at once, 16, but
-            leaves a batch to each worker and stays within the available memory.
+            leaves a batch to each worker, and takes no more memory than the recording (or 256 MB).
+            With a user-defined step, a `timeout` or a `checkpoint` it is one channel.
+        oversubscribe : bool
+            Whether outer × inner workers may be more than the cores. Otherwise `n_workers` is
+            lowered, with a finding.
         fuse : bool
             Whether the plan may replace ``UpSample → align → correct → DownSample`` with one step
             whose result differs by at most 1e-7 of the artifact's peak.
-        show_progress : bool | None
-            Whether to show a progress bar; None shows it in notebooks and terminals.
         on_event : callable | None
             Called with each event, from this thread.
         cancel : CancelToken | threading.Event | None
@@ -264,21 +273,20 @@ class Pipeline:
         if accept is not None:
             processors = add_gates(processors, accept)
         context = _as_context(initial_context)
-        n_jobs = defaults.n_jobs if n_jobs is None else n_jobs
         n_workers = defaults.n_workers if n_workers is None else n_workers
         if not (parallel or channel_sequential) and memory_budget is None:
             mode = defaults.mode if mode is None else mode
         chosen = choose_mode(mode, parallel, channel_sequential)
+        if n_jobs is None:
+            n_jobs = defaults.n_jobs or (-1 if parallel or chosen == "parallel" else 1)
         if memory_budget is not None and mode is None and chosen == "serial":
             chosen = AUTO
-        is_auto = batch_size == "auto"
-        size: Any = 1 if is_auto else batch_size
+        if batch_size == "auto" and not (timeout is None and checkpoint is None):
+            batch_size = 1  # the limit holds for a batch; and only whole batches are kept
         options = RunOptions(
-            chosen, n_jobs, n_workers, backend, size, fuse, dtype, chunk_duration_s
+            *(chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s),
+            oversubscribe,
         )
-        if is_auto:
-            found = find_input(processors, context, strict=memory_budget is not None)
-            options = choose_batch_size(processors, options, found, memory_budget)
         if memory_budget is not None or chosen == AUTO:
             found = find_input(processors, context, strict=memory_budget is not None)
             plan = fit_to_budget(processors, options, found, memory_budget)
@@ -341,7 +349,8 @@ class Pipeline:
         n_jobs: int | None = None,
         n_workers: int | None = None,
         backend: str = "multiprocessing",
-        batch_size: int | str = 1,
+        batch_size: int | str = "auto",
+        oversubscribe: bool = False,
         memory_budget: str | int | None = None,
         fuse: bool = True,
         dtype: str = "float64",
@@ -359,7 +368,9 @@ class Pipeline:
             why others need whole channels.
         n_jobs, n_workers : int | None
             As in :meth:`run`.
-        batch_size : int
+        batch_size : int | "auto"
+            As in :meth:`run`. Without a `subject`, ``"auto"`` stays open.
+        oversubscribe : bool
             As in :meth:`run`.
         backend : {"multiprocessing", "threading", "serial", "dask"}
             As in :meth:`run`.
@@ -392,23 +403,21 @@ class Pipeline:
             return explain(self.processors, options.plan(self.processors, 1))
         if subject is not None and not isinstance(subject, str | Path):
             subject = _as_context(subject)
-        n_jobs = defaults.n_jobs if n_jobs is None else n_jobs
         n_workers = defaults.n_workers if n_workers is None else n_workers
         if memory_budget is None and mode is None:
             mode = defaults.mode
         chosen = choose_mode(mode, False, False)
+        if n_jobs is None:
+            n_jobs = defaults.n_jobs or (-1 if chosen == "parallel" else 1)
         if memory_budget is not None and mode is None:
             chosen = AUTO
-        is_auto = batch_size == "auto"
-        size: Any = 1 if is_auto else batch_size
         options = RunOptions(
-            chosen, n_jobs, n_workers, backend, size, fuse, dtype, chunk_duration_s
+            *(chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s),
+            oversubscribe,
         )
         check_early(self.processors, subject if isinstance(subject, ProcessingContext) else None)
         known = subject is not None or memory_budget is not None
         run_input = find_input(self.processors, subject) if known else None
-        if is_auto:
-            options = choose_batch_size(self.processors, options, run_input, memory_budget)
         return fit_to_budget(self.processors, options, run_input, memory_budget)
 
     def lazy(
@@ -418,6 +427,7 @@ class Pipeline:
         n_workers: int | None = None,
         cache: str | int = "256 MB",
         fuse: bool = True,
+        oversubscribe: bool = False,
     ) -> Any:
         """Return the corrected recording as an MNE ``Raw`` that is computed where it is read.
 
@@ -431,13 +441,16 @@ class Pipeline:
             The recording. A file is not loaded. Do not change the samples of a loaded recording
             while the result is in use: they are not copied.
         n_workers : int | None
-            Threads that share the channels of one read. None for 1, or the number of
+            Threads that share one read. None for 1, or the number of
             :func:`facet_nb.set_defaults`.
         cache : str | int
             The most memory that computed samples may take: ``"256 MB"``, or bytes. What has no
             room is computed again.
         fuse : bool
             As in :meth:`run`.
+        oversubscribe : bool
+            Whether `n_workers` may be more than the cores; otherwise it is lowered, and the log
+            says so.
 
         Returns
         -------
@@ -468,8 +481,12 @@ class Pipeline:
         if isinstance(raw, str | Path):
             processors, raw = _read_first(processors, raw), None
         n_workers = defaults.n_workers if n_workers is None else n_workers
-        workers = RunOptions("channel_sequential", 1, n_workers, fuse=fuse)
+        workers = RunOptions(
+            "channel_sequential", 1, n_workers, fuse=fuse, oversubscribe=oversubscribe
+        )
         plan = workers.plan(processors, backends.count_cores("serial"))
+        for finding in plan.findings:
+            logger.warning("%s", finding)
         return make_lazy(
             processors, plan, _as_context(raw), plan.n_workers, parse_bytes(cache, "cache")
         )

@@ -10,7 +10,7 @@ import numpy as np
 from facet_nb.core.recording import find_samples
 from facet_nb.core.storage import scratch
 from facet_nb.core.storage.page_cache import watch_files
-from facet_nb.core.storage.row_io import open_rows
+from facet_nb.core.storage.row_io import open_rows, spread_rows
 
 if TYPE_CHECKING:
     import mne
@@ -30,7 +30,7 @@ def iter_blocks(raw: mne.io.BaseRaw, stop: int | None = None) -> Iterator[tuple[
     next one is read.
     """
     stop = raw.n_times if stop is None else stop
-    length = max(_VALUES // max(len(raw.ch_names), 1), _SAMPLES)
+    length = spread_rows(max(_VALUES // max(len(raw.ch_names), 1), _SAMPLES))
     samples = find_samples(raw)
     if samples is not None:
         yield from _iter_file(samples, stop, length)
@@ -38,11 +38,17 @@ def iter_blocks(raw: mne.io.BaseRaw, stop: int | None = None) -> Iterator[tuple[
     with watch_files(raw) as files:
         for start in range(0, stop, length):
             end = min(start + length, stop)
-            block = raw._data[:, start:end] if raw.preload else raw[:, start:end][0]
+            block = read_block(raw, start, end)
             yield start, block
             files.count(block.nbytes)
             if raw.preload:
                 scratch.forget(raw._data)
+
+
+def read_block(raw: mne.io.BaseRaw, start: int, stop: int) -> np.ndarray:
+    """Return samples, shape (n_channels, stop - start), in V; samples in memory are not copied."""
+    block: np.ndarray = raw._data[:, start:stop] if raw.preload else raw[:, start:stop][0]
+    return block
 
 
 def _iter_file(samples: np.ndarray, stop: int, length: int) -> Iterator[tuple[int, np.ndarray]]:

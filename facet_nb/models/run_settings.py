@@ -53,7 +53,7 @@ class RunSettings(HasTraits):
     n_jobs, n_workers : int
         Outer workers and inner threads, 1 to `cores`; negative numbers count from `cores`.
     batch_size : int
-        Channels in one batch.
+        Channels in one batch; 0 for ``"auto"``, as many as are fast and as memory allows.
     memory_budget : str
         Largest memory of a run, such as ``"1.5 GB"``; empty for no limit.
     records : tuple of RunRecord
@@ -69,7 +69,7 @@ class RunSettings(HasTraits):
     backend = Unicode()
     n_jobs = Int(1)
     n_workers = Int(1)
-    batch_size = Int(1, min=1)
+    batch_size = Int(0, min=0)
     memory_budget = Unicode("")
     records = Tuple()
 
@@ -83,6 +83,8 @@ class RunSettings(HasTraits):
             raise ValidationError(
                 f"unknown setting {', '.join(unknown)}: use {', '.join(self.SETTINGS)}."
             )
+        if settings.get("batch_size") == "auto":
+            settings["batch_size"] = 0
         self.cores = count_cores() if cores is None else cores
         self._context: ProcessingContext | None = None
         super().__init__(pipeline=pipeline, source=source, **settings)
@@ -125,6 +127,7 @@ class RunSettings(HasTraits):
     def settings(self) -> dict[str, Any]:
         """The arguments of :meth:`Pipeline.run`, with a memory budget only if there is one."""
         values = {name: getattr(self, name) for name in self.SETTINGS}
+        values["batch_size"] = self.batch_size or "auto"
         if not self.memory_budget.strip():
             del values["memory_budget"]
         return values

@@ -150,7 +150,7 @@ def describe_settings(settings: dict[str, Any]) -> str:
     """Return the mode and the settings that differ from their default, as text."""
     words = [str(settings.get("mode", ""))]
     for name in ("n_jobs", "n_workers", "batch_size"):
-        if settings.get(name, 1) != 1:
+        if settings.get(name, 1) not in (1, "auto"):
             words.append(f"{name}={settings[name]}")
     if settings.get("n_jobs", 1) != 1:
         words.append(str(settings.get("backend")))

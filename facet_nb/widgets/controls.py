@@ -11,7 +11,7 @@ import ipywidgets as w
 TOOLTIPS = {
     "n_jobs": "Batches in flight at once",
     "n_workers": "Threads inside one batch",
-    "batch_size": "Channels in one batch",
+    "batch_size": "Channels in one batch; 0: as many as are fast and as memory allows",
 }
 
 

@@ -35,7 +35,7 @@ class SettingsView:
             "Backend", tuple(list_backend_names()), "fnb-backend", "Where batches run"
         )
         self.batch_size = w.BoundedIntText(
-            min=1, max=10_000, description="Batch size", style=_LABEL, layout=of_width("155px")
+            min=0, max=10_000, description="Batch size", style=_LABEL, layout=of_width("155px")
         )
         self.batch_size.add_class("fnb-batch-size")
         self.batch_size.tooltip = TOOLTIPS["batch_size"]

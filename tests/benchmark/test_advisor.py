@@ -280,7 +280,8 @@ def test_what_is_near_the_budget_counts_as_too_large(ctx):
 
 
 def test_the_call_is_what_was_advised():
-    assert write_call(SERIAL) == "result = pipeline.run(context, mode='serial')"
+    assert write_call(SERIAL) == "result = pipeline.run(context, mode='serial', batch_size=1)"
+    assert "n_jobs=1, batch_size=1" in write_call(Configuration("parallel"))
     c = Configuration("parallel", "multiprocessing", 4, 2, 8)
     assert "n_jobs=4, n_workers=2, batch_size=8" in write_call(c) and "backend" not in write_call(c)
 

@@ -133,9 +133,10 @@ def test_a_budget_makes_loaders_leave_samples_in_the_file(files, folder):
     path = files / "wide.vhdr"
     pipeline = Pipeline(chain(path, preload=True))
     expected = take(run(pipeline.processors))
-    whole = pipeline.plan(path, mode="channel_sequential").forecast.peak_bytes
+    options = {"mode": "channel_sequential", "batch_size": 1}
+    whole = pipeline.plan(path, **options).forecast.peak_bytes
     small = whole - 800_000  # what the samples take, and not what libraries do
-    result = run(pipeline.processors, memory_budget=small, mode="channel_sequential")
+    result = run(pipeline.processors, memory_budget=small, **options)
     assert result.plan.spill and "samples stay in files" in result.plan.reason
     assert result.plan.forecast.peak_bytes <= small
     assert result.plan.forecast.disk_bytes >= 2 * 24 * 6000 * 8
@@ -227,11 +228,12 @@ def test_auto_takes_what_is_there(monkeypatch):
 def test_a_full_disk_is_an_error_before_work_starts(files, folder, monkeypatch):
     usage = namedtuple("usage", "total used free")
     pipeline = Pipeline(chain(files / "a.vhdr", preload=True))
-    least = pipeline.plan(files / "a.vhdr", mode="serial").forecast.peak_bytes - 300_000
+    options = {"mode": "serial", "batch_size": 1}
+    least = pipeline.plan(files / "a.vhdr", **options).forecast.peak_bytes - 300_000
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, 1000))
         with pytest.raises(FacetError, match=r"GB of scratch files, and 0.0 GB are free.*TMPDIR"):
-            pipeline.run(memory_budget=least, mode="serial")
+            pipeline.run(memory_budget=least, **options)
 
     def full(*args):
         raise OSError(28, "No space left on device")

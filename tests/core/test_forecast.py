@@ -112,7 +112,7 @@ def test_a_run_from_file_to_file_keeps_to_its_budget(tmp_path, suffix, monkeypat
     source, target = str(tmp_path / f"in_raw.{suffix}"), str(tmp_path / f"out_raw.{suffix}")
     export(context, source)
     loaded = measured_run.make_pipeline(source)
-    options = {"mode": "channel_sequential"}
+    options = {"mode": "channel_sequential", "batch_size": 1}
     whole = Child(source=source, target=target, run=options)
     budget = whole.told["forecast"] - 25_000_000
     small = Child(source=source, target=target, run={**options, "memory_budget": budget})

@@ -31,6 +31,7 @@ from facet_nb import (
     ValidationError,
     set_defaults,
 )
+from facet_nb.core.lazy import nodes
 from facet_nb.core.lazy.cache import BlockCache
 from facet_nb.datasets import simulate
 from tests.contract.recordings import make_context
@@ -340,6 +341,36 @@ def test_steps_that_only_measure_or_write_are_not_run(raw, tmp_path):
 def test_without_a_recording():
     with pytest.raises(ValidationError, match="no recording"):
         Pipeline([HighPassFilter(1.0)]).lazy()
+
+
+def test_threads_behind_a_common_reference_share_the_time(monkeypatch):
+    """Sharing the channels, each thread would compute all of them before the reference."""
+    rng = np.random.default_rng(8)
+    info = mne.create_info(32, 1000.0, "eeg")
+    raw = mne.io.RawArray(1e-5 * rng.standard_normal((32, 60_000)), info, verbose="error")
+    steps = [HighPassFilter(2.0), CommonReference(), LowPassFilter(70.0)]
+    full = Pipeline(steps).run(raw).raw.get_data()
+    computed, make = {}, nodes.WindowNode._make
+
+    def note(self, channels, start, stop):
+        computed[self.key] = computed.get(self.key, 0) + len(channels) * (stop - start)
+        return make(self, channels, start, stop)
+
+    monkeypatch.setattr(nodes.WindowNode, "_make", note)
+    for n_workers in (1, 2):
+        lazy = Pipeline(steps).lazy(raw, n_workers=n_workers, oversubscribe=True)
+        assert np.array_equal(lazy.get_data(start=1000, stop=50_000), full[:, 1000:50_000])
+    (_, before), (_, _), (_, shared), (_, _) = sorted(computed.items())
+    assert 0 < shared < 1.7 * before, "the filter before the reference computed nearly all twice"
+
+
+def test_a_lowered_number_of_threads_is_said(raw, caplog):
+    n_workers = 1000
+    Pipeline([HighPassFilter(2.0)]).lazy(raw, n_workers=n_workers)
+    assert f"instead of {n_workers}" in caplog.text
+    caplog.clear()
+    Pipeline([HighPassFilter(2.0)]).lazy(raw, n_workers=3, oversubscribe=True)
+    assert caplog.text == ""
 
 
 def test_threads_of_the_session_s_defaults(raw, results):

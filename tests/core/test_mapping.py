@@ -12,6 +12,7 @@ import pytest
 
 from facet_nb import Loader
 from facet_nb.core import FacetError, Pipeline, PlanError, StepError, ValidationError
+from facet_nb.core.backends import registry
 from tests.contract.equality import assert_same
 from tests.core import toys
 
@@ -77,6 +78,25 @@ def files(tmp_path):
 
 def run(pipeline, inputs, **options):
     return pipeline.map(inputs, show_progress=False, **options)
+
+
+@pytest.mark.parametrize("backend", ["threading", "multiprocessing"])
+def test_recordings_in_flight_divide_the_cores(backend, monkeypatch):
+    pipeline = Pipeline([toys.Halved()])
+    cores = registry.count_cores()
+
+    def threads(n, n_jobs, **options):
+        batch = run(pipeline, contexts(n), backend=backend, n_jobs=n_jobs, n_workers=-1, **options)
+        found = [f.detail for r in batch for f in r.findings if f.code == "workers_lowered"]
+        return {r.plan.n_workers for r in batch}, found
+
+    assert threads(1, 2) == ({cores}, [])
+    assert threads(2, 2)[0] == {max(1, cores // 2)}
+    batch = run(pipeline, contexts(2), backend=backend, n_jobs=2, n_workers=cores)
+    assert {r.plan.n_workers for r in batch} == {max(1, cores // 2)}
+    assert "oversubscribe=True" in str(batch[0].findings[0])
+    insisting = {"backend": backend, "n_jobs": 2, "n_workers": cores, "oversubscribe": True}
+    assert {r.plan.n_workers for r in run(pipeline, contexts(2), **insisting)} == {cores}
 
 
 @pytest.mark.parametrize("options", PLACES, ids=toys.ids)

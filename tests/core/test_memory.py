@@ -128,7 +128,8 @@ def test_what_is_sent_for_each_batch_is_small(monkeypatch):
     monkeypatch.setattr(array_store.Store, "write", note_job)
     monkeypatch.setattr(processes.ProcessBackend, "run", note_calls)
     steps = [toys.Demeaned(), toys.Halved(), Deciding(), toys.ZScore()]
-    Pipeline(steps).run(ProcessingContext(raw), mode="parallel", n_jobs=2, raise_on_error=True)
+    options = {"mode": "parallel", "n_jobs": 2, "batch_size": 1}
+    Pipeline(steps).run(ProcessingContext(raw), **options, raise_on_error=True)
     assert len(sent) == 4 * 16 and max(sent) < 500
     assert len(jobs) == 4 and max(jobs) < 8 * 100_000 + 200_000
 

@@ -198,7 +198,7 @@ def test_params_of_a_pipeline():
 # ------------------------------------------------------------------------------------ defaults
 def test_defaults_of_a_session(raw, plain_defaults):
     before = set_defaults(mode="channel_sequential", n_jobs=2, n_workers=1, progress=False)
-    assert before == {"mode": None, "n_jobs": 1, "n_workers": 1, "progress": None}
+    assert before == {"mode": None, "n_jobs": None, "n_workers": 1, "progress": None}
     pipeline = Pipeline(CHAIN)
     result = pipeline.run(raw, backend="threading", raise_on_error=True)
     assert (result.plan.mode, result.plan.n_jobs) == ("channel_sequential", 2)
@@ -225,7 +225,7 @@ def test_defaults_of_a_session(raw, plain_defaults):
 def test_wrong_defaults_change_nothing(plain_defaults, given, error):
     with pytest.raises(error):
         set_defaults(**{"n_jobs": 2, **given})
-    assert set_defaults() == {"mode": None, "n_jobs": 1, "n_workers": 1, "progress": None}
+    assert set_defaults() == {"mode": None, "n_jobs": None, "n_workers": 1, "progress": None}
 
 
 # ------------------------------------------------------------------------------------ showing

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from facet_nb import set_defaults
 from facet_nb.core import Pipeline, PlanError
+from facet_nb.core.backends import registry
 from facet_nb.core.planning.planner import make_plan
 from tests.core import toys
 
@@ -131,7 +133,6 @@ def test_what_is_no_size_of_a_batch(value):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"parallel": True, "channel_sequential": True}, "mode='channel_sequential' with n_jobs"),
         ({"mode": "serial", "parallel": True}, "contradicts parallel=True"),
         ({"mode": "parallel", "channel_sequential": True}, "contradicts channel_sequential=True"),
         ({"mode": "paralel"}, "serial, channel_sequential, parallel, auto"),
@@ -143,6 +144,39 @@ def test_contradictions(options, told):
     with pytest.raises(PlanError) as caught:
         Pipeline(STEPS).run(toys.make_context(), **options)
     assert told in str(caught.value)
+
+
+def test_flags_as_in_facetpy(monkeypatch):
+    """Positions, both flags at once, and all cores if a parallel run does not say how many."""
+    monkeypatch.setattr(registry, "count_cores", lambda backend=None: 2)
+    ctx, pipeline = toys.make_context(), Pipeline([toys.Halved()])
+    threads = {"backend": "threading"}
+    for args, mode, n_jobs in [
+        ((), "serial", 1),
+        ((True,), "parallel", 2),
+        ((True, 1), "parallel", 1),
+        ((False, 2), "serial", 1),
+        ((False, -1, True), "channel_sequential", 2),
+        ((False, None, True), "channel_sequential", 1),
+        ((True, None, True, False), "channel_sequential", 2),
+    ]:
+        result = pipeline.run(ctx, *args, **threads)
+        assert (result.plan.mode, result.plan.n_jobs) == (mode, n_jobs), args
+    assert pipeline.plan("parallel", **threads).n_jobs == 2
+    before = set_defaults(n_jobs=1)
+    assert pipeline.run(ctx, True, **threads).plan.n_jobs == 1
+    set_defaults(**before)
+    assert pipeline.run(ctx, True, **threads).plan.n_jobs == 2
+
+
+def test_more_workers_than_cores_only_if_one_insists():
+    steps = [toys.Halved()]
+    made = plan(steps, "channel_sequential", cores=4, n_jobs=2, n_workers=4)
+    assert made.n_workers == 2
+    (finding,) = made.findings
+    assert "n_workers=2 instead of 4" in finding.detail and "oversubscribe" in finding.detail
+    made = plan(steps, "channel_sequential", cores=4, n_jobs=2, n_workers=4, oversubscribe=True)
+    assert made.n_workers == 4 and not made.findings
 
 
 def test_agreeing_words_are_no_contradiction():

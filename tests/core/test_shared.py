@@ -111,7 +111,7 @@ def test_a_run_leaves_no_file_and_no_open_memory(mode, monkeypatch):
     opened = count_open()
     ctx = toys.make_context()
     steps = [toys.Demeaned(), toys.Decimated(), toys.Halved()]
-    near = Pipeline(steps).run(ctx, mode=mode, raise_on_error=True)
+    near = Pipeline(steps).run(ctx, mode=mode, n_jobs=1, raise_on_error=True)
     before = set(os.listdir("/dev/shm"))
     far = Pipeline(steps).run(ctx, **{**APART, "mode": mode}, raise_on_error=True)
     assert made

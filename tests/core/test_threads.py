@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+import facet_nb.signal
 from facet_nb import ArrayProcessor, CommonReference, HighPassFilter, Pipeline
 from facet_nb.core.backends import registry
 from facet_nb.core.execution import threads
@@ -121,3 +125,34 @@ def test_the_step_that_fails_in_an_inner_thread_is_named(monkeypatch):
     )
     assert (result.failed_processor, result.failed_processor_index) == ("failing", 1)
     assert "the last channel" in str(result.error)
+
+
+# ------------------------------------------------------------------------------ blocks of time
+@given(st.integers(1, 400), st.integers(0, 10**7), st.integers(1, 64))
+def test_blocks_of_time_cover_all_and_are_worth_a_thread(n_channels, n_times, n_workers):
+    blocks = threads.split_times(n_channels, n_times, n_workers)
+    assert 1 <= len(blocks) <= n_workers
+    assert [blocks[0].start, blocks[-1].stop] == [0, n_times]
+    assert all(a.stop == b.start for a, b in pairwise(blocks))
+    if len(blocks) > 1:
+        assert min(b.stop - b.start for b in blocks) * n_channels >= 0.9 * threads.MIN_VALUES
+
+
+@pytest.mark.parametrize(("n_channels", "duration_s"), [(64, 1.0), (256, 0.3), (32, 2.0)])
+@pytest.mark.parametrize("operator", ["median", "average"])
+def test_a_short_window_of_many_channels_uses_two_threads(
+    n_channels, duration_s, operator, monkeypatch
+):
+    """A window below 3.3 s at 5 kHz never did, however many channels it had."""
+    used = []
+
+    def note(work, blocks):
+        used.append(len(blocks))
+        return threads.run_blocks(work, blocks)
+
+    monkeypatch.setattr(facet_nb.signal, "run_blocks", note)
+    x = np.random.default_rng(5).standard_normal((n_channels, round(5000 * duration_s)))
+    one = facet_nb.signal.common_reference(x, 5000.0, operator=operator)
+    two = facet_nb.signal.common_reference(x, 5000.0, operator=operator, n_workers=2)
+    assert used == [1, 2]
+    assert np.array_equal(one, two)

@@ -71,7 +71,7 @@ def test_events_wait_until_they_are_drained(simulation):
 def test_one_drain_is_one_change(simulation):
     """Many events, one notification of each trait."""
     gate = Gate()
-    model = RunModel(Pipeline([Halve(), Halve(), gate]), simulation)
+    model = RunModel(Pipeline([Halve(), Halve(), gate]), simulation, batch_size=1)
     model.start()
     assert gate.reached.wait(10)
     changes = []
@@ -211,7 +211,7 @@ def test_workers_within_the_cores(simulation, value):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"mode": "fast"}, {"backend": "magic"}, {"batch_size": 0}, {"n_workers": 99}]
+    "bad", [{"mode": "fast"}, {"backend": "magic"}, {"batch_size": -1}, {"n_workers": 99}]
 )
 def test_settings_are_checked(simulation, bad):
     with pytest.raises(TraitError):
@@ -230,7 +230,7 @@ def test_backend_suits_the_steps(simulation):
 
 def test_log_is_bounded():
     many = make_simulation(60)
-    model = RunModel(Pipeline([Halve()] * 5), many, mode="parallel")
+    model = RunModel(Pipeline([Halve()] * 5), many, mode="parallel", batch_size=1)
     model.run()
     assert len(model.log) == LENGTH and model.log[0].text.startswith("done in")
 

@@ -130,3 +130,25 @@ def test_front_door_and_package_give_the_same_object(name):
     homes = [path for path, names in PUBLIC_PATHS.items() if name in names]
     home = importlib.import_module(homes[0])
     assert getattr(facet_nb, name) is getattr(home, name)
+
+
+STEPS_PROBE = """
+import json, sys
+from facet_nb.core.execution import batch
+from facet_nb import AASCorrection, DownSample, HighPassFilter, LowPassFilter, UpSample
+from facet_nb.kernels import windows
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def test_steps_leave_the_slow_parts_of_scipy_to_those_that_need_them():
+    """Each worker process imports the steps; scipy.signal loads a third of SciPy with it."""
+    run = subprocess.run(
+        [sys.executable, "-c", STEPS_PROBE],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(json.loads(run.stdout))
+    assert {"scipy.fft", "facet_nb.kernels.filters.iir"} <= loaded
+    assert not loaded & {"scipy.signal", "scipy.stats", "scipy.optimize", "pandas", "mne"}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 from facet_nb.core.backends.base import Backend
 from facet_nb.core.backends.dask import DaskBackend
 from facet_nb.core.backends.processes import ProcessBackend
@@ -55,6 +59,20 @@ def list_backend_names() -> list[str]:
     return list(BACKENDS)
 
 
+#: Runs that share the cores, in this context.
+_runs: ContextVar[int] = ContextVar("facet_nb_runs", default=1)
+
+
+@contextmanager
+def share_cores(n_runs: int) -> Iterator[None]:
+    """Make :func:`count_cores` return the share of one of `n_runs` runs at once."""
+    token = _runs.set(n_runs)
+    try:
+        yield
+    finally:
+        _runs.reset(token)
+
+
 def count_cores(backend: str = "serial") -> int:
     """Return the number of cores that the workers of a backend may use."""
-    return get_backend(backend).count_cores()
+    return max(1, get_backend(backend).count_cores() // _runs.get())

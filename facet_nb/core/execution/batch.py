@@ -302,7 +302,7 @@ def _split_work(step: Step, x: np.ndarray, n_workers: int) -> list[slice]:
     if not isinstance(step, ArrayStep):
         return []
     if step.processor.splits == "times":
-        return threads.split(x.shape[1], n_workers, threads.MIN_BLOCK)
+        return threads.split_times(len(x), x.shape[1], n_workers)
     return threads.split(len(x), n_workers)
 
 

@@ -56,11 +56,12 @@ from facet_nb.core.findings import Finding, find_in_error, make_finding
 from facet_nb.core.memory import rss_bytes
 from facet_nb.core.metadata import ProcessingStep, to_plain
 from facet_nb.core.noise import Change
+from facet_nb.core.planning.budget import choose_batch_size, find_input, share_channels
 from facet_nb.core.planning.fusion import FusedSteps
 from facet_nb.core.planning.plan import Plan, Stage
-from facet_nb.core.planning.planner import make_plan
+from facet_nb.core.planning.planner import LANES, make_plan, set_batch_size
 from facet_nb.core.processor import ArrayProcessor, Processor
-from facet_nb.core.recording import Header
+from facet_nb.core.recording import Header, channel_kinds
 from facet_nb.core.steps import State
 from facet_nb.core.storage import shared_memory
 from facet_nb.core.storage.array_store import Store
@@ -72,6 +73,9 @@ from facet_nb.kernels.pages import find_map, forget
 logger = logging.getLogger("facet_nb")
 
 Emit = Callable[[Event], None]
+
+#: Samples of all batches in flight up to which they need no forecast: 8 MB.
+_SMALL = 1 << 20
 
 
 def ignore(event: Event) -> None:
@@ -109,6 +113,8 @@ class Runner:
     #: The context after the last stage that was complete, for users of a run that failed.
     last: ProcessingContext | None = field(default=None, init=False)
     kernels: KernelChoice | None = None
+    #: Whether the plan left the number of channels in a batch open.
+    sizes_batches = False
 
     def run(self, context: ProcessingContext) -> ProcessingContext:
         """Return the context after all stages; `context` itself does not change.
@@ -191,6 +197,9 @@ class Runner:
     ) -> ProcessingContext:
         if self.cancel is not None:
             self.cancel.check()
+        if not self.plan.batch_size and context._raw is not None:  # it has just been loaded
+            self._size_batches(context._raw)
+        stage = self.plan.stages[number]  # the size of batches may have been open before
         begin = time.perf_counter()
         if stage.kind == "global" and not isinstance(
             self.processors[stage.steps[0]], ArrayProcessor
@@ -234,6 +243,17 @@ class Runner:
         """Emit an event for each of the findings."""
         for finding in findings:
             self.on_event(FindingRaised(time.time(), finding))
+
+    def _size_batches(self, raw: Any) -> None:
+        """Choose how many channels of a recording are in a batch."""
+        plan = self.plan
+        self.sizes_batches = True
+        n_jobs, n_data = plan.n_jobs, channel_kinds(raw).count("data")
+        size = max(1, min(LANES, n_data)) if n_jobs == 1 else share_channels(n_data, n_jobs)
+        if size * n_jobs * raw.n_times > _SMALL:
+            found = find_input((), ProcessingContext(raw))
+            size = choose_batch_size(self.processors, plan, found)
+        self.plan = set_batch_size(plan, size)
 
     def report(self, stage: int, channels: tuple[str, ...], report: Report) -> None:
         """Emit the event of a finished batch; batch -1 is the preparation of the stage."""
@@ -306,6 +326,8 @@ class StageRun:
             modifies |= processor.modifies_raw and not processor.run_once
             builtin &= isinstance(processor, ArrayProcessor)
         size = stage.batch_size or len(picks)
+        if runner.sizes_batches and stage.n_jobs > 1:  # of fewer channels than were loaded
+            size = min(size, share_channels(len(picks), stage.n_jobs))
         # A worker without a batch would be idle. Detectors keep the number of their neighbours'
         # stages, so that all stages share the same workers.
         n_batches = -(-len(picks) // size)
@@ -551,8 +573,9 @@ def build_context(
         for p in given.processors:
             follows &= p.channel_wise or getattr(p, "linear", False)
         if follows:
-            before = context.get_raw()
-            base = before._data if before.preload else given.data
+            source = context._raw
+            assert source is not None
+            base = source._data if source.preload else given.data
             base = base if deferred is None else deferred
             new = context._stepped(raw, prepared.steps, base, given.picks.tolist())
         else:

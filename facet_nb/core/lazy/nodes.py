@@ -333,17 +333,35 @@ class SwitchNode:
 def read_split(
     node: Node, channels: Sequence[int], start: int, stop: int, n_workers: int
 ) -> np.ndarray:
-    """Return samples of `node`, the channels shared by the calling thread's inner threads."""
-    if n_workers < 2 or len(channels) < 2:
+    """Return samples of `node`, which the calling thread's inner threads share.
+
+    Each takes some channels; behind a step that looks at all channels, a part of the time, as it
+    would otherwise compute all channels before that step.
+    """
+    by_time = n_workers > 1 and _looks_at_all(node)
+    if by_time:
+        blocks = threads.split_times(len(channels), stop - start, n_workers)
+    else:
+        blocks = threads.split(len(channels), n_workers)
+    if len(blocks) < 2:
         return node.read(channels, start, stop)
     out = np.empty((len(channels), stop - start))
-    blocks = threads.split(len(channels), n_workers)
 
     def work(block: slice) -> None:
-        out[block] = node.read(channels[block], start, stop)
+        if by_time:
+            out[:, block] = node.read(channels, start + block.start, start + block.stop)
+        else:
+            out[block] = node.read(channels[block], start, stop)
 
     threads.run_blocks(work, blocks)
     return out
+
+
+def _looks_at_all(node: Node | None) -> bool:
+    """Whether `node` or one before it is a step over all channels."""
+    while node is not None and not isinstance(node, JointNode):
+        node = getattr(node, "inner", getattr(node, "up", None))
+    return node is not None
 
 
 def _is_ascending(channels: Sequence[int]) -> bool:

@@ -16,7 +16,7 @@ from facet_nb.core.findings import make_finding
 from facet_nb.core.memory import describe_bytes, find_available, parse_bytes, rss_bytes
 from facet_nb.core.planning.memory_forecast import Forecast, RunInput, make_forecast
 from facet_nb.core.planning.plan import Plan
-from facet_nb.core.planning.planner import RunOptions
+from facet_nb.core.planning.planner import LANES, RunOptions, set_batch_size
 from facet_nb.core.processor import Processor
 from facet_nb.core.recording import Shape
 from facet_nb.core.registry import get_processor
@@ -28,9 +28,9 @@ from facet_nb.kernels.compiled.dispatch import use_compiled
 #: Fraction of the available memory that ``mode="auto"`` uses: other programs need some as well.
 _SHARE = 0.8
 
-#: Channels that the compiled kernels process at once: recursive filters take 0.19 s of CPU in
-#: batches of 16 channels, 0.38 s channel by channel (16 channels, 60 s at 5 kHz).
-_LANES = 16
+#: Memory that larger batches may take more than batches of one channel, in bytes, even if that is
+#: more than the recording.
+_BATCHES = 256 * 10**6
 
 #: The smallest budget in an error is the forecast times this: libraries vary from run to run.
 _MARGIN = 1.03
@@ -128,8 +128,13 @@ def fit_to_budget(
         If the disk has no space for scratch files.
     """
     cores = registry.count_cores(options.backend)
-    first = options.plan(processors, cores, None if run_input is None else run_input.shape)
+    shape = None if run_input is None else run_input.shape
+    first = options.plan(processors, cores, shape)
     limit = None if budget is None else parse_bytes(budget)
+    if not first.batch_size and run_input is not None:
+        size = choose_batch_size(processors, first, run_input, limit)
+        options = replace(options, batch_size=size)
+        first = options.plan(processors, cores, shape)
     if limit is None and options.mode != "auto":
         return add_forecast(first, processors, run_input)
     if run_input is None:
@@ -153,40 +158,50 @@ def fit_to_budget(
 
 def choose_batch_size(
     processors: Sequence[Processor],
-    options: RunOptions,
+    plan: Plan,
     run_input: RunInput | None,
-    budget: Any = None,
-) -> RunOptions:
-    """Return `options` with the number of channels that ``batch_size="auto"`` stands for.
+    limit: int | None = None,
+) -> int:
+    """Return the number of channels that ``batch_size="auto"`` stands for.
 
-    As many as the kernels process at once, but no more than leave a batch to each worker, and than
-    the forecast allows. The result does not depend on it.
+    As many as the kernels process at once, but no more than leave a batch to each worker. By the
+    forecast, they may take as much memory more than single channels as the recording does, or 256
+    MB, as far as it is available. The result does not depend on it.
 
     Parameters
     ----------
     processors : sequence of Processor
         The steps.
-    options : RunOptions
-        The options of the run; its batch size is ignored.
+    plan : Plan
+        Their plan, which leaves the batch size open.
     run_input : RunInput | None
         The recording; None gives batches of one channel.
-    budget : str | int | None
-        Memory limit; None for the available memory.
+    limit : int | None
+        Memory limit, in bytes; None for the available memory.
     """
-    single = replace(options, batch_size=1)
+
+    def predict(size: int) -> int:
+        forecast = add_forecast(set_batch_size(plan, size), processors, run_input).forecast
+        return int(forecast.peak_bytes)
+
     if run_input is None:
-        return single
-    cores, shape = registry.count_cores(options.backend), run_input.shape
-    limit = _find_limit()[0] if budget is None else parse_bytes(budget)
-    n_jobs = single.plan(processors, cores, shape).n_jobs
-    size = max(1, min(_LANES, -(-shape.n_data // n_jobs)))
-    while size > 1:
-        plan = replace(options, batch_size=size).plan(processors, cores, shape)
-        forecast = add_forecast(plan, processors, run_input).forecast
-        if forecast.peak_bytes <= limit:
-            break
+        return 1
+    shape = run_input.shape
+    size = share_channels(shape.n_data, plan.n_jobs)
+    limit = _find_limit()[0] if limit is None else limit
+    if size > 1:
+        limit = min(limit, predict(1) + max(_BATCHES, shape.n_bytes))
+    while size > 1 and predict(size) > limit:
         size //= 2
-    return replace(options, batch_size=size)
+    return size
+
+
+def share_channels(n_channels: int, n_jobs: int) -> int:
+    """Return the largest useful batch, such that each of `n_jobs` workers gets as many of them."""
+    if n_jobs == 1:
+        return max(1, min(LANES, n_channels))
+    n_batches = n_jobs * -(-max(1, n_channels) // (LANES * n_jobs))
+    return max(1, -(-n_channels // n_batches))
 
 
 def _find_limit() -> tuple[int, str]:

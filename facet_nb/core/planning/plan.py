@@ -31,7 +31,7 @@ class Stage:
     n_workers : int
         Inner threads for one batch.
     batch_size : int
-        Channels in one batch.
+        Channels in one batch; 0 if that is open, or for a global stage.
     backend : str
         The backend that runs batches.
     reason : str
@@ -68,7 +68,8 @@ class Plan:
     mode, backend : str
         How the pipeline runs.
     n_jobs, n_workers, batch_size : int
-        Outer workers, inner threads, channels in one batch.
+        Outer workers, inner threads, channels in one batch; 0 for ``"auto"``, which is settled
+        when the recording is known.
     stages : tuple of Stage
         The stages in order.
     reason : str
@@ -107,7 +108,7 @@ class Plan:
     def __str__(self) -> str:
         head = (
             f"mode={self.mode}, backend={self.backend}, n_jobs={self.n_jobs}, "
-            f"n_workers={self.n_workers}, batch_size={self.batch_size}"
+            f"n_workers={self.n_workers}, batch_size={self.batch_size or 'auto'}"
         )
         lines = [head + (f" — {self.reason}" if self.reason else "")]
         if self.forecast is not None:

@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from facet_nb.core.storage.arrays import ArrayRef
 
 
+def spread_rows(n_samples: int) -> int:
+    """Return about `n_samples`, as the length of rows that are transposed or copied side by side.
+
+    It is eight more than a multiple of 16. Rows whose distance is a power of two share few lines of
+    the CPU's cache: transposing 64 rows of 4096 samples takes seven times as long as of 4104.
+    """
+    return n_samples // 16 * 16 + 8
+
+
 class Row(Protocol):
     """Samples of one channel."""
 

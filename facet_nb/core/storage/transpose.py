@@ -14,7 +14,7 @@ import numpy as np
 from facet_nb.core.errors import FacetError, ValidationError
 from facet_nb.core.storage import scratch
 from facet_nb.core.storage.page_cache import watch_files
-from facet_nb.core.storage.row_io import open_rows
+from facet_nb.core.storage.row_io import open_rows, spread_rows
 
 if TYPE_CHECKING:
     import mne
@@ -67,7 +67,7 @@ def transpose(
     chosen = list(range(len(raw.ch_names))) if rows is None else [int(i) for i in rows]
     ref, target = scratch.create((len(chosen), raw.n_times), dtype)
     kept = list(exact) if dtype != "float64" else []
-    length = max(_VALUES // max(len(raw.ch_names), 1), _SAMPLES)
+    length = spread_rows(max(_VALUES // max(len(raw.ch_names), 1), _SAMPLES))
     with open_rows(ref) as find_row, watch_files(raw) as files:
         sinks, since = [find_row(row) for row in range(len(chosen))], 0
         for start in range(0, raw.n_times, length):

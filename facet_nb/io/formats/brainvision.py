@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facet_nb.core.storage.page_cache import StreamedFiles
-from facet_nb.io.atomic_write import reserve, write_all
+from facet_nb.io.atomic_write import reserve
 from facet_nb.io.blocks import iter_blocks
+from facet_nb.io.checksum import CheckedFile, Extremes, Stored
 from facet_nb.io.formats.brainvision_markers import COMMA, find_codes, iter_marker_lines
 from facet_nb.io.markers import Marker, check_descriptions, is_voltage, iter_markers, start_time
 from facet_nb.io.messages import shorten, unusable
@@ -107,9 +107,9 @@ def write_brainvision(
         with file.open("a", encoding="utf-8") as sink:
             sink.write(f"{note.line}\n")
     seen = _append_markers(file.with_suffix(".vmrk"), raw)
-    _write_samples(file.with_suffix(".eeg"), raw, factors, path)
+    stored = _write_samples(file.with_suffix(".eeg"), raw, factors, path)
     smallest = float(np.finfo(np.float32).smallest_subnormal)
-    return Written(smallest / factors, 1.01 * _FLOAT32_ROUNDING, seen)
+    return Written(smallest / factors, 1.01 * _FLOAT32_ROUNDING, seen, stored=stored)
 
 
 def _append_markers(file: Path, raw: mne.io.BaseRaw) -> list[Marker]:
@@ -131,32 +131,32 @@ def _append_markers(file: Path, raw: mne.io.BaseRaw) -> list[Marker]:
     return seen
 
 
-def _write_samples(file: Path, raw: mne.io.BaseRaw, factors: np.ndarray, path: Path) -> None:
+def _write_samples(file: Path, raw: mne.io.BaseRaw, factors: np.ndarray, path: Path) -> Stored:
     """Write samples as float32, block by block, into a preallocated file.
 
     Raises ValidationError for samples that are infinite or too large; NaN are kept.
     """
     reserve(file, 4 * len(raw.ch_names) * raw.n_times)
+    extremes = Extremes(len(raw.ch_names))
     with file.open("r+b", buffering=0) as sink:
-        written = StreamedFiles([sink.fileno()])
-        for _, block in iter_blocks(raw):
-            with np.errstate(over="ignore"):
-                x = (block * factors[:, np.newaxis]).T.astype("<f4", order="C")
-            # The sum is one pass: it is finite only if all samples are.
-            if not np.isfinite(x.sum(dtype=float)):
-                _check_block(raw, block, factors, path)
-            write_all(sink, x)
-            written.count(x.nbytes)
+        checked = CheckedFile(sink)
+        for start, block in iter_blocks(raw):
+            x = block * factors[:, np.newaxis]
+            extremes.note(start, x)
+            _check_range(raw, extremes.values, factors, path)
+            checked.write(x.astype("<f4").T)
+    return checked.close(file, extremes.samples)
 
 
-def _check_block(raw: mne.io.BaseRaw, block: np.ndarray, factors: np.ndarray, path: Path) -> None:
-    limit = float(np.finfo(np.float32).max)
-    largest = np.maximum(np.fmax.reduce(block, axis=1), -np.fmin.reduce(block, axis=1))
-    bad = np.flatnonzero(largest * factors >= limit)
+def _check_range(
+    raw: mne.io.BaseRaw, extremes: np.ndarray, factors: np.ndarray, path: Path
+) -> None:
+    largest = np.maximum(extremes[:, 1], -extremes[:, 0])
+    bad = np.flatnonzero(largest > float(np.finfo(np.float32).max))
     if len(bad):
-        name = raw.ch_names[bad[0]]
+        name, value = raw.ch_names[bad[0]], largest[bad[0]] / factors[bad[0]]
         raise unusable(
             path,
-            f"channel {name} reaches {largest[bad[0]]:.4g}, beyond the range of float32",
+            f"channel {name} reaches {value:.4g}, beyond the range of float32",
             "Repair or drop the channel, or write .fif instead",
         )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facet_nb.core.recording import find_samples
 from facet_nb.core.storage import scratch
 from facet_nb.core.storage.transpose import transpose
 from facet_nb.io.formats.edf_limits import (
@@ -72,7 +73,8 @@ def write_edf(
     """
     import edfio
 
-    data = raw._data if raw.preload else transpose(raw)
+    data = raw._data if raw.preload else find_samples(raw)
+    data = transpose(raw) if data is None else data
     extents = check_samples(raw, data, path, depth)
     n_record, record_s = record_length(float(raw.info["sfreq"]), path, depth)
     n_pad = -raw.n_times % n_record
@@ -92,9 +94,10 @@ def write_edf(
         data_record_duration=record_s,
         annotations=_annotations(markers),
     )
-    write_records(skeleton, data, records, file)
+    extremes = np.array([extent.samples for extent in extents])
+    stored = write_records(skeleton, data, records, file, extremes)
     # The reader adds rounding errors of its own arithmetic to half a step.
-    return Written(steps * (0.5 + 1e-6), 1e-12, markers, steps)
+    return Written(steps * (0.5 + 1e-6), 1e-12, markers, steps, stored)
 
 
 def _fit(words: Sequence[str]) -> list[str]:
@@ -129,7 +132,7 @@ def _make_signals(
     factors, gains, offsets = np.empty(len(data)), np.empty(len(data)), np.empty(len(data))
     for i, name in enumerate(raw.ch_names):
         unit, factor = choose_unit(extents[i], voltage[i])
-        extent = extents[i] if factor == 1.0 else Extent.of(data[i], factor)
+        extent = extents[i] if factor == 1.0 else extents[i].scaled(data[i], factor)
         scratch.forget(data)
         physical, digital = choose_ranges(extent, depth)
         signals.append(

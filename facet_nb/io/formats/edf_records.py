@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.storage import scratch
+from facet_nb.io.checksum import CheckedFile, Stored
 from facet_nb.io.formats.edf_limits import Depth
 
 #: Values that are encoded at once: 4 MB as float64.
@@ -52,17 +53,27 @@ class Records:
         n_bytes, n = self.depth.n_bytes, self.n_samples
         stop = min((first + n_records) * n, data.shape[1])
         records = np.empty((n_records, len(data) * n * n_bytes), dtype=np.uint8)
+        width = n * n_bytes
         for i, row in enumerate(data):
-            values = row[first * n : stop] * self.factors[i]
-            values = np.pad(values, (0, n_records * n - len(values)), mode="edge")
-            codes = np.round(values / self.gains[i] - self.offsets[i]).astype("<i4")
-            octets = codes.view(np.uint8).reshape(n_records, n, 4)[:, :, :n_bytes]
-            place = slice(i * n * n_bytes, (i + 1) * n * n_bytes)
-            records[:, place] = octets.reshape(n_records, -1)
+            values = row[first * n : stop].astype(float)
+            values *= self.factors[i]
+            values /= self.gains[i]
+            values -= self.offsets[i]
+            if missing := n_records * n - len(values):
+                values = np.pad(values, (0, missing), mode="edge")
+            codes = np.rint(values, out=values).astype("<i4")
+            # Of a code, the two or three bytes that the format holds.
+            if n_bytes == 2:
+                octets = codes.astype("<i2").view(np.uint8)
+            else:
+                octets = codes.view(np.uint8).reshape(-1, 4)[:, :n_bytes]
+            records[:, i * width : (i + 1) * width] = octets.reshape(n_records, width)
         return records
 
 
-def write_records(skeleton: Any, data: np.ndarray, records: Records, file: Path) -> None:
+def write_records(
+    skeleton: Any, data: np.ndarray, records: Records, file: Path, extremes: np.ndarray
+) -> Stored:
     """Write a file with header and annotations of `skeleton` and the samples of `data`.
 
     Parameters
@@ -75,6 +86,13 @@ def write_records(skeleton: Any, data: np.ndarray, records: Records, file: Path)
         The encoding of the samples.
     file : Path
         The file to write.
+    extremes : ndarray of int
+        Samples at which a channel has its smallest or largest value.
+
+    Returns
+    -------
+    Stored
+        The bytes that were written.
     """
     buffer = io.BytesIO()
     skeleton.write(buffer)
@@ -87,10 +105,12 @@ def write_records(skeleton: Any, data: np.ndarray, records: Records, file: Path)
     body = np.frombuffer(buffer.getbuffer()[n_header:], dtype=np.uint8)
     rest = body.reshape(skeleton.num_data_records, -1)[:, n_channels * records.depth.n_bytes :]
     step = max(1, _VALUES // (n_channels * records.n_samples))
-    with file.open("wb") as sink:
-        sink.write(header)
+    with file.open("wb", buffering=0) as sink:
+        checked = CheckedFile(sink)
+        checked.write(np.frombuffer(header, dtype=np.uint8))
         for first in range(0, len(rest), step):
             marks = rest[first : first + step]
             samples = records.encode(data, first, len(marks))
-            np.concatenate([samples, marks], axis=1).tofile(sink)
+            checked.write(np.concatenate([samples, marks], axis=1))
             scratch.forget(data)
+    return checked.close(file, extremes)

@@ -6,7 +6,6 @@ import platform
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.signal import sosfilt, sosfilt_zi
 
 from facet_nb.kernels.compiled.dispatch import find_compiled, has_compiled
 from facet_nb.kernels.filters.fir import choose_n_fft, find_filter
@@ -98,6 +97,9 @@ class SosWindows:
         The first is that of the forward filter before a cell, the second that of the backward
         filter behind it.
         """
+        # scipy.signal takes half a second to import: only windows of recursive filters need it.
+        from scipy.signal import sosfilt, sosfilt_zi
+
         sos, n, pad = self.sos, self.n_times, self.padlen
         steady = sosfilt_zi(sos)[:, np.newaxis]
         states = np.empty((self.n_cells, 2, len(sos), n_channels, 2))
@@ -139,5 +141,7 @@ class SosWindows:
             out = np.empty_like(x)
             run(x, self.sos, forward.swapaxes(1, 2), backward.swapaxes(1, 2), out)
             return out
+        from scipy.signal import sosfilt  # here, as above
+
         y, _ = sosfilt(self.sos, read(start, stop), zi=forward)
         return sosfilt(self.sos, y[:, ::-1], zi=backward)[0][:, ::-1]

@@ -1,0 +1,129 @@
+"""Checksums of files while they are written, and the samples that prove their scale.
+
+Reading a recording back and comparing each of its samples takes longer than writing it. Where a
+writer hands the bytes of a file over itself, two things prove the same for less:
+
+- the checksum of what was handed over is that of what is read back, in one sequential pass;
+- samples read back through MNE are right where each channel has its smallest and its largest value.
+  A decoder is one factor and one offset per channel, which two values of a channel determine; and
+  if no code at the ends of the range was cut, none between them was.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from facet_nb.core.storage.page_cache import StreamedFiles
+from facet_nb.io.atomic_write import write_all
+
+#: Bytes that are read back at once: they stay in the CPU's cache.
+_PIECE = 1 << 19
+
+#: Samples read back around each position, and positions spread over the whole recording.
+_WINDOW, _N_SPREAD = 64, 16
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The bytes of a file as they were handed over.
+
+    Attributes
+    ----------
+    file : Path
+        The file.
+    n_bytes : int
+        Its size.
+    crc : int
+        Their CRC-32, which any change within 32 bits alters, and one in 4 billion others does not.
+    extremes : ndarray of int
+        Samples at which a channel has its smallest or largest value.
+    """
+
+    file: Path
+    n_bytes: int
+    crc: int
+    extremes: np.ndarray
+
+    def is_intact(self) -> bool:
+        """Whether the file holds these bytes; reads it once."""
+        crc, n_bytes, piece = 0, 0, memoryview(bytearray(_PIECE))
+        with self.file.open("rb", buffering=0) as source:
+            read = StreamedFiles([source.fileno()])
+            while n := source.readinto(piece):
+                crc = zlib.crc32(piece[:n], crc)
+                n_bytes += n
+                read.count(n)
+        return (n_bytes, crc) == (self.n_bytes, self.crc)
+
+    def choose_windows(self, n_times: int) -> list[tuple[int, int]]:
+        """Return the parts of a recording to compare with what MNE reads back."""
+        spread = np.linspace(0, max(0, n_times - 1), _N_SPREAD).astype(int)
+        starts = np.unique(np.concatenate([self.extremes, spread]) // _WINDOW) * _WINDOW
+        return [(start, min(start + _WINDOW, n_times)) for start in starts.tolist()]
+
+
+class CheckedFile:
+    """A file that is written from beginning to end, with a running checksum.
+
+    Parameters
+    ----------
+    sink : file
+        The open file, without a buffer.
+    """
+
+    def __init__(self, sink: BinaryIO) -> None:
+        self.sink = sink
+        self.n_bytes = self.crc = 0
+        self._written = StreamedFiles([sink.fileno()])
+
+    def write(self, x: np.ndarray) -> None:
+        """Write an array in C order."""
+        octets = np.ascontiguousarray(x).reshape(-1).view(np.uint8)
+        self.crc = zlib.crc32(octets.data, self.crc)
+        self.n_bytes += octets.nbytes
+        write_all(self.sink, octets)
+        self._written.count(octets.nbytes)
+
+    def close(self, file: Path, extremes: np.ndarray) -> Stored:
+        """Return what was written to `file`; `extremes` as in :class:`Stored`."""
+        return Stored(file, self.n_bytes, self.crc, extremes.ravel())
+
+
+class Extremes:
+    """Where each channel has its smallest and its largest value.
+
+    Parameters
+    ----------
+    n_channels : int
+        The number of channels.
+
+    Attributes
+    ----------
+    values : ndarray, shape (n_channels, 2)
+        Smallest and largest value; NaN are left out.
+    samples : ndarray of int, shape (n_channels, 2)
+        Their positions.
+    """
+
+    def __init__(self, n_channels: int) -> None:
+        self.values = np.tile([np.inf, -np.inf], (n_channels, 1))
+        self.samples = np.zeros((n_channels, 2), dtype=int)
+
+    def note(self, start: int, x: np.ndarray) -> bool:
+        """Note a block, shape (n_channels, n), from sample `start` on; return if it has NaN."""
+        low, high = x.min(axis=1), x.max(axis=1)
+        has_nan = bool(np.isnan(low).any())
+        if has_nan:
+            low, high = np.fmin.reduce(x, axis=1), np.fmax.reduce(x, axis=1)
+        for row in np.flatnonzero(low < self.values[:, 0]).tolist():
+            self.samples[row, 0] = start + np.argmax(x[row] == low[row])
+        for row in np.flatnonzero(high > self.values[:, 1]).tolist():
+            self.samples[row, 1] = start + np.argmax(x[row] == high[row])
+        self.values[:, 0] = np.fmin(self.values[:, 0], low)
+        self.values[:, 1] = np.fmax(self.values[:, 1], high)
+        return has_nan

@@ -1,0 +1,186 @@
+"""Exports are verified by checksum, and by samples that prove the scale: nothing slips through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mne
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from facet_nb import ProcessingContext
+from facet_nb.core.errors import FacetError
+from facet_nb.io import export, verify, writers
+from facet_nb.io.blocks import read_block
+from facet_nb.io.checksum import CheckedFile, Extremes
+from facet_nb.io.formats import edf_records
+
+SUFFIXES = [".vhdr", ".edf", ".bdf"]
+N_CHANNELS, N_TIMES, SFREQ = 4, 6000, 1000.0
+
+
+def make_raw(n_times: int = N_TIMES) -> mne.io.RawArray:
+    """Noise; the last channel is flat but for one sample."""
+    x = 1e-5 * np.random.default_rng(3).standard_normal((N_CHANNELS, n_times))
+    x[-1] = 0.0
+    x[-1, 2 * n_times // 3] = 4e-5
+    return mne.io.RawArray(x, mne.create_info(N_CHANNELS, SFREQ, "eeg"), verbose="error")
+
+
+def export_with(harm, suffix: str, folder: Path, monkeypatch, raw=None) -> None:
+    """Export with a writer after which `harm` is called with the file of the samples."""
+    whole = {writer.suffix: writer for writer in writers.WRITERS}[suffix]
+
+    def write(raw, file, path):
+        written = whole.write(raw, file, path)
+        harm(file.with_suffix(".eeg") if suffix == ".vhdr" else file)
+        return written
+
+    broken = writers.Writer(
+        whole.label, suffix, whole.check, write, whole.sample_bytes, whole.parts
+    )
+    monkeypatch.setattr(writers, "find_writer", lambda path: broken)
+    export(ProcessingContext(make_raw() if raw is None else raw), folder / f"out{suffix}")
+
+
+def refuses(harm, suffix, folder, monkeypatch, match="read back|cannot be read|truncated"):
+    with pytest.raises(FacetError, match=match):
+        export_with(harm, suffix, folder, monkeypatch)
+    assert not list(folder.glob("out*"))
+
+
+def edit(change):
+    """Return a harm that replaces the content of a file by `change` of it."""
+
+    def harm(file: Path) -> None:
+        file.write_bytes(bytes(change(bytearray(file.read_bytes()))))
+
+    return harm
+
+
+@pytest.mark.parametrize("bit", [0, 3, 7])
+@pytest.mark.parametrize("share", [0.1, 0.37, 0.5, 0.83, 0.9999])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_any_flipped_bit_is_found(suffix, share, bit, tmp_path, monkeypatch):
+    """Also of the smallest digit, which a comparison of values takes for rounding."""
+
+    def flip(content):
+        content[int(share * len(content))] ^= 1 << bit
+        return content
+
+    refuses(edit(flip), suffix, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content[:-1],
+        lambda content: content[: len(content) // 2],
+        lambda content: content + b"\0",
+        lambda content: content + content[-4 * N_CHANNELS :],
+        lambda content: content[:4000] + content[8000:12000] + content[4000:8000] + content[12000:],
+        lambda content: content[:5000] + bytes(2000) + content[7000:],
+    ],
+    ids=["cut by a byte", "cut in half", "a byte more", "a frame more", "swapped", "a hole"],
+)
+def test_damage_is_found(change, suffix, tmp_path, monkeypatch):
+    refuses(edit(change), suffix, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("channel", range(N_CHANNELS))
+def test_a_wrong_scale_in_the_header_is_found(channel, tmp_path, monkeypatch):
+    """The last channel is not zero at one sample only: this sample is compared."""
+
+    def scale(data: Path) -> None:
+        header = data.with_suffix(".vhdr")
+        lines = header.read_text("utf-8").splitlines()
+        at = next(i for i, line in enumerate(lines) if line.startswith(f"Ch{channel + 1}="))
+        name, reference, _, unit = lines[at].split(",")
+        lines[at] = f"{name},{reference},1.001,{unit}"
+        header.write_text("\n".join(lines), "utf-8")
+
+    refuses(scale, ".vhdr", tmp_path, monkeypatch, rf"channel {channel} at sample .* read back")
+
+
+@pytest.mark.parametrize(("suffix", "factor"), [(".edf", 2.0), (".bdf", 1.0001)])
+def test_a_wrong_gain_of_the_encoder_is_found(suffix, factor, tmp_path, monkeypatch):
+    encode = edf_records.Records.encode
+
+    def encode_otherwise(self, data, first, n_records):
+        gains = np.array(self.gains)
+        gains[1] *= factor
+        other = edf_records.Records(self.depth, self.n_samples, self.factors, gains, self.offsets)
+        return encode(other, data, first, n_records)
+
+    monkeypatch.setattr(edf_records.Records, "encode", encode_otherwise)
+    with pytest.raises(FacetError, match="channel 1 at sample"):
+        export(ProcessingContext(make_raw()), tmp_path / f"out{suffix}")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_damage_is_located_where_it_can_be(suffix, tmp_path, monkeypatch):
+    def flip(content):
+        content[len(content) // 2] ^= 0xFF
+        content[len(content) // 2 + 1] ^= 0x3F
+        return content
+
+    refuses(edit(flip), suffix, tmp_path, monkeypatch, r"is read back as .* instead of")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_intact_files_are_compared_at_few_samples(suffix, tmp_path, monkeypatch):
+    raw, read = make_raw(60_000), []
+
+    def count(source, start, stop):
+        block = read_block(source, start, stop)
+        read.append(block.size)
+        return block
+
+    monkeypatch.setattr(verify, "read_block", count)
+    monkeypatch.setattr(verify, "iter_blocks", lambda *_, **__: pytest.fail("all compared"))
+    export(ProcessingContext(raw), tmp_path / f"out{suffix}")
+    assert 0 < sum(read) < 0.1 * 2 * raw._data.size
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    hnp.arrays(
+        float,
+        st.tuples(st.integers(1, 4), st.integers(1, 40)),
+        elements=st.one_of(st.floats(-9, 9), st.just(np.nan)),
+    ),
+    st.integers(1, 12),
+)
+def test_extremes_are_where_they_are_found(x, step):
+    """The twin looks at whole channels."""
+    extremes = Extremes(len(x))
+    blocks = [
+        extremes.note(start, x[:, start : start + step]) for start in range(0, x.shape[1], step)
+    ]
+    assert any(blocks) == np.isnan(x).any()
+    for row, values, samples in zip(x, extremes.values, extremes.samples, strict=True):
+        if np.isnan(row).all():
+            continue
+        assert values.tolist() == [np.nanmin(row), np.nanmax(row)]
+        assert row[samples].tolist() == values.tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(pieces=st.lists(st.binary(min_size=1, max_size=300), min_size=1), data=st.data())
+def test_a_checksum_sees_each_change(pieces, data, tmp_path_factory):
+    file = tmp_path_factory.mktemp("checksum") / "bytes"
+    with file.open("wb", buffering=0) as sink:
+        checked = CheckedFile(sink)
+        for piece in pieces:
+            checked.write(np.frombuffer(piece, dtype=np.uint8))
+    stored = checked.close(file, np.zeros(1, dtype=int))
+    assert file.read_bytes() == b"".join(pieces)
+    assert stored.is_intact()
+    content = bytearray(file.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    file.write_bytes(bytes(content))
+    assert not stored.is_intact()
