@@ -9,6 +9,7 @@ import pytest
 
 from facet_nb.cli import machine
 from facet_nb.core.backends.registry import count_cores
+from facet_nb.kernels.compiled import library
 
 
 def test_machine(facet_nb):
@@ -18,6 +19,13 @@ def test_machine(facet_nb):
     assert lines["mne"] == mne.__version__ and lines["numpy"] == np.__version__
     assert lines["cores"].startswith(f"{count_cores()} that this process may use")
     assert "GiB" in lines["memory"]
+    assert lines["kernels"] == library.describe()
+
+
+def test_the_remedy_where_kernels_are_not_compiled(facet_nb, monkeypatch):
+    monkeypatch.setattr(library, "load_library", lambda: (None, "they were not built"))
+    said = facet_nb("info").stdout
+    assert "none: they were not built" in said and "C compiler" in said
 
 
 def test_package_that_is_not_installed(facet_nb, monkeypatch):

@@ -27,6 +27,9 @@ TARGETS = [
 ]
 
 
+#: Sources of the compiled kernels.
+NATIVE = "facet_nb/kernels/compiled/native"
+
 # Interpreters that cannot be used, as far as .ci/venv asks them.
 TOO_OLD = '#!/bin/sh\ncase "$*" in *platform*) echo Python 3.9.1;; *) exit 1;; esac\n'
 WITHOUT_VENV = '#!/bin/sh\ncase "$*" in *ensurepip*) exit 1;; esac\n'
@@ -35,8 +38,9 @@ WITHOUT_VENV = '#!/bin/sh\ncase "$*" in *ensurepip*) exit 1;; esac\n'
 @pytest.fixture
 def clone(project_root, tmp_path) -> Path:
     """What make reads, in a folder of its own."""
-    for name in ["Makefile", "pyproject.toml", "constraints.txt"]:
+    for name in ["Makefile", "pyproject.toml", "setup.py", "constraints.txt"]:
         shutil.copy2(project_root / name, tmp_path)
+    shutil.copytree(project_root / NATIVE, tmp_path / NATIVE)
     shutil.copytree(project_root / ".ci", tmp_path / ".ci")
     return tmp_path
 
@@ -77,7 +81,9 @@ def test_second_time_asks_nothing_of_pip(clone, target):
     assert "-m pip" not in second.stdout
 
 
-@pytest.mark.parametrize("file", ["pyproject.toml", "constraints.txt"])
+@pytest.mark.parametrize(
+    "file", ["pyproject.toml", "setup.py", "constraints.txt", f"{NATIVE}/module.c"]
+)
 def test_changed_pins_install_again(clone, file):
     _install(clone)
     later = (clone / ".venv/.stamp-test").stat().st_mtime + 10
