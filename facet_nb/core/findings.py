@@ -210,6 +210,11 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "If one is an electrode, set its type with raw.set_channel_types, or remove it from "
         "raw.info['bads'].",
     ),
+    "channels_not_independent": FindingKind(
+        "warning",
+        "a channel-wise step depends on other channels",
+        "Set channel_wise = False if it needs all channels; give its random numbers a seed.",
+    ),
     "ecg_marked_bad": FindingKind(
         "warning",
         "the ECG that is used is marked bad",

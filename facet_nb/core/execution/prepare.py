@@ -110,14 +110,21 @@ def make_input(
     )
 
 
-def try_step(step: ChannelStep, row: np.ndarray, channel: int) -> ReferenceTrial | Failure:
-    """Validate and run a user-defined step on its reference channel, shape (1, n_times), in V."""
+def try_step(
+    step: ChannelStep, row: np.ndarray, channel: int, check: bool = True
+) -> ReferenceTrial | Failure:
+    """Validate and run a user-defined step on its reference channel, shape (1, n_times), in V.
+
+    With `check`, run it once more with a second channel, to see whether it depends on others.
+    """
     names = step.header.info["ch_names"]
     try:
         context = step.process(row, channel, validate=True)
         data = np.array(unpack_samples(context))
         state = replace(State.of(context.get_raw(), context.metadata), n_times=data.shape[1])
         noisy, found = context.has_estimated_noise(), context._findings
+        if check and step.changes_samples:
+            found = (*found, *step.find_dependence(row, channel, data))
         return ReferenceTrial(data, state, noisy, name_step(found, step.processor.name))
     except FAILURES as error:
         return fail(error, 0, step, names[channel], None)
@@ -266,10 +273,12 @@ class _Preparer:
         reference = data = all_data = None
         if processor.needs == "reference":
             row = round_to(given.dtype, self._track(ref).x[0])
-            reference = protect(np.asarray(row, float))
+            own = row if processor.built_in else row.copy()
+            reference = protect(np.asarray(own, float))
         if processor.needs == "all":
-            all_data = protect(given.data)
-            data = protect(given.data[as_slice([int(i) for i in given.picks])])
+            samples = given.data if processor.built_in else scratch.make_private(given.data)
+            all_data = protect(samples)
+            data = protect(samples[as_slice([int(i) for i in given.picks])])
         types = tuple(given.header.info.get_channel_types())
         if NAMED_KIND.search(" ".join(given.names)) is not None:
             types = tuple(map(kind_of, given.names, types))

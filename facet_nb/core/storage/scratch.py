@@ -32,6 +32,7 @@ __all__ = [
     "forget",
     "is_spilled",
     "make_folder",
+    "make_private",
     "remove_folder",
     "reserve",
     "sweep",
@@ -177,6 +178,15 @@ def find_file(array: Any) -> FileArray | None:
     if not array.flags.c_contiguous or array.dtype != mapped.dtype:
         return None
     return FileArray(str(mapped.filename), mapped.shape, mapped.dtype.name)
+
+
+def make_private(samples: np.ndarray) -> np.ndarray:
+    """Return samples to which anything may be written; those of a file are mapped, not copied."""
+    mapped = find_map(samples)
+    if mapped is None or mapped.shape != samples.shape or not samples.flags.c_contiguous:
+        return samples.copy()
+    kind, start = mapped.dtype, mapped.offset
+    return np.asarray(np.memmap(mapped.filename, kind, "c", start, mapped.shape))
 
 
 def is_spilled(array: Any) -> bool:
