@@ -140,6 +140,9 @@ class ArrayStep(_RowStep):
         Channels that it processes; None for all. Others pass through.
     dtype : {"float64", "float32"}
         Precision of the samples: "float32" rounds the input and the result of the step.
+    compiled : frozenset of str | None
+        Compiled modules that the run may use; None for all. The estimated noise, computed later,
+        needs the same ones.
     """
 
     index: int
@@ -147,6 +150,7 @@ class ArrayStep(_RowStep):
     prepared: Prepared
     rows: frozenset[int] | None = None
     dtype: str = "float64"
+    compiled: frozenset[str] | None = field(default=None, compare=False)
 
     @property
     def change(self) -> Change:
@@ -295,6 +299,8 @@ class ChannelStep(_RowStep):
         Whether the processor itself reports the noise that it removed.
     dtype : {"float64", "float32"}
         As for :class:`ArrayStep`; the processor itself sees float64.
+    compiled : frozenset of str | None
+        As for :class:`ArrayStep`.
     known : tuple (channel, samples) | None
         Result on the reference channel, which was processed during preparation.
     """
@@ -309,6 +315,7 @@ class ChannelStep(_RowStep):
     sfreq: float | None = None
     reports: bool = False
     dtype: str = "float64"
+    compiled: frozenset[str] | None = field(default=None, compare=False)
     known: KnownRow | None = field(default=None, compare=False, repr=False)
     # A cache in a frozen class: the first channel's header serves for all later ones.
     _headers: dict[str, ChannelHeaders] = field(default_factory=dict, compare=False, repr=False)

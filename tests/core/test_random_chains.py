@@ -18,6 +18,9 @@ from tests.core.random_chains import compare, make_case, make_context
 #: Seeds that differed once, and some that never did.
 KEPT = [0, 1, 2, 3, 4, 5, 1004]
 
+#: The same, of cases that may use processes.
+KEPT_WITH_PROCESSES = [33133, 33426]
+
 SECONDS = float(os.environ.get("FACET_NB_FUZZ_S", "4"))
 
 
@@ -25,6 +28,14 @@ SECONDS = float(os.environ.get("FACET_NB_FUZZ_S", "4"))
 @pytest.mark.parametrize("seed", KEPT)
 def test_kept_seeds(seed, tmp_path):
     case = make_case(seed, tmp_path)
+    assert compare(case) == "", str(case)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("seed", KEPT_WITH_PROCESSES)
+def test_kept_seeds_with_processes(seed, tmp_path):
+    """The noise was computed with compiled kernels after a run without them."""
+    case = make_case(seed, tmp_path, processes=True)
     assert compare(case) == "", str(case)
 
 

@@ -49,6 +49,7 @@ from facet_nb.core.steps import (
 )
 from facet_nb.core.storage import scratch
 from facet_nb.core.storage.row_io import MappedRow
+from facet_nb.kernels.compiled.dispatch import get_chosen
 from facet_nb.kernels.views import as_slice, is_finite, protect, round_to
 
 #: Runs a user-defined step on its reference channel: (step, samples, channel).
@@ -222,14 +223,15 @@ class _Preparer:
                 if processor.subtracts and {"bad", "other"} & set(given.kinds):
                     prepared = _add(prepared, _tell_uncorrected(given))
             rows = _find_rows(processor, given, prepared.untouched)
-            step = ArrayStep(index, processor, prepared, rows, given.dtype)
+            step = ArrayStep(index, processor, prepared, rows, given.dtype, get_chosen())
             self.state = state.after(prepared)
             self._advance(step, position)
             found = prepared.findings
             if found:
                 found = name_step(found, processor.name)
             return step, prepared.notes, found
-        own = ChannelStep(index, processor, given.header, state, dtype=given.dtype)
+        chosen = get_chosen()
+        own = ChannelStep(index, processor, given.header, state, dtype=given.dtype, compiled=chosen)
         trial = self.attempt(own, self._track(ref).x, ref)
         if isinstance(trial, Failure):
             return trial

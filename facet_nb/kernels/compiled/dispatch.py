@@ -37,6 +37,11 @@ def set_compiled(modules: frozenset[str]) -> None:
     _chosen.set(modules)
 
 
+def get_chosen() -> frozenset[str] | None:
+    """Return the compiled modules that are used in this thread; None for all."""
+    return _chosen.get()
+
+
 def list_chosen() -> list[str]:
     """Return the compiled modules that are used in this thread; ``["all"]`` without a choice."""
     chosen = _chosen.get()
