@@ -83,6 +83,10 @@ def describe_failure(
     return f"Step {index + 1} ({step}) failed{where}: {what}"
 
 
+_LESS_MEMORY = (
+    'Use fewer n_jobs, a smaller batch_size, or memory_budget="…", which keeps samples in files.'
+)
+
 #: Length at which messages of other exceptions are cut, in characters.
 _LONGEST = 2000
 
@@ -99,6 +103,8 @@ def read_message(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         members = [f"{type(e).__name__}: {read_message(e)}" for e in error.exceptions]
         text = f"{text}: {'; '.join(members)}"
+    if isinstance(error, MemoryError):
+        text = f"{text or 'there is not enough memory'}. {_LESS_MEMORY}"
     return cut(text, _LONGEST)
 
 

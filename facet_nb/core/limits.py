@@ -18,7 +18,7 @@ from facet_nb.core.errors import ValidationError
 _LONGEST_TEXT = 2**20
 
 #: Most values in a YAML text, with those that aliases repeat, and how deeply they may be nested.
-_MOST_VALUES, _DEEPEST = 100_000, 50
+_MOST_VALUES, _DEEPEST = 20_000, 50
 
 #: What a file may unpack to at any ratio, in bytes.
 FREE_BYTES = 64 << 20

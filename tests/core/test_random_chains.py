@@ -56,7 +56,9 @@ def test_onsets_are_rounded_per_step(seed):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_new_seeds(tmp_path):
+@pytest.mark.fault("random chains compared with serial")
+@pytest.mark.timeout(SECONDS + 300)
+def test_new_seeds(tmp_path, count_fault):
     begin, n, wrong = time.monotonic(), 0, []
     first = 1000 if SECONDS < 10 else int(time.time()) * 1000
     while n == 0 or time.monotonic() - begin < SECONDS:
@@ -65,4 +67,6 @@ def test_new_seeds(tmp_path):
         n += 1
         if difference:
             wrong.append(f"{case}\n    {difference}")
+        else:
+            count_fault()
     assert not wrong, f"{len(wrong)} of {n} runs differ from serial:\n" + "\n".join(wrong)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -201,7 +202,11 @@ class ProcessBackend(Backend):
         done = threading.Event()
 
         def watch() -> None:
+            looked = 0.0
             while not done.is_set():
+                if time.monotonic() - looked > _INTERVAL_S:
+                    looked = time.monotonic()
+                    _continue_workers()
                 if cancel.wait(0.05):
                     if not done.wait(_GRACE_S) and hasattr(parallel, "_abort"):
                         with warnings.catch_warnings():
@@ -225,6 +230,17 @@ class ProcessBackend(Backend):
         if isinstance(error, OSError):  # calls return their errors: this one is loky's own
             return _explain_no_workers(error)
         return error
+
+
+def _continue_workers() -> None:
+    """Let workers go on that something has stopped: a run would wait for them forever."""
+    # A scheduler that suspends a job stops this process as well, so that nothing is sent then.
+    executor = getattr(sys.modules.get(_LOKY), "_executor", None)
+    if not hasattr(signal, "SIGCONT"):
+        return
+    for pid in list(getattr(executor, "_processes", None) or ()):
+        with contextlib.suppress(OSError):  # it has ended
+            os.kill(pid, signal.SIGCONT)
 
 
 def _check_semaphores() -> None:

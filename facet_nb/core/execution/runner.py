@@ -53,6 +53,7 @@ from facet_nb.core.execution.stage import Named, PreparedStage, StageInput
 from facet_nb.core.execution.stage_input import OpenedInput, open_input
 from facet_nb.core.execution.stage_output import free_input, load_results, refers_to
 from facet_nb.core.execution.threads import one_thread
+from facet_nb.core.execution.timeouts import tell_unbounded
 from facet_nb.core.findings import Finding, find_in_error, make_finding
 from facet_nb.core.memory import rss_bytes
 from facet_nb.core.metadata import ProcessingStep, to_plain
@@ -66,6 +67,7 @@ from facet_nb.core.steps import State
 from facet_nb.core.storage import shared_memory
 from facet_nb.core.storage.array_store import Store
 from facet_nb.core.storage.arrays import ArrayRef, RamArray
+from facet_nb.core.storage.scratch import check_whole
 from facet_nb.kernels.compiled.choice import KernelChoice, choose_kernels
 from facet_nb.kernels.compiled.dispatch import set_compiled, use_compiled
 from facet_nb.kernels.pages import find_map, forget
@@ -132,6 +134,8 @@ class Runner:
         )
         if plan.findings:
             self.tell(plan.findings)
+        if self.timeout_s is not None:
+            self.tell(tell_unbounded(self.processors, plan))
         store = Store(spill=plan.spill)
         wrapper = nullcontext(StageRun) if self.checkpoint is None else self.checkpoint()
         try:
@@ -151,6 +155,9 @@ class Runner:
             if store.is_gone() and isinstance(error, (FacetError, OSError)):
                 cancelled = self.cancel is not None and self.cancel.cancelled
                 error = error if cancelled else store.explain_loss(error)
+            elif isinstance(error, MemoryError):
+                cause, error = error, FacetError(f"the run stopped: {read_message(error)}")
+                error.__cause__ = cause
             self._keep_last(store, error)
             self.tell(find_in_error(error))
             self.on_event(_failed(error))
@@ -379,6 +386,8 @@ class StageRun:
         opened = OpenedInput(self.context)
         raw, runner, stage = self.context._raw, self.runner, self.stage
         if raw is not None and (not raw.preload or find_map(raw._data) is not None):
+            if raw.preload:
+                check_whole(raw._data)
             opened = self._open_file()
             self.context = opened.context
         try:
