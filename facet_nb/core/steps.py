@@ -457,8 +457,14 @@ class ChannelStep(_RowStep):
             f"{difference:.2g} V): the step looks at other channels, of which it gets none, or "
             "draws random numbers without a seed."
         )
-        evidence = {"difference_v": float(difference), "largest_v": float(np.abs(result).max())}
-        return (make_finding("channels_not_independent", detail, channels=[name], **evidence),)
+        found = make_finding(
+            "channels_not_independent",
+            detail,
+            channels=[name],
+            difference_v=float(difference),
+            largest_v=float(np.abs(result).max(initial=0.0)),
+        )
+        return (found,)
 
     def _locate(self, channel: int) -> int:
         """Return the position of a channel in the header."""

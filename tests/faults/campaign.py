@@ -11,7 +11,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,30 +70,38 @@ def run_case(case: dict[str, Any]) -> None:
             told.flush()
 
         tell(kind="began")
-        limit(case.get("limit"), case.get("amount", 0))
+        kind, amount = case.get("limit"), case.get("amount", 0)
+        if kind == "disk":
+            fill_disk_after(amount)
         for i, context in enumerate(contexts):
             steps = [*make_steps(), Exporter(folder / f"out{i}.fif", overwrite=True)]
             try:
-                result = Pipeline(steps).run(context, show_progress=False, **options)
+                with limit_memory(amount if kind == "memory" else None):
+                    result = Pipeline(steps).run(context, show_progress=False, **options)
                 error = result.error
-                kind = "done" if error is None else "FacetError"
-                kind = "bare" if error is not None and not isinstance(error, FacetError) else kind
+                answer = "done" if error is None else "FacetError"
+                assert error is None or isinstance(error, FacetError)
             except Exception as problem:
-                kind, error = f"raised {type(problem).__name__}", problem
+                answer, error = f"raised {type(problem).__name__}", problem
             same = np.array_equal(context.get_data(), before[i])
-            tell(kind=kind, i=i, text=str(error or "")[:500], untouched=bool(same))
+            tell(kind=answer, i=i, text=str(error or "")[:500], untouched=bool(same))
 
 
-def limit(kind: str | None, amount: int) -> None:
-    """Take away memory, or bytes that may be written."""
+@contextmanager
+def limit_memory(amount: int | None) -> Iterator[None]:
+    """Let this process, and those that it starts, have only so many bytes more."""
     import resource
 
-    if kind == "memory":
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        size = pages * resource.getpagesize() + amount
-        resource.setrlimit(resource.RLIMIT_AS, (size, size))
-    elif kind == "disk":
-        fill_disk_after(amount)
+    if amount is None:
+        yield
+        return
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + amount, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def fill_disk_after(n_bytes: int) -> None:
@@ -158,11 +169,9 @@ def serve() -> None:
     import logging
 
     logging.disable()
-    make_context(0)
-    make_steps()
-    import facet_nb.io.exporters
-    import facet_nb.io.sources  # noqa: F401
-
+    with tempfile.TemporaryDirectory() as folder:
+        # Everything is imported and compiled: where memory ends, numba never comes to an end.
+        run_case({"folder": folder, "place": "serial"})
     for line in sys.stdin:
         case = json.loads(line)
         child = os.fork()

@@ -25,6 +25,8 @@ from facet_nb.io import originals
 from tests.core import toys
 from tests.io.conftest import make_recording
 
+fcntl = pytest.importorskip("fcntl", reason="simulated on a system of the other kind only")
+
 #: Calls that a system does not have.
 LACKS = {
     "Windows": {
@@ -40,24 +42,18 @@ class Locks:
 
     LK_NBLCK = 1
 
-    def __init__(self) -> None:
-        self.held: dict[tuple[int, int], int] = {}
-
     def locking(self, descriptor: int, mode: int, n_bytes: int) -> None:
         """Lock bytes from the position of a file on."""
-        status = os.fstat(descriptor)
-        key = status.st_dev, status.st_ino
         try:
-            busy = key in self.held and os.fstat(self.held[key]).st_ino == key[1]
-        except OSError:  # closed
-            busy = False
-        if busy:
-            raise OSError(errno.EACCES, "Permission denied")
-        self.held[key] = descriptor
+            fcntl.flock(
+                descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB
+            )  # of this file, until it is closed
+        except BlockingIOError as error:
+            raise OSError(errno.EACCES, "Permission denied") from error
 
 
 @pytest.fixture(params=LACKS)
-def system(request, monkeypatch):
+def system(request, monkeypatch, tmp_path):
     """This process as if it were on another system."""
     for module, names in LACKS[request.param].items():
         for name in names:

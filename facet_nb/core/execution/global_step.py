@@ -216,8 +216,9 @@ def guard_input(
     if given._raw_original is not original and new._raw_original is given._raw_original:
         new = new._derive()
         new._raw_original = original
-    if private and own.preload and own._data is view and not _same_samples(view, samples):
-        own._data = np.array(view)  # it was changed behind numpy's back
+    if private and samples is not None and view is not None and own._data is view:
+        # Changed behind numpy's back, or not.
+        own._data = view if _same_samples(view, samples) else np.array(view)
     changed = own._data if own.preload else None
     if changed is view:
         if samples is not None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import StepError, ValidationError
+from facet_nb.core.errors import PlanError, StepError, ValidationError
 from facet_nb.core.events import StepTime
 from facet_nb.core.execution.heartbeats import HeartbeatTable
 from facet_nb.core.execution.job import FAILURES, Failure, fail
@@ -161,7 +161,7 @@ def prepare_stage(
             heartbeats.move(0, position)
         try:
             answer = preparer.prepare_step(position)
-        except StepError:  # a worker died or was late: the error names the step already
+        except (PlanError, StepError):  # no worker, or one that died or was late: all is said
             raise
         except FAILURES as error:
             seen = getattr(processor, "needs", "reference") == "reference"

@@ -24,7 +24,13 @@ from facet_nb.core.backends.base import check_picklable
 from facet_nb.core.backends.registry import get_backend
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import FacetError, RunCancelled, StepError, read_message
+from facet_nb.core.errors import (
+    FacetError,
+    RunCancelled,
+    StepError,
+    explain_system,
+    read_message,
+)
 from facet_nb.core.events import (
     BatchDone,
     Compiling,
@@ -155,8 +161,8 @@ class Runner:
             if store.is_gone() and isinstance(error, (FacetError, OSError)):
                 cancelled = self.cancel is not None and self.cancel.cancelled
                 error = error if cancelled else store.explain_loss(error)
-            elif isinstance(error, MemoryError):
-                cause, error = error, FacetError(f"the run stopped: {read_message(error)}")
+            elif told := explain_system(error):
+                cause, error = error, FacetError(f"the run stopped: {told}")
                 error.__cause__ = cause
             self._keep_last(store, error)
             self.tell(find_in_error(error))

@@ -186,8 +186,8 @@ def make_private(samples: np.ndarray) -> np.ndarray:
     mapped = find_map(samples)
     if mapped is None or mapped.shape != samples.shape or not samples.flags.c_contiguous:
         return samples.copy()
-    kind, start = mapped.dtype, mapped.offset
-    return np.asarray(np.memmap(mapped.filename, kind, "c", start, mapped.shape))
+    path, kind, start = str(mapped.filename), mapped.dtype, mapped.offset
+    return np.asarray(np.memmap(path, kind, "c", start, mapped.shape))
 
 
 def check_whole(array: np.ndarray) -> None:
