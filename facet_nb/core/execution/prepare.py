@@ -401,6 +401,8 @@ def pass_through(given: StageInput, prepared: PreparedStage, result: np.ndarray)
     for row, kind in enumerate(given.kinds):
         if row in done:
             continue
+        scratch.check_whole(given.data)
+        scratch.check_whole(result)
         x = given.data[row : row + 1]
         x = np.asarray(round_to(given.dtype, x) if kind in ROUNDED else x, float)
         for step in prepared.steps:
