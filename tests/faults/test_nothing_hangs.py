@@ -133,6 +133,7 @@ def test_a_cluster_without_workers(monkeypatch):
     monkeypatch.setattr(distributed, "wait", wait)
     monkeypatch.setattr(dask_backend, "find_client", lambda: client)
     monkeypatch.setattr(dask_backend, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(dask_backend, "_LOOK_S", 0.05)
     results = dask_backend.run_calls(print, [(1,)], 1, CancelToken())
     with pytest.raises(FacetError, match=r"no worker for 0\.2 s.*scale\(2\)"):
         list(results)

@@ -19,6 +19,9 @@ from facet_nb.core.errors import FacetError, PlanError, RunCancelled
 #: Interval at which a run checks for cancellation, in s.
 _INTERVAL_S = 0.1
 
+#: Interval at which a run that waits asks how many workers there are, in s.
+_LOOK_S = 1.0
+
 #: Time without any worker after which a run gives up, in s: an adaptive cluster begins with none.
 _PATIENCE_S = 60.0
 
@@ -112,12 +115,15 @@ def _wait(client: Any, running: set[Any], cancel: CancelToken) -> set[Any]:
     import distributed
 
     wait: Any = distributed.wait
-    alive = time.monotonic()
+    alive = looked = time.monotonic()
     while True:
         cancel.check()
-        if client.ncores():
-            alive = time.monotonic()
-        elif time.monotonic() - alive > _PATIENCE_S:
+        now = time.monotonic()
+        if now - looked > _LOOK_S:
+            looked = now
+            with contextlib.suppress(OSError):  # of a cluster that was closed, the tasks tell
+                alive = now if client.ncores() else alive
+        if now - alive > max(_PATIENCE_S, 2 * _LOOK_S):
             raise FacetError(
                 f"the Dask cluster has had no worker for {_PATIENCE_S:g} s: start some, e.g. with "
                 "client.cluster.scale(2), or use backend='multiprocessing'."

@@ -257,7 +257,7 @@ def _check_semaphores() -> None:
 def _explain_no_workers(error: Exception) -> PlanError:
     if isinstance(error, RuntimeError) or getattr(error, "errno", None) in _SCARCE:
         _drop_executor()
-        return PlanError(f"worker processes cannot be started: {explain_system(error)}")
+        return PlanError(f"worker processes cannot be started: {explain_system(error) or error}")
     return PlanError(
         f"worker processes cannot be started: they need semaphores, which the system keeps in "
         f"/dev/shm ({error}). Make /dev/shm writable and larger, or use backend='threading'."
