@@ -195,9 +195,10 @@ class FaultCounter:
         if report.failed:
             kind = marker.kwargs.get("fails", "wrong") if marker else "wrong"
             counts["hung" if _is_hang(call.excinfo) else kind] += 1
+        self.save()  # each time: a fault may end this process as well
         return report
 
-    def pytest_sessionfinish(self) -> None:
+    def save(self) -> None:
         """Add the counts to the file."""
         stored = json.loads(self.path.read_text()) if self.path.exists() else {"tests": {}}
         known = [f"{name} {version(name)}" for name in ("numpy", "scipy", "mne")]
