@@ -90,7 +90,7 @@ app: $(LAB) ## the studio as a web page without code (Voila)
 # The tests run even where lint fails, and their summary comes last.
 test: $(TEST) chromium ## everything: style, types, imports, tests, notebooks, browser
 	@$(LINT); \
-	$(PY) .ci/tests.py $(PURE) -- $(NBVAL) tests notebooks $(PURE:%=--ignore=%) -- $(ARGS) || exit 1; \
+	FACET_NB_FUZZ_S=$${FACET_NB_FUZZ_S:-60} $(PY) .ci/tests.py $(PURE) -- $(NBVAL) tests notebooks $(PURE:%=--ignore=%) -- $(ARGS) || exit 1; \
 	if [ $$lint = 1 ]; then echo "The tests pass, but style, types or imports do not: see above." >&2; exit 1; fi
 
 # Lint and tests side by side: mypy alone takes 40 s of one core when its cache is cold.

@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.reliability import count_fault, pytest_addoption, pytest_configure
+
+__all__ = ["count_fault", "pytest_addoption", "pytest_configure"]
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 

@@ -15,12 +15,16 @@ from facet_nb.benchmark.machine_load import Noise
 from facet_nb.benchmark.measurement import BenchmarkInput, BenchmarkPoint, Configuration
 from facet_nb.benchmark.summary import SummaryRow, make_rows
 from facet_nb.core.errors import ValidationError, check_pandas
+from facet_nb.core.limits import read_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
 _KIND = "facet_nb benchmark"
+
+#: Largest file of a table; one of 10 000 runs has 20 MB.
+_LARGEST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -268,12 +272,12 @@ def _parse(source: str | Path) -> Any:
     text = str(source)
     if not text.lstrip().startswith("{"):
         try:
-            text = Path(source).read_text(encoding="utf-8")
+            text = read_text(source, _LARGEST_BYTES)
         except (OSError, ValueError) as error:
             raise ValidationError(f"cannot read {source}: {error}.") from error
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # not JSON, or a number of 5000 digits
         raise ValidationError(f"not a benchmark table: {error}.") from error
     except RecursionError as error:
         raise ValidationError("not a benchmark table: nested too deeply.") from error

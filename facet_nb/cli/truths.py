@@ -111,18 +111,22 @@ def read_truth(path: Path) -> Truth:
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of KEYS as numbers; no code in the file is executed."""
     import zipfile
+    import zlib
 
     import numpy as np
 
+    from facet_nb.core.errors import FacetError
+    from facet_nb.core.limits import load_npz
+
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            names = list(archive.keys())
-            missing = [key for key in KEYS if key not in names]
-            found = {} if missing else {key: np.asarray(archive[key]) for key in KEYS}
+        found, names = load_npz(path, tuple(KEYS))
     except FileNotFoundError as error:
         raise _unusable(path, "the file does not exist") from error
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+    except FacetError:
+        raise
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise _unusable(path, "it cannot be read as an .npz archive of numbers") from error
+    missing = [key for key in KEYS if key not in names]
     if missing:
         listed = ", ".join(map(repr, names)) or "nothing"
         raise _unusable(path, f"{', '.join(map(repr, missing))} missing; it holds {listed}")

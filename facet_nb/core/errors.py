@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 
@@ -83,6 +84,10 @@ def describe_failure(
     return f"Step {index + 1} ({step}) failed{where}: {what}"
 
 
+_LESS_MEMORY = (
+    'Use fewer n_jobs, a smaller batch_size, or memory_budget="…", which keeps samples in files.'
+)
+
 #: Length at which messages of other exceptions are cut, in characters.
 _LONGEST = 2000
 
@@ -99,7 +104,25 @@ def read_message(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         members = [f"{type(e).__name__}: {read_message(e)}" for e in error.exceptions]
         text = f"{text}: {'; '.join(members)}"
+    if isinstance(error, MemoryError):
+        text = f"{text or 'there is not enough memory'}. {_LESS_MEMORY}"
     return cut(text, _LONGEST)
+
+
+def explain_system(error: BaseException) -> str:
+    """Return what the system refused, with a remedy; empty for errors of other kinds."""
+    text = read_message(error)
+    if isinstance(error, MemoryError):
+        return text
+    # CPython loses an exception now and then where memory ends.
+    if isinstance(error, SystemError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return f"{text}. There may not be enough memory. {_LESS_MEMORY}"
+    if isinstance(error, RuntimeError) and "thread" in text:
+        return f"{text}. Use fewer n_jobs, or raise the limits on processes (ulimit -u) and memory."
+    if isinstance(error, OSError):
+        folders = "scratch files (FACET_NB_TMPDIR) and of checkpoint="
+        return f"{text}. Check free space and permissions of the folder for {folders}."
+    return ""
 
 
 def cut(text: str, longest: int) -> str:

@@ -134,6 +134,12 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "the settings follow a predicted memory, not a measured one",
         "Measure them with facet_nb.benchmark on this machine if memory is tight.",
     ),
+    "timeout_not_certain": FindingKind(
+        "note",
+        "the time limit does not bound every step",
+        "Use backend='multiprocessing' with n_jobs=2 or more for channel-wise steps: late workers "
+        "are killed.",
+    ),
     "triggers_doubled": FindingKind(
         "warning",
         "markers are doubled",
@@ -221,6 +227,11 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "channels were not corrected",
         "If one is an electrode, set its type with raw.set_channel_types, or remove it from "
         "raw.info['bads'].",
+    ),
+    "channels_not_independent": FindingKind(
+        "warning",
+        "a channel-wise step depends on other channels",
+        "Set channel_wise = False if it needs all channels; give its random numbers a seed.",
     ),
     "ecg_marked_bad": FindingKind(
         "warning",

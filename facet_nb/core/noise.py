@@ -22,6 +22,7 @@ import numpy as np
 
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.storage import scratch
+from facet_nb.kernels.compiled.dispatch import use_compiled
 
 
 class Change(Enum):
@@ -52,6 +53,11 @@ class Step(Protocol):
         """Whether ``run`` needs the noise."""
         ...
 
+    @property
+    def compiled(self) -> frozenset[str] | None:
+        """Compiled modules that the run may use; None for all."""
+        ...
+
     def select(self, picks: Sequence[int]) -> Any:
         """Return the step for a recording with only the channels `picks` of this one."""
         ...
@@ -80,6 +86,12 @@ class ReportedNoise:
     def processor(self) -> Any:
         """The processor of the step."""
         return self.step.processor
+
+    @property
+    def compiled(self) -> frozenset[str] | None:
+        """Compiled modules that the run may use."""
+        chosen: frozenset[str] | None = self.step.compiled
+        return chosen
 
     def select(self, picks: Sequence[int]) -> ReportedNoise:
         """Return the step for a recording with only the channels `picks` of this one."""
@@ -162,7 +174,8 @@ class Lineage:
         x = np.array(base[row : row + 1], dtype=float)
         tracker = NoiseTracker(x, [channel], self.steps, self.terms)
         for step in self.steps:
-            tracker.advance(step)
+            with use_compiled(step.compiled):  # as in the run: others differ in the last bits
+                tracker.advance(step)
         result: np.ndarray = tracker.x[0]
         return result
 

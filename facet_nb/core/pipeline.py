@@ -11,12 +11,19 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from facet_nb.core import progress
+from facet_nb.core import limits, progress
 from facet_nb.core.backends import registry as backends
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.context import ProcessingContext, apply_to_raw, is_recording
 from facet_nb.core.defaults import defaults
-from facet_nb.core.errors import FacetError, PlanError, RunCancelled, StepError, ValidationError
+from facet_nb.core.errors import (
+    FacetError,
+    PlanError,
+    RunCancelled,
+    StepError,
+    ValidationError,
+    cut,
+)
 from facet_nb.core.events import Event, EventRecorder
 from facet_nb.core.execution.checkpoint import hold_checkpoint
 from facet_nb.core.execution.runner import Runner, check_early
@@ -570,14 +577,19 @@ class Pipeline:
 
         is_text = isinstance(source, str) and "\n" in source
         try:
-            text = str(source) if is_text else Path(source).read_text(encoding="utf-8")
-            values = yaml.safe_load(text)  # creates plain values only
+            text = str(source) if is_text else limits.read_text(source)
+            values = limits.load_yaml(text)  # creates plain values only
         except OSError as error:
             raise ValidationError(f"cannot read {source}: {error.strerror}.") from error
-        except ValueError as error:  # not text, or not a path
-            raise ValidationError(f"{str(source)!r} is not a YAML pipeline: {error}.") from error
+        except ValueError as error:  # not text, not a path, or too much
+            named = cut(str(source), 80)
+            raise ValidationError(
+                f"{named!r} is not a YAML pipeline: {error}. Write one with Pipeline.to_yaml()."
+            ) from error
         except yaml.YAMLError as error:
-            raise ValidationError(f"not a YAML pipeline: {error}") from error
+            raise ValidationError(
+                f"not a YAML pipeline: {error}. Write one with Pipeline.to_yaml()."
+            ) from error
         return cls.from_dict(values)
 
     def __repr__(self) -> str:

@@ -199,7 +199,7 @@ class Processor:
 
     def execute(self, context: ProcessingContext) -> ProcessingContext:
         """Validate, process, and add the step to the history; `context` cannot be changed."""
-        return engine.guard_input(self._execute, context)
+        return engine.guard_input(self._execute, context, private=not self.built_in)
 
     def _execute(self, context: ProcessingContext) -> ProcessingContext:
         self.validate(context)

@@ -7,6 +7,7 @@ its result cannot depend on the mode. Both can be pickled, and are independent o
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.findings import Finding, make_finding
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.noise import Change
 from facet_nb.core.recording import ChannelHeaders, Header
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 #: Relative difference up to which two results count as the same: matrix products of different sizes
 #: differ by rounding, also in float32.
 _SAME = 1e-5
+
+#: Size of rounding errors, relative to the samples before a step.
+_ROUNDING = 1e-9
 
 #: A channel, and its samples after a step, shape (n_times,), in V.
 KnownRow = tuple[int, np.ndarray]
@@ -135,6 +140,9 @@ class ArrayStep(_RowStep):
         Channels that it processes; None for all. Others pass through.
     dtype : {"float64", "float32"}
         Precision of the samples: "float32" rounds the input and the result of the step.
+    compiled : frozenset of str | None
+        Compiled modules that the run may use; None for all. The estimated noise, computed later,
+        needs the same ones.
     """
 
     index: int
@@ -142,6 +150,7 @@ class ArrayStep(_RowStep):
     prepared: Prepared
     rows: frozenset[int] | None = None
     dtype: str = "float64"
+    compiled: frozenset[str] | None = field(default=None, compare=False)
 
     @property
     def change(self) -> Change:
@@ -290,6 +299,8 @@ class ChannelStep(_RowStep):
         Whether the processor itself reports the noise that it removed.
     dtype : {"float64", "float32"}
         As for :class:`ArrayStep`; the processor itself sees float64.
+    compiled : frozenset of str | None
+        As for :class:`ArrayStep`.
     known : tuple (channel, samples) | None
         Result on the reference channel, which was processed during preparation.
     """
@@ -304,6 +315,7 @@ class ChannelStep(_RowStep):
     sfreq: float | None = None
     reports: bool = False
     dtype: str = "float64"
+    compiled: frozenset[str] | None = field(default=None, compare=False)
     known: KnownRow | None = field(default=None, compare=False, repr=False)
     # A cache in a frozen class: the first channel's header serves for all later ones.
     _headers: dict[str, ChannelHeaders] = field(default_factory=dict, compare=False, repr=False)
@@ -378,17 +390,12 @@ class ChannelStep(_RowStep):
         """Run the processor on one channel, shape (1, n_times), in V; return its context."""
         from facet_nb.core.context import ProcessingContext
 
-        here = channel if self.channels is None else self.channels[channel]
+        here = self._locate(channel)
         x = np.asarray(round_to(self.dtype, x), float)
         if not self._headers:
             self._headers["all"] = ChannelHeaders(self.header)
-        raw = self._headers["all"].attach(
-            protect(x.copy()),  # C and GPU code may ignore the flag
-            here,
-            sfreq=self.before.sfreq,
-            first_samp=self.before.first_samp,
-            band=self.before.band,
-        )
+        # C and GPU code may ignore the flag.
+        raw = self._headers["all"].attach(protect(x.copy()), here, **self._shape())
         context = ProcessingContext(raw, metadata=self.before.metadata.copy())
         try:
             if validate:
@@ -401,6 +408,71 @@ class ChannelStep(_RowStep):
             with suppress(AttributeError):
                 error.channel = self.header.info["ch_names"][here]  # type: ignore[attr-defined]
             raise
+
+    def find_dependence(
+        self, x: np.ndarray, channel: int, result: np.ndarray
+    ) -> tuple[Finding, ...]:
+        """Return a finding if a channel's result is another one with a second channel beside it.
+
+        Parameters
+        ----------
+        x, result : ndarray, shape (1, n_times)
+            The channel before and after the step, in V.
+        channel : int
+            Its row.
+        """
+        from facet_nb.core.context import ProcessingContext
+
+        info, here = self.header.info, self._locate(channel)
+        names, types = info["ch_names"], info.get_channel_types()
+        others = [
+            i for i, t in enumerate(types) if t == types[here] and names[i] not in info["bads"]
+        ]
+        if others in ([], [here]):
+            return ()
+        other = next(i for i in others if i != here)
+        x = np.asarray(round_to(self.dtype, x), float)
+        raw = self.header.attach(
+            np.concatenate([x, -x[:, ::-1]]), picks=[here, other], **self._shape()
+        )
+        # Not under the other channel's name, which may mean something to the step.
+        raw.rename_channels({raw.ch_names[1]: f"beside {raw.ch_names[0]}"})
+        try:
+            # A copy: what the step counts and draws must not change.
+            new = copy.deepcopy(self.processor).process(
+                ProcessingContext(raw, metadata=self.before.metadata.copy())
+            )
+            beside = np.asarray(new.get_raw().get_data(), float)
+        except (Exception, SystemExit):
+            return ()  # the step may rely on being called with one channel
+        if beside.shape[1] != result.shape[1]:
+            return ()
+        difference = np.abs(beside[0] - result[0]).max(initial=0.0)
+        scale = max(np.abs(result).max(initial=0.0), _ROUNDING * np.abs(x).max(initial=0.0))
+        if difference <= _SAME * scale:
+            return ()
+        name = names[here]
+        detail = (
+            f"Channel {name} has another result with a second channel beside it (by up to "
+            f"{difference:.2g} V): the step looks at other channels, of which it gets none, or "
+            "draws random numbers without a seed."
+        )
+        found = make_finding(
+            "channels_not_independent",
+            detail,
+            channels=[name],
+            difference_v=float(difference),
+            largest_v=float(np.abs(result).max(initial=0.0)),
+        )
+        return (found,)
+
+    def _locate(self, channel: int) -> int:
+        """Return the position of a channel in the header."""
+        return channel if self.channels is None else self.channels[channel]
+
+    def _shape(self) -> dict[str, Any]:
+        state = self.before
+        return {"sfreq": state.sfreq, "first_samp": state.first_samp, "band": state.band}
 
     def _check(self, new: ProcessingContext, given: mne.io.BaseRaw) -> None:
         """Check what the processor returned; nothing of it is lost without a word."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,8 @@ import numpy as np
 
 from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import ValidationError
+from facet_nb.core.errors import FacetError, ValidationError
+from facet_nb.core.limits import load_npz
 from facet_nb.core.registry import register_processor
 from facet_nb.evaluation.base import MetricStep, find_span, name_invalid, read_rows
 from facet_nb.kernels.measures import metrics, recovery
@@ -228,10 +230,12 @@ def read_truth(truth: Any) -> tuple[np.ndarray, list[str] | None, float | None]:
 
 def _read_archive(path: Path) -> tuple[np.ndarray, None, float | None]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            clean = 1e-6 * np.asarray(archive["clean"], dtype=float)
-            sfreq = float(np.ravel(archive["fs"])[0]) if "fs" in archive else None
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        arrays, _ = load_npz(path, ("clean", "fs"))
+        clean = 1e-6 * np.asarray(arrays["clean"], dtype=float)
+        sfreq = float(np.ravel(arrays["fs"])[0]) if "fs" in arrays else None
+    except FacetError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise ValidationError(
             f"{path} cannot be used as truth ({error}): use an .npz file with 'clean' in µV, "
             "n_channels × n_times."

@@ -170,19 +170,36 @@ def _publish(folder: Path, path: Path, outdated: Sequence[Path]) -> None:
     files = sorted(folder.iterdir())
     for file in files:
         _sync(file)
-    notes = [file for file in files if file.name.endswith(PROVENANCE)]
-    parts = [file for file in files if file.name != path.name and file not in notes]
-    for file in outdated:
+    if len(files) == 1:
+        os.replace(files[0], path)
+    else:
+        _replace_together(folder, path, [file.name for file in files if file.name != path.name])
+    for file in outdated:  # provenance of the file that was here before
         file.unlink(missing_ok=True)
-    if parts:
-        # While the parts are replaced, no header may combine old ones with new ones.
-        path.unlink(missing_ok=True)
-    for part in parts:
-        os.replace(part, path.parent / part.name)
-    os.replace(folder / path.name, path)
-    for note in notes:  # a file without provenance is better than one with that of another
-        os.replace(note, path.parent / note.name)
     _sync(path.parent)
+
+
+def _replace_together(folder: Path, path: Path, parts: list[str]) -> None:
+    """Move a header and its `parts` from `folder` beside `path`: all of them, or none."""
+    # While the parts are replaced, no header may combine old ones with new ones: it goes first and
+    # comes last. Windows refuses to move a file that is open, and the old ones must then come back.
+    names: list[str] = [path.name, *parts]
+    moved: list[str] = []
+    placed: list[str] = []
+    try:
+        for name in names:
+            if (path.parent / name).exists():
+                os.replace(path.parent / name, folder / f"old-{name}")
+                moved.append(name)
+        for name in reversed(names):
+            os.replace(folder / name, path.parent / name)
+            placed.append(name)
+    except BaseException:
+        for name in placed:
+            (path.parent / name).unlink()
+        for name in reversed(moved):
+            os.replace(folder / f"old-{name}", path.parent / name)
+        raise
 
 
 def _sync(path: Path) -> None:

@@ -18,6 +18,9 @@ from tests.core.random_chains import compare, make_case, make_context
 #: Seeds that differed once, and some that never did.
 KEPT = [0, 1, 2, 3, 4, 5, 1004]
 
+#: The same, of cases that may use processes.
+KEPT_WITH_PROCESSES = [33133, 33426]
+
 SECONDS = float(os.environ.get("FACET_NB_FUZZ_S", "4"))
 
 
@@ -25,6 +28,14 @@ SECONDS = float(os.environ.get("FACET_NB_FUZZ_S", "4"))
 @pytest.mark.parametrize("seed", KEPT)
 def test_kept_seeds(seed, tmp_path):
     case = make_case(seed, tmp_path)
+    assert compare(case) == "", str(case)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("seed", KEPT_WITH_PROCESSES)
+def test_kept_seeds_with_processes(seed, tmp_path):
+    """The noise was computed with compiled kernels after a run without them."""
+    case = make_case(seed, tmp_path, processes=True)
     assert compare(case) == "", str(case)
 
 
@@ -45,7 +56,9 @@ def test_onsets_are_rounded_per_step(seed):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_new_seeds(tmp_path):
+@pytest.mark.fault("random chains compared with serial")
+@pytest.mark.timeout(SECONDS + 300)
+def test_new_seeds(tmp_path, count_fault):
     begin, n, wrong = time.monotonic(), 0, []
     first = 1000 if SECONDS < 10 else int(time.time()) * 1000
     while n == 0 or time.monotonic() - begin < SECONDS:
@@ -54,4 +67,6 @@ def test_new_seeds(tmp_path):
         n += 1
         if difference:
             wrong.append(f"{case}\n    {difference}")
+        else:
+            count_fault()
     assert not wrong, f"{len(wrong)} of {n} runs differ from serial:\n" + "\n".join(wrong)

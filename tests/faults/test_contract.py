@@ -218,10 +218,12 @@ def test_writes_past_the_flag_do_not_reach_the_recording(kind, options):
 def test_a_step_runs_once_per_channel(options):
     """Also on the reference channel, and also where it draws numbers or counts."""
     calls: list[str] = []
+    checks: list[str] = []
 
     class Counting(toys.ChannelWise):
         def change(self, x, context):
-            calls.append(context.get_channel_names()[0])
+            names = context.get_channel_names()
+            (calls if len(names) == 1 else checks).append(names[0])  # see test_independence.py
             return x + 1e-6 * len(calls)
 
     context = make_context()
@@ -230,3 +232,4 @@ def test_a_step_runs_once_per_channel(options):
     )
     assert answer.success, answer.error
     assert sorted(calls) == context.get_channel_names()
+    assert checks == ["E0"]

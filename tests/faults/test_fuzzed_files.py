@@ -53,8 +53,9 @@ def damage(whole: bytes, edits: list[Edit], cut: float | None, n_header: int) ->
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.fault("recordings with random damage")
 @pytest.mark.parametrize("suffix", HEADERS)
-def test_damage_is_one_clear_error_or_harmless(suffix: str, sources, tmp_path: Path):
+def test_damage_is_one_clear_error_or_harmless(suffix, sources, tmp_path: Path, count_fault):
     source = sources[".vhdr" if suffix == ".vmrk" else suffix].with_suffix(suffix)
     for part in PARTS.get(suffix, ()):
         shutil.copy(source.with_suffix(part), tmp_path)
@@ -77,6 +78,7 @@ def test_damage_is_one_clear_error_or_harmless(suffix: str, sources, tmp_path: P
             assert context.get_data().shape[1] == context.get_raw().n_times
             outcomes["loaded"] += 1
         assert time.process_time() - begin < LIMIT_S
+        count_fault()
 
     attempt()
     assert sum(outcomes.values()) >= N_MUTATIONS

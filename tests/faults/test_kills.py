@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import pytest
 
 from facet_nb.core import Pipeline
 from facet_nb.io import load
@@ -84,7 +85,8 @@ EXPORTS = """
 """
 
 
-def test_25_kills_while_files_are_written(tmp_path):
+@pytest.mark.fault("workers and programs that are killed", fails="lost")
+def test_25_kills_while_files_are_written(tmp_path, count_fault):
     """A file under its name is whole: one of the two recordings, or (BrainVision) none yet."""
     wanted = [make_recording(n_times=20_000, seed=s).get_data() for s in (1, 2)]
     pause, found = random.Random(0), []
@@ -98,8 +100,9 @@ def test_25_kills_while_files_are_written(tmp_path):
         os.kill(child, signal.SIGKILL)
         programs.wait_until(lambda child=child: not psutil.pid_exists(child))
         found.append(look(path, wanted))
+        assert found[-1] != "broken"
+        count_fault()
     process.communicate(timeout=60)
-    assert "broken" not in found
     assert found.count("none") <= found.count("first") + found.count("second")
     assert {"first", "second"} <= set(found), "some kills came after an export, some before"
 

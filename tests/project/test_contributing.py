@@ -166,5 +166,5 @@ def test_the_rule_about_subjects_is_there(page):
 
 def test_marks_are_those_of_the_settings(project_root, page):
     settings = tomllib.loads((project_root / "pyproject.toml").read_text(encoding="utf-8"))
-    marks = {m.partition(":")[0] for m in settings["tool"]["pytest"]["ini_options"]["markers"]}
+    marks = {re.split("[:(]", m)[0] for m in settings["tool"]["pytest"]["ini_options"]["markers"]}
     assert {mark for mark in marks if f"`{mark}`" not in page} == set()

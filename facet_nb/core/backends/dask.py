@@ -7,16 +7,23 @@ that cannot be unpickled). Here, tasks are futures, whose errors are raised.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from facet_nb.core.backends.base import Backend, WorkerDied
 from facet_nb.core.backends.caller import call_with_modes, list_float_modes
 from facet_nb.core.cancel import CancelToken
-from facet_nb.core.errors import PlanError, RunCancelled
+from facet_nb.core.errors import FacetError, PlanError, RunCancelled
 
 #: Interval at which a run checks for cancellation, in s.
 _INTERVAL_S = 0.1
+
+#: Interval at which a run that waits asks how many workers there are, in s.
+_LOOK_S = 1.0
+
+#: Time without any worker after which a run gives up, in s: an adaptive cluster begins with none.
+_PATIENCE_S = 60.0
 
 _REMEDY = (
     "Install it with pip install 'facet-nb[dask]', and create a client first: "
@@ -88,7 +95,7 @@ def run_calls(
                 running.add(client.submit(call_with_modes, floats, function, *call, pure=False))
             if not running:
                 return
-            done = _wait(running, cancel)
+            done = _wait(client, running, cancel)
             running -= done
             for future in done:
                 yield _answer(future)
@@ -103,13 +110,24 @@ def _take(waiting: Iterator[tuple[Any, ...]], n: int) -> list[tuple[Any, ...]]:
     return [call for _, call in zip(range(n), waiting, strict=False)]
 
 
-def _wait(running: set[Any], cancel: CancelToken) -> set[Any]:
+def _wait(client: Any, running: set[Any], cancel: CancelToken) -> set[Any]:
     """Return the finished futures: at least one."""
     import distributed
 
     wait: Any = distributed.wait
+    alive = looked = time.monotonic()
     while True:
         cancel.check()
+        now = time.monotonic()
+        if now - looked > _LOOK_S:
+            looked = now
+            with contextlib.suppress(OSError):  # of a cluster that was closed, the tasks tell
+                alive = now if client.ncores() else alive
+        if now - alive > max(_PATIENCE_S, 2 * _LOOK_S):
+            raise FacetError(
+                f"the Dask cluster has had no worker for {_PATIENCE_S:g} s: start some, e.g. with "
+                "client.cluster.scale(2), or use backend='multiprocessing'."
+            )
         try:
             return set(wait(list(running), timeout=_INTERVAL_S, return_when="FIRST_COMPLETED").done)
         except TimeoutError:

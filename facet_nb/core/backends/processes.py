@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -17,7 +19,7 @@ from typing import Any
 from facet_nb.core.backends.base import Backend, WorkerDied, until_cancelled
 from facet_nb.core.backends.caller import CallerState, call
 from facet_nb.core.cancel import CancelToken
-from facet_nb.core.errors import PlanError, RunCancelled
+from facet_nb.core.errors import PlanError, RunCancelled, explain_system
 
 #: Time after a cancellation in which a task may still end by itself, in s; then it is killed.
 _GRACE_S = 0.2
@@ -165,7 +167,7 @@ class ProcessBackend(Backend):
                 results = parallel(
                     delayed(call)(state, function, *args) for args in until_cancelled(calls, cancel)
                 )
-            except OSError as error:
+            except (OSError, RuntimeError) as error:
                 raise _explain_no_workers(error) from error
         complete = False
         with self._watch(parallel, cancel):
@@ -201,7 +203,11 @@ class ProcessBackend(Backend):
         done = threading.Event()
 
         def watch() -> None:
+            looked = 0.0
             while not done.is_set():
+                if time.monotonic() - looked > _INTERVAL_S:
+                    looked = time.monotonic()
+                    _continue_workers()
                 if cancel.wait(0.05):
                     if not done.wait(_GRACE_S) and hasattr(parallel, "_abort"):
                         with warnings.catch_warnings():
@@ -222,9 +228,21 @@ class ProcessBackend(Backend):
             return RunCancelled("the run was cancelled; the context you gave is unchanged.")
         if type(error).__name__ in ("TerminatedWorkerError", "BrokenProcessPool"):
             return WorkerDied(str(error))
-        if isinstance(error, OSError):  # calls return their errors: this one is loky's own
+        # Calls return their errors: these are loky's own.
+        if isinstance(error, (OSError, RuntimeError)):
             return _explain_no_workers(error)
         return error
+
+
+def _continue_workers() -> None:
+    """Let workers go on that something has stopped: a run would wait for them forever."""
+    # A scheduler that suspends a job stops this process as well, so that nothing is sent then.
+    executor = getattr(sys.modules.get(_LOKY), "_executor", None)
+    if not hasattr(signal, "SIGCONT"):
+        return
+    for pid in list(getattr(executor, "_processes", None) or ()):
+        with contextlib.suppress(OSError):  # it has ended
+            os.kill(pid, signal.SIGCONT)
 
 
 def _check_semaphores() -> None:
@@ -237,10 +255,27 @@ def _check_semaphores() -> None:
 
 
 def _explain_no_workers(error: Exception) -> PlanError:
+    if isinstance(error, RuntimeError) or getattr(error, "errno", None) in _SCARCE:
+        _drop_executor()
+        return PlanError(f"worker processes cannot be started: {explain_system(error) or error}")
     return PlanError(
         f"worker processes cannot be started: they need semaphores, which the system keeps in "
         f"/dev/shm ({error}). Make /dev/shm writable and larger, or use backend='threading'."
     )
+
+
+#: No memory, no more processes, no more open files.
+_SCARCE = (errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE)
+
+
+def _drop_executor() -> None:
+    """Forget an executor without threads: loky would try to join them, for good."""
+    loky = sys.modules.get(_LOKY)
+    executor = getattr(loky, "_executor", None)
+    if executor is not None:
+        for worker in list((getattr(executor, "_processes", None) or {}).values()):
+            worker.terminate()
+        loky._executor = loky._executor_kwargs = None  # type: ignore[union-attr]
 
 
 def _exhaust(results: Iterator[Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from facet_nb.core.backends.base import Backend, until_cancelled
 from facet_nb.core.cancel import CancelToken
+from facet_nb.core.errors import FacetError
 
 
 class ThreadBackend(Backend):
@@ -68,7 +69,15 @@ class ThreadBackend(Backend):
         for _ in range(left):
             # In a copy of the context: numpy.errstate of the caller must hold here, too.
             run = copy_context().run
-            threading.Thread(target=run, args=(work,), name="facet_nb-outer", daemon=True).start()
+            thread = threading.Thread(target=run, args=(work,), name="facet_nb-outer", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                cancel.cancel()
+                raise FacetError(
+                    f"a thread cannot be started ({error}): use fewer n_jobs, or raise the limit "
+                    "on processes (ulimit -u) or on memory."
+                ) from error
         complete = False
         try:
             while left:

@@ -51,7 +51,9 @@ def run_batch(ref: Job | JobFile, batch: int, channels: Sequence[int]) -> Report
     began_s, at = time.time(), Position()
     if job.heartbeats is not None:
         job.heartbeats.begin(batch)
-    run = _run_chunks if job.chunk else _run_in_subprocess if job.in_subprocess else _run_in_memory
+    run = _run_chunks if job.chunk else _run_in_memory
+    if isinstance(job.source, FileArray) and isinstance(job.target, FileArray) and not job.chunk:
+        run = _run_in_files
     try:
         with use_compiled(job.compiled):
             times, digests = run(job, batch, channels, at)
@@ -88,8 +90,9 @@ def _run_in_memory(job: Job, batch: int, channels: Sequence[int], at: Position) 
     return times, () if job.log is None else job.log.note(channels, result)
 
 
-def _run_in_subprocess(job: Job, batch: int, channels: Sequence[int], at: Position) -> Done:
+def _run_in_files(job: Job, batch: int, channels: Sequence[int], at: Position) -> Done:
     """Read the rows from a file, and write the result of all steps to the target's file."""
+    # Not mapped: writing to a file that something truncates meanwhile would end the process.
     assert isinstance(job.source, FileArray) and isinstance(job.target, FileArray)
     x = read_rows(job.source, channels)
     result, times = run_steps(job, batch, channels, x, None, at)

@@ -143,7 +143,8 @@ def run_read_only(processor: Processor, context: ProcessingContext) -> Processin
     other samples, annotations or bad channels to the copy; they appear only in the result.
     """
     own = type(processor).execute is not Processor.execute
-    new = guard_input(processor.execute if own else processor._execute, context)
+    execute = processor.execute if own else processor._execute
+    new = guard_input(execute, context, private=not processor.built_in)
     if not processor.built_in and new._raw is not None and new._raw is not context._raw:
         _check_recording(new._raw, context._raw)
     return new
@@ -186,23 +187,38 @@ def _all_finite(raw: mne.io.BaseRaw) -> bool:
 
 
 def guard_input(
-    execute: Callable[[ProcessingContext], ProcessingContext], context: ProcessingContext
+    execute: Callable[[ProcessingContext], ProcessingContext],
+    context: ProcessingContext,
+    private: bool = False,
 ) -> ProcessingContext:
-    """Return ``execute(context)``, with read-only input; see :func:`run_read_only`."""
+    """Return ``execute(context)``, with read-only input; see :func:`run_read_only`.
+
+    A user-defined step gets `private` samples: C and GPU code may ignore numpy's flag. What it
+    writes there in spite of it appears in its own result only.
+    """
     raw = context._raw
     if raw is None:
         return execute(context._derive(metadata=context.metadata.copy()))
     samples = raw._data if raw.preload else None
-    view = None if samples is None else protect(samples)
-    # deepcopy copies nothing that the memo knows already: the samples are shared, read-only.
-    known = {} if samples is None else {id(samples): view}
-    annotations = raw.annotations
-    known[id(annotations)] = recording.copy_annotations(annotations)
-    own = copy.deepcopy(raw, known)
+    view = (
+        None if samples is None else protect(scratch.make_private(samples) if private else samples)
+    )
+    own = _copy_recording(raw, view)
     given = context._derive(raw=own, metadata=context.metadata.copy())
     given._noise_array = context._noise_array  # the samples are the same
+    original = context._raw_original
+    if private and original is not None:
+        # The recording before the run is the caller's as well.
+        kept = protect(original._data) if original.preload else None
+        given._raw_original = own if original is raw else _copy_recording(original, kept)
     with explain_read_only(COPY_FIRST):
         new = execute(given)
+    if given._raw_original is not original and new._raw_original is given._raw_original:
+        new = new._derive()
+        new._raw_original = original
+    if private and samples is not None and view is not None and own._data is view:
+        # Changed behind numpy's back, or not.
+        own._data = view if _same_samples(view, samples) else np.array(view)
     changed = own._data if own.preload else None
     if changed is view:
         if samples is not None:
@@ -213,6 +229,25 @@ def guard_input(
         return new
     _release(new._raw)
     return new._moved(lambda array: samples if array is view or array is changed else array)
+
+
+def _same_samples(x: np.ndarray, y: np.ndarray) -> bool:
+    """Whether both hold the same samples, compared channel by channel."""
+    for a, b in zip(x, y, strict=True):
+        if not np.array_equal(a, b, equal_nan=True):
+            return False
+        scratch.forget(y)
+    return True
+
+
+def _copy_recording(raw: mne.io.BaseRaw, samples: np.ndarray | None) -> mne.io.BaseRaw:
+    """Return a copy of `raw` that has `samples` instead of its own, if those are in memory."""
+    # deepcopy copies nothing that the memo knows already.
+    known: dict[int, Any] = {} if samples is None else {id(raw._data): samples}
+    annotations = raw.annotations
+    known[id(annotations)] = recording.copy_annotations(annotations)
+    result: mne.io.BaseRaw = copy.deepcopy(raw, known)
+    return result
 
 
 def _release(raw: mne.io.BaseRaw | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import StepError, ValidationError
+from facet_nb.core.errors import PlanError, StepError, ValidationError
 from facet_nb.core.events import StepTime
 from facet_nb.core.execution.heartbeats import HeartbeatTable
 from facet_nb.core.execution.job import FAILURES, Failure, fail
@@ -49,6 +49,7 @@ from facet_nb.core.steps import (
 )
 from facet_nb.core.storage import scratch
 from facet_nb.core.storage.row_io import MappedRow
+from facet_nb.kernels.compiled.dispatch import get_chosen
 from facet_nb.kernels.views import as_slice, is_finite, protect, round_to
 
 #: Runs a user-defined step on its reference channel: (step, samples, channel).
@@ -110,14 +111,21 @@ def make_input(
     )
 
 
-def try_step(step: ChannelStep, row: np.ndarray, channel: int) -> ReferenceTrial | Failure:
-    """Validate and run a user-defined step on its reference channel, shape (1, n_times), in V."""
+def try_step(
+    step: ChannelStep, row: np.ndarray, channel: int, check: bool = True
+) -> ReferenceTrial | Failure:
+    """Validate and run a user-defined step on its reference channel, shape (1, n_times), in V.
+
+    With `check`, run it once more with a second channel, to see whether it depends on others.
+    """
     names = step.header.info["ch_names"]
     try:
         context = step.process(row, channel, validate=True)
         data = np.array(unpack_samples(context))
         state = replace(State.of(context.get_raw(), context.metadata), n_times=data.shape[1])
         noisy, found = context.has_estimated_noise(), context._findings
+        if check and step.changes_samples:
+            found = (*found, *step.find_dependence(row, channel, data))
         return ReferenceTrial(data, state, noisy, name_step(found, step.processor.name))
     except FAILURES as error:
         return fail(error, 0, step, names[channel], None)
@@ -153,7 +161,7 @@ def prepare_stage(
             heartbeats.move(0, position)
         try:
             answer = preparer.prepare_step(position)
-        except StepError:  # a worker died or was late: the error names the step already
+        except (PlanError, StepError):  # no worker, or one that died or was late: all is said
             raise
         except FAILURES as error:
             seen = getattr(processor, "needs", "reference") == "reference"
@@ -217,14 +225,15 @@ class _Preparer:
                 if processor.needs == "reference" and ref != given.picks[0]:
                     prepared = _add(prepared, _tell_reference(processor, given, ref))
             rows = _find_rows(processor, given, prepared.untouched)
-            step = ArrayStep(index, processor, prepared, rows, given.dtype)
+            step = ArrayStep(index, processor, prepared, rows, given.dtype, get_chosen())
             self.state = state.after(prepared)
             self._advance(step, position)
             found = prepared.findings
             if found:
                 found = name_step(found, processor.name)
             return step, prepared.notes, found
-        own = ChannelStep(index, processor, given.header, state, dtype=given.dtype)
+        chosen = get_chosen()
+        own = ChannelStep(index, processor, given.header, state, dtype=given.dtype, compiled=chosen)
         trial = self.attempt(own, self._track(ref).x, ref)
         if isinstance(trial, Failure):
             return trial
@@ -268,10 +277,12 @@ class _Preparer:
         reference = data = all_data = None
         if processor.needs == "reference":
             row = round_to(given.dtype, self._track(ref).x[0])
-            reference = protect(np.asarray(row, float))
+            own = row if processor.built_in else row.copy()
+            reference = protect(np.asarray(own, float))
         if processor.needs == "all":
-            all_data = protect(given.data)
-            data = protect(given.data[as_slice([int(i) for i in given.picks])])
+            samples = given.data if processor.built_in else scratch.make_private(given.data)
+            all_data = protect(samples)
+            data = protect(samples[as_slice([int(i) for i in given.picks])])
         types = tuple(given.header.info.get_channel_types())
         if NAMED_KIND.search(" ".join(given.names)) is not None:
             types = tuple(map(kind_of, given.names, types))
@@ -404,6 +415,8 @@ def pass_through(given: StageInput, prepared: PreparedStage, result: np.ndarray)
     for row, kind in enumerate(given.kinds):
         if row in done:
             continue
+        scratch.check_whole(given.data)
+        scratch.check_whole(result)
         x = given.data[row : row + 1]
         x = np.asarray(round_to(given.dtype, x) if kind in ROUNDED else x, float)
         for step in prepared.steps:

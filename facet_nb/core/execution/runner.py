@@ -24,7 +24,13 @@ from facet_nb.core.backends.base import check_picklable
 from facet_nb.core.backends.registry import get_backend
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import FacetError, RunCancelled, StepError, read_message
+from facet_nb.core.errors import (
+    FacetError,
+    RunCancelled,
+    StepError,
+    explain_system,
+    read_message,
+)
 from facet_nb.core.events import (
     BatchDone,
     Event,
@@ -52,6 +58,7 @@ from facet_nb.core.execution.stage import Named, PreparedStage, StageInput
 from facet_nb.core.execution.stage_input import OpenedInput, open_input
 from facet_nb.core.execution.stage_output import free_input, load_results, refers_to
 from facet_nb.core.execution.threads import one_thread
+from facet_nb.core.execution.timeouts import tell_unbounded
 from facet_nb.core.findings import Finding, find_in_error, make_finding
 from facet_nb.core.memory import rss_bytes
 from facet_nb.core.metadata import ProcessingStep, to_plain
@@ -66,6 +73,7 @@ from facet_nb.core.steps import State
 from facet_nb.core.storage import shared_memory
 from facet_nb.core.storage.array_store import Store
 from facet_nb.core.storage.arrays import ArrayRef, RamArray
+from facet_nb.core.storage.scratch import check_whole
 from facet_nb.kernels.compiled.choice import KernelChoice, choose_kernels
 from facet_nb.kernels.compiled.dispatch import use_compiled
 from facet_nb.kernels.pages import find_map, forget
@@ -137,6 +145,8 @@ class Runner:
         )
         if plan.findings:
             self.tell(plan.findings)
+        if self.timeout_s is not None:
+            self.tell(tell_unbounded(self.processors, plan))
         store = Store(spill=plan.spill)
         wrapper = nullcontext(StageRun) if self.checkpoint is None else self.checkpoint()
         try:
@@ -155,6 +165,9 @@ class Runner:
             if store.is_gone() and isinstance(error, (FacetError, OSError)):
                 cancelled = self.cancel is not None and self.cancel.cancelled
                 error = error if cancelled else store.explain_loss(error)
+            elif told := explain_system(error):
+                cause, error = error, FacetError(f"the run stopped: {told}")
+                error.__cause__ = cause
             self._keep_last(store, error)
             self.tell(find_in_error(error))
             self.on_event(_failed(error))
@@ -389,6 +402,8 @@ class StageRun:
         opened = OpenedInput(self.context)
         raw, runner, stage = self.context._raw, self.runner, self.stage
         if raw is not None and (not raw.preload or find_map(raw._data) is not None):
+            if raw.preload:
+                check_whole(raw._data)
             opened = self._open_file()
             self.context = opened.context
         try:

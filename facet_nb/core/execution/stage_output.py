@@ -53,6 +53,7 @@ def load_results(context: ProcessingContext, store: Store) -> ProcessingContext:
         if not is_in_file(array):
             return array
         if id(array) not in moved:
+            scratch.check_whole(array)
             own = store.take_over(array)
             if own is None:
                 own = copy_rows(array, store.spill)

@@ -9,17 +9,21 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import copy_context
 from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from facet_nb.core.backends.registry import get_backend
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.errors import StepError, ValidationError, describe_failure
 from facet_nb.core.execution.heartbeats import HeartbeatTable
+from facet_nb.core.findings import Finding, make_finding
+from facet_nb.core.processor import ArrayProcessor, Processor
 
 if TYPE_CHECKING:
     from facet_nb.core.backends.base import Backend
+    from facet_nb.core.planning.plan import Plan
 
 
 T = TypeVar("T")
@@ -29,6 +33,10 @@ POLL_S = 0.05
 
 #: Time that a late task of this process has to reach its next kernel, in s.
 _GRACE_S = 0.3
+
+
+#: Interval between two looks from which on this process must have been stopped, in s.
+_GAP_S = 2.0
 
 
 class TaskTimeout(Exception):
@@ -85,11 +93,22 @@ class Watch:
 
     def _look(self) -> None:
         seen: dict[int, tuple[float, float]] = {}
+        looked, spent = time.monotonic(), time.process_time()
         while not self._done.wait(POLL_S):
+            gap_s, cpu_s = time.monotonic() - looked, time.process_time() - spent
+            # Not where a task of this process computed and held the interpreter lock.
+            if gap_s > _GAP_S and cpu_s < 0.1 * gap_s:
+                self.shift(seen, gap_s)
+            looked, spent = looked + gap_s, spent + cpu_s
             self.late = self._find_late(seen)
             if self.late is not None:
                 self.stop.cancel()
                 return
+
+    def shift(self, seen: dict[int, tuple[float, float]], gap_s: float) -> None:
+        """Do not count a time in which this process was stopped or suspended."""
+        for task, (begin, since) in seen.items():
+            seen[task] = begin, since + gap_s
 
     def _find_late(self, seen: dict[int, tuple[float, float]]) -> tuple[int, int] | None:
         """Return a late task and its step; `seen` holds when each start was first seen."""
@@ -119,6 +138,25 @@ def check_timeout(timeout: Any) -> float | None:
     if not number or not 0 < float(timeout) < float("inf"):
         raise ValidationError(f"timeout={timeout!r}: give seconds above 0, or None for no limit.")
     return float(timeout)
+
+
+def tell_unbounded(processors: Sequence[Processor], plan: Plan) -> list[Finding]:
+    """Return a finding about user-defined steps that a time limit may not bound."""
+    # What is built in returns to the interpreter often enough, and searches text in a process.
+    inside: list[str] = []
+    for stage in plan.stages:
+        bounded = stage.kind == "channel_wise" and get_backend(stage.backend).kills
+        steps = [processors[i] for i in stage.steps]
+        own = [step for step in steps if not step.built_in]
+        inside += [step.name for step in own if not bounded or isinstance(step, ArrayProcessor)]
+    if not inside:
+        return []
+    detail = (
+        f"{', '.join(dict.fromkeys(inside))}: this runs in the calling process, at least in part. "
+        "A call into C that holds Python's interpreter lock can be neither interrupted nor noticed "
+        "there; other steps are left alone when they are late."
+    )
+    return [make_finding("timeout_not_certain", detail, steps=inside)]
 
 
 def collect(

@@ -245,6 +245,8 @@ class _MemoryAccount:
         if step.accepts_lazy and self.spill:
             work = min(work, self.shape.piece_bytes)
         loads_all = not step.accepts_lazy
+        if not step.built_in and not self.spill:
+            work += self.shape.n_bytes  # the private copy that it is given
         needs = replace(self._sum(work, 1), loads_all=loads_all)
         if step.modifies_raw and loads_all:
             self.kept += 0 if self.lineage else self.current

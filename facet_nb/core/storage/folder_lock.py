@@ -6,7 +6,7 @@ import errno
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,9 +33,10 @@ def hold(folder: Path) -> Iterator[None]:
             if not _lock(file):
                 file.seek(0)
                 raise _taken(folder, file.read(200).strip() or "another process")
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {platform.node()}")
-            file.flush()
+            with suppress(OSError):  # a full disk: it is for messages only
+                file.truncate(0)
+                file.write(f"process {os.getpid()} on {platform.node()}")
+                file.flush()
             yield
     finally:
         del _held[path]

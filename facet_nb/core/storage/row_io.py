@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from facet_nb.core.storage.arrays import FileArray
+from facet_nb.core.storage.arrays import FileArray, check_size
 from facet_nb.core.storage.page_cache import bypasses_cache, drop
 from facet_nb.kernels.pages import forget
 
@@ -135,6 +135,7 @@ def open_rows(ref: ArrayRef) -> Iterator[Callable[[int], Row]]:
         return
     descriptor = os.open(ref.path, os.O_RDWR)
     try:
+        check_size(descriptor, ref.n_bytes)
         large = bypasses_cache(descriptor)
         yield lambda row: FileRow(descriptor, ref, row, large)
     finally:

@@ -19,12 +19,13 @@ import numpy as np
 
 from facet_nb.core.errors import FacetError
 from facet_nb.core.storage import folder_lock
-from facet_nb.core.storage.arrays import FileArray
+from facet_nb.core.storage.arrays import FileArray, check_size
 from facet_nb.kernels.pages import find_map, forget
 
 __all__ = [
     "FileArray",
     "check_room",
+    "check_whole",
     "create",
     "find_file",
     "find_map",
@@ -32,6 +33,7 @@ __all__ = [
     "forget",
     "is_spilled",
     "make_folder",
+    "make_private",
     "remove_folder",
     "reserve",
     "sweep",
@@ -179,6 +181,22 @@ def find_file(array: Any) -> FileArray | None:
     return FileArray(str(mapped.filename), mapped.shape, mapped.dtype.name)
 
 
+def make_private(samples: np.ndarray) -> np.ndarray:
+    """Return samples to which anything may be written; those of a file are mapped, not copied."""
+    mapped = find_map(samples)
+    if mapped is None or mapped.shape != samples.shape or not samples.flags.c_contiguous:
+        return samples.copy()
+    path, kind, start = str(mapped.filename), mapped.dtype, mapped.offset
+    return np.asarray(np.memmap(path, kind, "c", start, mapped.shape))
+
+
+def check_whole(array: np.ndarray) -> None:
+    """Raise :class:`FacetError` if the file that `array` maps was truncated."""
+    mapped = find_map(array)
+    if mapped is not None:
+        check_size(str(mapped.filename), mapped.offset + mapped.nbytes)
+
+
 def is_spilled(array: Any) -> bool:
     """Whether `array` is an array of :func:`create`, or a view of one."""
     mapped = find_map(array)
@@ -191,7 +209,8 @@ def sweep(root: Path) -> None:
         match = _FOLDER.fullmatch(folder.name)
         if match and str(folder) not in _locks and _is_abandoned(folder):
             shutil.rmtree(folder, ignore_errors=True)
-            if not _alive(int(match.group(1))):
+            # On Windows, os.kill(pid, 0) is Ctrl-C; and there is no /dev/shm.
+            if os.name == "posix" and not _alive(int(match.group(1))):
                 remove_semaphores(int(match.group(1)))
 
 

@@ -7,10 +7,12 @@ ends within a tag, but reads a file that ends between two buffers as a short rec
 from __future__ import annotations
 
 import struct
+import zlib
 from pathlib import Path
 from typing import BinaryIO
 
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.limits import UnpackedSize, refuse
 from facet_nb.io.messages import COPY_AGAIN, unusable
 
 #: Kind, type, size in bytes, and position of the next tag (0: adjacent, -1: none).
@@ -20,15 +22,44 @@ _FILE_ID, _DIR_POINTER, _BLOCK_START, _BLOCK_END = 100, 101, 104, 105
 
 _NEXT_IS_ADJACENT, _NO_NEXT = 0, -1
 
+#: Bytes of a compressed file that are read at once.
+_PIECE = 2**16
+
 
 def check_fif(path: Path) -> None:
-    """Raise ValidationError if the chain of tags is broken; gzip checks compressed files."""
+    """Raise ValidationError if the chain of tags is broken.
+
+    Of a compressed file, the checksum is verified, and what it unpacks to is limited.
+    """
     if path.suffix.lower() == ".gz":
+        _check_gzip(path)
         return
     n_bytes = path.stat().st_size
     with path.open("rb") as file:
         if not _has_directory(path, file, n_bytes):
             _walk(path, file, n_bytes)
+
+
+def _check_gzip(path: Path) -> None:
+    size, unpacker, rest = UnpackedSize(), zlib.decompressobj(wbits=31), b""
+    with path.open("rb") as file:
+        while rest := rest or file.read(_PIECE):
+            if unpacker.eof:  # another member follows, or zeros that fill a block
+                if not rest.strip(b"\0"):
+                    rest = b""
+                    continue
+                unpacker = zlib.decompressobj(wbits=31)
+            try:
+                piece = unpacker.decompress(rest, 64 * _PIECE)
+                left = unpacker.unconsumed_tail or unpacker.unused_data
+                size.add(len(rest) - len(left), len(piece))
+            except zlib.error as error:
+                raise unusable(path, f"damaged: {error}", COPY_AGAIN) from error
+            except ValueError as error:
+                raise refuse(path, str(error)) from error
+            rest = left
+    if not unpacker.eof:
+        raise _truncated(path, "it ends within a compressed block")
 
 
 def _has_directory(path: Path, file: BinaryIO, n_bytes: int) -> bool:

@@ -62,6 +62,11 @@ def use_compiled(modules: frozenset[str] | None) -> Iterator[None]:
         _chosen.reset(token)
 
 
+def get_chosen() -> frozenset[str] | None:
+    """Return the compiled modules that are used in this thread; None for all."""
+    return _chosen.get()
+
+
 def list_chosen() -> list[str]:
     """Return the instruction set and the compiled modules that are used in this thread."""
     chosen = _chosen.get()
