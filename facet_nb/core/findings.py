@@ -215,6 +215,27 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "the ECG that is used is marked bad",
         "Choose another with ecg_channel=…, or remove it from raw.info['bads'] if it is good.",
     ),
+    "ecg_noisy": FindingKind(
+        "warning",
+        "the ECG is noisy: heartbeats are those that the EEG shows",
+        "Look at the beats (QRSTriggerDetector(save_to_annotations=True)); source='ecg' uses all R "
+        "peaks of the ECG.",
+    ),
+    "beats_corrected": FindingKind(
+        "note",
+        "heartbeats of the ECG were corrected by the EEG",
+        "QRSTriggerDetector(source='ecg') uses the R peaks of the ECG as they are.",
+    ),
+    "beats_from_eeg": FindingKind(
+        "note",
+        "heartbeats were found in the EEG, by the pulse artifact",
+        "If there is an ECG, name it with ecg_channel=… or raw.set_channel_types.",
+    ),
+    "gradient_left": FindingKind(
+        "error",
+        "the recording still holds the gradient artifact",
+        "Correct it first: put TriggerDetector(…) and GradientCorrection() before this step.",
+    ),
     "alignment_at_edge": FindingKind(
         "warning",
         "triggers were moved to the limit of the search",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.findings import FindingError, make_finding
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.recording import DATA_TYPES
 from facet_nb.core.registry import register_processor
@@ -45,6 +46,8 @@ _SPAN_S, _UNUSUAL = 0.5, 2.0
 _LONG, _REACH, _LEAST_SIZE = 1.5, 0.25, 0.5
 #: Number of beats to search for at either end: missed there, or outside and extending into it.
 _MOST_OUTER = 2
+#: Number of channels in which the gradient artifact is looked for.
+_MOST_CHECKED = 8
 #: Half width of an average template, in intervals between beats.
 _HALF_WIDTH = 0.75
 
@@ -102,6 +105,9 @@ class PulseCorrection(ChannelCorrection):
     picks : str | list | None
         Channel names, positions or types to correct; None for all data channels. Amplitudes are
         estimated from all channels in any case.
+    check_gradient : bool
+        Refuse a recording that still holds the gradient artifact: in at least half of the
+        channels, what lies from 20 to 70 Hz is louder than what lies below, and repeats itself.
 
     References
     ----------
@@ -124,12 +130,14 @@ class PulseCorrection(ChannelCorrection):
         n_side: int = 10,
         drift_s: float = 120.0,
         picks: str | Sequence[str] | Sequence[int] | None = None,
+        check_gradient: bool = True,
     ) -> None:
         self.method = method
         self.delay_s = delay_s
         self.n_side = n_side
         self.drift_s = drift_s
         self.picks = picks
+        self.check_gradient = check_gradient
 
     def compiled_kernels(self) -> tuple[str, ...]:
         """Return the compiled modules that the step uses."""
@@ -140,6 +148,8 @@ class PulseCorrection(ChannelCorrection):
         self._check()
         peaks = np.unique(np.asarray(view.metadata.triggers, dtype=np.int64))
         interval = _check_beats(peaks, view.sfreq)
+        if self.check_gradient:
+            _check_gradient(view)
         notes: dict[str, Any] = {
             "n_beats": len(peaks),
             "beats_per_min": round(60.0 * view.sfreq / interval, 1),
@@ -222,6 +232,25 @@ class PulseCorrection(ChannelCorrection):
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes."""
         return 8 * shape[1] * 8
+
+
+def _check_gradient(view: View) -> None:
+    """Raise :class:`FindingError` if most channels still hold the gradient artifact."""
+    from facet_nb.kernels.pulse.gradient_rest import has_gradient
+
+    assert view.data is not None
+    names, rows = np.array(view.ch_names), np.arange(len(view.data))
+    rows = rows[:: max(1, len(rows) // _MOST_CHECKED)]
+    found = np.array([has_gradient(view.data[row], view.sfreq) for row in rows], dtype=bool)
+    if found.mean() > 0.5:
+        raise FindingError(
+            make_finding(
+                "gradient_left",
+                f"pulse_correction: {found.sum()} of {len(rows)} channels that were looked at "
+                "hold the gradient artifact.",
+                channels=names[rows[found]],
+            )
+        )
 
 
 def _check_beats(peaks: np.ndarray, sfreq: float) -> float:

@@ -107,6 +107,7 @@ AFTER_CORRECTION = {
     "anc_correction",
     "obs_correction",
     "pca_correction",
+    "pulse_correction",
     "snr_calculator",
     "rms_calculator",
     "legacy_snr_calculator",
