@@ -217,7 +217,7 @@ FINDING_KINDS: dict[str, FindingKind] = {
     ),
     "ecg_noisy": FindingKind(
         "warning",
-        "the ECG is noisy: heartbeats are those that the EEG shows",
+        "the ECG is noisy: heartbeats are those of the EEG",
         "Look at the beats (QRSTriggerDetector(save_to_annotations=True)); source='ecg' uses all R "
         "peaks of the ECG.",
     ),
@@ -230,6 +230,17 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "note",
         "heartbeats were found in the EEG, by the pulse artifact",
         "If there is an ECG, name it with ecg_channel=… or raw.set_channel_types.",
+    ),
+    "components_subtracted": FindingKind(
+        "note",
+        "independent components were subtracted",
+        "Look at them with mne.preprocessing.ICA; ICACorrection(find=(), exclude=[…]) chooses by "
+        "number.",
+    ),
+    "line_absent": FindingKind(
+        "note",
+        "there is no line at a frequency that was to be subtracted",
+        "Read the frequency from the spectrum (raw.compute_psd), and leave out others.",
     ),
     "gradient_left": FindingKind(
         "error",

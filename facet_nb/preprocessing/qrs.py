@@ -49,8 +49,8 @@ class QRSTriggerDetector(TriggerStep):
     The pulse artifact in the EEG tells whether they are right: beats and mean artifact are found
     there in turns, without the ECG
     (:func:`facet_nb.kernels.pulse.eeg_beats.find_eeg_beats`). R peaks without artifact are left
-    out and missed ones added; if the EEG supports less than 90 % of them, only these are used. If
-    there is no ECG, the beats are those of the EEG. A finding tells of each case. If the EEG shows
+    out and missed ones added. If ECG and EEG agree on less than 90 % of the beats, or there is no
+    ECG, the beats are those of the EEG. A finding tells of each case. If the EEG shows
     no clear pulse artifact, or still holds the gradient artifact, the R peaks stay as they are.
 
     The metadata gets ``triggers`` (the R peaks, in samples), ``trigger_regex="QRS"``,
@@ -172,12 +172,11 @@ def _support(
     notes = {"supported": round(told.share, 3), "n_false": n_false, "n_added": n_added}
     if not n_false and not n_added:
         return peaks, notes, []
-    detail = (
-        f"The EEG supports {100 * told.share:.0f} % of {len(peaks)} R peaks: {n_false} were left "
-        f"out and {n_added} added."
-    )
-    code = "ecg_noisy" if told.is_noisy else "beats_corrected"
-    return beats, notes, [make_finding(code, detail, **notes)]
+    supported = f"ECG and EEG agree on {100 * told.share:.0f} % of {len(peaks)} beats"
+    if told.is_noisy:
+        return beats, notes, [make_finding("ecg_noisy", f"{supported}.", **notes)]
+    detail = f"{supported}: {n_false} were left out and {n_added} added."
+    return beats, notes, [make_finding("beats_corrected", detail, **notes)]
 
 
 def find_beats(ecg: np.ndarray, sfreq: float, name: str = "ECG") -> tuple[np.ndarray, str]:

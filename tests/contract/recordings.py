@@ -70,6 +70,11 @@ def scale(raw):
     return new
 
 
+def smooth(x):
+    """A denoiser, as one writes it in a notebook: a mean of three samples."""
+    return (x + np.roll(x, 1, axis=-1) + np.roll(x, -1, axis=-1)) / np.float32(3.0)
+
+
 _HIGHPASS = {"processor": "highpass_filter", "parameters": {"freq": 1.0}}
 
 #: Arguments of processors that need some.
@@ -87,9 +92,11 @@ ARGUMENTS = {
     "switch": {"selector": "volume_gaps", "cases": {"False": _HIGHPASS}},
     "corresponding_slice_correction": {"slices_per_volume": 5, "window_size": 3},
     "crop": {"tmin": 1.0, "tmax": 16.0},
+    "denoiser_correction": {"model": smooth, "window_s": 1.0},
     "drop_channels": {"channels": ["E2"]},
     "filter": {"l_freq": 1.0},
     "highpass_filter": {"freq": 1.0},
+    "ica_correction": {"exclude": [0]},
     "lowpass_filter": {"freq": 40.0},
     "moosmann_correction": {"motion_file": str(DATA / "motion_5_volumes.txt"), "window_size": 3},
     "notch_filter": {"freqs": [50.0, 100.0]},
@@ -102,6 +109,9 @@ ARGUMENTS = {
     "downsample": {"factor": 2},
     "wire_loop_correction": {"wires": ["EOG1"], "window_s": 2.0},
 }
+
+#: Processors that need a library of an extra.
+LIBRARIES = {"zapline_correction": "meegkit"}
 
 #: Processors that stand behind a correction.
 AFTER_CORRECTION = {

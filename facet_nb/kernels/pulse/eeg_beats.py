@@ -38,10 +38,8 @@ LEAST_EVIDENCE = 2.2
 _LEAST_VARIATION = 0.005
 #: A beat of the ECG is supported by one of the EEG within this time, in s.
 _TOLERANCE_S = 0.06
-#: An ECG with a smaller share of supported beats is noisy: only these are kept.
+#: An ECG with a smaller share of supported beats is noisy: its other beats are not exact either.
 _LEAST_SUPPORT = 0.9
-#: With a smaller share, the ECG does not tell the delay of the artifact either.
-_LEAST_KNOWN = 0.5
 #: In other ECGs, a beat is false if its artifact is smaller than this, relative to the mean, and a
 #: beat is added if it is larger than this.
 _FALSE, _ADDED = 0.25, 0.5
@@ -289,7 +287,8 @@ class Support:
     added : ndarray, shape (n_added,)
         R peaks of beats that only the EEG shows, in samples.
     share : float
-        Share of the ECG's peaks that the EEG supports.
+        Share of the ECG's peaks that the EEG supports, or of the EEG's beats that the ECG has,
+        whichever is smaller.
     """
 
     kept: np.ndarray
@@ -298,7 +297,7 @@ class Support:
 
     @property
     def is_noisy(self) -> bool:
-        """Whether so few peaks are supported that the EEG decides about each of them."""
+        """Whether so few peaks are supported that all beats are those of the EEG."""
         return self.share < _LEAST_SUPPORT
 
 
@@ -327,16 +326,17 @@ def support_beats(
     delay = _find_delay(peaks, beats.places, tolerance)
     due = peaks + delay
     matched = np.abs(due - _find_nearest(due, beats.places)) <= tolerance
-    share = float(matched.mean())
-    if share < _LEAST_KNOWN:
-        # The commonest delay may be due to chance.
+    # Beats at the ends, where half of a QRS complex or of an artifact is missing, stay as the ECG
+    # tells.
+    within = (beats.places > due[0]) & (beats.places < due[-1])
+    found = np.abs(beats.places - _find_nearest(beats.places, due)) <= tolerance
+    share = min(float(matched.mean()), float(found[within].mean()) if within.any() else 0.0)
+    if share < _LEAST_SUPPORT:
         return Support(np.zeros(len(peaks), bool), place_r_peaks(components, sfreq, beats), share)
-    kept, large, apart = matched, beats.sizes > -np.inf, tolerance
-    if share >= _LEAST_SUPPORT:
-        sizes = _find_largest(beats.match, due, round(tolerance))
-        kept, large = matched | (sizes >= _FALSE), beats.sizes >= _ADDED
-        apart = _APART * float(np.median(np.diff(beats.places)))
-    alone = beats.places[large]
+    sizes = _find_largest(beats.match, due, round(tolerance))
+    kept = matched | (sizes >= _FALSE)
+    alone = beats.places[within & (beats.sizes >= _ADDED)]
+    apart = _APART * float(np.median(np.diff(beats.places)))
     far = np.abs(alone - _find_nearest(alone, due[kept])) > apart
     return Support(kept, alone[far] - delay, share)
 
