@@ -93,8 +93,8 @@ class PulseCorrection(ChannelCorrection):
     over the whole recording yields their shapes, and at each frequency only the part that exceeds
     the EEG is kept. Size and delay are omitted if they vary no more than EEG would make them
     appear, and periods with movement get less weight. Waves for the preceding interval and for
-    breath are added where their power exceeds that of EEG three times. Beats that the detector missed, in long
-    intervals and at both ends, are found by their artifact.
+    breath are added where their power exceeds that of EEG three times. Beats that the detector
+    missed, in long intervals and at both ends, are found by their artifact.
 
     Parameters
     ----------
