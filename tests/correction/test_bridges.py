@@ -136,17 +136,17 @@ def test_zapline_names_what_is_missing(monkeypatch):
 # ------------------------------------------------------------------------ independent components
 @pytest.fixture(scope="module")
 def blinks():
-    sim = simulate(6, 125.0, 40.0, seed=3, artifact_amplitude_v=0.0)
+    sim = simulate(6, 250.0, 40.0, seed=3, artifact_amplitude_v=0.0)
     rng = np.random.default_rng(3)
     n = sim.clean.shape[1]
     eye = np.zeros(n)
     for at in rng.integers(100, n - 100, 14):
-        eye[at - 25 : at + 25] += 200e-6 * np.hanning(50)
+        eye[at - 50 : at + 50] += 200e-6 * np.hanning(100)
     gains = np.array([1.0, 0.8, 0.3, 0.1, 0.05, 0.6])[:, np.newaxis]
     clean = sim.clean
     data = np.vstack([clean + gains * eye, eye + 2e-6 * rng.standard_normal(n)])
     names = [*(f"E{i}" for i in range(6)), "VEOG"]
-    return make_raw(data, 125.0, ["eeg"] * 7, names), clean, gains * eye
+    return make_raw(data, 250.0, ["eeg"] * 7, names), clean, gains * eye
 
 
 def test_the_component_of_the_eyes_is_subtracted(blinks):

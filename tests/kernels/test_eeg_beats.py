@@ -10,15 +10,20 @@ from facet_nb.kernels.means import average_blocks
 from facet_nb.kernels.pulse import eeg_beats
 from facet_nb.kernels.pulse.gradient_rest import has_gradient
 
-SFREQ = 100.0
+SFREQ = 125.0
+
+
+def reduce(rows):
+    """Return EEG of 250 Hz at 125 Hz."""
+    return np.stack([average_blocks(row, 2) for row in rows])
 
 
 @pytest.fixture(scope="module", params=[(6, 1.1, 4), (12, 0.8, 5), (4, 1.5, 6)])
 def heart(request):
     n, rate_hz, seed = request.param
     options = {"pulse": True, "artifact_amplitude_v": 0.0, "heart_rate_hz": rate_hz}
-    sim = simulate(n, SFREQ, 60.0, 2.0, 5, seed=seed, lead_in_s=1.0, lead_out_s=1.0, **options)
-    x = eeg_beats.whiten(sim.raw.get_data()[:n], SFREQ)
+    sim = simulate(n, 2 * SFREQ, 60.0, 2.0, 5, seed=seed, lead_in_s=1.0, lead_out_s=1.0, **options)
+    x = eeg_beats.whiten(reduce(sim.raw.get_data()[:n]), SFREQ)
     return sim, x, SFREQ * sim.r_peaks_s
 
 
@@ -27,7 +32,7 @@ def found(heart):
     return eeg_beats.find_eeg_beats(heart[1], SFREQ)
 
 
-def compare(peaks, true, tolerance=6.0):
+def compare(peaks, true, tolerance=7.0):
     """Return the shares of true beats that were found, and of found beats that are true."""
     gaps = np.abs(np.asarray(peaks)[:, np.newaxis] - true)
     return np.mean(gaps.min(axis=0) <= tolerance), np.mean(gaps.min(axis=1) <= tolerance)
@@ -40,14 +45,16 @@ def test_components_are_white(heart):
 
 def test_beats_are_found_without_an_ecg(heart, found):
     _, _, true = heart
-    delay = np.median(found.places - true[np.argmin(np.abs(found.places[:, None] - true - 30), 1)])
+    delay = np.median(
+        found.places - true[np.argmin(np.abs(found.places[:, None] - true - 0.3 * SFREQ), 1)]
+    )
     sensitivity, precision = compare(found.places - delay, true)
     assert sensitivity >= 0.97 and precision >= 0.97
     assert found.evidence > 1.3 * eeg_beats.LEAST_EVIDENCE
 
 
 def test_eeg_without_artifact_has_no_evidence(heart):
-    found = eeg_beats.find_eeg_beats(eeg_beats.whiten(heart[0].clean, SFREQ), SFREQ)
+    found = eeg_beats.find_eeg_beats(eeg_beats.whiten(reduce(heart[0].clean), SFREQ), SFREQ)
     assert found is None or found.evidence < 0.9 * eeg_beats.LEAST_EVIDENCE
 
 
@@ -55,7 +62,7 @@ def test_r_peaks_come_before_the_artifact(heart, found):
     _, x, true = heart
     peaks = eeg_beats.place_r_peaks(x, SFREQ, found)
     late = peaks - true[np.argmin(np.abs(peaks[:, np.newaxis] - true), axis=1)]
-    assert abs(np.median(late)) < 15  # within the 0.1 s that waves begin before an R peak, and half
+    assert abs(np.median(late)) < 19  # within the 0.1 s that waves begin before an R peak, and half
 
 
 def test_right_peaks_stay_as_they_are(heart, found):
@@ -83,7 +90,7 @@ def test_a_noisy_ecg_gives_way(heart, found, share):
     wrong[chosen] = rng.uniform(0, x.shape[1], len(chosen))
     told = eeg_beats.support_beats(np.sort(wrong), found, x, SFREQ)
     assert told.is_noisy and not told.kept.any()
-    sensitivity, precision = compare(told.added - np.median(told.added) % 1, true, 15.0)
+    sensitivity, precision = compare(told.added, true, 19.0)
     assert sensitivity >= 0.95 and precision >= 0.95
 
 
@@ -91,7 +98,7 @@ def test_short_recordings_and_machines_have_no_heart():
     x = eeg_beats.whiten(np.random.default_rng(0).standard_normal((3, 800)), SFREQ)
     assert eeg_beats.find_eeg_beats(x, SFREQ) is None
     pulse = np.zeros(6000)
-    pulse[50::100] = 1.0
+    pulse[50::120] = 1.0
     shapes = np.random.default_rng(1).standard_normal((4, 30))
     rows = np.stack([np.convolve(pulse, shape, "same") for shape in shapes])
     rows += 0.05 * np.random.default_rng(2).standard_normal(rows.shape)
