@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 METHODS = ("infomax", "fastica", "picard")
 FINDS = ("ecg", "eog")
+#: Least correlation of a component of eye movements with the EOG. MNE's default, a z-score above 3,
+#: is not reached with few components.
+_LEAST_R = 0.5
 
 
 @register_processor
@@ -29,7 +32,7 @@ class ICACorrection(Processor):
     The components are fitted once, to all good EEG channels, after a high-pass filter; they are
     subtracted from the unfiltered channels. Components are chosen by the ECG
     (:meth:`mne.preprocessing.ICA.find_bads_ecg`) and EOG
-    (:meth:`mne.preprocessing.ICA.find_bads_eog`), or by number. A finding names them. Without a
+    (:meth:`mne.preprocessing.ICA.find_bads_eog`, correlation above 0.5), or by number. A finding names them. Without a
     component to subtract the recording is unchanged.
 
     The step runs in one thread, with a fixed random seed: the result is the same in every mode. Put
@@ -147,7 +150,9 @@ class ICACorrection(Processor):
             if kind == "ecg":
                 found = ica.find_bads_ecg(small, ch_name=channels[0], verbose="error")[0]
             else:
-                found = ica.find_bads_eog(small, ch_name=channels, verbose="error")[0]
+                found = ica.find_bads_eog(
+                    small, channels, _LEAST_R, measure="correlation", verbose="error"
+                )[0]
             chosen[kind] = sorted(map(int, found))
         return chosen
 
