@@ -13,8 +13,12 @@ from facet_nb.core.registry import register_processor
 from facet_nb.correction.base import find_artifacts
 from facet_nb.kernels.filters.fir import filter_zero_phase
 
-#: Power of a prediction, relative to the control's, from which most of it is artifact.
-_BETTER = 2.0
+#: Shift of the control, in Hz, at most half the rate of the triggers: EEG has about the same power
+#: there, also at the slope of an alpha peak.
+_SHIFT_HZ = 0.5
+#: Power of a prediction, relative to the control, from which it is artifact. It was up to 1.2 where
+#: the step removed EEG, and 1.3 to 2.3 where it improved the signal (`simulate`, slices at 10 Hz).
+_BETTER = 1.25
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,9 @@ class ANCCorrection(ArrayProcessor):
     :func:`facet_nb.gradient_correction` does not include it.
 
     The filter follows EEG at the frequencies of the artifact. A control tells how much of it: the
-    prediction from the same noise, shifted by half the rate of the triggers, where there is EEG
-    but no artifact. Channels of which the true noise does not predict twice the control's power
-    are unchanged.
+    prediction from the same noise, shifted by 0.5 Hz (at most half the rate of the triggers), where
+    there is EEG but no artifact. Channels of which the true noise does not predict 1.25 times
+    the control's power are unchanged.
 
     Parameters
     ----------
@@ -117,7 +121,7 @@ class ANCCorrection(ArrayProcessor):
                 raise ValidationError(f"anc_correction: hp_freq={freq:g} Hz is out of range.")
             taps = create_filter(None, view.sfreq, freq, None, verbose="error")
         first = max(int(first), 0)
-        shift = 0.5 * rate / view.sfreq if self.control else None
+        shift = min(_SHIFT_HZ, 0.5 * rate) / view.sfreq if self.control else None
         return Prepared(ANCPlan(n_taps, taps, first, stop, shift))
 
     def compiled_kernels(self) -> tuple[str, ...]:

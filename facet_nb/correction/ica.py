@@ -30,10 +30,10 @@ class ICACorrection(Processor):
     """Subtract independent components of pulse and eye movements (:class:`mne.preprocessing.ICA`).
 
     The components are fitted once, to all good EEG channels, after a high-pass filter; they are
-    subtracted from the unfiltered channels. Components are chosen by the ECG
-    (:meth:`mne.preprocessing.ICA.find_bads_ecg`) and EOG
-    (:meth:`mne.preprocessing.ICA.find_bads_eog`, correlation above 0.5), or by number. A finding names them. Without a
-    component to subtract the recording is unchanged.
+    subtracted from the unfiltered channels. Components are chosen by number, by the ECG
+    (:meth:`mne.preprocessing.ICA.find_bads_ecg`), or by the EOG
+    (:meth:`mne.preprocessing.ICA.find_bads_eog`, correlation above 0.5). A finding names them.
+    Without a component to subtract the recording is unchanged.
 
     The step runs in one thread, with a fixed random seed: the result is the same in every mode. Put
     it after the correction of the gradient artifact, at 250 to 500 Hz.
