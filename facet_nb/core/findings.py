@@ -237,6 +237,12 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "Look at them with mne.preprocessing.ICA; ICACorrection(find=(), exclude=[…]) chooses by "
         "number.",
     ),
+    "pauses_not_corrected": FindingKind(
+        "warning",
+        "slices beside pauses do not stand out: nothing was corrected there",
+        "Put VolumeArtifactCorrection behind UpSample, or behind the average; control=False "
+        "corrects in any case.",
+    ),
     "line_absent": FindingKind(
         "note",
         "there is no line at a frequency that was to be subtracted",

@@ -12,6 +12,7 @@ from facet_nb import (
     GradientCorrection,
     PCACorrection,
     Pipeline,
+    VolumeArtifactCorrection,
 )
 from facet_nb.datasets import simulate
 from facet_nb.kernels.lowrank.obs import count_locked
@@ -52,3 +53,18 @@ def test_locked_components_are_counted(n_locked, seed):
     for start in starts:
         x[start : start + n_samples] += 60.0 * rng.standard_normal(n_locked) @ shapes[:n_locked]
     assert count_locked(x, starts, n_samples) == n_locked
+
+
+@pytest.mark.parametrize("pause_s, stands_out", [(0.1, False), (0.2, True)])
+def test_slices_beside_pauses_are_corrected_where_they_stand_out(pause_s, stands_out):
+    """With pauses of 0.1 s a slice has 47.5 samples: every second one begins between samples."""
+    sim = simulate(2, 500.0, 30.0, tr_s=2.0, n_slices=20, volume_gap_s=pause_s, seed=5)
+    average, step = AASCorrection(30, subsample=True), VolumeArtifactCorrection()
+    alone, both = measure(sim, average), measure(sim, step, average)
+    assert both > alone + 3.0 if stands_out else both == alone
+    context = sim.context().with_trigger_samples(sim.triggers)
+    result = Pipeline([step]).run(context, show_progress=False, raise_on_error=True)
+    told = [finding.code for finding in result.findings]
+    assert ("pauses_not_corrected" in told) == (not stands_out)
+    if not stands_out:
+        assert measure(sim, VolumeArtifactCorrection(control=False), average) < alone
