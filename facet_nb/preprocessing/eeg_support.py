@@ -43,7 +43,8 @@ class EEGPulse:
         self.sfreq = sfreq / self.n_mean
         self.n_times = int(raw.n_times)
         self._components: np.ndarray | None = None
-        channels, checked = [], []
+        channels: list[np.ndarray] = []
+        checked: list[bool] = []
         for row in _list_eeg(raw):
             x = raw.get_data(picks=[row])[0]
             if not np.isfinite(x).all() or is_flat(x):

@@ -169,7 +169,11 @@ def _support(
         return peaks, {}, []
     beats, told = found
     n_false, n_added = int(np.sum(~told.kept)), len(told.added)
-    notes = {"supported": round(told.share, 3), "n_false": n_false, "n_added": n_added}
+    notes: dict[str, Any] = {
+        "supported": round(told.share, 3),
+        "n_false": n_false,
+        "n_added": n_added,
+    }
     if not n_false and not n_added:
         return peaks, notes, []
     supported = f"ECG and EEG agree on {100 * told.share:.0f} % of {len(peaks)} beats"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -101,12 +102,16 @@ def compare_with_inner(
 ) -> float:
     """Return the power of the transitions beside pauses over that of slices within volumes.
 
-    Parameters are those of :func:`estimate_transitions`. About 1 if the slices beside a pause differ
-    from others no more than these do among each other, e.g. because slices begin between samples.
-    Infinity if volumes have fewer than five slices.
+    Parameters are those of :func:`estimate_transitions`. About 1 if the slices beside a pause
+    differ from others no more than these do among each other, e.g. because slices begin between
+    samples. Infinity if volumes have fewer than five slices.
     """
     inner = Volumes(volumes.firsts + 1, volumes.lasts - 1)
-    options = {"n_template": n_template, "weight": weight, "n_volumes": n_volumes}
+    options: dict[str, Any] = {
+        "n_template": n_template,
+        "weight": weight,
+        "n_volumes": n_volumes,
+    }
     powers = []
     for one in (volumes, inner):
         if np.min(one.lasts - one.firsts) < 2:
