@@ -1,6 +1,7 @@
 """Removal of the pulse artifact, on recordings with known truth.
 
-    python benchmarks/pulse.py [--twin bcg_twin_500.npz] [--parts] [--hard]
+    python benchmarks/pulse.py [--twin bcg_twin_500.npz] [--parts] [--hard] [--beats] [--chain]
+                               [--bridges]
 
 Simulated hearts differ in number of channels, sampling rate and heart rate; none of them was used
 to choose a parameter alone. The twin (16 channels, 230 s, 282 beats) is an ``.npz`` with ``x``,
@@ -8,7 +9,9 @@ to choose a parameter alone. The twin (16 channels, 230 s, 282 beats) is an ``.n
 (0.5-70 Hz, median over channels, dB) before and after each method, with beats that
 ``QRSTriggerDetector`` found; harm to EEG without artifact (dB relative to the EEG); CPU time of
 ``method="obs"``. ``--parts`` tells what each part of that method is worth, ``--hard`` what it does
-with one channel and with beats that are wrong, both with true beats.
+with one channel and with beats that are wrong, both with true beats. ``--beats``: a noisy ECG, and
+none. ``--chain``: gradient and pulse artifact, corrected one after the other, and where the loss
+comes from. ``--bridges``: independent components, ZapLine and a linear denoiser.
 """
 
 from __future__ import annotations
@@ -25,7 +28,17 @@ import mne
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
-from facet_nb import Pipeline, ProcessingContext, PulseCorrection, QRSTriggerDetector
+from facet_nb import (
+    DenoiserCorrection,
+    GradientCorrection,
+    ICACorrection,
+    NotchFilter,
+    Pipeline,
+    ProcessingContext,
+    PulseCorrection,
+    QRSTriggerDetector,
+    ZapLineCorrection,
+)
 from facet_nb.datasets import simulate
 from facet_nb.kernels.pulse import beat_amplitudes
 
@@ -166,17 +179,129 @@ def print_hard(cases: list[Case]) -> None:
         print(f"| {case.name} | " + " | ".join(f"{value:.1f}" for value in cells) + " |")
 
 
+def print_table(head: list[str], rows: Iterator[tuple[str, list[float]]]) -> None:
+    print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
+    for name, values in rows:
+        print(f"| {name} | " + " | ".join(f"{value:.1f}" for value in values) + " |", flush=True)
+
+
+def run_steps(context: ProcessingContext, *steps: object) -> np.ndarray:
+    result = Pipeline(list(steps)).run(context, show_progress=False, raise_on_error=True)
+    return result.get_raw().get_data()
+
+
+def list_beats(cases: list[Case]) -> Iterator[tuple[str, list[float]]]:
+    """Yield SNR with beats of the ECG alone, of ECG and EEG, and of the EEG alone."""
+    for case in cases:
+        rng = np.random.default_rng(1)
+        for noise in (0.0, 1.5, 3.0, 6.0):
+            noisy = case.ecg + noise * case.ecg.std() * rng.standard_normal(len(case.ecg))
+            n = len(case.data)
+            kinds = ["eeg"] * n + ["ecg"]
+            info = mne.create_info([*(f"E{i}" for i in range(n)), "ECG"], case.sfreq, kinds)
+            raw = mne.io.RawArray(np.vstack([case.data, noisy]), info, verbose="error")
+            values = []
+            for source in ("ecg", "auto", "eeg"):
+                steps = QRSTriggerDetector(source=source), PulseCorrection()
+                out = run_steps(ProcessingContext(raw), *steps)[:n]
+                values.append(snr_db(case.clean, out, case.sfreq))
+            yield f"{case.name}, ECG + {noise:g} SD of noise", values
+
+
+def list_chains() -> Iterator[tuple[str, list[float]]]:
+    """Yield SNR of pulse correction alone, behind gradient correction, and the sum of both errors.
+
+    The errors add up if neither correction disturbs the other.
+    """
+    for seed in (1, 2, 3):
+        sim = simulate(12, 1000.0, 90.0, 2.0, 20, seed=seed, pulse=True)
+        n, (begin, end) = 12, (int(1000 * t) for t in sim.acquisition_s)
+        span = slice(begin + 1000, end - 1000)
+        beats = np.rint(1000 * sim.r_peaks_s).astype(int)
+        pulse = sim.artifact - sim.gradient_artifact
+        case = Case("", sim.clean + pulse, sim.clean, np.zeros(0), 1000.0, beats)
+        alone = run_true(case, case.data, beats)
+        context = sim.context().with_trigger_samples(sim.triggers)
+        result = Pipeline([GradientCorrection()]).run(context, raise_on_error=True)
+        rest = result.get_raw().get_data()[:n] - case.data
+        chain = run_true(case, case.data + rest, beats)
+        found = run_steps(result.context, QRSTriggerDetector(), PulseCorrection())[:n]
+        outs = (alone, sim.clean + rest, alone + rest, chain, found)
+        yield (
+            f"seed {seed}",
+            [snr_db(sim.clean[:, span], out[:, span], 1000.0) for out in outs],
+        )
+
+
+def train_linear(n_samples: int, sfreq: float) -> np.ndarray:
+    """Return a linear denoiser of windows, trained by ridge regression on simulated hearts."""
+    given, wanted = [], []
+    for seed in (11, 12, 13):
+        options = {"pulse": True, "artifact_amplitude_v": 0.0}
+        heart = simulate(16, sfreq, 120.0, 2.0, 20, seed=seed, **options)
+        for x, clean in zip(heart.raw.get_data()[:16], heart.clean, strict=True):
+            n = len(x) // n_samples * n_samples
+            given.append(1e6 * x[:n].reshape(-1, n_samples))
+            wanted.append(1e6 * clean[:n].reshape(-1, n_samples))
+    x, y = np.concatenate(given), np.concatenate(wanted)
+    ridge = 1e-3 * np.trace(x.T @ x) / n_samples * np.eye(n_samples)
+    return np.linalg.solve(x.T @ x + ridge, x.T @ y).astype(np.float32)
+
+
+def list_bridges() -> Iterator[tuple[str, list[float]]]:
+    """Yield SNR before and after; the pump is a line of 41.3 Hz."""
+    n_channels, sfreq, rate_hz, duration_s = HEARTS[1]
+    heart = simulate(
+        n_channels, sfreq, duration_s, 2.0, 20, seed=1, lead_in_s=1.0, lead_out_s=1.0,
+        pulse=True, artifact_amplitude_v=0.0, heart_rate_hz=rate_hz,
+    )  # fmt: skip
+    clean, n = heart.clean, n_channels
+    before = snr_db(clean, heart.raw.get_data()[:n], sfreq)
+    context = ProcessingContext(heart.raw)
+    out = run_steps(context, ICACorrection(find=["ecg"]))[:n]
+    yield "pulse: ICACorrection", [before, snr_db(clean, out, sfreq)]
+    window = round(0.5 * sfreq / 2) * 2
+    weights = train_linear(window, sfreq)
+    out = run_steps(context, DenoiserCorrection(lambda x: x @ weights, window_s=window / sfreq))[:n]
+    yield (
+        "pulse: DenoiserCorrection, linear, trained on others",
+        [before, snr_db(clean, out, sfreq)],
+    )
+    out = run_steps(context, QRSTriggerDetector(), PulseCorrection())[:n]
+    yield "pulse: PulseCorrection", [before, snr_db(clean, out, sfreq)]
+    gains = 20e-6 * np.random.default_rng(0).standard_normal((n, 1))
+    line = gains * np.sin(2 * np.pi * 41.3 * np.arange(clean.shape[1]) / sfreq)
+    info = mne.create_info(n, sfreq, "eeg")
+    context = ProcessingContext(mne.io.RawArray(clean + line, info, verbose="error"))
+    before = snr_db(clean, clean + line, sfreq)
+    for name, step in {
+        "ZapLineCorrection": ZapLineCorrection(41.3),
+        "NotchFilter": NotchFilter(41.3),
+    }.items():
+        yield f"pump: {name}", [before, snr_db(clean, run_steps(context, step), sfreq)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--twin")
     parser.add_argument("--parts", action="store_true")
     parser.add_argument("--hard", action="store_true")
+    for option in ("--beats", "--chain", "--bridges"):
+        parser.add_argument(option, action="store_true")
     given = parser.parse_args()
+    if given.beats:
+        head = ["recording", "ECG alone", "ECG and EEG", "EEG alone"]
+        print_table(head, list_beats(list(list_cases(given.twin))))
+    if given.chain:
+        head = ["recording", "pulse alone", "gradient alone", "sum of errors", "chain"]
+        print_table([*head, "chain, detected beats"], list_chains())
+    if given.bridges:
+        print_table(["artifact: correction", "before", "after"], list_bridges())
     if given.parts:
         print_parts(list(list_cases(given.twin)))
     if given.hard:
         print_hard(list(list_cases(given.twin)))
-    if given.parts or given.hard:
+    if given.parts or given.hard or given.beats or given.chain or given.bridges:
         return
     head = ["recording", "before", *METHODS, "MNE PCA-OBS", "harm of obs", "CPU s of obs"]
     print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))

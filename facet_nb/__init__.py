@@ -38,10 +38,10 @@ _ROOMS = {
         "AASCorrection ANCCorrection AdaptiveNoiseCancellation AveragedArtifactSubtraction "
         "AvgArtWghtCorrespondingSliceCorrection AvgArtWghtMoosmannCorrection "
         "AvgArtWghtSliceTriggerCorrection AvgArtWghtVolumeTriggerCorrection "
-        "CorrespondingSliceCorrection FARMArtifactCorrection FARMCorrection GradientCorrection "
-        "MoosmannCorrection OBSCorrection PCACorrection PulseCorrection "
-        "RemoveVolumeArtifactCorrection SliceTriggerCorrection VolumeArtifactCorrection "
-        "VolumeTriggerCorrection WireLoopCorrection"
+        "CorrespondingSliceCorrection DenoiserCorrection FARMArtifactCorrection FARMCorrection "
+        "GradientCorrection ICACorrection MoosmannCorrection OBSCorrection PCACorrection "
+        "PulseCorrection RemoveVolumeArtifactCorrection SliceTriggerCorrection "
+        "VolumeArtifactCorrection VolumeTriggerCorrection WireLoopCorrection ZapLineCorrection"
     ),
     "facet_nb.evaluation": (
         "CleanInTest FFTAllenCalculator FFTNiazyCalculator IntegrityCalculator "

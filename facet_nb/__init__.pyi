@@ -64,9 +64,11 @@ from facet_nb.correction import (
     AvgArtWghtVolumeTriggerCorrection as AvgArtWghtVolumeTriggerCorrection,
 )
 from facet_nb.correction import CorrespondingSliceCorrection as CorrespondingSliceCorrection
+from facet_nb.correction import DenoiserCorrection as DenoiserCorrection
 from facet_nb.correction import FARMArtifactCorrection as FARMArtifactCorrection
 from facet_nb.correction import FARMCorrection as FARMCorrection
 from facet_nb.correction import GradientCorrection as GradientCorrection
+from facet_nb.correction import ICACorrection as ICACorrection
 from facet_nb.correction import MoosmannCorrection as MoosmannCorrection
 from facet_nb.correction import OBSCorrection as OBSCorrection
 from facet_nb.correction import PCACorrection as PCACorrection
@@ -76,6 +78,7 @@ from facet_nb.correction import SliceTriggerCorrection as SliceTriggerCorrection
 from facet_nb.correction import VolumeArtifactCorrection as VolumeArtifactCorrection
 from facet_nb.correction import VolumeTriggerCorrection as VolumeTriggerCorrection
 from facet_nb.correction import WireLoopCorrection as WireLoopCorrection
+from facet_nb.correction import ZapLineCorrection as ZapLineCorrection
 from facet_nb.evaluation import CleanInTest as CleanInTest
 from facet_nb.evaluation import FFTAllenCalculator as FFTAllenCalculator
 from facet_nb.evaluation import FFTNiazyCalculator as FFTNiazyCalculator

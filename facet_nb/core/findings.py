@@ -238,6 +238,44 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "the ECG that is used is marked bad",
         "Choose another with ecg_channel=…, or remove it from raw.info['bads'] if it is good.",
     ),
+    "ecg_noisy": FindingKind(
+        "warning",
+        "the ECG is noisy: heartbeats are those of the EEG",
+        "Look at the beats (QRSTriggerDetector(save_to_annotations=True)); source='ecg' uses all R "
+        "peaks of the ECG.",
+    ),
+    "beats_corrected": FindingKind(
+        "note",
+        "heartbeats of the ECG were corrected by the EEG",
+        "QRSTriggerDetector(source='ecg') uses the R peaks of the ECG as they are.",
+    ),
+    "beats_from_eeg": FindingKind(
+        "note",
+        "heartbeats were found in the EEG, by the pulse artifact",
+        "If there is an ECG, name it with ecg_channel=… or raw.set_channel_types.",
+    ),
+    "components_subtracted": FindingKind(
+        "note",
+        "independent components were subtracted",
+        "Look at them with mne.preprocessing.ICA; ICACorrection(find=(), exclude=[…]) chooses by "
+        "number.",
+    ),
+    "pauses_not_corrected": FindingKind(
+        "warning",
+        "slices beside pauses do not stand out: nothing was corrected there",
+        "Put VolumeArtifactCorrection behind UpSample, or behind the average; control=False "
+        "corrects in any case.",
+    ),
+    "line_absent": FindingKind(
+        "note",
+        "there is no line at a frequency that was to be subtracted",
+        "Read the frequency from the spectrum (raw.compute_psd), and leave out others.",
+    ),
+    "gradient_left": FindingKind(
+        "error",
+        "the recording still holds the gradient artifact",
+        "Correct it first: put TriggerDetector(…) and GradientCorrection() before this step.",
+    ),
     "alignment_at_edge": FindingKind(
         "warning",
         "triggers were moved to the limit of the search",
@@ -297,12 +335,6 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "note",
         "the first channel shows no artifact",
         "Nothing to do: another reference is used. Mark the channel as bad if it had no contact.",
-    ),
-    "gradient_left": FindingKind(
-        "warning",
-        "the gradient artifact is still there",
-        "Put the correction of the gradient artifact before QRSTriggerDetector and "
-        "PulseCorrection.",
     ),
     "beats_overlooked": FindingKind(
         "note",

@@ -2,9 +2,11 @@
 
 from facet_nb.correction.aas import AASCorrection, AveragedArtifactSubtraction
 from facet_nb.correction.anc import AdaptiveNoiseCancellation, ANCCorrection
+from facet_nb.correction.denoiser import DenoiserCorrection
 from facet_nb.correction.farm import FARMArtifactCorrection, FARMCorrection
 from facet_nb.correction.gaps import RemoveVolumeArtifactCorrection, VolumeArtifactCorrection
 from facet_nb.correction.gradient import GradientCorrection
+from facet_nb.correction.ica import ICACorrection
 from facet_nb.correction.moosmann import AvgArtWghtMoosmannCorrection, MoosmannCorrection
 from facet_nb.correction.obs import OBSCorrection, PCACorrection
 from facet_nb.correction.pulse import PulseCorrection
@@ -17,6 +19,7 @@ from facet_nb.correction.weighted import (
     VolumeTriggerCorrection,
 )
 from facet_nb.correction.wires import WireLoopCorrection
+from facet_nb.correction.zapline import ZapLineCorrection
 
 __all__ = [
     "AASCorrection",
@@ -28,9 +31,11 @@ __all__ = [
     "AvgArtWghtSliceTriggerCorrection",
     "AvgArtWghtVolumeTriggerCorrection",
     "CorrespondingSliceCorrection",
+    "DenoiserCorrection",
     "FARMArtifactCorrection",
     "FARMCorrection",
     "GradientCorrection",
+    "ICACorrection",
     "MoosmannCorrection",
     "OBSCorrection",
     "PCACorrection",
@@ -40,4 +45,5 @@ __all__ = [
     "VolumeArtifactCorrection",
     "VolumeTriggerCorrection",
     "WireLoopCorrection",
+    "ZapLineCorrection",
 ]

@@ -40,6 +40,10 @@ class FARMCorrection(TemplateCorrection):
     %(apply_epoch_alpha_scaling)s
     %(ref_channel)s
     %(subsample)s
+    compared_hz : float
+        With ``subsample=True``, epochs are compared above this frequency, in Hz. Aligned epochs
+        differ by their EEG more than by their artifact: with 0, similar EEG is averaged and
+        subtracted.
 
     Notes
     -----
@@ -73,16 +77,20 @@ class FARMCorrection(TemplateCorrection):
         apply_epoch_alpha_scaling: bool = False,
         ref_channel: int | str | None = None,
         subsample: bool = False,
+        compared_hz: float = 70.0,
     ) -> None:
         super().__init__(**take_shared(locals()))
         self.correlation_threshold = correlation_threshold
         self.search_half_window = search_half_window
         self.search_half_window_factor = search_half_window_factor
         self.interpolate_volume_gaps = interpolate_volume_gaps
+        self.compared_hz = compared_hz
 
     def check(self) -> None:
         """Raise :class:`ValidationError` if an argument is invalid."""
         super().check()
+        if not self.compared_hz >= 0:
+            raise ValidationError(f"compared_hz={self.compared_hz} must be 0 Hz or more.")
         if not 0.0 <= self.correlation_threshold <= 1.0:
             raise ValidationError(
                 f"correlation_threshold={self.correlation_threshold} must be from 0 to 1."
@@ -97,6 +105,10 @@ class FARMCorrection(TemplateCorrection):
         if self.search_half_window is not None:
             return int(self.search_half_window)
         return int(np.ceil(self.window_size * self.search_half_window_factor))
+
+    def compared_above_hz(self) -> float:
+        """Return the lowest frequency at which epochs are compared with ``subsample=True``."""
+        return self.compared_hz
 
     def weigh(self, metadata: ProcessingMetadata, n_epochs: int) -> None:
         """Return None: each channel selects its own epochs."""

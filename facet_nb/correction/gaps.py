@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.findings import make_finding
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.base import ChannelCorrection, check_artifact_length
@@ -15,6 +16,11 @@ from facet_nb.kernels.templates import volume_gaps
 from facet_nb.kernels.triggers.spacing import describe_spacing
 
 logger = logging.getLogger("facet_nb")
+
+
+#: Slices beside pauses are corrected if they differ from others by this factor (power) more than
+#: these do among each other.
+_EXCEEDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,11 @@ class VolumeArtifactCorrection(ChannelCorrection):
     fill : {"average", "line"}
         What to subtract within the pause: the mean of other pauses, which contains the decaying
         artifact, or a straight line between the two ends [1]_.
+    control : bool
+        Leave the recording unchanged if the slices beside pauses differ from others no more than
+        these do among each other, in the reference channel. Slices that begin between samples,
+        or differ in their artifact, make templates of neighbouring slices wrong. False for
+        FACETpy's behaviour.
 
     References
     ----------
@@ -64,6 +75,7 @@ class VolumeArtifactCorrection(ChannelCorrection):
 
     name = "volume_artifact_correction"
     description = "Match slices next to a pause between volumes to the others"
+    needs = "reference"
 
     def __init__(
         self,
@@ -72,12 +84,14 @@ class VolumeArtifactCorrection(ChannelCorrection):
         weighting_slope: float = 20.0,
         n_volumes: int = 25,
         fill: str = "average",
+        control: bool = True,
     ) -> None:
         self.template_count = template_count
         self.weighting_position = weighting_position
         self.weighting_slope = weighting_slope
         self.n_volumes = n_volumes
         self.fill = fill
+        self.control = control
 
     def prepare(self, view: View) -> Prepared:
         """Find the volumes and the pauses between them."""
@@ -100,9 +114,28 @@ class VolumeArtifactCorrection(ChannelCorrection):
             n_samples, self.weighting_position, self.weighting_slope
         )
         pause_ms = round(1e3 * spacing.pause / view.sfreq, 3)
-        return Prepared(
-            GapPlan(starts, n_samples, volumes, weight),
-            notes={"n_pauses": n_pauses, "pause_ms": pause_ms},
+        notes = {"n_pauses": n_pauses, "pause_ms": pause_ms}
+        plan = GapPlan(starts, n_samples, volumes, weight)
+        excess = self._compare(view, plan) if self.control else np.inf
+        if excess >= _EXCEEDS:
+            return Prepared(plan, notes=notes)
+        detail = (
+            f"In {view.reference_name}, slices beside pauses differ from others {excess:.2g} times "
+            "as much (power) as these do among each other."
+        )
+        finding = make_finding("pauses_not_corrected", detail, excess=round(excess, 3))
+        return Prepared(None, notes=notes, findings=(finding,))
+
+    def _compare(self, view: View, plan: GapPlan) -> float:
+        assert view.reference is not None
+        return volume_gaps.compare_with_inner(
+            view.reference,
+            plan.starts,
+            plan.n_samples,
+            plan.volumes,
+            n_template=self.template_count,
+            weight=plan.weight,
+            n_volumes=self.n_volumes,
         )
 
     def _check(self) -> None:

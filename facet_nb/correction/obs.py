@@ -39,6 +39,8 @@ class OBSPlan:
         Components are estimated from every `every`-th artifact.
     constant : bool
         Whether the basis includes a constant.
+    locked_only : bool
+        Whether components that are not locked to the artifacts are left out.
     """
 
     starts: np.ndarray
@@ -46,6 +48,7 @@ class OBSPlan:
     taps: np.ndarray
     every: int = 1
     constant: bool = False
+    locked_only: bool = False
 
 
 class BasisCorrection(ChannelCorrection):
@@ -63,6 +66,7 @@ class BasisCorrection(ChannelCorrection):
             self.n_components,
             every=plan.every,
             constant=plan.constant,
+            locked_only=plan.locked_only,
         )
         np.subtract(x, fitted, out=out)
 
@@ -167,6 +171,11 @@ class PCACorrection(BasisCorrection):
     the strongest components of these are fitted to each artifact and subtracted. Frequencies below
     the high-pass filter are unchanged, so that EEG in the usual bands is preserved.
 
+    After a good correction most of the residual is EEG, which is the same at any time. Components
+    therefore count only as far as their variance exceeds that in epochs with random starts
+    (:func:`facet_nb.kernels.lowrank.obs.count_locked`). A channel without such components is
+    unchanged.
+
     Parameters
     ----------
     n_components : int, float or "auto"
@@ -177,6 +186,9 @@ class PCACorrection(BasisCorrection):
         is removed as well.
     %(hp_filter_weights)s
     %(exclude_channels)s
+    locked_only : bool
+        Leave out components that are not locked to the artifacts; False for FACETpy's behaviour,
+        which removes EEG.
 
     References
     ----------
@@ -192,11 +204,13 @@ class PCACorrection(BasisCorrection):
         hp_freq: float | None = None,
         hp_filter_weights: np.ndarray | Sequence[float] | None = None,
         exclude_channels: list | None = None,
+        locked_only: bool = True,
     ) -> None:
         self.n_components = n_components
         self.hp_freq = hp_freq
         self.hp_filter_weights = hp_filter_weights
         self.exclude_channels = exclude_channels
+        self.locked_only = locked_only
 
     def prepare(self, view: View) -> Prepared:
         """Find the artifacts, and design the high-pass filter."""
@@ -205,7 +219,8 @@ class PCACorrection(BasisCorrection):
             raise ValidationError(
                 f"n_components={n!r}: use a number of components, a fraction below 1, or 'auto'."
             )
-        return Prepared(OBSPlan(*find_artifacts(view), self._taps(view.sfreq)))
+        taps = self._taps(view.sfreq)
+        return Prepared(OBSPlan(*find_artifacts(view), taps, locked_only=self.locked_only))
 
     def _taps(self, sfreq: float) -> np.ndarray:
         if self.hp_filter_weights is not None:

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.findings import Finding, make_finding
+from facet_nb.core.findings import Finding, FindingError, make_finding
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.recording import DATA_TYPES
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.base import ChannelCorrection
 from facet_nb.kernels.filters.iir import filter_sos
+from facet_nb.kernels.means import average_blocks
 from facet_nb.kernels.pulse import beat_amplitudes
 from facet_nb.kernels.pulse.beat_average import subtract_beats
 from facet_nb.kernels.pulse.beats import Beats, fit_waves, render
@@ -40,6 +41,11 @@ _EDGE = 0.4
 #: recordings of 1 to 32 channels and one to two minutes, and in a simulation at 500 Hz, the factor
 #: was 0.6 to 1.5 without artifact, and 1.9 to 50 with it (1.55 in one minute of a single channel).
 _EVIDENCE = 1.6
+#: A signal of respiration is averaged over this time, in s.
+_BREATH_S = 0.2
+#: A covariate is used if the power of its wave exceeds that of EEG by this factor. In simulated
+#: recordings it was 0.8 to 2.1 without such a change of shape, and 15 to 30 with one.
+_COVARIATE = 3.0
 #: Samples whose residual power (over 0.5 s, all channels) exceeds twice its median get less weight.
 _SPAN_S, _UNUSUAL = 0.5, 2.0
 #: Missed beats are searched for in intervals longer than this many medians and at both ends, up to
@@ -48,6 +54,8 @@ _SPAN_S, _UNUSUAL = 0.5, 2.0
 _LONG, _REACH, _LEAST_SIZE = 1.5, 0.25, 0.5
 #: Number of beats to search for at either end: missed there, or outside and extending into it.
 _MOST_OUTER = 2
+#: Number of channels in which the gradient artifact is looked for.
+_MOST_CHECKED = 8
 #: Half width of an average template, in intervals between beats.
 _HALF_WIDTH = 0.75
 #: Share of beats below which they are told to be wrong (``docs/quality.md``).
@@ -91,8 +99,9 @@ class PulseCorrection(ChannelCorrection):
     delay after the R peak. The waveforms of consecutive beats may overlap. One least-squares fit
     over the whole recording yields their shapes, and at each frequency only the part that exceeds
     the EEG is kept. Size and delay are omitted if they vary no more than EEG would make them
-    appear, and periods with movement get less weight. Beats that the detector missed, in long
-    intervals and at both ends, are found by their artifact.
+    appear, and periods with movement get less weight. Waves for the preceding interval and for
+    breath are added where their power exceeds that of EEG three times. Beats that the detector
+    missed, in long intervals and at both ends, are found by their artifact.
 
     Parameters
     ----------
@@ -110,6 +119,13 @@ class PulseCorrection(ChannelCorrection):
     picks : str | list | None
         Channel names, positions or types to correct; None for all data channels. Amplitudes are
         estimated from all channels in any case.
+    check_gradient : bool
+        Refuse a recording that still holds the gradient artifact: in at least half of the
+        channels, what lies from 20 to 70 Hz is louder than what lies below, and repeats itself.
+    covariates : bool
+        Whether the shape of the artifact may change with the preceding interval and, if there is a
+        channel of type or name RESP, with breath, for ``"obs"``: one more wave for each one with
+        which it does.
 
     References
     ----------
@@ -132,18 +148,24 @@ class PulseCorrection(ChannelCorrection):
         n_side: int = 10,
         drift_s: float = 120.0,
         picks: str | Sequence[str] | Sequence[int] | None = None,
+        check_gradient: bool = True,
+        covariates: bool = True,
     ) -> None:
         self.method = method
         self.delay_s = delay_s
         self.n_side = n_side
         self.drift_s = drift_s
         self.picks = picks
+        self.check_gradient = check_gradient
+        self.covariates = covariates
 
     def prepare(self, view: View) -> Prepared:
         """Determine the beats, their sizes and their delays from all channels."""
         self._check()
         peaks = np.unique(np.asarray(view.metadata.triggers, dtype=np.int64))
         interval = _check_beats(peaks, view.sfreq)
+        if self.check_gradient:
+            _check_gradient(view)
         notes: dict[str, Any] = {
             "n_beats": len(peaks),
             "beats_per_min": round(60.0 * view.sfreq / interval, 1),
@@ -202,14 +224,37 @@ class PulseCorrection(ChannelCorrection):
         found = beat_amplitudes.measure_beats(_high(view, plan), start, sfreq, weights)
         scores = beat_amplitudes.choose_scores(slow, found, _EVIDENCE)
         plan = replace(plan, beats=replace(start, scores=scores), weights=weights)
+        plan, covariates = self._add_covariates(view, plan, before)
         return plan, {
             "n_overlooked": len(overlooked),
-            "n_waves": scores.shape[1],
+            "n_waves": plan.beats.scores.shape[1],
+            "covariates": covariates,
             "size_sd": round(beat_amplitudes.spread_of(found.sizes), 3),
             "delay_sd_ms": round(1e3 * beat_amplitudes.spread_of(found.delays) / sfreq, 1),
             "size_evidence": round(found.size_evidence, 2),
             "delay_evidence": round(found.delay_evidence, 2),
         }
+
+    def _add_covariates(
+        self, view: View, plan: WavePlan, before: int
+    ) -> tuple[WavePlan, dict[str, float]]:
+        """Return the plan with waves for those covariates with which shapes change, and evidence.
+
+        The covariates are the preceding interval and, if there is a channel of respiration, breath.
+        """
+        names, columns = _list_covariates(view, plan.beats.starts + before)
+        if not self.covariates or not names:
+            return plan, {}
+        beats = plan.beats
+        evidence = beat_amplitudes.measure_covariates(
+            _high(view, plan), beats, columns, plan.weights
+        )
+        told = {name: round(float(value), 2) for name, value in zip(names, evidence, strict=True)}
+        kept = columns[:, evidence > _COVARIATE]
+        if kept.shape[1]:
+            scores = np.linalg.qr(np.concatenate([beats.scores, kept], axis=1))[0]
+            plan = replace(plan, beats=replace(beats, scores=scores))
+        return plan, told
 
     def _begin(self, starts: np.ndarray, n_samples: int, sfreq: float) -> Beats:
         """Return beats with the mean and slow changes as their only waveforms."""
@@ -230,6 +275,25 @@ class PulseCorrection(ChannelCorrection):
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes."""
         return 8 * shape[1] * 8
+
+
+def _check_gradient(view: View) -> None:
+    """Raise :class:`FindingError` if most channels still hold the gradient artifact."""
+    from facet_nb.kernels.pulse.gradient_rest import has_gradient
+
+    assert view.data is not None
+    names, rows = np.array(view.ch_names), np.arange(len(view.data))
+    rows = rows[:: max(1, len(rows) // _MOST_CHECKED)]
+    found = np.array([has_gradient(view.data[row], view.sfreq) for row in rows], dtype=bool)
+    if found.mean() > 0.5:
+        raise FindingError(
+            make_finding(
+                "gradient_left",
+                f"pulse_correction: {found.sum()} of {len(rows)} channels that were looked at "
+                "hold the gradient artifact.",
+                channels=names[rows[found]],
+            )
+        )
 
 
 def _check_beats(peaks: np.ndarray, sfreq: float) -> float:
@@ -282,7 +346,9 @@ def _tell_beats(view: View, notes: Mapping[str, Any], peaks: np.ndarray) -> tupl
         strength = 0.0 if x is None else measure_recurrence(x, triggers, length)
         if strength > _GRADIENT:
             detail = "The signal recurs with the scanner's triggers."
-            found.append(make_finding("gradient_left", detail, strength=strength))
+            found.append(
+                make_finding("gradient_left", detail, severity="warning", strength=strength)
+            )
     return tuple(found)
 
 
@@ -296,6 +362,27 @@ def _list_candidates(peaks: np.ndarray, interval: float, ends: tuple[int, int]) 
     places += np.arange(peaks[0] - interval, ends[0], -interval)[:_MOST_OUTER].tolist()
     places += np.arange(peaks[-1] + interval, ends[1], interval)[:_MOST_OUTER].tolist()
     return np.rint(sorted(places)).astype(np.int64)
+
+
+def _list_covariates(view: View, peaks: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Return names and values (n_beats, n_covariates) of what shapes may change with."""
+    gaps = np.diff(peaks).astype(float)
+    gaps /= np.median(gaps)
+    # The first interval is unknown, and long ones are missed beats rather than pauses of the heart.
+    names, columns = ["interval"], [np.append(0.0, np.clip(gaps, 0.5, _LONG) - 1.0)]
+    rows = [i for i, kind in enumerate(view.all_types) if kind == "resp"]
+    if rows and view.all_data is not None:
+        width = max(1, round(_BREATH_S * view.sfreq))
+        x = average_blocks(np.asarray(view.all_data[rows[0]], dtype=float), width)
+        at = (np.arange(len(x)) + 0.5) * width
+        names += ["breath", "breath_slope"]
+        columns += [np.interp(peaks, at, part) for part in (x, np.gradient(x))]
+    values = np.column_stack(columns)
+    values = values - values.mean(axis=0)
+    spread = values.std(axis=0)
+    known = spread > 1e-9 * np.maximum(np.abs(values).max(axis=0), np.finfo(float).tiny)
+    kept = [name for name, one in zip(names, known, strict=True) if one]
+    return kept, values[:, known] / spread[known]
 
 
 def _list_eeg(view: View) -> Iterator[np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from inspect import signature
@@ -115,11 +116,14 @@ class TemplatePlan(AASPlan):
         The epochs of each template; None if each channel has its own.
     layout : Layout | None
         Onsets between samples; None if artifacts start at samples.
+    sfreq : float
+        Sampling rate, in Hz.
     """
 
     usable: np.ndarray
     weights: Weights | None = None
     layout: subsample.Layout | None = None
+    sfreq: float = 1.0
 
 
 class TemplateCorrection(AveragingCorrection):
@@ -133,12 +137,16 @@ class TemplateCorrection(AveragingCorrection):
         """Return the epochs of each template of one channel, chosen by their samples."""
         raise ValidationError(f"{type(self).__name__} has no weigh_channel(epochs, usable) method.")
 
+    def compared_above_hz(self) -> float:
+        """Return the lowest frequency that ``weigh_channel`` sees with ``subsample=True``."""
+        return 0.0
+
     def prepare(self, view: View) -> Prepared:
         """Choose the epochs of each template, and find the onsets of the artifacts."""
         starts, n_samples, usable, max_lag = self._find_epochs(view)
         assert view.reference is not None
         rows = self.weigh(view.metadata, len(starts))
-        plan = TemplatePlan(starts, starts, n_samples, usable)
+        plan = TemplatePlan(starts, starts, n_samples, usable, sfreq=view.sfreq)
         plan = self._place(plan, rows, view.reference, max_lag)
         prepared = self._report(view, plan, starts, plan.aligned, usable)
         if plan.weights is None:
@@ -206,8 +214,11 @@ class TemplateCorrection(AveragingCorrection):
             spectra[part] = subsample.transform(x, layout, part, float(x.mean()))
         if rows is None:
             epochs = np.zeros((len(all_epochs), layout.n_samples))
+            first = math.ceil(self.compared_above_hz() / plan.sfreq * layout.n_fft)
             for part in _portions(pool):
-                epochs[part] = subsample.epochs_of(spectra[part], layout)
+                compared = spectra[part]
+                compared[:, :first] = 0.0
+                epochs[part] = subsample.epochs_of(compared, layout)
             rows = self.weigh_channel(epochs, layout.usable)
             del epochs
         # Shifts are linear: averaging the spectra costs one inverse transform for each template.

@@ -66,6 +66,14 @@ def find_mean(x: np.ndarray) -> float:
     return mean.value
 
 
+def average_blocks(x: np.ndarray, n_mean: int) -> np.ndarray:
+    """Return means of `n_mean` samples each, the last one of the remaining samples."""
+    if n_mean == 1:
+        return x
+    edges = np.arange(0, len(x), n_mean)
+    return np.add.reduceat(x, edges) / np.diff(edges, append=len(x))
+
+
 def is_flat(x: np.ndarray) -> bool:
     """Return whether all samples of a signal, shape (n_times,), are equal."""
     first = x[:1]

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.findings import make_finding
+from facet_nb.core.findings import Finding, FindingError, make_finding
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.recording import find_channel, kind_of
 from facet_nb.core.registry import register_processor
 from facet_nb.core.samples import check_finite
+from facet_nb.kernels.means import average_blocks
 from facet_nb.kernels.triggers.spacing import acquisition_span, find_best_match
 from facet_nb.preprocessing.triggers import Found, TriggerStep
 
 if TYPE_CHECKING:
     import mne
 
+SOURCES = ("auto", "ecg", "eeg")
 _SHORTEST_S = 4.0
 #: Half width of the QRS complex for comparing beats, in s.
 _QRS_S = 0.1
@@ -37,12 +39,19 @@ _RATE_HZ = 500.0
 
 @register_processor
 class QRSTriggerDetector(TriggerStep):
-    """Detect heartbeats in the ECG and use them as triggers.
+    """Detect heartbeats and use them as triggers.
 
-    R peaks are found by neurokit2 [1]_ if it is installed (``pip install facet-nb[ecg]``), and
-    otherwise by :func:`mne.preprocessing.find_ecg_events`. Intervals longer than 1.5 medians are
-    searched for missed beats, which must resemble the median beat: with a correlation of at least
-    0.6 and at least 0.4 of its amplitude.
+    R peaks of the ECG are found by neurokit2 [1]_ if it is installed (``pip install
+    facet-nb[ecg]``), and otherwise by :func:`mne.preprocessing.find_ecg_events`. Intervals longer
+    than 1.5 medians are searched for missed beats, which must resemble the median beat: with a
+    correlation of at least 0.6 and at least 0.4 of its amplitude.
+
+    The pulse artifact in the EEG tells whether they are right: beats and mean artifact are found
+    there in turns, without the ECG
+    (:func:`facet_nb.kernels.pulse.eeg_beats.find_eeg_beats`). R peaks without artifact are left
+    out and missed ones added. If ECG and EEG agree on less than 90 % of the beats, or there is no
+    ECG, the beats are those of the EEG. A finding tells of each case. If the EEG shows
+    no clear pulse artifact, or still holds the gradient artifact, the R peaks stay as they are.
 
     The metadata gets ``triggers`` (the R peaks, in samples), ``trigger_regex="QRS"``,
     ``artifact_length`` (half the median interval between beats) and
@@ -56,6 +65,9 @@ class QRSTriggerDetector(TriggerStep):
     ecg_channel : str | int | None
         Name or position of the ECG; by default the first channel of type ``ecg``, else the first
         whose name contains ECG or EKG.
+    source : {"auto", "ecg", "eeg"}
+        ``"auto"``: the ECG, supported by the EEG, or the EEG alone if there is no ECG. ``"ecg"``:
+        the ECG alone. ``"eeg"``: the EEG alone.
 
     References
     ----------
@@ -64,41 +76,111 @@ class QRSTriggerDetector(TriggerStep):
     """
 
     name = "qrs_trigger_detector"
-    description = "Detect heartbeats in the ECG"
+    description = "Detect heartbeats in the ECG or the EEG"
 
     def __init__(
-        self, save_to_annotations: bool = False, ecg_channel: str | int | None = None
+        self,
+        save_to_annotations: bool = False,
+        ecg_channel: str | int | None = None,
+        source: str = "auto",
     ) -> None:
         self.save_to_annotations = save_to_annotations
         self.ecg_channel = ecg_channel
+        self.source = source
 
     def find(self, context: ProcessingContext) -> Found:
+        if self.source not in SOURCES:
+            raise ValidationError(f"source={self.source!r}: use one of {', '.join(SOURCES)}.")
         raw = context.get_raw()
-        sfreq = float(raw.info["sfreq"])
-        row = _ecg_row(raw, self.ecg_channel)
+        notes: dict[str, Any] = {}
+        findings: list[Finding] = []
+        row = None if self.source == "eeg" else _find_ecg(raw, self.ecg_channel)
+        if row is None and self.source == "ecg":
+            raise ValidationError(_describe_missing(raw))
+        if row is None:
+            beats = _find_in_eeg(raw, self.source)
+            notes = {"ecg_channel": None, "method": "eeg", "n_triggers": len(beats)}
+            findings.append(make_finding("beats_from_eeg", f"{len(beats)} beats were found."))
+        else:
+            beats, notes = _find_in_ecg(raw, row)
+            findings += self._tell_bad(raw, row)
+            if self.source == "auto":
+                beats, told, more = _support(raw, beats)
+                notes, findings = {**notes, **told, "n_triggers": len(beats)}, findings + more
+        return Found(_describe_beats(context.metadata, beats, raw), notes, tuple(findings))
+
+    def _tell_bad(self, raw: mne.io.BaseRaw, row: int) -> list[Finding]:
         name = raw.ch_names[row]
-        ecg = raw.get_data(picks=[row])[0]
-        check_finite(ecg[np.newaxis], [name])
-        if len(ecg) < _SHORTEST_S * sfreq or np.ptp(ecg) == 0:
-            what = "flat" if len(ecg) and np.ptp(ecg) == 0 else "too short"
-            raise ValidationError(
-                f"QRSTriggerDetector: the ECG ({name}) is {what}; at least {_SHORTEST_S:g} s with "
-                "heartbeats are needed. Choose another channel with ecg_channel=…."
-            )
-        peaks, method = find_beats(ecg, sfreq, name)
-        beats = fill_long_intervals(ecg, peaks, sfreq)
-        if len(beats) < 2:
-            raise ValidationError(
-                f"QRSTriggerDetector: {len(beats)} heartbeats found in {name}. Check the channel "
-                "(remove the gradient artifact first), or choose another with ecg_channel=…."
-            )
-        metadata = _describe_beats(context.metadata, beats, raw)
-        notes = {"ecg_channel": name, "method": method, "n_triggers": len(beats)}
-        findings = []
-        if name in raw.info["bads"]:
-            detail = f"{name} is the only ECG." if self.ecg_channel is None else f"{name} is used."
-            findings.append(make_finding("ecg_marked_bad", detail, channels=[name]))
-        return Found(metadata, {**notes, "n_filled": len(beats) - len(peaks)}, tuple(findings))
+        if name not in raw.info["bads"]:
+            return []
+        detail = f"{name} is the only ECG." if self.ecg_channel is None else f"{name} is used."
+        return [make_finding("ecg_marked_bad", detail, channels=[name])]
+
+
+def _find_in_ecg(raw: mne.io.BaseRaw, row: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """Return the R peaks of an ECG, and notes about them."""
+    sfreq, name = float(raw.info["sfreq"]), raw.ch_names[row]
+    ecg = raw.get_data(picks=[row])[0]
+    check_finite(ecg[np.newaxis], [name])
+    if len(ecg) < _SHORTEST_S * sfreq or np.ptp(ecg) == 0:
+        what = "flat" if len(ecg) and np.ptp(ecg) == 0 else "too short"
+        raise ValidationError(
+            f"QRSTriggerDetector: the ECG ({name}) is {what}; at least {_SHORTEST_S:g} s with "
+            "heartbeats are needed. Choose another channel with ecg_channel=…, or the EEG with "
+            "source='eeg'."
+        )
+    peaks, method = find_beats(ecg, sfreq, name)
+    beats = fill_long_intervals(ecg, peaks, sfreq)
+    if len(beats) < 2:
+        raise ValidationError(
+            f"QRSTriggerDetector: {len(beats)} heartbeats found in {name}. Check the channel "
+            "(remove the gradient artifact first), or choose another with ecg_channel=…, or the "
+            "EEG with source='eeg'."
+        )
+    notes = {"ecg_channel": name, "method": method, "n_triggers": len(beats)}
+    return beats, {**notes, "n_filled": len(beats) - len(peaks)}
+
+
+def _find_in_eeg(raw: mne.io.BaseRaw, source: str) -> np.ndarray:
+    """Return the R peaks that the pulse artifact in the EEG tells."""
+    from facet_nb.preprocessing.eeg_support import EEGPulse
+
+    pulse = EEGPulse(raw)
+    said = "QRSTriggerDetector:" if source == "eeg" else _describe_missing(raw)
+    if pulse.has_gradient:
+        raise FindingError(make_finding("gradient_left", f"{said} The EEG is uncorrected."))
+    peaks = pulse.find_peaks()
+    if peaks is None:
+        raise ValidationError(
+            f"{said} The EEG shows no clear pulse artifact, from which beats could be found (at "
+            "least 15 s are needed)."
+        )
+    return peaks
+
+
+def _support(
+    raw: mne.io.BaseRaw, peaks: np.ndarray
+) -> tuple[np.ndarray, dict[str, Any], list[Finding]]:
+    """Return the R peaks that the EEG supports, notes, and a finding if they changed."""
+    from facet_nb.preprocessing.eeg_support import EEGPulse
+
+    found = EEGPulse(raw).support(peaks)
+    if found is None:
+        return peaks, {}, []
+    beats, told = found
+    n_false, n_added = int(np.sum(~told.kept)), len(told.added)
+    notes: dict[str, Any] = {
+        "supported": round(told.share, 3),
+        "n_false": n_false,
+        "n_added": n_added,
+    }
+    if not n_false and not n_added:
+        return peaks, notes, []
+    supported = f"ECG and EEG agree on {100 * told.share:.0f} % of {len(peaks)} beats"
+    if told.is_noisy:
+        return beats, notes, [make_finding("ecg_noisy", f"{supported}.", **notes)]
+    detail = f"{supported}: {n_false} were left out and {n_added} added."
+    return beats, notes, [make_finding("beats_corrected", detail, **notes)]
 
 
 def find_beats(ecg: np.ndarray, sfreq: float, name: str = "ECG") -> tuple[np.ndarray, str]:
@@ -125,21 +207,13 @@ def find_beats(ecg: np.ndarray, sfreq: float, name: str = "ECG") -> tuple[np.nda
     except ImportError:
         return _find_with_mne(ecg, sfreq, name), "mne"
     n_mean = max(1, int(sfreq // _RATE_HZ))
-    small, rate = _average(ecg, n_mean), sfreq / n_mean
+    small, rate = average_blocks(ecg, n_mean), sfreq / n_mean
     clean = neurokit2.ecg_clean(small, sampling_rate=rate)
     if is_inverted(clean, rate):
         clean = neurokit2.ecg_clean(2 * small.mean() - small, sampling_rate=rate)
     peaks = neurokit2.ecg_findpeaks(clean, sampling_rate=rate)["ECG_R_Peaks"]
     peaks = np.unique(np.asarray(peaks, dtype=np.int64))
     return peaks if n_mean == 1 else _interpolate_peaks(clean, peaks, n_mean, len(ecg)), "neurokit2"
-
-
-def _average(x: np.ndarray, n_mean: int) -> np.ndarray:
-    """Return means of `n_mean` samples each, the last one of the remaining samples."""
-    if n_mean == 1:
-        return x
-    edges = np.arange(0, len(x), n_mean)
-    return np.add.reduceat(x, edges) / np.diff(edges, append=len(x))
 
 
 def _interpolate_peaks(
@@ -219,22 +293,28 @@ def fill_long_intervals(ecg: np.ndarray, peaks: np.ndarray, sfreq: float) -> np.
     return np.union1d(peaks, np.array(found, dtype=np.int64))
 
 
-def _ecg_row(raw: mne.io.BaseRaw, wanted: str | int | None) -> int:
-    """Return the row of the ECG."""
+def _find_ecg(raw: mne.io.BaseRaw, wanted: str | int | None) -> int | None:
+    """Return the row of the ECG; None if there is none."""
     if wanted is not None:
         return find_channel(wanted, raw)
     types = raw.get_channel_types()
     found = [i for i, n in enumerate(raw.ch_names) if kind_of(n, types[i]) == "ecg"]
-    if not found:
-        shown = ", ".join(raw.ch_names[:8]) + (", …" if len(raw.ch_names) > 8 else "")
-        raise ValidationError(
-            "QRSTriggerDetector: there is no ECG, neither a channel of type ecg nor one with ECG "
-            f"or EKG in its name (channels: {shown}). Set it with "
-            "raw.set_channel_types({'NAME': 'ecg'}) or ecg_channel='NAME'."
-        )
-    # Of several, a channel of the type, and one that is not marked bad.
     bads = set(raw.info["bads"])
-    return min(found, key=lambda i: (raw.ch_names[i] in bads, types[i] != "ecg", i))
+
+    def rank(i: int) -> tuple[bool, bool, int]:
+        return raw.ch_names[i] in bads, types[i] != "ecg", i
+
+    # Of several, a channel of the type, and one that is not marked bad.
+    return min(found, key=rank, default=None)
+
+
+def _describe_missing(raw: mne.io.BaseRaw) -> str:
+    shown = ", ".join(raw.ch_names[:8]) + (", …" if len(raw.ch_names) > 8 else "")
+    return (
+        "QRSTriggerDetector: there is no ECG, neither a channel of type ecg nor one with ECG or "
+        f"EKG in its name (channels: {shown}). Set it with raw.set_channel_types({{'NAME': "
+        "'ecg'}) or ecg_channel='NAME'."
+    )
 
 
 def _describe_beats(

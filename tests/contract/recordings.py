@@ -75,6 +75,11 @@ def accept_all(quality):
     return True
 
 
+def smooth(x):
+    """A denoiser, as one writes it in a notebook: a mean of three samples."""
+    return (x + np.roll(x, 1, axis=-1) + np.roll(x, -1, axis=-1)) / np.float32(3.0)
+
+
 _HIGHPASS = {"processor": "highpass_filter", "parameters": {"freq": 1.0}}
 
 #: Arguments of processors that need some.
@@ -84,6 +89,7 @@ ARGUMENTS = {
     "bandpass_filter": {"l_freq": 1.0, "h_freq": 40.0},
     "channel_standardizer": {"standard": ["E3", "E1", "E5", "E6"]},
     "conditional": {"condition": "triggers", "processor": AASCorrection(window_size=10)},
+    "pulse_correction": {"check_gradient": False},
     "raw_transform": {"name": "raw_transform", "func": scale},
     "missing_trigger_completer": {"volumes": 11, "slices": 5},
     "slice_trigger_generator": {"slices": 4},
@@ -91,9 +97,11 @@ ARGUMENTS = {
     "switch": {"selector": "volume_gaps", "cases": {"False": _HIGHPASS}},
     "corresponding_slice_correction": {"slices_per_volume": 5, "window_size": 3},
     "crop": {"tmin": 1.0, "tmax": 16.0},
+    "denoiser_correction": {"model": smooth, "window_s": 1.0},
     "drop_channels": {"channels": ["E2"]},
     "filter": {"l_freq": 1.0},
     "highpass_filter": {"freq": 1.0},
+    "ica_correction": {"exclude": [0]},
     "lowpass_filter": {"freq": 40.0},
     "moosmann_correction": {"motion_file": str(DATA / "motion_5_volumes.txt"), "window_size": 3},
     "notch_filter": {"freqs": [50.0, 100.0]},
@@ -107,6 +115,9 @@ ARGUMENTS = {
     "downsample": {"factor": 2},
     "wire_loop_correction": {"wires": ["EOG1"], "window_s": 2.0},
 }
+
+#: Processors that need a library of an extra.
+LIBRARIES = {"zapline_correction": "meegkit"}
 
 #: Processors that stand behind a correction.
 AFTER_CORRECTION = {

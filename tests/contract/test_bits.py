@@ -101,7 +101,7 @@ def pulse() -> list:
         *detect(),
         AASCorrection(window_size=12),
         QRSTriggerDetector(),
-        PulseCorrection(),
+        PulseCorrection(check_gradient=False),
         BandPassFilter(1.0, 40.0, method="iir"),
     ]
 

@@ -146,7 +146,11 @@ def test_a_chain_over_several_stages_stays_in_files(files, tmp_path):
 def test_a_step_that_sees_all_channels_gets_them_unrounded(tmp_path):
     raw = simulate(4, 500.0, 60.0, seed=1, pulse=True).raw
     raw.save(tmp_path / "a_raw.fif", fmt="double", verbose="error")
-    steps = [QRSTriggerDetector(), PulseCorrection("mean"), LowPassFilter(70.0)]
+    steps = [
+        QRSTriggerDetector(),
+        PulseCorrection("mean", check_gradient=False),
+        LowPassFilter(70.0),
+    ]
     expected = run([Loader(tmp_path / "a_raw.fif"), *steps])
     found = run([Loader(tmp_path / "a_raw.fif", preload=False), *steps])
     np.testing.assert_array_equal(found.get_raw().get_data(), expected.get_raw().get_data())

@@ -145,7 +145,7 @@ def test_markers_as_events(raw):
 
 
 def test_pulse_in_one_function():
-    sim = simulate(4, 250.0, 30.0, 2.0, 5, seed=3, pulse=True)
+    sim = simulate(4, 250.0, 30.0, 2.0, 5, seed=3, pulse=True, artifact_amplitude_v=0.0)
     peaks = np.rint(sim.r_peaks_s * 250.0).astype(int)
     events = np.column_stack([peaks, 0 * peaks, 0 * peaks + 9])
     new = correct_pulse(sim.raw, events=events, method="mean", picks="eeg")

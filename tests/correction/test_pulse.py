@@ -179,3 +179,61 @@ def test_triggers_that_are_no_heartbeats():
         correct(data, 500.0, np.arange(100, 1600, 400))
     with pytest.raises(FacetError, match="flat"):
         correct(0 * data, 500.0, np.arange(100, 8000, 400))
+
+
+def make_shapes(heart, values, seed):
+    """Return what a shape of its own in each channel adds, by a value for each beat, in V."""
+    data, clean, beats, sfreq = parts(heart)
+    rng = np.random.default_rng(seed)
+    n = round(0.6 * sfreq)
+    added = np.zeros((len(clean), data.shape[1] + n))
+    smooth = np.hanning(round(0.05 * sfreq) | 1)
+    for row in added:
+        shape = 12e-6 * np.convolve(rng.standard_normal(n), smooth, "same") * np.hanning(n)
+        for value, beat in zip(values, beats, strict=True):
+            row[beat : beat + n] += value * shape
+    return added[:, : data.shape[1]]
+
+
+def correct_with_breath(heart, added, breath, **arguments):
+    data, clean, beats, sfreq = parts(heart)
+    names = [*(f"E{i}" for i in range(len(clean))), "RESP"]
+    info = mne.create_info(names, sfreq, ["eeg"] * len(clean) + ["misc"])
+    raw = mne.io.RawArray(np.vstack([data + added, breath]), info, verbose="error")
+    context = ProcessingContext(raw).with_triggers(beats)
+    result = Pipeline([PulseCorrection(**arguments)]).run(context, raise_on_error=True)
+    out = result.get_raw().get_data()[: len(clean)]
+    return snr_db(clean, out, sfreq), result.get_history()[-1].parameters["covariates"]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("kind", ["interval", "breath", "none"])
+def test_shapes_that_change_with_breath_and_interval(hearts, kind, which):
+    heart = hearts[which + 1]
+    _, _, beats, sfreq = parts(heart)
+    times_s = np.arange(heart.clean.shape[1]) / sfreq
+    breath = np.sin(2 * np.pi * 0.23 * times_s + which)
+    gaps = np.diff(beats, prepend=beats[0] - np.median(np.diff(beats)))
+    values = {
+        "interval": (gaps / np.median(gaps) - 1.0) / 0.05,
+        "breath": 1.4 * breath[beats],
+        "none": 0.0 * breath[beats],
+    }[kind]
+    added = make_shapes(heart, values, which)
+    with_db, evidence = correct_with_breath(heart, added, breath)
+    without_db, _ = correct_with_breath(heart, added, breath, covariates=False)
+    if kind == "none":
+        assert with_db == without_db and max(evidence.values()) < 3.0
+    else:
+        assert with_db > without_db + 2.0 and evidence[kind] > 6.0
+
+
+def test_uncorrected_recordings_are_refused():
+    sim = simulate(4, 500.0, 30.0, seed=2, pulse=True)
+    beats = np.rint(500.0 * sim.r_peaks_s).astype(int)
+    with pytest.raises(FacetError, match="GradientCorrection"):
+        correct(sim.raw.get_data()[:4], 500.0, beats)
+    out, _ = correct(sim.raw.get_data()[:4], 500.0, beats, check_gradient=False)
+    assert out.shape == (4, sim.raw.n_times)
+    corrected = sim.clean + sim.artifact - sim.gradient_artifact
+    assert snr_db(sim.clean, correct(corrected, 500.0, beats)[0], 500.0) > 5.0

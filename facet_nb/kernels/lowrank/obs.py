@@ -6,6 +6,9 @@ import numpy as np
 
 from facet_nb.kernels.templates.averaging import is_complete, take_epochs
 
+#: Number of controls, and the factor by which a component's variance must exceed theirs.
+_N_CONTROLS, _EXCEEDS = 3, 1.2
+
 
 def choose_auto(percent: np.ndarray) -> int:
     """Return the number of components by the automatic rule of FASTR.
@@ -57,9 +60,7 @@ def find_basis(epochs: np.ndarray, n_components: int | float | str) -> np.ndarra
     samples by samples), without a singular value decomposition of the epochs.
     """
     centred = epochs - epochs.mean(axis=1, keepdims=True)
-    # Both Gram matrices have the same nonzero eigenvalues; the smaller one is cheaper to decompose.
-    tall = centred.shape[0] > centred.shape[1]
-    gram = centred.T @ centred if tall else centred @ centred.T
+    tall, gram = _find_gram(centred)
     values, vectors = np.linalg.eigh(gram)
     values, vectors = values[::-1], vectors[:, ::-1]
     rank = int(np.sum(values > values[0] * 1e-12)) if values[0] > 0 else 0
@@ -70,6 +71,48 @@ def find_basis(epochs: np.ndarray, n_components: int | float | str) -> np.ndarra
         return np.ascontiguousarray(vectors[:, :kept].T)
     basis = vectors[:, :kept].T @ centred
     return basis / np.sqrt(values[:kept, np.newaxis])
+
+
+def _find_gram(centred: np.ndarray) -> tuple[bool, np.ndarray]:
+    """Return whether there are more epochs than samples, and the smaller Gram matrix."""
+    # Both Gram matrices have the same nonzero eigenvalues; the smaller one is cheaper to decompose.
+    tall = centred.shape[0] > centred.shape[1]
+    return tall, centred.T @ centred if tall else centred @ centred.T
+
+
+def count_locked(residual: np.ndarray, starts: np.ndarray, n_samples: int) -> int:
+    """Return the number of principal components that are locked to the artifacts.
+
+    Parameters
+    ----------
+    residual : ndarray, shape (n_times,)
+        High-passed signal after averaged artifact subtraction, in V.
+    starts : ndarray of int, shape (n_epochs,)
+        First sample of each artifact that lies in the recording with all its samples.
+    n_samples : int
+        Length of an artifact.
+
+    Returns
+    -------
+    int
+        Number of leading components whose variance exceeds that of the same component of
+        epochs with random starts by a fifth.
+
+    Notes
+    -----
+    The comparison with a control is that of parallel analysis (Horn 1965,
+    doi:10.1007/BF02289447). EEG is the same at random places; an artifact is spread over more
+    components there. The seed is fixed, so that results are reproducible.
+    """
+    rng = np.random.default_rng(0)
+    later = rng.integers(0, n_samples, (_N_CONTROLS, len(starts)))
+    values = []
+    for places in (starts, *(starts + shift for shift in later)):
+        epochs = take_epochs(residual, places, n_samples)
+        epochs -= epochs.mean(axis=1, keepdims=True)
+        values.append(np.linalg.eigvalsh(_find_gram(epochs)[1])[::-1])
+    within = values[0] <= _EXCEEDS * np.max(values[1:], axis=0)
+    return int(np.argmax(within)) if within.any() else len(within)
 
 
 def _count(values: np.ndarray, n_components: int | float | str) -> int:
@@ -89,6 +132,7 @@ def fit_residual(
     *,
     every: int = 1,
     constant: bool = False,
+    locked_only: bool = False,
 ) -> np.ndarray:
     """Return the part of a residual that the components explain.
 
@@ -106,6 +150,8 @@ def fit_residual(
         Components are estimated from every n-th epoch; they are fitted to all epochs.
     constant : bool
         Whether the mean of each epoch is explained as well; otherwise it stays in the signal.
+    locked_only : bool
+        Whether components that :func:`count_locked` does not count are left out.
 
     Returns
     -------
@@ -119,6 +165,8 @@ def fit_residual(
         return fitted
     learned = epochs[whole][::every]
     basis = find_basis(learned if len(learned) > 1 else epochs[whole], n_components)
+    if locked_only:
+        basis = basis[: count_locked(residual, starts[whole], n_samples)]
     means = epochs.mean(axis=1, keepdims=True)
     explained = (epochs - means) @ basis.T @ basis
     if constant:

@@ -209,6 +209,51 @@ def choose_scores(slow: np.ndarray, measured: BeatDeviations, least_evidence: fl
     return np.linalg.qr(np.concatenate(columns, axis=1))[0]
 
 
+def measure_covariates(
+    channels: Iterable[np.ndarray],
+    beats: Beats,
+    covariates: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return how much the shape of the artifact changes with known properties of the beats.
+
+    Parameters
+    ----------
+    channels : iterable of ndarray, shape (n_times,)
+        High-passed channels.
+    beats : Beats
+        Positions of beats, with the orthonormal scores of the waves that are already in the model.
+    covariates : ndarray, shape (n_beats, n_covariates)
+        Properties of the beats, e.g. the preceding interval.
+    weights : ndarray, shape (n_times,) | None
+        Weight of each sample.
+
+    Returns
+    -------
+    ndarray, shape (n_covariates,)
+        Power of each one's wave, divided by that of a wave of EEG alone: about 1 if the shape does
+        not change with it. Mean over channels.
+
+    Notes
+    -----
+    With orthonormal scores, a wave fitted to EEG alone has the power of one epoch of the residual.
+    Each covariate counts beyond those before it.
+    """
+    n_before = beats.scores.shape[1]
+    scores = np.linalg.qr(np.concatenate([beats.scores, covariates], axis=1))[0]
+    both = Beats(beats.starts, beats.n_samples, scores)
+    total, n = np.zeros(covariates.shape[1]), 0
+    for x in channels:
+        waves = fit_waves(x, both, weights=weights)
+        residual = x - render(waves, both, len(x))
+        epochs = take_epochs(residual, both.starts, both.n_samples)
+        noise = float(np.mean(np.einsum("ij,ij->i", epochs, epochs)))
+        if noise > 0:
+            total += np.einsum("ij,ij->i", waves[n_before:], waves[n_before:]) / noise
+            n += 1
+    return total / max(n, 1)
+
+
 def shrink_waves(waves: np.ndarray, residual: np.ndarray) -> np.ndarray:
     """Return waves with the expected contribution of EEG removed.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -87,6 +88,37 @@ def estimate_transitions(
         average_nearest(own, usable, n_volumes, mean)
         mean *= along
     return means
+
+
+def compare_with_inner(
+    x: np.ndarray,
+    starts: np.ndarray,
+    n_samples: int,
+    volumes: Volumes,
+    *,
+    n_template: int,
+    weight: np.ndarray,
+    n_volumes: int,
+) -> float:
+    """Return the power of the transitions beside pauses over that of slices within volumes.
+
+    Parameters are those of :func:`estimate_transitions`. About 1 if the slices beside a pause
+    differ from others no more than these do among each other, e.g. because slices begin between
+    samples. Infinity if volumes have fewer than five slices.
+    """
+    inner = Volumes(volumes.firsts + 1, volumes.lasts - 1)
+    options: dict[str, Any] = {
+        "n_template": n_template,
+        "weight": weight,
+        "n_volumes": n_volumes,
+    }
+    powers = []
+    for one in (volumes, inner):
+        if np.min(one.lasts - one.firsts) < 2:
+            return float("inf")
+        both = estimate_transitions(x, starts, n_samples, one, **options)
+        powers.append(float(sum(np.sum(part**2) for part in both)))
+    return powers[0] / max(powers[1], np.finfo(float).tiny)
 
 
 def average_pauses(

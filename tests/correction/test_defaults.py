@@ -1,0 +1,70 @@
+"""Steps behind a good correction: what is left is EEG, and stays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from facet_nb import (
+    AASCorrection,
+    ANCCorrection,
+    FARMCorrection,
+    GradientCorrection,
+    PCACorrection,
+    Pipeline,
+    VolumeArtifactCorrection,
+)
+from facet_nb.datasets import simulate
+from facet_nb.kernels.lowrank.obs import count_locked
+
+
+@pytest.fixture(scope="module", params=[(6, 1000.0), (7, 500.0)])
+def recording(request):
+    seed, sfreq = request.param
+    return simulate(2, sfreq, 30.0, tr_s=2.0, n_slices=20, markers="slice", seed=seed)
+
+
+def measure(recording, *steps, l_freq=0.5, h_freq=70.0):
+    context = recording.context().with_trigger_samples(recording.triggers)
+    raw = Pipeline(list(steps)).run(context, show_progress=False, raise_on_error=True).get_raw()
+    return float(np.median(recording.snr_db(raw, l_freq, h_freq)))
+
+
+@pytest.mark.parametrize("before", [GradientCorrection(), AASCorrection(subsample=True)])
+@pytest.mark.parametrize("step", [PCACorrection(), PCACorrection(hp_freq=1.0), ANCCorrection()])
+def test_a_second_step_is_not_worse_than_none(recording, before, step):
+    for band in ((0.5, 70.0), (30.0, 100.0)):
+        alone = measure(recording, before, l_freq=band[0], h_freq=band[1])
+        assert measure(recording, before, step, l_freq=band[0], h_freq=band[1]) > alone - 0.5
+
+
+def test_similar_epochs_are_similar_in_their_artifact(recording):
+    plain = measure(recording, FARMCorrection(subsample=True, compared_hz=0.0))
+    assert measure(recording, FARMCorrection(subsample=True)) > plain
+
+
+@pytest.mark.parametrize("n_locked", [0, 1, 3])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_locked_components_are_counted(n_locked, seed):
+    rng = np.random.default_rng(seed)
+    n_samples, starts = 80, np.arange(0, 80 * 60, 80)
+    x = np.convolve(rng.standard_normal(80 * 62), np.ones(3), "valid")
+    shapes = np.linalg.qr(rng.standard_normal((n_samples, max(n_locked, 1))))[0].T
+    for start in starts:
+        x[start : start + n_samples] += 60.0 * rng.standard_normal(n_locked) @ shapes[:n_locked]
+    assert count_locked(x, starts, n_samples) == n_locked
+
+
+@pytest.mark.parametrize("pause_s, stands_out", [(0.1, False), (0.2, True)])
+def test_slices_beside_pauses_are_corrected_where_they_stand_out(pause_s, stands_out):
+    """With pauses of 0.1 s a slice has 47.5 samples: every second one begins between samples."""
+    sim = simulate(2, 500.0, 30.0, tr_s=2.0, n_slices=20, volume_gap_s=pause_s, seed=5)
+    average, step = AASCorrection(30, subsample=True), VolumeArtifactCorrection()
+    alone, both = measure(sim, average), measure(sim, step, average)
+    assert both > alone + 3.0 if stands_out else both == alone
+    context = sim.context().with_trigger_samples(sim.triggers)
+    result = Pipeline([step]).run(context, show_progress=False, raise_on_error=True)
+    told = [finding.code for finding in result.findings]
+    assert ("pauses_not_corrected" in told) == (not stands_out)
+    if not stands_out:
+        assert measure(sim, VolumeArtifactCorrection(control=False), average) < alone
