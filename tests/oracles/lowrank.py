@@ -52,7 +52,9 @@ def find_amplitudes(high, n_samples, n_fft, near, max_courses):
             weights = 1.0 / np.where(loud < 1.5, 1.0, loud)
         u, s, _ = np.linalg.svd(weights[:, None] * white, full_matrices=False)
         n_found = min(int(np.sum(s**2 > edge)), max_courses, n_epochs // 4)
-        found = u[:, predict(weights[:, None] * white, u[:, :n_found])]
+        found = u[:, :n_found]
+        if i >= 3:
+            found = u[:, predict(weights[:, None] * white, found)]
     return np.hstack([np.ones((n_epochs, 1)), found / weights[:, None]]), weights
 
 
@@ -74,7 +76,7 @@ def predict(y, courses):
             ratios.append(np.sum((guess @ y[:, a:b]) ** 2) / energy)
         if np.median(ratios) > max(3.0, 0.008 * n) and 1 / np.sum(u**4) >= 0.015 * n:
             kept.append(number)
-            y = y - np.outer(u, u @ y)
+        y = y - np.outer(u, u @ y)
     return kept
 
 
