@@ -36,8 +36,9 @@ _FLOOR = 1e-2
 #: Maximum number of amplitude courses that an iteration may add.
 _MORE = 5
 
-#: Number of iterations of whitening and decomposition.
-_N_ROUNDS = 5
+#: Largest number of iterations of whitening and decomposition, and the change of the noise (at the
+#: median over frequencies) below which epochs are weighted and the next one is the last.
+_N_ROUNDS, _SETTLED = 5, 0.05
 
 #: If one epoch holds more than this fraction of the energy of a course, the course is spurious.
 _MAX_SHARE = 0.5
@@ -99,8 +100,8 @@ def find_amplitudes(
     Notes
     -----
     Spectra are divided by the noise of each frequency and of each epoch (the median of what the
-    present amplitudes do not explain) and decomposed again, five times, so that neither a noisy
-    frequency nor muscle activity in some epochs dominates a component. A singular value counts if
+    present amplitudes do not explain) and decomposed again, up to five times, so that neither a
+    noisy frequency nor muscle activity in some epochs dominates a component. A singular value counts if
     its square exceeds :data:`MIN_ENERGY` times the Marchenko-Pastur edge of white noise, and if it
     predicts frequencies that it was not computed from. The leading subspace is computed by power
     iteration from a fixed start.
@@ -112,14 +113,18 @@ def find_amplitudes(
     near = above < 2 * above[0] if n_freqs else above
     trained, loud = trained.copy(), np.ones(len(y), y.dtype)
     amplitudes, found, repeats = y[:, :0], 0, np.zeros(0, dtype=bool)
+    whitening, settled = np.zeros(y.shape[1]), False
     for i in range(_N_ROUNDS):
         n = int(trained.sum())
         most = min(max_courses, n // 4, 2 * n_freqs, found + _MORE if i else max_courses)
         if most < 1:
             break
         known = _Courses.of(y, trained / loud, amplitudes[:, :most])
-        whitening = known.measure_noise(found, near)
-        if i >= _N_ROUNDS - 2:
+        earlier, whitening = whitening, known.measure_noise(found, near)
+        # Loudness and validity are found once the noise is known, and once more with them.
+        last = settled
+        settled = settled or i == _N_ROUNDS - 2 or _has_converged(whitening, earlier)
+        if settled:
             before, loud = loud, known.measure_loudness(found, whitening, loud)
             if np.any(loud != before):
                 known = _Courses.of(y, trained / loud, amplitudes[:, :most])
@@ -130,7 +135,7 @@ def find_amplitudes(
         large = (shares > _MAX_SHARE) & trained[:, np.newaxis]
         repeats = ~large.any(axis=0)
         valid = np.ones(found, dtype=bool)
-        if i >= _N_ROUNDS - 2:
+        if settled:
             valid = _find_valid(y, trained / loud, whitening, amplitudes[:, :found])
         # The others come behind: the next decomposition starts from them, too.
         order = np.argsort(~valid, kind="stable")
@@ -140,12 +145,20 @@ def find_amplitudes(
         if odd.any() and n - odd.sum() >= 2:
             trained &= ~odd
             y -= y[trained].mean(axis=0)
+        if last:
+            break
     kept = amplitudes[:, :found][:, repeats].astype(float)
     calm = trained & (loud <= _ODD)
     if kept.size and calm.sum() >= 2:
         kept = np.clip(kept, kept[calm].min(axis=0), kept[calm].max(axis=0))
         trained = calm
     return np.concatenate([np.ones((len(y), 1)), kept], axis=1), trained / loud
+
+
+def _has_converged(whitening: np.ndarray, earlier: np.ndarray) -> bool:
+    """Return whether the noise of most frequencies is that of the round before."""
+    change = np.abs(whitening - earlier)
+    return bool(np.count_nonzero(change > _SETTLED * whitening) <= len(change) // 2)
 
 
 @dataclass(frozen=True)
