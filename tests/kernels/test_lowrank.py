@@ -49,7 +49,7 @@ def test_equals_the_oracle(n_amplitudes, shrinkage):
     got = lowrank.correct(x, layout, SFREQ, max_courses=n_amplitudes, shrinkage=shrinkage)
     expected = oracle.correct(x, onsets, N, SFREQ, layout.n_fft, n_amplitudes, shrinkage)
     # Single precision, and a power iteration against a whole SVD.
-    tolerance = 1e-6 if n_amplitudes == 0 else 1e-4
+    tolerance = 1e-6 if n_amplitudes == 0 else 2e-4
     np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance)
 
 

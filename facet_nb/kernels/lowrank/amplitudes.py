@@ -101,10 +101,10 @@ def find_amplitudes(
     -----
     Spectra are divided by the noise of each frequency and of each epoch (the median of what the
     present amplitudes do not explain) and decomposed again, up to five times, so that neither a
-    noisy frequency nor muscle activity in some epochs dominates a component. A singular value counts if
-    its square exceeds :data:`MIN_ENERGY` times the Marchenko-Pastur edge of white noise, and if it
-    predicts frequencies that it was not computed from. The leading subspace is computed by power
-    iteration from a fixed start.
+    noisy frequency nor muscle activity in some epochs dominates a component. A singular value
+    counts if its square exceeds :data:`MIN_ENERGY` times the Marchenko-Pastur edge of white noise,
+    and if it predicts frequencies that it was not computed from. The leading subspace is computed
+    by power iteration from a fixed start.
     """
     n_freqs = high.shape[1]
     y = _centre(high, trained)
