@@ -11,8 +11,8 @@ from facet_nb.kernels.templates.subsample import Layout
 #: factor between their sizes. EEG alone correlates by 0.1, one sample of jitter leaves 0.6.
 _ALIKE, _FACTOR = 0.5, 2.0
 
-#: Fewest samples of an epoch that tell whether it holds an artifact.
-_ENOUGH = 64
+#: Fewest samples of an epoch that tell whether it holds an artifact; its size decides in EEG alone.
+_ENOUGH = 24
 
 
 def find_unmarked(
