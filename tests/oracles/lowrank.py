@@ -57,9 +57,7 @@ def find_amplitudes(high, n_samples, n_fft, near, max_courses):
             weights = 1.0 / np.where(loud < 1.5, 1.0, loud)
         u, s, _ = np.linalg.svd(weights[:, None] * white, full_matrices=False)
         n_found = min(int(np.sum(s**2 > edge)), max_courses, n_epochs // 4)
-        found = u[:, :n_found]
-        if settled:
-            found = u[:, predict(weights[:, None] * white, found)]
+        found = u[:, predict(weights[:, None] * white, u[:, :n_found])]
         if last:
             break
     return np.hstack([np.ones((n_epochs, 1)), found / weights[:, None]]), weights

@@ -121,7 +121,7 @@ def find_amplitudes(
             break
         known = _Courses.of(y, trained / loud, amplitudes[:, :most])
         earlier, whitening = whitening, known.measure_noise(found, near)
-        # Loudness and validity are found once the noise is known, and once more with them.
+        # Loudness is measured once the noise is known, and once more with it.
         last = settled
         settled = settled or i == _N_ROUNDS - 2 or _has_converged(whitening, earlier)
         if settled:
@@ -134,9 +134,7 @@ def find_amplitudes(
         shares = np.square(amplitudes[:, :found] / loud[:, np.newaxis])
         large = (shares > _MAX_SHARE) & trained[:, np.newaxis]
         repeats = ~large.any(axis=0)
-        valid = np.ones(found, dtype=bool)
-        if settled:
-            valid = _find_valid(y, trained / loud, whitening, amplitudes[:, :found])
+        valid = _find_valid(y, trained / loud, whitening, amplitudes[:, :found])
         # The others come behind: the next decomposition starts from them, too.
         order = np.argsort(~valid, kind="stable")
         amplitudes[:, :found] = amplitudes[:, order]
@@ -262,15 +260,14 @@ def _find_valid(
     unit, waves, weights = known.unit, known.waves * whitening, known.weights[:, np.newaxis]
     bounds = list(pairwise(2 * np.linspace(0, y.shape[1] // 2, _N_BLOCKS + 1).astype(int)))
     parts = np.empty((len(bounds), len(y), n_found), y.dtype)
-    power = np.empty((len(bounds), len(y), 1), y.dtype)
+    squares = np.zeros((y.shape[1], len(bounds)), y.dtype)
     inner = np.empty((len(bounds), n_found, n_found), y.dtype)
     for k, (a, b) in enumerate(bounds):
-        scaled = y[:, a:b] * whitening[a:b]
-        parts[k] = scaled @ waves[:, a:b].T
-        power[k, :, 0] = np.einsum("ij,ij->i", scaled, scaled)
+        parts[k] = y[:, a:b] @ (waves[:, a:b] * whitening[a:b]).T
+        squares[a:b, k] = whitening[a:b] ** 2
         inner[k] = waves[:, a:b] @ waves[:, a:b].T
     parts *= weights
-    power *= weights**2
+    power = (np.square(y) @ squares * weights**2).T[:, :, np.newaxis]
     # Each course sees what those before it leave.
     parts -= unit @ np.triu(inner, 1)
     taken = np.cumsum(unit * (2.0 * parts - unit * np.diagonal(inner, 0, 1, 2)[:, None]), axis=2)
