@@ -125,8 +125,8 @@ def _trust_nothing(markers: np.ndarray) -> Any:
     return replace(fit, times=markers.astype(float), missing=np.zeros(0), trusted=True)
 
 
-def _count_alike(*arguments: Any) -> np.ndarray:
-    return np.ones(int(np.sum(arguments[2])))
+def _count_alike(courses: Any, found: int, whitening: np.ndarray, loud: np.ndarray) -> np.ndarray:
+    return loud
 
 
 def _one_level(rest: np.ndarray, unit: np.ndarray) -> np.ndarray:
@@ -146,7 +146,7 @@ ABLATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "no shrinkage": ({"shrinkage": 0.0}, {}),
     "neither courses nor shrinkage": ({"max_courses": 0, "shrinkage": 0.0}, {}),
     "noise not measured beside courses": ({}, {f"{_LOWRANK}._measure_beside": _one_level}),
-    "epochs weighted alike": ({}, {f"{_AMPLITUDES}._measure_loudness": _count_alike}),
+    "epochs weighted alike": ({}, {f"{_AMPLITUDES}._Courses.measure_loudness": _count_alike}),
     "no slow courses": ({}, {f"{_LOWRANK}.EPOCHS_PER_SLOW": 10**9}),
     "drift left in": ({}, {f"{_LOWRANK}.subtract_trend": _leave_trend}),
     "blocks of 20 s": ({"block_s": 20.0}, {}),

@@ -281,6 +281,11 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "triggers were moved to the limit of the search",
         "Use a wider search_window=…, or check the markers.",
     ),
+    "unmarked_corrected": FindingKind(
+        "note",
+        "artifacts outside the markers were corrected",
+        "Look at these spans: they may hold dummy volumes, or a volume that the recording cuts.",
+    ),
     "stimuli_locked": FindingKind(
         "warning",
         "stimuli are locked to the volumes",

@@ -10,6 +10,7 @@ import numpy as np
 
 from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.findings import Finding, make_finding
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
@@ -18,6 +19,7 @@ from facet_nb.correction.train_findings import tell_train, tell_unmarked
 from facet_nb.kernels.lowrank import locked, lowrank
 from facet_nb.kernels.lowrank.amplitudes import MAX_COURSES
 from facet_nb.kernels.lowrank.highband import average_high, measure_rest
+from facet_nb.kernels.lowrank.unmarked import find_unmarked
 from facet_nb.kernels.streams import WaveformStream
 from facet_nb.kernels.templates import subsample
 from facet_nb.kernels.triggers.clock import ClockFit, fit_clock
@@ -155,8 +157,11 @@ class GradientCorrection(ChannelCorrection):
                 for run, own in zip(train.runs, found, strict=True)
             ]
         volumes = tuple(run.volumes for run in found if run.volumes is not None)
-        told = tell_train(train, [run.notes for run in found], view.sfreq)
-        told += tell_unmarked(view, train.runs[0] + view.offset, train.runs[-1] + view.offset)
+        told = [
+            *tell_train(train, [run.notes for run in found], view.sfreq),
+            *_tell_corrected(notes),
+            *tell_unmarked(view, *_list_ends(train.runs, notes, view)),
+        ]
         plan = GradientPlan(layouts, view.sfreq, volumes)
         return Prepared(plan, notes=notes, findings=tuple(told))
 
@@ -175,6 +180,14 @@ class GradientCorrection(ChannelCorrection):
         if not alone and layout.usable.sum() < 2:
             return _Run(None, {"clock": clock.report(), "times": source, "n_artifacts": 0})
         check_reference(x, view.reference_name, layout.usable, n_samples)
+        unmarked: dict[str, Any] = {}
+        # Neighbouring runs, and volumes with pauses between them, have no single period.
+        if alone and clock.trusted and not clock.pause and clock.run.max() == 0:
+            before, after = find_unmarked(x, layout, times, clock.period)
+            if len(before) + len(after):
+                unmarked = _describe_unmarked(before, after, clock.period, view)
+                times = np.concatenate([before, times, after])
+                layout = subsample.Layout.of(times, n_samples, view.n_times)
         n_slices, distance = self._divide(x, layout, clock.period, view.sfreq)
         starts = times
         if n_slices > 1:
@@ -190,6 +203,7 @@ class GradientCorrection(ChannelCorrection):
             "slice_samples": distance,
             "n_artifacts": len(layout.first),
             "n_blocks": len(blocks),
+            **unmarked,
         }
         volumes, strength = self._find_volumes(x, layout, clock, starts, view.sfreq)
         if volumes is None:
@@ -331,6 +345,50 @@ def _report(train: Train) -> dict[str, Any]:
             notes[f"n_{kind}_markers"] = len(markers)
             notes[f"{kind}_markers"] = [int(marker) for marker in markers]
     return notes
+
+
+def _describe_unmarked(
+    before: np.ndarray, after: np.ndarray, period: float, view: View
+) -> dict[str, Any]:
+    """Return number and spans (in s) of artifacts that have no markers, for the history."""
+    spans = [
+        [max(0.0, onsets[0] / view.sfreq), min(onsets[-1] + period, view.n_times) / view.sfreq]
+        for onsets in (before, after)
+        if len(onsets)
+    ]
+    return {"n_unmarked": len(before) + len(after), "unmarked_s": spans}
+
+
+def _tell_corrected(notes: dict[str, Any]) -> tuple[Finding, ...]:
+    if "n_unmarked" not in notes:
+        return ()
+    n = notes["n_unmarked"]
+    return (
+        make_finding(
+            "unmarked_corrected",
+            f"{n} artifact{'s' if n > 1 else ''} outside the markers {'were' if n > 1 else 'was'} "
+            "found by continuing the train, and corrected.",
+            span_s=[(begin, end) for begin, end in notes["unmarked_s"]],
+            n_unmarked=n,
+        ),
+    )
+
+
+def _list_ends(
+    runs: Sequence[np.ndarray], notes: dict[str, Any], view: View
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the starts of the artifacts of the first run and of the last one, in samples.
+
+    Artifacts outside the markers that are corrected belong to them.
+    """
+    first, last = runs[0] + view.offset, runs[-1] + view.offset
+    for span_s in notes.get("unmarked_s", ()):
+        begin, end = (round(edge * view.sfreq) for edge in span_s)
+        if begin < first[0]:
+            first = np.append(begin, first)
+        else:
+            last = np.append(last, end - round(float(np.median(np.diff(last)))))
+    return first, last
 
 
 def _find_known_length(

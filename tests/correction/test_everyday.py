@@ -139,3 +139,23 @@ def test_muscle_bursts_are_no_courses(seed):
         done.append(np.median(s.snr_db(y.get_data() - added)))
     plain, loud = done
     assert loud > plain - 10.0  # 18 dB less without
+
+
+@pytest.mark.parametrize(
+    "options, begins",
+    [({"dummy_volumes": 2}, True), ({"start_in_volume": 0.4}, True), ({}, False)],
+)
+@pytest.mark.parametrize("markers", ["slice", "volume"])
+def test_artifacts_outside_the_markers_are_corrected_and_told(markers, options, begins):
+    wrong = make(markers, **options)
+    result = run(wrong)
+    told = [finding for finding in result.findings if finding.code == "unmarked_corrected"]
+    if not begins:
+        assert not told and "n_unmarked" not in notes_of(result)
+        return
+    assert np.median(wrong.snr_db(result.get_raw())) > 16  # below -10 without
+    (begin, end) = told[0].span_s[0]
+    assert abs(begin - wrong.acquisition_s[0]) < 0.01 or begin == 0.0
+    assert abs(end - wrong.triggers[0] / wrong.sfreq) < 0.01
+    lazily = run(wrong, mode="channel_sequential")
+    assert np.array_equal(lazily.get_raw().get_data(), result.get_raw().get_data())

@@ -48,7 +48,8 @@ def test_equals_the_oracle(n_amplitudes, shrinkage):
     layout = lay_out(onsets, x)
     got = lowrank.correct(x, layout, SFREQ, max_courses=n_amplitudes, shrinkage=shrinkage)
     expected = oracle.correct(x, onsets, N, SFREQ, layout.n_fft, n_amplitudes, shrinkage)
-    tolerance = 1e-10 if n_amplitudes == 0 else 1e-4  # a power iteration against a whole SVD
+    # Single precision, and a power iteration against a whole SVD.
+    tolerance = 1e-6 if n_amplitudes == 0 else 2e-4
     np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance)
 
 
@@ -134,7 +135,7 @@ def test_scaling(factor):
     layout = lay_out(onsets, x)
     got = lowrank.correct(factor * x, layout, SFREQ)
     expected = factor * lowrank.correct(x, layout, SFREQ)
-    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-7 * abs(factor))
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6 * abs(factor))
 
 
 @pytest.mark.parametrize("added", [1.0, -250.0])

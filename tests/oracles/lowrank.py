@@ -39,6 +39,7 @@ def find_amplitudes(high, n_samples, n_fft, near, max_courses):
     edge = 2.0 * n_freqs / n_free * (np.sqrt(n_epochs) + np.sqrt(n_free)) ** 2
     weights, found = np.ones(n_epochs), np.zeros((n_epochs, 0))
     some = slice(None, None, max(1, 2 * n_freqs // 64))
+    settled, before = False, np.zeros(n_freqs)
     for i in range(5):
         rest = residual(weights[:, None] * high, found)
         power = np.square(rest).reshape(n_epochs, -1, 2).sum(axis=2)
@@ -46,13 +47,19 @@ def find_amplitudes(high, n_samples, n_fft, near, max_courses):
         noise *= n_epochs / (n_epochs - found.shape[1] - 1)
         noise = np.maximum(noise, 0.01 * np.median(noise[near]))
         white = high / np.repeat(np.sqrt(noise), 2)
-        if i >= 3:
+        last = settled
+        change = np.abs(1 / np.sqrt(noise) - before) * np.sqrt(noise)
+        settled = settled or i == 3 or np.mean(change > 0.05) <= 0.5
+        before = 1 / np.sqrt(noise)
+        if settled:
             level = np.sqrt(np.median(residual(weights[:, None] * white, found)[:, some] ** 2, 1))
             loud = np.maximum(1.0, level / np.median(level) / weights)
             weights = 1.0 / np.where(loud < 1.5, 1.0, loud)
         u, s, _ = np.linalg.svd(weights[:, None] * white, full_matrices=False)
         n_found = min(int(np.sum(s**2 > edge)), max_courses, n_epochs // 4)
         found = u[:, predict(weights[:, None] * white, u[:, :n_found])]
+        if last:
+            break
     return np.hstack([np.ones((n_epochs, 1)), found / weights[:, None]]), weights
 
 
@@ -74,7 +81,7 @@ def predict(y, courses):
             ratios.append(np.sum((guess @ y[:, a:b]) ** 2) / energy)
         if np.median(ratios) > max(3.0, 0.008 * n) and 1 / np.sum(u**4) >= 0.015 * n:
             kept.append(number)
-            y = y - np.outer(u, u @ y)
+        y = y - np.outer(u, u @ y)
     return kept
 
 

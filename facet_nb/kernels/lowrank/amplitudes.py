@@ -5,11 +5,12 @@ All functions take one channel.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from facet_nb.kernels.lowrank.highband import PORTION, find_band
+from facet_nb.kernels.lowrank.highband import find_band
 from facet_nb.kernels.templates.subsample import Layout
 
 #: Maximum number of amplitude courses besides the mean.
@@ -35,8 +36,9 @@ _FLOOR = 1e-2
 #: Maximum number of amplitude courses that an iteration may add.
 _MORE = 5
 
-#: Number of iterations of whitening and decomposition.
-_N_ROUNDS = 5
+#: Largest number of iterations of whitening and decomposition, and the change of the noise (at the
+#: median over frequencies) below which epochs are weighted and the next one is the last.
+_N_ROUNDS, _SETTLED = 5, 0.05
 
 #: If one epoch holds more than this fraction of the energy of a course, the course is spurious.
 _MAX_SHARE = 0.5
@@ -53,11 +55,11 @@ _N_FOR_NOISE, _N_FOR_LOUDNESS = 120, 64
 
 def find_absent(high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return which epochs may hold part of an artifact only, and which hold none."""
-    mean = high.mean(axis=0)
-    locked = float(np.sum(np.abs(mean) ** 2))
-    values, usual = high.view(float), mean.view(float)
+    values = high.view(high.real.dtype)
+    mean = values.mean(axis=0)
+    locked = float(mean @ mean)
     energy = np.einsum("ij,ij->i", values, values)
-    rest = energy - 2.0 * np.einsum("ij,j->i", values, usual) + locked
+    rest = energy - 2.0 * (values @ mean) + locked
     nothing = np.zeros(len(high), dtype=bool)
     if not locked > 0 or np.median(rest) / (2 * high.shape[1]) > 0.01 * locked:
         return nothing, nothing
@@ -98,43 +100,51 @@ def find_amplitudes(
     Notes
     -----
     Spectra are divided by the noise of each frequency and of each epoch (the median of what the
-    present amplitudes do not explain) and decomposed again, five times, so that neither a noisy
-    frequency nor muscle activity in some epochs dominates a component. A singular value counts if
-    its square exceeds :data:`MIN_ENERGY` times the Marchenko-Pastur edge of white noise, and if it
-    predicts frequencies that it was not computed from. The leading subspace is computed by power
-    iteration from a fixed start.
+    present amplitudes do not explain) and decomposed again, up to five times, so that neither a
+    noisy frequency nor muscle activity in some epochs dominates a component. A singular value
+    counts if its square exceeds :data:`MIN_ENERGY` times the Marchenko-Pastur edge of white noise,
+    and if it predicts frequencies that it was not computed from. The leading subspace is computed
+    by power iteration from a fixed start.
     """
     n_freqs = high.shape[1]
     y = _centre(high, trained)
     n_free = layout.n_samples * n_freqs / (layout.n_fft // 2 + 1)
     above = np.flatnonzero(find_band(layout, sfreq))
     near = above < 2 * above[0] if n_freqs else above
-    trained, scale, loud = trained.copy(), np.ones(n_freqs), np.ones(len(y), y.dtype)
+    trained, loud = trained.copy(), np.ones(len(y), y.dtype)
     amplitudes, found, repeats = y[:, :0], 0, np.zeros(0, dtype=bool)
+    whitening, settled = np.zeros(y.shape[1]), False
     for i in range(_N_ROUNDS):
         n = int(trained.sum())
         most = min(max_courses, n // 4, 2 * n_freqs, found + _MORE if i else max_courses)
         if most < 1:
             break
-        y -= y[trained].mean(axis=0)
-        noise = _measure_noise(y, scale, loud, trained, amplitudes[:, :found], near)
-        scale *= noise
-        y /= np.repeat(noise, 2).astype(y.dtype)
-        if i >= _N_ROUNDS - 2:
-            loud[trained] = _measure_loudness(y, loud, trained, amplitudes[:, :found])
-        energy, amplitudes = _decompose(y, loud, trained, amplitudes[:, :most], most)
+        known = _Courses.of(y, trained / loud, amplitudes[:, :most])
+        earlier, whitening = whitening, known.measure_noise(found, near)
+        # Loudness is measured once the noise is known, and once more with it.
+        last = settled
+        settled = settled or i == _N_ROUNDS - 2 or _has_converged(whitening, earlier)
+        if settled:
+            before, loud = loud, known.measure_loudness(found, whitening, loud)
+            if np.any(loud != before):
+                known = _Courses.of(y, trained / loud, amplitudes[:, :most])
+        energy, amplitudes = _decompose(known, whitening, most)
         edge = n_freqs / n_free * (np.sqrt(n) + np.sqrt(n_free)) ** 2
         found = int(np.sum(energy > MIN_ENERGY * edge))
         shares = np.square(amplitudes[:, :found] / loud[:, np.newaxis])
         large = (shares > _MAX_SHARE) & trained[:, np.newaxis]
         repeats = ~large.any(axis=0)
-        valid = _find_valid(y, loud, trained, amplitudes[:, :found])
+        valid = _find_valid(y, trained / loud, whitening, amplitudes[:, :found])
         # The others come behind: the next decomposition starts from them, too.
         order = np.argsort(~valid, kind="stable")
         amplitudes[:, :found] = amplitudes[:, order]
         repeats, found = repeats[order][valid[order]], int(valid.sum())
-        if n - np.sum(large.any(axis=1)) >= 2:
-            trained &= ~large.any(axis=1)
+        odd = large.any(axis=1)
+        if odd.any() and n - odd.sum() >= 2:
+            trained &= ~odd
+            y -= y[trained].mean(axis=0)
+        if last:
+            break
     kept = amplitudes[:, :found][:, repeats].astype(float)
     calm = trained & (loud <= _ODD)
     if kept.size and calm.sum() >= 2:
@@ -143,8 +153,99 @@ def find_amplitudes(
     return np.concatenate([np.ones((len(y), 1)), kept], axis=1), trained / loud
 
 
+def _has_converged(whitening: np.ndarray, earlier: np.ndarray) -> bool:
+    """Return whether the noise of most frequencies is that of the round before."""
+    change = np.abs(whitening - earlier)
+    return bool(np.count_nonzero(change > _SETTLED * whitening) <= len(change) // 2)
+
+
+@dataclass(frozen=True)
+class _Courses:
+    """Spectra of epochs, and what amplitude courses explain of them.
+
+    Attributes
+    ----------
+    y : ndarray, shape (n_epochs, n_values)
+        Real and imaginary parts of mean-free spectra.
+    weights : ndarray, shape (n_epochs,)
+        Weight of each epoch; 0 for those that are not used for training.
+    unit : ndarray, shape (n_epochs, n_courses)
+        Orthonormal basis of the weighted courses; 0 where the weight is.
+    waves : ndarray, shape (n_courses, n_values)
+        Their waveforms.
+    """
+
+    y: np.ndarray
+    weights: np.ndarray
+    unit: np.ndarray
+    waves: np.ndarray
+
+    @classmethod
+    def of(cls, y: np.ndarray, weights: np.ndarray, amplitudes: np.ndarray) -> _Courses:
+        """Return the waveforms of some courses, weighted over epochs."""
+        weights = weights.astype(y.dtype)
+        unit = np.linalg.qr(amplitudes * weights[:, np.newaxis])[0]
+        unit[weights == 0] = 0.0
+        return cls(y, weights, unit, (unit * weights[:, np.newaxis]).T @ y)
+
+    def measure_noise(self, found: int, near: np.ndarray) -> np.ndarray:
+        """Return the factor that whitens each value: 1 / noise of its frequency.
+
+        Noise is the median over epochs of what the first courses leave. Frequencies without noise
+        (above the amplifier's low-pass) get a fraction of the noise just above the EEG bands.
+        """
+        which = np.flatnonzero(self.weights)
+        some = which[:: max(1, len(which) // _N_FOR_NOISE)]
+        part = self.y[some] * self.weights[some, np.newaxis]
+        part -= self.unit[some, :found] @ self.waves[:found]
+        part *= part
+        power = _find_medians(part[:, ::2] + part[:, 1::2], axis=0).astype(float)
+        power *= len(which) / (np.log(2.0) * max(len(which) - found - 1, 1))
+        power = np.maximum(power, _FLOOR * np.median(power[near]))
+        power[power == 0] = 1.0
+        return np.repeat(1.0 / np.sqrt(power), 2).astype(self.y.dtype)
+
+    def measure_loudness(self, found: int, whitening: np.ndarray, loud: np.ndarray) -> np.ndarray:
+        """Return the noise of epochs relative to the median over epochs; 1 unless much larger."""
+        # The noise of an epoch is the median of what courses do not explain of it, or of its
+        # difference from the epoch before or after, whichever is less: an artifact that has changed
+        # permanently and is not explained yet does not count as noise.
+        which = np.flatnonzero(self.weights)
+        some = slice(None, None, max(1, self.y.shape[1] // _N_FOR_LOUDNESS))
+        part = self.y[which, some] * whitening[some]
+        unit = self.unit[which, :found] / self.weights[which, np.newaxis]
+        part -= unit @ (self.waves[:found, some] * whitening[some])
+        least = _find_medians(part**2, axis=1)
+        if len(part) > 2:
+            change = 0.5 * _find_medians(np.diff(part, axis=0) ** 2, axis=1)
+            least[1:] = np.minimum(least[1:], change)
+            least[:-1] = np.minimum(least[:-1], change)
+        usual = float(np.median(least))
+        level = np.sqrt(least / usual) if usual > 0 else np.ones(len(which))
+        loud = loud.copy()
+        loud[which] = np.where(level < _LOUD, 1.0, level)
+        return loud
+
+
+def _decompose(known: _Courses, whitening: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return squared singular values, and the amplitudes of all epochs, (n_epochs, most).
+
+    They belong to the leading components of the weighted, whitened epochs, by power iteration.
+    """
+    y, weights = known.y, known.weights[:, np.newaxis]
+    rows = known.waves * whitening
+    if n_more := most - len(rows):
+        more = np.random.default_rng(0).standard_normal((n_more, y.shape[1]))
+        rows = np.concatenate([rows, more.astype(y.dtype)])
+    for _ in range(2 if n_more else 1):
+        columns = np.linalg.qr((y @ (rows * whitening).T) * weights)[0]
+        rows = ((columns * weights).T @ y) * whitening
+    values, rows = np.linalg.svd(rows, full_matrices=False)[1:]
+    return values**2, (y @ (rows * whitening).T) / np.where(values > 0, values, 1)
+
+
 def _find_valid(
-    y: np.ndarray, loud: np.ndarray, trained: np.ndarray, amplitudes: np.ndarray
+    y: np.ndarray, weights: np.ndarray, whitening: np.ndarray, amplitudes: np.ndarray
 ) -> np.ndarray:
     """Return which amplitude courses predict frequencies that they were not computed from.
 
@@ -152,38 +253,54 @@ def _find_valid(
     artifact are the same at all. Each block of frequencies is predicted from the others, and the
     energy that this explains is compared to what an unrelated course would.
     """
-    which = np.flatnonzero(trained)
-    weights = 1.0 / loud[which]
-    learned = y[which] * weights[:, np.newaxis]
-    bounds = 2 * np.linspace(0, y.shape[1] // 2, _N_BLOCKS + 1).astype(int)
-    valid = np.zeros(amplitudes.shape[1], dtype=bool)
-    for column in range(amplitudes.shape[1]):
-        course = amplitudes[which, column] * weights
-        course = course / max(float(np.linalg.norm(course)), 1e-30)
-        wave = course @ learned
-        parts = [learned[:, a:b] @ wave[a:b] for a, b in pairwise(bounds)]
-        whole = np.sum(parts, axis=0)
-        ratios = []
-        for part, (a, b) in zip(parts, pairwise(bounds), strict=True):
-            other, block = whole - part, learned[:, a:b]
-            explained = float(np.sum((other @ block) ** 2))
-            expected = float(np.square(other) @ np.einsum("ij,ij->i", block, block))
-            ratios.append(explained / expected if expected > 0 else 0.0)
-        spread = 1.0 / max(float(np.sum(course**4)), 1e-30)
-        valid[column] = float(np.median(ratios)) > max(
-            PREDICTS, PREDICTS_OF_EPOCHS * len(which)
-        ) and spread >= MIN_SPREAD * len(which)
-        if valid[column]:
-            learned -= np.outer(course, wave)
-    return valid
+    n_found = amplitudes.shape[1]
+    if not n_found:
+        return np.zeros(0, dtype=bool)
+    known = _Courses.of(y, weights, amplitudes)
+    unit, waves, weights = known.unit, known.waves * whitening, known.weights[:, np.newaxis]
+    bounds = list(pairwise(2 * np.linspace(0, y.shape[1] // 2, _N_BLOCKS + 1).astype(int)))
+    parts = np.empty((len(bounds), len(y), n_found), y.dtype)
+    squares = np.zeros((y.shape[1], len(bounds)), y.dtype)
+    inner = np.empty((len(bounds), n_found, n_found), y.dtype)
+    for k, (a, b) in enumerate(bounds):
+        parts[k] = y[:, a:b] @ (waves[:, a:b] * whitening[a:b]).T
+        squares[a:b, k] = whitening[a:b] ** 2
+        inner[k] = waves[:, a:b] @ waves[:, a:b].T
+    parts *= weights
+    power = (np.square(y) @ squares * weights**2).T[:, :, np.newaxis]
+    # Each course sees what those before it leave.
+    parts -= unit @ np.triu(inner, 1)
+    taken = np.cumsum(unit * (2.0 * parts - unit * np.diagonal(inner, 0, 1, 2)[:, None]), axis=2)
+    power = np.maximum(power - np.concatenate([0 * power, taken[:, :, :-1]], axis=2), 0.0)
+    other = parts.sum(axis=0) - parts
+    seen = np.tril(np.swapaxes(other, 1, 2) @ unit, -1)
+    expected = np.sum(other**2 * power, axis=1)
+    explained = np.empty_like(expected)
+    for k, (a, b) in enumerate(bounds):
+        guess = ((other[k] * weights).T @ y[:, a:b]) * whitening[a:b] - seen[k] @ waves[:, a:b]
+        explained[k] = np.sum(guess**2, axis=1)
+    ratios = np.median(explained / np.where(expected > 0, expected, np.inf), axis=0)
+    spread = 1.0 / np.maximum(np.sum(unit**4, axis=0), 1e-30)
+    n = np.count_nonzero(known.weights)
+    return (ratios > max(PREDICTS, PREDICTS_OF_EPOCHS * n)) & (spread >= MIN_SPREAD * n)
+
+
+def _find_medians(values: np.ndarray, axis: int) -> np.ndarray:
+    """Return the medians along an axis."""
+    # NumPy's median takes three times as long.
+    rows = np.ascontiguousarray(values.T) if axis == 0 else values
+    middle = [(rows.shape[1] - 1) // 2, rows.shape[1] // 2]
+    return np.partition(rows, middle, axis=1)[:, middle].mean(axis=1)
 
 
 def _centre(high: np.ndarray, trained: np.ndarray) -> np.ndarray:
     """Return mean-free spectra with unit RMS as rows of float32, real and imaginary parts."""
     # Single precision suffices for what is at most a thousand times the noise; it halves the time.
-    rest = high - high[trained].mean(axis=0)
-    size = float(np.sqrt(np.mean(rest.real**2 + rest.imag**2))) if rest.size else 0.0
-    return (rest / (size if size > 0 else 1.0)).astype(np.complex64).view(np.float32)
+    values = high.view(high.real.dtype)
+    rest = values - (trained / trained.sum()).astype(values.dtype) @ values
+    size = float(np.sqrt(np.einsum("ij,ij->", rest, rest) / max(rest.size, 1)))
+    rest *= 1.0 / size if size > 0 else 1.0
+    return rest.astype(np.float32, copy=False)
 
 
 def find_nearest(wanted: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -192,80 +309,3 @@ def find_nearest(wanted: np.ndarray, known: np.ndarray) -> np.ndarray:
     before = np.maximum(after - 1, 0)
     nearer = np.abs(wanted - known[before]) < np.abs(known[after] - wanted)
     return known[np.where(nearer, before, after)]
-
-
-def _select_trained(
-    y: np.ndarray, loud: np.ndarray, trained: np.ndarray, amplitudes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return training epochs, their weights, and orthonormal weighted amplitudes."""
-    which = np.flatnonzero(trained)
-    weights = 1.0 / loud[which]
-    return which, weights, np.linalg.qr(amplitudes[which] * weights[:, np.newaxis])[0]
-
-
-def _measure_noise(
-    y: np.ndarray,
-    scale: np.ndarray,
-    loud: np.ndarray,
-    trained: np.ndarray,
-    amplitudes: np.ndarray,
-    near: np.ndarray,
-) -> np.ndarray:
-    """Return the noise of each frequency: the median over epochs of what amplitudes leave.
-
-    Frequencies without noise (above the amplifier's low-pass) get a fraction of the noise just
-    above the EEG bands.
-    """
-    which, weights, known = _select_trained(y, loud, trained, amplitudes)
-    some = slice(None, None, max(1, len(which) // _N_FOR_NOISE))
-    noise = np.empty(y.shape[1] // 2)
-    for low in range(0, len(noise), PORTION):
-        part = y[which, 2 * low : 2 * (low + PORTION)] * weights[:, np.newaxis]
-        part = part[some] - known[some] @ (known.T @ part)
-        power = part[:, ::2] ** 2 + part[:, 1::2] ** 2
-        power = np.ascontiguousarray(power.T)
-        noise[low : low + PORTION] = np.median(power, axis=1, overwrite_input=True)
-    noise *= len(known) / (np.log(2.0) * max(len(known) - known.shape[1] - 1, 1))
-    least = _FLOOR * np.median((noise * scale**2)[near])
-    noise = np.sqrt(np.maximum(noise, least / scale**2))
-    noise[noise == 0] = 1.0
-    return noise
-
-
-def _measure_loudness(
-    y: np.ndarray, loud: np.ndarray, trained: np.ndarray, amplitudes: np.ndarray
-) -> np.ndarray:
-    """Return the noise of epochs relative to the median over epochs; 1 unless much larger."""
-    # The noise of an epoch is the median of what amplitudes do not explain of it, or of its
-    # difference from the epoch before or after, whichever is less: an artifact that has changed
-    # permanently and is not explained yet does not count as noise.
-    which, weights, known = _select_trained(y, loud, trained, amplitudes)
-    some = np.arange(y.shape[1])[:: max(1, y.shape[1] // _N_FOR_LOUDNESS)]
-    part = y[np.ix_(which, some)]
-    part -= (known / weights[:, np.newaxis]) @ (known.T @ (part * weights[:, np.newaxis]))
-    least = np.median(part**2, axis=1)
-    if len(part) > 2:
-        change = 0.5 * np.median(np.diff(part, axis=0) ** 2, axis=1)
-        least[1:] = np.minimum(least[1:], change)
-        least[:-1] = np.minimum(least[:-1], change)
-    usual = float(np.median(least))
-    level = np.sqrt(least / usual) if usual > 0 else np.ones(len(which))
-    return np.where(level < _LOUD, 1.0, level)
-
-
-def _decompose(
-    y: np.ndarray, loud: np.ndarray, trained: np.ndarray, start: np.ndarray, n_found: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return squared singular values, and the amplitudes of all epochs, (n_epochs, n_found).
-
-    They belong to the leading components of the weighted training epochs, by power iteration.
-    """
-    which, weights, known = _select_trained(y, loud, trained, start)
-    learned = y[which] * weights[:, np.newaxis]
-    more = np.random.default_rng(0).standard_normal((n_found - start.shape[1], y.shape[1]))
-    rows = np.concatenate([known.T @ learned, more.astype(y.dtype)])
-    for _ in range(2 if len(more) else 1):
-        columns = np.linalg.qr(learned @ rows.T)[0]
-        rows = columns.T @ learned
-    values, rows = np.linalg.svd(rows, full_matrices=False)[1:]
-    return values**2, (y @ rows.T) / np.where(values > 0, values, 1)

@@ -39,6 +39,9 @@ MARGIN = TAPS // 2 + 1
 #: Number of epochs that are transformed at once, to bound the memory.
 _PORTION = 64
 
+#: Largest difference of the lengths of artifacts that are subtracted at once, in samples.
+_UNEVEN = 3
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -119,11 +122,18 @@ def _phases(n_fft: int, dtype: np.dtype) -> np.ndarray:
 
 def cut(x: np.ndarray, layout: Layout, which: np.ndarray, mean: float = 0.0) -> np.ndarray:
     """Return tapered epochs with their surroundings, shape (n, n_samples + 2 HALO)."""
-    windows = np.lib.stride_tricks.sliding_window_view(x, layout.n_samples + 2 * HALO)
-    pieces = windows[layout.first[which] - HALO]
-    pieces -= x.dtype.type(mean)
+    pieces = _list_windows(x, layout.n_samples + 2 * HALO)[layout.first[which] - HALO]
+    if mean:
+        pieces -= x.dtype.type(mean)
     pieces *= taper(layout.n_samples, x.dtype)
     return pieces
+
+
+def _list_windows(x: np.ndarray, n: int) -> np.ndarray:
+    """Return a view of all windows of `n` samples, shape (len(x) - n + 1, n)."""
+    # NumPy's sliding_window_view is the same, but its checks take as long as a small portion.
+    step = x.strides[0]
+    return np.lib.stride_tricks.as_strided(x, (len(x) - n + 1, n), (step, step))
 
 
 def transform(x: np.ndarray, layout: Layout, which: np.ndarray, mean: float = 0.0) -> np.ndarray:
@@ -302,13 +312,33 @@ def subtract(
     before : int
         Number of samples before ``layout.first`` in each row.
     """
-    low, high, head, tail = layout.spans
-    origin = layout.first - before
-    for i, row in zip(which.tolist(), sampled, strict=True):
-        a, b = int(low[i]), int(high[i])
-        if a >= b:
-            continue
-        piece = row[a - origin[i] : b - origin[i]].copy()
-        piece[0] *= head[i]
-        piece[-1] *= tail[i]
-        out[a:b] -= piece
+    low, high, head, tail = (values[which] for values in layout.spans)
+    length = high - low
+    kept = length > 0
+    if not kept.all():
+        low, high, head, tail, length = (v[kept] for v in (low, high, head, tail, length))
+        sampled, which = sampled[kept], which[kept]
+    if not len(which):
+        return
+    unordered = np.any(low[1:] < high[:-1] - 1)
+    if len(which) > 1 and (unordered or length.min() == 1):
+        for i in range(len(which)):
+            subtract(out, sampled[i : i + 1], layout, which[i : i + 1], before)
+        return
+    rows = sampled.reshape(-1)
+    at = np.arange(len(which)) * sampled.shape[1] + low - layout.first[which] + before
+    # What lies within artifacts of about the same length is subtracted at once.
+    inner = length - 2
+    n = max(int(inner.max()) - _UNEVEN, 0)
+    alike = inner >= n
+    for row in np.flatnonzero(~alike):
+        out[low[row] + 1 : high[row] - 1] -= rows[at[row] + 1 : at[row] + length[row] - 1]
+    if n:
+        _list_windows(out, n)[low[alike] + 1] -= _list_windows(rows, n)[at[alike] + 1]
+    for j in range(n + 1, int(length.max()) - 1):
+        here = np.flatnonzero(alike & (inner >= j))
+        out[low[here] + j] -= rows[at[here] + j]
+    # Neighbours share a sample: it is the last one of the earlier, then the first one of the later.
+    several = length > 1
+    out[high[several] - 1] -= (rows[at + length - 1] * tail)[several]
+    out[low] -= rows[at] * head * np.where(several, 1.0, tail)

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from facet_nb.kernels.lowrank.highband import PORTION
+from facet_nb.kernels.lowrank.highband import list_portions
 from facet_nb.kernels.lowrank.lowrank import Model, fit, list_blocks, list_reaches, subtract_portion
 from facet_nb.kernels.streams.averages import cut_layout
 from facet_nb.kernels.templates.subsample import Layout
@@ -87,11 +87,10 @@ class WaveformWindows:
             return
         for i, keep in enumerate(keeps):
             model = keep.small(number, partial(self._fit, read, block, i))
-            for first in range(0, len(which), PORTION):
-                chosen = np.flatnonzero(touched[first : first + PORTION])
+            for part in list_portions(len(which), piece):
+                chosen = np.flatnonzero(touched[part])
                 if len(chosen):
-                    part = which[first : first + PORTION]
-                    subtract_portion(x[i], out[i], piece, part, pool, model, chosen)
+                    subtract_portion(x[i], out[i], piece, which[part], pool, model, chosen)
 
     def _fit(self, read: Read, block: np.ndarray, channel: int) -> Model:
         """Return the model of a block of one channel."""
