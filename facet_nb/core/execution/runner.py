@@ -580,9 +580,8 @@ def build_context(
         for p in given.processors:
             follows &= p.channel_wise or getattr(p, "linear", False)
         if follows:
-            before = context._raw
-            assert before is not None
-            base = before._data if before.preload else given.data
+            old: Any = context._raw
+            base = old._data if old.preload else given.data
             base = base if deferred is None else deferred
             new = context._stepped(raw, prepared.steps, base, given.picks.tolist())
         else:
