@@ -588,9 +588,8 @@ def build_context(
         for p in given.processors:
             follows &= p.channel_wise or getattr(p, "linear", False)
         if follows:
-            source = context._raw
-            assert source is not None
-            base = source._data if source.preload else given.data
+            old: Any = context._raw
+            base = old._data if old.preload else given.data
             base = base if deferred is None else deferred
             new = context._stepped(raw, prepared.steps, base, given.picks.tolist())
         else:
