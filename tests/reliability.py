@@ -29,6 +29,9 @@ ROOT = Path(__file__).resolve().parent.parent
 STORED = ROOT / "tests" / "data" / "reliability.json"
 PAGE = ROOT / "docs" / "reliability.md"
 
+#: Tests replace this call.
+_replace = os.replace
+
 #: What can become of a fault.
 OUTCOMES = ("held", "lost", "wrong", "hung")
 
@@ -209,7 +212,7 @@ class FaultCounter:
         stored["tests"] = dict(sorted({**stored["tests"], **self.tests}.items()))
         new = self.path.with_suffix(".new")
         new.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
-        os.replace(new, self.path)
+        _replace(new, self.path)
 
 
 def _is_hang(info: pytest.ExceptionInfo[BaseException] | None) -> bool:
