@@ -10,6 +10,7 @@ written from that file only, and ``tests/project/test_reliability.py`` compares 
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import subprocess
@@ -27,6 +28,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 STORED = ROOT / "tests" / "data" / "reliability.json"
 PAGE = ROOT / "docs" / "reliability.md"
+
+#: Tests replace this call.
+_replace = os.replace
 
 #: What can become of a fault.
 OUTCOMES = ("held", "lost", "wrong", "hung")
@@ -206,7 +210,9 @@ class FaultCounter:
         stored["where"] = ", ".join([platform.system(), python, *known])
         stored["date"] = time.strftime("%Y-%m-%d")
         stored["tests"] = dict(sorted({**stored["tests"], **self.tests}.items()))
-        self.path.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+        new = self.path.with_suffix(".new")
+        new.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+        _replace(new, self.path)
 
 
 def _is_hang(info: pytest.ExceptionInfo[BaseException] | None) -> bool:

@@ -58,7 +58,9 @@ def system(request, monkeypatch, tmp_path):
     for module, names in LACKS[request.param].items():
         for name in names:
             monkeypatch.delattr(module, name, raising=False)
-    monkeypatch.setattr(sys, "platform", {"Windows": "win32", "macOS": "darwin"}[request.param])
+    # For our modules only: libraries that are imported now must still find this system.
+    platform = {"Windows": "win32", "macOS": "darwin"}[request.param]
+    monkeypatch.setattr(shared_memory, "sys", SimpleNamespace(platform=platform))
     if request.param == "Windows":
         plain_import = builtins.__import__
 
