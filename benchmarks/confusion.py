@@ -28,7 +28,7 @@ from facet_nb import AASCorrection, GradientCorrection, LowPassFilter, Pipeline,
 from facet_nb.datasets import Simulation, simulate
 
 #: Seeds of the two sets.
-FIRST_SEED = {"choose": 1_000, "test": 5_000}
+FIRST_SEED = {"choose": 1_000, "test": 20_000}
 
 #: Chains behind the trigger detector.
 CHAINS: dict[str, Callable[[], list[Any]]] = {
