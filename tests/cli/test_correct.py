@@ -116,7 +116,7 @@ def test_batch_goes_on_after_a_failure(facet_nb, files, tmp_path):
     result = facet_nb("batch", "absent.edf", files.fif, "--output", "out")
     assert result.exit_code == 1
     head, first, second, last = result.stdout.splitlines()
-    assert head.split() == ["recording", "outcome", "time", "(s)", "file", "or", "error"]
+    assert head.split() == ["recording", "outcome", "time", "(s)", "quality", "file", "or", "error"]
     assert first.split()[:2] == ["absent.edf", "failed"] and "no such file" in first
     assert second.split()[1] == "done" and second.endswith("scan_corrected.fif")
     assert last == "1 of 2 succeeded"
