@@ -33,7 +33,7 @@ _N_USUAL = 15
 _TRIED_S = 150.0
 #: Shortest recording, in s: trains of few beats resemble their own mean by chance.
 _SHORTEST_S = 30.0
-#: Least evidence of a pulse artifact. In simulated EEG without artifact it was 1.5 to 1.75, in white
+#: Least evidence of a pulse artifact. In simulated EEG without one it was 1.5 to 1.75, in white
 #: noise up to 2.9, with artifact 3.4 to 7.4 (eight channels or more, 180 s).
 LEAST_EVIDENCE = 3.0
 #: Intervals of a heart vary by more than this, relative to the median.
