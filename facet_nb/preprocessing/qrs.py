@@ -153,7 +153,7 @@ def _find_in_eeg(raw: mne.io.BaseRaw, source: str) -> np.ndarray:
     if peaks is None:
         raise ValidationError(
             f"{said} The EEG shows no clear pulse artifact, from which beats could be found (at "
-            "least 15 s are needed)."
+            "least 30 s are needed)."
         )
     return peaks
 

