@@ -232,3 +232,30 @@ def test_float32_is_kept():
     single = subsample_channel.correct(x.astype(np.float32), layout, window=12, threshold=0.9)
     assert single.dtype == np.float32
     np.testing.assert_allclose(single, double, rtol=0, atol=3e-6 * np.abs(x).max())
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_subtraction_equals_that_of_one_artifact_after_the_other(seed):
+    """Even and uneven distances, cut off at both ends, some of the artifacts, any order."""
+    rng = np.random.default_rng(seed)
+    n, n_epochs = int(rng.integers(1, 60)), int(rng.integers(1, 40))
+    period = max(1.0, n + rng.uniform(-3, 3)) if seed % 2 else n * rng.uniform(0.5, 2.0)
+    onsets = rng.uniform(-20, 60) + period * np.arange(n_epochs)
+    onsets += rng.normal(0, 2, n_epochs) * (seed % 3 == 0)
+    onsets = rng.permutation(onsets) if seed % 7 == 0 else onsets
+    n_times = int(rng.integers(80, max(81, int(onsets.max()) + 90)))
+    layout = subsample.Layout.of(onsets, n, n_times)
+    which = np.sort(rng.permutation(n_epochs)[: max(1, n_epochs - seed % 4)])
+    rows = rng.standard_normal((len(which), n + 2 * subsample.HALO + 3))
+    x = rng.standard_normal(n_times)
+    got, expected = x.copy(), x.copy()
+    subsample.subtract(got, rows, layout, which)
+    low, high, head, tail = layout.spans
+    for i, row in zip(which, rows, strict=True):
+        if low[i] < high[i]:
+            origin = layout.first[i] - subsample.HALO
+            piece = row[low[i] - origin : high[i] - origin].copy()
+            piece[0] *= head[i]
+            piece[-1] *= tail[i]
+            expected[low[i] : high[i]] -= piece
+    assert np.array_equal(got, expected)

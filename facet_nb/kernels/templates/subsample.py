@@ -322,8 +322,8 @@ def subtract(
         return
     unordered = np.any(low[1:] < high[:-1] - 1)
     if len(which) > 1 and (unordered or length.min() == 1):
-        for i in range(len(which)):
-            subtract(out, sampled[i : i + 1], layout, which[i : i + 1], before)
+        for k in range(len(which)):
+            subtract(out, sampled[k : k + 1], layout, which[k : k + 1], before)
         return
     rows = sampled.reshape(-1)
     at = np.arange(len(which)) * sampled.shape[1] + low - layout.first[which] + before
