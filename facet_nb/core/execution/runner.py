@@ -156,7 +156,9 @@ class Runner:
             self.kernels = choose_kernels()
             self.plan = replace(plan, kernels=self.kernels)
             with one_thread(), use_compiled(self.kernels.compiled), wrapper as stage_run:
-                for number, stage in enumerate(plan.stages):
+                if not plan.batch_size and context._raw is not None:
+                    self._size_batches(context._raw)
+                for number, stage in enumerate(self.plan.stages):
                     self.last = context
                     context = self._run_stage(number, stage, context, store, stage_run)
                 if store.has_maps:
