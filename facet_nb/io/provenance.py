@@ -25,6 +25,7 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.findings import Finding, merge_findings
 from facet_nb.core.metadata import to_plain
 from facet_nb.core.planning.plan import Plan
+from facet_nb.core.quality import find_quality
 from facet_nb.core.storage.hashing import list_versions
 from facet_nb.core.storage.page_cache import StreamedFiles
 from facet_nb.io.atomic_write import PROVENANCE
@@ -227,7 +228,7 @@ def collect(
             for step in steps
         ),
         findings=tuple(Finding.from_dict(hide(finding.to_dict())) for finding in findings),
-        quality=hide(_find_quality(context)),
+        quality=hide(find_quality(context).to_dict()),
         settings={} if plan is None else _describe_settings(plan),
         machine={
             "system": f"{platform.system()} {platform.release().split('-')[0]}",
@@ -238,12 +239,6 @@ def collect(
         written=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         earlier=hide(_find_earlier(original, files)),
     )
-
-
-def _find_quality(context: ProcessingContext) -> Any:
-    """Return the verdict on this recording as plain values, if the run has measured one."""
-    raw, quality = context.cache_get("quality") or (None, None)
-    return quality.to_dict() if quality is not None and raw is context.get_raw() else None
 
 
 def _describe_settings(plan: Plan) -> dict[str, Any]:

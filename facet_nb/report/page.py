@@ -16,6 +16,7 @@ from facet_nb.benchmark.environment import Environment
 from facet_nb.core import PipelineResult
 from facet_nb.core.errors import FacetError
 from facet_nb.core.findings import Finding
+from facet_nb.core.quality import Measure
 from facet_nb.io.atomic_write import check_target, stage
 from facet_nb.io.originals import list_originals
 from facet_nb.io.provenance import hash_file, read_provenance
@@ -176,12 +177,11 @@ class _Writer:
         return f'<p class="fnb-outcome">{text}</p>{error}'
 
     def _quality(self) -> Iterable[Section]:
-        quality = getattr(self.result, "quality", None)
-        if quality is None:
+        quality = self.result.quality
+        if quality.verdict == "not measured" and not quality.measures:
             return
-        word = escape(str(getattr(quality, "verdict", "")))
-        text = escape(str(getattr(quality, "sentence", "")))
-        rows = [_list_cells(measure) for measure in getattr(quality, "measures", ())]
+        word, text = escape(quality.verdict), escape(quality.sentence)
+        rows = [_list_cells(measure) for measure in quality.measures]
         heads = ["measure", "value", "limit", "verdict"]
         body = f'<p class="fnb-verdict"><strong>{word}</strong>: {text}</p>'
         yield "verdict", "Verdict", body + (_write_table(heads, rows) if rows else "")
@@ -317,7 +317,7 @@ def _shorten(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _list_cells(measure: Any) -> tuple[str, ...]:
+def _list_cells(measure: Measure) -> tuple[str, ...]:
     """Return title, value, limit and verdict of a measure as text."""
     value, limit = (_write_value(v, measure.unit) for v in (measure.value, measure.limit))
     return measure.title, value, limit, measure.verdict

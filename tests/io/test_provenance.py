@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facet_nb import HighPassFilter, read_provenance
+from facet_nb import AASCorrection, HighPassFilter, TriggerDetector, read_provenance
 from facet_nb.core import FacetError, Pipeline, ProcessingContext, Processor, ValidationError
+from facet_nb.datasets import simulate
 from facet_nb.io import BIDSExporter, BIDSLoader, Exporter, Loader, Provenance, export, load
 from facet_nb.io.provenance import Note, hash_file
 from tests.io.conftest import make_recording
@@ -327,3 +328,16 @@ def test_a_damaged_or_later_line_inside(text, tmp_path):
     run(tmp_path / "in.fif", tmp_path / "on.fif", HighPassFilter(1.0))
     export(load(tmp_path / "on.fif"), tmp_path / "off.fif", provenance=False)
     assert load(tmp_path / "off.fif").get_raw().info["description"] == "pilot"
+
+
+def test_the_verdict_on_the_result_is_in_it(tmp_path):
+    """That of the result, calculated once; without a correction it says why there is none."""
+    raw = simulate(n_channels=4, sfreq=1000, duration_s=20, seed=1).raw
+    steps = [TriggerDetector(r"\b1\b"), AASCorrection(window_size=10), Exporter(tmp_path / "a.fif")]
+    result = Pipeline(steps).run(raw, raise_on_error=True, show_progress=False)
+    assert read_provenance(tmp_path / "a.fif").quality == json.loads(
+        json.dumps(result.quality.to_dict())
+    )
+    assert result.quality.verdict in ("good", "check")
+    export(ProcessingContext(raw), tmp_path / "b.fif")
+    assert read_provenance(tmp_path / "b.fif").quality["verdict"] == "not measured"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from facet_nb import AASCorrection, DownSample, HighPassFilter, TriggerDetector, export, load
 from facet_nb.core import FacetError, Pipeline, PipelineResult, ProcessingContext, Processor
+from facet_nb.core.quality import Measure, Quality
 from facet_nb.datasets import simulate
 from facet_nb.datasets.imperfections import Imperfections
 from facet_nb.report import make_report
@@ -100,7 +100,7 @@ def test_the_page_is_well_formed_and_loads_nothing(html):
 def test_sections_landmarks_and_alternative_texts(html):
     page = Page(html)
     titles = re.findall(r'-title">([^<]*)</h2>', html)
-    assert titles[:3] == ["Findings", "Recording", "Triggers"]
+    assert titles[:4] == ["Verdict", "Findings", "Recording", "Triggers"]
     wanted = {
         "Before and after",
         "Spectrum",
@@ -164,26 +164,11 @@ def test_without_any_context():
     assert "gone" in page.text and page.find("figure") == []
 
 
-@dataclass(frozen=True)
-class Measure:
-    title: str
-    value: float | None
-    limit: float | None
-    unit: str
-    verdict: str
-
-
-@dataclass(frozen=True)
-class Quality:
-    verdict: str
-    sentence: str
-    measures: tuple[Measure, ...] = ()
-
-
 def test_the_verdict_comes_first_if_there_is_one():
     result = PipelineResult(None)
-    measures = (Measure("residual", 1.5, 2.0, "µV", "good"), Measure("other", None, None, "", "–"))
-    result.quality = Quality("check", "look at 41–43 s", measures)
+    one = Measure("residual", "residual", 1.5, 2.0, "µV", "good")
+    measures = (one, Measure("other", "other"))
+    result._quality = Quality("check", "look at 41–43 s", measures)
     html = make_report(result).to_html()
     text = " ".join(Page(html).text.split())
     assert re.findall(r'-title">([^<]*)</h2>', html)[0] == "Verdict"

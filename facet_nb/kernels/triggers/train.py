@@ -60,8 +60,31 @@ def find_doubled(positions: np.ndarray) -> np.ndarray:
         known = describe_spacing(positions[starts])
         extent = int((positions[ends] - positions[starts]).max())
         if extent <= _DOUBLED * known.usual and share_irregular(known) <= _FEW:
-            return np.flatnonzero(~first)
+            kept = _choose_members(positions, starts, ends, known.usual)
+            return np.setdiff1d(np.arange(len(positions)), kept)
     return np.zeros(0, np.int64)
+
+
+def _choose_members(
+    positions: np.ndarray, starts: np.ndarray, ends: np.ndarray, usual: float
+) -> np.ndarray:
+    """Return the index of the marker that is kept of each group.
+
+    It is the first, unless another one fits the markers without a double around it better by more
+    than a sample: the first may be a stray one just before a marker of the scanner.
+    """
+    alone, kept = positions[starts[starts == ends]], starts.copy()
+    if len(alone) < 3:
+        return kept
+    for group in np.flatnonzero(ends > starts):
+        members = np.arange(starts[group], ends[group] + 1)
+        after = int(np.clip(np.searchsorted(alone, positions[members[0]]), 1, len(alone) - 1))
+        apart = positions[members] - alone[[[after - 1], [after]]]
+        misfit = np.abs(apart - np.rint(apart / usual) * usual).min(axis=0)
+        best = int(np.argmin(misfit))
+        if misfit[best] < misfit[0] - 1.0:
+            kept[group] = members[best]
+    return kept
 
 
 def find_strays(positions: np.ndarray) -> np.ndarray:
