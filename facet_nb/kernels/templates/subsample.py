@@ -177,7 +177,9 @@ def sample(spectra: np.ndarray, layout: Layout, which: np.ndarray) -> np.ndarray
     ndarray, shape (n, n_fft)
         Samples from HALO before ``layout.first`` on.
     """
-    delayed = spectra * _phases(layout.n_fft, spectra.dtype)[GRID // 2 - layout.part[which]]
+    phases = _phases(layout.n_fft, spectra.dtype)[GRID // 2 - layout.part[which]]
+    # An operator would multiply in place from 256 kB on, and round complex numbers in another way.
+    delayed = np.multiply(spectra, phases)
     return fft.irfft(delayed, layout.n_fft, axis=-1, overwrite_x=True)
 
 
