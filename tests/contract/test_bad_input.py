@@ -178,7 +178,6 @@ def test_a_processor_that_ends_its_process(ctx):
         ({"batch_size": 0}, "1 or more"),
         ({"mode": "sideways"}, "serial, channel_sequential, parallel, auto"),
         ({"backend": "spam"}, "multiprocessing, threading, serial"),
-        ({"parallel": True, "channel_sequential": True}, "mode='channel_sequential'"),
         ({"mode": "serial", "parallel": True}, "use only one of them"),
     ],
 )

@@ -106,20 +106,29 @@ def test_fewer_triggers_than_expected(lacking):
 )
 def test_artifact_outside_the_marked_time(chain, wrong, start_s, seconds):
     result = run(make(6, wrong, markers="volume"), chain())
-    finding = find(result, "artifact_unmarked")
-    assert finding.severity == "warning" and "before the first" in finding.detail
-    assert finding.span_s[0][0] == pytest.approx(start_s, abs=0.2)
-    assert finding.evidence["seconds"] == pytest.approx(seconds, abs=0.3)
-    assert "untouched_artifact" in told(result)
-    assert "artifact_unmarked" not in told(run(make(6, markers="volume"), chain()))
+    corrects = chain is GradientCorrection
+    finding = find(result, "unmarked_corrected" if corrects else "artifact_unmarked")
+    assert finding.severity == ("note" if corrects else "warning")
+    (begin_s, end_s), *_ = finding.span_s
+    assert begin_s == pytest.approx(start_s, abs=0.2)
+    assert end_s - begin_s == pytest.approx(seconds, abs=0.3)
+    assert ("untouched_artifact" in told(result)) != corrects
+    assert not corrects or "artifact_unmarked" not in told(result)
+    codes = told(run(make(6, markers="volume"), chain()))
+    assert not {"artifact_unmarked", "unmarked_corrected"} & codes
 
 
 @pytest.mark.parametrize("n_kept", [10, 13])
 def test_markers_that_stop_early(n_kept):
     simulation = make(7, markers="volume")
     context = simulation.context().with_triggers(simulation.triggers[:n_kept])
-    result = Pipeline([GradientCorrection()]).run(context, show_progress=False)
+    length = int(np.median(np.diff(simulation.triggers)))
+    known = context.with_trigger_samples(simulation.triggers[:n_kept], artifact_length=length)
+    result = Pipeline([AASCorrection(8)]).run(known, show_progress=False)
     assert "after the last" in find(result, "artifact_unmarked").detail
+    result = Pipeline([GradientCorrection()]).run(context, show_progress=False)
+    assert find(result, "unmarked_corrected").evidence["n_unmarked"] > 0
+    assert "artifact_unmarked" not in told(result)
 
 
 # -------------------------------------------------------------------------------- correction
@@ -176,7 +185,7 @@ def test_few_epochs(seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_steps_that_take_eeg(seed):
-    assert "high_residual" in told(run(make(seed), GradientCorrection(), PCACorrection()))
+    assert "high_residual" in told(run(make(seed), GradientCorrection(), PCACorrection(locked_only=False)))
     assert "high_residual" not in told(run(make(seed)))
 
 
@@ -216,8 +225,11 @@ def test_a_gradient_artifact_that_is_left(seed):
     context = make_clear_ecg(simulation)
     chains = ([], [GradientCorrection(picks="eeg")])
     codes = []
+    steps = [TRIGGERS, QRSTriggerDetector(), PulseCorrection()]
+    refused = Pipeline(steps).run(context, show_progress=False)
+    assert not refused.success and "gradient_left" in [f.code for f in refused.findings]
     for chain in chains:
-        steps = [TRIGGERS, *chain, QRSTriggerDetector(), PulseCorrection()]
+        steps = [TRIGGERS, *chain, QRSTriggerDetector(), PulseCorrection(check_gradient=False)]
         result = Pipeline(steps).run(context, show_progress=False)
         assert result.success, result.error
         codes.append([f.code for f in result.findings])

@@ -34,8 +34,8 @@ def export_with(harm, suffix: str, folder: Path, monkeypatch, raw=None) -> None:
     """Export with a writer after which `harm` is called with the file of the samples."""
     whole = {writer.suffix: writer for writer in writers.WRITERS}[suffix]
 
-    def write(raw, file, path):
-        written = whole.write(raw, file, path)
+    def write(raw, file, path, note):
+        written = whole.write(raw, file, path, note)
         harm(file.with_suffix(".eeg") if suffix == ".vhdr" else file)
         return written
 
