@@ -44,6 +44,12 @@ class DenoiserCorrection(ChannelCorrection):
         Factor from V to the unit of the model: 1e6 for µV.
     predicts : {"clean", "artifact"}
         Whether the model returns the clean signal, or the artifact to subtract.
+
+    References
+    ----------
+    McIntosh, J. R., Yao, J., Hong, L., Faller, J., & Sajda, P. (2021). Ballistocardiogram artifact
+    reduction in simultaneous EEG-fMRI using deep learning. IEEE Transactions on Biomedical
+    Engineering, 68(1), 78-89. doi:10.1109/TBME.2020.3004548
     """
 
     name = "denoiser_correction"

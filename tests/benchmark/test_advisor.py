@@ -57,7 +57,8 @@ def test_the_fastest_measured_one_with_the_right_result(ctx, table):
     assert low < 1.1 < high
     assert "fastest of 4 measured" in advice.reason and len(advice.evidence) >= 4
     assert advice.code == (
-        "result = pipeline.run(context, mode='channel_sequential', backend='threading', n_jobs=4)"
+        "result = pipeline.run(context, mode='channel_sequential', backend='threading', n_jobs=4, "
+        "batch_size=1)"
     )
 
 

@@ -189,7 +189,7 @@ def test_a_step_that_loads_everything_is_named_and_refused():
     assert plan.forecast.stages[1].loads_all and not plan.forecast.stages[0].loads_all
     assert "may load the whole recording" in str(plan)
     with pytest.raises(PlanError, match=r"step 2 \(everything\).*may load the whole recording"):
-        pipeline.plan(ctx, memory_budget=plan.forecast.peak_bytes - 60_000_000)
+        pipeline.plan(ctx, memory_budget=plan.forecast.peak_bytes - 120_000_000)
 
 
 def test_exporters_tell_which_load_everything(files):
@@ -302,7 +302,7 @@ def test_exports_from_files_are_those_from_memory(files, folder, suffix):
     for preload in (True, False):
         target = folder / f"{preload}_raw.{suffix}"
         run([Loader(files / "wide.vhdr", preload=preload), *steps, Exporter(target)])
-    for part in [p for p in folder.iterdir() if p.name.startswith("True")]:
+    for part in [p for p in folder.iterdir() if p.name.startswith("True") and p.suffix != ".json"]:
         other = (folder / part.name.replace("True", "False")).read_bytes()
         assert other.replace(b"False_raw", b"True_raw") == part.read_bytes() or suffix == "fif"
     both = [load(folder / f"{preload}_raw.{suffix}").get_data() for preload in (True, False)]
