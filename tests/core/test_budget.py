@@ -301,8 +301,9 @@ def test_exports_from_files_are_those_from_memory(files, folder, suffix):
     steps = [HighPassFilter(1.0), CommonReference()]
     for preload in (True, False):
         target = folder / f"{preload}_raw.{suffix}"
-        run([Loader(files / "wide.vhdr", preload=preload), *steps, Exporter(target)])
-    for part in [p for p in folder.iterdir() if p.name.startswith("True") and p.suffix != ".json"]:
+        export = Exporter(target, provenance=False)
+        run([Loader(files / "wide.vhdr", preload=preload), *steps, export])
+    for part in [p for p in folder.iterdir() if p.name.startswith("True")]:
         other = (folder / part.name.replace("True", "False")).read_bytes()
         assert other.replace(b"False_raw", b"True_raw") == part.read_bytes() or suffix == "fif"
     both = [load(folder / f"{preload}_raw.{suffix}").get_data() for preload in (True, False)]

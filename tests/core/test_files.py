@@ -270,7 +270,8 @@ def test_rows_of_files_and_of_memory_are_alike():
 def test_a_file_that_is_too_short_is_an_error(tmp_path):
     (tmp_path / "x").write_bytes(b"1234")
     ref = FileArray(str(tmp_path / "x"), (2, 10))
-    with open_rows(ref) as find_row, pytest.raises(FacetError, match="truncated while in use: 4 of 160 bytes"):
+    match = "truncated while in use: 4 of 160 bytes"
+    with pytest.raises(FacetError, match=match), open_rows(ref) as find_row:
         find_row(0).read(0, 10)
 
 

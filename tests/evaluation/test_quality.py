@@ -105,7 +105,9 @@ def test_the_same_in_every_mode(simulation, good):
 def test_the_same_from_a_file(simulation, good, tmp_path):
     path = tmp_path / "a_raw.fif"
     simulation.raw.save(path, fmt="double", verbose="error")
-    result = GOOD.run(str(path), show_progress=False, mode="channel_sequential", chunk_duration_s=5.0)
+    result = GOOD.run(
+        str(path), show_progress=False, mode="channel_sequential", chunk_duration_s=5.0
+    )
     assert result.quality.verdict == good.quality.verdict
     for measure in good.quality.measures:
         assert result.quality[measure.name].value == pytest.approx(measure.value, abs=1e-3)

@@ -185,7 +185,9 @@ def test_few_epochs(seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_steps_that_take_eeg(seed):
-    assert "high_residual" in told(run(make(seed), GradientCorrection(), PCACorrection(locked_only=False)))
+    assert "high_residual" in told(
+        run(make(seed), GradientCorrection(), PCACorrection(locked_only=False))
+    )
     assert "high_residual" not in told(run(make(seed)))
 
 
