@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from facet_nb.core import ArrayProcessor, Pipeline
+from facet_nb.core.errors import FacetError
 from facet_nb.core.execution.dispatch import Calls
 from facet_nb.core.storage import shared_memory
 from facet_nb.core.storage.array_store import Store
@@ -95,7 +96,7 @@ def test_results_stay_where_they_are_and_belong_to_this_process(files):
 
 def test_rows_that_end_too_early_are_told(files):
     ref, _ = files.allocate((2, 5))
-    with pytest.raises(OSError, match="bytes too early"):
+    with pytest.raises(FacetError, match="truncated while in use: 80 of 160 bytes"):
         read_rows(FileArray(ref.path, (4, 5)), [1, 2])
 
 
