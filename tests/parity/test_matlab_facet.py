@@ -31,7 +31,7 @@ CASES = {
     "slice": (SliceTriggerCorrection(window_size=30), 1.5),
     "farm": (FARMCorrection(window_size=30), 4.0),
     "slice_subsample": (SliceTriggerCorrection(window_size=30, subsample=True), 1.5),
-    "farm_subsample": (FARMCorrection(window_size=30, subsample=True), 2.5),
+    "farm_subsample": (FARMCorrection(window_size=30, subsample=True, compared_hz=0), 2.5),
 }
 
 

@@ -307,10 +307,12 @@ def test_snr_follows_the_residual(residual_uv: float) -> None:
     assert done.get_metric("snr") == pytest.approx((20.0 / residual_uv) ** 2, rel=1e-3)
 
 
-def test_snr_of_eeg_that_was_taken_away_is_negative() -> None:
+def test_snr_of_eeg_that_was_taken_away_is_not_measurable() -> None:
     context = with_residual(0.0)
     context.get_raw()._data[:, 10_000:20_000] *= 0.8
-    assert run([fnb.SNRCalculator()], context).get_metric("snr") < 0
+    done = run([fnb.SNRCalculator()], context)
+    assert np.isnan(done.get_metric("snr"))
+    assert [finding.code for finding in done.get_findings()] == ["snr_not_measurable"]
 
 
 # ------------------------------------------------ 9: adaptive cancellation in two implementations
