@@ -170,12 +170,28 @@ def _publish(folder: Path, path: Path, outdated: Sequence[Path]) -> None:
     files = sorted(folder.iterdir())
     for file in files:
         _sync(file)
-    if len(files) == 1:
-        os.replace(files[0], path)
-    else:
-        _replace_together(folder, path, [file.name for file in files if file.name != path.name])
+    notes = [file.name for file in files if file.name.endswith(PROVENANCE)]
+    parts = [file.name for file in files if file.name not in (path.name, *notes)]
+    try:
+        for name in notes:
+            if (path.parent / name).exists():
+                os.replace(path.parent / name, folder / f"old-{name}")
+            os.replace(folder / name, path.parent / name)
+        if parts:
+            _replace_together(folder, path, parts)
+        else:
+            os.replace(folder / path.name, path)
+    except BaseException:
+        for name in notes:  # that of the file which stays
+            if not (folder / name).exists():
+                (path.parent / name).unlink(missing_ok=True)
+            if (folder / f"old-{name}").exists():
+                os.replace(folder / f"old-{name}", path.parent / name)
+        raise
+    written = {file.name for file in files}
     for file in outdated:  # provenance of the file that was here before
-        file.unlink(missing_ok=True)
+        if file.name not in written:
+            file.unlink(missing_ok=True)
     _sync(path.parent)
 
 

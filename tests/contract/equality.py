@@ -19,7 +19,7 @@ def assert_same(a: ProcessingContext, b: ProcessingContext) -> None:
     assert np.array_equal(x.annotations.onset, y.annotations.onset)
     assert list(x.annotations.description) == list(y.annotations.description)
     for field, value in a.metadata.to_dict().items():
-        assert value == b.metadata.to_dict()[field], field
+        np.testing.assert_equal(value, b.metadata.to_dict()[field], field)  # NaN equals NaN there
     assert a.get_history() == b.get_history()
     assert a.has_estimated_noise() == b.has_estimated_noise()
     if a.has_estimated_noise():

@@ -32,7 +32,9 @@ class Noted(toys.ChannelWise):
         self.factor = factor
 
     def change(self, x, context):
-        name = context.get_channel_names()[0]
+        name, *beside = context.get_channel_names()
+        if beside:  # whether the result depends on others: tried once, and not kept
+            return self.factor * x
         n = len(list(Path(self.folder).glob(f"{name}.*")))
         time.sleep(self.seconds)
         Path(self.folder, f"{name}.{n}").touch()

@@ -26,7 +26,9 @@ def test_fast(): pass
 def run_tests(project_root, tmp_path):
     """Run the tests above with our conftest and no Chromium on the PATH."""
     (tmp_path / "tests").mkdir()
-    shutil.copy(project_root / "tests/conftest.py", tmp_path / "tests")
+    for name in ("__init__.py", "conftest.py", "reliability.py"):
+        if (project_root / "tests" / name).exists():
+            shutil.copy(project_root / "tests" / name, tmp_path / "tests")
     shutil.copy(project_root / "pyproject.toml", tmp_path)
     (tmp_path / "tests/test_order.py").write_text(TESTS)
 
@@ -35,7 +37,7 @@ def run_tests(project_root, tmp_path):
         return subprocess.run(
             [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider"],
             cwd=tmp_path,
-            env=inherited | {"PATH": str(tmp_path)} | environment,
+            env=inherited | {"PATH": str(tmp_path), "PYTHONPATH": str(tmp_path)} | environment,
             capture_output=True,
             text=True,
         )
