@@ -112,7 +112,7 @@ class SlowButForReference(toys.Sleeping):
         self.folder = str(folder)
 
     def change(self, x, context):
-        if context.get_channel_names() == ["0"]:
+        if context.get_channel_names()[0] == "0":
             return x
         self._note(context, "began")
         end = time.monotonic() + self.seconds
