@@ -130,6 +130,7 @@ def open_recording(
         kind.check(source)
         reader = getattr(mne.io, kind.reader)
         raw = reader(source, preload=preload and kind.at_once, verbose=verbose or kind.verbose)
+        raw.get_channel_types()  # fails where the header holds types or units that do not exist
         _check_recording(source, raw)
         repair_units(raw, source)
     except FacetError:
