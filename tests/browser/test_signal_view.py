@@ -102,7 +102,7 @@ def test_before_and_after_at_any_scale(page, lab_server, complaints, shots):
     expect(view.says).to_contain_text("from 100.00 to 120.00 s")
     page.mouse.click(box["x"] + 64 + (box["width"] - 72) / 2, box["y"] + box["height"] - 8)
     expect(view.says).to_contain_text(re.compile(r"from (49|50)\.\d\d to"))
-    view.wait_for("raw", 0, at=1.0)
+    view.wait_for("fix", 0, at=1.0)
     view.press("PageDown")
     expect(view.says).to_contain_text("8 channels (")
     expect(view.says).not_to_contain_text("Fp1")
