@@ -209,17 +209,17 @@ def measure_variance(
     return metrics.variance(_pieces(raw, rows, spans), len(rows))
 
 
-def name_invalid(values: np.ndarray, names: list[str], step: str) -> list[str]:
-    """Return the channels without a value, and log a warning about them."""
+def name_invalid(values: np.ndarray, names: list[str], step: str, *, log: bool = True) -> list[str]:
+    """Return the channels without a value, and log a warning about them unless a finding tells."""
     invalid = [n for n, v in zip(names, values, strict=True) if np.isnan(v)]
-    if invalid:
+    if invalid and log:
         why = "flat, not a number, or weaker than the time that it is compared with"
         logger.warning("%s: no value for %s (%s)", step, ", ".join(invalid), why)
     return invalid
 
 
 def list_values(
-    key: str, value: float, values: np.ndarray, names: list[str], step: str
+    key: str, value: float, values: np.ndarray, names: list[str], step: str, *, log: bool = True
 ) -> dict[str, Any]:
     """Return a metric, its values by channel, the channels, and those without a value."""
     stem = key.removesuffix("_ratio")
@@ -227,7 +227,7 @@ def list_values(
         key: value,
         f"{key}_per_channel": values.tolist(),
         f"{stem}_channels": names,
-        f"{stem}_excluded": name_invalid(values, names, step),
+        f"{stem}_excluded": name_invalid(values, names, step, log=log),
     }
 
 

@@ -20,12 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.findings import Finding, merge_findings
 from facet_nb.core.metadata import to_plain
 from facet_nb.core.planning.plan import Plan
-from facet_nb.core.quality import find_quality
 from facet_nb.core.storage.hashing import list_versions
 from facet_nb.core.storage.page_cache import StreamedFiles
 from facet_nb.io.atomic_write import PROVENANCE
@@ -228,7 +229,7 @@ def collect(
             for step in steps
         ),
         findings=tuple(Finding.from_dict(hide(finding.to_dict())) for finding in findings),
-        quality=hide(find_quality(context).to_dict()),
+        quality=hide(_find_quality(context)),
         settings={} if plan is None else _describe_settings(plan),
         machine={
             "system": f"{platform.system()} {platform.release().split('-')[0]}",
@@ -239,6 +240,19 @@ def collect(
         written=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         earlier=hide(_find_earlier(original, files)),
     )
+
+
+def _find_quality(context: ProcessingContext) -> Any:
+    """Return the verdict on this recording as plain values, if the run has measured one."""
+    # Measuring it here would take more memory than a run with a budget has planned for.
+    known: Any = context.cache_get("quality") or (None, None)
+    raw, quality = known
+    here: Any = context._raw
+    if quality is None or here is None:
+        return None
+    # An exporter is given a view that cannot be written to: another Raw of the same samples.
+    same = raw is here or (raw.preload and here.preload and np.shares_memory(raw._data, here._data))
+    return quality.to_dict() if same else None
 
 
 def _describe_settings(plan: Plan) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from tests.faults.test_contract import write_past_the_flag
 
 RUNS = [
     *toys.PLACES,
-    {"mode": "serial", "memory_budget": "1 GB", "batch_size": 2},
+    {"mode": "serial", "memory_budget": "8 GB", "batch_size": 2},
     {"mode": "channel_sequential", "dtype": "float32"},
 ]
 CODE = "channels_not_independent"
@@ -137,7 +137,7 @@ class Global(Processor):
 WRITES = {"in place": (in_place, 2), "beside": (beside, 1), "class": (Global(), 2)}
 
 
-@pytest.mark.parametrize("budget", [None, "1 GB"])
+@pytest.mark.parametrize("budget", [None, "8 GB"])
 @pytest.mark.parametrize("first", [[], [toys.Halved()]], ids=["alone", "second"])
 @pytest.mark.parametrize("what", WRITES)
 def test_global_steps_cannot_write_to_the_recording(what, first, budget):
@@ -184,7 +184,7 @@ def test_samples_on_disk(tmp_path):
     raw = mne.io.read_raw_fif(path, verbose="error")
     before, content = raw.get_data(), path.read_bytes()
     steps = [toys.Scaled(0.5), in_place, toys.Halved()]
-    result = Pipeline(steps).run(ProcessingContext(raw), memory_budget="1 GB", raise_on_error=True)
+    result = Pipeline(steps).run(ProcessingContext(raw), memory_budget="8 GB", raise_on_error=True)
     picks = [i for i, name in enumerate(toys.NAMES) if name in toys.GOOD]
     np.testing.assert_array_equal(result.get_raw().get_data()[picks], before[picks] / 2)
     assert path.read_bytes() == content

@@ -77,7 +77,7 @@ def system(request, monkeypatch, tmp_path):
 RUNS = [
     {"mode": "serial"},
     {"mode": "channel_sequential", "batch_size": 2},
-    {"mode": "channel_sequential", "memory_budget": "1 GB"},
+    {"mode": "channel_sequential", "memory_budget": "8 GB"},
     {"mode": "parallel", "backend": "threading", "n_jobs": 2},
     {"mode": "parallel", "backend": "multiprocessing", "n_jobs": 2},
 ]

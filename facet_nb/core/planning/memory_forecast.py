@@ -34,7 +34,7 @@ _SCIPY_SIGNAL = 50 * MB
 _READERS = 20 * MB
 
 #: Private memory of a loky process with the kernels; and of loky's helper processes.
-_WORKER = 60 * MB
+_WORKER = 35 * MB
 
 _HELPERS = 30 * MB
 
