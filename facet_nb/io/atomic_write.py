@@ -172,22 +172,7 @@ def _publish(folder: Path, path: Path, outdated: Sequence[Path]) -> None:
         _sync(file)
     notes = [file.name for file in files if file.name.endswith(PROVENANCE)]
     parts = [file.name for file in files if file.name not in (path.name, *notes)]
-    try:
-        for name in notes:
-            if (path.parent / name).exists():
-                os.replace(path.parent / name, folder / f"old-{name}")
-            os.replace(folder / name, path.parent / name)
-        if parts:
-            _replace_together(folder, path, parts)
-        else:
-            os.replace(folder / path.name, path)
-    except BaseException:
-        for name in notes:  # that of the file which stays
-            if not (folder / name).exists():
-                (path.parent / name).unlink(missing_ok=True)
-            if (folder / f"old-{name}").exists():
-                os.replace(folder / f"old-{name}", path.parent / name)
-        raise
+    _replace(folder, path, parts, notes)
     written = {file.name for file in files}
     for file in outdated:  # provenance of the file that was here before
         if file.name not in written:
@@ -195,19 +180,20 @@ def _publish(folder: Path, path: Path, outdated: Sequence[Path]) -> None:
     _sync(path.parent)
 
 
-def _replace_together(folder: Path, path: Path, parts: list[str]) -> None:
-    """Move a header and its `parts` from `folder` beside `path`: all of them, or none."""
+def _replace(folder: Path, path: Path, parts: list[str], notes: list[str]) -> None:
+    """Move a file, its `parts` and its `notes` beside `path`: all of them, or none."""
     # While the parts are replaced, no header may combine old ones with new ones: it goes first and
-    # comes last. Windows refuses to move a file that is open, and the old ones must then come back.
-    names: list[str] = [path.name, *parts]
+    # comes last. Without parts it is replaced at once, so that there is always a whole file.
+    # Windows refuses to move a file that is open, and the old ones must then come back.
+    leaving = [path.name, *parts, *notes] if parts else notes
     moved: list[str] = []
     placed: list[str] = []
     try:
-        for name in names:
+        for name in leaving:
             if (path.parent / name).exists():
                 os.replace(path.parent / name, folder / f"old-{name}")
                 moved.append(name)
-        for name in reversed(names):
+        for name in (*notes, *reversed(parts), path.name):
             os.replace(folder / name, path.parent / name)
             placed.append(name)
     except BaseException:
