@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+import numpy as np
+
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError, read_message
 from facet_nb.core.findings import Finding, make_finding
@@ -118,22 +120,33 @@ class Quality:
         return cls(values["verdict"], values["sentence"], tuple(measures))
 
 
+def find_known_quality(context: ProcessingContext) -> Quality | None:
+    """Return the quality of a context's recording if it was calculated before, else None."""
+    judged, quality = context.cache_get(_KEY) or (None, None)
+    here: Any = context._raw
+    if judged is None or here is None:
+        return None
+    # A later step replaces the recording, and takes the cache over. A step that must not write to
+    # it is given another Raw of the same samples.
+    shared = judged.preload and here.preload and np.shares_memory(judged._data, here._data)
+    known: Quality | None = quality if judged is here or shared else None
+    return known
+
+
 def find_quality(context: ProcessingContext | None) -> Quality:
     """Return the quality of a context's recording; it is calculated on the first call."""
     if context is None:
         return Quality("not measured", "the run has no result.")
-    raw, known = context._raw, context.cache_get(_KEY)
-    # A later step replaces the recording, and takes the cache over.
-    if known is not None and known[0] is raw:
-        quality: Quality = known[1]
-        return quality
+    known = find_known_quality(context)
+    if known is not None:
+        return known
     calculator: Any = get_processor("quality_calculator")
     try:
-        quality = calculator().measure_quality(context)
+        quality: Quality = calculator().measure_quality(context)
     except Exception as error:  # a result, and the file of a batch, must not be lost for a figure
         reason = f"{type(error).__name__}: {read_message(error)}"
         quality = Quality("not measured", f"the calculation failed ({reason}).")
-    context.cache_set(_KEY, (raw, quality))
+    context.cache_set(_KEY, (context._raw, quality))
     return quality
 
 

@@ -20,13 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.findings import Finding, merge_findings
 from facet_nb.core.metadata import to_plain
 from facet_nb.core.planning.plan import Plan
+from facet_nb.core.quality import find_known_quality
 from facet_nb.core.storage.hashing import list_versions
 from facet_nb.core.storage.page_cache import StreamedFiles
 from facet_nb.io.atomic_write import PROVENANCE
@@ -245,14 +244,8 @@ def collect(
 def _find_quality(context: ProcessingContext) -> Any:
     """Return the verdict on this recording as plain values, if the run has measured one."""
     # Measuring it here would take more memory than a run with a budget has planned for.
-    known: Any = context.cache_get("quality") or (None, None)
-    raw, quality = known
-    here: Any = context._raw
-    if quality is None or here is None:
-        return None
-    # An exporter is given a view that cannot be written to: another Raw of the same samples.
-    same = raw is here or (raw.preload and here.preload and np.shares_memory(raw._data, here._data))
-    return quality.to_dict() if same else None
+    known = find_known_quality(context)
+    return None if known is None else known.to_dict()
 
 
 def _describe_settings(plan: Plan) -> dict[str, Any]:
