@@ -9,7 +9,7 @@ import numpy as np
 
 from facet_nb.core.findings import Finding, make_finding
 from facet_nb.core.processor import View
-from facet_nb.kernels.triggers.evidence import find_unmarked
+from facet_nb.kernels.triggers.evidence import find_scanned
 from facet_nb.kernels.triggers.runs import Train
 
 #: Markers, at most, whose times a finding has.
@@ -29,7 +29,7 @@ def tell_unmarked(view: View, first: np.ndarray, last: np.ndarray) -> list[Findi
     assert view.reference is not None
     # The last artifact ends a distance later; before a pause the distance of slices is the usual.
     begin, end = int(first[0]), int(last[-1] + np.median(np.diff(last)))
-    found = find_unmarked(view.reference, begin, end, view.sfreq)
+    found = find_scanned(view.reference, begin, end, view.sfreq)
     if not found:
         return []
     spans = [(a / view.sfreq, b / view.sfreq) for a, b in found]

@@ -7,7 +7,7 @@ import pytest
 
 from facet_nb.kernels.measures.residual import EEG_HZ, Grid, LockedSums
 from facet_nb.kernels.pulse.support import measure_support
-from facet_nb.kernels.triggers.evidence import find_unmarked
+from facet_nb.kernels.triggers.evidence import find_scanned
 
 
 @pytest.mark.parametrize("sfreq", [250.0, 1000.0, 5000.0])
@@ -135,7 +135,7 @@ def test_unmarked_artifact_is_found_where_it_is(sfreq, running_s):
     begin, end = (int(s * sfreq) for s in running_s)
     x = 10e-6 * rng.standard_normal(len(t))
     x[begin:end] += artifact[begin:end]
-    spans = find_unmarked(x, int(14.0 * sfreq), int(40.0 * sfreq), sfreq)
+    spans = find_scanned(x, int(14.0 * sfreq), int(40.0 * sfreq), sfreq)
     expected = [s for s in ((running_s[0], 14.0), (40.0, running_s[1])) if s[1] - s[0] > 0.1]
     np.testing.assert_allclose(np.array(spans) / sfreq, expected, atol=0.21)
 
@@ -145,5 +145,5 @@ def test_a_jump_outside_the_scan_is_no_artifact():
     x = 10e-6 * rng.standard_normal(30_000)
     x[8000:22_000] += 1e-3 * np.sin(np.arange(14_000))
     x[3000:] += 5e-3
-    assert find_unmarked(x, 8000, 22_000, 1000.0) == []
-    assert find_unmarked(x[8000:22_000], 0, 14_000, 1000.0) == []
+    assert find_scanned(x, 8000, 22_000, 1000.0) == []
+    assert find_scanned(x[8000:22_000], 0, 14_000, 1000.0) == []

@@ -87,7 +87,7 @@ def choose_reference(
     return int(rows[best]) if ratios[best] >= PRESENT else first
 
 
-def find_unmarked(x: np.ndarray, begin: int, end: int, sfreq: float) -> list[tuple[int, int]]:
+def find_scanned(x: np.ndarray, begin: int, end: int, sfreq: float) -> list[tuple[int, int]]:
     """Return the spans outside the marked time in which the scanner was running.
 
     Parameters
