@@ -69,6 +69,15 @@ n_workers : int
     "out": """\
 out : ndarray, shape (n_channels, n_times) | None
     Array for the result; must not overlap `x`.""",
+    "export_options": """\
+replace_input : bool
+    Whether the export may replace the file that the recording was read from.
+provenance : bool
+    Whether to tell how the file was made, inside it (a line, where the format has room) and in
+    ``NAME_provenance.json`` beside it; see :func:`facet_nb.read_provenance`. The input files
+    are hashed for it.
+anonymize : bool
+    Whether to leave out what the header says about a person, as ``mne.io.Raw.anonymize`` does.""",
     "invalid": """\
 ValidationError
     If an argument cannot be used.""",

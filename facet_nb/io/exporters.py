@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from facet_nb.core.context import ProcessingContext
+from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.planning.plan import Plan
 from facet_nb.core.processor import ArrayProcessor, Processor
@@ -130,6 +131,7 @@ def _keeps_header(step: Processor) -> bool:
 
 
 @register_processor
+@fill_doc
 class EDFExporter(_FileExporter):
     """Write an EDF+ file: 16 bits per sample, with a separate range for each channel.
 
@@ -144,14 +146,7 @@ class EDFExporter(_FileExporter):
         The file, ending in ``.edf``; missing folders are created.
     overwrite : bool
         Whether to replace an existing file.
-    replace_input : bool
-        Whether the export may replace the file that the recording was read from.
-    provenance : bool
-        Whether to tell how the file was made, inside it (a line, where the format has room) and in
-        ``NAME_provenance.json`` beside it; see :func:`facet_nb.read_provenance`. The input files
-        are hashed for it.
-    anonymize : bool
-        Whether to leave out what the header says about a person, as ``mne.io.Raw.anonymize`` does.
+    %(export_options)s
 
     Raises
     ------
@@ -169,6 +164,7 @@ class EDFExporter(_FileExporter):
 
 
 @register_processor
+@fill_doc
 class BDFExporter(_FileExporter):
     """Write a BDF+ file: as :class:`EDFExporter`, with 24 bits per sample.
 
@@ -178,14 +174,7 @@ class BDFExporter(_FileExporter):
         The file, ending in ``.bdf``; missing folders are created.
     overwrite : bool
         Whether to replace an existing file.
-    replace_input : bool
-        Whether the export may replace the file that the recording was read from.
-    provenance : bool
-        Whether to tell how the file was made, inside it (a line, where the format has room) and in
-        ``NAME_provenance.json`` beside it; see :func:`facet_nb.read_provenance`. The input files
-        are hashed for it.
-    anonymize : bool
-        Whether to leave out what the header says about a person, as ``mne.io.Raw.anonymize`` does.
+    %(export_options)s
 
     Raises
     ------
@@ -201,6 +190,7 @@ class BDFExporter(_FileExporter):
 
 
 @register_processor
+@fill_doc
 class BrainVisionExporter(_FileExporter):
     """Write a BrainVision recording: ``.vhdr``, ``.vmrk`` and ``.eeg`` with float32 samples.
 
@@ -216,14 +206,7 @@ class BrainVisionExporter(_FileExporter):
         The file, ending in ``.vhdr`` (or ``.eeg``, ``.vmrk``); missing folders are created.
     overwrite : bool
         Whether to replace existing files.
-    replace_input : bool
-        Whether the export may replace the file that the recording was read from.
-    provenance : bool
-        Whether to tell how the file was made, inside it (a line, where the format has room) and in
-        ``NAME_provenance.json`` beside it; see :func:`facet_nb.read_provenance`. The input files
-        are hashed for it.
-    anonymize : bool
-        Whether to leave out what the header says about a person, as ``mne.io.Raw.anonymize`` does.
+    %(export_options)s
 
     Raises
     ------
@@ -240,6 +223,7 @@ class BrainVisionExporter(_FileExporter):
 
 
 @register_processor
+@fill_doc
 class FIFExporter(_FileExporter):
     """Write a FIF file, which keeps everything: bad channels, channel types, positions, dates.
 
@@ -249,14 +233,7 @@ class FIFExporter(_FileExporter):
         The file, ending in ``.fif``; missing folders are created. Above 2 GB it is split.
     overwrite : bool
         Whether to replace an existing file.
-    replace_input : bool
-        Whether the export may replace the file that the recording was read from.
-    provenance : bool
-        Whether to tell how the file was made, inside it (a line, where the format has room) and in
-        ``NAME_provenance.json`` beside it; see :func:`facet_nb.read_provenance`. The input files
-        are hashed for it.
-    anonymize : bool
-        Whether to leave out what the header says about a person, as ``mne.io.Raw.anonymize`` does.
+    %(export_options)s
     fmt : {"single", "double"}
         Samples as float32 (relative rounding error 1e-7) or float64 (exact).
 
@@ -295,6 +272,7 @@ class FIFExporter(_FileExporter):
 
 
 @register_processor
+@fill_doc
 class EEGLABExporter(_FileExporter):
     """Write an EEGLAB ``.set`` file with float32 samples, through eeglabio.
 
@@ -309,14 +287,7 @@ class EEGLABExporter(_FileExporter):
         The file, ending in ``.set``; missing folders are created.
     overwrite : bool
         Whether to replace an existing file.
-    replace_input : bool
-        Whether the export may replace the file that the recording was read from.
-    provenance : bool
-        Whether to tell how the file was made, inside it (a line, where the format has room) and in
-        ``NAME_provenance.json`` beside it; see :func:`facet_nb.read_provenance`. The input files
-        are hashed for it.
-    anonymize : bool
-        Whether to leave out what the header says about a person, as ``mne.io.Raw.anonymize`` does.
+    %(export_options)s
 
     Raises
     ------
@@ -333,6 +304,7 @@ class EEGLABExporter(_FileExporter):
 
 
 @register_processor
+@fill_doc
 class Exporter(_FileExporter):
     """Write a file in the format of its suffix: ``.edf``, ``.bdf``, ``.vhdr``, ``.fif``, ``.set``.
 
@@ -342,14 +314,7 @@ class Exporter(_FileExporter):
         The file; missing folders are created.
     overwrite : bool
         Whether to replace an existing file.
-    replace_input : bool
-        Whether the export may replace the file that the recording was read from.
-    provenance : bool
-        Whether to tell how the file was made, inside it (a line, where the format has room) and in
-        ``NAME_provenance.json`` beside it; see :func:`facet_nb.read_provenance`. The input files
-        are hashed for it.
-    anonymize : bool
-        Whether to leave out what the header says about a person, as ``mne.io.Raw.anonymize`` does.
+    %(export_options)s
 
     Raises
     ------
