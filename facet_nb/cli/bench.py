@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 _DEFAULT_S = 120.0
 
+_Repeats = Annotated[
+    int | None,
+    typer.Option(min=1, help="Timed runs of each. [as many as the time budget allows]"),
+]
+_TimeBudget = Annotated[float, typer.Option("--time-budget", min=1.0, help="Time budget, in s.")]
+_Memory = Annotated[bool, typer.Option(help="Measure memory as well.")]
+
 
 def bench(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="The recording.")],
@@ -43,14 +50,9 @@ def bench(
     batch_size: Annotated[
         list[int] | None, typer.Option(min=1, help="Numbers of channels in a batch. [1]")
     ] = None,
-    repeats: Annotated[
-        int | None,
-        typer.Option(min=1, help="Timed runs of each. [as many as the time budget allows]"),
-    ] = None,
-    time_budget_s: Annotated[
-        float, typer.Option("--time-budget", min=1.0, help="Time budget, in s.")
-    ] = _DEFAULT_S,
-    memory: Annotated[bool, typer.Option(help="Measure memory as well.")] = True,
+    repeats: _Repeats = None,
+    time_budget_s: _TimeBudget = _DEFAULT_S,
+    memory: _Memory = True,
     memory_budget: Annotated[
         str | None, typer.Option(metavar="SIZE", help="For the advice, e.g. 1.5GB.")
     ] = None,
@@ -95,14 +97,9 @@ def callers(
     window_s: Annotated[
         float, typer.Option("--window", min=0.1, help="Length of a window, in s.")
     ] = 10.0,
-    repeats: Annotated[
-        int | None,
-        typer.Option(min=1, help="Timed runs of each. [as many as the time budget allows]"),
-    ] = None,
-    time_budget_s: Annotated[
-        float, typer.Option("--time-budget", min=1.0, help="Time budget, in s.")
-    ] = _DEFAULT_S,
-    memory: Annotated[bool, typer.Option(help="Measure memory as well.")] = True,
+    repeats: _Repeats = None,
+    time_budget_s: _TimeBudget = _DEFAULT_S,
+    memory: _Memory = True,
     debug: options.Debug = False,
 ) -> None:
     """Show who gains from which workers: a viewer, streaming, batches with little memory.
