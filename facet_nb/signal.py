@@ -11,7 +11,7 @@ float64 is computed, it is rounded once). Integers are computed in float64 and g
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -21,7 +21,12 @@ from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.execution.threads import run_blocks, split, split_times
 from facet_nb.kernels.filters import fir, iir
-from facet_nb.kernels.filters.common_reference import subtract_common
+from facet_nb.kernels.filters.common_reference import (
+    Part,
+    find_nearest,
+    subtract_common,
+    subtract_references,
+)
 from facet_nb.kernels.resampling import windowed_sinc
 from facet_nb.kernels.templates.averaging import average_blocks
 from facet_nb.kernels.templates.subtraction import subtract_templates
@@ -159,10 +164,14 @@ def common_reference(
     sfreq: float,
     *,
     operator: str = "median",
+    reference: Sequence[int] | None = None,
+    groups: Sequence[Sequence[int]] | None = None,
+    neighbours: int | None = None,
+    positions: np.ndarray | None = None,
     n_workers: int = 1,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Subtract the median or the mean of all channels from each of them, sample by sample.
+    """Subtract the median or the mean of channels from each of them, sample by sample.
 
     Parameters
     ----------
@@ -170,6 +179,14 @@ def common_reference(
     %(unused_sfreq)s
     operator : {"median", "average"}
         What to subtract.
+    reference : sequence of int | None
+        Rows that are the reference of all channels; None for all rows.
+    groups : sequence of sequences of int | None
+        Groups of rows; each one is its own reference. Other rows do not change.
+    neighbours : int | None
+        Number of nearest channels that are the reference of each channel; needs `positions`.
+    positions : ndarray, shape (n_channels, 3) | None
+        Positions of the channels, in any unit.
     n_workers : int
         Threads that share the time.
     out : ndarray, shape (n_channels, n_times) | None
@@ -188,14 +205,53 @@ def common_reference(
         raise ValidationError(f"operator={operator!r}: use 'median' or 'average'.")
     _check_rate(sfreq)
     x = _check_signal(x)
+    parts = _find_references(len(x), reference, groups, neighbours, positions)
     given, result, target = _make_arrays(x, x.shape[1], out, single=True)
     blocks = split_times(len(x), x.shape[1], _check_workers(n_workers))
 
     def work(block: slice) -> None:
-        subtract_common(given[:, block], operator, out=result[:, block])
+        if parts is None:
+            subtract_common(given[:, block], operator, out=result[:, block])
+        else:
+            subtract_references(given[:, block], operator, parts, out=result[:, block])
 
     run_blocks(work, blocks)
     return _finish(result, target)
+
+
+def _find_references(
+    n: int,
+    reference: Sequence[int] | None,
+    groups: Sequence[Sequence[int]] | None,
+    neighbours: int | None,
+    positions: np.ndarray | None,
+) -> list[Part] | None:
+    """Return rows and the rows of their reference; None if all rows are the reference of all."""
+    if sum(choice is not None for choice in (reference, groups, neighbours)) > 1:
+        raise ValidationError("Give one of reference, groups and neighbours.")
+    if neighbours is not None:
+        places = None if positions is None else np.asarray(positions, float)
+        if places is None or places.ndim != 2 or len(places) != n or not np.isfinite(places).all():
+            raise ValidationError("neighbours needs positions: finite, shape (n_channels, 3).")
+        if not 1 <= neighbours < n:
+            raise ValidationError(f"neighbours={neighbours!r}: use 1 to {n - 1}.")
+        return find_nearest(places, neighbours)
+    chosen = groups if reference is None else [reference]
+    rows = [] if chosen is None else [np.asarray(part) for part in chosen]
+    for part in rows:
+        if part.ndim != 1 or not part.size or part.dtype.kind not in "iu":
+            raise ValidationError(f"{part.tolist()!r}: give a list of row numbers.")
+        if part.min() < 0 or part.max() >= n:
+            raise ValidationError(f"{part.tolist()!r}: rows are 0 to {n - 1}.")
+    if reference is not None:
+        return [(np.arange(n), rows[0])]
+    if groups is None:
+        return None
+    if not rows:
+        raise ValidationError("groups is empty.")
+    if len(np.unique(np.concatenate(rows))) < sum(map(len, rows)):
+        raise ValidationError("A row is in the groups twice.")
+    return [(part, part) for part in rows]
 
 
 @fill_doc

@@ -11,11 +11,11 @@ import functools
 import inspect
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from html import escape
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from facet_nb.core.fused_kernel import FusedKernel
 from facet_nb.core.metadata import ProcessingMetadata, to_plain
 from facet_nb.core.parameters import clone_value, list_arguments, list_inner_params, split_params
 from facet_nb.kernels.means import RunningMean
+
+if TYPE_CHECKING:
+    import mne
 
 T = TypeVar("T")
 
@@ -342,6 +345,8 @@ class View:
     pieces : tuple of (int, int)
         Pieces in which time is continuous: first sample, and the one after the last. Empty if
         there is only one.
+    info : mne.Info | None
+        The header before the stage, which must not be changed.
     """
 
     sfreq: float
@@ -356,11 +361,20 @@ class View:
     all_names: tuple[str, ...] = ()
     all_types: tuple[str, ...] = ()
     pieces: tuple[tuple[int, int], ...] = ()
+    info: mne.Info | None = None
 
     @property
     def offset(self) -> int:
         """Number of samples from a trigger to the first sample of its artifact."""
         return int(self.metadata.artifact_to_trigger_offset * self.sfreq)
+
+    def list_positions(self, names: Iterable[str]) -> np.ndarray:
+        """Return positions in the head, in m, shape (n_names, 3); NaN where they are not known."""
+        known = {} if self.info is None else {ch["ch_name"]: ch["loc"] for ch in self.info["chs"]}
+        unknown = np.full(3, np.nan)
+        places = np.array([known.get(name, unknown)[:3] for name in names], float).reshape(-1, 3)
+        places[~places.any(axis=1)] = np.nan  # all zero: MNE's other mark of an unknown position
+        return places
 
 
 @_accept_old_argument("spares", "untouched")

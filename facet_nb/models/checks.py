@@ -12,6 +12,7 @@ import numpy as np
 
 from facet_nb.core import ArrayProcessor, Prepared, ProcessingContext, Processor, View
 from facet_nb.core.errors import FacetError
+from facet_nb.core.recording import kind_of
 from facet_nb.core.steps import State, changes_samples
 from facet_nb.preprocessing import TriggerDetector
 
@@ -87,8 +88,15 @@ class ChainCheck:
             _check_triggers(state)
         if step.needs != "none":
             return state if not _resamples(step) else None
+        raw = self.context.get_raw()
+        names = tuple(raw.ch_names)
         view = View(
-            state.sfreq, state.n_times, state.metadata, tuple(self.context.get_raw().ch_names)
+            state.sfreq,
+            state.n_times,
+            state.metadata,
+            names,
+            ch_types=tuple(map(kind_of, names, raw.get_channel_types())),
+            info=raw.info,
         )
         prepared = step.prepare(view)
         return (

@@ -305,6 +305,7 @@ class _Preparer:
             all_names=given.names,
             all_types=types,
             pieces=pieces,
+            info=given.header.info,
         )
 
     def _advance(
