@@ -22,8 +22,11 @@ LIMIT_S = 5.0
 #: Number of unlimited repetitions one after another from which on long texts take too long.
 _MANY, _LONG = 3, 200
 
+# The alarm ends the process when the one that would end it was killed; Windows has none.
 _PROGRAM = """
-import json, re, sys
+import json, re, signal, sys
+if hasattr(signal, "alarm"):
+    signal.alarm(int(sys.argv[1]))
 regex, texts = json.load(sys.stdin)
 search = re.compile(regex).search
 json.dump([search(text) is not None for text in texts], sys.stdout)
@@ -49,7 +52,7 @@ def find_matching(pattern: re.Pattern[str], texts: Iterable[str]) -> set[str]:
 def _search_apart(pattern: re.Pattern[str], texts: list[str]) -> list[str]:
     try:
         answer = subprocess.run(
-            [sys.executable, "-I", "-c", _PROGRAM],
+            [sys.executable, "-I", "-c", _PROGRAM, str(int(LIMIT_S) + 2)],
             input=json.dumps([pattern.pattern, texts]),
             capture_output=True,
             text=True,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import signal
+import subprocess
+import sys
 import time
 
 import mne
@@ -26,6 +30,14 @@ def test_expressions_that_may_never_end_are_recognised(regex):
 @pytest.mark.parametrize("regex", QUICK)
 def test_usual_expressions_are_searched_here(regex):
     assert not searching.may_backtrack(regex, 40)
+
+
+@pytest.mark.skipif(not hasattr(signal, "alarm"), reason="Windows has no alarm")
+def test_the_search_ends_when_nobody_is_there_to_end_it():
+    command = [sys.executable, "-I", "-c", searching._PROGRAM, "1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as alone:
+        alone.communicate(json.dumps(["(a+)+$", ["a" * 40 + "!"]]), timeout=60)
+    assert alone.returncode == -signal.SIGALRM
 
 
 @pytest.mark.parametrize("regex", SLOW[:3])
