@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -84,9 +85,13 @@ class LazySamples:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        """Return whole channels, as an array does: the decisions of a step look at them."""
+        """Return samples of some channels, as an array does: the decisions of a step need them."""
+        times = slice(None)
+        if isinstance(rows, tuple):
+            rows, times = rows
         channels = np.arange(self.shape[0])[rows]
-        return self.read(np.atleast_1d(channels).tolist(), 0, self.shape[1])
+        start, stop, _ = times.indices(self.shape[1])
+        return self.read(np.atleast_1d(channels).tolist(), start, stop)
 
     def view(self) -> np.ndarray:
         """Return all samples, for decisions that look at all channels."""
@@ -174,6 +179,17 @@ def _make_samples(
     return samples
 
 
+def _copy_reader(raw: Any) -> Any:
+    """Return a recording that reads the same samples when the caller's is cropped or picked.
+
+    MNE's copy would copy each annotation: 3 s for the slice markers of an hour.
+    """
+    own = copy.copy(raw)
+    own.info = raw.info.copy()
+    own._raw_extras = list(raw._raw_extras)
+    return own
+
+
 class _Builder:
     """Takes a context from stage to stage; the recording in it is lazy."""
 
@@ -249,7 +265,7 @@ class _Builder:
                 return context
         from facet_nb.core.recording import Header
 
-        own = raw if raw.preload else raw.copy()
+        own = raw if raw.preload else _copy_reader(raw)
         picks = data_picks(raw) if self.checks else ()
         node = SourceNode(own, [int(i) for i in picks])
         samples = LazySamples(node, len(raw.ch_names), self.cache, self.n_workers, self.compiled)

@@ -60,12 +60,12 @@ class SourceNode:
 
     def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
         """Return samples; see :class:`Node`."""
-        rows = as_slice(channels) if _is_ascending(channels) else list(channels)
         if self.data is not None:
+            rows = as_slice(channels) if _is_ascending(channels) else list(channels)
             x = self.data[rows, start:stop]
         else:
             with self.lock:
-                x = self.raw[rows, start:stop][0]
+                x = self.raw.get_data(list(channels), start, stop)
         x = np.asarray(x, dtype=float)
         if not np.isfinite(x.sum()):  # NaN, or a sum that overflows
             for row, channel in zip(x, channels, strict=True):

@@ -6,6 +6,8 @@ import numpy as np
 
 #: Largest number of epochs and of samples of an epoch that are looked at.
 _N_EPOCHS, _N_SAMPLES = 64, 4096
+#: Largest number of values of epochs that are looked at together: 16 MB.
+_VALUES = 1 << 21
 
 #: A channel shows nothing below the first ratio, and an artifact above the second; EEG alone has
 #: about 1, and a gradient artifact more than 30.
@@ -40,13 +42,32 @@ def measure_recurrence(x: np.ndarray, triggers: np.ndarray, length: int) -> floa
     -----
     Epochs are those of second differences, in which EEG is weak.
     """
-    n = int(min(length, _N_SAMPLES, len(x) - 2))
+    return _measure_rows(x[np.newaxis], np.zeros(1, int), triggers, length)[0]
+
+
+def _measure_rows(
+    data: np.ndarray, rows: np.ndarray, triggers: np.ndarray, length: int
+) -> list[float]:
+    """Return the recurrence in some rows; only the epochs that are looked at are read."""
+    n_times = data.shape[1]
+    n = int(min(length, _N_SAMPLES, n_times - 2))
     starts = np.asarray(triggers, dtype=np.int64)
-    starts = starts[(starts >= 0) & (starts + n + 2 <= len(x))]
+    starts = starts[(starts >= 0) & (starts + n + 2 <= n_times)]
     if len(starts) < 4 or n < 4:
-        return 0.0
+        return [0.0] * len(rows)
     chosen = np.unique(np.linspace(0, len(starts) - 1, min(len(starts), _N_EPOCHS)).astype(int))
-    epochs = np.stack([np.diff(x[start : start + n + 2], 2) for start in starts[chosen]])
+    size = max(1, _VALUES // (len(chosen) * n))
+    ratios = []
+    for low in range(0, len(rows), size):
+        part = rows[low : low + size]
+        # Read epoch by epoch: files hold the channels of a sample side by side.
+        read = [np.diff(data[part, s : s + n + 2], 2) for s in starts[chosen].tolist()]
+        ratios += [_measure_epochs(np.stack(epochs)) for epochs in zip(*read, strict=True)]
+    return ratios
+
+
+def _measure_epochs(epochs: np.ndarray) -> float:
+    """Return the variance of the mean of epochs relative to what noise would give."""
     mean = epochs.mean(axis=0)
     rest = float(np.sum((epochs - mean) ** 2)) / (len(epochs) - 1)
     if not np.isfinite(rest) or not rest > 0:
@@ -80,9 +101,9 @@ def choose_reference(
     int
         A row of `data`.
     """
-    if measure_recurrence(data[first], triggers, length) >= ABSENT:
+    if _measure_rows(data, np.array([first]), triggers, length)[0] >= ABSENT:
         return first
-    ratios = [measure_recurrence(data[row], triggers, length) for row in rows]
+    ratios = _measure_rows(data, rows, triggers, length)
     best = int(np.argmax(ratios))
     return int(rows[best]) if ratios[best] >= PRESENT else first
 
