@@ -17,8 +17,8 @@ _ROOMS = {
         "FacetError Finding FindingKind LambdaProcessor Measure ParallelExecutor Pipeline "
         "PipelineError PipelineResult Plan PlanError Prepared ProcessingContext "
         "ProcessingMetadata ProcessingStep Processor ProcessorError ProcessorValidationError "
-        "Quality RunCancelled Stage StepError ValidationError View get_processor list_processors "
-        "make_finding register_processor set_defaults"
+        "Quality RunCancelled Stage StepError Study StudyPlan StudyRow ValidationError View "
+        "get_processor list_processors make_finding register_processor set_defaults"
     ),
     "facet_nb.io": (
         "Anonymizer BDFExporter BIDSExporter BIDSLoader BrainVisionExporter EDFExporter "

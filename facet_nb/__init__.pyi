@@ -44,6 +44,9 @@ from facet_nb.core import Quality as Quality
 from facet_nb.core import RunCancelled as RunCancelled
 from facet_nb.core import Stage as Stage
 from facet_nb.core import StepError as StepError
+from facet_nb.core import Study as Study
+from facet_nb.core import StudyPlan as StudyPlan
+from facet_nb.core import StudyRow as StudyRow
 from facet_nb.core import ValidationError as ValidationError
 from facet_nb.core import View as View
 from facet_nb.core import get_processor as get_processor

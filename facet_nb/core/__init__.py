@@ -13,7 +13,7 @@ from facet_nb.core.errors import (
 from facet_nb.core.execution.global_step import guard_input, run_read_only
 from facet_nb.core.execution.runner import run_alone
 from facet_nb.core.findings import FINDING_KINDS, Finding, FindingKind, make_finding
-from facet_nb.core.map import BatchResult
+from facet_nb.core.map import BatchResult, Study, StudyPlan, StudyRow
 from facet_nb.core.metadata import ProcessingMetadata, ProcessingStep
 from facet_nb.core.parallel import ChannelSequentialExecutor, ParallelExecutor
 from facet_nb.core.pipeline import Pipeline
@@ -66,6 +66,9 @@ __all__ = [
     "RunCancelled",
     "Stage",
     "StepError",
+    "Study",
+    "StudyPlan",
+    "StudyRow",
     "ValidationError",
     "View",
     "get_processor",

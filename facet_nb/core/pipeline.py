@@ -28,7 +28,7 @@ from facet_nb.core.events import Event, EventRecorder
 from facet_nb.core.execution.checkpoint import hold_checkpoint
 from facet_nb.core.execution.runner import Runner, check_early
 from facet_nb.core.execution.timeouts import check_timeout
-from facet_nb.core.map import map_runs
+from facet_nb.core.map import Study, StudyPlan, map_runs
 from facet_nb.core.memory import parse_bytes
 from facet_nb.core.parameters import clone_value, list_inner_params, split_params
 from facet_nb.core.planning.budget import find_input, fit_to_budget
@@ -499,7 +499,7 @@ class Pipeline:
         )
 
     def map(self, inputs: Sequence[Any], **kwargs: Any) -> Any:
-        """Run the pipeline on many files or contexts; see :func:`facet_nb.core.map.map_runs`.
+        """Run the pipeline on many files or contexts; see :class:`facet_nb.Study`.
 
         Parameters
         ----------
@@ -514,6 +514,23 @@ class Pipeline:
             The result of each input, in the order of `inputs`.
         """
         return map_runs(self, inputs, **kwargs)
+
+    def plan_map(self, inputs: Sequence[Any], **kwargs: Any) -> StudyPlan:
+        """Return which recordings :meth:`map` would run at once, and how, without running them.
+
+        Parameters
+        ----------
+        inputs : sequence of path or ProcessingContext
+            The inputs.
+        **kwargs
+            As for :meth:`map`.
+
+        Returns
+        -------
+        StudyPlan
+            The groups, with the forecast of each recording's memory; print it.
+        """
+        return Study(self, inputs, **kwargs).plan()
 
     def validate_all(self, context: ProcessingContext) -> list[str]:
         """Return the validation errors of all steps for `context`."""

@@ -38,8 +38,23 @@ def write_report(result: Any, path: Any = None) -> Any:
     ValidationError
         If matplotlib is not installed.
     """
+    return _call_report("make_report", result, path)
+
+
+def write_study_report(rows: Any, headers: Any, path: Any = None) -> Any:
+    """Return the page about a study; see :func:`facet_nb.report.make_study_report`.
+
+    Raises
+    ------
+    ValidationError
+        If matplotlib is not installed.
+    """
+    return _call_report("make_study_report", rows, headers, path)
+
+
+def _call_report(function: str, *arguments: Any) -> Any:
     try:
-        return import_module(_REPORT).make_report(result, path)
+        return getattr(import_module(_REPORT), function)(*arguments)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from facet_nb.core.events import Event
@@ -62,3 +63,50 @@ def _note(state: Any) -> str:
     running = state.status == "running"
     names = " → ".join(state.steps[i] for i in state.stage_steps) if running else ""
     return f"{names or state.message} {state.elapsed_s:.1f} s{left}"
+
+
+@contextmanager
+def follow_study(show: bool | None, total: int) -> Iterator[Any]:
+    """Yield a function that shows each finished row of a study: on a bar, or as a line.
+
+    Parameters
+    ----------
+    show : bool | None
+        True for a bar, False for nothing; None for a bar in notebooks and terminals, and for lines
+        on stderr elsewhere, such as in the log of a job.
+    total : int
+        Number of recordings.
+    """
+    if show is None and not wanted(show):
+        done = 0
+
+        def tell(row: Any) -> None:
+            nonlocal done
+            done += 1
+            if sys.stderr is not None:
+                print(f"[{done}/{total}] {describe_row(row)}", file=sys.stderr, flush=True)
+
+        yield tell
+    elif not wanted(show):
+        yield lambda row: None
+    else:
+        from tqdm.auto import tqdm
+
+        with tqdm(total=total, desc="recordings", unit="file") as t:
+
+            def move(row: Any) -> None:
+                t.set_postfix_str(describe_row(row), refresh=False)
+                t.update()
+
+            yield move
+
+
+def describe_row(row: Any) -> str:
+    """Return a row of a study in one line."""
+    name = Path(row.input).name
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
+    parts = ["from an earlier call"] if row.resumed else [f"{row.time_s:.1f} s"]
+    parts += [f"{row.peak_bytes / 1e6:.0f} MB"] if row.peak_bytes else []
+    parts += [f"quality {row.quality.verdict}"] if row.quality.measures else []
+    parts += [row.error.splitlines()[0][:120]] if row.error else []
+    return f"{row.state}: {shown} ({', '.join(parts)})"

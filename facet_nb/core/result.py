@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import FacetError, check_pandas
+from facet_nb.core.errors import FacetError, ValidationError, check_pandas
 from facet_nb.core.events import RunState
 from facet_nb.core.findings import Finding, find_in_error, merge_findings
 from facet_nb.core.planning.plan import Plan
@@ -84,6 +84,7 @@ class PipelineResult:
     cancelled: bool = False
     last_context: ProcessingContext | None = None
     _quality: Quality | None = field(default=None, repr=False)
+    _released: bool = field(default=False, repr=False)
 
     def get_context(self) -> ProcessingContext:
         """Return the context, or raise the error of the run."""
@@ -93,7 +94,13 @@ class PipelineResult:
 
     def get_raw(self) -> mne.io.BaseRaw:
         """Return the corrected recording."""
-        return self.get_context().get_raw()
+        context = self.get_context()
+        if self._released:
+            raise ValidationError(
+                "the samples were released (keep_raw=False): read the file that was written, or "
+                "run with keep_raw=True."
+            )
+        return context.get_raw()
 
     @property
     def raw(self) -> mne.io.BaseRaw:
@@ -129,6 +136,7 @@ class PipelineResult:
         """Drop the samples; metadata, metrics, history and quality are kept."""
         if self.context is not None and self.context.has_raw():
             self._quality = self.quality
+            self._released = True
         self.last_context = None
         if self.context is None:
             return

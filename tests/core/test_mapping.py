@@ -115,7 +115,8 @@ def test_contexts(options):
 @pytest.mark.parametrize("options", PLACES[:3], ids=toys.ids)
 def test_files(files, tmp_path, options):
     pipeline = Pipeline([toys.Halved(), toys.ZScore()])
-    batch = run(pipeline, (p for p in files), output=tmp_path / "out {x}", **options)
+    place = tmp_path / "out {x}"
+    batch = run(pipeline, (p for p in files), output=place, keep_raw=True, **options)
     assert all(r.success for r in batch), batch.summary()
     for seed, (path, result) in enumerate(zip(files, batch, strict=True)):
         target = tmp_path / "out {x}" / f"rec {seed}_corrected.fif"
@@ -229,7 +230,7 @@ def test_a_loader_of_ones_own(files):
         ([], {"batch_size": 0}, PlanError, "batch_size"),
         ([], {"n_workers": 1.5}, PlanError, "n_workers"),
         ([], {"colour": "red"}, ValidationError, "no option colour"),
-        (["a/x.fif", "b/x.fif"], {"output": "out"}, ValidationError, "several inputs"),
+        (["a/x.fif", "b/x.fif"], {"output": "o/{stem}.fif"}, ValidationError, "several inputs"),
         (["x.fif"], {"output": "{stem}_{year}.fif"}, ValidationError, "stem"),
         (["x.fif"], {"output": "{stem}{"}, ValidationError, "braces"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from facet_nb.core.backends.base import Backend
 from facet_nb.core.backends.dask import DaskBackend
@@ -34,6 +35,22 @@ register_backend(ProcessBackend)
 register_backend(ThreadBackend)
 register_backend(SerialBackend)
 register_backend(DaskBackend)
+
+
+def name_backend(backend: Any) -> str:
+    """Return the name of a backend; a class or an object of one is registered by this.
+
+    Raises
+    ------
+    PlanError
+        If there is none of this name, or it is no backend.
+    """
+    if isinstance(backend, str):
+        get_backend(backend)  # raises
+        return backend
+    if isinstance(backend, type) and issubclass(backend, Backend):
+        return register_backend(backend).name
+    raise PlanError(f"backend={backend!r}: use one of {', '.join(BACKENDS)}, or a Backend.")
 
 
 def get_backend(name: str) -> Backend:

@@ -1,0 +1,1 @@
+"""A study: one pipeline over many recordings, planned, run and recorded."""
