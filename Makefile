@@ -15,7 +15,8 @@ TEST := $(VENV)/.stamp-test
 DOCS := $(VENV)/.stamp-docs
 PINS := pyproject.toml setup.py constraints.txt $(wildcard facet_nb/kernels/compiled/native/*)
 
-NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=240
+# Solutions of the course run in tests/course, without a kernel.
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=240 --ignore=notebooks/course/solutions
 
 # Folders whose tests may run beside others: they measure neither time nor memory of the machine,
 # end no process, and need neither a browser nor a cluster.

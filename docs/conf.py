@@ -36,7 +36,10 @@ extensions = [
     "numpydoc",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+exclude_patterns = [
+    *("_build", "**.ipynb_checkpoints", "notebooks/_build"),
+    *(f"notebooks/course/{edition}" for edition in ("solutions", "instructor", "slides")),
+]
 
 # The notebooks keep their results; they are run again by the tests, not by this build.
 nb_execution_mode = "off" if _all_executed() else "cache"
@@ -60,7 +63,15 @@ html_static_path = ["_static"]
 html_show_sourcelink = False
 # Only the reference has pages below it to list at the side.
 html_sidebars = {
-    page: [] for page in ["index", "choosing_a_mode", "architecture", "contributing", "notebooks/*"]
+    page: []
+    for page in [
+        "index",
+        "choosing_a_mode",
+        "architecture",
+        "contributing",
+        "course",
+        "notebooks/**",
+    ]
 }
 html_theme_options = {
     "navigation_with_keys": False,

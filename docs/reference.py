@@ -15,6 +15,7 @@ PACKAGES = {
     "signal": "Functions over arrays",
     "datasets": "Recordings to try",
     "benchmark": "Measuring",
+    "lessons": "The course",
     "plots": "Plots",
     "models": "State behind the panels",
     "report": "Reports",

@@ -44,7 +44,7 @@ _ROOMS = {
         "VolumeArtifactCorrection VolumeTriggerCorrection WireLoopCorrection ZapLineCorrection"
     ),
     "facet_nb.evaluation": (
-        "CleanInTest FFTAllenCalculator FFTNiazyCalculator IntegrityCalculator "
+        "CleanInTest FFTAllenCalculator FFTNiazyCalculator InjectionTest IntegrityCalculator "
         "LegacySNRCalculator MedianArtifactCalculator MetricsReport PrintMetric QualityCalculator "
         "QualityGate RMSCalculator RMSResidualCalculator SNRCalculator TruthCalculator "
         "UnlockedEnergyCalculator compare"
@@ -68,6 +68,7 @@ _SUBMODULES = [
     "evaluation",
     "io",
     "kernels",
+    "lessons",
     "models",
     "pipelines",
     "plots",

@@ -6,6 +6,7 @@ from facet_nb import datasets as datasets
 from facet_nb import evaluation as evaluation
 from facet_nb import io as io
 from facet_nb import kernels as kernels
+from facet_nb import lessons as lessons
 from facet_nb import models as models
 from facet_nb import pipelines as pipelines
 from facet_nb import plots as plots
@@ -85,6 +86,7 @@ from facet_nb.correction import ZapLineCorrection as ZapLineCorrection
 from facet_nb.evaluation import CleanInTest as CleanInTest
 from facet_nb.evaluation import FFTAllenCalculator as FFTAllenCalculator
 from facet_nb.evaluation import FFTNiazyCalculator as FFTNiazyCalculator
+from facet_nb.evaluation import InjectionTest as InjectionTest
 from facet_nb.evaluation import IntegrityCalculator as IntegrityCalculator
 from facet_nb.evaluation import LegacySNRCalculator as LegacySNRCalculator
 from facet_nb.evaluation import MedianArtifactCalculator as MedianArtifactCalculator

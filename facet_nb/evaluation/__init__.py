@@ -1,7 +1,12 @@
 """Metrics of how well a correction worked."""
 
 from facet_nb.evaluation.chains import ChainComparison, compare
-from facet_nb.evaluation.clean_in import CleanInResult, CleanInTest
+from facet_nb.evaluation.clean_in import (
+    CleanInResult,
+    CleanInTest,
+    InjectionResult,
+    InjectionTest,
+)
 from facet_nb.evaluation.fft import FFTAllenCalculator, FFTNiazyCalculator
 from facet_nb.evaluation.integrity import IntegrityCalculator
 from facet_nb.evaluation.median_artifact import MedianArtifactCalculator
@@ -22,6 +27,8 @@ __all__ = [
     "CleanInTest",
     "FFTAllenCalculator",
     "FFTNiazyCalculator",
+    "InjectionResult",
+    "InjectionTest",
     "IntegrityCalculator",
     "LegacySNRCalculator",
     "MedianArtifactCalculator",

@@ -1,10 +1,10 @@
-"""Process artifact-free EEG with a chain, and measure how much it changes."""
+"""Measure what a chain takes of known EEG: alone, or added to a recording."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +13,6 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.pipeline import Pipeline
 from facet_nb.evaluation.truth import choose_bands, find_middle, match_truth
 from facet_nb.kernels.measures import metrics, recovery
-
-if TYPE_CHECKING:
-    import mne
 
 
 @dataclass(frozen=True)
@@ -100,35 +97,146 @@ class CleanInTest:
         FacetError
             If the chain fails, or changes the sampling rate or the number of samples.
         """
-        chain = self.processors
-        pipeline = chain if isinstance(chain, Pipeline) else Pipeline(chain, name="Clean in")
-        before = clean.get_raw()
-        options = {"show_progress": False, **options, "raise_on_error": True}
-        done = pipeline.run(clean, **options).get_context()
-        after = done.get_raw()
-        if after.info["sfreq"] != before.info["sfreq"] or after.n_times != before.n_times:
-            raise ValidationError(
-                f"CleanInTest: the chain turns {before.n_times} samples at "
-                f"{before.info['sfreq']:g} Hz into {after.n_times} at {after.info['sfreq']:g} Hz: "
-                "it must keep the rate and the length (DownSample after UpSample, no Crop)."
-            )
-        timed = clean if clean.has_triggers() else done
-        start, stop = find_middle(timed, self.margin_s, "CleanInTest")
-        return self._compare(before, after, slice(start, stop))
+        done, span = _run_chain(self, clean, options)
+        raw = done.get_raw()
+        pairs = match_truth(clean.get_raw(), raw)
+        found = ((raw.get_data(picks=[row])[0], signal) for row, signal in pairs)
+        names = [raw.ch_names[row] for row, _ in pairs]
+        return CleanInResult(*_compare(found, names, raw.info["sfreq"], span, self.bands))
 
-    def _compare(self, before: mne.io.BaseRaw, after: mne.io.BaseRaw, span: slice) -> CleanInResult:
-        bands = choose_bands(self.bands, float(before.info["sfreq"]))
-        pairs = match_truth(before, after)
-        table = {band: np.empty(len(pairs)) for band in bands}
-        for i, (row, clean) in enumerate(pairs):
-            x = after.get_data(picks=[row])[0]
-            for band, sos in bands.items():
-                both = [recovery.filter_band(signal, sos)[span] for signal in (x, clean)]
-                table[band][i] = -recovery.agreement(*both).snr_db
-        names = [after.ch_names[row] for row, _ in pairs]
-        first = next(iter(table.values()))
-        return CleanInResult(
-            harm_db=metrics.median_of_valid(first),
-            per_channel=dict(zip(names, first.tolist(), strict=True)),
-            per_band={band: metrics.median_of_valid(values) for band, values in table.items()},
+
+@dataclass(frozen=True)
+class InjectionResult:
+    """What a chain took of known EEG that was added to a recording.
+
+    Attributes
+    ----------
+    loss_db : float
+        10 log10(Σ (arrived − added)² / Σ added²) in the first band, median over channels, in dB:
+        -20 dB is one hundredth of the energy of the added EEG, 0 is all of it.
+    per_channel : dict of str to float
+        The value of each channel, in dB.
+    per_band : dict of str to float
+        Median over channels for each band, in dB.
+    """
+
+    loss_db: float
+    per_channel: dict[str, float] = field(default_factory=dict)
+    per_band: dict[str, float] = field(default_factory=dict)
+
+
+class InjectionTest:
+    """Add known EEG to a recording, correct it with and without, and measure what arrives.
+
+    The chain meets the recording's own artifact, so that steps that adapt to it behave as they do
+    in use; :class:`CleanInTest` shows them a recording without artifact. The truth of the recording
+    itself is not needed: the test works on any recording. It measures lost EEG only, not the
+    artifact that remains.
+
+    Parameters
+    ----------
+    processors : sequence of Processor | Pipeline
+        The chain, without loader and exporter.
+    bands : mapping of str to (float, float) | None
+        Edges of the bands, in Hz; by default 0.5-70 Hz, delta, theta, alpha, beta and gamma.
+    margin_s : float
+        Time excluded at both ends of the acquisition, in s.
+
+    Examples
+    --------
+    >>> from facet_nb import AASCorrection, InjectionTest, TriggerDetector
+    >>> from facet_nb.datasets import example
+    >>> chain = [TriggerDetector(regex=r"Stimulus"), AASCorrection(window_size=30)]
+    >>> foreign = example(seed=1).clean
+    >>> -20 < InjectionTest(chain).run(example().context(), foreign).loss_db < -15
+    True
+    """
+
+    def __init__(
+        self,
+        processors: Sequence[Any] | Pipeline,
+        bands: Mapping[str, tuple[float, float]] | None = None,
+        margin_s: float = 1.0,
+    ) -> None:
+        self.processors = processors
+        self.bands = bands
+        self.margin_s = margin_s
+
+    def run(self, recording: ProcessingContext, foreign: Any, **options: Any) -> InjectionResult:
+        """Run the chain twice, and compare the difference of the results with the added EEG.
+
+        Parameters
+        ----------
+        recording : ProcessingContext
+            A recording with its artifact.
+        foreign : ndarray, shape (n_channels, n_times) | mne.io.BaseRaw | path
+            EEG that is not in the recording, in V, as :class:`facet_nb.TruthCalculator` takes it:
+            simulated, or of another person outside the scanner. It must not follow the triggers.
+        **options
+            Arguments of :meth:`facet_nb.Pipeline.run`, such as ``mode`` and ``n_jobs``.
+
+        Returns
+        -------
+        InjectionResult
+            The loss, in dB.
+
+        Raises
+        ------
+        FacetError
+            If the chain fails, changes the sampling rate or the number of samples, or `foreign`
+            does not match the recording.
+        """
+        more = recording.get_raw().copy().load_data(verbose="error")
+        pairs = match_truth(foreign, more)
+        for row, signal in pairs:
+            more._data[row] += signal
+        alone, span = _run_chain(self, recording, options)
+        both, _ = _run_chain(self, recording.with_raw(more), options)
+        raws = [done.get_raw() for done in (both, alone)]
+        found = (
+            (np.subtract(*(raw.get_data(picks=[more.ch_names[row]])[0] for raw in raws)), signal)
+            for row, signal in pairs
         )
+        names = [more.ch_names[row] for row, _ in pairs]
+        return InjectionResult(*_compare(found, names, more.info["sfreq"], span, self.bands))
+
+
+def _run_chain(
+    test: CleanInTest | InjectionTest, context: ProcessingContext, options: dict[str, Any]
+) -> tuple[ProcessingContext, slice]:
+    """Return the chain's result, of the same rate and length, and the samples to compare."""
+    chain, name = test.processors, type(test).__name__
+    pipeline = chain if isinstance(chain, Pipeline) else Pipeline(chain, name=name)
+    options = {"show_progress": False, **options, "raise_on_error": True}
+    done = pipeline.run(context, **options).get_context()
+    before, after = context.get_raw(), done.get_raw()
+    if after.info["sfreq"] != before.info["sfreq"] or after.n_times != before.n_times:
+        raise ValidationError(
+            f"{name}: the chain turns {before.n_times} samples at "
+            f"{before.info['sfreq']:g} Hz into {after.n_times} at {after.info['sfreq']:g} Hz: "
+            "it must keep the rate and the length (DownSample after UpSample, no Crop)."
+        )
+    timed = context if context.has_triggers() else done
+    return done, slice(*find_middle(timed, test.margin_s, name))
+
+
+def _compare(
+    found: Iterable[tuple[np.ndarray, np.ndarray]],
+    names: Sequence[str],
+    sfreq: float,
+    span: slice,
+    edges: Mapping[str, tuple[float, float]] | None,
+) -> tuple[float, dict[str, float], dict[str, float]]:
+    """Return the error of signals against what they should be: in all, by channel, by band."""
+    bands = choose_bands(edges, float(sfreq))
+    table = {band: np.empty(len(names)) for band in bands}
+    for i, pair in enumerate(found):
+        for band, sos in bands.items():
+            both = [recovery.filter_band(signal, sos)[span] for signal in pair]
+            table[band][i] = -recovery.agreement(*both).snr_db
+    first = next(iter(table.values()))
+    return (
+        metrics.median_of_valid(first),
+        dict(zip(names, first.tolist(), strict=True)),
+        {band: metrics.median_of_valid(values) for band, values in table.items()},
+    )

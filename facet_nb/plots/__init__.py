@@ -17,6 +17,7 @@ from facet_nb.plots.benchmark_report import write_benchmark_report
 from facet_nb.plots.chains import plot_chains, sketch_chains
 from facet_nb.plots.comparison import Comparison, Trace, compare, list_channels
 from facet_nb.plots.heat_map import draw_heat_map, plot_heat_map
+from facet_nb.plots.lanes import draw_lanes, plot_lanes
 from facet_nb.plots.lost_time import (
     draw_step_bars,
     draw_waterfall,
@@ -50,6 +51,7 @@ __all__ = [
     "draw_density",
     "draw_heat_map",
     "draw_intervals",
+    "draw_lanes",
     "draw_locked",
     "draw_memory",
     "draw_pareto",
@@ -66,6 +68,7 @@ __all__ = [
     "plot_chains",
     "plot_channels",
     "plot_heat_map",
+    "plot_lanes",
     "plot_memory",
     "plot_pareto",
     "plot_psd",

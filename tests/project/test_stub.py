@@ -34,6 +34,7 @@ SUBMODULES = [
     "evaluation",
     "io",
     "kernels",
+    "lessons",
     "models",
     "pipelines",
     "plots",

@@ -1,0 +1,29 @@
+"""What the course's notebooks use: forecasts, answers, and data to read.
+
+Plain functions that say something useful without widgets, network or shipped answers in the
+notebook. Importing it loads no MNE, no plotting and no widgets.
+"""
+
+from __future__ import annotations
+
+from facet_nb.lessons.answers import Answer, choose, order
+from facet_nb.lessons.constructed import CAUSES, ConstructedRun, construct
+from facet_nb.lessons.forecasts import Forecast, interval_score, list_forecasts, predict, reveal
+from facet_nb.lessons.tables import list_tables, load_table, merge_folder
+
+__all__ = [
+    "CAUSES",
+    "Answer",
+    "ConstructedRun",
+    "Forecast",
+    "choose",
+    "construct",
+    "interval_score",
+    "list_forecasts",
+    "list_tables",
+    "load_table",
+    "merge_folder",
+    "order",
+    "predict",
+    "reveal",
+]

@@ -1,0 +1,75 @@
+"""Checks of exercises: right answers pass, stubs and typical wrong answers fail; three salts.
+
+Without a kernel: the code of a lesson runs here, in order, and each answer is tried at its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from functools import cache
+from pathlib import Path
+
+import course
+import pytest
+
+SALTS = (0, 1, 2)
+
+
+@pytest.fixture(params=SALTS)
+def run(request, lesson):
+    """What passes and fails at each exercise of a lesson, with a salt."""
+    return try_lesson(lesson.path, request.param)
+
+
+@cache
+def try_lesson(path: Path, salt: int) -> dict[str, dict[str, str]]:
+    """Run a lesson with a salt, and try each answer at its place."""
+    lesson = course.read_lesson(path)
+    namespace = {"__name__": "lesson"}
+    report = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        for exercise in lesson.find("exercise"):
+            course.run_until(lesson, exercise.id, namespace, {"SALT": salt})
+            report[exercise.id] = try_answers(lesson, exercise, namespace)
+    return report
+
+
+def try_answers(lesson, exercise, namespace) -> dict[str, str]:
+    """Return the outcome of each answer to an exercise."""
+    (check,) = lesson.find("check", exercise.id)
+    answers = {
+        "solution": course.write_solution(exercise.body),
+        "stub": course.write_stub(exercise),
+        "nothing": "",
+    }
+    for kind in ("alt", "wrong"):
+        for i, block in enumerate(lesson.find(kind, exercise.id)):
+            answers[f"{kind} {i} ({block.attributes['because']})"] = block.body
+    outcomes = {}
+    for name, code in answers.items():
+        place = dict(namespace)
+        try:
+            course.run_code(code, lesson, exercise.line, place)
+            course.run_code(check.body, lesson, check.line, place)
+        except Exception as error:
+            outcomes[name] = f"{type(error).__name__}: {error}"
+        else:
+            outcomes[name] = "passes"
+    return outcomes
+
+
+def test_checks_tell_right_from_wrong(run, lesson):
+    assert set(run) == {block.id for block in lesson.find("exercise")}
+    wrong = []
+    for exercise, outcomes in run.items():
+        for name, outcome in outcomes.items():
+            right = name == "solution" or name.startswith("alt")
+            if right != (outcome == "passes"):
+                wrong.append(f"{exercise}, {name}: {outcome}")
+    assert wrong == []
+
+
+def test_stub_fails_with_its_exercise(run):
+    for exercise, outcomes in run.items():
+        assert outcomes["stub"].startswith(f"NotImplementedError: {exercise}:"), outcomes["stub"]
