@@ -133,8 +133,8 @@ def _one_level(rest: np.ndarray, unit: np.ndarray) -> np.ndarray:
     return np.zeros((unit.shape[1], rest.shape[1]))
 
 
-def _leave_trend(x: np.ndarray, layout: Any, sfreq: float) -> None:
-    return None
+def _leave_trend(x: np.ndarray, layout: Any, sfreq: float, dtype: Any = float) -> np.ndarray:
+    return x.astype(dtype)
 
 
 #: What is left out: arguments of the correction, and replaced functions.
@@ -148,7 +148,7 @@ ABLATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "noise not measured beside courses": ({}, {f"{_LOWRANK}._measure_beside": _one_level}),
     "epochs weighted alike": ({}, {f"{_AMPLITUDES}._Courses.measure_loudness": _count_alike}),
     "no slow courses": ({}, {f"{_LOWRANK}.EPOCHS_PER_SLOW": 10**9}),
-    "drift left in": ({}, {f"{_LOWRANK}.subtract_trend": _leave_trend}),
+    "drift left in": ({}, {f"{_LOWRANK}.remove_trend": _leave_trend}),
     "blocks of 20 s": ({"block_s": 20.0}, {}),
     "shrinkage 1": ({"shrinkage": 1.0}, {}),
     "shrinkage 6": ({"shrinkage": 6.0}, {}),

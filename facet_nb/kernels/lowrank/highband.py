@@ -27,7 +27,7 @@ _CHUNK = 1 << 15
 
 
 def cut(x: np.ndarray, layout: Layout, which: np.ndarray) -> tuple[np.ndarray, Layout]:
-    """Return the samples around some epochs, in float64, and the layout of epochs in them."""
+    """Return the samples around some epochs, as float64, and the layout of epochs in them."""
     low = max(0, int(layout.first[which[0]]) - HALO)
     high = min(len(x), int(layout.first[which[-1]]) + layout.n_samples + HALO)
     inner = replace(
@@ -37,7 +37,7 @@ def cut(x: np.ndarray, layout: Layout, which: np.ndarray) -> tuple[np.ndarray, L
         usable=np.ones(len(which), dtype=bool),
         n_times=high - low,
     )
-    return x[low:high].astype(np.float64), inner
+    return x[low:high].astype(np.float64, copy=False), inner
 
 
 def count_at_once(layout: Layout) -> int:
@@ -87,12 +87,16 @@ def transform_high(x: np.ndarray, layout: Layout, sfreq: float) -> np.ndarray:
     return out
 
 
+def _difference(x: np.ndarray) -> np.ndarray:
+    """Return second differences, with zeros at the ends."""
+    return np.pad(np.diff(x, 2), 1)
+
+
 def average_high(x: np.ndarray, layout: Layout) -> np.ndarray:
     """Return the mean of the second differences of epochs, shape (n_samples,)."""
     which = np.flatnonzero(layout.usable)
     piece, inner = cut(x, layout, which)
-    piece[1:-1] = np.diff(piece, 2)
-    piece[[0, -1]] = 0.0
+    piece = _difference(piece)
     total = np.zeros(layout.n_fft // 2 + 1, dtype=complex)
     for part in list_portions(len(which), layout):
         total += transform(piece, inner, np.arange(part.start, part.stop)).sum(axis=0)
@@ -105,15 +109,16 @@ def measure_rest(x: np.ndarray, layout: Layout) -> float:
     if len(which) < 2:
         return np.inf
     piece, inner = cut(x, layout, which)
-    piece[1:-1] = np.diff(piece, 2)
-    piece[[0, -1]] = 0.0
+    piece = _difference(piece)
     spectra = transform_all(piece, inner)
     spectra -= spectra.mean(axis=0)
     return float(np.median(np.sum(spectra.real**2 + spectra.imag**2, axis=1)))
 
 
-def subtract_trend(x: np.ndarray, layout: Layout, sfreq: float) -> None:
-    """Subtract a piecewise linear drift from a signal, in place.
+def remove_trend(
+    x: np.ndarray, layout: Layout, sfreq: float, dtype: np.dtype | type = np.float64
+) -> np.ndarray:
+    """Return a signal without its piecewise linear drift, computed in float64.
 
     It connects means over intervals of about 0.1 s, or over one artifact where that is longer.
     """
@@ -134,6 +139,7 @@ def subtract_trend(x: np.ndarray, layout: Layout, sfreq: float) -> None:
     levels = means[[0, *range(len(means))]] - slopes * middles[[0, *range(len(means))]]
     # NumPy's interp takes three times as long as lines whose coefficients are repeated.
     breaks = np.ceil(middles).astype(int)
+    out = np.empty(len(x), dtype)
     for low in range(0, len(x), _CHUNK):
         part = x[low : low + _CHUNK]
         first, last = np.searchsorted(breaks, (low, low + len(part)))
@@ -141,4 +147,5 @@ def subtract_trend(x: np.ndarray, layout: Layout, sfreq: float) -> None:
         line = np.repeat(slopes[first : last + 1], counts)
         line *= np.arange(low, low + len(part))
         line += np.repeat(levels[first : last + 1], counts)
-        part -= line
+        np.subtract(part, line, out=out[low : low + _CHUNK], casting="same_kind")
+    return out

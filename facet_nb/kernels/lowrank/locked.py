@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-from facet_nb.kernels.lowrank.highband import cut, subtract_trend
+from facet_nb.kernels.lowrank.highband import cut, remove_trend
 from facet_nb.kernels.templates.subsample import (
     HALO,
     Layout,
@@ -93,7 +93,7 @@ def find_locked(
         return LockedMean(np.zeros(n), 0.0)
     piece, inner = cut(x, layout, which)
     # Its straight lines join means over whole volumes, and do not see what recurs with these.
-    subtract_trend(piece, inner, sfreq)
+    piece = remove_trend(piece, inner, sfreq)
     window = np.sin(np.pi * (np.arange(2 * half) + 0.5) / (2 * half))
     n_windows = -(-n // half)
     total: np.ndarray = np.zeros((n_windows, half + 1), dtype=complex)

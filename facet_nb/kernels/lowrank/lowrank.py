@@ -17,6 +17,7 @@ All functions take one channel.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import fft
@@ -31,7 +32,7 @@ from facet_nb.kernels.lowrank.highband import (
     cut,
     find_band,
     list_portions,
-    subtract_trend,
+    remove_trend,
     transform_all,
     transform_high,
 )
@@ -185,10 +186,8 @@ def fit(
     del high
     unknown = np.flatnonzero((doubtful | ends) & (weights == 0))
     amplitudes[unknown] = amplitudes[find_nearest(unknown, np.flatnonzero(weights))]
-    subtract_trend(piece, inner, sfreq)
     # Without drift, single precision is exact to a ten-millionth of the artifact.
-    spectra = transform_all(piece.astype(np.float32), inner)
-    del piece
+    spectra = transform_all(remove_trend(piece, inner, sfreq, np.float32), inner)
     # Slow courses are fitted below the EEG edge only, where amplitudes cannot be observed.
     n_low = int(np.argmax(find_band(inner, sfreq)))
     most = len(which) // EPOCHS_PER_SLOW if shrinkage > 0 and max_courses > 0 else 0
@@ -263,14 +262,19 @@ def _measure_beside(rest: np.ndarray, unit: np.ndarray) -> np.ndarray:
     """
     # EEG near a multiple of the artifact's rate (alpha at ten slices per second) varies slowly from
     # epoch to epoch, as amplitudes do; the mean power over all epochs would underestimate it.
-    cycles = np.array([sign * n for n in range(2, 9) for sign in (1, -1)])
-    phases = np.multiply.outer(cycles, np.arange(len(unit)) / len(unit))
-    turns = np.exp(2j * np.pi * phases).astype(rest.dtype)
+    turns = _turn(len(unit), rest.dtype)
     total = np.zeros((unit.shape[1], rest.shape[1]))
     for course, row in zip(unit.T, total, strict=True):
         beside = turns @ (rest * course[:, np.newaxis])
         row[:] = np.mean(beside.real**2 + beside.imag**2, axis=0)
     return total
+
+
+@lru_cache(maxsize=4)
+def _turn(n: int, dtype: np.dtype) -> np.ndarray:
+    """Return factors that modulate a course by ±2 to ±8 cycles, shape (14, n)."""
+    cycles = np.array([sign * k for k in range(2, 9) for sign in (1, -1)])
+    return np.exp(2j * np.pi * np.multiply.outer(cycles, np.arange(n) / n)).astype(dtype)
 
 
 def _shrink(
