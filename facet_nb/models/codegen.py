@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from facet_nb.core import LambdaProcessor, Pipeline, Processor
@@ -12,6 +13,61 @@ from facet_nb.models.literals import write_call
 from facet_nb.models.sources import write_source
 
 _INDENT = 8
+
+
+def write_script(pipeline: Pipeline, source: Any, settings: Mapping[str, Any], target: str) -> str:
+    """Return a complete script: it corrects a recording, prints a summary and writes the result.
+
+    The script takes the recording and the file to write as arguments; without them it uses those
+    given here. It ends with an error if the chain fails, or the recording is neither an argument
+    nor known as a file or simulation.
+
+    Parameters
+    ----------
+    pipeline, source, settings : object
+        As for :func:`write_code`.
+    target : str
+        The file to write.
+
+    Returns
+    -------
+    str
+        Source code, ending with a newline.
+    """
+    if isinstance(source, (str, Path)):
+        source = str(Path(source).absolute())
+    text = write_code(pipeline, source, {**settings, "raise_on_error": True})
+    head, _, body = text.partition("\n\n")
+    known = next((x for x in body.splitlines() if x.startswith("context = ")), "")
+    lost = "raw: the recording" in known or not known
+    fallback = (
+        'sys.exit("Name the recording: python correct.py RECORDING CORRECTED")'
+        if lost
+        else known.removeprefix("context = ")
+    )
+    rest = [x for x in body.splitlines() if x != known and not x.startswith("# context:")]
+    imports = [x for x in head.splitlines() if not x.endswith("import ProcessingContext")]
+    lines = [
+        f"context = load(sys.argv[1]) if len(sys.argv) > 1 else {fallback}",
+        *rest,
+        "result.print_summary()",
+        f"target = sys.argv[2] if len(sys.argv) > 2 else {quote(str(Path(target).absolute()))}",
+        "export(result.context, target)",
+        'print("Saved:", target)',
+    ]
+    merged = _merge_imports([*_join(imports), "from facet_nb import export, load"])
+    indented = "\n".join(f"    {x}" if x else "" for x in lines)
+    guard = 'if __name__ == "__main__":  # worker processes import this file'
+    return f"{_USAGE}\nimport sys\n\n" + "\n".join(merged) + f"\n\n{guard}\n{indented}\n"
+
+
+_USAGE = '"""Correct a recording: python correct.py [RECORDING [CORRECTED]]"""\n'
+
+
+def _join(lines: list[str]) -> list[str]:
+    """Return imports on one line each, without the parentheses of long ones."""
+    text = "\n".join(lines).replace("(\n    ", "").replace(",\n)", "").replace(",\n    ", ", ")
+    return text.splitlines()
 
 
 def write_code(pipeline: Pipeline, source: Any, settings: Mapping[str, Any]) -> str:

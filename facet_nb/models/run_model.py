@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -11,6 +12,7 @@ from typing import Any
 from traitlets import Enum, Float, Instance, Int, Tuple, observe
 
 from facet_nb.benchmark import process_usage
+from facet_nb.benchmark.measurement import MB
 from facet_nb.core import Pipeline, PipelineResult, ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.events import BatchDone, RunState
@@ -22,6 +24,7 @@ from facet_nb.models.run_settings import RunSettings
 from facet_nb.models.run_thread import Ended, News, RunThread
 from facet_nb.models.sources import as_context
 from facet_nb.models.time_forecast import record_run
+from facet_nb.models.timeline import Timeline
 from facet_nb.models.truth import TruthComparison
 
 STATUSES = ("idle", "running", "cancelling", "done", "failed", "cancelled")
@@ -30,6 +33,8 @@ STATUSES = ("idle", "running", "cancelling", "done", "failed", "cancelled")
 _POLL_S = 0.1
 #: Number of runs that are kept for forecasts.
 _RECORDS = 50
+#: Number of timelines that are kept.
+_TIMELINES = 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +99,10 @@ class RunModel(Notifier, RunSettings):
         Agreement with the truth, if the source is a simulation.
     samples : tuple of ResourceSample
         Memory and CPU during the run.
+    timeline : Timeline
+        What each worker did, and when.
+    timelines : tuple of Timeline
+        Those of the finished runs of this recording, the oldest first.
 
     Examples
     --------
@@ -116,6 +125,8 @@ class RunModel(Notifier, RunSettings):
     failed_index = Int(None, allow_none=True)
     truth = Instance(TruthComparison, allow_none=True)
     samples = Tuple()
+    timeline = Instance(Timeline, ())
+    timelines = Tuple()
 
     def __init__(
         self, pipeline: Pipeline, source: Any = None, *, cores: int | None = None, **settings: Any
@@ -126,12 +137,14 @@ class RunModel(Notifier, RunSettings):
         self._before_db: Any = None
         self._eta = EtaEstimator()
         self._finished: Finished | None = None
+        self._n_runs, self._base_bytes = 0, 0
         self._meter = ResourceMeter()
         super().__init__(pipeline, source, cores=cores, **settings)
 
     @observe("source")
     def _forget_truth(self, _change: Any) -> None:
         self._before_db = None
+        self.timelines, self.timeline, self._n_runs = (), Timeline(), 0
 
     # ---------------------------------------------------------------------------------- running
     @property
@@ -157,8 +170,13 @@ class RunModel(Notifier, RunSettings):
             self.result = self.error = self.failed_index = self.truth = None
             self.samples = ()
             self.status = "running"
+        self._n_runs += 1
+        self.timeline = Timeline(status="running", number=self._n_runs)
+        self._base_bytes = round((process_usage.read_rss_mb(os.getpid()) or 0.0) * MB)
         self._begin_s, self._meter = time.time(), ResourceMeter()
-        self._thread = RunThread(self.pipeline, self.settings, self._load, self._compare, self._put)
+        self._thread = RunThread(
+            self.pipeline, self.settings, self.load_context, self._compare, self._put
+        )
         self._thread.start()
         return self
 
@@ -224,7 +242,8 @@ class RunModel(Notifier, RunSettings):
             return self.running
 
     # ------------------------------------------------------------------------ the run's thread
-    def _load(self) -> ProcessingContext:
+    def load_context(self) -> ProcessingContext:
+        """Return the recording; it is loaded if it has not been yet."""
         if self._context is None:
             self._context = as_context(self.source)
         return self._context
@@ -247,6 +266,7 @@ class RunModel(Notifier, RunSettings):
         events = [item for item in news if not isinstance(item, Ended)]
         if events:
             self.state = self.state.apply_all(events)
+            self.timeline = self.timeline.apply_all(events, self._base_bytes)
             self.failed_index = self.state.failed_index
             self._meter.watch({e.pid for e in events if isinstance(e, BatchDone)})
         written = [event_log.write_entry(event, self.state) for event in events]
@@ -289,6 +309,8 @@ class RunModel(Notifier, RunSettings):
         if ended.truth is not None:
             self._before_db = ended.truth.before_db
         self.remaining_s = None
+        if self.timeline.status == "done":
+            self.timelines = (*self.timelines, self.timeline)[-_TIMELINES:]
         self._remember(result)
         self.status = ended.status
         return entries

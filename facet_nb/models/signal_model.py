@@ -130,11 +130,13 @@ class SignalModel(HasTraits):
     def __init__(self) -> None:
         super().__init__()
         self._contexts: dict[str, ProcessingContext] = {}
+        self._preview: ProcessingContext | None = None
 
     # ---------------------------------------------------------------------------------- content
     def set_recording(self, context: ProcessingContext | None) -> None:
         """Set the recording; the window moves to its first trigger."""
         self._contexts = {} if context is None else {"recording": context}
+        self._preview = None
         with self.hold_trait_notifications():
             names = () if context is None else tuple(_list_names(context.get_raw()))
             kept = tuple(n for n in self.channels if n in names)
@@ -145,12 +147,23 @@ class SignalModel(HasTraits):
     def set_corrected(self, context: ProcessingContext | None) -> None:
         """Set the corrected recording, which is drawn over the original."""
         self._contexts.pop("corrected", None)
+        self._preview = None
         if context is not None and context.has_raw() and "recording" in self._contexts:
             self._contexts["corrected"] = context
 
+    def set_preview(self, context: ProcessingContext) -> None:
+        """Show a recording that is corrected where it is looked at, in place of a result."""
+        self._contexts.pop("corrected", None)
+        self._preview = context
+
     def recordings(self) -> tuple[AnyValue, ...]:
         """Return what identifies the recordings in the view: a viewer shows others anew."""
-        return self.names, *self._contexts.items()
+        return self.names, *self._list().items()
+
+    def _list(self) -> dict[str, ProcessingContext]:
+        """Return the recordings of a viewer by their label, the preview among them."""
+        preview = {} if self._preview is None else {"preview": self._preview}
+        return {**self._contexts, **preview}
 
     def tiled(self) -> dict[str, TiledSignal]:
         """Return the recordings in pieces for a viewer, by their label."""
@@ -159,12 +172,13 @@ class SignalModel(HasTraits):
         original = self._contexts["recording"].get_raw() if self._contexts else None
         return {
             label: TiledSignal(raw, self.names, _offset_s(raw, original))
-            for label, raw in ((label, c.get_raw()) for label, c in self._contexts.items())
+            for label, raw in ((label, c.get_raw()) for label, c in self._list().items())
         }
 
     def list_findings(self) -> list[dict[str, AnyValue]]:
         """Return the findings that concern a span of time: begin and end in s, severity, title."""
-        context = self._contexts.get("corrected") or self._contexts.get("recording")
+        context = self._contexts.get("corrected") or self._preview
+        context = context or self._contexts.get("recording")
         found = () if context is None else context.get_findings()
         return [
             {"begin_s": begin_s, "end_s": end_s, "severity": f.severity, "title": f.title}
@@ -174,8 +188,8 @@ class SignalModel(HasTraits):
 
     @property
     def has_corrected(self) -> bool:
-        """Whether there is a corrected recording."""
-        return "corrected" in self._contexts
+        """Whether there is a corrected recording, or a preview of one."""
+        return "corrected" in self._contexts or self._preview is not None
 
     @property
     def duration_s(self) -> float:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from facet_nb.core import Pipeline
+from traitlets import Enum, HasTraits, Unicode
+
+from facet_nb.core import Pipeline, ProcessingContext
+from facet_nb.core.processor import ArrayProcessor
+from facet_nb.models.background_tasks import BackgroundTasks, Notifier, Outcome
 from facet_nb.models.chain_model import ChainModel, make_default_chain
 from facet_nb.models.compare_model import CompareModel
+from facet_nb.models.quick_look import QuickLook
 from facet_nb.models.recording_model import RecordingModel
 from facet_nb.models.run_model import RunModel
+from facet_nb.models.saving_model import SavingModel
 from facet_nb.models.signal_model import SignalModel
 from facet_nb.models.tune_model import TuneModel
 
+#: The states of a session, in order, and the view that compares kept results.
+STATES = ("Recording", "Chain", "Run", "Tune", "Save")
+SCREENS = (*STATES, "Compare")
+#: Memory for the samples of a preview.
+_PREVIEW_CACHE = "96 MB"
 
-class StudioModel:
+
+class StudioModel(Notifier, HasTraits):
     """State of a studio, in which choices in one part apply to the others.
 
     Parameters
@@ -41,6 +54,23 @@ class StudioModel:
         Benchmarks of settings.
     compare : CompareModel
         Kept results.
+    quick : QuickLook
+        First look at the cost of settings.
+    saving : SavingModel
+        What is saved of a result.
+    screen : {"Recording", "Chain", "Run", "Tune", "Save", "Compare"}
+        What the stage shows.
+    words : {"explain", "expert"}
+        How settings are described.
+    preview : {"none", "computing", "ready", "failed"}
+        Whether the signal shows the chain of the screen without a run.
+    preview_note : str
+        Why there is no preview; empty if there is one.
+    remedied : str
+        The remedy that was applied last and can be taken back; empty if there is none.
+
+    verdict : str
+        What the quality of the result says, in a sentence; empty until it is known.
 
     Examples
     --------
@@ -50,6 +80,13 @@ class StudioModel:
     True
     """
 
+    screen = Enum(SCREENS, "Run")
+    words = Enum(("explain", "expert"), "explain")
+    preview = Enum(("none", "computing", "ready", "failed"), "none")
+    preview_note = Unicode("")
+    remedied = Unicode("")
+    verdict = Unicode("")
+
     def __init__(
         self,
         source: Any = None,
@@ -58,14 +95,22 @@ class StudioModel:
         cores: int | None = None,
         **settings: Any,
     ) -> None:
+        super().__init__()
         first = make_default_chain() if pipeline is None else pipeline
+        self._background = BackgroundTasks(self._notify)
+        self._number = 0
+        self._before: tuple[Any, ...] = ()
+        self._lazy: ProcessingContext | None = None
         self.recording = RecordingModel(source)
         self.signal = SignalModel()
         self.chain = ChainModel(first)
         self.run = RunModel(self.chain.pipeline, source, cores=cores, **settings)
         self.tune = TuneModel(self.run)
         self.compare = CompareModel()
+        self.quick = QuickLook(self.run)
+        self.saving = SavingModel(self.run)
         self.tune.observe(self._judge, "status")
+        self.quick.observe(self._judge, "status")
         self.recording.observe(self._take_recording, "summary")
         self.recording.observe(self._judge, "status")
         self.chain.observe(self._take_chain, ["pipeline", "problem"])
@@ -85,10 +130,84 @@ class StudioModel:
 
     def close(self) -> bool:
         """Cancel all work; return whether there was any."""
-        busy = self.run.running or self.tune.busy
-        for model in (self.run, self.tune, self.compare):
+        busy = self.run.running or self.tune.busy or self.quick.running
+        for model in (self.run, self.tune, self.compare, self.quick):
             model.cancel()
+        self._number += 1  # a preview that is being made is not shown any more
         return busy
+
+    # ---------------------------------------------------------------------------------- preview
+    @property
+    def preview_context(self) -> ProcessingContext | None:
+        """Triggers, findings and history of the preview; None without one."""
+        return self._lazy
+
+    def drain(self) -> bool:
+        """Show a preview that is ready; return whether one is being made."""
+        for outcome in self._background.take():
+            if outcome.key == self._number:
+                self._show_preview(outcome)
+            elif outcome.key is self.run.result and outcome.error is None:
+                self.verdict = outcome.value.sentence
+        return self.preview == "computing"
+
+    def wait_for_preview(self) -> bool:
+        """Wait until the preview has been made; return whether there is one."""
+        self._background.join()
+        self.drain()
+        return self.preview == "ready"
+
+    def make_preview(self) -> None:
+        """Correct the window in view with the chain on screen, without a run."""
+        self._number += 1
+        self._lazy = None
+        context, pipeline = self.recording.context, self.chain.pipeline
+        whole = [p.name for p in pipeline if not _is_lazy(p)]
+        if context is None or self.chain.problem or not len(pipeline):
+            self.preview, self.preview_note = "none", self.chain.problem
+        elif whole:
+            self.preview = "none"
+            self.preview_note = f"{whole[0]} needs a run: it takes the recording as a whole."
+        else:
+            self.preview, self.preview_note = "computing", ""
+            self._background.start(
+                self._number, lambda: pipeline.lazy(context, cache=_PREVIEW_CACHE).context
+            )
+
+    def _show_preview(self, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            self.preview_note, self.preview = str(outcome.error), "failed"
+            return
+        self._lazy = outcome.value
+        self.signal.set_preview(outcome.value)
+        self.preview_note, self.preview = "", "ready"
+
+    # --------------------------------------------------------------------------------- remedies
+    def apply(self, label: str, change: Callable[[], None]) -> None:
+        """Apply the `change` of a remedy; :meth:`undo` takes it back."""
+        recording = self.recording
+        self._before = (self.chain.pipeline, recording.kind, recording.given)
+        change()
+        self.remedied = label
+
+    def undo(self) -> None:
+        """Take the last remedy back; do nothing if there was none."""
+        if not self.remedied:
+            return
+        pipeline, kind, given = self._before
+        self.remedied = ""
+        if self.recording.given is not given:
+            self.recording.given, self.recording.kind = given, kind
+            self.recording.start()
+        self.chain.set_pipeline(pipeline)
+
+    def leave_out(self, channels: Sequence[str]) -> None:
+        """Mark channels as bad, in a copy of the recording: steps leave them as they are."""
+        assert self.recording.context is not None  # a finding or a failure named the channels
+        raw = self.recording.context.get_raw().copy()
+        raw.info["bads"] = list(dict.fromkeys([*raw.info["bads"], *channels]))
+        self.recording.given, self.recording.kind = raw, "given"
+        self.recording.start()
 
     # ----------------------------------------------------------------------------------- wiring
     def _take_recording(self, _change: Any) -> None:
@@ -96,17 +215,31 @@ class StudioModel:
         if recording.context is None:
             return
         self.signal.set_recording(recording.context)
+        self._lazy = None
         self.run.take_source(recording.source, recording.context)
         self.chain.set_context(recording.context)
         self._judge()
+        self.make_preview()
 
-    def _take_chain(self, _change: Any) -> None:
+    def _take_chain(self, change: Any) -> None:
         self.run.pipeline = self.chain.pipeline
         self._judge()
+        if change["name"] == "pipeline":
+            self.make_preview()
 
     def _take_result(self, _change: Any) -> None:
         result = self.run.result
-        self.signal.set_corrected(None if result is None else result.context)
+        if result is not None and result.context is not None:
+            self._number += 1
+            self.preview = "none"
+            self.signal.set_corrected(result.context)
+            self.verdict = ""
+            self._background.start(result, lambda: result.quality)
+        elif self._lazy is not None:  # the samples of an earlier result leave the memory
+            self.signal.set_preview(self._lazy)
+            self.preview = "ready"
+        else:
+            self.signal.set_corrected(None)
 
     def _judge(self, _change: Any = None) -> None:
         """Set the reason why no run can be started, if there is one."""
@@ -115,7 +248,14 @@ class StudioModel:
             self.run.blocked = "the recording has not been loaded"
         elif self.tune.busy:
             self.run.blocked = "a benchmark is in progress: a run would disturb the measurement"
+        elif self.quick.running:
+            self.run.blocked = "a quick look is in progress: a run would disturb it"
         elif not any(step.enabled for step in self.chain.steps):
             self.run.blocked = "no step of the chain is enabled"
         else:
             self.run.blocked = self.chain.problem
+
+
+def _is_lazy(processor: Any) -> bool:
+    """Whether a step can be computed where it is looked at, or changes no samples."""
+    return isinstance(processor, ArrayProcessor) or processor.accepts_lazy or processor.output_only

@@ -61,6 +61,9 @@ class Panel(w.VBox):
         Whether it is part of another panel, which then provides style and report.
     """
 
+    #: The style sheets of the panel.
+    css_files: tuple[str, ...] = ("panel.css",)
+
     def __init__(self, children: Sequence[w.Widget], *, nested: bool = False) -> None:
         self._handles: deque[DisplayHandle] = deque(maxlen=8)
         self.pumps: list[Pump] = []
@@ -84,9 +87,8 @@ class Panel(w.VBox):
         lost.add_class("fnb-lost")
         notice.layout.display = "none"
         style.layout.display = "none"
-        style.value = (
-            f'<style onload="{_NAMING}{_MEASURING}">{_read_css()}{self._hiding_rule}</style>'
-        )
+        css = "".join(read_css(name) for name in self.css_files)
+        style.value = f'<style onload="{_NAMING}{_MEASURING}">{css}{self._hiding_rule}</style>'
         if rerun_guard.register(self):
             notice.value = f'<p role="status">{write_text(_STOPPED)}</p>'
             notice.layout.display = ""
@@ -98,6 +100,7 @@ class Panel(w.VBox):
                 pump = Pump(model.drain, tick_s=tick_s)
                 model.on_news = pump.wake
                 self.pumps.append(pump)
+                pump.wake()  # for news from before
 
     # ---------------------------------------------------------------- overridden by subclasses
     def to_html(self) -> str:
@@ -179,5 +182,6 @@ def _list_all(widget: w.Widget) -> list[w.Widget]:
     return found
 
 
-def _read_css() -> str:
-    return resources.files("facet_nb.widgets").joinpath("panel.css").read_text(encoding="utf-8")
+def read_css(name: str) -> str:
+    """Return a style sheet of this folder."""
+    return resources.files("facet_nb.widgets").joinpath(name).read_text(encoding="utf-8")

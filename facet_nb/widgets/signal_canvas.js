@@ -417,7 +417,8 @@ function makeView(store, el) {
     const scales = [0, 1].map(i => view.scale_uv[i] || auto[i]);
     const ratio = scales[0] && scales[1] ? scales[0] / scales[1] : 0;
     tags[0].textContent = both ? "before" : meta.signals[0].label;
-    tags[1].textContent = ratio > 1.5 ? `after · ${+ratio.toPrecision(2)} × larger` : "after";
+    const after = meta.signals[1]?.label === "preview" ? "after, preview" : "after";
+    tags[1].textContent = ratio > 1.5 ? `${after} · ${+ratio.toPrecision(2)} × larger` : after;
     const room = [split - LEFT, width - RIGHT - split];
     tags.forEach((tag, i) => {
       tag.style.display = has(i) && room[i] > tag.offsetWidth + 16 ? "" : "none";
@@ -531,7 +532,7 @@ function makeView(store, el) {
     const wide = stage.clientWidth;
     if (!wide) return; // not in the page yet, or on a hidden tab
     const first = !width;
-    width = wide; dpr = devicePixelRatio || 1;
+    width = wide; height = model.get("height_px") || HEIGHT; dpr = devicePixelRatio || 1;
     stage.style.height = `${height}px`;
     for (const canvas of [plot, over]) {
       canvas.width = Math.round(width * dpr); canvas.height = Math.round(height * dpr);
@@ -563,11 +564,13 @@ function makeView(store, el) {
   const change_theme = new MutationObserver(() => requestAnimationFrame(theme));
   change_theme.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"] });
   model.on("change:view", follow);
+  model.on("change:height_px", size);
   renew();
   return {
     redraw, renew, lose,
     remove() {
       model.off("change:view", follow);
+      model.off("change:height_px", size);
       resize.disconnect(); change_theme.disconnect();
       cancelAnimationFrame(frame); clearTimeout(later);
     },

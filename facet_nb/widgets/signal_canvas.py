@@ -36,6 +36,8 @@ class SignalCanvas(anywidget.AnyWidget):
         What is shown, owned by the page: ``begin_s``, ``span_s``, ``channels`` (indices),
         ``scale_uv`` (distance of channels, for each signal; 0 chooses it) and ``wipe`` (position
         of the handle, 0 to 1).
+    height_px : int
+        Height of the picture, in pixels.
     """
 
     _esm = HERE / "signal_canvas.js"
@@ -43,6 +45,7 @@ class SignalCanvas(anywidget.AnyWidget):
     meta = traitlets.Dict().tag(sync=True)
     markers = traitlets.Bytes(b"").tag(sync=True)
     view = traitlets.Dict().tag(sync=True)
+    height_px = traitlets.Int(380).tag(sync=True)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

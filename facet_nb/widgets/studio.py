@@ -1,19 +1,26 @@
-"""The studio: recording, chain, run, benchmark, comparison and code in tabs."""
+"""The studio: recording, chain, run, cost and files on one screen, the signal always in view."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as w
+from traitlets import TraitError
 
 from facet_nb.core import Pipeline, PipelineResult
+from facet_nb.core.errors import FacetError
 from facet_nb.models import RunModel, StudioModel
+from facet_nb.models.remedies import find_chain_remedy, find_failure_remedy, find_remedy
+from facet_nb.models.session_states import list_findings
+from facet_nb.models.studio_model import SCREENS
+from facet_nb.widgets import studio_parts as parts
 from facet_nb.widgets.chain_editor import ChainEditor
 from facet_nb.widgets.code_view import CodeView
 from facet_nb.widgets.compare_panel import ComparePanel
 from facet_nb.widgets.fragments import write_text
-from facet_nb.widgets.lazy_drawing import follow_tabs
-from facet_nb.widgets.panel import Panel
+from facet_nb.widgets.live_html import LiveHtml
+from facet_nb.widgets.panel import Panel, read_css
 from facet_nb.widgets.progress_view import describe_status
 from facet_nb.widgets.recording_view import RecordingView
 from facet_nb.widgets.report import write_report
@@ -21,18 +28,17 @@ from facet_nb.widgets.run_panel import RunPanel
 from facet_nb.widgets.signal_view import SignalView
 from facet_nb.widgets.tune_panel import TunePanel
 
-_HINTS = {
-    "Recording": "Choose a recording and press Load. View it, and choose the trigger events.",
-    "Chain": "Select a step to change its arguments. Problems are shown while you type.",
-    "Run": "Choose how the chain runs, and press Run. All modes give bit-identical results.",
-    "Tune": "Measure settings on this machine. Choose a point to use its settings in Run.",
-    "Compare": "Keep results of different chains or settings, and compare them side by side.",
-    "Code": "Python code that gives the same result without the panel.",
-}
+#: Height of the signal on each screen, in pixels.
+_HEIGHTS = {"Recording": 250, "Run": 236}
+_LOW = 150
 
 
 class Studio(Panel):
-    """Recording, chain, run, benchmark, comparison and code in one panel.
+    """Recording, chain, run, cost and files on one screen, below the signal.
+
+    The signal shows the recording and, where one looks, its correction: a run is needed for the
+    whole recording only. Keys, with the focus in the studio: 1 to 5 for the states, R to run,
+    Escape to cancel.
 
     Parameters
     ----------
@@ -50,7 +56,7 @@ class Studio(Panel):
     model : StudioModel
         State: ``model.recording``, ``model.signal``, ``model.chain``, ``model.run``.
     signal, chain, run_panel, tune_panel, compare_panel, code_view : object
-        Contents of the tabs.
+        Views in detail.
 
     Examples
     --------
@@ -59,6 +65,8 @@ class Studio(Panel):
     >>> studio.run().success
     True
     """
+
+    css_files = ("panel.css", "studio.css")
 
     def __init__(
         self,
@@ -77,47 +85,69 @@ class Studio(Panel):
         self.tune_panel = TunePanel(model.tune, nested=True)
         self.compare_panel = ComparePanel(model.run, model.compare, nested=True)
         self.code_view = CodeView(model.run)
-        self.head = w.HTML()
-        self.head.add_class("fnb-headline")
-        self.tabs = w.Tab()
-        self._fill_tabs()
-        super().__init__([self.head, self.tabs])
+        self.head = self._live(parts.write_head, "fnb-headline")
+        self.rail = self._live(parts.write_rail, "fnb-rail")
+        self.transport = self._live(parts.write_transport, "fnb-transport")
+        self.picture = self._live(parts.write_run, "fnb-run-picture")
+        self.findings = self._live(parts.write_findings, "fnb-findings-card")
+        self.said = w.HTML()
+        self.said.add_class("fnb-said")
+        self.stage = w.Box()
+        self.stage.add_class("fnb-lower")
+        self._fill_stage()
+        main = w.Box([self.signal, self.transport, self.said, self.stage])
+        main.add_class("fnb-main")
+        shell = w.Box([self.head, self.rail, main])
+        shell.add_class("fnb-shell")
+        super().__init__([shell])
         self.add_class("fnb-studio")
-        follow_tabs(
-            self.tabs,
-            {"Recording": self.signal.drawing, "Tune": self.tune_panel.curves.drawing},
-        )
-        self.follow(model.recording, model.run)
-        model.tune.observe(self._keep_table, "status")
+        self.follow(model.recording, model.run, model, model.quick)
         self._observe()
-        self._show_head()
+        self._show_screen()
 
-    def _fill_tabs(self) -> None:
-        contents = {
-            "Recording": [self.recording.widget, self.signal],
-            "Chain": [self.chain],
-            "Run": [self.run_panel],
-            "Tune": [self.tune_panel],
-            "Compare": [self.compare_panel],
-            "Code": [self.code_view.widget],
+    def _live(self, write: Callable[[StudioModel], str], css: str) -> LiveHtml:
+        return LiveHtml(lambda: write(self.model), self._act, css)
+
+    def _fill_stage(self) -> None:
+        details = {
+            "Run": ("All settings, steps and channels, pictures, log", self.run_panel),
+            "Tune": ("Measure in fresh processes", self.tune_panel),
         }
-        pages = []
-        for title, parts in contents.items():
-            hint = w.HTML(f'<p class="fnb-hint">{write_text(_HINTS[title])}</p>')
-            page = w.VBox([hint, *parts])
+        folds = {}
+        for name, (title, panel) in details.items():
+            folds[name] = w.Accordion([panel], titles=(title,), selected_index=None)
+            folds[name].observe(self._show_screen, "selected_index")
+        self.folds = folds
+        pages: dict[str, list[w.Widget]] = {
+            "Recording": [self.findings, _own(self.recording.widget, self.signal.channels)],
+            "Chain": [_own(self.chain)],
+            "Run": [self.picture, folds["Run"]],
+            "Tune": [folds["Tune"]],
+            "Save": [_own(self.code_view.widget)],
+            "Compare": [_own(self.compare_panel)],
+        }
+        self.pages = {}
+        for name, content in pages.items():
+            page = self.pages[name] = w.VBox(content)
             page.add_class("fnb-tab")
-            page.add_class(f"fnb-tab-{title.lower()}")
-            pages.append(page)
-        self.tabs.children, self.tabs.titles = pages, tuple(contents)
-        self.tabs.selected_index = 0
+            page.add_class(f"fnb-tab-{name.lower()}")
+        self.stage.children = list(self.pages.values())
 
     def _observe(self) -> None:
-        run, model = self.model.run, self.model
-        run.observe(self._show_head, ["status", "pipeline", "source"])
+        model, run = self.model, self.model.run
+        settings = [*RunModel.SETTINGS, "pipeline", "blocked", "records"]
         run.observe(self.chain.refresh_plan, [*RunModel.SETTINGS, "pipeline"])
         run.observe(self.signal.refresh, "result")
         run.observe(self.refresh_report, "status")
-        model.recording.observe(self._show_head, "status")
+        run.observe(self._refresh, [*settings, "status", "state", "truth", "timelines"])
+        model.recording.observe(self._refresh, "status")
+        model.observe(self._show_screen, "screen")
+        model.observe(self._refresh, ["words", "preview_note", "remedied"])
+        model.observe(self._take_preview, "preview")
+        model.tune.observe(self._keep_table, "status")
+        model.tune.observe(self._refresh, "status")
+        model.quick.observe(self._refresh, ["status", "points"])
+        model.compare.observe(self._refresh, "entries")
 
     # -------------------------------------------------------------------- without a display
     @property
@@ -148,8 +178,8 @@ class Studio(Panel):
         return self.model.code()
 
     def show(self, title: str) -> None:
-        """Select a tab by its title."""
-        self.tabs.selected_index = list(self.tabs.titles).index(title)
+        """Show a screen: Recording, Chain, Run, Tune, Save or Compare."""
+        self.model.screen = title
 
     def stop(self) -> bool:
         """Cancel all work; return whether there was any."""
@@ -157,25 +187,115 @@ class Studio(Panel):
 
     def to_html(self) -> str:
         """Return the state of the studio as plain HTML, for the saved notebook."""
+        picture = parts.write_run(self.model)
         report = write_report(self.model.run, self.run_panel.results)
-        parts = [f"<p>{self._describe()}</p>", report]
+        html = [
+            f'<div class="fnb-studio fnb-saved"><style>{read_css("studio.css")}</style>',
+            f"<p>{self._describe()}</p>{self.signal.to_html()}{picture}</div>{report}",
+        ]
         if self.model.tune.table is not None:
-            parts.append(self.tune_panel.to_html())
+            html.append(self.tune_panel.to_html())
         if self.model.compare.entries:
-            parts.append(self.compare_panel.to_html())
-        return "".join(parts)
+            html.append(self.compare_panel.to_html())
+        return "".join(html)
 
     def summary(self) -> str:
         """Return status and settings in one line of text."""
         return self.run_panel.summary()
 
+    # ----------------------------------------------------------------------------------- actions
+    def _act(self, act: str, name: str, value: Any) -> None:
+        """Do what was pressed or changed on the page; say why if that is not possible."""
+        try:
+            self._ACTS[act](self, name, value)
+        except (FacetError, TraitError, OSError) as error:
+            self._say(str(error))
+        else:
+            self._say("")
+        self._refresh()
+
+    def _say(self, text: str) -> None:
+        html = f'<p class="fnb-wrong" role="status">{write_text(text)}</p>' if text else ""
+        self.said.value = html
+        self.said.layout.display = "" if html else "none"
+
+    def _set_setting(self, name: str, value: Any) -> None:
+        run, text = self.model.run, str(value).strip()
+        if name == "mode":
+            run.mode = text
+        elif name == "memory_budget":
+            run.memory_budget = "" if text == "none" else text
+        elif name == "batch_size":
+            if text and text != "auto" and not text.isdigit():
+                raise TraitError(f"batch {text!r} is neither a number of channels nor auto.")
+            run.batch_size = int(text) if text.isdigit() else 0
+
+    def _step_setting(self, name: str, value: Any) -> None:
+        run = self.model.run
+        if name in ("n_jobs", "n_workers"):
+            wanted = getattr(run, name) + int(value)
+            setattr(run, name, min(max(wanted, 1), run.cores))
+
+    def _remedy(self, _name: str, value: Any) -> None:
+        model = self.model
+        if value == "chain":
+            remedy = find_chain_remedy(model)
+        elif value == "failure":
+            remedy = find_failure_remedy(model)
+        else:
+            remedy = find_remedy(model, list_findings(model)[int(value)])
+        if remedy is not None:
+            model.apply(remedy.label, remedy.apply)
+
+    def _check(self, _name: str, _value: Any) -> None:
+        compare, run = self.model.compare, self.model.run
+        if not any(entry.result is run.result for entry in compare.entries):
+            compare.keep(run)
+        compare.check()
+
+    def _look(self, _name: str, value: Any) -> None:
+        signal = self.model.signal
+        last_s = max(0.0, signal.duration_s - signal.span_s)
+        signal.begin_s = min(max(0.0, float(value) - 1.0), last_s)
+
+    _ACTS: dict[str, Callable[[Studio, str, Any], Any]] = {
+        "show": lambda self, _name, value: self.show(str(value)),
+        "words": lambda self, _name, value: self.model.set_trait("words", value),
+        "set": _set_setting,
+        "step": _step_setting,
+        "run": lambda self, _name, _value: self.model.run.start(),
+        "cancel": lambda self, _name, _value: self.stop(),
+        "remedy": _remedy,
+        "undo": lambda self, _name, _value: self.model.undo(),
+        "check": _check,
+        "look": _look,
+    }
+
     # ------------------------------------------------------------------------------------ inner
+    def _refresh(self, _change: Any = None) -> None:
+        """Write what is seen anew."""
+        seen = [self.head, self.rail, self.transport]
+        screen = self.model.screen
+        seen += {"Run": [self.picture], "Recording": [self.findings]}.get(screen, [])
+        for part in seen:
+            part.refresh()
+
+    def _show_screen(self, _change: Any = None) -> None:
+        screen = self.model.screen
+        for name in SCREENS:
+            self.pages[name].layout.display = "" if name == screen else "none"
+        self.signal.canvas.height_px = _HEIGHTS.get(screen, _LOW)
+        open_ = screen == "Tune" and self.folds["Tune"].selected_index is not None
+        self.tune_panel.curves.drawing.set_visible(open_)
+        self._refresh()
+
+    def _take_preview(self, _change: Any) -> None:
+        self.signal.refresh()
+        self._refresh()
+
     def _keep_table(self, change: Any) -> None:
         if change["new"] != "replaying":
             self.refresh_report()
-
-    def _show_head(self, _change: Any = None) -> None:
-        self.head.value = f'<div class="fnb-title">{self._describe()}</div>'
 
     def _describe(self) -> str:
         model = self.model
@@ -188,3 +308,10 @@ class Studio(Panel):
 
     def __repr__(self) -> str:
         return f"<Studio: {self.summary()}>"
+
+
+def _own(*content: w.Widget) -> w.VBox:
+    """Return a card around widgets that bring their own style."""
+    box = w.VBox(list(content))
+    box.add_class("fnb-own")
+    return box

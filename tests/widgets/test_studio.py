@@ -13,6 +13,7 @@ import facet_nb
 from facet_nb.core import Pipeline
 from facet_nb.core.events import BatchDone, RunStarted, StageStarted, StepTime
 from facet_nb.models import RunModel
+from facet_nb.models.studio_model import SCREENS
 from facet_nb.widgets import ChainEditor, RunPanel, Studio, rerun_guard
 from facet_nb.widgets.panel import Panel
 from facet_nb.widgets.resource_sparkline import write_sparklines
@@ -37,14 +38,17 @@ def test_public_names():
         assert getattr(facet_nb, name).__name__ == name
 
 
-def test_tabs(studio):
-    assert studio.tabs.titles[:3] == ("Recording", "Chain", "Run")
-    assert "Code" in studio.tabs.titles
-    for title in studio.tabs.titles:
-        studio.show(title)
-        page = find(studio, f"fnb-tab-{title.lower()}")
-        assert studio.tabs.children[studio.tabs.selected_index] is page
-        assert "fnb-hint" in page.children[0].value
+@pytest.mark.parametrize("screen", SCREENS)
+def test_one_screen_is_shown(studio, screen):
+    studio.rail.press("show", screen)
+    seen = [name for name, page in studio.pages.items() if page.layout.display != "none"]
+    assert seen == [screen]
+    shown = "Run" if screen == "Compare" else screen
+    assert studio.rail.html.count('aria-current="step"') == 1
+    assert (
+        f'data-value="{shown}"'
+        in studio.rail.html.partition("aria-current")[0].rpartition("<li")[2]
+    )
 
 
 @pytest.mark.parametrize(
@@ -63,10 +67,11 @@ def test_a_run_from_the_button(studio, simulation):
     find(studio, "fnb-run").click()
     assert studio.wait(10) and studio.status == "done" and studio.result.success
     assert np.array_equal(studio.result.context.get_data(), 0.25 * simulation.raw.get_data())
-    assert "Done in" in find(studio, "fnb-headline").value
+    assert "Done in" in studio.rail.html
     assert "from the last run" in find(studio, "fnb-forecast").value
     assert 'class="fnb-strips"' in find(studio, "fnb-strip-chart").value
     assert list_labels(studio) == ["recording", "corrected"]
+    assert "Same" not in studio.picture.html and "worker 1" in studio.picture.html
     html = studio.to_html()
     assert "data:image/svg+xml" in html and "Pipeline(" in html and "Done in" in html
 
@@ -134,7 +139,7 @@ def test_loading_another_recording(studio):
     find(studio, "fnb-recording").value = "example"
     find(studio, "fnb-load").click()
     studio.model.recording.wait()
-    assert "6 channels × 36 s" in find(studio, "fnb-headline").value
+    assert "6 channels × 36 s" in studio.head.html
     assert "3.5 MB" in find(studio, "fnb-facts").value
     assert find(studio, "fnb-events").value == "Stimulus/S  1"
     assert len(find(studio, "fnb-signal-channels").options) == 6
@@ -155,7 +160,7 @@ def test_failure(simulation):
     studio = Studio(simulation, Pipeline([Halve(), Choosy("C3")]), backend="serial")
     assert not studio.run().success
     assert "Step 2 (choosy), channel C3" in find(studio, "fnb-error").value
-    assert "Failed after" in find(studio, "fnb-headline").value
+    assert "Stopped at C3" in studio.rail.html
     assert list_labels(studio) == ["recording"]
     assert "Step 2 (choosy), channel C3" in studio.to_html()
 
@@ -165,6 +170,8 @@ def test_names_are_text(simulation):
     raw.annotations.description[:] = HOSTILE
     studio = Studio(raw, Pipeline([Choosy(HOSTILE)], name=HOSTILE), backend="serial")
     studio.run()
+    for screen in SCREENS:
+        studio.show(screen)
     good = Studio(raw, Pipeline([Halve()], name=HOSTILE))
     good.run()
     for shown in (studio, good):
@@ -174,7 +181,11 @@ def test_names_are_text(simulation):
 
 def test_every_control_has_a_name(studio):
     for widget in list_widgets(studio):
-        if hasattr(widget, "children") or type(widget).__name__ in ("HTML", "SignalCanvas"):
+        if hasattr(widget, "children") or type(widget).__name__ in (
+            "HTML",
+            "SignalCanvas",
+            "LiveHtml",
+        ):
             continue  # the page names the parts of a canvas: tests/browser
         named = getattr(widget, "description", "") or getattr(widget, "tooltip", "")
         assert named, widget

@@ -1,0 +1,63 @@
+"""HTML that the kernel writes, whose buttons and fields report to the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+_HERE = Path(__file__).parent
+
+
+class LiveHtml(anywidget.AnyWidget):
+    """Shows HTML, and calls `act` with what is pressed or changed in it.
+
+    The page replaces only what differs, so that focus and open details survive an update. An
+    element with ``data-act`` reports a click or a change; ``data-value`` is its value, and
+    ``data-key`` a key that presses it.
+
+    Parameters
+    ----------
+    write : callable
+        Returns the HTML; all texts in it are escaped.
+    act : callable | None
+        Called with the action, the name of the field, and the value.
+    css : str
+        Class of the widget.
+
+    Attributes
+    ----------
+    html : str
+        What is shown.
+    """
+
+    _esm = _HERE / "live_html.js"
+    html = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(
+        self,
+        write: Callable[[], str],
+        act: Callable[[str, str, Any], None] | None = None,
+        css: str = "",
+    ) -> None:
+        super().__init__(html=write())
+        self._write, self._act = write, act
+        if css:
+            self.add_class(css)
+        self.on_msg(self._receive)
+
+    def refresh(self, _change: Any = None) -> None:
+        """Write the HTML anew."""
+        self.html = self._write()
+
+    def press(self, act: str, value: Any = "", name: str = "") -> None:
+        """Do what the page asks for: the same as a click or a change there."""
+        if self._act is not None:
+            self._act(act, name, value)
+
+    def _receive(self, _widget: Any, message: Any, _buffers: Any) -> None:
+        if isinstance(message, dict) and "act" in message:
+            self.press(str(message["act"]), message.get("value", ""), str(message.get("name", "")))
