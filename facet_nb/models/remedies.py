@@ -52,7 +52,7 @@ def find_chain_remedy(model: StudioModel) -> Remedy | None:
 
 def find_failure_remedy(model: StudioModel) -> Remedy | None:
     """Return the remedy of a run that failed on a channel; None if there is none."""
-    channel = model.run.state.failed_channel
+    channel = model.run.state.failed_channel or ""
     context = model.recording.context
     if model.run.status != "failed" or context is None:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from traitlets import HasTraits, Instance, Tuple, Unicode
 
@@ -133,7 +134,7 @@ def _wrap(script: str) -> str:
     lines = script.partition("\n\n")[2].replace(
         "import sys\n", 'import sys\n\nsys.argv = [""]\n', 1
     )
-    cell = {
+    cell: dict[str, Any] = {
         "cell_type": "code",
         "execution_count": None,
         "id": "correct",

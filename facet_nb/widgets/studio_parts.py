@@ -142,8 +142,7 @@ def _write_next(model: StudioModel, name: str) -> str:
 def write_transport(model: StudioModel) -> str:
     """Return modes, workers, batch, memory budget, forecast, and the Run button."""
     run, expert = model.run, model.words == "expert"
-    names = [n for n in ("serial", "channel_sequential", "parallel") if n in list_mode_names()]
-    names += [n for n in list_mode_names() if n not in names]
+    names = list_mode_names()
     modes = "".join(
         f'<button type="button" class="fnb-b" role="radio" data-act="set" data-name="mode" '
         f'data-value="{write_text(n)}" tabindex="{0 if n == run.mode else -1}" '
