@@ -1,4 +1,4 @@
-# Everything a clone needs: Python 3.11-3.13, GNU make and git. `make help` lists the targets.
+# Everything a clone needs: Python 3.11 or later, GNU make and git. `make help` lists the targets.
 
 PYTHON ?= python3
 VENV ?= .venv

@@ -1,19 +1,36 @@
-"""The compiled kernels; all else is in pyproject.toml.
+"""The compiled kernels, and the notebooks in the wheel; all else is in pyproject.toml.
 
 Where there is no C compiler, or one that lacks the vectors of GCC and Clang, the package is
 installed without them, and NumPy and SciPy do the same.
 """
 
 from glob import glob
+from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
 
 NATIVE = "facet_nb/kernels/compiled/native"
 
 #: Products and sums are fused only where the code says so: the same bits with every compiler.
 OPTIONS = ["-std=gnu11", "-O3", "-g0", "-fno-math-errno", "-ffp-contract=off", "-Wno-psabi"]
 
+
+class BuildWithNotebooks(build_py):
+    """Puts the notebooks into the package, where ``facet-nb lab`` finds them without a clone."""
+
+    def run(self):  # noqa: D102 - of the base class
+        super().run()
+        if not self.editable_mode:
+            for path in Path("notebooks").rglob("*.ipynb"):
+                if path.parent.name != ".ipynb_checkpoints":
+                    target = Path(self.build_lib, "facet_nb", path)
+                    self.mkpath(str(target.parent))
+                    self.copy_file(str(path), str(target))
+
+
 setup(
+    cmdclass={"build_py": BuildWithNotebooks},
     ext_modules=[
         Extension(
             "facet_nb.kernels.compiled._native",

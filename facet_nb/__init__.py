@@ -7,6 +7,7 @@ widgets and no compiler.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 __version__ = "0.1.0"
@@ -78,7 +79,10 @@ _SUBMODULES = [
     "widgets",
 ]
 
-__all__ = ["__version__", *_WHERE]
+# Without the extra "lab", ``from facet_nb import *`` is the toolkit without its panels.
+_PANELS = "facet_nb.widgets"
+_HAS_PANELS = find_spec("ipywidgets") is not None
+__all__ = ["__version__", *(n for n, room in _WHERE.items() if room != _PANELS or _HAS_PANELS)]
 
 
 def __getattr__(name: str) -> Any:

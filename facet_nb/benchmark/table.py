@@ -14,7 +14,7 @@ from facet_nb.benchmark.json_values import from_plain, to_plain
 from facet_nb.benchmark.machine_load import Noise
 from facet_nb.benchmark.measurement import BenchmarkInput, BenchmarkPoint, Configuration
 from facet_nb.benchmark.summary import SummaryRow, make_rows
-from facet_nb.core.errors import ValidationError, check_pandas
+from facet_nb.core.errors import ValidationError, check_extra
 from facet_nb.core.limits import read_text
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class BenchmarkTable:
         cold_start_s, speedup, speedup_low, speedup_high, efficiency, peak_pss_mb, peak_hwm_mb,
         peak_rss_mb, max_abs_diff_v, n_repeats, verdict``; a merged table begins with ``machine``.
         """
-        check_pandas()
+        check_extra("tables", "pandas")
         import pandas as pd
 
         frame = pd.DataFrame([r.values for r in self.rows], columns=list(SummaryRow.COLUMNS))

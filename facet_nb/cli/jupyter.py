@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import webbrowser
 from pathlib import Path
@@ -15,6 +16,8 @@ from facet_nb.cli import options
 from facet_nb.cli.problems import report_errors
 
 STUDIO = Path("notebooks") / "02_studio.ipynb"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_CLONE = _PACKAGE.parent
 _NEEDED = ("jupyterlab", "ipykernel", "ipywidgets", "ipympl", "matplotlib")
 
 
@@ -44,12 +47,12 @@ def lab(
 
 
 def find_notebook(named: str | None) -> Path:
-    """Return the notebook to open; a clone holds the studio beside the package.
+    """Return the notebook to open: by default the studio, here, of the clone, or a copy of it here.
 
     Raises
     ------
     ValidationError
-        If it does not exist.
+        If it does not exist, or cannot be copied.
     """
     from facet_nb.core.errors import ValidationError
 
@@ -58,13 +61,39 @@ def find_notebook(named: str | None) -> Path:
         if not path.is_file() or path.suffix != ".ipynb":
             raise ValidationError(f"{named} is not a notebook: use the path of an .ipynb file.")
         return path.resolve()
-    clone = Path(__file__).resolve().parents[2]
-    for folder in (Path.cwd(), clone):
+    for folder in (Path.cwd(), _CLONE):
         if (folder / STUDIO).is_file():
             return (folder / STUDIO).resolve()
-    raise ValidationError(
-        f"{STUDIO} does not exist here: change to the folder of the clone, or name a notebook."
-    )
+    return copy_notebook(STUDIO.name, Path.cwd())
+
+
+def find_notebook_folder() -> Path:
+    """Return the folder with the notebooks, of the clone or of the installed package."""
+    clone = _CLONE / STUDIO.parent
+    return clone if (clone / STUDIO.name).is_file() else _PACKAGE / STUDIO.parent
+
+
+def copy_notebook(name: str, folder: Path) -> Path:
+    """Copy a notebook that came with the package to `folder`, unless it is there, and return it.
+
+    Raises
+    ------
+    ValidationError
+        If the package holds no such notebook, or the folder cannot be written.
+    """
+    from facet_nb.core.errors import ValidationError
+
+    target = folder / name
+    if not target.exists():
+        try:
+            shutil.copyfile(find_notebook_folder() / name, target)
+        except OSError as error:
+            raise ValidationError(
+                f"{name} cannot be copied to {folder} ({error.strerror}): change to a folder that "
+                "you may write to, or name a notebook."
+            ) from error
+        typer.echo(f"Copied {name} to {folder}.")
+    return target.resolve()
 
 
 def write_command(notebook: Path, no_browser: bool) -> list[str]:

@@ -25,6 +25,10 @@ class ValidationError(FacetError, ValueError):
     """The input or a parameter cannot be used; the message names the remedy."""
 
 
+class MissingExtraError(FacetError, ImportError):
+    """A library that comes with an extra is not installed; the message names the extra."""
+
+
 class PlanError(FacetError):
     """The pipeline cannot be run with these options."""
 
@@ -136,17 +140,19 @@ def cut(text: str, longest: int) -> str:
 _OURS = {"FacetError", "FindingError", "ValidationError", "PlanError", "StepError"}
 
 
-def check_pandas() -> None:
-    """Check that pandas is installed, which tables need and runs do not.
+def check_extra(extra: str, *modules: str) -> None:
+    """Check that the modules of an extra are installed.
 
     Raises
     ------
-    FacetError
-        If it is not.
+    MissingExtraError
+        If one is not.
     """
     from importlib.util import find_spec
 
-    if find_spec("pandas") is None:
-        raise FacetError(
-            "tables are pandas data frames, and pandas is not installed: pip install pandas."
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        raise MissingExtraError(
+            f"{', '.join(missing)} {verb} not installed: pip install 'facet-nb[{extra}]'."
         )

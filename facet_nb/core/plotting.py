@@ -31,33 +31,10 @@ def draw(function: str, *arguments: Any, backend: str = "matplotlib", **options:
 
 
 def write_report(result: Any, path: Any = None) -> Any:
-    """Return the page about a result; see :func:`facet_nb.report.make_report`.
-
-    Raises
-    ------
-    ValidationError
-        If matplotlib is not installed.
-    """
-    return _call_report("make_report", result, path)
+    """Return the page about a result; see :func:`facet_nb.report.make_report`."""
+    return import_module(_REPORT).make_report(result, path)
 
 
 def write_study_report(rows: Any, headers: Any, path: Any = None) -> Any:
-    """Return the page about a study; see :func:`facet_nb.report.make_study_report`.
-
-    Raises
-    ------
-    ValidationError
-        If matplotlib is not installed.
-    """
-    return _call_report("make_study_report", rows, headers, path)
-
-
-def _call_report(function: str, *arguments: Any) -> Any:
-    try:
-        return getattr(import_module(_REPORT), function)(*arguments)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "matplotlib":
-            raise
-        raise ValidationError(
-            "a report has figures, which need matplotlib: pip install 'facet-nb[lab]'."
-        ) from error
+    """Return the page about a study; see :func:`facet_nb.report.make_study_report`."""
+    return import_module(_REPORT).make_study_report(rows, headers, path)

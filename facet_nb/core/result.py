@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import FacetError, ValidationError, check_pandas
+from facet_nb.core.errors import FacetError, ValidationError, check_extra
 from facet_nb.core.events import RunState
 from facet_nb.core.findings import Finding, find_in_error, merge_findings
 from facet_nb.core.planning.plan import Plan
@@ -160,7 +160,7 @@ class PipelineResult:
     @property
     def metrics_df(self) -> pd.DataFrame:
         """Single-number metrics as a table with columns ``metric`` and ``value``."""
-        check_pandas()
+        check_extra("tables", "pandas")
         import pandas as pd
 
         rows = [(k, float(v)) for k, v in self.metrics.items() if isinstance(v, Real)]
@@ -172,7 +172,7 @@ class PipelineResult:
 
         With several workers the batches overlap: the sum may exceed the duration of the run.
         """
-        check_pandas()
+        check_extra("tables", "pandas")
         import pandas as pd
 
         state = self.state

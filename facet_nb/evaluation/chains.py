@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import ValidationError, check_pandas
+from facet_nb.core.errors import ValidationError, check_extra
 from facet_nb.core.plotting import draw
 from facet_nb.core.result import PipelineResult
 from facet_nb.evaluation.base import find_span, good_channels, read_rows
@@ -107,7 +107,7 @@ class ChainComparison:
     @property
     def table(self) -> pd.DataFrame:
         """One row for each chain; see :func:`compare` for the columns."""
-        check_pandas()
+        check_extra("tables", "pandas")
         import pandas as pd
 
         reports = (self.before, *self.chains)

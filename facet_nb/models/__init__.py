@@ -5,6 +5,10 @@ The package needs traitlets, which comes with the ``lab`` extra.
 
 from __future__ import annotations
 
+from facet_nb.core.errors import check_extra
+
+check_extra("lab", "traitlets")
+
 from facet_nb.models.chain_model import ChainModel, ChainStep
 from facet_nb.models.codegen import write_code
 from facet_nb.models.compare_model import CompareModel

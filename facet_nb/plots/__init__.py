@@ -7,6 +7,10 @@ This is the only package that imports matplotlib, which comes with the ``lab`` e
 
 from __future__ import annotations
 
+from facet_nb.core.errors import check_extra
+
+check_extra("lab", "matplotlib")
+
 from facet_nb.plots.before_after import (
     draw_trace,
     picture_of,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import check_pandas
+from facet_nb.core.errors import check_extra
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels.triggers.spacing import describe_spacing
 from facet_nb.preprocessing.diagnostics import ReportStep
@@ -78,7 +78,7 @@ def explore_triggers(recording: mne.io.BaseRaw | ProcessingContext) -> pd.DataFr
     pandas.DataFrame
         Columns ``source, event, count, first_s, last_s, median_distance_s, regular, regex``.
     """
-    check_pandas()
+    check_extra("tables", "pandas")
     import pandas as pd
 
     raw = recording.get_raw() if isinstance(recording, ProcessingContext) else recording

@@ -5,6 +5,10 @@ This is the only package that imports ipywidgets and IPython, which come with th
 
 from __future__ import annotations
 
+from facet_nb.core.errors import check_extra
+
+check_extra("lab", "ipywidgets", "anywidget", "IPython", "matplotlib")
+
 from facet_nb.widgets.chain_editor import ChainEditor
 from facet_nb.widgets.compare_panel import ComparePanel
 from facet_nb.widgets.control_panel import ControlPanel

@@ -53,6 +53,31 @@ def test_opens_the_studio_by_default(facet_nb, started, tmp_path):
     assert "--LabApp.default_url=/lab/tree/notebooks/02_studio.ipynb" in started[0]
 
 
+def test_an_empty_folder_gets_a_copy_of_the_studio(facet_nb, started, tmp_path, monkeypatch):
+    """As the wheel is laid out: no clone, and the notebooks inside the package."""
+    package = tmp_path / "site-packages" / "facet_nb"
+    (package / "notebooks").mkdir(parents=True)
+    (package / jupyter.STUDIO).write_text("{}")
+    monkeypatch.setattr(jupyter, "_PACKAGE", package)
+    monkeypatch.setattr(jupyter, "_CLONE", package.parent)
+    monkeypatch.chdir(tmp_path)
+    result = facet_nb("lab")
+    assert result.exit_code == 0, result.output
+    assert "--LabApp.default_url=/lab/tree/02_studio.ipynb" in started[0]
+    copy = tmp_path / "02_studio.ipynb"
+    assert "Copied" in result.stdout and copy.read_text() == "{}"
+    copy.write_text('{"mine": 1}')
+    assert "Copied" not in facet_nb("lab").stdout and copy.read_text() == '{"mine": 1}'
+
+
+def test_a_copy_that_is_not_possible_is_told(facet_nb, started, tmp_path, monkeypatch):
+    monkeypatch.setattr(jupyter, "_PACKAGE", tmp_path)
+    monkeypatch.setattr(jupyter, "_CLONE", tmp_path / "absent")
+    result = facet_nb("lab")
+    assert result.exit_code == 1 and started == []
+    assert "02_studio.ipynb cannot be copied" in result.stderr
+
+
 @pytest.mark.parametrize("words", [["--port=9999"], ["--port", "9999"]])
 def test_passes_options_on(facet_nb, started, tmp_path, words):
     (tmp_path / "notebooks").mkdir()

@@ -32,9 +32,3 @@ def test_post_build_installs_what_was_tested(project_root):
     assert re.search(
         r'pip install .*--editable "\.\[lab\]" --constraint constraints\.txt', script.read_text()
     )
-
-
-def test_readme_opens_the_studio(project_root):
-    notebook = "notebooks/02_studio.ipynb"
-    assert f"urlpath=lab/tree/{notebook}" in (project_root / "README.md").read_text()
-    assert (project_root / notebook).is_file()

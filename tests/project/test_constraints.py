@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -70,4 +72,21 @@ def test_kernel_has_no_subshell_callbacks(pins):
 def test_tested_pythons_are_the_promised_ones(project):
     promised = Requirement(f"python{project['requires-python']}").specifier
     assert all(promised.contains(python) for python in PYTHONS)
-    assert not promised.contains("3.10.14") and not promised.contains("3.14.0")
+    assert not promised.contains("3.10.14") and promised.contains("3.14.0")
+    named = [c.rpartition(" ")[2] for c in project["classifiers"] if "Python :: 3." in c]
+    assert named == sorted({python.rpartition(".")[0] for python in PYTHONS})
+
+
+def test_the_lowest_versions_are_those_of_the_project(project, project_root):
+    """A job of CI installs them."""
+    script = project_root / ".ci" / "lowest.py"
+    run = subprocess.run(
+        [sys.executable, script, "lab"], capture_output=True, text=True, check=True
+    )
+    floors = [Requirement(line) for line in run.stdout.splitlines()]
+    extra = project["optional-dependencies"]
+    wanted = [Requirement(line) for line in [*project["dependencies"], *extra["lab"]]]
+    assert {one.name for one in floors} == {one.name for one in wanted} - {project["name"]}
+    for floor in floors:
+        (version,) = (spec.version for spec in floor.specifier)
+        assert all(one.specifier.contains(version) for one in wanted if one.name == floor.name)

@@ -10,6 +10,8 @@ import nbformat
 import pytest
 
 MACHINE_PATH = re.compile(r"(?<![\w.~}])/(?:root|work|home/\w+|Users/\w+)/")
+#: An address that holds the place of an account or a project.
+PLACEHOLDER = re.compile(r"https?://[^\s)>\"']*\b(?:OWNER|USER|USERNAME|ORG|YOUR\w*)\b")
 PACKAGE_HOST = re.compile(r"\b(?:pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|anaconda\.org)\b")
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
@@ -31,7 +33,9 @@ def tracked(project_root) -> dict[str, str]:
     return texts
 
 
-@pytest.mark.parametrize("pattern", [MACHINE_PATH, PACKAGE_HOST], ids=["paths", "hosts"])
+@pytest.mark.parametrize(
+    "pattern", [MACHINE_PATH, PACKAGE_HOST, PLACEHOLDER], ids=["paths", "hosts", "placeholders"]
+)
 def test_tracked_files_name_no_machine(tracked, pattern):
     found = [
         f"{name}: {match.group()}"
@@ -45,6 +49,8 @@ def test_the_patterns_notice():
     assert MACHINE_PATH.search("see " + "/home" + "/ada/eeg.vhdr")
     work = "/work" + "/x"
     assert not MACHINE_PATH.search(f"facet_nb{work}, ~{work} and docs" + "/home" + "/a/b")
+    assert PLACEHOLDER.search("[x](https" + "://github.com/OWNER/facet_nb)")
+    assert not PLACEHOLDER.search("https" + "://example.org/owner/facet_nb, and OWNER")
     assert PACKAGE_HOST.search("https://" + "pypi" + ".org/simple")
 
 

@@ -48,7 +48,8 @@ def sources(project_root, tmp_path_factory) -> Path:
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(project_root / name, folder)
     leave = shutil.ignore_patterns("__pycache__", "_native.*")
-    shutil.copytree(project_root / "facet_nb", folder / "facet_nb", ignore=leave)
+    for name in ("facet_nb", "notebooks"):
+        shutil.copytree(project_root / name, folder / name, ignore=leave)
     return folder
 
 
@@ -105,9 +106,11 @@ def list_files(wheel: Path) -> set[str]:
 
 
 def list_sources(sources: Path) -> set[str]:
-    """Return the files of the package that a wheel holds: all but the sources in C."""
+    """Return what a wheel holds: the package without the sources in C, and the notebooks."""
     files = [p for p in (sources / "facet_nb").rglob("*") if p.is_file()]
-    return {p.relative_to(sources).as_posix() for p in files if p.suffix not in (".c", ".h")}
+    held = {p.relative_to(sources).as_posix() for p in files if p.suffix not in (".c", ".h")}
+    notebooks = (p.relative_to(sources) for p in (sources / "notebooks").rglob("*.ipynb"))
+    return held | {f"facet_nb/{path.as_posix()}" for path in notebooks}
 
 
 def test_a_compiler_that_fails_leaves_the_kernels_out(sources, tmp_path):
@@ -116,17 +119,54 @@ def test_a_compiler_that_fails_leaves_the_kernels_out(sources, tmp_path):
     assert list_files(build_wheel(copy, tmp_path, CC="false")) == list_sources(sources)
 
 
-def test_the_source_distribution_holds_what_the_kernels_are_made_of(sources, tmp_path):
+def test_the_source_distribution_holds_the_tracked_files(project_root, tmp_path):
+    """All but what only the host of the repository reads."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=project_root, capture_output=True, text=True
+    )
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout: which files are tracked cannot be asked")
     copy = tmp_path / "sources"
-    shutil.copytree(sources, copy, ignore=shutil.ignore_patterns("build", "*.egg-info"))
+    tracked = {name for name in listed.stdout.split("\0") if (project_root / name).is_file()}
+    for name in tracked:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(project_root / name, copy / name)
     build = f"from setuptools import build_meta as b; b.build_sdist({str(tmp_path)!r})"
     _call(sys.executable, "-c", build, cwd=copy)
     (path,) = tmp_path.glob("facet_nb-*.tar.gz")
     with tarfile.open(path) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
-    code = [p for p in copy.rglob("*") if p.suffix in (".c", ".h")]
-    assert code
-    assert {p.relative_to(copy).as_posix() for p in code} | {"setup.py"} <= held
+    hosts = {name for name in tracked if name.startswith(".") and not name.startswith(".ci/")}
+    assert tracked - held - hosts == set()
+    assert {"constraints.txt", "tests/conftest.py", "notebooks/02_studio.ipynb"} <= held
+
+
+STAR = """\
+import sys
+sys.modules[{blocked!r}] = None
+from facet_nb import *
+print("Pipeline" in globals(), "Studio" in globals())
+try:
+    import facet_nb.{room}
+except ImportError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("room", "blocked"),
+    [("widgets", "ipywidgets"), ("models", "traitlets"), ("plots", "matplotlib")],
+)
+def test_a_missing_extra_is_named(room, blocked, tmp_path):
+    """And all names that do not need it come with ``from facet_nb import *``."""
+    script = STAR.format(blocked=blocked, room=room)
+    if blocked != "ipywidgets":  # the panels need all three, and are looked for by one
+        script = script.replace("from facet_nb import *", "from facet_nb import Pipeline")
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    names, told = run.stdout.splitlines()
+    assert names == "True False"
+    assert told == f"{blocked} is not installed: pip install 'facet-nb[lab]'."
 
 
 def test_users_see_its_types(environment, tmp_path):

@@ -7,7 +7,7 @@ from typing import Any
 import mne
 import numpy as np
 
-from facet_nb.core.errors import check_pandas
+from facet_nb.core.errors import check_extra
 
 #: Largest number of values that are handed to MNE at once: 64 MB.
 _VALUES = 1 << 23
@@ -45,7 +45,7 @@ class LazyRaw(mne.io.BaseRaw):  # type: ignore[misc]  # MNE ships no type inform
 
     def describe_steps(self) -> Any:
         """Return how each step is computed, as a table: ``step``, ``how``, ``why``."""
-        check_pandas()
+        check_extra("tables", "pandas")
         import pandas as pd
 
         rows = self._raw_extras[0]["samples"].describe()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facet_nb.core.errors import check_pandas
+from facet_nb.core.errors import check_extra
 from facet_nb.core.result import PipelineResult
 from facet_nb.core.study.rows import StudyRow, list_columns
 from facet_nb.core.study.schedule import StudyPlan
@@ -63,7 +63,7 @@ class BatchResult:
         ``worst`` (their highest severity), ``quality`` (the verdict) with ``quality_sentence``,
         ``state``, ``peak_bytes``, ``forecast_bytes``, and the metrics.
         """
-        check_pandas()
+        check_extra("tables", "pandas")
         import pandas as pd
 
         rows = [list_columns(row) for row in self.rows]
