@@ -31,6 +31,7 @@ from facet_nb.plots.lost_time import (
 from facet_nb.plots.memory import draw_memory, plot_memory
 from facet_nb.plots.pareto import draw_pareto, plot_pareto
 from facet_nb.plots.picture import Picture, uses_widget_backend
+from facet_nb.plots.plan import draw_stage, plot_plan
 from facet_nb.plots.recording import plot_channels
 from facet_nb.plots.run_figures import (
     draw_density,
@@ -59,6 +60,7 @@ __all__ = [
     "draw_locked",
     "draw_memory",
     "draw_pareto",
+    "draw_stage",
     "draw_scaling",
     "draw_spectrum",
     "draw_stack",
@@ -75,6 +77,7 @@ __all__ = [
     "plot_lanes",
     "plot_memory",
     "plot_pareto",
+    "plot_plan",
     "plot_psd",
     "plot_scaling",
     "plot_step_bars",

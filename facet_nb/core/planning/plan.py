@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from facet_nb.core.findings import Finding
 from facet_nb.core.planning.fusion import NO_FUSIONS, Fusions
+from facet_nb.core.plotting import draw
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,16 @@ class Plan:
         names = ("mode", "backend", "n_jobs", "n_workers", "batch_size", "spill", "reason")
         peak = {} if self.forecast is None else {"forecast_bytes": self.forecast.peak_bytes}
         return {**{name: getattr(self, name) for name in names}, **peak}
+
+    def plot(self, **options: Any) -> Any:
+        """Draw how channels are split, processed and merged; see :func:`facet_nb.plots.plot_plan`.
+
+        Returns
+        -------
+        facet_nb.plots.Picture
+            A figure that notebooks display, with a caption.
+        """
+        return draw("plot_plan", self, **options)
 
     def __str__(self) -> str:
         head = (
