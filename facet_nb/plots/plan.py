@@ -121,7 +121,7 @@ def _draw_box(
 ) -> None:
     """Draw a box that is `place` wide and at `span` (top, height), with `text` in its middle."""
     (left, right), (top, height) = place, span
-    style = {"facecolor": color, "edgecolor": _EDGE, "linewidth": 0.8}
+    style: dict[str, Any] = {"facecolor": color, "edgecolor": _EDGE, "linewidth": 0.8}
     ax.add_patch(Rectangle((left, top), right - left, height, **style))
     # The size of the font follows a long name: about 14 characters an inch at 8 points.
     size = min(8.0, 8.0 * 14.0 * (right - left) / max(len(text), 1))
