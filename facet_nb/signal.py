@@ -27,6 +27,7 @@ from facet_nb.kernels.filters.common_reference import (
     subtract_common,
     subtract_references,
 )
+from facet_nb.kernels.filters.fir_design import design_fir
 from facet_nb.kernels.resampling import windowed_sinc
 from facet_nb.kernels.templates.averaging import average_blocks
 from facet_nb.kernels.templates.subtraction import subtract_templates
@@ -319,8 +320,6 @@ def subtract_template(
 def _design(
     sfreq: float, l_freq: float | None, h_freq: float | None, options: dict[str, Any]
 ) -> Any:
-    from mne.filter import create_filter
-
     _check_rate(sfreq)
     if l_freq is None and h_freq is None:
         raise ValidationError("give l_freq, h_freq, or both, in Hz.")
@@ -331,6 +330,10 @@ def _design(
             )
     if l_freq is not None and h_freq is not None and l_freq >= h_freq:
         raise ValidationError(f"l_freq={l_freq:g} must be below h_freq={h_freq:g}.")
+    if options == {"method": "fir"}:
+        return design_fir(sfreq, l_freq, h_freq)
+    from mne.filter import create_filter
+
     fixed = {"phase": "zero", "fir_design": "firwin", "verbose": "error"}
     return create_filter(None, sfreq, l_freq, h_freq, **options, **fixed)
 
