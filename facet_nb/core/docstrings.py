@@ -70,6 +70,8 @@ n_workers : int
 out : ndarray, shape (n_channels, n_times) | None
     Array for the result; must not overlap `x`.""",
     "export_options": """\
+overwrite : bool
+    Whether to replace existing files.
 replace_input : bool
     Whether the export may replace the file that the recording was read from.
 provenance : bool
@@ -78,6 +80,9 @@ provenance : bool
     are hashed for it.
 anonymize : bool
     Whether to leave out what the header says about a person, as ``mne.io.Raw.anonymize`` does.""",
+    "export_fails": """\
+FacetError
+    If it cannot be written, or reading it back gives other data.""",
     "invalid": """\
 ValidationError
     If an argument cannot be used.""",

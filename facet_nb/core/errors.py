@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from importlib import import_module
 from typing import Any
 
 
@@ -138,6 +139,20 @@ def cut(text: str, longest: int) -> str:
 
 
 _OURS = {"FacetError", "FindingError", "ValidationError", "PlanError", "StepError"}
+
+
+def import_extra(module: str, remedy: str) -> Any:
+    """Import and return a module of an optional dependency.
+
+    Raises
+    ------
+    ValidationError
+        With `remedy`, if it is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ValidationError(remedy) from error
 
 
 def check_extra(extra: str, *modules: str) -> None:

@@ -16,6 +16,15 @@ def list_arguments(cls: type) -> list[str]:
     return [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
+def take_arguments(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of `given` (a constructor's ``locals()``) that the constructor of `cls` takes.
+
+    A subclass passes them on: ``super().__init__(**take_arguments(Base, locals()))``.
+    """
+    names = list_arguments(cls)
+    return {name: value for name, value in given.items() if name in names}
+
+
 def list_inner_params(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of steps among the values of `found`, as ``<key>__<name>``."""
     return {

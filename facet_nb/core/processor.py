@@ -295,6 +295,26 @@ class Processor:
         return f"<code>{escape(repr(self))}</code>"
 
 
+class NotingStep(Processor):
+    """Base class of built-in steps that note in the history what they found."""
+
+    def _run(self, context: ProcessingContext) -> tuple[ProcessingContext, dict[str, Any]]:
+        """Return the context after the step, and notes for the history."""
+        raise NotImplementedError
+
+    def process(self, context: ProcessingContext) -> ProcessingContext:
+        """Return the context after the step."""
+        return self._run(context)[0]
+
+    def execute(self, context: ProcessingContext) -> ProcessingContext:
+        """Validate, process, and add the step with its notes to the history."""
+        self.validate(context)
+        new, notes = self._run(context)
+        parameters = {**self.to_dict()["parameters"], **notes}
+        new.add_history_entry(self.name, type(self).__name__, parameters)
+        return new
+
+
 def with_history(context: ProcessingContext, processor: Processor) -> ProcessingContext:
     """Return `context` with an entry for `processor` in its history."""
     if not isinstance(context, ProcessingContext):

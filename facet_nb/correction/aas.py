@@ -11,10 +11,11 @@ from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.findings import make_finding
 from facet_nb.core.fused_kernel import FusedKernel
+from facet_nb.core.parameters import take_arguments
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.aas_fused import EPOCH_S, AASPlan, UpsampledAAS
-from facet_nb.correction.templates import AveragingCorrection, take_shared
+from facet_nb.correction.templates import AveragingCorrection
 from facet_nb.kernels.streams import (
     AverageStream,
     Blocks,
@@ -95,7 +96,7 @@ class AASCorrection(AveragingCorrection):
         ref_channel: int | str | None = None,
         subsample: bool = False,
     ) -> None:
-        super().__init__(**take_shared(locals()))
+        super().__init__(**take_arguments(AveragingCorrection, locals()))
         self.rel_window_position = rel_window_position
         self.correlation_threshold = correlation_threshold
         self.interpolate_volume_gaps = interpolate_volume_gaps

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from facet_nb.core.errors import ValidationError
+from facet_nb.core.errors import ValidationError, import_extra
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.base import ChannelCorrection
@@ -131,12 +131,8 @@ def _open(model: Any) -> Callable[[np.ndarray], np.ndarray]:
 @lru_cache(maxsize=2)
 def _open_onnx(path: str, changed_ns: int) -> Callable[[np.ndarray], np.ndarray]:
     """Return the model in a file; `changed_ns` tells versions of the file apart."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ValidationError(
-            "denoiser_correction needs onnxruntime for ONNX files: pip install facet-nb[onnx]."
-        ) from error
+    remedy = "denoiser_correction needs onnxruntime for ONNX files: pip install facet-nb[onnx]."
+    onnxruntime = import_extra("onnxruntime", remedy)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -7,8 +7,9 @@ import numpy as np
 from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
+from facet_nb.core.parameters import take_arguments
 from facet_nb.core.registry import register_processor
-from facet_nb.correction.templates import TemplateCorrection, take_shared
+from facet_nb.correction.templates import TemplateCorrection
 from facet_nb.kernels.templates import weights
 from facet_nb.kernels.templates.weights import Weights
 
@@ -79,7 +80,7 @@ class FARMCorrection(TemplateCorrection):
         subsample: bool = False,
         compared_hz: float = 70.0,
     ) -> None:
-        super().__init__(**take_shared(locals()))
+        super().__init__(**take_arguments(TemplateCorrection, locals()))
         self.correlation_threshold = correlation_threshold
         self.search_half_window = search_half_window
         self.search_half_window_factor = search_half_window_factor

@@ -10,10 +10,11 @@ import numpy as np
 from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
+from facet_nb.core.parameters import take_arguments
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.motion import read_translations
-from facet_nb.correction.templates import TemplateCorrection, take_shared
+from facet_nb.correction.templates import TemplateCorrection
 from facet_nb.kernels.templates import weights
 from facet_nb.kernels.templates.weights import Weights
 
@@ -88,7 +89,7 @@ class MoosmannCorrection(TemplateCorrection):
         subsample: bool = False,
         rp_file: str | None = None,
     ) -> None:
-        super().__init__(**take_shared(locals()))
+        super().__init__(**take_arguments(TemplateCorrection, locals()))
         self.motion_file = motion_file
         self.motion_threshold = motion_threshold
         self.motion_window_size = motion_window_size

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -96,12 +94,6 @@ def _tell_incomplete(view: View, starts: np.ndarray, n_samples: int) -> Finding:
     spans = [(s / view.sfreq, (s + n_samples) / view.sfreq) for s in starts]
     detail = f"{len(starts)} artifacts extend beyond the recording and enter no template."
     return make_finding("epochs_incomplete", detail, span_s=spans, n=len(starts))
-
-
-def take_shared(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of a constructor's arguments that :class:`AveragingCorrection` takes."""
-    names = signature(AveragingCorrection).parameters
-    return {name: value for name, value in arguments.items() if name in names}
 
 
 @dataclass(frozen=True)

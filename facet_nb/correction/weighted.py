@@ -5,8 +5,9 @@ from __future__ import annotations
 from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
+from facet_nb.core.parameters import take_arguments
 from facet_nb.core.registry import register_processor
-from facet_nb.correction.templates import TemplateCorrection, take_shared
+from facet_nb.correction.templates import TemplateCorrection
 from facet_nb.kernels.templates import weights
 from facet_nb.kernels.templates.weights import Weights
 
@@ -134,7 +135,7 @@ class CorrespondingSliceCorrection(TemplateCorrection):
         ref_channel: int | str | None = None,
         subsample: bool = False,
     ) -> None:
-        super().__init__(**take_shared(locals()))
+        super().__init__(**take_arguments(TemplateCorrection, locals()))
         self.slices_per_volume = slices_per_volume
 
     def weigh(self, metadata: ProcessingMetadata, n_epochs: int) -> Weights:

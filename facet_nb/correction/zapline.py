@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import ValidationError
+from facet_nb.core.errors import ValidationError, import_extra
 from facet_nb.core.findings import Finding, make_finding
 from facet_nb.core.processor import Processor
 from facet_nb.core.recording import kind_of, replace_data
@@ -54,7 +53,8 @@ class ZapLineCorrection(Processor):
         self.n_remove = n_remove
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
-        dss_line = _import_zapline()
+        remedy = "zapline_correction needs meegkit: pip install facet-nb[zapline]."
+        dss_line = import_extra("meegkit.dss", remedy).dss_line
         raw = context.get_raw()
         sfreq = float(raw.info["sfreq"])
         freqs = [float(f) for f in np.atleast_1d(self.freqs)]
@@ -112,14 +112,3 @@ def measure_line(x: np.ndarray, freq: float, sfreq: float) -> float:
     around = np.median(power[:, (away >= _NEAR_HZ) & (away <= _FAR_HZ)], axis=1)
     peak = power[:, away <= _STEP_HZ].max(axis=1)
     return float(np.median(peak / np.maximum(around, np.finfo(float).tiny)))
-
-
-def _import_zapline() -> Any:
-    """Return meegkit's ``dss_line``."""
-    try:
-        from meegkit.dss import dss_line
-    except ImportError as error:
-        raise ValidationError(
-            "zapline_correction needs meegkit: pip install facet-nb[zapline]."
-        ) from error
-    return dss_line

@@ -13,7 +13,7 @@ from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.findings import Finding
-from facet_nb.core.processor import Processor
+from facet_nb.core.processor import NotingStep
 from facet_nb.core.storage import scratch
 from facet_nb.kernels.measures import metrics
 from facet_nb.kernels.triggers import spacing
@@ -46,7 +46,7 @@ class Span:
     reference: tuple[tuple[int, int], ...] = ()
 
 
-class MetricStep(Processor):
+class MetricStep(NotingStep):
     """Base class of steps that measure.
 
     Results are stored in ``metadata.custom["metrics"]``, notes in the history.
@@ -64,28 +64,19 @@ class MetricStep(Processor):
         raise ValidationError(f"{type(self).__name__} has no measure(context) method.")
 
     def judge(self, found: dict[str, Any]) -> list[Finding]:
-        """Return what a user should know about new metrics."""
+        """Return what a user should know about new metrics; log the channels without a value."""
+        for key, channels in found.items():
+            if key.endswith("_excluded") and channels:
+                why = "flat, not a number, or weaker than the time that it is compared with"
+                logger.warning("%s: no value for %s (%s)", self.name, ", ".join(channels), why)
         return []
-
-    def process(self, context: ProcessingContext) -> ProcessingContext:
-        """Return a context to which the new metrics are added."""
-        return self._run(context)[0]
-
-    def execute(self, context: ProcessingContext) -> ProcessingContext:
-        """Validate, measure, and add the step with its notes to the history."""
-        self.validate(context)
-        new, notes = self._run(context)
-        new.add_history_entry(self.name, type(self).__name__, {**self.get_parameters(), **notes})
-        return new
 
     def _run(self, context: ProcessingContext) -> tuple[ProcessingContext, dict[str, Any]]:
         found, notes = self.measure(context)
         metadata = context.metadata.copy()
         known = metadata.custom.get("metrics", {})
         metadata.custom["metrics"] = {**known, **found}
-        new = context.with_metadata(metadata).with_findings(self.judge(found))
-        new._noise_array = context._noise_array
-        return new, notes
+        return context.with_metadata(metadata).with_findings(self.judge(found)), notes
 
 
 class ChannelMetric(MetricStep):
@@ -209,25 +200,19 @@ def measure_variance(
     return metrics.variance(_pieces(raw, rows, spans), len(rows))
 
 
-def name_invalid(values: np.ndarray, names: list[str], step: str, *, log: bool = True) -> list[str]:
-    """Return the channels without a value, and log a warning about them unless a finding tells."""
-    invalid = [n for n, v in zip(names, values, strict=True) if np.isnan(v)]
-    if invalid and log:
-        why = "flat, not a number, or weaker than the time that it is compared with"
-        logger.warning("%s: no value for %s (%s)", step, ", ".join(invalid), why)
-    return invalid
+def name_invalid(values: np.ndarray, names: list[str]) -> list[str]:
+    """Return the channels without a value."""
+    return [n for n, v in zip(names, values, strict=True) if np.isnan(v)]
 
 
-def list_values(
-    key: str, value: float, values: np.ndarray, names: list[str], step: str, *, log: bool = True
-) -> dict[str, Any]:
+def list_values(key: str, value: float, values: np.ndarray, names: list[str]) -> dict[str, Any]:
     """Return a metric, its values by channel, the channels, and those without a value."""
     stem = key.removesuffix("_ratio")
     return {
         key: value,
         f"{key}_per_channel": values.tolist(),
         f"{stem}_channels": names,
-        f"{stem}_excluded": name_invalid(values, names, step, log=log),
+        f"{stem}_excluded": name_invalid(values, names),
     }
 
 

@@ -80,7 +80,7 @@ class FFTAllenCalculator(ChannelMetric):
             ]
             differences[i] = spectrum.percent_difference(*powers)
         bands = [band for band, _, _ in BANDS]
-        excluded = name_invalid(differences.sum(axis=1), names, self.name)
+        excluded = name_invalid(differences.sum(axis=1), names)
         if self.verbose:
             columns = {f"{b} (%)": differences[:, i] for i, b in enumerate(bands)}
             print_channels("FFT Allen", names, columns)

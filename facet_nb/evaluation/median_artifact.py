@@ -77,7 +77,7 @@ class MedianArtifactCalculator(ChannelMetric):
             columns = {"artifact (V)": left, "without (V)": without}
             print_channels("Median artifact", names, columns)
         typical = metrics.median_of_valid(left)
-        found = list_values("median_artifact", typical, left, names, self.name)
+        found = list_values("median_artifact", typical, left, names)
         reference = metrics.median_of_valid(without)
         if reference > 0:
             found["median_artifact_reference"] = reference

@@ -42,8 +42,6 @@ class RatioCalculator(ChannelMetric):
     """
 
     key: ClassVar[str]
-    #: Whether a finding tells of channels without a value; a log line does otherwise.
-    tells: ClassVar[bool] = False
     columns: ClassVar[tuple[str, str, str, str]]
     average: staticmethod[[np.ndarray], float] = staticmethod(metrics.mean_of_valid)
     ratio: staticmethod[[np.ndarray, np.ndarray], np.ndarray] = staticmethod(metrics.rms_ratio)
@@ -61,7 +59,7 @@ class RatioCalculator(ChannelMetric):
         weaker = ratios < 0
         ratios = np.where(weaker, np.nan, ratios)
         average = self._average(ratios, int(np.count_nonzero(weaker)))
-        found = list_values(self.key, average, ratios, names, self.name, log=not self.tells)
+        found = list_values(self.key, average, ratios, names)
         if self.verbose:
             title, *heads = self.columns
             print_channels(title, names, dict(zip(heads, (*pair, ratios), strict=True)))
@@ -81,7 +79,6 @@ class _QuietRatio(RatioCalculator):
     """
 
     ratio = staticmethod(metrics.snr)
-    tells = True
 
     def _average(self, ratios: np.ndarray, n_weaker: int) -> float:
         n_measured = np.count_nonzero(~np.isnan(ratios))

@@ -58,9 +58,7 @@ class MetricsReport(Processor):
         reports[name] = copy.deepcopy(found)
         if self.store is not None:
             self.store[name] = copy.deepcopy(found)
-        new = context.with_metadata(metadata)
-        new._noise_array = context._noise_array
-        return new
+        return context.with_metadata(metadata)
 
 
 def format_report(name: str, found: Mapping[str, Any]) -> str:

@@ -125,7 +125,7 @@ class TruthCalculator(MetricStep):
             **{f"truth_{field}": value for field, value in medians[first].items()},
             "truth_residual_v": metrics.median_of_valid(residual),
             "truth_snr_db_per_channel": table[first][0].tolist(),
-            "truth_snr_db_excluded": name_invalid(table[first][0], names, self.name),
+            "truth_snr_db_excluded": name_invalid(table[first][0], names),
             "truth_channels": names,
             "truth_bands": medians,
         }

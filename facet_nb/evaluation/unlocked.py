@@ -84,7 +84,7 @@ class UnlockedEnergyCalculator(MetricStep):
             "unlocked_energy_db": metrics.median_of_valid(share_db),
             "unlocked_rms": metrics.median_of_valid(np.sqrt(power)),
             "unlocked_energy_db_per_channel": share_db.tolist(),
-            "unlocked_energy_db_excluded": name_invalid(share_db, names, self.name),
+            "unlocked_energy_db_excluded": name_invalid(share_db, names),
             "unlocked_channels": names,
         }
         return found, {"n_epochs": len(starts), "epoch_samples": length}

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import FacetError, ValidationError
-from facet_nb.core.planning.plan import Plan
+from facet_nb.core.docstrings import fill_doc
+from facet_nb.core.errors import FacetError, ValidationError, import_extra
+from facet_nb.core.parameters import take_arguments
 from facet_nb.core.processor import Processor
 from facet_nb.core.registry import register_processor
 from facet_nb.io.blocks import iter_blocks
+from facet_nb.io.exporters import ExportStep
 from facet_nb.io.identity import remove_identity, tell_identity
 from facet_nb.io.loader import Loader
 from facet_nb.io.messages import unusable, unwritable
@@ -28,32 +29,34 @@ _DATATYPE = "eeg"
 
 
 def load_mne_bids() -> Any:
-    """Import mne-bids and return it.
-
-    Raises
-    ------
-    ValidationError
-        If it is not installed.
-    """
-    try:
-        import mne_bids
-    except ImportError as error:
-        raise ValidationError(
-            "BIDS folders need mne-bids: pip install 'facet-nb[bids]'. A single file of such a "
-            "folder can be read with Loader(path)."
-        ) from error
-    return mne_bids
+    """Import mne-bids and return it; raise if it is missing."""
+    return import_extra(
+        "mne_bids",
+        "BIDS folders need mne-bids: pip install 'facet-nb[bids]'. A single file of such a "
+        "folder can be read with Loader(path).",
+    )
 
 
 class _BIDSStep(Processor):
     """A step that reads or writes one recording of a BIDS folder."""
 
-    bids_root: str | Path
-    subject: str
-    task: str
-    session: str | None
-    run: str | int | None
-    processing: str | None
+    parallel_safe = False
+
+    def __init__(
+        self,
+        bids_root: str | Path,
+        subject: str,
+        task: str,
+        session: str | None = None,
+        run: str | int | None = None,
+        processing: str | None = None,
+    ) -> None:
+        self.bids_root = bids_root
+        self.subject = subject
+        self.task = task
+        self.session = session
+        self.run = run
+        self.processing = processing
 
     @property
     def _root(self) -> Path:
@@ -108,7 +111,6 @@ class BIDSLoader(_BIDSStep):
 
     name = "bids_loader"
     description = "Load a recording from a BIDS folder"
-    parallel_safe = False
 
     def __init__(
         self,
@@ -122,12 +124,7 @@ class BIDSLoader(_BIDSStep):
         artifact_to_trigger_offset: float = 0.0,
         anonymize: bool = False,
     ) -> None:
-        self.bids_root = bids_root
-        self.subject = subject
-        self.task = task
-        self.session = session
-        self.run = run
-        self.processing = processing
+        super().__init__(**take_arguments(_BIDSStep, locals()))
         self.preload = preload
         self.artifact_to_trigger_offset = artifact_to_trigger_offset
         self.anonymize = anonymize
@@ -151,7 +148,8 @@ class BIDSLoader(_BIDSStep):
 
 
 @register_processor
-class BIDSExporter(_BIDSStep):
+@fill_doc
+class BIDSExporter(_BIDSStep, ExportStep):
     """Write the recording into a BIDS folder, as BrainVision files, through mne-bids.
 
     Requires ``pip install facet-nb[bids]``. mne-bids creates or updates the tables of channels,
@@ -179,16 +177,11 @@ class BIDSExporter(_BIDSStep):
     ------
     ValidationError
         If mne-bids is not installed, a label cannot be used, or the recording exists.
-    FacetError
-        If it cannot be written, or reading it back gives other data.
+    %(export_fails)s
     """
 
     name = "bids_exporter"
     description = "Write the recording into a BIDS folder"
-    requires_raw = True
-    modifies_raw = False
-    parallel_safe = False
-    _plan: Plan | None = None
 
     def __init__(
         self,
@@ -203,21 +196,10 @@ class BIDSExporter(_BIDSStep):
         provenance: bool = True,
         anonymize: bool = False,
     ) -> None:
-        self.bids_root = bids_root
-        self.subject = subject
-        self.task = task
-        self.session = session
-        self.run = run
-        self.processing = processing
+        super().__init__(**take_arguments(_BIDSStep, locals()))
         self.overwrite = overwrite
         self.provenance = provenance
         self.anonymize = anonymize
-
-    def in_run(self, plan: Plan) -> BIDSExporter:
-        """Return a copy of this step that knows the plan of its run."""
-        new = copy.copy(self)
-        new._plan = plan
-        return new
 
     def validate(self, context: ProcessingContext) -> None:
         super().validate(context)

@@ -11,11 +11,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.parameters import take_arguments
 from facet_nb.core.planning.plan import Plan
 from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.registry import register_processor
@@ -35,18 +36,29 @@ if TYPE_CHECKING:
     import mne
 
 
-class _FileExporter(Processor):
-    """Base class of the exporters, which return the context unchanged."""
+class ExportStep(Processor):
+    """Base class of steps that write a recording and return the context unchanged."""
 
     requires_raw = True
     modifies_raw = False
     parallel_safe = False
-    accepts_lazy = True
-    output_only = True
-    writer: ClassVar[Writer | None] = None
 
     #: The run that the export is a step of.
     _plan: Plan | None = None
+
+    def in_run(self, plan: Plan) -> Self:
+        """Return a copy of this step that knows the plan of its run."""
+        new = copy.copy(self)
+        new._plan = plan
+        return new
+
+
+class _FileExporter(ExportStep):
+    """Base class of exporters that write a file in one format."""
+
+    accepts_lazy = True
+    output_only = True
+    writer: ClassVar[Writer | None] = None
 
     def __init__(
         self,
@@ -62,12 +74,6 @@ class _FileExporter(Processor):
         self.replace_input = replace_input
         self.provenance = provenance
         self.anonymize = anonymize
-
-    def in_run(self, plan: Plan) -> _FileExporter:
-        """Return a copy of this step that knows the plan of its run."""
-        new = copy.copy(self)
-        new._plan = plan
-        return new
 
     def check_early(self, context: ProcessingContext | None, earlier: Sequence[Processor]) -> None:
         """Check suffix, target and, as far as it cannot change, the header."""
@@ -144,8 +150,6 @@ class EDFExporter(_FileExporter):
     ----------
     path : path
         The file, ending in ``.edf``; missing folders are created.
-    overwrite : bool
-        Whether to replace an existing file.
     %(export_options)s
 
     Raises
@@ -154,8 +158,7 @@ class EDFExporter(_FileExporter):
         If EDF cannot hold the recording: NaN, channel names over 16 characters or not ASCII, line
         breaks in annotations, a sampling rate without a whole number of samples in up to 10 s, a
         year before 1985.
-    FacetError
-        If the file cannot be written, or reading it back gives other data.
+    %(export_fails)s
     """
 
     name = "edf_exporter"
@@ -172,16 +175,13 @@ class BDFExporter(_FileExporter):
     ----------
     path : path
         The file, ending in ``.bdf``; missing folders are created.
-    overwrite : bool
-        Whether to replace an existing file.
     %(export_options)s
 
     Raises
     ------
     ValidationError
         If BDF cannot hold the recording, for the reasons that hold for EDF.
-    FacetError
-        If the file cannot be written, or reading it back gives other data.
+    %(export_fails)s
     """
 
     name = "bdf_exporter"
@@ -204,8 +204,6 @@ class BrainVisionExporter(_FileExporter):
     ----------
     path : path
         The file, ending in ``.vhdr`` (or ``.eeg``, ``.vmrk``); missing folders are created.
-    overwrite : bool
-        Whether to replace existing files.
     %(export_options)s
 
     Raises
@@ -213,8 +211,7 @@ class BrainVisionExporter(_FileExporter):
     ValidationError
         If BrainVision cannot hold the recording: line breaks in annotations, channel names that do
         not fit in the header, infinite samples.
-    FacetError
-        If the files cannot be written, or reading them back gives other data.
+    %(export_fails)s
     """
 
     name = "brainvision_exporter"
@@ -231,16 +228,13 @@ class FIFExporter(_FileExporter):
     ----------
     path : path
         The file, ending in ``.fif``; missing folders are created. Above 2 GB it is split.
-    overwrite : bool
-        Whether to replace an existing file.
     %(export_options)s
     fmt : {"single", "double"}
         Samples as float32 (relative rounding error 1e-7) or float64 (exact).
 
     Raises
     ------
-    FacetError
-        If the file cannot be written, or reading it back gives other data.
+    %(export_fails)s
     """
 
     name = "fif_exporter"
@@ -256,13 +250,7 @@ class FIFExporter(_FileExporter):
         provenance: bool = True,
         anonymize: bool = False,
     ) -> None:
-        super().__init__(
-            path,
-            overwrite,
-            replace_input=replace_input,
-            provenance=provenance,
-            anonymize=anonymize,
-        )
+        super().__init__(**take_arguments(_FileExporter, locals()))
         self.fmt = fmt
 
     def _choose(self) -> Writer:
@@ -285,16 +273,13 @@ class EEGLABExporter(_FileExporter):
     ----------
     path : path
         The file, ending in ``.set``; missing folders are created.
-    overwrite : bool
-        Whether to replace an existing file.
     %(export_options)s
 
     Raises
     ------
     ValidationError
         If eeglabio is not installed, or the samples exceed the 2 GB that the format holds.
-    FacetError
-        If the file cannot be written, or reading it back gives other data.
+    %(export_fails)s
     """
 
     name = "eeglab_exporter"
@@ -312,16 +297,13 @@ class Exporter(_FileExporter):
     ----------
     path : path
         The file; missing folders are created.
-    overwrite : bool
-        Whether to replace an existing file.
     %(export_options)s
 
     Raises
     ------
     ValidationError
         If no writer exists for the suffix, or the format cannot hold the recording.
-    FacetError
-        If the file cannot be written, or reading it back gives other data.
+    %(export_fails)s
     """
 
     name = "exporter"

@@ -38,9 +38,7 @@ class ReportStep(Processor):
             print(self.format(found))
         metadata = context.metadata.copy()
         metadata.custom[self.name] = found
-        new = context.with_metadata(metadata)
-        new._noise_array = context._noise_array
-        return new
+        return context.with_metadata(metadata)
 
     def format(self, found: dict[str, Any]) -> str:
         """Return the report as text."""

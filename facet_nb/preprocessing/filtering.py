@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.parameters import take_arguments
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels.compiled.dispatch import is_chosen
@@ -162,10 +163,9 @@ class Filter(ArrayProcessor):
             raise ValidationError(f"{self.name}: phase={self.phase!r}; only 'zero' is supported.")
         if self.method not in ("fir", "iir"):
             raise ValidationError(f"{self.name}: method={self.method!r}; use 'fir' or 'iir'.")
-        order = self.__dict__.get("order", 4)
-        if not isinstance(order, int | np.integer) or order < 1:
+        if not isinstance(self.order, int | np.integer) or self.order < 1:
             raise ValidationError(
-                f"{self.name}: order={order!r}; use a whole number of at least 1."
+                f"{self.name}: order={self.order!r}; use a whole number of at least 1."
             )
         for edge in (low, high):
             for f in np.atleast_1d([] if edge is None else edge):
@@ -182,7 +182,7 @@ class Filter(ArrayProcessor):
             "fir_window": self.fir_window,
             **self.design_options(),
         }
-        if self.__dict__.get("verbose"):
+        if self.verbose:
             return make_design.__wrapped__(view.sfreq, low, high, freeze(options), None)
         try:
             return make_design(view.sfreq, freeze(low), freeze(high), freeze(options))
@@ -289,13 +289,8 @@ class HighPassFilter(Filter):
         fir_window: str = "hamming",
         order: int = 4,
     ) -> None:
+        super().__init__(**take_arguments(Filter, locals()))
         self.freq = freq
-        self.picks = picks
-        self.filter_length = filter_length
-        self.method = method
-        self.phase = phase
-        self.fir_window = fir_window
-        self.order = order
 
     def edges(self) -> tuple[Any, Any]:
         """Return lower and upper edge, in Hz."""
@@ -348,9 +343,7 @@ class BandPassFilter(Filter):
         fir_window: str = "hamming",
         order: int = 4,
     ) -> None:
-        super().__init__(
-            l_freq, h_freq, picks, filter_length, method, phase, fir_window, order=order
-        )
+        super().__init__(**take_arguments(Filter, locals()))
 
 
 @register_processor
@@ -380,13 +373,9 @@ class NotchFilter(Filter):
         phase: str = "zero",
         fir_window: str = "hamming",
     ) -> None:
+        super().__init__(**take_arguments(Filter, locals()))
         self.freqs = freqs
-        self.picks = picks
-        self.filter_length = filter_length
         self.notch_widths = notch_widths
-        self.method = method
-        self.phase = phase
-        self.fir_window = fir_window
 
     def edges(self) -> tuple[Any, Any]:
         """Return edges of the stop bands; lower above upper means band-stop in MNE."""

@@ -9,14 +9,13 @@ from typing import Any
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.findings import Finding
 from facet_nb.core.metadata import to_plain
 from facet_nb.core.pipeline import Pipeline
-from facet_nb.core.processor import Processor, as_processor
+from facet_nb.core.processor import NotingStep, Processor, as_processor
 from facet_nb.core.registry import register_processor
 
 
-class _Composite(Processor):
+class _Composite(NotingStep):
     """A step that runs other steps and stores their history entries in its own.
 
     The inner steps are chosen at run time, so a plan cannot include them: they run one after
@@ -29,36 +28,17 @@ class _Composite(Processor):
         """Return the steps to run on `context`."""
         raise ValidationError(f"{type(self).__name__} has no choose(context) method.")
 
-    def process(self, context: ProcessingContext) -> ProcessingContext:
-        """Return `context` after the chosen steps."""
-        new = self._run(context)[0]
-        new._findings = _inner_findings(new, context)
-        new._history = context._history
-        return new
-
-    def execute(self, context: ProcessingContext) -> ProcessingContext:
-        """Validate, run the chosen steps, and add one entry to the history that holds theirs."""
-        self.validate(context)
-        new, inner = self._run(context)
-        new._findings = _inner_findings(new, context)
-        new._history = context._history
-        described = self.to_dict()["parameters"]
-        new.add_history_entry(self.name, type(self).__name__, {**described, "steps": inner})
-        return new
-
-    def _run(self, context: ProcessingContext) -> tuple[ProcessingContext, list[dict[str, Any]]]:
+    def _run(self, context: ProcessingContext) -> tuple[ProcessingContext, dict[str, Any]]:
+        """Return `context` after the chosen steps, with their findings, and their entries."""
         new = context
         for step in self.choose(context):
             new = step(new)
-        done = new.get_history()[len(context.get_history()) :]
-        inner = [{"processor": s.name, "parameters": dict(s.parameters)} for s in done]
-        return new._derive(), inner
-
-
-def _inner_findings(new: ProcessingContext, context: ProcessingContext) -> tuple[Finding, ...]:
-    """Return the findings of the steps that led from `context` to `new`."""
-    done = new._history[len(context._history) :]
-    return (*new._findings, *chain.from_iterable(step.findings for step in done))
+        done = new._history[len(context._history) :]
+        new = new.with_findings([*chain.from_iterable(step.findings for step in done)])
+        new._history = context._history
+        return new, {
+            "steps": [{"processor": s.name, "parameters": dict(s.parameters)} for s in done]
+        }
 
 
 @register_processor

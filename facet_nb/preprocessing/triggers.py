@@ -16,7 +16,7 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.findings import Finding, make_finding
 from facet_nb.core.metadata import ProcessingMetadata
-from facet_nb.core.processor import Processor
+from facet_nb.core.processor import NotingStep
 from facet_nb.core.recording import Header, find_channel
 from facet_nb.core.registry import register_processor
 from facet_nb.core.samples import check_finite
@@ -46,7 +46,7 @@ class Found(NamedTuple):
     findings: tuple[Finding, ...] = ()
 
 
-class TriggerStep(Processor):
+class TriggerStep(NotingStep):
     """A step that finds triggers, stores them in the metadata, and notes in the history."""
 
     requires_raw = True
@@ -58,22 +58,9 @@ class TriggerStep(Processor):
         """Return the metadata with triggers, and notes for the history (or a :class:`Found`)."""
         raise ValidationError(f"{type(self).__name__} has no find(context) method.")
 
-    def process(self, context: ProcessingContext) -> ProcessingContext:
-        """Return a context with the triggers."""
-        return self._run(context)[0]
-
-    def execute(self, context: ProcessingContext) -> ProcessingContext:
-        """Validate, process, and add the step and its notes to the history."""
-        self.validate(context)
-        new, notes = self._run(context)
-        parameters = {**self.get_parameters(), **notes}
-        new.add_history_entry(self.name, type(self).__name__, parameters)
-        return new
-
     def _run(self, context: ProcessingContext) -> tuple[ProcessingContext, dict[str, Any]]:
         metadata, notes, findings = Found(*self.find(context))
         new = context.with_metadata(metadata).with_findings(findings)
-        new._noise_array = context._noise_array
         label = "QRS" if metadata.trigger_regex == "QRS" else "Trigger"
         if getattr(self, "save_to_annotations", False):
             assert metadata.triggers is not None

@@ -8,6 +8,10 @@ from typing import Any, ClassVar
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.errors import PlanError
 
+#: A function that workers run, and the arguments of its calls.
+Function = Callable[..., Any]
+CallArgs = Sequence[tuple[Any, ...]]
+
 
 class WorkerDied(Exception):
     """A worker process ended without returning a result."""
@@ -49,11 +53,7 @@ class Backend:
     compared: ClassVar[bool] = False
 
     def run(
-        self,
-        function: Callable[..., Any],
-        calls: Sequence[tuple[Any, ...]],
-        n_jobs: int,
-        cancel: CancelToken,
+        self, function: Function, calls: CallArgs, n_jobs: int, cancel: CancelToken
     ) -> Iterator[Any]:
         """Yield ``function(*call)`` for each call, in any order.
 
@@ -95,9 +95,7 @@ def check_picklable(named: Sequence[tuple[str, Any]]) -> None:
         )
 
 
-def until_cancelled(
-    calls: Sequence[tuple[Any, ...]], cancel: CancelToken
-) -> Iterator[tuple[Any, ...]]:
+def until_cancelled(calls: CallArgs, cancel: CancelToken) -> Iterator[tuple[Any, ...]]:
     """Yield `calls` until the run is cancelled."""
     for call in calls:
         if cancel.cancelled:

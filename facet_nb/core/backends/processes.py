@@ -12,11 +12,17 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from facet_nb.core.backends.base import Backend, WorkerDied, until_cancelled
+from facet_nb.core.backends.base import (
+    Backend,
+    CallArgs,
+    Function,
+    WorkerDied,
+    until_cancelled,
+)
 from facet_nb.core.backends.caller import CallerState, call
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.errors import PlanError, RunCancelled, explain_system
@@ -125,11 +131,7 @@ class ProcessBackend(Backend):
     kills = True
 
     def run(
-        self,
-        function: Callable[..., Any],
-        calls: Sequence[tuple[Any, ...]],
-        n_jobs: int,
-        cancel: CancelToken,
+        self, function: Function, calls: CallArgs, n_jobs: int, cancel: CancelToken
     ) -> Iterator[Any]:
         """Yield ``function(*call)`` for each call as they finish."""
         # A daemonic process may not start processes. A run that a listener starts inside another
@@ -145,11 +147,7 @@ class ProcessBackend(Backend):
             _loky_lock.give()
 
     def _run(
-        self,
-        function: Callable[..., Any],
-        calls: Sequence[tuple[Any, ...]],
-        n_jobs: int,
-        cancel: CancelToken,
+        self, function: Function, calls: CallArgs, n_jobs: int, cancel: CancelToken
     ) -> Iterator[Any]:
         _check_semaphores()
         from joblib import Parallel, delayed, parallel_config

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any
 
-from facet_nb.core.backends.base import Backend, until_cancelled
+from facet_nb.core.backends.base import Backend, CallArgs, Function, until_cancelled
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.errors import FacetError
 
@@ -26,11 +26,7 @@ class ThreadBackend(Backend):
     compared = True
 
     def run(
-        self,
-        function: Callable[..., Any],
-        calls: Sequence[tuple[Any, ...]],
-        n_jobs: int,
-        cancel: CancelToken,
+        self, function: Function, calls: CallArgs, n_jobs: int, cancel: CancelToken
     ) -> Iterator[Any]:
         """Yield ``function(*call)`` for each call as they finish."""
         work = _CountedFunction(function, cancel)
@@ -41,11 +37,7 @@ class ThreadBackend(Backend):
             work.wait()
 
     def _run(
-        self,
-        function: Callable[..., Any],
-        calls: Sequence[tuple[Any, ...]],
-        n_jobs: int,
-        cancel: CancelToken,
+        self, function: Function, calls: CallArgs, n_jobs: int, cancel: CancelToken
     ) -> Iterator[Any]:
         # Not joblib's threads: it keeps three more that only wait, and the budget counts them.
         # Nor a ThreadPoolExecutor's: one that hangs would keep the process from ending.

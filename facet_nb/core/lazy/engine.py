@@ -65,6 +65,7 @@ class LazySamples:
 
     dtype = np.dtype(float)
     ndim = 2
+    at_once = 1 << 23  # values that are handed to MNE at once: 64 MB
 
     def __init__(
         self,
@@ -102,6 +103,10 @@ class LazySamples:
         # The kernels of the full run: compiled ones may differ from SciPy's in the last bits.
         with use_compiled(self.compiled):
             return read_split(self.node, channels, start, stop, self.n_workers)
+
+    def read_into(self, out: np.ndarray, rows: np.ndarray, start: int, stop: int) -> None:
+        """Write samples of some channels to `out`, shape (n_channels, stop - start), in V."""
+        out[:] = self.read(rows.tolist(), start, stop)
 
     def make_raw(self, info: Any, first_samp: int) -> Any:
         """Return the recording that reads these samples."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facet_nb.core.errors import ValidationError
+from facet_nb.core.errors import import_extra
 from facet_nb.io.markers import check_descriptions, list_markers
 from facet_nb.io.messages import unusable
 from facet_nb.io.provenance import Note
@@ -34,21 +34,12 @@ def check_eeglab(raw: mne.io.BaseRaw, path: Path) -> None:
 
 
 def load_eeglabio() -> Any:
-    """Import the module that writes ``.set`` files and return it.
-
-    Raises
-    ------
-    ValidationError
-        If it is not installed.
-    """
-    try:
-        import eeglabio.raw
-    except ImportError as error:
-        raise ValidationError(
-            "writing .set files needs eeglabio: pip install 'facet-nb[eeglab]'. EEGLAB also reads "
-            ".vhdr and .edf files, which need no further package."
-        ) from error
-    return eeglabio.raw
+    """Import the module that writes ``.set`` files and return it; raise if it is missing."""
+    return import_extra(
+        "eeglabio.raw",
+        "writing .set files needs eeglabio: pip install 'facet-nb[eeglab]'. EEGLAB also reads "
+        ".vhdr and .edf files, which need no further package.",
+    )
 
 
 def write_eeglab(raw: mne.io.BaseRaw, file: Path, path: Path, note: Note | None = None) -> Written:

@@ -137,7 +137,7 @@ class SubtractionStream(ABC):
         Number of samples that were returned.
     """
 
-    def __init__(self, dtype: np.dtype) -> None:
+    def __init__(self, dtype: np.dtype | type = float) -> None:
         self.x, self.work = Buffer(np.dtype(dtype)), Buffer(np.dtype(dtype))
         self.next = self.done = 0
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from facet_nb.kernels.lowrank.lowrank import correct_block, list_blocks, list_reaches
-from facet_nb.kernels.streams.averages import cut_layout
+from facet_nb.kernels.streams.averages import cut_layout, is_ordered
 from facet_nb.kernels.streams.base import SubtractionStream
 from facet_nb.kernels.templates.subsample import Layout
 
 
-class WaveformStream(SubtractionStream):
-    """Subtract low-rank artifact models; at most one block of epochs is in memory.
-
-    The result equals that of :func:`facet_nb.kernels.lowrank.lowrank.correct` to the bit.
+class WaveformBlocks:
+    """Blocks of epochs whose low-rank artifact models are fitted and subtracted.
 
     Parameters
     ----------
@@ -32,19 +32,28 @@ class WaveformStream(SubtractionStream):
     def __init__(
         self, layout: Layout, sfreq: float, block_s: float, shrinkage: float, max_courses: int
     ) -> None:
-        super().__init__(np.dtype(float))
-        self.layout, self.sfreq = layout, sfreq
+        self.layout, self.sfreq, self.n_times = layout, sfreq, layout.n_times
         self.shrinkage, self.max_courses = shrinkage, max_courses
         self.blocks = [which for which in list_blocks(layout, sfreq, block_s) if len(which)]
         self.low, self.high = list_reaches(layout)
+        super().__init__()
+
+    def cut(self, block: np.ndarray, offset: int, n_times: int) -> Layout:
+        """Return the layout of a block in a piece of the signal that begins at `offset`."""
+        epochs = slice(int(block[0]), int(block[-1]) + 1)
+        return cut_layout(self.layout, epochs, offset, n_times)
+
+
+class WaveformStream(WaveformBlocks, SubtractionStream):
+    """Subtract low-rank artifact models; at most one block of epochs is in memory.
+
+    The result equals that of :func:`facet_nb.kernels.lowrank.lowrank.correct` to the bit.
+    """
 
     @classmethod
-    def make(
-        cls, layout: Layout, sfreq: float, block_s: float, shrinkage: float, max_courses: int
-    ) -> WaveformStream | None:
+    def make(cls, layout: Layout, *model: Any, **options: Any) -> WaveformStream | None:
         """Return a stream, or None if the epochs are not in order."""
-        ordered = bool(np.all(np.diff(layout.first) > 0))
-        return cls(layout, sfreq, block_s, shrinkage, max_courses) if ordered else None
+        return cls(layout, *model, **options) if is_ordered(layout) else None
 
     def _advance(self) -> np.ndarray:
         stop = keep = self.x.stop
@@ -61,11 +70,9 @@ class WaveformStream(SubtractionStream):
         return self._emit(stop, keep)
 
     def _correct(self, which: np.ndarray) -> None:
-        epochs = slice(int(which[0]), int(which[-1]) + 1)
-        piece = cut_layout(self.layout, epochs, self.x.start, len(self.x.data))
         correct_block(
             self.x.data,
-            piece,
+            self.cut(which, self.x.start, len(self.x.data)),
             np.arange(len(which)),
             self.sfreq,
             self.work.data,
