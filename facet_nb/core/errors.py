@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from importlib import import_module
+import sys
 from typing import Any
 
 
@@ -150,9 +150,10 @@ def import_extra(module: str, remedy: str) -> Any:
         With `remedy`, if it is not installed.
     """
     try:
-        return import_module(module)
+        __import__(module)  # of the package as well, which may be the part that is missing
     except ImportError as error:
         raise ValidationError(remedy) from error
+    return sys.modules[module]
 
 
 def check_extra(extra: str, *modules: str) -> None:

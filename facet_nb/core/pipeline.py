@@ -280,26 +280,19 @@ class Pipeline:
         if accept is not None:
             processors = add_gates(processors, accept)
         context = _as_context(initial_context)
-        n_workers = defaults.n_workers if n_workers is None else n_workers
-        if not (parallel or channel_sequential) and memory_budget is None:
-            mode = defaults.mode if mode is None else mode
-        chosen = choose_mode(mode, parallel, channel_sequential)
-        if n_jobs is None:
-            n_jobs = defaults.n_jobs or (-1 if parallel or chosen == "parallel" else 1)
-        if memory_budget is not None and mode is None and chosen == "serial":
-            chosen = AUTO
         if batch_size == "auto" and not (timeout is None and checkpoint is None):
             batch_size = 1  # the limit holds for a batch; and only whole batches are kept
-        options = RunOptions(
-            *(chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s),
+        options = _choose_options(
+            (mode, parallel, channel_sequential, memory_budget is not None),
+            *(n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s),
             oversubscribe,
         )
-        if memory_budget is not None or chosen == AUTO:
+        if memory_budget is not None or options.mode == AUTO:
             found = find_input(processors, context, strict=memory_budget is not None)
             plan = fit_to_budget(processors, options, found, memory_budget)
         else:
             # Counting cores takes longer than planning a short chain.
-            one = n_jobs == n_workers == 1
+            one = options.n_jobs == options.n_workers == 1
             plan = options.plan(processors, 1 if one else backends.count_cores(backend))
         recorder = EventRecorder([on_event] if on_event else [])
         runner = Runner(
@@ -312,7 +305,7 @@ class Pipeline:
         )
         show_progress = defaults.progress if show_progress is None else show_progress
         with progress.bar(show_progress, self.name, recorder):
-            advised = chosen == AUTO
+            advised = options.mode == AUTO
             return self._attempt(runner, context, recorder, raise_on_error, advised)
 
     def _attempt(
@@ -373,21 +366,11 @@ class Pipeline:
         mode : {"serial", "channel_sequential", "parallel", "auto", "lazy"} | None
             As in :meth:`run`. ``"lazy"`` says which steps :meth:`lazy` computes in windows, and
             why others need whole channels.
-        n_jobs, n_workers : int | None
-            As in :meth:`run`.
         batch_size : int | "auto"
             As in :meth:`run`. Without a `subject`, ``"auto"`` stays open.
-        oversubscribe : bool
-            As in :meth:`run`.
-        backend : {"multiprocessing", "threading", "serial", "dask"}
-            As in :meth:`run`.
         memory_budget : str | int | None
             As in :meth:`run`; it needs a `subject`, or a pipeline that begins with a loader.
-        fuse : bool
-            As in :meth:`run`.
-        dtype : {"float64", "float32"}
-            As in :meth:`run`.
-        chunk_duration_s : float | None
+        n_jobs, n_workers, backend, oversubscribe, fuse, dtype, chunk_duration_s
             As in :meth:`run`.
 
         Raises
@@ -410,16 +393,9 @@ class Pipeline:
             return explain(self.processors, options.plan(self.processors, 1))
         if subject is not None and not isinstance(subject, str | Path):
             subject = _as_context(subject)
-        n_workers = defaults.n_workers if n_workers is None else n_workers
-        if memory_budget is None and mode is None:
-            mode = defaults.mode
-        chosen = choose_mode(mode, False, False)
-        if n_jobs is None:
-            n_jobs = defaults.n_jobs or (-1 if chosen == "parallel" else 1)
-        if memory_budget is not None and mode is None:
-            chosen = AUTO
-        options = RunOptions(
-            *(chosen, n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s),
+        options = _choose_options(
+            (mode, False, False, memory_budget is not None),
+            *(n_jobs, n_workers, backend, batch_size, fuse, dtype, chunk_duration_s),
             oversubscribe,
         )
         check_early(self.processors, subject if isinstance(subject, ProcessingContext) else None)
@@ -624,6 +600,28 @@ class Pipeline:
             "<thead><tr><th>#</th><th>step</th><th>channel-wise</th><th>parallel-safe</th></tr>"
             f"</thead><tbody>{rows}</tbody></table>"
         )
+
+
+def _choose_options(
+    how: tuple[str | None, bool, bool, bool],
+    n_jobs: int | None,
+    n_workers: int | None,
+    *more: Any,
+) -> RunOptions:
+    """Return the options of a run, with the defaults of :func:`facet_nb.set_defaults`.
+
+    `how` are the mode, FACETpy's two flags for it, and whether there is a memory budget.
+    """
+    mode, parallel, channel_sequential, has_budget = how
+    if not (parallel or channel_sequential or has_budget):
+        mode = defaults.mode if mode is None else mode
+    chosen = choose_mode(mode, parallel, channel_sequential)
+    if n_jobs is None:
+        n_jobs = defaults.n_jobs or (-1 if parallel or chosen == "parallel" else 1)
+    if has_budget and mode is None and chosen == "serial":
+        chosen = AUTO
+    n_workers = defaults.n_workers if n_workers is None else n_workers
+    return RunOptions(chosen, n_jobs, n_workers, *more)
 
 
 def _note_advice(done: ProcessingContext, first: int, plan: Plan) -> ProcessingContext:

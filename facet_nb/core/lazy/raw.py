@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import mne
+
 from facet_nb.core.errors import check_extra
 from facet_nb.core.storage.raw_file import RawOnDemand
 
 
-class LazyRaw(RawOnDemand):
+class LazyRaw(RawOnDemand, mne.io.BaseRaw):  # MNE looks for BaseRaw among the bases
     """A corrected recording, computed where it is read; see ``Pipeline.lazy``.
 
     It is an MNE ``Raw`` with ``preload=False``: ``get_data``, indexing, ``crop``, ``pick``,

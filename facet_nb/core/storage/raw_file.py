@@ -92,7 +92,7 @@ class _Samples:
         return _Samples, (np.array(self.array),)
 
 
-class RawFile(RawOnDemand):
+class RawFile(RawOnDemand, mne.io.BaseRaw):  # MNE looks for BaseRaw among the bases
     """A recording in a scratch file as float32, read piece by piece as float64."""
 
     @classmethod

@@ -36,13 +36,6 @@ class AverageStream(SubtractionStream):
         self.layout, self.threshold, self.mean = layout, threshold, mean
         self.blocks = list_blocks(len(layout.first), window) if len(layout.first) else []
 
-    @classmethod
-    def make(
-        cls, layout: Layout, window: int, threshold: float, mean: float, dtype: np.dtype
-    ) -> AverageStream | None:
-        """Return a stream, or None if the epochs are not in order."""
-        return cls(layout, window, threshold, mean, dtype) if is_ordered(layout) else None
-
     def _advance(self) -> np.ndarray:
         stop = keep = self.x.stop
         last = self.next
@@ -69,11 +62,6 @@ class AverageStream(SubtractionStream):
         blocks = np.array(self.blocks[self.next : stop]).reshape(-1, 2) - low
         correct_blocks(self.x.data, piece, blocks, self.threshold, self.work.data, self.mean)
         self.next = stop
-
-
-def is_ordered(layout: Layout) -> bool:
-    """Return whether the epochs are in order."""
-    return bool(np.all(np.diff(layout.first) > 0))
 
 
 def cut_layout(whole: Layout, epochs: slice, offset: int, n_times: int) -> Layout:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -140,6 +141,12 @@ class SubtractionStream(ABC):
     def __init__(self, dtype: np.dtype | type = float) -> None:
         self.x, self.work = Buffer(np.dtype(dtype)), Buffer(np.dtype(dtype))
         self.next = self.done = 0
+
+    @classmethod
+    def make(cls, layout: Any, *arguments: Any, **options: Any) -> Self | None:
+        """Return a stream, or None if the epochs of `layout` are not in order."""
+        create: Callable[..., Self] = cls
+        return create(layout, *arguments, **options) if layout.is_ordered else None
 
     def push(self, x: np.ndarray) -> np.ndarray:
         """Add the next samples; return the samples that are final."""

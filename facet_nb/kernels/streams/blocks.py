@@ -98,11 +98,6 @@ class BlockStream(SubtractionStream):
         self.n_templates = 0  # that were made
         self.template = np.zeros(blocks.n_samples)
 
-    @classmethod
-    def make(cls, blocks: Blocks, mean: float) -> BlockStream | None:
-        """Return a stream, or None if the epochs are not in order."""
-        return cls(blocks, mean) if blocks.is_ordered else None
-
     def _advance(self) -> np.ndarray:
         blocks, stop = self.blocks, self.x.stop
         pools, which = blocks.pools

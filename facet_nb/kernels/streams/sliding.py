@@ -7,7 +7,7 @@ from collections import deque
 
 import numpy as np
 
-from facet_nb.kernels.streams.averages import cut_layout, is_ordered
+from facet_nb.kernels.streams.averages import cut_layout
 from facet_nb.kernels.streams.base import SubtractionStream
 from facet_nb.kernels.streams.blocks import Blocks
 from facet_nb.kernels.templates.averaging import is_complete, take_epochs
@@ -112,11 +112,6 @@ class SlidingStream(_Sliding):
             np.dtype(float),
         )
 
-    @classmethod
-    def make(cls, blocks: Blocks, mean: float) -> SlidingStream | None:
-        """Return a stream, or None if the epochs are not in order."""
-        return cls(blocks, mean) if blocks.is_ordered else None
-
     def _take(self, epochs: np.ndarray) -> np.ndarray:
         starts = self.blocks.starts[epochs] - self.x.start
         rows = take_epochs(self.x.data, starts, self.blocks.n_samples)
@@ -166,13 +161,6 @@ class SubsampleSlidingStream(_Sliding):
             (layout.spans[0], np.maximum(layout.spans[1], 0)),
             np.dtype(dtype),
         )
-
-    @classmethod
-    def make(
-        cls, layout: Layout, window: int, threshold: float, mean: float, dtype: np.dtype
-    ) -> SubsampleSlidingStream | None:
-        """Return a stream, or None if the epochs are not in order."""
-        return cls(layout, window, threshold, mean, dtype) if is_ordered(layout) else None
 
     def _take(self, epochs: np.ndarray) -> np.ndarray:
         low, high = int(epochs[0]), int(epochs[-1]) + 1

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from facet_nb.kernels.lowrank.lowrank import correct_block, list_blocks, list_reaches
-from facet_nb.kernels.streams.averages import cut_layout, is_ordered
+from facet_nb.kernels.streams.averages import cut_layout
 from facet_nb.kernels.streams.base import SubtractionStream
 from facet_nb.kernels.templates.subsample import Layout
 
@@ -49,11 +47,6 @@ class WaveformStream(WaveformBlocks, SubtractionStream):
 
     The result equals that of :func:`facet_nb.kernels.lowrank.lowrank.correct` to the bit.
     """
-
-    @classmethod
-    def make(cls, layout: Layout, *model: Any, **options: Any) -> WaveformStream | None:
-        """Return a stream, or None if the epochs are not in order."""
-        return cls(layout, *model, **options) if is_ordered(layout) else None
 
     def _advance(self) -> np.ndarray:
         stop = keep = self.x.stop

@@ -95,6 +95,11 @@ class Layout:
         tail = np.where(high <= n_times, np.clip(1.0 - (high - 0.5 - end), 0.0, 1.0), 1.0)
         return np.maximum(low, 0), np.minimum(high, n_times), head, tail
 
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the epochs are in order."""
+        return bool(np.all(np.diff(self.first) > 0))
+
     @cached_property
     def n_fft(self) -> int:
         """Length of the transforms."""

@@ -60,6 +60,16 @@ class Windows(Protocol):
         """Return samples `start` to `stop` of the result, shape (n_channels, stop - start)."""
 
 
+class LocalWindows:
+    """Base of steps over windows that need to know nothing of a whole channel."""
+
+    learns = False
+
+    def learn(self, read: Read, n_channels: int) -> list[None]:
+        """Return nothing."""
+        return [None] * n_channels
+
+
 #: Number of samples of a channel that a pass over all of it reads at once.
 PIECE = 1 << 18
 

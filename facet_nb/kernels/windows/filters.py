@@ -9,7 +9,7 @@ import numpy as np
 
 from facet_nb.kernels.compiled.dispatch import find_compiled, has_compiled
 from facet_nb.kernels.filters.fir import choose_n_fft, find_filter
-from facet_nb.kernels.windows.base import Keep, Read
+from facet_nb.kernels.windows.base import Keep, LocalWindows, Read
 
 #: Samples between two saved states of a recursive filter: 2 MB for an hour of a channel at 5 kHz
 #: and four sections.
@@ -24,7 +24,7 @@ def has_exact_states() -> bool:
     return not has_compiled() or platform.machine().lower() in ("x86_64", "amd64")
 
 
-class FirWindows:
+class FirWindows(LocalWindows):
     """A zero-phase FIR filter; see :func:`facet_nb.kernels.filters.fir.filter_zero_phase`.
 
     A cell is a pair of blocks, which are the real and the imaginary part of one transform; both
@@ -38,7 +38,7 @@ class FirWindows:
         Length of the signal.
     """
 
-    learns = uses_blas = cheap = False
+    uses_blas = cheap = False
 
     def __init__(self, taps: np.ndarray, n_times: int) -> None:
         self.n_fft, self.half, self.n_times = choose_n_fft(len(taps)), len(taps) // 2, n_times
@@ -51,10 +51,6 @@ class FirWindows:
     def make_for(cls, taps: np.ndarray, n_times: int) -> FirWindows | None:
         """Return the filter, or None if it is not compiled."""
         return None if find_filter(taps, np.dtype(float)) is None else cls(taps, n_times)
-
-    def learn(self, read: Read, n_channels: int) -> list[None]:
-        """Return nothing: no sample depends on a whole channel."""
-        return [None] * n_channels
 
     def make(self, read: Read, start: int, stop: int, keeps: Sequence[Keep]) -> np.ndarray:
         """Return samples of the result; see :class:`facet_nb.kernels.windows.base.Windows`."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facet_nb.kernels.windows.base import Keep, Read
+from facet_nb.kernels.windows.base import Keep, LocalWindows, Read
 
 
-class SpanWindows:
+class SpanWindows(LocalWindows):
     """Samples from `start` on; nothing is computed.
 
     Parameters
@@ -18,15 +18,11 @@ class SpanWindows:
         First sample, and number of samples.
     """
 
-    learns, uses_blas, cheap = False, False, True
+    uses_blas, cheap = False, True
     cell = 1 << 14
 
     def __init__(self, start: int, n_times: int) -> None:
         self.start, self.n_times = start, n_times
-
-    def learn(self, read: Read, n_channels: int) -> list[None]:
-        """Return nothing: no sample depends on a whole channel."""
-        return [None] * n_channels
 
     def make(self, read: Read, start: int, stop: int, keeps: Sequence[Keep]) -> np.ndarray:
         """Return samples of the result; see :class:`facet_nb.kernels.windows.base.Windows`."""

@@ -10,22 +10,18 @@ import numpy as np
 from facet_nb.kernels.lowrank.highband import list_portions
 from facet_nb.kernels.lowrank.lowrank import Model, fit, subtract_portion
 from facet_nb.kernels.streams.waveforms import WaveformBlocks
-from facet_nb.kernels.windows.base import Keep, Read
+from facet_nb.kernels.windows.base import Keep, LocalWindows, Read
 
 
-class WaveformWindows(WaveformBlocks):
+class WaveformWindows(LocalWindows, WaveformBlocks):
     """Subtract low-rank artifact models from the epochs that touch a window.
 
     The result equals that of :func:`facet_nb.kernels.lowrank.lowrank.correct` to the bit. The model
     of a block of epochs of a channel is fitted once, and kept.
     """
 
-    learns, uses_blas, cheap = False, True, False
+    uses_blas, cheap = True, False
     cell = 1 << 13
-
-    def learn(self, read: Read, n_channels: int) -> list[None]:
-        """Return nothing: models are fitted when a window touches their block."""
-        return [None] * n_channels
 
     def make(self, read: Read, start: int, stop: int, keeps: Sequence[Keep]) -> np.ndarray:
         """Return samples of the result; see :class:`facet_nb.kernels.windows.base.Windows`."""
