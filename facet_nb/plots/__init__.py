@@ -24,8 +24,10 @@ from facet_nb.plots.heat_map import draw_heat_map, plot_heat_map
 from facet_nb.plots.lanes import draw_lanes, plot_lanes
 from facet_nb.plots.lost_time import (
     draw_step_bars,
+    draw_step_times,
     draw_waterfall,
     plot_step_bars,
+    plot_step_times,
     plot_waterfall,
 )
 from facet_nb.plots.memory import draw_memory, plot_memory
@@ -44,7 +46,6 @@ from facet_nb.plots.scaling import draw_scaling, plot_scaling
 from facet_nb.plots.side_by_side import plot_side_by_side, sketch_side_by_side
 from facet_nb.plots.sketch import Sketch
 from facet_nb.plots.spectra import draw_spectrum, plot_psd, sketch_spectrum, spectrum_of
-from facet_nb.plots.step_times import draw_step_times, plot_step_times
 from facet_nb.plots.tuning import tuning_picture
 
 __all__ = [

@@ -11,6 +11,7 @@ from facet_nb.benchmark import BenchmarkTable, Configuration, SummaryRow
 from facet_nb.benchmark.curves import find_waterfall
 from facet_nb.benchmark.waterfall import Waterfall
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.events import RunState
 from facet_nb.plots import palette
 from facet_nb.plots import picture as pic
 
@@ -173,3 +174,49 @@ def _show(seconds: float, signed: bool) -> str:
     digits = 3 if abs(seconds) < 1 else 2
     text = f"{seconds:+.{digits}f}" if signed else f"{seconds:.{digits}f}"
     return text.replace("-", "−")
+
+
+def draw_step_times(state: RunState, ax: Any) -> Any:
+    """Draw wall and CPU time of each step, in s, as bars into `ax`; return `ax`."""
+    rows = np.arange(len(state.steps))
+    ax.barh(rows - 0.2, state.step_wall_s, 0.38, color=pic.AFTER, label="wall")
+    ax.barh(rows + 0.2, state.step_cpu_s, 0.38, color=pic.BEFORE, label="CPU")
+    ax.set_yticks(rows)
+    names = [f"{i}. {name}" for i, name in enumerate(state.steps, 1)]
+    ax.set_yticklabels(names, parse_math=False)
+    ax.invert_yaxis()
+    ax.grid(visible=False, axis="y")
+    ax.set_xlabel("time, summed over batches (s)")
+    return ax
+
+
+def plot_step_times(state: RunState) -> pic.Picture:
+    """Plot the measured time of each step.
+
+    With several workers the times of a step overlap, so that the sum exceeds the time of the run.
+
+    Parameters
+    ----------
+    state : RunState
+        State after the run: ``result.state``.
+
+    Returns
+    -------
+    Picture
+        A figure with a caption.
+    """
+    picture = pic.make_picture(9.0, 1.2 + 0.38 * max(1, len(state.steps)))
+    (ax,) = pic.add_axes(picture)
+    draw_step_times(state, ax)
+    picture.legend(loc="outside upper right", ncols=2, frameon=False)
+    total_s = sum(state.step_wall_s)
+    if not state.steps:
+        picture.caption = "No step has run yet."
+        return picture
+    longest = int(np.argmax(state.step_wall_s))
+    share = 100.0 * state.step_wall_s[longest] / total_s if total_s else 0.0
+    picture.caption = (
+        f"Measured time of {len(state.steps)} steps: {total_s:.2f} s in all, {share:.0f} % of it "
+        f"in {state.steps[longest]}."
+    )
+    return picture

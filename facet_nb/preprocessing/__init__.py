@@ -20,13 +20,18 @@ from facet_nb.preprocessing.flow import (
     SwitchProcessor,
 )
 from facet_nb.preprocessing.gaussian import MATLABPreFilter
-from facet_nb.preprocessing.intervals import ReferenceIntervalSelector, SignalIntervalSelector
 from facet_nb.preprocessing.layout import ChannelStandardizer
 from facet_nb.preprocessing.offset import ArtifactOffsetFinder
 from facet_nb.preprocessing.qrs import QRSTriggerDetector
 from facet_nb.preprocessing.reference import CommonReference
 from facet_nb.preprocessing.resampling import DownSample, Resample, UpSample
-from facet_nb.preprocessing.selection import Crop, DropChannels, PickChannels
+from facet_nb.preprocessing.selection import (
+    Crop,
+    DropChannels,
+    PickChannels,
+    ReferenceIntervalSelector,
+    SignalIntervalSelector,
+)
 from facet_nb.preprocessing.trains import MissingTriggerCompleter, SliceTriggerGenerator
 from facet_nb.preprocessing.triggers import MissingTriggerDetector, TriggerDetector
 

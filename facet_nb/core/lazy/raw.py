@@ -10,7 +10,7 @@ from facet_nb.core.errors import check_extra
 from facet_nb.core.storage.raw_file import RawOnDemand
 
 
-class LazyRaw(RawOnDemand, mne.io.BaseRaw):  # MNE looks for BaseRaw among the bases
+class LazyRaw(RawOnDemand, mne.io.BaseRaw):  # type: ignore[misc]  # MNE looks for BaseRaw here
     """A corrected recording, computed where it is read; see ``Pipeline.lazy``.
 
     It is an MNE ``Raw`` with ``preload=False``: ``get_data``, indexing, ``crop``, ``pick``,

@@ -92,7 +92,7 @@ class _Samples:
         return _Samples, (np.array(self.array),)
 
 
-class RawFile(RawOnDemand, mne.io.BaseRaw):  # MNE looks for BaseRaw among the bases
+class RawFile(RawOnDemand, mne.io.BaseRaw):  # type: ignore[misc]  # MNE looks for BaseRaw here
     """A recording in a scratch file as float32, read piece by piece as float64."""
 
     @classmethod

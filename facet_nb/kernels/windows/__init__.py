@@ -1,9 +1,8 @@
 """Steps over windows: any part of their result, to the bit, from a part of their input."""
 
-from facet_nb.kernels.windows.base import Keep, Read, Windows
+from facet_nb.kernels.windows.base import Keep, Read, SpanWindows, Windows
 from facet_nb.kernels.windows.blocks import BlockWindows
 from facet_nb.kernels.windows.filters import FirWindows, SosWindows
-from facet_nb.kernels.windows.spans import SpanWindows
 from facet_nb.kernels.windows.upsampled import UpsampledWindows
 from facet_nb.kernels.windows.waveforms import WaveformWindows
 

@@ -1,4 +1,4 @@
-"""The protocol of steps whose result can be computed window by window."""
+"""The protocol of steps whose result can be computed window by window, and the simplest one."""
 
 from __future__ import annotations
 
@@ -94,3 +94,23 @@ def learn_in_one_pass(
         for one, row in zip(found, x, strict=True):
             one.push(row)
     return [one.value for one in found]
+
+
+class SpanWindows(LocalWindows):
+    """Samples from `start` on; nothing is computed.
+
+    Parameters
+    ----------
+    start, n_times : int
+        First sample, and number of samples.
+    """
+
+    uses_blas, cheap = False, True
+    cell = 1 << 14
+
+    def __init__(self, start: int, n_times: int) -> None:
+        self.start, self.n_times = start, n_times
+
+    def make(self, read: Read, start: int, stop: int, keeps: Sequence[Keep]) -> np.ndarray:
+        """Return samples of the result; see :class:`facet_nb.kernels.windows.base.Windows`."""
+        return read(self.start + start, self.start + stop)
