@@ -5,7 +5,7 @@ from __future__ import annotations
 from facet_nb.core.backends import registry
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.execution.runner import Runner
-from facet_nb.core.planning.planner import make_plan
+from facet_nb.core.planning.planner import RunOptions, make_plan
 from facet_nb.core.processor import Processor, as_processor
 
 __all__ = ["ChannelSequentialExecutor", "ParallelExecutor"]
@@ -50,15 +50,8 @@ class ParallelExecutor:
     ) -> ProcessingContext:
         """Return the context after several processors."""
         steps = [as_processor(p) for p in processors]
-        plan = make_plan(
-            steps,
-            self.mode,
-            n_jobs=self.n_jobs,
-            n_workers=1,
-            backend=self.backend,
-            batch_size=1,
-            cores=registry.count_cores(),
-        )
+        options = RunOptions(self.mode, self.n_jobs, backend=self.backend)
+        plan = make_plan(steps, options, registry.count_cores())
         if self.verbose:
             print(plan)
         return Runner(steps, plan).run(context)

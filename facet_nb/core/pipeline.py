@@ -34,7 +34,7 @@ from facet_nb.core.parameters import clone_value, list_inner_params, split_param
 from facet_nb.core.planning.budget import find_input, fit_to_budget
 from facet_nb.core.planning.modes.registry import AUTO, list_mode_names
 from facet_nb.core.planning.plan import Plan
-from facet_nb.core.planning.planner import RunOptions, choose_mode
+from facet_nb.core.planning.planner import RunOptions, choose_mode, make_plan
 from facet_nb.core.processor import (
     LambdaProcessor,
     Processor,
@@ -293,7 +293,7 @@ class Pipeline:
         else:
             # Counting cores takes longer than planning a short chain.
             one = options.n_jobs == options.n_workers == 1
-            plan = options.plan(processors, 1 if one else backends.count_cores(backend))
+            plan = make_plan(processors, options, 1 if one else backends.count_cores(backend))
         recorder = EventRecorder([on_event] if on_event else [])
         runner = Runner(
             processors,
@@ -390,7 +390,7 @@ class Pipeline:
             from facet_nb.core.lazy.explain import explain
 
             options = RunOptions("channel_sequential", fuse=fuse)
-            return explain(self.processors, options.plan(self.processors, 1))
+            return explain(self.processors, make_plan(self.processors, options, 1))
         if subject is not None and not isinstance(subject, str | Path):
             subject = _as_context(subject)
         options = _choose_options(
@@ -467,7 +467,7 @@ class Pipeline:
         workers = RunOptions(
             "channel_sequential", 1, n_workers, fuse=fuse, oversubscribe=oversubscribe
         )
-        plan = workers.plan(processors, backends.count_cores("serial"))
+        plan = make_plan(processors, workers, backends.count_cores("serial"))
         for finding in plan.findings:
             logger.warning("%s", finding)
         return make_lazy(

@@ -11,7 +11,6 @@ from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.findings import make_finding
 from facet_nb.core.fused_kernel import FusedKernel
-from facet_nb.core.parameters import take_arguments
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.aas_fused import EPOCH_S, AASPlan, UpsampledAAS
@@ -96,7 +95,10 @@ class AASCorrection(AveragingCorrection):
         ref_channel: int | str | None = None,
         subsample: bool = False,
     ) -> None:
-        super().__init__(**take_arguments(AveragingCorrection, locals()))
+        super().__init__(
+            *(window_size, plot_artifacts, realign_after_averaging, search_window_factor),
+            *(apply_epoch_alpha_scaling, ref_channel, subsample),
+        )
         self.rel_window_position = rel_window_position
         self.correlation_threshold = correlation_threshold
         self.interpolate_volume_gaps = interpolate_volume_gaps

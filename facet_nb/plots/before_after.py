@@ -7,18 +7,13 @@ from typing import Any
 from facet_nb.core import ProcessingContext
 from facet_nb.plots import picture as pic
 from facet_nb.plots.comparison import Comparison, Trace, compare
-from facet_nb.plots.envelope import thin
 from facet_nb.plots.sketch import Curve, Sketch, SketchRow
 
 
 def draw_trace(trace: Trace, ax: Any, *, color: str, label: str) -> Any:
     """Draw a trace into `ax`, in µV over s, as its envelope if it is long; return `ax`."""
-    times_s, values_v = thin(trace.times_s, trace.values_v)
-    (line,) = ax.plot(times_s, 1e6 * values_v, color=color, linewidth=0.9, label=label)
-    line.set_gid(f"trace-{label}")
-    ax.set_ylabel("µV")
-    ax.margins(x=0)
-    return ax
+    curve = Curve(trace.times_s, 1e6 * trace.values_v, color, label)
+    return pic.draw_row(SketchRow((curve,), "µV"), ax)
 
 
 def plot_before_after(
@@ -60,25 +55,19 @@ def picture_of(
     comparison: Comparison, picture: pic.Picture | None = None, *, width_in: float = 9.0
 ) -> pic.Picture:
     """Return the picture of a comparison; a given picture is cleared and reused."""
-    shown = _list_shown(comparison)
-    if picture is None:
-        picture = pic.make_picture(width_in, 0.9 + 1.35 * len(shown))
-    picture.clear()
-    axes = pic.add_axes(picture, len(shown), share_x=True)
-    for ax, (label, trace, color) in zip(axes, shown, strict=True):
-        draw_trace(trace, ax, color=color, label=label)
-    axes[-1].set_xlabel("time (s)")
-    axes[0].set_title(f"Channel {comparison.channel}", loc="left", parse_math=False)
-    picture.legend(loc="outside upper right", ncols=len(shown), frameon=False)
-    picture.align_ylabels(axes)
-    picture.caption = comparison.caption
-    return picture
+    sketch = sketch_signal(comparison)
+    return pic.render(sketch, picture, (width_in, 0.9 + 1.35 * len(sketch.rows)))
 
 
 def sketch_signal(comparison: Comparison) -> Sketch:
     """Return the same figure as SVG, which takes a few milliseconds."""
-    shown = _list_shown(comparison)
-    rows = tuple(
+    rows = [
+        ("before", comparison.before, pic.BEFORE),
+        ("after", comparison.after, pic.AFTER),
+        (comparison.label, comparison.removed, pic.REMOVED),
+    ]
+    shown = [(label, trace, color) for label, trace, color in rows if trace is not None]
+    parts = tuple(
         SketchRow(
             (Curve(trace.times_s, 1e6 * trace.values_v, color, label),),
             "µV",
@@ -86,13 +75,4 @@ def sketch_signal(comparison: Comparison) -> Sketch:
         )
         for i, (label, trace, color) in enumerate(shown, 1)
     )
-    return Sketch(f"Channel {comparison.channel}", rows, comparison.caption)
-
-
-def _list_shown(comparison: Comparison) -> list[tuple[str, Trace, str]]:
-    rows = [
-        ("before", comparison.before, pic.BEFORE),
-        ("after", comparison.after, pic.AFTER),
-        (comparison.label, comparison.removed, pic.REMOVED),
-    ]
-    return [(label, trace, color) for label, trace, color in rows if trace is not None]
+    return Sketch(f"Channel {comparison.channel}", parts, comparison.caption)

@@ -10,12 +10,15 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from facet_nb.plots.sketch import write_figure
+from facet_nb.plots.envelope import thin
+from facet_nb.plots.sketch import Sketch, SketchRow, write_figure
 
 #: Okabe and Ito's colours, distinguishable with red-green colour blindness.
 BEFORE, AFTER, REMOVED, EXTRA = "#D55E00", "#0072B2", "#595959", "#009E73"
 
 _DPI = 110
+#: Letters of a legend that fits beside the title.
+_SHORT = 50
 #: matplotlib settings of all figures.
 STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
@@ -77,6 +80,45 @@ def add_axes(picture: Picture, n_rows: int = 1, *, share_x: bool = False) -> lis
     with matplotlib.rc_context(STYLE):
         grid = picture.subplots(n_rows, 1, sharex=share_x, squeeze=False)
     return list(grid[:, 0])
+
+
+def draw_row(row: SketchRow, ax: Any) -> Any:
+    """Draw the curves of a row into `ax`, as their envelope if they are long; return `ax`."""
+    for curve in row.curves:
+        points = thin(curve.x, curve.y)
+        (line,) = ax.plot(*points, color=curve.color, linewidth=0.9, label=curve.label)
+        line.set_gid(f"trace-{curve.label}")
+    if row.log:
+        ax.set_yscale("log")
+    ax.set_ylabel(row.y_label)
+    ax.set_xlabel(row.x_label)
+    ax.margins(x=0)
+    return ax
+
+
+def render(sketch: Sketch, picture: Picture | None, size_in: tuple[float, float]) -> Picture:
+    """Return the figure of a sketch; a given picture is cleared and reused."""
+    if picture is None:
+        picture = make_picture(*size_in)
+    picture.clear()
+    axes = add_axes(picture, len(sketch.rows), share_x=not sketch.rows[0].x_label)
+    named: dict[str, Any] = {}
+    for ax, row in zip(axes, sketch.rows, strict=True):
+        draw_row(row, ax)
+        handles, labels = ax.get_legend_handles_labels()
+        named |= dict(zip(labels, handles, strict=True))
+    axes[0].set_title(sketch.title, loc="left", parse_math=False)
+    short = sum(map(len, named)) < _SHORT
+    place = {"loc": "outside upper right", "ncols": max(1, len(named))}
+    if not short:
+        place = {"loc": "outside lower center", "ncols": 2}
+    figure: Any = picture
+    legend = figure.legend(list(named.values()), list(named), frameon=False, **place)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    picture.align_ylabels(axes)
+    picture.caption = sketch.caption
+    return picture
 
 
 def uses_widget_backend() -> bool:

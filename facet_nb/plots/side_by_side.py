@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 from facet_nb.core import ProcessingContext
 from facet_nb.plots import picture as pic
-from facet_nb.plots.before_after import draw_trace
 from facet_nb.plots.comparison import compare
 from facet_nb.plots.sketch import Curve, Sketch, SketchRow
-from facet_nb.plots.spectra import draw_spectrum, find_shown
+from facet_nb.plots.spectra import find_shown
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D00", "#56B4E9", "#595959", "#000000")
 _FMAX_HZ = 100.0
@@ -51,27 +50,8 @@ def plot_side_by_side(
     ValidationError
         If a result lacks the channel.
     """
-    picture = pic.make_picture(width_in, 4.6) if picture is None else picture
-    picture.clear()
-    top, bottom = pic.add_axes(picture, 2)
-    said = []
-    for i, (label, context) in enumerate(contexts.items()):
-        color = _COLORS[i % len(_COLORS)]
-        piece = compare(context, channel, tmin_s, tmax_s)
-        draw_trace(piece.after, top, color=color, label=label)
-        whole = compare(context, channel, 0.0, 1e9)
-        draw_spectrum(whole.after, bottom, color=color, label=label, fmax_hz=_FMAX_HZ)
-        rms_uv = next(rms for name, rms, _ in piece.rows() if name == "after")
-        said.append(f"{label}: {rms_uv:.1f} µV RMS")
-        channel = piece.channel
-    top.set_xlabel("time (s)")
-    top.set_title(f"Channel {channel}", loc="left", parse_math=False)
-    handles, labels = top.get_legend_handles_labels()
-    legend = picture.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
-    picture.caption = f"Channel {channel}, {'; '.join(said)}." if said else "No result is kept yet."
-    return picture
+    sketch = sketch_side_by_side(contexts, channel, tmin_s, tmax_s)
+    return pic.render(sketch, picture, (width_in, 4.6))
 
 
 def sketch_side_by_side(
@@ -95,7 +75,8 @@ def sketch_side_by_side(
         SketchRow(tuple(pieces), "µV", "time (s)", height=180),
         SketchRow(tuple(wholes), "power (µV²/Hz)", "frequency (Hz)", log=True, height=180),
     )
-    return Sketch(f"Channel {channel}", rows, f"Channel {channel}, {'; '.join(said)}.")
+    caption = f"Channel {channel}, {'; '.join(said)}." if said else "No result is kept yet."
+    return Sketch(f"Channel {channel}", rows, caption)
 
 
 def choose_color(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,12 +30,8 @@ def estimate_psd(trace: Trace, resolution_hz: float = _RESOLUTION_HZ) -> tuple:
 
 def draw_spectrum(trace: Trace, ax: Any, *, color: str, label: str, fmax_hz: float) -> Any:
     """Draw the power spectrum of a trace into `ax`, on a logarithmic scale; return `ax`."""
-    freqs_hz, power = find_shown(trace, fmax_hz)
-    ax.semilogy(freqs_hz, power, color=color, linewidth=1.0, label=label)
-    ax.set_ylabel("power (µV²/Hz)")
-    ax.set_xlabel("frequency (Hz)")
-    ax.margins(x=0)
-    return ax
+    curve = Curve(*find_shown(trace, fmax_hz), color, label)
+    return pic.draw_row(_make_row([curve]), ax)
 
 
 def plot_psd(
@@ -77,27 +74,27 @@ def spectrum_of(
     width_in: float = 9.0,
 ) -> pic.Picture:
     """Return the power spectra of a comparison; a given picture is cleared and reused."""
-    if picture is None:
-        picture = pic.make_picture(width_in, 3.2)
-    picture.clear()
-    (ax,) = pic.add_axes(picture)
-    for label, trace, color in _list_traces(comparison):
-        draw_spectrum(trace, ax, color=color, label=label, fmax_hz=fmax_hz)
-    ax.set_title(f"Channel {comparison.channel}", loc="left", parse_math=False)
-    picture.legend(loc="outside upper right", ncols=2, frameon=False)
-    picture.caption = _describe(comparison, fmax_hz)
-    return picture
+    return pic.render(sketch_spectrum(comparison, fmax_hz=fmax_hz), picture, (width_in, 3.2))
 
 
 def sketch_spectrum(comparison: Comparison, *, fmax_hz: float = 100.0) -> Sketch:
     """Return the same figure as SVG, which takes a few milliseconds."""
-    curves = tuple(
+    both = [("before", comparison.before, pic.BEFORE), ("after", comparison.after, pic.AFTER)]
+    curves = [
         Curve(*find_shown(trace, fmax_hz), color, label)
-        for label, trace, color in _list_traces(comparison)
-    )
-    row = SketchRow(curves, "power (µV²/Hz)", "frequency (Hz)", log=True, height=220)
+        for label, trace, color in both
+        if trace is not None
+    ]
     title = f"Channel {comparison.channel}"
-    return Sketch(title, (row,), _describe(comparison, fmax_hz))
+    caption = (
+        f"Power spectrum of channel {comparison.channel} up to {fmax_hz:g} Hz, before and after "
+        "the run."
+    )
+    return Sketch(title, (_make_row(curves, height=220),), caption)
+
+
+def _make_row(curves: Sequence[Curve], **options: Any) -> SketchRow:
+    return SketchRow(tuple(curves), "power (µV²/Hz)", "frequency (Hz)", log=True, **options)
 
 
 def find_shown(trace: Trace, fmax_hz: float) -> tuple[np.ndarray, np.ndarray]:
@@ -105,15 +102,3 @@ def find_shown(trace: Trace, fmax_hz: float) -> tuple[np.ndarray, np.ndarray]:
     freqs_hz, power = estimate_psd(trace)
     shown = (freqs_hz > 0) & (freqs_hz <= fmax_hz) & (power > 0)
     return freqs_hz[shown], power[shown]
-
-
-def _describe(comparison: Comparison, fmax_hz: float) -> str:
-    return (
-        f"Power spectrum of channel {comparison.channel} up to {fmax_hz:g} Hz, before and after "
-        "the run."
-    )
-
-
-def _list_traces(comparison: Comparison) -> list[tuple[str, Trace, str]]:
-    rows = [("before", comparison.before, pic.BEFORE), ("after", comparison.after, pic.AFTER)]
-    return [(label, trace, color) for label, trace, color in rows if trace is not None]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.parameters import take_arguments
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels.compiled.dispatch import is_chosen
@@ -289,7 +288,7 @@ class HighPassFilter(Filter):
         fir_window: str = "hamming",
         order: int = 4,
     ) -> None:
-        super().__init__(**take_arguments(Filter, locals()))
+        super().__init__(None, None, picks, filter_length, method, phase, fir_window, order=order)
         self.freq = freq
 
     def edges(self) -> tuple[Any, Any]:
@@ -343,7 +342,9 @@ class BandPassFilter(Filter):
         fir_window: str = "hamming",
         order: int = 4,
     ) -> None:
-        super().__init__(**take_arguments(Filter, locals()))
+        super().__init__(
+            l_freq, h_freq, picks, filter_length, method, phase, fir_window, order=order
+        )
 
 
 @register_processor
@@ -373,7 +374,7 @@ class NotchFilter(Filter):
         phase: str = "zero",
         fir_window: str = "hamming",
     ) -> None:
-        super().__init__(**take_arguments(Filter, locals()))
+        super().__init__(None, None, picks, filter_length, method, phase, fir_window)
         self.freqs = freqs
         self.notch_widths = notch_widths
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
@@ -15,6 +16,7 @@ _REACH = 5.0
 
 
 @register_processor
+@fill_doc
 class MATLABPreFilter(ArrayProcessor):
     r"""Gaussian high-pass filter, as used by MATLAB FACET before averaging.
 
@@ -31,9 +33,7 @@ class MATLABPreFilter(ArrayProcessor):
 
     References
     ----------
-    Glaser, J., Beisteiner, R., Bauer, H., & Fischmeister, F. P. S. (2013). FACET - a "Flexible
-    Artifact Correction and Evaluation Toolbox" for concurrently recorded EEG/fMRI data. BMC
-    Neuroscience, 14, 138. doi:10.1186/1471-2202-14-138
+    %(glaser_2013)s
     """
 
     name = "matlab_pre_filter"

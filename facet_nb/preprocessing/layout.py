@@ -6,13 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import Processor
 from facet_nb.core.registry import register_processor
-from facet_nb.core.storage.transpose import take_rows
-from facet_nb.preprocessing.selection import prune_annotations
+from facet_nb.preprocessing.selection import ON_MISSING, arrange_rows
 
 if TYPE_CHECKING:
     import mne
@@ -30,7 +28,6 @@ _STANDARDS = {
 #: Older names of the same positions.
 _ALIASES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8", "A1": "M1", "A2": "M2"}
 _FORMER = {new: old for old, new in _ALIASES.items()}
-_ON_MISSING = ("ignore", "raise")
 
 
 @register_processor
@@ -84,7 +81,7 @@ class ChannelStandardizer(Processor):
         found = self._match(wanted, {raw.ch_names[i]: i for i in eeg})
         self._check(wanted, found, raw)
         others = [i for i in range(len(kinds)) if i not in eeg] if self.keep_auxiliary else []
-        new = _arrange(context, [*found.values(), *others])
+        new = arrange_rows(context, [*found.values(), *others])
         names = {raw.ch_names[row]: name for name, row in found.items()}
         renamed = {old: name for old, name in names.items() if old != name}
         if self.rename_aliases and renamed:
@@ -118,10 +115,8 @@ class ChannelStandardizer(Processor):
         return found
 
     def _check(self, wanted: list[str], found: dict[str, int], raw: mne.io.BaseRaw) -> None:
-        if self.on_missing not in _ON_MISSING:
-            raise ValidationError(
-                f"on_missing={self.on_missing!r}: use {' or '.join(_ON_MISSING)}."
-            )
+        if self.on_missing not in ON_MISSING:
+            raise ValidationError(f"on_missing={self.on_missing!r}: use {' or '.join(ON_MISSING)}.")
         missing = [name for name in wanted if name not in found]
         if missing and (self.on_missing == "raise" or not found):
             raise ValidationError(
@@ -162,12 +157,3 @@ def simplify(name: str) -> str:
     text = re.sub(r"^eeg[\s_-]+", "", name.strip().lower())
     text = re.sub(r"[-_](ref|le|a1|a2|m1|m2|avg|ar)\d?$", "", text)
     return re.sub(r"[\s._-]", "", text)
-
-
-def _arrange(context: ProcessingContext, rows: list[int]) -> ProcessingContext:
-    """Return a context with some of the channels, in the given order."""
-    raw = context.get_raw()
-    data = take_rows(raw, rows)
-    marks = prune_annotations(raw.annotations, {raw.ch_names[i] for i in rows})
-    new = recording.Header(raw.info, int(raw.first_samp), marks).attach(data, picks=rows)
-    return context._selected(new, rows)

@@ -21,7 +21,7 @@ from facet_nb.preprocessing.triggers import annotate
 if TYPE_CHECKING:
     import mne
 
-_ON_MISSING = ("ignore", "raise")
+ON_MISSING = ("ignore", "raise")
 
 
 @register_processor
@@ -207,6 +207,12 @@ def select_rows(
         )
     if len(rows) == len(raw.ch_names):
         return context._derive()
+    return arrange_rows(context, rows)
+
+
+def arrange_rows(context: ProcessingContext, rows: list[int]) -> ProcessingContext:
+    """Return a context with some of the channels, in the given order."""
+    raw = context.get_raw()
     data = take_rows(raw, rows)
     marks = prune_annotations(raw.annotations, {raw.ch_names[i] for i in rows})
     new = Header(raw.info, int(raw.first_samp), marks).attach(data, picks=rows)
@@ -243,8 +249,8 @@ def prune_annotations(annotations: Any, names: set[str]) -> Any:
 
 def _check_missing(processor: Processor, missing: list[str | int], raw: mne.io.BaseRaw) -> None:
     on_missing = getattr(processor, "on_missing", "ignore")
-    if on_missing not in _ON_MISSING:
-        raise ValidationError(f"on_missing={on_missing!r}: use one of {', '.join(_ON_MISSING)}.")
+    if on_missing not in ON_MISSING:
+        raise ValidationError(f"on_missing={on_missing!r}: use one of {', '.join(ON_MISSING)}.")
     if missing and on_missing == "raise":
         raise ValidationError(
             f"{processor.name}: not in the recording: {', '.join(map(repr, missing))}. It has "

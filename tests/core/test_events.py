@@ -235,11 +235,10 @@ def test_cpu_time_of_inner_threads_counts():
 
     ctx = toys.wide_context(4)
     from facet_nb.core.execution.runner import Runner
-    from facet_nb.core.planning.planner import make_plan
+    from facet_nb.core.planning.planner import RunOptions, make_plan
 
-    plan = make_plan(
-        [Wide()], "serial", n_jobs=1, n_workers=2, backend="serial", batch_size=4, cores=2
-    )
+    options = RunOptions("serial", n_workers=2, backend="serial", batch_size=4)
+    plan = make_plan([Wide()], options, 2)
     events = []
     Runner([Wide()], plan, events.append).run(ctx)
     assert 0.12 <= states(events)[-1].step_cpu_s[0] < 0.3

@@ -8,7 +8,7 @@ import pytest
 from facet_nb import set_defaults
 from facet_nb.core import Pipeline, PlanError
 from facet_nb.core.backends import registry
-from facet_nb.core.planning.planner import make_plan
+from facet_nb.core.planning.planner import RunOptions, make_plan
 from tests.core import toys
 
 STEPS = [
@@ -26,8 +26,7 @@ STEPS = [
 
 
 def plan(steps, mode, cores=8, **options):
-    defaults = {"n_jobs": 1, "n_workers": 1, "backend": "multiprocessing", "batch_size": 1}
-    return make_plan(steps, mode, cores=cores, **{**defaults, **options})
+    return make_plan(steps, RunOptions(mode, **options), cores)
 
 
 def stages(made):

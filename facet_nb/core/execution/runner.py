@@ -66,7 +66,7 @@ from facet_nb.core.noise import Change
 from facet_nb.core.planning.budget import choose_batch_size, find_input, share_channels
 from facet_nb.core.planning.fusion import FusedSteps
 from facet_nb.core.planning.plan import Plan, Stage
-from facet_nb.core.planning.planner import LANES, make_plan, set_batch_size
+from facet_nb.core.planning.planner import LANES, RunOptions, make_plan, set_batch_size
 from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.recording import Header, channel_kinds
 from facet_nb.core.steps import State
@@ -632,9 +632,7 @@ def pass_header(header: Header, states: Sequence[State]) -> Header:
 
 def run_alone(processor: Processor, context: ProcessingContext) -> ProcessingContext:
     """Run one step serially."""
-    plan = make_plan(
-        [processor], "serial", n_jobs=1, n_workers=1, backend="serial", batch_size=1, cores=1
-    )
+    plan = make_plan([processor], RunOptions("serial", backend="serial"), 1)
     return Runner([processor], plan).run(context)
 
 

@@ -16,7 +16,7 @@ from facet_nb.core.findings import make_finding
 from facet_nb.core.memory import describe_bytes, find_available, parse_bytes, rss_bytes
 from facet_nb.core.planning.memory_forecast import Forecast, RunInput, make_forecast
 from facet_nb.core.planning.plan import Plan
-from facet_nb.core.planning.planner import LANES, RunOptions, set_batch_size
+from facet_nb.core.planning.planner import LANES, RunOptions, make_plan, set_batch_size
 from facet_nb.core.processor import Processor
 from facet_nb.core.recording import Shape
 from facet_nb.core.registry import get_processor
@@ -129,12 +129,12 @@ def fit_to_budget(
     """
     cores = registry.count_cores(options.backend)
     shape = None if run_input is None else run_input.shape
-    first = options.plan(processors, cores, shape)
+    first = make_plan(processors, options, cores, shape)
     limit = None if budget is None else parse_bytes(budget)
     if not first.batch_size and run_input is not None:
         size = choose_batch_size(processors, first, run_input, limit)
         options = replace(options, batch_size=size)
-        first = options.plan(processors, cores, shape)
+        first = make_plan(processors, options, cores, shape)
     if limit is None and options.mode != "auto":
         return add_forecast(first, processors, run_input)
     if run_input is None:
@@ -233,7 +233,7 @@ def _candidates(
     sizes = sorted({largest, *_halves(largest)}, reverse=True)
 
     def make(candidate: RunOptions, spill: bool) -> Plan:
-        plan = replace(candidate.plan(processors, cores), reason=first.reason)
+        plan = replace(make_plan(processors, candidate, cores), reason=first.reason)
         return add_forecast(plan, processors, run_input, spill)
 
     for n_jobs in jobs:

@@ -79,45 +79,61 @@ def check_numbers(
     return tuple(resolved)
 
 
-def make_plan(
-    processors: Sequence[Processor],
-    mode: str,
-    *,
-    n_jobs: int,
-    n_workers: int,
-    backend: str,
-    batch_size: int | str,
-    cores: int,
-    fuse: bool = True,
-    shape: Shape | None = None,
-    oversubscribe: bool = False,
-) -> Plan:
-    """Return the plan of `processors` in `mode`.
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of a run.
 
-    Parameters
+    Attributes
     ----------
-    processors : sequence of Processor
-        The steps.
     mode : {"serial", "channel_sequential", "parallel", "auto"}
-        How to run them.
+        How to run the steps.
     n_jobs, n_workers : int
-        Outer workers and inner threads (negative numbers count from `cores`).
+        Outer workers and inner threads (negative numbers count from the cores).
     backend : {"multiprocessing", "threading", "serial", "dask"}
         The backend of outer workers.
     batch_size : int | "auto"
         Channels in one batch. ``"auto"`` leaves the number open, as 0, until the recording is
         known; stages with a user-defined step get batches of one channel.
-    cores : int
-        Cores that this process may use.
     fuse : bool
         Whether steps may be fused (:mod:`facet_nb.core.planning.fusion`).
+    dtype, chunk_duration_s
+        As for :func:`set_precision` and :func:`set_chunks`.
+    oversubscribe : bool
+        Whether workers and threads together may be more than the cores.
+    """
+
+    mode: str
+    n_jobs: int = 1
+    n_workers: int = 1
+    backend: str = "multiprocessing"
+    batch_size: int | str = 1
+    fuse: bool = True
+    dtype: str = "float64"
+    chunk_duration_s: float | None = None
+    oversubscribe: bool = False
+
+
+def make_plan(
+    processors: Sequence[Processor],
+    options: RunOptions,
+    cores: int,
+    shape: Shape | None = None,
+) -> Plan:
+    """Return the plan of `processors`.
+
+    Parameters
+    ----------
+    processors : sequence of Processor
+        The steps.
+    options : RunOptions
+        How to run them.
+    cores : int
+        Cores that this process may use.
     shape : Shape | None
         Size of the recording, for ``mode="auto"``.
-    oversubscribe : bool
-        Whether workers and threads together may be more than `cores`.
     """
-    asked_jobs, asked_workers = n_jobs, n_workers
-    n_jobs, n_workers = check_numbers(n_jobs, n_workers, batch_size, backend, cores)
+    mode, backend, batch_size = options.mode, options.backend, options.batch_size
+    n_jobs, n_workers = check_numbers(options.n_jobs, options.n_workers, batch_size, backend, cores)
     size = 0 if batch_size == "auto" else int(batch_size)
     reason = ""
     if mode == "auto":
@@ -128,17 +144,23 @@ def make_plan(
     if not rules.uses_jobs or backend == "serial":
         n_jobs = 1
     inner = n_workers
-    if inner > 1 and not oversubscribe:  # outer workers times inner threads exceed no cores
+    if inner > 1 and not options.oversubscribe:  # outer workers times inner threads exceed no cores
         inner = max(1, min(n_workers, cores // n_jobs))
-    fusions = find_fusions(processors) if fuse and _raises_rate(processors) else NO_FUSIONS
+    fusions = find_fusions(processors) if options.fuse and _raises_rate(processors) else NO_FUSIONS
     maker = _Planner(rules, backend, n_jobs, inner, size, fusions)
     stages = maker.stages(processors)
     findings: tuple[Finding, ...] = ()
-    if asked_jobs > n_jobs or asked_workers > inner:
-        findings = _tell_lowered(mode, backend, (n_jobs, asked_jobs), (inner, asked_workers), cores)
-    if asked_jobs > 1:
+    jobs, workers = (n_jobs, options.n_jobs), (inner, options.n_workers)
+    if jobs[1] > n_jobs or workers[1] > inner:
+        findings = _tell_lowered(mode, backend, jobs, workers, cores)
+    if jobs[1] > 1:
         findings += _tell_unsafe(processors, stages, n_jobs)
-    return Plan(mode, backend, n_jobs, inner, size, stages, reason, fusions, findings=findings)
+    plan = Plan(mode, backend, n_jobs, inner, size, stages, reason, fusions, findings=findings)
+    if options.dtype != "float64":
+        plan = set_precision(plan, processors, options.dtype)
+    if options.chunk_duration_s is not None:
+        plan = set_chunks(plan, processors, options.chunk_duration_s)
+    return plan
 
 
 def _tell_lowered(
@@ -179,41 +201,6 @@ def _tell_unsafe(
         return ()
     detail = f"n_jobs=1 instead of {n_jobs}, as {', '.join(unsafe)} is not parallel-safe."
     return (make_finding("workers_lowered", detail, n_jobs=1, asked=n_jobs, steps=unsafe),)
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Options of a run; see :func:`make_plan`."""
-
-    mode: str
-    n_jobs: int = 1
-    n_workers: int = 1
-    backend: str = "multiprocessing"
-    batch_size: int | str = 1
-    fuse: bool = True
-    dtype: str = "float64"
-    chunk_duration_s: float | None = None
-    oversubscribe: bool = False
-
-    def plan(self, processors: Sequence[Processor], cores: int, shape: Shape | None = None) -> Plan:
-        """Return the plan of `processors`."""
-        plan = make_plan(
-            processors,
-            self.mode,
-            n_jobs=self.n_jobs,
-            n_workers=self.n_workers,
-            backend=self.backend,
-            batch_size=self.batch_size,
-            cores=cores,
-            fuse=self.fuse,
-            shape=shape,
-            oversubscribe=self.oversubscribe,
-        )
-        if self.dtype != "float64":
-            plan = set_precision(plan, processors, self.dtype)
-        if self.chunk_duration_s is not None:
-            plan = set_chunks(plan, processors, self.chunk_duration_s)
-        return plan
 
 
 @dataclass
