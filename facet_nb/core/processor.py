@@ -127,6 +127,9 @@ class Processor:
     accepts_lazy : bool
         For steps that see all channels: whether they read a recording on disk piece by piece.
         Other steps are assumed to load it whole.
+    memory_copies : int | None
+        Peak extra memory of the step in copies of its input (of one channel, if it is
+        channel-wise); None for one copy, or for none if it reads a recording piece by piece.
     output_only : bool
         Whether the step only measures, writes or shows something, so that no other step does
         anything else without it. A lazy recording leaves such steps out.
@@ -142,6 +145,7 @@ class Processor:
     channel_wise: ClassVar[bool] = False
     run_once: ClassVar[bool] = False
     accepts_lazy: ClassVar[bool] = False
+    memory_copies: ClassVar[int | None] = None
     output_only: ClassVar[bool] = False
     #: Whether the class is part of this package: what other classes return is checked.
     built_in: ClassVar[bool] = True
@@ -168,7 +172,8 @@ class Processor:
 
         `shape` is (n_channels, n_times). By default a step is assumed to copy the recording.
         """
-        return 0 if self.accepts_lazy else 8 * shape[0] * shape[1]
+        copies = int(not self.accepts_lazy) if self.memory_copies is None else self.memory_copies
+        return 8 * copies * shape[0] * shape[1]
 
     def validate(self, context: ProcessingContext) -> None:
         """Check that `context` holds what the step needs.
@@ -521,7 +526,7 @@ class ArrayProcessor(Processor):
 
         This includes the result and excludes the input, whose `shape` is (1, n_times).
         """
-        return 8 * shape[1]
+        return 8 * shape[1] * (1 if self.memory_copies is None else self.memory_copies)
 
     def memory_to_prepare(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory of ``prepare`` on a reference channel, in bytes."""

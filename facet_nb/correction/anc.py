@@ -80,6 +80,7 @@ class ANCCorrection(ArrayProcessor):
     parallel_safe = False
     subtracts = True
     uses_noise = True
+    memory_copies = 8  # of signal, noise, and predictions
 
     def __init__(
         self,
@@ -172,10 +173,6 @@ class ANCCorrection(ArrayProcessor):
     def why_not_chunked(self) -> str | None:
         """Return why the step cannot run in chunks: it uses statistics of whole channels."""
         return "scales the noise by, and checks its prediction on, all samples of a channel"
-
-    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
-        """Return the peak extra memory for one channel, in bytes."""
-        return 8 * shape[1] * 8
 
 
 #: The name of this class in FACETpy.

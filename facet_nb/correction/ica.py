@@ -65,6 +65,7 @@ class ICACorrection(Processor):
     description = "Subtract independent components of pulse and eyes"
     requires_raw = True
     parallel_safe = False
+    memory_copies = 6  # filtered and whitened ones
 
     def __init__(
         self,
@@ -155,10 +156,6 @@ class ICACorrection(Processor):
                 )[0]
             chosen[kind] = sorted(map(int, found))
         return chosen
-
-    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
-        """Return the peak extra memory, in bytes: filtered and whitened copies."""
-        return 8 * shape[0] * shape[1] * 6
 
 
 def _take(

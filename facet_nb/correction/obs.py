@@ -54,6 +54,7 @@ class OBSPlan:
 class BasisCorrection(ChannelCorrection):
     """Base class of corrections by components of the high-passed residual."""
 
+    memory_copies = 7  # the high-passed channel, its epochs, and fits
     n_components: int | float | str
 
     def correct_channel(self, x: np.ndarray, plan: OBSPlan, out: np.ndarray) -> None:
@@ -69,10 +70,6 @@ class BasisCorrection(ChannelCorrection):
             locked_only=plan.locked_only,
         )
         np.subtract(x, fitted, out=out)
-
-    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
-        """Return the peak extra memory for one channel, in bytes."""
-        return 8 * shape[1] * 7
 
 
 @register_processor

@@ -140,6 +140,7 @@ class PulseCorrection(ChannelCorrection):
     description = "Subtract the pulse artifact"
     needs = "all"
     types = tuple(kind for kind in DATA_TYPES if kind != "ecg")
+    memory_copies = 8  # of the channel, its epochs and fits
 
     def __init__(
         self,
@@ -271,10 +272,6 @@ class PulseCorrection(ChannelCorrection):
             np.subtract(x, _render_artifact(x, plan), out=out)
         else:
             subtract_beats(x, plan.peaks, plan.half, plan.write, self.method, self.n_side, out=out)
-
-    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
-        """Return the peak extra memory for one channel, in bytes."""
-        return 8 * shape[1] * 8
 
 
 def _check_gradient(view: View) -> None:

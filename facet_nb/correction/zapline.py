@@ -47,6 +47,7 @@ class ZapLineCorrection(Processor):
     description = "Subtract lines of pumps and mains by ZapLine"
     requires_raw = True
     parallel_safe = False
+    memory_copies = 9  # meegkit makes them
 
     def __init__(self, freqs: float | Sequence[float] = 50.0, n_remove: int = 1) -> None:
         self.freqs = freqs
@@ -87,10 +88,6 @@ class ZapLineCorrection(Processor):
                 f"zapline_correction: n_remove={self.n_remove} components of {n_channels} good EEG "
                 "channels; use 1 or more, but fewer than channels."
             )
-
-    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
-        """Return the peak extra memory, in bytes: the copies that meegkit makes."""
-        return 8 * shape[0] * shape[1] * 9
 
 
 def measure_line(x: np.ndarray, freq: float, sfreq: float) -> float:

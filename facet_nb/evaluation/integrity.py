@@ -51,13 +51,10 @@ class IntegrityCalculator(MetricStep):
     name = "integrity_calculator"
     description = "Clipped and uncorrected samples, discarded channels"
     requires_triggers = False
+    memory_copies = 1  # the estimated noise
 
     def __init__(self, limit_v: float | None = None) -> None:
         self.limit_v = limit_v
-
-    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
-        """Return the peak extra memory, in bytes: the estimated noise."""
-        return 8 * shape[0] * shape[1]
 
     def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the counts, and tables of the affected channels."""

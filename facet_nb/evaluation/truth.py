@@ -70,6 +70,7 @@ class TruthCalculator(MetricStep):
     name = "truth_calculator"
     description = "Error against the truth, per band"
     requires_triggers = False
+    memory_copies = 1  # the truth
 
     def __init__(
         self,
@@ -89,10 +90,6 @@ class TruthCalculator(MetricStep):
         elif isinstance(truth, Path) or hasattr(truth, "ch_names"):
             truth = str(truth)
         return {"truth": truth, "bands": self.bands, "margin_s": self.margin_s}
-
-    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
-        """Return the peak extra memory, in bytes: that of the truth."""
-        return 8 * shape[0] * shape[1]
 
     def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the metrics of each band, and the samples compared."""

@@ -49,14 +49,11 @@ class UnlockedEnergyCalculator(MetricStep):
 
     name = "unlocked_energy_calculator"
     description = "Removed energy that does not recur with the triggers"
+    memory_copies = 1  # the estimated noise
 
     def __init__(self, fmin: float = 0.5, fmax: float = 70.0) -> None:
         self.fmin = fmin
         self.fmax = fmax
-
-    def memory(self, shape: tuple[int, int], sfreq: float) -> int:
-        """Return the peak extra memory, in bytes: the estimated noise."""
-        return 8 * shape[0] * shape[1]
 
     def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the energy that is not time-locked, and the epochs used."""
