@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -116,7 +117,10 @@ class VolumeArtifactCorrection(ChannelCorrection):
         pause_ms = round(1e3 * spacing.pause / view.sfreq, 3)
         notes = {"n_pauses": n_pauses, "pause_ms": pause_ms}
         plan = GapPlan(starts, n_samples, volumes, weight)
-        excess = self._compare(view, plan) if self.control else np.inf
+        excess = np.inf
+        if self.control:
+            assert view.reference is not None
+            excess = volume_gaps.compare_with_inner(view.reference, **self._arguments(plan))
         if excess >= _EXCEEDS:
             return Prepared(plan, notes=notes)
         detail = (
@@ -126,17 +130,9 @@ class VolumeArtifactCorrection(ChannelCorrection):
         finding = make_finding("pauses_not_corrected", detail, excess=round(excess, 3))
         return Prepared(None, notes=notes, findings=(finding,))
 
-    def _compare(self, view: View, plan: GapPlan) -> float:
-        assert view.reference is not None
-        return volume_gaps.compare_with_inner(
-            view.reference,
-            plan.starts,
-            plan.n_samples,
-            plan.volumes,
-            n_template=self.template_count,
-            weight=plan.weight,
-            n_volumes=self.n_volumes,
-        )
+    def _arguments(self, plan: GapPlan) -> dict[str, Any]:
+        """Return the arguments of ``estimate_transitions`` besides the signal."""
+        return {**vars(plan), "n_template": self.template_count, "n_volumes": self.n_volumes}
 
     def _check(self) -> None:
         if self.template_count < 1 or self.n_volumes < 1:
@@ -154,15 +150,7 @@ class VolumeArtifactCorrection(ChannelCorrection):
             out[...] = x
             return
         starts, volumes = plan.starts, plan.volumes
-        heads, tails = volume_gaps.estimate_transitions(
-            x,
-            starts,
-            plan.n_samples,
-            volumes,
-            n_template=self.template_count,
-            weight=plan.weight,
-            n_volumes=self.n_volumes,
-        )
+        heads, tails = volume_gaps.estimate_transitions(x, **self._arguments(plan))
         if self.fill == "line":
             pauses = volume_gaps.draw_lines(starts, volumes, heads, tails)
         else:

@@ -91,14 +91,7 @@ def estimate_transitions(
 
 
 def compare_with_inner(
-    x: np.ndarray,
-    starts: np.ndarray,
-    n_samples: int,
-    volumes: Volumes,
-    *,
-    n_template: int,
-    weight: np.ndarray,
-    n_volumes: int,
+    x: np.ndarray, starts: np.ndarray, n_samples: int, volumes: Volumes, **options: Any
 ) -> float:
     """Return the power of the transitions beside pauses over that of slices within volumes.
 
@@ -107,11 +100,6 @@ def compare_with_inner(
     samples. Infinity if volumes have fewer than five slices.
     """
     inner = Volumes(volumes.firsts + 1, volumes.lasts - 1)
-    options: dict[str, Any] = {
-        "n_template": n_template,
-        "weight": weight,
-        "n_volumes": n_volumes,
-    }
     powers = []
     for one in (volumes, inner):
         if np.min(one.lasts - one.firsts) < 2:
