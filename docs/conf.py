@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tomllib
 from pathlib import Path
@@ -14,6 +15,9 @@ sys.path.insert(0, str(HERE))
 from reference import write_pages  # noqa: E402 - beside this file, and not installed
 
 write_pages(HERE / "api" / "generated")
+# Copies: links between notebooks are looked up where files really are.
+shutil.rmtree(HERE / "notebooks", ignore_errors=True)
+shutil.copytree(ROOT / "notebooks", HERE / "notebooks", ignore=shutil.ignore_patterns("_build"))
 _project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -37,7 +41,7 @@ extensions = [
 ]
 templates_path = ["_templates"]
 exclude_patterns = [
-    *("_build", "**.ipynb_checkpoints", "notebooks/_build"),
+    *("_build", "**.ipynb_checkpoints"),
     *(f"notebooks/course/{edition}" for edition in ("solutions", "instructor", "slides")),
 ]
 
