@@ -56,10 +56,64 @@ def write_script(pipeline: Pipeline, source: Any, settings: Mapping[str, Any], t
         'print("Saved:", target)',
     ]
     merged = _merge_imports([*_join(imports), "from facet_nb import export, load"])
-    indented = "\n".join(f"    {x}" if x else "" for x in lines)
-    guard = 'if __name__ == "__main__":  # worker processes import this file'
-    return f"{_USAGE}\nimport sys\n\n" + "\n".join(merged) + f"\n\n{guard}\n{indented}\n"
+    return f"{_USAGE}\nimport sys\n\n" + "\n".join(merged) + f"\n\n{_guard(lines)}"
 
+
+def write_study_script(pipeline: Pipeline, n_jobs: int, memory_budget: str) -> str:
+    """Return a complete script that corrects all recordings of a folder, several at once.
+
+    The script takes the folder and that of its output as arguments. What is finished is left out
+    when it runs again. It ends with an error if a recording fails.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        The steps.
+    n_jobs : int
+        Recordings at once.
+    memory_budget : str
+        Limit of the memory of all recordings together, such as ``"16 GB"``.
+
+    Returns
+    -------
+    str
+        Source code, ending with a newline.
+    """
+    head, _, body = write_code(pipeline, None, {}).partition("\n\n")
+    steps = body.partition("\nresult = ")[0].splitlines()
+    lines = [
+        "if len(sys.argv) < 2:",
+        '    sys.exit("Name the folder: python correct_study.py FOLDER [OUTPUT]")',
+        "folder = Path(sys.argv[1])",
+        'output = Path(sys.argv[2]) if len(sys.argv) > 2 else folder / "corrected"',
+        f"suffixes = {_SUFFIXES!r}".replace("'", '"'),
+        "files = sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes)",
+        "if not files:",
+        '    sys.exit(f"{folder} holds no recording.")',
+        *steps,
+        "results = pipeline.map(",
+        "    files,",
+        f"    n_jobs={n_jobs},",
+        f"    memory_budget={quote(memory_budget)},",
+        "    output=output,",
+        "    resume=True,",
+        ")",
+        "results.print_summary()",
+        "sys.exit(0 if all(result.success for result in results) else 1)",
+    ]
+    usage = '"""Correct all recordings of a folder: python correct_study.py FOLDER [OUTPUT]"""'
+    imports = f"import sys\nfrom pathlib import Path\n\n{head}"
+    return f"{usage}\n\n{imports}\n\n{_guard(lines)}"
+
+
+def _guard(lines: list[str]) -> str:
+    """Return lines that run only in the main process: workers import the file."""
+    body = "\n".join(f"    {line}" if line else "" for line in lines)
+    return f'if __name__ == "__main__":  # worker processes import this file\n{body}\n'
+
+
+#: Recordings that a study's script looks for.
+_SUFFIXES = (".vhdr", ".edf", ".bdf", ".gdf", ".set", ".fif")
 
 _USAGE = '"""Correct a recording: python correct.py [RECORDING [CORRECTED]]"""\n'
 

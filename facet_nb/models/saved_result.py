@@ -92,6 +92,14 @@ class SavedResult:
         return self.is_serial or (self.badge.startswith("identical") and self.difference_uv == 0)
 
     @property
+    def difference(self) -> str:
+        """How many of all samples differ from the serial result, as text; empty if not known."""
+        if not self.is_same:
+            return self.badge
+        size = f"{load_array(self.context.get_raw()).size:,}".replace(",", " ")
+        return f"0 of {size} samples differ"
+
+    @property
     def _forecast_mb(self) -> float | None:
         return None if self.forecast_bytes is None else self.forecast_bytes / 1e6
 
@@ -109,6 +117,7 @@ class SavedResult:
             cells[name] = _write(scores.get(key), digits)
         cells[_SNR] = _write(self.snr_db, ".1f")
         cells["difference to serial (µV)"] = _write_difference(self)
+        cells["samples"] = self.difference if self.is_same and not self.is_serial else _NOTHING
         cells["same bits as serial?"] = f"✓ {self.badge}" if self.is_same else self.badge
         return cells
 
@@ -180,7 +189,9 @@ def compare_samples(entry: SavedResult, other: SavedResult, name: str) -> tuple[
         return f"identical to {name}", 0.0
     with np.errstate(invalid="ignore"):
         most_uv = 1e6 * float(np.nanmax(np.abs(ours - theirs)))
-    return f"differs from {name} by up to {most_uv:.3g} µV", most_uv
+        n = int(np.count_nonzero((ours != theirs) & ~(np.isnan(ours) & np.isnan(theirs))))
+    where = f"{n:,} of {ours.size:,} samples".replace(",", " ")
+    return f"differs from {name} by up to {most_uv:.3g} µV in {where}", most_uv
 
 
 def _write(value: float | None, digits: str) -> str:

@@ -38,6 +38,8 @@ class SavingModel(HasTraits):
         What has been written of the last result.
     error : str
         Why nothing was written; empty if something was.
+    study : str
+        The script of a whole study; empty if none was asked for.
 
     Examples
     --------
@@ -53,6 +55,7 @@ class SavingModel(HasTraits):
     kinds = Tuple(("recording", "script"))
     files = Tuple()
     error = Unicode("")
+    study = Unicode("")
     run = Instance(RunModel)
 
     def __init__(self, run: RunModel) -> None:

@@ -17,6 +17,7 @@ from facet_nb.models.recording_model import RecordingModel
 from facet_nb.models.run_model import RunModel
 from facet_nb.models.saving_model import SavingModel
 from facet_nb.models.signal_model import SignalModel
+from facet_nb.models.study_model import StudyModel
 from facet_nb.models.tune_model import TuneModel
 
 #: The states of a session, in order, and the view that compares kept results.
@@ -58,6 +59,8 @@ class StudioModel(Notifier, HasTraits):
         First look at the cost of settings.
     saving : SavingModel
         What is saved of a result.
+    study : StudyModel
+        What a whole study would take.
     screen : {"Recording", "Chain", "Run", "Tune", "Save", "Compare"}
         What the stage shows.
     words : {"explain", "expert"}
@@ -109,6 +112,7 @@ class StudioModel(Notifier, HasTraits):
         self.compare = CompareModel()
         self.quick = QuickLook(self.run)
         self.saving = SavingModel(self.run)
+        self.study = StudyModel(self.run, self.tune, self.quick)
         self.tune.observe(self._judge, "status")
         self.quick.observe(self._judge, "status")
         self.recording.observe(self._take_recording, "summary")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,13 +12,16 @@ from traitlets import TraitError
 from facet_nb.core import Pipeline, PipelineResult
 from facet_nb.core.errors import FacetError
 from facet_nb.models import RunModel, StudioModel
+from facet_nb.models.cost_points import list_points
 from facet_nb.models.remedies import find_chain_remedy, find_failure_remedy, find_remedy
+from facet_nb.models.saving_model import KINDS
 from facet_nb.models.session_states import list_findings
 from facet_nb.models.studio_model import SCREENS
 from facet_nb.widgets import studio_parts as parts
 from facet_nb.widgets.chain_editor import ChainEditor
 from facet_nb.widgets.code_view import CodeView
 from facet_nb.widgets.compare_panel import ComparePanel
+from facet_nb.widgets.cost_view import write_charts, write_tune
 from facet_nb.widgets.fragments import write_text
 from facet_nb.widgets.live_html import LiveHtml
 from facet_nb.widgets.panel import Panel, read_css
@@ -90,6 +94,8 @@ class Studio(Panel):
         self.transport = self._live(parts.write_transport, "fnb-transport")
         self.picture = self._live(parts.write_run, "fnb-run-picture")
         self.findings = self._live(parts.write_findings, "fnb-findings-card")
+        self.cost = self._live(write_tune, "fnb-cost-curves")
+        self.files = self._live(parts.write_save, "fnb-files")
         self.said = w.HTML()
         self.said.add_class("fnb-said")
         self.stage = w.Box()
@@ -122,8 +128,8 @@ class Studio(Panel):
             "Recording": [self.findings, _own(self.recording.widget, self.signal.channels)],
             "Chain": [_own(self.chain)],
             "Run": [self.picture, folds["Run"]],
-            "Tune": [folds["Tune"]],
-            "Save": [_own(self.code_view.widget)],
+            "Tune": [self.cost, folds["Tune"]],
+            "Save": [self.files, _own(self.code_view.widget)],
             "Compare": [_own(self.compare_panel)],
         }
         self.pages = {}
@@ -147,7 +153,8 @@ class Studio(Panel):
         model.tune.observe(self._keep_table, "status")
         model.tune.observe(self._refresh, "status")
         model.quick.observe(self._refresh, ["status", "points"])
-        model.compare.observe(self._refresh, "entries")
+        model.tune.observe(self._refresh, "state")
+        model.compare.observe(self._refresh, ["entries", "status"])
 
     # -------------------------------------------------------------------- without a display
     @property
@@ -187,11 +194,12 @@ class Studio(Panel):
 
     def to_html(self) -> str:
         """Return the state of the studio as plain HTML, for the saved notebook."""
-        picture = parts.write_run(self.model)
+        drawn = parts.write_run(self.model) + write_charts(list_points(self.model))
+        drawn = re.sub(r"<button.*?</button>", "", drawn)  # nothing would happen without a kernel
         report = write_report(self.model.run, self.run_panel.results)
         html = [
             f'<div class="fnb-studio fnb-saved"><style>{read_css("studio.css")}</style>',
-            f"<p>{self._describe()}</p>{self.signal.to_html()}{picture}</div>{report}",
+            f"<p>{self._describe()}</p>{self.signal.to_html()}{drawn}</div>{report}",
         ]
         if self.model.tune.table is not None:
             html.append(self.tune_panel.to_html())
@@ -258,6 +266,28 @@ class Studio(Panel):
         last_s = max(0.0, signal.duration_s - signal.span_s)
         signal.begin_s = min(max(0.0, float(value) - 1.0), last_s)
 
+    def _measure(self, _name: str, _value: Any) -> None:
+        """Measure in fresh processes what the quick look has tried."""
+        tune, cores = self.model.tune, self.model.run.cores
+        tune.modes = ("channel_sequential", "parallel")
+        tune.n_jobs = tuple(sorted({1, min(2, cores), cores}))
+        tune.start()
+
+    def _use(self, _name: str, value: Any) -> None:
+        mode, n_jobs, n_workers = str(value).split("/")
+        run = self.model.run
+        with run.hold_trait_notifications():
+            run.mode, run.n_jobs, run.n_workers = mode, int(n_jobs), int(n_workers)
+
+    def _write_study(self, _name: str, _value: Any) -> None:
+        self.model.screen = "Save"
+        self.model.saving.study = self.model.study.script()
+
+    def _choose_kind(self, name: str, value: Any) -> None:
+        saving = self.model.saving
+        chosen = {*saving.kinds, name} if value else set(saving.kinds) - {name}
+        saving.kinds = tuple(kind for kind in KINDS if kind in chosen)
+
     _ACTS: dict[str, Callable[[Studio, str, Any], Any]] = {
         "show": lambda self, _name, value: self.show(str(value)),
         "words": lambda self, _name, value: self.model.set_trait("words", value),
@@ -266,6 +296,14 @@ class Studio(Panel):
         "run": lambda self, _name, _value: self.model.run.start(),
         "cancel": lambda self, _name, _value: self.stop(),
         "remedy": _remedy,
+        "quick": lambda self, _name, _value: self.model.quick.start(),
+        "measure": _measure,
+        "use": _use,
+        "study": lambda self, name, value: self.model.study.set_trait(name, float(value)),
+        "study_script": _write_study,
+        "kind": _choose_kind,
+        "save_as": lambda self, name, value: self.model.saving.set_trait(name, str(value)),
+        "save": lambda self, _name, value: self.model.saving.save(replace=value == "replace"),
         "undo": lambda self, _name, _value: self.model.undo(),
         "check": _check,
         "look": _look,
@@ -276,7 +314,14 @@ class Studio(Panel):
         """Write what is seen anew."""
         seen = [self.head, self.rail, self.transport]
         screen = self.model.screen
-        seen += {"Run": [self.picture], "Recording": [self.findings]}.get(screen, [])
+        more = {
+            "Recording": self.findings,
+            "Run": self.picture,
+            "Tune": self.cost,
+            "Save": self.files,
+        }
+        if screen in more:
+            seen.append(more[screen])
         for part in seen:
             part.refresh()
 

@@ -15,6 +15,7 @@ from facet_nb.models.remedies import (
     find_failure_remedy,
     find_remedy,
 )
+from facet_nb.models.saving_model import FORMATS
 from facet_nb.models.session_states import (
     find_effective,
     is_outdated,
@@ -41,7 +42,7 @@ _NEXT = {
 }
 _MODES = {
     "serial": "step by step",
-    "channel_sequential": "channel by channel, all steps",
+    "channel_sequential": "channel by channel",
     "parallel": "split every step",
     "auto": "pick for me",
 }
@@ -50,6 +51,12 @@ _EXPERT = {
     "channel_sequential": "batches through all steps",
     "parallel": "split and merge each step",
     "auto": "advisor decides",
+}
+_KINDS = {
+    "recording": ("Corrected recording", "with its provenance beside it"),
+    "report": ("Report", "one page, without a kernel"),
+    "script": ("Script", "takes a recording, stops with an error if it fails"),
+    "notebook": ("Notebook", "the same in one cell"),
 }
 #: Findings that are shown at once, and runs in one picture.
 _FINDINGS, _RUNS = 3, 4
@@ -316,14 +323,15 @@ def _write_done(model: StudioModel) -> str:
     state = sentence[:1].upper() + sentence[1:]
     if is_outdated(model):
         state = "These settings have not run yet: the result is that of the last run."
-    badge = next((e.badge for e in model.compare.entries if e.result is result), "")
-    check = (
-        f'<p class="fnb-ok">✓ {write_text(badge)}</p>'
-        if "identical" in badge
-        else f"<p>{write_text(badge)}</p>"
-        if badge
-        else write_button("Check against serial", "check")
-    )
+    entry = next((e for e in model.compare.entries if e.result is result), None)
+    if entry is None or not entry.badge or "not" in entry.badge:
+        checking = model.compare.status == "checking"
+        label = "Checking …" if checking else "Check against serial"
+        check = write_button(label, "check", disabled=checking)
+    elif entry.is_same:
+        check = f'<p class="fnb-ok" role="status">✓ Same as serial: {entry.difference}</p>'
+    else:
+        check = f"<p>{write_text(entry.difference)}</p>"
     return (
         f'<p class="fnb-verdict" role="status">{write_text(state)}</p>{big}'
         f"<p><span>Cost</span> <b>{write_duration(run.elapsed_s)}{memory}</b></p>{check}"
@@ -384,4 +392,44 @@ def _write_finding(remedy: Remedy | None, index: int, finding: Finding) -> str:
         f'<article class="fnb-finding fnb-{finding.severity}"><p class="fnb-severity">'
         f"{_SEVERITIES[finding.severity]}</p><h4>{write_text(title)}</h4>"
         f"<p>{write_text(finding.detail)}</p>{advice}<p>{buttons}</p></article>"
+    )
+
+
+# ------------------------------------------------------------------------------------------ save
+def write_save(model: StudioModel) -> str:
+    """Return what can be saved, and the scripts."""
+    saving = model.saving
+    ready = model.run.result is not None and model.run.result.context is not None
+    boxes = "".join(
+        f'<label class="fnb-kind"><input type="checkbox" data-act="kind" name="{kind}"'
+        f"{' checked' if kind in saving.kinds else ''}> <b>{title}</b>"
+        f'<span class="fnb-small">{note}</span></label>'
+        for kind, (title, note) in _KINDS.items()
+    )
+    formats = "".join(
+        f"<option{' selected' if suffix == saving.suffix else ''}>{suffix}</option>"
+        for suffix in FORMATS
+    )
+    exists = "exists" in saving.error
+    again = write_button("Replace", "save", "replace") if exists else ""
+    saved = "".join(f"<li>{write_text(path)}</li>" for path in saving.files)
+    said = "" if not saved else f'<p class="fnb-ok" role="status">✓ Saved:</p><ul>{saved}</ul>'
+    if not ready:
+        said = "<p>Run the chain first: a preview is computed where you look, and nowhere else.</p>"
+    titles = {"The script of this run": saving.script()}
+    if saving.study:
+        titles["The script of the whole study"] = saving.study
+    scripts = "".join(
+        f"<details{' open' if k else ''}><summary>{title}</summary>"
+        f'<p><button type="button" class="fnb-b" data-copy="#fnb-script-{k}">Copy</button></p>'
+        f'<pre id="fnb-script-{k}" tabindex="0">{write_text(text)}</pre></details>'
+        for k, (title, text) in enumerate(titles.items())
+    )
+    return (
+        f'<section class="fnb-card"><div class="fnb-kinds">{boxes}</div><p class="fnb-save-row">'
+        '<label>Name <input type="text" class="fnb-name" data-act="save_as" name="stem" '
+        f'value="{write_text(saving.stem)}"></label><label>Format <select data-act="save_as" '
+        f'name="suffix">{formats}</select></label>'
+        + write_button("Save", "save", css="fnb-primary", disabled=not ready)
+        + f'{again}</p>{said}</section><section class="fnb-card">{scripts}</section>'
     )

@@ -143,7 +143,7 @@ def _write_memory(timeline: Timeline, end_s: float, n_rows: int) -> str:
 
 
 def _write_axis(end_s: float) -> str:
-    step = _round_up(end_s / 5)
+    step = round_up(end_s / 5)
     marks, k = [], 0
     while k * step <= end_s * 0.97:
         left = 100 * k * step / end_s
@@ -181,7 +181,7 @@ def _find_kind(timeline: Timeline, index: int) -> str:
     return "k4" if any(corrects[:index]) or (not any(corrects) and index % 2) else "k2"
 
 
-def _round_up(value: float) -> float:
+def round_up(value: float) -> float:
     """Return the smallest of 1, 2, 5, 10 … times a power of ten that is not below `value`."""
     step = 1e-4
     while True:
