@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import ipywidgets as w
-
 
 class LazyDrawing:
     """Draws immediately while visible, and otherwise when it becomes visible.
@@ -32,16 +30,3 @@ class LazyDrawing:
         self._visible = visible
         if visible and self._stale:
             self.refresh()
-
-
-def follow_tabs(tabs: w.Tab, drawings: dict[str, LazyDrawing]) -> None:
-    """Set the visibility of each drawing, given by the title of its tab."""
-
-    def turn(_change: Any = None) -> None:
-        index = tabs.selected_index
-        title = None if index is None else tabs.titles[index]
-        for name, drawing in drawings.items():
-            drawing.set_visible(name == title)
-
-    tabs.observe(turn, "selected_index")
-    turn()

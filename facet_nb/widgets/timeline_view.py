@@ -110,7 +110,7 @@ def _write_bar(timeline: Timeline, bar: Bar, end_s: float, lane: float, failed: 
     took = "" if timeline.status == "planned" else f", {1000 * (bar.stop_s - bar.start_s):.0f} ms"
     gap = 1.0 if lane >= 5 else 0.5
     text = ""
-    if lane >= 14 and width > 8 and known and 0 < len(bar.label) <= 5:
+    if kind == "k3" and lane >= 14 and width > 8 and 0 < len(bar.label) <= 5:
         y = (bar.lane + 0.5) * lane
         text = f'<text x="{left + width / 2:.2f}%" y="{y:.1f}">{write_text(bar.label)}</text>'
     return (

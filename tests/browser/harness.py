@@ -232,8 +232,8 @@ class Notebook(Lab):
     ADDRESS = ("notebooks", "")
 
 
-#: The tabs of a studio.
-TABS = ("Recording", "Chain", "Run", "Tune", "Compare", "Code")
+#: The screens of a studio.
+TABS = ("Recording", "Chain", "Run", "Tune", "Save", "Compare")
 
 
 class Panel:
@@ -281,9 +281,18 @@ class Panel:
         return self.part("code").locator("textarea").input_value()
 
     def turn_to(self, title: str) -> None:
-        """Choose a tab of a studio."""
-        self.root.get_by_role("tab", name=title, exact=True).click()
-        self.part(f"tab-{title.lower()}").wait_for()
+        """Choose a screen of a studio, and open what it folds away."""
+        first = "Run" if title == "Compare" else title
+        self.part("rail").locator(f"[data-act='show'][data-value='{first}']").first.click()
+        page = self.part(f"tab-{first.lower()}")
+        page.wait_for()
+        for fold in page.locator(
+            ".jupyter-widget-Collapse:not(.jupyter-widget-Collapse-open)"
+        ).all():
+            fold.locator(".jupyter-widget-Collapse-header").click()
+        if title == "Compare":
+            self.part("run-picture").locator("[data-value='Compare']").click()
+            self.part("tab-compare").wait_for()
 
     def canvas_hash(self, name: str = "plot") -> str:
         """Return a hash of the pixels of an interactive plot."""

@@ -46,7 +46,7 @@ _PALE = """(root, least) => {
     const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
     while (walker.nextNode()) {
         const e = walker.currentNode.parentElement, text = walker.currentNode.textContent.trim();
-        const skipped = e.closest('style, option, [disabled], .fnb-plot');
+        const skipped = e.closest('style, option, [disabled], .fnb-plot, .fnb-tl-pic');
         if (!text || skipped || !e.checkVisibility()) continue;
         const style = getComputedStyle(e), below = background(e);
         const svg = e.namespaceURI.includes('svg');
@@ -124,14 +124,15 @@ _REACHED = """() => {
 # What a plot offers to the mouse over it is left out: its axes have nothing to choose.
 _UNREACHED = """root => [...root.querySelectorAll(
         'select, input, textarea, button, [role=slider], summary')]
-    .filter(e => e.checkVisibility() && !e.disabled && !e.dataset.reached &&
+    .filter(e => e.checkVisibility() && !e.disabled && !e.dataset.reached && e.tabIndex >= 0 &&
                  !e.closest('.jupyter-matplotlib'))
     .map(e => e.outerHTML.slice(0, 160))"""
 
 
 def list_unreachable(root: Any, most: int = 80) -> list[str]:
-    """Return what cannot be reached with the Tab key from the chosen tab on."""
-    root.locator("[role=tab][aria-selected=true]").first.focus()
+    """Return what cannot be reached with the Tab key from the first button on."""
+    first = root.locator("button:visible").first
+    first.evaluate("e => { e.focus(); e.dataset.reached = '1'; }")
     for _ in range(most):
         root.page.keyboard.press("Tab")
         if not root.page.evaluate(_REACHED):

@@ -1,8 +1,8 @@
 """Pictures of the studio for the documentation: ``python -m tests.browser.screenshots FOLDER``.
 
-Every tab, idle, running, done and failed, in both themes of JupyterLab and two widths, from one
-session of two minutes. ``--table`` names a stored benchmark, whose figures the tab Tune shows as if
-they were measured now; without it the figures are made up by the tests.
+Each screen, idle, running, done and failed, in both themes of JupyterLab and two widths: one
+session of two minutes. ``--table`` names a stored benchmark, whose figures are shown as if they
+were measured now; without it the figures are made up by the tests.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Session:
         for tab in TABS:
             self.take(tab, "idle")
         self.run()
-        for tab in ("Recording", "Chain", "Run", "Compare", "Code"):
+        for tab in ("Recording", "Chain", "Run", "Save"):
             self.take(tab, "running")
         self.finish()
         self.benchmark()
@@ -199,7 +199,7 @@ class Session:
         panel.part("field-freq").locator("input").fill("2000")
         expect(panel.part("chain-problem")).to_contain_text("Nyquist")
         self.take("Chain", "failed")
-        self.take("Code", "failed")
+        self.take("Save", "failed")
 
     def choose_step(self, number: int) -> None:
         """Turn to a step of the chain."""

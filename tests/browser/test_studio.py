@@ -61,7 +61,7 @@ def look_at_the_recording(page, panel: Panel) -> None:
     expect(panel.part("facts")).to_contain_text("64 (64 eeg)")
     plot = panel.part("signal-plot")
     expect(plot.locator(".fnb-sv-says")).to_contain_text("recording: 8 channels")
-    channels = panel.part("signal-channels").locator("select")
+    channels = panel.part("tab-recording").locator(".fnb-signal-channels select")
     channels.select_option(label=HOSTILE)
     expect(plot.locator(".fnb-sv-says")).to_contain_text(f"recording: 1 channel ({HOSTILE})")
     assert list_faults(panel.part("signal-view")) == {}
@@ -126,7 +126,7 @@ def run_again_and_reload(page, lab: Lab, panel: Panel) -> None:
     lab.save()
     lab.open("studio.ipynb")
     panel = Panel(page, lab.notebook)
-    expect(panel.part("headline")).to_contain_text(re.compile("Running|Done in"), timeout=LONG)
+    expect(panel.part("rail")).to_contain_text(re.compile("of 64 channels|Done in"), timeout=LONG)
     panel.turn_to("Run")
     expect(panel.part("status")).to_contain_text("Done in", timeout=LONG)
     assert panel.percent() == 100
@@ -139,11 +139,10 @@ def run_again_and_reload(page, lab: Lab, panel: Panel) -> None:
     panel.part("keep").click()
     expect(panel.part("compare-table")).to_contain_text("Kept results: 1")
     check_tabs(lab, panel)
-    panel.turn_to("Recording")
     expect(panel.part("signal-plot").locator(".fnb-sv-says")).to_contain_text(
         "recording and corrected"
     )
-    panel.turn_to("Code")
+    panel.turn_to("Save")
     assert 'backend="threading"' in panel.code() and panel.code().count("Slow(") == 2
 
 
@@ -184,7 +183,7 @@ def run_the_cell_again(page, lab: Lab) -> None:
     expect(panel.part("status")).to_contain_text("Running")
     lab.run_cell(1)
     expect(panel.part("notice")).to_contain_text("was cancelled", timeout=LONG)
-    expect(panel.part("headline")).not_to_contain_text("Running")
+    expect(panel.part("rail")).not_to_contain_text("of 64 channels")
 
 
 def restart_the_kernel(page, lab: Lab, others: list[psutil.Process]) -> None:
@@ -244,7 +243,7 @@ def test_curves_that_grow(page, lab_server, complaints, shots):
     panel.turn_to("Run")
     assert panel.number("n-jobs") == 2 and panel.number("n-workers") == 1
     expect(panel.part("mode").locator("select")).to_have_value("channel_sequential")
-    panel.turn_to("Code")
+    panel.turn_to("Save")
     assert "n_jobs=2" in panel.code() and 'backend="threading"' in panel.code()
 
     panel.turn_to("Tune")

@@ -54,5 +54,5 @@ def test_studio_with_interactive_plot(page, voila_url, shots):
     panel.turn_to("Chain")
     panel.part("steps").locator("select").select_option(index=1)
     expect(panel.part("step-head")).to_contain_text("2. Slow")
-    panel.turn_to("Code")
+    panel.turn_to("Save")
     assert panel.code().count("Slow(") == 3
