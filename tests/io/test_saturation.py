@@ -34,6 +34,17 @@ def test_clipped_channels_are_named(tmp_path, limit, channel):
     assert 0.5 * flat.sum() <= found.evidence["n_samples"] <= flat.sum()
 
 
+@pytest.mark.parametrize("rate_hz", [12, 30])
+@pytest.mark.parametrize("seconds", [2, 20])
+def test_bursts_without_pauses_are_many_times(tmp_path, rate_hz, seconds):
+    t = np.arange(500 * seconds) / 500.0
+    data = 3e-4 * np.sin(2 * np.pi * rate_hz * t) + make_bursts(1)[:, : len(t)] * 0.01
+    cut = np.clip(data, -2e-4, 2e-4)
+    for x, told in ((cut, 1), (data, 0)):
+        result = Pipeline([Loader(save(tmp_path / "a_raw.fif", x))]).run()
+        assert [f.code for f in result.findings] == ["channels_saturated"] * told
+
+
 @pytest.mark.parametrize("quantum", [None, 1e-6])
 def test_others_are_not(tmp_path, quantum):
     """Neither bursts nor a coarse slow wave, whose crest repeats a value."""
