@@ -12,7 +12,6 @@ float64 is computed, it is rounded once). Integers are computed in float64 and g
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -145,11 +144,11 @@ def resample(
     """
     _check_rate(sfreq)
     _check_rate(new_sfreq, "new_sfreq")
-    ratio = Fraction(new_sfreq / sfreq).limit_denominator(10_000)
-    if ratio == 0 or abs(float(ratio) * sfreq - new_sfreq) > 1e-9 * new_sfreq:
+    ratio, exact = windowed_sinc.find_ratio(sfreq, new_sfreq)
+    if not exact:
         raise ValidationError(
             f"new_sfreq={new_sfreq:g} over {sfreq:g} Hz is not a fraction of integers up to "
-            "10 000: choose a rate nearby."
+            f"10 000: use {float(ratio) * sfreq!r} Hz, the nearest rate that is."
         )
     up, down = ratio.numerator, ratio.denominator
     x = _check_signal(x)

@@ -8,7 +8,7 @@ import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.quality import Measure, Verdict
-from facet_nb.evaluation.quality_tables import EPOCHS, Tables
+from facet_nb.evaluation.quality_tables import EPOCHS, UNTOUCHED, Tables, find_loud
 from facet_nb.evaluation.quality_windows import Scan
 from facet_nb.kernels.measures.residual import LockedSums
 
@@ -21,7 +21,6 @@ _QUIETS = 2
 LOCKED, LOCKED_PART, SLOW, REMOVED = 0.1, 0.25, 0.15, 0.15
 HIGH_DB, LEVEL_DB, BURST, BURSTS = 6.0, 3.0, 8.0, 0.1
 LOSS_DB = 3.0
-UNTOUCHED, UNUSUAL, VISIBLE = 0.02, 10.0, 10.0
 BEATS = 0.75
 
 
@@ -117,10 +116,9 @@ def _measure_notch(sums: LockedSums, n_parts: int) -> np.ndarray:
 def _find_quiet(tables: Tables) -> np.ndarray:
     """Return which windows are outside the scan and hold no artifact."""
     outside = tables.select("outside")
-    inside = tables.before[~outside]
-    if np.isfinite(inside).all() and len(inside):
-        usual = np.maximum(np.median(inside, axis=0), 1e-300)
-        relative = np.median(tables.before / usual, axis=1)
+    usual = tables.find_usual()
+    if not np.isnan(usual).any():
+        relative = np.median(tables.before / np.maximum(usual, 1e-300), axis=1)
         # An artifact that is hardly larger than EEG does not tell quiet time.
         low = np.quantile(relative[outside], 0.2) if outside.any() else 0.0
         outside &= ~(relative > max(_QUIET, 5.0 * low))
@@ -200,13 +198,10 @@ def judge_untouched(tables: Tables, context: ProcessingContext) -> Measure:
     """Judge the time in which the artifact is still there, within and outside the marked time."""
     name, title = "untouched_artifact", "time in which the artifact is left"
     marked = tables.select("epoch", "inside")
-    if np.isnan(tables.before[marked]).any() or not marked.any():
+    usual = tables.find_usual()
+    if np.isnan(usual).any():
         return Measure(name, title, unit="s", detail="the recording before correction is gone.")
-    usual = np.median(tables.before[marked], axis=0)
-    level = np.median(tables.inner[marked], axis=0)
-    visible = usual > VISIBLE * level
-    left = tables.inner > np.maximum(UNTOUCHED * usual, UNUSUAL * level)
-    left &= visible & (tables.before > UNTOUCHED * usual)
+    left = find_loud(tables) & (tables.before > UNTOUCHED * usual)
     windows = left.any(axis=1)
     spans, outside = tables.spans(windows), bool((windows & ~marked).any())
     # What lies between the marked time and the first window outside of it, a correction has told.

@@ -24,6 +24,11 @@ from facet_nb.kernels.measures.residual import (
 _N_BANDS = 12
 #: Smallest numbers of epochs and of frequencies.
 EPOCHS, _BINS = 6, 5
+#: Windows of the scan from which the usual power before correction is taken: it varies little.
+_USUAL = 9
+#: A window stands out if it has this part of the usual artifact's power, and so many times the
+#: usual power of the result, where the artifact had so many times the power of the result.
+UNTOUCHED, UNUSUAL, VISIBLE = 0.02, 10.0, 10.0
 #: Low-pass filters below this leave nothing above the EEG's bands, in Hz.
 _LOW_HZ = 110.0
 
@@ -43,7 +48,8 @@ class Tables:
     inner, high : ndarray, shape (n_windows, n_channels)
         20 to 70 Hz and above 75 Hz after correction; NaN where nothing lies above.
     before : ndarray, shape (n_windows, n_channels)
-        20 to 70 Hz before correction; NaN if it is not known.
+        20 to 70 Hz before correction; NaN if it is not known, or is not asked for: within the scan,
+        some windows and those in which the result stands out tell enough.
     kept : ndarray, shape (n_windows, n_channels)
         Change from 20 to 70 Hz by the chain, in dB, outside the scan.
     locked : LockedSums | None
@@ -66,6 +72,12 @@ class Tables:
         """Return which windows are of these kinds."""
         return np.array([window.kind in kinds for window in self.windows], dtype=bool)
 
+    def find_usual(self) -> np.ndarray:
+        """Return the usual power of each channel in the scan before correction; NaN if unknown."""
+        before = self.before[self.select("epoch", "inside")]
+        before = before[~np.isnan(before).any(axis=1)]
+        return np.median(before, axis=0) if len(before) else np.full(len(self.names), np.nan)
+
     def spans(self, which: np.ndarray) -> tuple[tuple[float, float], ...]:
         """Return the spans of windows, in s; neighbours are joined."""
         spans: list[tuple[float, float]] = []
@@ -84,35 +96,66 @@ def read_tables(context: ProcessingContext, scan: Scan, names: list[str]) -> Tab
     sfreq, n = float(raw.info["sfreq"]), len(scan.windows)
     after = Reader(raw, names)
     before = Reader.of_original(context, names)
-    shape = (n, len(names))
-    bands = np.full((*shape, _N_BANDS), np.nan)
-    inner, high, original, kept = (np.full(shape, np.nan) for _ in range(4))
     lowpass = float(raw.info["lowpass"] or np.inf)
+    shape = (n, len(names))
     locked = LockedSums(len(names), Grid.of(scan.n_samples, sfreq)) if scan.n_samples else None
-    splits: dict[int, list[slice]] = {}
+    tables = Tables(
+        names,
+        scan.windows,
+        np.full((*shape, _N_BANDS), np.nan),
+        *(np.full(shape, np.nan) for _ in range(4)),
+        locked,
+        sfreq,
+    )
+    sums: dict[int, np.ndarray] = {}
     for i, window in enumerate(scan.windows):
         grid, spectra = after.read(window, sfreq)
-        power = np.abs(spectra) ** 2 * grid.gain
-        if grid.n_samples not in splits:
-            splits[grid.n_samples] = _split_bands(grid)
-        for band, span in enumerate(splits[grid.n_samples]):
-            bands[i, :, band] = power[:, span].sum(axis=1)
-        within = grid.find(INNER_HZ, lowpass)
-        inner[i] = power[:, within].sum(axis=1)
-        above = grid.find(HIGH_HZ if lowpass > _LOW_HZ else BELOW_HZ, lowpass)
-        if above.stop - above.start > _BINS:
-            high[i] = power[:, above].sum(axis=1)
-        if before is not None and before.holds(window, sfreq):
-            grid, first = before.read(window, sfreq)
-            earlier = np.abs(first) ** 2 * grid.gain
-            original[i] = earlier[:, grid.find(INNER_HZ, lowpass)].sum(axis=1)
-            if window.kind == "outside" and grid.find(INNER_HZ, lowpass) == within:
-                kept[i] = _compare_db(power[:, within], earlier[:, within])
+        power = _to_power(spectra)
+        if grid.n_samples not in sums:
+            sums[grid.n_samples] = _weigh_bands(grid, lowpass)
+        values = power @ sums[grid.n_samples]
+        tables.inner[i], tables.high[i], tables.bands[i] = values[:, 0], values[:, 1], values[:, 2:]
+        if window.kind == "outside":
+            earlier = _read_before(tables, i, before, lowpass)
+            if earlier is not None and earlier[0] == grid.find(INNER_HZ, lowpass):
+                power = power[:, earlier[0]] * grid.gain[earlier[0]]
+                tables.kept[i] = _compare_db(power, earlier[1])
         if window.kind == "epoch" and locked is not None:
             locked.add(spectra, window.late / sfreq)
-    enough = locked is not None and locked.n >= EPOCHS
-    sums = locked if enough else None
-    return Tables(names, scan.windows, bands, inner, high, original, kept, sums, sfreq)
+    marked = np.flatnonzero(tables.select("epoch", "inside"))
+    for i in marked[np.linspace(0, len(marked) - 1, min(_USUAL, len(marked))).astype(int)]:
+        _read_before(tables, i, before, lowpass)
+    for i in np.flatnonzero(find_loud(tables).any(axis=1) & np.isnan(tables.before).any(axis=1)):
+        _read_before(tables, i, before, lowpass)
+    if locked is not None and locked.n < EPOCHS:
+        tables.locked = None
+    return tables
+
+
+def find_loud(tables: Tables) -> np.ndarray:
+    """Return where the result has a part of the usual artifact's power, and stands out."""
+    usual = tables.find_usual()
+    level = np.median(tables.inner[tables.select("epoch", "inside")], axis=0)
+    loud = tables.inner > np.maximum(UNTOUCHED * usual, UNUSUAL * level)
+    return np.asarray(loud & (usual > VISIBLE * level))
+
+
+def _read_before(
+    tables: Tables, i: int, before: Reader | None, lowpass: float
+) -> tuple[slice, np.ndarray] | None:
+    """Read a window before correction; return its frequencies from 20 to 70 Hz and its powers."""
+    window = tables.windows[i]
+    if before is None or not before.holds(window, tables.sfreq):
+        return None
+    grid, spectra = before.read(window, tables.sfreq)
+    within = grid.find(INNER_HZ, lowpass)
+    power = _to_power(spectra[:, within]) * grid.gain[within]
+    tables.before[i] = power.sum(axis=1)
+    return within, power
+
+
+def _to_power(spectra: np.ndarray) -> np.ndarray:
+    return np.asarray(spectra.real**2 + spectra.imag**2)
 
 
 def _compare_db(power: np.ndarray, earlier: np.ndarray) -> np.ndarray:
@@ -122,10 +165,21 @@ def _compare_db(power: np.ndarray, earlier: np.ndarray) -> np.ndarray:
     return np.asarray(10.0 * np.log10(np.median(ratio, axis=1)))
 
 
-def _split_bands(grid: Grid) -> list[slice]:
-    edges = np.geomspace(*EEG_HZ, _N_BANDS + 1)
-    at = np.searchsorted(grid.freqs, edges)
-    return [slice(int(a), max(int(b), int(a) + 1)) for a, b in pairwise(at)]
+def _weigh_bands(grid: Grid, lowpass: float) -> np.ndarray:
+    """Return the weights that give the power of bands, shape (n_freqs, 2 + n_bands).
+
+    The bands are 20 to 70 Hz, above 75 Hz (NaN if nothing is left there), and those of the EEG.
+    """
+    above = grid.find(HIGH_HZ if lowpass > _LOW_HZ else BELOW_HZ, lowpass)
+    edges = np.searchsorted(grid.freqs, np.geomspace(*EEG_HZ, _N_BANDS + 1))
+    bands = [grid.find(INNER_HZ, lowpass), above]
+    bands += [slice(int(a), max(int(b), int(a) + 1)) for a, b in pairwise(edges)]
+    weights = np.zeros((len(grid.freqs), len(bands)), dtype=np.float32)
+    for column, band in zip(weights.T, bands, strict=True):
+        column[band] = grid.gain[band]
+    if above.stop - above.start <= _BINS:
+        weights[:, 1] = np.nan
+    return weights
 
 
 class Reader:

@@ -87,7 +87,7 @@ class _FileExporter(ExportStep):
         paths = [step.path for step in loaders if hasattr(step, "path")]
         check_not_original(target, writer, [] if loaders else raws, paths, self.replace_input)
         raw = None if context is None or loaders else context._raw
-        if raw is not None and all(map(_keeps_header, earlier)):
+        if raw is not None and all(_keeps_header(step, raw) for step in earlier):
             writer.check(raw, target)
 
     def validate(self, context: ProcessingContext) -> None:
@@ -129,11 +129,12 @@ class _FileExporter(ExportStep):
         return target, writer
 
 
-def _keeps_header(step: Processor) -> bool:
+def _keeps_header(step: Processor, raw: mne.io.BaseRaw) -> bool:
     """Whether a step is known to keep channel names, annotations, date and sampling rate."""
     if not isinstance(step, ArrayProcessor):
         return not step.modifies_raw and type(step).__module__.startswith("facet_nb.")
-    return step.resize(1 << 20, 1000.0) == (1 << 20, 1000.0)
+    extent = (int(raw.n_times), float(raw.info["sfreq"]))
+    return step.resize(*extent) == extent
 
 
 @register_processor

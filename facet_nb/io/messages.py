@@ -25,6 +25,11 @@ def unwritable(path: Path, what: str, remedy: str) -> FacetError:
     return FacetError(f"{path} was not written: {what}. {remedy}.")
 
 
+def name_other_format(path: Path) -> str:
+    """Return the remedy for what a format cannot hold: a format that is not this one."""
+    return f"Write {'.vhdr' if path.suffix.lower() == '.fif' else '.fif'} instead"
+
+
 def suggest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     """Return up to `n` names of `known` that are similar to `name`, ignoring case."""
     by_lower = {other.lower(): other for other in known}

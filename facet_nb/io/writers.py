@@ -17,9 +17,9 @@ from facet_nb.io.formats import edf_limits
 from facet_nb.io.formats.brainvision import check_brainvision_header, write_brainvision
 from facet_nb.io.formats.edf import write_edf
 from facet_nb.io.formats.eeglab import check_eeglab, write_eeglab
-from facet_nb.io.formats.fif import write_fif
+from facet_nb.io.formats.fif import check_fif_header, write_fif
 from facet_nb.io.markers import iter_markers
-from facet_nb.io.messages import shorten, unusable, unwritable
+from facet_nb.io.messages import name_other_format, shorten, unusable, unwritable
 from facet_nb.io.originals import find_same, list_originals
 from facet_nb.io.provenance import Note, list_sidecars_of
 from facet_nb.io.verify import Written, compare
@@ -85,7 +85,7 @@ def fif(fmt: str = "single") -> Writer:
     return Writer(
         "FIF",
         ".fif",
-        lambda raw, path: None,
+        check_fif_header,
         lambda raw, file, path, note: write_fif(raw, file, fmt, note),
         size,
         keeps_all=True,
@@ -200,7 +200,7 @@ def write_recording(
             raise
         except (ValueError, TypeError, RuntimeError, OverflowError) as error:
             what = f"{writer.label} cannot hold it ({type(error).__name__}: {error})"
-            raise unwritable(path, what, "Write .fif instead") from error
+            raise unwritable(path, what, name_other_format(path)) from error
         back = compare(raw, file, written, path)
         if not writer.keeps_all:
             _log_losses(raw, back, written, path, writer)

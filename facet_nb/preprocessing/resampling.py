@@ -63,11 +63,11 @@ class Resample(ArrayProcessor):
         """Return the ratio for a recording at `sfreq`, in Hz."""
         if not self.sfreq > 0:
             raise ValidationError(f"{self.name}: sfreq={self.sfreq!r} must be above 0 Hz.")
-        ratio = Fraction(self.sfreq / sfreq).limit_denominator(10_000)
-        if ratio == 0 or abs(float(ratio) * sfreq - self.sfreq) > 1e-9 * self.sfreq:
+        ratio, exact = windowed_sinc.find_ratio(sfreq, self.sfreq)
+        if not exact:
             raise ValidationError(
                 f"{self.name}: {self.sfreq:g} Hz over {sfreq:g} Hz is not a fraction of integers "
-                "up to 10 000: choose a rate nearby."
+                f"up to 10 000: use {float(ratio) * sfreq!r} Hz, the nearest rate that is."
             )
         return Ratio(ratio.numerator, ratio.denominator)
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import datetime
 import logging
+import re
+from dataclasses import replace
 
 import mne
 import numpy as np
 import pytest
 
+from facet_nb import Pipeline, Resample
 from facet_nb.core import ProcessingContext
-from facet_nb.io import FIFExporter, export, load
+from facet_nb.core.errors import FacetError
+from facet_nb.io import BrainVisionExporter, EDFExporter, FIFExporter, export, load
+from facet_nb.io.markers import Marker
+from facet_nb.io.verify import _compare_markers
 from tests.io.conftest import DATE, times
 
 SUFFIXES = [".edf", ".bdf", ".vhdr", ".fif", ".set"]
@@ -127,6 +133,79 @@ def test_edf_with_a_rate_that_is_not_whole(sfreq, tmp_path):
     assert back.info["sfreq"] == pytest.approx(sfreq, rel=1e-12)
     here = back.annotations[list(back.annotations.description).index("here")]
     assert here["onset"] * sfreq == pytest.approx(333, abs=5e-3)  # MNE: whole µs
+
+
+@pytest.mark.parametrize("sfreq", [1e6 / 200.012, 1e5 / 97.3, 500 / 11, 1000 / 13])
+def test_edf_names_a_remedy_that_works(sfreq, tmp_path):
+    raw = mne.io.RawArray(np.eye(2, 5000), mne.create_info(2, sfreq, "eeg"), verbose="error")
+    refused = Pipeline([EDFExporter(tmp_path / "out.edf")]).run(ProcessingContext(raw))
+    (steps,) = re.findall(
+        r"(?:Put (Resample\([\d.]+\)) before the export, or w|W)rite .fif", str(refused.error)
+    )
+    if steps:
+        chain = [Resample(float(steps[9:-1])), EDFExporter(tmp_path / "out.edf")]
+    else:
+        chain = [BrainVisionExporter(tmp_path / "out.vhdr")]
+    result = Pipeline(chain).run(ProcessingContext(raw))
+    assert result.success, result.error
+    assert bool(steps) == (sfreq < 500)
+
+
+def test_a_rate_that_a_step_changes_is_not_refused_early(tmp_path):
+    raw = mne.io.RawArray(np.eye(2, 50_000), mne.create_info(2, 500 / 11, "eeg"), verbose="error")
+    for rate in (1000.0, 50.0):
+        steps = [Resample(rate), EDFExporter(tmp_path / "out.edf")]
+        result = Pipeline(steps).run(ProcessingContext(raw))
+        assert result.success, result.error
+        (tmp_path / "out.edf").unlink()
+
+
+def make_named(name="Cz", texts=(), year=None):
+    raw = mne.io.RawArray(np.eye(1, 5000), mne.create_info([name], 500.0, "misc"), verbose="error")
+    raw.set_annotations(mne.Annotations(1.0 + np.arange(len(texts)), 0.0, list(texts)))
+    if year is not None:
+        raw.set_meas_date(datetime.datetime(year, 1, 1, tzinfo=datetime.UTC))
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("options", "names", "mend"),
+    [
+        (
+            {"texts": ("刺激开始", "R128")},
+            "'刺激开始'. Rename",
+            lambda r: r.annotations.rename({"刺激开始": "start"}),
+        ),
+        ({"name": "Ω1"}, "'Ω1'. Rename", lambda r: r.rename_channels({"Ω1": "W1"})),
+        ({"name": "Übung"}, "'Übung'. Rename", lambda r: r.rename_channels({"Übung": "Ue"})),
+        ({"year": 1900}, "1900-01-01", lambda r: r.set_meas_date(None)),
+        ({"year": 1850}, "1850-01-01", lambda r: r.set_meas_date(None)),
+    ],
+)
+def test_fif_names_what_it_cannot_hold(options, names, mend, tmp_path):
+    raw, target = make_named(**options), tmp_path / "out.fif"
+    steps = [FIFExporter(target)]
+    result = Pipeline(steps).run(ProcessingContext(raw))
+    assert names in str(result.error) and not list(tmp_path.iterdir())
+    assert "Write .fif" not in str(result.error)
+    mend(raw)
+    result = Pipeline(steps).run(ProcessingContext(raw))
+    assert result.success, result.error
+    assert times(load(target).get_raw()) == times(raw)
+
+
+@pytest.mark.parametrize("lost", [0, 2])
+def test_the_annotation_that_is_lost_is_named(lost, tmp_path):
+    texts = ["z", "R128", "a"]
+    wanted = [Marker(1.0 + k, 0.0, text) for k, text in enumerate(texts)]
+    found = [
+        replace(m, description="?" + m.description) if k == lost else m
+        for k, m in enumerate(wanted)
+    ]
+    with pytest.raises(
+        FacetError, match=rf"'{texts[lost]}' at {1 + lost}.0+ s is read back as '\?"
+    ):
+        _compare_markers(found, wanted, 500.0, tmp_path / "a.fif")
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
-from facet_nb import DownSample, Pipeline, ProcessingContext, Resample, StepError, UpSample
+from facet_nb import DownSample, Pipeline, ProcessingContext, Resample, StepError, UpSample, signal
+from facet_nb.core.errors import ValidationError
 from tests.contract.recordings import make_context
 
 
@@ -68,6 +71,16 @@ def test_resampling_is_without_shift(ctx):
         assert np.abs(error).max() < 1e-9
 
 
+@pytest.mark.parametrize("sfreq", [500.0 * np.pi, 1e6 / 1999.3, 500.0 * np.e])
+def test_the_rate_that_is_named_works(ctx, sfreq):
+    refused = str(Pipeline([Resample(sfreq)]).run(ctx).error)
+    (named,) = re.findall(r"use ([\d.]+) Hz", refused)
+    assert float(named) == pytest.approx(sfreq, rel=1e-3)
+    assert Pipeline([Resample(float(named))]).run(ctx).success
+    with pytest.raises(ValidationError, match=f"use {named} Hz"):
+        signal.resample(np.zeros((1, 100)), ctx.get_sfreq(), sfreq)
+
+
 @pytest.mark.parametrize(
     ("step", "remedy"),
     [
@@ -75,7 +88,7 @@ def test_resampling_is_without_shift(ctx):
         (UpSample(factor=1.5), "factor=1.5"),
         (DownSample(factor=-2), "factor=-2"),
         (Resample(sfreq=-1.0), "above 0"),
-        (Resample(sfreq=500.0 * np.pi), "choose a rate nearby"),
+        (Resample(sfreq=500.0 * np.pi), "the nearest rate that is"),
     ],
 )
 def test_bad_parameters(ctx, step, remedy):

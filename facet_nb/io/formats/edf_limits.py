@@ -20,6 +20,7 @@ from facet_nb.core.storage import scratch
 from facet_nb.io.checksum import Extremes
 from facet_nb.io.markers import EDF_MARKS, check_descriptions, is_voltage, list_markers, start_time
 from facet_nb.io.messages import shorten, unusable
+from facet_nb.kernels.resampling.windowed_sinc import find_ratio
 
 if TYPE_CHECKING:
     import mne
@@ -95,12 +96,17 @@ def record_length(sfreq: float, path: Path, depth: Depth) -> tuple[int, int]:
     """
     exact = Fraction(sfreq).limit_denominator(_LONGEST_RECORD_S)
     if abs(float(exact) - sfreq) > 1e-9 * sfreq:
+        near = float(max(round(sfreq), 1))
+        change = (
+            f"Put Resample({near}) before the export, or write"
+            if (find_ratio(sfreq, near)[1])
+            else "Write"
+        )
         raise unusable(
             path,
             f"{depth.label} cannot hold a sampling rate of {sfreq:.9g} Hz: no record of up to "
             f"{_LONGEST_RECORD_S} s has a whole number of samples",
-            f"Put Resample({float(max(round(sfreq), 1))}) before the export, or write .fif or "
-            ".vhdr",
+            f"{change} .fif or .vhdr",
         )
     return exact.numerator, exact.denominator
 

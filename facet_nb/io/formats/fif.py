@@ -18,7 +18,8 @@ import numpy as np
 from facet_nb.core.storage import scratch
 from facet_nb.io.identity import copy_header
 from facet_nb.io.integrity.fif import TAG, read_tag
-from facet_nb.io.markers import list_markers
+from facet_nb.io.markers import iter_markers, list_markers
+from facet_nb.io.messages import shorten, unusable
 from facet_nb.io.provenance import Note, remove_line
 from facet_nb.io.verify import Written
 
@@ -33,6 +34,41 @@ _FLOAT, _DOUBLE = 4, 5
 
 #: Shifts below this part of a sample vanish when a reader rounds to samples.
 _VISIBLE_SHIFT = 0.05
+
+
+def check_fif_header(raw: mne.io.BaseRaw, path: Path) -> None:
+    """Raise ValidationError if names, annotations or the date do not fit the format."""
+    wrong = [name for name in raw.ch_names if not name.isascii()]
+    if wrong:
+        raise unusable(
+            path,
+            f"FIF holds names of channels in ASCII only; not so {shorten(map(repr, wrong))}",
+            "Rename them with raw.rename_channels({old: new}), or write .vhdr instead",
+        )
+    texts = dict.fromkeys(marker.description for marker in iter_markers(raw))
+    wrong = [text for text in texts if not _is_latin1(text)]
+    if wrong:
+        raise unusable(
+            path,
+            "FIF holds descriptions of annotations in Latin-1 only; not so "
+            f"{shorten(map(repr, wrong))}",
+            "Rename them with raw.annotations.rename({old: new}), or write .vhdr instead",
+        )
+    date = raw.info["meas_date"]
+    if date is not None and not -(2**31) < date.timestamp() < 2**31:
+        raise unusable(
+            path,
+            f"the recording is dated {date:%Y-%m-%d}, and FIF holds dates from 1902 to 2038",
+            "Change the date with raw.set_meas_date, or remove it with raw.set_meas_date(None)",
+        )
+
+
+def _is_latin1(text: str) -> bool:
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def write_fif(raw: mne.io.BaseRaw, file: Path, fmt: str, note: Note | None = None) -> Written:

@@ -35,6 +35,9 @@ FRACTION_HALF_WIDTH = 134
 #: (benchmarks/kernels.py).
 N_FFT = 16384
 
+#: Largest denominator of a ratio of rates: each phase has a filter of its own.
+MOST_PHASES = 10_000
+
 #: Number of input samples that one transform upsamples.
 UP_HOP = N_FFT - 2 * HALF_WIDTH + 1
 
@@ -138,6 +141,13 @@ def resample(x: np.ndarray, up: int, down: int, *, out: np.ndarray | None = None
         first = (pad * up + half) // down  # both are multiples of `down`
         target[...] = upfirdn(taps, extended, up, down)[first : first + n_out]
     return out
+
+
+def find_ratio(sfreq: float, new_sfreq: float) -> tuple[Fraction, bool]:
+    """Return the nearest ratio of two rates, in Hz, that can be resampled, and if it is exact."""
+    ratio = Fraction(new_sfreq / sfreq).limit_denominator(MOST_PHASES)
+    ratio = ratio or Fraction(1, MOST_PHASES)
+    return ratio, abs(float(ratio) * sfreq - new_sfreq) <= 1e-9 * new_sfreq
 
 
 def count(n_times: int, up: int, down: int) -> int:
