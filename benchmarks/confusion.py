@@ -94,6 +94,9 @@ def _clipping(rng: np.random.Generator, volumes: bool) -> Options:
     return {}, {"clip_v": float(rng.uniform(1e-3, 2.5e-3))}
 
 
+#: What tells of an artifact outside the markers, which `GradientCorrection` corrects.
+_UNMARKED = ("artifact_unmarked", "unmarked_corrected")
+
 #: Faults: the options of `simulate`, and what tells of them: codes of findings, names of measures.
 #: Of those in `MEASURED`, which markers do not show, any measure tells; a result that is not bad
 #: needs no telling (but that of muscles).
@@ -106,8 +109,8 @@ KINDS: dict[str, tuple[Callable[[np.random.Generator, bool], Options], tuple[str
     "two sequences": (_two, ("triggers_two_sequences", "runs_apart", "triggers_irregular")),
     "dead reference": (_dead, ("reference_replaced",)),
     "muscles": (_emg, ("bursts",)),
-    "unmarked dummies": (_dummies, ("artifact_unmarked",)),
-    "begins in a volume": (_partial, ("artifact_unmarked",)),
+    "unmarked dummies": (_dummies, _UNMARKED),
+    "begins in a volume": (_partial, _UNMARKED),
     "net mean": (_net_mean, ("locked_to_volumes", "locked_residual", "slow_residual")),
     "pauses, causal": (_pause, ("locked_residual", "slow_residual")),
     "clipping": (_clipping, ("channels_saturated",)),
@@ -122,6 +125,7 @@ ALARMS = {
     "triggers_two_sequences": ("two sequences",),
     "reference_replaced": ("dead reference",),
     "artifact_unmarked": ("unmarked dummies", "begins in a volume"),
+    "unmarked_corrected": ("unmarked dummies", "begins in a volume"),
     "channels_saturated": ("clipping",),
 }
 #: Signal-to-noise ratio (0.5 to 70 Hz, median over channels) of good and of bad results, in dB.

@@ -15,14 +15,16 @@ from facet_nb.evaluation.base import MetricStep
 from facet_nb.evaluation.quality_measures import (
     judge_beats,
     judge_bursts,
+    judge_ecg,
     judge_high,
     judge_kept,
     judge_level,
+    judge_lines,
     judge_locked,
     judge_untouched,
 )
-from facet_nb.evaluation.quality_tables import read_tables
-from facet_nb.evaluation.quality_windows import cut_scan
+from facet_nb.evaluation.quality_tables import EPOCHS, read_tables
+from facet_nb.evaluation.quality_windows import Scan, cut_ecg, cut_scan
 
 #: Channels that hold no EEG.
 _OTHERS = ("ecg", "eog", "emg", "resp")
@@ -60,14 +62,22 @@ class QualityCalculator(MetricStep):
         tables = read_tables(context, scan, names)
         measures = (
             *judge_locked(tables, scan),
+            judge_lines(tables),
             judge_high(tables),
             judge_bursts(tables),
             judge_level(tables),
             judge_kept(tables, context),
             judge_untouched(tables, context),
             judge_beats(context),
+            *self._judge_ecg(context, cut_ecg(scan, context.get_sfreq())),
         )
         return summarise(measures)
+
+    def _judge_ecg(self, context: ProcessingContext, scan: Scan) -> list[Measure]:
+        """Judge the ECG, if there is one and a scan."""
+        names = _list_channels(context, ecg=True)
+        enough = names and len(scan.windows) >= EPOCHS
+        return [judge_ecg(read_tables(context, scan, names))] if enough else []
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory, in bytes: a few windows of all channels, and sums."""
@@ -127,13 +137,13 @@ def is_corrected(context: ProcessingContext) -> bool:
     return any(getattr(known.get(step.name), "subtracts", False) for step in context.get_history())
 
 
-def _list_channels(context: ProcessingContext) -> list[str]:
-    """Return the good EEG channels."""
+def _list_channels(context: ProcessingContext, ecg: bool = False) -> list[str]:
+    """Return the good EEG channels, or those of the ECG."""
     raw = context.get_raw()
     types = raw.get_channel_types()
     rows = recording.data_picks(raw)
     kinds = {int(i): recording.kind_of(raw.ch_names[i], types[i]) for i in rows}
-    return [raw.ch_names[i] for i, kind in kinds.items() if kind not in _OTHERS]
+    return [raw.ch_names[i] for i, k in kinds.items() if (k == "ecg" if ecg else k not in _OTHERS)]
 
 
 def summarise(measures: Iterable[Measure]) -> Quality:

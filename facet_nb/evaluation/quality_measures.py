@@ -10,7 +10,7 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.quality import Measure, Verdict
 from facet_nb.evaluation.quality_tables import EPOCHS, UNTOUCHED, Tables, find_loud
 from facet_nb.evaluation.quality_windows import Scan
-from facet_nb.kernels.measures.residual import LockedSums
+from facet_nb.kernels.measures.residual import LockedSums, measure_gaps
 
 #: A window is quiet if the recording had less than this part of the usual artifact there.
 _QUIET = 0.02
@@ -19,8 +19,8 @@ _QUIETS = 2
 
 #: Limits; ``docs/quality.md`` has the reason of each, and how often it errs.
 LOCKED, LOCKED_PART, SLOW, REMOVED = 0.1, 0.25, 0.15, 0.15
-HIGH_DB, LEVEL_DB, BURST, BURSTS = 6.0, 3.0, 8.0, 0.1
-LOSS_DB = 3.0
+HIGH_DB, LEVEL_DB, BURST, BURSTS = 6.0, 3.0, 10.0, 0.1
+LOSS_DB, LINES_DB, ECG_BURST = 3.0, 0.8, 10.0
 BEATS = 0.75
 
 
@@ -113,6 +113,21 @@ def _measure_notch(sums: LockedSums, n_parts: int) -> np.ndarray:
     return (1.0 - np.exp(ratio)).clip(0.0) / n_parts
 
 
+def judge_lines(tables: Tables) -> Measure:
+    """Judge whether EEG lacks at the frequencies of the artifact."""
+    name, title = "harmonic_loss", "EEG that lacks at the frequencies of the artifact"
+    sums, artifact = tables.locked, tables.artifact
+    if sums is None or artifact is None:
+        reason = f"fewer than {EPOCHS} complete epochs, or nothing to compare them with."
+        return Measure(name, title, unit="dB", detail=reason)
+    gaps = measure_gaps(sums.power, artifact, sums.grid.freqs[sums.band])
+    if np.isnan(gaps).all():
+        return Measure(name, title, unit="dB", detail="the artifact has no lines to look at.")
+    worst = float(-np.nanmedian(gaps))
+    detail = f"{abs(worst):.1f} dB {'less' if worst > 0 else 'more'} than beside them."
+    return judge(name, title, max(worst, 0.0), LINES_DB, detail, unit="dB")
+
+
 def _find_quiet(tables: Tables) -> np.ndarray:
     """Return which windows are outside the scan and hold no artifact."""
     outside = tables.select("outside")
@@ -158,6 +173,20 @@ def judge_bursts(tables: Tables) -> Measure:
     return judge(name, title, float(windows[scan].mean()), BURSTS, detail, **more)
 
 
+def judge_ecg(tables: Tables) -> Measure:
+    """Judge windows in which an ECG has many times its usual power, so that R peaks may be lost."""
+    name, title = "ecg_bursts", "windows with bursts in the ECG (movements, or the correction)"
+    usual = np.median(tables.inner, axis=0)
+    loud = np.asarray(tables.inner > ECG_BURST * usual)
+    windows = np.asarray(loud.any(axis=1))
+    channels = tuple(n for n, column in zip(tables.names, loud.T, strict=True) if column.any())
+    more: dict[str, Any] = {"channels": channels, "span_s": tables.spans(windows)}
+    detail = f"{int(windows.sum())} of {len(windows)} windows have {ECG_BURST:g} times the power."
+    if windows.any():
+        detail += " Compare with GradientCorrection(picks='ecg', max_courses=4) on the ECG."
+    return judge(name, title, float(windows.sum()), 0.0, detail, **more)
+
+
 def judge_level(tables: Tables) -> Measure:
     """Judge the level of the EEG bands relative to quiet time, up or down."""
     name, title = "level", "level from 1 to 70 Hz relative to unscanned time"
@@ -201,8 +230,8 @@ def judge_untouched(tables: Tables, context: ProcessingContext) -> Measure:
     usual = tables.find_usual()
     if np.isnan(usual).any():
         return Measure(name, title, unit="s", detail="the recording before correction is gone.")
-    left = find_loud(tables) & (tables.before > UNTOUCHED * usual)
-    windows = left.any(axis=1)
+    left = np.asarray(find_loud(tables) & (tables.before > UNTOUCHED * usual))
+    windows = np.asarray(left.any(axis=1))
     spans, outside = tables.spans(windows), bool((windows & ~marked).any())
     # What lies between the marked time and the first window outside of it, a correction has told.
     for finding in context.get_findings():

@@ -56,6 +56,8 @@ class Tables:
         Sums over the epochs; None if there are too few.
     sfreq : float
         Sampling rate that the windows count in, in Hz.
+    artifact : ndarray, shape (n_channels, n_freqs) | None
+        Power before correction at the frequencies of `locked`, relative to others.
     """
 
     names: list[str]
@@ -67,6 +69,7 @@ class Tables:
     kept: np.ndarray
     locked: LockedSums | None
     sfreq: float
+    artifact: np.ndarray | None = None
 
     def select(self, *kinds: str) -> np.ndarray:
         """Return which windows are of these kinds."""
@@ -99,14 +102,9 @@ def read_tables(context: ProcessingContext, scan: Scan, names: list[str]) -> Tab
     lowpass = float(raw.info["lowpass"] or np.inf)
     shape = (n, len(names))
     locked = LockedSums(len(names), Grid.of(scan.n_samples, sfreq)) if scan.n_samples else None
-    tables = Tables(
-        names,
-        scan.windows,
-        np.full((*shape, _N_BANDS), np.nan),
-        *(np.full(shape, np.nan) for _ in range(4)),
-        locked,
-        sfreq,
-    )
+    inner, high, original, kept = (np.full(shape, np.nan) for _ in range(4))
+    bands = np.full((*shape, _N_BANDS), np.nan)
+    tables = Tables(names, scan.windows, bands, inner, high, original, kept, locked, sfreq)
     sums: dict[int, np.ndarray] = {}
     for i, window in enumerate(scan.windows):
         grid, spectra = after.read(window, sfreq)
@@ -117,15 +115,25 @@ def read_tables(context: ProcessingContext, scan: Scan, names: list[str]) -> Tab
         tables.inner[i], tables.high[i], tables.bands[i] = values[:, 0], values[:, 1], values[:, 2:]
         if window.kind == "outside":
             earlier = _read_before(tables, i, before, lowpass)
-            if earlier is not None and earlier[0] == grid.find(INNER_HZ, lowpass):
-                power = power[:, earlier[0]] * grid.gain[earlier[0]]
-                tables.kept[i] = _compare_db(power, earlier[1])
+            within = grid.find(INNER_HZ, lowpass)
+            if earlier is not None and earlier[0].find(INNER_HZ, lowpass) == within:
+                tables.kept[i] = _compare_db(
+                    power[:, within] * grid.gain[within],
+                    earlier[1][:, within] * earlier[0].gain[within],
+                )
         if window.kind == "epoch" and locked is not None:
             locked.add(spectra, window.late / sfreq)
     marked = np.flatnonzero(tables.select("epoch", "inside"))
-    for i in marked[np.linspace(0, len(marked) - 1, min(_USUAL, len(marked))).astype(int)]:
-        _read_before(tables, i, before, lowpass)
-    for i in np.flatnonzero(find_loud(tables).any(axis=1) & np.isnan(tables.before).any(axis=1)):
+    some = np.linspace(0, len(marked) - 1, min(_USUAL, len(marked))).astype(int)
+    for i in marked[some].tolist():
+        earlier = _read_before(tables, i, before, lowpass)
+        if earlier is not None and locked is not None and scan.windows[i].kind == "epoch":
+            spectrum = earlier[1][:, locked.band]
+            if spectrum.shape == locked.power.shape:
+                artifact = tables.artifact
+                tables.artifact = spectrum if artifact is None else artifact + spectrum
+    loud = find_loud(tables).any(axis=1) & np.isnan(tables.before).any(axis=1)
+    for i in np.flatnonzero(loud).tolist():
         _read_before(tables, i, before, lowpass)
     if locked is not None and locked.n < EPOCHS:
         tables.locked = None
@@ -142,16 +150,16 @@ def find_loud(tables: Tables) -> np.ndarray:
 
 def _read_before(
     tables: Tables, i: int, before: Reader | None, lowpass: float
-) -> tuple[slice, np.ndarray] | None:
-    """Read a window before correction; return its frequencies from 20 to 70 Hz and its powers."""
+) -> tuple[Grid, np.ndarray] | None:
+    """Read a window before correction; return its frequencies and its power at each."""
     window = tables.windows[i]
     if before is None or not before.holds(window, tables.sfreq):
         return None
     grid, spectra = before.read(window, tables.sfreq)
     within = grid.find(INNER_HZ, lowpass)
-    power = _to_power(spectra[:, within]) * grid.gain[within]
-    tables.before[i] = power.sum(axis=1)
-    return within, power
+    power = _to_power(spectra)
+    tables.before[i] = power[:, within] @ grid.gain[within]
+    return grid, power
 
 
 def _to_power(spectra: np.ndarray) -> np.ndarray:

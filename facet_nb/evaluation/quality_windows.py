@@ -95,6 +95,18 @@ def cut_scan(context: ProcessingContext) -> Scan:
     return Scan(tuple(windows), n_samples, n_parts, is_volume)
 
 
+def cut_ecg(scan: Scan, sfreq: float) -> Scan:
+    """Return windows of 2 s of the marked time, each of which holds a beat or more."""
+    windows: list[Window] = []
+    start = stop = 0
+    for window in [w for w in scan.windows if w.kind != "outside"]:
+        if window.start > stop + 1:
+            windows += _fill(start, stop, "inside", sfreq)
+            start = window.start
+        stop = window.stop
+    return Scan((*windows, *_fill(start, stop, "inside", sfreq)), 0, 1, False)
+
+
 def _find_volume(context: ProcessingContext) -> float:
     """Return the length of a volume, in s, that a correction found; 0 if unknown."""
     sfreq = context.get_sfreq()

@@ -8,6 +8,7 @@ import pytest
 
 from facet_nb import (
     AASCorrection,
+    ANCCorrection,
     GradientCorrection,
     MissingTriggerCompleter,
     PCACorrection,
@@ -189,6 +190,34 @@ def test_steps_that_take_eeg(seed):
         run(make(seed), GradientCorrection(), PCACorrection(locked_only=False))
     )
     assert "high_residual" not in told(run(make(seed)))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"markers": "volume"}, {"sfreq": 1000, "tr_s": 2.4, "n_slices": 18}]
+)
+def test_an_adaptive_filter_that_takes_eeg(options):
+    simulation = make(4, **options)
+    kept = run(simulation)
+    taken = run(simulation, GradientCorrection(), ANCCorrection(control=False))
+    lost_db = simulation.snr_db(kept.raw) - simulation.snr_db(taken.raw)
+    assert np.median(lost_db) > 2 and "harmonic_loss" in told(taken)
+    assert "harmonic_loss" not in told(kept)
+    assert "harmonic_loss" not in told(run(simulation, GradientCorrection(), ANCCorrection()))
+
+
+@pytest.mark.parametrize(("seed", "markers"), [(2, "slice"), (5, "volume")])
+def test_an_ecg_that_rings(seed, markers):
+    options = {"sfreq": 1000, "n_slices": 20, "pulse": True, "duration_s": 80, "markers": markers}
+    simulation = make(seed, **options)
+    rings = run(simulation)
+    measure = rings.quality["ecg_bursts"]
+    assert measure.verdict == "check" and measure.channels == ("ECG",)
+    apart = (GradientCorrection(picks="eeg"), GradientCorrection(picks="ecg", max_courses=4))
+    calm = run(simulation, *apart)
+    assert calm.quality["ecg_bursts"].value == 0
+    difference = np.abs(rings.raw.get_data("ECG")[0] - calm.raw.get_data("ECG")[0])
+    worst_s = difference.argmax() / simulation.sfreq
+    assert any(start <= worst_s <= stop for start, stop in measure.span_s)
 
 
 # ------------------------------------------------------------------------------------- pulse

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facet_nb.kernels.measures.residual import EEG_HZ, Grid, LockedSums
+from facet_nb.kernels.measures.residual import EEG_HZ, Grid, LockedSums, measure_gaps
 from facet_nb.kernels.pulse.support import measure_support
 from facet_nb.kernels.triggers.evidence import find_scanned
 
@@ -93,6 +93,21 @@ def test_late_epochs_are_moved_to_their_onset():
         shifted.add(grid.transform(late), (start - 50) / 500.0)
         exact.add(grid.transform(late))
     assert shifted.locked()[0][0] > 0.8 > exact.locked()[0][0]
+
+
+@pytest.mark.parametrize("n_parts", [15, 20])
+@pytest.mark.parametrize(("factor", "lacking_db"), [(1.0, 0.0), (0.5, 3.0), (0.05, 4.3)])
+def test_power_that_lacks_at_lines(n_parts, factor, lacking_db):
+    """Half of the power is 3 dB; more than 4.3 dB are clipped; an alpha peak hides nothing."""
+    rng = np.random.default_rng(n_parts)
+    freqs = np.arange(1.0, 70.0, 0.5)
+    bins = np.arange(2, 140)
+    away = np.minimum(bins % n_parts, -bins % n_parts)
+    artifact = np.where(away == 0, 1e-6, 1e-10) * np.ones((3, 1))
+    power = 1e-12 / freqs + 1e-12 * np.exp(-0.5 * ((freqs - 11) / 1.0) ** 2)
+    power = power * rng.gamma(30, 1 / 30, (3, len(freqs))) * np.where(away <= 2, factor, 1.0)
+    assert -np.median(measure_gaps(power, artifact, freqs)) == pytest.approx(lacking_db, abs=0.35)
+    assert np.isnan(measure_gaps(power, np.ones_like(power), freqs)).all()
 
 
 # ------------------------------------------------------------------------------- heartbeats

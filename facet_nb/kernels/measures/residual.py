@@ -19,6 +19,11 @@ LOWEST_RATE_HZ = 500.0
 EEG_HZ, INNER_HZ, HIGH_HZ, BELOW_HZ = (1.0, 70.0), (20.0, 70.0), (75.0, 200.0), (40.0, 70.0)
 #: Number of random shifts that give the distribution without locked residual.
 N_SHIFTS = 20
+#: A line of the artifact exceeds the median of its surroundings by this factor (natural
+#: logarithm); frequencies around and directly beside a line, in Hz.
+_LINE, _AROUND_HZ, _BESIDE_HZ = 2.0, 6.0, 1.0
+#: EEG has a smooth spectrum from here on, in Hz.
+_SMOOTH_HZ = 15.0
 #: Epochs that are shifted at once.
 _BLOCK = 16
 
@@ -178,3 +183,46 @@ class LockedSums:
         share = cross[..., which] / np.maximum(self.power[:, which] / self.n, 1e-300)
         share = share.mean(axis=-1)
         return share[0], share[1:]
+
+
+def measure_gaps(power: np.ndarray, artifact: np.ndarray, freqs: np.ndarray) -> np.ndarray:
+    """Return how much the spectrum differs where the artifact's lines were, in dB.
+
+    Adaptive filters and notches take EEG beside the lines of an artifact as well. Lines are
+    frequencies at which the artifact exceeds its surroundings; power there, and 1 Hz around, is
+    compared with the median of other frequencies up to 6 Hz away, from 15 Hz on.
+
+    Parameters
+    ----------
+    power, artifact : ndarray, shape (n_channels, n_freqs)
+        Power after and before correction, in any unit.
+    freqs : ndarray, shape (n_freqs,)
+        Frequencies, at equal distances, in Hz.
+
+    Returns
+    -------
+    ndarray, shape (n_channels,)
+        Mean over lines, negative where power is lacking; NaN if there are no lines, or nothing
+        but lines.
+    """
+    from scipy.ndimage import binary_dilation, median_filter
+
+    step = float(freqs[1] - freqs[0])
+    # Below beta, the peaks of EEG are as narrow as what lacks.
+    lowest = int(np.searchsorted(freqs, _SMOOTH_HZ))
+    artifact, power = artifact[:, lowest:], power[:, lowest:]
+    around, beside = 2 * int(_AROUND_HZ / step) + 1, 2 * int(_BESIDE_HZ / step) + 1
+    before, after = (np.log(np.maximum(p, 1e-300)) for p in (artifact, power))
+    level = median_filter(before, size=(1, around), mode="nearest")
+    lines = binary_dilation(before > level + _LINE, np.ones((1, beside), dtype=bool))
+    found = np.full(len(power), np.nan)
+    half = around // 2
+    for i, (line, values) in enumerate(zip(lines, after, strict=True)):
+        other = np.pad(np.where(line, np.nan, values), half, constant_values=np.nan)
+        near = np.lib.stride_tricks.sliding_window_view(other, around)[line]
+        enough = np.count_nonzero(~np.isnan(near), axis=1) > half // 2
+        if enough.any():
+            gaps = values[line][enough] - np.nanmedian(near[enough], axis=1)
+            # Neither a peak of the EEG nor one empty frequency decides alone.
+            found[i] = 10.0 / np.log(10.0) * np.mean(np.clip(gaps, -1.0, 1.0))
+    return found
