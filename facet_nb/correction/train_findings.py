@@ -11,6 +11,7 @@ from facet_nb.core.findings import Finding, make_finding
 from facet_nb.core.processor import View
 from facet_nb.kernels.triggers.evidence import find_scanned
 from facet_nb.kernels.triggers.runs import Train
+from facet_nb.kernels.triggers.spacing import is_in_alpha
 
 #: Markers, at most, whose times a finding has.
 _LISTED = 20
@@ -77,6 +78,11 @@ def tell_train(train: Train, runs: Sequence[Mapping[str, Any]], sfreq: float) ->
         rms = float(worst["clock"]["residual_rms_samples"])
         detail = f"Onsets are taken from: {worst['times']}; {worst['clock']['verdict']}."
         found.append(make_finding("triggers_jittered", detail, rms_samples=rms))
+    for run in runs:
+        distance_s = float(run.get("slice_samples", 0.0)) / sfreq
+        if run.get("slices_found", 1) > 1 and is_in_alpha(distance_s):
+            detail = f"Slices were found that follow each other at {1 / distance_s:.4g} Hz."
+            found.append(make_finding("slice_rate_in_alpha", detail, rate_hz=1 / distance_s))
     strength = max((float(run.get("locked_to_volumes", 0.0)) for run in runs), default=0.0)
     if strength:
         detail = f"Its mean was subtracted ({strength:.1f} times what slices leave by chance)."

@@ -19,9 +19,12 @@ _ENOUGH = 8
 #: Error of a distance that jitter by ±4 samples explains, in samples and as a share.
 _LOOSE, _LOOSE_SHARE = 8.0, 0.05
 #: Resultant length and probability from which events are locked to the volumes.
-_LOCKED, _CHANCE, _EVENTS = 0.9, 1e-6, 8
-#: Slice rates that fall into the alpha band, in Hz, and the longest distance of slices, in s.
-_ALPHA_HZ, _SLICE_S = (7.0, 14.0), 0.5
+_LOCKED, _CHANCE, _EVENTS = 0.9, 1e-4, 8
+#: Numbers of equally spaced times of a volume at which stimuli may be: a share of what they evoke
+#: is in each.
+_TIMES = 4
+#: Longest distance of slices, in s.
+_SLICE_S = 0.5
 
 #: Positions by description or code.
 Events = Mapping[str, Sequence[int]]
@@ -91,7 +94,7 @@ class EventTable:
         If `larger`, it must contain nearly all of `used`: these are a part of it.
         """
         trains = [*((call, p) for _, call, p in self.list_regular()), *self.list_bits()]
-        other = [(len(p), call, p) for call, p in trains if not _same(p, used)]
+        other = [(len(p), call, p) for call, p in trains if not _equal(p, used)]
         if larger:
             other = [found for found in other if _same(used, found[2])]
         if not other:
@@ -321,19 +324,24 @@ def _find_locked(positions: np.ndarray, table: EventTable, matched: Sequence[str
         marks_volumes = len(at) >= len(volumes) and train.is_regular(at)
         if text in matched or len(at) < _EVENTS or marks_volumes:
             continue
-        length, p = train.measure_locking(at, volumes)
-        if length >= _LOCKED and p <= _CHANCE:
-            found.append((text, len(at), length))
+        for n_times in range(1, _TIMES + 1):
+            length, p = train.measure_locking(at, volumes, n_times)
+            if length >= _LOCKED and p <= _CHANCE:
+                found.append((text, len(at), length, n_times))
+                break
     if not found:
         return []
-    names = ", ".join(f"{text!r} ({n})" for text, n, _ in found)
+    names = ", ".join(f"{text!r} ({n})" for text, n, *_ in found)
+    most = max(n_times for *_, n_times in found)
+    where = "the same time" if most == 1 else f"one of {most} times"
     return [
         make_finding(
             "stimuli_locked",
-            f"Events {names} come at the same time of each volume: what they evoke is averaged "
-            "into the template, and subtracted with it.",
-            resultant_length=min(length for *_, length in found),
+            f"Events {names} come at {where} of each volume: what they evoke is averaged into the "
+            "template, and subtracted with it.",
+            resultant_length=min(length for _, _, length, _ in found),
             events=[text for text, *_ in found],
+            n_times=most,
         )
     ]
 
@@ -341,7 +349,7 @@ def _find_locked(positions: np.ndarray, table: EventTable, matched: Sequence[str
 def _find_alpha(positions: np.ndarray, sfreq: float) -> list[Finding]:
     known = spacing.describe_spacing(positions)
     distance_s = known.usual / sfreq
-    if not 0 < distance_s < _SLICE_S or not _ALPHA_HZ[0] <= 1 / distance_s <= _ALPHA_HZ[1]:
+    if not 0 < distance_s < _SLICE_S or not spacing.is_in_alpha(distance_s):
         return []
     return [
         make_finding(
@@ -362,6 +370,11 @@ def _tell_sequences(
         span_s=[(positions[a] / sfreq, positions[b] / sfreq) for a, b, _ in sequences],
         distances_s=[distance / sfreq for *_, distance in sequences],
     )
+
+
+def _equal(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two trains are the same but for a few markers; a part of the other is not."""
+    return _same(a, b) and _same(b, a)
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:

@@ -95,6 +95,13 @@ def test_fewer_triggers_than_expected(lacking):
     assert find(result, "triggers_lacking").evidence["n"] == lacking
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("n_slices", "told_of"), [(20, True), (30, False)])
+def test_slices_at_an_alpha_rate_that_are_not_marked(seed, n_slices, told_of):
+    simulation = make(seed, markers="volume", n_slices=n_slices, sfreq=1000)
+    assert ("slice_rate_in_alpha" in told(run(simulation))) == told_of
+
+
 # ------------------------------------------------------------------------------ marked time
 @pytest.mark.parametrize("chain", [GradientCorrection, AASCorrection])
 @pytest.mark.parametrize(

@@ -202,6 +202,19 @@ def test_stimuli_locked_to_volumes(marker, jitter):
     assert codes(detect(make_context(R=TRAINS[marker], go=TASK))) == []
 
 
+@pytest.mark.parametrize("n_times", [2, 3, 4])
+@pytest.mark.parametrize("n_events", [10, 17])
+def test_stimuli_at_one_of_several_times_of_the_volume(n_times, n_events):
+    """A part of what they evoke is in each volume. Jittered ones are not told."""
+    rng = np.random.default_rng(n_events)
+    grid = VOLUMES[1 : 1 + n_events] + 2000 // n_times * rng.integers(0, n_times, n_events) + 90
+    (told,) = detect(make_context(R=VOLUMES, go=grid)).findings
+    assert (told.code, told.evidence["events"]) == ("stimuli_locked", ["go"])
+    assert 1 < told.evidence["n_times"] <= n_times
+    jittered = grid + rng.integers(0, 2000, n_events)
+    assert codes(detect(make_context(R=VOLUMES, go=jittered))) == []
+
+
 def test_slice_rate_in_alpha():
     assert [f.code for f in detect(make_context(R=SLICES)).findings] == ["slice_rate_in_alpha"]
     assert detect(make_context(R=PAUSED)).findings == ()
@@ -230,6 +243,15 @@ def test_bits_of_a_stim_channel(volumes, task):
     assert f"mask={volumes}" in text
     masked = detect(context, ".", mask=volumes)
     np.testing.assert_array_equal(triggers(masked), VOLUMES)
+
+
+@pytest.mark.parametrize(("volumes", "task"), [(128, 1), (8, 4)])
+def test_a_train_within_all_that_matches_is_proposed(volumes, task):
+    result = detect(make_stim(volumes=volumes, task=task), ".")
+    assert not result.success or codes(result)
+    assert f"mask={volumes}" in str(result.error or result.findings)
+    context = make_context(R128=VOLUMES, go=np.sort(np.random.default_rng(2).integers(0, N, 90)))
+    assert "TriggerDetector(r'R128')" in str(detect(context, "R128|go").error)
 
 
 @pytest.mark.parametrize("mask", [0, -1, 1.5, True, "128"])

@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+#: Slice rates that fall into the alpha band, in Hz.
+ALPHA_HZ = (7.0, 14.0)
+
 #: Differences that agree within this many samples are equal: two rounding errors, and one sample.
 _EQUAL = 3
 
@@ -72,6 +75,11 @@ class Spacing:
     def n_irregular(self) -> int:
         """Number of differences that are not explained."""
         return int(np.count_nonzero(self.slots == 0))
+
+
+def is_in_alpha(distance_s: float) -> bool:
+    """Whether slices at this distance follow each other at a rate in the alpha band."""
+    return ALPHA_HZ[0] * distance_s <= 1.0 <= ALPHA_HZ[1] * distance_s
 
 
 def describe_spacing(triggers: np.ndarray) -> Spacing:

@@ -190,7 +190,9 @@ def _width(usual: float, limits: tuple[float, float]) -> float:
     return max(limits[0], limits[1] * usual)
 
 
-def measure_locking(positions: np.ndarray, triggers: np.ndarray) -> tuple[float, float]:
+def measure_locking(
+    positions: np.ndarray, triggers: np.ndarray, n_times: int = 1
+) -> tuple[float, float]:
     """Return how far events are locked to a train: the mean resultant length, and its p value.
 
     Each event has the phase of its position between two triggers. Of n events with independent
@@ -202,11 +204,13 @@ def measure_locking(positions: np.ndarray, triggers: np.ndarray) -> tuple[float,
         Events, in samples.
     triggers : ndarray of int, shape (n_triggers,)
         The train, in samples, sorted.
+    n_times : int
+        Number of equally spaced times between two triggers at which locked events may be.
 
     Returns
     -------
     length : float
-        0 (any phase) to 1 (always the same phase).
+        0 (any phase) to 1 (always the same phase, or one of `n_times`).
     p : float
         Probability of this length by chance; 1 if no event is between triggers.
     """
@@ -215,5 +219,5 @@ def measure_locking(positions: np.ndarray, triggers: np.ndarray) -> tuple[float,
         return 0.0, 1.0
     at = np.searchsorted(triggers, inside, side="right") - 1
     phase = (inside - triggers[at]) / (triggers[at + 1] - triggers[at])
-    length = float(np.abs(np.mean(np.exp(2j * np.pi * phase))))
+    length = float(np.abs(np.mean(np.exp(2j * np.pi * n_times * phase))))
     return length, float(np.exp(-len(inside) * length**2))
