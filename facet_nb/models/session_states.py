@@ -89,6 +89,15 @@ def find_effective(run: RunSettings) -> Effective:
     return Effective(jobs, threads, why_jobs, why_workers)
 
 
+def count_channels(model: StudioModel) -> tuple[int, int]:
+    """Return how many channels have finished a step of the run, and how many there are."""
+    context = model.recording.context
+    known = set() if context is None else set(context.get_raw().ch_names)
+    done = {channel for _, channel in model.run.state.cells}
+    # Steps on all channels at once count as none: their cells have another name.
+    return len(done & known), len(known & set(model.run.state.channels)) or len(known)
+
+
 def is_outdated(model: StudioModel) -> bool:
     """Whether chain or settings have changed since the last run."""
     run = model.run
@@ -136,7 +145,7 @@ def _describe_chain(model: StudioModel) -> SessionState:
 def _describe_run(model: StudioModel) -> SessionState:
     run = model.run
     if run.running:
-        n, total = len({c for _, c in run.state.cells}), len(run.state.channels)
+        n, total = count_channels(model)
         text = f"{n} of {total} channels" if total else "Starting"
         return SessionState("Run", text if run.status == "running" else "Cancelling …", "busy")
     if run.status == "failed":

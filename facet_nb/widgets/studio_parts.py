@@ -17,6 +17,7 @@ from facet_nb.models.remedies import (
 )
 from facet_nb.models.saving_model import FORMATS
 from facet_nb.models.session_states import (
+    count_channels,
     find_effective,
     is_outdated,
     list_findings,
@@ -125,7 +126,7 @@ def write_rail(model: StudioModel) -> str:
             + "</li>"
         )
     runs = "".join(
-        f'<li><i class="fnb-ring">{t.number}</i>{write_text(t.workers_text)}'
+        f'<li><i class="fnb-ring">{t.number}</i>{write_text(_shorten(t))}'
         f"<span>{write_duration(t.stop_s)}</span></li>"
         for t in model.run.timelines[-_RUNS:]
     )
@@ -136,6 +137,11 @@ def write_rail(model: StudioModel) -> str:
         f'<p class="fnb-small">{model.run.cores} core{"" if model.run.cores == 1 else "s"} may be '
         "used</p></div>"
     )
+
+
+def _shorten(timeline: Timeline) -> str:
+    """Return mode and workers of a run, in few letters."""
+    return timeline.workers_text.replace("channel_sequential", "sequential")
 
 
 def _write_next(model: StudioModel, name: str) -> str:
@@ -279,7 +285,7 @@ def _write_outcome(model: StudioModel) -> str:
         done = f"{100 * run.state.fraction:.0f} %"
         return (
             f'<p class="fnb-big" role="status">{done}</p>{more}'
-            f"<p>{len({c for _, c in run.state.cells})} of {len(run.state.channels)} channels</p>"
+            f"<p>{count_channels(model)[0]} of {count_channels(model)[1]} channels</p>"
         )
     if run.status == "failed":
         return _write_failure(model)
@@ -289,7 +295,7 @@ def _write_outcome(model: StudioModel) -> str:
         why = f"<p>{write_text(run.blocked)}</p>"
         return f'<h3 class="fnb-bad">■ Run is not possible</h3>{why}{button}'
     if run.status == "cancelled":
-        n = len({c for _, c in run.state.cells})
+        n = count_channels(model)[0]
         text = f"Cancelled. {n} channels were finished; nothing was changed."
         return f'<p role="status">{text}</p>'
     if run.result is None:
@@ -346,7 +352,7 @@ def _write_failure(model: StudioModel) -> str:
     button = (
         "" if remedy is None else write_button(remedy.label, "remedy", "failure", css="fnb-primary")
     )
-    n = len({c for _, c in run.state.cells})
+    n = count_channels(model)[0]
     return (
         f'<h3 class="fnb-bad" role="status">■ Stopped{f" at {write_text(where)}" if where else ""}'
         f"</h3><p>{write_text(run.error)}</p><p>{n} channels were finished. The recording is "
