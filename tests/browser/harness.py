@@ -283,7 +283,7 @@ class Panel:
     def turn_to(self, title: str) -> None:
         """Choose a screen of a studio, and open what it folds away."""
         first = "Run" if title == "Compare" else title
-        self.part("rail").locator(f"[data-act='show'][data-value='{first}']").first.click()
+        self.part("state").locator(f"[data-value='{first}']:not(.fnb-next)").click()
         page = self.part(f"tab-{first.lower()}")
         page.wait_for()
         for fold in page.locator(
