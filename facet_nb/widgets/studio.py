@@ -33,7 +33,7 @@ from facet_nb.widgets.signal_view import SignalView
 from facet_nb.widgets.tune_panel import TunePanel
 
 #: Height of the signal on each screen, in pixels.
-_HEIGHTS = {"Recording": 250, "Run": 236}
+_HEIGHTS = {"Recording": 236, "Run": 206}
 _LOW = 150
 
 
