@@ -6,6 +6,7 @@ All functions take one channel.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -188,7 +189,7 @@ class _Courses:
     def of(cls, y: np.ndarray, weights: np.ndarray, amplitudes: np.ndarray) -> _Courses:
         """Return the waveforms of some courses, weighted over epochs."""
         weights = weights.astype(y.dtype)
-        unit = np.linalg.qr(amplitudes * weights[:, np.newaxis])[0]
+        unit = _orthonormalise(amplitudes * weights[:, np.newaxis])
         unit[weights == 0] = 0.0
         return cls(y, weights, unit, (unit * weights[:, np.newaxis]).T @ y)
 
@@ -264,10 +265,9 @@ def _decompose(
     y, weights = known.y, known.weights[:, np.newaxis]
     rows = known.waves * whitening
     if n_more := most - len(rows):
-        more = np.random.default_rng(0).standard_normal((n_more, y.shape[1]))
-        rows = np.concatenate([rows, more.astype(y.dtype)])
+        rows = np.concatenate([rows, _draw_rows(n_more, y.shape[1])])
     for _ in range(2 if n_more else 1):
-        columns = np.linalg.qr((y @ (rows * whitening).T) * weights)[0]
+        columns = _orthonormalise((y @ (rows * whitening).T) * weights)
         rows = ((columns * weights).T @ y) * whitening
     # Eigenvectors of the Gram matrix, in double precision, take a fifth of the time of an SVD.
     exact = rows.astype(float)
@@ -280,6 +280,24 @@ def _decompose(
     for part, block in zip(parts, bounds, strict=True):
         np.matmul(white[:, block], y[:, block].T, out=part)
     return _Components(values, turns @ columns.T, rows, parts)
+
+
+def _orthonormalise(columns: np.ndarray) -> np.ndarray:
+    """Return an orthonormal basis; its first columns span the first of `columns`."""
+    # By Cholesky's decomposition, in double precision: half the time of NumPy's qr.
+    exact = columns.astype(float)
+    try:
+        lower = np.linalg.cholesky(exact.T @ exact)
+        basis = exact @ np.linalg.inv(lower).T
+    except np.linalg.LinAlgError:  # fewer dimensions than columns
+        basis = np.linalg.qr(exact)[0]
+    return basis.astype(columns.dtype)
+
+
+@lru_cache(maxsize=4)
+def _draw_rows(n: int, n_values: int) -> np.ndarray:
+    """Return the start of the power iteration: the same random rows each time."""
+    return np.random.default_rng(0).standard_normal((n, n_values)).astype(np.float32)
 
 
 def _find_valid(
@@ -310,17 +328,20 @@ def _find_valid(
     # Each course sees what those before it leave.
     parts -= np.tril(inner, -1) @ unit
     taken = unit * (2.0 * parts - unit * np.diagonal(inner, 0, 1, 2)[:, :, np.newaxis])
-    left = np.cumsum(np.concatenate([power[:, np.newaxis], -taken[:, :-1]], axis=1), axis=1)
     other = parts.sum(axis=0) - parts
     seen = np.tril(other @ unit.T, -1)
-    expected = np.einsum("kcn,kcn,kcn->kc", other, other, np.maximum(left, 0.0, out=left))
+    expected, explained = np.empty((2, len(bounds), found), y.dtype)
+    for course in range(found):
+        mine = other[:, course]
+        expected[:, course] = np.einsum("kn,kn,kn->k", mine, mine, np.maximum(power, 0.0))
+        power -= taken[:, course]
     other *= weights
-    explained = np.empty_like(expected)
     for k, block in enumerate(bounds):
         guess = (other[k] @ y[:, block]) * whitening[block] - seen[k] @ waves[:, block]
         explained[k] = np.einsum("cv,cv->c", guess, guess)
     ratios = _find_medians(explained / np.where(expected > 0, expected, np.inf), axis=0)
-    spread = 1.0 / np.maximum(np.sum(unit**4, axis=1), 1e-30)
+    shares = np.square(unit)
+    spread = 1.0 / np.maximum(np.einsum("cn,cn->c", shares, shares), 1e-30)
     n = np.count_nonzero(weights)
     return (ratios > max(PREDICTS, PREDICTS_OF_EPOCHS * n)) & (spread >= MIN_SPREAD * n)
 

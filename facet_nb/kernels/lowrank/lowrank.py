@@ -346,7 +346,10 @@ def subtract_portion(
     chosen : ndarray of int | None
         Positions in `part` of the epochs to correct; None for all.
     """
-    model_of = np.searchsorted(pool, find_nearest(part, pool))
+    if pool[-1] - pool[0] < len(pool):  # none is missing between them
+        model_of = np.clip(part - pool[0], 0, len(pool) - 1)
+    else:
+        model_of = np.searchsorted(pool, find_nearest(part, pool))
     templates = (model.amplitudes[model_of] @ model.waveforms.view(np.float32)).view(np.complex64)
     if chosen is not None:
         templates, part, model_of = templates[chosen], part[chosen], model_of[chosen]
