@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +20,7 @@ import pytest
 
 from facet_nb.core import FacetError, Pipeline, PlanError, StepError
 from facet_nb.core.backends import dask as dask_backend
+from facet_nb.core.backends import processes
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.execution.heartbeats import HeartbeatTable
 from facet_nb.core.execution.timeouts import Watch
@@ -274,3 +278,75 @@ def test_threads_that_cannot_be_started(monkeypatch):
     result = Pipeline([toys.ZScore()]).run(toys.make_context(n_times=2000), **options)
     assert isinstance(result.error, FacetError)
     assert "thread" in str(result.error) and "n_jobs" in str(result.error)
+
+
+def make_executor(manager, feeder, calls):
+    """Return what a run sees of loky's executor."""
+    items = {i: SimpleNamespace(future=future) for i, future in enumerate(calls)}
+    worker = SimpleNamespace(ended=False)
+    worker.terminate = lambda: setattr(worker, "ended", True)
+    return SimpleNamespace(
+        _executor_manager_thread=manager,
+        _call_queue=SimpleNamespace(_thread=feeder),
+        _pending_work_items=items,
+        _processes={1: worker},
+    )
+
+
+THREADS = {"ended": True, "alive": False, "new": False, None: False}
+
+
+@pytest.mark.parametrize("feeder", THREADS)
+@pytest.mark.parametrize("manager", THREADS)
+def test_calls_whose_thread_has_ended(monkeypatch, manager, feeder):
+    """They fail, and their workers end; calls of threads that live or begin go on."""
+    go_on = threading.Event()
+
+    def make_thread(kind):
+        if kind is None:
+            return None
+        thread = threading.Thread(target=go_on.wait if kind == "alive" else int)
+        if kind != "new":
+            thread.start()
+        if kind == "ended":
+            thread.join()
+        return thread
+
+    calls = [Future(), Future()]
+    calls[0].cancel()
+    executor = make_executor(make_thread(manager), make_thread(feeder), calls)
+    monkeypatch.setitem(sys.modules, processes._LOKY, SimpleNamespace(_executor=executor))
+    processes._fail_lost_calls()
+    lost = THREADS[manager] or THREADS[feeder]
+    assert calls[1].done() == executor._processes[1].ended == lost
+    if lost:
+        assert "has ended" in str(calls[1].exception())
+    executor._pending_work_items.clear()
+    executor._processes[1].ended = False
+    processes._fail_lost_calls()  # nobody waits: nothing to do
+    assert not executor._processes[1].ended
+    go_on.set()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_of_loky_that_ends(monkeypatch):
+    """As where memory ends: the run ends with a remedy, and the next one has new workers."""
+    from joblib.externals.loky import process_executor
+
+    context = toys.make_context(n_times=2000)
+    before = context.get_data().copy()
+    with monkeypatch.context() as patch:
+        patch.setattr(processes, "_INTERVAL_S", 0.05)
+        owner, count = process_executor._ExecutorManagerThread, itertools.count()
+        original = owner.process_result_item
+
+        def process_result_item(self, *args):
+            if next(count):
+                raise RuntimeError("can't start new thread")
+            return original(self, *args)
+
+        patch.setattr(owner, "process_result_item", process_result_item)
+        error = Pipeline([toys.ZScore()]).run(context, **PROCESSES).error
+    assert isinstance(error, FacetError) and "Use fewer n_jobs" in str(error)
+    assert np.array_equal(context.get_data(), before)
+    assert Pipeline([toys.ZScore()]).run(context, **PROCESSES).success

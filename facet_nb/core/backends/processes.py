@@ -13,6 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import InvalidStateError
 from contextlib import contextmanager
 from typing import Any
 
@@ -206,6 +207,7 @@ class ProcessBackend(Backend):
                 if time.monotonic() - looked > _INTERVAL_S:
                     looked = time.monotonic()
                     _continue_workers()
+                    _fail_lost_calls()
                 if cancel.wait(0.05):
                     if not done.wait(_GRACE_S) and hasattr(parallel, "_abort"):
                         with warnings.catch_warnings():
@@ -243,6 +245,27 @@ def _continue_workers() -> None:
             os.kill(pid, signal.SIGCONT)
 
 
+def _fail_lost_calls() -> None:
+    """Fail the calls of an executor that has lost a thread: nobody would take their results."""
+    # A thread ends where memory ends, e.g. as it cannot start another one; loky does not notice.
+    executor = getattr(sys.modules.get(_LOKY), "_executor", None)
+    queue = getattr(executor, "_call_queue", None)
+    threads = getattr(executor, "_executor_manager_thread", None), getattr(queue, "_thread", None)
+    ended = [t for t in threads if t is not None and t.ident is not None and not t.is_alive()]
+    lost = list((getattr(executor, "_pending_work_items", None) or {}).values())
+    if not ended or not lost:
+        return
+    _end_processes(executor)
+    for item in lost:
+        with contextlib.suppress(InvalidStateError):  # it was cancelled meanwhile
+            item.future.set_exception(RuntimeError(f"the thread {ended[0].name} has ended"))
+
+
+def _end_processes(executor: Any) -> None:
+    for worker in list((getattr(executor, "_processes", None) or {}).values()):
+        worker.terminate()
+
+
 def _check_semaphores() -> None:
     """Raise :class:`PlanError` where semaphores, which loky needs, cannot be made."""
     # joblib would fall back to threads, and fail with an AssertionError about our options.
@@ -271,8 +294,7 @@ def _drop_executor() -> None:
     loky = sys.modules.get(_LOKY)
     executor = getattr(loky, "_executor", None)
     if executor is not None:
-        for worker in list((getattr(executor, "_processes", None) or {}).values()):
-            worker.terminate()
+        _end_processes(executor)
         loky._executor = loky._executor_kwargs = None  # type: ignore[union-attr]
 
 
