@@ -126,6 +126,6 @@ chromium:
 	@sh .ci/chromium
 
 clean: ## remove the environment and everything that was built
-	rm -rf $(VENV) build dist facet_nb/kernels/compiled/_native.* docs/_build docs/api/generated facet_nb.egg-info \
+	rm -rf $(VENV) build dist facet_nb/kernels/compiled/_native.* docs/_build docs/api/generated docs/notebooks facet_nb.egg-info \
 	  .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
 	find facet_nb tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +

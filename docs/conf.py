@@ -12,12 +12,20 @@ import nbformat
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(HERE))
-from reference import write_pages  # noqa: E402 - beside this file, and not installed
+import reference  # noqa: E402 - beside this file, and not installed
 
-write_pages(HERE / "api" / "generated")
-# Copies: links between notebooks are looked up where files really are.
+# A copy, as links between notebooks must stay below this folder.
 shutil.rmtree(HERE / "notebooks", ignore_errors=True)
-shutil.copytree(ROOT / "notebooks", HERE / "notebooks", ignore=shutil.ignore_patterns("_build"))
+_SOURCES = shutil.ignore_patterns("_build", "solutions", ".ipynb_checkpoints")
+shutil.copytree(ROOT / "notebooks", HERE / "notebooks", ignore=_SOURCES)
+
+_GENERATED = HERE / "api" / "generated"
+reference.write_pages(_GENERATED)
+reference.write_command_line(_GENERATED / "command_line.txt")
+reference.write_gallery(_GENERATED / "gallery.txt", ROOT / "examples", HERE / "_static" / "home")
+reference.write_hero(
+    _GENERATED / "hero.html", HERE / "_templates" / "hero.html", HERE / "_static" / "home"
+)
 _project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -64,19 +72,9 @@ numpydoc_class_members_toctree = False
 html_theme = "pydata_sphinx_theme"
 html_title = f"facet_nb {release}"
 html_static_path = ["_static"]
+html_css_files = ["home.css"]
 html_show_sourcelink = False
-# Only the reference has pages below it to list at the side.
-html_sidebars = {
-    page: []
-    for page in [
-        "index",
-        "choosing_a_mode",
-        "architecture",
-        "contributing",
-        "course",
-        "notebooks/**",
-    ]
-}
+html_sidebars = {"index": []}
 html_theme_options = {
     "navigation_with_keys": False,
     "show_prev_next": False,
