@@ -19,6 +19,8 @@ from facet_nb.models.run_model import RunModel
 PASSES = 3
 #: No pass begins after this time, in s.
 LIMIT_S = 10.0
+#: Speed-up that a first look calls a gain: warm runs differ by several percent.
+CLEAR = 1.1
 _MODES = ("channel_sequential", "parallel")
 _POLL_S = 0.05
 
@@ -121,7 +123,7 @@ class QuickLook(Notifier, HasTraits):
         best = self.best
         if best is None:
             return ""
-        if best.speedup < 1.1:
+        if best.speedup < CLEAR:
             return "First look: no setting is clearly faster than one worker."
         return (
             f"First look: {best.n_jobs} workers in {best.mode} are about {best.speedup:.1f} times "

@@ -9,6 +9,7 @@ import numpy as np
 
 from facet_nb.core.errors import FacetError
 from facet_nb.core.findings import Finding, merge_findings
+from facet_nb.models.quick_look import CLEAR
 
 if TYPE_CHECKING:
     from facet_nb.models.run_settings import RunSettings
@@ -173,5 +174,7 @@ def _describe_tune(model: StudioModel) -> SessionState:
     best = quick.best
     if best is not None:
         gain = f"{best.speedup:.1f} × with {best.n_jobs} workers, at a first look"
+        if best.speedup < CLEAR:
+            gain = "No clear gain, at a first look"
         return SessionState("Tune", gain)
     return SessionState("Tune", "After the first run" if model.run.result is None else "Not yet")

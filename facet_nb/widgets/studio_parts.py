@@ -252,7 +252,8 @@ def write_run(model: StudioModel) -> str:
     title = "Workers" if len(timelines) < 2 else f"Your {len(timelines)} runs on one clock"
     return (
         f'<section class="fnb-card fnb-timeline"><header><h3>{title}</h3>'
-        f"{write_legend(timelines)}</header>{write_timelines(timelines, note)}</section>"
+        f"{write_legend(timelines)}</header>{write_timelines(timelines, note)}"
+        f'<p class="fnb-foot">{write_button("Compare runs", "show", "Compare")}</p></section>'
         f'<section class="fnb-card fnb-outcome">{_write_outcome(model)}</section>'
     )
 
@@ -341,7 +342,6 @@ def _write_done(model: StudioModel) -> str:
     return (
         f'<p class="fnb-verdict" role="status">{write_text(state)}</p>{big}'
         f"<p><span>Cost</span> <b>{write_duration(run.elapsed_s)}{memory}</b></p>{check}"
-        + write_button("Compare runs", "show", "Compare")
     )
 
 
