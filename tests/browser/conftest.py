@@ -32,6 +32,7 @@ NOTEBOOKS = {
         "studio.model.tune.measure = partial(tables.measure, pause_s=0.4)\n"
         "studio.model.tune.advise = tables.advise\nstudio",
     ],
+    "one_screen": ["from facet_nb.widgets import Studio\nstudio = Studio(cores=2)\nstudio"],
     "studio": [
         "from facet_nb.widgets import Studio\nimport steps",
         "studio = Studio(steps.make_source(64), steps.make_slow(0.03))\nstudio",

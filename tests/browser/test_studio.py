@@ -60,10 +60,10 @@ def test_a_session(page, lab_server, workdir, complaints, shots):
 def look_at_the_recording(page, panel: Panel) -> None:
     expect(panel.part("facts")).to_contain_text("64 (64 eeg)")
     plot = panel.part("signal-plot")
-    expect(plot.locator(".fnb-sv-says")).to_contain_text("recording: 8 channels")
+    expect(plot.locator(".fnb-sv-says")).to_contain_text("recording and preview: 8 channels")
     channels = panel.part("tab-recording").locator(".fnb-signal-channels select")
     channels.select_option(label=HOSTILE)
-    expect(plot.locator(".fnb-sv-says")).to_contain_text(f"recording: 1 channel ({HOSTILE})")
+    expect(plot.locator(".fnb-sv-says")).to_contain_text(f"1 channel ({HOSTILE})")
     assert list_faults(panel.part("signal-view")) == {}
 
 
@@ -216,6 +216,34 @@ def list_workers() -> list[psutil.Process]:
     """Return the processes of joblib that kernels of this test run have started."""
     children = psutil.Process().children(recursive=True)
     return [p for p in children if "LokyProcess" in " ".join(p.cmdline())]
+
+
+def test_one_screen(page, lab_server, complaints, shots):
+    """A corrected window without a run, the keyboard, a first look, and a narrow window."""
+    lab = Lab(page, *lab_server).open("one_screen.ipynb")
+    page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
+    lab.run_all()
+    panel = Panel(page, lab.notebook)
+    tag = panel.part("sv-tag-fix")
+    expect(tag).to_contain_text("after, preview")
+    panel.part("state").locator("button").first.focus()
+    page.keyboard.press("2")
+    expect(panel.part("here")).to_contain_text("Chain")
+    page.keyboard.press("3")
+    page.keyboard.press("r")
+    expect(panel.part("outcome")).to_contain_text("Cost")
+    expect(tag).not_to_contain_text("preview")
+    panel.part("outcome").locator("[data-act=check]").click()
+    expect(panel.part("outcome")).to_contain_text("0 of 432 000 samples differ")
+    page.keyboard.press("4")
+    panel.part("say").locator("[data-act=quick]").click()
+    expect(panel.part("chart").first.locator(".fnb-hollow")).to_have_count(4)
+    page.set_viewport_size({"width": 846, "height": 900})
+    for screen in ("Recording", "Run", "Tune", "Save"):
+        panel.part("state").locator(f"[data-value='{screen}']:not(.fnb-next)").click()
+        assert list_sideways(panel.root) == [] and list_faults(panel.root) == {}
+        page.screenshot(path=shots / f"studio-{screen.lower()}-760.png")
+    assert lab.errors() == [] and complaints == []
 
 
 def test_curves_that_grow(page, lab_server, complaints, shots):

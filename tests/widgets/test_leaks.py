@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import threading
 
 import pytest
 from ipywidgets.widgets.widget import _instances
 
+from facet_nb.core import Pipeline
 from facet_nb.datasets import example
-from facet_nb.widgets import ControlPanel, Studio
+from facet_nb.widgets import ControlPanel, Studio, rerun_guard
+from tests.models.helpers import Halve, make_simulation
 
 
 def count():
@@ -28,6 +31,22 @@ def test_a_retired_studio_leaves_no_widget(use):
     assert count() > before + 100
     studio.retire()
     assert count() == before
+
+
+def test_six_runs_of_a_cell_leave_one_panel(monkeypatch):
+    now = {"execution": 0}
+    monkeypatch.setattr(rerun_guard, "find_cell", lambda: ("a", str(now["execution"])))
+    monkeypatch.setattr(rerun_guard, "_BY_CELL", {})
+    simulation = make_simulation(1)
+    counts, threads = [], threading.active_count()
+    for number in range(6):
+        now["execution"] = number
+        studio = Studio(simulation, Pipeline([Halve()]))
+        if number % 5 == 0:
+            counts.append(count())
+    studio.model.wait_for_preview()
+    assert counts[0] == counts[1] and threading.active_count() <= threads + 1
+    studio.retire()
 
 
 def _list_panels(studio):
