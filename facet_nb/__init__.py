@@ -40,7 +40,8 @@ _ROOMS = {
         "AvgArtWghtCorrespondingSliceCorrection AvgArtWghtMoosmannCorrection "
         "AvgArtWghtSliceTriggerCorrection AvgArtWghtVolumeTriggerCorrection "
         "CorrespondingSliceCorrection DenoiserCorrection FARMArtifactCorrection FARMCorrection "
-        "GradientCorrection ICACorrection MoosmannCorrection OBSCorrection PCACorrection "
+        "GradientCorrection ICACorrection MoosmannCorrection OBSCorrection OnlineAASCorrection "
+        "PCACorrection "
         "PulseCorrection RemoveVolumeArtifactCorrection SliceTriggerCorrection "
         "VolumeArtifactCorrection VolumeTriggerCorrection WireLoopCorrection ZapLineCorrection"
     ),

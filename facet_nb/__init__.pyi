@@ -75,6 +75,7 @@ from facet_nb.correction import GradientCorrection as GradientCorrection
 from facet_nb.correction import ICACorrection as ICACorrection
 from facet_nb.correction import MoosmannCorrection as MoosmannCorrection
 from facet_nb.correction import OBSCorrection as OBSCorrection
+from facet_nb.correction import OnlineAASCorrection as OnlineAASCorrection
 from facet_nb.correction import PCACorrection as PCACorrection
 from facet_nb.correction import PulseCorrection as PulseCorrection
 from facet_nb.correction import RemoveVolumeArtifactCorrection as RemoveVolumeArtifactCorrection

@@ -474,6 +474,39 @@ class Pipeline:
             processors, plan, _as_context(raw), plan.n_workers, parse_bytes(cache, "cache")
         )
 
+    def stream(self, source: Any, block_s: float = 1.0) -> Any:
+        """Correct a recording while it arrives.
+
+        Parameters
+        ----------
+        source : mne.io.BaseRaw, path, or iterable
+            A recording that is replayed; a BrainVision file that is still written; or an iterable
+            of ``(samples, events)`` with an attribute ``info``: samples in V, shape
+            (n_channels, n), and events as (position from the first sample of all, text).
+        block_s : float
+            Length of a block, in s; an iterable chooses its own.
+
+        Returns
+        -------
+        LiveStream
+            Iterator, also asynchronous, of :class:`facet_nb.core.live.LiveBlock`.
+
+        Raises
+        ------
+        PlanError
+            If a step needs later samples; the message names each one and the reason.
+        ValidationError
+            If the source cannot be used.
+
+        Notes
+        -----
+        The samples are those of :meth:`run`, bit for bit, as long as TriggerDetector repairs
+        nothing: a stream takes all matching events as they are.
+        """
+        from facet_nb.core.live import LiveStream
+
+        return LiveStream(self.processors, source, block_s)
+
     def map(self, inputs: Sequence[Any], **kwargs: Any) -> Any:
         """Run the pipeline on many files or contexts; see :class:`facet_nb.Study`.
 

@@ -619,6 +619,17 @@ class ArrayProcessor(Processor):
         """
         return None
 
+    def why_not_live(self) -> str | None:
+        """Return why the step needs later samples ("needs …"), or None if it does not."""
+        return "needs samples that are not there yet"
+
+    def live(self, sfreq: float) -> Any:
+        """Return the step for samples that arrive block by block; see :mod:`facet_nb.core.live`.
+
+        It has ``push(x, onsets, out)``, and its result must equal that of ``compute`` bit for bit.
+        """
+        raise ValidationError(f"{self.name} {self.why_not_live()}.")
+
     def stream_memory(self, chunk: int, sfreq: float) -> int:
         """Return the memory of one stream without its input chunk, in bytes."""
         return 8 * chunk * 4

@@ -9,6 +9,7 @@ from facet_nb.correction.gradient import GradientCorrection
 from facet_nb.correction.ica import ICACorrection
 from facet_nb.correction.moosmann import AvgArtWghtMoosmannCorrection, MoosmannCorrection
 from facet_nb.correction.obs import OBSCorrection, PCACorrection
+from facet_nb.correction.online import OnlineAASCorrection
 from facet_nb.correction.pulse import PulseCorrection
 from facet_nb.correction.weighted import (
     AvgArtWghtCorrespondingSliceCorrection,
@@ -38,6 +39,7 @@ __all__ = [
     "ICACorrection",
     "MoosmannCorrection",
     "OBSCorrection",
+    "OnlineAASCorrection",
     "PCACorrection",
     "PulseCorrection",
     "RemoveVolumeArtifactCorrection",

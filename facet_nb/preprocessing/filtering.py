@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels.compiled.dispatch import is_chosen
@@ -33,9 +34,14 @@ class Design:
     sos: np.ndarray | None = None
     padlen: int = 0
     pieces: tuple[tuple[int, int], ...] = ()
+    forward: bool = False
 
     def run(self, x: np.ndarray, out: np.ndarray | None) -> np.ndarray:
         """Return channels in which time is continuous, filtered."""
+        if self.forward and self.sos is not None:
+            out = np.empty_like(x) if out is None else out
+            iir.ForwardFilter(self.sos).push(x, (), out)
+            return out
         if self.sos is not None:
             padlen = min(self.padlen, x.shape[1] - 1)
             return iir.filter_sos(x, self.sos, padlen=padlen, out=out)
@@ -94,8 +100,9 @@ class Filter(ArrayProcessor):
         As in :func:`mne.filter.create_filter`.
     method : {"fir", "iir"}
         FIR (windowed design), or a Butterworth filter applied forward and backward.
-    phase : {"zero"}
-        Only zero phase is supported.
+    phase : {"zero", "forward"}
+        ``"forward"``: causal, with the delay of a Butterworth filter that is applied once (−3 dB at
+        the edges); needs ``method="iir"``, and works in :meth:`facet_nb.Pipeline.stream`.
     fir_window : {"hamming", "hann", "blackman"}
         Window of the FIR design.
     verbose : bool
@@ -158,8 +165,10 @@ class Filter(ArrayProcessor):
         )
 
     def _check(self, sfreq: float, low: Any, high: Any) -> None:
-        if self.phase != "zero":
-            raise ValidationError(f"{self.name}: phase={self.phase!r}; only 'zero' is supported.")
+        if self.phase not in ("zero", "forward"):
+            raise ValidationError(f"{self.name}: phase={self.phase!r}; use 'zero' or 'forward'.")
+        if self.phase == "forward" and self.method != "iir":
+            raise ValidationError(f"{self.name}: phase='forward' needs method='iir'.")
         if self.method not in ("fir", "iir"):
             raise ValidationError(f"{self.name}: method={self.method!r}; use 'fir' or 'iir'.")
         if not isinstance(self.order, int | np.integer) or self.order < 1:
@@ -182,11 +191,13 @@ class Filter(ArrayProcessor):
             **self.design_options(),
         }
         if self.verbose:
-            return make_design.__wrapped__(view.sfreq, low, high, freeze(options), None)
-        try:
-            return make_design(view.sfreq, freeze(low), freeze(high), freeze(options))
-        except ValueError as error:
-            raise ValidationError(f"{self.name}: {error}") from error
+            design = make_design.__wrapped__(view.sfreq, low, high, freeze(options), None)
+        else:
+            try:
+                design = make_design(view.sfreq, freeze(low), freeze(high), freeze(options))
+            except ValueError as error:
+                raise ValidationError(f"{self.name}: {error}") from error
+        return replace(design, forward=True) if self.phase == "forward" else design
 
     def compute(
         self, x: np.ndarray, prepared: Prepared, out: np.ndarray | None = None
@@ -243,6 +254,8 @@ class Filter(ArrayProcessor):
         """Return why windows need whole channels; None if they do not."""
         if type(self).compute is not Filter.compute:
             return "computes in a way of its own"
+        if self.phase == "forward":
+            return "needs the samples from the first one on"
         if self.method == "iir":
             return None if has_exact_states() else "equals SciPy to rounding on this processor"
         return None if is_chosen("overlap_save") else "needs the compiled filter"
@@ -256,6 +269,16 @@ class Filter(ArrayProcessor):
             return SosWindows(design.sos, design.padlen, n_times)
         assert design.taps is not None
         return FirWindows.make_for(design.taps, n_times)
+
+    def why_not_live(self) -> str | None:
+        """Return why the filter needs later samples; None if it does not."""
+        return None if self.phase == "forward" else "looks ahead (phase='zero')"
+
+    def live(self, sfreq: float) -> iir.ForwardFilter:
+        """Return the filter of samples that arrive block by block."""
+        design = self.prepare(View(sfreq, 1, ProcessingMetadata(), ())).payload
+        assert design.sos is not None
+        return iir.ForwardFilter(design.sos)
 
     def transition_hz(self) -> float:
         """Return the narrowest transition band of MNE's default design, in Hz."""

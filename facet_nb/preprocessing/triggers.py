@@ -131,6 +131,12 @@ class TriggerDetector(TriggerStep):
                 f"mask={self.mask!r}: give the sum of the bits that are markers, e.g. 128."
             )
 
+    def matches(self, text: str) -> bool:
+        """Whether the expression is found in the text of an event, as in a stream."""
+        if self.mask is not None:
+            raise ValidationError("a stream has no stim codes: use TriggerDetector without mask.")
+        return compile_regex(self.regex).search(text) is not None
+
     def find(self, context: ProcessingContext) -> Found:
         raw = context.get_raw()
         positions, source, matched, table = self._search(raw)

@@ -72,3 +72,28 @@ def filter_in_scipy(
     for row, target in zip(x, out, strict=True) if x.size else ():
         target[...] = sosfiltfilt(sos, row.astype(float), padlen=padlen)
     return out
+
+
+class ForwardFilter:
+    """A causal recursive filter over blocks; it starts as if the first sample had always been.
+
+    Parameters
+    ----------
+    sos : ndarray, shape (n_sections, 6)
+        Second-order sections.
+    """
+
+    def __init__(self, sos: np.ndarray) -> None:
+        self.sos = sos
+        self.state: np.ndarray | None = None
+
+    def push(self, x: np.ndarray, onsets: object, out: np.ndarray) -> None:
+        """Write the filtered samples `x`, shape (n_channels, n), to `out`; `onsets` are unused."""
+        from scipy.signal import sosfilt, sosfilt_zi
+
+        if not x.size:
+            return
+        if self.state is None:
+            start = sosfilt_zi(self.sos)[:, np.newaxis]
+            self.state = start * x[:, :1].astype(float)
+        out[...], self.state = sosfilt(self.sos, x.astype(float), zi=self.state)
