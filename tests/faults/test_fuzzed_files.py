@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -24,8 +25,8 @@ HEADERS = {
     ".set": None,
 }
 PARTS = {".vhdr": (".eeg", ".vmrk"), ".vmrk": (".eeg", ".vhdr")}
-#: Damaged files of each kind.
-N_MUTATIONS = 500
+#: Damaged files of each kind; more at night.
+N_MUTATIONS = 500 if os.environ.get("FACET_NB_NIGHT") else 150
 #: What one of them may take, in s; a machine that is busy with other things takes longer.
 LIMIT_S = 2.0
 
@@ -82,5 +83,5 @@ def test_damage_is_one_clear_error_or_harmless(suffix, sources, tmp_path: Path, 
 
     attempt()
     assert sum(outcomes.values()) >= N_MUTATIONS
-    assert outcomes["refused"] > 100
+    assert outcomes["refused"] > N_MUTATIONS // 5
     assert outcomes["loaded"] > 0
