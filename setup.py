@@ -22,7 +22,10 @@ class BuildWithNotebooks(build_py):
     def run(self):  # noqa: D102 - of the base class
         super().run()
         if not self.editable_mode:
-            for path in Path("notebooks").rglob("*.ipynb"):
+            for path in [
+                *Path("notebooks").rglob("*.ipynb"),
+                *Path("notebooks/course").glob("*.md"),
+            ]:
                 if path.parent.name != ".ipynb_checkpoints":
                     target = Path(self.build_lib, "facet_nb", path)
                     self.mkpath(str(target.parent))

@@ -19,6 +19,7 @@ from facet_nb.benchmark.events import (
     PointMeasured,
     PointStarted,
 )
+from facet_nb.benchmark.laws import find_serial_share
 from facet_nb.benchmark.measurement import (
     BenchmarkInput,
     BenchmarkPoint,
@@ -30,6 +31,7 @@ from facet_nb.benchmark.scaling import benchmark_scaling
 from facet_nb.benchmark.session import benchmark
 from facet_nb.benchmark.summary import SummaryRow
 from facet_nb.benchmark.table import BenchmarkTable
+from facet_nb.benchmark.whatif import WhatIf, ask_what_if, schedule
 
 # The public names of these classes; inside the package, each class name occurs once.
 Row, Subject, Trace = SummaryRow, BenchmarkInput, RunTrace
@@ -55,8 +57,12 @@ __all__ = [
     "Subject",
     "SummaryRow",
     "Trace",
+    "WhatIf",
     "advise",
+    "ask_what_if",
     "benchmark",
     "benchmark_scaling",
+    "find_serial_share",
     "measure_callers",
+    "schedule",
 ]

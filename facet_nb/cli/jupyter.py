@@ -1,4 +1,4 @@
-"""The command ``lab``: open a notebook in JupyterLab."""
+"""The commands ``lab`` and ``course``: open a notebook, or the course, in JupyterLab."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import webbrowser
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from facet_nb.cli import options
 from facet_nb.cli.problems import report_errors
 
 STUDIO = Path("notebooks") / "02_studio.ipynb"
+COURSE, INDEX = "course", "00_index.ipynb"
 _PACKAGE = Path(__file__).resolve().parents[1]
 _CLONE = _PACKAGE.parent
 _NEEDED = ("jupyterlab", "ipykernel", "ipywidgets", "ipympl", "matplotlib")
@@ -39,11 +41,33 @@ def lab(
     named = words.pop(0) if words and not words[0].startswith("-") else None
     with report_errors(debug):
         _check_installed()
-        command = write_command(find_notebook(named), no_browser or not has_screen())
-        if "--no-browser" in command:
-            typer.echo("Open the address that JupyterLab prints below.")
-        sys.stdout.flush()
-        become([*command, *words])
+        _open(find_notebook(named), no_browser, words)
+
+
+def course(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder for the notebooks; yours in it stay as they are.")
+    ] = Path("course"),
+    solutions: Annotated[
+        bool, typer.Option("--solutions", help="Copy the notebooks with solutions as well.")
+    ] = False,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Print the address instead of opening a browser.")
+    ] = False,
+    debug: options.Debug = False,
+) -> None:
+    """Copy the course to a folder, and open its index in JupyterLab."""
+    with report_errors(debug):
+        _check_installed()
+        _open(copy_course(folder, solutions), no_browser)
+
+
+def _open(notebook: Path, no_browser: bool, words: Sequence[str] = ()) -> None:
+    command = write_command(notebook, no_browser or not has_screen())
+    if "--no-browser" in command:
+        typer.echo("Open the address that JupyterLab prints below.")
+    sys.stdout.flush()
+    become([*command, *words])
 
 
 def find_notebook(named: str | None) -> Path:
@@ -94,6 +118,35 @@ def copy_notebook(name: str, folder: Path) -> Path:
             ) from error
         typer.echo(f"Copied {name} to {folder}.")
     return target.resolve()
+
+
+def copy_course(folder: Path, solutions: bool = False) -> Path:
+    """Copy the lessons that are not in `folder` yet, and return the index.
+
+    Raises
+    ------
+    ValidationError
+        If the folder cannot be written.
+    """
+    from facet_nb.core.errors import ValidationError
+
+    lessons = find_notebook_folder() / COURSE
+    copied = 0
+    try:
+        for name in (".", "solutions") if solutions else (".",):
+            for path in sorted(lessons.joinpath(name).glob("*.*")):
+                target = folder / name / path.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if not target.exists():
+                    shutil.copyfile(path, target)
+                    copied += 1
+    except OSError as error:
+        raise ValidationError(
+            f"the course cannot be copied to {folder} ({error.strerror}): name a folder that you "
+            "may write to."
+        ) from error
+    typer.echo(f"{folder}: {copied} files copied.")
+    return (folder / INDEX).resolve()
 
 
 def write_command(notebook: Path, no_browser: bool) -> list[str]:

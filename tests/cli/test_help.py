@@ -20,7 +20,7 @@ from facet_nb.models import ChainModel, StudioModel
 from facet_nb.pipelines import CHAINS
 from facet_nb.preprocessing import CommonReference
 
-COMMANDS = ["demo", "run", "batch", "plan", "bench", "callers", "info", "lab"]
+COMMANDS = ["demo", "run", "batch", "plan", "bench", "callers", "info", "lab", "course"]
 HEAVY = ["facet_nb.core", "joblib", "matplotlib", "mne", "numpy", "pandas", "scipy"]
 
 PROBE = """

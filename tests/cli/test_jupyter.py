@@ -131,3 +131,25 @@ def test_the_process_becomes_the_server(monkeypatch):
     with pytest.raises(SystemExit):
         jupyter.become(["/usr/bin/python", "-m", "jupyterlab"])
     assert calls == [("/usr/bin/python", ["/usr/bin/python", "-m", "jupyterlab"])]
+
+
+@pytest.mark.parametrize("solutions", [False, True])
+def test_the_course_is_copied_and_opened(facet_nb, started, tmp_path, monkeypatch, solutions):
+    monkeypatch.chdir(tmp_path)
+    mine = tmp_path / "lessons" / "L01_the_scanner.ipynb"
+    mine.parent.mkdir()
+    mine.write_text("my answers")
+    result = facet_nb("course", "lessons", *(["--solutions"] if solutions else []))
+    assert result.exit_code == 0, result.output
+    assert "--LabApp.default_url=/lab/tree/lessons/00_index.ipynb" in started[0]
+    names = {path.name for path in mine.parent.glob("*.*")}
+    assert {"00_index.ipynb", "L01_the_scanner.ipynb", "glossary.md"} <= names
+    assert mine.read_text() == "my answers"
+    assert (mine.parent / "solutions" / mine.name).is_file() is solutions
+
+
+def test_a_course_that_cannot_be_copied_is_told(facet_nb, started, tmp_path):
+    (tmp_path / "file").write_text("")
+    result = facet_nb("course", tmp_path / "file" / "lessons")
+    assert result.exit_code == 1 and started == []
+    assert "cannot be copied" in result.stderr
