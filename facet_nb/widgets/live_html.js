@@ -28,12 +28,16 @@ export default {
   render({ model, el }) {
     const root = document.createElement("div");
     root.className = "fnb-live";
+    root.tabIndex = -1;
     el.append(root);
     let later = 0, studio = null, tries = 0, waiting = 0;
     const draw = () => {
       const fresh = document.createElement("template");
       fresh.innerHTML = model.get("html");
+      const had = root.contains(document.activeElement);
       morph(root, fresh.content);
+      const now = document.activeElement; // what had the focus may be gone: keys stay in the studio
+      if (had && (!root.contains(now) || now.disabled)) root.focus({ preventScroll: true });
     };
     const tell = node => {
       const value = node.type === "checkbox" ? node.checked : node.dataset.value ?? node.value ?? "";

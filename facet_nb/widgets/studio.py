@@ -150,6 +150,7 @@ class Studio(Panel):
         model.observe(self._show_screen, "screen")
         model.observe(self._refresh, ["words", "preview_note", "remedied"])
         model.observe(self._take_preview, "preview")
+        model.observe(self._take_verdict, "verdict")
         model.tune.observe(self._keep_table, "status")
         model.tune.observe(self._refresh, "status")
         model.quick.observe(self._refresh, ["status", "points"])
@@ -199,7 +200,7 @@ class Studio(Panel):
         report = write_report(self.model.run, self.run_panel.results)
         html = [
             f'<div class="fnb-studio fnb-saved"><style>{read_css("studio.css")}</style>',
-            f"<p>{self._describe()}</p>{self.signal.to_html()}{drawn}</div>{report}",
+            f"<p>{self._describe()}</p>{drawn}</div>{report}",
         ]
         if self.model.tune.table is not None:
             html.append(self.tune_panel.to_html())
@@ -337,6 +338,11 @@ class Studio(Panel):
     def _take_preview(self, _change: Any) -> None:
         self.signal.refresh()
         self._refresh()
+
+    def _take_verdict(self, change: Any) -> None:
+        self._refresh()
+        if change["new"]:
+            self.refresh_report()
 
     def _keep_table(self, change: Any) -> None:
         if change["new"] != "replaying":

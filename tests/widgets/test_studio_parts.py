@@ -55,6 +55,8 @@ def test_what_is_asked_and_what_runs(studio):
 def test_a_run_compared_with_serial(studio):
     studio.run()
     assert "Check against serial" in studio.picture.html
+    studio.model.wait_for_preview()  # and for the quality, which is measured meanwhile
+    assert studio.model.verdict and "being measured" not in studio.picture.html
     studio.picture.press("check")
     studio.model.compare.wait()
     n = studio.result.context.get_data().size
