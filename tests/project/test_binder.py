@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
+
+from facet_nb.cli import app
 
 
 @pytest.fixture(scope="module")
@@ -32,3 +36,19 @@ def test_post_build_installs_what_was_tested(project_root):
     assert re.search(
         r'pip install .*--editable "\.\[lab\]" --constraint constraints\.txt', script.read_text()
     )
+
+
+def test_what_it_opens_exists(project_root):
+    """The page about notebooks elsewhere names the files to open."""
+    page = (project_root / "docs/howto/other_notebooks.md").read_text()
+    named = re.findall(r"`(notebooks/[\w/]+\.ipynb)`", page)
+    assert len(named) == 2
+    assert [name for name in named if not (project_root / name).is_file()] == []
+
+
+def test_the_first_run_is_in_the_image(project_root, tmp_path):
+    lines = (project_root / "binder/postBuild").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith("facet-nb ")]
+    words = shlex.split(line.replace("/tmp/", f"{tmp_path}/"))
+    assert CliRunner().invoke(app, words[1:]).exit_code == 0
+    assert list(tmp_path.glob("*.fif"))
