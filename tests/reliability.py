@@ -228,7 +228,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Count if asked to."""
     path = config.getoption("--faults", default=None)
     if path:
-        config.pluginmanager.register(FaultCounter(Path(path)), "faults")
+        config.pluginmanager.register(FaultCounter(Path(path).absolute()), "faults")
 
 
 # -------------------------------------------------------------------------------- the page

@@ -88,6 +88,7 @@ def test_relative_paths_of_inputs_outputs_and_checkpoints(tmp_path, monkeypatch,
         answers = Pipeline([toys.Scaled()]).map(
             ["a.fif", "b.fif"],
             output="made",
+            keep_raw=True,
             checkpoint="night",
             show_progress=False,
             **options,
