@@ -13,8 +13,10 @@ import numpy as np
 
 from facet_nb.core.context import is_recording
 from facet_nb.core.errors import PlanError, ValidationError
-from facet_nb.core.processor import ArrayProcessor, Processor
-from facet_nb.core.recording import DATA_TYPES
+from facet_nb.core.metadata import ProcessingMetadata
+from facet_nb.core.processor import ArrayProcessor, Processor, View
+from facet_nb.core.recording import channel_kinds, find_rows, kind_of
+from facet_nb.core.samples import not_finite
 
 if TYPE_CHECKING:
     import mne
@@ -66,14 +68,29 @@ class LiveStream:
         self._source = _open(source, block_s)
         self.info: mne.Info = self._source.info
         self.latency_s = None if self._source is source else block_s
-        self._steps = [step.live(float(self.info["sfreq"])) for step in steps]
-        kinds = self.info.get_channel_types()
-        self._picks = [
-            i
-            for i, name in enumerate(self.info["ch_names"])
-            if kinds[i] in DATA_TYPES and name not in self.info["bads"]
-        ]
+        self._kinds = channel_kinds(self.info)
+        self._steps = [(step.live(view), rows) for step, view, rows in self._divide(steps)]
         self._blocks = self._correct()
+
+    def _divide(
+        self, steps: Sequence[ArrayProcessor]
+    ) -> Iterator[tuple[ArrayProcessor, View, np.ndarray]]:
+        """Yield each step with what it may know, and the rows that it works on."""
+        names = tuple(self.info["ch_names"])
+        types = tuple(map(kind_of, names, self.info.get_channel_types()))
+        good = [i for i, kind in enumerate(self._kinds) if kind == "data"]
+        for step in steps:
+            rows = find_rows(step, self.info, good)
+            picks = good if rows is None else sorted(rows)
+            view = View(
+                float(self.info["sfreq"]),
+                1,
+                ProcessingMetadata(),
+                tuple(names[i] for i in picks),
+                ch_types=tuple(types[i] for i in picks),
+                info=self.info,
+            )
+            yield step, view, np.array(picks, dtype=int)
 
     def __iter__(self) -> Iterator[LiveBlock]:
         return self
@@ -88,17 +105,34 @@ class LiveStream:
     def _correct(self) -> Iterator[LiveBlock]:
         start = 0
         for samples, events in self._source:
-            data = np.array(samples, dtype=float)
+            data = self._check(samples, events, start)
             triggers = np.unique([at for at, text in events if self._matches(text)]).astype(int)
-            triggers = triggers[(triggers >= start) & (triggers < start + data.shape[1])]
-            x = data[self._picks]
-            for step in self._steps:
+            for step, rows in self._steps:
+                x = data[rows]
                 out = np.empty_like(x)
                 step.push(x, triggers, out)
-                x = out
-            data[self._picks] = x
+                data[rows] = out
             yield LiveBlock(start, data, triggers)
             start += data.shape[1]
+
+    def _check(self, samples: Any, events: Sequence[tuple[int, str]], start: int) -> np.ndarray:
+        """Return a copy of a block; raise an error if it cannot be used."""
+        data = np.array(samples, dtype=float)
+        if data.ndim != 2 or len(data) != len(self._kinds):
+            raise ValidationError(
+                f"a block has shape {data.shape}; it must be ({len(self._kinds)}, n), in V."
+            )
+        for row, name, kind in zip(data, self.info["ch_names"], self._kinds, strict=True):
+            if kind == "data" and not np.isfinite(row).all():
+                raise not_finite(row, name)
+        stop = start + data.shape[1]
+        if outside := [at for at, _ in events if not start <= at < stop]:
+            raise ValidationError(
+                f"events at {outside} came with the samples from {start} to {stop - 1}: count from "
+                "the first sample of all, and hand over an event with the block in which it is "
+                "(hold samples back until their events are known)."
+            )
+        return data
 
     def _matches(self, text: str) -> bool:
         return self._detector is not None and self._detector.matches(text)
@@ -110,8 +144,6 @@ def why_not_live(processor: Processor) -> str | None:
         return None
     if not isinstance(processor, ArrayProcessor):
         return "takes whole recordings"
-    if processor.types or any(getattr(processor, n, None) for n in ("picks", "exclude_channels")):
-        return "is for chosen channels only"
     return processor.why_not_live()
 
 
@@ -127,8 +159,8 @@ def _divide(processors: Sequence[Processor]) -> tuple[Any, list[ArrayProcessor]]
     if refused:
         raise PlanError(
             f"these steps cannot stream: {'; '.join(refused)}. Steps that can: TriggerDetector, "
-            "OnlineAASCorrection, and filters with method='iir', phase='forward'. For recordings "
-            "that are complete, use run or lazy."
+            "OnlineAASCorrection, CommonReference, and filters with method='iir', phase='forward'. "
+            "For recordings that are complete, use run or lazy."
         )
     detectors = [p for p in processors if hasattr(p, "matches")]
     if len(detectors) > 1:

@@ -623,10 +623,12 @@ class ArrayProcessor(Processor):
         """Return why the step needs later samples ("needs …"), or None if it does not."""
         return "needs samples that are not there yet"
 
-    def live(self, sfreq: float) -> Any:
+    def live(self, view: View) -> Any:
         """Return the step for samples that arrive block by block; see :mod:`facet_nb.core.live`.
 
-        It has ``push(x, onsets, out)``, and its result must equal that of ``compute`` bit for bit.
+        `view` knows the header, and no samples; its channels are those that the step works on.
+        The returned object has ``push(x, onsets, out)``, which must give what ``compute`` gives,
+        bit for bit.
         """
         raise ValidationError(f"{self.name} {self.why_not_live()}.")
 

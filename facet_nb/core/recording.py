@@ -66,11 +66,12 @@ DATA_TYPES = ("eeg", "eog", "ecg", "emg", "bio", "seeg", "ecog", "dbs")
 REFERENCE_SPAN = "REFERENCE"
 
 
-def channel_kinds(raw: mne.io.BaseRaw) -> list[str]:
+def channel_kinds(raw: mne.io.BaseRaw | mne.Info) -> list[str]:
     """Return ``"data"``, ``"bad"``, ``"stim"`` or ``"other"`` for each channel of `raw`."""
-    bads = set(raw.info["bads"])
+    info = getattr(raw, "info", raw)
+    bads = set(info["bads"])
     kinds = []
-    for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True):
+    for name, kind in zip(info["ch_names"], info.get_channel_types(), strict=True):
         if kind in DATA_TYPES:
             kinds.append("bad" if name in bads else "data")
         else:
@@ -252,6 +253,22 @@ def resolve_picks(
             )
         chosen |= rows
     return chosen & everything
+
+
+def find_rows(
+    processor: Any, info: mne.Info, picks: Iterable[int], untouched: Sequence[str] = ()
+) -> frozenset[int] | None:
+    """Return the rows of `picks`, the good data channels, that a step works on; None for all."""
+    wanted = getattr(processor, "picks", None)
+    exclude = getattr(processor, "exclude_channels", None)
+    types = processor.types
+    if wanted is None and types is None and not exclude and not untouched:
+        return None
+    chosen = resolve_picks(wanted, info, types)
+    if exclude:
+        chosen -= resolve_picks(exclude, info)
+    chosen -= {info["ch_names"].index(name) for name in untouched}
+    return frozenset([int(i) for i in picks if int(i) in chosen])
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ class OnlineAASCorrection(ChannelCorrection):
         """Return None: the correction needs no later samples."""
         return None
 
-    def live(self, sfreq: float) -> PastAverage:
+    def live(self, view: View) -> PastAverage:
         """Return the correction of samples that arrive block by block."""
         self._check()
         return PastAverage(self.window_size)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels.compiled.dispatch import is_chosen
@@ -274,9 +273,9 @@ class Filter(ArrayProcessor):
         """Return why the filter needs later samples; None if it does not."""
         return None if self.phase == "forward" else "looks ahead (phase='zero')"
 
-    def live(self, sfreq: float) -> iir.ForwardFilter:
+    def live(self, view: View) -> iir.ForwardFilter:
         """Return the filter of samples that arrive block by block."""
-        design = self.prepare(View(sfreq, 1, ProcessingMetadata(), ())).payload
+        design = self.prepare(view).payload
         assert design.sos is not None
         return iir.ForwardFilter(design.sos)
 

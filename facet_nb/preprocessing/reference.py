@@ -120,6 +120,14 @@ class CommonReference(ArrayProcessor):
             )
         return find_nearest(positions, n)
 
+    def why_not_live(self) -> str | None:
+        """Return why the step cannot stream; None if it can, as no sample depends on others."""
+        return None if self.groups is None else "leaves out channels (groups=…)"
+
+    def live(self, view: View) -> LiveReference:
+        """Return the reference of samples that arrive block by block."""
+        return LiveReference(self, self.prepare(view))
+
     def compute(
         self, x: np.ndarray, prepared: Prepared, out: np.ndarray | None = None
     ) -> np.ndarray:
@@ -128,6 +136,17 @@ class CommonReference(ArrayProcessor):
         if parts is None:
             return subtract_common(x, operator, out=out)
         return subtract_references(x, operator, parts, out=out)
+
+
+class LiveReference:
+    """The common reference of samples that arrive."""
+
+    def __init__(self, step: CommonReference, prepared: Prepared) -> None:
+        self._step, self._prepared = step, prepared
+
+    def push(self, x: np.ndarray, onsets: object, out: np.ndarray) -> None:
+        """Write the re-referenced samples to `out`; `onsets` are unused."""
+        self._step.compute(x, self._prepared, out)
 
 
 def _find_rows(

@@ -126,6 +126,39 @@ def test_a_source_of_ones_own(recording, offline):
     assert stream.latency_s is None
 
 
+def test_steps_over_some_channels_and_over_all(recording):
+    raw = recording.raw.copy()
+    raw.info["bads"] = [raw.ch_names[0]]
+    raw.set_channel_types({raw.ch_names[2]: "ecg"})
+    steps = [
+        TriggerDetector(r"\b1\b"),
+        HighPassFilter(1.0, picks=[raw.ch_names[2]], **CAUSAL),
+        CommonReference("average", reference=[raw.ch_names[1]]),
+        OnlineAASCorrection(20),
+    ]
+    offline = Pipeline(steps).run(raw, raise_on_error=True).raw.get_data()
+    blocks = Pipeline(steps).stream(raw, 0.3)
+    assert np.array_equal(np.concatenate([b.data for b in blocks], axis=1), offline)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        ([(np.zeros((4, 10)), [])], "shape"),
+        ([(np.zeros(10), [])], "shape"),
+        ([(np.full((3, 10), np.nan), [])], "NaN"),
+        ([(np.zeros((3, 10)), []), (np.zeros((3, 10)), [(5, "1")])], r"events at \[5\]"),
+        ([(np.zeros((3, 10)), [(10, "1")])], "hold samples back"),
+    ],
+)
+def test_blocks_that_cannot_be_used(blocks, message):
+    class Blocks(list):
+        info = mne.create_info(3, 500.0, "eeg")
+
+    with pytest.raises(FacetError, match=message):
+        list(CHAIN.stream(Blocks(blocks)))
+
+
 @given(
     n=st.integers(40, 400),
     gaps=st.lists(st.integers(5, 40), min_size=2, max_size=20),
@@ -187,12 +220,15 @@ def test_a_growing_file(tmp_path):
 
 
 def test_steps_that_cannot_stream_are_named(recording):
-    steps = [CommonReference(), AASCorrection(), LowPassFilter(70.0), LambdaProcessor(lambda c: c)]
+    steps = [
+        CommonReference(groups=[["Cz"]]),
+        AASCorrection(),
+        LowPassFilter(70.0),
+        LambdaProcessor(lambda c: c),
+    ]
     with pytest.raises(PlanError) as error:
         Pipeline([TriggerDetector("1"), *steps]).stream(recording.raw)
     assert all(step.name in str(error.value) for step in steps)
-    with pytest.raises(PlanError, match="chosen channels"):
-        Pipeline([HighPassFilter(1.0, picks=["Cz"], **CAUSAL)]).stream(recording.raw)
     with pytest.raises(ValidationError, match="info"):
         CHAIN.stream([1, 2])
     with pytest.raises(ValidationError, match="block_s"):

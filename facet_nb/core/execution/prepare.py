@@ -34,8 +34,8 @@ from facet_nb.core.recording import (
     channel_kinds,
     find_pieces,
     find_references,
+    find_rows,
     kind_of,
-    resolve_picks,
 )
 from facet_nb.core.samples import not_finite
 from facet_nb.core.steps import (
@@ -224,7 +224,7 @@ class _Preparer:
                     prepared = _add(prepared, _tell_uncorrected(given))
                 if processor.needs == "reference" and ref != given.picks[0]:
                     prepared = _add(prepared, _tell_reference(processor, given, ref))
-            rows = _find_rows(processor, given, prepared.untouched)
+            rows = find_rows(processor, given.header.info, given.picks, prepared.untouched)
             step = ArrayStep(index, processor, prepared, rows, given.dtype, get_chosen())
             self.state = state.after(prepared)
             self._advance(step, position)
@@ -371,22 +371,6 @@ def _tell_reference(processor: ArrayProcessor, given: StageInput, ref: int) -> l
     detail = f"{given.names[first]} shows nothing at the triggers; {given.names[ref]} is used."
     names = [given.names[first]]
     return [make_finding("reference_replaced", detail, channels=names, used=given.names[ref])]
-
-
-def _find_rows(
-    processor: ArrayProcessor, given: StageInput, untouched: Sequence[str] = ()
-) -> frozenset[int] | None:
-    """Return the rows that a step works on; None for all."""
-    picks = getattr(processor, "picks", None)
-    exclude = getattr(processor, "exclude_channels", None)
-    types = processor.types
-    if picks is None and types is None and not exclude and not untouched:
-        return None
-    chosen = resolve_picks(picks, given.header.info, types)
-    if exclude:
-        chosen -= resolve_picks(exclude, given.header.info)
-    chosen -= {given.names.index(name) for name in untouched}
-    return frozenset([int(i) for i in given.picks if int(i) in chosen])
 
 
 #: Kinds of channels whose samples have the precision of the run. Others must be exact: float32 may

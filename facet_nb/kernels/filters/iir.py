@@ -84,16 +84,18 @@ class ForwardFilter:
     """
 
     def __init__(self, sos: np.ndarray) -> None:
+        from scipy.signal import sosfilt_zi  # here: the first block should not wait for it
+
         self.sos = sos
+        self.start = sosfilt_zi(sos)[:, np.newaxis]
         self.state: np.ndarray | None = None
 
     def push(self, x: np.ndarray, onsets: object, out: np.ndarray) -> None:
         """Write the filtered samples `x`, shape (n_channels, n), to `out`; `onsets` are unused."""
-        from scipy.signal import sosfilt, sosfilt_zi
+        from scipy.signal import sosfilt
 
         if not x.size:
             return
         if self.state is None:
-            start = sosfilt_zi(self.sos)[:, np.newaxis]
-            self.state = start * x[:, :1].astype(float)
+            self.state = self.start * x[:, :1].astype(float)
         out[...], self.state = sosfilt(self.sos, x.astype(float), zi=self.state)
