@@ -5,10 +5,12 @@ chains, written to a file, and corrected from there as a user does. Three tables
 each fault, what was told without one, and the verdict on good and bad results.
 
     python benchmarks/confusion.py [--set test] [--first 0] [--number 240] [--save FILE]
+    python benchmarks/confusion.py --set recordings
 
 Limits were chosen on ``--set choose``, the tables of ``docs/quality.md`` are those of ``--set
-test``. `--save` appends a line of JSON for each simulation; with `--read FILE …` the tables are
-printed from such lines, so that the simulations can be run in pieces.
+test``. ``--set recordings`` prints what is told of the recordings of ``benchmarks/quality.py``.
+`--save` appends a line of JSON for each simulation; with `--read FILE …` the tables are printed
+from such lines, so that the simulations can be run in pieces.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import numpy as np
 
 from facet_nb import AASCorrection, GradientCorrection, LowPassFilter, Pipeline, TriggerDetector
 from facet_nb.datasets import Simulation, simulate
+from facet_nb.datasets.agreement import compare_snr_db
 
 #: Seeds of the two sets.
 FIRST_SEED = {"choose": 1_000, "test": 20_000}
@@ -242,10 +245,52 @@ def run(numbers: Iterable[int], which: str, save: Path | None = None) -> list[di
     return rows
 
 
+def judge_recordings() -> str:
+    """Return a table of what is told of the recordings of ``benchmarks/quality.py``."""
+    import quality
+
+    lines = ["| recording | SNR, dB | told | verdict |", "|---|---|---|---|"]
+    rows = []
+    for name in [*quality.RECORDINGS, *quality.EVERYDAY]:
+        chain: list[Any] = [GradientCorrection()]
+        if name in quality.RECORDINGS:
+            recording = quality.make(name, 3, 60.0)
+        else:
+            arguments, imperfections = quality.EVERYDAY[name]
+            options = {"sfreq": 1000, "n_slices": 20, "tr_s": 2.0, "seed": 2} | arguments
+            own = simulate(3, duration_s=60.0, **options, imperfections=imperfections)
+            begin, end = (max(0, int(t * own.sfreq)) for t in own.acquisition_s)
+            recording = quality.Recording(own.context(), own.clean, slice(begin, end))
+            chain.insert(0, TriggerDetector(r"S  1|R128"))
+        result = Pipeline(chain).run(recording.context, show_progress=False)
+        data = result.get_raw().get_data()[: len(recording.clean)]
+        sfreq, span = result.context.get_sfreq(), recording.span
+        edges = {"start": span.start, "stop": span.stop}
+        snr_db = compare_snr_db(data, recording.clean, sfreq, **edges)
+        gamma_db = compare_snr_db(data, recording.clean, sfreq, 30.0, 60.0, **edges)
+        verdict = result.quality
+        row = {
+            "snr_db": float(np.nanmedian(snr_db)),
+            "worst_db": float(np.nanmin(snr_db)),
+            "gamma_db": float(np.nanmedian(gamma_db)),
+            "verdict": verdict.verdict,
+        }
+        rows.append(row)
+        codes = {f.code for f in result.findings} - {"slice_rate_in_alpha"}
+        flagged = [m.name for m in verdict.measures if m.verdict == "check"]
+        told = ", ".join([*sorted(codes), *flagged])
+        lines.append(f"| {name} | {row['snr_db']:.1f} | {told} | {verdict.verdict} |")
+    for word, choose in (("good", is_good), ("bad", is_bad)):
+        own_rows = [row for row in rows if choose(row)]
+        n = sum(row["verdict"] == "check" for row in own_rows)
+        lines.append(f"\n{word} by the truth: {len(own_rows)}, of which {n} are 'check'.")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Run the simulations, or read their results, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--set", choices=FIRST_SEED, default="test", dest="which")
+    parser.add_argument("--set", choices=[*FIRST_SEED, "recordings"], default="test", dest="which")
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--number", type=int, default=240)
     parser.add_argument("--save", type=Path)
@@ -253,6 +298,9 @@ def main() -> None:
     given = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
+    if given.which == "recordings":
+        print(judge_recordings())
+        return
     if given.read:
         rows = [json.loads(line) for path in given.read for line in path.open(encoding="utf-8")]
     else:

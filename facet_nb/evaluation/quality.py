@@ -21,6 +21,7 @@ from facet_nb.evaluation.quality_measures import (
     judge_level,
     judge_lines,
     judge_locked,
+    judge_saturated,
     judge_untouched,
 )
 from facet_nb.evaluation.quality_tables import EPOCHS, read_tables
@@ -68,6 +69,7 @@ class QualityCalculator(MetricStep):
             judge_level(tables),
             judge_kept(tables, context),
             judge_untouched(tables, context),
+            judge_saturated(tables),
             judge_beats(context),
             *self._judge_ecg(context, cut_ecg(scan, context.get_sfreq())),
         )

@@ -16,11 +16,13 @@ from facet_nb.kernels.measures.residual import LockedSums, measure_gaps
 _QUIET = 0.02
 #: Smallest number of quiet windows.
 _QUIETS = 2
+#: Windows in which a saturated channel is at its limit, at least.
+_CUT = 3
 
 #: Limits; ``docs/quality.md`` has the reason of each, and how often it errs.
 LOCKED, LOCKED_PART, SLOW, REMOVED = 0.1, 0.25, 0.15, 0.15
 HIGH_DB, LEVEL_DB, BURST, BURSTS = 6.0, 3.0, 10.0, 0.1
-LOSS_DB, LINES_DB, ECG_BURST = 3.0, 0.8, 10.0
+LOSS_DB, LINES_DB, ECG_BURST = 3.0, 1.0, 10.0
 BEATS = 0.75
 
 
@@ -37,7 +39,8 @@ def judge(
     # A figure that is no number is not within its limit.
     exceeds = not value <= limit if bad is None else bad
     verdict: Verdict = "check" if exceeds else "good"
-    return Measure(name, title, float(value), limit, verdict=verdict, detail=detail, **more)
+    value = float(value) + 0.0  # no "-0"
+    return Measure(name, title, value, limit, verdict=verdict, detail=detail, **more)
 
 
 def judge_locked(tables: Tables, scan: Scan) -> list[Measure]:
@@ -242,6 +245,24 @@ def judge_untouched(tables: Tables, context: ProcessingContext) -> Measure:
     bad = [n for n, column in zip(tables.names, left.T, strict=True) if column.any()]
     more: dict[str, Any] = {"channels": tuple(bad), "span_s": spans}
     return judge(name, title, seconds, 0.0, f"{seconds:.1f} s{where}.", unit="s", **more)
+
+
+def judge_saturated(tables: Tables) -> Measure:
+    """Judge whether channels stay at their extreme value in the scan, as a recorder's limit does.
+
+    A loader looks at all samples; this sees recordings that none has loaded.
+    """
+    name, title = "saturated", "channels that reach the recorder's limit"
+    if len(tables.edges) < _CUT:
+        return Measure(name, title, detail="the recording before correction is gone.")
+    edges = np.stack(tables.edges)
+    limits = np.stack([edges[:, :, 0].max(axis=0), edges[:, :, 1].min(axis=0)], axis=1)
+    cut = np.count_nonzero(edges[:, :, 2:] == limits, axis=0).max(axis=1) >= _CUT
+    bad = tuple(n for n, c in zip(tables.names, cut, strict=True) if c)
+    detail = (
+        f"{len(bad)} of {len(cut)} channels stay at an extreme value in {_CUT} windows or more."
+    )
+    return judge(name, title, float(len(bad)), 0.0, detail, channels=bad)
 
 
 def judge_beats(context: ProcessingContext) -> Measure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.evaluation.quality_windows import Scan, Window
+from facet_nb.kernels.measures.recovery import find_edges
 from facet_nb.kernels.measures.residual import (
     BELOW_HZ,
     EEG_HZ,
@@ -56,6 +57,9 @@ class Tables:
         Sums over the epochs; None if there are too few.
     sfreq : float
         Sampling rate that the windows count in, in Hz.
+    edges : list of ndarray, shape (n_channels, 4)
+        Extreme values of windows in the scan before correction, as of
+        :func:`facet_nb.kernels.measures.recovery.find_edges`.
     artifact : ndarray, shape (n_channels, n_freqs) | None
         Power before correction at the frequencies of `locked`, relative to others.
     """
@@ -70,6 +74,7 @@ class Tables:
     locked: LockedSums | None
     sfreq: float
     artifact: np.ndarray | None = None
+    edges: list[np.ndarray] = field(default_factory=list)
 
     def select(self, *kinds: str) -> np.ndarray:
         """Return which windows are of these kinds."""
@@ -127,6 +132,8 @@ def read_tables(context: ProcessingContext, scan: Scan, names: list[str]) -> Tab
     some = np.linspace(0, len(marked) - 1, min(_USUAL, len(marked))).astype(int)
     for i in marked[some].tolist():
         earlier = _read_before(tables, i, before, lowpass)
+        if earlier is not None and before is not None:
+            tables.edges.append(find_edges(before.last))
         if earlier is not None and locked is not None and scan.windows[i].kind == "epoch":
             spectrum = earlier[1][:, locked.band]
             if spectrum.shape == locked.power.shape:
@@ -208,6 +215,7 @@ class Reader:
         self.rows = [raw.ch_names.index(name) for name in names]
         self.sfreq = float(raw.info["sfreq"])
         self.grids: dict[int, Grid] = {}
+        self.last = np.zeros((len(self.rows), 0))
 
     @classmethod
     def of_original(cls, context: ProcessingContext, names: Sequence[str]) -> Reader | None:
@@ -238,6 +246,7 @@ class Reader:
             x = self.raw._data[_as_slice(self.rows), start:stop]
         else:
             x = self.raw.get_data(picks=self.rows, start=start, stop=stop)
+        self.last = x
         return grid, grid.transform(x)
 
 

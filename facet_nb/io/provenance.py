@@ -25,9 +25,10 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.findings import Finding, merge_findings
 from facet_nb.core.metadata import to_plain
 from facet_nb.core.planning.plan import Plan
-from facet_nb.core.quality import find_known_quality
+from facet_nb.core.quality import Quality, find_known_quality, find_quality
 from facet_nb.core.storage.hashing import list_versions
 from facet_nb.core.storage.page_cache import StreamedFiles
+from facet_nb.core.storage.scratch import is_spilled
 from facet_nb.io.atomic_write import PROVENANCE
 from facet_nb.io.identity import is_anonymous, keep_suffix
 from facet_nb.io.messages import unusable
@@ -78,7 +79,7 @@ class Provenance:
     findings : tuple of Finding
         What a person should know.
     quality : dict | None
-        The verdict on the result, if there is one.
+        The verdict on the result, or why it was not measured; None in files of earlier versions.
     settings : dict
         How the chain was run; empty if it is not known.
     machine, versions : dict
@@ -228,7 +229,7 @@ def collect(
             for step in steps
         ),
         findings=tuple(Finding.from_dict(hide(finding.to_dict())) for finding in findings),
-        quality=hide(_find_quality(context)),
+        quality=hide(_find_quality(context, plan).to_dict()),
         settings={} if plan is None else _describe_settings(plan),
         machine={
             "system": f"{platform.system()} {platform.release().split('-')[0]}",
@@ -241,11 +242,19 @@ def collect(
     )
 
 
-def _find_quality(context: ProcessingContext) -> Any:
-    """Return the verdict on this recording as plain values, if the run has measured one."""
-    # Measuring it here would take more memory than a run with a budget has planned for.
-    known = find_known_quality(context)
-    return None if known is None else known.to_dict()
+def _find_quality(context: ProcessingContext, plan: Plan | None) -> Quality:
+    """Return the verdict on this recording; it is measured unless that has a price."""
+    known, raw = find_known_quality(context), context.get_raw()
+    if known is not None:
+        return known
+    # Samples that are computed where they are read would be computed twice.
+    if not raw.preload or is_spilled(raw._data):
+        return Quality("not measured", "the samples are not in memory: result.quality reads them.")
+    if plan is not None and plan.forecast is not None:
+        # Memory is planned, and the verdict is no step: with accept=… it is one.
+        reason = "the run has planned its memory: result.quality, or accept=… in the run."
+        return Quality("not measured", reason)
+    return find_quality(context)
 
 
 def _describe_settings(plan: Plan) -> dict[str, Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from html import unescape
 
 import mne
 import numpy as np
 import pytest
 
-from facet_nb import FINDING_KINDS, HighPassFilter, Pipeline, TriggerDetector
-from facet_nb.io import Exporter, load
+from facet_nb import FINDING_KINDS, HighPassFilter, Pipeline, TriggerDetector, read_provenance
+from facet_nb.core.events import FindingRaised
+from facet_nb.io import Exporter, FIFExporter, Loader, load
 
 
 @pytest.fixture
@@ -68,3 +70,32 @@ def test_a_refusal_is_one_line(facet_nb, files, tmp_path):
     assert len(result.stderr.strip().splitlines()) == 1
     assert "There is a regular train of" in result.stderr
     assert not (tmp_path / "out.fif").exists()
+
+
+def test_every_place(facet_nb, broken, tmp_path, capsys):
+    """One finding of a loader or step is in each place in which a person may look."""
+    result_view = pytest.importorskip("facet_nb.widgets.result_view")
+    from facet_nb.models import RunModel
+
+    title, events = FINDING_KINDS["triggers_stray"].title, []
+    steps = [Loader(broken), TriggerDetector(r"\b1\b"), FIFExporter(tmp_path / "a_raw.fif")]
+    result = Pipeline(steps).run(on_event=events.append, show_progress=False)
+    (own,) = (f for f in result.findings if f.code == "triggers_stray")
+    assert own in [f for step in result.context.get_history() for f in step.findings]
+    assert own in [event.finding for event in events if isinstance(event, FindingRaised)]
+    assert own.code in [f.code for f in read_provenance(tmp_path / "a_raw.fif").findings]
+    result.print_summary()
+    assert title in capsys.readouterr().out
+    assert title in unescape(result._repr_html_())
+    result.report(tmp_path / "page.html")
+    assert title in unescape((tmp_path / "page.html").read_text(encoding="utf-8"))
+    view = result_view.ResultView(model := RunModel(Pipeline(steps[1:2])))
+    model.result = result
+    assert title in unescape(view.findings.value)
+    batch = Pipeline(steps[1:2]).map([broken], show_progress=False)
+    assert batch.summary_df["worst"].tolist() == ["warning"] and title in batch.summary()
+    words = ["--chain", "chain.yaml", "--report", "cli.html"]
+    told = facet_nb("run", broken, "b_raw.fif", *words, "--json", "--strict")
+    assert told.exit_code == 2 and title in told.stderr
+    assert "triggers_stray" in [f["code"] for f in json.loads(told.stdout)["findings"]]
+    assert title in unescape((tmp_path / "cli.html").read_text(encoding="utf-8"))

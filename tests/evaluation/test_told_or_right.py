@@ -139,6 +139,14 @@ def test_markers_that_stop_early(n_kept):
     assert "artifact_unmarked" not in told(result)
 
 
+@pytest.mark.parametrize("clip_v", [1.5e-3, 2.5e-3])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_recording_in_memory_that_is_cut(seed, clip_v):
+    quality = run(make(seed, {"clip_v": clip_v})).quality
+    assert quality["saturated"].verdict == "check" and quality["saturated"].channels
+    assert run(make(seed)).quality["saturated"].value == 0
+
+
 # -------------------------------------------------------------------------------- correction
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("chain", [GradientCorrection, AASCorrection])

@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 from facet_nb import AASCorrection, HighPassFilter, TriggerDetector, read_provenance
 from facet_nb.core import FacetError, Pipeline, ProcessingContext, Processor, ValidationError
 from facet_nb.datasets import simulate
-from facet_nb.io import BIDSExporter, BIDSLoader, Exporter, Loader, Provenance, export, load
+from facet_nb.io import (
+    BIDSExporter,
+    BIDSLoader,
+    Exporter,
+    FIFExporter,
+    Loader,
+    Provenance,
+    export,
+    load,
+)
 from facet_nb.io.provenance import Note, hash_file
 from tests.io.conftest import make_recording
 
@@ -340,4 +349,23 @@ def test_the_verdict_on_the_result_is_in_it_if_it_was_measured(tmp_path):
         json.dumps(result.quality.to_dict())
     )
     export(ProcessingContext(raw), tmp_path / "b.fif")
-    assert read_provenance(tmp_path / "b.fif").quality is None
+    assert read_provenance(tmp_path / "b.fif").quality["sentence"] == "nothing was corrected."
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({}, ""),
+        ({"mode": "parallel", "n_jobs": 2, "backend": "threading"}, ""),
+        ({"memory_budget": "4GB"}, "the run has planned its memory"),
+        ({"mode": "auto"}, "the run has planned its memory"),
+        ({"memory_budget": "4GB", "accept": lambda quality: True}, ""),
+    ],
+)
+def test_the_verdict_is_beside_the_output_of_a_run_or_why_not(options, reason, tmp_path):
+    raw = simulate(n_channels=4, sfreq=500, duration_s=30, seed=1).raw
+    steps = [TriggerDetector(r"\b1\b"), AASCorrection(10), FIFExporter(tmp_path / "a.fif")]
+    Pipeline(steps).run(raw, raise_on_error=True, show_progress=False, **options)
+    found = read_provenance(tmp_path / "a.fif").quality
+    assert (found["verdict"] == "not measured") == bool(reason)
+    assert reason in found["sentence"] and bool(found["measures"]) != bool(reason)

@@ -146,6 +146,31 @@ def find_clipped(x: np.ndarray, limit: float | None = None, least: int = 3) -> n
     return clipped
 
 
+def find_edges(x: np.ndarray, least: int = 3) -> np.ndarray:
+    """Return the extreme values of a window, and whether the signal stays at them.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_channels, n_times)
+        Signals as they were recorded, in V.
+    least : int
+        Length of the shortest run of equal samples.
+
+    Returns
+    -------
+    ndarray, shape (n_channels, 4)
+        Largest and smallest value; the same again where it is repeated, NaN elsewhere.
+    """
+    edges = np.stack([x.max(axis=1), x.min(axis=1)], axis=1)
+    kept = np.full_like(edges, np.nan)
+    for k in range(2):
+        at = x == edges[:, k, np.newaxis]
+        for row in np.flatnonzero(np.count_nonzero(at, axis=1) >= least):
+            if edges[row, 0] > edges[row, 1] and find_runs(at[row], least):
+                kept[row, k] = edges[row, k]
+    return np.concatenate([edges, kept], axis=1)
+
+
 def find_runs(flags: np.ndarray, least: int) -> Iterable[tuple[int, int]]:
     """Return (start, stop) of each run of at least `least` True values."""
     edges = np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))
