@@ -1,4 +1,4 @@
-"""The command line: ``facet-nb demo | run | batch | plan | bench | callers | info | lab | course``.
+"""The command line, ``facet-nb``: a file for a command, or for a few that belong together.
 
 Importing it and showing help load neither MNE nor the engine: commands import what they need.
 """
@@ -12,10 +12,11 @@ import typer
 
 from facet_nb import __version__
 from facet_nb.cli.bench import bench, callers
-from facet_nb.cli.correct import batch, plan, run
+from facet_nb.cli.correct import plan, run
 from facet_nb.cli.jupyter import course, lab
 from facet_nb.cli.machine import info
 from facet_nb.cli.quickstart import demo
+from facet_nb.cli.study import advise, batch, init, report
 
 __all__ = ["app", "main"]
 
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, run, batch, plan, bench, callers, info, course):
+for _command in (demo, run, batch, init, report, plan, advise, bench, callers, info, course):
     app.command()(_command)
 app.command(context_settings={"ignore_unknown_options": True})(lab)
 

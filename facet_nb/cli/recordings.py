@@ -74,10 +74,10 @@ def list_stim_codes(raw: mne.io.BaseRaw) -> list[str]:
 
 def make_name(path: Path) -> str:
     """Return the name of the corrected file, in another format if its own cannot be written."""
-    name = path.name.removesuffix(".gz") if path.name.lower().endswith(".fif.gz") else path.name
-    stem, suffix = Path(name).stem, Path(name).suffix
-    companions = {".set": ".fif", ".fdt": ".fif", ".gdf": ".edf", ".eeg": ".vhdr", ".vmrk": ".vhdr"}
-    return f"{stem}_corrected{companions.get(suffix.lower(), suffix)}"
+    from facet_nb.core.study.targets import split_name
+
+    stem, suffix = split_name(path)
+    return f"{stem}_corrected{suffix}"
 
 
 def find_head(path: Path) -> Path:

@@ -184,10 +184,10 @@ class _Writer:
         rows = [_list_cells(measure) for measure in quality.measures]
         heads = ["measure", "value", "limit", "verdict"]
         body = f'<p class="fnb-verdict"><strong>{word}</strong>: {text}</p>'
-        yield "verdict", "Verdict", body + (_write_table(heads, rows) if rows else "")
+        yield "verdict", "Verdict", body + (write_table(heads, rows) if rows else "")
 
     def _findings(self) -> Iterable[Section]:
-        items = "".join(map(_write_finding, self.result.findings))
+        items = "".join(map(write_finding, self.result.findings))
         text = f'<ul class="fnb-findings">{items}</ul>' if items else "<p>Nothing was found.</p>"
         yield "findings", "Findings", text
 
@@ -211,7 +211,7 @@ class _Writer:
                 "<p>The samples of the result are neither in memory nor in a file that is still "
                 "there: there are no figures of it.</p>"
             )
-        yield "recording", "Recording", _write_table([], rows) + note
+        yield "recording", "Recording", write_table([], rows) + note
 
     def _triggers(self) -> Iterable[Section]:
         if self.train is not None:
@@ -230,7 +230,7 @@ class _Writer:
         body = f"<ol class='fnb-steps'>{made}</ol>" if made else ""
         if rows:
             caption = "Measured time, summed over batches: with several workers times overlap."
-            body += _write_table(["step", "wall (s)", "CPU (s)"], rows, caption)
+            body += write_table(["step", "wall (s)", "CPU (s)"], rows, caption)
         settings = [(name, str(value)) for name, value in list_settings(result).items()]
         if result.plan is not None and result.plan.reason:
             settings.append(("chosen because", result.plan.reason))
@@ -243,18 +243,18 @@ class _Writer:
             settings.append(
                 ("memory beforehand", f"{forecast.peak_bytes / 1e6:.0f} MB (predicted)")
             )
-        yield "steps", "Steps, settings and times", body + _write_table([], settings)
+        yield "steps", "Steps, settings and times", body + write_table([], settings)
 
     def _origin(self) -> Iterable[Section]:
         machine = Environment.of_this_machine()
         rows = [("report", f"{datetime.datetime.now():%Y-%m-%d %H:%M}")]
         rows += [("machine of the report", machine.label)]
         rows += [(name, version) for name, version in machine.packages]
-        body = _write_table([], rows)
+        body = write_table([], rows)
         hashes = self._list_inputs()
         if hashes:
             cells = [(str(e["file"]), f"{e['bytes']:,}", str(e["sha256"])) for e in hashes]
-            body += _write_table(["input file", "bytes", "SHA-256"], cells)
+            body += write_table(["input file", "bytes", "SHA-256"], cells)
         else:
             body += "<p>The recording was made in memory: there is no input file.</p>"
         yield "origin", "Versions and input", body
@@ -282,7 +282,8 @@ def _describe(raw: Any) -> str:
     return f"{len(raw.ch_names)} channels × {raw.n_times / sfreq:.1f} s at {sfreq:g} Hz{begin}"
 
 
-def _write_finding(finding: Finding) -> str:
+def write_finding(finding: Finding) -> str:
+    """Return a finding as an item of a list."""
     places = []
     if finding.channels:
         more = len(finding.channels) - _LISTED
@@ -327,7 +328,7 @@ def _write_value(value: float | None, unit: str) -> str:
     return "–" if value is None else f"{value:.3g} {unit}".strip()
 
 
-def _write_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
+def write_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
     """Return a table; without heads, the first cell of each row is its head."""
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)

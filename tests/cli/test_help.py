@@ -20,7 +20,8 @@ from facet_nb.models import ChainModel, StudioModel
 from facet_nb.pipelines import CHAINS
 from facet_nb.preprocessing import CommonReference
 
-COMMANDS = ["demo", "run", "batch", "plan", "bench", "callers", "info", "lab", "course"]
+COMMANDS = ["demo", "run", "batch", "init", "report", "plan", "advise", "bench", "callers", "info"]
+COMMANDS += ["lab", "course"]
 HEAVY = ["facet_nb.core", "joblib", "matplotlib", "mne", "numpy", "pandas", "scipy"]
 
 PROBE = """

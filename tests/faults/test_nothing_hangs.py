@@ -116,6 +116,8 @@ def test_a_cluster_without_workers(monkeypatch):
     """No worker comes for as long as a run waits; one that comes in time is used."""
 
     class Client:
+        status = "running"
+
         def __init__(self):
             self.cores = {}
 

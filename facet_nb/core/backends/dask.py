@@ -7,14 +7,18 @@ that cannot be unpickled). Here, tasks are futures, whose errors are raised.
 from __future__ import annotations
 
 import contextlib
+import functools
+import platform
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
 from typing import Any
 
 from facet_nb.core.backends.base import Backend, WorkerDied
 from facet_nb.core.backends.caller import call_with_modes, list_float_modes
 from facet_nb.core.cancel import CancelToken
-from facet_nb.core.errors import FacetError, PlanError, RunCancelled
+from facet_nb.core.errors import FacetError, PlanError, read_message
 
 #: Interval at which a run checks for cancellation, in s.
 _INTERVAL_S = 0.1
@@ -24,6 +28,11 @@ _LOOK_S = 1.0
 
 #: Time without any worker after which a run gives up, in s: an adaptive cluster begins with none.
 _PATIENCE_S = 60.0
+
+_SCHEDULER_GONE = (
+    "the Dask scheduler does not answer any more, or its client was closed. Start a cluster, and "
+    "make the same call again: with resume=True a study goes on where it was."
+)
 
 _REMEDY = (
     "Install it with pip install 'facet-nb[dask]', and create a client first: "
@@ -64,10 +73,87 @@ def _look_up_client() -> Any:
         raise PlanError(f"no Dask scheduler answers at {address}.") from error
 
 
+def connect(address: str) -> Any:
+    """Return a client of the scheduler at `address`, which is the current one from now on.
+
+    Raises
+    ------
+    PlanError
+        If Dask is missing, or no scheduler answers there.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise PlanError(f"--dask needs Dask. {_REMEDY}") from error
+    make: Any = Client
+    try:
+        return make(address)
+    except (OSError, ValueError) as error:
+        raise PlanError(f"no Dask scheduler answers at {address}.") from error
+
+
 def count_threads() -> int | None:
-    """Return the number of threads of the current cluster's workers; None without a cluster."""
+    """Return the number of threads of the current cluster's workers; None without a cluster.
+
+    An adaptive cluster that has no worker yet is asked for one.
+
+    Raises
+    ------
+    PlanError
+        If none comes.
+    """
     client = _look_up_client()
-    return None if client is None else max(1, sum(client.ncores().values()))
+    if client is None:
+        return None
+    return max(1, sum(client.ncores().values()) or _wait_for_worker(client))
+
+
+def _wait_for_worker(client: Any) -> int:
+    """Return the number of threads of the first worker of a cluster that has none."""
+    # An adaptive cluster starts workers for tasks only.
+    task = client.submit(int, pure=False)
+    deadline = time.monotonic() + _PATIENCE_S
+    try:
+        while not client.ncores():
+            if time.monotonic() > deadline:
+                raise PlanError(_tell_no_worker())
+            time.sleep(_INTERVAL_S)
+        return int(sum(client.ncores().values()))
+    except OSError as error:
+        raise PlanError(_SCHEDULER_GONE) from error
+    finally:
+        with contextlib.suppress(OSError):
+            client.cancel([task], force=True)
+
+
+def _tell_no_worker() -> str:
+    return (
+        f"the Dask cluster has had no worker for {_PATIENCE_S:g} s: start some, e.g. with "
+        "client.cluster.scale(2), or use backend='multiprocessing'."
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _list_versions() -> dict[str, str]:
+    """Return the versions on which the bits of a result depend."""
+    found = {"Python": ".".join(map(str, sys.version_info[:2]))}
+    for name in ("facet_nb", "numpy", "scipy", "mne"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _call(versions: dict[str, str], floats: Any, function: Callable[..., Any], *args: Any) -> Any:
+    """Return ``function(*args)``, called on a worker with the versions of the client."""
+    here = _list_versions()
+    other = [f"{k} {here.get(k)} instead of {v}" for k, v in versions.items() if here.get(k) != v]
+    if other:
+        return _Mismatch(f"a Dask worker on {platform.node()} has {', '.join(other)}")
+    return call_with_modes(floats, function, *args)
+
+
+class _Mismatch(str):
+    """What a worker has instead of a result."""
 
 
 def run_calls(
@@ -85,20 +171,21 @@ def run_calls(
     RunCancelled
         If `cancel` is set; tasks that have not started are withdrawn.
     """
-    client, floats = find_client(), list_float_modes()
+    client, floats, versions = find_client(), list_float_modes(), _list_versions()
     waiting = iter(calls)
     running: set[Any] = set()
     try:
         while True:
             for call in _take(waiting, n_jobs - len(running)):
                 # pure=False: a file may have changed since a call with the same arguments.
-                running.add(client.submit(call_with_modes, floats, function, *call, pure=False))
+                task = (_call, versions, floats, function, *call)
+                running.add(client.submit(*task, pure=False))
             if not running:
                 return
             done = _wait(client, running, cancel)
             running -= done
             for future in done:
-                yield _answer(future)
+                yield _answer(future, client)
     finally:
         if running:
             cancel.cancel()
@@ -115,7 +202,7 @@ def _wait(client: Any, running: set[Any], cancel: CancelToken) -> set[Any]:
     import distributed
 
     wait: Any = distributed.wait
-    alive = looked = time.monotonic()
+    alive = looked = told = time.monotonic()
     while True:
         cancel.check()
         now = time.monotonic()
@@ -123,29 +210,49 @@ def _wait(client: Any, running: set[Any], cancel: CancelToken) -> set[Any]:
             looked = now
             with contextlib.suppress(OSError):  # of a cluster that was closed, the tasks tell
                 alive = now if client.ncores() else alive
+        told = now if client.status == "running" else told
+        if client.status == "closed" or now - told > _PATIENCE_S:
+            raise FacetError(_SCHEDULER_GONE)
         if now - alive > max(_PATIENCE_S, 2 * _LOOK_S):
-            raise FacetError(
-                f"the Dask cluster has had no worker for {_PATIENCE_S:g} s: start some, e.g. with "
-                "client.cluster.scale(2), or use backend='multiprocessing'."
-            )
+            raise FacetError(_tell_no_worker())
         try:
             return set(wait(list(running), timeout=_INTERVAL_S, return_when="FIRST_COMPLETED").done)
         except TimeoutError:
             continue
+        except distributed.CancelledError:  # client.restart(), or a scheduler that is gone
+            return {future for future in running if future.done()}
 
 
-def _answer(future: Any) -> Any:
+def _answer(future: Any, client: Any) -> Any:
     """Return the result of a finished future."""
     from distributed import CancelledError, KilledWorker
 
     try:
-        return future.result()
+        # A result that is lost while it is fetched (its worker has died) is computed again.
+        answer = future.result(timeout=_PATIENCE_S)
     except KilledWorker as error:
         raise WorkerDied(str(error)) from error
     except CancelledError as error:
-        raise RunCancelled(
-            "the cluster dropped the run's tasks: its scheduler or client was closed."
+        lost = "connection-lost" in str(getattr(error, "reason", ""))
+        if client.status == "running" and not lost:  # client.restart(): only tasks are lost
+            raise WorkerDied("the cluster was restarted") from error
+        raise FacetError(_SCHEDULER_GONE) from error
+    except FacetError:
+        raise
+    except TimeoutError as error:
+        raise WorkerDied("a result could not be fetched") from error
+    except Exception as error:  # calls return their own errors: the task could not be unpickled
+        raise FacetError(
+            f"a Dask worker could not run a task ({type(error).__name__}: {read_message(error)}): "
+            "install the same environment on all workers, and put steps of your own into a module "
+            "that they can import."
         ) from error
+    if isinstance(answer, _Mismatch):
+        raise FacetError(
+            f"{answer}: results may differ in their last bits. Install the same versions on all "
+            "workers."
+        )
+    return answer
 
 
 class DaskBackend(Backend):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facet_nb.core.errors import check_extra
+from facet_nb.core.plotting import write_study_report
 from facet_nb.core.result import PipelineResult
 from facet_nb.core.study.rows import StudyRow, list_columns
 from facet_nb.core.study.schedule import StudyPlan
@@ -83,6 +84,21 @@ class BatchResult:
     def print_summary(self) -> None:
         """Print the outcome."""
         print(self.summary())
+
+    def report(self, path: str | Path | None = None) -> Any:
+        """Return one page about all recordings, and write it if there is a `path`.
+
+        Parameters
+        ----------
+        path : path | None
+            The file, such as ``"study.html"``.
+
+        Returns
+        -------
+        RunReport
+            The page: a notebook shows it, ``save(path)`` writes it.
+        """
+        return write_study_report(self.rows, [self.header], path)
 
     def _repr_html_(self) -> str:
         return str(self.summary_df.to_html(index=False, escape=True))

@@ -43,6 +43,9 @@ _RUN_OPTIONS = (
     *("oversubscribe", "chunk_duration_s"),
 )
 
+#: Most tasks in the queue of a cluster.
+_QUEUE = 1000
+
 #: Errors that another attempt would repeat.
 _LASTING = (ValidationError, RunCancelled)
 
@@ -75,10 +78,10 @@ class Study:
     keep_raw : bool | None
         Whether results keep their samples. None keeps them unless they are written to `output` or
         computed on a cluster. Without them, recordings above 64 MB are processed in their files.
-    output : path | None
-        Folder for corrected files, which are named ``<name>_corrected<suffix>``; or a pattern with
-        ``{stem}``, ``{suffix}`` and ``{folder}``. Files of equal name are written to folders like
-        those of their inputs.
+    output : path | sequence of path | None
+        A file for each input. Or a folder for corrected files, which are named
+        ``<name>_corrected<suffix>``; or a pattern with ``{stem}``, ``{suffix}`` and ``{folder}``.
+        Files of equal name are written to folders like those of their inputs.
     loader_factory : callable | None
         Creates a loader from a path; ``Loader(path)`` by default.
     checkpoint : path | None
@@ -137,7 +140,7 @@ class Study:
         memory_budget: str | int | None = None,
         on_error: str = "continue",
         keep_raw: bool | None = None,
-        output: str | Path | None = None,
+        output: str | Path | Sequence[str | Path] | None = None,
         loader_factory: Callable[[str], Processor] | None = None,
         checkpoint: str | Path | None = None,
         anonymize: bool = False,
@@ -169,6 +172,9 @@ class Study:
         if n_jobs is None:
             everything = parallel or memory_budget is not None or not runner.local
             n_jobs = defaults.n_jobs or (-1 if everything else 1)
+            self.in_flight = _QUEUE
+        else:
+            self.in_flight = n_jobs if n_jobs > 0 else _QUEUE
         n_jobs, _ = check_numbers(1 if parallel is False else n_jobs, 1, 1, backend, cores)
         _check_options(pipeline, run_options)
         if accept is not None:
@@ -439,10 +445,11 @@ class Study:
         """Yield outcomes as they are ready; what may have killed a worker runs one by one."""
         left = {task.row.index: task for task in tasks}
         suspects = 0
-        n_jobs = self.n_jobs if not self.runner.local else at_once
+        # A cluster has its own queue: an adaptive one grows with it.
+        n_jobs = at_once if self.runner.local else self.in_flight
         while left:
             # A process pool has two workers at least: alone means one call.
-            single = suspects > 0 or n_jobs == 1
+            single = suspects > 0 or (n_jobs == 1 and self.runner.local)
             todo = list(left.values())[: 1 if single else None]
             alone, suspects = suspects > 0, max(0, suspects - 1)
             stop = CancelToken(self.cancel)
@@ -458,7 +465,7 @@ class Study:
                 else:
                     # At most these had started: joblib sends n_jobs calls, and one more for each
                     # that has finished.
-                    suspects = 2 * n_jobs
+                    suspects = 2 * self.n_jobs
             except FacetError as error:  # of the workers as a whole: calls return their own errors
                 for task in left.values():
                     yield _fail(task.row, error)
@@ -505,9 +512,9 @@ def _check_options(pipeline: Chain, options: dict[str, Any]) -> None:
     pipeline.plan(choose_mode(options.get("mode"), False, flag), **numbers)
 
 
-def _find_table(table: Any, output: str | Path | None) -> Path | None:
+def _find_table(table: Any, output: Any) -> Path | None:
     """Return the folder of the table."""
-    if table is False or (table in (None, True) and output is None):
+    if table is False or (table in (None, True) and not isinstance(output, (str, Path))):
         return None
     if table in (None, True):
         parts = Path(str(output)).expanduser().absolute().parts

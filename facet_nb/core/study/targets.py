@@ -48,9 +48,7 @@ def name_input(index: int, item: Any) -> str:
     )
 
 
-def list_targets(
-    names: Sequence[str], inputs: Sequence[Any], output: str | Path | None
-) -> list[str | None]:
+def list_targets(names: Sequence[str], inputs: Sequence[Any], output: Any) -> list[str | None]:
     """Return the file that is written for each input.
 
     Parameters
@@ -59,10 +57,10 @@ def list_targets(
         Names of the inputs.
     inputs : sequence of path or ProcessingContext
         The inputs.
-    output : path | None
-        A folder; or a pattern with ``{stem}``, ``{suffix}`` and ``{folder}``, the folder of an
-        input below the one that all inputs share. Recordings of equal name are written to such
-        folders.
+    output : path | sequence of path | None
+        The files; or a folder; or a pattern with ``{stem}``, ``{suffix}`` and ``{folder}``, the
+        folder of an input below the one that all inputs share. Recordings of equal name are written
+        to such folders.
 
     Raises
     ------
@@ -71,17 +69,26 @@ def list_targets(
     """
     if output is None:
         return [None] * len(names)
+    if not isinstance(output, (str, Path)):
+        targets = list(map(str, output))
+        if len(targets) != len(names):
+            raise ValidationError(f"output has {len(targets)} files for {len(names)} inputs.")
+        return _check(names, inputs, targets)
     pattern = str(output)
     is_folder = "{stem}" not in pattern
     if is_folder:
         folder = pattern.replace("{", "{{").replace("}", "}}")
         pattern = str(Path(folder) / "{stem}_corrected{suffix}")
     targets = _fill(pattern, names, inputs, output)
-    repeated = _list_repeated(targets)
-    if repeated and is_folder:
+    if is_folder and _list_repeated(targets):
         pattern = str(Path(folder) / "{folder}" / "{stem}_corrected{suffix}")
         targets = _fill(pattern, names, inputs, output)
-        repeated = _list_repeated(targets)
+    return _check(names, inputs, targets)
+
+
+def _check(names: Sequence[str], inputs: Sequence[Any], targets: list[str]) -> list[str | None]:
+    """Return the targets, if none of them replaces an input or another one."""
+    repeated = _list_repeated(targets)
     if repeated:
         raise ValidationError(
             f"several inputs would be written to {', '.join(sorted(repeated))}: use different "

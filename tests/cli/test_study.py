@@ -1,0 +1,149 @@
+"""``batch``, ``init``, ``report`` and ``advise``: studies from the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from facet_nb import HighPassFilter, LowPassFilter, TriggerDetector
+from facet_nb.benchmark import benchmark
+from facet_nb.core import Pipeline
+from facet_nb.core.study.table import StudyTable
+from tests.study import studies
+
+
+@pytest.fixture
+def chain(tmp_path):
+    path = tmp_path / "chain.yaml"
+    Pipeline([TriggerDetector(regex="one"), HighPassFilter(1.0)]).to_yaml(path)
+    return path
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    paths = [studies.write(tmp_path / "in" / f"r{i}.fif", i) for i in range(2)]
+    (tmp_path / "in" / "bad.edf").write_text("nothing")
+    return paths
+
+
+def test_from_a_run_file_to_a_report(facet_nb, tmp_path, chain, recordings):
+    made = facet_nb("init", "run.yml", "in", "-o", "out", "--chain", chain)
+    assert made.exit_code == 0 and "facet-nb batch run.yml" in made.stdout
+    plan = facet_nb("batch", "run.yml", "--dry-run", "--json", "--n-jobs", 1)
+    assert [entry["at_once"] for entry in json.loads(plan.stdout)["files"]] == [1, 1, 1]
+    done = facet_nb("batch", "run.yml", "--json", "--n-jobs", 1, "--report")
+    assert done.exit_code == 1  # one of three cannot be read
+    rows = json.loads(done.stdout)
+    assert [row["state"] for row in rows] == ["failed", "done", "done"]
+    assert (tmp_path / "out" / "study.html").read_text().count('href="reports/') == 3
+    again = facet_nb("batch", "run.yml", "--n-jobs", 1, "--resume", "--json")
+    assert [row["resumed"] for row in json.loads(again.stdout)] == [False, True, True]
+    page = facet_nb("report", "out", "-o", "page.html", "--json")
+    assert len(json.loads(page.stdout)) == 3 and (tmp_path / "page.html").exists()
+    assert facet_nb("report", "in").exit_code == 1
+
+
+def test_settings_of_a_table(facet_nb, tmp_path, chain):
+    source = studies.write(tmp_path / "r.fif")
+    pipeline = Pipeline([LowPassFilter(70.0)])
+    options = {"repeats": 1, "memory": False, "time_budget_s": 5.0}
+    table = benchmark(
+        pipeline, source, modes=["channel_sequential"], n_jobs=(1,), batch_sizes=(4,), **options
+    )
+    table.to_json(tmp_path / "table.json")
+    made = facet_nb("init", "run.yml", "r.fif", "--tune", "table.json", "--json", "--chain", chain)
+    assert made.exit_code == 0, made.output
+    found = json.loads(made.stdout)["options"]
+    best = min(table.rows, key=lambda row: row.wall_s).configuration
+    assert found["mode"] == best.mode and found["batch_size"] == best.batch_size
+
+
+def test_advice_about_many(facet_nb, chain, recordings):
+    told = facet_nb("advise", "in", "--chain", chain, "--memory-budget", "4GB", "--n-jobs", 2)
+    assert told.exit_code == 0 and "2 at once: 3" in told.stdout, told.output
+
+
+def test_labels_and_skipping(facet_nb, tmp_path, chain):
+    root = tmp_path / "data"
+    (root).mkdir()
+    (root / "dataset_description.json").write_text("{}")
+    for sub in ("01", "02"):
+        studies.write(root / f"sub-{sub}" / "eeg" / f"sub-{sub}_task-rest_eeg.edf")
+    words = ["batch", "data", "-o", "out", "--chain", chain, "--n-jobs", 1]
+    assert facet_nb(*words, "--subject", "02").exit_code == 0
+    assert [p.name for p in (tmp_path / "out").glob("sub-*")] == ["sub-02"]
+    done = facet_nb(*words, "--skip-existing", "--json")
+    assert [row["state"] for row in json.loads(done.stdout)] == ["done", "skipped"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["batch", "run.yml", "--chain", "classic"], "run file has"),
+        (["batch", "x.fif", "-o", "out", "--retries", "-1"], "retries"),
+        (["init", "run.yml", "x.fif", "--accept", "perhaps"], "NAME=NUMBER"),
+    ],
+)
+def test_wrong_usage(facet_nb, words, told):
+    result = facet_nb(*words)
+    assert result.exit_code == 2 and told in " ".join(result.output.split())
+
+
+PROGRAM = """
+import sys
+from tests.study import studies
+from facet_nb.core.registry import register_processor
+from facet_nb.cli import main
+
+register_processor(studies.Logged)
+sys.argv = ["facet-nb", *sys.argv[1:]]
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_signals", [1, 2])
+@pytest.mark.parametrize("backend", ["serial", "multiprocessing"])
+def test_ctrl_c(tmp_path, backend, n_signals):
+    """What is finished is kept and listed; the second Ctrl-C ends at once."""
+    for i in range(6):
+        studies.write(tmp_path / "in" / f"r{i}.fif", i)
+    from facet_nb.core.registry import register_processor
+
+    register_processor(studies.Logged)
+    pipeline = studies.make_pipeline(tmp_path / "log", sleep_s=0.5)
+    Pipeline([pipeline[0], pipeline[2]]).to_yaml(tmp_path / "chain.yaml")
+    words = [sys.executable, "-c", PROGRAM, "batch", "in", "-o", "out", "--chain", "chain.yaml"]
+    words += ["--backend", backend, "--n-jobs", "2"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(
+        words,
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    lines = tmp_path / "out" / "study.jsonl"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if lines.exists() and b'"row"' in lines.read_bytes():
+            break
+        time.sleep(0.02)
+    for _ in range(n_signals):
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers as well
+        time.sleep(0.1)
+    began = time.monotonic()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and time.monotonic() - began < 20
+    assert "what is finished is kept" in errors and "Traceback" not in errors, errors
+    rows = StudyTable(tmp_path / "out").read()[1]
+    done = [row for row in rows if row.state == "done"]
+    assert 1 <= len(done) < 6 and all(os.path.exists(row.output) for row in done)

@@ -1,0 +1,207 @@
+"""A study on a Dask cluster: workers that come late, die, differ, or see other files."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from facet_nb.core import CancelToken, FacetError, Pipeline, PlanError, ProcessingContext, Processor
+from facet_nb.core.backends import dask as backend
+from tests.core import toys
+from tests.study import studies
+
+distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+dask = pytest.importorskip("dask")
+
+pytestmark = pytest.mark.slow
+
+LOCAL = {"dashboard_address": "127.0.0.1:0", "threads_per_worker": 1, "memory_limit": 0}
+
+
+class Told(Processor):
+    """Notes the process; kills it, or waits, if it is asked to."""
+
+    def __init__(self, log: str, sleep_s: float = 0.0, kill_once: str = "") -> None:
+        self.log = log
+        self.sleep_s = sleep_s
+        self.kill_once = kill_once
+
+    def process(self, context: ProcessingContext) -> ProcessingContext:
+        with open(self.log, "a") as file:
+            file.write(f"{os.getpid()}\n")
+        if self.kill_once and not os.path.exists(self.kill_once):
+            open(self.kill_once, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(self.sleep_s)
+        return context
+
+
+@pytest.fixture(scope="module")
+def client():
+    with (
+        distributed.LocalCluster(n_workers=2, host="127.0.0.1", **LOCAL) as cluster,
+        distributed.Client(cluster) as made,
+    ):
+        yield made
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return [studies.write(tmp_path / f"k{i}.fif", i) for i in range(4)]
+
+
+def run(steps, inputs, **options):
+    return Pipeline(steps).map(inputs, backend="dask", show_progress=False, **options)
+
+
+def test_the_same_files(client, tmp_path):
+    inputs = studies.make_inputs(tmp_path / "in")
+    pipeline = studies.make_pipeline(tmp_path / "log")
+    options = {"show_progress": False, "memory_budget": "2 GB"}
+    here = pipeline.map(inputs, output=tmp_path / "here", n_jobs=1, **options)
+    there = pipeline.map(inputs, output=tmp_path / "there", backend="dask", **options)
+    states = [row.state for row in there.rows]
+    assert states == [row.state for row in here.rows] == studies.STATES, there.summary()
+    written = studies.list_written(tmp_path / "there")
+    assert written == studies.list_written(tmp_path / "here") and len(written) == 8
+    assert not there[0].context.has_raw()
+
+
+def test_contexts_go_through_files(client, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FACET_NB_TMPDIR", str(tmp_path))
+    contexts = [toys.make_context(seed=i) for i in range(2)]
+    batch = run([toys.Halved()], contexts, keep_raw=True)
+    for context, result in zip(contexts, batch, strict=True):
+        expected = Pipeline([toys.Halved()]).run(context).get_raw().get_data()
+        assert np.array_equal(result.get_raw().get_data(), expected)
+    assert "2 recordings in memory are written" in capsys.readouterr().err
+    assert not list(tmp_path.glob("facet_nb-*"))
+
+
+def test_a_killed_worker_costs_nothing(client, paths, tmp_path):
+    with dask.config.set({"distributed.scheduler.allowed-failures": 3}):
+        steps = [Told(str(tmp_path / "log"), kill_once=str(tmp_path / "once"))]
+        batch = run(steps, paths, output=tmp_path / "out")
+    assert (tmp_path / "once").exists()
+    assert [row.state for row in batch.rows] == ["done"] * 4, batch.summary()
+
+
+def test_a_restart_of_the_cluster_costs_nothing_that_is_finished(client, paths, tmp_path):
+    seen = []
+
+    def restart(row):
+        if not seen:
+            client.restart(wait_for_workers=False)
+        seen.append(row.index)
+
+    steps = [Told(str(tmp_path / "log"), sleep_s=0.3)]
+    batch = run(steps, paths, output=tmp_path / "out", n_jobs=2, on_finish=restart)
+    assert [row.state for row in batch.rows] == ["done"] * 4, batch.summary()
+    assert sorted(seen) == [0, 1, 2, 3]
+
+
+def test_other_versions_are_an_error(client, paths, monkeypatch):
+    found = {**backend._list_versions(), "numpy": "1.0"}
+    monkeypatch.setattr(backend, "_list_versions", lambda: found)
+    batch = run([toys.Halved()], paths)
+    assert {row.state for row in batch.rows} == {"failed"}
+    assert "instead of 1.0" in batch.rows[0].error and "same versions" in batch.rows[0].error
+
+
+def test_a_folder_that_workers_do_not_see(client, paths, monkeypatch):
+    monkeypatch.chdir(paths[0].parent)
+    batch = run([toys.Halved()], [f"/proc/self/cwd/{path.name}" for path in paths[:2]])
+    assert {row.state for row in batch.rows} == {"failed"}
+    assert all("mounted on all machines" in row.error for row in batch.rows)
+
+
+def test_cancel(client, paths, tmp_path):
+    token = CancelToken()
+    steps = [Told(str(tmp_path / "log"), sleep_s=0.5)]
+    threading.Timer(0.2, token.cancel).start()
+    batch = run(steps, paths, cancel=token, n_jobs=2)
+    assert "cancelled" in {row.state for row in batch.rows}
+
+
+def test_an_adaptive_cluster_begins_without_workers(paths, tmp_path):
+    log = tmp_path / "log"
+    with (
+        distributed.LocalCluster(n_workers=0, host="127.0.0.1", **LOCAL) as cluster,
+        distributed.Client(cluster),
+    ):
+        cluster.adapt(minimum=0, maximum=1, interval="100ms")
+        batch = run([Told(str(log))], paths[:2])
+    assert [row.state for row in batch.rows] == ["done"] * 2, batch.summary()
+    assert str(os.getpid()) not in log.read_text().split()
+
+
+def test_a_cluster_to_which_no_worker_comes(paths, monkeypatch):
+    monkeypatch.setattr(backend, "_PATIENCE_S", 0.5)
+    with (
+        distributed.LocalCluster(n_workers=0, host="127.0.0.1", **LOCAL) as cluster,
+        distributed.Client(cluster),
+        pytest.raises(PlanError, match=r"no worker for 0\.5 s.*scale\(2\)"),
+    ):
+        run([toys.Halved()], paths)
+
+
+CLUSTER = """
+import sys, time
+from distributed import LocalCluster
+
+if __name__ == "__main__":
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1",
+                           dashboard_address="127.0.0.1:0", memory_limit=0)
+    print(cluster.scheduler_address, flush=True)
+    time.sleep(120)
+"""
+
+
+def test_a_scheduler_that_dies(paths, tmp_path):
+    """What is finished is kept; the rest fails with a remedy, and nothing hangs."""
+    program = tmp_path / "cluster.py"
+    program.write_text(CLUSTER)
+    process = subprocess.Popen(
+        [sys.executable, program], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    address = process.stdout.readline().strip()
+    settings = {"distributed.comm.timeouts.connect": "2s"}
+    began = None
+    try:
+        with dask.config.set(settings):
+            made = backend.connect(address)
+
+            def kill(row):
+                nonlocal began
+                if began is None:
+                    began = time.monotonic()
+                    os.killpg(process.pid, signal.SIGKILL)
+
+            steps = [Told(str(tmp_path / "log"), sleep_s=0.3)]
+            batch = run(steps, paths, output=tmp_path / "out", on_finish=kill)
+            spent = time.monotonic() - began
+            made.close(timeout=1)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    states = [row.state for row in batch.rows]
+    assert states.count("done") >= 1 and set(states) == {"done", "failed"}
+    told = next(row.error for row in batch.rows if row.state == "failed")
+    assert "scheduler does not answer" in told, told
+    assert spent < 60
+
+
+def test_nobody_answers():
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "0.5s"}),
+        pytest.raises(FacetError, match="no Dask scheduler answers"),
+    ):
+        backend.connect("tcp://127.0.0.1:9")
