@@ -146,4 +146,4 @@ def test_ctrl_c(tmp_path, backend, n_signals):
     assert "what is finished is kept" in errors and "Traceback" not in errors, errors
     rows = StudyTable(tmp_path / "out").read()[1]
     done = [row for row in rows if row.state == "done"]
-    assert 1 <= len(done) < 6 and all(os.path.exists(row.output) for row in done)
+    assert 1 <= len(done) < 6 and all((tmp_path / row.output).exists() for row in done)
