@@ -222,7 +222,8 @@ def _stop_cleanly() -> Iterator[CancelToken]:
     try:
         yield token
     finally:
-        signal.signal(signal.SIGINT, before)
+        if not token.cancelled:  # else a second Ctrl-C may still come, while the rest is shown
+            signal.signal(signal.SIGINT, before)
 
 
 def _watch(

@@ -317,6 +317,8 @@ def watch_parent(owner: int) -> None:
     # would stay for five minutes. The parent may already be dead when this is called.
     if os.name == "posix" and os.getppid() != owner:
         os._exit(1)
+    # Ctrl-C in a terminal goes to workers as well: their owner stops them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     thread = threading.Thread(target=_watch, args=(os.getppid(),), name="facet_nb-parent")
     thread.daemon = True
     thread.start()
