@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from facet_nb.core.backends import registry
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.execution.runner import Runner
@@ -55,6 +57,37 @@ class ParallelExecutor:
         if self.verbose:
             print(plan)
         return Runner(steps, plan).run(context)
+
+
+class ExecutedStep(Processor):
+    """A channel-wise step that an executor of the user's own runs.
+
+    Parameters
+    ----------
+    step : Processor
+        The step.
+    executor : ParallelExecutor
+        The executor; its ``execute(step, context)`` returns the new context.
+    """
+
+    requires_raw = True
+    parallel_safe = False
+
+    def __init__(self, step: Processor, executor: ParallelExecutor) -> None:
+        self.step = step
+        self.executor = executor
+        self.name = step.name  # type: ignore[misc]
+
+    def execute(self, context: ProcessingContext) -> ProcessingContext:
+        """Return the context after the step, which is what the history lists."""
+        return self.executor.execute(self.step, context)
+
+    _execute = execute
+
+
+def use_executor(steps: Sequence[Processor], executor: ParallelExecutor) -> list[Processor]:
+    """Return steps whose channel-wise ones an executor of the user's own runs."""
+    return [ExecutedStep(step, executor) if step.channel_wise else step for step in steps]
 
 
 class ChannelSequentialExecutor(ParallelExecutor):

@@ -30,6 +30,7 @@ from facet_nb.core.execution.runner import Runner, check_early
 from facet_nb.core.execution.timeouts import check_timeout
 from facet_nb.core.map import Study, StudyPlan, map_runs
 from facet_nb.core.memory import parse_bytes
+from facet_nb.core.parallel import ParallelExecutor, use_executor
 from facet_nb.core.parameters import clone_value, list_inner_params, split_params
 from facet_nb.core.planning.budget import find_input, fit_to_budget
 from facet_nb.core.planning.modes.registry import AUTO, list_mode_names
@@ -178,7 +179,7 @@ class Pipeline:
         *,
         mode: str | None = None,
         n_workers: int | None = None,
-        backend: str = "multiprocessing",
+        backend: Any = "multiprocessing",
         batch_size: int | str = "auto",
         oversubscribe: bool = False,
         fuse: bool = True,
@@ -212,9 +213,11 @@ class Pipeline:
             :func:`facet_nb.set_defaults`.
         n_workers : int | None
             Threads inside one batch; None for 1, or the number of :func:`facet_nb.set_defaults`.
-        backend : {"multiprocessing", "threading", "serial", "dask"}
+        backend : {"multiprocessing", "threading", "serial", "dask"} | object
             The kind of workers if ``n_jobs`` is above 1. ``"dask"`` uses the current
-            ``dask.distributed.Client``; its workers must see the folder ``FACET_NB_TMPDIR``.
+            ``dask.distributed.Client``; its workers must see the folder ``FACET_NB_TMPDIR``. Or
+            workers of your own: a ``concurrent.futures.Executor``, a :class:`ParallelExecutor`
+            whose ``execute`` runs each channel-wise step, or a backend.
         batch_size : int | "auto"
             Channels in one batch. ``"auto"`` takes as many as the kernels process at once, 16, but
             leaves a batch to each worker, and takes no more memory than the recording (or 256 MB).
@@ -275,6 +278,8 @@ class Pipeline:
         """
         # A copy: steps may be added or removed during the run.
         processors: Sequence[Processor] = tuple(self.processors)
+        if not isinstance(backend, str):
+            processors, backend = _use_backend(processors, backend)
         if isinstance(initial_context, str | Path):
             processors, initial_context = _read_first(processors, initial_context), None
         if accept is not None:
@@ -655,6 +660,13 @@ def _choose_options(
         chosen = AUTO
     n_workers = defaults.n_workers if n_workers is None else n_workers
     return RunOptions(chosen, n_jobs, n_workers, *more)
+
+
+def _use_backend(processors: Sequence[Processor], backend: Any) -> tuple[Sequence[Processor], str]:
+    """Return the steps of a run, and the name of a backend that was given as an object."""
+    if isinstance(backend, ParallelExecutor):
+        return use_executor(processors, backend), "serial"
+    return processors, backends.name_backend(backend)
 
 
 def _note_advice(done: ProcessingContext, first: int, plan: Plan) -> ProcessingContext:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from facet_nb.core.backends.base import Backend
 from facet_nb.core.backends.dask import DaskBackend
+from facet_nb.core.backends.executors import ExecutorBackend
 from facet_nb.core.backends.processes import ProcessBackend
 from facet_nb.core.backends.serial import SerialBackend
 from facet_nb.core.backends.threads import ThreadBackend
 from facet_nb.core.errors import PlanError
 
 BACKENDS: dict[str, type[Backend]] = {}
+
+#: Objects that users have given instead of a name.
+_own: dict[str, Backend] = {}
 
 
 def register_backend(backend: type[Backend]) -> type[Backend]:
@@ -50,7 +55,15 @@ def name_backend(backend: Any) -> str:
         return backend
     if isinstance(backend, type) and issubclass(backend, Backend):
         return register_backend(backend).name
-    raise PlanError(f"backend={backend!r}: use one of {', '.join(BACKENDS)}, or a Backend.")
+    if isinstance(backend, Executor):
+        backend = ExecutorBackend(backend)
+    if isinstance(backend, Backend) and backend.name:
+        _own[backend.name] = backend
+        return backend.name
+    raise PlanError(
+        f"backend={backend!r}: use one of {', '.join(BACKENDS)}, a Backend with a name, or a "
+        "concurrent.futures.Executor."
+    )
 
 
 def get_backend(name: str) -> Backend:
@@ -61,6 +74,8 @@ def get_backend(name: str) -> Backend:
     PlanError
         If there is none.
     """
+    if name in _own:
+        return _own[name]
     if name not in BACKENDS:
         raise PlanError(f"unknown backend {name!r}: use one of {', '.join(BACKENDS)}.")
     return BACKENDS[name]()

@@ -61,7 +61,7 @@ def check_numbers(
         If a number or the backend cannot be used.
     """
     if backend not in BACKENDS:
-        get_backend(backend)  # raises
+        get_backend(backend)  # raises, unless it is an object that a user has given
     resolved = []
     size: Any = 1 if batch_size == "auto" else batch_size
     for name, value in (("", size), ("n_jobs", n_jobs), ("n_workers", n_workers)):
