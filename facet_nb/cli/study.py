@@ -144,9 +144,9 @@ def batch(
     with report_errors(debug):
         file = _make_run_file(inputs, output, chain, trigger, labels)
         if dask:
-            from facet_nb.core.backends.dask import connect
+            from facet_nb.core.backends.registry import connect_cluster
 
-            connect(dask)
+            connect_cluster(dask)
         wanted = {name: value for name, value in given.items() if value is not None}
         if report:
             wanted["reports"] = (output or file.folder / file.output) / "reports"

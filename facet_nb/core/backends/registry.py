@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from facet_nb.core.backends.base import Backend
-from facet_nb.core.backends.dask import DaskBackend
+from facet_nb.core.backends.dask import DaskBackend, connect
 from facet_nb.core.backends.executors import ExecutorBackend
 from facet_nb.core.backends.processes import ProcessBackend
 from facet_nb.core.backends.serial import SerialBackend
@@ -79,6 +79,17 @@ def get_backend(name: str) -> Backend:
     if name not in BACKENDS:
         raise PlanError(f"unknown backend {name!r}: use one of {', '.join(BACKENDS)}.")
     return BACKENDS[name]()
+
+
+def connect_cluster(address: str) -> None:
+    """Make the Dask scheduler at `address` the one that ``backend="dask"`` uses.
+
+    Raises
+    ------
+    PlanError
+        If Dask is missing, or no scheduler answers there.
+    """
+    connect(address)
 
 
 def list_backends() -> list[type[Backend]]:
