@@ -112,6 +112,7 @@ METHODS: dict[str, Callable[[], list]] = {
 }
 
 _LOWRANK, _AMPLITUDES = "facet_nb.kernels.lowrank.lowrank", "facet_nb.kernels.lowrank.amplitudes"
+_LOWBAND = "facet_nb.kernels.lowrank.lowband"
 _GRADIENT = "facet_nb.correction.gradient"
 
 
@@ -147,7 +148,7 @@ ABLATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "neither courses nor shrinkage": ({"max_courses": 0, "shrinkage": 0.0}, {}),
     "noise not measured beside courses": ({}, {f"{_LOWRANK}._measure_beside": _one_level}),
     "epochs weighted alike": ({}, {f"{_AMPLITUDES}._Courses.measure_loudness": _count_alike}),
-    "no slow courses": ({}, {f"{_LOWRANK}.EPOCHS_PER_SLOW": 10**9}),
+    "no slow courses": ({}, {f"{_LOWBAND}.EPOCHS_PER_COSINE": 10**9}),
     "drift left in": ({}, {f"{_LOWRANK}.remove_trend": _leave_trend}),
     "blocks of 20 s": ({"block_s": 20.0}, {}),
     "shrinkage 1": ({"shrinkage": 1.0}, {}),

@@ -205,7 +205,7 @@ class GradientCorrection(ChannelCorrection):
             "n_blocks": len(blocks),
             **unmarked,
         }
-        volumes, strength = self._find_volumes(x, layout, clock, starts, view.sfreq)
+        layout, volumes, strength = self._find_volumes(x, layout, clock, starts, view.sfreq)
         if volumes is None:
             return _Run(layout, notes)
         notes["volume_samples"], notes["locked_to_volumes"] = volumes.n_samples, strength
@@ -218,10 +218,11 @@ class GradientCorrection(ChannelCorrection):
         clock: ClockFit,
         starts: np.ndarray,
         sfreq: float,
-    ) -> tuple[subsample.Layout | None, float]:
-        """Return the positions of volumes if something recurs with them only, and its strength.
+    ) -> tuple[subsample.Layout, subsample.Layout | None, float]:
+        """Return the layout with the positions of slices in volumes, where these are known.
 
-        That is decided in the first block of the reference channel, corrected slice by slice.
+        Also return the volumes if something recurs with them only, and its strength. That is
+        decided in the first block of the reference channel, corrected slice by slice.
         """
         first = lowrank.list_blocks(layout, sfreq, self.block_s)[0]
         stop = min(len(x), int(layout.first[first[-1]]) + layout.n_samples + subsample.HALO)
@@ -238,13 +239,15 @@ class GradientCorrection(ChannelCorrection):
         if len(starts) == len(layout.first):
             starts = _group_slices(rest, slices, clock, starts, sfreq)
         if len(starts) < locked.MIN_VOLUMES:
-            return None, 0.0
+            return layout, None, 0.0
         n_samples = int(np.ceil(float(np.median(np.diff(starts))) - 1e-6))
         here = subsample.Layout.of(starts[starts < stop], n_samples, stop)
         strength = locked.find_locked(rest, here, sfreq).strength
-        if strength < locked.PRESENT:
-            return None, strength
-        return subsample.Layout.of(starts, n_samples, len(x)), strength
+        if strength >= locked.PRESENT:
+            return layout, subsample.Layout.of(starts, n_samples, len(x)), strength
+        # What is not clear in the mean volume may still have a mean in each slice.
+        known = len(starts) < len(layout.first)
+        return layout.within(starts) if known else layout, None, strength
 
     def _check(self) -> None:
         if self.max_courses < 0:

@@ -67,3 +67,20 @@ def test_the_number_of_slices_is_found(n_slices):
     slices = Layout.of(onsets, int(np.ceil(distance)), layout.n_times)
     assert find_volume(eeg + bump, slices, SFREQ) == n_slices
     assert find_volume(eeg, slices, SFREQ) == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("n_slices", [6, 10])
+def test_means_that_recur_are_found_below_the_eeg(seed, n_slices):
+    n_volumes, distance = 60, 100.3
+    n_times = int(distance * n_slices * n_volumes) + 400
+    eeg = make_eeg(seed, n_times)
+    onsets = 100.2 + distance * np.arange(n_slices * n_volumes)
+    slices = Layout.of(onsets, 101, n_times)
+    sizes = np.random.default_rng(seed).uniform(-15e-6, 15e-6, n_slices)
+    steps = np.zeros(n_times)
+    for k, onset in enumerate(onsets):
+        steps[round(onset) : round(onset) + 100] = sizes[k % n_slices]
+    found = find_volume(eeg + steps, slices, SFREQ)
+    assert found > 1 and n_slices % found == 0  # weak steps may only tell a divisor
+    assert find_volume(eeg, slices, SFREQ) == 1

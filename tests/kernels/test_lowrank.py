@@ -57,7 +57,7 @@ def test_courses_are_found_and_no_more():
     x, onsets, _ = make(noise=2e-3)
     layout = lay_out(onsets, x)
     model = lowrank.fit(x, layout, np.arange(N_EPOCHS), SFREQ)
-    assert model.amplitudes.shape[1] == 3 + 1  # a slow one besides
+    assert model.amplitudes.shape[1] == 3
     k = np.arange(N_EPOCHS)
     for course in (np.sin(k / 19), (k > 70).astype(float)):
         fitted = model.amplitudes @ np.linalg.lstsq(model.amplitudes, course, rcond=None)[0]
@@ -72,7 +72,7 @@ def test_muscle_activity_makes_no_course():
     eeg[burst] += 0.05 * rng.standard_normal(burst.stop - burst.start)
     layout = lay_out(onsets, x)
     model = lowrank.fit(eeg + artifact, layout, np.arange(N_EPOCHS), SFREQ)
-    assert model.amplitudes.shape[1] == 3 + 1
+    assert model.amplitudes.shape[1] == 3
     change = lowrank.correct(eeg + artifact, layout, SFREQ) - eeg
     assert np.std(change[burst]) < 0.25 * np.std(eeg[burst])  # three of some 100 dimensions
 
@@ -109,24 +109,76 @@ def test_drift_and_a_movement_are_followed():
     assert left[16] < 0.1 * np.std(eeg[inside])
 
 
-def test_what_changes_below_the_edge_only_is_followed_slowly():
-    """A vibration of 25 Hz whose size changes in 40 s, under an artifact that stays."""
-    onsets = 300.41 + PERIOD * np.arange(480)
+def make_vibration(period_s, seed=0, n_epochs=480):
+    """EEG under an artifact that stays, and one of 25 Hz whose size changes slowly."""
+    onsets = 300.41 + PERIOD * np.arange(n_epochs)
     t = np.arange(int(onsets[-1]) + 600)
-    rng = np.random.default_rng(0)
-    eeg = 2e-3 * rng.standard_normal(len(t))
+    eeg = 2e-3 * np.random.default_rng(seed).standard_normal(len(t))
     fixed, changing = np.zeros(len(t)), np.zeros(len(t))
     for onset in onsets:
         near = slice(int(onset) - 60, int(onset) + 260)
         at = t[near] - onset
         fixed[near] += wave(at)
         bell = np.exp(-(((at - 88) / 30.0) ** 2))
-        size = 0.02 * np.sin(2 * np.pi * onset / 40_000.0)
+        size = 0.02 * np.sin(2 * np.pi * onset / (period_s * SFREQ))
         changing[near] += size * bell * np.sin(2 * np.pi * 0.025 * at)
-    got = lowrank.correct(eeg + fixed + changing, lay_out(onsets, t), SFREQ)
+    return eeg, fixed, changing, onsets
+
+
+@pytest.mark.parametrize("period_s", [12.0, 20.0, 40.0])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_changes_below_the_edge_only_is_followed_slowly(period_s, seed):
+    eeg, fixed, changing, onsets = make_vibration(period_s, seed)
+    got = lowrank.correct(eeg + fixed + changing, lay_out(onsets, eeg), SFREQ)
     inside = slice(int(onsets[0]), int(onsets[-1]))
     assert np.std(changing[inside]) > np.std(eeg[inside])
     assert np.std((got - eeg)[inside]) < 0.25 * np.std(changing[inside])
+
+
+def test_slow_courses_equal_the_oracle():
+    eeg, fixed, changing, onsets = make_vibration(20.0, n_epochs=240)
+    x = eeg + fixed + changing
+    layout = lay_out(onsets, x)
+    got = lowrank.correct(x, layout, SFREQ)
+    expected = oracle.correct(x, onsets, N, SFREQ, layout.n_fft, 16, 3.0)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("rate_hz", [0.0, 25.0])
+def test_eeg_alone_has_no_slow_courses(seed, rate_hz):
+    """Rhythms wax and wane; at a multiple of the slices' rate they vary slowly over epochs."""
+    rng = np.random.default_rng(seed)
+    onsets = 300.41 + PERIOD * np.arange(400)
+    n_times = int(onsets[-1]) + 600
+    eeg = rng.standard_normal(n_times)
+    if rate_hz:
+        slow = rng.standard_normal((2, 1 + n_times // 500))
+        slow = [np.interp(np.arange(n_times), 500 * np.arange(slow.shape[1]), row) for row in slow]
+        turn = 2 * np.pi * rate_hz * np.arange(n_times) / SFREQ
+        eeg += 2.0 * (slow[0] * np.cos(turn) + slow[1] * np.sin(turn))
+    model = lowrank.fit(eeg, lay_out(onsets, eeg), np.arange(400), SFREQ)
+    assert model.amplitudes.shape[1] == 1
+
+
+@pytest.mark.parametrize("n_slices, distance", [(10, 60.2), (12, 40.37), (7, 110.0)])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_drift_is_blind_to_what_recurs_with_the_volume(n_slices, distance, seed):
+    rng = np.random.default_rng(seed)
+    onsets = 300.3 + distance * np.arange(40 * n_slices)
+    t = np.arange(int(onsets[-1]) + 600)
+    drift = 4e-3 * np.sin(2 * np.pi * t / len(t))
+    sizes = rng.uniform(1e-5, 1e-4, n_slices)
+    pulses = np.zeros(len(t))
+    for k, onset in enumerate(onsets):
+        pulses += sizes[k % n_slices] * np.exp(-(((t - onset - 15.0) / 3.0) ** 2))
+    plain = Layout.of(onsets, int(np.ceil(distance)), len(t))
+    left = []
+    for layout in (plain, plain.within(onsets[::n_slices])):
+        alone = highband.remove_trend(drift, plain, 500.0)
+        both = highband.remove_trend(drift + pulses, layout, 500.0)
+        left.append(np.std((both - alone - pulses)[300 : int(onsets[-1])]))
+    assert left[1] < 0.1 * left[0]
 
 
 @pytest.mark.parametrize("factor", [1e-6, 3.0, -1.0])

@@ -101,15 +101,15 @@ def correct(x, onsets, n_samples, sfreq, n_fft, max_courses, shrinkage):
     amplitudes = amplitudes[[0, *range(len(amplitudes)), -1]]  # the ends take their neighbours'
     weights = np.concatenate([[0.0], weights, [0.0]])[:, None]
     n_fast = amplitudes.shape[1]
-    if shrinkage and max_courses:
-        firsts = np.floor(onsets + 0.5) - np.floor(onsets[0] + 0.5)
-        length = firsts[-1] + n_samples
-        for i in range(min(int(length / sfreq / 15.0), len(onsets) // 40)):
-            wave = np.cos(np.pi * (i + 1) * (firsts + n_samples / 2) / length)
-            amplitudes = np.column_stack([amplitudes, wave])
-    amplitudes = amplitudes @ np.linalg.inv(np.linalg.qr(amplitudes * weights)[1])
     detrended = x - trend(x, onsets, n_samples, sfreq)
     spectra = np.array([spectrum(detrended, t, n_samples, n_fft) for t in onsets])
+    low = freqs < edge_hz
+    if shrinkage and max_courses:
+        n_free = low.sum() * n_samples / (n_fft // 2 + 1)
+        length_s = (np.floor(onsets[-1] + 0.5) - np.floor(onsets[0] + 0.5) + n_samples) / sfreq
+        slow = find_slow(spectra[:, low], amplitudes, weights, n_free, length_s)
+        amplitudes = np.hstack([amplitudes, slow])
+    amplitudes = amplitudes @ np.linalg.inv(np.linalg.qr(amplitudes * weights)[1])
     waveforms = (weights**2 * amplitudes).T @ spectra
     waveforms[n_fast:, freqs >= edge_hz] = 0.0  # slow amplitudes are for what is below
     if shrinkage:
@@ -123,6 +123,30 @@ def correct(x, onsets, n_samples, sfreq, n_fft, max_courses, shrinkage):
             ]
             waveforms[r] = shrink(waveforms[r], level, n_samples, n_fft, shrinkage)
     return subtract(x, amplitudes @ waveforms, onsets, n_samples, n_fft)
+
+
+def find_slow(low, courses, weights, n_free, length_s):
+    """Slow courses: sums of half cosines that stand out of noise in what other courses leave."""
+    n = len(low)
+    n_cosines = min(int(length_s / 4.0), n // 10)
+    slow = np.zeros((n, 0))
+    if n_cosines < 2:
+        return slow
+    turns = np.outer(np.arange(n) + 0.5, np.arange(1, 2 * n_cosines + 1))
+    cosines = np.sqrt(2.0 / n) * np.cos(np.pi * turns / n)
+    for _ in range(3):
+        every = np.hstack([courses, slow])
+        waves = np.linalg.lstsq(weights * every, weights * low, rcond=None)[0]
+        rest = low - courses @ waves[: courses.shape[1]]
+        found = cosines.T @ (weights**2 * rest)
+        noise = np.mean(np.abs(found[n_cosines:]) ** 2, axis=0)
+        white = found[:n_cosines] / np.sqrt(noise)
+        left, values, _ = np.linalg.svd(np.hstack([white.real, white.imag]))
+        edge = len(noise) / n_free * (np.sqrt(n_cosines) + np.sqrt(n_free)) ** 2
+        slow = cosines[:, :n_cosines] @ left[:, : np.sum(values**2 > 2.0 * edge)]
+        if not slow.shape[1]:
+            break
+    return slow
 
 
 def trend(x, onsets, n_samples, sfreq):

@@ -19,6 +19,9 @@ EEG_EDGE_OF_RATE = 0.16
 #: Shortest interval whose mean is regarded as drift, in s.
 _TREND_S = 0.1
 
+#: Multiple of the noise that is no evidence of what recurs with the volume.
+_EXCESS = 1.5
+
 #: Number of samples that are transformed at once, to bound the memory and stay in the cache.
 _SAMPLES_AT_ONCE = 1 << 16
 
@@ -34,6 +37,7 @@ def cut(x: np.ndarray, layout: Layout, which: np.ndarray) -> tuple[np.ndarray, L
         layout,
         first=layout.first[which] - low,
         part=layout.part[which],
+        position=None if layout.position is None else layout.position[which],
         usable=np.ones(len(which), dtype=bool),
         n_times=high - low,
     )
@@ -120,12 +124,17 @@ def remove_trend(
 ) -> np.ndarray:
     """Return a signal without its piecewise linear drift, computed in float64.
 
-    It connects means over intervals of about 0.1 s, or over one artifact where that is longer.
+    It connects means over intervals of about 0.1 s, or over one artifact where that is longer. What
+    recurs with the volume in them, where the positions of slices in it are known, is no drift.
     """
     # The intervals extend from onset to onset of artifacts, with fractions of samples. The artifact
-    # of a slice has zero mean, as gradients end where they started, so that the means are drift.
+    # of a slice has zero mean, as gradients end where they started, so that the means are drift;
+    # rectified excitation has a mean, whose size differs among the slices of a volume.
     onsets = layout.first + layout.part / GRID
     n_apart = max(1, round(_TREND_S * sfreq / layout.n_samples))
+    if layout.position is not None:
+        n_slices = int(layout.position.max()) + 1
+        n_apart = max(n for n in range(1, n_apart + 1) if n_slices % n == 0)
     ends = np.append(onsets, onsets[-1] + layout.n_samples)[::n_apart]
     if len(ends) < 2:
         ends = np.array([onsets[0], onsets[-1] + layout.n_samples])
@@ -134,6 +143,8 @@ def remove_trend(
     beyond = (ends - whole) * x[whole]
     sums = np.add.reduceat(x, whole)[:-1] * (np.diff(whole) > 0)
     means = (sums + np.diff(beyond)) / np.diff(ends)
+    if layout.position is not None:
+        means -= _find_recurring(means, layout.position[::n_apart][: len(means)])
     middles = 0.5 * (ends[1:] + ends[:-1]) - 0.5
     slopes = np.concatenate([[0.0], np.diff(means) / np.diff(middles), [0.0]])
     levels = means[[0, *range(len(means))]] - slopes * middles[[0, *range(len(means))]]
@@ -149,3 +160,24 @@ def remove_trend(
         line += np.repeat(levels[first : last + 1], counts)
         np.subtract(part, line, out=out[low : low + _CHUNK], casting="same_kind")
     return out
+
+
+def _find_recurring(means: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """Return the part of the means of intervals that recurs with the volume."""
+    p = len(np.unique(position))
+    if len(means) <= p:
+        return np.zeros(len(means))
+    # Steps from one interval to the next, relative to those of a volume around, are blind to slow
+    # drift, and their median is blind to movements.
+    around = np.clip(np.arange(len(means) - 1) - p // 2, 0, len(means) - 1 - p)
+    steps = np.diff(means) - (means[around + p] - means[around]) / p
+    usual = np.zeros(int(position.max()) + 1)
+    for k in np.unique(position[:-1]):
+        usual[k] = np.median(steps[position[:-1] == k])
+    usual[np.unique(position)] -= usual.sum() / p
+    levels = (np.cumsum(usual) - usual)[position]
+    # The variance of medians of noise is larger than that of means by pi / 2.
+    noise = 0.5 * np.pi * np.median((steps - usual[position[:-1]]) ** 2) / 0.455 * p / len(steps)
+    power = np.sum(usual**2) / p
+    gain = max(0.0, 1.0 - _EXCESS * noise / power) if power > 0 else 0.0
+    return gain * (levels - levels.mean())

@@ -47,6 +47,10 @@ _SAMPLES_AT_ONCE = 1 << 17
 #: Smallest ratio of variances, between the slices of a volume and within, that shows a volume.
 _CLEAR = 2.0
 
+#: The same for means of slices, in standard errors: EEG alone has up to 4. Lines of the spectrum on
+#: either side of one of the volume's, up to which they are its surroundings.
+_CLEAR_MEANS, _BESIDE = 5.0, 8
+
 
 @dataclass(frozen=True)
 class LockedMean:
@@ -110,9 +114,17 @@ def find_locked(
     noise = np.maximum(power / len(which) - size, 0.0) / (len(which) - 1)
     # Noise is alike in all windows but those in which the artifact itself changes.
     noise = np.maximum(noise, noise.mean(axis=0))
-    gain = np.maximum(0.0, 1.0 - EXCESS * noise / np.where(size > 0, size, np.inf))
-    strength = float(np.sum(gain * size) / max(float(np.sum(noise)), 1e-300))
-    return LockedMean(_add_windows(mean * gain, window, half, n), strength)
+    strength = float(np.sum(_find_gain(size, noise) * size) / max(float(np.sum(noise)), 1e-300))
+    # A level of all windows is the other side of what exceeds it in a few, and no artifact.
+    level = fft.rfft(window)
+    mean -= np.median(mean[:, 0].real) / level[0].real * level
+    mean *= _find_gain(mean.real**2 + mean.imag**2, noise)
+    return LockedMean(_add_windows(mean, window, half, n), strength)
+
+
+def _find_gain(size: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Return the part of a mean that exceeds noise; `size` is its power."""
+    return np.maximum(0.0, 1.0 - EXCESS * noise / np.where(size > 0, size, np.inf))
 
 
 def subtract_locked(x: np.ndarray, layout: Layout, sfreq: float, which: np.ndarray) -> None:
@@ -158,6 +170,7 @@ def find_volume(x: np.ndarray, layout: Layout, sfreq: float) -> int:
     sums = np.concatenate([[0.0], np.cumsum(x - np.mean(x))])
     edges = layout.first[which, np.newaxis] + bounds
     values = np.diff(sums[edges], axis=1) / np.maximum(np.diff(bounds), 1)
+    means = values.mean(axis=1)
     # Changes from slice to slice: drift is nearly constant over a slice.
     values = np.diff(values.ravel(), prepend=values[0, 0]).reshape(values.shape)
     ratios, rest = np.zeros(most + 1), np.full(most + 1, np.inf)
@@ -171,10 +184,34 @@ def find_volume(x: np.ndarray, layout: Layout, sfreq: float) -> int:
         rest[p] = within / p
     best = float(ratios.max())
     if best < _CLEAR:
-        return 1
+        return _find_in_means(means, most)
     # Multiples of the volume explain as much; its divisors leave more.
     rest[ratios < 0.5 * best] = np.inf
     return int(np.argmax(rest <= 1.02 * rest.min()))
+
+
+def _find_in_means(means: np.ndarray, most: int) -> int:
+    """Return after how many slices, at most, their means recur; 1 if they do not.
+
+    What recurs is a line spectrum. The lines are compared with the spectrum beside them, because
+    EEG is not white.
+    """
+    steps = np.diff(means)
+    numbers = np.arange(2, min(most, len(steps) // (2 * _BESIDE)) + 1)
+    excess = np.zeros(len(numbers))
+    for i, p in enumerate(numbers):
+        n_volumes = len(steps) // p
+        power = np.abs(fft.rfft(steps[: n_volumes * p])) ** 2
+        lines = n_volumes * np.arange(1, p // 2 + 1)
+        away = np.arange(2, _BESIDE + 1)
+        beside = np.add.outer(lines, np.concatenate([-away, away])).ravel()
+        usual = power[beside[beside < len(power)]].mean()
+        excess[i] = 0.5 * p * (power[lines].mean() / usual - 1.0) if usual > 0 else 0.0
+    error = np.sqrt(0.5 * numbers)
+    if np.all(excess < _CLEAR_MEANS * error):
+        return 1
+    # Divisors of the volume hold fewer of its lines; multiples hold the same, and more noise.
+    return int(numbers[np.argmax(excess - 3.0 * error)])
 
 
 def _count_at_once(layout: Layout) -> int:

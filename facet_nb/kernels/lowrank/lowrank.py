@@ -36,17 +36,12 @@ from facet_nb.kernels.lowrank.highband import (
     transform_all,
     transform_high,
 )
+from facet_nb.kernels.lowrank.lowband import find_slow
 from facet_nb.kernels.templates.subsample import GRID, HALO, Layout, sample, subtract, taper
 
 #: Multiple of the noise power that a waveform must exceed at a frequency; noise alone does so with
 #: a probability of exp(-3), 5 %.
 SHRINKAGE = 3.0
-
-#: Shortest period of the additional slow amplitude courses below the EEG edge, in s.
-SLOWEST_S = 30.0
-
-#: Smallest number of epochs per slow amplitude course.
-EPOCHS_PER_SLOW = 40
 
 #: Ends of runs are not used for training if they are less than this fraction of all epochs.
 _FEW = 0.04
@@ -188,11 +183,10 @@ def fit(
     amplitudes[unknown] = amplitudes[find_nearest(unknown, np.flatnonzero(weights))]
     # Without drift, single precision is exact to a ten-millionth of the artifact.
     spectra = transform_all(remove_trend(piece, inner, sfreq, np.float32), inner)
-    # Slow courses are fitted below the EEG edge only, where amplitudes cannot be observed.
     n_low = int(np.argmax(find_band(inner, sfreq)))
-    most = len(which) // EPOCHS_PER_SLOW if shrinkage > 0 and max_courses > 0 else 0
-    slow = _list_slow(inner, sfreq, most)
-    waveforms, noise, amplitudes = _regress(spectra, amplitudes, slow, weights, n_low, inner)
+    last = inner.first[-1] - inner.first[0] + inner.n_samples
+    slow_s = float(last) / sfreq if shrinkage > 0 and max_courses > 0 else 0.0
+    waveforms, noise, amplitudes = _regress(spectra, amplitudes, weights, n_low, inner, slow_s)
     if shrinkage > 0:
         waveforms = _shrink(waveforms, noise, inner, shrinkage)
     return Model(amplitudes, waveforms, doubtful)
@@ -208,39 +202,22 @@ def _find_ends(layout: Layout) -> np.ndarray:
 
 
 # ------------------------------------------------------------------------------------ waveforms
-def _list_slow(layout: Layout, sfreq: float, most: int) -> np.ndarray:
-    """Return slow amplitude courses for changes below the EEG edge, shape (n_epochs, n_slow).
-
-    They are half cosines over the block, with periods down to thirty seconds.
-    """
-    onsets = layout.first - layout.first[0]
-    length = float(onsets[-1] + layout.n_samples)
-    n_slow = min(int(2.0 * length / (SLOWEST_S * sfreq)), most)
-    phase = np.pi * (onsets + 0.5 * layout.n_samples) / length
-    return np.cos(np.multiply.outer(phase, np.arange(1, n_slow + 1)))
-
-
 def _regress(
     spectra: np.ndarray,
     amplitudes: np.ndarray,
-    slow: np.ndarray,
     weights: np.ndarray,
     n_low: int,
     layout: Layout,
+    slow_s: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return waveforms, their noise power at each frequency, and their amplitudes.
 
-    Waveforms are weighted least-squares coefficients.
+    Waveforms are weighted least-squares coefficients. Changes over `slow_s` that occur at the first
+    `n_low` frequencies only, below the EEG edge, are added to the amplitudes; 0 adds none.
     """
-    # Amplitudes are made orthonormal over weighted epochs, so that the noise of each waveform is
-    # that of one epoch.
-    n_fast = amplitudes.shape[1]
-    amplitudes = np.concatenate([amplitudes, slow], axis=1)
-    base, mixing = np.linalg.qr(amplitudes * weights[:, np.newaxis])
-    unit = (base * weights[:, np.newaxis]).astype(np.float32)
-    amplitudes = np.linalg.solve(mixing.T, amplitudes.T).T.astype(np.float32)
+    given, n_fast = amplitudes, amplitudes.shape[1]
+    base, unit, amplitudes = _make_orthonormal(given, weights)
     waveforms = (unit.T @ spectra.view(np.float32)).view(np.complex64)
-    waveforms[n_fast:, n_low:] = 0.0
     power = np.zeros(2 * spectra.shape[1])
     rest_low = np.empty((len(spectra), n_low), np.complex64)
     for part in list_portions(len(spectra), layout):
@@ -248,11 +225,33 @@ def _regress(
         rest_low[part] = rest.view(np.complex64)[:, :n_low]
         rest *= rest
         power += (weights[part] ** 2).astype(np.float32) @ rest
+    power = power[::2] + power[1::2]
+    n_free = n_low * layout.n_samples / spectra.shape[1]
+    slow = find_slow(rest_low, base, weights, n_free, slow_s)
+    if slow.shape[1]:
+        _, unit, amplitudes = _make_orthonormal(np.hstack([given, slow]), weights)
+        waves = np.zeros((slow.shape[1], spectra.shape[1]), np.complex64)
+        waves[:, :n_low] = unit[:, n_fast:].T @ rest_low
+        waveforms = np.concatenate([waveforms, waves])
+        rest_low -= amplitudes[:, n_fast:] @ waves[:, :n_low]
+        power[:n_low] = weights**2 @ (rest_low.real**2 + rest_low.imag**2)
     free = max(float(np.sum(weights**2)) - amplitudes.shape[1], 1.0)
-    noise = np.repeat((power[::2] + power[1::2])[np.newaxis] / free, len(waveforms), axis=0)
+    noise = np.repeat(power[np.newaxis] / free, len(waveforms), axis=0)
     if n_low:
         noise[:, :n_low] = np.maximum(noise[:, :n_low], _measure_beside(rest_low, unit))
     return waveforms, noise, amplitudes
+
+
+def _make_orthonormal(
+    amplitudes: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return amplitudes that are orthonormal over weighted epochs: weighted once, twice, and not.
+
+    The noise of each waveform is then that of one epoch.
+    """
+    base, mixing = np.linalg.qr(amplitudes * weights[:, np.newaxis])
+    unit = (base * weights[:, np.newaxis]).astype(np.float32)
+    return base, unit, np.linalg.solve(mixing.T, amplitudes.T).T.astype(np.float32)
 
 
 def _measure_beside(rest: np.ndarray, unit: np.ndarray) -> np.ndarray:

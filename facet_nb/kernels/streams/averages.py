@@ -72,6 +72,7 @@ def cut_layout(whole: Layout, epochs: slice, offset: int, n_times: int) -> Layou
         whole.n_samples,
         whole.usable[epochs],
         n_times,
+        None if whole.position is None else whole.position[epochs],
     )
     begin, end, head, tail = (values[epochs] for values in whole.spans)
     # Computed anew, the last span would reach further: the next epoch, which ends it, is missing.

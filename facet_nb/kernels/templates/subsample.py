@@ -12,7 +12,7 @@ templates. All functions take one channel, so that its result does not depend on
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -59,6 +59,8 @@ class Layout:
         Whether an epoch and its surroundings lie within the recording.
     n_times : int
         Length of the recording, in samples.
+    position : ndarray of int, shape (n_epochs,) | None
+        Number of each slice in its volume; None if it is not known.
     """
 
     first: np.ndarray
@@ -66,6 +68,7 @@ class Layout:
     n_samples: int
     usable: np.ndarray
     n_times: int
+    position: np.ndarray | None = None
 
     @classmethod
     def of(cls, onsets: np.ndarray, n_samples: int, n_times: int) -> Layout:
@@ -74,6 +77,15 @@ class Layout:
         first = (steps + GRID // 2) // GRID
         usable = (first >= HALO) & (first + n_samples + HALO <= n_times)
         return cls(first, steps - first * GRID, n_samples, usable, n_times)
+
+    def within(self, volumes: np.ndarray) -> Layout:
+        """Return the layout with the position of each slice in volumes that begin at `volumes`."""
+        onsets = self.first + self.part / GRID
+        distance = float(np.median(np.diff(onsets)))
+        n_slices = max(1, round(float(np.median(np.diff(volumes))) / distance))
+        own = np.searchsorted(volumes, onsets + 0.5 * distance) - 1
+        after = np.rint((onsets - volumes[np.maximum(own, 0)]) / distance).astype(np.int64)
+        return replace(self, position=after % n_slices)
 
     @cached_property
     def spans(self) -> tuple[np.ndarray, ...]:

@@ -1,0 +1,78 @@
+"""Slow amplitude courses of changes that occur below the EEG edge only (vibrating leads).
+
+Amplitudes of single epochs cannot be observed there, because EEG exceeds them. Changes over seconds
+can: they have few degrees of freedom, and all frequencies share them.
+
+All functions take one channel.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import fft
+
+from facet_nb.kernels.lowrank.amplitudes import MAX_COURSES, MIN_ENERGY
+
+#: Shortest period of a slow change, in s, and smallest number of epochs for each slow cosine.
+SHORTEST_S, EPOCHS_PER_COSINE = 8.0, 10
+
+#: Number of times that slow courses are estimated again, with what other courses took of them.
+_N_AGAIN = 2
+
+#: Smallest noise power of a frequency, relative to the mean over frequencies.
+_FLOOR = 1e-3
+
+
+def find_slow(
+    rest: np.ndarray, others: np.ndarray, weights: np.ndarray, n_free: float, duration_s: float
+) -> np.ndarray:
+    """Return slow courses that all frequencies share, shape (n_epochs, n_found).
+
+    Parameters
+    ----------
+    rest : ndarray of complex64, shape (n_epochs, n_freqs)
+        What the other courses do not explain, below the EEG edge.
+    others : ndarray, shape (n_epochs, n_others)
+        Orthonormal basis of the other courses, weighted.
+    weights : ndarray, shape (n_epochs,)
+        Weight of each epoch.
+    n_free : float
+        Number of independent values of an epoch at these frequencies.
+    duration_s : float
+        Time from the first epoch to the end of the last one, in s.
+
+    Notes
+    -----
+    The epochs are decomposed into half cosines. Their singular vectors over frequencies, whitened
+    by cosines of up to half the period, are courses if they exceed the Marchenko-Pastur edge, as
+    courses above the EEG edge do. A course from there that follows the same change with noise has
+    taken a part of it; this part is given back, and the decomposition repeated.
+    """
+    n_cosines = min(int(2.0 * duration_s / SHORTEST_S), len(rest) // EPOCHS_PER_COSINE)
+    if n_cosines < 2 or not rest.shape[1]:
+        return np.zeros((len(rest), 0))
+    scale = weights[:, np.newaxis].astype(np.float32)
+    weighted = rest * scale
+    slow = _decompose(weighted * scale, n_cosines, n_free)
+    for _ in range(_N_AGAIN if slow.shape[1] else 0):
+        own = slow * weights[:, np.newaxis]
+        shared = others @ (others.T @ own)
+        base, mixing = np.linalg.qr(own - shared)
+        waves = np.linalg.solve(mixing, base.T @ weighted)
+        slow = _decompose((weighted + shared @ waves) * scale, n_cosines, n_free)
+    return slow
+
+
+def _decompose(epochs: np.ndarray, n_cosines: int, n_free: float) -> np.ndarray:
+    """Return the sums of half cosines over the block that stand out of noise."""
+    values = np.ascontiguousarray(epochs, np.complex64).view(np.float32)
+    cosines = fft.dct(values, axis=0, norm="ortho")[1 : 2 * n_cosines + 1].view(np.complex64)
+    noise = np.mean(cosines.real[n_cosines:] ** 2 + cosines.imag[n_cosines:] ** 2, axis=0)
+    noise = np.maximum(noise, _FLOOR * noise.mean())
+    white = cosines[:n_cosines] / np.sqrt(np.where(noise > 0, noise, np.inf))
+    energy, vectors = np.linalg.eigh((white @ white.conj().T).real)
+    edge = len(noise) / n_free * (np.sqrt(n_cosines) + np.sqrt(n_free)) ** 2
+    found = vectors[:, energy > MIN_ENERGY * edge][:, ::-1][:, :MAX_COURSES]
+    padded = np.zeros((len(epochs), found.shape[1]))
+    padded[1 : n_cosines + 1] = found
+    return fft.idct(padded, axis=0, norm="ortho")
