@@ -259,7 +259,7 @@ def test_curves_that_grow(page, lab_server, complaints, shots):
     panel.part("curves").locator("canvas").first.wait_for()
     assert list_faults(panel.root) == {}
     assert watch_canvas(page, panel, "Done") >= 3
-    expect(panel.part("verdict")).to_contain_text("parallel, 4 threads is 2.5")
+    expect(panel.part("verdict").first).to_contain_text("parallel, 4 threads is 2.5")
     expect(panel.part("advice")).to_contain_text("it is the balanced one")
     page.set_viewport_size({"width": 1280, "height": 1700})
     page.screenshot(path=shots / "studio-tune.png")
