@@ -213,9 +213,9 @@ def test_unknown_and_unmeasured_limits(simulation):
 
 
 def test_a_batch(simulation, tmp_path):
-    shaken = make(3, {"vibration_v": 300e-6}, sfreq=1000)
+    clipped = make(3, {"clip_v": 3e-3}, sfreq=1000)
     inputs = []
-    for name, each in (("good", simulation), ("shaken", shaken)):
+    for name, each in (("good", simulation), ("clipped", clipped)):
         inputs.append(tmp_path / f"{name}_raw.fif")
         each.raw.save(inputs[-1], verbose="error")
     options = {"output": tmp_path / "out", "show_progress": False, "keep_raw": False}

@@ -18,6 +18,7 @@ from facet_nb import (
     QRSTriggerDetector,
     TriggerDetector,
 )
+from facet_nb.core import ArrayProcessor, Prepared
 from facet_nb.datasets import simulate
 
 SEEDS = [3, 8]
@@ -188,8 +189,11 @@ def test_what_recurs_with_volumes_is_told(seed):
 def test_vibration_that_waxes_and_wanes(seed):
     simulation = make(seed, {"vibration_v": 100e-6}, sfreq=1000)
     result = run(simulation)
-    assert np.min(simulation.snr_db(result.raw)) < 12
-    assert "slow_residual" in told(result)
+    right = np.median(simulation.snr_db(result.raw)) > 15
+    assert right or "slow_residual" in told(result)
+    averaged = run(simulation, AASCorrection(60))
+    assert np.min(simulation.snr_db(averaged.raw)) < 8
+    assert "slow_residual" in told(averaged)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -220,19 +224,31 @@ def test_an_adaptive_filter_that_takes_eeg(options):
     assert "harmonic_loss" not in told(run(simulation, GradientCorrection(), ANCCorrection()))
 
 
+class Ring(ArrayProcessor):
+    """Half a second of ringing in an ECG, as of courses that its noise does not bound."""
+
+    name, types, at_s = "ring", ("ecg",), 40.0
+
+    def prepare(self, view):
+        return Prepared(view.sfreq)
+
+    def compute(self, x, prepared, out=None):
+        y, begin = x.copy(), round(self.at_s * prepared.payload)
+        n = round(0.5 * prepared.payload)
+        y[:, begin : begin + n] += 3e-3 * np.sin(2 * np.pi * 40 * np.arange(n) / prepared.payload)
+        return y
+
+
 @pytest.mark.parametrize(("seed", "markers"), [(2, "slice"), (5, "volume")])
 def test_an_ecg_that_rings(seed, markers):
     options = {"sfreq": 1000, "n_slices": 20, "pulse": True, "duration_s": 80, "markers": markers}
     simulation = make(seed, **options)
-    rings = run(simulation)
+    calm = run(simulation)
+    assert calm.quality["ecg_bursts"].value == 0
+    rings = run(simulation, GradientCorrection(), Ring())
     measure = rings.quality["ecg_bursts"]
     assert measure.verdict == "check" and measure.channels == ("ECG",)
-    apart = (GradientCorrection(picks="eeg"), GradientCorrection(picks="ecg", max_courses=4))
-    calm = run(simulation, *apart)
-    assert calm.quality["ecg_bursts"].value == 0
-    difference = np.abs(rings.raw.get_data("ECG")[0] - calm.raw.get_data("ECG")[0])
-    worst_s = difference.argmax() / simulation.sfreq
-    assert any(start <= worst_s <= stop for start, stop in measure.span_s)
+    assert any(start <= Ring.at_s <= stop for start, stop in measure.span_s)
 
 
 # ------------------------------------------------------------------------------------- pulse

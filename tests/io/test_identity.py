@@ -71,7 +71,11 @@ def test_anonymous_files_have_no_trace(suffix, where, named, tmp_path):
         Pipeline([Loader(source), Anonymizer(), Exporter(target)]).run(raise_on_error=True)
     else:
         done = Pipeline([HighPassFilter(0.1)]).map(
-            [source, named], output=f"{out}/{{stem}}{suffix}", anonymize=True, show_progress=False
+            [source, named],
+            output=f"{out}/{{stem}}{suffix}",
+            anonymize=True,
+            keep_raw=True,
+            show_progress=False,
         )
         assert [result.error for result in done] == [None, None]
         assert all(list_identity(result.raw.info) == [] for result in done)

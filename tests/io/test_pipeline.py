@@ -85,6 +85,8 @@ def test_many_files(sources, tmp_path):
     batch = Pipeline([Halve()]).map(inputs, output=tmp_path, show_progress=False)
     assert [result.error for result in batch] == [None, None]
     assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "study.csv",
+        "study.jsonl",
         "whole_corrected.edf",
         "whole_corrected.eeg",
         "whole_corrected.vhdr",

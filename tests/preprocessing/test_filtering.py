@@ -119,7 +119,7 @@ def test_bad_and_other_channels_stay(ctx):
         (HighPassFilter(freq=300.0), "Nyquist"),
         (HighPassFilter(freq=0.0), "Nyquist"),
         (Filter(), "give l_freq"),
-        (LowPassFilter(freq=40.0, phase="minimum"), "only 'zero'"),
+        (LowPassFilter(freq=40.0, phase="minimum"), "'zero' or 'forward'"),
         (LowPassFilter(freq=40.0, method="spam"), "'fir' or 'iir'"),
         (LowPassFilter(freq=40.0, method="iir", order=0), "whole number"),
         (BandPassFilter(l_freq=1.0, h_freq=40.0, method="iir", order=2.5), "whole number"),
