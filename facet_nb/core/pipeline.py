@@ -479,6 +479,30 @@ class Pipeline:
             processors, plan, _as_context(raw), plan.n_workers, parse_bytes(cache, "cache")
         )
 
+    def apply(self, epochs: Any) -> Any:
+        """Run the steps on epochs, each of which is processed by itself.
+
+        It suits what follows a correction: a reference, a filter for long epochs, a lower rate.
+
+        Parameters
+        ----------
+        epochs : mne.Epochs
+            The epochs; they are not changed.
+
+        Returns
+        -------
+        mne.EpochsArray
+            New epochs with the same events, metadata, selection and beginning.
+
+        Raises
+        ------
+        PlanError
+            If a step needs triggers or whole recordings; the message names each one.
+        """
+        from facet_nb.core.epochs import apply_to_epochs
+
+        return apply_to_epochs(self.processors, epochs)
+
     def stream(self, source: Any, block_s: float = 1.0) -> Any:
         """Correct a recording while it arrives.
 

@@ -191,7 +191,7 @@ def list_columns(row: StudyRow) -> dict[str, Any]:
         "output": row.output,
         "error": row.error,
         "findings": len(row.findings),
-        "worst": row.worst or None,
+        "worst": row.worst,
         "quality": row.quality.verdict,
         "quality_sentence": row.quality.sentence,
         "state": row.state,
