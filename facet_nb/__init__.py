@@ -82,7 +82,10 @@ _SUBMODULES = [
 
 # Without the extra "lab", ``from facet_nb import *`` is the toolkit without its panels.
 _PANELS = "facet_nb.widgets"
-_HAS_PANELS = find_spec("ipywidgets") is not None
+try:
+    _HAS_PANELS = find_spec("ipywidgets") is not None
+except (ImportError, ValueError):  # a finder that refuses it; a module without a spec
+    _HAS_PANELS = False
 __all__ = ["__version__", *(n for n, room in _WHERE.items() if room != _PANELS or _HAS_PANELS)]
 
 

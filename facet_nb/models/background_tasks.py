@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
+import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+#: Time that running threads have when the interpreter exits, in s.
+_EXIT_S = 10.0
+
+_running: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+
+
+def start_thread(target: Callable[..., Any], *args: Any, name: str) -> threading.Thread:
+    """Start a daemon thread, which the interpreter awaits for some seconds before it exits."""
+    # A thread that is stopped within C++ code (transforms) would abort the process.
+    thread = threading.Thread(target=target, args=args, name=name, daemon=True)
+    _running.add(thread)
+    thread.start()
+    return thread
+
+
+@atexit.register
+def _await_threads() -> None:
+    until = time.monotonic() + _EXIT_S
+    for thread in list(_running):
+        if thread.is_alive() and thread is not threading.current_thread():
+            thread.join(max(0.0, until - time.monotonic()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +80,7 @@ class BackgroundTasks:
     def start(self, key: Any, work: Callable[[], Any]) -> None:
         """Start `work` on a new thread; return immediately."""
         self._threads = [t for t in self._threads if t.is_alive()]
-        thread = threading.Thread(
-            target=self._do, args=(key, work), name="facet_nb-background", daemon=True
-        )
-        self._threads.append(thread)
-        thread.start()
+        self._threads.append(start_thread(self._do, key, work, name="facet_nb-background"))
 
     def take(self) -> list[Outcome]:
         """Return the outcomes since the last call."""

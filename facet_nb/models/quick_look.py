@@ -12,7 +12,7 @@ from traitlets import Enum, HasTraits, Instance, Tuple, Unicode
 
 from facet_nb.core import CancelToken
 from facet_nb.core.errors import FacetError, RunCancelled, ValidationError
-from facet_nb.models.background_tasks import Notifier
+from facet_nb.models.background_tasks import Notifier, start_thread
 from facet_nb.models.run_model import RunModel
 
 #: Passes over all points; the shortest time of each counts.
@@ -152,12 +152,8 @@ class QuickLook(Notifier, HasTraits):
         self.points, self.error = order_points(self.run.cores), ""
         self.status = "running"
         pipeline, context, points = self.run.pipeline, self.run.load_context(), self.points
-        threading.Thread(
-            target=self._work,
-            args=(pipeline, context, points, self.token),
-            name="facet_nb-quick-look",
-            daemon=True,
-        ).start()
+        arguments = pipeline, context, points, self.token
+        start_thread(self._work, *arguments, name="facet_nb-quick-look")
         return self
 
     def cancel(self) -> None:

@@ -21,5 +21,5 @@ def test_examples_run(project_root, tmp_path, monkeypatch, capsys):
 
 
 def test_it_is_in_the_table_of_contents(project_root):
-    index = (project_root / "docs/index.md").read_text(encoding="utf-8")
+    index = (project_root / "docs/howto.md").read_text(encoding="utf-8")
     assert "(long_runs.md)" in index and "\nlong_runs\n" in index

@@ -109,8 +109,11 @@ def list_sources(sources: Path) -> set[str]:
     """Return what a wheel holds: the package without the sources in C, and the notebooks."""
     files = [p for p in (sources / "facet_nb").rglob("*") if p.is_file()]
     held = {p.relative_to(sources).as_posix() for p in files if p.suffix not in (".c", ".h")}
-    notebooks = (p.relative_to(sources) for p in (sources / "notebooks").rglob("*.ipynb"))
-    return held | {f"facet_nb/{path.as_posix()}" for path in notebooks}
+    notebooks = [
+        *(sources / "notebooks").rglob("*.ipynb"),
+        sources / "notebooks/course/glossary.md",
+    ]
+    return held | {f"facet_nb/{path.relative_to(sources).as_posix()}" for path in notebooks}
 
 
 def test_a_compiler_that_fails_leaves_the_kernels_out(sources, tmp_path):
