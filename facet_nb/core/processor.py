@@ -127,6 +127,8 @@ class Processor:
     accepts_lazy : bool
         For steps that see all channels: whether they read a recording on disk piece by piece.
         Other steps are assumed to load it whole.
+    loads_scipy_signal : bool
+        Whether the step may import :mod:`scipy.signal`, which the forecast of memory counts.
     memory_copies : int | None
         Peak extra memory of the step in copies of its input (of one channel, if it is
         channel-wise); None for one copy, or for none if it reads a recording piece by piece.
@@ -145,6 +147,7 @@ class Processor:
     channel_wise: ClassVar[bool] = False
     run_once: ClassVar[bool] = False
     accepts_lazy: ClassVar[bool] = False
+    loads_scipy_signal: bool = True
     memory_copies: ClassVar[int | None] = None
     output_only: ClassVar[bool] = False
     #: Whether the class is part of this package: what other classes return is checked.

@@ -112,6 +112,7 @@ class GradientCorrection(ChannelCorrection):
     alignment. The history records the results of the clock model and of the slice detection.
     """
 
+    loads_scipy_signal = False
     name = "gradient_correction"
     description = "Subtract the gradient artifact by low-rank waveforms, aligned between samples"
     needs = "reference"

@@ -29,6 +29,7 @@ from facet_nb.kernels.triggers.alignment import best_lags
 class AveragingCorrection(ChannelCorrection):
     """Base class of corrections that subtract averages of artifact epochs."""
 
+    loads_scipy_signal = False
     needs = "reference"
     interpolate_volume_gaps: bool = False
 

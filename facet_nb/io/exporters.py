@@ -307,6 +307,7 @@ class Exporter(_FileExporter):
     %(export_fails)s
     """
 
+    loads_scipy_signal = False
     name = "exporter"
     description = "Write a file in the format of its suffix"
 

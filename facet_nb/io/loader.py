@@ -63,6 +63,7 @@ class Loader(Processor):
         If the file, a channel name or a sample range cannot be used.
     """
 
+    loads_scipy_signal = False
     name = "auto_loader"
     description = "Load a recording from a file"
     parallel_safe = False

@@ -40,6 +40,7 @@ class TriggerAligner(ArrayProcessor):
         Accepted for compatibility; alignment is to whole samples at the current rate.
     """
 
+    loads_scipy_signal = False
     name = "trigger_aligner"
     description = "Align triggers with one artifact"
     requires_triggers = True
@@ -127,6 +128,7 @@ class SubsampleAligner(ArrayProcessor):
         Not supported: shifting epochs of the recording causes jumps at their borders.
     """
 
+    loads_scipy_signal = False
     name = "subsample_aligner"
     description = "Find artifact positions between samples"
     requires_triggers = True

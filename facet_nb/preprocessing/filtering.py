@@ -139,6 +139,11 @@ class Filter(ArrayProcessor):
         self.verbose = verbose
         self.order = order
 
+    @property
+    def loads_scipy_signal(self) -> bool:  # type: ignore[override]
+        """Whether the design is MNE's own, which imports it."""
+        return self.method != "fir" or self.filter_length != "auto"
+
     def edges(self) -> tuple[Any, Any]:
         """Return lower and upper edge, in Hz, as for ``create_filter``."""
         return self.l_freq, self.h_freq

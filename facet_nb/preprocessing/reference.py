@@ -45,6 +45,7 @@ class CommonReference(ArrayProcessor):
        https://doi.org/10.1016/0013-4694(75)90056-5
     """
 
+    loads_scipy_signal = False
     name = "common_reference"
     description = "Common median or average reference"
     channel_wise = False

@@ -143,6 +143,7 @@ class UpSample(Resample):
         Accepted for compatibility with FACETpy; they have no effect.
     """
 
+    loads_scipy_signal = False
     name = "upsample"
     description = "Raise the sampling rate"
 
@@ -203,6 +204,7 @@ class DownSample(UpSample):
         Accepted for compatibility with FACETpy; they have no effect.
     """
 
+    loads_scipy_signal = False
     name = "downsample"
     description = "Lower the sampling rate"
 

@@ -107,6 +107,7 @@ class TriggerDetector(TriggerStep):
         heart or by the task), and tells.
     """
 
+    loads_scipy_signal = False
     name = "trigger_detector"
     description = "Find triggers in annotations and stim channels"
 

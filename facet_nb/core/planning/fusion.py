@@ -197,6 +197,7 @@ class FusedSteps(ArrayProcessor):
         The correction at the native rate.
     """
 
+    loads_scipy_signal = False
     name = "fused_steps"
     description = "Steps that run as one"
     subtracts = True

@@ -196,7 +196,7 @@ class _MemoryAccount:
     spill: bool
     shared: bool
     shape: Shape = field(init=False)
-    libraries: bool = False  # whether kernels have computed in this process
+    libraries: bool = False  # whether kernels that load more have computed in this process
     private: bool = False
     staged: bool = False
     workers: int = 0
@@ -268,7 +268,8 @@ class _MemoryAccount:
         if stage.chunk_duration_s is not None and self.spill:
             streams = _stream_bytes(sizes, stage)
             deciding = min(deciding, streams + _deciding_bytes(sizes) + before.piece_bytes // 2)
-        self.libraries = self.libraries or computes
+        loads = any(p.loads_scipy_signal for p in steps)
+        self.libraries = self.libraries or (loads and computes)
         share = self._share(stage, steps)
         over = False
         if self.spill and not self.staged:
@@ -295,7 +296,7 @@ class _MemoryAccount:
             batch //= 2 if stage.dtype == "float32" else 1
         if (self.spill or self.shared) and stage.chunk_duration_s is None:
             batch += k * (before.row_bytes + after.row_bytes)  # pages of the files
-        self.libraries = self.libraries or not isolated
+        self.libraries = self.libraries or (loads and not isolated)
         written = 0 if over else int(share * after.n_bytes)
         disk = self.on_disk + self.result_on_disk + written if self.spill else 0
         if isolated:
