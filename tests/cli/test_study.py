@@ -142,7 +142,9 @@ def test_ctrl_c(tmp_path, backend, n_signals):
         time.sleep(0.1)
     began = time.monotonic()
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130 and time.monotonic() - began < 20
+    # The second signal may end the process itself; to a shell that is 130, too.
+    ends = (130,) if n_signals == 1 else (130, -signal.SIGINT)
+    assert process.returncode in ends and time.monotonic() - began < 20
     assert "what is finished is kept" in errors and "Traceback" not in errors, errors
     rows = StudyTable(tmp_path / "out").read()[1]
     done = [row for row in rows if row.state == "done"]

@@ -132,7 +132,7 @@ def test_all_jobs_are_the_threads_of_the_cluster(client):
 
 
 def test_recordings_on_the_cluster(client, ctx, serial):
-    results = Pipeline(full_chain()).map([ctx, ctx], n_jobs=2, backend="dask")
+    results = Pipeline(full_chain()).map([ctx, ctx], n_jobs=2, backend="dask", keep_raw=True)
     assert results.summary_df["success"].tolist() == [True, True]
     for result in results:
         assert np.array_equal(result.context.get_data(), serial.get_data())
