@@ -61,6 +61,42 @@ def run(steps, inputs, **options):
     return Pipeline(steps).map(inputs, backend="dask", show_progress=False, **options)
 
 
+# First: with the client of the other tests, the run would go on there.
+def test_a_scheduler_that_dies(paths, tmp_path):
+    """What is finished is kept; the rest fails with a remedy, and nothing hangs."""
+    program = tmp_path / "cluster.py"
+    program.write_text(CLUSTER)
+    process = subprocess.Popen(
+        [sys.executable, program], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    address = process.stdout.readline().strip()
+    settings = {"distributed.comm.timeouts.connect": "2s"}
+    began = None
+    try:
+        with dask.config.set(settings):
+            made = backend.connect(address)
+
+            def kill(row):
+                nonlocal began
+                if began is None:
+                    began = time.monotonic()
+                    os.killpg(process.pid, signal.SIGKILL)
+
+            steps = [Told(str(tmp_path / "log"), sleep_s=1.5)]
+            batch = run(steps, paths, output=tmp_path / "out", on_finish=kill)
+            spent = time.monotonic() - began
+            made.close(timeout=1)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    states = [row.state for row in batch.rows]
+    assert states.count("done") >= 1 and set(states) == {"done", "failed"}
+    told = next(row.error for row in batch.rows if row.state == "failed")
+    assert "scheduler does not answer" in told, told
+    assert spent < 60
+
+
 def test_the_same_files(client, tmp_path):
     inputs = studies.make_inputs(tmp_path / "in")
     pipeline = studies.make_pipeline(tmp_path / "log")
@@ -162,41 +198,6 @@ if __name__ == "__main__":
     print(cluster.scheduler_address, flush=True)
     time.sleep(120)
 """
-
-
-def test_a_scheduler_that_dies(paths, tmp_path):
-    """What is finished is kept; the rest fails with a remedy, and nothing hangs."""
-    program = tmp_path / "cluster.py"
-    program.write_text(CLUSTER)
-    process = subprocess.Popen(
-        [sys.executable, program], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    address = process.stdout.readline().strip()
-    settings = {"distributed.comm.timeouts.connect": "2s"}
-    began = None
-    try:
-        with dask.config.set(settings):
-            made = backend.connect(address)
-
-            def kill(row):
-                nonlocal began
-                if began is None:
-                    began = time.monotonic()
-                    os.killpg(process.pid, signal.SIGKILL)
-
-            steps = [Told(str(tmp_path / "log"), sleep_s=0.3)]
-            batch = run(steps, paths, output=tmp_path / "out", on_finish=kill)
-            spent = time.monotonic() - began
-            made.close(timeout=1)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    states = [row.state for row in batch.rows]
-    assert states.count("done") >= 1 and set(states) == {"done", "failed"}
-    told = next(row.error for row in batch.rows if row.state == "failed")
-    assert "scheduler does not answer" in told, told
-    assert spent < 60
 
 
 def test_nobody_answers():
