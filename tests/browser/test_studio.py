@@ -312,8 +312,9 @@ def watch_canvas(page, panel: Panel, until: str) -> int:
 
 def click_in_the_map(page, panel: Panel) -> None:
     """Click into the cell of two outer workers, one inner thread: middle column, lower row."""
-    box = panel.part("curves").locator("canvas").last.bounding_box()
-    page.mouse.click(box["x"] + 0.24 * box["width"], box["y"] + 0.82 * box["height"])
+    canvas = panel.part("curves").locator("canvas").last
+    box = canvas.bounding_box()
+    canvas.click(position={"x": 0.24 * box["width"], "y": 0.82 * box["height"]})
 
 
 def click_point_in_a_column(panel: Panel) -> None:
