@@ -65,8 +65,13 @@ def test_a_scheduler_that_dies(paths, tmp_path):
     """What is finished is kept; the rest fails with a remedy, and nothing hangs."""
     program = tmp_path / "cluster.py"
     program.write_text(CLUSTER)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}  # for the steps above
     process = subprocess.Popen(
-        [sys.executable, program], stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, program],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     address = process.stdout.readline().strip()
     settings = {"distributed.comm.timeouts.connect": "2s"}
