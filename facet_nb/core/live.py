@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -243,11 +244,12 @@ class GrowingFile:
 
 
 def read_events(raw: mne.io.BaseRaw) -> list[tuple[int, str]]:
-    """Return position, from the first sample of the data, and text of each annotation."""
+    """Return position, from the first sample of the data, and text of each event, in order."""
     marks = raw.annotations
     at = np.rint(marks.onset * raw.info["sfreq"]).astype(int) - raw.first_samp
-    return list(zip(at.tolist(), map(str, marks.description), strict=True))
+    return sorted(zip(at.tolist(), map(str, marks.description), strict=True))
 
 
-def _within(events: Sequence[tuple[int, str]], start: int, stop: int) -> list[tuple[int, str]]:
-    return [(at, text) for at, text in events if start <= at < stop]
+def _within(events: list[tuple[int, str]], start: int, stop: int) -> list[tuple[int, str]]:
+    """Return the events of a block; they are in order."""
+    return events[bisect_left(events, (start,)) : bisect_left(events, (stop,))]
