@@ -35,7 +35,21 @@ class CleanInResult:
     per_band: dict[str, float] = field(default_factory=dict)
 
 
-class CleanInTest:
+class _BandTest:
+    """A chain that is tested, and the bands in which results are compared."""
+
+    def __init__(
+        self,
+        processors: Sequence[Any] | Pipeline,
+        bands: Mapping[str, tuple[float, float]] | None = None,
+        margin_s: float = 1.0,
+    ) -> None:
+        self.processors = processors
+        self.bands = bands
+        self.margin_s = margin_s
+
+
+class CleanInTest(_BandTest):
     """Process artifact-free EEG with triggers, and measure any change as harm.
 
     No recording in a scanner is free of artifact. However, a chain that removes EEG together with
@@ -66,16 +80,6 @@ class CleanInTest:
     >>> CleanInTest([AASCorrection(window_size=30)]).run(eeg).harm_db < -5
     True
     """
-
-    def __init__(
-        self,
-        processors: Sequence[Any] | Pipeline,
-        bands: Mapping[str, tuple[float, float]] | None = None,
-        margin_s: float = 1.0,
-    ) -> None:
-        self.processors = processors
-        self.bands = bands
-        self.margin_s = margin_s
 
     def run(self, clean: ProcessingContext, **options: Any) -> CleanInResult:
         """Run the chain on EEG without artifact, and compare the result with the EEG.
@@ -125,7 +129,7 @@ class InjectionResult:
     per_band: dict[str, float] = field(default_factory=dict)
 
 
-class InjectionTest:
+class InjectionTest(_BandTest):
     """Add known EEG to a recording, correct it with and without, and measure what arrives.
 
     The chain meets the recording's own artifact, so that steps that adapt to it behave as they do
@@ -151,16 +155,6 @@ class InjectionTest:
     >>> -20 < InjectionTest(chain).run(example().context(), foreign).loss_db < -15
     True
     """
-
-    def __init__(
-        self,
-        processors: Sequence[Any] | Pipeline,
-        bands: Mapping[str, tuple[float, float]] | None = None,
-        margin_s: float = 1.0,
-    ) -> None:
-        self.processors = processors
-        self.bands = bands
-        self.margin_s = margin_s
 
     def run(self, recording: ProcessingContext, foreign: Any, **options: Any) -> InjectionResult:
         """Run the chain twice, and compare the difference of the results with the added EEG.
