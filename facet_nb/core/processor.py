@@ -11,6 +11,7 @@ import functools
 import inspect
 import re
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -303,12 +304,12 @@ class Processor:
         return f"<code>{escape(repr(self))}</code>"
 
 
-class NotingStep(Processor):
+class NotingStep(Processor, ABC):
     """Base class of built-in steps that note in the history what they found."""
 
+    @abstractmethod
     def _run(self, context: ProcessingContext) -> tuple[ProcessingContext, dict[str, Any]]:
         """Return the context after the step, and notes for the history."""
-        raise NotImplementedError
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
         """Return the context after the step."""
