@@ -36,13 +36,13 @@ def test_what_is_written_is_read(tmp_path, chain):
 
 
 def test_paths_are_relative_to_the_file(tmp_path, chain, monkeypatch):
-    studies.write(tmp_path / "work" / "in" / "a.fif")
+    studies.write(tmp_path / "study" / "in" / "a.fif")
     (tmp_path / "files").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "study")
     RunFile.of(chain, ["in"], "out").write(tmp_path / "files" / "run.yml")
     monkeypatch.chdir(tmp_path)
     back = RunFile.read("files/run.yml")
-    assert back.inputs == ("../work/in",) and back.output == "../work/out"
+    assert back.inputs == ("../study/in",) and back.output == "../study/out"
     assert [path.name for path in back.list_inputs()] == ["a.fif"]
 
 

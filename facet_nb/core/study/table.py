@@ -152,7 +152,7 @@ def now() -> str:
 
 
 def make_key(name: str, target: str | None, chain: Any) -> str:
-    """Return the fingerprint of a recording and of what is done with it.
+    """Return the fingerprint of a recording, of its chain and of its output.
 
     Parameters
     ----------
