@@ -117,6 +117,19 @@ def test_gradient_artifact_is_recognised(options):
     assert not has_gradient(np.zeros(10_000), 500.0)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_gradient_artifact_with_few_lines_in_the_band_is_recognised(seed):
+    """15 slices a second have three lines from 20 to 70 Hz."""
+    sim = simulate(4, 500.0, 50.0, 2.0, 30, seed=seed, pulse=True, motion=0.005)
+    times_s = np.arange(sim.raw.n_times) / sim.sfreq
+    mains = 2e-3 * np.sin(2 * np.pi * 50.0 * times_s)
+    two = 80e-6 * (np.sin(2 * np.pi * 50.0 * times_s) + np.sin(2 * np.pi * 41.3 * times_s))
+    for raw, clean in zip(sim.raw.get_data(), sim.clean, strict=False):
+        assert has_gradient(raw, sim.sfreq)
+        assert not has_gradient(clean + mains, sim.sfreq)
+        assert not has_gradient(clean + two, sim.sfreq)
+
+
 def test_average_of_blocks():
     x = np.arange(11.0)
     np.testing.assert_array_equal(average_blocks(x, 4), [1.5, 5.5, 9.0])
