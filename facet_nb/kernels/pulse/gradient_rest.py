@@ -16,8 +16,8 @@ _PERIODS_S = (0.02, 4.0)
 #: line (mains, pump) repeats at every one.
 _LOUDER, _REPEATS, _USUALLY = 1.0, 0.5, 0.3
 #: Of 15 slices a second only three lines are between 20 and 70 Hz, which repeat at the usual period
-#: with up to 0.37 (simulated recordings, seeds 0 to 2), like two equal lines. Size tells them apart:
-#: above this RMS, in V, it must only be less than a single line's 0.7.
+#: with up to 0.37 (simulated recordings, seeds 0 to 2), as two equal lines do. Size tells them
+#: apart: above this RMS, in V, the correlation must only be less than a single line's 0.7.
 _LARGE_V, _USUALLY_LARGE = 0.3e-3, 0.5
 #: Length that is looked at, from the middle of the recording, in s.
 _SPAN_S = 40.0
