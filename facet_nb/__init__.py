@@ -57,7 +57,7 @@ _ROOMS = {
         "gradient_correction"
     ),
     "facet_nb.widgets": (
-        "ChainEditor ComparePanel ControlPanel RunPanel SignalView Studio TunePanel"
+        "BatchPanel ChainEditor ComparePanel ControlPanel RunPanel SignalView Studio TunePanel"
     ),
 }
 _WHERE = {name: room for room, names in _ROOMS.items() for name in names.split()}

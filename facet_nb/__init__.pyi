@@ -156,6 +156,7 @@ from facet_nb.preprocessing import TriggerAligner as TriggerAligner
 from facet_nb.preprocessing import TriggerDetector as TriggerDetector
 from facet_nb.preprocessing import TriggerExplorer as TriggerExplorer
 from facet_nb.preprocessing import UpSample as UpSample
+from facet_nb.widgets import BatchPanel as BatchPanel
 from facet_nb.widgets import ChainEditor as ChainEditor
 from facet_nb.widgets import ComparePanel as ComparePanel
 from facet_nb.widgets import ControlPanel as ControlPanel

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from facet_nb.batch.inputs import find_recordings, is_bids
+from facet_nb.batch.inputs import find_recordings
+from facet_nb.batch.making import make_study
 from facet_nb.core import limits
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.pipeline import Pipeline
@@ -180,8 +181,26 @@ class RunFile:
         ValidationError
             If there are none.
         """
-        places = [self._place(text) for text in self.inputs]
-        return find_recordings(places, self.entities)
+        return find_recordings(self.places, self.entities)
+
+    @property
+    def places(self) -> list[str]:
+        """The inputs, as paths that do not depend on the folder of the file."""
+        return [self._place(text) for text in self.inputs]
+
+    @property
+    def target(self) -> str:
+        """The output, as such a path."""
+        return self._place(self.output)
+
+    @property
+    def study_options(self) -> dict[str, Any]:
+        """Options of :class:`facet_nb.Study`, with such paths."""
+        given = dict(self.options)
+        for name in ("table", "reports", "checkpoint"):
+            if isinstance(given.get(name), str):
+                given[name] = self._place(given[name])
+        return given if self.accept is None else {**given, "accept": self.accept}
 
     def _place(self, text: str) -> str:
         path = Path(text).expanduser()
@@ -200,26 +219,18 @@ class RunFile:
             self, inputs=tuple(map(move, self.inputs)), output=move(self.output), folder=folder
         )
 
-    def make_study(self, **options: Any) -> Study:
+    def make_study(self, inputs: Sequence[Path] | None = None, **options: Any) -> Study:
         """Return the study.
 
         Parameters
         ----------
+        inputs : sequence of Path | None
+            The recordings, if they were found already.
         **options
             Further options of :class:`facet_nb.Study`; they have precedence over those of the file.
         """
-        given = dict(self.options)
-        for name in ("table", "reports", "checkpoint"):
-            if isinstance(given.get(name), str):
-                given[name] = self._place(given[name])
-        given |= {"accept": self.accept, "output": self._place(self.output), **options}
-        roots = [place for place in map(self._place, self.inputs) if is_bids(place)]
-        pipeline, inputs = self.make_pipeline(), self.list_inputs()
-        if len(roots) == 1 and len(self.inputs) == 1:
-            from facet_nb.batch.derivatives import make_derivative_study
-
-            return make_derivative_study(pipeline, roots[0], inputs, **given)
-        return Study(pipeline, inputs, **given)
+        given = {**self.study_options, "output": self.target, **options}
+        return make_study(self.make_pipeline(), self.places, self.entities, inputs, **given)
 
     def run(self, **options: Any) -> BatchResult:
         """Run the study; see :meth:`make_study`."""

@@ -7,7 +7,7 @@ laws are pure functions.
 from __future__ import annotations
 
 from facet_nb.benchmark.advice import Advice
-from facet_nb.benchmark.advisor import advise
+from facet_nb.benchmark.advisor import advise, recommend
 from facet_nb.benchmark.callers import CallerTables, measure_callers
 from facet_nb.benchmark.environment import Environment
 from facet_nb.benchmark.events import (
@@ -64,5 +64,6 @@ __all__ = [
     "benchmark_scaling",
     "find_serial_share",
     "measure_callers",
+    "recommend",
     "schedule",
 ]

@@ -100,20 +100,9 @@ def _advise_from_table(
             "the table belongs to another chain or recording: measure this one with benchmark(), "
             "or omit table= to run a short probe."
         )
-    rows = [r for r in table.rows if r.point.usable and not r.machine]
-    if not rows:
-        raise ValidationError("the table has no usable measurement: measure more, or omit table=.")
+    rows = _list_usable(table)
     peaks = [_find_peak(row, pipeline, context) for row in rows]
-    candidates = [
-        _make_candidate(r.configuration, r.wall_s, peak)
-        for r, peak in zip(rows, peaks, strict=True)
-    ]
-
-    def same(i: int, j: int) -> bool:
-        a, b = rows[i].point, rows[j].point
-        return stats.compare(a.wall_s, b.wall_s, a.blocks, b.blocks).verdict == "inconclusive"
-
-    choice = choose(candidates, goal, budget_mb, same)
+    candidates, choice = _choose_measured(rows, peaks, goal, budget_mb)
     row = rows[choice.best]
     wall = stats.bootstrap_centre(row.point.wall_s)
     peak = peaks[choice.best]
@@ -145,6 +134,47 @@ def _advise_from_table(
         basis="measured",
         peak_basis=_name_peak_basis(row),
     )
+
+
+def recommend(table: BenchmarkTable) -> Configuration:
+    """Return the fastest configuration of a table, for which its recording is not needed.
+
+    Of several that cannot be told apart, it is the simplest: fewer workers, threads before
+    processes.
+
+    Raises
+    ------
+    ValidationError
+        If the table has no usable measurement.
+    """
+    rows = _list_usable(table)
+    _, choice = _choose_measured(rows, [None] * len(rows), "fastest", None)
+    return rows[choice.best].configuration
+
+
+def _list_usable(table: BenchmarkTable) -> list[SummaryRow]:
+    rows = [r for r in table.rows if r.point.usable and not r.machine]
+    if not rows:
+        raise ValidationError(
+            "the table has no usable measurement: measure more, or go on without it."
+        )
+    return rows
+
+
+def _choose_measured(
+    rows: Sequence[SummaryRow], peaks: Sequence[float | None], goal: str, budget_mb: float | None
+) -> tuple[list[Candidate], Choice]:
+    """Return rows with their peaks as candidates, and the choice among them."""
+    candidates = [
+        _make_candidate(r.configuration, r.wall_s, peak)
+        for r, peak in zip(rows, peaks, strict=True)
+    ]
+
+    def same(i: int, j: int) -> bool:
+        a, b = rows[i].point, rows[j].point
+        return stats.compare(a.wall_s, b.wall_s, a.blocks, b.blocks).verdict == "inconclusive"
+
+    return candidates, choose(candidates, goal, budget_mb, same)
 
 
 def _name_peak_basis(row: SummaryRow) -> PeakBasis:

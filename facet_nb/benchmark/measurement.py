@@ -47,6 +47,24 @@ class Configuration:
         return asdict(self)
 
     @property
+    def study_settings(self) -> dict[str, Any]:
+        """Arguments for ``Pipeline.map``: as many recordings at once as this run has workers.
+
+        One worker says nothing about recordings at once: then their number is left out. So are mode
+        and batch size where the mode does not join steps: each recording has one job, for which
+        such modes are the same, and the default of a study needs less memory.
+        """
+        chosen: dict[str, Any] = {}
+        if find_mode(self.mode).joins is not Mode.joins:
+            chosen["mode"] = self.mode
+            chosen |= {"batch_size": self.batch_size} if self.batch_size else {}
+        if self.workers > 1:
+            # Inner threads are threads, wherever their batch ran.
+            backend = self.backend if self.n_jobs > 1 else "threading"
+            chosen |= {"n_jobs": self.workers, "backend": backend}
+        return chosen
+
+    @property
     def label(self) -> str:
         """Readable name, such as ``"channel_sequential, 4 threads"``."""
         parts = [self.mode]

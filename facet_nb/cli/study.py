@@ -151,17 +151,15 @@ def batch(
         if report:
             wanted["reports"] = (output or file.folder / file.output) / "reports"
         with _stop_cleanly() as cancel:
-            study = file.make_study(**_add_defaults(file, wanted), cancel=cancel)
+            wanted = {**_add_defaults(file, wanted), "cancel": cancel}
+            wanted["show_progress"] = True if sys.stderr.isatty() else None
             if dry_run:
-                plan = study.plan()
+                plan = file.make_study(**wanted).plan()
                 print_json(plan.to_dict()) if as_json else typer.echo(str(plan))
                 return
-            study.show_progress = True if sys.stderr.isatty() else None
-            done = study.run()
-            if watch:
-                done = _watch(file, wanted, cancel, done)
-        if report and done.table is not None:
-            _write_page(done.table, done.table / "study.html")
+            for done in _watch(file, wanted) if watch else [file.make_study(**wanted).run()]:
+                if report and done.table is not None and done.rows:
+                    _write_page(done.table, done.table / "study.html")
     _show(done, as_json)
     if cancel.cancelled and not watch:
         raise typer.Exit(_INTERRUPTED)
@@ -226,26 +224,35 @@ def _stop_cleanly() -> Iterator[CancelToken]:
             signal.signal(signal.SIGINT, before)
 
 
-def _watch(
-    file: Any, wanted: dict[str, Any], cancel: CancelToken, done: BatchResult
-) -> BatchResult:
-    """Correct recordings that come later; one that is still growing is left for the next look."""
+def _watch(file: Any, wanted: dict[str, Any]) -> Iterator[BatchResult]:
+    """Yield the study after each look that found new recordings, and at last as it was then.
+
+    A recording that grows between two looks is left for a later one.
+    """
+    typer.echo("facet-nb: waiting for recordings; Ctrl-C ends.", err=True)
+    known: set[Path] = set()
+    sizes: dict[Path, int] = {}
+    done = file.make_study((), **wanted).run()
+    while not wanted["cancel"].cancelled:
+        now = {path: sum(p.stat().st_size for p in _list_parts(path)) for path in _look(file)}
+        ready = [path for path, size in now.items() if path in known or sizes.get(path) == size]
+        if not known.issuperset(ready):
+            known.update(ready)
+            done = file.make_study(ready, **wanted).run()
+            yield done
+        sizes = now
+        wanted["cancel"].wait(_LOOK_S)
+    yield done
+
+
+def _look(file: Any) -> list[Path]:
+    """Return the recordings that there are; all of them may have been taken away."""
     from facet_nb.core import ValidationError
 
-    known = {Path(name).absolute() for name in done.inputs}
-    sizes: dict[Path, int] = {}
-    while not cancel.wait(_LOOK_S):
-        try:
-            found = file.list_inputs()
-        except ValidationError:  # all of them were taken away
-            continue
-        new = [path for path in found if path.absolute() not in known]
-        now = {path: sum(p.stat().st_size for p in _list_parts(path)) for path in new}
-        if new and all(sizes.get(path) == size for path, size in now.items()):
-            done = file.make_study(**_add_defaults(file, wanted), cancel=cancel).run()
-            known |= {path.absolute() for path in new}
-        sizes = now
-    return done
+    try:
+        return [path for path in file.list_inputs() if path.exists()]
+    except ValidationError:
+        return []
 
 
 def _list_parts(path: Path) -> list[Path]:
@@ -271,7 +278,7 @@ def _describe(row: StudyRow, result: PipelineResult) -> dict[str, Any]:
 
 def _write_table(done: BatchResult) -> str:
     """Return a line for each recording: outcome, time, and its file or error."""
-    width = max(len(to_line(name)) for name in done.inputs)
+    width = max([len(to_line(name)) for name in done.inputs], default=len("recording"))
     lines = [f"{'recording':<{width}}  outcome   time (s)  quality       file or error"]
     for row in done.rows:
         what = to_line(row.output if row.success else row.error)
@@ -337,7 +344,8 @@ def init(
         Path | None,
         typer.Option(
             metavar="TABLE.json",
-            help="A table of bench or the tuning panel: its best settings are written down.",
+            help="A table of bench or the tuning panel: mode, batch size, workers and backend of "
+            "its fastest run; of several that cannot be told apart, the simplest.",
         ),
     ] = None,
     accept: options.Accept = None,
@@ -364,18 +372,10 @@ def init(
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
-    """Return the settings of the fastest run of a table that serve a study as well."""
-    from facet_nb.benchmark import BenchmarkTable
-    from facet_nb.core import ValidationError
+    """Return the settings of a table that serve a study as well."""
+    from facet_nb.benchmark import BenchmarkTable, recommend
 
-    table = BenchmarkTable.from_json(path)
-    rows = [row for row in table.rows if row.wall_s is not None]
-    if not rows:
-        raise ValidationError(f"{path} holds no measured run: measure with facet-nb bench --out.")
-    best = min(rows, key=lambda row: row.wall_s).configuration
-    # The recordings of a study run at once: workers within one of them would compete with it.
-    settings = {"mode": best.mode, "batch_size": best.batch_size}
-    return settings | ({"n_workers": best.n_workers} if best.n_workers > 1 else {})
+    return recommend(BenchmarkTable.from_json(path)).study_settings
 
 
 def advise(

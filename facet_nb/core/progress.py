@@ -83,7 +83,7 @@ def follow_study(show: bool | None, total: int) -> Iterator[Any]:
         def tell(row: Any) -> None:
             nonlocal done
             done += 1
-            if sys.stderr is not None:
+            if sys.stderr is not None and not row.resumed:
                 print(f"[{done}/{total}] {describe_row(row)}", file=sys.stderr, flush=True)
 
         yield tell

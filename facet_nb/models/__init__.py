@@ -9,6 +9,7 @@ from facet_nb.core.errors import check_extra
 
 check_extra("lab", "traitlets")
 
+from facet_nb.models.batch_model import BatchModel
 from facet_nb.models.chain_model import ChainModel, ChainStep
 from facet_nb.models.codegen import write_code
 from facet_nb.models.compare_model import CompareModel
@@ -26,6 +27,7 @@ from facet_nb.models.tune_model import TuneModel
 Forecast = TimeForecast
 
 __all__ = [
+    "BatchModel",
     "ChainModel",
     "ChainStep",
     "CompareModel",

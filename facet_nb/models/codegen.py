@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from facet_nb.core import LambdaProcessor, Pipeline, Processor
-from facet_nb.models.literals import write_call
+from facet_nb.models.literals import write_call, write_value
 from facet_nb.models.sources import write_source
 
 _INDENT = 8
@@ -104,6 +105,43 @@ def write_study_script(pipeline: Pipeline, n_jobs: int, memory_budget: str) -> s
     usage = '"""Correct all recordings of a folder: python correct_study.py FOLDER [OUTPUT]"""'
     imports = f"import sys\nfrom pathlib import Path\n\n{head}"
     return f"{usage}\n\n{imports}\n\n{_guard(lines)}"
+
+
+def write_map(
+    pipeline: Pipeline,
+    places: Sequence[Any],
+    entities: Mapping[str, Any],
+    output: str,
+    settings: Mapping[str, Any],
+) -> str:
+    """Return Python code that runs a study.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        The steps.
+    places, entities : object
+        As for :func:`facet_nb.batch.make_study`; recordings in memory are named in a comment.
+    output : str
+        The output; empty for none.
+    settings : mapping
+        Options of :class:`facet_nb.Study`.
+    """
+    head, _, body = write_code(pipeline, None, {}).partition("\n\n")
+    known = all(isinstance(place, (str, Path)) for place in places)
+    lines = [] if known else [f"# recordings: {len(places)}, defined in this notebook"]
+    lines += body.partition("result = pipeline.run(")[0].splitlines()
+    listed = ", ".join(json.dumps(str(place), ensure_ascii=False) for place in places)
+    arguments = [
+        f"[{listed}]" if known else "recordings",
+        *([repr(dict(entities))] * bool(entities)),
+    ]
+    given = {**({"output": output} if output else {}), **settings}
+    # What is no literal, such as a function, keeps its name.
+    arguments += [f"{key}={write_value(value) or key}" for key, value in given.items()]
+    call = ["batch = make_study(", "    pipeline,", *[f"    {a}," for a in arguments], ").run()"]
+    merged = _merge_imports([*_join(head.splitlines()), "from facet_nb.batch import make_study"])
+    return "\n".join([*merged, "", *lines, *call, 'batch.report("study.html")']) + "\n"
 
 
 def _guard(lines: list[str]) -> str:

@@ -51,7 +51,7 @@ class RunReport:
         return (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{escape(self.title)}</title><style>{_read_style()}</style></head>"
+            f"<title>{escape(self.title)}</title><style>{read_style()}</style></head>"
             f'<body class="fnb-page"><main class="fnb-report">{self.body}</main></body></html>\n'
         )
 
@@ -83,13 +83,14 @@ class RunReport:
         return target
 
     def _repr_html_(self) -> str:
-        return f'<style>{_read_style()}</style><div class="fnb-report">{self.body}</div>'
+        return f'<style>{read_style()}</style><div class="fnb-report">{self.body}</div>'
 
     def __repr__(self) -> str:
         return f"<RunReport | {self.title}>"
 
 
-def _read_style() -> str:
+def read_style() -> str:
+    """Return the style sheet of the pages."""
     return resources.files("facet_nb.report").joinpath("report.css").read_text("utf-8")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from facet_nb.core.findings import SEVERITIES
+from facet_nb.core.findings import SEVERITIES, Finding
 from facet_nb.core.study.rows import STATES, StudyRow
 from facet_nb.report.page import RunReport, write_table
 
@@ -21,6 +21,10 @@ _COURSE, _STRIP = (120, 26), (560, 44)
 _UNUSUAL = 3.5
 #: Recordings that a list names.
 _NAMED = 8
+#: States in the order of the page; a study that is going on has two more.
+_ORDER = (*STATES[:3], "running", *STATES[3:], "waiting")
+#: States of recordings that have a result.
+_ENDED = ("done", "skipped", "rejected")
 
 Section = tuple[str, str, str]
 
@@ -29,17 +33,21 @@ def make_study_report(
     rows: Sequence[StudyRow],
     headers: Sequence[Mapping[str, Any]] = (),
     path: str | Path | None = None,
+    most: int | None = None,
 ) -> RunReport:
     """Return the page about a study, and write it if there is a `path`.
 
     Parameters
     ----------
     rows : sequence of StudyRow
-        The recordings, as in ``BatchResult.rows`` or read from a table.
+        The recordings, as in ``BatchResult.rows`` or read from a table. Those of a study that is
+        going on may be ``"running"`` or ``"waiting"``.
     headers : sequence of dict
         What all of them have in common, one for each call; the last one counts.
     path : path | None
         Where to write the page; its links lead from there to the reports of recordings.
+    most : int | None
+        Most recordings in the table; None for all.
 
     Returns
     -------
@@ -52,7 +60,7 @@ def make_study_report(
         If it cannot be written.
     """
     folder = None if path is None else Path(path).expanduser().absolute().parent
-    report = _StudyWriter(rows, headers[-1] if headers else {}, folder).write()
+    report = _StudyWriter(rows, headers[-1] if headers else {}, folder, most).write()
     if path is not None:
         report.save(path)
     return report
@@ -64,7 +72,7 @@ def sort_rows(rows: Iterable[StudyRow]) -> list[StudyRow]:
     def rank(row: StudyRow) -> tuple[Any, ...]:
         checks = sum(measure.verdict == "check" for measure in row.quality.measures)
         worst = SEVERITIES.index(row.worst) if row.worst in SEVERITIES else -1
-        state = STATES.index(row.state) if row.state in STATES else 0
+        state = _ORDER.index(row.state) if row.state in _ORDER else 0
         return state, row.quality.verdict != "check", -checks, -worst, -max(row.course_uv or [0.0])
 
     return sorted(rows, key=rank)
@@ -74,9 +82,14 @@ class _StudyWriter:
     """Writes the sections of the page."""
 
     def __init__(
-        self, rows: Sequence[StudyRow], header: Mapping[str, Any], folder: Path | None
+        self,
+        rows: Sequence[StudyRow],
+        header: Mapping[str, Any],
+        folder: Path | None,
+        most: int | None,
     ) -> None:
         self.rows = sort_rows(rows)
+        self.most = len(self.rows) if most is None else most
         self.header = header
         self.folder = folder
         self.names = _shorten_names(self.rows)
@@ -103,7 +116,8 @@ class _StudyWriter:
     def _outcome(self) -> str:
         states = Counter(row.state for row in self.rows)
         verdicts = Counter(row.quality.verdict for row in self.rows if row.state == "done")
-        words = [f"{states[s]} {s}" for s in ("done", "skipped", *STATES[:3]) if states[s]]
+        order = ("done", "skipped", *STATES[:3], "running", "waiting")
+        words = [f"{states[s]} {s}" for s in order if states[s]]
         told = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.most_common())
         total_s = sum(row.time_s for row in self.rows)
         text = f"{len(self.rows)} recordings: {', '.join(words) or 'none'}."
@@ -115,12 +129,14 @@ class _StudyWriter:
     def _recordings(self) -> Iterable[Section]:
         heads = ("recording", "state", "quality", "findings", "residual", "time", "memory")
         head = "".join(f'<th scope="col">{text}</th>' for text in heads)
-        lines = "".join(map(self._write_row, self.rows))
+        lines = "".join(map(self._write_row, self.rows[: self.most]))
+        left = len(self.rows) - self.most
+        rest = f" {left} more recordings are not shown." if left > 0 else ""
         note = (
             "<p class='fnb-docs'>The ones to look at first. Residual: RMS of the result in windows "
             "of 1 s over the recording, median over channels, without drifts; one scale for all, "
             f"0 to {self.top_uv:.3g} µV. Memory: the largest of the process, libraries included "
-            "(measured).</p>"
+            f"(measured).{rest}</p>"
         )
         table = (
             '<div class="fnb-wide" role="group" aria-label="Recordings"><table><thead><tr>'
@@ -133,16 +149,15 @@ class _StudyWriter:
         link = self._link(row.report)
         name = f'<a href="{escape(link)}">{name}</a>' if link else name
         kinds = Counter(finding.severity for finding in row.findings)
-        found = ", ".join(f"{kinds[s]} {s}" for s in reversed(SEVERITIES) if kinds[s]) or "none"
-        codes = "; ".join(finding.title for finding in row.findings)
-        verdict = row.quality.verdict if row.success or row.state == "rejected" else "–"
+        found = ", ".join(f"{kinds[s]} {s}" for s in reversed(SEVERITIES) if kinds[s])
+        verdict = row.quality.verdict if row.state in _ENDED else "–"
         peak = f"{row.peak_bytes / 1e6:.0f} MB" if row.peak_bytes else "–"
         cells = [
             f'<span class="fnb-badge fnb-{row.state}">{row.state}</span>',
             f'<span title="{escape(row.quality.sentence)}">{verdict}</span>',
-            f'<span title="{escape(codes)}">{found}</span>',
+            _write_findings(found, row.findings) or ("none" if row.state in _ENDED else "–"),
             draw_course(row.course_uv, self.top_uv),
-            _write_time(row.time_s),
+            _write_time(row.time_s) if row.time_s else "–",
             peak,
         ]
         return f'<tr><th scope="row">{name}</th>{"".join(f"<td>{c}</td>" for c in cells)}</tr>'
@@ -229,6 +244,14 @@ class _StudyWriter:
         body += write_table([], versions, "Versions") if versions else ""
         if body:
             yield "settings", "Settings and versions", body
+
+
+def _write_findings(count: str, findings: Sequence[Finding]) -> str:
+    """Return their number, which opens to their titles and remedies."""
+    items = "".join(
+        f"<li><strong>{escape(f.title)}</strong> {escape(f.remedy)}</li>" for f in findings
+    )
+    return f"<details><summary>{count}</summary><ul>{items}</ul></details>" if items else ""
 
 
 def _write_parameters(step: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from facet_nb.core.errors import check_extra
 
 check_extra("lab", "ipywidgets", "anywidget", "IPython", "matplotlib")
 
+from facet_nb.widgets.batch_panel import BatchPanel
 from facet_nb.widgets.chain_editor import ChainEditor
 from facet_nb.widgets.compare_panel import ComparePanel
 from facet_nb.widgets.control_panel import ControlPanel
@@ -19,6 +20,7 @@ from facet_nb.widgets.studio import Studio
 from facet_nb.widgets.tune_panel import TunePanel
 
 __all__ = [
+    "BatchPanel",
     "ChainEditor",
     "ComparePanel",
     "ControlPanel",

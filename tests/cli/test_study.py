@@ -8,13 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from facet_nb import HighPassFilter, LowPassFilter, TriggerDetector
-from facet_nb.benchmark import benchmark
-from facet_nb.core import Pipeline
+from facet_nb import HighPassFilter, TriggerDetector
+from facet_nb.batch import RunFile
+from facet_nb.core import CancelToken, Pipeline
 from facet_nb.core.study.table import StudyTable
+from tests.models import tables
 from tests.study import studies
 
 
@@ -49,19 +52,39 @@ def test_from_a_run_file_to_a_report(facet_nb, tmp_path, chain, recordings):
     assert facet_nb("report", "in").exit_code == 1
 
 
-def test_settings_of_a_table(facet_nb, tmp_path, chain):
-    source = studies.write(tmp_path / "r.fif")
-    pipeline = Pipeline([LowPassFilter(70.0)])
-    options = {"repeats": 1, "memory": False, "time_budget_s": 5.0}
-    table = benchmark(
-        pipeline, source, modes=["channel_sequential"], n_jobs=(1,), batch_sizes=(4,), **options
-    )
-    table.to_json(tmp_path / "table.json")
-    made = facet_nb("init", "run.yml", "r.fif", "--tune", "table.json", "--json", "--chain", chain)
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [
+        # Recordings have one job each: of a parallel mode, its workers remain.
+        ((tables.SERIAL, tables.TWO, tables.FOUR), {"n_jobs": 4, "backend": "threading"}),
+        (
+            (tables.SERIAL, tables.TWO),
+            {
+                **{"mode": "channel_sequential", "batch_size": 1},
+                **{"n_jobs": 2, "backend": "threading"},
+            },
+        ),
+        # They cannot be told apart: the simpler one, which says nothing about workers.
+        ((tables.SERIAL, tables.INNER), {}),
+        # Threads inside a batch become recordings at once.
+        ((tables.INNER,), {"n_jobs": 2, "backend": "threading"}),
+    ],
+)
+def test_settings_of_a_table(facet_nb, tmp_path, chain, measured, expected):
+    table = tables.make_table()
+    points = tuple(point for point in table.points if point.configuration in measured)
+    replace(table, points=points).to_json(tmp_path / "table.json")
+    words = ["init", "run.yml", "r.fif", "--tune", "table.json", "--json", "--chain", chain]
+    made = facet_nb(*words)
     assert made.exit_code == 0, made.output
-    found = json.loads(made.stdout)["options"]
-    best = min(table.rows, key=lambda row: row.wall_s).configuration
-    assert found["mode"] == best.mode and found["batch_size"] == best.batch_size
+    assert json.loads(made.stdout).get("options", {}) == expected
+    assert RunFile.read("run.yml").options == expected
+
+
+def test_a_table_without_measurements(facet_nb, tmp_path, chain):
+    replace(tables.make_table(), points=()).to_json(tmp_path / "table.json")
+    made = facet_nb("init", "run.yml", "r.fif", "--tune", "table.json", "--chain", chain)
+    assert made.exit_code == 1 and "measure more" in made.output
 
 
 def test_advice_about_many(facet_nb, chain, recordings):
@@ -80,6 +103,57 @@ def test_labels_and_skipping(facet_nb, tmp_path, chain):
     assert [p.name for p in (tmp_path / "out").glob("sub-*")] == ["sub-02"]
     done = facet_nb(*words, "--skip-existing", "--json")
     assert [row["state"] for row in json.loads(done.stdout)] == ["done", "skipped"]
+
+
+def test_watch(facet_nb, tmp_path, chain, monkeypatch):
+    """What comes later is corrected; what grows, or was corrected, is left alone."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    whole = studies.write(tmp_path / "whole.fif", 1).read_bytes()
+    seen = []
+
+    def grow():
+        (folder / "b.fif").write_bytes(whole[: len(whole) // 2 + 100 * len(seen)])
+
+    turns = [
+        lambda: studies.write(folder / "a.fif", 0),
+        lambda: None,
+        grow,  # a is done, and b has begun
+        grow,
+        lambda: (studies.write(folder / "c.fif", 2), grow()),
+        grow,
+        lambda: (folder / "b.fif").write_bytes(whole),  # c is done
+        lambda: None,
+        lambda: (folder / "a.fif").unlink(),
+    ]
+
+    def turn(token, _timeout):
+        seen.append(sorted(path.name for path in out.glob("*.fif")))
+        if len(seen) > len(turns):
+            token.cancel()
+        else:
+            turns[len(seen) - 1]()
+        return token.cancelled
+
+    monkeypatch.setattr(CancelToken, "wait", turn)
+    words = ["batch", "in", "-o", "out", "--chain", chain, "--n-jobs", 1, "--watch", "--json"]
+    done = facet_nb(*words, "--report")
+    assert done.exit_code == 0, done.output
+    assert seen[2] == ["a_corrected.fif"] == seen[5]
+    assert seen[6] == ["a_corrected.fif", "c_corrected.fif"] and len(seen[8]) == 3
+    rows = StudyTable(out).read()[1]
+    assert {Path(row.input).name: row.state for row in rows} == {f"{x}.fif": "done" for x in "abc"}
+    assert (out / "study.html").read_text().count("<tr>") >= 4
+    assert out.joinpath("study.jsonl").read_text().count('"row"') == 3  # nothing was done twice
+
+
+def test_watch_a_folder_in_which_nothing_comes(facet_nb, tmp_path, chain, monkeypatch):
+    (tmp_path / "in").mkdir()
+    monkeypatch.setattr(CancelToken, "wait", lambda token, _timeout: token.cancel())
+    words = ["batch", "in", "-o", "out", "--chain", chain, "--watch", "--report"]
+    done = facet_nb(*words)
+    assert done.exit_code == 0 and "0 of 0 succeeded" in done.output, done.output
+    assert not (tmp_path / "out" / "study.html").exists()
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ class StudyPlan:
     limit_bytes: int
     given: bool = False
 
-    @property
+    @cached_property
     def groups(self) -> tuple[tuple[FilePlan, ...], ...]:
         """Recordings that run together: those of which most fit at once first, the longest first.
 
@@ -111,6 +112,17 @@ class StudyPlan:
         counts = sorted({file.at_once for file in runnable}, reverse=True)
         order = sorted(runnable, key=lambda file: -file.n_bytes)  # stable: the order of the inputs
         return tuple(tuple(f for f in order if f.at_once == n) for n in counts)
+
+    def find_running(self, ended: Collection[int]) -> tuple[int, ...]:
+        """Return the positions of the recordings that run now, if those in `ended` have ended.
+
+        Workers take the recordings of a group in its order.
+        """
+        for group in self.groups:
+            left = [file.index for file in group if file.index not in ended]
+            if left:
+                return tuple(left[: group[0].at_once])
+        return ()
 
     def __str__(self) -> str:
         kind = "budget" if self.given else "available"

@@ -127,6 +127,13 @@ class Study:
         If an option cannot be used.
     PlanError
         If a mode or a number of workers cannot be used, or the pipeline cannot be sent to workers.
+
+    Attributes
+    ----------
+    current : StudyPlan | None
+        The schedule of the run that is going on, or of the last one.
+    again : list of int
+        Positions of the recordings that have failed and are tried again after all others.
     """
 
     def __init__(
@@ -211,6 +218,8 @@ class Study:
             check_picklable([(p.name, p) for p in pipeline.processors])
             check_picklable([("accept", accept)])
         self.header = self._describe()
+        self.current: StudyPlan | None = None
+        self.again: list[int] = []
 
     # ---------------------------------------------------------------------------------- planning
     def plan(self) -> StudyPlan:
@@ -315,7 +324,7 @@ class Study:
         results: dict[int, PipelineResult] = {}
         table = None if self.table is None else StudyTable(self.table)
         earlier = self._read_earlier(table)
-        plan = self.plan()
+        self.current = plan = self.plan()
         if table is not None and self.inputs:
             table.begin(self.header)
         with follow_study(self.show_progress, len(self.inputs)) as follow, self._hold_files():
@@ -381,7 +390,7 @@ class Study:
                 yield _fail(row, file.problem)
             else:
                 left.append(file.index)
-        again: list[int] = []
+        self.again = again = []
         for group in plan.groups:
             tasks = [self._make_task(f, first[f.index]) for f in group if f.index in left]
             for result, row in self._run_group(tasks, group[0].at_once):
