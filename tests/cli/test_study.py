@@ -137,13 +137,12 @@ def test_watch(facet_nb, tmp_path, chain, monkeypatch):
 
     monkeypatch.setattr(CancelToken, "wait", turn)
     words = ["batch", "in", "-o", "out", "--chain", chain, "--n-jobs", 1, "--watch", "--json"]
-    done = facet_nb(*words, "--report")
+    done = facet_nb(*words)
     assert done.exit_code == 0, done.output
     assert seen[2] == ["a_corrected.fif"] == seen[5]
     assert seen[6] == ["a_corrected.fif", "c_corrected.fif"] and len(seen[8]) == 3
     rows = StudyTable(out).read()[1]
     assert {Path(row.input).name: row.state for row in rows} == {f"{x}.fif": "done" for x in "abc"}
-    assert (out / "study.html").read_text().count("<tr>") >= 4
     assert out.joinpath("study.jsonl").read_text().count('"row"') == 3  # nothing was done twice
 
 
