@@ -31,7 +31,7 @@ pytestmark = [
 ]
 
 #: How often each kind is tried in each place.
-TRIES = 30
+TRIES = int(os.environ.get("FACET_NB_TRIES", "30"))
 #: Time in which everything must have come to its end, in s.
 LIMIT_S = 60.0
 
