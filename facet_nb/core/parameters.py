@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from facet_nb.core.errors import ValidationError
@@ -23,6 +23,16 @@ def take_arguments(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     names = list_arguments(cls)
     return {name: value for name, value in given.items() if name in names}
+
+
+def name_steps(processors: Iterable[Any]) -> dict[str, Any]:
+    """Return the steps of a pipeline by name; a name that repeats gets a number."""
+    steps: dict[str, Any] = {}
+    seen: dict[str, int] = {}
+    for processor in processors:
+        n = seen[processor.name] = seen.get(processor.name, 0) + 1
+        steps[processor.name if n == 1 else f"{processor.name}-{n}"] = processor
+    return steps
 
 
 def list_inner_params(found: Mapping[str, Any]) -> dict[str, Any]:

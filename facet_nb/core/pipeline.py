@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -31,7 +30,7 @@ from facet_nb.core.execution.timeouts import check_timeout
 from facet_nb.core.map import Study, StudyPlan, map_runs
 from facet_nb.core.memory import parse_bytes
 from facet_nb.core.parallel import ParallelExecutor, use_executor
-from facet_nb.core.parameters import clone_value, list_inner_params, split_params
+from facet_nb.core.parameters import clone_value, list_inner_params, name_steps, split_params
 from facet_nb.core.planning.budget import find_input, fit_to_budget
 from facet_nb.core.planning.modes.registry import AUTO, list_mode_names
 from facet_nb.core.planning.plan import Plan
@@ -44,8 +43,6 @@ from facet_nb.core.processor import (
 from facet_nb.core.quality import Accept, add_gates
 from facet_nb.core.registry import get_processor
 from facet_nb.core.result import PipelineResult
-
-logger = logging.getLogger("facet_nb")
 
 Step = Processor | Callable[[ProcessingContext], ProcessingContext]
 
@@ -129,7 +126,7 @@ class Pipeline:
         own = {"processors": self.processors, "name": self.name}
         if not deep:
             return own
-        steps = self._name_steps()
+        steps = name_steps(self.processors)
         return {**own, **steps, **list_inner_params(steps)}
 
     def set_params(self, **params: Any) -> Pipeline:
@@ -148,21 +145,12 @@ class Pipeline:
         """
         if "processors" in params:
             self.processors = list(map(as_processor, params.pop("processors")))
-        steps = self._name_steps()
+        steps = name_steps(self.processors)
         own = split_params(params, {**steps, "name": self.name}, "the pipeline")
         self.name = own.pop("name", self.name)
         for step, processor in own.items():
             self.processors[list(steps).index(step)] = as_processor(processor)
         return self
-
-    def _name_steps(self) -> dict[str, Processor]:
-        """Return the steps by name; a name that repeats gets a number."""
-        steps: dict[str, Processor] = {}
-        seen: dict[str, int] = {}
-        for processor in self.processors:
-            n = seen[processor.name] = seen.get(processor.name, 0) + 1
-            steps[processor.name if n == 1 else f"{processor.name}-{n}"] = processor
-        return steps
 
     def __sklearn_clone__(self) -> Pipeline:
         """Return a pipeline with copies of the steps, for :func:`sklearn.base.clone`."""
@@ -472,12 +460,7 @@ class Pipeline:
         workers = RunOptions(
             "channel_sequential", 1, n_workers, fuse=fuse, oversubscribe=oversubscribe
         )
-        plan = make_plan(processors, workers, backends.count_cores("serial"))
-        for finding in plan.findings:
-            logger.warning("%s", finding)
-        return make_lazy(
-            processors, plan, _as_context(raw), plan.n_workers, parse_bytes(cache, "cache")
-        )
+        return make_lazy(processors, workers, _as_context(raw), parse_bytes(cache, "cache"))
 
     def apply(self, epochs: Any) -> Any:
         """Run the steps on epochs, each of which is processed by itself.

@@ -206,6 +206,57 @@ def test_folders_of_the_dead_are_swept(folder, tmp_path):
     assert not held.exists()
 
 
+def end_at_call(number: int) -> None:
+    """Make and remove a folder in a forked child that ends at a certain call of the system."""
+    left = [number]
+
+    def count(call):
+        def counted(*args, **kwargs):
+            left[0] -= 1
+            if left[0] < 0:
+                os._exit(9)
+            return call(*args, **kwargs)
+
+        return counted
+
+    for name in ("open", "unlink", "rmdir", "mkdir", "scandir"):
+        setattr(os, name, count(getattr(os, name)))
+    scratch.make_folder().joinpath("samples").write_bytes(b"12345678")
+    for path in scratch.find_root().glob("*"):
+        scratch.remove_folder(path)
+    os._exit(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_what_is_killed_while_it_makes_or_removes_a_folder(folder):
+    """Found by SIGTERM at random times: a folder without a lock stayed for good."""
+    for number in range(60):
+        child = os.fork()
+        if child == 0:
+            end_at_call(number)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        scratch.remove_folder(scratch.make_folder())
+        assert list(folder.iterdir()) == [], f"after {number} calls"
+        if code == 0:
+            break
+    assert code == 0 and number > 6
+
+
+def test_an_empty_folder_that_was_swept_is_made_again(folder, monkeypatch):
+    lock, swept = scratch.folder_lock.try_lock, []
+
+    def sweep_first(path, create=True):
+        if create and not swept:
+            swept.append(path.parent)
+            path.parent.rmdir()
+        return lock(path, create)
+
+    monkeypatch.setattr(scratch.folder_lock, "try_lock", sweep_first)
+    made = scratch.make_folder()
+    assert made.is_dir() and [made] != swept
+    scratch.remove_folder(made)
+
+
 def test_a_folder_in_use_is_locked_and_private(folder):
     store = Store(shared=True)
     store.share(np.ones((1, 1)))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import replace
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from facet_nb.core.backends.registry import count_cores
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.execution.global_step import run_read_only
 from facet_nb.core.execution.job import Failure
 from facet_nb.core.execution.prepare import make_input, prepare_stage
-from facet_nb.core.execution.runner import Runner, build_context
+from facet_nb.core.execution.runner import Runner, build_context, pass_header
 from facet_nb.core.execution.stage import PreparedStage, StageInput
 from facet_nb.core.execution.threads import one_thread
 from facet_nb.core.lazy.cache import BlockCache
@@ -36,14 +39,19 @@ from facet_nb.core.lazy.nodes import (
     WindowNode,
     read_split,
 )
+from facet_nb.core.metadata import to_plain
 from facet_nb.core.noise import Change
+from facet_nb.core.parameters import name_steps
 from facet_nb.core.planning.plan import Plan, Stage
+from facet_nb.core.planning.planner import RunOptions, make_plan
 from facet_nb.core.processor import ArrayProcessor, Processor
-from facet_nb.core.recording import data_picks
+from facet_nb.core.recording import Header, data_picks
 from facet_nb.core.steps import ArrayStep, Step
 from facet_nb.kernels.compiled.choice import choose_kernels
 from facet_nb.kernels.compiled.dispatch import use_compiled
 from facet_nb.kernels.views import protect
+
+logger = logging.getLogger("facet_nb")
 
 
 class LazySamples:
@@ -81,6 +89,7 @@ class LazySamples:
         self.context: ProcessingContext | None = None
         self.rows: list[Explained] = []
         self.recipe: tuple[Any, ...] | None = None
+        self.builder: _Builder | None = None
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -118,6 +127,17 @@ class LazySamples:
         """Return how each step is computed: its name, how, and why."""
         return self.rows
 
+    def vary(self, step: str | int | None, parameters: Mapping[str, Any]) -> Any:
+        """Return the recording of other parameters of a step; see ``LazyRaw.with_parameters``."""
+        if self.recipe is None or self.builder is None:
+            raise ValidationError("with_parameters() takes the recording of pipeline.lazy.")
+        processors = list(self.recipe[0])
+        at = _find_step(processors, step, parameters)
+        processors[at] = copy.copy(processors[at]).set_params(**parameters)
+        _, options, context, n_bytes = self.recipe
+        made = _make_samples(tuple(processors), options, context, n_bytes, self.builder)
+        return _take_raw(made)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> LazySamples:
         return self
 
@@ -136,9 +156,8 @@ def _remake(*recipe: Any) -> LazySamples:
 
 def make_lazy(
     processors: Sequence[Processor],
-    plan: Plan,
+    options: RunOptions,
     context: ProcessingContext,
-    n_workers: int,
     cache_bytes: int,
 ) -> Any:
     """Return the recording that the steps make of a context, computed when it is read.
@@ -146,13 +165,11 @@ def make_lazy(
     Parameters
     ----------
     processors : sequence of Processor
-        The pipeline's steps.
-    plan : Plan
-        Their stages.
+        The pipeline's steps. They are copied: what is changed in them later has no effect.
+    options : RunOptions
+        Inner threads of one read, and whether steps may be fused.
     context : ProcessingContext
         What to begin with.
-    n_workers : int
-        Inner threads of one read.
     cache_bytes : int
         Size of the cache.
 
@@ -166,22 +183,107 @@ def make_lazy(
     StepError
         If a decision cannot be made.
     """
-    samples = _make_samples(processors, plan, context, n_workers, cache_bytes)
+    own = tuple(map(copy.copy, processors))
+    samples = _make_samples(own, options, context, cache_bytes)
+    assert samples.builder is not None
+    for finding in samples.builder.plan.findings:
+        logger.warning("%s", finding)
+    return _take_raw(samples)
+
+
+def _take_raw(samples: LazySamples) -> Any:
     assert samples.context is not None
     return samples.context.get_raw()
 
 
 def _make_samples(
     processors: Sequence[Processor],
-    plan: Plan,
+    options: RunOptions,
     context: ProcessingContext,
-    n_workers: int,
     cache_bytes: int,
+    before: _Builder | None = None,
 ) -> LazySamples:
-    builder = _Builder(processors, plan, n_workers, BlockCache(cache_bytes))
+    plan = make_plan(processors, options, count_cores("serial"))
+    builder = _Builder(processors, plan, BlockCache(cache_bytes), before)
     samples = builder.run(context)
-    samples.recipe = processors, plan, context, n_workers, cache_bytes
+    samples.recipe = processors, options, context, cache_bytes
+    samples.builder = builder
     return samples
+
+
+def _find_step(
+    processors: Sequence[Processor], step: str | int | None, parameters: Mapping[str, Any]
+) -> int:
+    """Return the position of a step by name or position, or of the only one with `parameters`."""
+    names = list(name_steps(processors))
+    if isinstance(step, int):
+        found = [step] if -len(names) <= step < len(names) else []
+    elif step is not None:
+        found = [i for i, name in enumerate(names) if name == step]
+    else:
+        known = [p.get_params(deep=False) for p in processors]
+        found = [i for i, own in enumerate(known) if own.keys() >= set(parameters)]
+        names = [names[i] for i in found] or names
+    if len(found) == 1:
+        return found[0]
+    what = f"{', '.join(parameters)}" if step is None else f"step={step!r}"
+    raise ValidationError(
+        f"{what}: {'several' if found else 'no'} steps; use step= and one of {', '.join(names)}."
+    )
+
+
+def _is_same(one: Processor, other: Processor) -> bool:
+    """Whether two steps do the same: built-in ones of equal parameters, or one object."""
+    return one is other or (
+        one.built_in
+        and type(one) is type(other)
+        and to_plain(one.get_parameters()) == to_plain(other.get_parameters())
+    )
+
+
+#: What a step of a stage is made of: one processor, or several that are fused.
+_Unit = tuple[Processor, ...]
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A stage of a lazy recording, for other recordings that have it or its first steps.
+
+    Attributes
+    ----------
+    units : list of tuple of Processor
+        Its steps.
+    before, after : ProcessingContext
+        The contexts around it.
+    rows : list of Explained
+        What is told of it.
+    given, prepared : StageInput | None, PreparedStage | None
+        Its input and decisions; None if it can be shared as a whole only.
+    nodes : list of Node
+        The node after each of its steps.
+    """
+
+    units: list[_Unit]
+    before: ProcessingContext
+    after: ProcessingContext
+    rows: list[Explained]
+    given: StageInput | None = None
+    prepared: PreparedStage | None = None
+    nodes: Sequence[Node] = ()
+
+    def count_same(self, units: Sequence[_Unit]) -> int:
+        """Return how many of its first steps are the first ones of `units`."""
+        n = 0
+        for own, other in zip(self.units, units, strict=False):
+            if len(own) != len(other) or not all(map(_is_same, own, other)):
+                break
+            n += 1
+        return n
+
+
+def _attach(samples: Any, raw: Any) -> Any:
+    """Return a recording with the header of `raw` that reads `samples`."""
+    return Header.of(raw).attach(samples)
 
 
 def _copy_reader(raw: Any) -> Any:
@@ -196,66 +298,153 @@ def _copy_reader(raw: Any) -> Any:
 
 
 class _Builder:
-    """Takes a context from stage to stage; the recording in it is lazy."""
+    """Takes a context from stage to stage; the recording in it is lazy.
+
+    With `before`, another builder, stages and steps that both have are taken from it.
+    """
 
     def __init__(
-        self, processors: Sequence[Processor], plan: Plan, n_workers: int, cache: BlockCache
+        self,
+        processors: Sequence[Processor],
+        plan: Plan,
+        cache: BlockCache,
+        before: _Builder | None = None,
     ) -> None:
-        self.processors, self.plan, self.n_workers, self.cache = processors, plan, n_workers, cache
+        self.processors, self.plan, self.n_workers = processors, plan, plan.n_workers
         self.rows: list[Explained] = []
         self.compiled = choose_kernels().compiled  # as the full run
-        self.checks = True  # the first stage over arrays looks for NaN, as that of a run
+        self.cache: BlockCache = cache if before is None else before.cache
+        self.known: list[_Done] = [] if before is None else before.done
+        self.done: list[_Done] = []
+        self.learnt: WeakKeyDictionary[Any, dict[Any, dict[int, Any]]]
+        self.learnt = WeakKeyDictionary() if before is None else before.learnt
 
     def run(self, context: ProcessingContext) -> LazySamples:
         """Return the samples after all stages."""
         eager, reason = count_eager(self.processors, self.plan)
-        used = [s for s in self.plan.stages[:eager] if not is_output(self.processors, s)]
-        runner = Runner(self.processors, replace(self.plan, stages=tuple(used)))
-        if used:
-            context = runner.run(context)
-            self._tell(used, AT_ONCE, reason)
+        stages = [s for s in self.plan.stages[:eager] if not is_output(self.processors, s)]
+        if stages:
+            runner = Runner(self.processors, replace(self.plan, stages=tuple(stages)))
+            found = self._find(stages)
+            if not isinstance(found, _Done):
+                rows = [(name, AT_ONCE, reason) for stage in stages for name in stage.names]
+                found = _Done(self._list_units(stages), context, runner.run(context), rows)
+            context = self._keep(found)
         with one_thread(), use_compiled(self.compiled):
             for stage in self.plan.stages[eager:]:
                 if is_output(self.processors, stage):
-                    self._tell([stage], SKIPPED, "only measures, writes or shows something")
+                    why = "only measures, writes or shows something"
+                    self.rows += [(name, SKIPPED, why) for name in stage.names]
                 else:
-                    context = self._take(stage, context)
+                    found = self._find([stage])
+                    if not isinstance(found, _Done):
+                        found = self._take(stage, context, *found)
+                    context = self._keep(found)
         context = self._begin(context)
-        samples: LazySamples = context.get_raw()._raw_extras[0]["samples"]
+        # Samples of its own: those of a stage may be shared with other recordings.
+        raw = context.get_raw()
+        samples = self._read_from(raw._raw_extras[0]["samples"].node, len(raw.ch_names))
+        context = context._derive(raw=_attach(samples, raw))
         samples.rows, samples.context = self.rows, context
         return samples
 
-    def _tell(self, stages: Sequence[Stage], how: str, why: str) -> None:
-        self.rows += [(name, how, why) for stage in stages for name in stage.names]
+    def _list_units(self, stages: Sequence[Stage]) -> list[_Unit]:
+        units = [u for s in stages for u in self.plan.fusions.replace(self.processors, s.steps)]
+        return [tuple(self.processors[i] for i in unit.steps) for unit in units]
 
-    def _take(self, stage: Stage, context: ProcessingContext) -> ProcessingContext:
+    def _find(self, stages: Sequence[Stage]) -> _Done | tuple[_Done | None, int]:
+        """Return a known stage, or one whose first steps are known, and their number."""
+        known = self.known.pop(0) if self.known else None
+        units = self._list_units(stages)
+        same = 0 if known is None else known.count_same(units)
+        if known is not None and same == len(units) == len(known.units):
+            return known
+        self.known = []  # what follows has other samples
+        return (known, same) if known is not None and known.given is not None else (None, 0)
+
+    def _keep(self, done: _Done) -> ProcessingContext:
         """Return the context after a stage."""
-        processor = self.processors[stage.steps[0]]
+        self.done.append(done)
+        self.rows += done.rows
+        return done.after
+
+    def _take(
+        self, stage: Stage, context: ProcessingContext, known: _Done | None, same: int
+    ) -> _Done:
+        """Return a stage, of which `same` steps are those of a known one."""
+        processor, units = self.processors[stage.steps[0]], self._list_units([stage])
         if stage.kind == "global" and not isinstance(processor, ArrayProcessor):
             if hasattr(processor, "left_in_file"):
                 processor = processor.left_in_file()
-            self._tell([stage], AT_ONCE, "decides, or reads what it needs, before the first window")
-            return run_read_only(processor, context)
-        context = self._begin(context)
-        samples: LazySamples = context.get_raw()._raw_extras[0]["samples"]
-        rows: Any = samples  # sliced as an array is
-        given = make_input(context, stage, self.processors, self.plan.fusions, rows)
-        prepared = prepare_stage(given)
+            why = "decides, or reads what it needs, before the first window"
+            rows = [(name, AT_ONCE, why) for name in stage.names]
+            return _Done(units, context, run_read_only(processor, context), rows)
+        context = self._begin(context) if known is None else known.before
+        samples: Any = context.get_raw()._raw_extras[0]["samples"]  # sliced as an array is
+        if known is not None and known.given is not None:  # with its reference channel
+            context = context.with_metadata(known.given.state.metadata)
+        given = make_input(context, stage, self.processors, self.plan.fusions, samples)
+        if known is None or any(getattr(p, "uses_noise", False) for p in given.processors):
+            same = 0
+        nodes: list[Node] = [] if known is None else list(known.nodes[:same])
+        prepared = self._prepare(given, None if known is None else known.prepared, nodes)
         if isinstance(prepared, Failure):
             raise prepared.error()
         new = build_context(context, given, prepared, None)
-        node = self._add_nodes(samples.node, given, prepared)
-        if node is samples.node:
-            return new
-        after = LazySamples(node, len(given.names), self.cache, self.n_workers, self.compiled)
-        state = prepared.state
-        made: Any = after
-        raw = given.header.attach(
-            made, sfreq=state.sfreq, first_samp=state.first_samp, band=state.band
+        rows = [] if known is None else known.rows[:same]
+        shared = self._add_nodes(samples.node, given, prepared, nodes, rows)
+        last = nodes[-1] if nodes else samples.node
+        if last is not samples.node:
+            state, header = prepared.state, pass_header(given.header, prepared.states[:-1])
+            made: Any = self._read_from(last, len(given.names))
+            raw = header.attach(
+                made, sfreq=state.sfreq, first_samp=state.first_samp, band=state.band
+            )
+            new = new._derive(raw=raw)
+            new._lineage, new._noise = None, ()
+        kept = (given, prepared, nodes) if shared else ()
+        return _Done(units, context, new, rows, *kept)
+
+    def _prepare(
+        self, given: StageInput, known: PreparedStage | None, nodes: Sequence[Node]
+    ) -> PreparedStage | Failure:
+        """Return the decisions of a stage, the first of which are `known`: one for each node."""
+        n = len(nodes)
+        if known is None or n == 0:
+            return prepare_stage(given)
+        first = PreparedStage(
+            known.steps[:n],
+            known.states[n - 1],
+            known.notes[:n],
+            known.times,
+            known.findings[:n],
+            {},
+            known.states[:n],
         )
-        new = new._derive(raw=raw)
-        new._lineage, new._noise = None, ()
-        return new
+        if n == len(given.processors):
+            return first
+        data: Any = self._read_from(nodes[-1], len(given.names))
+        state = replace(first.state, metadata=first.state.metadata.copy())
+        given = replace(
+            given,
+            processors=given.processors[n:],
+            indices=given.indices[n:],
+            references=given.references[n:],
+            state=state,
+            data=data,
+        )
+        more = prepare_stage(given)
+        if isinstance(more, Failure):
+            return more
+        return PreparedStage(
+            first.steps + more.steps,
+            more.state,
+            first.notes + more.notes,
+            first.times + more.times,
+            first.findings + more.findings,
+            {},
+            first.states + more.states,
+        )
 
     def _begin(self, context: ProcessingContext) -> ProcessingContext:
         """Return a context whose recording is lazy."""
@@ -268,40 +457,60 @@ class _Builder:
             )
             if whole and len(raw._raw_extras) == 1 and samples.cache is self.cache:
                 return context
-        from facet_nb.core.recording import Header
-
         own = raw if raw.preload else _copy_reader(raw)
-        picks = data_picks(raw) if self.checks else ()
-        node = SourceNode(own, [int(i) for i in picks])
-        samples = LazySamples(node, len(raw.ch_names), self.cache, self.n_workers, self.compiled)
-        made: Any = samples
-        new = context._derive(raw=Header.of(raw).attach(made))
+        node = SourceNode(own, [int(i) for i in data_picks(raw)])
+        new = context._derive(raw=_attach(self._read_from(node, len(raw.ch_names)), raw))
         new._lineage = None
         return new
 
+    def _read_from(self, node: Node, n_channels: int) -> LazySamples:
+        """Return the samples after a node."""
+        return LazySamples(node, n_channels, self.cache, self.n_workers, self.compiled)
+
     # ----------------------------------------------------------------------------- nodes
-    def _add_nodes(self, node: Node, given: StageInput, prepared: PreparedStage) -> Node:
-        """Return the last node of a stage; `node` itself if it changes no samples."""
-        steps = [step for step in prepared.steps if step.change is not Change.NOTHING]
-        names = [s.processor.name for s in prepared.steps if s.change is Change.NOTHING]
-        self.rows += [(name, AT_ONCE, "decides on the reference channel") for name in names]
-        if any(step.uses_noise for step in steps):
-            return self._add_whole(node, given, prepared, steps)
-        for step in steps:
-            node = self._add_step(node, given, step)
-        return node
+    def _add_nodes(
+        self,
+        node: Node,
+        given: StageInput,
+        prepared: PreparedStage,
+        nodes: list[Node],
+        rows: list[Explained],
+    ) -> bool:
+        """Add the nodes of a stage that are missing, and what is told; return if they are shared.
+
+        A step that changes no samples has the node of the step before it.
+        """
+        if any(step.uses_noise for step in prepared.steps if step.change is not Change.NOTHING):
+            self._add_whole(node, given, prepared, nodes, rows)
+            return False
+        for step in prepared.steps[len(nodes) :]:
+            before = nodes[-1] if nodes else node
+            if step.change is Change.NOTHING:
+                nodes.append(before)
+                rows.append((step.processor.name, AT_ONCE, "decides on the reference channel"))
+            else:
+                nodes.append(self._add_step(before, given, step, rows))
+        return True
 
     def _add_whole(
-        self, up: Node, given: StageInput, prepared: PreparedStage, steps: Sequence[Step]
-    ) -> Node:
+        self,
+        up: Node,
+        given: StageInput,
+        prepared: PreparedStage,
+        nodes: list[Node],
+        rows: list[Explained],
+    ) -> None:
         """Add all steps of a stage as one node: a step needs what corrections removed."""
         why = "the stage needs what corrections removed from the whole channel"
-        self.rows += [(step.processor.name, WHOLE, why) for step in steps]
+        steps = [step for step in prepared.steps if step.change is not Change.NOTHING]
+        for step in prepared.steps:
+            known = (WHOLE, why) if step in steps else (AT_ONCE, "decides on the reference channel")
+            rows.append((step.processor.name, *known))
         n_times = prepared.state.n_times
         inner = ChannelNode(up, steps, n_times, given.names, given.terms, self.cache)
-        return self._switch(up, inner, given, steps, frozenset(given.picks.tolist()))
+        nodes.append(self._switch(up, inner, given, steps, frozenset(given.picks.tolist())))
 
-    def _add_step(self, up: Node, given: StageInput, step: Step) -> Node:
+    def _add_step(self, up: Node, given: StageInput, step: Step, told: list[Explained]) -> Node:
         processor: Any = step.processor
         rows = frozenset(given.picks.tolist())
         if step.rows is not None:
@@ -315,13 +524,14 @@ class _Builder:
         inner: Node
         if joint:
             inner = JointNode(up, step, sorted(rows))
-            self.rows.append((processor.name, WINDOWS, "looks at all channels of a sample"))
+            told.append((processor.name, WINDOWS, "looks at all channels of a sample"))
         elif windows is not None:
-            inner = WindowNode(up, windows, self.cache)
+            known_by = self.learnt.setdefault(up, {}).setdefault(windows.known_by, {})
+            inner = WindowNode(up, windows, self.cache, known_by if windows.known_by else {})
             why = f"in cells of {windows.cell} samples"
             if windows.learns:
                 why += ", after a first pass over the channel"
-            self.rows.append((processor.name, WINDOWS, why))
+            told.append((processor.name, WINDOWS, why))
         else:
             n_times = up.n_times
             if isinstance(step, ArrayStep) and step.prepared.n_times is not None:
@@ -329,7 +539,7 @@ class _Builder:
             if not isinstance(step, ArrayStep) and step.n_times is not None:
                 n_times = step.n_times
             inner = ChannelNode(up, [step], n_times, given.names, (), self.cache)
-            self.rows.append((processor.name, WHOLE, why))
+            told.append((processor.name, WHOLE, why))
         return self._switch(up, inner, given, [step], rows)
 
     def _switch(

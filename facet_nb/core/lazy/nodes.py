@@ -106,10 +106,15 @@ class WindowNode:
         The step.
     cache : BlockCache
         Where cells are kept.
+    known : dict of int to object
+        What is known of channels (``Windows.learn``), which steps of other parameters may share.
     """
 
-    def __init__(self, up: Node, windows: Windows, cache: BlockCache) -> None:
+    def __init__(
+        self, up: Node, windows: Windows, cache: BlockCache, known: dict[int, Any]
+    ) -> None:
         self.up, self.windows, self.cache, self.key = up, windows, cache, next(_KEYS)
+        self._known = known
         self.n_times, self.cell = windows.n_times, windows.cell
         self._memory: dict[int, ChannelMemory] = {}
         self._lock = threading.RLock()
@@ -184,13 +189,14 @@ class WindowNode:
         return [self._memory[c] for c in channels]
 
     def _learn(self, channels: list[int]) -> None:
-        known: list[Any] = [None] * len(channels)
-        if self.windows.learns:
+        new = [c for c in channels if c not in self._known]
+        if new and self.windows.learns:
             with threads.one_thread():
-                known = self.windows.learn(self._reader(channels), len(channels))
-        for channel, value in zip(channels, known, strict=True):
+                known = self.windows.learn(self._reader(new), len(new))
+            self._known.update(zip(new, known, strict=True))
+        for channel in channels:
             memory = ChannelMemory((self.key, channel), self.cache)
-            memory.known = value
+            memory.known = self._known.get(channel)
             self._memory[channel] = memory
 
 

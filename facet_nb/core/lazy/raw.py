@@ -26,6 +26,42 @@ class LazyRaw(RawOnDemand, mne.io.BaseRaw):  # type: ignore[misc]  # MNE looks f
         rows = self._raw_extras[0]["samples"].describe()
         return pd.DataFrame(rows, columns=["step", "how", "why"])
 
+    def with_parameters(self, step: str | int | None = None, **parameters: Any) -> LazyRaw:
+        r"""Return the recording that the pipeline makes with other parameters of one step.
+
+        It shares with this one what comes before the step: decisions, states, models and computed
+        samples, and the cache. Later steps decide anew.
+
+        Parameters
+        ----------
+        step : str | int | None
+            Name or position of the step, as ``Pipeline.get_params`` has it. None for the only one
+            that has these parameters.
+        **parameters
+            New values.
+
+        Returns
+        -------
+        LazyRaw
+            The whole recording; ``crop`` and ``pick`` are not repeated.
+
+        Raises
+        ------
+        ValidationError
+            If there is no such step or parameter, or several steps have it.
+
+        Examples
+        --------
+        >>> from facet_nb import AASCorrection, LowPassFilter, Pipeline, TriggerDetector
+        >>> from facet_nb.datasets import example
+        >>> detect = TriggerDetector(regex=r"\b1\b")
+        >>> lazy = Pipeline([detect, AASCorrection(), LowPassFilter(70.0)]).lazy(example().raw)
+        >>> smoother = lazy.with_parameters("lowpass_filter", freq=40.0)
+        >>> wider = smoother.with_parameters(window_size=40)
+        """
+        made: LazyRaw = self._raw_extras[0]["samples"].vary(step, parameters)
+        return made
+
     @property
     def cache_bytes(self) -> int:
         """Bytes that the cache holds now."""

@@ -9,6 +9,7 @@ import re
 import shutil
 import stat
 import tempfile
+import threading
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
@@ -62,8 +63,14 @@ _ours: set[str] = set()
 _locks: dict[str, IO[str]] = {}
 
 
+#: Held while a folder is made: sweeping it on another thread would release its lock.
+_making = threading.Lock()
+
+
 def _forget_locks() -> None:
     # A forked child does not inherit locks; closing its copies of the files would release nothing.
+    global _making
+    _making = threading.Lock()
     _locks.clear()
 
 
@@ -80,28 +87,42 @@ def find_root() -> Path:
 def make_folder() -> Path:
     """Return a new folder for scratch files."""
     root = find_root()
-    # Killed processes leave their folders behind: the next run removes them.
-    sweep(root)
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=f"facet_nb-{_HOST}-{os.getpid()}-", dir=root))
-    except OSError as error:
-        raise FacetError(
-            f"cannot create a temporary folder in {root}: {error.strerror}. Set "
-            "FACET_NB_TMPDIR to a folder that can be written to, or use "
-            "backend='threading'."
-        ) from error
-    lock = folder_lock.try_lock(folder / _LOCK)
-    if lock is not None:  # without one, nobody else sweeps the folder either
-        _locks[str(folder)] = lock
-    return folder
+    with _making:
+        sweep(root)  # killed processes leave their folders behind
+        while True:
+            try:
+                folder = Path(tempfile.mkdtemp(prefix=f"facet_nb-{_HOST}-{os.getpid()}-", dir=root))
+            except OSError as error:
+                raise FacetError(
+                    f"cannot create a temporary folder in {root}: {error.strerror}. Set "
+                    "FACET_NB_TMPDIR to a folder that can be written to, or use "
+                    "backend='threading'."
+                ) from error
+            lock = folder_lock.try_lock(folder / _LOCK)
+            if lock is not None:
+                _locks[str(folder)] = lock
+            if lock is not None or folder.is_dir():  # without locks, nobody else sweeps it
+                return folder
+            # Another process has swept it while it was empty.
 
 
 def remove_folder(folder: str | Path) -> None:
     """Remove a folder of :func:`make_folder`."""
+    _empty(Path(folder))
     lock = _locks.pop(str(folder), None)
     if lock is not None:
         lock.close()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _empty(folder: Path) -> None:
+    """Remove what a folder holds, but for its lock: who is killed here leaves what can be swept."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != _LOCK:
+                path.unlink(missing_ok=True)
 
 
 def reserve(path: Path, n_bytes: int) -> None:
@@ -208,6 +229,7 @@ def sweep(root: Path) -> None:
     for folder in root.glob(f"facet_nb-{_HOST}-*"):
         match = _FOLDER.fullmatch(folder.name)
         if match and str(folder) not in _locks and _is_abandoned(folder):
+            _empty(folder)
             shutil.rmtree(folder, ignore_errors=True)
             # On Windows, os.kill(pid, 0) is Ctrl-C; and there is no /dev/shm.
             if os.name == "posix" and not _alive(int(match.group(1))):
@@ -224,6 +246,8 @@ def _is_abandoned(folder: Path) -> bool:
     ours = not hasattr(os, "getuid") or status.st_uid == os.getuid()
     if not stat.S_ISDIR(status.st_mode) or not ours:
         return False
+    with suppress(OSError):  # its process was killed before it had a lock, or after
+        folder.rmdir()  # fails unless it is empty
     lock = folder_lock.try_lock(folder / _LOCK, create=False)
     if lock is None:
         return False

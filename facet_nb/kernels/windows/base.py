@@ -41,6 +41,9 @@ class Windows(Protocol):
         Windows begin at multiples of this number of samples, and end there or at the end.
     learns : bool
         Whether something must be known of a whole channel first.
+    known_by : object
+        What that depends on besides the channel; None if steps of other parameters know other
+        things.
     uses_blas : bool
         Whether BLAS computes a part of the result, whose bits depend on its threads.
     cheap : bool
@@ -50,6 +53,7 @@ class Windows(Protocol):
     n_times: int
     cell: int
     learns: bool
+    known_by: Hashable
     uses_blas: bool
     cheap: bool
 
@@ -64,6 +68,7 @@ class LocalWindows:
     """Base of steps over windows that need to know nothing of a whole channel."""
 
     learns = False
+    known_by: Hashable = None
 
     def learn(self, read: Read, n_channels: int) -> list[None]:
         """Return nothing."""

@@ -31,6 +31,7 @@ class BlockWindows:
     """
 
     learns, uses_blas, cheap = True, True, False
+    known_by = "mean"
     cell = 1 << 13
 
     def __init__(self, blocks: Blocks, first_pass: Callable[[], Any]) -> None:

@@ -81,6 +81,7 @@ class SosWindows:
     """
 
     learns, uses_blas, cheap = True, False, True
+    known_by = None
 
     def __init__(self, sos: np.ndarray, padlen: int, n_times: int) -> None:
         self.sos = np.ascontiguousarray(sos, dtype=float)

@@ -33,6 +33,7 @@ class UpsampledWindows:
 
     def __init__(self, layout: TrainLayout, first_pass: Callable[[], Any]) -> None:
         self.layout, self.n_times, self.first_pass = layout, layout.n_times, first_pass
+        self.known_by = "resampled mean", layout.factor
 
     def learn(self, read: Read, n_channels: int) -> list[Any]:
         """Return the means of each channel."""

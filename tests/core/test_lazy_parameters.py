@@ -1,0 +1,141 @@
+"""A lazy recording with other parameters: the same samples as a new one, and no work twice."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from facet_nb import (
+    AASCorrection,
+    ANCCorrection,
+    CommonReference,
+    DownSample,
+    GradientCorrection,
+    HighPassFilter,
+    LowPassFilter,
+    PickChannels,
+    Pipeline,
+    TriggerDetector,
+    UpSample,
+    ValidationError,
+)
+from facet_nb.core.lazy import nodes
+from facet_nb.datasets import simulate
+
+
+def detect():
+    return TriggerDetector(regex=r"\b1\b")
+
+
+#: A chain, and one change of each of its steps.
+CHANGES = {
+    "AAS": (
+        lambda: [detect(), HighPassFilter(1.0), AASCorrection(window_size=9), LowPassFilter(70.0)],
+        {
+            "highpass_filter": {"freq": 2.0},
+            "aas_correction": {"window_size": 5, "rel_window_position": 0.5},
+            "lowpass_filter": {"freq": 40.0},
+            "trigger_detector": {"regex": r"\b1$"},
+        },
+    ),
+    "tenfold": (
+        lambda: [detect(), HighPassFilter(2.0), UpSample(10), AASCorrection(), DownSample(10)],
+        {"highpass_filter": {"freq": 1.0}, "aas_correction": {"window_size": 12}},
+    ),
+    "default": (
+        lambda: [detect(), GradientCorrection(), CommonReference(), LowPassFilter(70.0)],
+        {
+            "gradient_correction": {"max_courses": 2},
+            "common_reference": {"operator": "average"},
+            "lowpass_filter": {"freq": 30.0, "method": "iir"},
+        },
+    ),
+    "noise": (
+        lambda: [detect(), HighPassFilter(1.0), AASCorrection(), ANCCorrection()],
+        {"aas_correction": {"window_size": 7}, "anc_correction": {"hp_freq": 3.0}},
+    ),
+    "picked": (
+        lambda: [HighPassFilter(1.0), PickChannels(["C3", "Cz"]), DownSample(2), DownSample(2)],
+        {"downsample-2": {"factor": 5}, "highpass_filter": {"freq": 3.0}},
+    ),
+}
+CASES = [(name, step) for name, (_, changes) in CHANGES.items() for step in changes]
+
+
+@pytest.fixture(scope="module")
+def raw():
+    return simulate(4, 500.0, 60.0, 2.0, 5, seed=5, lead_in_s=2.0, lead_out_s=2.0).raw
+
+
+@pytest.fixture(scope="module")
+def firsts(raw):
+    """A lazy recording of each chain; all changes begin with it."""
+    return {name: Pipeline(make()).lazy(raw) for name, (make, _) in CHANGES.items()}
+
+
+@pytest.mark.parametrize(("name", "step"), CASES)
+def test_samples_are_those_of_a_new_recording(raw, firsts, name, step):
+    make, changes = CHANGES[name]
+    pipeline = Pipeline(make())
+    before = firsts[name].get_data(start=100, stop=4000)
+    changed = firsts[name].with_parameters(step, **changes[step])
+    full = pipeline.set_params(**{f"{step}__{k}": v for k, v in changes[step].items()}).run(raw)
+    assert changed.ch_names == full.raw.ch_names and changed.info["sfreq"] == full.raw.info["sfreq"]
+    for start, stop in ((0, 300), (2111, 9000), (full.raw.n_times - 777, full.raw.n_times)):
+        expected = full.raw.get_data(start=start, stop=stop)
+        assert np.array_equal(changed.get_data(start=start, stop=stop), expected)
+    said = [entry.parameters for entry in changed.context.get_history()]
+    assert said == [entry.parameters for entry in full.context.get_history()]
+    table = Pipeline(pipeline.processors).lazy(raw).describe_steps()
+    assert changed.describe_steps().equals(table)
+    assert np.array_equal(firsts[name].get_data(start=100, stop=4000), before), "the first changed"
+
+
+@pytest.mark.parametrize(
+    ("name", "step"), [("AAS", "lowpass_filter"), ("default", "lowpass_filter")]
+)
+def test_what_comes_before_is_not_computed_again(raw, monkeypatch, name, step):
+    lazy = Pipeline(CHANGES[name][0]()).lazy(raw)
+    lazy.get_data()
+    made, make = set(), nodes.WindowNode._make
+
+    def note(self, channels, start, stop):
+        made.add(self.key)
+        return make(self, channels, start, stop)
+
+    monkeypatch.setattr(nodes.WindowNode, "_make", note)
+    prepared = []
+    correction = {"AAS": AASCorrection, "default": GradientCorrection}[name]
+    monkeypatch.setattr(correction, "prepare", lambda self, view: prepared.append(self))
+    other = lazy.with_parameters(step, **CHANGES[name][1][step])
+    other.get_data(start=9000, stop=12_000)
+    assert len(made) == 1, "only the filter computes"
+    assert prepared == []
+    assert other.cache_bytes == lazy.cache_bytes  # one cache
+
+
+def test_the_mean_of_a_channel_is_found_once(raw, monkeypatch):
+    lazy = Pipeline(CHANGES["AAS"][0]()).lazy(raw)
+    lazy.get_data(start=0, stop=10)
+    monkeypatch.setattr("facet_nb.kernels.windows.blocks.learn_in_one_pass", None)
+    changed = lazy.with_parameters(window_size=21)
+    assert changed.get_data(start=0, stop=10).shape == (4, 10)
+
+
+def test_steps_changed_afterwards_have_no_effect(raw):
+    pipeline = Pipeline([detect(), AASCorrection(window_size=9, apply_epoch_alpha_scaling=True)])
+    full, lazy = pipeline.run(raw).raw.get_data(), pipeline.lazy(raw)
+    pipeline.set_params(aas_correction__window_size=3)
+    assert np.array_equal(lazy.get_data(), full)
+
+
+def test_names_that_fit_no_step_or_several(raw, firsts):
+    with pytest.raises(ValidationError, match="step='nothing': no steps; use step= and one of"):
+        firsts["AAS"].with_parameters("nothing", freq=1.0)
+    with pytest.raises(ValidationError, match=r"freq: several steps.*highpass_filter, lowpass"):
+        firsts["AAS"].with_parameters(freq=1.0)
+    with pytest.raises(ValidationError, match="weight: no steps"):
+        firsts["AAS"].with_parameters(weight=1.0)
+    with pytest.raises(ValidationError, match="no steps"):
+        firsts["AAS"].with_parameters(7, freq=1.0)
+    assert firsts["AAS"].with_parameters(-1, freq=30.0).info["lowpass"] == 30.0
