@@ -57,7 +57,7 @@ FORMATS = {
     ".fif.gz": _FIF,
 }
 #: Suffixes of further files of a recording, and that of its header file.
-_COMPANIONS = {".eeg": ".vhdr", ".vmrk": ".vhdr", ".fdt": ".set"}
+COMPANIONS = {".eeg": ".vhdr", ".vmrk": ".vhdr", ".fdt": ".set"}
 
 
 def find_source(path: str | Path) -> tuple[Path, Format]:
@@ -69,7 +69,7 @@ def find_source(path: str | Path) -> tuple[Path, Format]:
         If the file does not exist, or its suffix is unknown.
     """
     source = Path(path).expanduser()
-    companion = _COMPANIONS.get(source.suffix.lower())
+    companion = COMPANIONS.get(source.suffix.lower())
     if companion is not None:
         head = source.with_suffix(companion)
         if not head.is_file():

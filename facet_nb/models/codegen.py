@@ -60,7 +60,9 @@ def write_script(pipeline: Pipeline, source: Any, settings: Mapping[str, Any], t
     return f"{_USAGE}\nimport sys\n\n" + "\n".join(merged) + f"\n\n{_guard(lines)}"
 
 
-def write_study_script(pipeline: Pipeline, n_jobs: int, memory_budget: str) -> str:
+def write_study_script(
+    pipeline: Pipeline, n_jobs: int, memory_budget: str, backend: str = ""
+) -> str:
     """Return a complete script that corrects all recordings of a folder, several at once.
 
     The script takes the folder and that of its output as arguments. What is finished is left out
@@ -73,7 +75,10 @@ def write_study_script(pipeline: Pipeline, n_jobs: int, memory_budget: str) -> s
     n_jobs : int
         Recordings at once.
     memory_budget : str
-        Limit of the memory of all recordings together, such as ``"16 GB"``.
+        Limit of the memory of all recordings together, such as ``"16 GB"``; with Dask, of each
+        worker.
+    backend : {"", "dask"}
+        Where the recordings run: processes of this machine, or a Dask cluster.
 
     Returns
     -------
@@ -82,19 +87,23 @@ def write_study_script(pipeline: Pipeline, n_jobs: int, memory_budget: str) -> s
     """
     head, _, body = write_code(pipeline, None, {}).partition("\n\n")
     steps = body.partition("\nresult = ")[0].splitlines()
+    usage = f"python study{'_dask' if backend else ''}.py FOLDER [OUTPUT"
+    usage += " [SCHEDULER]]" if backend else "]"
     lines = [
         "if len(sys.argv) < 2:",
-        '    sys.exit("Name the folder: python correct_study.py FOLDER [OUTPUT]")',
+        f'    sys.exit("Name the folder: {usage}")',
         "folder = Path(sys.argv[1])",
         'output = Path(sys.argv[2]) if len(sys.argv) > 2 else folder / "corrected"',
         f"suffixes = {_SUFFIXES!r}".replace("'", '"'),
         "files = sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes)",
         "if not files:",
         '    sys.exit(f"{folder} holds no recording.")',
+        *(_CLUSTER.format(n_jobs=n_jobs).splitlines() if backend else ()),
         *steps,
         "results = pipeline.map(",
         "    files,",
         f"    n_jobs={n_jobs},",
+        *([f"    backend={quote(backend)},"] if backend else ()),
         f"    memory_budget={quote(memory_budget)},",
         "    output=output,",
         "    resume=True,",
@@ -102,9 +111,19 @@ def write_study_script(pipeline: Pipeline, n_jobs: int, memory_budget: str) -> s
         "results.print_summary()",
         "sys.exit(0 if all(result.success for result in results) else 1)",
     ]
-    usage = '"""Correct all recordings of a folder: python correct_study.py FOLDER [OUTPUT]"""'
-    imports = f"import sys\nfrom pathlib import Path\n\n{head}"
-    return f"{usage}\n\n{imports}\n\n{_guard(lines)}"
+    imports = "import sys\nfrom pathlib import Path\n\n"
+    imports += "from dask.distributed import Client\n\n" if backend else ""
+    title = f'"""Correct all recordings of a folder: {usage}"""'
+    return f"{title}\n\n{imports}{head}\n\n{_guard(lines)}"
+
+
+#: A scheduler that is named, or workers on this machine.
+_CLUSTER = """\
+if len(sys.argv) > 3:
+    client = Client(sys.argv[3])
+else:
+    client = Client(n_workers={n_jobs}, threads_per_worker=1)
+"""
 
 
 def write_map(

@@ -143,8 +143,13 @@ class RunModel(Notifier, RunSettings):
 
     @observe("source")
     def _forget_truth(self, _change: Any) -> None:
+        """Nothing of the previous recording stays."""
         self._before_db = None
         self.timelines, self.timeline, self._n_runs = (), Timeline(), 0
+        self.cancel()
+        if not self.running:
+            self._forget_result()
+            self.status, self.state, self.log = "idle", RunState(), ()
 
     # ---------------------------------------------------------------------------------- running
     @property
@@ -167,8 +172,7 @@ class RunModel(Notifier, RunSettings):
         with self.hold_trait_notifications():
             self.state, self.log = RunState(), ()
             self.elapsed_s, self.remaining_s, self._eta = 0.0, None, EtaEstimator()
-            self.result = self.error = self.failed_index = self.truth = None
-            self.samples = ()
+            self._forget_result()
             self.status = "running"
         self._n_runs += 1
         self.timeline = Timeline(status="running", number=self._n_runs)
@@ -179,6 +183,10 @@ class RunModel(Notifier, RunSettings):
         )
         self._thread.start()
         return self
+
+    def _forget_result(self) -> None:
+        self.result = self.error = self.failed_index = self.truth = None
+        self.samples = ()
 
     def cancel(self) -> None:
         """Cancel the run; do nothing if there is none."""

@@ -38,8 +38,8 @@ class SavingModel(HasTraits):
         What has been written of the last result.
     error : str
         Why nothing was written; empty if something was.
-    study : str
-        The script of a whole study; empty if none was asked for.
+    study, study_file : str
+        The script of a whole study and its file's name; empty if none was asked for.
 
     Examples
     --------
@@ -56,6 +56,7 @@ class SavingModel(HasTraits):
     files = Tuple()
     error = Unicode("")
     study = Unicode("")
+    study_file = Unicode("")
     run = Instance(RunModel)
 
     def __init__(self, run: RunModel) -> None:
@@ -106,6 +107,22 @@ class SavingModel(HasTraits):
             raise
         self._saved_s = time.time()
         return self.files
+
+    def save_study(self) -> Path:
+        """Write the script of the study beside the other files; return its path.
+
+        Raises
+        ------
+        ValidationError
+            If the file exists.
+        """
+        path = Path(self.stem.strip() or "corrected").with_name(self.study_file).absolute()
+        if path.exists():
+            raise ValidationError(f"{path} exists: choose another folder in the name.")
+        path.write_text(self.study, encoding="utf-8")
+        self.files = (*self.files, path)
+        self._saved_s = time.time()
+        return path
 
     def _write(self, replace: bool) -> tuple[Path, ...]:
         from facet_nb.io import export

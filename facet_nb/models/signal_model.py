@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from typing import Any as AnyValue
 
 import numpy as np
-from traitlets import Float, HasTraits, Tuple, Unicode
+from traitlets import Bool, Enum, Float, HasTraits, Tuple
 
 from facet_nb.core import ProcessingContext
 from facet_nb.core.recording import channel_kinds, load_array
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from facet_nb.models.signal_tiles import TiledSignal
 
+#: What can be shown.
+SHOWN = ("recording", "corrected", "both", "removed", "difference")
 #: Bins of a trace: at least one for each pixel of the view.
 N_BINS = 900
 #: Number of channels shown initially.
@@ -105,8 +107,13 @@ class SignalModel(HasTraits):
         Start and length of the window, in s.
     scale_uv : float
         Distance between neighbouring channels, in µV; 0 to choose it from the data.
-    shown : {"recording", "corrected", "both"}
-        Which recordings to show.
+    shown : {"recording", "corrected", "both", "removed", "difference"}
+        Which recordings to show: before, after or both sides of the handle; what was removed; or
+        the difference of two results.
+    with_truth : bool
+        Whether the known truth of a simulation is drawn under the corrected recording.
+    difference : tuple of str
+        What the difference of two results says, in large and in small letters; empty without one.
     names : tuple of str
         Names of all channels.
 
@@ -124,19 +131,32 @@ class SignalModel(HasTraits):
     begin_s = Float(0.0)
     span_s = Float(5.0)
     scale_uv = Float(0.0)
-    shown = Unicode("both")
+    shown = Enum(SHOWN, "both")
+    with_truth = Bool(False)
+    difference = Tuple()
     names = Tuple()
 
     def __init__(self) -> None:
         super().__init__()
         self._contexts: dict[str, ProcessingContext] = {}
         self._preview: ProcessingContext | None = None
+        self._truth: AnyValue = None
+        self._pair: tuple[ProcessingContext, ...] = ()
 
     # ---------------------------------------------------------------------------------- content
-    def set_recording(self, context: ProcessingContext | None) -> None:
-        """Set the recording; the window moves to its first trigger."""
+    def set_recording(self, context: ProcessingContext | None, truth: AnyValue = None) -> None:
+        """Set the recording; the window moves to its first trigger.
+
+        Parameters
+        ----------
+        context : ProcessingContext | None
+            The recording.
+        truth : mne.io.BaseRaw | None
+            The recording without artifacts, if it is known.
+        """
         self._contexts = {} if context is None else {"recording": context}
-        self._preview = None
+        self._preview, self._truth = None, truth
+        self.set_difference()
         with self.hold_trait_notifications():
             names = () if context is None else tuple(_list_names(context.get_raw()))
             kept = tuple(n for n in self.channels if n in names)
@@ -156,9 +176,30 @@ class SignalModel(HasTraits):
         self._contexts.pop("corrected", None)
         self._preview = context
 
+    def set_difference(self, *pair: ProcessingContext, text: Sequence[str] = ()) -> None:
+        """Offer the first of two results minus the second as a view; without any, take it back.
+
+        Parameters
+        ----------
+        *pair : ProcessingContext
+            The two results, or none.
+        text : sequence of str
+            What it says, in large and in small letters.
+        """
+        self._pair, self.difference = pair, tuple(text)
+        if pair:
+            self.shown = "difference"
+        elif self.shown == "difference":
+            self.shown = "both"
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether the truth is known."""
+        return self._truth is not None
+
     def recordings(self) -> tuple[AnyValue, ...]:
         """Return what identifies the recordings in the view: a viewer shows others anew."""
-        return self.names, *self._list().items()
+        return self.names, self._truth, *self._pair, *self._list().items()
 
     def _list(self) -> dict[str, ProcessingContext]:
         """Return the recordings of a viewer by their label, the preview among them."""
@@ -166,14 +207,29 @@ class SignalModel(HasTraits):
         return {**self._contexts, **preview}
 
     def tiled(self) -> dict[str, TiledSignal]:
-        """Return the recordings in pieces for a viewer, by their label."""
+        """Return the recordings in pieces for a viewer, by their label.
+
+        After the recording and its correction come, as far as they are known, ``"truth"``,
+        ``"removed"`` and ``"difference"``.
+        """
+        if not self._contexts:
+            return {}
+        raws = {label: c.get_raw() for label, c in self._list().items()}
+        if self._truth is not None:
+            raws["truth"] = self._truth
+        found = {label: self._tile(raw) for label, raw in raws.items()}
+        before, after = found["recording"], found.get("preview", found.get("corrected"))
+        one, two = [self._tile(c.get_raw()) for c in self._pair] or (None, None)
+        more = {
+            "removed": None if after is None else before.minus(after),
+            "difference": None if one is None or two is None else one.minus(two),
+        }
+        return found | {label: signal for label, signal in more.items() if signal is not None}
+
+    def _tile(self, raw: mne.io.BaseRaw) -> TiledSignal:
         from facet_nb.models.signal_tiles import TiledSignal
 
-        original = self._contexts["recording"].get_raw() if self._contexts else None
-        return {
-            label: TiledSignal(raw, self.names, _offset_s(raw, original))
-            for label, raw in ((label, c.get_raw()) for label, c in self._list().items())
-        }
+        return TiledSignal(raw, self.names, _offset_s(raw, self._contexts["recording"].get_raw()))
 
     def list_findings(self) -> list[dict[str, AnyValue]]:
         """Return the findings that concern a span of time: begin and end in s, severity, title."""
@@ -211,7 +267,8 @@ class SignalModel(HasTraits):
     def window(self, n_bins: int = N_BINS) -> Window:
         """Return the content of the view."""
         end_s = min(self.begin_s + self.span_s, self.duration_s)
-        wanted = {"recording", "corrected"} if self.shown == "both" else {self.shown}
+        alone = self.shown in ("recording", "corrected")
+        wanted = {self.shown} if alone else {"recording", "corrected"}
         layers = tuple(
             self._layer(label, context, end_s, n_bins)
             for label, context in self._contexts.items()

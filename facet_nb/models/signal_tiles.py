@@ -134,6 +134,12 @@ class TiledSignal:
             self._bound(level, index, group)
             yield (index + 1) / n
 
+    def minus(self, other: TiledSignal) -> TiledSignal | None:
+        """Return the difference from another signal; None if their samples lie apart in time."""
+        if self.sfreq != other.sfreq or round((self.offset_s - other.offset_s) * self.sfreq):
+            return None
+        return _Difference(self, other)
+
     # ------------------------------------------------------------------------------------ inner
     def _bound(self, level: int, index: int, group: int) -> np.ndarray:
         """Return lowest and highest values, in µV, shape (n_channels, n_bins, 2), float32."""
@@ -166,8 +172,26 @@ class TiledSignal:
 
     def _read(self, group: int, start: int, stop: int) -> np.ndarray:
         """Return samples of a group, in V, shape (n_channels, n_times)."""
+        places = range(len(self._rows))[group * GROUP : (group + 1) * GROUP]
+        return self.read(places, start, stop)
+
+    def read(self, places: Sequence[int], start: int, stop: int) -> np.ndarray:
+        """Return samples of channels by their position in the viewer; NaN for missing channels.
+
+        Parameters
+        ----------
+        places : sequence of int
+            Positions among the names.
+        start, stop : int
+            First sample, and that after the last; the recording may end before.
+
+        Returns
+        -------
+        ndarray, shape (n_places, n_times)
+            Samples, in V.
+        """
         stop = min(stop, self.n_times)
-        rows = self._rows[group * GROUP : (group + 1) * GROUP]
+        rows = [self._rows[place] for place in places]
         picks = [row for row in rows if row >= 0]
         if self._raw.preload:
             found = load_array(self._raw)[picks, start:stop]
@@ -187,6 +211,21 @@ class TiledSignal:
             self._kept[key] = bounds
             while self._kept_bytes > self._cache_bytes and len(self._kept) > 1:
                 self._kept_bytes -= self._kept.popitem(last=False)[1].nbytes
+
+
+class _Difference(TiledSignal):
+    """One signal minus another one on the same clock, as far as both reach."""
+
+    def __init__(self, one: TiledSignal, two: TiledSignal) -> None:
+        self.__dict__.update(one.__dict__)
+        self.n_times = min(one.n_times, two.n_times)
+        self._one, self._two = one, two
+        self._kept, self._kept_bytes, self._lock = OrderedDict(), 0, threading.Lock()
+
+    def read(self, places: Sequence[int], start: int, stop: int) -> np.ndarray:
+        """Return the difference of the samples, in V, shape (n_places, n_times)."""
+        stop = min(stop, self.n_times)
+        return self._one.read(places, start, stop) - self._two.read(places, start, stop)
 
 
 def _encode(values_uv: np.ndarray) -> Tile:

@@ -12,12 +12,14 @@ from facet_nb.core.processor import ArrayProcessor
 from facet_nb.models.background_tasks import BackgroundTasks, Notifier, Outcome
 from facet_nb.models.chain_model import ChainModel, make_default_chain
 from facet_nb.models.compare_model import CompareModel
+from facet_nb.models.files_model import FilesModel
 from facet_nb.models.quick_look import QuickLook
 from facet_nb.models.recording_model import RecordingModel
 from facet_nb.models.run_model import RunModel
 from facet_nb.models.saving_model import SavingModel
 from facet_nb.models.signal_model import SignalModel
 from facet_nb.models.study_model import StudyModel
+from facet_nb.models.truth import find_truth
 from facet_nb.models.tune_model import TuneModel
 
 #: The states of a session, in order, and the view that compares kept results.
@@ -45,6 +47,8 @@ class StudioModel(Notifier, HasTraits):
     ----------
     recording : RecordingModel
         Choice of the recording.
+    files : FilesModel
+        Recordings on this machine, and uploads.
     signal : SignalModel
         View of the recording.
     chain : ChainModel
@@ -105,6 +109,7 @@ class StudioModel(Notifier, HasTraits):
         self._before: tuple[Any, ...] = ()
         self._lazy: ProcessingContext | None = None
         self.recording = RecordingModel(source)
+        self.files = FilesModel()
         self.signal = SignalModel()
         self.chain = ChainModel(first)
         self.run = RunModel(self.chain.pipeline, source, cores=cores, **settings)
@@ -139,6 +144,13 @@ class StudioModel(Notifier, HasTraits):
             model.cancel()
         self._number += 1  # a preview that is being made is not shown any more
         return busy
+
+    # --------------------------------------------------------------------------------- recording
+    def open(self, path: str) -> None:
+        """Load a file in the background; what spoke of the previous recording goes."""
+        self.remedied = ""
+        self.recording.path, self.recording.kind = path, "file"
+        self.recording.start()
 
     # ---------------------------------------------------------------------------------- preview
     @property
@@ -218,7 +230,9 @@ class StudioModel(Notifier, HasTraits):
         recording = self.recording
         if recording.context is None:
             return
-        self.signal.set_recording(recording.context)
+        if recording.kind == "file":
+            self.files.remember(recording.path)
+        self.signal.set_recording(recording.context, find_truth(recording.source))
         self._lazy = None
         self.run.take_source(recording.source, recording.context)
         self.chain.set_context(recording.context)

@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from traitlets import Float, HasTraits, Instance, Int
+from traitlets import Enum, Float, HasTraits, Instance, Int
 
 from facet_nb.core.errors import FacetError
-from facet_nb.models.codegen import write_study_script
 from facet_nb.models.quick_look import QuickLook
 from facet_nb.models.run_model import RunModel
+from facet_nb.models.study_scripts import TARGETS, StudyShape, write_target
 from facet_nb.models.tune_model import TuneModel
 
 #: Memory of libraries in one process, in bytes: that of a run without samples.
@@ -66,6 +66,8 @@ class StudyModel(HasTraits):
         Recordings, channels of each, and cores of the machine.
     minutes, memory_gb : float
         Length of each recording, in minutes, and memory of the machine, in GB.
+    target : {"batch", "slurm", "dask", "python"}
+        Kind of the script.
     """
 
     files = Int(20, min=1, max=500)
@@ -73,6 +75,7 @@ class StudyModel(HasTraits):
     minutes = Float(20.0, min=0.5, max=240.0)
     cores = Int(4, min=1, max=64)
     memory_gb = Float(16.0, min=1.0, max=256.0)
+    target = Enum(tuple(TARGETS), next(iter(TARGETS)))
     run = Instance(RunModel)
     tune = Instance(TuneModel)
     quick = Instance(QuickLook)
@@ -113,10 +116,23 @@ class StudyModel(HasTraits):
         return StudyEstimate(low_s, time_s, high_s, peak, in_flight, basis, most >= 1)
 
     def script(self) -> str:
-        """Return a script that corrects all recordings of a folder with these settings."""
+        """Return a script that corrects all recordings of a folder with these settings.
+
+        Raises
+        ------
+        FacetError
+            If a step cannot be written down.
+        """
         found = self.estimate()
-        jobs = self.cores if found is None else found.in_flight
-        return write_study_script(self.run.pipeline, jobs, f"{self.memory_gb:g} GB")
+        if found is None:
+            shape = StudyShape(self.files, min(self.cores, self.files), self.memory_gb)
+        else:
+            rounds = math.ceil(self.files / found.in_flight)
+            one_gb = (found.peak_bytes - _LIBRARIES) / found.in_flight / 1e9
+            shape = StudyShape(
+                self.files, found.in_flight, self.memory_gb, one_gb, found.high_s / rounds
+            )
+        return write_target(self.target, self.run.pipeline, shape)
 
     # ------------------------------------------------------------------------------------ inner
     def _shape(self) -> tuple[int, float]:

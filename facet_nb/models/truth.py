@@ -41,3 +41,14 @@ class TruthComparison:
             return None
         after_db = compare(context)
         return cls(compare(source.raw) if before_db is None else before_db, after_db)
+
+
+def find_truth(source: Any) -> Any:
+    """Return the clean EEG of a simulation as an mne.io.RawArray; None for other sources."""
+    clean, raw = getattr(source, "clean", None), getattr(source, "raw", None)
+    if clean is None or raw is None:
+        return None
+    import mne
+
+    info = mne.pick_info(raw.info, range(len(clean)))
+    return mne.io.RawArray(clean, info, raw.first_samp, copy="auto", verbose="error")

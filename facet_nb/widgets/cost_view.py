@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from facet_nb.models.cost_points import CostPoint, list_points
 from facet_nb.models.session_states import write_duration
+from facet_nb.models.study_scripts import TARGETS
 from facet_nb.widgets.fragments import write_table, write_text
 from facet_nb.widgets.studio_parts import write_button
 from facet_nb.widgets.timeline_view import round_up
@@ -252,6 +253,12 @@ def write_study(model: StudioModel) -> str:
         f'value="{getattr(study, name):g}" aria-label="{label}"></label>'
         for name, (label, low, high, step) in _SLIDERS.items()
     )
+    targets = "".join(
+        f'<button type="button" class="fnb-b" role="radio" data-act="study_target" '
+        f'data-value="{name}" aria-checked="{str(name == study.target).lower()}" '
+        f'tabindex="{0 if name == study.target else -1}">{target.label}</button>'
+        for name, target in TARGETS.items()
+    )
     found = study.estimate()
     if found is None:
         said = "<p>Run the chain once, or press <i>Quick look</i>: the estimate follows.</p>"
@@ -270,6 +277,8 @@ def write_study(model: StudioModel) -> str:
         )
     return (
         '<section class="fnb-card fnb-study"><div><h3>What if it were a whole study?</h3>'
-        f'<div class="fnb-sliders">{sliders}</div></div><div class="fnb-study-said">{said}'
+        f'<div class="fnb-sliders">{sliders}</div><p class="fnb-targets">'
+        f'<span class="fnb-seg" role="radiogroup" aria-label="Script">{targets}</span></p></div>'
+        f'<div class="fnb-study-said">{said}'
         f"{write_button('Make the script', 'study_script')}</div></section>"
     )

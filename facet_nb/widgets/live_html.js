@@ -1,6 +1,6 @@
 // HTML that the kernel writes: what is the same stays in the page, with its focus and its state.
 // Elements with data-act tell the kernel what was pressed or changed; data-key names their key.
-const SEND_MS = 120;
+const SEND_MS = 120, CHUNK = 1_000_000, PATIENCE_MS = 60_000;
 
 function morph(old, fresh) {
   const a = [...old.childNodes], b = [...fresh.childNodes];
@@ -13,7 +13,7 @@ function morph(old, fresh) {
       for (const { name } of [...now.attributes])
         if (!next.hasAttribute(name) && !(name === "open" && now.nodeName === "DETAILS")) now.removeAttribute(name);
       for (const { name, value } of next.attributes) if (now.getAttribute(name) !== value) now.setAttribute(name, value);
-      if (now.nodeName === "INPUT" && now !== document.activeElement) {
+      if (now.nodeName === "INPUT" && now.type !== "file" && now !== document.activeElement) {
         now.value = next.getAttribute("value") ?? "";
         now.checked = next.hasAttribute("checked");
       }
@@ -43,6 +43,29 @@ export default {
       const value = node.type === "checkbox" ? node.checked : node.dataset.value ?? node.value ?? "";
       try { model.send({ act: node.dataset.act, name: node.name || node.dataset.name || "", value }); } catch { /* no kernel: Panel says so */ }
     };
+    // Files go in pieces, each after the answer to the one before: a busy kernel is never flooded.
+    let answered = null;
+    const hear = message => { if (message.kind === "answer") answered?.(message.done); };
+    const ask = (content, buffers) => new Promise(resolve => {
+      const late = setTimeout(() => resolve(false), PATIENCE_MS);
+      answered = done => { clearTimeout(late); answered = null; resolve(done); };
+      try { model.send(content, undefined, buffers); } catch { answered(false); }
+    });
+    const upload = async files => {
+      if (answered || !files.length || !await ask({ act: "upload_begin", value: files.map(f => [f.name, f.size]) })) return;
+      for (const file of files) for (let at = 0; at < file.size || at === 0; at += CHUNK) {
+        const piece = await file.slice(at, at + CHUNK).arrayBuffer();
+        if (!await ask({ act: "upload_chunk", name: file.name }, [piece])) { ask({ act: "upload_stop" }); return; }
+      }
+    };
+    model.on("msg:custom", hear);
+    root.addEventListener("change", e => { if (e.target.matches("[data-upload]")) { upload([...e.target.files]); e.target.value = ""; } });
+    for (const kind of ["dragover", "drop"]) root.addEventListener(kind, e => {
+      const place = e.target.closest("[data-drop]");
+      if (!place || !e.dataTransfer?.types.includes("Files")) return;
+      e.preventDefault(); e.stopPropagation(); // the notebook would upload them itself
+      if (kind === "drop") upload([...e.dataTransfer.files]);
+    });
     const field = node => node.matches("input, select, textarea");
     root.addEventListener("click", e => {
       const node = e.target.closest("[data-act], [data-copy]");
@@ -91,6 +114,7 @@ export default {
     attach();
     return () => {
       model.off("change:html", draw);
+      model.off("msg:custom", hear);
       clearTimeout(later); clearTimeout(waiting);
       studio?.removeEventListener("keydown", press);
     };

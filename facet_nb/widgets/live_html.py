@@ -17,14 +17,16 @@ class LiveHtml(anywidget.AnyWidget):
 
     The page replaces only what differs, so that focus and open details survive an update. An
     element with ``data-act`` reports a click or a change; ``data-value`` is its value, and
-    ``data-key`` a key that presses it.
+    ``data-key`` a key that presses it. Files that are chosen at ``data-upload`` or dropped on
+    ``data-drop`` arrive as the actions ``upload_begin`` (names and sizes), ``upload_chunk`` (the
+    name of the file, and bytes) for each piece, and ``upload_stop``; the page waits for each.
 
     Parameters
     ----------
     write : callable
         Returns the HTML; all texts in it are escaped.
     act : callable | None
-        Called with the action, the name of the field, and the value.
+        Called with the action, the name of the field, and the value; returns False if it failed.
     css : str
         Class of the widget.
 
@@ -40,7 +42,7 @@ class LiveHtml(anywidget.AnyWidget):
     def __init__(
         self,
         write: Callable[[], str],
-        act: Callable[[str, str, Any], None] | None = None,
+        act: Callable[[str, str, Any], bool | None] | None = None,
         css: str = "",
     ) -> None:
         super().__init__(html=write())
@@ -53,11 +55,14 @@ class LiveHtml(anywidget.AnyWidget):
         """Write the HTML anew."""
         self.html = self._write()
 
-    def press(self, act: str, value: Any = "", name: str = "") -> None:
-        """Do what the page asks for: the same as a click or a change there."""
-        if self._act is not None:
-            self._act(act, name, value)
+    def press(self, act: str, value: Any = "", name: str = "") -> bool:
+        """Do what the page asks for: the same as a click or a change there; return its success."""
+        return self._act is not None and self._act(act, name, value) is not False
 
-    def _receive(self, _widget: Any, message: Any, _buffers: Any) -> None:
-        if isinstance(message, dict) and "act" in message:
-            self.press(str(message["act"]), message.get("value", ""), str(message.get("name", "")))
+    def _receive(self, _widget: Any, message: Any, buffers: Any) -> None:
+        if not isinstance(message, dict) or "act" not in message:
+            return
+        value = bytes(buffers[0]) if buffers else message.get("value", "")
+        done = self.press(str(message["act"]), value, str(message.get("name", "")))
+        if str(message["act"]).startswith("upload"):
+            self.send({"kind": "answer", "done": done})

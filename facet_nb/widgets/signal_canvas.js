@@ -3,9 +3,10 @@
 const FACTOR = 4, BINS = 1024, GROUP = 8, MISSING = -32768;
 const CACHE_BYTES = 96e6, IN_FLIGHT = 8, PATIENCE_MS = 8000, SETTLE_MS = 300;
 const LEFT = 64, RIGHT = 8, TOP = 24, AXIS = 20, OVERVIEW = 20, HEIGHT = 380;
+const SPECTRUM_LEAST = [620, 170]; // a smaller picture has no spectrum beside it
 const SPANS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600];
 const KEYS = "Arrow keys scroll through time and channels, + and − change the amplitude, " +
-  "[ and ] the time shown, Space swaps before and after, A chooses the amplitude.";
+  "[ and ] the time shown, Space swaps before and after, A chooses the amplitude, T shows the truth, D the difference.";
 
 const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
 const nice = x => { // the smallest of 1, 2, 5, 10, … that is not below x
@@ -23,6 +24,7 @@ function makeStore() {
 
   store.receive = (message, buffers) => {
     if (message.version !== store.version) return;
+    if (message.kind === "spectrum") { for (const view of views) view.takeSpectrum(message, buffers); return; }
     if (message.kind === "overview") store.overview = true;
     else {
       const id = message.tile.join("/");
@@ -92,7 +94,11 @@ function makeView(store, el) {
   };
   const root = make("div", "fnb-sv", el);
   const bar = make("div", "fnb-sv-bar", root);
-  const stage = make("div", "fnb-sv-stage", root);
+  const row = make("div", "fnb-sv-row", root);
+  const stage = make("div", "fnb-sv-stage", row);
+  const spectrum = make("canvas", "fnb-sv-spectrum", row, { tabIndex: 0 });
+  spectrum.setAttribute("role", "img");
+  const says_of = make("div", "fnb-sv-difference", stage);
   const plot = make("canvas", "fnb-sv-plot", stage, { tabIndex: 0 });
   const over = make("canvas", "", stage);
   over.style.pointerEvents = "none";
@@ -106,7 +112,7 @@ function makeView(store, el) {
 
   let width = 0, height = HEIGHT, dpr = 1, colours = {}, frame = 0, later = 0, lost = false;
   let meta = {}, markers = new Float64Array(0), direction = 1, stats = { frames: 0, parents: 0 };
-  const view = { begin_s: 0, span_s: 5, channels: [], scale_uv: [0, 0], wipe: 0.46 };
+  const view = { begin_s: 0, span_s: 5, channels: [], scale_uv: [0, 0], wipe: 0.46, what: "signal", truth: false };
   const auto = [0, 0];
   root.fnbStats = stats;
   root.fnbStore = store;
@@ -124,8 +130,12 @@ function makeView(store, el) {
     return button;
   };
   const sides = group("What is shown");
-  const choices = [["Before", 1], ["Before | after", 0.46], ["After", 0]].map(([text, at]) =>
-    press(sides, text, text.replace("|", "and"), () => change({ wipe: at })));
+  const choices = [["Before", { wipe: 1 }], ["Before | after", { wipe: 0.46 }], ["After", { wipe: 0 }], ["Removed", { what: "removed" }],
+    ["Difference", { what: "difference" }]].map(([text, to]) =>
+    press(sides, text, text.replace("|", "and"), () => change({ what: "signal", ...to })));
+  choices[3].setAttribute("aria-label", "What was removed");
+  const truthGroup = group("Truth");
+  const truthButton = press(truthGroup, "truth", "The known truth, under the corrected signal", () => change({ truth: !view.truth }));
   const stepper = (label, act) => {
     const box = group(label);
     press(box, "−", `${label}: less`, () => act(-1));
@@ -139,8 +149,21 @@ function makeView(store, el) {
 
   // ------------------------------------------------------------------------------ changes
   const duration = () => meta.duration_s || 0;
-  const has = i => (meta.signals || []).length > i;
-  const wiped = () => !has(1) ? 1 : view.wipe;
+  const at = label => (meta.signals || []).findIndex(s => s.label === label);
+  const after = () => Math.max(at("corrected"), at("preview"));
+  const has = i => i ? after() > 0 : (meta.signals || []).length > 0;
+  const what = () => view.what !== "signal" && at(view.what) >= 0 ? view.what : "signal";
+  const wiped = () => !has(1) ? 1 : what() === "difference" ? 0 : what() === "removed" ? 1 : view.wipe;
+  // What is drawn: signal, first and last column, colour, whose scale (0 before, 1 after), width of a band.
+  function partsOf(nColumns) {
+    const split = Math.round(wiped() * nColumns), kind = what();
+    if (kind === "removed") return [[at("removed"), 0, nColumns, "raw", 0, 0]];
+    if (kind === "difference") return [[after(), 0, nColumns, "edge", 1, 0], [at("difference"), 0, nColumns, "fix", 1, 0]].filter(p => p[0] >= 0);
+    const found = [[0, 0, split, "raw", 0, 0]];
+    if (view.truth && has(1) && at("truth") >= 0) found.push([at("truth"), split, nColumns, "truth", 1, 2]);
+    if (has(1)) found.push([after(), split, nColumns, "fix", 1, 0]);
+    return found.filter(p => p[2] > p[1]);
+  }
 
   function change(values, quiet = false) {
     if (values.begin_s !== undefined) direction = Math.sign(values.begin_s - view.begin_s) || direction;
@@ -169,7 +192,7 @@ function makeView(store, el) {
     change({ scale_uv });
   }
   // The scale of the side that is in the foreground: the corrected one while it can be seen.
-  const sideInFocus = () => has(1) && view.wipe < 0.98 ? [1] : [0];
+  const sideInFocus = () => what() === "removed" ? [0] : what() === "difference" || has(1) && view.wipe < 0.98 ? [1] : [0];
   function count(way) {
     const n = (meta.names || []).length, now = view.channels.length || 1;
     const wanted = clamp(way > 0 ? Math.ceil(now * 1.5) : Math.floor(now / 1.5), 1, n);
@@ -257,7 +280,7 @@ function makeView(store, el) {
       high[c] = offset[row] + step[row] * high[c];
     }
   }
-  function paint(pixels, W, H, low, high, c0, c1, centre, pxPerUv, y0, colour, top, bottom) {
+  function paint(pixels, W, H, low, high, c0, c1, centre, pxPerUv, y0, colour, top, bottom, band) {
     const thick = Math.max(0, Math.round(dpr) - 1);
     let before0 = NaN, before1 = NaN;
     for (let c = c0; c < c1; c++) {
@@ -269,7 +292,7 @@ function makeView(store, el) {
         if (b < before0) b = before0;
       }
       before0 = next0; before1 = next1;
-      a = clamp(a, top, bottom - 1); b = clamp(b + thick, top, bottom - 1);
+      a = clamp(a - band, top, bottom - 1); b = clamp(b + band + thick, top, bottom - 1);
       const x = Math.round(LEFT * dpr) + c;
       for (let y = a, at = a * W + x; y <= b; y++, at += W) pixels[at] = colour;
       if (thick) for (let y = a, at = a * W + x + 1; y <= b && x + 1 < W; y++, at += W) pixels[at] = colour;
@@ -289,13 +312,12 @@ function makeView(store, el) {
     const W = plot.width, H = plot.height, context = plot.getContext("2d");
     const image = context.createImageData(W, H), pixels = new Uint32Array(image.data.buffer);
     const n = view.channels.length, nColumns = Math.floor(plotWidth() * dpr);
-    const split = Math.round(wiped() * nColumns);
     const pitch = plotHeight() * dpr / Math.max(n, 1), top = Math.round(TOP * dpr);
     const bottom = Math.round((TOP + plotHeight()) * dpr);
     const low = new Float32Array(nColumns), high = new Float32Array(nColumns);
-    const parts = [[0, 0, split, "raw"], [1, split, nColumns, "fix"]].filter(([i, a, b]) => has(i) && b > a);
-    for (const [i, c0, c1, name] of parts) {
-      const found = view.channels.map(channel => {
+    const parts = partsOf(nColumns);
+    const drawn = parts.map(([i, c0, c1]) => {
+      return view.channels.map(channel => {
         columns(i, channel, c0, c1, low, high);
         let sum = 0, square = 0, m = 0, least = Infinity, most = -Infinity;
         for (let c = c0; c < c1; c++) if (low[c] === low[c]) {
@@ -308,14 +330,19 @@ function makeView(store, el) {
         return { low: low.slice(c0, c1), high: high.slice(c0, c1), mean, range: m ? most - least : NaN,
           spread: m ? Math.sqrt(Math.max(0, square / m - mean * mean)) + (most - least) / 20 : NaN };
       });
-      if (!auto[i] && found.some(f => Number.isFinite(f.range)))
-        auto[i] = choose(i, found.map(f => f.range), found.map(f => f.spread));
-      const scale = view.scale_uv[i] || auto[i] || 100;
-      found.forEach((f, row) => {
+    });
+    parts.forEach(([, , , , side], k) => { // the truth follows the scale of the corrected signal
+      const leads = k === parts.findIndex(p => p[4] === side && p[3] !== "truth");
+      if (!auto[side] && leads && drawn[k].some(f => Number.isFinite(f.range)))
+        auto[side] = choose(side, drawn[k].map(f => f.range), drawn[k].map(f => f.spread));
+    });
+    parts.forEach(([, c0, c1, name, side, band], k) => {
+      const scale = view.scale_uv[side] || auto[side] || 100;
+      drawn[k].forEach((f, row) => {
         low.set(f.low, c0); high.set(f.high, c0);
-        paint(pixels, W, H, low, high, c0, c1, f.mean, pitch / scale, top + pitch * (row + 0.5), colours[name + "32"], top, bottom);
+        paint(pixels, W, H, low, high, c0, c1, f.mean, pitch / scale, top + pitch * (row + 0.5), colours[name + "32"], top, bottom, Math.round(band * dpr));
       });
-    }
+    });
     context.putImageData(image, 0, 0);
     dress(n, pitch / dpr);
     ask();
@@ -363,7 +390,7 @@ function makeView(store, el) {
       c.globalCompositeOperation = "destination-over"; c.stroke(); c.globalCompositeOperation = "source-over";
     }
     const split = LEFT + wiped() * plotWidth();
-    const bars = [[0, LEFT + 14, "raw", split > LEFT + 110], [1, width - RIGHT - 14, "fix", has(1) && split < width - RIGHT - 110]];
+    const bars = [[0, LEFT + 14, "raw", split > LEFT + 110], [1, width - RIGHT - 14, "fix", (has(1) || what() === "difference") && split < width - RIGHT - 110]];
     for (const [i, x, name, room] of bars) {
       const scale = view.scale_uv[i] || auto[i];
       if (!room || !scale) continue;
@@ -409,33 +436,47 @@ function makeView(store, el) {
     c.fillText(`${+total.toPrecision(4)} s`, LEFT - 6, y + OVERVIEW / 2 - 1);
   }
   function place(split) { // the handle, the tags and what they say
-    const both = has(1);
-    wipe.style.display = both ? "" : "none";
+    const both = has(1), kind = what();
+    wipe.style.display = both && kind === "signal" ? "" : "none";
     wipe.style.left = `${split}px`; wipe.style.top = `${TOP}px`; wipe.style.height = `${plotHeight()}px`;
     wipe.setAttribute("aria-valuenow", Math.round(100 * view.wipe));
     wipe.setAttribute("aria-valuetext", `before on ${Math.round(100 * view.wipe)} % of the picture`);
     const scales = [0, 1].map(i => view.scale_uv[i] || auto[i]);
     const ratio = scales[0] && scales[1] ? scales[0] / scales[1] : 0;
-    tags[0].textContent = both ? "before" : meta.signals[0].label;
-    const after = meta.signals[1]?.label === "preview" ? "after, preview" : "after";
-    tags[1].textContent = ratio > 1.5 ? `${after} · ${+ratio.toPrecision(2)} × larger` : after;
+    tags[0].textContent = kind === "removed" ? "what was removed" : both ? "before" : meta.signals[0].label;
+    const later = at("preview") >= 0 ? "after, preview" : "after";
+    tags[1].textContent = kind === "difference" ? "the signal, and the difference" : ratio > 1.5 ? `${later} · ${+ratio.toPrecision(2)} × larger` : later;
     const room = [split - LEFT, width - RIGHT - split];
     tags.forEach((tag, i) => {
-      tag.style.display = has(i) && room[i] > tag.offsetWidth + 16 ? "" : "none";
+      tag.style.display = (has(i) || kind === "difference") && room[i] > tag.offsetWidth + 16 ? "" : "none";
     });
     tags[0].style.left = `${Math.max(LEFT, split - tags[0].offsetWidth - 16)}px`;
     tags[1].style.left = `${split + 16}px`;
     choices.forEach((button, k) => {
-      button.disabled = !both && k > 0;
-      const now = wiped() >= 0.98 ? 0 : wiped() <= 0.02 ? 2 : 1;
+      button.disabled = k === 3 ? at("removed") < 0 : k === 4 ? at("difference") < 0 : !both && k > 0;
+      button.title = k === 4 && button.disabled ? "Compare two runs first" : k > 0 && button.disabled ? "After the first run" : "";
+      const now = kind === "removed" ? 3 : kind === "difference" ? 4 : wiped() >= 0.98 ? 0 : wiped() <= 0.02 ? 2 : 1;
       button.setAttribute("aria-pressed", String(now === k));
     });
+    truthGroup.style.display = at("truth") >= 0 ? "" : "none";
+    truthButton.disabled = !both || kind !== "signal";
+    truthButton.setAttribute("aria-pressed", String(view.truth));
+    const [big, small] = meta.difference || [];
+    says_of.style.display = kind === "difference" && big ? "" : "none";
+    if (big && says_of.dataset.text !== big + small) {
+      says_of.replaceChildren();
+      make("b", "", says_of, { textContent: big });
+      make("span", "", says_of, { textContent: small });
+      says_of.dataset.text = big + small;
+    }
     const shown = sideInFocus()[0];
     scaleText.textContent = scales[shown] ? write(scales[shown]) : "–";
     spanText.textContent = `${+view.span_s.toPrecision(3)} s`;
     channelText.textContent = `${view.channels.length} of ${(meta.names || []).length}`;
     const names = view.channels.map(k => meta.names[k]);
-    const text = `${meta.signals.map(s => s.label).join(" and ")}: ${names.length} channel${names.length === 1 ? "" : "s"} ` +
+    const labels = kind === "difference" ? ["difference"] : kind === "removed" ? ["what was removed"]
+      : [meta.signals[0].label, ...(both ? [meta.signals[after()].label] : []), ...(view.truth && both && at("truth") >= 0 ? ["truth"] : [])];
+    const text = `${labels.join(" and ")}: ${names.length} channel${names.length === 1 ? "" : "s"} ` +
       `(${names[0] ?? "none"}${names.length > 1 ? ` to ${names.at(-1)}` : ""}) from ` +
       `${view.begin_s.toFixed(2)} to ${(view.begin_s + view.span_s).toFixed(2)} s`;
     const failed = [...store.failed.values()][0];
@@ -447,18 +488,108 @@ function makeView(store, el) {
   }
   function ask() {
     if (lost) return;
-    const end_s = view.begin_s + view.span_s, split_s = view.begin_s + wiped() * view.span_s;
-    const wanted = [];
-    if (has(1) && split_s < end_s) wanted.push(...tilesOf(1, split_s, end_s));
-    if (split_s > view.begin_s) wanted.push(...tilesOf(0, view.begin_s, split_s));
-    for (const i of [1, 0]) if (has(i)) { // then what comes next in the direction of travel
+    const end_s = view.begin_s + view.span_s, wanted = [], n = 1000;
+    const parts = partsOf(n);
+    for (const [i, c0, c1] of parts.toReversed())
+      wanted.push(...tilesOf(i, view.begin_s + c0 / n * view.span_s, view.begin_s + c1 / n * view.span_s));
+    for (const [i] of parts.toReversed()) { // then what comes next in the direction of travel
       const from = direction > 0 ? end_s : view.begin_s - view.span_s;
       wanted.push(...tilesOf(i, Math.max(0, from), Math.min(duration(), from + view.span_s)));
     }
     if (store.overview) wanted.push([0, meta.signals[0].n_levels - 1, 0, 0]);
     store.want(wanted, !store.overview && !store.askedOverview);
     store.askedOverview = true;
+    askSpectrum();
   }
+
+  // ------------------------------------------------------------------------------ spectrum
+  let asked = "", spectra = null, cursor = -1, pause = 0;
+  function askSpectrum() {
+    if (!spectrum.clientWidth) return;
+    const key = JSON.stringify([store.version, view.begin_s, view.span_s, view.channels]);
+    if (key === asked) return;
+    asked = key;
+    clearTimeout(pause);
+    pause = setTimeout(() => {
+      try {
+        store.model.send({ kind: "spectrum", version: store.version, key, begin_s: view.begin_s, span_s: view.span_s, channels: view.channels });
+      } catch { lose(); }
+    }, SETTLE_MS);
+  }
+  function takeSpectrum(message, buffers) {
+    if (message.key !== asked || !buffers?.length) return;
+    const b = buffers[0], all = new Float32Array(b.buffer.slice(b.byteOffset, b.byteOffset + b.byteLength));
+    const n = all.length / (message.labels.length + 1);
+    spectra = { freqs: all.subarray(0, n), slice_hz: message.slice_hz,
+      rows: message.labels.map((label, k) => [label, all.subarray((k + 1) * n, (k + 2) * n)]) };
+    cursor = -1;
+    drawSpectrum();
+  }
+  const COLOUR_OF = { recording: "raw", corrected: "fix", preview: "fix", truth: "truth" };
+  const WORD_OF = { recording: "before", corrected: "after", preview: "after", truth: "truth" };
+  function drawSpectrum() {
+    const w = spectrum.clientWidth, h = spectrum.clientHeight;
+    if (!w) return;
+    spectrum.width = Math.round(w * dpr); spectrum.height = Math.round(h * dpr);
+    const c = spectrum.getContext("2d");
+    c.setTransform(dpr, 0, 0, dpr, 0, 0);
+    c.font = "11px system-ui, sans-serif"; c.fillStyle = colours.ink; c.textBaseline = "middle";
+    c.fillText("Spectrum (dB)", 4, 11);
+    if (!spectra) return;
+    const { freqs, rows, slice_hz } = spectra, left = 30, right = w - 6, top = 24, bottom = h - 20;
+    const shown = rows.filter(([label]) => label !== "truth" || view.truth);
+    let least = Infinity, most = -Infinity;
+    for (const [, v] of shown) for (const x of v) if (Number.isFinite(x)) { least = Math.min(least, x); most = Math.max(most, x); }
+    if (!(most > least)) return;
+    const step = nice((most - least) / 4), low = Math.floor(Math.max(least, most - 90) / step) * step, high = Math.ceil(most / step) * step;
+    const topHz = freqs.at(-1), x = f => left + f / topHz * (right - left), y = v => bottom - (v - low) / (high - low) * (bottom - top);
+    c.fillStyle = colours.ink2; c.strokeStyle = colours.line; c.textAlign = "right";
+    for (let v = low; v <= high + 1e-9; v += step) {
+      c.fillText(String(+v.toPrecision(3)), left - 4, y(v));
+      c.beginPath(); c.moveTo(left, y(v)); c.lineTo(right, y(v)); c.stroke();
+    }
+    c.textAlign = "center";
+    for (let f = 0; f < topHz; f += 25) c.fillText(f + 25 > topHz ? `${f} Hz` : f, clamp(x(f), left + 4, right - 14), h - 8);
+    c.strokeStyle = colours.edge;
+    if (slice_hz > topHz / 40) for (let k = 1; k * slice_hz < topHz; k++) {
+      c.beginPath(); c.moveTo(x(k * slice_hz), bottom); c.lineTo(x(k * slice_hz), bottom + 5); c.stroke();
+    }
+    for (const [label, v] of shown) {
+      c.strokeStyle = colours[COLOUR_OF[label]]; c.lineWidth = label === "truth" ? 3 : 1.5; c.beginPath();
+      v.forEach((value, k) => { if (Number.isFinite(value)) c.lineTo(x(freqs[k]), y(Math.max(value, low))); });
+      c.stroke();
+    }
+    c.lineWidth = 1;
+    const words = shown.map(([label, v]) => {
+      const k = cursor >= 0 ? cursor : v.indexOf(Math.max(...v.filter(Number.isFinite)));
+      return `${WORD_OF[label]} ${v[k].toFixed(0)} dB${cursor >= 0 ? "" : ` at ${freqs[k].toFixed(1)} Hz`}`;
+    });
+    if (cursor >= 0) {
+      c.strokeStyle = colours.ink; c.beginPath(); c.moveTo(x(freqs[cursor]), top); c.lineTo(x(freqs[cursor]), bottom); c.stroke();
+      c.fillStyle = colours.card; c.fillRect(0, 0, w, 22); c.fillStyle = colours.ink; c.textAlign = "left";
+      const values = shown.map(([, v]) => v[cursor].toFixed(0)).join(" → ");
+      c.fillText(`${+freqs[cursor].toFixed(1)} Hz: ${values} dB`, 4, 11);
+    }
+    const where = cursor >= 0 ? `At ${freqs[cursor].toFixed(1)} Hz: ` : "Spectrum of the window, highest: ";
+    const slices = slice_hz ? `. Slices come at ${slice_hz.toFixed(2)} Hz` : "";
+    spectrum.setAttribute("aria-label", `${where}${words.join(", ")}${slices}. Arrow keys visit the harmonics.`);
+  }
+  const visit = to => { if (spectra) { cursor = clamp(to, 0, spectra.freqs.length - 1); drawSpectrum(); } };
+  spectrum.addEventListener("pointerdown", e => {
+    if (!spectra) return;
+    const r = spectrum.getBoundingClientRect(), { freqs, slice_hz } = spectra;
+    let f = (e.clientX - r.left - 30) / (r.width - 36) * freqs.at(-1);
+    const near = slice_hz ? Math.max(1, Math.round(f / slice_hz)) * slice_hz : f;
+    if (Math.abs(near - f) < freqs.at(-1) / 40) f = near; // a press near a harmonic means it
+    visit(Math.round(f / freqs[0]) - 1);
+  });
+  spectrum.addEventListener("keydown", e => {
+    if (!spectra || !["ArrowLeft", "ArrowRight"].includes(e.key)) return;
+    const way = e.key === "ArrowRight" ? 1 : -1, { freqs, slice_hz } = spectra, hz = slice_hz || 5;
+    const k = Math.round((cursor < 0 ? 0 : freqs[cursor]) / hz) + way;
+    visit(Math.round(Math.max(1, k) * hz / freqs[0]) - 1);
+    e.preventDefault(); e.stopPropagation();
+  });
 
   // ------------------------------------------------------------------------------ input
   let drag = null;
@@ -505,7 +636,9 @@ function makeView(store, el) {
       Home: () => change({ begin_s: 0 }), End: () => change({ begin_s: duration() }),
       "+": () => rescale(0.5), "=": () => rescale(0.5), "-": () => rescale(2),
       "[": () => zoom(false), "]": () => zoom(true),
-      " ": () => has(1) && change({ wipe: view.wipe > 0.5 ? 0 : 1 }),
+      " ": () => has(1) && change({ what: "signal", wipe: view.wipe > 0.5 ? 0 : 1 }),
+      t: () => at("truth") >= 0 && change({ truth: !view.truth }),
+      d: () => at("difference") >= 0 && change({ what: what() === "difference" ? "signal" : "difference" }),
       a: () => { auto.fill(0); change({ scale_uv: [0, 0] }); },
     }[e.key.length === 1 ? e.key.toLowerCase() : e.key];
     if (!act) return;
@@ -519,18 +652,22 @@ function makeView(store, el) {
     const light = document.body.dataset.jpThemeLight; // Lab, Notebook and Voilà set it
     root.toggleAttribute("data-dark", light === undefined ? matchMedia("(prefers-color-scheme: dark)").matches : light === "false");
     const style = getComputedStyle(root), read = name => style.getPropertyValue(`--fnb-sv-${name}`).trim() || "#888";
-    for (const name of ["raw", "fix", "ink", "ink2", "line", "edge", "card", "note", "warning", "error"]) colours[name] = read(name);
+    for (const name of ["raw", "fix", "truth", "ink", "ink2", "line", "edge", "card", "note", "warning", "error"]) colours[name] = read(name);
     const dot = document.createElement("canvas").getContext("2d");
-    for (const name of ["raw", "fix"]) { // as one number, in the byte order of this machine
+    for (const name of ["raw", "fix", "truth", "edge"]) { // as one number, in the byte order of this machine
       dot.fillStyle = colours[name];
       dot.fillRect(0, 0, 1, 1);
       colours[name + "32"] = new Uint32Array(dot.getImageData(0, 0, 1, 1).data.buffer.slice(0))[0];
     }
     redraw();
+    drawSpectrum();
   }
   function size() {
+    const room = [row.clientWidth, model.get("height_px") || HEIGHT];
+    if (!room[0]) return; // not in the page yet, or on a hidden tab
+    spectrum.style.display = room.every((v, k) => v >= SPECTRUM_LEAST[k]) ? "" : "none";
+    spectrum.style.height = `${room[1]}px`;
     const wide = stage.clientWidth;
-    if (!wide) return; // not in the page yet, or on a hidden tab
     const first = !width;
     width = wide; height = model.get("height_px") || HEIGHT; dpr = devicePixelRatio || 1;
     stage.style.height = `${height}px`;
@@ -539,6 +676,7 @@ function makeView(store, el) {
       canvas.style.width = `${width}px`; canvas.style.height = `${height}px`;
     }
     if (first) theme(); // styles are known only now
+    drawSpectrum();
     redraw();
   }
   function renew() {
@@ -548,6 +686,7 @@ function makeView(store, el) {
     markers.sort();
     auto.fill(0);
     store.askedOverview = false;
+    asked = "";
     follow();
   }
   function follow() { // the kernel changed the view
@@ -560,19 +699,19 @@ function makeView(store, el) {
   function lose() { lost = true; redraw(); }
 
   const resize = new ResizeObserver(() => requestAnimationFrame(size));
-  resize.observe(stage);
+  resize.observe(row);
   const change_theme = new MutationObserver(() => requestAnimationFrame(theme));
   change_theme.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"] });
   model.on("change:view", follow);
   model.on("change:height_px", size);
   renew();
   return {
-    redraw, renew, lose,
+    redraw, renew, lose, takeSpectrum,
     remove() {
       model.off("change:view", follow);
       model.off("change:height_px", size);
       resize.disconnect(); change_theme.disconnect();
-      cancelAnimationFrame(frame); clearTimeout(later);
+      cancelAnimationFrame(frame); clearTimeout(later); clearTimeout(pause);
     },
   };
 }

@@ -12,6 +12,7 @@ import anywidget
 import numpy as np
 import traitlets
 
+from facet_nb.models.signal_spectrum import compute_spectrum
 from facet_nb.models.signal_tiles import TiledSignal
 
 HERE = Path(__file__).parent
@@ -29,13 +30,15 @@ class SignalCanvas(anywidget.AnyWidget):
     ----------
     meta : dict
         What the page needs to know: ``names`` of the channels, ``duration_s``, ``signals`` (label,
-        rate, number of samples and start of each), ``findings`` (spans with a severity and title).
+        rate, number of samples and start of each), ``findings`` (spans with a severity and title),
+        ``difference`` (what the difference of two results says).
     markers : bytes
         Times of the triggers, in s, as float64.
     view : dict
         What is shown, owned by the page: ``begin_s``, ``span_s``, ``channels`` (indices),
-        ``scale_uv`` (distance of channels, for each signal; 0 chooses it) and ``wipe`` (position
-        of the handle, 0 to 1).
+        ``scale_uv`` (distance of channels, for each side; 0 chooses it), ``wipe`` (position
+        of the handle, 0 to 1), ``what`` (``"signal"``, ``"removed"``, ``"difference"``) and
+        ``truth`` (whether the truth is drawn).
     height_px : int
         Height of the picture, in pixels.
     """
@@ -50,9 +53,12 @@ class SignalCanvas(anywidget.AnyWidget):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._signals: list[TiledSignal] = []
+        self._labels: list[str] = []
+        self._markers_s = np.zeros(0)
         self._version = 0
         self._lock = threading.Condition()
         self._wanted: list[Sequence[int]] = []
+        self._spectrum: dict[str, Any] | None = None
         self._asked_in: Context = copy_context()
         self._thread: threading.Thread | None = None
         self._overview: Iterator[float] | None = None
@@ -64,6 +70,7 @@ class SignalCanvas(anywidget.AnyWidget):
         signals: dict[str, TiledSignal],
         markers_s: np.ndarray,
         findings: Sequence[dict[str, Any]] = (),
+        difference: Sequence[str] = (),
     ) -> None:
         """Show these signals instead of the present ones.
 
@@ -72,16 +79,20 @@ class SignalCanvas(anywidget.AnyWidget):
         names : sequence of str
             Names of the channels.
         signals : dict of str to TiledSignal
-            One or two signals by their label; the first is drawn left of the handle.
+            Signals by their label; the first is drawn left of the handle, ``"corrected"`` or
+            ``"preview"`` right of it, ``"truth"``, ``"removed"`` and ``"difference"`` on demand.
         markers_s : ndarray, shape (n_markers,)
             Times of triggers, in s.
         findings : sequence of dict
             Spans to mark: ``begin_s``, ``end_s``, ``severity``, ``title``.
+        difference : sequence of str
+            What the difference of two results says, in large and in small letters.
         """
         with self._lock:
-            self._signals = list(signals.values())
+            self._signals, self._labels = list(signals.values()), list(signals)
+            self._markers_s = np.sort(markers_s)
             self._version += 1
-            self._wanted = []
+            self._wanted, self._spectrum = [], None
             self._overview = None
         ends = [s.offset_s + s.n_times / s.sfreq for s in signals.values()]
         with self.hold_sync():
@@ -101,12 +112,14 @@ class SignalCanvas(anywidget.AnyWidget):
                     for label, signal in signals.items()
                 ],
                 "findings": list(findings),
+                "difference": list(difference),
             }
 
     def release(self) -> None:
         """Let go of the recordings; the page keeps what it has, and gets nothing more."""
         with self._lock:
             self._wanted, self._signals, self._overview = [], [], None
+            self._spectrum = None
             self._lock.notify_all()
 
     def close(self) -> None:
@@ -117,12 +130,16 @@ class SignalCanvas(anywidget.AnyWidget):
     # ------------------------------------------------------------------------------------ inner
     def _receive(self, _widget: Any, message: Any, _buffers: Any) -> None:
         """Note which tiles the page lacks now: requests of before are out of date."""
-        if not isinstance(message, dict) or message.get("kind") != "want":
+        kind = message.get("kind") if isinstance(message, dict) else None
+        if kind not in ("want", "spectrum"):
             return
         with self._lock:
             if message.get("version") != self._version:
                 return
-            self._wanted = list(message.get("tiles", ()))
+            if kind == "spectrum":
+                self._spectrum = message
+            else:
+                self._wanted = list(message.get("tiles", ()))
             # ipykernel answers a page where the kernel last sent from: answers leave in the
             # context of the request, so that they never wait for a running cell.
             self._asked_in = copy_context()
@@ -139,16 +156,22 @@ class SignalCanvas(anywidget.AnyWidget):
         """Compute and send tiles; between requests, continue the overview."""
         while True:
             with self._lock:
-                if not self._wanted and self._overview is None:
+                if not self._has_work():
                     self._lock.wait(_IDLE_S)
-                if not self._wanted and self._overview is None:
+                if not self._has_work():
                     self._thread = None
                     return
                 place = self._wanted.pop(0) if self._wanted else None
+                spectrum = None
+                if place is None:  # the picture comes first
+                    spectrum, self._spectrum = self._spectrum, None
+                named = dict(zip(self._labels, self._signals, strict=False))
                 signals, version, overview = self._signals, self._version, self._overview
                 context = self._asked_in.copy()
             if place is not None:
                 context.run(self._answer, signals, version, place)
+            elif spectrum is not None:
+                context.run(self._answer_spectrum, named, spectrum)
             elif overview is not None:
                 done = next(overview, None)
                 if done is None:
@@ -156,6 +179,25 @@ class SignalCanvas(anywidget.AnyWidget):
                         if self._overview is overview:
                             self._overview = None
                     context.run(self.send, {"kind": "overview", "version": version})
+
+    def _has_work(self) -> bool:
+        return bool(self._wanted) or self._spectrum is not None or self._overview is not None
+
+    def _answer_spectrum(self, signals: dict[str, TiledSignal], wanted: dict[str, Any]) -> None:
+        """Send the spectra of the window in view."""
+        message = {"kind": "spectrum", "version": wanted["version"], "key": wanted["key"]}
+        known = {k: s for k, s in signals.items() if k not in ("removed", "difference")}
+        places, begin_s, span_s = wanted["channels"], wanted["begin_s"], wanted["span_s"]
+        if not known or not places:
+            return
+        try:
+            found = compute_spectrum(known, self._markers_s, places, begin_s, span_s)
+        except Exception as error:  # as in _answer
+            self.send({**message, "text": f"{type(error).__name__}: {error}"})
+            return
+        rows = np.stack([found.freqs_hz, *found.density_db.values()]).astype("<f4")
+        labels = list(found.density_db)
+        self.send({**message, "labels": labels, "slice_hz": found.slice_hz}, [rows])
 
     def _answer(self, signals: list[TiledSignal], version: int, place: Sequence[int]) -> None:
         message = {"kind": "tile", "version": version, "tile": list(place)}

@@ -8,6 +8,7 @@ import ipywidgets as w
 
 from facet_nb.models.signal_model import SignalModel
 from facet_nb.models.sources import as_context
+from facet_nb.models.truth import find_truth
 from facet_nb.widgets.fragments import write_table
 from facet_nb.widgets.lazy_drawing import LazyDrawing
 from facet_nb.widgets.panel import Panel
@@ -16,6 +17,8 @@ from facet_nb.widgets.signal_svg import WIDTH, write_signal
 
 #: Position of the handle between the recording and the corrected one, for each choice of the model.
 _WIPES = {"both": 0.46, "recording": 1.0, "corrected": 0.0}
+#: Views without a handle.
+_WHOLE = ("removed", "difference")
 
 
 class SignalView(Panel):
@@ -24,12 +27,13 @@ class SignalView(Panel):
     The recording may be a lazy one (:meth:`facet_nb.Pipeline.lazy`), or a file: only what is
     looked at is read and computed. Keys, with the focus on the picture: arrows scroll through time
     and channels, ``+`` and ``-`` change the amplitude, ``[`` and ``]`` the time shown, Space swaps
-    before and after, ``A`` chooses the amplitude.
+    before and after, ``A`` chooses the amplitude, ``T`` shows the truth, ``D`` the difference of
+    two results.
 
     Parameters
     ----------
     recording : ProcessingContext | mne.io.BaseRaw | path | Simulation | SignalModel
-        The recording.
+        The recording; of a simulation, the truth can be shown as well.
     corrected : ProcessingContext | mne.io.BaseRaw | None
         The corrected recording.
     nested : bool
@@ -57,7 +61,7 @@ class SignalView(Panel):
             self.model = recording
         else:
             self.model = SignalModel()
-            self.model.set_recording(as_context(recording))
+            self.model.set_recording(as_context(recording), find_truth(recording))
             self.model.set_corrected(None if corrected is None else as_context(corrected))
         self.channels = w.SelectMultiple(
             description="Channels",
@@ -73,8 +77,8 @@ class SignalView(Panel):
         self.drawing = LazyDrawing(self._draw)
         self.channels.observe(lambda change: self._choose(channels=change["new"]), "value")
         self.canvas.observe(lambda change: self._follow(change["new"]), "view")
-        names = ["channels", "begin_s", "span_s", "scale_uv", "shown", "names"]
-        self.model.observe(self.refresh, names)
+        names = ["channels", "begin_s", "span_s", "scale_uv", "shown", "with_truth", "names"]
+        self.model.observe(self.refresh, [*names, "difference"])
         body = w.HBox([self.channels, w.VBox([self.canvas, self.table])])
         body.add_class("fnb-signal-body")
         super().__init__([body], nested=nested)
@@ -120,15 +124,19 @@ class SignalView(Panel):
             return
         self._shown = key
         model = self.model
-        self.canvas.show(model.names, model.tiled(), model.markers_s(), model.list_findings())
+        spans = model.list_findings()
+        self.canvas.show(
+            model.names, model.tiled(), model.markers_s(), spans, difference=model.difference
+        )
 
     def _show_window(self) -> None:
         model, view = self.model, dict(self.canvas.view)
-        wipe = view.get("wipe")
-        if wipe is None or _name_side(wipe) != model.shown:
+        wipe = view.get("wipe", _WIPES["both"])
+        what = model.shown if model.shown in _WHOLE else "signal"
+        if what == "signal" and _name_side(wipe) != model.shown:
             wipe = _WIPES[model.shown]
         scales = list(view.get("scale_uv", (0.0, 0.0)))
-        side = 1 if model.has_corrected and wipe < _WIPES["recording"] else 0
+        side = _find_side(what, wipe, model.has_corrected)
         scales[side] = model.scale_uv
         self.canvas.view = {
             "begin_s": model.begin_s,
@@ -136,19 +144,27 @@ class SignalView(Panel):
             "channels": [model.names.index(name) for name in model.channels],
             "scale_uv": scales,
             "wipe": wipe,
+            "what": what,
+            "truth": model.with_truth,
         }
 
     def _follow(self, view: dict[str, Any]) -> None:
         """Take what the page shows."""
         if self._filling or not view:
             return
-        names = self.model.names
-        side = 1 if self.model.has_corrected and view["wipe"] < 0.98 else 0
+        names, what = self.model.names, view.get("what", "signal")
+        side = _find_side(what, view["wipe"], self.model.has_corrected)
+        shown = self.model.shown
+        if what != "signal":
+            shown = what
+        elif self.model.has_corrected or shown in _WHOLE:
+            shown = _name_side(view["wipe"])
         self._choose(
             begin_s=float(view["begin_s"]),
             span_s=float(view["span_s"]),
             channels=tuple(names[i] for i in view["channels"] if i < len(names)),
-            shown=_name_side(view["wipe"]) if self.model.has_corrected else self.model.shown,
+            shown=shown,
+            with_truth=bool(view.get("truth")),
             scale_uv=float(view["scale_uv"][side]),
         )
 
@@ -166,6 +182,13 @@ class SignalView(Panel):
         heads = ["channel", *(f"{layer.label} (µV)" for layer in window.layers)]
         table = write_table("Peak to peak in this window", heads, window.rows())
         return f"<details><summary>As a table</summary>{table}</details>"
+
+
+def _find_side(what: str, wipe: float, has_corrected: bool) -> int:
+    """Return whose scale the model speaks of: 0 of the recording, 1 of the corrected one."""
+    if what != "signal":
+        return int(what == "difference")
+    return int(has_corrected and wipe < 0.98)
 
 
 def _name_side(wipe: float) -> str:

@@ -17,11 +17,13 @@ from facet_nb.models.remedies import find_chain_remedy, find_failure_remedy, fin
 from facet_nb.models.saving_model import KINDS
 from facet_nb.models.session_states import list_findings
 from facet_nb.models.studio_model import SCREENS
+from facet_nb.models.study_scripts import TARGETS
 from facet_nb.widgets import studio_parts as parts
 from facet_nb.widgets.chain_editor import ChainEditor
 from facet_nb.widgets.code_view import CodeView
 from facet_nb.widgets.compare_panel import ComparePanel
 from facet_nb.widgets.cost_view import write_charts, write_tune
+from facet_nb.widgets.files_view import write_files
 from facet_nb.widgets.fragments import write_text
 from facet_nb.widgets.live_html import LiveHtml
 from facet_nb.widgets.panel import Panel, read_css
@@ -94,6 +96,7 @@ class Studio(Panel):
         self.transport = self._live(parts.write_transport, "fnb-transport")
         self.picture = self._live(parts.write_run, "fnb-run-picture")
         self.findings = self._live(parts.write_findings, "fnb-findings-card")
+        self.browser = self._live(write_files, "fnb-browser")
         self.cost = self._live(write_tune, "fnb-cost-curves")
         self.files = self._live(parts.write_save, "fnb-files")
         self.said = w.HTML()
@@ -115,7 +118,9 @@ class Studio(Panel):
         return LiveHtml(lambda: write(self.model), self._act, css)
 
     def _fill_stage(self) -> None:
-        details = {
+        facts = w.VBox([self.recording.widget, self.signal.channels])
+        details: dict[str, tuple[str, w.Widget]] = {
+            "Recording": ("Properties, events, channels, simulation", facts),
             "Run": ("All settings, steps and channels, pictures, log", self.run_panel),
             "Tune": ("Measure in fresh processes", self.tune_panel),
         }
@@ -125,7 +130,7 @@ class Studio(Panel):
             folds[name].observe(self._show_screen, "selected_index")
         self.folds = folds
         pages: dict[str, list[w.Widget]] = {
-            "Recording": [self.findings, _own(self.recording.widget, self.signal.channels)],
+            "Recording": [self.findings, self.browser, folds["Recording"]],
             "Chain": [_own(self.chain)],
             "Run": [self.picture, folds["Run"]],
             "Tune": [self.cost, folds["Tune"]],
@@ -213,15 +218,21 @@ class Studio(Panel):
         return self.run_panel.summary()
 
     # ----------------------------------------------------------------------------------- actions
-    def _act(self, act: str, name: str, value: Any) -> None:
+    def _act(self, act: str, name: str, value: Any) -> bool:
         """Do what was pressed or changed on the page; say why if that is not possible."""
+        done = False
         try:
             self._ACTS[act](self, name, value)
         except (FacetError, TraitError, OSError) as error:
             self._say(str(error))
         else:
+            done = True
             self._say("")
-        self._refresh()
+        if act == "upload_chunk" and done and self.model.files.uploading:
+            self.browser.refresh()  # thousands of pieces: only their own picture is written anew
+        else:
+            self._refresh()
+        return done
 
     def _say(self, text: str) -> None:
         html = f'<p class="fnb-wrong" role="status">{write_text(text)}</p>' if text else ""
@@ -267,6 +278,18 @@ class Studio(Panel):
         last_s = max(0.0, signal.duration_s - signal.span_s)
         signal.begin_s = min(max(0.0, float(value) - 1.0), last_s)
 
+    def _open_example(self, _name: str, _value: Any) -> None:
+        self.model.recording.kind = "example"
+        self.model.recording.start()
+
+    def _begin_upload(self, _name: str, value: Any) -> None:
+        self.model.files.begin_upload([(str(name), int(size)) for name, size in value])
+
+    def _take_chunk(self, name: str, value: Any) -> None:
+        files = self.model.files
+        if files.receive(name, value):
+            self.model.open(files.find_uploaded())
+
     def _measure(self, _name: str, _value: Any) -> None:
         """Measure in fresh processes what the quick look has tried."""
         tune, cores = self.model.tune, self.model.run.cores
@@ -281,8 +304,11 @@ class Studio(Panel):
             run.mode, run.n_jobs, run.n_workers = mode, int(n_jobs), int(n_workers)
 
     def _write_study(self, _name: str, _value: Any) -> None:
-        self.model.screen = "Save"
-        self.model.saving.study = self.model.study.script()
+        model = self.model
+        with model.saving.hold_trait_notifications():
+            model.saving.study = model.study.script()
+            model.saving.study_file = TARGETS[model.study.target].file
+        model.screen = "Save"
 
     def _choose_kind(self, name: str, value: Any) -> None:
         saving = self.model.saving
@@ -301,10 +327,18 @@ class Studio(Panel):
         "measure": _measure,
         "use": _use,
         "study": lambda self, name, value: self.model.study.set_trait(name, float(value)),
+        "study_target": lambda self, _name, value: self.model.study.set_trait("target", value),
         "study_script": _write_study,
+        "study_save": lambda self, _name, _value: self.model.saving.save_study(),
         "kind": _choose_kind,
         "save_as": lambda self, name, value: self.model.saving.set_trait(name, str(value)),
         "save": lambda self, _name, value: self.model.saving.save(replace=value == "replace"),
+        "open": lambda self, _name, value: self.model.open(str(value)),
+        "example": _open_example,
+        "folder": lambda self, _name, value: self.model.files.go(str(value)),
+        "upload_begin": _begin_upload,
+        "upload_chunk": _take_chunk,
+        "upload_stop": lambda self, _name, _value: self.model.files.cancel_upload(),
         "undo": lambda self, _name, _value: self.model.undo(),
         "check": _check,
         "look": _look,
@@ -323,6 +357,8 @@ class Studio(Panel):
         }
         if screen in more:
             seen.append(more[screen])
+        if screen == "Recording":
+            seen.append(self.browser)
         for part in seen:
             part.refresh()
 

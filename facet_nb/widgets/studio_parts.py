@@ -25,6 +25,7 @@ from facet_nb.models.session_states import (
     write_duration,
 )
 from facet_nb.models.studio_model import STATES
+from facet_nb.models.study_scripts import TARGETS
 from facet_nb.models.timeline import Timeline, plan_timeline
 from facet_nb.widgets.fragments import write_text
 from facet_nb.widgets.timeline_view import write_legend, write_timelines
@@ -422,14 +423,17 @@ def write_save(model: StudioModel) -> str:
     said = "" if not saved else f'<p class="fnb-ok" role="status">✓ Saved:</p><ul>{saved}</ul>'
     if not ready:
         said = "<p>Run the chain first: a preview is computed where you look, and nowhere else.</p>"
-    titles = {"The script of this run": saving.script()}
+    titles = {"The script of this run": (saving.script(), "")}
     if saving.study:
-        titles["The script of the whole study"] = saving.study
+        usage = next(t.usage for t in TARGETS.values() if t.file == saving.study_file)
+        save = write_button(f"Save {saving.study_file}", "study_save")
+        titles["The script of the whole study"] = (saving.study, f" {save} {write_text(usage)}")
+    copy = '<p><button type="button" class="fnb-b" data-copy="#fnb-script-'
     scripts = "".join(
         f"<details{' open' if k else ''}><summary>{title}</summary>"
-        f'<p><button type="button" class="fnb-b" data-copy="#fnb-script-{k}">Copy</button></p>'
+        f'{copy}{k}">Copy</button>{more}</p>'
         f'<pre id="fnb-script-{k}" tabindex="0">{write_text(text)}</pre></details>'
-        for k, (title, text) in enumerate(titles.items())
+        for k, (title, (text, more)) in enumerate(titles.items())
     )
     return (
         f'<section class="fnb-card"><div class="fnb-kinds">{boxes}</div><p class="fnb-save-row">'

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facet_nb.kernels.measures.envelope import bound_bins
+from facet_nb.models.signal_spectrum import compute_spectrum
 from facet_nb.models.signal_tiles import BINS, FACTOR, GROUP, MISSING, TiledSignal, _encode
 
 
@@ -101,3 +102,38 @@ def test_places_that_do_not_exist(place):
     raw = make_raw(2, 3000)
     with pytest.raises(IndexError):
         TiledSignal(raw, raw.ch_names).tile(*place)
+
+
+def test_a_difference_is_that_of_the_samples():
+    one, two = make_raw(3, 5000), make_raw(2, 4000, seed=1)
+    a, b = (TiledSignal(raw, one.ch_names) for raw in (one, two))
+    found = a.minus(b).read([1, 2], 10, 9999)
+    assert found.shape == (2, 3990) and np.isnan(found[1]).all()
+    np.testing.assert_array_equal(found[0], one.get_data()[1, 10:4000] - two.get_data()[1, 10:])
+    assert (a.minus(a).tile(1, 0, 0).values_uv() == 0).all()
+    late = TiledSignal(two, one.ch_names, offset_s=0.5)
+    assert a.minus(late) is None
+    # As on disk, samples are shared: the original is left as it is.
+    assert a.tile(0, 0, 0).codes.any()
+
+
+@pytest.mark.parametrize("slice_hz", [8.0, 12.5])
+def test_a_spectrum_has_its_peaks_where_the_signal_has_them(slice_hz):
+    sfreq, rng = 500.0, np.random.default_rng(0)
+    times_s = np.arange(10_000) / sfreq
+    tone = 1e-5 * np.sin(2 * np.pi * slice_hz * times_s)
+    noise = 1e-7 * rng.normal(size=(2, len(times_s)))
+    info = mne.create_info(2, sfreq, "eeg")
+    loud, soft = (mne.io.RawArray(x, info, verbose="error") for x in (noise + tone, noise))
+    signals = {
+        label: TiledSignal(raw, [*raw.ch_names, "missing"])
+        for label, raw in (("recording", loud), ("corrected", soft))
+    }
+    markers_s = np.arange(0, 20, 1 / slice_hz)
+    found = compute_spectrum(signals, markers_s, [0, 1, 2], 19.0, 0.5)
+    peak = int(np.argmax(found.density_db["recording"]))
+    assert found.freqs_hz[peak] == pytest.approx(slice_hz, abs=0.5)
+    drop = found.density_db["recording"][peak] - found.density_db["corrected"][peak]
+    assert drop > 30 and found.slice_hz == pytest.approx(slice_hz)
+    none = compute_spectrum(signals, np.zeros(0), [2], 0.0, 5.0)
+    assert none.slice_hz == 0 and np.isnan(none.density_db["recording"]).all()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from facet_nb import HighPassFilter, Pipeline
+from facet_nb import HighPassFilter, LambdaProcessor, Pipeline
+from facet_nb.core.errors import FacetError
 from facet_nb.datasets import simulate
 from facet_nb.models import StudioModel
 from facet_nb.models.cost_points import list_points
+from facet_nb.models.study_scripts import TARGETS, StudyShape, write_target
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +64,55 @@ def test_a_quick_look_replaces_what_is_expected(studio):
     studio.chain.set_text("freq", "1", 0)
 
 
-def test_the_script_corrects_a_folder(studio, tmp_path):
-    path, folder = tmp_path / "correct_study.py", tmp_path / "in"
-    folder.mkdir()
-    studio.study.memory_gb, studio.study.cores = 16.0, 1
-    path.write_text(studio.study.script())
-    command = [sys.executable, str(path), str(folder)]
-    empty = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert empty.returncode != 0 and "holds no recording" in empty.stderr
-    simulate(1, 250.0, 15.0).raw.save(folder / "one_raw.fif", verbose="error")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two recordings, one with a blank in its name."""
+    here = tmp_path_factory.mktemp("in")
+    for name in ("one_raw.fif", "two b_raw.fif"):
+        simulate(1, 250.0, 15.0).raw.save(here / name, verbose="error")
+    return here
+
+
+@pytest.mark.parametrize("target", list(TARGETS))
+def test_each_script_corrects_a_folder_as_it_is(studio, folder, tmp_path, target):
+    study = studio.study
+    study.memory_gb, study.cores, study.files, study.target = 16.0, 1, 2, target
+    path = tmp_path / TARGETS[target].file
+    path.write_text(study.script())
+    command = [sys.executable if path.suffix == ".py" else "bash", str(path)]
+    done = run_script([*command, str(folder), str(tmp_path / "out")], 1)
     assert done.returncode == 0, done.stderr
-    assert len(list((folder / "corrected").glob("*_corrected.fif"))) == 1
+    names = sorted(p.name for p in (tmp_path / "out").glob("*_corrected.fif"))
+    # A job of an array corrects one of them.
+    wanted = ["one_raw_corrected.fif", "two b_raw_corrected.fif"]
+    assert names == (wanted[1:] if target == "slurm" else wanted)
+
+
+def run_script(command: list[str], number: int) -> subprocess.CompletedProcess:
+    """Run a script as a shell, or as one job of an array, would."""
+    here = Path(sys.executable).parent
+    path = f"{here}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "SLURM_ARRAY_TASK_ID": str(number)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_an_array_that_is_too_short_says_so(studio, folder, tmp_path):
+    study = studio.study
+    study.files, study.target = 1, "slurm"
+    path = tmp_path / "study.sbatch"
+    path.write_text(study.script())
+    done = run_script(["bash", str(path), str(folder), str(tmp_path / "out")], 0)
+    assert done.returncode == 1 and "use --array=0-1" in done.stderr
+    (tmp_path / "empty").mkdir()
+    empty = run_script(["bash", str(path), str(tmp_path / "empty")], 0)
+    assert empty.returncode == 1 and "holds no recording" in empty.stderr
+    bare = run_script(["bash", str(path)], 0)
+    assert bare.returncode == 2 and "Name the folder" in bare.stderr
+
+
+def test_a_function_of_the_notebook_cannot_be_written_down(studio):
+    study = studio.study
+    study.target = "batch"
+    pipeline = Pipeline([LambdaProcessor(lambda context: context)])
+    with pytest.raises(FacetError):
+        write_target("batch", pipeline, StudyShape(1, 1, 1.0))

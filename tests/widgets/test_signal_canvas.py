@@ -134,7 +134,8 @@ def test_page_and_model_follow_each_other():
 def test_the_handle_and_the_choice_of_recordings_follow_each_other():
     simulation = make_simulation()
     view = SignalView(simulation, simulation.raw)
-    assert [s["label"] for s in view.canvas.meta["signals"]] == ["recording", "corrected"]
+    signals = view.canvas.meta["signals"]
+    assert [s["label"] for s in signals] == ["recording", "corrected", "truth", "removed"]
     assert view.canvas.view["wipe"] == pytest.approx(0.46)
     view.canvas.view = {**view.canvas.view, "wipe": 0.7}
     assert view.model.shown == "both" and view.canvas.view["wipe"] == 0.7

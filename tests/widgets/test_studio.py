@@ -59,8 +59,9 @@ def test_classes_for_people_who_style_it(studio, name):
 
 
 def list_labels(studio) -> list[str]:
-    """Return which signals the canvas has."""
-    return [s["label"] for s in find(studio, "fnb-signal-plot").meta["signals"]]
+    """Return which signals the canvas has, without the truth and what was removed."""
+    signals = find(studio, "fnb-signal-plot").meta["signals"]
+    return [s["label"] for s in signals if s["label"] not in ("truth", "removed")]
 
 
 def test_a_run_from_the_button(studio, simulation):

@@ -27,7 +27,7 @@ def studio(simulation):
 def test_a_corrected_window_without_a_run(studio):
     assert studio.model.wait_for_preview() and studio.result is None
     labels = [s["label"] for s in studio.signal.canvas.meta["signals"]]
-    assert labels == ["recording", "preview"]
+    assert labels == ["recording", "preview", "truth", "removed"]
     before = studio.model.preview_context
     studio.model.chain.set_text("freq", "2", 0)
     assert studio.model.wait_for_preview() and studio.model.preview_context is not before
@@ -131,7 +131,38 @@ def test_from_the_sliders_to_the_script(studio):
     studio.cost.press("study", "60", "files")
     assert "about " in studio.cost.html and studio.model.study.files == 60
     studio.cost.press("study_script")
-    assert studio.model.screen == "Save" and "correct_study.py" in studio.files.html
+    assert studio.model.screen == "Save" and "facet-nb batch" in studio.files.html
+
+
+def test_the_script_of_a_study_is_of_the_chosen_kind_and_can_be_saved(studio, tmp_path):
+    studio.cost.press("study_target", "slurm")
+    studio.cost.press("study_script")
+    assert "--array=0-19" in studio.files.html and "Save study.sbatch" in studio.files.html
+    studio.files.press("save_as", str(tmp_path / "out"), "stem")
+    assert studio.files.press("study_save") and not studio.files.press("study_save")
+    assert (tmp_path / "study.sbatch").read_text() == studio.model.saving.study
+    assert "exists" in studio.said.value
+
+
+def test_an_upload_becomes_the_recording(studio, simulation, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    simulation.raw.copy().pick([0]).save(tmp_path / "a_raw.fif", verbose="error")
+    data = (tmp_path / "a_raw.fif").read_bytes()
+    studio.show("Recording")
+    studio.browser.press("folder", str(tmp_path))
+    assert "a_raw.fif" in studio.browser.html
+    assert not studio.browser.press("upload_begin", [["notes.txt", 3]])
+    assert "not part of a recording" in studio.said.value
+    assert studio.browser.press("upload_begin", [["b_raw.fif", len(data)]])
+    sent = []
+    monkeypatch.setattr(studio.browser, "send", sent.append)
+    for at in range(0, len(data), 100_000):
+        message = {"act": "upload_chunk", "name": "b_raw.fif"}
+        studio.browser._receive(None, message, [memoryview(data[at : at + 100_000])])
+    assert all(answer == {"kind": "answer", "done": True} for answer in sent) and sent
+    studio.model.recording.wait()
+    assert studio.model.recording.summary.n_channels == 1
+    assert "b_raw.fif" in studio.head.html and "b_raw.fif" in studio.browser.html
 
 
 def test_saving(studio, tmp_path):
