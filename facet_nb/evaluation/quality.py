@@ -30,6 +30,10 @@ from facet_nb.evaluation.quality_windows import Scan, cut_ecg, cut_scan
 #: Channels that hold no EEG.
 _OTHERS = ("ecg", "eog", "emg", "resp")
 
+#: Pairs of epochs that are read, and those after steps that take less CPU time than reading more.
+_PAIRS, _FEW_PAIRS = 16, 6
+_FAST = {"aas_correction"}
+
 
 @register_processor
 class QualityCalculator(MetricStep):
@@ -60,7 +64,7 @@ class QualityCalculator(MetricStep):
         if not names:
             return Quality("not measured", "there is no good EEG channel.")
         scan = cut_scan(context)
-        tables = read_tables(context, scan, names)
+        tables = read_tables(context, scan, names, _choose_number(context))
         measures = (
             *judge_locked(tables, scan),
             judge_lines(tables),
@@ -137,6 +141,14 @@ def is_corrected(context: ProcessingContext) -> bool:
         return True
     known = list_processors()
     return any(getattr(known.get(step.name), "subtracts", False) for step in context.get_history())
+
+
+def _choose_number(context: ProcessingContext) -> int:
+    """Return the number of pairs of epochs that are read: fewer after averages alone."""
+    known = list_processors()
+    names = {step.name for step in context.get_history()}
+    used = {name for name in names if getattr(known.get(name), "subtracts", False)}
+    return _PAIRS if used - _FAST else _FEW_PAIRS
 
 
 def _list_channels(context: ProcessingContext, ecg: bool = False) -> list[str]:

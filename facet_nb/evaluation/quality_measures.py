@@ -65,7 +65,7 @@ def judge_locked(tables: Tables, scan: Scan) -> list[Measure]:
     else:
         reason = "the markers are those of volumes."
         found.append(Measure("slice_residual", titles["slice_residual"], detail=reason))
-    together = sums.lagged.sum(axis=1) / np.maximum(sums.power.sum(axis=1), 1e-300)
+    together = sums.together()
     worst = float(together.max())
     bad = [name for name, value in zip(tables.names, together, strict=True) if value > SLOW]
     detail = f"epochs resemble the next one by {worst:.2f} (at most {SLOW:g})."
@@ -110,7 +110,7 @@ def _measure_notch(sums: LockedSums, n_parts: int) -> np.ndarray:
     at = bins % n_parts == 0
     beside = np.isin(bins % n_parts, (2, 3, n_parts - 3, n_parts - 2))
     if not at.any() or n_parts < 8:
-        return np.zeros(sums.n_channels)
+        return np.zeros(len(sums.power))
     ratio = np.log(np.maximum(sums.power[:, at], 1e-300)).mean(axis=1)
     ratio -= np.log(np.maximum(sums.power[:, beside], 1e-300)).mean(axis=1)
     return (1.0 - np.exp(ratio)).clip(0.0) / n_parts
@@ -133,7 +133,7 @@ def judge_lines(tables: Tables) -> Measure:
 
 def _find_quiet(tables: Tables) -> np.ndarray:
     """Return which windows are outside the scan and hold no artifact."""
-    outside = tables.select("outside")
+    outside = tables.select("outside") & tables.sampled
     usual = tables.find_usual()
     if not np.isnan(usual).any():
         relative = np.median(tables.before / np.maximum(usual, 1e-300), axis=1)
@@ -152,7 +152,7 @@ def _level_db(values: np.ndarray, scan: np.ndarray, quiet: np.ndarray) -> np.nda
 def judge_high(tables: Tables) -> Measure:
     """Judge the power at high frequencies relative to quiet time."""
     name, title = "high_residual", "power at high frequencies relative to unscanned time"
-    scan, quiet = tables.select("epoch", "inside"), _find_quiet(tables)
+    scan, quiet = tables.select("epoch", "inside") & tables.sampled, _find_quiet(tables)
     if np.isnan(tables.high).any():
         return Measure(name, title, unit="dB", detail="nothing is left above 40 Hz.")
     if quiet.sum() < _QUIETS or not scan.any():
@@ -167,13 +167,15 @@ def judge_bursts(tables: Tables) -> Measure:
     power = tables.inner if np.isnan(tables.high).any() else tables.high
     if scan.sum() < EPOCHS:
         return Measure(name, title, detail="too few windows within the scan.")
-    usual = np.maximum(np.median(power[scan], axis=0), 1e-300)
+    usual = np.maximum(np.median(power[scan & tables.sampled], axis=0), 1e-300)
     loud = (power > BURST * usual) & scan[:, np.newaxis]
     windows = loud.any(axis=1)
     channels = [n for n, column in zip(tables.names, loud.T, strict=True) if column.any()]
-    detail = f"{int(windows.sum())} of {int(scan.sum())} windows."
+    counted = windows if tables.n_marked else windows & tables.sampled
+    n = tables.n_marked or int((scan & tables.sampled).sum())
+    detail = f"{int(counted.sum())} of {n} windows."
     more: dict[str, Any] = {"channels": tuple(channels), "span_s": tables.spans(windows)}
-    return judge(name, title, float(windows[scan].mean()), BURSTS, detail, **more)
+    return judge(name, title, float(counted.sum()) / n, BURSTS, detail, **more)
 
 
 def judge_ecg(tables: Tables) -> Measure:
@@ -193,7 +195,7 @@ def judge_ecg(tables: Tables) -> Measure:
 def judge_level(tables: Tables) -> Measure:
     """Judge the level of the EEG bands relative to quiet time, up or down."""
     name, title = "level", "level from 1 to 70 Hz relative to unscanned time"
-    scan, quiet = tables.select("epoch", "inside"), _find_quiet(tables)
+    scan, quiet = tables.select("epoch", "inside") & tables.sampled, _find_quiet(tables)
     if quiet.sum() < _QUIETS or not scan.any():
         return Measure(name, title, unit="dB", detail="there is no unscanned time of 2 s or more.")
     level = np.median(_level_db(tables.bands, scan, quiet), axis=1)

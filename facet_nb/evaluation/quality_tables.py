@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
-from facet_nb.evaluation.quality_windows import Scan, Window
+from facet_nb.evaluation.quality_windows import Scan, Window, sample_windows
 from facet_nb.kernels.measures.recovery import find_edges
 from facet_nb.kernels.measures.residual import (
     BELOW_HZ,
     EEG_HZ,
     HIGH_HZ,
     INNER_HZ,
+    LOWEST_RATE_HZ,
     Grid,
     LockedSums,
 )
@@ -26,7 +27,12 @@ _N_BANDS = 12
 #: Smallest numbers of epochs and of frequencies.
 EPOCHS, _BINS = 6, 5
 #: Windows of the scan from which the usual power before correction is taken: it varies little.
-_USUAL = 9
+_USUAL = 6
+#: Windows whose samples are transformed at once.
+_AT_ONCE = 32
+#: Pieces of a window that is not in the sample, and differences in a piece; it is read if the
+#: energy of these exceeds the median by this factor, up to so many windows for each pair.
+_PIECES, _IN_PIECE, _OUTSTANDING, _EXTRA = 8, 10, 4.0, 2
 #: A window stands out if it has this part of the usual artifact's power, and so many times the
 #: usual power of the result, where the artifact had so many times the power of the result.
 UNTOUCHED, UNUSUAL, VISIBLE = 0.02, 10.0, 10.0
@@ -43,7 +49,9 @@ class Tables:
     names : list of str
         The channels.
     windows : tuple of Window
-        The windows.
+        The windows that were read.
+    sampled : ndarray of bool, shape (n_windows,)
+        Windows that are a sample of all; the others were read because they stand out.
     bands : ndarray, shape (n_windows, n_channels, n_bands)
         EEG bands after correction.
     inner, high : ndarray, shape (n_windows, n_channels)
@@ -62,10 +70,13 @@ class Tables:
         :func:`facet_nb.kernels.measures.recovery.find_edges`.
     artifact : ndarray, shape (n_channels, n_freqs) | None
         Power before correction at the frequencies of `locked`, relative to others.
+    n_marked : int
+        Number of windows of the scan, read or not; 0 if more windows stand out than were read.
     """
 
     names: list[str]
     windows: tuple[Window, ...]
+    sampled: np.ndarray
     bands: np.ndarray
     inner: np.ndarray
     high: np.ndarray
@@ -75,14 +86,25 @@ class Tables:
     sfreq: float
     artifact: np.ndarray | None = None
     edges: list[np.ndarray] = field(default_factory=list)
+    n_marked: int = 0
+
+    @classmethod
+    def empty(
+        cls, names: list[str], windows: tuple[Window, ...], sampled: np.ndarray, sfreq: float
+    ) -> Tables:
+        """Return tables without figures."""
+        shape = (len(windows), len(names))
+        inner, high, before, kept = (np.full(shape, np.nan) for _ in range(4))
+        bands = np.full((*shape, _N_BANDS), np.nan)
+        return cls(names, windows, sampled, bands, inner, high, before, kept, None, sfreq)
 
     def select(self, *kinds: str) -> np.ndarray:
-        """Return which windows are of these kinds."""
+        """Return which of the windows that were read are of these kinds."""
         return np.array([window.kind in kinds for window in self.windows], dtype=bool)
 
     def find_usual(self) -> np.ndarray:
         """Return the usual power of each channel in the scan before correction; NaN if unknown."""
-        before = self.before[self.select("epoch", "inside")]
+        before = self.before[self.select("epoch", "inside") & self.sampled]
         before = before[~np.isnan(before).any(axis=1)]
         return np.median(before, axis=0) if len(before) else np.full(len(self.names), np.nan)
 
@@ -98,75 +120,125 @@ class Tables:
         return tuple(spans)
 
 
-def read_tables(context: ProcessingContext, scan: Scan, names: list[str]) -> Tables:
-    """Read a recording, window after window, before and after correction."""
+def read_tables(
+    context: ProcessingContext, scan: Scan, names: list[str], n_pairs: int | None = None
+) -> Tables:
+    """Read windows of a recording before and after correction.
+
+    Parameters
+    ----------
+    context : ProcessingContext
+        The recording.
+    scan : Scan
+        Its windows.
+    names : list of str
+        The channels.
+    n_pairs : int | None
+        Pairs of neighbouring epochs that are read as a sample; of all other windows, samples here
+        and there tell whether they stand out, and those that do are read, too. None for all
+        windows.
+    """
     raw = context.get_raw()
-    sfreq, n = float(raw.info["sfreq"]), len(scan.windows)
-    after = Reader(raw, names)
-    before = Reader.of_original(context, names)
+    sfreq = float(raw.info["sfreq"])
+    after, before = Reader(raw, names), Reader.of_original(context, names)
+    sampled, extra = _choose(after, scan, sfreq, n_pairs)
+    chosen = sampled | extra
+    windows = tuple(scan.windows[i] for i in np.flatnonzero(chosen))
+    tables = Tables.empty(names, windows, sampled[chosen], sfreq)
+    if n_pairs is None or extra.sum() < _EXTRA * n_pairs:
+        tables.n_marked = sum(window.kind != "outside" for window in scan.windows)
     lowpass = float(raw.info["lowpass"] or np.inf)
-    shape = (n, len(names))
-    locked = LockedSums(len(names), Grid.of(scan.n_samples, sfreq)) if scan.n_samples else None
-    inner, high, original, kept = (np.full(shape, np.nan) for _ in range(4))
-    bands = np.full((*shape, _N_BANDS), np.nan)
-    tables = Tables(names, scan.windows, bands, inner, high, original, kept, locked, sfreq)
-    sums: dict[int, np.ndarray] = {}
-    for i, window in enumerate(scan.windows):
-        grid, spectra = after.read(window, sfreq)
+    epochs = [i for i, w in enumerate(windows) if w.kind == "epoch"] if scan.n_samples else []
+    numbers = np.cumsum([window.kind == "epoch" for window in scan.windows])[chosen]
+    spectra_of: dict[int, np.ndarray] = {}
+    inner: dict[int, np.ndarray] = {}
+    for which, grid, spectra in after.read(windows, range(len(windows)), sfreq):
         power = _to_power(spectra)
-        if grid.n_samples not in sums:
-            sums[grid.n_samples] = _weigh_bands(grid, lowpass)
-        values = power @ sums[grid.n_samples]
-        tables.inner[i], tables.high[i], tables.bands[i] = values[:, 0], values[:, 1], values[:, 2:]
-        if window.kind == "outside":
-            earlier = _read_before(tables, i, before, lowpass)
-            within = grid.find(INNER_HZ, lowpass)
-            if earlier is not None and earlier[0].find(INNER_HZ, lowpass) == within:
-                tables.kept[i] = _compare_db(
-                    power[:, within] * grid.gain[within],
-                    earlier[1][:, within] * earlier[0].gain[within],
-                )
-        if window.kind == "epoch" and locked is not None:
-            locked.add(spectra, window.late / sfreq)
-    marked = np.flatnonzero(tables.select("epoch", "inside"))
-    some = np.linspace(0, len(marked) - 1, min(_USUAL, len(marked))).astype(int)
-    for i in marked[some].tolist():
-        earlier = _read_before(tables, i, before, lowpass)
-        if earlier is not None and before is not None:
-            tables.edges.append(find_edges(before.last))
-        if earlier is not None and locked is not None and scan.windows[i].kind == "epoch":
-            spectrum = earlier[1][:, locked.band]
-            if spectrum.shape == locked.power.shape:
-                artifact = tables.artifact
-                tables.artifact = spectrum if artifact is None else artifact + spectrum
+        values = power @ _weigh_bands(grid, lowpass)
+        tables.inner[which], tables.high[which] = values[..., 0], values[..., 1]
+        tables.bands[which] = values[..., 2:]
+        within = grid.find(INNER_HZ, lowpass)
+        for k, i in enumerate(which.tolist()):
+            if windows[i].kind == "outside":
+                inner[i] = power[k, :, within] * grid.gain[within]
+            elif windows[i].kind == "epoch":
+                spectra_of[i] = spectra[k]
+    # A window that is read because it stands out would count too much among the epochs.
+    epochs = [i for i in epochs if tables.sampled[i]]
+    if len(epochs) >= EPOCHS:
+        late_s = np.array([windows[i].late for i in epochs]) / sfreq
+        together = np.stack([spectra_of[i] for i in epochs])
+        grid = Grid.of(scan.n_samples, sfreq)
+        tables.locked = LockedSums.of(grid, together, late_s, numbers[epochs])
+    if before is None:
+        return tables
+    marked = np.flatnonzero(tables.select("epoch", "inside") & tables.sampled)
+    some = marked[np.linspace(0, len(marked) - 1, min(_USUAL, len(marked))).astype(int)]
+    _read_before(tables, before, [*some.tolist(), *inner], lowpass, inner)
     loud = find_loud(tables).any(axis=1) & np.isnan(tables.before).any(axis=1)
-    for i in np.flatnonzero(loud).tolist():
-        _read_before(tables, i, before, lowpass)
-    if locked is not None and locked.n < EPOCHS:
-        tables.locked = None
+    _read_before(tables, before, np.flatnonzero(loud).tolist(), lowpass, inner)
     return tables
+
+
+def _read_before(
+    tables: Tables,
+    before: Reader,
+    which: Sequence[int],
+    lowpass: float,
+    inner: dict[int, np.ndarray],
+) -> None:
+    """Read windows before correction into the tables.
+
+    `inner` has the power from 20 to 70 Hz after correction of windows outside the scan.
+    """
+    windows, locked = tables.windows, tables.locked
+    held = [i for i in which if before.holds(windows[i], tables.sfreq)]
+    marked = tables.select("epoch", "inside")
+
+    def look(i: int, x: np.ndarray) -> None:
+        if marked[i]:
+            tables.edges.append(find_edges(x))
+
+    for own, grid, spectra in before.read(windows, held, tables.sfreq, look):
+        power = _to_power(spectra)
+        within = grid.find(INNER_HZ, lowpass)
+        tables.before[own] = power[..., within] @ grid.gain[within]
+        for k, i in enumerate(own.tolist()):
+            if i in inner:
+                earlier = power[k, :, within] * grid.gain[within]
+                if earlier.shape == inner[i].shape:
+                    tables.kept[i] = _compare_db(inner[i], earlier)
+            elif windows[i].kind == "epoch" and locked is not None:
+                spectrum = power[k][:, locked.band]
+                if spectrum.shape == locked.power.shape:
+                    artifact = tables.artifact
+                    tables.artifact = spectrum if artifact is None else artifact + spectrum
+
+
+def _choose(
+    reader: Reader, scan: Scan, sfreq: float, n_pairs: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which windows are a sample of all, and which are read because they stand out."""
+    sampled = np.ones(len(scan.windows), dtype=bool)
+    extra = ~sampled
+    if n_pairs is None:
+        return sampled, extra
+    sampled = sample_windows(scan, n_pairs, sampled)
+    if sampled.all():
+        return sampled, extra
+    excess = reader.rank_outstanding(scan, sfreq)
+    sampled = sample_windows(scan, n_pairs, excess <= _OUTSTANDING)
+    excess[sampled] = 0.0
+    extra[np.argsort(-excess, kind="stable")[: _EXTRA * n_pairs]] = True
+    return sampled, extra & (excess > _OUTSTANDING)
 
 
 def find_loud(tables: Tables) -> np.ndarray:
     """Return where the result has a part of the usual artifact's power, and stands out."""
     usual = tables.find_usual()
-    level = np.median(tables.inner[tables.select("epoch", "inside")], axis=0)
+    level = np.median(tables.inner[tables.select("epoch", "inside") & tables.sampled], axis=0)
     loud = tables.inner > np.maximum(UNTOUCHED * usual, UNUSUAL * level)
     return np.asarray(loud & (usual > VISIBLE * level))
-
-
-def _read_before(
-    tables: Tables, i: int, before: Reader | None, lowpass: float
-) -> tuple[Grid, np.ndarray] | None:
-    """Read a window before correction; return its frequencies and its power at each."""
-    window = tables.windows[i]
-    if before is None or not before.holds(window, tables.sfreq):
-        return None
-    grid, spectra = before.read(window, tables.sfreq)
-    within = grid.find(INNER_HZ, lowpass)
-    power = _to_power(spectra)
-    tables.before[i] = power[:, within] @ grid.gain[within]
-    return grid, power
 
 
 def _to_power(spectra: np.ndarray) -> np.ndarray:
@@ -214,8 +286,6 @@ class Reader:
         self.raw, self.later_s = raw, later_s
         self.rows = [raw.ch_names.index(name) for name in names]
         self.sfreq = float(raw.info["sfreq"])
-        self.grids: dict[int, Grid] = {}
-        self.last = np.zeros((len(self.rows), 0))
 
     @classmethod
     def of_original(cls, context: ProcessingContext, names: Sequence[str]) -> Reader | None:
@@ -235,19 +305,75 @@ class Reader:
         start, stop = self._place(window, sfreq)
         return start >= 0 and stop <= self.raw.n_times
 
-    def read(self, window: Window, sfreq: float) -> tuple[Grid, np.ndarray]:
-        """Return frequencies and spectra of a window, whose samples count at `sfreq` Hz."""
-        start, stop = self._place(window, sfreq)
-        n = stop - start
-        if n not in self.grids:
-            self.grids[n] = Grid.of(n, self.sfreq)
-        grid = self.grids[n]
+    def read(
+        self,
+        windows: Sequence[Window],
+        which: Iterable[int],
+        sfreq: float,
+        look: Callable[[int, np.ndarray], None] | None = None,
+    ) -> Iterator[tuple[np.ndarray, Grid, np.ndarray]]:
+        """Yield numbers, frequencies and spectra of windows of one length at a time.
+
+        Parameters
+        ----------
+        windows : sequence of Window
+            The windows, whose samples count at `sfreq` Hz.
+        which : iterable of int
+            Those that are read.
+        sfreq : float
+            Rate that the windows count in, in Hz.
+        look : callable | None
+            Is called with the number and the samples of each window.
+        """
+        groups: dict[int, list[tuple[int, int]]] = {}
+        for i in which:
+            start, stop = self._place(windows[i], sfreq)
+            groups.setdefault(stop - start, []).append((i, start))
+        for n, members in groups.items():
+            grid = Grid.of(n, self.sfreq)
+            for at in range(0, len(members), _AT_ONCE):
+                numbers, reduced = [], []
+                for i, start in members[at : at + _AT_ONCE]:
+                    x = self._get(start, start + n)
+                    numbers.append(i)
+                    reduced.append(grid.reduce(x))
+                    if look is not None:
+                        look(i, x)
+                yield np.array(numbers), grid, grid.transform_reduced(np.stack(reduced))
+
+    def rank_outstanding(self, scan: Scan, sfreq: float) -> np.ndarray:
+        """Return by how much windows stand out from those of the scan, by samples here and there.
+
+        In each window, :data:`_PIECES` times :data:`_IN_PIECE` differences over 2 ms are squared.
+        The energy of the channel that stands out most is compared with the median of the scan.
+        """
+        lag = max(1, int(self.sfreq / LOWEST_RATE_HZ))
+        inside = lag * np.arange(_IN_PIECE + 1)
+        places = np.array([self._place(window, sfreq) for window in scan.windows])
+        starts, stops = places.T
+        share = (np.arange(_PIECES) + 0.5) / _PIECES
+        first = np.multiply.outer(stops - starts - inside[-1] - 1, share).astype(int)
+        at = np.add.outer(first, inside)  # windows x pieces x samples
+        energy = np.empty((len(places), len(self.rows)))
+        for low in range(0, len(places), _AT_ONCE):
+            part = slice(low, low + _AT_ONCE)
+            if self.raw.preload:
+                x = self._get(int(starts[part].min()), int(stops[part].max()))
+                y = np.diff(x[:, at[part] + (starts[part] - starts[part].min())[:, None, None]])
+            else:
+                y = np.stack(
+                    [np.diff(self._get(*places[i])[:, at[i]]) for i in range(len(places))[part]], 1
+                )
+            energy[part] = np.einsum("cwpk,cwpk->wc", y, y)
+        marked = np.array([window.kind != "outside" for window in scan.windows])
+        usual = np.median(energy[marked] if marked.any() else energy, axis=0)
+        return np.asarray(np.max(energy / np.maximum(usual, 1e-300), axis=1))
+
+    def _get(self, start: int, stop: int) -> np.ndarray:
+        """Return samples of the channels, in V."""
         if self.raw.preload:
-            x = self.raw._data[_as_slice(self.rows), start:stop]
-        else:
-            x = self.raw.get_data(picks=self.rows, start=start, stop=stop)
-        self.last = x
-        return grid, grid.transform(x)
+            return np.asarray(self.raw._data[_as_slice(self.rows), start:stop])
+        return np.asarray(self.raw.get_data(picks=self.rows, start=start, stop=stop))
 
 
 def _as_slice(rows: list[int]) -> Any:

@@ -21,6 +21,9 @@ _VOLUME_S = 0.5
 #: its marker, and end after the distance of two.
 _GUARD_S = 0.1
 
+#: Windows outside the scan, and within it but in no epoch, that a sample has at most.
+_OTHERS = 6
+
 Kind = Literal["epoch", "inside", "outside"]
 
 
@@ -93,6 +96,35 @@ def cut_scan(context: ProcessingContext) -> Scan:
                     epochs.append(Window(first, first + n_samples, "epoch", first - start))
     windows = _fill_gaps(epochs, marked, n_times, sfreq)
     return Scan(tuple(windows), n_samples, n_parts, is_volume)
+
+
+def sample_windows(scan: Scan, n_pairs: int, calm: np.ndarray) -> np.ndarray:
+    """Return which windows are a sample of all: pairs of neighbouring epochs, and some others.
+
+    Parameters
+    ----------
+    scan : Scan
+        The windows.
+    n_pairs : int
+        Largest number of pairs.
+    calm : ndarray of bool, shape (n_windows,)
+        Windows that do not stand out; outside the scan, those are preferred.
+    """
+    kinds = np.array([window.kind for window in scan.windows], dtype=object)
+    chosen = np.zeros(len(kinds), dtype=bool)
+    epochs = np.flatnonzero(kinds == "epoch")
+    if len(epochs) > 2 * n_pairs:
+        firsts = np.linspace(0, len(epochs) - 2, n_pairs).astype(int)
+        chosen[epochs[firsts]] = chosen[epochs[firsts + 1]] = True
+    else:
+        chosen[epochs] = True
+    outside = kinds == "outside"
+    n_inside = _OTHERS if len(epochs) else 2 * n_pairs
+    preferred = outside & calm if np.count_nonzero(outside & calm) >= _OTHERS else outside
+    for which, n in ((kinds == "inside", n_inside), (preferred, _OTHERS)):
+        places = np.flatnonzero(which)
+        chosen[places[np.linspace(0, len(places) - 1, min(n, len(places))).astype(int)]] = True
+    return chosen
 
 
 def cut_ecg(scan: Scan, sfreq: float) -> Scan:

@@ -31,10 +31,7 @@ def test_drift_does_not_leak():
 
 def collect(epochs, sfreq=500.0):
     grid = Grid.of(epochs.shape[2], sfreq)
-    sums = LockedSums(epochs.shape[1], grid)
-    for epoch in epochs:
-        sums.add(grid.transform(epoch))
-    return grid, sums
+    return grid, LockedSums.of(grid, np.stack([grid.transform(epoch) for epoch in epochs]))
 
 
 def pink_noise(n_epochs, n_channels=3, n_samples=1000, seed=0):
@@ -78,7 +75,7 @@ def test_sums_equal_their_definition(n_epochs):
     power = (np.abs(spectra) ** 2).mean(axis=0)
     expected = (np.real(even * odd.conj()) / power).mean(axis=1)
     np.testing.assert_allclose(sums.locked()[0], expected, rtol=1e-5, atol=1e-6)
-    lagged = np.real(spectra[1:] * spectra[:-1].conj()).sum(axis=0)
+    lagged = np.real(spectra[1:] * spectra[:-1].conj()).mean(axis=0)
     np.testing.assert_allclose(sums.lagged, lagged, rtol=1e-5, atol=1e-5 * np.abs(lagged).max())
 
 
@@ -86,13 +83,21 @@ def test_late_epochs_are_moved_to_their_onset():
     rng = np.random.default_rng(1)
     wave = np.cumsum(rng.standard_normal(4000)) * 1e-2
     grid = Grid.of(1000, 500.0)
-    exact, shifted = LockedSums(1, grid), LockedSums(1, grid)
-    for k in range(20):
-        start = 50 + 3 * (k % 7)
-        late = wave[start : start + 1000][np.newaxis]
-        shifted.add(grid.transform(late), (start - 50) / 500.0)
-        exact.add(grid.transform(late))
+    late = 3 * (np.arange(20) % 7)
+    spectra = np.stack([grid.transform(wave[np.newaxis, 50 + k : 1050 + k]) for k in late])
+    exact, shifted = (LockedSums.of(grid, spectra, late_s) for late_s in (None, late / 500.0))
     assert shifted.locked()[0][0] > 0.8 > exact.locked()[0][0]
+
+
+def test_only_neighbours_are_compared():
+    grid = Grid.of(1000, 500.0)
+    spectra = np.stack([grid.transform(epoch) for epoch in pink_noise(9)])
+    number = np.array([0, 1, 4, 5, 9, 10, 20, 30, 31])
+    own = spectra[:, :, grid.find(EEG_HZ)]
+    pairs = [np.real(own[k] * own[k + 1].conj()) for k in (0, 2, 4, 7)]
+    sums = LockedSums.of(grid, spectra, number=number)
+    np.testing.assert_allclose(sums.lagged, np.mean(pairs, axis=0), rtol=1e-4, atol=1e-16)
+    assert np.isnan(LockedSums.of(grid, spectra, number=3 * number).together()).all()
 
 
 @pytest.mark.parametrize("n_parts", [15, 20])

@@ -1,13 +1,12 @@
 """Figures of a corrected recording without ground truth, from spectra of windows.
 
-Windows are read one after another and only sums are kept, so that memory does not grow with the
-length of the recording. Samples are averaged in pairs, triples … to 500 to 1000 Hz beforehand:
-what is judged lies below 250 Hz.
+Samples are averaged in pairs, triples … to 500 to 1000 Hz beforehand: what is judged lies below
+250 Hz.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import fft
@@ -24,8 +23,6 @@ N_SHIFTS = 20
 _LINE, _AROUND_HZ, _BESIDE_HZ = 2.0, 6.0, 1.0
 #: EEG has a smooth spectrum from here on, in Hz.
 _SMOOTH_HZ = 15.0
-#: Epochs that are shifted at once.
-_BLOCK = 16
 
 
 @dataclass(frozen=True)
@@ -73,92 +70,110 @@ class Grid:
         first, last = np.searchsorted(self.freqs, (band[0], high))
         return slice(int(first), int(last))
 
-    def transform(self, x: np.ndarray) -> np.ndarray:
-        """Return spectra of rows of samples, shape (n_rows, n_freqs).
+    def reduce(self, x: np.ndarray) -> np.ndarray:
+        """Return differences of averaged samples of rows of samples, in single precision.
 
         Differences are transformed: slow drift, which has no period of a window, would leak into
-        all frequencies.
+        all frequencies. They hold no offset, so that single precision is enough.
         """
         n = self.n_samples // self.factor
-        # einsum reads each sample once: a sum over the last axis, which is short, or sums over
-        # strides take two to three times as long.
-        sums = np.einsum("rnk->rn", x[:, : n * self.factor].reshape(len(x), n, self.factor))
-        # Differences hold no offset, so that single precision is enough.
+        parts = x[:, : n * self.factor].reshape(len(x), n, self.factor)
+        # A sum over the last axis, which is short, takes two to four times as long; einsum is slow
+        # with pairs, and BLAS starts threads for long rows.
+        few = self.factor <= 4
+        sums = parts @ np.ones(self.factor) if few else np.einsum("rnk->rn", parts)
         y = np.zeros(sums.shape, dtype=np.float32)
-        y[:, 1:] = (sums[:, 1:] - sums[:, :-1]) / self.factor
-        return np.asarray(fft.rfft(y, axis=1, overwrite_x=True))[:, : len(self.freqs)]
+        np.subtract(sums[:, 1:], sums[:, :-1], out=y[:, 1:], casting="same_kind")
+        y /= self.factor
+        return y
+
+    def transform(self, x: np.ndarray) -> np.ndarray:
+        """Return spectra of rows of samples, shape (n_rows, n_freqs)."""
+        return self.transform_reduced(self.reduce(x))
+
+    def transform_reduced(self, y: np.ndarray) -> np.ndarray:
+        """Return spectra of the output of :meth:`reduce`, along the last axis."""
+        return np.asarray(fft.rfft(y, axis=-1))[..., : len(self.freqs)]
 
 
-@dataclass
+@dataclass(frozen=True)
 class LockedSums:
     """Sums over epochs from which the residual that is locked to them follows.
 
-    Parameters
+    Attributes
     ----------
-    n_channels : int
-        Number of channels.
     grid : Grid
         Frequencies of an epoch.
-    seed : int
-        Seed of the random shifts.
+    n : int
+        Number of epochs.
+    power : ndarray, shape (n_channels, n_freqs)
+        Mean power of the epochs, at the frequencies of the EEG.
+    lagged : ndarray, shape (n_channels, n_freqs)
+        Mean product of neighbouring epochs; NaN if there are none.
+    halves : ndarray of complex, shape (2, 1 + N_SHIFTS, n_channels, n_freqs)
+        Sums over even and odd epochs, as they are and with random circular shifts.
     """
 
-    n_channels: int
     grid: Grid
-    seed: int = 0
-    n: int = 0
-    power: np.ndarray = field(init=False)
-    lagged: np.ndarray = field(init=False)
-    halves: np.ndarray = field(init=False)
+    n: int
+    power: np.ndarray
+    lagged: np.ndarray
+    halves: np.ndarray
 
-    def __post_init__(self) -> None:
-        self.band = self.grid.find(EEG_HZ)
-        n_freqs = self.band.stop - self.band.start
-        self.power = np.zeros((self.n_channels, n_freqs))
-        self.lagged = np.zeros((self.n_channels, n_freqs))
-        self.halves = np.zeros((2, 1 + N_SHIFTS, self.n_channels, n_freqs), dtype=complex)
-        self.rng = np.random.default_rng(self.seed)
-        self.waiting: list[np.ndarray] = []
-        self.last: np.ndarray | None = None
+    @property
+    def band(self) -> slice:
+        """The frequencies of the EEG."""
+        return self.grid.find(EEG_HZ)
 
-    def add(self, spectra: np.ndarray, late_s: float = 0.0) -> None:
-        """Add an epoch.
+    @classmethod
+    def of(
+        cls,
+        grid: Grid,
+        spectra: np.ndarray,
+        late_s: np.ndarray | None = None,
+        number: np.ndarray | None = None,
+        seed: int = 0,
+    ) -> LockedSums:
+        """Return the sums over some epochs.
 
         Parameters
         ----------
-        spectra : ndarray, shape (n_channels, n_freqs)
-            Spectra of its samples.
-        late_s : float
-            How much later than the epoch its first sample is, in s.
+        grid : Grid
+            Frequencies of an epoch.
+        spectra : ndarray of complex, shape (n_epochs, n_channels, n_freqs)
+            Spectra of their samples.
+        late_s : ndarray, shape (n_epochs,) | None
+            How much later than its epoch the first sample of each is, in s; None for 0.
+        number : ndarray of int, shape (n_epochs,) | None
+            Number of each epoch: neighbours differ by 1. None if all follow each other.
+        seed : int
+            Seed of the random shifts.
         """
-        ramp = np.exp(2j * np.pi * self.grid.freqs[self.band] * -late_s)
-        own = spectra[:, self.band] * ramp.astype(spectra.dtype)
-        self.power += own.real**2 + own.imag**2
-        if self.last is not None:
-            self.lagged += np.real(own * self.last.conj())
-        self.last = own
-        self.waiting.append(own)
-        self.n += 1
-        if len(self.waiting) == _BLOCK:
-            self._shift()
-
-    def _shift(self) -> None:
-        """Add the epochs that wait to their halves, as they are and shifted."""
-        if not self.waiting:
-            return
-        epochs = np.stack(self.waiting)
-        turns = self.rng.random((len(epochs), N_SHIFTS))
-        # A circular shift of the epoch by a random part of its length.
-        turns = np.insert(turns, 0, 0.0, axis=1)
-        bins = np.arange(self.band.start, self.band.stop)
-        ramps = np.exp((-2j * np.pi * bins)[:, np.newaxis, np.newaxis] * turns.T)
-        first = self.n - len(epochs)
+        band = grid.find(EEG_HZ)
+        n = len(spectra)
+        late_s = np.zeros(n) if late_s is None else late_s
+        number = np.arange(n) if number is None else number
+        ramp = np.exp(-2j * np.pi * np.multiply.outer(late_s, grid.freqs[band]))
+        own = spectra[..., band] * ramp.astype(spectra.dtype)[:, np.newaxis]
+        power = np.mean(own.real**2 + own.imag**2, axis=0, dtype=float)
+        first = np.flatnonzero(np.diff(number) == 1)
+        lagged = np.full(power.shape, np.nan)
+        if len(first):
+            one, two = own[first], own[first + 1]
+            lagged = np.mean(one.real * two.real + one.imag * two.imag, axis=0, dtype=float)
+        # A circular shift of an epoch by a number of its samples, which are `n_shifts` apart.
+        n_shifts = grid.n_samples // grid.factor
+        turns = np.random.default_rng(seed).integers(0, n_shifts, (n, N_SHIFTS))
+        turns = np.insert(turns, 0, 0, axis=1)
+        circle = np.exp(-2j * np.pi * np.arange(n_shifts) / n_shifts).astype(own.dtype)
+        bins = np.arange(band.start, band.stop)[:, np.newaxis, np.newaxis]
+        halves = np.empty((2, 1 + N_SHIFTS, *power.shape), dtype=own.dtype)
         for half in range(2):
-            own = slice((half - first) % 2, None, 2)
+            ramps = circle[bins * turns[half::2].T % n_shifts]
             # One product of matrices for each frequency: shifts x epochs and epochs x channels.
-            shifted = ramps[:, :, own].astype(epochs.dtype) @ epochs[own].transpose(2, 0, 1)
-            self.halves[half] += shifted.transpose(1, 2, 0)
-        self.waiting.clear()
+            shifted = ramps @ own[half::2].transpose(2, 0, 1)
+            halves[half] = shifted.transpose(1, 2, 0)
+        return cls(grid, n, power, lagged, halves)
 
     def locked(self, which: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
         """Return the locked share of each channel, and under random shifts.
@@ -177,12 +192,15 @@ class LockedSums:
         null : ndarray, shape (N_SHIFTS, n_channels)
             The same with randomly shifted epochs.
         """
-        self._shift()
         n_odd = self.n // 2
-        cross = np.real(self.halves[0] * self.halves[1].conj()) / (n_odd * (self.n - n_odd))
-        share = cross[..., which] / np.maximum(self.power[:, which] / self.n, 1e-300)
-        share = share.mean(axis=-1)
+        even, odd = self.halves[..., which]
+        cross = (even.real * odd.real + even.imag * odd.imag) / (n_odd * (self.n - n_odd))
+        share = np.mean(cross / np.maximum(self.power[:, which], 1e-300), axis=-1)
         return share[0], share[1:]
+
+    def together(self) -> np.ndarray:
+        """Return how much neighbouring epochs resemble each other, shape (n_channels,)."""
+        return np.asarray(self.lagged.sum(axis=1) / np.maximum(self.power.sum(axis=1), 1e-300))
 
 
 def measure_gaps(power: np.ndarray, artifact: np.ndarray, freqs: np.ndarray) -> np.ndarray:
@@ -215,14 +233,18 @@ def measure_gaps(power: np.ndarray, artifact: np.ndarray, freqs: np.ndarray) -> 
     before, after = (np.log(np.maximum(p, 1e-300)) for p in (artifact, power))
     level = median_filter(before, size=(1, around), mode="nearest")
     lines = binary_dilation(before > level + _LINE, np.ones((1, beside), dtype=bool))
-    found = np.full(len(power), np.nan)
     half = around // 2
-    for i, (line, values) in enumerate(zip(lines, after, strict=True)):
-        other = np.pad(np.where(line, np.nan, values), half, constant_values=np.nan)
-        near = np.lib.stride_tricks.sliding_window_view(other, around)[line]
-        enough = np.count_nonzero(~np.isnan(near), axis=1) > half // 2
-        if enough.any():
-            gaps = values[line][enough] - np.nanmedian(near[enough], axis=1)
-            # Neither a peak of the EEG nor one empty frequency decides alone.
-            found[i] = 10.0 / np.log(10.0) * np.mean(np.clip(gaps, -1.0, 1.0))
-    return found
+    other = np.pad(np.where(lines, np.nan, after), ((0, 0), (half, half)), constant_values=np.nan)
+    rows, columns = np.nonzero(lines)
+    near = np.sort(np.lib.stride_tricks.sliding_window_view(other, around, axis=1)[rows, columns])
+    count = np.count_nonzero(~np.isnan(near), axis=1)
+    enough = count > half // 2
+    rows, columns, near, count = rows[enough], columns[enough], near[enough], count[enough]
+    # The median of those that are numbers, which are sorted to the front.
+    each = np.arange(len(near))
+    level = 0.5 * (near[each, (count - 1) // 2] + near[each, count // 2])
+    # Neither a peak of the EEG nor one empty frequency decides alone.
+    gaps = np.clip(after[rows, columns] - level, -1.0, 1.0)
+    sums, n_lines = (np.bincount(rows, weights, len(power)) for weights in (gaps, None))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(10.0 / np.log(10.0) * sums / n_lines)
