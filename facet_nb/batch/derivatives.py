@@ -20,23 +20,37 @@ _BIDS = "1.9.0"
 _LABEL = "facet"
 #: Formats of BIDS that can be written; others become BrainVision.
 _KEPT = (".edf", ".bdf", ".vhdr")
+#: Files of a data set that its derivatives share.
+_SHARED = ("participants.tsv", "participants.json")
 #: Files beside a recording that stay true for a corrected one of the same length and rate.
 _BESIDE = ("events.tsv", "events.json", "channels.tsv", "electrodes.tsv", "coordsystem.json")
 
 
-def name_derivative(path: str | Path, root: str | Path, output: str | Path) -> Path:
+def name_derivative(
+    path: str | Path, root: str | Path, output: str | Path, desc: str = _LABEL
+) -> Path:
     """Return the corrected file of a BIDS recording: ``sub-01/eeg/sub-01_task-a_desc-facet_eeg``.
+
+    Parameters
+    ----------
+    path, root, output : path
+        The recording, its data set, and that of the derivatives.
+    desc : str
+        Label of the description; empty for the name of the recording.
 
     Raises
     ------
     ValidationError
-        If its name is not one of BIDS.
+        If its name, or the label, is not one of BIDS.
     """
+    if desc and not desc.isalnum():
+        raise ValidationError(f"desc={desc!r}: labels of BIDS consist of letters and digits.")
     path, root = Path(path).absolute(), Path(root).absolute()
     if "sub" not in read_labels(path) or not path.stem.endswith("_eeg"):
         raise ValidationError(f"{path.name} is no name of an EEG recording in BIDS (sub-…_eeg).")
     suffix = path.suffix if path.suffix in _KEPT else ".vhdr"
-    name = f"{path.stem.removesuffix('_eeg')}_desc-{_LABEL}_eeg{suffix}"
+    label = f"_desc-{desc}" if desc else ""
+    name = f"{path.stem.removesuffix('_eeg')}{label}_eeg{suffix}"
     return Path(output).expanduser() / path.parent.relative_to(root) / name
 
 
@@ -46,6 +60,7 @@ def make_derivative_study(
     inputs: Sequence[str | Path],
     *,
     output: str | Path,
+    desc: str = _LABEL,
     on_finish: Callable[[StudyRow], Any] | None = None,
     **options: Any,
 ) -> Study:
@@ -61,6 +76,9 @@ def make_derivative_study(
         Its recordings.
     output : path
         Folder of the derivatives.
+    desc : str
+        Label of the description in their names; empty for the names of the recordings, under which
+        programs for raw data sets find them.
     on_finish : callable | None
         As for :class:`facet_nb.Study`.
     **options
@@ -82,15 +100,22 @@ def make_derivative_study(
         if on_finish is not None:
             on_finish(row)
 
-    targets = [name_derivative(path, root, place) for path in inputs]
+    targets = [name_derivative(path, root, place, desc) for path in inputs]
     study = Study(pipeline, inputs, output=targets, on_finish=finish, **options)
     write_description(root, place)
     return study
 
 
 def write_description(root: Path, output: Path) -> None:
-    """Write ``dataset_description.json``; one that exists is kept."""
+    """Write ``dataset_description.json`` and what is said about participants.
+
+    Files that exist are kept.
+    """
     path = output / "dataset_description.json"
+    for name in _SHARED:
+        if (root / name).is_file() and not (output / name).exists():
+            output.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / name, output / name)
     if path.exists():
         return
     source = _read_json(root / path.name)

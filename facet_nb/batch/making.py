@@ -8,6 +8,7 @@ from typing import Any
 
 from facet_nb.batch.derivatives import make_derivative_study
 from facet_nb.batch.inputs import find_recordings, is_bids
+from facet_nb.core.errors import ValidationError
 from facet_nb.core.study.study import Study
 
 
@@ -16,6 +17,7 @@ def make_study(
     places: Sequence[Any],
     entities: Mapping[str, Iterable[str]] | None = None,
     inputs: Sequence[Path] | None = None,
+    desc: str | None = None,
     **options: Any,
 ) -> Study:
     """Return the study of the recordings at some places.
@@ -31,6 +33,8 @@ def make_study(
         Labels of BIDS recordings to keep.
     inputs : sequence of Path | None
         The recordings, if they were found already.
+    desc : str | None
+        Label of the description in the names of derivatives; ``""`` for none, None for ``facet``.
     **options
         Options of :class:`facet_nb.Study`.
 
@@ -44,5 +48,8 @@ def make_study(
     if inputs is None:
         inputs = find_recordings(places, entities)
     if len(places) == 1 and is_bids(places[0]) and options.get("output") is not None:
-        return make_derivative_study(pipeline, places[0], inputs, **options)
+        label = {} if desc is None else {"desc": desc}
+        return make_derivative_study(pipeline, places[0], inputs, **label, **options)
+    if desc is not None:
+        raise ValidationError("desc is for names of BIDS: give one BIDS data set, and an output.")
     return Study(pipeline, inputs, **options)

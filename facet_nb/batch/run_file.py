@@ -23,7 +23,7 @@ _SCHEMA, _KEY = 1, "facet_nb_run"
 OPTIONS = (
     *("n_jobs", "backend", "memory_budget", "skip_existing", "resume", "file_timeout", "retries"),
     *("checkpoint", "anonymize", "table", "reports", "mode", "n_workers", "batch_size", "dtype"),
-    *("timeout", "fuse", "chunk_duration_s", "oversubscribe"),
+    *("desc", "timeout", "fuse", "chunk_duration_s", "oversubscribe"),
 )
 
 

@@ -24,7 +24,6 @@ app = typer.Typer(
     name="facet-nb",
     help="Correct EEG that was recorded inside an MRI scanner.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,  # names of channels and files may look like markup
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

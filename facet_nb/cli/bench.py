@@ -59,6 +59,7 @@ def bench(
     goal: Annotated[
         str, typer.Option(help="For the advice: fastest, smallest or balanced.")
     ] = "fastest",
+    as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Measure modes and workers, and recommend a configuration.
@@ -80,9 +81,8 @@ def bench(
             "time_budget_s": time_budget_s,
             "memory": memory,
         }
-        _measure(
-            pipeline, source, wanted, out, html, {"memory_budget": memory_budget, "goal": goal}
-        )
+        wish = {"memory_budget": memory_budget, "goal": goal}
+        _measure(pipeline, source, wanted, out, html, wish, as_json)
 
 
 def callers(
@@ -100,6 +100,7 @@ def callers(
     repeats: _Repeats = None,
     time_budget_s: _TimeBudget = _DEFAULT_S,
     memory: _Memory = True,
+    as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Show who gains from which workers: a viewer, streaming, batches with little memory.
@@ -125,10 +126,11 @@ def callers(
                 memory=memory,
                 on_event=_show,
             )
-        typer.echo("\n".join(to_line(line) for line in str(tables).splitlines()))
+        text = "\n".join(to_line(line) for line in str(tables).splitlines())
+        typer.echo(tables.to_json() if as_json else text)
         if out is not None:
             tables.to_json(out)
-            typer.echo(f"written: {to_line(out)}")
+            typer.echo(f"written: {to_line(out)}", err=as_json)
 
 
 def _measure(
@@ -138,18 +140,20 @@ def _measure(
     out: Path | None,
     html: Path | None,
     wish: dict[str, Any],
+    as_json: bool,
 ) -> None:
     from facet_nb.benchmark import advise, benchmark
 
     table = benchmark(pipeline, source, on_event=_show, **wanted)
     if out is not None:
         table.to_json(out)
-    typer.echo("\n".join(to_line(line) for line in table.summary().splitlines()))
+    text = "\n".join(to_line(line) for line in table.summary().splitlines())
+    typer.echo(table.to_json() if as_json else text)
     advice = None
     try:
         advice = advise(pipeline, source, table=table, **wish)
-        typer.echo("\n".join(["", *(to_line(line) for line in str(advice).splitlines()[:4])]))
-        typer.echo(advice.code)
+        told = ["", *(to_line(line) for line in str(advice).splitlines()[:4]), advice.code]
+        typer.echo("\n".join(told), err=as_json)
     finally:  # the report is written even if nothing fits the memory budget
         if html is not None:
             from facet_nb.plots import write_benchmark_report
@@ -157,7 +161,7 @@ def _measure(
             html.write_text(write_benchmark_report(table, advice), encoding="utf-8")
     for path in (out, html):
         if path is not None:
-            typer.echo(f"written: {to_line(path)}")
+            typer.echo(f"written: {to_line(path)}", err=as_json)
 
 
 def _show(event: BenchmarkEvent) -> None:

@@ -92,10 +92,12 @@ def plan(
     backend: options.Backend = None,
     batch_size: options.BatchSize = None,
     dtype: options.Precision = None,
+    as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Show the plan of a chain: stages with steps, workers and batches, and their reasons."""
     with report_errors(debug):
         pipeline = chains.choose_chain(chain)
         settings = options.make_settings(mode, n_jobs, n_workers, backend, batch_size, dtype)
-        typer.echo(str(pipeline.plan(**settings)))
+        found = pipeline.plan(**settings)
+        print_json(found.to_dict()) if as_json else typer.echo(str(found))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import platform
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from facet_nb.cli import options, recordings
+from facet_nb.cli.findings import print_json
 from facet_nb.cli.problems import report_errors, to_line
 
 _PACKAGES = ("facet-nb", "numpy", "scipy", "mne", "joblib", "ipywidgets", "jupyterlab")
@@ -21,12 +22,18 @@ def info(
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="A recording to describe.")
     ] = None,
+    as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Show versions, cores and memory, or the content of a recording."""
     with report_errors(debug):
-        lines = _describe_machine() if file is None else _describe_recording(file)
-        typer.echo("\n".join(lines))
+        found = _describe_machine() if file is None else _describe_recording(file)
+        if as_json:
+            print_json(found)
+        elif file is None:
+            typer.echo("\n".join(f"{name:<12}{value}" for name, value in found.items()))
+        else:
+            typer.echo("\n".join(_write_recording(file, found)))
 
 
 def find_memory_limit() -> tuple[int, str]:
@@ -47,19 +54,19 @@ def _read(path: str) -> str:
         return ""
 
 
-def _describe_machine() -> list[str]:
+def _describe_machine() -> dict[str, str]:
     from facet_nb.core.backends.registry import count_cores
     from facet_nb.kernels.compiled import library
 
     limit, owner = find_memory_limit()
-    return [
-        *(f"{name:<12}{_find_version(name)}" for name in _PACKAGES),
-        f"{'Python':<12}{platform.python_version()}",
-        f"{'system':<12}{platform.platform()}",
-        f"{'cores':<12}{count_cores()} that this process may use, of {os.cpu_count()}",
-        f"{'kernels':<12}{library.describe()}",
-        f"{'memory':<12}{limit / 2**30:.2f} GiB ({owner})",
-    ]
+    return {
+        **{name: _find_version(name) for name in _PACKAGES},
+        "Python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": f"{count_cores()} that this process may use, of {os.cpu_count()}",
+        "kernels": library.describe(),
+        "memory": f"{limit / 2**30:.2f} GiB ({owner})",
+    }
 
 
 def _find_version(package: str) -> str:
@@ -71,19 +78,30 @@ def _find_version(package: str) -> str:
         return "not installed"
 
 
-def _describe_recording(file: Path) -> list[str]:
+def _describe_recording(file: Path) -> dict[str, Any]:
     from facet_nb.io.sources import open_recording
 
     raw = open_recording(file)
-    marks = recordings.list_annotations(raw)
-    codes = recordings.list_stim_codes(raw)
+    return {
+        "size": recordings.describe_size(raw),
+        "n_times": int(raw.n_times),
+        "sfreq": float(raw.info["sfreq"]),
+        "memory": recordings.describe_memory(raw),
+        "channels": list(recordings.list_channels(raw)),
+        "n_annotations": len(raw.annotations),
+        "annotations": list(recordings.list_annotations(raw)),
+        "stim_channels": list(recordings.list_stim_codes(raw)),
+    }
+
+
+def _write_recording(file: Path, found: dict[str, Any]) -> list[str]:
     return [
-        f"{to_line(file)}: {recordings.describe_size(raw)} ({raw.n_times} samples)",
-        f"memory: {recordings.describe_memory(raw)}",
+        f"{to_line(file)}: {found['size']} ({found['n_times']} samples)",
+        f"memory: {found['memory']}",
         "channels:",
-        *(f"  {line}" for line in recordings.list_channels(raw)),
-        f"annotations: {len(raw.annotations) or 'none'}",
-        *(f"  {line}" for line in marks),
-        f"stim channels: {len(codes) or 'none'}",
-        *(f"  {line}" for line in codes),
+        *(f"  {line}" for line in found["channels"]),
+        f"annotations: {found['n_annotations'] or 'none'}",
+        *(f"  {line}" for line in found["annotations"]),
+        f"stim channels: {len(found['stim_channels']) or 'none'}",
+        *(f"  {line}" for line in found["stim_channels"]),
     ]

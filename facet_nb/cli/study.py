@@ -111,6 +111,14 @@ def batch(
     session: Annotated[_Labels, _label("session")] = None,
     task: Annotated[_Labels, _label("task")] = None,
     run: Annotated[_Labels, _label("run")] = None,
+    desc: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LABEL",
+            help="Label of the description in BIDS names; '' keeps the names of the recordings, "
+            "as mne-bids-pipeline reads them. [facet]",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show which recordings would run at once, and stop.")
     ] = False,
@@ -137,6 +145,7 @@ def batch(
         "retries": retries,
         "checkpoint": checkpoint,
         "accept": options.read_accept(accept),
+        "desc": desc,
         "skip_existing": skip_existing or None,
         "resume": resume or watch or None,
         "anonymize": anonymize or None,

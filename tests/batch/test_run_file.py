@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,33 @@ def test_derivatives(tmp_path, chain):
     assert StudyTable(out / "facet_nb").read()[1][0].output == str(target)
     # The derivatives are no inputs, and events of another time are left out.
     assert find_recordings([root]) == [source]
+
+
+def test_names_that_programs_for_raw_data_sets_find(tmp_path):
+    """As mne-bids-pipeline reads a recording: by its entities, with mne_bids."""
+    mne_bids = pytest.importorskip("mne_bids")
+    chain = Pipeline([TriggerDetector(regex="S  1"), HighPassFilter(1.0)])
+    root, out = tmp_path / "data", tmp_path / "out"
+    raw = load(studies.write(tmp_path / "a.vhdr")).get_raw()
+    asked = {"subject": "01", "task": "rest", "datatype": "eeg"}
+    place = mne_bids.BIDSPath(**asked, root=root)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mne_bids.write_raw_bids(
+            raw, place, format="BrainVision", allow_preload=True, verbose="error"
+        )
+        done = RunFile.of(chain, [root], out, desc="").run(show_progress=False)
+        assert [row.state for row in done.rows] == ["done"], done.summary()
+        assert mne_bids.get_entity_vals(out, "subject") == ["01"]
+        found = mne_bids.read_raw_bids(mne_bids.BIDSPath(**asked, root=out), verbose="error")
+    source = next(root.rglob("*.vhdr"))
+    expected = chain.run(source, raise_on_error=True).get_raw()
+    assert abs(found.get_data() - expected.get_data()).max() < 1e-10
+    assert list(found.annotations.onset) == [1.0, 2.0, 3.0, 4.0]
+    assert (out / "participants.tsv").read_bytes() == (root / "participants.tsv").read_bytes()
+    for desc, places in (("a b", [root]), ("x", [source])):
+        with pytest.raises(ValidationError, match="desc"):
+            RunFile.of(chain, places, out, desc=desc).make_study()
 
 
 def test_events_of_a_shorter_recording_are_left_out(tmp_path):

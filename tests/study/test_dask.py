@@ -126,6 +126,29 @@ def test_contexts_go_through_files(client, tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.glob("facet_nb-*"))
 
 
+def test_the_plan_is_for_the_memory_of_a_worker(paths, monkeypatch):
+    """With a limit of two threads, of which the smaller worker counts; and none without limits."""
+    info = {"workers": {"a": {"memory_limit": 8 * 10**9, "nthreads": 2}}}
+    info["workers"]["b"] = {"memory_limit": 3 * 10**9, "nthreads": 1}
+    made = type(
+        "Client", (), {"scheduler_info": lambda self: info, "ncores": lambda self: {"a": 2}}
+    )
+    monkeypatch.setattr(backend, "_look_up_client", made)
+    pipeline = Pipeline([toys.Halved()])
+    plan = pipeline.plan_map(paths, backend="dask")
+    assert plan.limit_bytes == 0.8 * 3 * 10**9 and "of each worker" in str(plan)
+    assert "workers should have" in str(plan) and not plan.local
+    info["workers"]["a"]["memory_limit"] = info["workers"]["b"]["memory_limit"] = 0
+    assert backend.DaskBackend().find_memory() is None
+    large = studies.write(paths[0].parent / "large.vhdr")
+    studies.stretch(large, 16_000_000)  # 1 GB
+    info["workers"]["b"]["memory_limit"] = 10**9
+    small = pipeline.plan_map([large], backend="dask", keep_raw=True).files[0]
+    info["workers"]["b"]["memory_limit"] = 10**11
+    wide = pipeline.plan_map([large], backend="dask", keep_raw=True).files[0]
+    assert small.needs_bytes > 10**9 and wide.needs_bytes >= small.needs_bytes
+
+
 def test_a_killed_worker_costs_nothing(client, paths, tmp_path):
     with dask.config.set({"distributed.scheduler.allowed-failures": 3}):
         steps = [Told(str(tmp_path / "log"), kill_once=str(tmp_path / "once"))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -63,6 +64,13 @@ class Backend:
             cancel.check()
             yield function(*call)
 
+    def find_memory(self) -> int | None:
+        """Return the memory that one call may use where it does not run on this machine, in bytes.
+
+        None if it is not known, or calls run on this machine.
+        """
+        return None
+
     def count_cores(self) -> int:
         """Return the number of cores that the workers may use."""
         # Not os.cpu_count: joblib's observes the affinity and the limits of a container.
@@ -71,13 +79,31 @@ class Backend:
         return int(cpu_count())
 
 
-def dumps(value: Any) -> bytes:
-    """Return `value` as a pickle that includes classes and functions defined in a notebook."""
+def dumps(value: Any, reduce: Callable[[Any], Any] | None = None) -> bytes:
+    """Return `value` as a pickle that includes classes and functions defined in a notebook.
+
+    Parameters
+    ----------
+    value : Any
+        An object.
+    reduce : callable | None
+        Returns for an object inside what ``__reduce__`` returns, or ``NotImplemented``.
+    """
     try:
         import cloudpickle  # a dependency of joblib from 1.6 on; contained in it before
     except ImportError:
         from joblib.externals import cloudpickle
-    return bytes(cloudpickle.dumps(value))
+    if reduce is None:
+        return bytes(cloudpickle.dumps(value))
+
+    class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, obj: Any) -> Any:
+            found = reduce(obj)
+            return super().reducer_override(obj) if found is NotImplemented else found
+
+    with io.BytesIO() as file:
+        _Pickler(file).dump(value)
+        return file.getvalue()
 
 
 def check_picklable(named: Sequence[tuple[str, Any]]) -> None:

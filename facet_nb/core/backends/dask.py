@@ -276,6 +276,13 @@ class DaskBackend(Backend):
         """Yield ``function(*call)`` for each call as they finish."""
         return run_calls(function, calls, n_jobs, cancel)
 
+    def find_memory(self) -> int | None:
+        """Return the least ``memory_limit`` of a worker for each of its threads, in bytes."""
+        client = _look_up_client()
+        workers = {} if client is None else client.scheduler_info()["workers"]
+        shares = [w["memory_limit"] // max(1, w["nthreads"]) for w in workers.values()]
+        return min((share for share in shares if share), default=None)
+
     def count_cores(self) -> int:
         """Return the threads of the cluster's workers; without a cluster, the local cores."""
         threads = count_threads()

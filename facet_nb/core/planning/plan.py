@@ -6,7 +6,7 @@ plan gives a reason for each stage.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any, Literal
 
@@ -105,6 +105,10 @@ class Plan:
         names = ("mode", "backend", "n_jobs", "n_workers", "batch_size", "spill", "reason")
         peak = {} if self.forecast is None else {"forecast_bytes": self.forecast.peak_bytes}
         return {**{name: getattr(self, name) for name in names}, **peak}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the choice and the stages as plain Python values."""
+        return {**self.to_advice(), "stages": [asdict(stage) for stage in self.stages]}
 
     def plot(self, **options: Any) -> Any:
         """Draw how channels are split, processed and merged; see :func:`facet_nb.plots.plot_plan`.

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from facet_nb.core.backends import registry
 from facet_nb.core.backends.base import dumps
 from facet_nb.core.cancel import CancelToken
@@ -20,7 +22,7 @@ from facet_nb.core.plotting import write_report
 from facet_nb.core.processor import Processor
 from facet_nb.core.registry import get_processor
 from facet_nb.core.result import PipelineResult
-from facet_nb.core.storage import scratch
+from facet_nb.core.storage import lossless, scratch
 from facet_nb.core.study.rows import StudyRow, describe_result
 from facet_nb.core.study.table import now
 
@@ -56,8 +58,8 @@ class SpilledContext:
 
     @classmethod
     def of(cls, context: ProcessingContext, folder: Path, index: int) -> SpilledContext:
-        """Write a context to a file of this study."""
-        content = dumps(context)
+        """Write a context to a file of this study: its samples in as few bytes as hold them."""
+        content = dumps(context, _find_packer(context))
         path = folder / f"context-{index}"
         scratch.reserve(path, len(content))
         path.write_bytes(content)
@@ -79,6 +81,20 @@ class SpilledContext:
                 "workers share, or give paths of files."
             ) from error
         return context
+
+
+def _find_packer(context: ProcessingContext) -> Callable[[Any], Any]:
+    """Return what pickles samples without loss as the counts of a recorder, or as float32."""
+    raw: Any = context.get_raw() if context.has_raw() else None
+    samples = raw._data if raw is not None and raw.preload else None
+    steps = None if samples is None or len(raw._cals) != len(samples) else raw._cals
+
+    def reduce(obj: Any) -> Any:
+        if type(obj) is not np.ndarray or obj.dtype != np.float64 or obj.ndim != 2:
+            return NotImplemented
+        return lossless.unpack, (lossless.pack(obj, steps if obj is samples else None), obj.shape)
+
+    return reduce
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,8 @@ class StudyPlan:
         Memory that the study keeps to, in bytes.
     given : bool
         Whether this is a budget; otherwise it is a part of the available memory.
+    local : bool
+        Whether the workers run on this machine; otherwise the memory is that of one of them.
     """
 
     files: tuple[FilePlan, ...]
@@ -101,6 +103,7 @@ class StudyPlan:
     n_jobs: int
     limit_bytes: int
     given: bool = False
+    local: bool = True
 
     @cached_property
     def groups(self) -> tuple[tuple[FilePlan, ...], ...]:
@@ -126,11 +129,21 @@ class StudyPlan:
 
     def __str__(self) -> str:
         kind = "budget" if self.given else "available"
+        kind += "" if self.local else ", of each worker"
         head = (
             f"{len(self.files)} recordings, at most {self.n_jobs} at once ({self.backend}), "
             f"{describe_bytes(self.limit_bytes)} of memory ({kind})"
         )
-        return "\n".join([head, *map(_describe_group, self.groups), *self._list_problems()])
+        groups = [*map(_describe_group, self.groups), *self._list_problems()]
+        return "\n".join([head, *groups, *self._advise_limit()])
+
+    def _advise_limit(self) -> list[str]:
+        """Return which memory limit the workers of a cluster should have."""
+        needs = max((file.needs_bytes for file in self.files if file.at_once), default=0)
+        if self.local or not needs:
+            return []
+        # Workers of Dask pause at 80 % of their limit, and are ended at 95 %.
+        return [f"  workers should have {describe_bytes(needs / _SHARE)} for each of their threads"]
 
     def _list_problems(self) -> list[str]:
         return [f"  cannot run: {f.name}: {f.problem}" for f in self.files if f.problem]
@@ -174,10 +187,15 @@ def _describe_group(group: tuple[FilePlan, ...]) -> str:
     return f"  {at_once} at once: {len(group)} {size}{inner}{place}{told} ({names})"
 
 
-def find_limit(budget: Any) -> int:
-    """Return the memory that a study keeps to, with that of this process, in bytes."""
+def find_limit(budget: Any, of_worker: int | None = None) -> int:
+    """Return the memory that a study keeps to, with that of this process, in bytes.
+
+    On a cluster it is that of one worker, of which `of_worker` bytes are known.
+    """
     if budget is not None:
         return parse_bytes(budget)
+    if of_worker is not None:
+        return int(_SHARE * of_worker)
     return int(_SHARE * find_available()[0]) + rss_bytes()
 
 
@@ -199,6 +217,8 @@ class Scheduler:
         Whether workers are other processes, which have libraries of their own.
     local : bool
         Whether they run on this machine, and share its memory.
+    of_worker : int | None
+        Memory of one worker elsewhere, in bytes, if it is known.
     keeps_samples : bool
         Whether results keep their samples: then they are loaded.
     divides : bool
@@ -213,12 +233,13 @@ class Scheduler:
     budget: Any = None
     isolates: bool = False
     local: bool = True
+    of_worker: int | None = None
     keeps_samples: bool = False
     divides: bool = False
     chunks: bool = True
 
     def __post_init__(self) -> None:
-        self.limit = find_limit(self.budget)
+        self.limit = find_limit(self.budget, self.of_worker)
         # On a cluster the budget is that of one worker, which is another process.
         self.room = self.limit - (rss_bytes() if self.local else 0)
         self._known: dict[Any, FilePlan] = {}

@@ -71,8 +71,8 @@ class Study:
     memory_budget : str | int | None
         Limit of the memory of all recordings in flight, with libraries and this process:
         ``"1.5 GB"``, or a number of bytes; with Dask, of one recording on its worker. None for 80 %
-        of what is available. A recording that does not fit alone is not run, and its error names
-        the budget that it needs.
+        of what is available, or of the worker's ``memory_limit`` for each of its threads. A
+        recording that does not fit alone is not run, and its error names the budget that it needs.
     on_error : {"continue", "raise"}
         Whether to continue with the other inputs after one has failed, or to raise its error.
     keep_raw : bool | None
@@ -242,6 +242,7 @@ class Study:
             self.memory_budget,
             isolates=self.runner.isolates,
             local=self.runner.local,
+            of_worker=self.runner.find_memory(),
             keeps_samples=self.keep_raw,
             divides=n_workers is None and self.runner.local,
             chunks=self.checkpoints[:1] in ([], [None]),
@@ -254,7 +255,8 @@ class Study:
                 f"keep_raw=True would keep {describe_bytes(kept)} of samples, and memory_budget is "
                 f"{describe_bytes(scheduler.limit)}: use keep_raw=False, and output=."
             )
-        return StudyPlan(files, self.runner.name, self.n_jobs, scheduler.limit, given)
+        limit, local = scheduler.limit, self.runner.local
+        return StudyPlan(files, self.runner.name, self.n_jobs, limit, given, local)
 
     def _choose_mode(self, is_file: bool) -> str:
         """Return the mode of a run; files that nobody has chosen a mode for run channel by channel.
