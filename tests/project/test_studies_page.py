@@ -79,6 +79,7 @@ def page(project_root):
     return (project_root / "docs/studies.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_study_in_four_commands(page, days):
     """Word for word."""
     block = re.search(r"## In four commands\n\n```sh\n(.*?)```", page, re.DOTALL)[1]
@@ -91,6 +92,7 @@ def test_a_study_in_four_commands(page, days):
     assert "2 recordings: 2 done." in (days / "study.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_study_in_python(page, days):
     (block,) = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
     # In this process: the page is about the calls.
