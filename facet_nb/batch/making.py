@@ -48,8 +48,8 @@ def make_study(
     if inputs is None:
         inputs = find_recordings(places, entities)
     if len(places) == 1 and is_bids(places[0]) and options.get("output") is not None:
-        label = {} if desc is None else {"desc": desc}
-        return make_derivative_study(pipeline, places[0], inputs, **label, **options)
+        options |= {} if desc is None else {"desc": desc}
+        return make_derivative_study(pipeline, places[0], inputs, **options)
     if desc is not None:
         raise ValidationError("desc is for names of BIDS: give one BIDS data set, and an output.")
     return Study(pipeline, inputs, **options)

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from facet_nb import datasets
 from facet_nb.cli import app
+from facet_nb.core.backends import registry
 from facet_nb.io import Exporter
 
 CALL = re.compile(r"facet-nb ((?!COMMAND)[a-z]+[^`\n]*)")
@@ -75,14 +76,15 @@ def days(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def page(project_root):
+def studies(project_root):
     return (project_root / "docs/studies.md").read_text()
 
 
 @pytest.mark.slow
-def test_a_study_in_four_commands(page, days):
-    """Word for word."""
-    block = re.search(r"## In four commands\n\n```sh\n(.*?)```", page, re.DOTALL)[1]
+def test_a_study_in_four_commands(studies, days, monkeypatch):
+    """Word for word, on one core: recordings run in this process."""
+    monkeypatch.setattr(registry, "count_cores", lambda *_: 1)
+    block = re.search(r"## In four commands\n\n```sh\n(.*?)```", studies, re.DOTALL)[1]
     commands = find_commands(block)
     assert [command.split()[0] for command in commands] == ["advise", "init", "batch", "report"]
     for command in commands:
@@ -93,8 +95,8 @@ def test_a_study_in_four_commands(page, days):
 
 
 @pytest.mark.slow
-def test_a_study_in_python(page, days):
-    (block,) = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+def test_a_study_in_python(studies, days):
+    (block,) = re.findall(r"^```python\n(.*?)^```$", studies, flags=re.MULTILINE | re.DOTALL)
     # In this process: the page is about the calls.
     code = block.replace("n_jobs=-1", "n_jobs=1")
     assert code != block

@@ -151,6 +151,11 @@ def test_resume_notices_what_changed(tmp_path):
     assert [row.resumed for row in batch.rows] == [True, False, False, True]
     assert log.read_text().split()[4:] == ["k1.fif", "k2.fif"]
     assert batch[0].success and batch[0].quality == batch.rows[0].quality
+    # Settings that do not change the result do not change what is finished.
+    batch = run(paths, log, output=tmp_path / "out", resume=True, mode="serial", batch_size=1)
+    assert all(row.resumed for row in batch.rows)
+    batch = run(paths, log, output=tmp_path / "out", resume=True, dtype="float32")
+    assert not any(row.resumed for row in batch.rows)
     other = studies.make_pipeline(log, factor=3.0)
     batch = other.map(paths, output=tmp_path / "out", resume=True, show_progress=False)
     assert not any(row.resumed for row in batch.rows)

@@ -95,10 +95,11 @@ def dumps(value: Any, reduce: Callable[[Any], Any] | None = None) -> bytes:
         from joblib.externals import cloudpickle
     if reduce is None:
         return bytes(cloudpickle.dumps(value))
+    replace = reduce
 
     class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def reducer_override(self, obj: Any) -> Any:
-            found = reduce(obj)
+            found = replace(obj)
             return super().reducer_override(obj) if found is NotImplemented else found
 
     with io.BytesIO() as file:

@@ -57,7 +57,7 @@ def _pack_row(row: Samples, step: float | None) -> tuple[float | None, Any]:
     return None, np.ascontiguousarray(row)
 
 
-def _same(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool:
+def _same(a: npt.NDArray[Any], b: Samples) -> bool:
     """Whether samples are equal bit for bit: -0.0 is not 0.0, and a NaN keeps its payload."""
     first, second = np.ascontiguousarray(a), np.ascontiguousarray(b)
     return bool(np.array_equal(first.view(np.int64), second.view(np.int64)))

@@ -43,6 +43,9 @@ _RUN_OPTIONS = (
     *("oversubscribe", "chunk_duration_s"),
 )
 
+#: Those on which a result depends; the others change where and when it is computed.
+_TELLING = ("dtype", "accept")
+
 #: Most tasks in the queue of a cluster.
 _QUEUE = 1000
 
@@ -97,7 +100,8 @@ class Study:
         Whether inputs whose output file exists are left out.
     resume : bool
         Whether inputs that the table says were finished are left out, if neither they nor their
-        outputs, the steps or the versions have changed. Failed ones run again.
+        outputs, the steps, the versions, ``dtype`` or ``accept`` have changed. Failed ones run
+        again.
     file_timeout : float | None
         Time limit of one recording, in s. Like ``timeout``, which limits a task, it cannot end C
         code that holds Python's interpreter lock.
@@ -412,7 +416,12 @@ class Study:
 
     def _begin_row(self, index: int) -> StudyRow:
         name, target = self.names[index], self.targets[index]
-        common = {k: self.header[k] for k in ("steps", "options", "anonymize", "versions", "code")}
+        common = {k: self.header[k] for k in ("steps", "anonymize", "versions", "code")}
+        common["options"] = {
+            name: value
+            for name, value in self.header["options"].items()
+            if name in _TELLING and value != "float64"
+        }
         item = self.inputs[index]
         known = not isinstance(item, ProcessingContext)
         key = make_key(name, names_of.make_absolute(target), common) if known else ""
