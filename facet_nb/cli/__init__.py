@@ -5,6 +5,7 @@ Importing it and showing help load neither MNE nor the engine: commands import w
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -54,4 +55,6 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    # Where numba is installed, MNE loads it to write a file: 1 s, or 5 s to compile, and no gain.
+    os.environ.setdefault("MNE_USE_NUMBA", "false")
     app(prog_name="facet-nb")

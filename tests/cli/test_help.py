@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from facet_nb.cli import main
 from facet_nb.cli.chains import choose_chain
 from facet_nb.cli.options import BATCH_MODE, CHAIN_STEPS
 from facet_nb.core import Pipeline
@@ -129,3 +131,14 @@ def test_mistakes_of_usage(facet_nb, words, told):
     assert result.exit_code == 2
     assert told in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("own", "used"), [(None, "false"), ("true", "true")])
+def test_mne_compiles_nothing_in_front_of_a_person(monkeypatch, own, used):
+    monkeypatch.setenv("MNE_USE_NUMBA", own or "")
+    if own is None:
+        monkeypatch.delenv("MNE_USE_NUMBA")
+    monkeypatch.setattr(sys, "argv", ["facet-nb", "--version"])
+    with pytest.raises(SystemExit):
+        main()
+    assert os.environ["MNE_USE_NUMBA"] == used

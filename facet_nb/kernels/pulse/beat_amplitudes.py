@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import fft
-from scipy.linalg import solveh_banded
 
 from facet_nb.kernels.pulse.beats import Beats, fit_waves, render
 from facet_nb.kernels.templates.averaging import take_epochs
@@ -75,6 +74,8 @@ def measure_beats(
     averages out, but size and delay, which channels share, do not. Overlapping beats are solved for
     jointly.
     """
+    from scipy.linalg import solveh_banded  # loads a tenth of SciPy
+
     n, n_waves = len(beats.starts), beats.scores.shape[1]
     n_fft = fft.next_fast_len(2 * beats.n_samples, real=True)
     spectra = np.zeros((2 * n_waves, 2 * n_waves, n_fft // 2 + 1), dtype=complex)
