@@ -13,6 +13,7 @@ import numpy as np
 
 from facet_nb.core.errors import FacetError, ValidationError
 from facet_nb.core.storage import scratch
+from facet_nb.core.storage.multiplexed import MultiplexedFile, Piece, find_multiplexed
 from facet_nb.core.storage.page_cache import watch_files
 from facet_nb.core.storage.row_io import open_rows, spread_rows
 
@@ -68,17 +69,18 @@ def transpose(
     ref, target = scratch.create((len(chosen), raw.n_times), dtype)
     kept = list(exact) if dtype != "float64" else []
     length = spread_rows(max(_VALUES // max(len(raw.ch_names), 1), _SAMPLES))
+    file = find_multiplexed(raw)
     with open_rows(ref) as find_row, watch_files(raw) as files:
         sinks, since = [find_row(row) for row in range(len(chosen))], 0
         for start in range(0, raw.n_times, length):
             if check is not None:
                 check()
             stop = min(start + length, raw.n_times)
-            piece = _read(raw, chosen, start, stop)
-            if kept and not _is_exact(piece[kept], dtype):
+            piece = _read(raw, file, start, stop)
+            if not all(_is_exact(piece[chosen[i]], dtype) for i in kept):
                 return transpose(raw, rows, check)
-            for sink, x in zip(sinks, piece, strict=True):
-                sink.write(start, x)
+            for sink, row in zip(sinks, chosen, strict=True):
+                sink.write(start, piece[row])
             scratch.forget(raw._data if raw.preload else None)
             files.count(piece.nbytes)
             if stop - since >= _BEHIND:
@@ -114,13 +116,17 @@ def take_rows(raw: mne.io.BaseRaw, rows: Sequence[int]) -> np.ndarray:
     return transpose(raw, rows)
 
 
-def _read(raw: mne.io.BaseRaw, rows: list[int], start: int, stop: int) -> np.ndarray:
-    piece: np.ndarray
+def _read(
+    raw: mne.io.BaseRaw, file: MultiplexedFile | None, start: int, stop: int
+) -> np.ndarray | Piece:
+    """Return samples of all channels, from `file` if there is one."""
     if raw.preload:
-        piece = raw._data[rows, start:stop]
-        return piece
+        samples: np.ndarray = raw._data[:, start:stop]
+        return samples
     try:
-        piece = raw[:, start:stop][0]
+        if file is not None:
+            return file.read(start, stop)
+        piece: np.ndarray = raw[:, start:stop][0]
     except Exception as error:  # MNE's readers raise errors of any class for damaged files
         raise FacetError(
             f"samples {start} to {stop} of {raw.filenames[0]} cannot be read "
@@ -128,4 +134,4 @@ def _read(raw: mne.io.BaseRaw, rows: list[int], start: int, stop: int) -> np.nda
         ) from error
     if np.iscomplexobj(piece):
         raise ValidationError("the samples are complex: take their real part or magnitude.")
-    return piece if len(rows) == len(piece) else piece[rows]
+    return piece

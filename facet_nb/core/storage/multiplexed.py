@@ -1,0 +1,102 @@
+"""Read the numbers of a multiplexed BrainVision file, in which all channels follow one another.
+
+MNE scales while it transposes, sample by sample. Here small blocks are transposed as they are
+stored, and each channel is scaled in the CPU's cache, which takes half the time. The result is that
+of MNE to the bit: the stored number, as float64, times one factor.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import mne
+
+#: Stored numbers by MNE's name of the format.
+_TYPES = {"short": "<i2", "int": "<i4", "single": "<f4"}
+
+#: Channels that are transposed together: their samples share lines of the CPU's cache.
+_TOGETHER = 64
+
+
+@dataclass(frozen=True)
+class MultiplexedFile:
+    """A file of multiplexed numbers, and the factors that make them V.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    dtype : str
+        Type of its numbers.
+    factors : ndarray, shape (n_channels,)
+        One factor per channel.
+    """
+
+    path: str
+    dtype: str
+    factors: np.ndarray
+
+    def read(self, start: int, stop: int) -> Piece:
+        """Return samples `start` to `stop` of all channels.
+
+        Raises
+        ------
+        OSError
+            If the file ends before.
+        """
+        n, n_channels = stop - start, len(self.factors)
+        stored = np.empty((n, n_channels), self.dtype)
+        todo, at = stored.reshape(-1).view(np.uint8).data, start * n_channels * stored.itemsize
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(at)
+            while len(todo):
+                read = file.readinto(todo)
+                if not read:
+                    raise OSError(f"{len(todo)} bytes are missing at its end")
+                todo = todo[read:]
+        rows = np.empty((n_channels, n), self.dtype)
+        for i in range(0, n_channels, _TOGETHER):
+            rows[i : i + _TOGETHER] = stored[:, i : i + _TOGETHER].T
+        return Piece(rows, self.factors)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some samples of all channels as stored, shape (n_channels, n), and their factors."""
+
+    rows: np.ndarray
+    factors: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        """Number of stored bytes."""
+        return self.rows.nbytes
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.rows[row] * self.factors[row]
+
+
+def find_multiplexed(raw: mne.io.BaseRaw) -> MultiplexedFile | None:
+    """Return the file of a BrainVision recording; None if MNE must read its samples.
+
+    That is so for other formats and orders, and after projections, selections of channels, crops,
+    and concatenations.
+    """
+    if type(raw).__name__ != "RawBrainVision" or raw.preload or len(raw.filenames) != 1:
+        return None
+    held, n_channels = raw._raw_extras[0], len(raw.ch_names)
+    dtype = _TYPES.get(str(held.get("fmt")))
+    whole = (held.get("order"), held.get("orig_nchan")) == ("F", n_channels)
+    whole = whole and np.array_equal(raw._read_picks[0], np.arange(n_channels))
+    if dtype is None or not whole or raw._projector is not None or raw._comp is not None:
+        return None
+    path, factors = str(raw.filenames[0]), np.array(raw._cals, dtype=float).ravel()
+    n_bytes = np.dtype(dtype).itemsize * n_channels * raw.n_times
+    if raw._first_samps[0] != 0 or os.path.getsize(path) != n_bytes:
+        return None
+    return MultiplexedFile(path, dtype, factors)
