@@ -2,8 +2,9 @@
 
 A file appears under its name only when it is complete and has been read back: same channels, rate
 and annotations, and samples within half a quantisation step. For EDF, BDF and BrainVision a
-checksum of all bytes, and the samples that determine the scale, prove this for all samples. An
-interrupted export leaves the previous file, or none.
+checksum of all bytes, and the samples that determine the scale, prove this for all samples; for
+FIF and EEGLAB checksums of the numbers that MNE and eeglabio were given. An interrupted export
+leaves the previous file, or none.
 """
 
 from __future__ import annotations

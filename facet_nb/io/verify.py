@@ -12,7 +12,7 @@ import numpy as np
 
 from facet_nb.core.errors import FacetError
 from facet_nb.io.blocks import iter_blocks, read_block
-from facet_nb.io.checksum import Stored
+from facet_nb.io.checksum import HandedOver, Stored
 from facet_nb.io.markers import Marker, list_markers
 from facet_nb.io.messages import name_other_format, unwritable
 from facet_nb.io.sources import open_recording
@@ -38,16 +38,16 @@ class Written:
         Annotations as MNE will read them.
     step_v : ndarray, shape (n_channels,) | None
         Quantisation steps, in the unit of the channel.
-    stored : Stored | None
-        The bytes of the file with the samples, if the writer handed them over itself; None
-        compares all samples.
+    stored : Stored | HandedOver | None
+        Checksums of what was handed over: of the bytes of the file with the samples, or of the
+        numbers given to the library that wrote it. None compares all samples.
     """
 
     tolerance_v: np.ndarray
     relative: float
     markers: list[Marker]
     step_v: np.ndarray | None = None
-    stored: Stored | None = None
+    stored: Stored | HandedOver | None = None
 
 
 def compare(raw: mne.io.BaseRaw, file: Path, written: Written, path: Path) -> mne.io.BaseRaw:
@@ -92,7 +92,7 @@ def _compare_samples(
     raw: mne.io.BaseRaw, back: mne.io.BaseRaw, written: Written, path: Path
 ) -> None:
     stored, n_times = written.stored, raw.n_times
-    if stored is not None and stored.is_intact():
+    if stored is not None and stored.is_intact(back):
         parts = stored.choose_windows(n_times)
         pairs = ((a, read_block(raw, a, b), read_block(back, a, b)) for a, b in parts)
         _compare_blocks(pairs, raw.ch_names, written, path)

@@ -11,14 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from facet_nb import ProcessingContext
+from facet_nb import FIFExporter, Loader, ProcessingContext
 from facet_nb.core.errors import FacetError
 from facet_nb.io import export, verify, writers
 from facet_nb.io.blocks import read_block
-from facet_nb.io.checksum import CheckedFile, Extremes
+from facet_nb.io.checksum import CheckedFile, Extremes, HandedOver
 from facet_nb.io.formats import edf_records
 
 SUFFIXES = [".vhdr", ".edf", ".bdf"]
+
+#: Formats that MNE and eeglabio write.
+OTHERS = [".fif", ".set"]
 N_CHANNELS, N_TIMES, SFREQ = 4, 6000, 1000.0
 
 
@@ -131,7 +134,25 @@ def test_the_damage_is_located_where_it_can_be(suffix, tmp_path, monkeypatch):
     refuses(edit(flip), suffix, tmp_path, monkeypatch, r"is read back as .* instead of")
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("bit", [0, 3, 7])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.8])
+@pytest.mark.parametrize("suffix", OTHERS)
+def test_any_flipped_bit_of_a_sample_is_found(suffix, share, bit, tmp_path, monkeypatch):
+    """Also of the smallest digit, which a comparison of values takes for rounding."""
+    raw = make_raw()
+    number = raw._data[0, round(share * N_TIMES)]
+    number, dtype = (number, ">f4") if suffix == ".fif" else (1e6 * number, "<f4")
+    stored = np.array(number, dtype).tobytes()
+
+    def flip(content):
+        (at,) = [i for i in range(len(content)) if content.startswith(stored, i)]
+        content[at + (3 if suffix == ".fif" else 0)] ^= 1 << bit
+        return content
+
+    refuses(edit(flip), suffix, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, *OTHERS])
 def test_intact_files_are_compared_at_few_samples(suffix, tmp_path, monkeypatch):
     raw, read = make_raw(60_000), []
 
@@ -143,7 +164,8 @@ def test_intact_files_are_compared_at_few_samples(suffix, tmp_path, monkeypatch)
     monkeypatch.setattr(verify, "read_block", count)
     monkeypatch.setattr(verify, "iter_blocks", lambda *_, **__: pytest.fail("all compared"))
     export(ProcessingContext(raw), tmp_path / f"out{suffix}")
-    assert 0 < sum(read) < 0.1 * 2 * raw._data.size
+    assert sum(read) < 0.1 * 2 * raw._data.size
+    assert read or suffix in OTHERS  # whose numbers are all read back
 
 
 @settings(max_examples=60, deadline=None)
@@ -167,6 +189,59 @@ def test_extremes_are_where_they_are_found(x, step):
             continue
         assert values.tolist() == [np.nanmin(row), np.nanmax(row)]
         assert row[samples].tolist() == values.tolist()
+
+
+@pytest.mark.parametrize("fmt", ["single", "double"])
+@pytest.mark.parametrize("cal", [1.0, 1e-6, 3.7e-9])
+def test_factors_of_a_recording_do_not_scale_a_fif_file(fmt, cal, tmp_path, monkeypatch):
+    """FIF would hold them as float32, and double numbers would come back as other ones."""
+    raw = make_raw()
+    raw._data[0, :9] = np.nan, 0.0, -0.0, 1e-300, -1e-44, 1e9, np.inf, -np.inf, 5e-324
+    for ch in raw.info["chs"]:
+        ch["cal"] = cal
+    monkeypatch.setattr(verify, "iter_blocks", lambda *_, **__: pytest.fail("all compared"))
+    FIFExporter(tmp_path / "out.fif", fmt=fmt).execute(ProcessingContext(raw))
+    back = mne.io.read_raw_fif(tmp_path / "out.fif", verbose="error").get_data()
+    wanted = raw._data.astype(np.float32) if fmt == "single" else raw._data
+    np.testing.assert_array_equal(back, wanted)
+    assert {ch["cal"] for ch in raw.info["chs"]} == {cal}
+
+
+@pytest.mark.parametrize("fmt", ["single", "double"])
+def test_a_brainvision_recording_becomes_a_fif_file(fmt, tmp_path):
+    export(ProcessingContext(make_raw()), tmp_path / "in.vhdr")
+    given = Loader(tmp_path / "in.vhdr").execute(ProcessingContext())
+    FIFExporter(tmp_path / "out.fif", fmt=fmt).execute(given)
+    back = mne.io.read_raw_fif(tmp_path / "out.fif", verbose="error").get_data()
+    tolerance = 2.0**-24 if fmt == "single" else 0.0
+    np.testing.assert_allclose(back, given.get_raw().get_data(), rtol=tolerance, atol=0.0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    x=hnp.arrays(
+        np.float32,
+        st.tuples(st.integers(1, 3), st.integers(1, 30)),
+        elements=st.floats(width=32, allow_nan=False),
+    ),
+    cal=st.floats(1e-12, 1e6),
+    step=st.integers(1, 9),
+)
+def test_numbers_handed_over_are_recovered(x, cal, step):
+    """What is read back is the number times the factor, rounded to float64."""
+    n_times = x.shape[1]
+    handed = HandedOver(Path("x"), np.full(len(x), cal), "<f4")
+    for start in range(0, n_times, step):
+        assert not handed.covers(n_times)
+        block = x[:, start : start + step]
+        handed.note(start, start + block.shape[1], iter(block.astype(float)))
+    assert handed.covers(n_times)
+    with np.errstate(over="ignore"):
+        read = x.astype(float) * cal
+    back = mne.io.RawArray(read, mne.create_info(len(x), SFREQ, "misc"), verbose="error")
+    assert handed.is_intact(back)
+    back._data[-1, -1] = 1.0 if read[-1, -1] != 1.0 else 2.0
+    assert not handed.is_intact(back)
 
 
 @settings(max_examples=40, deadline=None)

@@ -78,7 +78,8 @@ class Piece:
         return self.rows.nbytes
 
     def __getitem__(self, row: int) -> np.ndarray:
-        return self.rows[row] * self.factors[row]
+        scaled: np.ndarray = self.rows[row] * self.factors[row]
+        return scaled
 
 
 def find_multiplexed(raw: mne.io.BaseRaw) -> MultiplexedFile | None:

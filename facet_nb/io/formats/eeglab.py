@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facet_nb.core.errors import import_extra
+from facet_nb.io.blocks import iter_blocks
+from facet_nb.io.checksum import HandedOver
 from facet_nb.io.markers import check_descriptions, list_markers
 from facet_nb.io.messages import unusable
 from facet_nb.io.provenance import Note
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 #: The largest variable in a MATLAB file of level 5.
 _LARGEST_BYTES = 2**31 - 1
+
+#: Readers multiply the stored numbers by this.
+_CAL = 1e-6
 
 
 def check_eeglab(raw: mne.io.BaseRaw, path: Path) -> None:
@@ -53,6 +58,9 @@ def write_eeglab(raw: mne.io.BaseRaw, file: Path, path: Path, note: Note | None 
         np.array([marker.onset_s for marker in markers]),
         np.array([marker.duration_s for marker in markers]),
     ]
+    handed = HandedOver(file, np.full(len(raw.ch_names), _CAL), "<f4")
+    for start, block in iter_blocks(raw):
+        handed.note(start, start + block.shape[1], (x * 1e6 for x in block))  # as eeglabio does
     load_eeglabio().export_set(
         str(file),
         data=raw.get_data(),
@@ -63,7 +71,7 @@ def write_eeglab(raw: mne.io.BaseRaw, file: Path, path: Path, note: Note | None 
         ch_types=[kind.upper() for kind in raw.get_channel_types()],
         precision="single",
     )
-    return Written(np.full(len(raw.ch_names), 1e-44), 2.0**-22, markers)
+    return Written(np.full(len(raw.ch_names), 1e-44), 2.0**-22, markers, stored=handed)
 
 
 def _positions(raw: mne.io.BaseRaw) -> np.ndarray | None:
