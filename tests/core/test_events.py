@@ -311,3 +311,17 @@ def test_events_all_at_once_are_the_same_as_one_after_another():
     halfway = RunState().apply_all(events[:3])
     assert halfway.apply_all(events[3:]) == state
     assert state.apply_all(events) == state  # a new run begins anew
+
+
+@pytest.mark.parametrize("mode", ["serial", "channel_sequential"])
+def test_one_worker_is_one_thread(mode):
+    """Steps on all channels, preparations and batches of such a run have one thread."""
+    from facet_nb import classic_correction
+    from facet_nb.datasets import simulate
+
+    events = []
+    context = simulate(2, 500, 20, 2.0, 5).context()
+    classic_correction(r"\b1\b").run(context, mode=mode, on_event=events.append)
+    batches = [e for e in events if isinstance(e, BatchDone)]
+    assert {e.batch < 0 for e in batches} == {True, False}
+    assert len({(e.pid, e.thread) for e in batches}) == 1

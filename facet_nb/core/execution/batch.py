@@ -6,8 +6,6 @@ and batches in chunks of time, read and write their rows themselves.
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +15,6 @@ import numpy as np
 from facet_nb.core.events import StepTime
 from facet_nb.core.execution import streaming, threads
 from facet_nb.core.execution.job import FAILURES, Failure, Job, JobFile, Report, explain, fail
-from facet_nb.core.memory import rss_bytes
 from facet_nb.core.noise import Change, NoiseTracker
 from facet_nb.core.samples import check_finite, not_finite
 from facet_nb.core.steps import ArrayStep, ChannelStep, Step
@@ -67,11 +64,8 @@ def run_batch(ref: Job | JobFile, batch: int, channels: Sequence[int]) -> Report
     return Report(
         batch,
         times,
-        os.getpid(),
-        rss_bytes(),
         began_s=began_s,
         ended_s=time.time(),
-        thread=threading.get_ident(),
         digests=digests,
     )
 

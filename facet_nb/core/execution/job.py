@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import threading
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from facet_nb.core.errors import (
 )
 from facet_nb.core.events import StepTime
 from facet_nb.core.execution.heartbeats import HeartbeatTable
+from facet_nb.core.memory import rss_bytes
 from facet_nb.core.noise import NoiseTerm
 from facet_nb.core.steps import KnownRow, Step
 from facet_nb.core.storage.arrays import ArrayRef
@@ -119,15 +122,15 @@ _jobs: dict[str, Job] = {}
 
 @dataclass(frozen=True)
 class Report:
-    """A finished batch; start and end are in s since the epoch."""
+    """A finished batch, created where it ran; start and end are in s since the epoch."""
 
     batch: int
     step_times: tuple[StepTime, ...]
-    pid: int
-    rss_bytes: int
+    pid: int = field(default_factory=os.getpid)
+    rss_bytes: int = field(default_factory=rss_bytes)
     began_s: float = 0.0
     ended_s: float = 0.0
-    thread: int = 0
+    thread: int = field(default_factory=threading.get_ident)
     digests: tuple[str, ...] = ()
     restored: bool = False
 

@@ -9,7 +9,6 @@ checkpoints in :mod:`.checkpoint`, which replaces the :class:`StageRun`.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -60,7 +59,6 @@ from facet_nb.core.execution.stage_output import free_input, load_results, refer
 from facet_nb.core.execution.threads import one_thread
 from facet_nb.core.execution.timeouts import tell_unbounded
 from facet_nb.core.findings import Finding, find_in_error, make_finding
-from facet_nb.core.memory import rss_bytes
 from facet_nb.core.metadata import ProcessingStep, to_plain
 from facet_nb.core.noise import Change
 from facet_nb.core.planning.budget import choose_batch_size, find_input, share_channels
@@ -251,7 +249,7 @@ class Runner:
         for entry in new._history:
             if id(entry) not in known:
                 self.tell(entry.findings)
-        self.report(number, labels[0], Report(0, (times,), os.getpid(), rss_bytes()))
+        self.report(number, labels[0], Report(0, (times,)))
         return new
 
     def tell(self, findings: Sequence[Finding]) -> None:
@@ -364,10 +362,10 @@ class StageRun:
             if found:
                 runner.tell(found)
         compiled = frozenset() if runner.kernels is None else runner.kernels.compiled
-        runner.report(number, (), Report(-1, prepared.times, os.getpid(), rss_bytes()))
+        runner.report(number, (), Report(-1, prepared.times))
         if not modifies:
             times = tuple(StepTime(t.step, 0.0, 0.0) for t in prepared.times)
-            runner.report(number, labels[0], Report(0, times, os.getpid(), rss_bytes()))
+            runner.report(number, labels[0], Report(0, times))
             return build_context(self.context, given, prepared, None, compiled=compiled)
         place = self.choose_place(given, prepared, deferred)
         if not pass_through(given, prepared, place.result):
@@ -498,7 +496,7 @@ class StageRun:
         elif stage.kind == "global":
             spent, digests = compute_all_channels(job, groups[0], runner.timeout_s, runner.cancel)
             done.update(digests)
-            runner.report(self.number, labels[0], Report(0, (spent,), os.getpid(), rss_bytes()))
+            runner.report(self.number, labels[0], Report(0, (spent,)))
         else:
 
             def note(answer: Report) -> None:
@@ -521,7 +519,7 @@ class StageRun:
                 left[i] = rows
                 continue
             times = tuple(StepTime(k, 0.0, 0.0) for k in self.stage.steps)
-            report = Report(i, times, os.getpid(), rss_bytes(), restored=True)
+            report = Report(i, times, restored=True)
             self.runner.report(self.number, labels[i], report)
         return left
 
