@@ -327,7 +327,7 @@ FINDING_KINDS: dict[str, FindingKind] = {
     ),
     "epochs_incomplete": FindingKind(
         "note",
-        "artifacts at the ends are not complete",
+        "artifacts at the ends or at breaks are not complete",
         "Their part within the recording is corrected; leave out these spans if it is not clean.",
     ),
     "epochs_few": FindingKind(

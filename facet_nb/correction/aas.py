@@ -9,12 +9,13 @@ import numpy as np
 
 from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.findings import make_finding
+from facet_nb.core.findings import Finding, make_finding
 from facet_nb.core.fused_kernel import FusedKernel
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.aas_fused import EPOCH_S, AASPlan, UpsampledAAS
 from facet_nb.correction.templates import AveragingCorrection
+from facet_nb.correction.train_findings import tell_broken
 from facet_nb.kernels.streams import (
     AverageStream,
     Blocks,
@@ -24,7 +25,7 @@ from facet_nb.kernels.streams import (
 )
 from facet_nb.kernels.templates import averaging
 from facet_nb.kernels.templates.neighbours import average_sliding
-from facet_nb.kernels.templates.subsample import Layout, find_onsets
+from facet_nb.kernels.templates.subsample import Layout, find_broken, find_onsets, list_breaks
 from facet_nb.kernels.templates.subsample_channel import correct
 from facet_nb.kernels.templates.subtraction import subtract_templates
 from facet_nb.kernels.triggers.alignment import best_lags
@@ -80,6 +81,7 @@ class AASCorrection(AveragingCorrection):
     name = "aas_correction"
     description = "Averaged artifact subtraction"
     needs_first_pass = True
+    heeds_pieces = True
 
     def __init__(
         self,
@@ -111,18 +113,38 @@ class AASCorrection(AveragingCorrection):
         plan: AASPlan | Layout
         if self.subsample:
             onsets = find_onsets(view.reference, starts, n_samples, max_lag=max_lag)
-            plan = Layout.of(onsets, n_samples, view.n_times)
+            if view.pieces:  # an artifact that is not whole cannot be aligned
+                broken = self._find_broken(view, starts, n_samples)
+                onsets[broken] = starts[broken] + np.median(onsets - starts)
+            plan = Layout.of(onsets, n_samples, view.n_times).stop_at(view.pieces)
             aligned = plan.first
         else:
             aligned = self._realign(view.reference, starts, n_samples, max_lag)
             plan = AASPlan(starts, aligned, n_samples)
         prepared = self._report(view, plan, starts, aligned, usable)
+        if told := self._tell_breaks(view, aligned, n_samples):
+            prepared = replace(prepared, findings=(*prepared.findings, *told))
         n = int(usable.sum())
         if n > self.window_size:
             return prepared
         detail = f"There are {n} whole artifacts for templates of {self.window_size}."
         few = make_finding("epochs_few", detail, n=n, window_size=self.window_size)
         return replace(prepared, findings=(*prepared.findings, few))
+
+    @staticmethod
+    def _find_broken(view: View, starts: np.ndarray, n_samples: int) -> np.ndarray:
+        return find_broken(starts, n_samples, list_breaks(view.pieces, view.n_times))
+
+    def _tell_breaks(self, view: View, starts: np.ndarray, n_samples: int) -> list[Finding]:
+        """Return a finding about artifacts that reach over a break in time."""
+        if not view.pieces:
+            return []
+        broken = starts[self._find_broken(view, starts, n_samples)]
+        spans = [(s / view.sfreq, (s + n_samples) / view.sfreq) for s in broken.tolist()]
+        if self.subsample or not spans:
+            return tell_broken(spans)
+        detail = f"{len(spans)} artifacts that reach over a break enter their templates."
+        return [make_finding("breaks_ignored", detail, span_s=spans, n=len(spans))]
 
     def check(self) -> None:
         """Raise :class:`ValidationError` if an argument is invalid."""

@@ -15,7 +15,7 @@ from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.base import ChannelCorrection, check_reference
-from facet_nb.correction.train_findings import tell_train, tell_unmarked
+from facet_nb.correction.train_findings import tell_broken, tell_train, tell_unmarked
 from facet_nb.kernels.lowrank import locked, lowrank
 from facet_nb.kernels.lowrank.amplitudes import MAX_COURSES
 from facet_nb.kernels.lowrank.highband import average_high, measure_rest
@@ -114,6 +114,7 @@ class GradientCorrection(ChannelCorrection):
 
     loads_scipy_signal = False
     name = "gradient_correction"
+    heeds_pieces = True
     description = "Subtract the gradient artifact by low-rank waveforms, aligned between samples"
     needs = "reference"
 
@@ -161,6 +162,7 @@ class GradientCorrection(ChannelCorrection):
         told = [
             *tell_train(train, [run.notes for run in found], view.sfreq),
             *_tell_corrected(notes),
+            *tell_broken([s for run in found for s in run.notes.get("over_breaks", ())]),
             *tell_unmarked(view, *_list_ends(train.runs, notes, view)),
         ]
         plan = GradientPlan(layouts, view.sfreq, volumes)
@@ -177,7 +179,7 @@ class GradientCorrection(ChannelCorrection):
         offset = view.metadata.artifact_to_trigger_offset * view.sfreq
         n_samples = _find_length(clock, length)
         times, source = _place(x, clock, offset, n_samples)
-        layout = subsample.Layout.of(times, n_samples, view.n_times)
+        layout = _lay(times, n_samples, view)
         if not alone and layout.usable.sum() < 2:
             return _Run(None, {"clock": clock.report(), "times": source, "n_artifacts": 0})
         check_reference(x, view.reference_name, layout.usable, n_samples)
@@ -188,14 +190,18 @@ class GradientCorrection(ChannelCorrection):
             if len(before) + len(after):
                 unmarked = _describe_unmarked(before, after, clock.period, view)
                 times = np.concatenate([before, times, after])
-                layout = subsample.Layout.of(times, n_samples, view.n_times)
+                layout = _lay(times, n_samples, view)
         n_slices, distance = self._divide(x, layout, clock.period, view.sfreq)
         starts = times
         if n_slices > 1:
-            times = np.add.outer(times, distance * np.arange(n_slices)).ravel()
+            times = np.add.outer(times, distance * np.arange(n_slices))
             n_samples = int(np.ceil(distance - 1e-6))
             inside = (times > -n_samples) & (times < view.n_times)
-            layout = subsample.Layout.of(times[inside], n_samples, view.n_times)
+            if view.pieces:  # a marker tells nothing of slices behind a break
+                breaks = subsample.list_breaks(view.pieces, view.n_times)
+                behind = np.searchsorted(breaks, times, side="right")
+                inside &= behind == behind[:, :1]
+            layout = _lay(times[inside], n_samples, view)
         blocks = lowrank.list_blocks(layout, view.sfreq, self.block_s)
         notes: dict[str, Any] = {
             "clock": clock.report(),
@@ -207,6 +213,9 @@ class GradientCorrection(ChannelCorrection):
             **unmarked,
         }
         layout, volumes, strength = self._find_volumes(x, layout, clock, starts, view.sfreq)
+        if view.pieces:
+            notes["over_breaks"] = _list_broken(layout, view)
+            volumes = None if volumes is None else volumes.stop_at(view.pieces)
         if volumes is None:
             return _Run(layout, notes)
         notes["volume_samples"], notes["locked_to_volumes"] = volumes.n_samples, strength
@@ -339,6 +348,18 @@ def _list_markers(metadata: ProcessingMetadata) -> np.ndarray:
             "Check the regex of TriggerDetector."
         )
     return markers
+
+
+def _lay(times: np.ndarray, n_samples: int, view: View) -> subsample.Layout:
+    """Return the layout of artifacts with given onsets, which end at breaks in time."""
+    return subsample.Layout.of(times, n_samples, view.n_times).stop_at(view.pieces)
+
+
+def _list_broken(layout: subsample.Layout, view: View) -> list[tuple[float, float]]:
+    """Return the spans of artifacts that reach over a break, in s."""
+    breaks = subsample.list_breaks(view.pieces, view.n_times)
+    starts = layout.first[subsample.find_broken(layout.first, layout.n_samples, breaks)]
+    return [(s / view.sfreq, (s + layout.n_samples) / view.sfreq) for s in starts.tolist()]
 
 
 def _report(train: Train) -> dict[str, Any]:

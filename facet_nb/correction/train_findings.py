@@ -47,6 +47,15 @@ def tell_unmarked(view: View, first: np.ndarray, last: np.ndarray) -> list[Findi
     ]
 
 
+def tell_broken(spans_s: Sequence[tuple[float, float]]) -> list[Finding]:
+    """Return a finding about artifacts that reach over a break in time, by their spans in s."""
+    n = len(spans_s)
+    detail = (
+        f"{n} artifact{'s' if n > 1 else ''} reach{'es' if n == 1 else ''} over a break in time."
+    )
+    return [make_finding("epochs_incomplete", detail, span_s=spans_s, n=n)] if n else []
+
+
 def tell_train(train: Train, runs: Sequence[Mapping[str, Any]], sfreq: float) -> list[Finding]:
     """Return findings about markers that were left out or completed, and about runs.
 

@@ -12,6 +12,7 @@ from facet_nb import (
     AASCorrection,
     BandPassFilter,
     CommonReference,
+    GradientCorrection,
     HighPassFilter,
     Loader,
     LowPassFilter,
@@ -23,6 +24,7 @@ from facet_nb import (
     Resample,
 )
 from facet_nb.core.recording import find_pieces, kind_of
+from facet_nb.datasets import simulate
 from facet_nb.kernels.compiled.dispatch import has_compiled
 from facet_nb.kernels.streams import FilterStream, PiecewiseStream
 
@@ -131,6 +133,97 @@ def test_other_steps_tell_of_breaks():
     before = Pipeline([Resample(125.0)]).run(ProcessingContext(raw)).get_raw()
     theirs = before.filter(None, 40.0, verbose="error").get_data()
     np.testing.assert_allclose(again.get_raw().get_data(), theirs, atol=1e-9 * np.ptp(theirs))
+
+
+def cut_out(simulation, spans_s):
+    """Return a recording without some spans, its triggers, and which samples are left."""
+    raw, triggers, kept = simulation.raw.copy(), simulation.triggers, []
+    edges = [0, *(round(edge * simulation.sfreq) for span in spans_s for edge in span), raw.n_times]
+    pieces = list(zip(edges[::2], edges[1::2], strict=True))
+    for start, stop in pieces:
+        kept.append(np.arange(start, stop))
+    left = np.concatenate(kept)
+    cut = mne.concatenate_raws(
+        [
+            mne.io.RawArray(
+                raw.get_data()[:, i],
+                mne.create_info(raw.ch_names, raw.info["sfreq"], "eeg"),
+                verbose=False,
+            )
+            for i in kept
+        ],
+        verbose=False,
+    )
+    return cut, np.flatnonzero(np.isin(left, triggers)), left
+
+
+@pytest.mark.parametrize("chain", [GradientCorrection(), AASCorrection(10, subsample=True)])
+@pytest.mark.parametrize("spans_s", [[(15.35, 16.9)], [(12.3, 13.1), (22.7, 23.9)]])
+@pytest.mark.parametrize("markers", ["slice", "volume"])
+def test_artifacts_end_at_breaks(chain, spans_s, markers):
+    """The recorder paused during the scan: artifacts are cut on both sides."""
+    simulation = simulate(2, 500, 36, n_slices=15, markers=markers, seed=4, motion=0.0)
+    raw, triggers, left = cut_out(simulation, spans_s)
+    length = int(np.median(np.diff(simulation.triggers)))
+    context = ProcessingContext(raw).with_trigger_samples(triggers, artifact_length=length)
+    result = Pipeline([chain]).run(context, show_progress=False)
+    assert result.success, result.error
+    (found,) = [f for f in result.findings if f.code in ("epochs_incomplete", "breaks_ignored")]
+    assert found.code == "epochs_incomplete" and "break" in found.detail
+    after, truth = result.raw.get_data(), simulation.clean[:, left]
+    breaks = np.flatnonzero(np.diff(left) > 1) + 1
+    # What lies behind a break is nothing of an artifact that began before it.
+    for at in breaks.tolist():
+        following = int(triggers[triggers >= at][0])
+        np.testing.assert_array_equal(after[:, at:following], raw.get_data()[:, at:following])
+    marked = np.zeros(len(left), dtype=bool)
+    for t in triggers.tolist():
+        end = min([b for b in breaks.tolist() if b > t], default=len(left))
+        marked[t : min(t + length, end)] = True
+    artifact = raw.get_data()[:, marked] - truth[:, marked]
+    error = after[:, marked] - truth[:, marked]
+    assert np.all(np.std(error, axis=1) < 0.05 * np.std(artifact, axis=1))
+
+
+@pytest.mark.parametrize("edge_s", [3.0, 35.0])
+def test_a_break_outside_the_scan_is_no_matter(edge_s):
+    simulation = simulate(2, 500, 36, n_slices=15, seed=4)
+    raw, triggers, _ = cut_out(simulation, [(edge_s, edge_s + 0.5)])
+    for chain in (GradientCorrection(), AASCorrection(10, subsample=True), AASCorrection(10)):
+        context = ProcessingContext(raw).with_trigger_samples(triggers, artifact_length=66)
+        result = Pipeline([chain]).run(context, show_progress=False)
+        assert result.success and not {"epochs_incomplete", "breaks_ignored"} & {
+            f.code for f in result.findings
+        }
+
+
+def test_an_average_at_samples_tells_of_artifacts_over_a_break():
+    simulation = simulate(2, 500, 36, n_slices=15, markers="volume", seed=4)
+    raw, triggers, _ = cut_out(simulation, [(15.35, 17.35)])
+    context = ProcessingContext(raw).with_trigger_samples(triggers, artifact_length=1000)
+    (found,) = [
+        f
+        for f in Pipeline([AASCorrection(5)]).run(context, show_progress=False).findings
+        if f.code == "breaks_ignored"
+    ]
+    assert found.evidence["n"] == 1 and found.span_s[0][0] < 15.35 < found.span_s[0][1]
+
+
+def test_breaks_are_heeded_in_every_mode():
+    simulation = simulate(2, 500, 36, n_slices=15, seed=4)
+    raw, triggers, _ = cut_out(simulation, [(15.35, 17.35)])
+    for chain in (GradientCorrection(), AASCorrection(10, subsample=True)):
+        known = []
+        for options in (
+            {"mode": "serial"},
+            {"mode": "channel_sequential", "chunk_duration_s": 3.0},
+            {"mode": "parallel", "n_jobs": 2, "backend": "threading"},
+        ):
+            context = ProcessingContext(raw).with_trigger_samples(triggers, artifact_length=66)
+            result = Pipeline([chain]).run(context, show_progress=False, **options)
+            known.append(result.get_raw().get_data())
+        for other in known[1:]:
+            np.testing.assert_array_equal(other, known[0])
 
 
 @given(

@@ -39,6 +39,7 @@ def cut(x: np.ndarray, layout: Layout, which: np.ndarray) -> tuple[np.ndarray, L
         part=layout.part[which],
         position=None if layout.position is None else layout.position[which],
         usable=np.ones(len(which), dtype=bool),
+        ends=None,
         n_times=high - low,
     )
     return x[low:high].astype(np.float64, copy=False), inner

@@ -12,6 +12,7 @@ templates. All functions take one channel, so that its result does not depend on
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -61,6 +62,9 @@ class Layout:
         Length of the recording, in samples.
     position : ndarray of int, shape (n_epochs,) | None
         Number of each slice in its volume; None if it is not known.
+    ends : ndarray of int, shape (n_epochs,) | None
+        Sample at which time stops being continuous after each artifact begins; None if it is
+        continuous.
     """
 
     first: np.ndarray
@@ -69,6 +73,7 @@ class Layout:
     usable: np.ndarray
     n_times: int
     position: np.ndarray | None = None
+    ends: np.ndarray | None = None
 
     @classmethod
     def of(cls, onsets: np.ndarray, n_samples: int, n_times: int) -> Layout:
@@ -77,6 +82,18 @@ class Layout:
         first = (steps + GRID // 2) // GRID
         usable = (first >= HALO) & (first + n_samples + HALO <= n_times)
         return cls(first, steps - first * GRID, n_samples, usable, n_times)
+
+    def stop_at(self, pieces: Sequence[tuple[int, int]]) -> Layout:
+        """Return the layout in a recording whose time is continuous in `pieces` only.
+
+        Artifacts whose surroundings reach over a break enter no template, and end there.
+        """
+        if not pieces:
+            return self
+        breaks = list_breaks(pieces, self.n_times)
+        ends = np.append(breaks, self.n_times)[np.searchsorted(breaks, self.first, side="right")]
+        broken = find_broken(self.first - HALO, self.n_samples + 2 * HALO, breaks)
+        return replace(self, usable=self.usable & ~broken, ends=ends)
 
     def within(self, volumes: np.ndarray) -> Layout:
         """Return the layout with the position of each slice in volumes that begin at `volumes`."""
@@ -101,6 +118,8 @@ class Layout:
         end = begin + self.n_samples
         # Where artifacts overlap, the earlier one ends at the onset of the later one.
         end[:-1] = np.minimum(end[:-1], np.maximum(begin[1:], begin[:-1]))
+        if self.ends is not None:
+            end = np.minimum(end, self.ends - 0.5)
         low = np.floor(begin + 0.5).astype(np.int64)
         high = np.ceil(end + 0.5).astype(np.int64)
         head = np.where(low >= 0, np.minimum(1.0, low + 0.5 - begin), 1.0)
@@ -116,6 +135,28 @@ class Layout:
     def n_fft(self) -> int:
         """Length of the transforms."""
         return int(fft.next_fast_len(self.n_samples + 2 * HALO, real=True))
+
+
+def list_breaks(pieces: Sequence[tuple[int, int]], n_times: int) -> np.ndarray:
+    """Return the samples at which pieces of continuous time begin or end within a recording."""
+    edges = np.array(pieces, dtype=np.int64).ravel()
+    return np.unique(edges[(edges > 0) & (edges < n_times)])
+
+
+def find_broken(starts: np.ndarray, n_samples: int, breaks: np.ndarray) -> np.ndarray:
+    """Return which epochs reach over a break in time, shape (n_epochs,).
+
+    Parameters
+    ----------
+    starts : ndarray of int, shape (n_epochs,)
+        Their first samples.
+    n_samples : int
+        Their length, in samples.
+    breaks : ndarray of int, shape (n_breaks,)
+        First samples behind breaks, in order; see :func:`list_breaks`.
+    """
+    behind = np.searchsorted(breaks, starts, side="right")
+    return np.asarray(behind < np.searchsorted(breaks, starts + n_samples, side="left"))
 
 
 @lru_cache(maxsize=8)
