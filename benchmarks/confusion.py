@@ -31,7 +31,7 @@ from facet_nb.datasets import Simulation, simulate
 from facet_nb.datasets.agreement import compare_snr_db
 
 #: Seeds of the two sets.
-FIRST_SEED = {"choose": 1_000, "test": 20_000}
+FIRST_SEED = {"choose": 1_000, "test": 40_000}
 
 #: Chains behind the trigger detector.
 CHAINS: dict[str, Callable[[], list[Any]]] = {
@@ -114,8 +114,11 @@ KINDS: dict[str, tuple[Callable[[np.random.Generator, bool], Options], tuple[str
     "muscles": (_emg, ("bursts",)),
     "unmarked dummies": (_dummies, _UNMARKED),
     "begins in a volume": (_partial, _UNMARKED),
-    "net mean": (_net_mean, ("locked_to_volumes", "locked_residual", "slow_residual")),
-    "pauses, causal": (_pause, ("locked_residual", "slow_residual")),
+    "net mean": (
+        _net_mean,
+        ("locked_to_volumes", "locked_residual", "slow_residual", "slow_band_residual"),
+    ),
+    "pauses, causal": (_pause, ("locked_residual", "slow_residual", "slow_band_residual")),
     "clipping": (_clipping, ("channels_saturated",)),
 }
 MEASURED = ("muscles", "net mean", "pauses, causal")

@@ -20,8 +20,16 @@ _QUIETS = 2
 _CUT = 3
 
 #: Limits; ``docs/quality.md`` has the reason of each, and how often it errs.
-LOCKED, LOCKED_PART, SLOW, REMOVED = 0.1, 0.25, 0.15, 0.15
-HIGH_DB, LEVEL_DB, BURST, BURSTS = 6.0, 3.0, 10.0, 0.1
+LOCKED, LOCKED_PART, SLOW, SLOW_BAND, REMOVED = 0.1, 0.25, 0.2, 0.3, 0.15
+HIGH_DB, LEVEL_DB, BURSTS = 6.0, 3.0, 0.15
+#: A window has a burst with so many times the usual power: above 75 Hz, and behind a low-pass
+#: filter, where EEG is part of the power.
+BURST, BURST_BELOW = 10.0, 5.0
+#: Bands in which neighbouring epochs are compared, in Hz: a vibration fills one of them. Lower
+#: ones have too few frequencies to tell a residual from chance.
+BANDS_HZ = ((8.0, 15.0), (15.0, 25.0), (25.0, 40.0), (40.0, 70.0))
+#: Standard deviations that a share must exceed.
+_SIGMAS = 4.0
 LOSS_DB, LINES_DB, ECG_BURST = 3.0, 1.0, 10.0
 BEATS = 0.75
 
@@ -49,6 +57,7 @@ def judge_locked(tables: Tables, scan: Scan) -> list[Measure]:
         "locked_residual": "recurs with the volumes" if scan.is_volume else "recurs with the scan",
         "slice_residual": "recurs with the slices",
         "slow_residual": "recurs in neighbouring epochs",
+        "slow_band_residual": "recurs in neighbouring epochs in one band",
         "eeg_removed": "EEG that was subtracted with the template",
     }
     sums = tables.locked
@@ -71,6 +80,7 @@ def judge_locked(tables: Tables, scan: Scan) -> list[Measure]:
     detail = f"epochs resemble the next one by {worst:.2f} (at most {SLOW:g})."
     title = titles["slow_residual"]
     found.append(judge("slow_residual", title, worst, SLOW, detail, channels=tuple(bad)))
+    found.append(_judge_bands(tables, sums, titles["slow_band_residual"]))
     taken = np.maximum(-share, -together).clip(0.0)
     if scan.n_parts > 1:
         taken = taken + _measure_notch(sums, scan.n_parts)
@@ -78,6 +88,25 @@ def judge_locked(tables: Tables, scan: Scan) -> list[Measure]:
     detail = f"about {100 * worst:.1f} % of the EEG's power was subtracted with the template."
     found.append(judge("eeg_removed", titles["eeg_removed"], worst, REMOVED, detail))
     return found
+
+
+def _judge_bands(tables: Tables, sums: LockedSums, title: str) -> Measure:
+    """Judge what recurs from one epoch to the next in the band with most of it."""
+    name, freqs = "slow_band_residual", sums.grid.freqs[sums.band]
+    edges = [np.searchsorted(freqs, band) for band in BANDS_HZ]
+    bands = [slice(int(low), int(high)) for low, high in edges]
+    shares = np.stack([sums.together(band) for band in bands])
+    chance = [
+        _SIGMAS / np.sqrt(2.0 * max(sums.n_pairs, 1) * max(b.stop - b.start, 1)) for b in bands
+    ]
+    limits = np.maximum(SLOW_BAND, chance)[:, np.newaxis]
+    exceeds = np.any(shares > limits, axis=0).tolist()
+    bad = [name for name, e in zip(tables.names, exceeds, strict=True) if e]
+    band, _ = np.unravel_index(int(np.argmax(shares / limits)), shares.shape)
+    low, high = BANDS_HZ[band]
+    worst, limit = float(shares[band].max()), float(limits[band, 0])
+    detail = f"epochs resemble the next one by {worst:.2f} from {low:g} to {high:g} Hz."
+    return judge(name, title, worst, limit, detail, channels=tuple(bad))
 
 
 def _judge_share(
@@ -164,11 +193,12 @@ def judge_bursts(tables: Tables) -> Measure:
     """Judge windows whose power at high frequencies stands out: muscles, or movements."""
     name, title = "bursts", "share of windows with bursts at high frequencies (muscles, movements)"
     scan = tables.select("epoch", "inside")
+    behind = bool(np.isnan(tables.high).any() or tables.lowpassed)
     power = tables.inner if np.isnan(tables.high).any() else tables.high
     if scan.sum() < EPOCHS:
         return Measure(name, title, detail="too few windows within the scan.")
     usual = np.maximum(np.median(power[scan & tables.sampled], axis=0), 1e-300)
-    loud = (power > BURST * usual) & scan[:, np.newaxis]
+    loud = (power > (BURST_BELOW if behind else BURST) * usual) & scan[:, np.newaxis]
     windows = loud.any(axis=1)
     channels = [n for n, column in zip(tables.names, loud.T, strict=True) if column.any()]
     counted = windows if tables.n_marked else windows & tables.sampled

@@ -72,6 +72,8 @@ class Tables:
         Power before correction at the frequencies of `locked`, relative to others.
     n_marked : int
         Number of windows of the scan, read or not; 0 if more windows stand out than were read.
+    lowpassed : bool
+        Whether a low-pass filter leaves nothing above the EEG's bands.
     """
 
     names: list[str]
@@ -87,6 +89,7 @@ class Tables:
     artifact: np.ndarray | None = None
     edges: list[np.ndarray] = field(default_factory=list)
     n_marked: int = 0
+    lowpassed: bool = False
 
     @classmethod
     def empty(
@@ -148,6 +151,7 @@ def read_tables(
     if n_pairs is None or extra.sum() < _EXTRA * n_pairs:
         tables.n_marked = sum(window.kind != "outside" for window in scan.windows)
     lowpass = float(raw.info["lowpass"] or np.inf)
+    tables.lowpassed = lowpass <= _LOW_HZ
     epochs = [i for i, w in enumerate(windows) if w.kind == "epoch"] if scan.n_samples else []
     numbers = np.cumsum([window.kind == "epoch" for window in scan.windows])[chosen]
     spectra_of: dict[int, np.ndarray] = {}

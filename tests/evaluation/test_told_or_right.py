@@ -196,6 +196,31 @@ def test_vibration_that_waxes_and_wanes(seed):
     assert "slow_residual" in told(averaged)
 
 
+@pytest.mark.parametrize(("seed", "freq_hz"), [(3, 19.0), (8, 31.0)])
+def test_a_vibration_in_one_band_of_one_channel(seed, freq_hz):
+    class Vibration(ArrayProcessor):
+        name = "vibration"
+
+        def prepare(self, view):
+            return Prepared((view.sfreq, view.ch_names))
+
+        def compute(self, x, prepared, out=None):
+            y, n = x.copy(), x.shape[1]
+            times_s = np.arange(n) / prepared.payload[0]
+            size = 5e-6 * (1 + 0.5 * np.sin(2 * np.pi * times_s / 20))
+            if np.array_equal(x[0, :5], first):
+                y[0] += size * np.sin(2 * np.pi * freq_hz * times_s)
+            return y
+
+    simulation = make(seed, sfreq=1000, motion=0.0)
+    calm = run(simulation)
+    first = calm.raw.get_data()[1, :5]
+    assert calm.quality["slow_band_residual"].verdict == "good"
+    shaken = run(simulation, GradientCorrection(), Vibration())
+    assert np.median(simulation.snr_db(shaken.raw)) > 15
+    assert shaken.quality["slow_band_residual"].channels == (simulation.ch_names[1],)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_few_epochs(seed):
     result = run(make(seed, markers="volume"), AASCorrection(25))

@@ -112,6 +112,8 @@ class LockedSums:
         Mean product of neighbouring epochs; NaN if there are none.
     halves : ndarray of complex, shape (2, 1 + N_SHIFTS, n_channels, n_freqs)
         Sums over even and odd epochs, as they are and with random circular shifts.
+    n_pairs : int
+        Number of neighbouring epochs.
     """
 
     grid: Grid
@@ -119,6 +121,7 @@ class LockedSums:
     power: np.ndarray
     lagged: np.ndarray
     halves: np.ndarray
+    n_pairs: int
 
     @property
     def band(self) -> slice:
@@ -173,7 +176,7 @@ class LockedSums:
             # One product of matrices for each frequency: shifts x epochs and epochs x channels.
             shifted = ramps @ own[half::2].transpose(2, 0, 1)
             halves[half] = shifted.transpose(1, 2, 0)
-        return cls(grid, n, power, lagged, halves)
+        return cls(grid, n, power, lagged, halves, len(first))
 
     def locked(self, which: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
         """Return the locked share of each channel, and under random shifts.
@@ -198,9 +201,10 @@ class LockedSums:
         share = np.mean(cross / np.maximum(self.power[:, which], 1e-300), axis=-1)
         return share[0], share[1:]
 
-    def together(self) -> np.ndarray:
+    def together(self, which: slice = slice(None)) -> np.ndarray:
         """Return how much neighbouring epochs resemble each other, shape (n_channels,)."""
-        return np.asarray(self.lagged.sum(axis=1) / np.maximum(self.power.sum(axis=1), 1e-300))
+        power = np.maximum(self.power[:, which].sum(axis=1), 1e-300)
+        return np.asarray(self.lagged[:, which].sum(axis=1) / power)
 
 
 def measure_gaps(power: np.ndarray, artifact: np.ndarray, freqs: np.ndarray) -> np.ndarray:
