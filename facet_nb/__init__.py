@@ -23,7 +23,8 @@ _ROOMS = {
     ),
     "facet_nb.io": (
         "Anonymizer BDFExporter BIDSExporter BIDSLoader BrainVisionExporter EDFExporter "
-        "EEGLABExporter Exporter FIFExporter Loader Provenance export load read_provenance"
+        "EEGLABExporter Exporter FIFExporter Loader LslSource Provenance export load "
+        "read_provenance"
     ),
     "facet_nb.preprocessing": (
         "AnalyzeDataReport ArtifactOffsetFinder BandPassFilter ChannelStandardizer "

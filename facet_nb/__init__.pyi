@@ -111,6 +111,7 @@ from facet_nb.io import EEGLABExporter as EEGLABExporter
 from facet_nb.io import Exporter as Exporter
 from facet_nb.io import FIFExporter as FIFExporter
 from facet_nb.io import Loader as Loader
+from facet_nb.io import LslSource as LslSource
 from facet_nb.io import Provenance as Provenance
 from facet_nb.io import export as export
 from facet_nb.io import load as load

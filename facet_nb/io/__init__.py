@@ -12,6 +12,7 @@ from facet_nb.io.exporters import (
 )
 from facet_nb.io.identity import Anonymizer
 from facet_nb.io.loader import Loader, load
+from facet_nb.io.lsl import LslSource
 from facet_nb.io.provenance import Provenance, read_provenance
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Exporter",
     "FIFExporter",
     "Loader",
+    "LslSource",
     "Provenance",
     "export",
     "load",

@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facet_nb.core.errors import FacetError
+from facet_nb.core.recording import give_annotations
 from facet_nb.io.integrity.brainvision import check_brainvision
 from facet_nb.io.integrity.edf import check_bdf, check_edf, check_gdf
 from facet_nb.io.integrity.fif import check_fif
@@ -128,7 +129,7 @@ def open_recording(
     source, kind = find_source(path)
     try:
         kind.check(source)
-        reader = getattr(mne.io, kind.reader)
+        reader = _READERS.get(kind.reader) or getattr(mne.io, kind.reader)
         raw = reader(source, preload=preload and kind.at_once, verbose=verbose or kind.verbose)
         raw.get_channel_types()  # fails where the header holds types or units that do not exist
         _check_recording(source, raw)
@@ -140,6 +141,27 @@ def open_recording(
     if preload and not raw.preload:
         load_samples(raw, source)
     return raw
+
+
+def _read_brainvision(path: Path, **options: Any) -> mne.io.BaseRaw:
+    """Read as ``mne.io.read_raw_brainvision`` does, but without copies of each marker."""
+    from mne.io.brainvision.brainvision import RawBrainVision
+
+    class Reader(RawBrainVision):  # type: ignore[misc]  # MNE ships no type information
+        def set_annotations(self, annotations: Any, *_: Any, **more: Any) -> Any:
+            if annotations is None:
+                super().set_annotations(None)
+            else:
+                give_annotations(super().set_annotations, annotations, **more)
+            return self
+
+    raw: mne.io.BaseRaw = Reader(path, **options)
+    raw.__class__ = RawBrainVision
+    return raw
+
+
+#: Readers in place of those of MNE.
+_READERS = {"read_raw_brainvision": _read_brainvision}
 
 
 def load_samples(raw: mne.io.BaseRaw, path: Path) -> None:

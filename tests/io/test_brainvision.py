@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+
 import mne
 import numpy as np
 import pytest
 
 from facet_nb.core import ProcessingContext
-from facet_nb.io import export, load
+from facet_nb.datasets import example
+from facet_nb.io import BrainVisionExporter, export, load
+from facet_nb.io.sources import open_recording
 from tests.io.conftest import DATE, times
 
 
@@ -112,3 +116,18 @@ def test_descriptions_that_become_comments_are_told_once(context, tmp_path, capl
     (told,) = [r.getMessage() for r in caplog.records if "does not keep" in r.getMessage()]
     wanted = "annotations: 'SyncStatus/Sync On' (read as 'Comment/SyncStatus/Sync On'). .fif does."
     assert told.endswith(wanted)
+
+
+def test_markers_are_read_as_mne_reads_them(tmp_path):
+    """Without MNE's copy of each marker, which takes seconds for those of an hour."""
+    raw = example().raw
+    BrainVisionExporter(tmp_path / "a.vhdr").process(ProcessingContext(raw))
+    ours, theirs = open_recording(tmp_path / "a.vhdr"), mne.io.read_raw(tmp_path / "a.vhdr")
+    assert type(ours) is type(theirs)
+    a, b = ours.annotations, theirs.annotations
+    assert a == b and list(a.extras) == list(b.extras) and len(a) > 10
+    for each in (ours, ours.copy(), pickle.loads(pickle.dumps(ours))):
+        copied = each.annotations.copy()
+        assert copied is not each.annotations and copied == b
+    ours.set_annotations(a)  # MNE's own again
+    assert ours.annotations is not a
