@@ -13,6 +13,7 @@ from traitlets import Bool, Enum, Float, HasTraits, Tuple
 from facet_nb.core import ProcessingContext
 from facet_nb.core.recording import channel_kinds, load_array
 from facet_nb.kernels.measures.envelope import bound
+from facet_nb.models.signal_tiles import is_lazy
 
 if TYPE_CHECKING:
     import mne
@@ -26,6 +27,8 @@ N_BINS = 900
 #: Number of channels shown initially.
 N_FIRST = 8
 _MOST_MARKERS = 400
+#: A lazy recording that is longer may take seconds to decide about a channel, in s.
+_LONG_S = 300.0
 #: Time from the start of the initial window to the first trigger, in s.
 _LEAD_S = 1.0
 
@@ -253,6 +256,11 @@ class SignalModel(HasTraits):
         context = self._contexts.get("recording")
         return 0.0 if context is None else float(context.get_raw().n_times / context.get_sfreq())
 
+    @property
+    def takes_long(self) -> bool:
+        """Whether a window may need seconds of decisions: a long lazy recording is among them."""
+        return any(map(_takes_long, self._contexts.values()))
+
     # ----------------------------------------------------------------------------------- moving
     def scroll(self, windows: float) -> None:
         """Move the window by a number of its lengths, backwards if negative."""
@@ -264,15 +272,24 @@ class SignalModel(HasTraits):
         self.scale_uv = _round(self.window().scale_uv / factor)
 
     # ------------------------------------------------------------------------------- the window
-    def window(self, n_bins: int = N_BINS) -> Window:
-        """Return the content of the view."""
+    def window(self, n_bins: int = N_BINS, computed: bool = True) -> Window:
+        """Return the content of the view.
+
+        Parameters
+        ----------
+        n_bins : int
+            Largest number of bins of a trace.
+        computed : bool
+            Whether to compute what a long lazy recording has to compute first.
+        """
         end_s = min(self.begin_s + self.span_s, self.duration_s)
         alone = self.shown in ("recording", "corrected")
         wanted = {self.shown} if alone else {"recording", "corrected"}
         layers = tuple(
             self._layer(label, context, end_s, n_bins)
             for label, context in self._contexts.items()
-            if label in wanted or len(self._contexts) == 1
+            if (label in wanted or len(self._contexts) == 1)
+            and (computed or not _takes_long(context))
         )
         scale_uv = self.scale_uv or _choose_scale(layers)
         markers_s = self._markers_s(end_s)
@@ -312,6 +329,12 @@ class SignalModel(HasTraits):
             return np.asarray(context.get_triggers()) / context.get_sfreq()
         positions = [p for p, _ in read_annotations(context.get_raw())]
         return np.asarray(positions, dtype=float) / context.get_sfreq()
+
+
+def _takes_long(context: ProcessingContext) -> bool:
+    """Whether decisions of a lazy recording may hold up a notebook."""
+    raw = context.get_raw()
+    return is_lazy(raw) and bool(raw.n_times > _LONG_S * raw.info["sfreq"])
 
 
 def _read_row(raw: mne.io.BaseRaw, row: int, start: int, stop: int) -> np.ndarray:

@@ -8,6 +8,7 @@ receives and draws does not grow with the length of the window.
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ FACTOR, BINS, GROUP = 4, 1024, 8
 _DIRECT = 3
 #: Samples that are read at once: 4 MB for a group.
 _CHUNK = BINS * FACTOR**_DIRECT
+#: A channel of a lazy recording that takes longer must be decided first, in s.
+_QUICK_S = 0.05
 #: Code of a missing value.
 MISSING = -(1 << 15)
 _LARGEST = (1 << 15) - 1
@@ -54,6 +57,11 @@ class Tile:
         shape = (-1,) + (1,) * (self.codes.ndim - 1)
         values = self.offset_uv.reshape(shape) + self.step_uv.reshape(shape) * self.codes
         return np.where(self.codes == MISSING, np.nan, values)
+
+
+def is_lazy(raw: mne.io.BaseRaw) -> bool:
+    """Whether the samples of a recording are computed when they are read."""
+    return hasattr(raw, "describe_steps")
 
 
 class TiledSignal:
@@ -126,6 +134,38 @@ class TiledSignal:
             return _encode(1e6 * self._read(group, index * BINS, (index + 1) * BINS))
         return _encode(self._bound(level, index, group))
 
+    def build(self, level: int, index: int, group: int) -> Iterator[tuple[Tile | None, int, int]]:
+        """Compute one tile; of a lazy recording channel by channel, while that takes long.
+
+        Parameters
+        ----------
+        level, index, group : int
+            As for :meth:`tile`.
+
+        Yields
+        ------
+        tile : Tile | None
+            The tile, at first with missing channels; None if that would take long as well.
+        n_known, n_channels : int
+            Number of channels that are known, and of all. They are equal at the end.
+        """
+        picks = self._pick(group)
+        start = index * BINS * FACTOR**level
+        for k, row in enumerate(picks[:-1] if is_lazy(self._raw) else (), 1):
+            began_s = time.perf_counter()
+            self._raw.get_data(picks=[row], start=start, stop=min(start + 1, self.n_times))
+            if time.perf_counter() - began_s < _QUICK_S:
+                break  # its decisions are known, and so are those of its neighbours
+            known = frozenset(picks[:k])
+            tile = None
+            if level == 0:
+                stop = start + BINS
+                tile = _encode(1e6 * self._read(group, start, stop, known))
+            elif level <= _DIRECT:
+                tile = _encode(self._bound_samples(level, index, group, known))
+            yield tile, k, len(picks)
+        yield self.tile(level, index, group), len(picks), len(picks)
+
     def visit_all(self, group: int) -> Iterator[float]:
         """Compute what an overview of one group needs, bit by bit; yield the part that is done."""
         level = min(_DIRECT + 1, self.n_levels - 1)
@@ -161,19 +201,32 @@ class TiledSignal:
             self._keep(key, bounds)
         return bounds
 
-    def _bound_samples(self, level: int, index: int, group: int) -> np.ndarray:
+    def _bound_samples(
+        self, level: int, index: int, group: int, known: frozenset[int] | None = None
+    ) -> np.ndarray:
         size = FACTOR**level
         begin, end = index * BINS * size, min((index + 1) * BINS * size, self.n_times)
         pieces = []
         for start in range(begin, end, _CHUNK):
-            x = self._read(group, start, min(start + _CHUNK, end))
+            x = self._read(group, start, min(start + _CHUNK, end), known)
             pieces.append(np.stack(bound_bins(x, size), axis=-1))
         return (1e6 * np.concatenate(pieces, axis=1)).astype(np.float32)
 
-    def _read(self, group: int, start: int, stop: int) -> np.ndarray:
-        """Return samples of a group, in V, shape (n_channels, n_times)."""
+    def _pick(self, group: int) -> list[int]:
+        """Return the rows of a group in the recording."""
+        return [row for row in self._rows[group * GROUP : (group + 1) * GROUP] if row >= 0]
+
+    def _read(
+        self, group: int, start: int, stop: int, known: frozenset[int] | None = None
+    ) -> np.ndarray:
+        """Return samples of a group, in V, shape (n_channels, n_times); NaN if not `known`."""
         places = range(len(self._rows))[group * GROUP : (group + 1) * GROUP]
-        return self.read(places, start, stop)
+        if known is None:
+            return self.read(places, start, stop)
+        x = np.full((len(places), min(stop, self.n_times) - start), np.nan)
+        inside = [k for k, place in enumerate(places) if self._rows[place] in known]
+        x[inside] = self.read([places[k] for k in inside], start, stop)
+        return x
 
     def read(self, places: Sequence[int], start: int, stop: int) -> np.ndarray:
         """Return samples of channels by their position in the viewer; NaN for missing channels.

@@ -156,8 +156,12 @@ class Panel(w.VBox):
             handle.update(self._report_bundle(), raw=True)
 
     def _report_bundle(self) -> dict[str, str]:
-        html = f'<div class="fnb-report {self._report_class}">{self.to_html()}</div>'
+        html = f'<div class="fnb-report {self._report_class}">{self._write_report()}</div>'
         return {"text/html": html, "text/plain": self.summary()}
+
+    def _write_report(self) -> str:
+        """Return the HTML for the saved notebook."""
+        return self.to_html()
 
     @property
     def _report_class(self) -> str:

@@ -28,18 +28,30 @@ function makeStore() {
     if (message.kind === "overview") store.overview = true;
     else {
       const id = message.tile.join("/");
-      flight.delete(id);
+      store.known = message.known ? { signal: message.tile[0], counts: message.known } : null;
+      if (message.known) flight.set(id, performance.now()); // the kernel is at it
+      else flight.delete(id);
       if (message.kind === "error") failed.set(id, message.text);
-      else store.keep(id, message, buffers);
+      else if (message.kind === "tile") store.keep(id, message, buffers);
     }
     for (const view of views) view.redraw();
+    if (flight.size === 0 && message.kind !== "overview") store.send({ kind: "drawn" });
+  };
+
+  store.send = message => {
+    try {
+      store.model.send({ ...message, version: store.version });
+    } catch { // the kernel was restarted: what is here can still be looked at
+      for (const view of views) view.lose();
+    }
   };
 
   store.keep = (id, message, [codes, scales]) => {
     const own = b => b.buffer.slice(b.byteOffset, b.byteOffset + b.byteLength); // aligned for any offset
     const values = new Int16Array(own(codes)), scale = new Float32Array(own(scales));
     const n = message.n_channels, size = message.tile[1] ? 2 : 1;
-    tiles.set(id, { values, n, size, bins: values.length / n / size,
+    store.bytes -= tiles.get(id)?.values.byteLength ?? 0; // a part of the same tile
+    tiles.set(id, { values, n, size, bins: values.length / n / size, part: Boolean(message.known),
       offset: scale.subarray(0, n), step: scale.subarray(n) });
     store.bytes += values.byteLength;
     store.received += values.byteLength;
@@ -56,30 +68,50 @@ function makeStore() {
     return tile;
   };
 
+  const isThere = id => failed.has(id) || (tiles.has(id) && !tiles.get(id).part);
+  store.isWhole = places => places.every(p => isThere(p.join("/")));
+
   store.want = (places, overview) => {
     const now = performance.now();
     for (const [id, since] of flight) if (now - since > PATIENCE_MS) flight.delete(id);
-    const missing = places.filter(p => !tiles.has(p.join("/")) && !failed.has(p.join("/")));
+    const missing = places.filter(p => !isThere(p.join("/")));
     const asked = missing.slice(0, IN_FLIGHT), ids = asked.map(p => p.join("/"));
     if (ids.every(id => flight.has(id)) && !overview) return;
     const since = ids.map(id => flight.get(id) ?? now);
     flight.clear(); // the kernel forgets earlier requests, too
     ids.forEach((id, i) => flight.set(id, since[i]));
-    try {
-      store.model.send({ kind: "want", version: store.version, tiles: asked, overview });
-    } catch { // the kernel was restarted: what is here can still be looked at
-      for (const view of views) view.lose();
-    }
+    store.send({ kind: "want", tiles: asked, overview });
   };
 
   store.renew = () => { // other signals
     tiles.clear(); flight.clear(); failed.clear();
     store.bytes = 0;
     store.overview = false;
+    store.known = null;
     store.version = store.model.get("meta").version ?? 0;
     for (const view of views) view.renew();
   };
   return store;
+}
+
+function readColour(text) { // of any notation
+  const dot = document.createElement("canvas").getContext("2d");
+  dot.fillStyle = text;
+  dot.fillRect(0, 0, 1, 1);
+  return dot.getImageData(0, 0, 1, 1).data;
+}
+function isDark(el) { // as the page is: what a user prefers counts only where the page says nothing
+  const { jpThemeLight, vscodeThemeKind } = document.body.dataset; // Jupyter and Voilà; VS Code
+  if (jpThemeLight !== undefined) return jpThemeLight === "false";
+  if (vscodeThemeKind) return !vscodeThemeKind.endsWith("light");
+  const colab = document.documentElement.getAttribute("theme");
+  if (colab) return colab === "dark";
+  for (let node = el; node; node = node.parentNode ?? node.host) { // also out of a shadow root
+    if (!(node instanceof Element)) continue;
+    const [r, g, b, alpha] = readColour(getComputedStyle(node).backgroundColor);
+    if (alpha > 128) return 0.3 * r + 0.6 * g + 0.1 * b < 128;
+  }
+  return matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
 // --------------------------------------------------------------------------------- one view
@@ -113,7 +145,8 @@ function makeView(store, el) {
   let width = 0, height = HEIGHT, dpr = 1, colours = {}, frame = 0, later = 0, lost = false;
   let meta = {}, markers = new Float64Array(0), direction = 1, stats = { frames: 0, parents: 0 };
   const view = { begin_s: 0, span_s: 5, channels: [], scale_uv: [0, 0], wipe: 0.46, what: "signal", truth: false };
-  const auto = [0, 0];
+  const auto = [0, 0], fitted = [false, false]; // scales, and whether they fit the whole window
+  const refit = () => { auto.fill(0); fitted.fill(false); };
   root.fnbStats = stats;
   root.fnbStore = store;
 
@@ -197,7 +230,7 @@ function makeView(store, el) {
     const n = (meta.names || []).length, now = view.channels.length || 1;
     const wanted = clamp(way > 0 ? Math.ceil(now * 1.5) : Math.floor(now / 1.5), 1, n);
     const first = clamp(view.channels[0] ?? 0, 0, n - wanted);
-    auto.fill(0);
+    refit();
     change({ channels: Array.from({ length: wanted }, (_, i) => first + i) });
   }
   function scrollChannels(by) {
@@ -331,10 +364,11 @@ function makeView(store, el) {
           spread: m ? Math.sqrt(Math.max(0, square / m - mean * mean)) + (most - least) / 20 : NaN };
       });
     });
-    parts.forEach(([, , , , side], k) => { // the truth follows the scale of the corrected signal
+    parts.forEach(([i, c0, c1, , side], k) => { // the truth follows the scale of the corrected signal
       const leads = k === parts.findIndex(p => p[4] === side && p[3] !== "truth");
-      if (!auto[side] && leads && drawn[k].some(f => Number.isFinite(f.range)))
-        auto[side] = choose(side, drawn[k].map(f => f.range), drawn[k].map(f => f.spread));
+      if (fitted[side] || !leads || !drawn[k].some(f => Number.isFinite(f.range))) return;
+      auto[side] = choose(side, drawn[k].map(f => f.range), drawn[k].map(f => f.spread));
+      fitted[side] = store.isWhole(tilesOf(i, ...[c0, c1].map(c => view.begin_s + view.span_s * c / nColumns)));
     });
     parts.forEach(([, c0, c1, name, side, band], k) => {
       const scale = view.scale_uv[side] || auto[side] || 100;
@@ -481,7 +515,9 @@ function makeView(store, el) {
       `${view.begin_s.toFixed(2)} to ${(view.begin_s + view.span_s).toFixed(2)} s`;
     const failed = [...store.failed.values()][0];
     const line = lost ? "The kernel was restarted: run the cell again. What is drawn here can still be looked at."
-      : failed ? `Part of the signal cannot be shown. ${failed}` : text;
+      : failed ? `Part of the signal cannot be shown. ${failed}`
+      : store.known ? `${text}; computing ${meta.signals[store.known.signal].label}: ` +
+        `${store.known.counts[0]} of ${store.known.counts[1]} channels are there` : text;
     if (says.textContent !== line) says.textContent = line;
     says.toggleAttribute("data-wrong", Boolean(lost || failed));
     plot.setAttribute("aria-label", `${text}. ${KEYS}`);
@@ -639,7 +675,7 @@ function makeView(store, el) {
       " ": () => has(1) && change({ what: "signal", wipe: view.wipe > 0.5 ? 0 : 1 }),
       t: () => at("truth") >= 0 && change({ truth: !view.truth }),
       d: () => at("difference") >= 0 && change({ what: what() === "difference" ? "signal" : "difference" }),
-      a: () => { auto.fill(0); change({ scale_uv: [0, 0] }); },
+      a: () => { refit(); change({ scale_uv: [0, 0] }); },
     }[e.key.length === 1 ? e.key.toLowerCase() : e.key];
     if (!act) return;
     act();
@@ -649,16 +685,11 @@ function makeView(store, el) {
 
   // ------------------------------------------------------------------------------ page
   function theme() {
-    const light = document.body.dataset.jpThemeLight; // Lab, Notebook and Voilà set it
-    root.toggleAttribute("data-dark", light === undefined ? matchMedia("(prefers-color-scheme: dark)").matches : light === "false");
+    root.toggleAttribute("data-dark", isDark(el));
     const style = getComputedStyle(root), read = name => style.getPropertyValue(`--fnb-sv-${name}`).trim() || "#888";
     for (const name of ["raw", "fix", "truth", "ink", "ink2", "line", "edge", "card", "note", "warning", "error"]) colours[name] = read(name);
-    const dot = document.createElement("canvas").getContext("2d");
-    for (const name of ["raw", "fix", "truth", "edge"]) { // as one number, in the byte order of this machine
-      dot.fillStyle = colours[name];
-      dot.fillRect(0, 0, 1, 1);
-      colours[name + "32"] = new Uint32Array(dot.getImageData(0, 0, 1, 1).data.buffer.slice(0))[0];
-    }
+    for (const name of ["raw", "fix", "truth", "edge"]) // as one number, in the byte order of this machine
+      colours[name + "32"] = new Uint32Array(readColour(colours[name]).buffer.slice(0))[0];
     redraw();
     drawSpectrum();
   }
@@ -684,7 +715,7 @@ function makeView(store, el) {
     const bytes = model.get("markers");
     markers = bytes?.byteLength ? new Float64Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)) : new Float64Array(0);
     markers.sort();
-    auto.fill(0);
+    refit();
     store.askedOverview = false;
     asked = "";
     follow();
@@ -693,7 +724,7 @@ function makeView(store, el) {
     const given = model.get("view") || {};
     const known = {};
     for (const key of Object.keys(view)) if (given[key] !== undefined && given[key] !== null) known[key] = given[key];
-    if (known.channels && String(known.channels) !== String(view.channels)) auto.fill(0);
+    if (known.channels && String(known.channels) !== String(view.channels)) refit();
     change(known, true);
   }
   function lose() { lost = true; redraw(); }
@@ -701,7 +732,7 @@ function makeView(store, el) {
   const resize = new ResizeObserver(() => requestAnimationFrame(size));
   resize.observe(row);
   const change_theme = new MutationObserver(() => requestAnimationFrame(theme));
-  change_theme.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"] });
+  change_theme.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "data-vscode-theme-kind", "class"] });
   model.on("change:view", follow);
   model.on("change:height_px", size);
   renew();

@@ -13,7 +13,7 @@ import numpy as np
 import traitlets
 
 from facet_nb.models.signal_spectrum import compute_spectrum
-from facet_nb.models.signal_tiles import TiledSignal
+from facet_nb.models.signal_tiles import Tile, TiledSignal
 
 HERE = Path(__file__).parent
 #: The thread that computes tiles ends after this time without a request, in s.
@@ -41,6 +41,8 @@ class SignalCanvas(anywidget.AnyWidget):
         ``truth`` (whether the truth is drawn).
     height_px : int
         Height of the picture, in pixels.
+    n_drawn : int
+        How often the page had drawn all that it had asked for.
     """
 
     _esm = HERE / "signal_canvas.js"
@@ -49,6 +51,7 @@ class SignalCanvas(anywidget.AnyWidget):
     markers = traitlets.Bytes(b"").tag(sync=True)
     view = traitlets.Dict().tag(sync=True)
     height_px = traitlets.Int(380).tag(sync=True)
+    n_drawn = traitlets.Int(0)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -131,11 +134,12 @@ class SignalCanvas(anywidget.AnyWidget):
     def _receive(self, _widget: Any, message: Any, _buffers: Any) -> None:
         """Note which tiles the page lacks now: requests of before are out of date."""
         kind = message.get("kind") if isinstance(message, dict) else None
-        if kind not in ("want", "spectrum"):
+        if kind not in ("want", "spectrum", "drawn") or message.get("version") != self._version:
+            return
+        if kind == "drawn":
+            self.n_drawn += 1
             return
         with self._lock:
-            if message.get("version") != self._version:
-                return
             if kind == "spectrum":
                 self._spectrum = message
             else:
@@ -161,7 +165,8 @@ class SignalCanvas(anywidget.AnyWidget):
                 if not self._has_work():
                     self._thread = None
                     return
-                place = self._wanted.pop(0) if self._wanted else None
+                wanted = self._wanted
+                place = wanted.pop(0) if wanted else None
                 spectrum = None
                 if place is None:  # the picture comes first
                     spectrum, self._spectrum = self._spectrum, None
@@ -169,7 +174,7 @@ class SignalCanvas(anywidget.AnyWidget):
                 signals, version, overview = self._signals, self._version, self._overview
                 context = self._asked_in.copy()
             if place is not None:
-                context.run(self._answer, signals, version, place)
+                context.run(self._answer, signals, version, place, wanted)
             elif spectrum is not None:
                 context.run(self._answer_spectrum, named, spectrum)
             elif overview is not None:
@@ -199,13 +204,28 @@ class SignalCanvas(anywidget.AnyWidget):
         labels = list(found.density_db)
         self.send({**message, "labels": labels, "slice_hz": found.slice_hz}, [rows])
 
-    def _answer(self, signals: list[TiledSignal], version: int, place: Sequence[int]) -> None:
+    def _answer(
+        self,
+        signals: list[TiledSignal],
+        version: int,
+        place: Sequence[int],
+        wanted: list[Sequence[int]],
+    ) -> None:
+        """Send a tile, and parts of it while it takes long, as long as the page wants it."""
         message = {"kind": "tile", "version": version, "tile": list(place)}
         try:
-            number, level, index, group = place
-            tile = signals[number].tile(level, index, group)
+            number, *where = place
+            for tile, n_known, n_channels in signals[number].build(*where):
+                done = {} if n_known == n_channels else {"known": [n_known, n_channels]}
+                self._send_tile({**message, **done}, tile)
+                if self._wanted is not wanted and list(place) not in map(list, self._wanted):
+                    return
         except Exception as error:  # a lazy recording runs steps, which may fail in any way
             self.send({**message, "kind": "error", "text": f"{type(error).__name__}: {error}"})
+
+    def _send_tile(self, message: dict[str, Any], tile: Tile | None) -> None:
+        if tile is None:
+            self.send({**message, "kind": "known"})
             return
         scales = np.stack([tile.offset_uv, tile.step_uv])
         self.send(

@@ -74,9 +74,11 @@ class SignalView(Panel):
         self.canvas.add_class("fnb-signal-plot")
         self._filling = False
         self._shown: Any = None
+        self._drawn = False  # whether the page has drawn these recordings, and thus computed them
         self.drawing = LazyDrawing(self._draw)
         self.channels.observe(lambda change: self._choose(channels=change["new"]), "value")
         self.canvas.observe(lambda change: self._follow(change["new"]), "view")
+        self.canvas.observe(self._complete, "n_drawn")
         names = ["channels", "begin_s", "span_s", "scale_uv", "shown", "with_truth", "names"]
         self.model.observe(self.refresh, [*names, "difference"])
         body = w.HBox([self.channels, w.VBox([self.canvas, self.table])])
@@ -89,21 +91,30 @@ class SignalView(Panel):
     def refresh(self, _change: Any = None) -> None:
         """Show the model, or defer that until the tab is visible."""
         if self._shown != self.model.recordings():
-            self._shown = None
+            self._shown, self._drawn = None, False
             self.canvas.release()  # on a hidden tab, it would keep earlier recordings in memory
         self.drawing.refresh()
 
     def to_html(self) -> str:
         """Return picture and table as plain HTML."""
-        if not self.model.names:
-            return ""
-        return write_signal(self.model.window(), float(WIDTH)) + self._write_table()
+        return self._write_static(computed=True)
 
     def summary(self) -> str:
         """Return a description of the view, in one sentence."""
-        return self.model.window().caption if self.model.names else "no recording"
+        if not self.model.names:
+            return "no recording"
+        return self.model.window(computed=self._drawn).caption
 
     # ------------------------------------------------------------------------------------ inner
+    def _write_report(self) -> str:
+        return self._write_static(computed=self._drawn)
+
+    def _write_static(self, computed: bool) -> str:
+        if not self.model.names:
+            return ""
+        picture = write_signal(self.model.window(computed=computed), float(WIDTH))
+        return picture + self._write_table(computed)
+
     def _draw(self) -> None:
         model = self.model
         self._filling = True
@@ -115,7 +126,15 @@ class SignalView(Panel):
             self._show_window()
         finally:
             self._filling = False
-        self.table.value = self._write_table()
+        self.table.value = self._write_table(computed=False)
+
+    def _complete(self, _change: Any = None) -> None:
+        """Take what the page has drawn, and thus computed, into the table and the saved picture."""
+        if self.model.takes_long:
+            self.table.value = self._write_table()
+            first, self._drawn = not self._drawn, True
+            if first:
+                self.refresh_report()
 
     def _show_recordings(self) -> None:
         """Give the canvas other recordings, if they are not those that it has."""
@@ -175,10 +194,11 @@ class SignalView(Panel):
             for name, value in values.items():
                 setattr(self.model, name, value)
 
-    def _write_table(self) -> str:
+    def _write_table(self, computed: bool = True) -> str:
+        """Return the table; `computed` as in :meth:`SignalModel.window`."""
         if not self.model.names:
             return ""
-        window = self.model.window()
+        window = self.model.window(computed=computed)
         heads = ["channel", *(f"{layer.label} (µV)" for layer in window.layers)]
         table = write_table("Peak to peak in this window", heads, window.rows())
         return f"<details><summary>As a table</summary>{table}</details>"

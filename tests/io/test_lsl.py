@@ -71,7 +71,8 @@ class Player:
 
 
 def install(monkeypatch, player, streams):
-    """Put the player in the place of MNE-LSL."""
+    """Put the player in the place of MNE-LSL; time passes where no samples come."""
+    clock_s = [0.0]
 
     class StreamInlet:
         def __init__(self, stream):
@@ -92,6 +93,7 @@ def install(monkeypatch, player, streams):
         def pull_chunk(self, timeout):
             if self.stream.sfreq:
                 start, player.now = player.now, min(player.now + player.step, player.raw.n_times)
+                clock_s[0] += player.now == start
                 x = player.raw.get_data(start=start, stop=player.now) / player.volts
                 return x.T, np.arange(start, player.now) / player.sfreq - CLOCK_S
             known = [e for e in player.events if e[0] + player.late < player.now]
@@ -108,7 +110,8 @@ def install(monkeypatch, player, streams):
     package.lsl = inner
     monkeypatch.setitem(sys.modules, "mne_lsl", package)
     monkeypatch.setitem(sys.modules, "mne_lsl.lsl", inner)
-    monkeypatch.setattr(lsl, "_LOOK_S", 0.0)
+    time = SimpleNamespace(monotonic=lambda: clock_s[0], sleep=lambda s: None)
+    monkeypatch.setattr(lsl, "time", time)
 
 
 @pytest.mark.parametrize("step", [1, 37, 5000])
@@ -116,7 +119,7 @@ def install(monkeypatch, player, streams):
 def test_the_stream_equals_the_run(raw, monkeypatch, step, texts, unit):
     player = Player(raw, step, texts=texts, unit=unit)
     install(monkeypatch, player, player.streams("codes", "amplifier"))
-    blocks = list(CHAIN.stream(LslSource(block_s=0.3, delay_s=0.1, idle_s=0.02)))
+    blocks = list(CHAIN.stream(LslSource(block_s=0.3, delay_s=0.1)))
     found = np.concatenate([block.data for block in blocks], axis=1)
     sent = raw.copy()
     sent._data = player.volts * (raw.get_data() / player.volts)  # rounded on the way
@@ -130,7 +133,7 @@ def test_the_stream_equals_the_run(raw, monkeypatch, step, texts, unit):
 def test_markers_that_come_too_late_are_told(raw, monkeypatch, caplog):
     player = Player(raw, step=50, late=400)
     install(monkeypatch, player, player.streams("codes", "amplifier"))
-    blocks = list(LslSource(block_s=0.1, delay_s=0.0, idle_s=0.02))
+    blocks = list(LslSource(block_s=0.1, delay_s=0.0))
     assert sum(len(events) for _, events in blocks) < len(player.events)
     assert "came" in caplog.text and "delay_s" in caplog.text
 
@@ -146,7 +149,7 @@ def test_streams_that_are_not_there(raw, monkeypatch):
     install(monkeypatch, player, player.streams("amplifier"))
     with pytest.raises(ValidationError, match="no streams of markers with the name 'other'"):
         LslSource(markers="other")
-    source = LslSource(idle_s=0.02)  # without markers
+    source = LslSource()  # without markers
     assert isinstance(source.info, mne.Info)
     assert {len(events) for _, events in source} == {0}
 

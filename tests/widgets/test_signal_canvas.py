@@ -162,5 +162,82 @@ def test_a_lazy_recording_computes_only_what_is_looked_at(monkeypatch):
     wire = Wire(view.canvas, monkeypatch)
     wire.ask([1, 0, 1, 0])
     wire.wait(1)
-    assert asked == [(1024, 2048)]
+    assert asked == [(1024, 1025), (1024, 2048)]  # one sample: is the channel decided?
     view.retire()
+
+
+class Undecided:
+    """A recording that takes `wait_s` to decide about each channel, as a lazy one does."""
+
+    def __init__(self, raw, wait_s=0.08):
+        self.raw, self.wait_s, self.known = raw, wait_s, []
+
+    def __getattr__(self, name):
+        return getattr(self.raw, name)
+
+    def describe_steps(self):
+        return []
+
+    def get_data(self, picks, **window):
+        for row in picks:
+            if row not in self.known:
+                time.sleep(self.wait_s)
+                self.known.append(row)
+        return self.raw.get_data(picks, **{**window, "verbose": "error"})
+
+
+@pytest.mark.parametrize("level", [0, 2])
+def test_channels_are_shown_as_they_are_decided(raw, monkeypatch, level):
+    canvas, lazy = SignalCanvas(), Undecided(raw)
+    canvas.show(raw.ch_names, {"corrected": TiledSignal(lazy, raw.ch_names)}, np.zeros(0))
+    wire = Wire(canvas, monkeypatch)
+    wire.ask([0, level, 0, 0])
+    sent = wire.wait(3)
+    assert [m.get("known") for m, *_ in sent] == [[1, 3], [2, 3], None]
+    last = sent[-1][1][0]
+    for n, (_, (codes, _), _) in enumerate(sent, 1):
+        assert np.array_equal(codes[:n], last[:n]) or level  # the same samples
+        assert (codes[n:] == -(1 << 15)).all(), "a channel that nobody knows yet"
+    wire.ask([0, level, 1, 0])  # known by now: at once
+    assert "known" not in wire.wait(4)[3][0]
+    canvas.close()
+
+
+def test_what_the_page_no_longer_wants_is_given_up(raw, monkeypatch):
+    canvas, lazy = SignalCanvas(), Undecided(raw)
+    canvas.show(raw.ch_names, {"corrected": TiledSignal(lazy, raw.ch_names)}, np.zeros(0))
+    wire = Wire(canvas, monkeypatch)
+    monkeypatch.setattr(TiledSignal, "visit_all", lambda self, group: iter(()))
+    wire.ask([0, 0, 0, 0])
+    wire.wait(1)
+    wire.ask([0, 0, 5, 0])
+    sent = wire.wait(2)
+    while sent[-1][0]["tile"] != [0, 0, 5, 0] or "known" in sent[-1][0]:
+        sent = wire.wait(len(sent) + 1)
+    of_first = [m for m, *_ in sent if m["tile"] == [0, 0, 0, 0]]
+    assert of_first and all("known" in m for m in of_first)
+    canvas.close()
+
+
+def test_a_long_lazy_recording_does_not_hold_up_the_notebook(raw, monkeypatch):
+    """Table and saved picture wait until the page has drawn, and thus computed, the window."""
+    from facet_nb import HighPassFilter, Pipeline
+    from facet_nb.models import signal_model
+
+    monkeypatch.setattr(signal_model, "_LONG_S", 5.0)
+    lazy = Pipeline([HighPassFilter(2.0)]).lazy(raw)
+    read, get_data = [], type(lazy).get_data
+    monkeypatch.setattr(
+        type(lazy), "get_data", lambda self, *a, **k: read.append(1) or get_data(self, *a, **k)
+    )
+    view = SignalView(raw, lazy)
+    bundle = view._report_bundle()
+    assert read == [] and "corrected" not in view.table.value + bundle["text/html"]
+    drawn = {"kind": "drawn", "version": view.canvas.meta["version"]}
+    view.canvas._receive(view.canvas, drawn, [])
+    assert "corrected (µV)" in view.table.value and read
+    assert "corrected (µV)" in view._report_bundle()["text/html"]
+    assert "corrected (µV)" in SignalView(raw, lazy).to_html()  # who asks for it gets it
+    view.model.begin_s = 3.0
+    assert "corrected" not in view.table.value
+    view.close()
