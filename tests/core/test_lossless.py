@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import replace
+
 import mne
 import numpy as np
 import pytest
@@ -10,8 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from facet_nb.core import ProcessingContext
-from facet_nb.core.storage.lossless import pack, unpack
-from facet_nb.core.study.recording_run import SpilledContext
+from facet_nb.core.backends.base import dumps
+from facet_nb.core.result import PipelineResult
+from facet_nb.core.storage.lossless import pack, pack_integers, unpack, unpack_integers
+from facet_nb.core.study.recording_run import SpilledContext, _pack_triggers
+from facet_nb.core.study.rows import StudyRow
 from facet_nb.io import Exporter
 from tests.core import toys
 
@@ -35,6 +41,27 @@ def test_counts_of_a_recorder_are_counts(counts, step):
     rows = pack(x, [step] * 2)
     assert {row.dtype for _, row in rows} <= {np.dtype("int16")}
     assert bits(unpack(rows, (2, 7))) == bits(x)
+
+
+@given(arrays.arrays(st.sampled_from([np.int64, np.int32, np.uint8]), st.integers(0, 50)))
+def test_integers_come_back(x):
+    back = unpack_integers(*pack_integers(x))
+    assert back.dtype == x.dtype and bits(back) == bits(x)
+
+
+@pytest.mark.parametrize("jitter", [0, 2])
+def test_an_outcome_takes_few_bytes(jitter):
+    """What goes through a scheduler for an hour of slices: 53,000 triggers."""
+    rng = np.random.default_rng(0)
+    triggers = np.arange(53_000) * 338 + rng.integers(-jitter, jitter + 1, 53_000)
+    context = ProcessingContext(toys.make_raw(n_times=3000)).with_trigger_samples(triggers[:5])
+    context = context.with_metadata(replace(context.metadata, triggers=triggers))
+    result = PipelineResult(context, success=True)
+    result.release_raw()
+    packed = dumps((result, StudyRow(0, "a", "done")), _pack_triggers)
+    assert len(packed) < 50_000
+    back, row = pickle.loads(packed)
+    assert np.array_equal(back.context.metadata.triggers, triggers) and row.state == "done"
 
 
 @pytest.mark.parametrize(

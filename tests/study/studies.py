@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import mne
+import psutil
 
 from facet_nb import TriggerDetector
 from facet_nb.core import Pipeline, ProcessingContext, Processor
@@ -88,3 +89,11 @@ def list_written(folder: Path) -> dict[str, bytes]:
         raw = load(path).get_raw()
         found[str(path.relative_to(folder))] = raw.get_data().tobytes()
     return found
+
+
+def list_listening(processes) -> set[str]:
+    """Return the addresses at which processes and their children listen."""
+    trees = [psutil.Process(process.pid) for process in processes]
+    trees += [child for tree in trees for child in tree.children(recursive=True)]
+    found = [c for tree in trees for c in tree.net_connections() if c.status == "LISTEN"]
+    return {c.laddr.ip for c in found}

@@ -10,6 +10,7 @@ import threading
 import time
 
 import numpy as np
+import psutil
 import pytest
 
 from facet_nb.core import CancelToken, FacetError, Pipeline, PlanError, ProcessingContext, Processor
@@ -184,6 +185,11 @@ def test_a_folder_that_workers_do_not_see(client, paths, monkeypatch):
     batch = run([toys.Halved()], [f"/proc/self/cwd/{path.name}" for path in paths[:2]])
     assert {row.state for row in batch.rows} == {"failed"}
     assert all("mounted on all machines" in row.error for row in batch.rows)
+
+
+def test_nothing_listens_outside_the_loopback(client):
+    """Neither the scheduler in this process nor its workers, with their HTTP servers."""
+    assert studies.list_listening([psutil.Process()]) == {"127.0.0.1"}
 
 
 def test_cancel(client, paths, tmp_path):

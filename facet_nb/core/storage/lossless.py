@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,6 +41,24 @@ def unpack(rows: Sequence[tuple[float | None, Any]], shape: tuple[int, int]) -> 
         if step is not None:
             row *= step
     return x
+
+
+def pack_integers(x: npt.NDArray[Any]) -> tuple[str, bytes]:
+    """Return the type of integers, and their compressed differences: triggers take few bytes.
+
+    Parameters
+    ----------
+    x : ndarray of int, shape (n,)
+        The integers.
+    """
+    steps = np.diff(x, prepend=x.dtype.type(0))  # what overflows here does so back as well
+    return x.dtype.str, zlib.compress(steps.tobytes())
+
+
+def unpack_integers(kind: str, packed: bytes) -> npt.NDArray[Any]:
+    """Return the integers that :func:`pack_integers` was given."""
+    steps = np.frombuffer(zlib.decompress(packed), kind)
+    return np.cumsum(steps, dtype=kind)
 
 
 def _pack_row(row: Samples, step: float | None) -> tuple[float | None, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -32,6 +33,7 @@ from facet_nb.core.study.recording_run import (
     RecordingRun,
     SpilledContext,
     run_recording,
+    run_remotely,
 )
 from facet_nb.core.study.rows import StudyRow, describe_result
 from facet_nb.core.study.schedule import FilePlan, Scheduler, StudyPlan
@@ -474,8 +476,10 @@ class Study:
             alone, suspects = suspects > 0, max(0, suspects - 1)
             stop = CancelToken(self.cancel)
             calls = [(task,) if self.runner.isolates else (task, stop) for task in todo]
+            call: Callable[..., Any] = run_recording if self.runner.local else run_remotely
             try:
-                for result, row in self.runner.run(run_recording, calls, n_jobs, stop):
+                for answer in self.runner.run(call, calls, n_jobs, stop):
+                    result, row = answer if self.runner.local else pickle.loads(answer)
                     task = left.pop(row.index)
                     yield self._check_files(task, result, row)
             except WorkerDied:
