@@ -137,7 +137,7 @@ def test_the_plan_is_for_the_memory_of_a_worker(paths, monkeypatch):
     monkeypatch.setattr(backend, "_look_up_client", made)
     pipeline = Pipeline([toys.Halved()])
     plan = pipeline.plan_map(paths, backend="dask")
-    assert plan.limit_bytes == 0.8 * 3 * 10**9 and "of each worker" in str(plan)
+    assert plan.limit_bytes == 24 * 10**8 and "of each worker" in str(plan)
     assert "workers should have" in str(plan) and not plan.local
     info["workers"]["a"]["memory_limit"] = info["workers"]["b"]["memory_limit"] = 0
     assert backend.DaskBackend().find_memory() is None
