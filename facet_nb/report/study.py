@@ -139,7 +139,7 @@ class _StudyWriter:
             f"(measured).{rest}</p>"
         )
         table = (
-            '<div class="fnb-wide" role="group" aria-label="Recordings"><table><thead><tr>'
+            '<div class="fnb-wide" tabindex="0" role="region" aria-label="Recordings"><table><thead><tr>'
             f"{head}</tr></thead><tbody>{lines}</tbody></table></div>"
         )
         yield "recordings", "Recordings", note + table

@@ -20,7 +20,9 @@ CALL = re.compile(r"facet-nb ((?!COMMAND)[a-z]+[^`\n]*)")
 def find_commands(text: str) -> list[str]:
     """Return the commands in a text, as a reader would type them."""
     kept = [line.split(" #")[0] for line in text.splitlines()]
-    return [call.strip() for line in kept for call in CALL.findall(line)]
+    found = [call.strip() for line in kept for call in CALL.findall(line)]
+    # A command that is itself quoted ends with the other quotation mark.
+    return [call.rstrip('"') if call.count('"') % 2 else call for call in found]
 
 
 def list_unknown(command: str) -> list[str]:
@@ -55,10 +57,8 @@ WORDS = {"and"}
 
 
 def test_the_check_notices():
-    assert find_commands("`facet-nb run a b`, then\nfacet-nb batch x -o y  # all") == [
-        "run a b",
-        "batch x -o y",
-    ]
+    text = '`facet-nb run a b`, then\nfacet-nb batch x -o y  # all\nshell: "facet-nb plan"'
+    assert find_commands(text) == ["run a b", "batch x -o y", "plan"]
     assert list_unknown("batch x -o y --n-jobs 2") == []
     assert list_unknown("batch x --no-such 2") == ["--no-such"]
     assert list_unknown("botch x") == ["botch"]
