@@ -139,8 +139,8 @@ class _StudyWriter:
             f"(measured).{rest}</p>"
         )
         table = (
-            '<div class="fnb-wide" tabindex="0" role="region" aria-label="Recordings"><table><thead><tr>'
-            f"{head}</tr></thead><tbody>{lines}</tbody></table></div>"
+            '<div class="fnb-wide" tabindex="0" role="region" aria-label="Recordings"><table>'
+            f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
         )
         yield "recordings", "Recordings", note + table
 
