@@ -190,7 +190,7 @@ def _compare_workers(bench: Bench, n_channels: int, duration_s: float) -> Iterat
         work.run()
     answers = take_turns(works, bench.repeats + 2)
     idle = 100 * (1 - _roof.read_pressure())
-    one = [a["wall_s"] for a in answers["one"]]
+    one, one_cpu = ([a[key] for a in answers["one"]] for key in ("wall_s", "cpu_s"))
     slower = _run_beside(works["one"], path, bench.repeats + 2) / float(np.median(one))
     for work in works.values():
         work.close()
@@ -203,7 +203,8 @@ def _compare_workers(bench: Bench, n_channels: int, duration_s: float) -> Iterat
         size = f"{n_channels} ch × {duration_s:g} s"
         row = Row(f"native chain, {size}, {name}", "one worker, wall time", "≥ 0.85", "")
         row.measured = f"**{share[0]:.2f}**"
-        row.range = f"{share[1]:.2f}–{share[2]:.2f}"
+        extra = spread(ratios([a["cpu_s"] for a in answers[name]], one_cpu))[0]
+        row.range = f"{share[1]:.2f}–{share[2]:.2f}; CPU time × {extra:.2f}"
         row.theirs, row.ours = f"{np.median(one):.3g} s", f"{np.median(wall):.3g} s"
         row.floor = f"≤ {best:.2f} (two at once: × {slower:.2f} each); cores {idle:.0f} % free"
         row.distance = f"{share[0] / best:.2f}"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
+from facet_nb.core.storage.scratch import forget
 from facet_nb.evaluation.quality_windows import Scan, Window, sample_windows
 from facet_nb.kernels.measures.recovery import find_edges
 from facet_nb.kernels.measures.residual import (
@@ -376,6 +377,7 @@ class Reader:
     def _get(self, start: int, stop: int) -> np.ndarray:
         """Return samples of the channels, in V."""
         if self.raw.preload:
+            forget(self.raw._data)  # a recording in a file: frees the pages read before
             return np.asarray(self.raw._data[_as_slice(self.rows), start:stop])
         return np.asarray(self.raw.get_data(picks=self.rows, start=start, stop=stop))
 

@@ -41,12 +41,12 @@ def iter_blocks(raw: mne.io.BaseRaw, stop: int | None = None) -> Iterator[tuple[
             block = read_block(raw, start, end)
             yield start, block
             files.count(block.nbytes)
-            if raw.preload:
-                scratch.forget(raw._data)
 
 
 def read_block(raw: mne.io.BaseRaw, start: int, stop: int) -> np.ndarray:
     """Return samples, shape (n_channels, stop - start), in V; samples in memory are not copied."""
+    if raw.preload:
+        scratch.forget(raw._data)  # of a recording in a file, the pages that were read before
     block: np.ndarray = raw._data[:, start:stop] if raw.preload else raw[:, start:stop][0]
     return block
 
