@@ -293,6 +293,7 @@ class GradientCorrection(ChannelCorrection):
                     out,
                     shrinkage=self.shrinkage,
                     max_courses=self.max_courses,
+                    volumes=bool(plan.volumes),
                 )
         for volumes in plan.volumes:
             for which in lowrank.list_blocks(volumes, plan.sfreq, self.block_s):

@@ -181,6 +181,31 @@ def test_drift_is_blind_to_what_recurs_with_the_volume(n_slices, distance, seed)
     assert left[1] < 0.1 * left[0]
 
 
+@pytest.mark.parametrize("distance, slow", [(60.2, 1e-4), (40.37, 1e-3), (110.0, 4e-3)])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_drift_is_blind_to_what_follows_the_artifact(distance, slow, seed):
+    """A mean that differs from slice to slice as an amplitude does, without any period."""
+    rng = np.random.default_rng(seed)
+    onsets = 300.3 + distance * np.arange(400)
+    t = np.arange(int(onsets[-1]) + 600)
+    others = slow * np.sin(2 * np.pi * t / len(t)) + 5e-6 * rng.standard_normal(len(t))
+    sizes = rng.uniform(-1.0, 1.0, len(onsets))
+    pulses = np.zeros(len(t))
+    for size, onset in zip(sizes, onsets, strict=True):
+        pulses += 1e-4 * size * np.exp(-(((t - onset - 15.0) / 3.0) ** 2))
+    layout = Layout.of(onsets, int(np.ceil(distance)), len(t))
+    movement = np.cumsum(rng.standard_normal(len(onsets)))
+    courses = np.column_stack([sizes + 0.1 * movement, movement])
+    left = []
+    for given in (None, courses):
+        alone = highband.remove_trend(others, layout, 500.0, courses=given)
+        both = highband.remove_trend(others + pulses, layout, 500.0, courses=given)
+        left.append(np.std((both - alone - pulses)[300 : int(onsets[-1])]))
+    assert left[1] < 0.2 * left[0]
+    usual = highband.remove_trend(others, layout, 500.0)
+    assert np.std(alone - usual) < 0.2 * np.std(usual - others + others.mean())
+
+
 @pytest.mark.parametrize("factor", [1e-6, 3.0, -1.0])
 def test_scaling(factor):
     x, onsets, _ = make(noise=2e-3)

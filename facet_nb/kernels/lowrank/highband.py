@@ -22,6 +22,16 @@ _TREND_S = 0.1
 #: Multiple of the noise that is no evidence of what recurs with the volume.
 _EXCESS = 1.5
 
+#: What follows the artifact's amplitudes, and steps that count as outliers, in standard deviations
+#: of noise, and fewest steps for each course of amplitudes.
+_CLEAR, _OUTLIER, _STEPS_PER_COURSE = 3.3, 3.0, 4
+
+#: Smallest ratio of the variance of steps to that of a mixture of amplitudes: 2 if it is white.
+_FAST = 0.5
+
+#: Steps on either side whose mean is that of slow drift.
+_AROUND = 10
+
 #: Number of samples that are transformed at once, to bound the memory and stay in the cache.
 _SAMPLES_AT_ONCE = 1 << 16
 
@@ -121,12 +131,17 @@ def measure_rest(x: np.ndarray, layout: Layout) -> float:
 
 
 def remove_trend(
-    x: np.ndarray, layout: Layout, sfreq: float, dtype: np.dtype | type = np.float64
+    x: np.ndarray,
+    layout: Layout,
+    sfreq: float,
+    dtype: np.dtype | type = np.float64,
+    courses: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return a signal without its piecewise linear drift, computed in float64.
 
-    It connects means over intervals of about 0.1 s, or over one artifact where that is longer. What
-    recurs with the volume in them, where the positions of slices in it are known, is no drift.
+    It connects means over intervals of about 0.1 s, or over one artifact where that is longer. No
+    drift is what follows the artifact's amplitudes, shape (n_epochs, n_courses), in them, and what
+    recurs with the volume, where the positions of slices in it are known.
     """
     # The intervals extend from onset to onset of artifacts, with fractions of samples. The artifact
     # of a slice has zero mean, as gradients end where they started, so that the means are drift;
@@ -144,6 +159,9 @@ def remove_trend(
     beyond = (ends - whole) * x[whole]
     sums = np.add.reduceat(x, whole)[:-1] * (np.diff(whole) > 0)
     means = (sums + np.diff(beyond)) / np.diff(ends)
+    if courses is not None:
+        amounts = np.add.reduceat(courses, np.arange(len(means)) * n_apart, axis=0)
+        means -= _find_following(means, amounts * (layout.n_samples / np.diff(ends))[:, np.newaxis])
     if layout.position is not None:
         means -= _find_recurring(means, layout.position[::n_apart][: len(means)])
     middles = 0.5 * (ends[1:] + ends[:-1]) - 0.5
@@ -161,6 +179,39 @@ def remove_trend(
         line += np.repeat(levels[first : last + 1], counts)
         np.subtract(part, line, out=out[low : low + _CHUNK], casting="same_kind")
     return out
+
+
+def _find_following(means: np.ndarray, amounts: np.ndarray) -> np.ndarray:
+    """Return the part of the means of intervals that follows the artifact's amplitudes in them."""
+    # Only mixtures of amplitudes that differ from one interval to the next: what follows slow ones
+    # may be drift. The noise of steps between intervals is nearly white; movements are outliers.
+    amounts = amounts - amounts.mean(axis=0)
+    amounts = np.linalg.qr(amounts[:, np.ptp(amounts, axis=0) > 1e-9])[0]
+    if len(means) < _STEPS_PER_COURSE * amounts.shape[1] or not amounts.size:
+        return np.zeros(len(means))
+    _, sizes, turns = np.linalg.svd(np.diff(amounts, axis=0), full_matrices=False)
+    amounts = amounts @ turns[sizes**2 > _FAST].T
+    steps = _remove_slow(np.diff(means)[:, np.newaxis])[:, 0]
+    changes = _remove_slow(np.diff(amounts, axis=0))
+    explained, factors = np.zeros(len(steps)), np.zeros(changes.shape[1])
+    for _ in range(3):
+        rest = np.abs(steps - explained)
+        limit = _OUTLIER * float(np.median(rest)) / 0.6745
+        weights = limit / np.maximum(rest, limit) if limit > 0 else np.ones(len(steps))
+        basis, mixing = np.linalg.qr(changes * weights[:, np.newaxis])
+        sizes = basis.T @ (steps * weights)
+        sizes[np.abs(sizes) < _CLEAR * limit / _OUTLIER] = 0.0
+        factors = np.linalg.solve(mixing, sizes)
+        explained = changes @ factors
+    return amounts @ factors
+
+
+def _remove_slow(values: np.ndarray) -> np.ndarray:
+    """Return rows minus the mean of those around them."""
+    edges = np.arange(len(values))[:, np.newaxis] + (-_AROUND, _AROUND + 1)
+    edges = np.clip(edges, 0, len(values))
+    sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
+    return values - np.diff(sums[edges], axis=1)[:, 0] / np.diff(edges)
 
 
 def _find_recurring(means: np.ndarray, position: np.ndarray) -> np.ndarray:

@@ -117,6 +117,7 @@ def correct_block(
     *,
     shrinkage: float = SHRINKAGE,
     max_courses: int = MAX_COURSES,
+    volumes: bool = False,
 ) -> None:
     """Subtract the artifacts of one block of epochs, `which`, from `out`, in place.
 
@@ -126,7 +127,9 @@ def correct_block(
     pool = which[layout.usable[which]]
     if len(pool) < 2:
         return
-    model = fit(x, layout, pool, sfreq, shrinkage=shrinkage, max_courses=max_courses)
+    model = fit(
+        x, layout, pool, sfreq, shrinkage=shrinkage, max_courses=max_courses, volumes=volumes
+    )
     _subtract_model(x, out, layout, which, pool, model)
 
 
@@ -152,6 +155,7 @@ def fit(
     *,
     shrinkage: float = SHRINKAGE,
     max_courses: int = MAX_COURSES,
+    volumes: bool = False,
 ) -> Model:
     """Fit waveforms and amplitudes to some epochs.
 
@@ -167,6 +171,8 @@ def fit(
         Sampling rate, in Hz.
     shrinkage, max_courses
         As in :func:`correct`.
+    volumes : bool
+        Whether the mean of volumes is subtracted later: what recurs with them is left to it.
 
     Returns
     -------
@@ -182,7 +188,8 @@ def fit(
     unknown = np.flatnonzero((doubtful | ends) & (weights == 0))
     amplitudes[unknown] = amplitudes[find_nearest(unknown, np.flatnonzero(weights))]
     # Without drift, single precision is exact to a ten-millionth of the artifact.
-    spectra = transform_all(remove_trend(piece, inner, sfreq, np.float32), inner)
+    courses = None if volumes else amplitudes[:, 1:]
+    spectra = transform_all(remove_trend(piece, inner, sfreq, np.float32, courses), inner)
     n_low = int(np.argmax(find_band(inner, sfreq)))
     last = inner.first[-1] - inner.first[0] + inner.n_samples
     slow_s = float(last) / sfreq if shrinkage > 0 and max_courses > 0 else 0.0
