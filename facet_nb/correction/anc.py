@@ -16,9 +16,9 @@ from facet_nb.kernels.filters.fir import filter_zero_phase
 #: Shift of the control, in Hz, at most half the rate of the triggers: EEG has about the same power
 #: there, also at the slope of an alpha peak.
 _SHIFT_HZ = 0.5
-#: Power of a prediction, relative to the control, from which it is artifact. It was up to 1.2 where
-#: the step removed EEG, and 1.3 to 2.3 where it improved the signal (`simulate`, slices at 10 Hz).
-_BETTER = 1.25
+#: Power of a prediction, relative to the control, from which it is artifact. It was up to 2.2 where
+#: the step removed EEG (alpha at the slice rate), and 2 to 9 where it removed artifact.
+_BETTER = 2.5
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ANCCorrection(ArrayProcessor):
 
     The filter follows EEG at the frequencies of the artifact. A control tells how much of it: the
     prediction from the same noise, shifted by 0.5 Hz (at most half the rate of the triggers), where
-    there is EEG but no artifact. Channels of which the true noise does not predict 1.25 times
+    there is EEG but no artifact. Channels of which the true noise does not predict 2.5 times
     the control's power are unchanged.
 
     Parameters

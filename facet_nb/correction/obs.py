@@ -87,7 +87,8 @@ class OBSCorrection(BasisCorrection):
     reproducible. The high-pass filter has FASTR's edges, but is longer and flat in the pass band
     (FASTR's has a ripple of one tenth, which leaves as much artifact). It runs at the sampling rate
     of the data, whereas FASTR upsamples. ``PCACorrection`` applies the same method with a free
-    choice of the high-pass filter and of the explained variance.
+    choice of the high-pass filter and of the explained variance. Components count only as far as
+    they are locked to the artifacts, as in ``PCACorrection``.
 
     Parameters
     ----------
@@ -98,6 +99,9 @@ class OBSCorrection(BasisCorrection):
         Whether the triggers mark slices (True) or volumes (False). None takes it from the metadata,
         or else from the artifact length (below 0.5 s: slices).
     %(exclude_channels)s
+    locked_only : bool
+        Leave out components that are not locked to the artifacts, and leave a channel without any
+        unchanged; False for FASTR's behaviour.
 
     References
     ----------
@@ -112,10 +116,12 @@ class OBSCorrection(BasisCorrection):
         n_components: int | str = "auto",
         slice_triggers: bool | None = None,
         exclude_channels: list | None = None,
+        locked_only: bool = True,
     ) -> None:
         self.n_components = n_components
         self.slice_triggers = slice_triggers
         self.exclude_channels = exclude_channels
+        self.locked_only = locked_only
 
     def prepare(self, view: View) -> Prepared:
         """Find the artifacts, and design the high-pass filter."""
@@ -126,7 +132,8 @@ class OBSCorrection(BasisCorrection):
         starts, n_samples = find_artifacts(view)
         slices = self._has_slices(view.metadata.slices_per_volume, n_samples / view.sfreq)
         every = 2 if slices else 1
-        plan = OBSPlan(starts, n_samples, design_highpass(view.sfreq), every, not slices)
+        taps = design_highpass(view.sfreq)
+        plan = OBSPlan(starts, n_samples, taps, every, not slices, self.locked_only)
         return Prepared(plan, notes={"slice_triggers": slices})
 
     def _has_slices(self, slices_per_volume: int | None, length_s: float) -> bool:

@@ -10,6 +10,7 @@ from facet_nb import (
     ANCCorrection,
     FARMCorrection,
     GradientCorrection,
+    OBSCorrection,
     PCACorrection,
     Pipeline,
     VolumeArtifactCorrection,
@@ -31,7 +32,9 @@ def measure(recording, *steps, l_freq=0.5, h_freq=70.0):
 
 
 @pytest.mark.parametrize("before", [GradientCorrection(), AASCorrection(subsample=True)])
-@pytest.mark.parametrize("step", [PCACorrection(), PCACorrection(hp_freq=1.0), ANCCorrection()])
+@pytest.mark.parametrize(
+    "step", [PCACorrection(), PCACorrection(hp_freq=1.0), OBSCorrection(), ANCCorrection()]
+)
 def test_a_second_step_is_not_worse_than_none(recording, before, step):
     for band in ((0.5, 70.0), (30.0, 100.0)):
         alone = measure(recording, before, l_freq=band[0], h_freq=band[1])

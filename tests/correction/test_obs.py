@@ -94,9 +94,11 @@ def test_slices_or_volumes():
     x, triggers = np.random.default_rng(2).standard_normal(20_000), np.arange(1000, 18_000, 500)
     assert not correct(x, 500.0, triggers)[1]["slice_triggers"]
     assert correct(x, 2000.0, triggers)[1]["slice_triggers"]
-    forced = correct(x, 500.0, triggers, slice_triggers=True)
+    forced = correct(x, 500.0, triggers, slice_triggers=True, locked_only=False)
     assert forced[1]["slice_triggers"]
-    assert not np.array_equal(forced[0], correct(x, 500.0, triggers)[0])
+    assert not np.array_equal(forced[0], correct(x, 500.0, triggers, locked_only=False)[0])
+    # White noise holds nothing that is locked: not even the constant of volumes is subtracted.
+    np.testing.assert_allclose(correct(x, 500.0, triggers)[0], x, rtol=1e-12)
 
 
 @pytest.mark.parametrize("n", [0, 0.5, True, "all"])

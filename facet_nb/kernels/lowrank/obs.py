@@ -167,6 +167,8 @@ def fit_residual(
     basis = find_basis(learned if len(learned) > 1 else epochs[whole], n_components)
     if locked_only:
         basis = basis[: count_locked(residual, starts[whole], n_samples)]
+        if not len(basis):
+            return fitted
     means = epochs.mean(axis=1, keepdims=True)
     explained = (epochs - means) @ basis.T @ basis
     if constant:
