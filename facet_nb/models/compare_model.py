@@ -25,8 +25,9 @@ from facet_nb.models.saved_result import (
 if TYPE_CHECKING:
     from facet_nb.evaluation.chains import ChainComparison
 
-#: Largest number of results that are kept in memory.
-MOST = 8
+#: Largest number of results that are kept in memory, and the memory of those that are kept
+#: without being asked for, in bytes.
+MOST, AUTOMATIC_BYTES = 8, 256_000_000
 
 
 class CompareModel(Notifier, HasTraits):
@@ -66,7 +67,7 @@ class CompareModel(Notifier, HasTraits):
 
     # ---------------------------------------------------------------------------------- entries
     def keep(self, run: RunModel, label: str = "") -> None:
-        """Keep the last result of a run.
+        """Keep the last result of a run, until it is removed.
 
         Raises
         ------
@@ -78,12 +79,37 @@ class CompareModel(Notifier, HasTraits):
             raise ValidationError("there is no result to keep: run the chain first.")
         if not result.context.has_raw():
             raise ValidationError("the result holds no recording to compare.")
-        if any(entry.result is result for entry in self.entries):
+        wanted = [entry for entry in self.entries if not entry.automatic]
+        if any(entry.result is result for entry in wanted):
             raise ValidationError("this result is kept already: run again with other settings.")
-        if len(self.entries) >= MOST:
+        if len(wanted) >= MOST:
             raise ValidationError(f"{MOST} results are kept: remove one first.")
-        self._set([*self.entries, self._make_entry(run, label)])
+        others = [entry for entry in self.entries if entry.result is not result]
+        self._set(self._make_room([*others, self._make_entry(run, label)]))
         self._background.start(("report", result), lambda: _report(result))
+
+    def keep_for_now(self, run: RunModel) -> None:
+        """Keep the last result of a run while there is room, without its scores."""
+        result = run.result
+        if result is None or result.context is None or not result.context.has_raw():
+            return
+        size = load_array(result.context.get_raw()).nbytes
+        if self.memory_bytes + size <= AUTOMATIC_BYTES:
+            entry = replace(self._make_entry(run, ""), automatic=True)
+            self._set(self._make_room([*self.entries, entry]))
+
+    def forget_automatic(self) -> None:
+        """Remove the results that nobody asked to keep."""
+        kept = [entry for entry in self.entries if not entry.automatic]
+        if len(kept) < len(self.entries):
+            self._set(kept)
+
+    @staticmethod
+    def _make_room(entries: list[SavedResult]) -> list[SavedResult]:
+        """Leave out the oldest results that nobody asked to keep."""
+        while len(entries) > MOST:
+            entries.remove(next(entry for entry in entries if entry.automatic))
+        return entries
 
     def _make_entry(self, run: RunModel, label: str) -> SavedResult:
         result, done, truth = run.result, run.finished, run.truth

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+from facet_nb.benchmark import BenchmarkTable
 from facet_nb.core.errors import FacetError
 from facet_nb.models.quick_look import order_points
 from facet_nb.models.timeline import plan_timeline
@@ -33,9 +34,12 @@ class CostPoint:
     speedup, low, high : float
         How many times as fast as one worker, with its 95 % interval; NaN where not known.
     added_mb : float
-        Memory, in MB: that added by a run, or the peak of a fresh process; NaN where not measured.
+        Memory that a run adds, in MB: in this process, in a fresh one, or by the forecast of the
+        plan; NaN where not known.
     number : int
         Number of a run; 0 for others.
+    machine : str
+        Name of another machine; empty for this one.
     """
 
     kind: str
@@ -48,6 +52,7 @@ class CostPoint:
     high: float = _NAN
     added_mb: float = _NAN
     number: int = 0
+    machine: str = ""
 
 
 def list_points(model: StudioModel) -> tuple[CostPoint, ...]:
@@ -61,20 +66,42 @@ def list_points(model: StudioModel) -> tuple[CostPoint, ...]:
     known = {(p.mode, p.n_jobs, p.n_workers) for p in measured}
     kept = [p for p in quick if (p.mode, p.n_jobs, p.n_workers) not in known]
     known |= {(p.mode, p.n_jobs, p.n_workers) for p in kept}
-    expected = [p for p in _list_expected(model) if (p.mode, p.n_jobs, p.n_workers) not in known]
+    every = _list_expected(model)
+    base_s = next((p.time_s for p in (*measured, *quick, *runs) if p.n_jobs == 1), _NAN)
+    expected = [
+        replace(p, time_s=base_s / p.speedup)
+        for p in every
+        if (p.mode, p.n_jobs, p.n_workers) not in known
+    ]
+    forecast = {(p.mode, p.n_jobs): p.added_mb for p in every}
+    kept = [replace(p, added_mb=forecast.get((p.mode, p.n_jobs), _NAN)) for p in kept]
     return (*expected, *kept, *measured, *runs)
 
 
 def _list_measured(model: StudioModel) -> list[CostPoint]:
     table = model.tune.table
-    if table is None or model.tune.hidden:
+    if table is None or model.tune.hidden or model.tune.origin not in ("", "a stored table"):
         return []
+    return _list_table(table)
+
+
+def list_others(model: StudioModel) -> list[CostPoint]:
+    """Return the points of other machines that are drawn beside one's own."""
+    machines = model.machines
+    return [p for name in machines.shown for p in _list_table(machines.find(name), name)]
+
+
+def _list_table(table: BenchmarkTable, machine: str = "") -> list[CostPoint]:
     points = []
     for row in table.rows:
         c = row.configuration
         if row.machine or not row.point.usable:
             continue
-        memory = _NAN if row.point.memory is None else row.point.memory.peak_mb
+        memory = (
+            _NAN
+            if row.point.memory is None
+            else row.point.memory.peak_mb - row.point.memory.base_mb
+        )
         s = row.speedup
         points.append(
             CostPoint(
@@ -87,6 +114,7 @@ def _list_measured(model: StudioModel) -> list[CostPoint]:
                 s.low,
                 s.high,
                 memory,
+                machine=machine,
             )
         )
     return points
@@ -118,20 +146,32 @@ def _list_runs(model: StudioModel, quick: list[CostPoint]) -> list[CostPoint]:
 
 
 def _list_expected(model: StudioModel) -> list[CostPoint]:
+    """Return what an even division of the work gives; it is kept until chain or costs change."""
     run, summary = model.run, model.recording.summary
+    key = run.pipeline, model.recording.context, run.records[-1:], run.cores
+    if model.expected is not None and model.expected[0] == key:
+        return list(model.expected[1])
     n_channels = 1 if summary is None else summary.n_channels
     cpu_s = run.records[-1].step_cpu_s if run.records else ()
     cost = cpu_s if len(cpu_s) == len(run.pipeline) else ()
     points, base_s = [], 0.0
     for point in order_points(run.cores):
         try:
-            plan = run.pipeline.plan(
-                mode=point.mode, n_jobs=point.n_jobs, backend="threading", batch_size=1
-            )
+            settings: dict[str, Any] = {
+                "mode": point.mode,
+                "n_jobs": point.n_jobs,
+                "backend": "threading",
+            }
+            plan = run.pipeline.plan(batch_size=1, **settings)
+            known = run.pipeline.plan(model.recording.context, **settings).forecast
         except FacetError:
             return []  # the chain cannot run: the rail says why
         time_s = plan_timeline(plan, n_channels, cost).stop_s
         base_s = base_s or time_s
         speedup = base_s / time_s if time_s else _NAN
-        points.append(CostPoint("expected", point.mode, point.n_jobs, 1, speedup=speedup))
+        memory = _NAN if known is None else known.own_bytes / 1e6
+        points.append(
+            CostPoint("expected", point.mode, point.n_jobs, 1, speedup=speedup, added_mb=memory)
+        )
+    model.expected = key, tuple(points)
     return points

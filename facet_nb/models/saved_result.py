@@ -55,6 +55,8 @@ class SavedResult:
         Whether it is identical to the serial result.
     difference_uv : float | None
         Largest difference from the serial result, in µV; None if it was not compared.
+    automatic : bool
+        Whether it is kept for now only, as nobody has asked for it.
     """
 
     label: str
@@ -69,6 +71,7 @@ class SavedResult:
     note: str = ""
     badge: str = ""
     difference_uv: float | None = None
+    automatic: bool = False
 
     @property
     def context(self) -> ProcessingContext:

@@ -189,10 +189,12 @@ class SignalModel(HasTraits):
         text : sequence of str
             What it says, in large and in small letters.
         """
-        self._pair, self.difference = pair, tuple(text)
-        if pair:
+        new = bool(pair) and not self._pair
+        self._pair = pair
+        self.difference = tuple(text)
+        if new:
             self.shown = "difference"
-        elif self.shown == "difference":
+        elif not pair and self.shown == "difference":
             self.shown = "both"
 
     @property
@@ -220,16 +222,21 @@ class SignalModel(HasTraits):
         raws = {label: c.get_raw() for label, c in self._list().items()}
         if self._truth is not None:
             raws["truth"] = self._truth
-        found = {label: self._tile(raw) for label, raw in raws.items()}
+        found = {label: self.tile(raw) for label, raw in raws.items()}
         before, after = found["recording"], found.get("preview", found.get("corrected"))
-        one, two = [self._tile(c.get_raw()) for c in self._pair] or (None, None)
+        one, two = [self.tile(c.get_raw()) for c in self._pair] or (None, None)
         more = {
             "removed": None if after is None else before.minus(after),
             "difference": None if one is None or two is None else one.minus(two),
         }
         return found | {label: signal for label, signal in more.items() if signal is not None}
 
-    def _tile(self, raw: mne.io.BaseRaw) -> TiledSignal:
+    def tiled_truth(self) -> TiledSignal | None:
+        """Return the truth in pieces; None if it is not known."""
+        return None if self._truth is None else self.tile(self._truth)
+
+    def tile(self, raw: mne.io.BaseRaw) -> TiledSignal:
+        """Return another version of the recording in pieces, on the clock of the viewer."""
         from facet_nb.models.signal_tiles import TiledSignal
 
         return TiledSignal(raw, self.names, _offset_s(raw, self._contexts["recording"].get_raw()))

@@ -8,14 +8,18 @@ from typing import Any
 from traitlets import Enum, HasTraits, Unicode
 
 from facet_nb.core import Pipeline, ProcessingContext
+from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import ArrayProcessor
 from facet_nb.models.background_tasks import BackgroundTasks, Notifier, Outcome
 from facet_nb.models.chain_model import ChainModel, make_default_chain
 from facet_nb.models.compare_model import CompareModel
 from facet_nb.models.files_model import FilesModel
+from facet_nb.models.machines_model import MachinesModel
+from facet_nb.models.pair_model import PairModel
 from facet_nb.models.quick_look import QuickLook
 from facet_nb.models.recording_model import RecordingModel
 from facet_nb.models.run_model import RunModel
+from facet_nb.models.saved_result import SavedResult
 from facet_nb.models.saving_model import SavingModel
 from facet_nb.models.signal_model import SignalModel
 from facet_nb.models.study_model import StudyModel
@@ -25,6 +29,8 @@ from facet_nb.models.tune_model import TuneModel
 #: The states of a session, in order, and the view that compares kept results.
 STATES = ("Recording", "Chain", "Run", "Tune", "Save")
 SCREENS = (*STATES, "Compare")
+#: The charts of costs, of which one is large.
+CHARTS = ("speedup", "memory", "both", "grid", "time")
 #: Memory for the samples of a preview.
 _PREVIEW_CACHE = "96 MB"
 
@@ -59,6 +65,10 @@ class StudioModel(Notifier, HasTraits):
         Benchmarks of settings.
     compare : CompareModel
         Kept results.
+    machines : MachinesModel
+        Measurements of other machines.
+    pair : PairModel
+        Two results that are subtracted.
     quick : QuickLook
         First look at the cost of settings.
     saving : SavingModel
@@ -76,6 +86,9 @@ class StudioModel(Notifier, HasTraits):
     remedied : str
         The remedy that was applied last and can be taken back; empty if there is none.
 
+    chart : {"speedup", "memory", "both", "grid", "time"}
+        The chart that is large: speed-up, memory, time against memory, outer against inner
+        workers, or where the time goes.
     verdict : str
         What the quality of the result says, in a sentence; empty until it is known.
 
@@ -93,6 +106,7 @@ class StudioModel(Notifier, HasTraits):
     preview_note = Unicode("")
     remedied = Unicode("")
     verdict = Unicode("")
+    chart = Enum(CHARTS, CHARTS[0])
 
     def __init__(
         self,
@@ -108,13 +122,21 @@ class StudioModel(Notifier, HasTraits):
         self._number = 0
         self._before: tuple[Any, ...] = ()
         self._lazy: ProcessingContext | None = None
+        self._asked: dict[str, tuple[int, int]] = {}
+        self._looked_at: Any = None
+        self.expected: tuple[Any, tuple[Any, ...]] | None = None
         self.recording = RecordingModel(source)
         self.files = FilesModel()
         self.signal = SignalModel()
         self.chain = ChainModel(first)
         self.run = RunModel(self.chain.pipeline, source, cores=cores, **settings)
+        for name in ("n_jobs", "n_workers"):
+            if settings.get(name, 1) < 0:
+                self.ask(name, settings[name])
         self.tune = TuneModel(self.run)
         self.compare = CompareModel()
+        self.pair = PairModel(self)
+        self.machines = MachinesModel()
         self.quick = QuickLook(self.run)
         self.saving = SavingModel(self.run)
         self.study = StudyModel(self.run, self.tune, self.quick)
@@ -124,6 +146,9 @@ class StudioModel(Notifier, HasTraits):
         self.recording.observe(self._judge, "status")
         self.chain.observe(self._take_chain, ["pipeline", "problem"])
         self.run.observe(self._take_result, "result")
+        self.observe(self._follow_screen, "screen")
+        self.signal.observe(self.pair.refresh, ["begin_s", "span_s", "channels"])
+        self.compare.observe(self.pair.refresh, "entries")
         self._judge()
         self.recording.start()
         self.recording.wait()
@@ -142,8 +167,48 @@ class StudioModel(Notifier, HasTraits):
         busy = self.run.running or self.tune.busy or self.quick.running
         for model in (self.run, self.tune, self.compare, self.quick):
             model.cancel()
+        self.machines.close()
         self._number += 1  # a preview that is being made is not shown any more
         return busy
+
+    # ----------------------------------------------------------------------------------- workers
+    def ask(self, name: str, value: int) -> None:
+        """Ask for a number of workers; -1 is for all cores, and what is too much is limited.
+
+        Parameters
+        ----------
+        name : {"n_jobs", "n_workers"}
+            Outer workers or inner threads.
+        value : int
+            The number that is asked for.
+
+        Raises
+        ------
+        ValidationError
+            If it is 0, or less than minus the number of cores.
+        """
+        cores = self.run.cores
+        limited = min(value if value > 0 else cores + 1 + value, cores)
+        if value == 0 or limited < 1:
+            raise ValidationError(
+                f"{name}={value} is no number of workers: use 1 to {cores}, or -1."
+            )
+        self._asked[name] = value, limited
+        setattr(self.run, name, limited)
+
+    def asked(self, name: str) -> int:
+        """Return the number of workers that was asked for."""
+        value, limited = self._asked.get(name, (0, 0))
+        now: int = getattr(self.run, name)
+        return value if limited == now else now
+
+    def look(self) -> None:
+        """Start a quick look unless there was one of this chain and recording, or work goes on."""
+        key = self.run.pipeline, self.run.source
+        busy = self.run.running or self.quick.running or self.tune.busy or bool(self.run.blocked)
+        if not busy and self._looked_at != key:
+            self._looked_at = key
+            self.quick.start()
 
     # --------------------------------------------------------------------------------- recording
     def open(self, path: str) -> None:
@@ -225,7 +290,25 @@ class StudioModel(Notifier, HasTraits):
         self.recording.given, self.recording.kind = raw, "given"
         self.recording.start()
 
+    def find_measured_mb(self, entry: SavedResult) -> float:
+        """Return what a run adds to the memory of a fresh process, in MB; NaN if not measured."""
+        table, plan = self.tune.table, entry.result.plan
+        if table is None or plan is None or entry.pipeline is not self.tune.measured_chain:
+            return float("nan")
+        wanted = plan.mode, plan.n_jobs, plan.n_workers
+        for row in table.rows:
+            c, memory = row.configuration, row.point.memory
+            if (c.mode, c.n_jobs, c.n_workers) == wanted and memory is not None and not row.machine:
+                return memory.peak_mb - memory.base_mb
+        return float("nan")
+
     # ----------------------------------------------------------------------------------- wiring
+    def _follow_screen(self, change: Any) -> None:
+        if change["new"] == "Compare":
+            self.pair.open()
+        elif change["old"] == "Compare":
+            self.pair.close()
+
     def _take_recording(self, _change: Any) -> None:
         recording = self.recording
         if recording.context is None:
@@ -235,6 +318,7 @@ class StudioModel(Notifier, HasTraits):
         self.signal.set_recording(recording.context, find_truth(recording.source))
         self._lazy = None
         self.run.take_source(recording.source, recording.context)
+        self.compare.forget_automatic()
         self.chain.set_context(recording.context)
         self._judge()
         self.make_preview()
@@ -251,6 +335,7 @@ class StudioModel(Notifier, HasTraits):
             self._number += 1
             self.preview = "none"
             self.signal.set_corrected(result.context)
+            self.compare.keep_for_now(self.run)
             self.verdict = ""
             self._background.start(result, lambda: result.quality)
         elif self._lazy is not None:  # the samples of an earlier result leave the memory

@@ -92,6 +92,8 @@ class TuneModel(Notifier, TuneSettings):
         self._token = CancelToken()
         self._frames: list[BenchmarkTable] = []
         self._begin_s = 0.0
+        self.measured_chain: Any = None
+        self.measured_source: Any = None
         self._draining = threading.RLock()
 
     @property
@@ -103,6 +105,17 @@ class TuneModel(Notifier, TuneSettings):
     def waiting(self) -> tuple[Configuration, ...]:
         """Configurations of the benchmark that have not been measured yet."""
         return self.state.waiting
+
+    @property
+    def origin(self) -> str:
+        """Why the table is not one of the chain and recording on screen; empty if it is."""
+        if self.table is None:
+            return ""
+        if self.measured_chain is None:
+            return "a stored table"
+        if self.measured_source is not self.run.source:
+            return "another recording"
+        return "" if self.measured_chain is self.run.pipeline else "another chain"
 
     @property
     def busy(self) -> bool:
@@ -134,6 +147,7 @@ class TuneModel(Notifier, TuneSettings):
             self.status = "running"
         self._begin_s = time.monotonic()
         pipeline, source, settings = self.run.pipeline, self._source(), self.settings
+        self.measured_chain, self.measured_source = pipeline, source
         token, measure = self._token, self.measure or _find_measure()
         self._background.start(
             "measure",
@@ -192,6 +206,8 @@ class TuneModel(Notifier, TuneSettings):
         """
         self._check_not_busy()
         table = source if isinstance(source, BenchmarkTable) else BenchmarkTable.from_json(source)
+        if table is not self.table:
+            self.measured_chain = self.measured_source = None
         with self.hold_trait_notifications():
             self.error, self.chosen, self.advice = "", None, None
             self._show_frame(table)

@@ -130,6 +130,7 @@ function makeView(store, el) {
   const stage = make("div", "fnb-sv-stage", row);
   const spectrum = make("canvas", "fnb-sv-spectrum", row, { tabIndex: 0 });
   spectrum.setAttribute("role", "img");
+  spectrum.setAttribute("aria-label", "Spectrum of the window");
   const says_of = make("div", "fnb-sv-difference", stage);
   const plot = make("canvas", "fnb-sv-plot", stage, { tabIndex: 0 });
   const over = make("canvas", "", stage);
@@ -495,7 +496,7 @@ function makeView(store, el) {
     truthGroup.style.display = at("truth") >= 0 ? "" : "none";
     truthButton.disabled = !both || kind !== "signal";
     truthButton.setAttribute("aria-pressed", String(view.truth));
-    const [big, small] = meta.difference || [];
+    const [big, small] = model.get("difference") || [];
     says_of.style.display = kind === "difference" && big ? "" : "none";
     if (big && says_of.dataset.text !== big + small) {
       says_of.replaceChildren();
@@ -734,12 +735,14 @@ function makeView(store, el) {
   const change_theme = new MutationObserver(() => requestAnimationFrame(theme));
   change_theme.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "data-vscode-theme-kind", "class"] });
   model.on("change:view", follow);
+  model.on("change:difference", redraw);
   model.on("change:height_px", size);
   renew();
   return {
     redraw, renew, lose, takeSpectrum,
     remove() {
       model.off("change:view", follow);
+      model.off("change:difference", redraw);
       model.off("change:height_px", size);
       resize.disconnect(); change_theme.disconnect();
       cancelAnimationFrame(frame); clearTimeout(later); clearTimeout(pause);

@@ -30,8 +30,9 @@ class SignalCanvas(anywidget.AnyWidget):
     ----------
     meta : dict
         What the page needs to know: ``names`` of the channels, ``duration_s``, ``signals`` (label,
-        rate, number of samples and start of each), ``findings`` (spans with a severity and title),
-        ``difference`` (what the difference of two results says).
+        rate, number of samples and start of each), ``findings`` (spans with a severity and title).
+    difference : list of str
+        What the difference of two results says, in large and in small letters.
     markers : bytes
         Times of the triggers, in s, as float64.
     view : dict
@@ -50,6 +51,7 @@ class SignalCanvas(anywidget.AnyWidget):
     meta = traitlets.Dict().tag(sync=True)
     markers = traitlets.Bytes(b"").tag(sync=True)
     view = traitlets.Dict().tag(sync=True)
+    difference: traitlets.List[str] = traitlets.List().tag(sync=True)
     height_px = traitlets.Int(380).tag(sync=True)
     n_drawn = traitlets.Int(0)
 
@@ -73,7 +75,6 @@ class SignalCanvas(anywidget.AnyWidget):
         signals: dict[str, TiledSignal],
         markers_s: np.ndarray,
         findings: Sequence[dict[str, Any]] = (),
-        difference: Sequence[str] = (),
     ) -> None:
         """Show these signals instead of the present ones.
 
@@ -88,8 +89,6 @@ class SignalCanvas(anywidget.AnyWidget):
             Times of triggers, in s.
         findings : sequence of dict
             Spans to mark: ``begin_s``, ``end_s``, ``severity``, ``title``.
-        difference : sequence of str
-            What the difference of two results says, in large and in small letters.
         """
         with self._lock:
             self._signals, self._labels = list(signals.values()), list(signals)
@@ -115,7 +114,6 @@ class SignalCanvas(anywidget.AnyWidget):
                     for label, signal in signals.items()
                 ],
                 "findings": list(findings),
-                "difference": list(difference),
             }
 
     def release(self) -> None:

@@ -124,6 +124,7 @@ class SignalView(Panel):
             self.channels.value = model.channels
             self._show_recordings()
             self._show_window()
+            self.canvas.difference = list(self.model.difference)
         finally:
             self._filling = False
         self.table.value = self._write_table(computed=False)
@@ -143,10 +144,7 @@ class SignalView(Panel):
             return
         self._shown = key
         model = self.model
-        spans = model.list_findings()
-        self.canvas.show(
-            model.names, model.tiled(), model.markers_s(), spans, difference=model.difference
-        )
+        self.canvas.show(model.names, model.tiled(), model.markers_s(), model.list_findings())
 
     def _show_window(self) -> None:
         model, view = self.model, dict(self.canvas.view)

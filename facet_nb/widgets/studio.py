@@ -12,7 +12,6 @@ from traitlets import TraitError
 from facet_nb.core import Pipeline, PipelineResult
 from facet_nb.core.errors import FacetError
 from facet_nb.models import RunModel, StudioModel
-from facet_nb.models.cost_points import list_points
 from facet_nb.models.remedies import find_chain_remedy, find_failure_remedy, find_remedy
 from facet_nb.models.saving_model import KINDS
 from facet_nb.models.session_states import list_findings
@@ -22,6 +21,7 @@ from facet_nb.widgets import studio_parts as parts
 from facet_nb.widgets.chain_editor import ChainEditor
 from facet_nb.widgets.code_view import CodeView
 from facet_nb.widgets.compare_panel import ComparePanel
+from facet_nb.widgets.compare_view import write_pair
 from facet_nb.widgets.cost_view import write_charts, write_tune
 from facet_nb.widgets.files_view import write_files
 from facet_nb.widgets.fragments import write_text
@@ -35,7 +35,7 @@ from facet_nb.widgets.signal_view import SignalView
 from facet_nb.widgets.tune_panel import TunePanel
 
 #: Height of the signal on each screen, in pixels.
-_HEIGHTS = {"Recording": 236, "Run": 206}
+_HEIGHTS = {"Recording": 200, "Run": 206, "Compare": 206, "Tune": 112}
 _LOW = 150
 
 
@@ -98,6 +98,7 @@ class Studio(Panel):
         self.findings = self._live(parts.write_findings, "fnb-findings-card")
         self.browser = self._live(write_files, "fnb-browser")
         self.cost = self._live(write_tune, "fnb-cost-curves")
+        self.pair = self._live(write_pair, "fnb-side-by-side")
         self.files = self._live(parts.write_save, "fnb-files")
         self.said = w.HTML()
         self.said.add_class("fnb-said")
@@ -110,7 +111,8 @@ class Studio(Panel):
         shell.add_class("fnb-shell")
         super().__init__([shell])
         self.add_class("fnb-studio")
-        self.follow(model.recording, model.run, model, model.quick)
+        self.follow(model.recording, model.run, model, model.quick, model.pair)
+        self.follow(model.machines)
         self._observe()
         self._show_screen()
 
@@ -123,6 +125,7 @@ class Studio(Panel):
             "Recording": ("Properties, events, channels, simulation", facts),
             "Run": ("All settings, steps and channels, pictures, log", self.run_panel),
             "Tune": ("Measure in fresh processes", self.tune_panel),
+            "Compare": ("Keep by name, metrics, spectra", self.compare_panel),
         }
         folds = {}
         for name, (title, panel) in details.items():
@@ -135,7 +138,7 @@ class Studio(Panel):
             "Run": [self.picture, folds["Run"]],
             "Tune": [self.cost, folds["Tune"]],
             "Save": [self.files, _own(self.code_view.widget)],
-            "Compare": [_own(self.compare_panel)],
+            "Compare": [self.pair, folds["Compare"]],
         }
         self.pages = {}
         for name, content in pages.items():
@@ -153,7 +156,9 @@ class Studio(Panel):
         run.observe(self._refresh, [*settings, "status", "state", "truth", "timelines"])
         model.recording.observe(self._refresh, "status")
         model.observe(self._show_screen, "screen")
-        model.observe(self._refresh, ["words", "preview_note", "remedied"])
+        model.observe(self._refresh, ["words", "preview_note", "remedied", "chart"])
+        model.machines.observe(self._refresh, ["tables", "shown"])
+        model.pair.observe(self._refresh, ["candidates", "text", "error", "one", "two"])
         model.observe(self._take_preview, "preview")
         model.observe(self._take_verdict, "verdict")
         model.tune.observe(self._keep_table, "status")
@@ -200,7 +205,7 @@ class Studio(Panel):
 
     def to_html(self) -> str:
         """Return the state of the studio as plain HTML, for the saved notebook."""
-        drawn = parts.write_run(self.model) + write_charts(list_points(self.model))
+        drawn = parts.write_run(self.model) + write_charts(self.model)
         drawn = re.sub(r"<button.*?</button>", "", drawn)  # nothing would happen without a kernel
         report = write_report(self.model.run, self.run_panel.results)
         html = [
@@ -253,8 +258,22 @@ class Studio(Panel):
     def _step_setting(self, name: str, value: Any) -> None:
         run = self.model.run
         if name in ("n_jobs", "n_workers"):
-            wanted = getattr(run, name) + int(value)
-            setattr(run, name, min(max(wanted, 1), run.cores))
+            self.model.ask(name, min(max(getattr(run, name) + int(value), 1), run.cores))
+
+    def _ask(self, name: str, value: Any) -> None:
+        text = str(value).strip().replace("−", "-")
+        if name not in ("n_jobs", "n_workers") or not re.fullmatch("-?[0-9]{1,6}", text):
+            raise TraitError(f"{name}: {text!r} is not a number of workers; -1 is for all cores.")
+        self.model.ask(name, int(text))
+
+    def _go(self, _name: str, value: Any) -> None:
+        """Change the state; the first time in Tune, a quick look begins."""
+        self.show(str(value))
+        if value == "Tune":
+            self.model.look()
+
+    def _choose_pair(self, name: str, value: Any) -> None:
+        self.model.pair.choose(**{"one" if name == "A" else "two": str(value)})
 
     def _remedy(self, _name: str, value: Any) -> None:
         model = self.model
@@ -316,7 +335,15 @@ class Studio(Panel):
         saving.kinds = tuple(kind for kind in KINDS if kind in chosen)
 
     _ACTS: dict[str, Callable[[Studio, str, Any], Any]] = {
-        "show": lambda self, _name, value: self.show(str(value)),
+        "show": _go,
+        "ask": _ask,
+        "pair": _choose_pair,
+        "machine": lambda self, name, value: self.model.machines.show(name, bool(value)),
+        "machines_folder": lambda self, _name, value: self.model.machines.watch(str(value).strip()),
+        "machine_replay": lambda self, _name, value: self.model.tune.replay(
+            self.model.machines.find(str(value))
+        ),
+        "chart": lambda self, _name, value: self.model.set_trait("chart", value),
         "words": lambda self, _name, value: self.model.set_trait("words", value),
         "set": _set_setting,
         "step": _step_setting,
@@ -354,6 +381,7 @@ class Studio(Panel):
             "Run": self.picture,
             "Tune": self.cost,
             "Save": self.files,
+            "Compare": self.pair,
         }
         if screen in more:
             seen.append(more[screen])

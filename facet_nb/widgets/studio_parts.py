@@ -175,8 +175,8 @@ def write_transport(model: StudioModel) -> str:
     return (
         '<div class="fnb-strip-row"><span class="fnb-seg fnb-modes" role="radiogroup" '
         f'aria-label="Mode">{modes}</span>'
-        + _write_stepper("n_jobs", run.n_jobs, run.cores, jobs, bool(found.why_jobs))
-        + _write_stepper("n_workers", run.n_workers, run.cores, threads, bool(found.why_workers))
+        + _write_stepper(model, "n_jobs", jobs, bool(found.why_jobs))
+        + _write_stepper(model, "n_workers", threads, bool(found.why_workers))
         + '<span class="fnb-fields">'
         + _write_field("batch", "batch_size", run.batch_size or "auto")
         + _write_field("budget", "memory_budget", run.memory_budget or "none")
@@ -189,7 +189,16 @@ def _describe_mode(name: str, expert: bool) -> str:
     return (_EXPERT if expert else _MODES).get(name, "")
 
 
-def _write_stepper(name: str, value: int, most: int, note: str, limited: bool) -> str:
+def _write_stepper(model: StudioModel, name: str, note: str, limited: bool) -> str:
+    value, most, asked = getattr(model.run, name), model.run.cores, model.asked(name)
+    if asked > value and not limited:
+        note, limited = f"runs as {value}: this machine has {most}", True
+    elif asked < 0 and not limited:
+        note = f"all cores: {value}" if asked == -1 else f"all but {-1 - asked}: {value}"
+    field = (
+        f'<input type="text" inputmode="numeric" class="fnb-count" data-act="ask" name="{name}" '
+        f'value="{asked}" aria-label="{name}; -1 for all cores">'
+    )
     down = write_button(
         "−", "step", -1, disabled=value <= 1, more=f' data-name="{name}" aria-label="{name}: less"'
     )
@@ -203,7 +212,7 @@ def _write_stepper(name: str, value: int, most: int, note: str, limited: bool) -
     css = "fnb-limited" if limited else "fnb-small"
     return (
         f'<span class="fnb-stepper" role="group" aria-label="{name}"><span>{name}'
-        f'<span class="fnb-seg">{down}<output>{value}</output>{up}</span></span>'
+        f'<span class="fnb-seg">{down}{field}{up}</span></span>'
         f'<span class="{css}">{write_text(note)}</span></span>'
     )
 

@@ -45,7 +45,7 @@ def write_legend(timelines: Sequence[Timeline]) -> str:
     kinds: dict[str, str] = {}
     for timeline in timelines:
         for index, name in enumerate(timeline.steps):
-            kinds.setdefault(name, _find_kind(timeline, index))
+            kinds.setdefault(name, find_kind(timeline, index))
     keys = "".join(
         f'<li><i class="fnb-key fnb-{kind}"></i>{write_text(name.replace("_", " "))}</li>'
         for name, kind in list(kinds.items())[:6]
@@ -104,7 +104,7 @@ def _write_row(timeline: Timeline, end_s: float, n_rows: int, note: str) -> str:
 
 def _write_bar(timeline: Timeline, bar: Bar, end_s: float, lane: float, failed: bool) -> str:
     left, width = 100 * bar.start_s / end_s, 100 * (bar.stop_s - bar.start_s) / end_s
-    kind = _find_kind(timeline, bar.step)
+    kind = find_kind(timeline, bar.step)
     known = 0 <= bar.step < len(timeline.steps)
     name = timeline.steps[bar.step] if known else "reading and writing"
     took = "" if timeline.status == "planned" else f", {1000 * (bar.stop_s - bar.start_s):.0f} ms"
@@ -169,7 +169,7 @@ def _write_table(timelines: Sequence[Timeline], planned: bool) -> str:
     return f"<details><summary>As a table</summary>{write_table('', heads, rows)}</details>"
 
 
-def _find_kind(timeline: Timeline, index: int) -> str:
+def find_kind(timeline: Timeline, index: int) -> str:
     """Return the kind of a step, which has its colour: k1 events … k4 what follows, kio files."""
     if not 0 <= index < len(timeline.steps):
         return "kio"

@@ -119,7 +119,8 @@ def test_quick_look_and_use_of_a_point(studio):
     studio.cost.press("quick")
     assert "disabled" in studio.transport.html.rpartition("<button")[2]
     assert studio.model.quick.wait(20)
-    assert studio.cost.html.count("fnb-hollow") == 4 and "First look" in studio.cost.html
+    large = studio.cost.html.partition("fnb-thumbs")[0]
+    assert large.count("fnb-hollow") == 4 and "First look" in studio.cost.html
     studio.cost.press("use", "parallel/2/1")
     assert (studio.model.run.mode, studio.model.run.n_jobs) == ("parallel", 2)
     assert "fnb-solid" not in re.sub(r"<ul class=.fnb-legend.*?</ul>", "", studio.cost.html)
