@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,7 @@ class CompareModel(Notifier, HasTraits):
         if len(wanted) >= MOST:
             raise ValidationError(f"{MOST} results are kept: remove one first.")
         others = [entry for entry in self.entries if entry.result is not result]
-        self._set(self._make_room([*others, self._make_entry(run, label)]))
+        self._set(self._make_room([*others, self._make_entry(run, label, others)]))
         self._background.start(("report", result), lambda: _report(result))
 
     def keep_for_now(self, run: RunModel) -> None:
@@ -95,7 +96,7 @@ class CompareModel(Notifier, HasTraits):
             return
         size = load_array(result.context.get_raw()).nbytes
         if self.memory_bytes + size <= AUTOMATIC_BYTES:
-            entry = replace(self._make_entry(run, ""), automatic=True)
+            entry = replace(self._make_entry(run, "", self.entries), automatic=True)
             self._set(self._make_room([*self.entries, entry]))
 
     def forget_automatic(self) -> None:
@@ -111,10 +112,10 @@ class CompareModel(Notifier, HasTraits):
             entries.remove(next(entry for entry in entries if entry.automatic))
         return entries
 
-    def _make_entry(self, run: RunModel, label: str) -> SavedResult:
+    def _make_entry(self, run: RunModel, label: str, others: Sequence[SavedResult]) -> SavedResult:
         result, done, truth = run.result, run.finished, run.truth
         assert result is not None and done is not None  # checked by the caller
-        number = 1 + max((int(e.label.partition(".")[0]) for e in self.entries), default=0)
+        number = 1 + max((int(e.label.partition(".")[0]) for e in others), default=0)
         return SavedResult(
             f"{number}. {label or describe_settings(done.settings)}",
             done.pipeline,
