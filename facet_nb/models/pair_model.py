@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from traitlets import HasTraits, Tuple, Unicode
@@ -13,11 +13,12 @@ from facet_nb.core import ProcessingContext
 from facet_nb.core.errors import FacetError
 from facet_nb.models.background_tasks import BackgroundTasks, Notifier
 from facet_nb.models.chain_model import list_chains
+from facet_nb.models.compare_model import CompareModel
+from facet_nb.models.recording_model import RecordingModel
+from facet_nb.models.saved_result import SavedResult
+from facet_nb.models.signal_model import SignalModel
 from facet_nb.models.signal_spectrum import compute_spectrum
 from facet_nb.models.signal_tiles import GROUP, TiledSignal
-
-if TYPE_CHECKING:
-    from facet_nb.models.studio_model import StudioModel
 
 _NAN = float("nan")
 #: Shortest window that is scored, in s, and samples that are compared at once.
@@ -99,8 +100,14 @@ class PairModel(Notifier, HasTraits):
 
     Parameters
     ----------
-    studio : StudioModel
-        The session.
+    recording : RecordingModel
+        The recording.
+    signal : SignalModel
+        The view whose window is compared, and that shows the difference.
+    compare : CompareModel
+        The kept runs.
+    find_memory_mb : callable
+        Returns the measured memory of a kept run, in MB; NaN if it was not measured.
 
     Attributes
     ----------
@@ -120,9 +127,16 @@ class PairModel(Notifier, HasTraits):
     text = Tuple()
     error = Unicode("")
 
-    def __init__(self, studio: StudioModel) -> None:
+    def __init__(
+        self,
+        recording: RecordingModel,
+        signal: SignalModel,
+        compare: CompareModel,
+        find_memory_mb: Callable[[SavedResult], float],
+    ) -> None:
         super().__init__()
-        self._studio = studio
+        self._recording, self._signal, self._compare = recording, signal, compare
+        self._find_memory_mb = find_memory_mb
         self._background = BackgroundTasks(self._notify)
         self._chains: dict[str, Candidate] = {}
         self._made_for: Any = None
@@ -138,7 +152,7 @@ class PairModel(Notifier, HasTraits):
         """Leave the difference: the signal shows before and after again."""
         self.active = False
         self._number += 1
-        self._studio.signal.set_difference()
+        self._signal.set_difference()
 
     def choose(self, one: str = "", two: str = "") -> None:
         """Choose what is subtracted; an empty name keeps the one before."""
@@ -148,12 +162,11 @@ class PairModel(Notifier, HasTraits):
 
     def refresh(self, _change: Any = None) -> None:
         """Compute anew what is shown, in the background."""
-        context = self._studio.recording.context
+        context, signal = self._recording.context, self._signal
         if not self.active or context is None:
             return
         self._number += 1
         self._list()
-        signal = self._studio.signal
         places = [signal.names.index(name) for name in signal.channels][:GROUP]
         window = signal.begin_s, max(signal.span_s, _SHORTEST_S)
         known = self.candidates
@@ -197,26 +210,27 @@ class PairModel(Notifier, HasTraits):
         whole = all(c.whole for c in pair)
         self.text = difference.describe(self.one, self.two, whole)
         contexts = [c.context for c in pair if c.context is not None]
-        self._studio.signal.set_difference(*contexts, text=self.text)
+        self._signal.set_difference(*contexts, text=self.text)
 
     def _list(self) -> None:
         """List the chains and the kept runs, and choose two if none are chosen."""
-        studio = self._studio
-        if self._made_for is not studio.recording.context:
-            self._made_for = studio.recording.context
+        context = self._recording.context
+        assert context is not None  # refresh() has looked
+        if self._made_for is not context:
+            self._made_for = context
             self._chains = {}
             for name, make in list_chains().items():
-                self._chains[name] = _preview(f"{name} chain", make(), self._made_for)
+                self._chains[name] = _preview(f"{name} chain", make(), context)
         runs = [
             Candidate(
                 e.label,
                 e.context,
                 whole=True,
                 time_s=e.result.execution_time,
-                memory_mb=studio.find_measured_mb(e),
+                memory_mb=self._find_memory_mb(e),
             )
-            for e in studio.compare.entries
-            if e.before is studio.recording.context
+            for e in self._compare.entries
+            if e.before is context
         ]
         before = len(self.candidates)
         self.candidates = (*self._chains.values(), *runs)

@@ -70,7 +70,9 @@ class SavingModel(HasTraits):
         if self.files:
             clock = time.strftime("%H:%M", time.localtime(self._saved_s))
             return f"Saved {clock}, {len(self.files)} file{'s' if len(self.files) > 1 else ''}"
-        return "Not saved yet" if self.run.result is not None else "Nothing to save yet"
+        result = self.run.result
+        known = result is not None and result.success
+        return "Not saved yet" if known else "Nothing to save yet"
 
     def list_targets(self) -> dict[str, Path]:
         """Return the file of each kind that is chosen."""

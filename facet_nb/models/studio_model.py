@@ -135,7 +135,7 @@ class StudioModel(Notifier, HasTraits):
                 self.ask(name, settings[name])
         self.tune = TuneModel(self.run)
         self.compare = CompareModel()
-        self.pair = PairModel(self)
+        self.pair = PairModel(self.recording, self.signal, self.compare, self.find_measured_mb)
         self.machines = MachinesModel()
         self.quick = QuickLook(self.run)
         self.saving = SavingModel(self.run)

@@ -147,7 +147,7 @@ def _shorten(timeline: Timeline) -> str:
 
 def _write_next(model: StudioModel, name: str) -> str:
     value = STATES[STATES.index(name) + 1]
-    ready = name != "Run" or model.run.result is not None
+    ready = name != "Run" or model.run.status == "done"
     css = "fnb-primary" if ready and not model.run.running else ""
     return write_button(_NEXT[name], "show", value, css=f"fnb-next {css}")
 
