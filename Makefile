@@ -24,7 +24,7 @@ PURE := tests/kernels tests/contract tests/correction tests/datasets tests/evalu
   tests/plots tests/preprocessing tests/report tests/core/test_fingerprint.py \
   tests/core/test_lazy.py tests/course/test_answers.py tests/faults/test_contract.py \
   tests/faults/test_fuzzed_files.py tests/faults/test_hostile_names.py tests/lessons/test_answers.py \
-  tests/lessons/test_constructed.py tests/lessons/test_tables.py tests/parity/test_facetpy_fixtures.py \
+  tests/lessons/test_constructed.py tests/lessons/test_games.py tests/lessons/test_tables.py tests/parity/test_facetpy_fixtures.py \
   tests/parity/test_fastr.py tests/parity/test_matlab_facet.py
 # What `make quick` runs.
 QUICK := tests/project/test_house.py tests/project/test_text.py tests/project/test_architecture.py \

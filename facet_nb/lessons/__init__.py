@@ -9,12 +9,15 @@ from __future__ import annotations
 from facet_nb.lessons.answers import Answer, choose, order
 from facet_nb.lessons.constructed import CAUSES, ConstructedRun, construct
 from facet_nb.lessons.forecasts import Forecast, interval_score, list_forecasts, predict, reveal
+from facet_nb.lessons.games import FitScore, score_fit
+from facet_nb.lessons.recordings import write_header_only
 from facet_nb.lessons.tables import list_tables, load_table, merge_folder
 
 __all__ = [
     "CAUSES",
     "Answer",
     "ConstructedRun",
+    "FitScore",
     "Forecast",
     "choose",
     "construct",
@@ -26,4 +29,6 @@ __all__ = [
     "order",
     "predict",
     "reveal",
+    "score_fit",
+    "write_header_only",
 ]

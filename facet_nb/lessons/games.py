@@ -1,0 +1,127 @@
+"""The course's game of memory: settings for a large recording, scored by the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from facet_nb.core.errors import ValidationError
+
+if TYPE_CHECKING:
+    from facet_nb import Pipeline, ProcessingContext
+    from facet_nb.core.planning.plan import Plan
+
+#: What an entry may set.
+SETTINGS = (
+    *("mode", "n_jobs", "n_workers", "batch_size", "backend", "chunk_duration_s"),
+    *("memory_budget", "fuse"),
+)
+#: Points for each busy worker, for each GB of scratch files, and for each idle setting.
+_WORKER, _SCRATCH, _IDLE = 100.0, -5.0, -20.0
+_MOST_WORKERS = 4
+
+
+@dataclass(frozen=True)
+class FitScore:
+    """The score of an entry to *Fit in 500 MB*.
+
+    Attributes
+    ----------
+    own_mb : float
+        Predicted memory above that of the libraries, in MB.
+    limit_mb : float
+        Its limit, in MB.
+    workers : int
+        Workers that the plan keeps busy, at most four.
+    scratch_gb : float
+        Predicted scratch files, in GB.
+    idle : tuple of str
+        Settings without which the plan is the same.
+    """
+
+    own_mb: float
+    limit_mb: float
+    workers: int
+    scratch_gb: float
+    idle: tuple[str, ...] = ()
+
+    @property
+    def points(self) -> float:
+        """0 above the limit; else 100 a worker, less 5 a GB of scratch and 20 an idle setting."""
+        if self.own_mb > self.limit_mb:
+            return 0.0
+        return _WORKER * self.workers + _SCRATCH * self.scratch_gb + _IDLE * len(self.idle)
+
+    def __str__(self) -> str:
+        idle = f"; without effect: {', '.join(self.idle)}" if self.idle else ""
+        return (
+            f"{self.points:.1f} points: {self.own_mb:.1f} of {self.limit_mb:.0f} MB, "
+            f"{self.workers} workers, {self.scratch_gb:.1f} GB of scratch files{idle}"
+        )
+
+    __repr__ = __str__
+
+
+def score_fit(
+    pipeline: Pipeline,
+    context: ProcessingContext,
+    settings: Mapping[str, Any],
+    limit_mb: float = 500.0,
+) -> FitScore:
+    """Score settings for a recording by the plan that they give; nothing runs.
+
+    The number of cores of this machine does not count, and a memory budget counts above the
+    libraries, so that the score is the same on all machines.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        The chain.
+    context : ProcessingContext
+        The recording; its samples may be in a file.
+    settings : dict
+        Options of ``Pipeline.plan``: any of :data:`SETTINGS`.
+    limit_mb : float
+        Limit of the memory above the libraries, in MB.
+
+    Raises
+    ------
+    ValidationError
+        If there is another setting.
+    PlanError
+        If no plan meets the memory budget, or a setting cannot be used.
+    """
+    unknown = sorted(set(settings) - set(SETTINGS))
+    if unknown:
+        raise ValidationError(f"{', '.join(unknown)} cannot be set: use {', '.join(SETTINGS)}.")
+    plan = _plan(pipeline, context, settings)
+    idle = []
+    for name in settings:
+        others = {k: v for k, v in settings.items() if k != name}
+        if _look(_plan(pipeline, context, others)) == _look(plan):
+            idle.append(name)
+    workers = max((stage.n_jobs * stage.n_workers for stage in plan.stages), default=1)
+    return FitScore(
+        plan.forecast.own_bytes / 1e6,
+        limit_mb,
+        min(workers, _MOST_WORKERS),
+        plan.forecast.disk_bytes / 1e9,
+        tuple(idle),
+    )
+
+
+def _plan(pipeline: Pipeline, context: ProcessingContext, settings: Mapping[str, Any]) -> Plan:
+    from facet_nb.core.memory import parse_bytes, rss_bytes
+
+    options = dict(settings)
+    if options.get("memory_budget") is not None:
+        options["memory_budget"] = parse_bytes(options["memory_budget"]) + rss_bytes()
+    return pipeline.plan(context, oversubscribe=True, **options)
+
+
+def _look(plan: Plan) -> tuple[Any, ...]:
+    """What counts of a plan: not the libraries, which differ from process to process."""
+    stages = tuple((s.steps, s.n_jobs, s.n_workers, s.batch_size, s.dtype, s.chunk_duration_s,
+                    s.backend if s.n_jobs > 1 else "") for s in plan.stages)  # fmt: skip
+    return stages, plan.spill, plan.forecast.own_bytes, plan.forecast.disk_bytes
