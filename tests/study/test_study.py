@@ -306,3 +306,12 @@ def test_a_line_for_each_outside_a_terminal(tmp_path, capsys):
     studies.make_pipeline(tmp_path / "log").map(paths, output=tmp_path / "out")
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("[1/2] done: k") and lines[1].startswith("[2/2] done: k")
+
+
+@pytest.mark.parametrize(("n_names", "more"), [(2, ""), (9, " and 4 other files")])
+def test_an_error_about_many_outputs_lists_a_few(n_names, more, tmp_path):
+    inputs = [f"{tmp_path}/{k}_raw.fif" for k in range(n_names)] * 40
+    with pytest.raises(ValidationError) as caught:
+        gradient_correction().plan_map(inputs, output=f"{tmp_path}/out{{stem}}.fif")
+    assert f"{more}: use different names or folders." in str(caught.value)
+    assert str(caught.value).count("/out") == min(n_names, 5)

@@ -16,6 +16,9 @@ from facet_nb.core.errors import ValidationError
 #: Suffix of the corrected file where that of the recording cannot be written, or is of a part.
 _SUFFIXES = {".set": ".fif", ".fdt": ".fif", ".gdf": ".edf", ".eeg": ".vhdr", ".vmrk": ".vhdr"}
 
+#: Most files that an error lists.
+_LISTED = 5
+
 
 def split_name(path: str | Path) -> tuple[str, str]:
     """Return the stem of a recording, and the suffix of its corrected file."""
@@ -88,11 +91,12 @@ def list_targets(names: Sequence[str], inputs: Sequence[Any], output: Any) -> li
 
 def _check(names: Sequence[str], inputs: Sequence[Any], targets: list[str]) -> list[str | None]:
     """Return the targets, if none of them replaces an input or another one."""
-    repeated = _list_repeated(targets)
+    repeated = sorted(set(_list_repeated(targets)))
     if repeated:
+        more = f" and {len(repeated) - _LISTED} other files" if len(repeated) > _LISTED else ""
         raise ValidationError(
-            f"several inputs would be written to {', '.join(sorted(repeated))}: use different "
-            "names or folders."
+            f"several inputs would be written to {', '.join(repeated[:_LISTED])}{more}: use "
+            "different names or folders."
         )
     _check_inputs_stay(names, inputs, targets)
     return list(targets)
