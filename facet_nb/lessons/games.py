@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from facet_nb.core.errors import ValidationError
 
 if TYPE_CHECKING:
-    from facet_nb import Pipeline, ProcessingContext
+    from facet_nb.core.context import ProcessingContext
+    from facet_nb.core.pipeline import Pipeline
     from facet_nb.core.planning.plan import Plan
 
 #: What an entry may set.
