@@ -128,6 +128,26 @@ def write_lesson(
     return book
 
 
+def refresh_texts(path: Path, edition: str) -> None:
+    """Write the texts of a lesson anew around its results: links depend on the other lessons."""
+    lesson = course.read_lesson(path)
+    target = course.find_target(lesson, edition)
+    if not target.is_file():
+        return
+    kept = nbformat.read(target, as_version=4)
+    notes = kept.metadata["facet_nb"]
+    if not set(lesson.expressions) <= set(notes["values"]):
+        raise SystemExit(f"{path.name} has values that were not computed: build {lesson.id}")
+    book = write_lesson(lesson, edition, notes["values"], notes["facts"])
+    results = {cell.id: cell for cell in kept.cells if cell.cell_type == "code"}
+    for cell in (cell for cell in book.cells if cell.cell_type == "code"):
+        result = results.get(cell.id)
+        if result is None or result.source != cell.source:
+            raise SystemExit(f"{path.name} has other code than its notebook: build {lesson.id}")
+        cell.outputs, cell.execution_count = result.outputs, result.execution_count
+    nbformat.write(book, target)
+
+
 def build_course(names: list[str], editions: tuple[str, ...]) -> None:
     """Build lessons, and write the index and the file of questions anew."""
     sources = course.list_sources()
@@ -136,6 +156,9 @@ def build_course(names: list[str], editions: tuple[str, ...]) -> None:
     course.COURSE.mkdir(exist_ok=True)
     for path in chosen:
         build_lesson(path, editions)
+    for path in [p for p in sources if p not in chosen]:
+        for edition in editions:
+            refresh_texts(path, edition)
     index = new_notebook(cells=course.write_index(sources), metadata={"kernelspec": KERNEL})
     nbformat.write(index, course.COURSE / "00_index.ipynb")
 
