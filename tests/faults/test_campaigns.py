@@ -210,7 +210,8 @@ MOUNTED = """
         assert result.success == path.exists(), "lost, or half"
         if result.success:
             assert np.allclose(load(path).get_data(), wanted, rtol=1e-6, atol=1e-12), "wrong"
-        left = {p.name for p in disk.iterdir()} - {"out.fif", "kept"}
+        beside = {"out_provenance.json"} if result.success else set()
+        left = {p.name for p in disk.iterdir()} - {"out.fif", "kept", *beside}
         assert not left, left
         print("full" if not result.success else "done", flush=True)
         del result
