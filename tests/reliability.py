@@ -1,9 +1,10 @@
 """Counts the faults that tests try, and writes their table into ``docs/reliability.md``.
 
     python -m pytest tests/faults … --faults tests/data/reliability.json
-    python -m tests.reliability
+    python -m tests.reliability [PIECE.json …]
 
-A run adds what it counted to the file; tests that run again replace their entries. The page is
+A run adds what it counted to the file; tests that run again replace their entries. A night that ran
+in pieces, each with a file of its own, is summed and then added. The page is
 written from that file only, and ``tests/project/test_reliability.py`` compares both.
 """
 
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from importlib.metadata import version
 from pathlib import Path
@@ -265,12 +266,27 @@ def fill_page(page: str, stored: dict[str, Any]) -> str:
     return f"{before}{BEGIN}\n\n{write_table(stored)}\n\n{END}{rest.partition(END)[2]}"
 
 
-def main() -> int:
-    """Write the table into the page."""
+def sum_pieces(pieces: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the counts of tests that several runs shared, by test."""
+    tests: dict[str, dict[str, Any]] = {}
+    for name, counts in [item for piece in pieces for item in piece["tests"].items()]:
+        known = tests.setdefault(name, {"group": counts["group"], **dict.fromkeys(OUTCOMES, 0)})
+        for key in (*OUTCOMES, "s"):
+            known[key] = round(known.get(key, 0) + counts[key], 2)
+    return tests
+
+
+def main(paths: Sequence[str] = ()) -> int:
+    """Write the table into the page, with the pieces of a run in `paths`."""
     stored = json.loads(STORED.read_text(encoding="utf-8"))
+    if paths:
+        pieces = [json.loads(Path(path).read_text(encoding="utf-8")) for path in paths]
+        stored |= {key: pieces[-1][key] for key in ("where", "date")}
+        stored["tests"] = dict(sorted({**stored["tests"], **sum_pieces(pieces)}.items()))
+        STORED.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(fill_page(PAGE.read_text(encoding="utf-8"), stored), encoding="utf-8")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
