@@ -125,6 +125,7 @@ class StudioModel(Notifier, HasTraits):
         self._asked: dict[str, tuple[int, int]] = {}
         self._looked_at: Any = None
         self.expected: tuple[Any, tuple[Any, ...]] | None = None
+        self._made: tuple[Any, ProcessingContext] | None = None  # the last preview, and of what
         self.recording = RecordingModel(source)
         self.files = FilesModel()
         self.signal = SignalModel()
@@ -243,6 +244,8 @@ class StudioModel(Notifier, HasTraits):
         self._number += 1
         self._lazy = None
         context, pipeline = self.recording.context, self.chain.pipeline
+        if self._made and self._made[0] is not context:
+            self._made = None
         whole = [p.name for p in pipeline if not _is_lazy(p)]
         if context is None or self.chain.problem or not len(pipeline):
             self.preview, self.preview_note = "none", self.chain.problem
@@ -251,15 +254,15 @@ class StudioModel(Notifier, HasTraits):
             self.preview_note = f"{whole[0]} needs a run: it takes the recording as a whole."
         else:
             self.preview, self.preview_note = "computing", ""
-            self._background.start(
-                self._number, lambda: pipeline.lazy(context, cache=_PREVIEW_CACHE).context
-            )
+            known = None if self._made is None else self._made[1]
+            self._background.start(self._number, lambda: _preview(pipeline, context, known))
 
     def _show_preview(self, outcome: Outcome) -> None:
         if outcome.error is not None:
             self.preview_note, self.preview = str(outcome.error), "failed"
             return
         self._lazy = outcome.value
+        self._made = self.recording.context, outcome.value
         self.signal.set_preview(outcome.value)
         self.preview_note, self.preview = "", "ready"
 
@@ -357,6 +360,14 @@ class StudioModel(Notifier, HasTraits):
             self.run.blocked = "no step of the chain is enabled"
         else:
             self.run.blocked = self.chain.problem
+
+
+def _preview(pipeline: Pipeline, context: Any, known: ProcessingContext | None) -> Any:
+    """Return a lazy correction; it shares what it can with a `known` one of the same recording."""
+    if known is None:
+        return pipeline.lazy(context, cache=_PREVIEW_CACHE).context
+    lazy: Any = known.get_raw()
+    return lazy.with_steps(pipeline).context
 
 
 def _is_lazy(processor: Any) -> bool:

@@ -129,6 +129,17 @@ def test_steps_changed_afterwards_have_no_effect(raw):
     assert np.array_equal(lazy.get_data(), full)
 
 
+def test_other_steps_share_the_first_ones(raw, monkeypatch):
+    first = [detect(), GradientCorrection(), LowPassFilter(70.0)]
+    lazy = Pipeline(first).lazy(raw)
+    again = Pipeline([detect(), GradientCorrection(), HighPassFilter(1.0), CommonReference()])
+    full = again.run(raw).raw.get_data()
+    monkeypatch.setattr(GradientCorrection, "prepare", None)  # equal steps need not be the same
+    other = lazy.with_steps(again)
+    assert np.array_equal(other.get_data(start=70, stop=9999), full[:, 70:9999])
+    assert other.with_steps(first).ch_names == lazy.ch_names
+
+
 def test_names_that_fit_no_step_or_several(raw, firsts):
     with pytest.raises(ValidationError, match="step='nothing': no steps; use step= and one of"):
         firsts["AAS"].with_parameters("nothing", freq=1.0)

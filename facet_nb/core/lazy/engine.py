@@ -127,13 +127,19 @@ class LazySamples:
         """Return how each step is computed: its name, how, and why."""
         return self.rows
 
-    def vary(self, step: str | int | None, parameters: Mapping[str, Any]) -> Any:
-        """Return the recording of other parameters of a step; see ``LazyRaw.with_parameters``."""
-        if self.recipe is None or self.builder is None:
-            raise ValidationError("with_parameters() takes the recording of pipeline.lazy.")
-        processors = list(self.recipe[0])
+    def set_parameters(
+        self, step: str | int | None, parameters: Mapping[str, Any]
+    ) -> list[Processor]:
+        """Return the steps with other parameters of one; see ``LazyRaw.with_parameters``."""
+        processors = list(self.recipe[0]) if self.recipe else []
         at = _find_step(processors, step, parameters)
         processors[at] = copy.copy(processors[at]).set_params(**parameters)
+        return processors
+
+    def vary(self, processors: Sequence[Processor]) -> Any:
+        """Return the recording that other steps make; see ``LazyRaw.with_steps``."""
+        if self.recipe is None or self.builder is None:
+            raise ValidationError("this is a recording between two steps: use pipeline.lazy.")
         _, options, context, n_bytes = self.recipe
         made = _make_samples(tuple(processors), options, context, n_bytes, self.builder)
         return _take_raw(made)

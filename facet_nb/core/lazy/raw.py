@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterable
 from typing import Any
 
 import mne
@@ -59,7 +61,27 @@ class LazyRaw(RawOnDemand, mne.io.BaseRaw):  # type: ignore[misc]  # MNE looks f
         >>> smoother = lazy.with_parameters("lowpass_filter", freq=40.0)
         >>> wider = smoother.with_parameters(window_size=40)
         """
-        made: LazyRaw = self._raw_extras[0]["samples"].vary(step, parameters)
+        samples = self._raw_extras[0]["samples"]
+        made: LazyRaw = samples.vary(samples.set_parameters(step, parameters))
+        return made
+
+    def with_steps(self, steps: Iterable[Any]) -> LazyRaw:
+        """Return the recording that other steps make of the same input.
+
+        It shares with this one what the first steps, as far as they are the same, have decided and
+        computed, and the cache.
+
+        Parameters
+        ----------
+        steps : iterable of Processor
+            The steps, or a pipeline.
+
+        Returns
+        -------
+        LazyRaw
+            The recording.
+        """
+        made: LazyRaw = self._raw_extras[0]["samples"].vary(tuple(map(copy.copy, steps)))
         return made
 
     @property
