@@ -56,7 +56,7 @@ def check(server, wanted, tmp_path, count_fault):
     """Check what a case has left; run another in its place, which must succeed and clean up."""
 
     def look(child: int, place: str, status: int, may_fail: bool) -> list[dict]:
-        programs.wait_until(lambda: not list_session(child), 10.0)  # else: hung, or left behind
+        programs.wait_until(lambda: not list_session(child), LIMIT_S)  # else: hung
         told = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]
         for words in told[1:]:
             assert words["kind"] in ("done", "FacetError"), words
