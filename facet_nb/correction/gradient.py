@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -197,9 +198,11 @@ class GradientCorrection(ChannelCorrection):
             times = np.add.outer(times, distance * np.arange(n_slices))
             n_samples = int(np.ceil(distance - 1e-6))
             inside = (times > -n_samples) & (times < view.n_times)
-            if view.pieces:  # a marker tells nothing of slices behind a break
-                breaks = subsample.list_breaks(view.pieces, view.n_times)
-                behind = np.searchsorted(breaks, times, side="right")
+            if view.pieces:
+                # A marker tells nothing of slices behind a jump in time. Samples that the recorder
+                # skipped are in the recording, so that time goes on behind them.
+                jumps = [a for (_, a), (b, _) in pairwise(view.pieces) if a == b]
+                behind = np.searchsorted(np.array(jumps, dtype=np.int64), times, side="right")
                 inside &= behind == behind[:, :1]
             layout = _lay(times[inside], n_samples, view)
         blocks = lowrank.list_blocks(layout, view.sfreq, self.block_s)

@@ -13,6 +13,7 @@ from facet_nb.core.quality import Measure, Quality, check_accept, find_quality, 
 from facet_nb.core.registry import list_processors, register_processor
 from facet_nb.evaluation.base import MetricStep
 from facet_nb.evaluation.quality_measures import (
+    judge_amplitude,
     judge_beats,
     judge_bursts,
     judge_ecg,
@@ -71,6 +72,7 @@ class QualityCalculator(MetricStep):
             judge_high(tables),
             judge_bursts(tables),
             judge_level(tables),
+            judge_amplitude(tables),
             judge_kept(tables, context),
             judge_untouched(tables, context),
             judge_saturated(tables),

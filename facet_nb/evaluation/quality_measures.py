@@ -32,6 +32,8 @@ BANDS_HZ = ((8.0, 15.0), (15.0, 25.0), (25.0, 40.0), (40.0, 70.0))
 _SIGMAS = 4.0
 LOSS_DB, LINES_DB, ECG_BURST = 3.0, 1.0, 10.0
 BEATS = 0.75
+#: Usual amplitude of EEG, that of a channel without contact, in V, and decades from the former.
+USUAL_V, FLAT_V, DECADES = 3.2e-6, 1e-13, 2.5
 
 
 def judge(
@@ -241,6 +243,23 @@ def _judge_level(
     what = "less" if worst < 0 else "more"
     detail = f"{abs(worst):.1f} dB {what} in the worst channel (up to {limit:g} dB is usual)."
     return judge(name, title, abs(worst), limit, detail, unit="dB", channels=tuple(bad))
+
+
+def judge_amplitude(tables: Tables) -> Measure:
+    """Judge whether amplitudes are those of EEG in volts: a unit may have been misread."""
+    name, title = "amplitude", "amplitude from 1 to 70 Hz, in decades from 3 µV"
+    power = np.median(tables.bands[tables.sampled].sum(axis=2), axis=0)
+    rms_v = np.sqrt(power[power > FLAT_V**2])
+    if not len(rms_v):
+        return Measure(name, title, detail="all channels are flat.")
+    away = np.abs(np.log10(np.maximum(np.sqrt(power), FLAT_V) / USUAL_V))
+    away[power <= FLAT_V**2] = 0.0
+    worst = int(np.argmax(away))
+    bad = [n for n, value in zip(tables.names, away, strict=True) if value > DECADES]
+    detail = f"{1e6 * np.sqrt(power[worst]):.3g} µV rms in {tables.names[worst]}."
+    if bad:
+        detail += " Samples must be in volts: check the unit of these channels."
+    return judge(name, title, float(away[worst]), DECADES, detail, channels=tuple(bad))
 
 
 def judge_kept(tables: Tables, context: ProcessingContext) -> Measure:

@@ -185,6 +185,18 @@ def test_artifacts_end_at_breaks(chain, spans_s, markers):
     assert np.all(np.std(error, axis=1) < 0.05 * np.std(artifact, axis=1))
 
 
+@pytest.mark.parametrize("onset_s", [15.3, 21.9])
+def test_time_goes_on_behind_a_skip(onset_s):
+    """A recorder that skipped samples kept their time: slices behind are where they were."""
+    simulation = simulate(2, 500, 36, n_slices=15, markers="volume", seed=4, motion=0.0)
+    context = ProcessingContext(skip(simulation.raw, onset_s, 0.4))
+    chain = Pipeline([GradientCorrection()])
+    result = chain.run(context.with_triggers(simulation.triggers), show_progress=False)
+    behind = slice(round((onset_s + 0.6) * 500), round((onset_s + 3.0) * 500))
+    error = (result.raw.get_data() - simulation.clean)[:, behind]
+    assert np.all(np.std(error, axis=1) < 0.6 * np.std(simulation.clean[:, behind], axis=1))
+
+
 @pytest.mark.parametrize("edge_s", [3.0, 35.0])
 def test_a_break_outside_the_scan_is_no_matter(edge_s):
     simulation = simulate(2, 500, 36, n_slices=15, seed=4)

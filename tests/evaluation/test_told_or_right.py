@@ -221,6 +221,18 @@ def test_a_vibration_in_one_band_of_one_channel(seed, freq_hz):
     assert shaken.quality["slow_band_residual"].channels == (simulation.ch_names[1],)
 
 
+@pytest.mark.parametrize(("factor", "which"), [(1e6, [1]), (1e3, [0, 1, 2]), (1e-6, [2])])
+def test_samples_in_another_unit(factor, which):
+    simulation = make(3)
+    raw = simulation.raw.copy()
+    raw._data[which] *= factor
+    chain = Pipeline([TRIGGERS, GradientCorrection(ref_channel=0)])
+    measure = chain.run(ProcessingContext(raw), show_progress=False).quality["amplitude"]
+    assert measure.verdict == "check" and "volts" in measure.detail
+    assert measure.channels == tuple(simulation.ch_names[i] for i in which)
+    assert run(simulation).quality["amplitude"].verdict == "good"
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_few_epochs(seed):
     result = run(make(seed, markers="volume"), AASCorrection(25))
