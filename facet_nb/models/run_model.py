@@ -6,6 +6,7 @@ import os
 import queue
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,6 +129,9 @@ class RunModel(Notifier, RunSettings):
     timeline = Instance(Timeline, ())
     timelines = Tuple()
 
+    #: Called before a run, to end what would disturb it.
+    make_way: Callable[[], None] | None = None
+
     def __init__(
         self, pipeline: Pipeline, source: Any = None, *, cores: int | None = None, **settings: Any
     ) -> None:
@@ -169,6 +173,8 @@ class RunModel(Notifier, RunSettings):
             raise ValidationError("a run is in progress: cancel it, or wait() for its end.")
         if self.blocked:
             raise ValidationError(self.blocked)
+        if self.make_way is not None:
+            self.make_way()
         with self.hold_trait_notifications():
             self.state, self.log = RunState(), ()
             self.elapsed_s, self.remaining_s, self._eta = 0.0, None, EtaEstimator()

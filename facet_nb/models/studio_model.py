@@ -31,6 +31,8 @@ STATES = ("Recording", "Chain", "Run", "Tune", "Save")
 SCREENS = (*STATES, "Compare")
 #: The charts of costs, of which one is large.
 CHARTS = ("speedup", "memory", "both", "grid", "time")
+#: Longest time for a quick look to end, in s: that of the batch that it computes.
+_WAY_S = 5.0
 #: Memory for the samples of a preview.
 _PREVIEW_CACHE = "96 MB"
 
@@ -138,6 +140,7 @@ class StudioModel(Notifier, HasTraits):
         self.compare = CompareModel()
         self.pair = PairModel(self.recording, self.signal, self.compare, self.find_measured_mb)
         self.machines = MachinesModel()
+        self.run.make_way = self.tune.make_way = self._stop_looking
         self.quick = QuickLook(self.run)
         self.saving = SavingModel(self.run)
         self.study = StudyModel(self.run, self.tune, self.quick)
@@ -202,6 +205,11 @@ class StudioModel(Notifier, HasTraits):
         value, limited = self._asked.get(name, (0, 0))
         now: int = getattr(self.run, name)
         return value if limited == now else now
+
+    def _stop_looking(self) -> None:
+        """End a quick look, which began by itself: it must not disturb what was asked for."""
+        self.quick.cancel()
+        self.quick.wait(_WAY_S)
 
     def look(self) -> None:
         """Start a quick look unless there was one of this chain and recording, or work goes on."""
@@ -354,8 +362,6 @@ class StudioModel(Notifier, HasTraits):
             self.run.blocked = "the recording has not been loaded"
         elif self.tune.busy:
             self.run.blocked = "a benchmark is in progress: a run would disturb the measurement"
-        elif self.quick.running:
-            self.run.blocked = "a quick look is in progress: a run would disturb it"
         elif not any(step.enabled for step in self.chain.steps):
             self.run.blocked = "no step of the chain is enabled"
         else:

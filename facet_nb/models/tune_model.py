@@ -76,6 +76,8 @@ class TuneModel(Notifier, TuneSettings):
     advice = Instance(Advice, allow_none=True)
     guess: Dict[int, float] = Dict()
     hidden = Bool(False)
+    #: Called before a benchmark, to end what would disturb it.
+    make_way: Callable[[], None] | None = None
 
     def __init__(
         self,
@@ -139,6 +141,8 @@ class TuneModel(Notifier, TuneSettings):
         if self.run.blocked:
             raise ValidationError(self.run.blocked)
         self.configurations()
+        if self.make_way is not None:
+            self.make_way()
         self._frames, self._token = [], CancelToken()
         with self.hold_trait_notifications():
             self.state, self.error = BenchmarkState(status="running"), ""

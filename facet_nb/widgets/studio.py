@@ -205,7 +205,7 @@ class Studio(Panel):
 
     def to_html(self) -> str:
         """Return the state of the studio as plain HTML, for the saved notebook."""
-        drawn = parts.write_run(self.model) + write_charts(self.model)
+        drawn = parts.write_run(self.model, live=False) + write_charts(self.model)
         drawn = re.sub(r"<button.*?</button>", "", drawn)  # nothing would happen without a kernel
         report = write_report(self.model.run, self.run_panel.results)
         html = [

@@ -256,15 +256,15 @@ def _write_go(model: StudioModel) -> str:
 
 
 # ------------------------------------------------------------------------------------------- run
-def write_run(model: StudioModel) -> str:
-    """Return the timeline and the result of the runs."""
+def write_run(model: StudioModel, live: bool = True) -> str:
+    """Return the timeline and the result of the runs; for a page without a kernel if not `live`."""
     timelines, note = list_timelines(model)
     title = "Workers" if len(timelines) < 2 else f"Your {len(timelines)} runs on one clock"
     return (
         f'<section class="fnb-card fnb-timeline"><header><h3>{title}</h3>'
         f"{write_legend(timelines)}</header>{write_timelines(timelines, note)}"
         f'<p class="fnb-foot">{write_button("Compare runs", "show", "Compare")}</p></section>'
-        f'<section class="fnb-card fnb-outcome">{_write_outcome(model)}</section>'
+        f'<section class="fnb-card fnb-outcome">{_write_outcome(model, live)}</section>'
     )
 
 
@@ -288,7 +288,7 @@ def list_timelines(model: StudioModel) -> tuple[list[Timeline], str]:
     return [*(run.timelines[-(_RUNS - 1) :] if known else ()), planned], note
 
 
-def _write_outcome(model: StudioModel) -> str:
+def _write_outcome(model: StudioModel, live: bool) -> str:
     run = model.run
     if run.running:
         left = run.remaining_s
@@ -320,10 +320,10 @@ def _write_outcome(model: StudioModel) -> str:
             f"its repetitions and subtracts it.</p><p>{view}</p><p><b>Run</b> corrects the whole "
             "recording. The result is the same in all modes, bit for bit.</p>"
         )
-    return _write_done(model)
+    return _write_done(model, live)
 
 
-def _write_done(model: StudioModel) -> str:
+def _write_done(model: StudioModel, live: bool) -> str:
     run, result = model.run, model.run.result
     assert result is not None  # checked by the caller
     if run.truth is not None:
@@ -336,7 +336,7 @@ def _write_done(model: StudioModel) -> str:
         big = ""
     added = run.timeline.added_mb
     memory = "" if added is None else f", +{added:.0f} MB"
-    sentence = model.verdict or "the quality is being measured …"
+    sentence = model.verdict or ("the quality is being measured …" if live else "done")
     state = sentence[:1].upper() + sentence[1:]
     if is_outdated(model):
         state = "These settings have not run yet: the result is that of the last run."

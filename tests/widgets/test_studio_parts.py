@@ -117,13 +117,22 @@ def test_quick_look_and_use_of_a_point(studio):
     studio.show("Tune")
     assert "fnb-dotted" in studio.cost.html and "fnb-hollow" not in studio.cost.html
     studio.cost.press("quick")
-    assert "disabled" in studio.transport.html.rpartition("<button")[2]
     assert studio.model.quick.wait(20)
     large = studio.cost.html.partition("fnb-thumbs")[0]
     assert large.count("fnb-hollow") == 4 and "First look" in studio.cost.html
     studio.cost.press("use", "parallel/2/1")
     assert (studio.model.run.mode, studio.model.run.n_jobs) == ("parallel", 2)
     assert "fnb-solid" not in re.sub(r"<ul class=.fnb-legend.*?</ul>", "", studio.cost.html)
+
+
+def test_a_run_ends_the_look_that_began_by_itself(simulation):
+    studio = Studio(simulation, Pipeline([Halve(0.02)]), cores=2)
+    studio.rail.press("show", "Tune")
+    assert studio.model.quick.running
+    assert studio.transport.press("run") and not studio.model.quick.running
+    assert studio.wait(20) and studio.result.success
+    studio.rail.press("show", "Tune")
+    assert not studio.model.quick.running  # once for each chain and recording
 
 
 def test_from_the_sliders_to_the_script(studio):
