@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -59,13 +60,12 @@ def map_at_once(paths: list[str], folder: Path) -> None:
     _check(make_pipeline().map(paths, output=folder, n_jobs=WORKERS, **_quiet()), paths)
 
 
-def map_with_futures(paths: list[str], folder: Path) -> None:
-    """The same with ``concurrent.futures``, in processes that are started anew."""
+def map_with_futures(pool: ProcessPoolExecutor, paths: list[str], folder: Path) -> None:
+    """The same with ``concurrent.futures``, whose processes stay as those of ``map`` do."""
     folder.mkdir(exist_ok=True)
     targets = [str(folder / Path(path).name) for path in paths]
-    with ProcessPoolExecutor(WORKERS, get_context("spawn")) as pool:
-        if not all(pool.map(run_one, paths, targets)):
-            raise RuntimeError("a recording failed")
+    if not all(pool.map(run_one, paths, targets)):
+        raise RuntimeError("a recording failed")
 
 
 def _check(batch: Any, paths: list[str]) -> None:
@@ -75,10 +75,11 @@ def _check(batch: Any, paths: list[str]) -> None:
 
 def measure_throughput(paths: list[str], folder: Path, turns: int) -> dict[str, Any]:
     """Return wall and CPU time of each kind, and ratios to one at a time."""
+    pool = ProcessPoolExecutor(WORKERS, get_context("spawn"))
     kinds: dict[str, Callable[[list[str], Path], None]] = {
         "one at a time": map_in_turn,
         "map, 2 workers": map_at_once,
-        "concurrent.futures": map_with_futures,
+        "concurrent.futures": partial(map_with_futures, pool),
     }
     cluster = make_cluster()
     if cluster is not None:
@@ -95,6 +96,7 @@ def measure_throughput(paths: list[str], folder: Path, turns: int) -> dict[str, 
             print(f"[{turn}/{turns}] {name}: {wall:.2f} s", file=sys.stderr, flush=True)
             if turn:
                 walls[name].append(wall)
+    pool.shutdown()
     if cluster is not None:
         cluster[1].close()
         cluster[0].close()
