@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,7 @@ class BatchPanel(Panel):
             self.model = chain
         else:
             self.model = BatchModel(chain, inputs, output, **options)
+        self.page_id = f"fnb-batch-{id(self)}"
         self._make_fields()
         self._make_controls()
         self.page = LiveHtml(self._write_page, css="fnb-batch-page")
@@ -132,7 +134,7 @@ class BatchPanel(Panel):
         status = f"<p><strong>{write_text(self.summary())}</strong></p>"
         if not self.model.rows:
             return status + more
-        return status + self._make_page(_MOST)._repr_html_() + more
+        return status + _mark(self._make_page(_MOST)._repr_html_(), f"{self.page_id}-saved") + more
 
     def summary(self) -> str:
         """Return the state of the study in one line."""
@@ -251,12 +253,18 @@ class BatchPanel(Panel):
     def _write_page(self) -> str:
         if not self.model.table:
             return ""
-        return f'<div class="fnb-report">{self._make_page(_MOST).body}</div>'
+        body = _mark(self._make_page(_MOST).body, self.page_id)
+        return f'<div class="fnb-report">{body}</div>'
 
     def _make_page(self, most: int | None = None, path: Path | None = None) -> RunReport:
         model = self.model
         headers = [model.header] if model.header else []
         return make_study_report(model.table, headers, path, most)
+
+
+def _mark(html: str, name: str) -> str:
+    """Return HTML whose identifiers are its own: the saved state is on the same page."""
+    return re.sub(r'\b(id="|aria-labelledby="|href="#)', rf"\g<1>{name}-", html)
 
 
 def describe_study(model: BatchModel) -> str:

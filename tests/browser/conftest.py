@@ -38,6 +38,16 @@ NOTEBOOKS = {
         "studio = Studio(steps.make_source(64), steps.make_slow(0.03))\nstudio",
         "import time\nprint('another cell,', time.strftime('%Y'))",
     ],
+    "batch": [
+        "from pathlib import Path\nfrom facet_nb.datasets import simulate\n"
+        "from facet_nb.io import Exporter\nfrom facet_nb.widgets import BatchPanel\nimport steps\n"
+        "Path('day1').mkdir(exist_ok=True)\n"
+        "Path('day1/bad.edf').write_text('nothing')\n"
+        "for i in range(2):\n"
+        "    context = simulate(4, 500.0, 16.0, lead_in_s=2.0, lead_out_s=2.0).context()\n"
+        "    Exporter(f'day1/r{i}.vhdr', overwrite=True).execute(context)",
+        "panel = BatchPanel(steps.make_slow(0.2), n_jobs=1)\npanel",
+    ],
     "signals": [
         "from facet_nb.widgets import SignalView\nimport steps",
         "raw, lazy = steps.make_pair()\nview = SignalView(raw, lazy)\nview",

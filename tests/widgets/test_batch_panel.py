@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,8 @@ def test_a_study_by_hand(folder, tmp_path):
     assert "3 recordings: 2 done, 1 failed." in page and page.startswith("<!doctype html>")
     assert "make_study" in panel.to_html() and "bad.edf" in panel.to_html()
     assert not panel.start_button.disabled
+    ids = re.findall(r'id="([^"]+)"', panel.page.html + panel.to_html())
+    assert len(ids) > 8 and len(set(ids)) == len(ids)
 
 
 def make_panel(n_files=4, ended=(), at_once=2):
