@@ -19,6 +19,7 @@ SETTING = "FACET_NB_COMPILED"
 #: The modules with compiled kernels.
 MODULES = frozenset(
     {
+        "epoch_samples",
         "fractional_delay",
         "median",
         "overlap_save",
@@ -105,6 +106,12 @@ def find_compiled(module: str, name: str) -> Callable | None:
 def _load(module: str, name: str) -> Callable:
     function: Callable = getattr(import_module(f"facet_nb.kernels.compiled.{module}"), name)
     return function
+
+
+def find_for_rows(module: str, name: str, *arrays: np.ndarray) -> Callable | None:
+    """Return a compiled function as :func:`find_compiled`, for contiguous floating-point arrays."""
+    fine = all(is_float(x) and x.flags.c_contiguous for x in arrays)
+    return find_compiled(module, name) if fine else None
 
 
 def is_float(x: np.ndarray) -> bool:

@@ -12,6 +12,9 @@ import numpy as np
 #: Must equal VERSION in native/module.c.
 VERSION = 1
 
+#: The kernel that was added last: an older library of an editable installation lacks it.
+NEWEST = "subtract_rows"
+
 #: Bytes of a vector with each instruction set.
 VECTOR_BYTES = {"avx2": 32, "baseline": 16}
 
@@ -36,6 +39,10 @@ def load_library() -> tuple[Any, str]:
         return None, f"they cannot be loaded ({error})"
     if native.VERSION != VERSION:
         return None, "they were built from other sources"
+    try:
+        native.find(NEWEST, "d", native.list_instructions()[0])
+    except LookupError:
+        return None, "they were built from older sources"
     return native, ""
 
 

@@ -5,11 +5,21 @@ All functions take one channel.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from facet_nb.kernels.templates.subsample import GRID, HALO, Layout, epochs_of, transform
+from facet_nb.kernels.compiled.dispatch import find_for_rows
+from facet_nb.kernels.templates.subsample import (
+    GRID,
+    HALO,
+    Layout,
+    align,
+    epochs_of,
+    taper,
+    transform,
+)
 
 #: Amplitudes are estimated above this frequency, or above this fraction of a low sampling rate.
 EEG_EDGE_HZ = 70.0
@@ -87,34 +97,46 @@ def transform_high(x: np.ndarray, layout: Layout, sfreq: float) -> np.ndarray:
     # Epochs are cut from second differences, and the spectra divided by the response of the
     # differences: slow EEG would otherwise leak into all frequencies, from the steps at epoch ends.
     # Rounded to single precision they are exact to a ten-millionth of the artifact.
-    differences = np.zeros(len(x), np.float32)
-    for low in range(1, len(x) - 1, _CHUNK):
-        differences[low : low + _CHUNK][: len(x) - 1 - low] = np.diff(
-            x[low - 1 : low + _CHUNK + 1], 2
-        )
     band = np.flatnonzero(find_band(layout, sfreq))
     kept = slice(int(band[0]), int(band[-1]) + 1) if len(band) else slice(0, 0)
     gain = (1.0 / (2.0 * np.cos(2.0 * np.pi * band / layout.n_fft) - 2.0)).astype(np.float32)
-    indices = np.arange(len(layout.first))
-    out = np.empty((len(indices), len(band)), np.complex64)
-    for part in list_portions(len(indices), layout):
-        np.multiply(transform(differences, layout, indices[part])[:, kept], gain, out=out[part])
+    out = np.empty((len(layout.first), len(band)), np.complex64)
+    for part, spectra in _transform_differences(x, layout, np.float32):
+        np.multiply(spectra[:, kept], gain, out=out[part])
     return out
 
 
-def _difference(x: np.ndarray) -> np.ndarray:
+def _transform_differences(
+    x: np.ndarray, layout: Layout, dtype: type[np.floating]
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield portions of the epochs, and spectra of their second differences."""
+    indices, window = np.arange(len(layout.first)), taper(layout.n_samples, np.dtype(dtype))
+    compiled = find_for_rows("epoch_samples", "cut_differences", x)
+    differences = x if compiled else _difference(x, dtype)
+    for part in list_portions(len(indices), layout):
+        which = indices[part]
+        if compiled:
+            pieces = compiled(x, layout.first[which] - HALO, window, layout.n_fft)
+            yield part, align(pieces, layout, which)
+        else:
+            yield part, transform(differences, layout, which)
+
+
+def _difference(x: np.ndarray, dtype: type[np.floating]) -> np.ndarray:
     """Return second differences, with zeros at the ends."""
-    return np.pad(np.diff(x, 2), 1)
+    out = np.zeros(len(x), dtype)
+    for low in range(1, len(x) - 1, _CHUNK):
+        part = np.diff(x[low - 1 : low + _CHUNK + 1], 2)
+        out[low : low + len(part)] = part
+    return out
 
 
 def average_high(x: np.ndarray, layout: Layout) -> np.ndarray:
     """Return the mean of the second differences of epochs, shape (n_samples,)."""
     which = np.flatnonzero(layout.usable)
-    piece, inner = cut(x, layout, which)
-    piece = _difference(piece)
     total = np.zeros(layout.n_fft // 2 + 1, dtype=complex)
-    for part in list_portions(len(which), layout):
-        total += transform(piece, inner, np.arange(part.start, part.stop)).sum(axis=0)
+    for _, spectra in _transform_differences(*cut(x, layout, which), np.float64):
+        total += spectra.sum(axis=0)
     return epochs_of(total[np.newaxis] / len(which), layout)[0]
 
 
@@ -123,11 +145,11 @@ def measure_rest(x: np.ndarray, layout: Layout) -> float:
     which = np.flatnonzero(layout.usable)
     if len(which) < 2:
         return np.inf
-    piece, inner = cut(x, layout, which)
-    piece = _difference(piece)
-    spectra = transform_all(piece, inner)
-    spectra -= spectra.mean(axis=0)
-    return float(np.median(np.sum(spectra.real**2 + spectra.imag**2, axis=1)))
+    rest = np.empty((len(which), layout.n_fft // 2 + 1), complex)
+    for part, spectra in _transform_differences(*cut(x, layout, which), np.float64):
+        rest[part] = spectra
+    rest -= rest.mean(axis=0)
+    return float(np.median(np.sum(rest.real**2 + rest.imag**2, axis=1)))
 
 
 def remove_trend(
@@ -170,6 +192,9 @@ def remove_trend(
     # NumPy's interp takes three times as long as lines whose coefficients are repeated.
     breaks = np.ceil(middles).astype(int)
     out = np.empty(len(x), dtype)
+    if compiled := find_for_rows("epoch_samples", "subtract_lines", x, out):
+        compiled(x, breaks, slopes, levels, out)
+        return out
     for low in range(0, len(x), _CHUNK):
         part = x[low : low + _CHUNK]
         first, last = np.searchsorted(breaks, (low, low + len(part)))

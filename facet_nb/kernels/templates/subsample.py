@@ -19,6 +19,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from scipy import fft
 
+from facet_nb.kernels.compiled.dispatch import find_for_rows
 from facet_nb.kernels.means import find_mean
 from facet_nb.kernels.pages import forget
 
@@ -179,11 +180,15 @@ def _phases(n_fft: int, dtype: np.dtype) -> np.ndarray:
 
 
 def cut(x: np.ndarray, layout: Layout, which: np.ndarray, mean: float = 0.0) -> np.ndarray:
-    """Return tapered epochs with their surroundings, shape (n, n_samples + 2 HALO)."""
-    pieces = _list_windows(x, layout.n_samples + 2 * HALO)[layout.first[which] - HALO]
+    """Return tapered epochs with their surroundings; zeros up to ``layout.n_fft`` may follow."""
+    places, window = layout.first[which] - HALO, taper(layout.n_samples, x.dtype)
+    if compiled := find_for_rows("epoch_samples", "cut_rows", x):
+        rows: np.ndarray = compiled(x, places, window, layout.n_fft, mean)
+        return rows
+    pieces = _list_windows(x, len(window))[places]
     if mean:
         pieces -= x.dtype.type(mean)
-    pieces *= taper(layout.n_samples, x.dtype)
+    pieces *= window
     return pieces
 
 
@@ -213,7 +218,12 @@ def transform(x: np.ndarray, layout: Layout, which: np.ndarray, mean: float = 0.
     ndarray of complex, shape (n, n_freqs)
         Spectra of epochs with their tapered surroundings.
     """
-    spectra = fft.rfft(cut(x, layout, which, mean), layout.n_fft, axis=-1)
+    return align(cut(x, layout, which, mean), layout, which)
+
+
+def align(pieces: np.ndarray, layout: Layout, which: np.ndarray) -> np.ndarray:
+    """Return the spectra of epochs that :func:`cut` has returned, shifted to their onsets."""
+    spectra = fft.rfft(pieces, layout.n_fft, axis=-1)
     spectra *= _phases(layout.n_fft, spectra.dtype)[layout.part[which] + GRID // 2]
     return spectra
 
@@ -373,11 +383,17 @@ def subtract(
         Number of samples before ``layout.first`` in each row.
     """
     low, high, head, tail = (values[which] for values in layout.spans)
+    rows = sampled.reshape(-1)
+    at = np.arange(len(which)) * sampled.shape[1] + low - layout.first[which] + before
+    compiled = find_for_rows("epoch_samples", "subtract_rows", out, rows)
+    if compiled and out.dtype == np.float64:
+        compiled(out, rows, at, low, high, head, tail)
+        return
     length = high - low
     kept = length > 0
     if not kept.all():
         low, high, head, tail, length = (v[kept] for v in (low, high, head, tail, length))
-        sampled, which = sampled[kept], which[kept]
+        sampled, which, at = sampled[kept], which[kept], at[kept]
     if not len(which):
         return
     unordered = np.any(low[1:] < high[:-1] - 1)
@@ -385,8 +401,6 @@ def subtract(
         for k in range(len(which)):
             subtract(out, sampled[k : k + 1], layout, which[k : k + 1], before)
         return
-    rows = sampled.reshape(-1)
-    at = np.arange(len(which)) * sampled.shape[1] + low - layout.first[which] + before
     # What lies within artifacts of about the same length is subtracted at once.
     inner = length - 2
     n = max(int(inner.max()) - _UNEVEN, 0)

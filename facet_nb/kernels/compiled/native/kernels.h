@@ -1,6 +1,7 @@
 /* All kernels, for one type of numbers and one instruction set; see vectors.h. */
 #include "vectors.h"
 
+#include "epoch_samples.h"
 #include "fractional_delay.h"
 #include "lms.h"
 #include "median.h"
@@ -22,6 +23,10 @@ const kernel JOIN(kernels, CHAR, SUFFIX)[] = {
     {"subtract_shifted", "X xnn qd nxn X", subtract_shifted},
     {"delay_rows", "xqqn xn Xnn", delay_rows},
     {"add_rows", "XXn qqn xn", add_rows},
+    {"cut_rows", "xqn xn f Xn", cut_rows},
+    {"cut_differences", "dnqn xn Xn", cut_differences},
+    {"subtract_lines", "dn qn dd X", subtract_lines},
+    {"subtract_rows", "Dx qqq dd n", subtract_rows},
 #if !REAL_IS_FLOAT
     {"sos_between", "xn Xn nn dn DDD", sos_between},
     {"lms", "xxnnf XX", lms},
