@@ -179,7 +179,8 @@ def find_volume(x: np.ndarray, layout: Layout, sfreq: float) -> int:
         folded = values[: n_volumes * p].reshape(n_volumes, p, -1)
         mean = folded.mean(axis=0)
         slices = mean - mean.mean(axis=0)
-        within = float(np.sum((folded - mean) ** 2)) / max(n_volumes - 1, 1)
+        apart = folded - mean
+        within = float(np.vdot(apart, apart)) / max(n_volumes - 1, 1)
         ratios[p] = n_volumes * float(np.sum(slices**2)) / within if within > 0 else 0.0
         rest[p] = within / p
     best = float(ratios.max())

@@ -178,9 +178,9 @@ def find_sequences(positions: np.ndarray) -> list[tuple[int, int, float]]:
 
 def _runs(diffs: np.ndarray) -> Iterator[tuple[int, int]]:
     """Yield first and last index of distances that agree with the first of them."""
-    first = 0
-    for i in range(1, len(diffs) + 1):
-        if i == len(diffs) or abs(diffs[i] - diffs[first]) > _width(diffs[first], _ALIKE):
+    values, first = diffs.tolist(), 0  # Python's numbers: a fifth of the time of NumPy's
+    for i in range(1, len(values) + 1):
+        if i == len(values) or abs(values[i] - values[first]) > _width(values[first], _ALIKE):
             if i - first >= _IN_A_ROW:
                 yield first, i - 1
             first = i
