@@ -320,7 +320,7 @@ class _Builder:
         self.rows: list[Explained] = []
         self.compiled = choose_kernels().compiled  # as the full run
         self.cache: BlockCache = cache if before is None else before.cache
-        self.known: list[_Done] = [] if before is None else before.done
+        self.known: list[_Done] = [] if before is None else list(before.done)
         self.done: list[_Done] = []
         self.learnt: WeakKeyDictionary[Any, dict[Any, dict[int, Any]]]
         self.learnt = WeakKeyDictionary() if before is None else before.learnt
