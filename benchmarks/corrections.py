@@ -6,6 +6,9 @@ Each works with its defaults on a simulated recording (2048 Hz, 20 slices per vo
 markers; with pauses, heartbeats, and loops that move as the heart's artifact does, where these are
 corrected). What cleans up behind an averaging stands behind `AASCorrection(30, subsample=True)`.
 CPU time is that of the whole run in steady state, median over rounds in which they take turns.
+
+`--everyday` prints instead what steps behind an average and behind `GradientCorrection` change on
+each everyday recording of `quality.py`: dB of the channel that loses most, and a mark below -0.5.
 """
 
 from __future__ import annotations
@@ -15,10 +18,11 @@ import random
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mne
 import numpy as np
-from quality import Recording
+from quality import EVERYDAY, Recording
 from threadpoolctl import threadpool_limits
 
 from facet_nb import (
@@ -30,6 +34,7 @@ from facet_nb import (
     MoosmannCorrection,
     OBSCorrection,
     PCACorrection,
+    Pipeline,
     ProcessingContext,
     PulseCorrection,
     SliceTriggerCorrection,
@@ -118,13 +123,47 @@ def measure(works: dict[str, tuple[Recording, Callable[[], list]]], repeats: int
         print(f"| {name} | {np.median(cpu_s[name]):.2f} | {snr_db:.1f} | {harm_db:.1f} |")
 
 
+def compare_second_steps(duration_s: float, seed: int = 301) -> None:
+    """Print what a second step changes on everyday recordings, in dB of the worst channel."""
+    seconds: dict[str, Callable[[], Any]] = {
+        "PCA": PCACorrection,
+        "OBS": OBSCorrection,
+        "ANC": ANCCorrection,
+    }
+    firsts = {"average": lambda: AASCorrection(30, subsample=True), "own": GradientCorrection}
+    columns = [f"{first}, {second}" for first in firsts for second in ("alone", *seconds)]
+    print(f"| recording | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}")
+    base = {"sfreq": 1000, "tr_s": TR_S, "n_slices": N_SLICES}
+    for name, (arguments, imperfections) in EVERYDAY.items():
+        given = {**base, **arguments, "seed": seed, "duration_s": duration_s}
+        sim = simulate(3, **given, imperfections=imperfections or None)
+        context = sim.context().with_trigger_samples(sim.triggers)
+        cells = []
+        for first in firsts.values():
+            chains = [[first()], *([first(), second()] for second in seconds.values())]
+            done = [
+                Pipeline(chain).run(context, show_progress=False, raise_on_error=True)
+                for chain in chains
+            ]
+            alone, *changed = (sim.snr_db(result.get_raw()) for result in done)
+            cells.append(f"{np.nanmedian(alone):.1f}")
+            for snr_db in changed:
+                least = float(np.nanmin(snr_db - alone))
+                cells.append(f"{least:+.1f}{' (!)' if least < -0.5 else ''}")
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
 def main() -> None:
     """Measure all of them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--channels", type=int, default=8)
     parser.add_argument("--duration", type=float, default=120.0, help="in s")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--everyday", action="store_true", help="steps behind others")
     options = parser.parse_args()
+    if options.everyday:
+        compare_second_steps(options.duration)
+        return
     gradient, sim = make_gradient(options.channels, options.duration)
     pulse = make_pulse(options.channels, options.duration)
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
