@@ -42,6 +42,8 @@ class RecordingModel(Notifier, HasTraits):
         The loaded source and its context.
     summary : RecordingSummary | None
         Content of the recording.
+    loaded : tuple of str
+        Kind and path of the loaded recording: a choice that cannot be read leaves it.
     error : str
         Why loading failed.
 
@@ -74,6 +76,7 @@ class RecordingModel(Notifier, HasTraits):
     def __init__(self, source: AnyValue = None) -> None:
         super().__init__(kind="example" if source is None else "given")
         self.given = source
+        self.loaded = (self.kind, "")
         self._background = BackgroundTasks(self._notify)
         self._number = 0
 
@@ -105,7 +108,7 @@ class RecordingModel(Notifier, HasTraits):
         """Start loading the chosen recording on a new thread; return immediately."""
         self._number += 1
         self.status, self.error = "loading", ""
-        make = self._choose()
+        make, self._wanted = self._choose(), (self.kind, self.path)
         self._background.start(self._number, lambda: _open(make))
 
     def wait(self) -> None:
@@ -125,6 +128,7 @@ class RecordingModel(Notifier, HasTraits):
             if outcome.error is not None:
                 self.status, self.error = "failed", _explain(outcome.error)
                 return
+            self.loaded = self._wanted
             self.source, self.context, self.summary = outcome.value
             self.status = "ready"
 

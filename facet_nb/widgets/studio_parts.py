@@ -88,8 +88,8 @@ def write_head(model: StudioModel) -> str:
     """Return the top bar: name of the recording, what it is, and the wording."""
     summary = model.recording.summary
     kinds = {"example": "Example recording", "simulation": "Simulation"}
-    kind = model.recording.kind
-    name = kinds.get(kind, model.recording.path.rpartition("/")[2] or "Recording")
+    kind, path = model.recording.loaded
+    name = kinds.get(kind, path.rpartition("/")[2] or "Recording")
     truth = ", simulated, truth known" if hasattr(model.recording.source, "snr_db") else ""
     size = model.recording.describe()
     samples = "" if summary is None else f" · {summary.n_channels * summary.n_times:,} samples"

@@ -7,10 +7,12 @@ import re
 import pytest
 
 from facet_nb import HighPassFilter, Pipeline, TriggerDetector
+from facet_nb.core.errors import FacetError
 from facet_nb.core.findings import make_finding
 from facet_nb.models.remedies import find_chain_remedy, find_remedy
 from facet_nb.widgets import Studio
 from facet_nb.widgets.live_html import LiveHtml
+from facet_nb.widgets.studio_parts import write_head
 from tests.models.helpers import Choosy, Halve, make_simulation
 
 
@@ -206,3 +208,21 @@ def test_halves_are_drawn_with_their_steps(simulation):
     studio = Studio(simulation, Pipeline([Halve(), Halve()]), cores=2, n_jobs=2)
     studio.run()
     assert studio.picture.html.count("<title>halve: ") >= 2
+
+
+def test_the_head_names_the_loaded_recording(simulation, tmp_path):
+    """A file that cannot be read leaves the recording before it, and its name."""
+    model = Studio(simulation, Pipeline([HighPassFilter(1.0)]), cores=2).model
+    recording = model.recording
+    recording.kind = "example"
+    recording.load()
+    assert "Example recording" in write_head(model)
+    recording.kind, recording.path = "file", str(tmp_path / "missing.vhdr")
+    with pytest.raises(FacetError):
+        recording.load()
+    assert "Example recording" in write_head(model) and "missing.vhdr" not in write_head(model)
+    file = tmp_path / "mine_raw.fif"
+    simulation.raw.save(file, verbose="error")
+    recording.path = str(file)
+    recording.load()
+    assert "mine_raw.fif" in write_head(model)
