@@ -18,14 +18,11 @@ PINS := pyproject.toml setup.py constraints.txt $(wildcard facet_nb/kernels/comp
 # Solutions of the course run in tests/course, without a kernel.
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=240 --ignore=notebooks/course/solutions
 
-# Folders and files whose tests may run beside others: they measure neither time nor memory of the
-# machine, start and end no process, and need neither a browser nor a cluster.
-PURE := tests/kernels tests/contract tests/correction tests/datasets tests/evaluation tests/io \
-  tests/plots tests/preprocessing tests/report tests/core/test_fingerprint.py \
-  tests/core/test_lazy.py tests/course/test_answers.py tests/faults/test_contract.py \
-  tests/faults/test_fuzzed_files.py tests/faults/test_hostile_names.py tests/lessons/test_answers.py \
-  tests/lessons/test_constructed.py tests/lessons/test_games.py tests/lessons/test_tables.py tests/parity/test_facetpy_fixtures.py \
-  tests/parity/test_fastr.py tests/parity/test_matlab_facet.py
+# All other tests run in two processes. These run alone: they measure memory or the load of the
+# machine, or drive a browser, which takes a core and a gigabyte by itself.
+ALONE := tests/browser tests/benchmark/test_machine_load.py tests/benchmark/test_memory.py \
+  tests/core/test_forecast.py tests/core/test_stream_memory.py tests/evaluation/test_quality_pages.py \
+  tests/widgets/test_traffic.py
 # What `make quick` runs.
 QUICK := tests/project/test_house.py tests/project/test_text.py tests/project/test_architecture.py \
   tests/project/test_contributing.py tests/project/test_public_names.py tests/core/test_plain_path.py \
@@ -95,7 +92,7 @@ app: $(LAB) ## the studio as a web page without code (Voila)
 # The tests run even where lint fails, and their summary comes last.
 test: $(TEST) chromium ## everything: style, types, imports, tests, notebooks, browser
 	@$(LINT); \
-	FACET_NB_FUZZ_S=$${FACET_NB_FUZZ_S:-15} $(PY) .ci/tests.py $(PURE) -- $(NBVAL) tests notebooks $(PURE:%=--ignore=%) -- $(ARGS) || exit 1; \
+	FACET_NB_FUZZ_S=$${FACET_NB_FUZZ_S:-15} $(PY) .ci/tests.py $(NBVAL) tests notebooks $(ALONE:%=--ignore=%) -- $(ALONE) -- $(ARGS) || exit 1; \
 	if [ $$lint = 1 ]; then echo "The tests pass, but style, types or imports do not: see above." >&2; exit 1; fi
 
 # Lint and tests side by side: mypy alone takes 40 s of one core when its cache is cold.

@@ -1,9 +1,9 @@
 """Run the tests in two parts, and end with one line about both.
 
-    python .ci/tests.py FOLDER … -- WORD … -- WORD …
+    python .ci/tests.py WORD … -- WORD … -- WORD …
 
-The folders of the first part run in two processes (pytest-xdist), a file in one of them. Words of
-the second part go to pytest as they are; those of the third go to both parts.
+The tests of the first part run in two processes (pytest-xdist), a file in one of them; those of the
+second part run one after another. Words of the third part go to both.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def run(words: list[str], counts: Counter[str], failed: list[str]) -> int:
 
 def main(words: list[str]) -> int:
     """Run both parts; return the exit status."""
-    pure, rest, both = split(words)
+    beside, alone, both = split(words)
     begin = time.monotonic()
     counts: Counter[str] = Counter()
     failed: list[str] = []
-    parts = [[*pure, "-n", "2", "--dist", "loadfile", *both], [*rest, *both]]
+    parts = [[*beside, "-n", "2", "--dist", "loadfile", *both], [*alone, *both]]
     statuses = [run(part, counts, failed) for part in parts]
     for name in failed:
         print(f"FAILED {name}")

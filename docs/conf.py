@@ -22,7 +22,9 @@ shutil.copytree(ROOT / "notebooks", HERE / "notebooks", ignore=_SOURCES)
 _GENERATED = HERE / "api" / "generated"
 reference.write_pages(_GENERATED)
 reference.write_command_line(_GENERATED / "command_line.txt")
-reference.write_gallery(_GENERATED / "gallery.txt", ROOT / "examples", HERE / "_static" / "home")
+reference.write_gallery(
+    _GENERATED / "gallery.txt", [HERE / "gallery", ROOT / "examples"], HERE / "_static" / "home"
+)
 reference.write_hero(
     _GENERATED / "hero.html", HERE / "_templates" / "hero.html", HERE / "_static" / "home"
 )
@@ -49,7 +51,7 @@ extensions = [
 ]
 templates_path = ["_templates"]
 exclude_patterns = [
-    *("_build", "**.ipynb_checkpoints"),
+    *("_build", "**.ipynb_checkpoints", "gallery"),
     *(f"notebooks/course/{edition}" for edition in ("solutions", "instructor", "slides")),
 ]
 

@@ -1,12 +1,18 @@
 """Draw the pictures of README.md, the home page and the gallery from real runs.
 
-``python docs/pictures.py`` writes them, with their captions, into docs/_static/home.
+``python docs/pictures.py [NAME …]`` writes them into docs/_static/home, with their captions in
+captions.json. A script of docs/gallery runs in a process of its own, whose time and largest memory
+are written there as well: measure on a quiet machine.
 """
 
 from __future__ import annotations
 
 import json
+import resource
+import runpy
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -15,10 +21,15 @@ from typing import Any
 import numpy as np
 
 from facet_nb import classic_correction, gradient_correction
-from facet_nb.datasets import Simulation, example
+from facet_nb.benchmark.tracing import trace_run
+from facet_nb.datasets import Simulation, example, simulate
+from facet_nb.lessons import load_table
+from facet_nb.plots import draw_lanes, plot_scaling
 from facet_nb.plots.picture import AFTER, BEFORE, Picture, add_axes, make_picture
 
-FOLDER = Path(__file__).resolve().parent / "_static" / "home"
+HERE = Path(__file__).resolve().parent
+FOLDER = HERE / "_static" / "home"
+SCRIPTS = {path.stem: path for path in sorted((HERE / "gallery").glob("*.py"))}
 TRIGGER = r"\b1\b"
 #: Shown time, in s, and shown channels.
 BEGIN_S, LENGTH_S, CHANNELS = 8.0, 4.0, 4
@@ -117,8 +128,6 @@ def draw_spectrum() -> Picture:
 
 def draw_error() -> Picture:
     """Draw SNR before and after of several recordings, corrected at once."""
-    from facet_nb.datasets import simulate
-
     size = {"n_channels": 4, "sfreq": 500, "duration_s": 30, "tr_s": 2}
     runs = [simulate(**size, seed=seed) for seed in range(3)]
     results = gradient_correction(TRIGGER).map([s.context() for s in runs], backend="threading")
@@ -140,7 +149,45 @@ def draw_error() -> Picture:
     return picture
 
 
+def draw_timeline() -> Picture:
+    """Draw what each worker did in three modes, measured now, on one clock."""
+    recording = simulate(8, 2000, 60, 2.0, 20).context()
+    ways: dict[str, dict[str, Any]] = {
+        "serial": {"mode": "serial", "batch_size": 1},
+        "channel-sequential": {"mode": "channel_sequential", "batch_size": 1},
+        "parallel, 2 threads": {
+            **{"mode": "parallel", "n_jobs": 2, "backend": "threading", "batch_size": 1}
+        },
+    }
+    chain = classic_correction(TRIGGER)
+    traces = {}
+    for name, way in ways.items():
+        chain.run(recording, **way)  # caches are warm afterwards
+        events: list[Any] = []
+        result = chain.run(recording, **way, on_event=events.append, raise_on_error=True)
+        traces[name] = trace_run(events, result.plan.stages, chain.processors)
+    picture = make_picture(7.5, 3.6)
+    longest_s = max(trace.wall_s for trace in traces.values())
+    for ax, (name, trace) in zip(add_axes(picture, 3, share_x=True), traces.items(), strict=True):
+        draw_lanes(trace, ax)
+        ax.set(xlim=(0, longest_s), ylabel="", xlabel="")
+        ax.set_title(f"{name}: {trace.wall_s:.2f} s", loc="left", fontsize=9)
+    ax.set_xlabel("time (s)")
+    said = ", ".join(f"{name} {trace.wall_s:.2f} s" for name, trace in traces.items())
+    picture.caption = f"The same chain and the same bits in three modes, measured: {said}."
+    return picture
+
+
+def draw_curve() -> Picture:
+    """Draw the scaling curve of the table that was measured on a quiet machine."""
+    picture = plot_scaling(load_table("two_cores"))
+    picture.set_size_inches(7.5, 3.6)
+    return picture
+
+
 PICTURES: dict[str, Callable[[], Picture]] = {
+    "timeline": draw_timeline,
+    "curve": draw_curve,
     "readme": lambda: draw_signals("both"),
     "before": lambda: draw_signals("before"),
     "after": lambda: draw_signals("after"),
@@ -154,12 +201,51 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     "mne_script": lambda: draw_signals("both"),
 }
 
+
+def draw_script(path: Path) -> Picture:
+    """Run a script of the gallery, and return the picture that it draws."""
+    return runpy.run_path(str(path))["picture"]
+
+
+def measure_script(path: Path) -> dict[str, Any]:
+    """Run a script in a process of its own; write its picture, and return caption and costs."""
+    began_s = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, __file__, "--script", str(path)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    wall_s = time.perf_counter() - began_s
+    return {**json.loads(done.stdout.splitlines()[-1]), "wall_s": round(wall_s, 1)}
+
+
+def write_script(path: Path) -> None:
+    """Write the picture of a script; print its caption and the largest memory of this process."""
+    picture = draw_script(path)
+    (FOLDER / f"{path.stem}.png").write_bytes(picture.to_png())
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    print(json.dumps({"caption": picture.caption, "peak_mb": round(peak_mb)}))
+
+
+def main(names: list[str]) -> None:
+    """Draw the pictures of these names, or all of them."""
+    file = FOLDER / "captions.json"
+    captions = json.loads(file.read_text(encoding="utf-8")) if names and file.exists() else {}
+    for name in names or [*PICTURES, *SCRIPTS]:
+        if name in SCRIPTS:
+            captions[name] = measure_script(SCRIPTS[name])
+            continue
+        picture = PICTURES[name]()
+        (FOLDER / f"{name}.png").write_bytes(picture.to_png())
+        captions[name] = {"caption": picture.caption}
+    text = json.dumps(captions, indent=2, ensure_ascii=False)
+    file.write_text(text + "\n", encoding="utf-8")
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
-    captions = {}
-    for name, draw in PICTURES.items():
-        picture = draw()
-        (FOLDER / f"{name}.png").write_bytes(picture.to_png())
-        captions[name] = picture.caption
-    text = json.dumps(captions, indent=2, ensure_ascii=False)
-    (FOLDER / "captions.json").write_text(text + "\n", encoding="utf-8")
+    if sys.argv[1:2] == ["--script"]:
+        write_script(Path(sys.argv[2]))
+    else:
+        main(sys.argv[1:])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 PACKAGES = {
     "core": "Engine",
@@ -95,29 +97,63 @@ def write_command_line(file: Path) -> None:
     file.write_text("\n".join(parts), encoding="utf-8")
 
 
-def write_gallery(file: Path, examples: Path, home: Path) -> None:
+def write_gallery(file: Path, folders: Sequence[Path], home: Path) -> None:
     """Write a tile for each script, with picture and title, and the scripts below them."""
-    captions = json.loads((home / "captions.json").read_text(encoding="utf-8"))
-    tiles, texts = [], []
-    for script in sorted(examples.glob("*.py")):
+    known = json.loads((home / "captions.json").read_text(encoding="utf-8"))
+    tiles, texts, every = [], [], set()
+    for script in (path for folder in folders for path in sorted(folder.glob("*.py"))):
         code = script.read_text(encoding="utf-8")
-        title = (ast.get_docstring(ast.parse(code)) or "").splitlines()[0].rstrip(".")
-        target = f"#{script.stem.replace('_', '-')}-py"
-        picture = f"_static/home/{script.stem}.png"
-        alt = escape(captions[script.stem], quote=True)
+        said = (ast.get_docstring(ast.parse(code)) or "").splitlines()
+        title, tags = said[0].rstrip("."), said[-1].removeprefix("Tags: ").split(", ")
+        every.update(tags)
+        entry = known[script.stem]
+        alt = escape(entry["caption"], quote=True)
         tiles.append(
-            f'<figure><a href="{target}"><img src="{picture}" alt="{alt}" loading="lazy"></a>'
-            f"<figcaption>{escape(title)}</figcaption></figure>"
+            f'<figure data-tags="{" ".join(tags)}"><a href="#{script.stem}">'
+            f'<img src="_static/home/{script.stem}.png" alt="{alt}" loading="lazy"></a>'
+            f"<figcaption>{escape(title)} <small>{', '.join(tags)}</small></figcaption></figure>"
         )
-        texts.append(f"## {script.name}\n\n{title}.\n\n```python\n{code}```\n")
-    grid = "\n".join(['<div class="fn-tiles">', *tiles, "</div>"])
-    file.write_text("\n".join([f"```{{raw}} html\n{grid}\n```\n", *texts]), encoding="utf-8")
+        image = f"![{entry['caption']}](_static/home/{script.stem}.png)"
+        texts.append(
+            f"({script.stem})=\n## {title}\n\n{image}\n\n{entry['caption']}\n\n"
+            f"```python\n{code}```\n\n{_describe_costs(script, entry)}\n"
+        )
+    radios = "".join(
+        f'<label><input type="radio" name="fn-tag" id="fn-{tag}"'
+        f"{' checked' * (tag == 'all')}> {tag}</label>"
+        for tag in ["all", *sorted(every)]
+    )
+    rules = "".join(
+        f'.fn-gallery:has(#fn-{tag}:checked) figure:not([data-tags~="{tag}"]) {{ display: none; }}'
+        for tag in sorted(every)
+    )
+    grid = [
+        f"<style>{rules}</style>",
+        '<div class="fn-gallery">',
+        f"<fieldset><legend>Show</legend>{radios}</fieldset>",
+        '<div class="fn-tiles">',
+        *tiles,
+        "</div></div>",
+    ]
+    head = "\n".join(grid)
+    file.write_text("\n".join([f"```{{raw}} html\n{head}\n```\n", *texts]), encoding="utf-8")
+
+
+def _describe_costs(script: Path, entry: Mapping[str, Any]) -> str:
+    """Return where a script is, and what it took where the pictures were drawn."""
+    place = f"`{script.parent.name}/{script.name}`"
+    if "wall_s" not in entry:
+        return f"{place} in the repository."
+    return (
+        f"{place} in the repository: {entry['wall_s']} s from start to exit, and "
+        f"{entry['peak_mb']} MB at most, libraries included, measured on two cores."
+    )
 
 
 def write_hero(file: Path, template: Path, home: Path) -> None:
     """Write the head of the home page: its pictures with their captions."""
     captions = json.loads((home / "captions.json").read_text(encoding="utf-8"))
     text = template.read_text(encoding="utf-8")
-    for name, caption in captions.items():
-        text = text.replace(f"{{{name}}}", escape(caption, quote=True))
+    for name, entry in captions.items():
+        text = text.replace(f"{{{name}}}", escape(entry["caption"], quote=True))
     file.write_text(text, encoding="utf-8")

@@ -2,6 +2,8 @@
 
 Prints the plan of the fastest setting, writes its picture to ``channelwise_execution.png``, and
 compares backends on a step of one's own.
+
+Tags: modes, workers
 """
 
 from __future__ import annotations

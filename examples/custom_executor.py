@@ -1,4 +1,7 @@
-"""An executor of one's own: tell of each step, and keep to threads whatever was asked for."""
+"""An executor of one's own: tell of each step, and keep to threads whatever was asked for.
+
+Tags: workers
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Run batches of channels on a Dask cluster; here on one of this machine."""
+"""Run batches of channels on a Dask cluster; here on one of this machine.
+
+Tags: workers, study
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 ``Pipeline.map`` divides the cores between the files, keeps the memory within bounds, and tells of a
 file that fails without stopping the others.
+
+Tags: study
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 A GPU pays where much is computed for each sample that is copied there and back; one low-pass filter
 seldom does. The result is that of NumPy within rounding, not bit for bit.
+
+Tags: signal
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Two lines in a script that uses MNE: correct the gradient artifact, and go on with epochs."""
+"""Two lines in a script that uses MNE: correct the gradient artifact, and go on with epochs.
+
+Tags: signal
+"""
 
 from __future__ import annotations
 

@@ -136,20 +136,20 @@ def test_missing_chromium_is_said(clone, required, code):
 
 
 # ------------------------------------------------------------------- the two parts of make test
-PURE = "def test_one(): pass\ndef test_two(): assert 0\n"
-REST = "import pytest\ndef test_three(): pass\n@pytest.mark.skip\ndef test_four(): pass\n"
+BESIDE = "def test_one(): pass\ndef test_two(): assert 0\n"
+ALONE = "import pytest\ndef test_three(): pass\n@pytest.mark.skip\ndef test_four(): pass\n"
 
 
 @pytest.fixture
 def run_parts(project_root, tmp_path):
     """The script over two folders of tests, with words for both parts."""
-    for name, text in {"pure": PURE, "rest": REST}.items():
+    for name, text in {"beside": BESIDE, "alone": ALONE}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / f"test_{name}.py").write_text(text)
     script = str(project_root / ".ci/tests.py")
 
     def run(*words: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, script, "pure", "--", "rest", "--", "-q", *words]
+        command = [sys.executable, script, "beside", "--", "alone", "--", "-q", *words]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
 
     pytest.importorskip("xdist")
@@ -161,7 +161,7 @@ def test_both_parts_end_in_one_line(run_parts):
     last = run.stdout.splitlines()[-1]
     assert run.returncode == 1
     assert re.fullmatch(r"=+ 1 failed, 2 passed, 1 skipped in \d+\.\d\ds \(0:\d\d:\d\d\) =+", last)
-    assert "FAILED pure.test_pure::test_two" in run.stdout
+    assert "FAILED beside.test_beside::test_two" in run.stdout
 
 
 def test_words_may_select_tests_of_one_part(run_parts):
@@ -174,5 +174,5 @@ def test_arguments_go_to_both_parts(clone):
     _install(clone)
     run = _make(clone, "-n", "test", "ARGS=-k edf")
     assert re.search(
-        r"tests\.py tests/kernels .* -- .* tests notebooks .* -- -k edf \|\|", run.stdout
+        r"tests\.py .* tests notebooks .* -- tests/browser .* -- -k edf \|\|", run.stdout
     )

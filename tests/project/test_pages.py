@@ -100,12 +100,12 @@ def test_pictures_are_of_this_version(project_root):
     """Captions hold figures: drawn anew, they must say the same."""
     pictures = _load_pictures()
     stored = json.loads((pictures.FOLDER / "captions.json").read_text(encoding="utf-8"))
-    assert set(stored) == set(pictures.PICTURES)
+    assert set(stored) == {*pictures.PICTURES, *pictures.SCRIPTS}
     drawn = {name: pictures.PICTURES[name]() for name in ("readme", "channelwise_execution")}
     assert {name: picture.caption for name, picture in drawn.items()} == {
-        name: stored[name] for name in drawn
+        name: stored[name]["caption"] for name in drawn
     }
-    assert f"![{stored['readme']}](docs/_static/home/readme.png)" in (
+    assert f"![{stored['readme']['caption']}](docs/_static/home/readme.png)" in (
         project_root / "README.md"
     ).read_text(encoding="utf-8")
     assert all((pictures.FOLDER / f"{name}.png").stat().st_size > 5000 for name in stored)
