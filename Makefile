@@ -21,7 +21,7 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=240 --ignore=noteb
 # All other tests run in two processes. These run alone: they measure memory or the load of the
 # machine, or drive a browser, which takes a core and a gigabyte by itself.
 ALONE := tests/browser tests/benchmark/test_machine_load.py tests/benchmark/test_memory.py \
-  tests/core/test_forecast.py tests/core/test_stream_memory.py tests/evaluation/test_quality_pages.py \
+  tests/core/test_forecast.py tests/core/test_stream_memory.py \
   tests/widgets/test_traffic.py
 # What `make quick` runs.
 QUICK := tests/project/test_house.py tests/project/test_text.py tests/project/test_architecture.py \

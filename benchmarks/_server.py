@@ -17,6 +17,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -84,11 +85,12 @@ class Worker:
     ) -> None:
         self.name = name
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        self.said = tempfile.TemporaryFile("w+")
         self.child = subprocess.Popen(
             [python, str(_HERE), name, json.dumps(options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self.said,
             text=True,
             bufsize=1,
             cwd=_HERE.parent,
@@ -108,7 +110,10 @@ class Worker:
         for line in self.child.stdout:
             if line.startswith(_SIGN):
                 return json.loads(line[len(_SIGN) :])
-        raise RuntimeError(f"the work {self.name} ended with code {self.child.wait()}")
+        code = self.child.wait()
+        self.said.seek(0)
+        last = (self.said.read().strip().splitlines() or ["no message"])[-1]
+        raise RuntimeError(f"the work {self.name} ended with code {code}: {last}")
 
     def close(self) -> None:
         """End the process."""

@@ -12,7 +12,7 @@ eeg = clean.with_trigger_samples(simulate(2, 500, 40, 2.0, 10).triggers)
 picture = make_picture(6, 3.5)
 (ax,) = add_axes(picture)
 said = []
-for step in (GradientCorrection(), OBSCorrection(n_components=8)):
+for step in (GradientCorrection(), OBSCorrection(n_components=8, locked_only=False)):
     found = CleanInTest([step]).run(eeg)
     ax.plot(list(found.per_band), list(found.per_band.values()), "o-", label=type(step).__name__)
     said.append(f"{type(step).__name__} {found.harm_db:.0f} dB")
