@@ -85,7 +85,7 @@ class Worker:
     ) -> None:
         self.name = name
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        self.said = tempfile.TemporaryFile("w+")
+        self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - the child writes to it
         self.child = subprocess.Popen(
             [python, str(_HERE), name, json.dumps(options)],
             stdin=subprocess.PIPE,
