@@ -154,7 +154,7 @@ def test_a_new_mode_and_backend_run(registered):
 # ------------------------------------------------------------------------------------- the rest
 def test_folders_of_the_test_targets_exist(project_root):
     text = (project_root / "Makefile").read_text(encoding="utf-8")
-    for variable in ("QUICK", "PURE"):
+    for variable in ("QUICK", "ALONE"):
         (words,) = re.findall(rf"^{variable} := ((?:.*\\\n)*.*)$", text, flags=re.M)
         folders = words.replace("\\", "").split()
         assert len(folders) > 2
