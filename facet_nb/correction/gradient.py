@@ -248,6 +248,7 @@ class GradientCorrection(ChannelCorrection):
             block_s=self.block_s,
             shrinkage=self.shrinkage,
             max_courses=self.max_courses,
+            volumes=True,
         )
         if len(starts) == len(layout.first):
             starts = _group_slices(rest, slices, clock, starts, sfreq)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from scipy import fft
@@ -74,6 +75,7 @@ def correct(
     block_s: float = 600.0,
     shrinkage: float = SHRINKAGE,
     max_courses: int = MAX_COURSES,
+    volumes: bool = False,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the signal without its artifacts.
@@ -93,6 +95,8 @@ def correct(
         shrinkage.
     max_courses : int
         Maximum number of amplitude courses besides the mean; 0 gives a plain average.
+    volumes : bool
+        Whether what recurs with volumes is looked for, or subtracted, afterwards: it is left then.
     out : ndarray, shape (n_times,) | None
         Array for the result; must not be `x`.
 
@@ -103,8 +107,13 @@ def correct(
     """
     out = np.empty_like(x) if out is None else out
     out[...] = x
+    options: dict[str, Any] = {
+        "shrinkage": shrinkage,
+        "max_courses": max_courses,
+        "volumes": volumes,
+    }
     for which in list_blocks(layout, sfreq, block_s):
-        correct_block(x, layout, which, sfreq, out, shrinkage=shrinkage, max_courses=max_courses)
+        correct_block(x, layout, which, sfreq, out, **options)
     return out
 
 
