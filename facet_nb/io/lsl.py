@@ -56,7 +56,7 @@ class LslSource:
 
     References
     ----------
-    .. [1] Kothe et al. (2025), Imaging Neuroscience, :doi:`10.1162/IMAG.a.136`.
+    .. [1] Kothe et al. (2025), Imaging Neuroscience, doi:10.1162/IMAG.a.136.
     """
 
     info: mne.Info
