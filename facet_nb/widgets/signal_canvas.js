@@ -13,6 +13,10 @@ const nice = x => { // the smallest of 1, 2, 5, 10, … that is not below x
   const step = 10 ** Math.floor(Math.log10(Math.max(x, 1e-3)));
   return [1, 2, 5, 10].map(m => m * step).find(v => v >= x * (1 - 1e-9));
 };
+const niceBelow = x => { // the largest of them that is not above x
+  const step = 10 ** Math.floor(Math.log10(Math.max(x, 1e-3)));
+  return [5, 2, 1].map(m => m * step).find(v => v <= x * (1 + 1e-9)) ?? step;
+};
 const write = uv => uv >= 1000 ? `${+(uv / 1000).toPrecision(3)} mV` : `${+uv.toPrecision(3)} µV`;
 const nextOf = (list, x, up) => up ? list.find(v => v > x * 1.001) ?? list.at(-1)
   : list.findLast(v => v < x * 0.999) ?? list[0];
@@ -429,9 +433,8 @@ function makeView(store, el) {
     for (const [i, x, name, room] of bars) {
       const scale = view.scale_uv[i] || auto[i];
       if (!room || !scale) continue;
-      let uv = scale; // a bar of at least 16 px and at most half the plot
-      while (uv / scale * pitch < 16) uv = nice(uv * 1.5);
-      while (uv / scale * pitch > plotHeight() / 2) uv = nice(uv / 2.1);
+      const most = plotHeight() / 2 / pitch * scale; // a bar of at least 16 px, but at most half the plot
+      const uv = Math.min(pitch < 16 ? nice(16 / pitch * scale) : scale, niceBelow(most));
       const length = uv / scale * pitch, text = write(uv), wide = c.measureText(text).width;
       const y = base - 8, left = i ? x - wide - 12 : x - 6;
       c.globalAlpha = 0.85; c.fillStyle = colours.card; c.fillRect(left, y - length - 4, wide + 20, length + 8); c.globalAlpha = 1;

@@ -284,15 +284,18 @@ class Panel:
         """Choose a screen of a studio, and open what it folds away."""
         first = "Run" if title == "Compare" else title
         self.part("state").locator(f"[data-value='{first}']:not(.fnb-next)").click()
-        page = self.part(f"tab-{first.lower()}")
-        page.wait_for()
-        for fold in page.locator(
-            ".jupyter-widget-Collapse:not(.jupyter-widget-Collapse-open)"
-        ).all():
-            fold.locator(".jupyter-widget-Collapse-header").click()
+        self._unfold(first)
         if title == "Compare":
             self.part("run-picture").locator("[data-value='Compare']").click()
-            self.part("tab-compare").wait_for()
+            self._unfold(title)
+
+    def _unfold(self, title: str) -> None:
+        """Wait for a screen, and open what it folds away."""
+        page = self.part(f"tab-{title.lower()}")
+        page.wait_for()
+        closed = ".jupyter-widget-Collapse:not(.jupyter-widget-Collapse-open)"
+        for fold in page.locator(closed).all():
+            fold.locator(".jupyter-widget-Collapse-header").click()
 
     def canvas_hash(self, name: str = "plot") -> str:
         """Return a hash of the pixels of an interactive plot."""
