@@ -59,7 +59,7 @@ def _write_folder(model: StudioModel) -> str:
             lines += f'<li class="fnb-small">The first {MOST_ENTRIES}; name a folder above.</li>'
     up = write_button("↑", "folder", Path(folder).parent, more=' aria-label="Folder above"')
     return (
-        '<h4>On this machine</h4><p class="fnb-path">'
+        '<h4>On this machine</h4><p class="fnb-place">'
         f'{up}<input type="text" data-act="folder" name="folder" aria-label="Folder" '
         f'value="{write_text(folder)}"></p><ul class="fnb-entries" data-arrows>{lines}</ul>'
     )

@@ -140,7 +140,7 @@ def run_again_and_reload(page, lab: Lab, panel: Panel) -> None:
     expect(panel.part("compare-table")).to_contain_text("Kept results: 1")
     check_tabs(lab, panel)
     expect(panel.part("signal-plot").locator(".fnb-sv-says")).to_contain_text(
-        "recording and corrected"
+        re.compile("recording and corrected|difference")
     )
     panel.turn_to("Save")
     assert 'backend="threading"' in panel.code() and panel.code().count("Slow(") == 2
