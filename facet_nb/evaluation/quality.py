@@ -141,16 +141,19 @@ def is_corrected(context: ProcessingContext) -> bool:
     """Whether a correction has run."""
     if context.has_estimated_noise():
         return True
+    return bool(_list_corrections(context))
+
+
+def _list_corrections(context: ProcessingContext) -> set[str]:
+    """Return the names of the corrections in the history."""
     known = list_processors()
-    return any(getattr(known.get(step.name), "subtracts", False) for step in context.get_history())
+    names = {step.name for step in context.get_history()}
+    return {name for name in names if getattr(known.get(name), "subtracts", False)}
 
 
 def _choose_number(context: ProcessingContext) -> int:
     """Return the number of pairs of epochs that are read: fewer after averages alone."""
-    known = list_processors()
-    names = {step.name for step in context.get_history()}
-    used = {name for name in names if getattr(known.get(name), "subtracts", False)}
-    return _PAIRS if used - _FAST else _FEW_PAIRS
+    return _PAIRS if _list_corrections(context) - _FAST else _FEW_PAIRS
 
 
 def _list_channels(context: ProcessingContext, ecg: bool = False) -> list[str]:

@@ -61,6 +61,12 @@ FORMATS = {
 COMPANIONS = {".eeg": ".vhdr", ".vmrk": ".vhdr", ".fdt": ".set"}
 
 
+def find_suffix(path: Path) -> str:
+    """Return the suffix of a file in small letters; that of ``.fif.gz`` has two parts."""
+    two = "".join(path.suffixes[-2:]).lower()
+    return two if two in FORMATS else path.suffix.lower()
+
+
 def find_source(path: str | Path) -> tuple[Path, Format]:
     """Return the file to read for `path`, and its format.
 
@@ -80,7 +86,7 @@ def find_source(path: str | Path) -> tuple[Path, Format]:
                 f"Put {head.name} there, or give the {companion} file that belongs to it",
             )
         source = head
-    kind = FORMATS.get("".join(source.suffixes[-2:]).lower()) or FORMATS.get(source.suffix.lower())
+    kind = FORMATS.get(find_suffix(source))
     if kind is None:
         suffix = f"the suffix {source.suffix}" if source.suffix else "a name without suffix"
         raise unusable(

@@ -13,6 +13,8 @@ from typing import Any
 
 #: Time that running threads have when the interpreter exits, in s.
 _EXIT_S = 10.0
+#: Interval at which the end of work is looked for, in s.
+_POLL_S = 0.05
 
 _running: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
@@ -32,6 +34,36 @@ def _await_threads() -> None:
     for thread in list(_running):
         if thread.is_alive() and thread is not threading.current_thread():
             thread.join(max(0.0, until - time.monotonic()))
+
+
+def wait_while(
+    busy: Callable[[], bool],
+    pause: Callable[[float], Any],
+    cancel: Callable[[], Any],
+    timeout: float | None,
+) -> None:
+    """Wait for the end of work, at most `timeout` seconds; a keyboard interrupt cancels it.
+
+    Parameters
+    ----------
+    busy : callable
+        Whether work is in progress; takes over its news, if nothing else does.
+    pause : callable
+        Waits for some seconds, or until there is news.
+    cancel : callable
+        Cancels the work, whose end is then awaited.
+    timeout : float | None
+        Longest time, in s.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        while busy() and (deadline is None or time.monotonic() < deadline):
+            pause(_POLL_S)
+    except KeyboardInterrupt:
+        cancel()
+        while busy():
+            pause(_POLL_S)
+        raise
 
 
 @dataclass(frozen=True, eq=False)

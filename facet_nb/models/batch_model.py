@@ -15,7 +15,7 @@ from facet_nb.batch import BatchResult, RunFile, Study, StudyPlan, StudyRow, mak
 from facet_nb.benchmark import Configuration
 from facet_nb.core import CancelToken, Pipeline
 from facet_nb.core.errors import ValidationError
-from facet_nb.models.background_tasks import BackgroundTasks, Notifier
+from facet_nb.models.background_tasks import BackgroundTasks, Notifier, wait_while
 from facet_nb.models.codegen import write_map
 from facet_nb.models.eta import EtaEstimator
 from facet_nb.models.run_model import RunModel
@@ -23,8 +23,6 @@ from facet_nb.models.tune_model import TuneModel
 
 STATUSES = ("idle", "running", "cancelling", "done", "failed", "cancelled")
 
-#: Interval at which `wait` applies events, in s.
-_POLL_S = 0.05
 
 #: What the page says about recordings that have no result yet.
 _UNDER_WAY = ("running", "waiting")
@@ -201,15 +199,7 @@ class BatchModel(Notifier, HasTraits):
 
         A keyboard interrupt cancels the study.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        try:
-            while self.drain() and (deadline is None or time.monotonic() < deadline):
-                time.sleep(_POLL_S)
-        except KeyboardInterrupt:
-            self.cancel()
-            while self.drain():
-                time.sleep(_POLL_S)
-            raise
+        wait_while(self.drain, time.sleep, self.cancel, timeout)
         return not self.busy
 
     def run(self) -> BatchResult:

@@ -13,7 +13,7 @@ from traitlets import HasTraits, Tuple, Unicode
 
 from facet_nb.batch.inputs import find_recordings, is_bids
 from facet_nb.core.errors import ValidationError
-from facet_nb.io.sources import COMPANIONS, FORMATS
+from facet_nb.io.sources import COMPANIONS, FORMATS, find_suffix
 
 #: Entries of a folder and recent files that are listed.
 MOST_ENTRIES, MOST_RECENT = 200, 8
@@ -98,7 +98,7 @@ class FilesModel(HasTraits):
             raise ValidationError(f"{here} cannot be listed: {error.strerror}.") from error
         shown = [path for path in inside if not path.name.startswith(".")]
         folders = [path for path in shown if path.is_dir()]
-        files = [path for path in shown if path.is_file() and _ending(path) in FORMATS]
+        files = [path for path in shown if path.is_file() and find_suffix(path) in FORMATS]
         return tuple(_enter(path, path.name) for path in [*folders, *files][:MOST_ENTRIES])
 
     def go(self, folder: str | Path) -> None:
@@ -148,7 +148,11 @@ class FilesModel(HasTraits):
             )
         for name, _ in files:
             known = {*FORMATS, *COMPANIONS}
-            if name != Path(name).name or name.startswith(".") or _ending(Path(name)) not in known:
+            if (
+                name != Path(name).name
+                or name.startswith(".")
+                or find_suffix(Path(name)) not in known
+            ):
                 raise ValidationError(
                     f"{name!r} is not part of a recording: choose files ending in "
                     f"{', '.join(sorted(known))}."
@@ -200,7 +204,7 @@ class FilesModel(HasTraits):
         ValidationError
             If the files hold no recording.
         """
-        main = [path for path in self._received if _ending(path) in FORMATS]
+        main = [path for path in self._received if find_suffix(path) in FORMATS]
         if main:
             return str(main[0])
         names = ", ".join(path.name for path in self._received)
@@ -212,11 +216,6 @@ class FilesModel(HasTraits):
     @property
     def _uploads(self) -> Path:
         return Path(self.folder) / "uploads"
-
-
-def _ending(path: Path) -> str:
-    name = path.name.lower()
-    return ".fif.gz" if name.endswith(".fif.gz") else path.suffix.lower()
 
 
 def _enter(path: Path, name: str) -> FileEntry:

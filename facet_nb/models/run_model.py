@@ -18,7 +18,7 @@ from facet_nb.core import Pipeline, PipelineResult, ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.events import BatchDone, RunState
 from facet_nb.models import event_log
-from facet_nb.models.background_tasks import Notifier
+from facet_nb.models.background_tasks import Notifier, wait_while
 from facet_nb.models.eta import EtaEstimator
 from facet_nb.models.resource_meter import ResourceMeter, extend
 from facet_nb.models.run_settings import RunSettings
@@ -30,8 +30,6 @@ from facet_nb.models.truth import TruthComparison
 
 STATUSES = ("idle", "running", "cancelling", "done", "failed", "cancelled")
 
-#: Interval at which `wait` applies events, in s.
-_POLL_S = 0.1
 #: Number of runs that are kept for forecasts.
 _RECORDS = 50
 #: Number of timelines that are kept.
@@ -205,15 +203,7 @@ class RunModel(Notifier, RunSettings):
 
         A keyboard interrupt cancels the run.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        try:
-            while self.running and (deadline is None or time.monotonic() < deadline):
-                self._join(_POLL_S)
-        except KeyboardInterrupt:
-            self.cancel()
-            while self.running:
-                self._join(_POLL_S)
-            raise
+        wait_while(lambda: self.running, self._join, self.cancel, timeout)
         return not self.running
 
     def run(self) -> PipelineResult:

@@ -87,7 +87,6 @@ class StudioModel(Notifier, HasTraits):
         Why there is no preview; empty if there is one.
     remedied : str
         The remedy that was applied last and can be taken back; empty if there is none.
-
     chart : {"speedup", "memory", "both", "grid", "time"}
         The chart that is large: speed-up, memory, time against memory, outer against inner
         workers, or where the time goes.

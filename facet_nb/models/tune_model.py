@@ -20,7 +20,7 @@ from facet_nb.benchmark import (
 )
 from facet_nb.core import CancelToken
 from facet_nb.core.errors import FacetError, RunCancelled, ValidationError
-from facet_nb.models.background_tasks import BackgroundTasks, Notifier
+from facet_nb.models.background_tasks import BackgroundTasks, Notifier, wait_while
 from facet_nb.models.replay import list_frames
 from facet_nb.models.run_model import RunModel
 from facet_nb.models.table_files import save_table
@@ -28,7 +28,6 @@ from facet_nb.models.tune_settings import TuneSettings
 from facet_nb.models.verdict import Score, score_guess, write_verdict
 
 STATUSES = ("idle", "running", "cancelling", "replaying", "done", "failed", "cancelled")
-_POLL_S = 0.05
 #: Duration of a replay, in s.
 REPLAY_S = 6.0
 
@@ -173,15 +172,7 @@ class TuneModel(Notifier, TuneSettings):
 
         Returns whether it has ended. A keyboard interrupt cancels the benchmark.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        try:
-            while self.drain() and (deadline is None or time.monotonic() < deadline):
-                time.sleep(_POLL_S)
-        except KeyboardInterrupt:
-            self.cancel()
-            while self.drain():
-                time.sleep(_POLL_S)
-            raise
+        wait_while(self.drain, time.sleep, self.cancel, timeout)
         return not self.busy and self.status != "replaying"
 
     def benchmark(self) -> BenchmarkTable:
