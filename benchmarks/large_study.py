@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _measure import cpu_times_s
 from out_of_core import SFREQ, write_recording
 
 from facet_nb import gradient_correction
@@ -33,13 +33,11 @@ CORE_HOUR_USD = 0.05
 
 def correct(path: str, output: str) -> None:
     """Correct one recording as a study does, and print what it took (in a process of its own)."""
-    before, peak = _read_usage(), _PeakMemory()
+    begin_s, peak = sum(cpu_times_s()), _PeakMemory()
     batch = gradient_correction().map([path], output=output, n_jobs=1, show_progress=False)
-    after = _read_usage()
+    used = {"cpu_s": sum(cpu_times_s()) - begin_s, "peak_bytes": peak.stop()}
     if not batch.rows[0].success:
         raise SystemExit(batch.summary())
-    used = {name: after[name] - before[name] for name in before}
-    used["peak_bytes"] = peak.stop()
     used["written"] = _count_bytes(Path(batch.rows[0].output))
     print(json.dumps(used))
 
@@ -62,11 +60,6 @@ class _PeakMemory(threading.Thread):
         self._done.set()
         self.join()
         return self.peak
-
-
-def _read_usage() -> dict[str, float]:
-    spent = resource.getrusage(resource.RUSAGE_SELF)
-    return {"cpu_s": spent.ru_utime + spent.ru_stime}
 
 
 def _count_bytes(path: Path) -> int:

@@ -201,11 +201,6 @@ PICTURES: dict[str, Callable[[], Picture]] = {
 }
 
 
-def draw_script(path: Path) -> Picture:
-    """Run a script of the gallery, and return the picture that it draws."""
-    return runpy.run_path(str(path))["picture"]
-
-
 def measure_script(path: Path) -> dict[str, Any]:
     """Run a script in a process of its own; write its picture, and return caption and costs."""
     began_s = time.perf_counter()
@@ -221,7 +216,7 @@ def measure_script(path: Path) -> dict[str, Any]:
 
 def write_script(path: Path) -> None:
     """Write the picture of a script; print its caption and the largest memory of this process."""
-    picture = draw_script(path)
+    picture = runpy.run_path(str(path))["picture"]
     (FOLDER / f"{path.stem}.png").write_bytes(picture.to_png())
     # Not getrusage: its peak is inherited from the process that started this one.
     status = Path("/proc/self/status").read_text()
