@@ -76,7 +76,8 @@ def change_the_chain(panel: Panel) -> None:
     expect(panel.part("run")).to_be_disabled()
     expect(panel.part("forecast")).to_contain_text("is not a number")
     panel.turn_to("Chain")
-    type_into(panel, "field-seconds", "0.8")
+    # Long enough for all that is looked at during the run, on a busy machine too.
+    type_into(panel, "field-seconds", "2.4")
     expect(panel.part("chain-problem")).to_contain_text("The chain can run")
     choose_step(panel, 3)
     panel.part("toggle").click()
@@ -139,10 +140,10 @@ def run_again_and_reload(page, lab: Lab, panel: Panel) -> None:
     panel.part("keep").click()
     expect(panel.part("compare-table")).to_contain_text("Kept results: 1")
     check_tabs(lab, panel)
-    expect(panel.part("signal-plot").locator(".fnb-sv-says")).to_contain_text(
-        re.compile("recording and corrected|difference")
-    )
+    says = panel.part("signal-plot").locator(".fnb-sv-says")
+    expect(says).to_contain_text("difference")
     panel.turn_to("Save")
+    expect(says).to_contain_text("recording and corrected")
     assert 'backend="threading"' in panel.code() and panel.code().count("Slow(") == 2
 
 
@@ -237,8 +238,8 @@ def test_one_screen(page, lab_server, complaints, shots):
     panel.part("outcome").locator("[data-act=check]").click()
     expect(panel.part("outcome")).to_contain_text("0 of 432 000 samples differ")
     page.keyboard.press("4")
-    panel.part("say").locator("[data-act=quick]").click()
-    expect(panel.part("chart").first.locator(".fnb-hollow").first).to_be_visible()
+    # A first look begins by itself.
+    expect(panel.part("chart").first.locator(".fnb-hollow")).to_have_count(4)
     page.set_viewport_size({"width": 846, "height": 900})
     for screen in ("Recording", "Run", "Tune", "Save"):
         panel.part("state").locator(f"[data-value='{screen}']:not(.fnb-next)").click()
@@ -259,7 +260,7 @@ def test_curves_that_grow(page, lab_server, complaints, shots):
     expect(panel.part("benchmark-status")).to_contain_text("Measuring")
     panel.part("curves").locator("canvas").first.wait_for()
     assert list_faults(panel.root) == {}
-    assert watch_canvas(page, panel, "Done") >= 2
+    assert watch_canvas(page, panel, "Done") >= 3
     expect(panel.part("verdict").first).to_contain_text("parallel, 4 threads is 2.5")
     expect(panel.part("advice")).to_contain_text("it is the balanced one")
     page.set_viewport_size({"width": 1280, "height": 1700})
@@ -278,7 +279,7 @@ def test_curves_that_grow(page, lab_server, complaints, shots):
     panel.turn_to("Tune")
     panel.part("replay").click()
     expect(panel.part("benchmark-status")).to_contain_text("without measuring")
-    assert watch_canvas(page, panel, "Done") >= 2
+    assert watch_canvas(page, panel, "Done") >= 3
     check_saved(lab)
     look_through_a_narrow_window(page, panel)
     assert complaints == []

@@ -17,10 +17,7 @@ from tests.study import studies
 
 @pytest.fixture
 def folder(tmp_path):
-    for i in range(3):
-        studies.write(tmp_path / "in" / f"r{i}.fif", i)
-    (tmp_path / "in" / "bad.edf").write_text("nothing")
-    return tmp_path / "in"
+    return studies.write_folder(tmp_path / "in", 3)
 
 
 def test_a_study_from_idle_to_done(folder, tmp_path):

@@ -63,6 +63,14 @@ def write(path: Path, seed: int = 0, triggers: bool = True, n_times: int = 3000)
     return path
 
 
+def write_folder(folder: Path, n: int) -> Path:
+    """Write `n` recordings, and a file that is none."""
+    for i in range(n):
+        write(folder / f"r{i}.fif", i)
+    (folder / "bad.edf").write_text("nothing")
+    return folder
+
+
 def make_inputs(folder: Path) -> list[Path]:
     """Write 12 inputs: eight good ones, and four of which each fails in its own way."""
     good = [write(folder / f"s{i}" / "rec.fif", i) for i in range(2)]  # equal names

@@ -20,10 +20,7 @@ HOSTILE = "<script>alert(1)</script>"
 
 @pytest.fixture
 def folder(tmp_path):
-    for i in range(2):
-        studies.write(tmp_path / "in" / f"r{i}.fif", i)
-    (tmp_path / "in" / "bad.edf").write_text("nothing")
-    return tmp_path / "in"
+    return studies.write_folder(tmp_path / "in", 2)
 
 
 @pytest.mark.parametrize(

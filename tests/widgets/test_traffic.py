@@ -111,7 +111,8 @@ def test_the_signal_follows_on_every_screen(simulation):
     studio.show("Tune")
     studio.run()
     after = find(studio, "fnb-signal-plot").meta
-    assert [s["label"] for s in after["signals"]][:2] == ["recording", "corrected"]
+    labels = [s["label"] for s in after["signals"]]
+    assert labels == ["recording", "corrected", "truth", "removed"]
 
 
 def test_everything_is_sent_from_the_loop(simulation, wire):
