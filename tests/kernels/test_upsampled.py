@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from facet_nb.kernels.compiled.dispatch import find_compiled, has_compiled
+from facet_nb.kernels.compiled.dispatch import find_compiled, has_compiled, use_compiled
 from facet_nb.kernels.filters.edges import segment
 from facet_nb.kernels.means import find_mean
 from facet_nb.kernels.resampling import double_rate_grid, double_rate_signal, windowed_sinc
@@ -18,6 +18,7 @@ from facet_nb.kernels.resampling.double_rate_grid import HALF, Form
 from facet_nb.kernels.resampling.double_rate_signal import DoubleRateSignal
 from facet_nb.kernels.resampling.resampled_mean import find_resampled_mean
 from facet_nb.kernels.templates import averaging, template_train, upsampled
+from facet_nb.kernels.templates.averaging import running_correlation
 from facet_nb.kernels.templates.subtraction import subtract_templates
 from facet_nb.kernels.templates.template_train import TrainLayout
 
@@ -271,6 +272,36 @@ def test_rows_are_moved_whatever_their_length(char):
         for row, place, tap in zip(out, (3, 200), taps, strict=True):
             expected = np.convolve(x[place : place + n + 19].astype(float), tap[::-1], "valid")
             np.testing.assert_allclose(row, expected, atol=1e-13 if char == "d" else 1e-4)
+
+
+@pytest.mark.skipif(not has_compiled(), reason="the kernels are not compiled")
+@pytest.mark.parametrize("n_samples", [30, 127, 700, 3400])
+def test_epochs_are_summed_and_compared_in_one_pass(n_samples):
+    form, rng = Form(10, n_samples), np.random.default_rng(n_samples)
+    sums, n = double_rate_grid.find_sums(form), 9
+    x = np.cumsum(rng.standard_normal(n * 40 + form.n_columns + 40))
+    places, parts = 40 * np.arange(n), rng.integers(0, 10, n)
+    rows, total = np.empty((n, form.n_columns)), np.empty(form.n_columns)
+    double_rate_signal.delay_rows(x, places, parts, form.phases, rows)
+    alike = find_compiled("fractional_delay", "sum_rows")(
+        x, places, parts, form.phases, sums, total
+    )
+    assert np.array_equal(total, rows.sum(axis=0))
+    np.testing.assert_allclose(alike, running_correlation(sums.gram(rows)), rtol=0, atol=1e-9)
+
+
+@pytest.mark.skipif(not has_compiled(), reason="the kernels are not compiled")
+@pytest.mark.parametrize("size", [1, 4999, 13_703, 60_000])
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_long_filters_equal_those_in_scipy(size, direction):
+    rng = np.random.default_rng(size)
+    x, second = rng.standard_normal((2, double_rate_signal.count_places(size)))
+    results = np.empty((2, size))
+    for out, modules in zip(results, (None, frozenset()), strict=True):
+        with use_compiled(modules):
+            other = second if direction == "down" else second[:0]
+            double_rate_signal.filter_sum(x, other, direction, out)
+    np.testing.assert_allclose(*results, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("group", [1400, 2999, 5000])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from facet_nb.kernels.compiled.library import count_step, find_kernel
+from facet_nb.kernels.resampling.double_rate_grid import Sums
 
 
 def delay_rows(
@@ -31,6 +32,41 @@ def delay_rows(
     run = find_kernel("delay_rows", x.dtype.char)
     n_rows, n_taps = len(places), taps.shape[1]
     run(x, places, parts, n_rows, taps, n_taps, out, count_step(out), out.shape[1])
+
+
+def sum_rows(
+    x: np.ndarray,
+    places: np.ndarray,
+    parts: np.ndarray,
+    taps: np.ndarray,
+    sums: Sums,
+    out: np.ndarray,
+) -> np.ndarray:
+    """Fill `out` with the sum of rows as of :func:`delay_rows`, in their order.
+
+    Parameters
+    ----------
+    x, places, parts, taps
+        As in :func:`delay_rows`, in float64.
+    sums : Sums
+        Sums over the samples that the rows stand for.
+    out : ndarray of float64, shape (n_samples,)
+        The sum.
+
+    Returns
+    -------
+    ndarray, shape (n_rows,)
+        Pearson correlation of each row with the sum of all before it; 0 for the first.
+    """
+    n, n_head, n_tail = len(out), len(sums.plain_head), len(sums.plain_tail)
+    head, tail = (np.ascontiguousarray(root.T) for root in (sums.head, sums.tail))
+    correlations, spare = np.empty(len(places)), np.empty(n + 2 * (n_head + n_tail))
+    find_kernel("sum_rows", "d")(
+        *(x, places, parts, len(places), taps, taps.shape[1]),
+        *(sums.plain_head, head, n_head, sums.plain_tail, tail, n_tail),
+        *(sums.gain, float(sums.n_samples), out, n, spare, correlations),
+    )
+    return correlations
 
 
 def add_rows(

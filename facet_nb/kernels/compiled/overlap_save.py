@@ -9,7 +9,7 @@ import numpy as np
 from facet_nb.kernels.compiled.dispatch import aligned_empty
 from facet_nb.kernels.compiled.library import count_step, count_vector_bytes, find_kernel
 
-__all__ = ["filter_rows", "order"]
+__all__ = ["filter_rows", "filter_sum", "order"]
 
 #: Transforms that remain after the first two passes.
 SIXTEEN = 16
@@ -43,16 +43,53 @@ def filter_rows(
         signal, with additional samples on either side.
     """
     n_fft, width = len(spectrum), count_vector_bytes() // x.itemsize
-    hop, point = n_fft - n_taps + 1, 2 * width
+    hop = n_fft - n_taps + 1
+    n_edges = _count_edges(x.shape[1], out.shape, n_fft, hop, width, before)
+    _run(x, None, n_taps, spectrum, out, before, n_edges)
+
+
+def filter_sum(
+    x: np.ndarray, second: np.ndarray, n_taps: int, spectrum: np.ndarray, out: np.ndarray
+) -> None:
+    """Filter one signal, or filter two signals and add the results, by overlap-save.
+
+    Parameters
+    ----------
+    x, second : ndarray of float64, shape (n_known,)
+        Signals that start half a filter before the first sample of `out` and hold all blocks.
+        `second` may be empty.
+    n_taps : int
+        Length of the filters: odd.
+    spectrum : ndarray of complex, shape (n_fft,)
+        Spectrum of the filter, in the order of :func:`order`, divided by `n_fft`; for two signals,
+        that of the first filter minus i times that of the second.
+    out : ndarray of float64, shape (n_times,)
+        Array for the result.
+    """
+    other = second[np.newaxis] if len(second) else None
+    _run(x[np.newaxis], other, n_taps, spectrum, out[np.newaxis], n_taps // 2, 0)
+
+
+def _run(
+    x: np.ndarray,
+    second: np.ndarray | None,
+    n_taps: int,
+    spectrum: np.ndarray,
+    out: np.ndarray,
+    before: int,
+    n_edges: int,
+) -> None:
+    n_fft, width = len(spectrum), count_vector_bytes() // x.itemsize
+    point, each = 2 * width, spectrum.itemsize // x.itemsize
     n_part = count_places(n_fft // SIXTEEN) + GAP
     points = aligned_empty(point * SIXTEEN * n_part, x.dtype)
     tile = aligned_empty((width + 1) * SIXTEEN * point, x.dtype)
-    n_edges = _count_edges(x.shape[1], out.shape, n_fft, hop, width, before)
     edges = aligned_empty(n_edges * n_fft, x.dtype)
     run = find_kernel("overlap_save", x.dtype.char)
     run(
-        *(x, count_step(x), x.shape[1], before, out, count_step(out), *out.shape, n_fft, hop),
-        *(spectrum, find_twiddles(n_fft, x.dtype.char), points, point * n_part, tile, edges),
+        *(x, count_step(x), x.shape[1], before, out, count_step(out), *out.shape),
+        *(n_fft, n_fft - n_taps + 1, spectrum.view(x.dtype), find_twiddles(n_fft, x.dtype.char)),
+        *(points, point * n_part, tile, edges, second, each),
     )
 
 

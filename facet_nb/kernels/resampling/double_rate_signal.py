@@ -17,7 +17,7 @@ from scipy import fft
 from facet_nb.kernels.compiled.dispatch import aligned_empty, find_compiled
 from facet_nb.kernels.filters.edges import segment
 from facet_nb.kernels.resampling import windowed_sinc
-from facet_nb.kernels.resampling.double_rate_grid import HALF, Form
+from facet_nb.kernels.resampling.double_rate_grid import HALF, Form, Sums
 
 #: Half-length of the long filters, in native samples.
 REACH = windowed_sinc.HALF_WIDTH + 1
@@ -106,16 +106,39 @@ class DoubleRateSignal:
         out : ndarray, shape (n_epochs, n_columns)
             Their columns.
         """
+        delay_rows(self.window, self._fill(places), parts, self.form.phases, out)
+        return out
+
+    def sum(
+        self, places: np.ndarray, parts: np.ndarray, sums: Sums, out: np.ndarray
+    ) -> np.ndarray | None:
+        """Fill `out`, shape (n_columns,), with the sum of epochs, as :meth:`take` gives them.
+
+        Returns
+        -------
+        ndarray, shape (n_epochs,) | None
+            Pearson correlation of each epoch with the sum of all before it; 0 for the first. None,
+            and no sum, without compiled kernels.
+        """
+        compiled = find_compiled("fractional_delay", "sum_rows")
+        if compiled is None:
+            return None
+        found: np.ndarray = compiled(
+            self.window, self._fill(places), parts, self.form.phases, sums, out
+        )
+        return found
+
+    def _fill(self, places: np.ndarray) -> np.ndarray:
+        """Compute all samples that epochs at `places` need; return where they start."""
         first = places - (2 * HALF - 1)
         if int(first.min()) < self.begin:
             self._rewind()
         if (start := self.find_start(places)) > self.done:
             self.begin, self.filled, self.done = 2 * start, 0, start
-        high = find_end(places, out.shape[1])
+        high = find_end(places, self.form.n_columns)
         while self.begin + self.filled < high:
             self._advance()
-        delay_rows(self.window, first - self.begin, parts, self.form.phases, out)
-        return out
+        return first - self.begin
 
     def find_start(self, places: np.ndarray) -> int:
         """Return the native sample at which processing must resume for epochs at `places`.
@@ -174,7 +197,7 @@ def _double_rate(x: np.ndarray, centre: float, out: np.ndarray) -> None:
     np.subtract(x, centre, out=source[:known])
     source[known:] = 0.0
     between = _buffers.get("result", size)
-    filter_sum(source, source[:0], _spectra("up"), between)
+    filter_sum(source, source[:0], "up", between)
     out[::2], out[1::2] = source[REACH : REACH + size], between
 
 
@@ -189,7 +212,7 @@ def halve_rate(even: np.ndarray, odd: np.ndarray, size: int) -> np.ndarray:
         Number of output samples, GROUP at most.
     """
     out = _buffers.get("result", size)
-    filter_sum(even, odd, _spectra("down"), out)
+    filter_sum(even, odd, "down", out)
     return out
 
 
@@ -216,18 +239,33 @@ def _spectra(direction: str) -> np.ndarray:
     return np.conj(fft.rfft(np.roll(np.pad(taps, ((0, 0), (0, _HOP))), -REACH, axis=1)))
 
 
-def filter_sum(x: np.ndarray, second: np.ndarray, spectra: np.ndarray, out: np.ndarray) -> None:
+@lru_cache(maxsize=2)
+def _sorted_spectrum(direction: str) -> np.ndarray:
+    """Return the spectra of the long filters as the compiled filter takes them."""
+    order = find_compiled("overlap_save", "order")
+    assert order is not None  # this function is called only if the compiled filter was found
+    halves = _spectra(direction)
+    whole = np.concatenate([halves, np.conj(halves[:, -2:0:-1])], axis=1)[:, order(_N_FFT)] / _N_FFT
+    return whole[0] - 1j * whole[1] if len(whole) == 2 else whole[0]
+
+
+def filter_sum(x: np.ndarray, second: np.ndarray, direction: str, out: np.ndarray) -> None:
     """Filter one signal, or filter two signals and add the results, by overlap-save.
 
     Parameters
     ----------
     x, second : ndarray, shape (count_places(n_times),)
-        Signals that start REACH samples before the first output sample. `second` may be empty.
-    spectra : ndarray, shape (1 or 2, _N_FFT / 2 + 1)
-        Spectra of the filters.
+        Signals that start REACH samples before the first output sample. `second` is empty for
+        ``"up"``.
+    direction : {"up", "down"}
+        The filters.
     out : ndarray, shape (n_times,)
         The result.
     """
+    if compiled := find_compiled("overlap_save", "filter_sum"):
+        compiled(x, second, 2 * REACH + 1, _sorted_spectrum(direction), out)
+        return
+    spectra = _spectra(direction)
     # Always two blocks at a time: SciPy's FFT makes one of two rows by the same instructions.
     blocks, others = _cut_blocks(x), _cut_blocks(second)
     for first in range(0, -(-len(out) // _HOP), 2):

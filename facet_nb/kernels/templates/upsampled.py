@@ -133,6 +133,29 @@ class Averager:
         if pool is None:
             out[...] = self.before
             return np.arange(0)
+        chosen = self._sum_all(pool, location, out)
+        if chosen is None:
+            chosen = self._take_similar(pool, location, out)
+        out -= self.level.shift
+        self.before = out.copy()
+        return chosen
+
+    def _sum_all(
+        self, pool: Pool, location: tuple[np.ndarray, np.ndarray], out: np.ndarray
+    ) -> np.ndarray | None:
+        """Average all epochs of a pool in one pass; return None if some are not similar."""
+        if not pool.is_whole:
+            return None
+        alike = self.source.sum(*location, self.sums, out)
+        if alike is None or not np.all(alike[len(pool.seed) :] > self.layout.threshold + MARGIN):
+            return None
+        out /= len(pool.epochs)
+        return pool.order
+
+    def _take_similar(
+        self, pool: Pool, location: tuple[np.ndarray, np.ndarray], out: np.ndarray
+    ) -> np.ndarray:
+        """Average the epochs of a pool that are similar to those before them; return which."""
         columns = self.source.take(*location, self.space[: len(pool.epochs)])
         chosen = self._choose(self.sums.gram(columns), pool)
         # The mean is summed in the order of choice, as at the high rate.
@@ -140,8 +163,6 @@ class Averager:
             places, parts = (v[chosen] for v in location)
             columns = self.source.take(places, parts, self.space[: len(places)])
         columns.mean(axis=0, out=out)
-        out -= self.level.shift
-        self.before = out.copy()
         return chosen
 
     def _choose(self, gram: np.ndarray, pool: Pool) -> np.ndarray:

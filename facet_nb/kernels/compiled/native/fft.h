@@ -126,23 +126,33 @@ INLINE void backward_sixteen(const real *source, idx step, real *target, idx tar
 }
 
 /* ------------------------------------------------------------------------------------- filters */
-/* Transform four points, or two, multiply them by a real spectrum, and transform back. */
-INLINE void filter_four(real *z, const real *spectrum)
+/* The spectrum of a filter has `each` elements for a point: 1 if it is real, 2 if it is complex. */
+INLINE void weigh(vec *re, vec *im, const real *spectrum, idx each)
+{
+    if (each == 2) {
+        turn(re, im, spectrum);
+    } else {
+        vec s = like(spectrum[0]);
+        *re *= s;
+        *im *= s;
+    }
+}
+
+/* Transform four points, or two, multiply them by a spectrum, and transform back. */
+INLINE void filter_four(real *z, const real *spectrum, idx each)
 {
     four p = transform_four(load_four(z, POINT));
-    UNROLL for (int i = 0; i < 4; i++) {
-        vec s = like(spectrum[i]);
-        p.re[i] *= s;
-        p.im[i] *= s;
-    }
+    UNROLL for (int i = 0; i < 4; i++)
+        weigh(&p.re[i], &p.im[i], spectrum + i * each, each);
     store_four(z, POINT, transform_four_back(p));
 }
 
-INLINE void filter_two(real *z, const real *spectrum)
+INLINE void filter_two(real *z, const real *spectrum, idx each)
 {
     vec a = load(z), b = load(z + W), c = load(z + 2 * W), d = load(z + 3 * W);
-    vec p = like(spectrum[0]), q = like(spectrum[1]);
-    vec e = (a + c) * p, f = (b + d) * p, g = (a - c) * q, h = (b - d) * q;
+    vec e = a + c, f = b + d, g = a - c, h = b - d;
+    weigh(&e, &f, spectrum, each);
+    weigh(&g, &h, spectrum + each, each);
     store(z, e + g);
     store(z + W, f + h);
     store(z + 2 * W, e - g);
@@ -150,7 +160,8 @@ INLINE void filter_two(real *z, const real *spectrum)
 }
 
 /* Filter `n` points in cache. */
-static void filter_leaf(real *z, idx n, const real *factors, idx total, const real *spectrum)
+static void filter_leaf(real *z, idx n, const real *factors, idx total, const real *spectrum,
+                        idx each)
 {
     idx m = n;
     for (; m > 4; m /= 4)
@@ -162,9 +173,9 @@ static void filter_leaf(real *z, idx n, const real *factors, idx total, const re
             }
     for (idx first = 0; first < n; first += m)
         if (m == 4)
-            filter_four(z + first * POINT, spectrum + first);
+            filter_four(z + first * POINT, spectrum + first * each, each);
         else /* the length is an odd power of two */
-            filter_two(z + first * POINT, spectrum + first);
+            filter_two(z + first * POINT, spectrum + first * each, each);
     while (m < n) {
         m *= 4;
         for (idx j = 0; j < m / 4; j++)
@@ -176,10 +187,11 @@ static void filter_leaf(real *z, idx n, const real *factors, idx total, const re
     }
 }
 
-static void filter_small(real *z, idx n, const real *factors, idx total, const real *spectrum)
+static void filter_small(real *z, idx n, const real *factors, idx total, const real *spectrum,
+                         idx each)
 {
     if (n <= LEAF) {
-        filter_leaf(z, n, factors, total, spectrum);
+        filter_leaf(z, n, factors, total, spectrum, each);
         return;
     }
     idx quarter = n / 4, step = quarter * POINT;
@@ -187,27 +199,27 @@ static void filter_small(real *z, idx n, const real *factors, idx total, const r
     for (idx j = 0; j < quarter; j++)
         forward(z + j * POINT, step, z + j * POINT, step, w + 6 * j);
     for (idx q = 0; q < 4; q++)
-        filter_leaf(z + q * step, quarter, factors, total, spectrum + q * quarter);
+        filter_leaf(z + q * step, quarter, factors, total, spectrum + q * quarter * each, each);
     for (idx j = 0; j < quarter; j++)
         backward(z + j * POINT, step, z + j * POINT, step, w + 6 * j);
 }
 
-/* Transform `n` points, multiply them by a real spectrum, and transform back, in place.
+/* Transform `n` points, multiply them by a spectrum, and transform back, in place.
  *
  * The points are a part of a transform of `total` points after its first passes; `spectrum` is that
  * of this part. `tile` is scratch memory for 16 points. */
 static void filter_points(real *z, idx n, const real *factors, idx total, const real *spectrum,
-                          real *tile)
+                          idx each, real *tile)
 {
     if (n <= SMALL) {
-        filter_small(z, n, factors, total, spectrum);
+        filter_small(z, n, factors, total, spectrum, each);
         return;
     }
     idx part = n / SIXTEEN, step = (part + 1) * POINT;
     for (idx j = 0; j < part; j++)
         forward_sixteen(z + j * POINT, step, z + j * POINT, step, tile, factors, total, n, j);
     for (idx q = 0; q < SIXTEEN; q++)
-        filter_small(z + q * step, part, factors, total, spectrum + q * part);
+        filter_small(z + q * step, part, factors, total, spectrum + q * part * each, each);
     for (idx j = 0; j < part; j++)
         backward_sixteen(z + j * POINT, step, z + j * POINT, step, tile, factors, total, n, j);
 }

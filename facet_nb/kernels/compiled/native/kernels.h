@@ -15,7 +15,7 @@
 /* The table ends with an empty entry. */
 extern const kernel JOIN(kernels, CHAR, SUFFIX)[];
 const kernel JOIN(kernels, CHAR, SUFFIX)[] = {
-    {"overlap_save", "xnnn Xnnn nn xx XnXX", overlap_save},
+    {"overlap_save", "xnnn Xnnn nn xx XnXX xn", overlap_save},
     {"sos_rows", "xn Xn nnn ddnn Dn Dnn", sos_rows},
     {"median", "xnnn X Xn Xn", median},
     {"correct_blocks", "xqdqn xx nnnff X Xn D", correct_blocks},
@@ -30,6 +30,7 @@ const kernel JOIN(kernels, CHAR, SUFFIX)[] = {
 #if !REAL_IS_FLOAT
     {"sos_between", "xn Xn nn dn DDD", sos_between},
     {"lms", "xxnnf XX", lms},
+    {"sum_rows", "xqqn xn xxn xxn ff Xn XX", sum_rows},
 #endif
     {NULL, NULL, NULL},
 };

@@ -1,10 +1,12 @@
 /* Overlap-save filtering of several blocks at once.
  *
- * Two consecutive blocks form the real and the imaginary part of one complex signal; the spectrum of
- * a zero-phase filter is real and keeps them apart. W such signals, of one or several channels, are
- * transformed together, one per lane of a vector, so that the result of a channel does not depend on
- * the other channels. The first two passes of the transform are made while samples are loaded into
- * vectors, and the last two while they are stored: all points are touched three times only.
+ * Two consecutive blocks form the real and the imaginary part of one complex signal; real taps keep
+ * them apart. (The spectrum of a zero-phase filter is real.) The sum of two filtered signals is the
+ * real part of one complex signal, whose imaginary part is the second signal, filtered with complex
+ * taps. W such signals, of one or several channels, are transformed together, one per lane of a
+ * vector, so that the result of a channel does not depend on the other channels. The first two passes
+ * of the transform are made while samples are loaded into vectors, and the last two while they are
+ * stored: all points are touched three times only.
  */
 #include "fft.h"
 
@@ -81,7 +83,8 @@ INLINE void scatter(const real *tile, idx i, int part, const place *places, idx 
  *
  * `x` holds `before` samples before the first sample of `out` in each row. `points` is scratch memory
  * for the points, 16 parts of `part_step` elements; `tile` for 16 W + 16 points; `edges` for the
- * blocks of one group that reach beyond the ends of their rows. */
+ * blocks of one group that reach beyond the ends of their rows. `second` is the other signal of a
+ * sum, laid out as `x`, or NULL. The spectrum has `each` elements for a point. */
 static void overlap_save(const argument *a)
 {
     const real *x = a[0].array;
@@ -92,7 +95,9 @@ static void overlap_save(const argument *a)
     real *points = a[12].array;
     idx part_step = a[13].n;
     real *tile = a[14].array, *edges = a[15].array;
-    idx n_pairs = (n_times + 2 * hop - 1) / (2 * hop), n_part = n_fft / SIXTEEN;
+    const real *second = a[16].array;
+    idx each = a[17].n, n_blocks = second ? 1 : 2;
+    idx step = n_blocks * hop, n_pairs = (n_times + step - 1) / step, n_part = n_fft / SIXTEEN;
     idx half = (n_fft - hop) / 2;
     real *spare = tile + W * SIXTEEN * POINT;
     for (idx first = 0; first < n_rows * n_pairs; first += W) {
@@ -107,15 +112,16 @@ static void overlap_save(const argument *a)
             }
             idx row = (first + lane) / n_pairs, pair = (first + lane) % n_pairs;
             places[lane].row = out + row * out_step;
-            places[lane].start = 2 * pair * hop;
+            places[lane].start = pair * step;
             for (int part = 0; part < 2; part++) {
-                idx start = before + (2 * pair + part) * hop - half;
+                idx start = before + pair * step - half + (second ? 0 : part * hop);
+                const real *from = (second && part ? second : x) + row * x_step;
                 if (start < 0 || start + n_fft > x_times) {
-                    extend(x + row * x_step, start, x_times, edge, n_fft);
+                    extend(from, start, x_times, edge, n_fft);
                     places[lane].block[part] = edge;
                     edge += n_fft;
                 } else {
-                    places[lane].block[part] = x + row * x_step + start;
+                    places[lane].block[part] = from + start;
                 }
             }
         }
@@ -132,8 +138,8 @@ static void overlap_save(const argument *a)
             }
         }
         for (idx i = 0; i < SIXTEEN; i++)
-            filter_points(points + i * part_step, n_part, factors, n_fft, spectrum + i * n_part,
-                          spare);
+            filter_points(points + i * part_step, n_part, factors, n_fft,
+                          spectrum + i * n_part * each, each, spare);
         for (idx j = 0; j < n_part; j += W) {
             for (idx k = 0; k < W; k++) {
                 real *z = points + find_place(j + k, n_part) * POINT;
@@ -144,8 +150,8 @@ static void overlap_save(const argument *a)
             for (idx i = 0; i < SIXTEEN; i++) {
                 idx time = i * n_part + j - half;
                 if (time > -W && time < hop) {
-                    scatter(tile, i, 0, places, n_items, n_times, time, hop);
-                    scatter(tile, i, 1, places, n_items, n_times, time, hop);
+                    for (int part = 0; part < n_blocks; part++)
+                        scatter(tile, i, part, places, n_items, n_times, time, hop);
                 }
             }
         }
