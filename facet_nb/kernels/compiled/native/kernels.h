@@ -30,7 +30,7 @@ const kernel JOIN(kernels, CHAR, SUFFIX)[] = {
 #if !REAL_IS_FLOAT
     {"sos_between", "xn Xn nn dn DDD", sos_between},
     {"lms", "xxnnf XX", lms},
-    {"sum_rows", "xqqn xn xxn xxn ff Xn XX", sum_rows},
+    {"sum_rows", "dqqn dn ddn ddn ff Dn DD", sum_rows},
 #endif
     {NULL, NULL, NULL},
 };
