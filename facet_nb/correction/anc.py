@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import fft
 
 from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
@@ -16,9 +17,10 @@ from facet_nb.kernels.filters.fir import filter_zero_phase
 #: Shift of the control, in Hz, at most half the rate of the triggers: EEG has about the same power
 #: there, also at the slope of an alpha peak.
 _SHIFT_HZ = 0.5
-#: Power of a prediction, relative to the control, from which it is artifact. It was up to 2.2 where
-#: the step removed EEG (alpha at the slice rate), and 2 to 9 where it removed artifact.
-_BETTER = 2.5
+#: Power of a prediction below 70 Hz, relative to the control, from which it is artifact: up to 2.1
+#: where the step removed EEG (alpha at the slice rate, few volumes), and 2.7 to 34 where it removed
+#: artifact. Above 70 Hz, artifact predominates in either case.
+_BETTER, _EEG_HZ = 2.5, 70.0
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class ANCPlan:
     """Decisions that all channels share.
 
     Filter length, high-pass, acquisition window, and by how much the control shifts the noise, in
-    cycles per sample.
+    cycles per sample. Both are compared below an edge, in cycles per sample.
     """
 
     n_taps: int
@@ -34,6 +36,7 @@ class ANCPlan:
     first: int
     stop: int
     shift: float | None
+    edge: float
 
 
 @register_processor
@@ -48,7 +51,7 @@ class ANCCorrection(ArrayProcessor):
     The filter follows EEG at the frequencies of the artifact. A control tells how much of it: the
     prediction from the same noise, shifted by 0.5 Hz (at most half the rate of the triggers), where
     there is EEG but no artifact. Channels of which the true noise does not predict 2.5 times
-    the control's power are unchanged.
+    the control's power below 70 Hz are unchanged.
 
     Parameters
     ----------
@@ -123,7 +126,7 @@ class ANCCorrection(ArrayProcessor):
             taps = create_filter(None, view.sfreq, freq, None, verbose="error")
         first = max(int(first), 0)
         shift = min(_SHIFT_HZ, 0.5 * rate) / view.sfreq if self.control else None
-        return Prepared(ANCPlan(n_taps, taps, first, stop, shift))
+        return Prepared(ANCPlan(n_taps, taps, first, stop, shift, _EEG_HZ / view.sfreq))
 
     def compute(
         self,
@@ -156,7 +159,7 @@ class ANCCorrection(ArrayProcessor):
             if plan.shift is not None:
                 wave = np.cos(2.0 * np.pi * plan.shift * np.arange(len(past)))
                 other = self._predict(signal, past * wave, plan.n_taps)
-                if other is not None and np.var(predicted) < _BETTER * np.var(other):
+                if other is not None and _compare(predicted, other, plan.edge) < _BETTER:
                     continue
             target[span] -= predicted
         return out
@@ -173,6 +176,13 @@ class ANCCorrection(ArrayProcessor):
     def why_not_chunked(self) -> str | None:
         """Return why the step cannot run in chunks: it uses statistics of whole channels."""
         return "scales the noise by, and checks its prediction on, all samples of a channel"
+
+
+def _compare(one: np.ndarray, other: np.ndarray, edge: float) -> float:
+    """Return the ratio of the powers of two signals at frequencies below an edge, without 0."""
+    n_below = 1 + max(1, int(edge * len(one)))
+    powers = [np.sum(np.abs(fft.rfft(x)[1:n_below]) ** 2) for x in (one, other)]
+    return float(powers[0] / max(powers[1], np.finfo(float).tiny))
 
 
 #: The name of this class in FACETpy.

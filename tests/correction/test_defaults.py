@@ -41,6 +41,19 @@ def test_a_second_step_is_not_worse_than_none(recording, before, step):
         assert measure(recording, before, step, l_freq=band[0], h_freq=band[1]) > alone - 0.5
 
 
+@pytest.mark.parametrize("seed", [201, 202])
+def test_noise_cancellation_takes_no_eeg_where_volumes_are_averaged(seed):
+    """Above 70 Hz its prediction is artifact, below it is EEG in the third channel."""
+    sim = simulate(3, 1000.0, 60.0, tr_s=2.0, n_slices=20, markers="volume", seed=seed)
+    context = sim.context().with_trigger_samples(sim.triggers)
+    after = []
+    for steps in ([], [ANCCorrection()]):
+        chain = Pipeline([AASCorrection(30, subsample=True), *steps])
+        raw = chain.run(context, show_progress=False, raise_on_error=True).get_raw()
+        after.append(sim.snr_db(raw))
+    assert np.all(after[1] > after[0] - 0.2) and after[1].max() > after[0].min() + 1.0
+
+
 def test_similar_epochs_are_similar_in_their_artifact(recording):
     plain = measure(recording, FARMCorrection(subsample=True, compared_hz=0.0))
     assert measure(recording, FARMCorrection(subsample=True)) > plain
@@ -56,6 +69,16 @@ def test_locked_components_are_counted(n_locked, seed):
     for start in starts:
         x[start : start + n_samples] += 60.0 * rng.standard_normal(n_locked) @ shapes[:n_locked]
     assert count_locked(x, starts, n_samples) == n_locked
+
+
+@pytest.mark.parametrize("sfreq, pause_s, kept", [(1000.0, 1.0, True), (500.0, 1.0, False)])
+def test_pauses_are_left_where_more_eeg_than_artifact_would_go(sfreq, pause_s, kept):
+    sim = simulate(2, sfreq, 40.0, tr_s=2.0, n_slices=20, volume_gap_s=pause_s, seed=5)
+    average, step = AASCorrection(30, subsample=True), VolumeArtifactCorrection()
+    alone, both = measure(sim, average), measure(sim, step, average)
+    assert both == alone if kept else both > alone + 1.0
+    if kept:
+        assert measure(sim, VolumeArtifactCorrection(control=False), average) < alone - 1.0
 
 
 @pytest.mark.parametrize("pause_s, stands_out", [(0.1, False), (0.2, True)])

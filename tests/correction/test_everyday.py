@@ -15,6 +15,7 @@ from facet_nb import (
 )
 from facet_nb.core.recording import replace_data
 from facet_nb.datasets import simulate
+from facet_nb.kernels.lowrank import lowrank
 
 KEYS = {"n_channels": 3, "sfreq": 500, "duration_s": 44, "tr_s": 2.0, "n_slices": 16}
 
@@ -159,3 +160,28 @@ def test_artifacts_outside_the_markers_are_corrected_and_told(markers, options, 
     assert abs(end - wrong.triggers[0] / wrong.sfreq) < 0.01
     lazily = run(wrong, mode="channel_sequential")
     assert np.array_equal(lazily.get_raw().get_data(), result.get_raw().get_data())
+
+
+@pytest.mark.parametrize("seed", [3, 6])
+@pytest.mark.parametrize("markers", ["slice", "volume"])
+def test_slices_within_which_the_head_jumps_cost_little(markers, seed, monkeypatch):
+    jumps = make(markers, seed, keys={"motion": 0.05, "motions_per_min": 6}, jump_s=0.01)
+    after = np.median(jumps.snr_db(run(jumps).get_raw(), 30.0, 100.0))
+    monkeypatch.setattr(lowrank, "blend", lambda x, own, before, after: own)
+    assert after > np.median(jumps.snr_db(run(jumps).get_raw(), 30.0, 100.0)) + 3.0
+
+
+@pytest.mark.parametrize("clip_v, sfreq", [(3e-3, 500), (2.5e-3, 800)])
+def test_saturated_samples_cost_less_than_with_an_average(clip_v, sfreq, monkeypatch):
+    cut = make(keys={"sfreq": sfreq}, clip_v=clip_v)
+    result = run(cut)
+    after = np.median(cut.snr_db(result.get_raw()))
+    assert after > measure(cut, AASCorrection(30, subsample=True))
+    context = cut.context().with_trigger_samples(cut.triggers)
+    options = {"mode": "channel_sequential", "chunk_duration_s": 5.0, "show_progress": False}
+    chunked = Pipeline([GradientCorrection()]).run(context, **options)
+    assert np.array_equal(chunked.get_raw().get_data(), result.get_raw().get_data())
+    lazy = Pipeline([GradientCorrection()]).lazy(context).get_data()
+    assert np.array_equal(lazy, result.get_raw().get_data())
+    monkeypatch.setattr(lowrank.clipping, "find_limits", lambda x: (-np.inf, np.inf))
+    assert after > measure(cut) + 2.0

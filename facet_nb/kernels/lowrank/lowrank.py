@@ -16,13 +16,14 @@ All functions take one channel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from scipy import fft
 
+from facet_nb.kernels.lowrank import clipping
 from facet_nb.kernels.lowrank.amplitudes import (
     MAX_COURSES,
     find_absent,
@@ -38,11 +39,16 @@ from facet_nb.kernels.lowrank.highband import (
     transform_high,
 )
 from facet_nb.kernels.lowrank.lowband import find_slow
+from facet_nb.kernels.lowrank.movements import blend
 from facet_nb.kernels.templates.subsample import GRID, HALO, Layout, sample, subtract, taper
 
 #: Multiple of the noise power that a waveform must exceed at a frequency; noise alone does so with
 #: a probability of exp(-3), 5 %.
 SHRINKAGE = 3.0
+
+#: Epochs with a larger weight hold neither movements nor muscle activity, and those with a smaller
+#: one may hold a movement (abrupt ones have up to 0.23).
+_CALM, _TORN = 0.99, 0.3
 
 #: Ends of runs are not used for training if they are less than this fraction of all epochs.
 _FEW = 0.04
@@ -60,11 +66,16 @@ class Model:
         Spectra as of :func:`facet_nb.kernels.templates.subsample.transform`.
     doubtful : ndarray of bool, shape (n_epochs,)
         Epochs that may hold no artifact, or only part of one.
+    around : ndarray of int, shape (2, n_epochs)
+        The nearest calm epochs before and after each one that may hold a movement; its own number
+        for others.
     """
 
     amplitudes: np.ndarray
     waveforms: np.ndarray
     doubtful: np.ndarray
+    around: np.ndarray
+    limits: tuple[float, float]
 
 
 def correct(
@@ -189,6 +200,30 @@ def fit(
         Model of these epochs.
     """
     piece, inner = cut(x, layout, which)
+    limits = clipping.find_limits(piece)
+    if np.isfinite(limits).any():
+        numbers = np.arange(len(which))
+
+        def correct_piece(signal: np.ndarray) -> np.ndarray:
+            # Where a cut begins depends on the EEG, which courses would follow.
+            mean = _fit(signal, inner, sfreq, shrinkage, 0, volumes)
+            out = signal.copy()
+            _subtract_model(signal, out, inner, numbers, numbers, mean)
+            return out
+
+        piece = clipping.restore(piece, limits, correct_piece)
+    return replace(_fit(piece, inner, sfreq, shrinkage, max_courses, volumes), limits=limits)
+
+
+def _fit(
+    piece: np.ndarray,
+    inner: Layout,
+    sfreq: float,
+    shrinkage: float,
+    max_courses: int,
+    volumes: bool,
+) -> Model:
+    """Return the model of all epochs of a piece of signal that was never saturated."""
     high = transform_high(piece, inner, sfreq)
     doubtful, absent = find_absent(high)
     ends = _find_ends(inner)
@@ -205,7 +240,16 @@ def fit(
     waveforms, noise, amplitudes = _regress(spectra, amplitudes, weights, n_low, inner, slow_s)
     if shrinkage > 0:
         waveforms = _shrink(waveforms, noise, inner, shrinkage)
-    return Model(amplitudes, waveforms, doubtful)
+    return Model(amplitudes, waveforms, doubtful, _find_around(weights), (-np.inf, np.inf))
+
+
+def _find_around(weights: np.ndarray) -> np.ndarray:
+    """Return the nearest calm epochs before and after those that may hold a movement."""
+    numbers, calm = np.arange(len(weights)), weights > _CALM
+    before = np.maximum.accumulate(np.where(calm, numbers, -1))
+    after = np.minimum.accumulate(np.where(calm, numbers, len(weights))[::-1])[::-1]
+    known = (weights < _TORN) & (before >= 0) & (after < len(weights))
+    return np.where(known, [before, after], numbers)
 
 
 def _find_ends(layout: Layout) -> np.ndarray:
@@ -370,6 +414,21 @@ def subtract_portion(
         templates, part, model_of = templates[chosen], part[chosen], model_of[chosen]
     rows = sample(templates, layout, part)
     doubtful = model.doubtful[model_of] | ~layout.usable[part]
+    before, after = model.around[:, model_of]
+    for i in np.flatnonzero((before != after) & ~doubtful):
+        low = int(layout.first[part[i]])
+        if low < 0 or low + layout.n_samples > len(x):
+            continue
+        two = model.amplitudes[[before[i], after[i]]] @ model.waveforms.view(np.float32)
+        two = sample(two.view(np.complex64), layout, part[[i, i]])
+        span = slice(HALO, HALO + layout.n_samples)
+        signal = x[low : low + layout.n_samples]
+        rows[i, span] = blend(signal, rows[i, span], two[0, span], two[1, span])
+    if np.isfinite(model.limits).any():
+        for i, low in enumerate(layout.first[part].tolist()):
+            span = slice(max(low, 0), min(low + layout.n_samples + 1, len(x)))
+            row = rows[i, HALO + span.start - low : HALO + span.stop - low]
+            clipping.bridge(x[span], row, model.limits)
     for i in np.flatnonzero(doubtful):
         _keep_where_present(x, rows[i], int(layout.first[part[i]]) - HALO)
     subtract(out, rows, layout, part)

@@ -10,6 +10,9 @@ import numpy as np
 from facet_nb.kernels.templates.averaging import take_epochs
 from facet_nb.kernels.templates.neighbours import average_nearest
 
+#: Upper edge of the EEG bands, in Hz.
+_EEG_HZ = 70.0
+
 
 @dataclass(frozen=True)
 class Volumes:
@@ -72,22 +75,65 @@ def estimate_transitions(
     heads, tails : ndarray, shape (n_volumes, n_samples)
         Differences of first and last slices from the others, in V.
     """
+    both, usable = _compare_to_neighbours(x, starts, n_samples, volumes, n_template)
+    means = np.empty_like(both)
+    for own, mean, along in zip(both, means, (weight[::-1], weight), strict=True):
+        average_nearest(own, usable, n_volumes, mean)
+        mean *= along
+    return means[0], means[1]
+
+
+def _compare_to_neighbours(
+    x: np.ndarray, starts: np.ndarray, n_samples: int, volumes: Volumes, n_template: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return first and last slices minus others of their volume, and which volumes have some.
+
+    The first has shape (2, n_volumes, n_samples).
+    """
     epochs = take_epochs(x, starts, n_samples)
-    heads = np.zeros((len(volumes.firsts), n_samples))
-    tails = np.zeros_like(heads)
-    usable = np.zeros(len(heads), dtype=bool)
+    both = np.zeros((2, len(volumes.firsts), n_samples))
+    usable = np.zeros(len(volumes.firsts), dtype=bool)
     for i, (first, last) in enumerate(zip(volumes.firsts, volumes.lasts, strict=True)):
         n = min(n_template, last - first - 1)
         if n < 1 or starts[first] < 0 or starts[last] + n_samples > len(x):
             continue
         usable[i] = True
-        heads[i] = epochs[first] - epochs[first + 1 : first + 1 + n].mean(axis=0)
-        tails[i] = epochs[last] - epochs[last - n : last].mean(axis=0)
-    means = np.empty_like(heads), np.empty_like(tails)
-    for own, mean, along in zip((heads, tails), means, (weight[::-1], weight), strict=True):
-        average_nearest(own, usable, n_volumes, mean)
-        mean *= along
-    return means
+        both[0, i] = epochs[first] - epochs[first + 1 : first + 1 + n].mean(axis=0)
+        both[1, i] = epochs[last] - epochs[last - n : last].mean(axis=0)
+    return both, usable
+
+
+def compare_with_eeg(
+    x: np.ndarray,
+    sfreq: float,
+    starts: np.ndarray,
+    n_samples: int,
+    volumes: Volumes,
+    *,
+    n_template: int,
+    weight: np.ndarray,
+    n_volumes: int,
+) -> float:
+    """Return what the correction takes of the artifact over what it takes of EEG, below 70 Hz.
+
+    Both are powers. What recurs at each pause is artifact; what differs from pause to pause is EEG,
+    of which a mean over `n_volumes` takes a part. Other parameters are those of
+    :func:`estimate_transitions`; `sfreq` is the sampling rate, in Hz.
+    """
+    (heads, tails), usable = _compare_to_neighbours(x, starts, n_samples, volumes, n_template)
+    begins = starts[volumes.lasts[:-1]] + n_samples
+    pauses = take_epochs(x, begins, max(0, int(np.min(starts[volumes.firsts[1:]] - begins))))
+    artifact = eeg = 0.0
+    for rows in (heads[usable] * weight[::-1], tails[usable] * weight, pauses - x.mean()):
+        n = len(rows)
+        if n < 2 or not rows.shape[1]:
+            continue
+        spectra = np.fft.rfft(rows, axis=1)[:, np.fft.rfftfreq(rows.shape[1], 1 / sfreq) < _EEG_HZ]
+        mean = spectra.mean(axis=0)
+        varying = float(np.sum(np.abs(spectra - mean) ** 2)) / (n - 1) / rows.shape[1]
+        artifact += float(np.sum(np.abs(mean) ** 2)) / rows.shape[1] - varying / n
+        eeg += varying / min(n, n_volumes)
+    return artifact / eeg if eeg > 0 else float("inf")
 
 
 def compare_with_inner(
