@@ -262,7 +262,7 @@ FINDING_KINDS: dict[str, FindingKind] = {
     ),
     "pauses_not_corrected": FindingKind(
         "warning",
-        "slices beside pauses do not stand out: nothing was corrected there",
+        "slices beside pauses hardly stand out: nothing was corrected there",
         "Put VolumeArtifactCorrection behind UpSample, or behind the average; control=False "
         "corrects in any case.",
     ),

@@ -34,8 +34,9 @@ class DenoiserCorrection(ChannelCorrection):
     ----------
     model : str | Path | callable
         An ONNX file, run by onnxruntime in one thread (``pip install facet-nb[onnx]``); a
-        :class:`torch.nn.Module`; or ``f(x) -> y``. Input and output have shape
-        (n_windows, 1, n_samples) and type float32. Functions cannot be saved to a file.
+        :class:`torch.nn.Module`, which is set to evaluation and runs where its parameters are; or
+        ``f(x) -> y``. Input and output have shape (n_windows, 1, n_samples) and type float32.
+        Functions cannot be saved to a file.
     window_s : float
         Length of a window, in s, as the model was trained with.
     sfreq : float | None
@@ -142,6 +143,10 @@ def _open_onnx(path: str, changed_ns: int) -> Callable[[np.ndarray], np.ndarray]
 
 def _run_torch(torch: Any, model: Any, x: np.ndarray) -> np.ndarray:
     model.eval()
+    given = torch.from_numpy(x)
+    for parameter in model.parameters():
+        given = given.to(parameter.device)
+        break
     with torch.no_grad():
-        result: np.ndarray = model(torch.from_numpy(x)).cpu().numpy()
+        result: np.ndarray = model(given).cpu().numpy()
     return result

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType, SimpleNamespace
+
 import mne
 import numpy as np
 import pytest
@@ -100,6 +103,84 @@ def test_an_onnx_file(tmp_path):
     np.testing.assert_array_equal(one, two)
     inner = np.convolve(x[0], np.full(3, 1 / 3), "same")[10:-10]
     np.testing.assert_allclose(one[0, 10:-10], inner, atol=2e-6 * 0.02 + 1e-7)
+
+
+class _Tensor:
+    """What a torch tensor does here, on a device, with gradients or without."""
+
+    def __init__(self, values, device="cpu", grad=False):
+        self.values, self.device, self.grad = values, device, grad
+
+    def to(self, device):
+        return _Tensor(self.values, device, self.grad)
+
+    def cpu(self):
+        return self.to("cpu")
+
+    def numpy(self):
+        if self.device != "cpu" or self.grad:
+            raise TypeError("Can't convert this tensor to numpy. Use Tensor.cpu(), detach().")
+        return self.values
+
+
+@pytest.fixture
+def torch(monkeypatch):
+    """A module with what of torch is used; torch itself is no requirement of the tests."""
+
+    class Module:
+        training, device = True, "cuda:0"
+
+        def parameters(self):
+            return iter([SimpleNamespace(device=self.device)])
+
+        def eval(self):
+            self.training = False
+            return self
+
+        def __call__(self, x):
+            if x.device != self.device:
+                raise RuntimeError("Expected all tensors to be on the same device")
+            return _Tensor(self.forward(x.values), self.device, module.grad)
+
+    class NoGrad:
+        def __enter__(self):
+            module.grad = False
+
+        def __exit__(self, *error):
+            module.grad = True
+
+    module = ModuleType("torch")
+    module.grad, module.no_grad, module.from_numpy = True, NoGrad, _Tensor
+    module.nn = SimpleNamespace(Module=Module)
+    monkeypatch.setitem(sys.modules, "torch", module)
+    return module
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_a_torch_module(torch, device):
+    """It runs where its parameters are, as for evaluation (no dropout) and without gradients."""
+
+    class Halve(torch.nn.Module):
+        def forward(self, x):
+            return x * np.float32(1.0 if self.training else 0.5)
+
+    model, x = Halve(), 1e-5 * np.random.default_rng(0).standard_normal((3, 2000))
+    model.device = device
+    one = run(DenoiserCorrection(model), make_raw(x)).get_raw().get_data()
+    np.testing.assert_allclose(one, 0.5 * x, atol=1e-11)
+    way = {"mode": "channel_sequential", "batch_size": 2}
+    np.testing.assert_array_equal(
+        run(DenoiserCorrection(model), make_raw(x), **way).get_raw().get_data(), one
+    )
+    assert not model.training and torch.grad
+    assert DenoiserCorrection(model).get_parameters()["model"] == "<function Halve>"
+
+
+def test_a_torch_module_without_parameters(torch):
+    model, x = torch.nn.Module(), 1e-5 * np.random.default_rng(0).standard_normal((1, 2000))
+    model.parameters, model.device, model.forward = lambda: iter(()), "cpu", lambda y: 0.5 * y
+    found = run(DenoiserCorrection(model), make_raw(x)).get_raw().get_data()
+    np.testing.assert_allclose(found, 0.5 * x, atol=1e-11)
 
 
 # -------------------------------------------------------------------------------------- ZapLine
