@@ -425,10 +425,10 @@ def subtract_portion(
         signal = x[low : low + layout.n_samples]
         rows[i, span] = blend(signal, rows[i, span], two[0, span], two[1, span])
     if np.isfinite(model.limits).any():
-        for i, low in enumerate(layout.first[part].tolist()):
-            span = slice(max(low, 0), min(low + layout.n_samples + 1, len(x)))
-            row = rows[i, HALO + span.start - low : HALO + span.stop - low]
-            clipping.bridge(x[span], row, model.limits)
+        for row, begin in zip(rows, layout.first[part].tolist(), strict=True):
+            span = slice(max(begin, 0), min(begin + layout.n_samples + 1, len(x)))
+            own = row[HALO + span.start - begin : HALO + span.stop - begin]
+            clipping.bridge(x[span], own, model.limits)
     for i in np.flatnonzero(doubtful):
         _keep_where_present(x, rows[i], int(layout.first[part[i]]) - HALO)
     subtract(out, rows, layout, part)
