@@ -211,6 +211,12 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "The artifact there cannot be subtracted: mark the channels as bad, or leave out the "
         "spans; record with a larger range.",
     ),
+    "signal_lost": FindingKind(
+        "warning",
+        "samples are missing: the signal is constant",
+        "Leave these spans out (BAD annotations): there is no EEG in them. Look at the recorder, "
+        "its cable and its buffer.",
+    ),
     "breaks_ignored": FindingKind(
         "note",
         "a step takes a recording with breaks for continuous",

@@ -19,7 +19,7 @@ from facet_nb.correction.base import (
     check_reference,
     find_artifacts,
 )
-from facet_nb.correction.train_findings import tell_unmarked
+from facet_nb.correction.train_findings import tell_lost, tell_unmarked
 from facet_nb.kernels.templates import averaging, subsample, weights
 from facet_nb.kernels.templates.subtraction import subtract_templates
 from facet_nb.kernels.templates.weights import Weights
@@ -82,7 +82,7 @@ class AveragingCorrection(ChannelCorrection):
         """Return `plan` with the aligned triggers and the notes for the history."""
         notes: dict[str, Any] = {"ref_channel": view.reference_name}
         n_samples = check_artifact_length(view.metadata.artifact_length)
-        findings = tell_unmarked(view, starts, starts)
+        findings = [*tell_unmarked(view, starts, starts), *tell_lost(view)]
         if not usable.all():
             notes["incomplete_epochs"] = int((~usable).sum())
             findings.append(_tell_incomplete(view, starts[~usable], n_samples))

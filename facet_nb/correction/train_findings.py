@@ -9,10 +9,13 @@ import numpy as np
 
 from facet_nb.core.findings import Finding, make_finding
 from facet_nb.core.processor import View
+from facet_nb.kernels.measures.recovery import find_constant
 from facet_nb.kernels.triggers.evidence import find_scanned
 from facet_nb.kernels.triggers.runs import Train
 from facet_nb.kernels.triggers.spacing import is_in_alpha
 
+#: A signal that is constant for so long, in s, is none.
+_LOST_S = 0.1
 #: Markers, at most, whose times a finding has.
 _LISTED = 20
 
@@ -45,6 +48,18 @@ def tell_unmarked(view: View, first: np.ndarray, last: np.ndarray) -> list[Findi
             seconds=seconds,
         )
     ]
+
+
+def tell_lost(view: View) -> list[Finding]:
+    """Return a finding about stretches in which the reference channel is constant."""
+    assert view.reference is not None
+    runs = find_constant(view.reference, max(3, round(_LOST_S * view.sfreq)))
+    if not runs or runs == [(0, view.n_times)]:
+        return []
+    spans = [(start / view.sfreq, stop / view.sfreq) for start, stop in runs]
+    seconds = sum(stop - start for start, stop in spans)
+    detail = f"{view.reference_name} is constant for {seconds:.2f} s."
+    return [make_finding("signal_lost", detail, span_s=spans, seconds=seconds)]
 
 
 def tell_broken(spans_s: Sequence[tuple[float, float]]) -> list[Finding]:

@@ -13,6 +13,8 @@ from facet_nb.core.quality import Measure, Quality, check_accept, find_quality, 
 from facet_nb.core.registry import list_processors, register_processor
 from facet_nb.evaluation.base import MetricStep
 from facet_nb.evaluation.quality_measures import (
+    find_held,
+    judge_added,
     judge_amplitude,
     judge_beats,
     judge_bursts,
@@ -22,10 +24,11 @@ from facet_nb.evaluation.quality_measures import (
     judge_level,
     judge_lines,
     judge_locked,
+    judge_odd,
     judge_saturated,
     judge_untouched,
 )
-from facet_nb.evaluation.quality_tables import EPOCHS, read_tables
+from facet_nb.evaluation.quality_tables import EPOCHS, Tables, read_tables
 from facet_nb.evaluation.quality_windows import Scan, cut_ecg, cut_scan
 
 #: Channels that hold no EEG.
@@ -61,31 +64,40 @@ class QualityCalculator(MetricStep):
             return Quality("not measured", "the samples were released.")
         if not is_corrected(context):
             return Quality("not measured", "nothing was corrected.")
-        names = _list_channels(context)
-        if not names:
+        eeg, others = _list_channels(context)
+        if not eeg:
             return Quality("not measured", "there is no good EEG channel.")
         scan = cut_scan(context)
-        tables = read_tables(context, scan, names, _choose_number(context))
+        tables = read_tables(context, scan, eeg, _choose_number(context))
+        beside = self._read_others(context, scan, others)
+        contact = (judge_amplitude(tables), judge_odd(tables))
+        # Shares of hardly any signal say nothing.
+        held = find_held(tables)
+        tables = tables.take(held) if len(held) else tables
         measures = (
             *judge_locked(tables, scan),
             judge_lines(tables),
             judge_high(tables),
             judge_bursts(tables),
             judge_level(tables),
-            judge_amplitude(tables),
+            *contact,
             judge_kept(tables, context),
+            judge_added([tables, *beside], context),
             judge_untouched(tables, context),
             judge_saturated(tables),
             judge_beats(context),
-            *self._judge_ecg(context, cut_ecg(scan, context.get_sfreq())),
+            *(judge_ecg(own) for own in beside[:1] if others["ecg"]),
         )
         return summarise(measures)
 
-    def _judge_ecg(self, context: ProcessingContext, scan: Scan) -> list[Measure]:
-        """Judge the ECG, if there is one and a scan."""
-        names = _list_channels(context, ecg=True)
-        enough = names and len(scan.windows) >= EPOCHS
-        return [judge_ecg(read_tables(context, scan, names))] if enough else []
+    def _read_others(
+        self, context: ProcessingContext, scan: Scan, others: dict[str, list[str]]
+    ) -> list[Tables]:
+        """Read the ECG, and all other channels that hold no EEG, within the scan."""
+        scan = cut_ecg(scan, context.get_sfreq())
+        groups = [others["ecg"], [n for kind, own in others.items() if kind != "ecg" for n in own]]
+        enough = len(scan.windows) >= EPOCHS
+        return [read_tables(context, scan, names) for names in groups if names and enough]
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory, in bytes: a few windows of all channels, and sums."""
@@ -156,13 +168,16 @@ def _choose_number(context: ProcessingContext) -> int:
     return _PAIRS if _list_corrections(context) - _FAST else _FEW_PAIRS
 
 
-def _list_channels(context: ProcessingContext, ecg: bool = False) -> list[str]:
-    """Return the good EEG channels, or those of the ECG."""
+def _list_channels(context: ProcessingContext) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the good EEG channels, and the others by their kind."""
     raw = context.get_raw()
     types = raw.get_channel_types()
-    rows = recording.data_picks(raw)
-    kinds = {int(i): recording.kind_of(raw.ch_names[i], types[i]) for i in rows}
-    return [raw.ch_names[i] for i, k in kinds.items() if (k == "ecg" if ecg else k not in _OTHERS)]
+    eeg: list[str] = []
+    others: dict[str, list[str]] = {kind: [] for kind in _OTHERS}
+    for row in recording.data_picks(raw):
+        name = raw.ch_names[row]
+        others.get(recording.kind_of(name, types[row]), eeg).append(name)
+    return eeg, others
 
 
 def summarise(measures: Iterable[Measure]) -> Quality:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,6 @@ from facet_nb.evaluation.quality_tables import EPOCHS, UNTOUCHED, Tables, find_l
 from facet_nb.evaluation.quality_windows import Scan
 from facet_nb.kernels.measures.residual import LockedSums, measure_gaps
 
-#: A window is quiet if the recording had less than this part of the usual artifact there.
-_QUIET = 0.02
 #: Smallest number of quiet windows.
 _QUIETS = 2
 #: Windows in which a saturated channel is at its limit, at least.
@@ -32,8 +31,19 @@ BANDS_HZ = ((8.0, 15.0), (15.0, 25.0), (25.0, 40.0), (40.0, 70.0))
 _SIGMAS = 4.0
 LOSS_DB, LINES_DB, ECG_BURST = 3.0, 1.0, 10.0
 BEATS = 0.75
-#: Usual amplitude of EEG, that of a channel without contact, in V, and decades from the former.
-USUAL_V, FLAT_V, DECADES = 3.2e-6, 1e-13, 2.5
+#: Usual amplitude of EEG, and of a flat channel, in V; decades above and below the former.
+USUAL_V, FLAT_V, DECADES, DECADES_BELOW = 3.2e-6, 1e-13, 2.5, 1.5
+#: Channels, at least, that are compared; what is odd in powers relative to the median channel, and
+#: the limits: a hundredth of the artifact's amplitude, ten times that of the EEG or of noise …
+_MANY = 4
+_ODD = (
+    ("no artifact before correction", "artifact", 1e-4, np.inf),
+    ("much less signal", "signal", 1e-3, np.inf),
+    ("much more signal", "signal", 0.0, 1e2),
+    ("much more noise above 75 Hz", "noise", 0.0, 1e2),
+)
+#: Energy from 20 to 70 Hz after correction, in parts of that before; rms that is none, in V.
+ADDED, QUIETEST_V = 2.0, 1e-7
 
 
 def judge(
@@ -162,18 +172,6 @@ def judge_lines(tables: Tables) -> Measure:
     return judge(name, title, max(worst, 0.0), LINES_DB, detail, unit="dB")
 
 
-def _find_quiet(tables: Tables) -> np.ndarray:
-    """Return which windows are outside the scan and hold no artifact."""
-    outside = tables.select("outside") & tables.sampled
-    usual = tables.find_usual()
-    if not np.isnan(usual).any():
-        relative = np.median(tables.before / np.maximum(usual, 1e-300), axis=1)
-        # An artifact that is hardly larger than EEG does not tell quiet time.
-        low = np.quantile(relative[outside], 0.2) if outside.any() else 0.0
-        outside &= ~(relative > max(_QUIET, 5.0 * low))
-    return outside
-
-
 def _level_db(values: np.ndarray, scan: np.ndarray, quiet: np.ndarray) -> np.ndarray:
     """Return the level within the scan relative to quiet time, in dB, from logarithms."""
     logs = 10.0 * np.log10(np.maximum(values, 1e-300))
@@ -183,7 +181,7 @@ def _level_db(values: np.ndarray, scan: np.ndarray, quiet: np.ndarray) -> np.nda
 def judge_high(tables: Tables) -> Measure:
     """Judge the power at high frequencies relative to quiet time."""
     name, title = "high_residual", "power at high frequencies relative to unscanned time"
-    scan, quiet = tables.select("epoch", "inside") & tables.sampled, _find_quiet(tables)
+    scan, quiet = tables.select("epoch", "inside") & tables.sampled, tables.quiet
     if np.isnan(tables.high).any():
         return Measure(name, title, unit="dB", detail="nothing is left above 40 Hz.")
     if quiet.sum() < _QUIETS or not scan.any():
@@ -227,7 +225,7 @@ def judge_ecg(tables: Tables) -> Measure:
 def judge_level(tables: Tables) -> Measure:
     """Judge the level of the EEG bands relative to quiet time, up or down."""
     name, title = "level", "level from 1 to 70 Hz relative to unscanned time"
-    scan, quiet = tables.select("epoch", "inside") & tables.sampled, _find_quiet(tables)
+    scan, quiet = tables.select("epoch", "inside") & tables.sampled, tables.quiet
     if quiet.sum() < _QUIETS or not scan.any():
         return Measure(name, title, unit="dB", detail="there is no unscanned time of 2 s or more.")
     level = np.median(_level_db(tables.bands, scan, quiet), axis=1)
@@ -245,27 +243,78 @@ def _judge_level(
     return judge(name, title, abs(worst), limit, detail, unit="dB", channels=tuple(bad))
 
 
-def judge_amplitude(tables: Tables) -> Measure:
-    """Judge whether amplitudes are those of EEG in volts: a unit may have been misread."""
-    name, title = "amplitude", "amplitude from 1 to 70 Hz, in decades from 3 µV"
+def _measure_decades(tables: Tables) -> np.ndarray:
+    """Return the amplitude of each channel from 1 to 70 Hz, in decades from that of EEG."""
     power = np.median(tables.bands[tables.sampled].sum(axis=2), axis=0)
-    rms_v = np.sqrt(power[power > FLAT_V**2])
-    if not len(rms_v):
-        return Measure(name, title, detail="all channels are flat.")
-    away = np.abs(np.log10(np.maximum(np.sqrt(power), FLAT_V) / USUAL_V))
-    away[power <= FLAT_V**2] = 0.0
-    worst = int(np.argmax(away))
-    bad = [n for n, value in zip(tables.names, away, strict=True) if value > DECADES]
-    detail = f"{1e6 * np.sqrt(power[worst]):.3g} µV rms in {tables.names[worst]}."
-    if bad:
+    return np.asarray(np.log10(np.maximum(np.sqrt(power), FLAT_V) / USUAL_V))
+
+
+def find_held(tables: Tables) -> np.ndarray:
+    """Return the channels that hold a signal."""
+    return np.flatnonzero(_measure_decades(tables) >= -DECADES_BELOW)
+
+
+def judge_amplitude(tables: Tables) -> Measure:
+    """Judge whether amplitudes are those of EEG in volts: contact, and units."""
+    name, title = "amplitude", "amplitude from 1 to 70 Hz, in decades from 3 µV"
+    decades = _measure_decades(tables)
+    low, high = decades < -DECADES_BELOW, decades > DECADES
+    worst = int(np.argmax(np.maximum(decades / DECADES, -decades / DECADES_BELOW)))
+    bad = [n for n, is_bad in zip(tables.names, low | high, strict=True) if is_bad]
+    detail = f"{1e6 * USUAL_V * 10 ** decades[worst]:.3g} µV rms in {tables.names[worst]}."
+    if low.any():
+        detail += " A channel with hardly any signal has no contact: mark it as bad."
+    if high.any() or low.all():
         detail += " Samples must be in volts: check the unit of these channels."
-    return judge(name, title, float(away[worst]), DECADES, detail, channels=tuple(bad))
+    limit = DECADES_BELOW if decades[worst] < 0 else DECADES
+    return judge(name, title, abs(float(decades[worst])), limit, detail, channels=tuple(bad))
+
+
+def judge_odd(tables: Tables) -> Measure:
+    """Judge whether channels differ from all others as electrodes without contact do."""
+    name, title = "odd_channels", "channels unlike all others"
+    if len(tables.names) < _MANY:
+        return Measure(name, title, detail=f"fewer than {_MANY} channels.")
+    scan = tables.select("epoch", "inside") & tables.sampled
+    if not scan.any():
+        return Measure(name, title, detail="too few windows within the scan.")
+    powers = {"signal": tables.bands[scan].sum(axis=2), "noise": tables.high[scan]}
+    levels = {kind: np.median(power, axis=0) for kind, power in powers.items()}
+    levels["artifact"] = tables.find_usual()
+    odd: dict[str, list[str]] = {}
+    for what, kind, low, high in _ODD:
+        relative = levels[kind] / max(float(np.median(levels[kind])), 1e-300)
+        # A figure that is no number says nothing.
+        for channel in np.flatnonzero((relative < low) | (relative > high)):
+            odd.setdefault(tables.names[channel], []).append(what)
+    detail = "; ".join(f"{channel}: {', '.join(reasons)}" for channel, reasons in odd.items())
+    detail = f"{detail}. Mark channels without contact as bad." if odd else "none."
+    return judge(name, title, float(len(odd)), 0.0, detail, channels=tuple(odd))
+
+
+def judge_added(tables: Iterable[Tables], context: ProcessingContext) -> Measure:
+    """Judge whether a correction wrote more into a channel than was there."""
+    name, title = "added_energy", "time in which a channel has more energy than before correction"
+    if any(step.name == "common_reference" for step in context.get_history()):
+        return Measure(name, title, unit="s", detail="the reference was changed.")
+    known, bad, spans = False, [], set()
+    for own in tables:
+        known |= not np.isnan(own.before).all()
+        more = (own.inner > ADDED * own.before) & (own.inner > QUIETEST_V**2)
+        bad += [n for n, column in zip(own.names, more.T, strict=True) if column.any()]
+        spans |= set(own.spans(np.asarray(more.any(axis=1))))
+    if not known:
+        return Measure(name, title, unit="s", detail="the recording before correction is gone.")
+    seconds = sum(stop - start for start, stop in spans)
+    detail = f"{seconds:.1f} s of the windows that were looked at."
+    places: dict[str, Any] = {"channels": tuple(bad), "span_s": tuple(sorted(spans))}
+    return judge(name, title, seconds, 0.0, detail, unit="s", **places)
 
 
 def judge_kept(tables: Tables, context: ProcessingContext) -> Measure:
     """Judge what the chain took where no scanner was running."""
     name, title = "quiet_loss", "EEG that was removed where no scanner was running"
-    quiet = _find_quiet(tables) & ~np.isnan(tables.kept).any(axis=1)
+    quiet = tables.quiet & ~np.isnan(tables.kept).any(axis=1)
     if any(step.name == "common_reference" for step in context.get_history()):
         return Measure(name, title, unit="dB", detail="the reference was changed.")
     if quiet.sum() < _QUIETS:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -37,6 +38,8 @@ _PIECES, _IN_PIECE, _OUTSTANDING, _EXTRA = 8, 10, 4.0, 2
 #: A window stands out if it has this part of the usual artifact's power, and so many times the
 #: usual power of the result, where the artifact had so many times the power of the result.
 UNTOUCHED, UNUSUAL, VISIBLE = 0.02, 10.0, 10.0
+#: A window is quiet if the recording had less than this part of the usual artifact there.
+_QUIET = 0.02
 #: Low-pass filters below this leave nothing above the EEG's bands, in Hz.
 _LOW_HZ = 110.0
 
@@ -102,6 +105,18 @@ class Tables:
         bands = np.full((*shape, _N_BANDS), np.nan)
         return cls(names, windows, sampled, bands, inner, high, before, kept, None, sfreq)
 
+    def take(self, channels: np.ndarray) -> Tables:
+        """Return the tables of some channels."""
+        return replace(
+            self,
+            names=[self.names[i] for i in channels],
+            bands=self.bands[:, channels],
+            **{k: getattr(self, k)[:, channels] for k in ("inner", "high", "before", "kept")},
+            locked=None if self.locked is None else self.locked.take(channels),
+            artifact=None if self.artifact is None else self.artifact[channels],
+            edges=[edges[channels] for edges in self.edges],
+        )
+
     def select(self, *kinds: str) -> np.ndarray:
         """Return which of the windows that were read are of these kinds."""
         return np.array([window.kind in kinds for window in self.windows], dtype=bool)
@@ -111,6 +126,18 @@ class Tables:
         before = self.before[self.select("epoch", "inside") & self.sampled]
         before = before[~np.isnan(before).any(axis=1)]
         return np.median(before, axis=0) if len(before) else np.full(len(self.names), np.nan)
+
+    @cached_property
+    def quiet(self) -> np.ndarray:
+        """Which windows are outside the scan and hold no artifact, once all have been read."""
+        outside = self.select("outside") & self.sampled
+        usual = self.find_usual()
+        if not np.isnan(usual).any():
+            relative = np.median(self.before / np.maximum(usual, 1e-300), axis=1)
+            # An artifact that is hardly larger than EEG does not tell quiet time.
+            low = np.quantile(relative[outside], 0.2) if outside.any() else 0.0
+            outside &= ~(relative > max(_QUIET, 5.0 * low))
+        return outside
 
     def spans(self, which: np.ndarray) -> tuple[tuple[float, float], ...]:
         """Return the spans of windows, in s; neighbours are joined."""
@@ -180,7 +207,10 @@ def read_tables(
     marked = np.flatnonzero(tables.select("epoch", "inside") & tables.sampled)
     some = marked[np.linspace(0, len(marked) - 1, min(_USUAL, len(marked))).astype(int)]
     _read_before(tables, before, [*some.tolist(), *inner], lowpass, inner)
-    loud = find_loud(tables).any(axis=1) & np.isnan(tables.before).any(axis=1)
+    loud = find_loud(tables)
+    if n_pairs is None:  # few channels, which may be quiet ones: what stands out may be added
+        loud |= tables.inner > UNUSUAL * np.median(tables.inner, axis=0)
+    loud = loud.any(axis=1) & np.isnan(tables.before).any(axis=1)
     _read_before(tables, before, np.flatnonzero(loud).tolist(), lowpass, inner)
     return tables
 

@@ -19,7 +19,9 @@ _ENOUGH = 8
 #: Error of a distance that jitter by ±4 samples explains, in samples and as a share.
 _LOOSE, _LOOSE_SHARE = 8.0, 0.05
 #: Resultant length and probability from which events are locked to the volumes.
-_LOCKED, _CHANCE, _EVENTS = 0.9, 1e-4, 8
+_LOCKED, _CHANCE, _EVENTS = 0.9, 1e-4, 5
+#: Markers this near to nearly every volume's onset are those of volumes, in s.
+_NEAR_S = 0.05
 #: Numbers of equally spaced times of a volume at which stimuli may be: a share of what they evoke
 #: is in each.
 _TIMES = 4
@@ -321,9 +323,10 @@ def _find_locked(positions: np.ndarray, table: EventTable, matched: Sequence[str
     found = []
     for text, events in [*table.named.items(), *table.codes.items()]:
         at = np.unique(np.asarray(events, dtype=np.int64))
-        marks_volumes = len(at) >= len(volumes) and train.is_regular(at)
-        if text in matched or len(at) < _EVENTS or marks_volumes:
+        if text in matched or len(at) < _EVENTS:
             continue
+        if train.is_regular(at) and _are_beside(volumes, at, _NEAR_S * table.sfreq):
+            continue  # a marker of volumes, or of slices, by another name
         for n_times in range(1, _TIMES + 1):
             length, p = train.measure_locking(at, volumes, n_times)
             if length >= _LOCKED and p <= _CHANCE:
@@ -344,6 +347,13 @@ def _find_locked(positions: np.ndarray, table: EventTable, matched: Sequence[str
             n_times=most,
         )
     ]
+
+
+def _are_beside(some: np.ndarray, others: np.ndarray, reach: float) -> bool:
+    """Whether nearly all of `some` have one of `others` within `reach` samples."""
+    after = np.searchsorted(others, some)
+    near = [np.abs(some - others[np.clip(i, 0, len(others) - 1)]) for i in (after - 1, after)]
+    return bool(np.mean(np.minimum(*near) <= reach) > 0.9)
 
 
 def _find_alpha(positions: np.ndarray, sfreq: float) -> list[Finding]:

@@ -228,9 +228,71 @@ def test_samples_in_another_unit(factor, which):
     raw._data[which] *= factor
     chain = Pipeline([TRIGGERS, GradientCorrection(ref_channel=0)])
     measure = chain.run(ProcessingContext(raw), show_progress=False).quality["amplitude"]
-    assert measure.verdict == "check" and "volts" in measure.detail
+    assert measure.verdict == "check"
+    assert ("contact" if factor < 1 else "volts") in measure.detail
     assert measure.channels == tuple(simulation.ch_names[i] for i in which)
     assert run(simulation).quality["amplitude"].verdict == "good"
+
+
+def change(simulation, function):
+    raw = simulation.raw.copy()
+    function(raw._data)
+    return Pipeline([TRIGGERS, GradientCorrection()]).run(
+        ProcessingContext(raw), show_progress=False
+    )
+
+
+def walk(x, seed):
+    x[2] = np.cumsum(20e-6 * np.random.default_rng(seed).standard_normal(len(x[2])))
+
+
+def hiss(x, seed):
+    x[2] += 100e-6 * np.random.default_rng(seed).standard_normal(len(x[2]))
+
+
+def disconnect(x, seed):
+    x[2] = 0.5e-6 * np.random.default_rng(seed).standard_normal(len(x[2]))
+
+
+def flatten(x, seed):
+    x[2] = 1e-6 * seed
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("fault", [walk, hiss, disconnect, flatten])
+def test_an_electrode_without_contact_that_is_not_the_reference(seed, fault):
+    simulation = make(seed, n_channels=5, sfreq=1000)
+    measure = change(simulation, lambda x: fault(x, seed)).quality["odd_channels"]
+    assert measure.channels == (simulation.ch_names[2],) and "Mark" in measure.detail
+    assert run(simulation).quality["odd_channels"].value == 0
+
+
+@pytest.mark.parametrize("value", [0.0, 2e-4])
+@pytest.mark.parametrize("chain", [GradientCorrection(), AASCorrection(8)])
+def test_samples_that_the_recorder_lost(value, chain):
+    simulation = make(3, markers="volume")
+    raw = simulation.raw.copy()
+    raw._data[:, 10_000:11_000] = value
+    result = Pipeline([TRIGGERS, chain]).run(ProcessingContext(raw), show_progress=False)
+    finding = find(result, "signal_lost")
+    assert finding.span_s == ((20.0, 22.0),) and finding.severity == "warning"
+    assert "signal_lost" not in told(run(simulation, chain))
+
+
+@pytest.mark.parametrize(("kind", "name"), [("ecg", "ECG"), ("eog", "VEOG"), ("emg", "EMG")])
+def test_a_quiet_channel_that_rings(kind, name):
+    simulation = make(4, sfreq=1000)
+    raw = simulation.raw.copy()
+    rng, times_s = np.random.default_rng(1), raw.times
+    raw._data[2] = 2e-4 * np.sin(7 * times_s) + 5e-6 * rng.standard_normal(len(times_s))
+    raw.rename_channels({raw.ch_names[2]: name})
+    raw.set_channel_types({name: kind}, on_unit_change="ignore")
+    for steps, rings in (((), False), ((Ring(),), True)):
+        chain = [TRIGGERS, GradientCorrection(picks=["eeg", kind]), *steps]
+        result = Pipeline(chain).run(ProcessingContext(raw.copy()), show_progress=False)
+        measure = result.quality["added_energy"]
+        assert (measure.verdict == "check") == rings
+        assert measure.channels == (name,) * rings
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -262,9 +324,9 @@ def test_an_adaptive_filter_that_takes_eeg(options):
 
 
 class Ring(ArrayProcessor):
-    """Half a second of ringing in an ECG, as of courses that its noise does not bound."""
+    """Half a second of ringing in a quiet channel, as of courses that its noise does not bound."""
 
-    name, types, at_s = "ring", ("ecg",), 40.0
+    name, types, at_s = "ring", ("ecg", "eog", "emg"), 25.0
 
     def prepare(self, view):
         return Prepared(view.sfreq)

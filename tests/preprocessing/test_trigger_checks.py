@@ -215,6 +215,20 @@ def test_stimuli_at_one_of_several_times_of_the_volume(n_times, n_events):
     assert codes(detect(make_context(R=VOLUMES, go=jittered))) == []
 
 
+@pytest.mark.parametrize("period", [0.5, 2 / 3, 1.0, 1.5, 2.0, 3.0])
+@pytest.mark.parametrize("n_events", [5, 20])
+def test_regular_stimuli_at_a_ratio_of_the_volume_period(period, n_events):
+    at = VOLUMES[1] + 700 + np.rint(2000 * period * np.arange(n_events)).astype(int)
+    (told,) = detect(make_context(R=VOLUMES, go=at[at < VOLUMES[-1]])).findings
+    assert told.code == "stimuli_locked"
+    free = np.random.default_rng(n_events).integers(VOLUMES[1], VOLUMES[-2], n_events)
+    assert codes(detect(make_context(R=VOLUMES, go=np.sort(free)))) == []
+
+
+def test_a_second_marker_of_each_volume_is_no_stimulus():
+    assert codes(detect(make_context(R=VOLUMES, scan=VOLUMES + 20))) == []
+
+
 def test_slice_rate_in_alpha():
     assert [f.code for f in detect(make_context(R=SLICES)).findings] == ["slice_rate_in_alpha"]
     assert detect(make_context(R=PAUSED)).findings == ()

@@ -179,6 +179,12 @@ def find_runs(flags: np.ndarray, least: int) -> Iterable[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(starts[long], stops[long], strict=True)]
 
 
+def find_constant(x: np.ndarray, least: int) -> list[tuple[int, int]]:
+    """Return (start, stop) of each run of `least` or more equal samples of a signal."""
+    same = np.diff(x) == 0
+    return [(start, stop + 1) for start, stop in find_runs(same, max(least - 1, 1))]
+
+
 def find_untouched(noise: np.ndarray, least: int) -> np.ndarray:
     """Return which samples a correction left unchanged.
 

@@ -201,6 +201,11 @@ class LockedSums:
         share = np.mean(cross / np.maximum(self.power[:, which], 1e-300), axis=-1)
         return share[0], share[1:]
 
+    def take(self, channels: np.ndarray) -> LockedSums:
+        """Return the sums of some channels."""
+        own = (self.power[channels], self.lagged[channels], self.halves[:, :, channels])
+        return LockedSums(self.grid, self.n, *own, self.n_pairs)
+
     def together(self, which: slice = slice(None)) -> np.ndarray:
         """Return how much neighbouring epochs resemble each other, shape (n_channels,)."""
         power = np.maximum(self.power[:, which].sum(axis=1), 1e-300)
@@ -234,7 +239,8 @@ def measure_gaps(power: np.ndarray, artifact: np.ndarray, freqs: np.ndarray) -> 
     lowest = int(np.searchsorted(freqs, _SMOOTH_HZ))
     artifact, power = artifact[:, lowest:], power[:, lowest:]
     around, beside = 2 * int(_AROUND_HZ / step) + 1, 2 * int(_BESIDE_HZ / step) + 1
-    before, after = (np.log(np.maximum(p, 1e-300)) for p in (artifact, power))
+    # In double precision: 1e-300 is zero in single precision.
+    before, after = (np.log(np.maximum(p.astype(float), 1e-300)) for p in (artifact, power))
     level = median_filter(before, size=(1, around), mode="nearest")
     lines = binary_dilation(before > level + _LINE, np.ones((1, beside), dtype=bool))
     half = around // 2

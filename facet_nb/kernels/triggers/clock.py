@@ -7,6 +7,7 @@ of their number. A fit over all markers gives each time to a small fraction of a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,13 @@ def fit_clock(markers: np.ndarray) -> ClockFit:
     residuals of the line exceed rounding errors, with the degree that minimises the Bayesian
     information criterion.
     """
-    markers = np.asarray(markers, dtype=np.int64)
+    return _fit_clock(np.asarray(markers, dtype=np.int64).tobytes())
+
+
+@lru_cache(maxsize=2)
+def _fit_clock(packed: bytes) -> ClockFit:
+    """Return the fit of markers, which the verdict on a result asks for again."""
+    markers = np.frombuffer(packed, dtype=np.int64)
     spacing, kept = _leave_out_extras(markers)
     spacing = _separate_runs(markers[kept], spacing)
     t = markers[kept].astype(float)
@@ -146,7 +153,7 @@ def fit_clock(markers: np.ndarray) -> ClockFit:
     if not trusted:
         error = np.full(len(markers), max(rms, np.sqrt(ROUNDING)))
     n_runs = int(run_of_kept[-1]) + 1
-    return ClockFit(
+    clock = ClockFit(
         times=fitted if trusted else markers.astype(float),
         uncertainty=error,
         fitted=fitted,
@@ -161,6 +168,10 @@ def fit_clock(markers: np.ndarray) -> ClockFit:
         trusted=bool(trusted),
         verdict=_say(rms, n_free, float(np.mean(~good)), degree),
     )
+    for value in vars(clock).values():
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False  # several callers share them
+    return clock
 
 
 def _leave_out_extras(markers: np.ndarray) -> tuple[Spacing, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -196,7 +197,8 @@ def measure_locking(
     """Return how far events are locked to a train: the mean resultant length, and its p value.
 
     Each event has the phase of its position between two triggers. Of n events with independent
-    phases, the length exceeds R with probability exp(−n R²) (Rayleigh's test).
+    phases, the length exceeds R with probability exp(−n R²) (Rayleigh's test); where R is near 1,
+    with that of n − 1 phases in a ball of squared radius 2n(1 − R), which tells few events, too.
 
     Parameters
     ----------
@@ -220,4 +222,7 @@ def measure_locking(
     at = np.searchsorted(triggers, inside, side="right") - 1
     phase = (inside - triggers[at]) / (triggers[at + 1] - triggers[at])
     length = float(np.abs(np.mean(np.exp(2j * np.pi * n_times * phase))))
-    return length, float(np.exp(-len(inside) * length**2))
+    n = len(inside)
+    ball = math.lgamma((n + 1) / 2) + (n - 1) / 2 * math.log(2 * math.pi)
+    tail = (n - 1) / 2 * math.log(max(n * (1.0 - length), 1e-12)) + 0.5 * math.log(n) - ball
+    return length, float(np.exp(min(-n * length**2, tail)))
