@@ -329,7 +329,8 @@ FINDING_KINDS: dict[str, FindingKind] = {
     "locked_to_volumes": FindingKind(
         "note",
         "something recurs with the volumes besides the slices",
-        "Nothing to do: it is subtracted. Responses that are locked to the volumes go with it.",
+        "It is subtracted, and responses that are locked to the volumes go with it. The more "
+        "volumes a recording has, the less EEG does.",
     ),
     "epochs_incomplete": FindingKind(
         "note",

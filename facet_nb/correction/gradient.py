@@ -223,6 +223,8 @@ class GradientCorrection(ChannelCorrection):
         if volumes is None:
             return _Run(layout, notes)
         notes["volume_samples"], notes["locked_to_volumes"] = volumes.n_samples, strength
+        blocks = lowrank.list_blocks(volumes, view.sfreq, self.block_s)
+        notes["n_volumes"] = min(len(which) for which in blocks)
         return _Run(layout, notes, volumes)
 
     def _find_volumes(

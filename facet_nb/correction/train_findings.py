@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from facet_nb.core.findings import Finding, make_finding
+from facet_nb.core.findings import Finding, Severity, make_finding
 from facet_nb.core.processor import View
 from facet_nb.kernels.measures.recovery import find_constant
 from facet_nb.kernels.triggers.evidence import find_scanned
@@ -16,6 +16,8 @@ from facet_nb.kernels.triggers.spacing import is_in_alpha
 
 #: A signal that is constant for so long, in s, is none.
 _LOST_S = 0.1
+#: Artifacts below which a mean takes so much EEG that it is told: 1.7 % of its power, −18 dB.
+_FEW = 60
 #: Markers, at most, whose times a finding has.
 _LISTED = 20
 
@@ -107,10 +109,34 @@ def tell_train(train: Train, runs: Sequence[Mapping[str, Any]], sfreq: float) ->
         if run.get("slices_found", 1) > 1 and is_in_alpha(distance_s):
             detail = f"Slices were found that follow each other at {1 / distance_s:.4g} Hz."
             found.append(make_finding("slice_rate_in_alpha", detail, rate_hz=1 / distance_s))
-    strength = max((float(run.get("locked_to_volumes", 0.0)) for run in runs), default=0.0)
-    if strength:
-        detail = f"Its mean was subtracted ({strength:.1f} times what slices leave by chance)."
-        found.append(make_finding("locked_to_volumes", detail, strength=strength))
+    found += _tell_few(runs)
+    return found
+
+
+def _tell_few(runs: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Return findings about artifacts, or volumes, that are few for a template."""
+    found = []
+    numbers = [run["n_artifacts"] // run["n_blocks"] for run in runs if run["n_artifacts"]]
+    n = min(numbers, default=_FEW)
+    if n < _FEW:
+        detail = (
+            f"Templates are learned from {n} artifacts: they take {100 / n:.1f} % of the EEG's "
+            "power, and as much again for each change of the artifact that they follow."
+        )
+        found.append(make_finding("epochs_few", detail, n=n))
+    locked = [run for run in runs if run.get("locked_to_volumes")]
+    if locked:
+        n = min(int(run["n_volumes"]) for run in locked)
+        strength = max(float(run["locked_to_volumes"]) for run in locked)
+        detail = (
+            f"Its mean over {n} volumes was subtracted ({strength:.1f} times what slices leave by "
+            f"chance), and {100 / n:.1f} % of the EEG's power where it was found."
+        )
+        severity: Severity = "warning" if n < _FEW else "note"
+        told = make_finding(
+            "locked_to_volumes", detail, severity=severity, strength=strength, n_volumes=n
+        )
+        found.append(told)
     return found
 
 

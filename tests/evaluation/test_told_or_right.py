@@ -303,6 +303,17 @@ def test_few_epochs(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_volumes_are_few_for_a_template(seed):
+    simulation = make(seed, {"preparation_v": 3e-4}, sfreq=1000, markers="volume", duration_s=60)
+    n = len(simulation.triggers)
+    whole = find(run(simulation, GradientCorrection(slices=None)), "epochs_few")
+    assert abs(whole.evidence["n"] - n) <= 2 and "% of the EEG" in whole.detail
+    volumes = find(run(simulation), "locked_to_volumes")
+    assert volumes.severity == "warning" and abs(volumes.evidence["n_volumes"] - n) <= 2
+    assert not {"epochs_few", "locked_to_volumes"} & told(run(make(seed, markers="volume")))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_steps_that_take_eeg(seed):
     assert "high_residual" in told(
         run(make(seed), GradientCorrection(), PCACorrection(locked_only=False))
