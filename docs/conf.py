@@ -75,6 +75,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"facet_nb {release}"
 html_static_path = ["_static"]
 html_css_files = ["home.css"]
+html_js_files = [("names.js", {"defer": "defer"})]
 html_show_sourcelink = False
 html_sidebars = {"index": []}
 html_theme_options = {

@@ -269,7 +269,7 @@ def _draw_time(model: StudioModel, _points: Sequence[CostPoint]) -> str:
         spent: dict[int, float] = {}
         for bar in t.bars:
             spent[bar.step] = spent.get(bar.step, 0.0) + bar.stop_s - bar.start_s
-        parts = [(find_kind(t, step), seconds) for step, seconds in sorted(spent.items())]
+        parts = [(find_kind(t.steps, step), seconds) for step, seconds in sorted(spent.items())]
         parts.append(("kwait", max(0.0, total_s - sum(spent.values()))))
         bars = "".join(
             f'<i class="fnb-{kind}" style="width:{100 * seconds / longest:.2f}%"></i>'

@@ -18,6 +18,7 @@ from facet_nb.models.session_states import list_findings
 from facet_nb.models.studio_model import SCREENS
 from facet_nb.models.study_scripts import TARGETS
 from facet_nb.widgets import studio_parts as parts
+from facet_nb.widgets.chain_cards import write_chain
 from facet_nb.widgets.chain_editor import ChainEditor
 from facet_nb.widgets.code_view import CodeView
 from facet_nb.widgets.compare_panel import ComparePanel
@@ -95,6 +96,7 @@ class Studio(Panel):
         self.rail = self._live(parts.write_rail, "fnb-rail")
         self.transport = self._live(parts.write_transport, "fnb-transport")
         self.picture = self._live(parts.write_run, "fnb-run-picture")
+        self.cards = self._live(write_chain, "fnb-chain-cards")
         self.findings = self._live(parts.write_findings, "fnb-findings-card")
         self.browser = self._live(write_files, "fnb-browser")
         self.cost = self._live(write_tune, "fnb-cost-curves")
@@ -123,6 +125,7 @@ class Studio(Panel):
         facts = w.VBox([self.recording.widget, self.signal.channels])
         details: dict[str, tuple[str, w.Widget]] = {
             "Recording": ("Properties, events, channels, simulation", facts),
+            "Chain": ("All settings of a step, order, new steps, YAML", self.chain),
             "Run": ("All settings, steps and channels, pictures, log", self.run_panel),
             "Tune": ("Measure in fresh processes", self.tune_panel),
             "Compare": ("Keep by name, metrics, spectra", self.compare_panel),
@@ -134,7 +137,7 @@ class Studio(Panel):
         self.folds = folds
         pages: dict[str, list[w.Widget]] = {
             "Recording": [self.findings, self.browser, folds["Recording"]],
-            "Chain": [_own(self.chain)],
+            "Chain": [self.cards, folds["Chain"]],
             "Run": [self.picture, folds["Run"]],
             "Tune": [self.cost, folds["Tune"]],
             "Save": [self.files, _own(self.code_view.widget)],
@@ -150,6 +153,7 @@ class Studio(Panel):
     def _observe(self) -> None:
         model, run = self.model, self.model.run
         settings = [*RunModel.SETTINGS, "pipeline", "blocked", "records"]
+        model.chain.observe(self._refresh, ["steps", "selected"])
         run.observe(self.chain.refresh_plan, [*RunModel.SETTINGS, "pipeline"])
         run.observe(self.signal.refresh, "result")
         run.observe(self.refresh_report, "status")
@@ -329,6 +333,11 @@ class Studio(Panel):
             model.saving.study_file = TARGETS[model.study.target].file
         model.screen = "Save"
 
+    def _set_argument(self, name: str, value: Any) -> None:
+        """Set an argument of a step; `name` is the position of the step, and the argument."""
+        index, _, argument = name.partition(" ")
+        self.model.chain.set_text(argument, str(value), int(index))
+
     def _choose_kind(self, name: str, value: Any) -> None:
         saving = self.model.saving
         chosen = {*saving.kinds, name} if value else set(saving.kinds) - {name}
@@ -357,6 +366,9 @@ class Studio(Panel):
         "study_target": lambda self, _name, value: self.model.study.set_trait("target", value),
         "study_script": _write_study,
         "study_save": lambda self, _name, _value: self.model.saving.save_study(),
+        "chain_use": lambda self, _name, value: self.model.chain.use_chain(str(value)),
+        "chain_pick": lambda self, _name, value: self.model.chain.set_trait("selected", int(value)),
+        "chain_set": _set_argument,
         "kind": _choose_kind,
         "save_as": lambda self, name, value: self.model.saving.set_trait(name, str(value)),
         "save": lambda self, _name, value: self.model.saving.save(replace=value == "replace"),
@@ -378,6 +390,7 @@ class Studio(Panel):
         screen = self.model.screen
         more = {
             "Recording": self.findings,
+            "Chain": self.cards,
             "Run": self.picture,
             "Tune": self.cost,
             "Save": self.files,

@@ -28,7 +28,7 @@ from facet_nb.models.studio_model import STATES
 from facet_nb.models.study_scripts import TARGETS
 from facet_nb.models.timeline import Timeline, plan_timeline
 from facet_nb.widgets.fragments import write_text
-from facet_nb.widgets.timeline_view import write_legend, write_timelines
+from facet_nb.widgets.timeline_view import write_added, write_legend, write_timelines
 
 if TYPE_CHECKING:
     from facet_nb.models.studio_model import StudioModel
@@ -335,7 +335,7 @@ def _write_done(model: StudioModel, live: bool) -> str:
     else:
         big = ""
     added = run.timeline.added_mb
-    memory = "" if added is None else f", +{added:.0f} MB"
+    memory = "" if added is None else f", {write_added(added)}"
     sentence = model.verdict or ("the quality is being measured …" if live else "done")
     state = sentence[:1].upper() + sentence[1:]
     if is_outdated(model):

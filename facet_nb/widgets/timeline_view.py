@@ -45,7 +45,7 @@ def write_legend(timelines: Sequence[Timeline]) -> str:
     kinds: dict[str, str] = {}
     for timeline in timelines:
         for index, name in enumerate(timeline.steps):
-            kinds.setdefault(name, find_kind(timeline, index))
+            kinds.setdefault(name, find_kind(timeline.steps, index))
     keys = "".join(
         f'<li><i class="fnb-key fnb-{kind}"></i>{write_text(name.replace("_", " "))}</li>'
         for name, kind in list(kinds.items())[:6]
@@ -66,6 +66,11 @@ def describe_timeline(timeline: Timeline) -> str:
         f"{write_duration(timeline.stop_s)}, of all lanes {write_duration(timeline.busy_s)} busy "
         f"and {write_duration(idle_s)} waiting{memory}."
     )
+
+
+def write_added(mb: float) -> str:
+    """Return memory that a run has added, as text."""
+    return f"+{mb:.0f} MB" if mb >= 0.5 else "under 1 MB added"
 
 
 def _write_row(timeline: Timeline, end_s: float, n_rows: int, note: str) -> str:
@@ -89,7 +94,7 @@ def _write_row(timeline: Timeline, end_s: float, n_rows: int, note: str) -> str:
     lanes = f"{timeline.n_lanes} worker{'' if timeline.n_lanes == 1 else 's'}"
     added = timeline.added_mb
     cost = note if planned else write_duration(timeline.stop_s)
-    grown = "" if planned or added is None else f"+{added:.0f} MB"
+    grown = "" if planned or added is None else write_added(added)
     css = f"fnb-tl-row fnb-tl-{timeline.status}"
     name = write_text(title).replace("_", "_<wbr>")
     label = write_text(describe_timeline(timeline))
@@ -104,7 +109,7 @@ def _write_row(timeline: Timeline, end_s: float, n_rows: int, note: str) -> str:
 
 def _write_bar(timeline: Timeline, bar: Bar, end_s: float, lane: float, failed: bool) -> str:
     left, width = 100 * bar.start_s / end_s, 100 * (bar.stop_s - bar.start_s) / end_s
-    kind = find_kind(timeline, bar.step)
+    kind = find_kind(timeline.steps, bar.step)
     known = 0 <= bar.step < len(timeline.steps)
     name = timeline.steps[bar.step] if known else "reading and writing"
     took = "" if timeline.status == "planned" else f", {1000 * (bar.stop_s - bar.start_s):.0f} ms"
@@ -127,7 +132,7 @@ def _write_memory(timeline: Timeline, end_s: float, n_rows: int) -> str:
     if not timeline.added_mb:
         return ""
     points.append((timeline.stop_s, points[-1][1]))
-    top = max(mb for _, mb in points)
+    top = max(1.0, *(mb for _, mb in points))  # less than 1 MB stays low
     steps, before = [], 0.0
     for time_s, mb in sorted(points):
         x = 1000 * time_s / end_s
@@ -169,14 +174,14 @@ def _write_table(timelines: Sequence[Timeline], planned: bool) -> str:
     return f"<details><summary>As a table</summary>{write_table('', heads, rows)}</details>"
 
 
-def find_kind(timeline: Timeline, index: int) -> str:
+def find_kind(steps: Sequence[str], index: int) -> str:
     """Return the kind of a step, which has its colour: k1 events … k4 what follows, kio files."""
-    if not 0 <= index < len(timeline.steps):
+    if not 0 <= index < len(steps):
         return "kio"
-    corrects = ["correction" in name for name in timeline.steps]
+    corrects = ["correction" in name for name in steps]
     if corrects[index]:
         return "k3"
-    if any(word in timeline.steps[index] for word in ("trigger", "detect", "align")):
+    if any(word in steps[index] for word in ("trigger", "detect", "align")):
         return "k1"
     return "k4" if any(corrects[:index]) or (not any(corrects) and index % 2) else "k2"
 

@@ -58,10 +58,14 @@ _PALE = """(root, least) => {
     return found;
 }"""
 
-_CLIPPED = """root => [...root.querySelectorAll('button, .widget-label, h1, strong, p, td, th')]
-    .filter(e => e.checkVisibility() && e.textContent.trim() && e.clientWidth > 0 &&
-                 e.scrollWidth > e.clientWidth + 1 &&
-                 !['visible', 'auto'].includes(getComputedStyle(e).overflowX))
+_CLIPPED = """root => [...root.querySelectorAll(
+        'button, .widget-label, h1, strong, p, td, th, span, b, li, label')]
+    .filter(e => {
+        if (!e.checkVisibility() || !e.textContent.trim() || !e.clientWidth) return false;
+        const { overflowX, overflowY } = getComputedStyle(e);
+        return (e.scrollWidth > e.clientWidth + 1 && !['visible', 'auto'].includes(overflowX)) ||
+            (e.scrollHeight > e.clientHeight + 1 && !['visible', 'auto'].includes(overflowY));
+    })
     .map(e => e.textContent.trim().slice(0, 60))"""
 
 

@@ -226,3 +226,29 @@ def test_the_head_names_the_loaded_recording(simulation, tmp_path):
     recording.path = str(file)
     recording.load()
     assert "mine_raw.fif" in write_head(model)
+
+
+def test_the_cards_of_a_chain_are_the_model(simulation):
+    studio = Studio(simulation, cores=2)
+    studio.model.wait_for_preview()
+    studio.show("Chain")
+    html = studio.cards.html
+    assert f"✓ valid: {len(simulation.triggers)} markers" in html
+    assert html.count("<li") == 3 and html.count("<svg") == 3 and "of the time" not in html
+    studio.cards.press("chain_set", "30", "2 freq")
+    assert studio.pipeline[-1].freq == 30 and "my own" in studio.cards.html
+    studio.cards.press("chain_set", "much", "2 freq")
+    assert "■ Step 3" in studio.cards.html and studio.pipeline[-1].freq == 30
+    studio.cards.press("chain_use", "classic")
+    assert len(studio.pipeline) == studio.cards.html.count("<li") == 7
+    assert 'data-value="classic" aria-checked="true"' in studio.cards.html
+    studio.cards.press("chain_pick", "4")
+    assert studio.chain.form.model.selected == 4 and "my own" not in studio.cards.html
+
+
+def test_cards_say_what_share_of_the_time_was_measured(studio):
+    studio.show("Chain")
+    studio.run()
+    assert "100 % of the time, measured" in studio.cards.html
+    studio.model.chain.add("common_reference")
+    assert "of the time" not in studio.cards.html
