@@ -39,7 +39,7 @@ LINT = lint=0; \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab demo test quick lint format docs notebooks bench app hooks chromium clean
+.PHONY: help lab demo test quick lint format docs notebooks lite bench app hooks chromium clean
 
 help: ## this list
 	@echo "facet_nb: correction of EEG recorded inside an MRI scanner"
@@ -115,6 +115,10 @@ docs: $(DOCS) ## build the documentation into docs/_build/html
 
 notebooks: $(LAB) ## write the notebooks from their sources, with results
 	$(PY) notebooks/_build/build.py $(ARGS)
+
+lite: $(DOCS) ## the first lessons as pages that run in the browser, into docs/_build/lite
+	@$(PIP) install -qq --editable '.[lite]' --constraint constraints.txt
+	$(PY) .ci/lite.py docs/_build/lite
 
 bench: $(TEST) ## the chain against its peer (makes an environment of the peer's own)
 	$(PY) benchmarks/peer_chain.py

@@ -1,9 +1,12 @@
 """The compiled kernels, and the notebooks in the wheel; all else is in pyproject.toml.
 
+``FACET_NB_PURE=1`` leaves the kernels out: such a wheel runs wherever Python does.
+
 Where there is no C compiler, or one that lacks the vectors of GCC and Clang, the package is
 installed without them, and NumPy and SciPy do the same.
 """
 
+import os
 from glob import glob
 from pathlib import Path
 
@@ -32,17 +35,19 @@ class BuildWithNotebooks(build_py):
                     self.copy_file(str(path), str(target))
 
 
+kernels = Extension(
+    "facet_nb.kernels.compiled._native",
+    sorted(glob(f"{NATIVE}/*.c")),
+    depends=sorted(glob(f"{NATIVE}/*.h")),
+    extra_compile_args=OPTIONS,
+    optional=True,
+    py_limited_api=True,
+)
+pure = os.environ.get("FACET_NB_PURE") == "1"
+
 setup(
     cmdclass={"build_py": BuildWithNotebooks},
-    ext_modules=[
-        Extension(
-            "facet_nb.kernels.compiled._native",
-            sorted(glob(f"{NATIVE}/*.c")),
-            depends=sorted(glob(f"{NATIVE}/*.h")),
-            extra_compile_args=OPTIONS,
-            optional=True,
-            py_limited_api=True,
-        )
-    ],
-    options={"bdist_wheel": {"py_limited_api": "cp311"}},  # one wheel for all versions of Python
+    ext_modules=[] if pure else [kernels],
+    # One wheel for all versions of Python.
+    options={} if pure else {"bdist_wheel": {"py_limited_api": "cp311"}},
 )

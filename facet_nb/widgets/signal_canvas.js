@@ -530,7 +530,8 @@ function makeView(store, el) {
     if (lost) return;
     const end_s = view.begin_s + view.span_s, wanted = [], n = 1000;
     const parts = partsOf(n);
-    for (const [i, c0, c1] of parts.toReversed())
+    // The recording first: it is read at once, and a correction may take seconds.
+    for (const [i, c0, c1] of parts.toSorted((a, b) => a[0] - b[0]))
       wanted.push(...tilesOf(i, view.begin_s + c0 / n * view.span_s, view.begin_s + c1 / n * view.span_s));
     for (const [i] of parts.toReversed()) { // then what comes next in the direction of travel
       const from = direction > 0 ? end_s : view.begin_s - view.span_s;

@@ -96,6 +96,7 @@ class SignalCanvas(anywidget.AnyWidget):
             self._version += 1
             self._wanted, self._spectrum = [], None
             self._overview = None
+            self._thread = None  # what it computes still is out of date: another one goes on
         ends = [s.offset_s + s.n_times / s.sfreq for s in signals.values()]
         with self.hold_sync():
             self.markers = np.asarray(markers_s, dtype="<f8").tobytes()
@@ -158,8 +159,10 @@ class SignalCanvas(anywidget.AnyWidget):
         """Compute and send tiles; between requests, continue the overview."""
         while True:
             with self._lock:
-                if not self._has_work():
+                if self._is_current() and not self._has_work():
                     self._lock.wait(_IDLE_S)
+                if not self._is_current():
+                    return
                 if not self._has_work():
                     self._thread = None
                     return
@@ -182,6 +185,9 @@ class SignalCanvas(anywidget.AnyWidget):
                         if self._overview is overview:
                             self._overview = None
                     context.run(self.send, {"kind": "overview", "version": version})
+
+    def _is_current(self) -> bool:
+        return self._thread is threading.current_thread()
 
     def _has_work(self) -> bool:
         return bool(self._wanted) or self._spectrum is not None or self._overview is not None

@@ -73,6 +73,7 @@ class Session:
     def __init__(self, lab: harness.Lab, folder: Path, themes: Sequence[str]) -> None:
         self.lab, self.page, self.folder, self.themes = lab, lab.page, folder, themes
         self.panel = harness.Panel(lab.page, lab.notebook)
+        self.outcome = self.panel.part("run-picture").locator(".fnb-outcome")
         self.problems: list[str] = []
         self.n_runs = 0
 
@@ -84,10 +85,10 @@ class Session:
             self.take(screen, "idle")
         self.run("serial", 1)
         self.run("parallel", 2)
-        check = panel.part("outcome").locator("[data-act=check]")
+        check = self.outcome.locator("[data-act=check]")
         if check.count():  # a serial result that is kept is compared at once
             check.click()
-        expect(panel.part("outcome")).to_contain_text("Same as serial")
+        expect(self.outcome).to_contain_text("Same as serial")
         self.take("Run", "done")
         self.go("Tune")
         expect(panel.part("cost-curves")).to_contain_text("First look")
@@ -108,8 +109,8 @@ class Session:
         self.panel.part("go").click()
         self.n_runs += 1
         expect(self.panel.part("rail").locator(".fnb-ring")).to_have_count(self.n_runs)
-        expect(self.panel.part("outcome")).to_contain_text("Cost")
-        expect(self.panel.part("outcome")).not_to_contain_text("being measured")
+        expect(self.outcome).to_contain_text("Cost")
+        expect(self.outcome).not_to_contain_text("being measured")
 
     def run_slowly(self) -> None:
         """Take pictures during a run, and end it."""
@@ -119,14 +120,14 @@ class Session:
         expect(self.panel.part("rail")).to_contain_text("of 6 channels")
         self.take("Run", "running")
         self.panel.part("go").click()
-        expect(self.panel.part("outcome")).to_contain_text("Cancelled")
+        expect(self.outcome).to_contain_text("Cancelled")
 
     def fail(self) -> None:
         """A step that fails on a channel, and a file that does not exist."""
         choosy = "steps.Pipeline([steps.Slow(0.01), steps.Choosy('Cz')])"
         self.lab.execute(f"studio.model.chain.set_pipeline({choosy})")
         self.panel.part("go").click()
-        expect(self.panel.part("outcome")).to_contain_text("Stopped")
+        expect(self.outcome).to_contain_text("Stopped")
         self.take("Run", "failed")
         self.lab.execute("studio.model.open('missing.vhdr')")
         self.go("Recording")

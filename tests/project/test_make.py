@@ -18,6 +18,7 @@ TARGETS = [
     "test",
     "quick",
     "docs",
+    "lite",
     "lint",
     "format",
     "bench",

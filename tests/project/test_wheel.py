@@ -189,3 +189,12 @@ def test_without_the_marker_they_would_not(environment, tmp_path):
     said = _check(copy, tmp_path)
     assert "py.typed" in said
     assert 'type is "Any"' in said
+
+
+def test_a_wheel_without_kernels_is_for_any_python(sources, tmp_path):
+    """The site of JupyterLite installs it in the browser."""
+    wheel = build_wheel(sources, tmp_path, FACET_NB_PURE="1")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "facet_nb/lessons/__init__.py" in names
+    assert [name for name in names if "_native." in name] == []

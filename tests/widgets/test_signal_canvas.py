@@ -86,6 +86,29 @@ def test_a_new_request_replaces_those_that_wait(raw, monkeypatch):
     canvas.close()
 
 
+def test_other_signals_do_not_wait_for_what_is_out_of_date(raw, monkeypatch):
+    canvas, go = SignalCanvas(), threading.Event()
+
+    class Stuck(TiledSignal):
+        def tile(self, *place):
+            assert go.wait(20)
+            return super().tile(*place)
+
+    canvas.show(raw.ch_names, {"preview": Stuck(raw, raw.ch_names)}, np.zeros(0))
+    wire = Wire(canvas, monkeypatch)
+    wire.ask([0, 0, 0, 0])
+    while canvas._wanted:
+        time.sleep(0.001)
+    stuck = canvas._thread
+    canvas.show(raw.ch_names, {"recording": TiledSignal(raw, raw.ch_names)}, np.zeros(0))
+    wire.ask([0, 0, 7, 0])
+    assert [m["tile"][2] for m, _, _ in wire.wait(1)] == [7] and stuck.is_alive()
+    go.set()
+    stuck.join(20)
+    assert not stuck.is_alive() and canvas._thread is not stuck
+    canvas.close()
+
+
 def test_errors_reach_the_page(wire):
     wire.ask([0, 9, 0, 0])
     ((message, buffers, _),) = wire.wait(1)
