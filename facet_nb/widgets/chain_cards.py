@@ -104,7 +104,7 @@ def _write_card(model: StudioModel, i: int, step: ChainStep, kind: str, share: f
     here = i == model.chain.selected
     wrong = f'<span class="fnb-bad">■ {write_text(problem)}</span>' if problem else ""
     return (
-        f'<li class="fnb-step-card{" fnb-here" if here else ""}">'
+        f'<li class="fnb-step-card{" fnb-chosen" if here else ""}">'
         f'<button type="button" class="fnb-step-name" data-act="chain_pick" data-value="{i}" '
         f'aria-pressed="{str(here).lower()}"><i class="fnb-key fnb-{kind}"></i>'
         f"{i + 1}. {write_text(title)}</button><span>{write_text(sentence)}</span>"
