@@ -14,10 +14,10 @@ itself (:class:`Stored`), two things prove the same for less:
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,14 @@ _PIECE = 1 << 19
 _WINDOW, _N_SPREAD = 64, 16
 
 
+class Window(NamedTuple):
+    """Some samples of some channels."""
+
+    start: int
+    stop: int
+    rows: Sequence[int]
+
+
 @dataclass(frozen=True)
 class Stored:
     """The bytes of a file as they were handed over.
@@ -47,8 +55,8 @@ class Stored:
         Its size.
     crc : int
         Their CRC-32, which any change within 32 bits alters, and one in 4 billion others does not.
-    extremes : ndarray of int
-        Samples at which a channel has its smallest or largest value.
+    extremes : ndarray of int, shape (n_channels, 2)
+        Samples at which each channel has its smallest and its largest value.
     """
 
     file: Path
@@ -67,11 +75,17 @@ class Stored:
                 read.count(n)
         return (n_bytes, crc) == (self.n_bytes, self.crc)
 
-    def choose_windows(self, n_times: int) -> list[tuple[int, int]]:
-        """Return the parts of a recording to compare with what MNE reads back."""
-        spread = np.linspace(0, max(0, n_times - 1), _N_SPREAD).astype(int)
-        starts = np.unique(np.concatenate([self.extremes, spread]) // _WINDOW) * _WINDOW
-        return [(start, min(start + _WINDOW, n_times)) for start in starts.tolist()]
+    def choose_windows(self, n_times: int) -> Iterator[Window]:
+        """Yield the parts of a recording to compare with what MNE reads back."""
+        spread = np.linspace(0, max(0, n_times - 1), _N_SPREAD).astype(int) // _WINDOW
+        every = list(range(len(self.extremes)))
+        chosen = dict.fromkeys(spread.tolist(), every)
+        for row, windows in enumerate((self.extremes // _WINDOW).tolist()):
+            for window in {*windows} - {*spread.tolist()}:
+                chosen.setdefault(window, []).append(row)
+        for window in sorted(chosen):
+            start = window * _WINDOW
+            yield Window(start, min(start + _WINDOW, n_times), chosen[window])
 
 
 class CheckedFile:
@@ -98,7 +112,7 @@ class CheckedFile:
 
     def close(self, file: Path, extremes: np.ndarray) -> Stored:
         """Return what was written to `file`; `extremes` as in :class:`Stored`."""
-        return Stored(file, self.n_bytes, self.crc, extremes.ravel())
+        return Stored(file, self.n_bytes, self.crc, extremes)
 
 
 class Extremes:
@@ -175,9 +189,9 @@ class HandedOver:
                 files.count(block.nbytes)
         return True
 
-    def choose_windows(self, n_times: int) -> list[tuple[int, int]]:
-        """Return no parts: all samples were read back as MNE decodes them."""
-        return []
+    def choose_windows(self, n_times: int) -> Iterator[Window]:
+        """Yield no parts: all samples were read back as MNE decodes them."""
+        return iter(())
 
     def _sum(self, rows: Iterable[np.ndarray]) -> int:
         crc = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,41 +93,44 @@ def _compare_samples(
 ) -> None:
     stored, n_times = written.stored, raw.n_times
     if stored is not None and stored.is_intact(back):
-        parts = stored.choose_windows(n_times)
-        pairs = ((a, read_block(raw, a, b), read_block(back, a, b)) for a, b in parts)
-        _compare_blocks(pairs, raw.ch_names, written, path)
+        for part in stored.choose_windows(n_times):
+            pair = (read_block(source, *part) for source in (raw, back))
+            _compare_block(part.start, *pair, part.rows, raw.ch_names, written, path)
         return
+    every = range(len(raw.ch_names))
     blocks = zip(iter_blocks(raw), iter_blocks(back, stop=n_times), strict=True)
-    pairs = ((start, wanted, found) for (start, wanted), (_, found) in blocks)
-    _compare_blocks(pairs, raw.ch_names, written, path)
+    for (start, wanted), (_, found) in blocks:
+        _compare_block(start, wanted, found, every, raw.ch_names, written, path)
     if stored is not None:  # the change is smaller than a sample's rounding, or beside the samples
         raise _different(path, f"the bytes of {stored.file.name} are read back as other ones")
 
 
-def _compare_blocks(
-    blocks: Iterable[tuple[int, np.ndarray, np.ndarray]],
+def _compare_block(
+    start: int,
+    wanted: np.ndarray,
+    found: np.ndarray,
+    rows: Sequence[int],
     names: list[str],
     written: Written,
     path: Path,
 ) -> None:
-    """Compare blocks: the first sample, what it must be, and what was read back."""
-    for start, wanted, found in blocks:
-        allowed = np.abs(wanted)
-        allowed *= written.relative
-        allowed += written.tolerance_v[:, np.newaxis]
-        with np.errstate(invalid="ignore"):  # inf - inf
-            distance = np.subtract(found, wanted)
-            near = np.abs(distance, out=distance) <= allowed
-        if near.all():
-            continue
-        bad = ~near & (found != wanted) & ~(np.isnan(found) & np.isnan(wanted))
-        if bad.any():
-            channel, sample = np.argwhere(bad)[0]
-            what = (
-                f"channel {names[channel]} at sample {start + sample} is read back as "
-                f"{found[channel, sample]:.9g} instead of {wanted[channel, sample]:.9g}"
-            )
-            raise _different(path, what)
+    """Compare samples of the channels `rows`, from sample `start` on, with what was read back."""
+    allowed = np.abs(wanted)
+    allowed *= written.relative
+    allowed += written.tolerance_v[rows, np.newaxis]
+    with np.errstate(invalid="ignore"):  # inf - inf
+        distance = np.subtract(found, wanted)
+        near = np.abs(distance, out=distance) <= allowed
+    if near.all():
+        return
+    bad = ~near & (found != wanted) & ~(np.isnan(found) & np.isnan(wanted))
+    if bad.any():
+        row, sample = np.argwhere(bad)[0]
+        what = (
+            f"channel {names[rows[row]]} at sample {start + sample} is read back as "
+            f"{found[row, sample]:.9g} instead of {wanted[row, sample]:.9g}"
+        )
+        raise _different(path, what)
 
 
 def _compare_markers(found: list[Marker], wanted: list[Marker], sfreq: float, path: Path) -> None:

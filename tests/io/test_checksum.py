@@ -156,8 +156,8 @@ def test_any_flipped_bit_of_a_sample_is_found(suffix, share, bit, tmp_path, monk
 def test_intact_files_are_compared_at_few_samples(suffix, tmp_path, monkeypatch):
     raw, read = make_raw(60_000), []
 
-    def count(source, start, stop):
-        block = read_block(source, start, stop)
+    def count(source, *part):
+        block = read_block(source, *part)
         read.append(block.size)
         return block
 

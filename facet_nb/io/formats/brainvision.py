@@ -150,11 +150,12 @@ def _write_samples(file: Path, raw: mne.io.BaseRaw, factors: np.ndarray, path: P
     extremes = Extremes(len(raw.ch_names))
     with file.open("r+b", buffering=0) as sink:
         checked = CheckedFile(sink)
-        for start, block in iter_blocks(raw):
-            x = block * factors[:, np.newaxis]
-            extremes.note(start, x)
+        for start, block in iter_blocks(raw, as_stored=True):
+            extremes.note(start, block)
             _check_range(raw, extremes.values, factors, path)
-            checked.write(x.astype("<f4").T)
+            # float32 times 1e6 is rounded to float32 alike, in float32 and by way of float64.
+            x = block * factors[:, np.newaxis].astype(block.dtype)
+            checked.write(x.astype("<f4", copy=False).T)
     return checked.close(file, extremes.samples)
 
 
@@ -162,9 +163,9 @@ def _check_range(
     raw: mne.io.BaseRaw, extremes: np.ndarray, factors: np.ndarray, path: Path
 ) -> None:
     largest = np.maximum(extremes[:, 1], -extremes[:, 0])
-    bad = np.flatnonzero(largest > float(np.finfo(np.float32).max))
+    bad = np.flatnonzero(largest * factors > float(np.finfo(np.float32).max))
     if len(bad):
-        name, value = raw.ch_names[bad[0]], largest[bad[0]] / factors[bad[0]]
+        name, value = raw.ch_names[bad[0]], largest[bad[0]]
         raise unusable(
             path,
             f"channel {name} reaches {value:.4g}, beyond the range of float32",
