@@ -13,9 +13,11 @@ from hypothesis.extra import numpy as hnp
 
 from facet_nb import FIFExporter, Loader, ProcessingContext
 from facet_nb.core.errors import FacetError
+from facet_nb.core.storage import scratch
+from facet_nb.core.storage.raw_file import RawFile
 from facet_nb.io import export, verify, writers
 from facet_nb.io.blocks import read_block
-from facet_nb.io.checksum import CheckedFile, Extremes, HandedOver
+from facet_nb.io.checksum import CheckedFile, Extremes, HandedOver, Stored
 from facet_nb.io.formats import edf_records
 
 SUFFIXES = [".vhdr", ".edf", ".bdf"]
@@ -166,6 +168,36 @@ def test_intact_files_are_compared_at_few_samples(suffix, tmp_path, monkeypatch)
     export(ProcessingContext(raw), tmp_path / f"out{suffix}")
     assert sum(read) < 0.1 * 2 * raw._data.size
     assert read or suffix in OTHERS  # whose numbers are all read back
+
+
+@pytest.mark.parametrize("n_times", [1, 63, 64, 5000])
+def test_windows_cover_the_extremes_of_each_channel(n_times):
+    """And some samples of all channels, from the first to the last."""
+    x = np.random.default_rng(n_times).standard_normal((5, n_times))
+    extremes = np.stack([x.argmin(axis=1), x.argmax(axis=1)], axis=1)
+    windows = list(Stored(Path("x"), 0, 0, extremes).choose_windows(n_times))
+    for row, samples in enumerate(extremes.tolist()):
+        for sample in samples:
+            assert any(w.start <= sample < w.stop and row in w.rows for w in windows)
+    whole = [w for w in windows if list(w.rows) == list(range(5))]
+    assert whole[0].start == 0
+    assert whole[-1].stop == n_times
+    assert len({w.start for w in windows}) == len(windows)
+
+
+@settings(max_examples=60, deadline=None)
+@given(x=hnp.arrays(np.float32, (2, 7), elements=st.floats(-1e3, 1e3, width=32)))
+def test_samples_in_float32_are_written_to_the_bit_as_in_float64(x, tmp_path_factory):
+    """float32 times 1e6 has fewer digits than float64 holds: it is rounded once, either way."""
+    folder, info = tmp_path_factory.mktemp("stored"), mne.create_info(2, SFREQ, "eeg")
+    target = scratch.create(x.shape, "float32")[1]
+    target[...] = x
+    for name, raw in {
+        "one": RawFile.of(target, info, 0),
+        "two": mne.io.RawArray(x.astype(float), info, verbose="error"),
+    }.items():
+        export(ProcessingContext(raw), folder / f"{name}.vhdr")
+    assert (folder / "one.eeg").read_bytes() == (folder / "two.eeg").read_bytes()
 
 
 @settings(max_examples=60, deadline=None)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
+from facet_nb.kernels.measures import residual
 from facet_nb.kernels.measures.residual import EEG_HZ, Grid, LockedSums, measure_gaps
 from facet_nb.kernels.pulse.support import measure_support
 from facet_nb.kernels.triggers.evidence import find_scanned
@@ -113,6 +115,16 @@ def test_power_that_lacks_at_lines(n_parts, factor, lacking_db):
     power = power * rng.gamma(30, 1 / 30, (3, len(freqs))) * np.where(away <= 2, factor, 1.0)
     assert -np.median(measure_gaps(power, artifact, freqs)) == pytest.approx(lacking_db, abs=0.35)
     assert np.isnan(measure_gaps(power, np.ones_like(power), freqs)).all()
+
+
+@pytest.mark.parametrize(("n", "width"), [(200, 25), (30, 25), (7, 25), (64, 3), (5, 1)])
+def test_sliding_windows_are_those_of_scipy(n, width):
+    """Also where a window is wider than the row."""
+    x = np.random.default_rng(n).standard_normal((3, n))
+    middle = np.median(residual._slide(x, width, mode="edge"), axis=-1)
+    assert np.array_equal(middle, ndimage.median_filter(x, (1, width), mode="nearest"))
+    beside = residual._slide(x > 1.0, width, mode="constant").any(axis=-1)
+    assert np.array_equal(beside, ndimage.binary_dilation(x > 1.0, np.ones((1, width), bool)))
 
 
 # ------------------------------------------------------------------------------- heartbeats

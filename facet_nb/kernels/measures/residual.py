@@ -7,6 +7,7 @@ Samples are averaged in pairs, triples … to 500 to 1000 Hz beforehand: what is
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import fft
@@ -232,8 +233,6 @@ def measure_gaps(power: np.ndarray, artifact: np.ndarray, freqs: np.ndarray) -> 
         Mean over lines, negative where power is lacking; NaN if there are no lines, or nothing
         but lines.
     """
-    from scipy.ndimage import binary_dilation, median_filter
-
     step = float(freqs[1] - freqs[0])
     # Below beta, the peaks of EEG are as narrow as what lacks.
     lowest = int(np.searchsorted(freqs, _SMOOTH_HZ))
@@ -241,12 +240,14 @@ def measure_gaps(power: np.ndarray, artifact: np.ndarray, freqs: np.ndarray) -> 
     around, beside = 2 * int(_AROUND_HZ / step) + 1, 2 * int(_BESIDE_HZ / step) + 1
     # In double precision: 1e-300 is zero in single precision.
     before, after = (np.log(np.maximum(p.astype(float), 1e-300)) for p in (artifact, power))
-    level = median_filter(before, size=(1, around), mode="nearest")
-    lines = binary_dilation(before > level + _LINE, np.ones((1, beside), dtype=bool))
     half = around // 2
-    other = np.pad(np.where(lines, np.nan, after), ((0, 0), (half, half)), constant_values=np.nan)
+    # Not scipy.ndimage: importing it takes longer than this, and its median three times as long.
+    windows = _slide(before, around, mode="edge")
+    level = np.stack([np.partition(x, half)[:, half] for x in windows])  # a copy of one channel
+    lines = _slide(before > level + _LINE, beside, mode="constant").any(axis=-1)
+    other = _slide(np.where(lines, np.nan, after), around, constant_values=np.nan)
     rows, columns = np.nonzero(lines)
-    near = np.sort(np.lib.stride_tricks.sliding_window_view(other, around, axis=1)[rows, columns])
+    near = np.sort(other[rows, columns])
     count = np.count_nonzero(~np.isnan(near), axis=1)
     enough = count > half // 2
     rows, columns, near, count = rows[enough], columns[enough], near[enough], count[enough]
@@ -258,3 +259,9 @@ def measure_gaps(power: np.ndarray, artifact: np.ndarray, freqs: np.ndarray) -> 
     sums, n_lines = (np.bincount(rows, weights, len(power)) for weights in (gaps, None))
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(10.0 / np.log(10.0) * sums / n_lines)
+
+
+def _slide(x: np.ndarray, n: int, **pad: Any) -> np.ndarray:
+    """Return the `n` columns around each column, an odd number, shape (n_rows, n_columns, n)."""
+    padded = np.pad(x, ((0, 0), (n // 2, n // 2)), **pad)
+    return np.lib.stride_tricks.sliding_window_view(padded, n, axis=1)
