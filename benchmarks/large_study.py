@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 from _measure import cpu_times_s
-from out_of_core import SFREQ, write_recording
+from out_of_core import EPOCH_S, SFREQ, write_recording
 
 from facet_nb import gradient_correction
+from facet_nb.lessons import write_header_only
 
 #: Channels and minutes that are measured.
 SIZES = ((8, 10.0), (16, 10.0), (8, 20.0), (16, 20.0))
@@ -97,10 +98,7 @@ def predict(rows: list[dict[str, Any]], options: argparse.Namespace, folder: Pat
     last = rows[-1]
     size = last["channels"] * last["minutes"] * 60 * SFREQ
     read, written = (samples * last[key] / size for key in ("read", "written"))
-    path = folder / "planned.vhdr"
-    write_recording(path, channels, 0.1)
-    with open(path.with_suffix(".eeg"), "r+b") as file:
-        file.truncate(round(2 * samples))  # its samples take no space on the disk
+    path = write_header_only(folder, "planned", channels, SFREQ, 60 * minutes, EPOCH_S)
     plan = gradient_correction().plan_map(
         [path], output=folder / "out", n_jobs=options.workers, memory_budget="64 GB"
     )

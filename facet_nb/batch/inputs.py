@@ -8,9 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from facet_nb.core.errors import ValidationError
-
-#: Suffixes of the main file of a recording.
-_SUFFIXES = (".vhdr", ".edf", ".bdf", ".gdf", ".set", ".fif", ".fif.gz")
+from facet_nb.io.sources import FORMATS
 
 #: Entities by which recordings of a BIDS data set can be chosen, and how file names spell them.
 ENTITIES = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
@@ -50,7 +48,7 @@ def find_recordings(
         if not kept:
             told = f"{place}: there is no recording"
             told += f" with {_describe(wanted)} among {len(here)}" if here else ""
-            raise ValidationError(f"{told}. Recordings end in {', '.join(_SUFFIXES)}.")
+            raise ValidationError(f"{told}. Recordings end in {', '.join(FORMATS)}.")
         found.update(dict.fromkeys(kept))
     return list(found)
 
@@ -77,7 +75,7 @@ def _list_place(place: str) -> list[Path]:
 
 
 def _is_main(path: Path) -> bool:
-    return path.name.lower().endswith(_SUFFIXES)
+    return path.name.lower().endswith(tuple(FORMATS))
 
 
 def _is_wanted(path: Path, folder: Path) -> bool:

@@ -94,8 +94,8 @@ def _compare_samples(
     stored, n_times = written.stored, raw.n_times
     if stored is not None and stored.is_intact(back):
         for part in stored.choose_windows(n_times):
-            pair = (read_block(source, *part) for source in (raw, back))
-            _compare_block(part.start, *pair, part.rows, raw.ch_names, written, path)
+            wanted, found = (read_block(source, *part) for source in (raw, back))
+            _compare_block(part.start, wanted, found, part.rows, raw.ch_names, written, path)
         return
     every = range(len(raw.ch_names))
     blocks = zip(iter_blocks(raw), iter_blocks(back, stop=n_times), strict=True)

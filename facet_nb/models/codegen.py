@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from facet_nb.core import LambdaProcessor, Pipeline, Processor
+from facet_nb.io.sources import FORMATS
 from facet_nb.models.literals import write_call, write_value
 from facet_nb.models.sources import write_source
 
@@ -94,8 +95,8 @@ def write_study_script(
         f'    sys.exit("Name the folder: {usage}")',
         "folder = Path(sys.argv[1])",
         'output = Path(sys.argv[2]) if len(sys.argv) > 2 else folder / "corrected"',
-        f"suffixes = {_SUFFIXES!r}".replace("'", '"'),
-        "files = sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes)",
+        f"suffixes = {tuple(FORMATS)!r}".replace("'", '"'),
+        "files = sorted(p for p in folder.iterdir() if p.name.lower().endswith(suffixes))",
         "if not files:",
         '    sys.exit(f"{folder} holds no recording.")',
         *(_CLUSTER.format(n_jobs=n_jobs).splitlines() if backend else ()),
@@ -168,9 +169,6 @@ def _guard(lines: list[str]) -> str:
     body = "\n".join(f"    {line}" if line else "" for line in lines)
     return f'if __name__ == "__main__":  # worker processes import this file\n{body}\n'
 
-
-#: Recordings that a study's script looks for.
-_SUFFIXES = (".vhdr", ".edf", ".bdf", ".gdf", ".set", ".fif")
 
 _USAGE = '"""Correct a recording: python correct.py [RECORDING [CORRECTED]]"""\n'
 

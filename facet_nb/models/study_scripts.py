@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from facet_nb.core import Pipeline
+from facet_nb.io.sources import FORMATS
 from facet_nb.models.codegen import write_study_script
 
 
@@ -124,7 +126,7 @@ _SLURM = """\
 #SBATCH --mem={memory}
 #SBATCH --time={minutes}
 {head}mapfile -t files < <(find "$folder" -maxdepth 1 -type f \\
-    -regextype posix-extended -iregex '.*\\.(vhdr|edf|bdf|gdf|set|fif)' | sort)
+    -regextype posix-extended -iregex '.*({suffixes})' | sort)
 if [ ${{#files[@]}} -eq 0 ]; then echo "$folder holds no recording." >&2; exit 1; fi
 number=${{SLURM_ARRAY_TASK_ID:?start it with sbatch}}
 if [ "$number" -ge ${{#files[@]}} ]; then echo "There is no recording $number."; exit 0; fi
@@ -133,6 +135,7 @@ if [ "$number" -eq {last} ] && [ ${{#files[@]}} -gt {files} ]; then
 fi
 file=${{files[$number]}}
 name=$(basename "$file")
+name=${{name%.gz}}
 target="$output/${{name%.*}}_corrected.fif"
 if [ -e "$target" ]; then echo "$target exists."; exit 0; fi
 chain=$(mktemp --suffix .yaml)
@@ -161,4 +164,5 @@ def _write_slurm(chain: str, shape: StudyShape, _budget: str) -> str:
         last=shape.files - 1,
         memory=f"{max(1, math.ceil(shape.one_gb or shape.memory_gb))}G",
         minutes=max(_LEAST_MIN, minutes),
+        suffixes="|".join(map(re.escape, FORMATS)),
     )

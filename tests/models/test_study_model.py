@@ -66,9 +66,9 @@ def test_a_quick_look_replaces_what_is_expected(studio):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two recordings, one with a blank in its name."""
+    """Two recordings, one compressed, with a blank in its name."""
     here = tmp_path_factory.mktemp("in")
-    for name in ("one_raw.fif", "two b_raw.fif"):
+    for name in ("one_raw.fif", "two b_raw.fif.gz"):
         simulate(1, 250.0, 15.0).raw.save(here / name, verbose="error")
     return here
 
