@@ -21,6 +21,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+from _pages import put_row, write_db
 
 from facet_nb import (
     AASCorrection,
@@ -276,12 +277,14 @@ def compare_methods(recordings: dict[str, Recording]) -> None:
         print_row(name, harm)
 
 
-def compare_everyday(n_seeds: int, n_channels: int, duration_s: float, only: str) -> None:
+def compare_everyday(
+    n_seeds: int, n_channels: int, duration_s: float, only: str, page: Path | None
+) -> None:
     """Print SNR on everyday recordings: median and worst over seeds of the channels' median."""
     print_head("SNR (dB)", ["before", "median", "worst", "gamma"])
     base = {"sfreq": 1000, "tr_s": 2.0, "n_slices": 20}
     for name, (arguments, imperfections) in EVERYDAY.items():
-        if only not in name:
+        if not any(part in name for part in only.split("|")):
             continue
         values = []
         for seed in range(201, 201 + n_seeds):
@@ -297,6 +300,8 @@ def compare_everyday(n_seeds: int, n_channels: int, duration_s: float, only: str
         before, after, gamma = np.array(values).T
         row = [np.median(before), np.median(after), np.min(after), np.median(gamma)]
         print_row(name, [float(value) for value in row])
+        if page:
+            put_row(page, "everyday", name, [write_db(float(value)) for value in row])
 
 
 def compare_parts(recordings: dict[str, Recording]) -> None:
@@ -330,10 +335,12 @@ def main() -> None:
     parser.add_argument("--duration", type=float, default=60.0)
     parser.add_argument("--only", choices=["methods", "parts", "everyday"])
     parser.add_argument("--seeds", type=int, default=5, help="of everyday recordings")
-    parser.add_argument("--scenario", default="", help="part of an everyday recording's name")
+    parser.add_argument("--scenario", default="", help="parts of names, separated by |")
+    parser.add_argument("--into", type=Path, help="page whose table gets the everyday rows")
     options = parser.parse_args()
     if options.only in (None, "everyday"):
-        compare_everyday(options.seeds, options.channels, options.duration, options.scenario)
+        given = options.seeds, options.channels, options.duration, options.scenario
+        compare_everyday(*given, options.into)
     if options.only == "everyday":
         return
     recordings = {name: make(name, options.channels, options.duration) for name in RECORDINGS}

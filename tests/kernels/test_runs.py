@@ -126,3 +126,30 @@ def test_a_break_near_a_whole_number_of_periods(step, n_slots):
     assert fit.run.max() == 1 and not len(fit.missing)
     assert fit.trusted and fit.degree == 1
     assert fit.period == pytest.approx(2000.046, abs=0.02)
+
+
+@pytest.mark.parametrize("n_first, n_second", [(5, 3), (8, 4), (12, 3), (3, 9)])
+@pytest.mark.parametrize("ratio", [0.75, 1.5])
+def test_short_sequences(n_first, n_second, ratio):
+    """Fewer than five markers are a run if they follow each other evenly."""
+    one = train(n_first, 2000.3)
+    other = train(n_second, ratio * 2000.3, one[-1] + 7000.0)
+    found = split_train(np.append(one, other))
+    assert [len(run) for run in found.runs] == [n_first, n_second] and not len(found.stray)
+
+
+@pytest.mark.parametrize("n_second", [2, 3, 4])
+def test_a_short_part_of_the_same_sequence_belongs_to_it(n_second):
+    one = train(8, 2000.3)
+    markers = np.append(one, train(n_second, 2000.3, one[-1] + 7000.0))
+    assert_same(split_train(markers), markers)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 20_000), min_size=2, max_size=4, unique=True))
+def test_a_few_markers_at_random_times_are_no_run(extra):
+    late = np.sort(extra) + 130_000
+    if len(late) > 2 and np.ptp(np.diff(late)) <= 2 or abs(late[1] - late[0] - 2000) <= 3:
+        return
+    found = split_train(np.append(train(60, 2000.3), late))
+    assert len(found.runs) == 1 or len(found.runs[1]) == 2

@@ -19,6 +19,9 @@ MAX_DOUBLE = 0.15
 #: Smallest number of markers of a run of its own.
 MIN_RUN = 5
 
+#: Largest difference of the distances of fewer markers that are a run, in samples.
+_EVEN = 2
+
 #: Largest part of markers that may be missing before other explanations are tried.
 _MANY_MISSING = 0.05
 
@@ -190,9 +193,19 @@ def _search(markers: np.ndarray, depth: int) -> list[np.ndarray]:
         between = markers[low + 1 : high]
         if len(between) >= MIN_RUN:
             found += _search(between, depth + 1)
+        elif _is_even(between, spacing.usual):
+            found.append(between)
         if k < len(chains):
             found.append(markers[chains[k]])
     return found
+
+
+def _is_even(markers: np.ndarray, usual: float) -> bool:
+    """Return whether a few markers, outside other runs, follow each other as those of a run do."""
+    diffs = np.diff(markers)
+    if len(diffs) == 1:
+        return bool(abs(diffs[0] - usual) <= _EVEN)
+    return len(diffs) > 1 and bool(np.ptp(diffs) <= _EVEN)
 
 
 def _find_chains(markers: np.ndarray, spacing: Spacing) -> list[np.ndarray]:

@@ -1,0 +1,171 @@
+"""What each correction with its defaults adds to leaving it out, on everyday recordings.
+
+Prints a row for each recording of `benchmarks/quality.py`: the change of the signal-to-noise ratio
+(0.5-70 Hz against the truth, median over channels) that each correction makes, the worst of the
+seeds, in dB. "refused" stands where a correction raised an error with its remedy.
+`MoosmannCorrection` needs a file of motion parameters, and `DenoiserCorrection` a model.
+
+    python benchmarks/harm.py [--scenario pause] [--seeds 2] [--into docs/methods.md]
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _pages import put_row, write_db
+from quality import EVERYDAY, print_head
+
+from facet_nb import (
+    AASCorrection,
+    ANCCorrection,
+    CorrespondingSliceCorrection,
+    FARMCorrection,
+    GradientCorrection,
+    HighPassFilter,
+    ICACorrection,
+    LowPassFilter,
+    OBSCorrection,
+    OnlineAASCorrection,
+    PCACorrection,
+    Pipeline,
+    ProcessingContext,
+    PulseCorrection,
+    QRSTriggerDetector,
+    SliceTriggerCorrection,
+    TriggerDetector,
+    VolumeArtifactCorrection,
+    VolumeTriggerCorrection,
+    WireLoopCorrection,
+    ZapLineCorrection,
+)
+from facet_nb.core.errors import FacetError
+from facet_nb.datasets import Simulation, simulate
+from facet_nb.pipelines import create_standard_pipeline
+
+Steps = list[Any]
+
+#: The steps before each correction, the correction, and those behind it.
+CASES: dict[str, tuple[Callable[[], Steps], Callable[[], Steps], Callable[[], Steps]]] = {
+    "gradient": (list, lambda: [GradientCorrection()], list),
+    "AAS": (list, lambda: [AASCorrection()], list),
+    "AAS between samples": (list, lambda: [AASCorrection(subsample=True)], list),
+    "online AAS": (list, lambda: [OnlineAASCorrection()], list),
+    "volume": (list, lambda: [VolumeTriggerCorrection()], list),
+    "slice": (list, lambda: [SliceTriggerCorrection()], list),
+    "corresponding": (list, lambda: [CorrespondingSliceCorrection()], list),
+    "FARM": (list, lambda: [FARMCorrection()], list),
+    "FARM between samples": (list, lambda: [FARMCorrection(subsample=True)], list),
+    "pauses, AAS": (
+        list,
+        lambda: [VolumeArtifactCorrection()],
+        lambda: [AASCorrection(subsample=True)],
+    ),
+    "pauses, gradient": (
+        list,
+        lambda: [VolumeArtifactCorrection()],
+        lambda: [GradientCorrection()],
+    ),
+    "AAS, PCA": (lambda: [AASCorrection(subsample=True)], lambda: [PCACorrection()], list),
+    "AAS, OBS": (lambda: [AASCorrection(subsample=True)], lambda: [OBSCorrection()], list),
+    "AAS, ANC": (lambda: [AASCorrection(subsample=True)], lambda: [ANCCorrection()], list),
+    "gradient, PCA": (lambda: [GradientCorrection()], lambda: [PCACorrection()], list),
+    "gradient, OBS": (lambda: [GradientCorrection()], lambda: [OBSCorrection()], list),
+    "gradient, ANC": (lambda: [GradientCorrection()], lambda: [ANCCorrection()], list),
+    "gradient, pulse": (lambda: [GradientCorrection()], lambda: _correct_pulse(), list),
+    "gradient, no pulse": (lambda: [GradientCorrection()], lambda: _correct_pulse(), list),
+    "gradient, ICA": (lambda: [GradientCorrection()], lambda: [ICACorrection()], list),
+    "gradient, ZapLine": (lambda: [GradientCorrection()], lambda: [ZapLineCorrection()], list),
+    "gradient, wires": (lambda: [GradientCorrection()], lambda: [WireLoopCorrection()], list),
+    "standard": (list, lambda: _take_standard(), list),
+}
+
+#: Recordings have a pulse artifact and an ECG for these only: it would hide what others change.
+_WITH_PULSE = ("gradient, pulse", "gradient, ICA")
+
+
+def _correct_pulse() -> Steps:
+    return [QRSTriggerDetector(), PulseCorrection()]
+
+
+def _take_standard() -> Steps:
+    """Return the steps of the standard pipeline between detection and export."""
+    steps = create_standard_pipeline("in.vhdr", "out.vhdr").processors
+    kept = [s for s in steps if not isinstance(s, TriggerDetector)]
+    first = next(i for i, s in enumerate(kept) if isinstance(s, HighPassFilter))
+    return kept[first:-1]
+
+
+def measure(sim: Simulation, context: ProcessingContext, steps: Steps) -> float | None:
+    """Return the median SNR in dB; None if a step refused."""
+    try:
+        done = Pipeline(steps).run(context, mode="serial", show_progress=False, raise_on_error=True)
+    except FacetError:
+        return None
+    return float(np.nanmedian(sim.snr_db(done.get_raw())))
+
+
+def compare(sim: Simulation, columns: list[str]) -> list[float]:
+    """Return what each correction adds, in dB; NaN where it was refused."""
+    context = ProcessingContext(sim.raw) | TriggerDetector(r"Response/R128|\b1\b")
+    known: dict[str, float | None] = {}
+
+    def ask(steps: Steps) -> float | None:
+        key = repr(steps)
+        if key not in known:
+            known[key] = measure(sim, context, steps)
+        return known[key]
+
+    found = []
+    for name in columns:
+        before, step, behind = CASES[name]
+        # Filters are no corrections: the standard pipeline is compared with its own.
+        bare = [HighPassFilter(1.0), LowPassFilter(70.0)] if name == "standard" else []
+        without, with_it = ask(before() + bare + behind()), ask(before() + step() + behind())
+        refused = without is None or with_it is None
+        found.append(np.nan if refused else with_it - without)
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--channels", type=int, default=3)
+    parser.add_argument("--duration", type=float, default=60.0)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--scenario", default="", help="parts of names, separated by |")
+    parser.add_argument("--only", default="", help="part of a correction's name")
+    parser.add_argument("--into", type=Path, help="page whose table gets the rows")
+    options = parser.parse_args()
+    columns = [name for name in CASES if options.only in name]
+    print_head("Change of the SNR (dB), worst seed", columns)
+    base = {"sfreq": 1000, "tr_s": 2.0, "n_slices": 20, "duration_s": options.duration}
+    for name, (arguments, imperfections) in EVERYDAY.items():
+        if not any(part in name for part in options.scenario.split("|")):
+            continue
+        rows = []
+        for seed in range(201, 201 + options.seeds):
+            row = dict.fromkeys(columns, np.nan)
+            for pulse in (False, True):
+                own = [column for column in columns if (column in _WITH_PULSE) == pulse]
+                given = {**base, **arguments, "seed": seed, "pulse": pulse}
+                sim = simulate(options.channels, **given, imperfections=imperfections or None)
+                row |= dict(zip(own, compare(sim, own), strict=True))
+            rows.append(list(row.values()))
+        values = np.array(rows)
+        worst = np.min(np.where(np.isnan(values), np.inf, values), axis=0)
+        cells = [write_db(value) if np.isfinite(value) else "refused" for value in worst]
+        print("| " + " | ".join([name, *cells]) + " |", flush=True)
+        if options.into:
+            put_row(options.into, "harm", name, cells)
+
+
+if __name__ == "__main__":
+    main()
