@@ -3,7 +3,8 @@
 Prints a row for each recording of `benchmarks/quality.py`: the change of the signal-to-noise ratio
 (0.5-70 Hz against the truth, median over channels) that each correction makes, the worst of the
 seeds, in dB. "refused" stands where a correction raised an error with its remedy.
-`MoosmannCorrection` needs a file of motion parameters, and `DenoiserCorrection` a model.
+Left out: `MoosmannCorrection` and `DenoiserCorrection`, which need a file of motion parameters and
+a model, and `ICACorrection` (6 s of CPU time for each).
 
     python benchmarks/harm.py [--scenario pause] [--seeds 2] [--into docs/methods.md]
 """
@@ -28,7 +29,6 @@ from facet_nb import (
     FARMCorrection,
     GradientCorrection,
     HighPassFilter,
-    ICACorrection,
     LowPassFilter,
     OBSCorrection,
     OnlineAASCorrection,
@@ -79,14 +79,13 @@ CASES: dict[str, tuple[Callable[[], Steps], Callable[[], Steps], Callable[[], St
     "gradient, ANC": (lambda: [GradientCorrection()], lambda: [ANCCorrection()], list),
     "gradient, pulse": (lambda: [GradientCorrection()], lambda: _correct_pulse(), list),
     "gradient, no pulse": (lambda: [GradientCorrection()], lambda: _correct_pulse(), list),
-    "gradient, ICA": (lambda: [GradientCorrection()], lambda: [ICACorrection()], list),
     "gradient, ZapLine": (lambda: [GradientCorrection()], lambda: [ZapLineCorrection()], list),
     "gradient, wires": (lambda: [GradientCorrection()], lambda: [WireLoopCorrection()], list),
     "standard": (list, lambda: _take_standard(), list),
 }
 
 #: Recordings have a pulse artifact and an ECG for these only: it would hide what others change.
-_WITH_PULSE = ("gradient, pulse", "gradient, ICA")
+_WITH_PULSE = ("gradient, pulse",)
 
 
 def _correct_pulse() -> Steps:
