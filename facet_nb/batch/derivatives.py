@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +21,11 @@ _BIDS = "1.9.0"
 _LABEL = "facet"
 #: Formats of BIDS that can be written; others become BrainVision.
 _KEPT = (".edf", ".bdf", ".vhdr")
+#: What is written beside the derivatives, for which BIDS has no name.
+#: Folders without a slash: the validator does not find them otherwise.
+_NOT_BIDS = ("facet_nb", "reports", "study.html", "*_provenance.json")
+#: Name by which sidecars refer to the data set that was corrected.
+_SOURCE = "source"
 #: Files of a data set that its derivatives share.
 _SHARED = ("participants.tsv", "participants.json")
 #: Files beside a recording that stay true for a corrected one of the same length and rate.
@@ -107,11 +113,13 @@ def make_derivative_study(
 
 
 def write_description(root: Path, output: Path) -> None:
-    """Write ``dataset_description.json`` and what is said about participants.
+    """Write ``dataset_description.json``, what is said about participants, and ``.bidsignore``.
 
     Files that exist are kept.
     """
-    path = output / "dataset_description.json"
+    path, ignored = output / "dataset_description.json", output / ".bidsignore"
+    if not ignored.exists():
+        _write_text(ignored, "".join(f"{name}\n" for name in _NOT_BIDS))
     for name in _SHARED:
         if (root / name).is_file() and not (output / name).exists():
             output.mkdir(parents=True, exist_ok=True)
@@ -120,15 +128,25 @@ def write_description(root: Path, output: Path) -> None:
         return
     source = _read_json(root / path.name)
     links = {"DOI": source["DatasetDOI"]} if source.get("DatasetDOI") else {}
+    url = _find_url(root, output)
     values = {
         "Name": f"{source.get('Name', root.name)}: corrected by facet_nb",
         "BIDSVersion": _BIDS,
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": "facet_nb", "Version": list_versions()["facet_nb"]}],
-        "SourceDatasets": [{"URL": "../..", **links}],
+        "SourceDatasets": [{"URL": url, **links}],
+        "DatasetLinks": {_SOURCE: url},
     }
     values |= {key: source[key] for key in ("License", "Authors") if key in source}
     _write_json(path, values)
+
+
+def _find_url(root: Path, output: Path) -> str:
+    """Return the data set `root` as a link from its derivatives, relative where possible."""
+    try:
+        return Path(os.path.relpath(root, output)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return root.as_uri()
 
 
 def write_beside(source: Path, target: Path, root: Path, row: StudyRow) -> None:
@@ -156,7 +174,7 @@ def write_beside(source: Path, target: Path, root: Path, row: StudyRow) -> None:
         shutil.copyfile(found, target.parent / f"{new}_{name}")
     values = _read_json(source.with_suffix(".json"))
     values |= {
-        "Sources": [f"bids::{source.absolute().relative_to(root).as_posix()}"],
+        "Sources": [f"bids:{_SOURCE}:{source.absolute().relative_to(root).as_posix()}"],
         "Description": "EEG without the artifacts of the MRI scanner",
         "GeneratedBy": [{"Name": "facet_nb", "Version": list_versions()["facet_nb"]}],
         "facet_nb": {"quality": row.quality.to_dict(), "course_uv": list(row.course_uv)},
@@ -202,9 +220,13 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
+    _write_text(path, json.dumps(values, indent=2, default=str) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values, indent=2, default=str) + "\n", encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise FacetError(
             f"{path} cannot be written: {explain_system(error) or error.strerror}"

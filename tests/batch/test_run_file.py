@@ -153,7 +153,7 @@ def test_derivatives(tmp_path, chain):
     assert abs(load(target).get_raw().get_data() - expected).max() < 1e-10
     written = json.loads(target.with_suffix(".json").read_text())
     assert {k: written[k] for k in sidecar} == sidecar
-    assert written["Sources"] == ["bids::sub-01/eeg/sub-01_task-rest_eeg.vhdr"]
+    assert written["Sources"] == ["bids:source:sub-01/eeg/sub-01_task-rest_eeg.vhdr"]
     assert written["GeneratedBy"][0]["Name"] == "facet_nb"
     beside = target.parent / "sub-01_task-rest_desc-facet_events.tsv"
     assert beside.read_text() == events
@@ -161,6 +161,9 @@ def test_derivatives(tmp_path, chain):
     assert "E1" in electrodes.read_text()
     told = json.loads((out / "dataset_description.json").read_text())
     assert told["DatasetType"] == "derivative" and told["License"] == "CC0"
+    assert told["DatasetLinks"] == {"source": "../.."}
+    ignored = (out / ".bidsignore").read_text().split()
+    assert {"facet_nb", "reports", "*_provenance.json"} <= {*ignored}
     assert StudyTable(out / "facet_nb").read()[1][0].output == str(target)
     # The derivatives are no inputs, and events of another time are left out.
     assert find_recordings([root]) == [source]
@@ -182,6 +185,9 @@ def test_names_that_programs_for_raw_data_sets_find(tmp_path):
         done = RunFile.of(chain, [root], out, desc="").run(show_progress=False)
         assert [row.state for row in done.rows] == ["done"], done.summary()
         assert mne_bids.get_entity_vals(out, "subject") == ["01"]
+        told = json.loads((out / "dataset_description.json").read_text())
+        assert told["SourceDatasets"] == [{"URL": "../data"}]
+        assert told["DatasetLinks"] == {"source": "../data"}
         found = mne_bids.read_raw_bids(mne_bids.BIDSPath(**asked, root=out), verbose="error")
     source = next(root.rglob("*.vhdr"))
     expected = chain.run(source, raise_on_error=True).get_raw()
