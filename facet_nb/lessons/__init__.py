@@ -9,7 +9,7 @@ from __future__ import annotations
 from facet_nb.lessons.answers import Answer, choose, order
 from facet_nb.lessons.constructed import CAUSES, ConstructedRun, construct
 from facet_nb.lessons.forecasts import Forecast, interval_score, list_forecasts, predict, reveal
-from facet_nb.lessons.games import FitScore, score_fit
+from facet_nb.lessons.games import FitScore, deal_cards, score_cards, score_fit
 from facet_nb.lessons.recordings import write_header_only
 from facet_nb.lessons.tables import list_tables, load_table, merge_folder
 
@@ -21,6 +21,7 @@ __all__ = [
     "Forecast",
     "choose",
     "construct",
+    "deal_cards",
     "interval_score",
     "list_forecasts",
     "list_tables",
@@ -29,6 +30,7 @@ __all__ = [
     "order",
     "predict",
     "reveal",
+    "score_cards",
     "score_fit",
     "write_header_only",
 ]

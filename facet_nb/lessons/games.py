@@ -1,12 +1,14 @@
-"""The course's game of memory: settings for a large recording, scored by the plan."""
+"""The course's games: settings for a large recording, and the cause of lost time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from facet_nb.core.errors import ValidationError
+from facet_nb.lessons.constructed import CAUSES, ConstructedRun, construct
 
 if TYPE_CHECKING:
     from facet_nb.core.context import ProcessingContext
@@ -21,6 +23,12 @@ SETTINGS = (
 #: Points for each busy worker, for each GB of scratch files, and for each idle setting.
 _WORKER, _SCRATCH, _IDLE = 100.0, -5.0, -20.0
 _MOST_WORKERS = 4
+
+
+#: Answers to a card besides the causes, and the points of *Find the bottleneck*.
+NOTHING, UNKNOWN = "nothing", "cannot tell"
+_CAUSE, _SHARE, _WRONG = 2.0, 2.0, -1.0
+_CARDS, _SOUND = 12, 2
 
 
 @dataclass(frozen=True)
@@ -126,3 +134,67 @@ def _look(plan: Plan) -> tuple[Any, ...]:
     stages = tuple((s.steps, s.n_jobs, s.n_workers, s.batch_size, s.dtype, s.chunk_duration_s,
                     s.backend if s.n_jobs > 1 else "") for s in plan.stages)  # fmt: skip
     return stages, plan.spill, plan.forecast.own_bytes, plan.forecast.disk_bytes
+
+
+def deal_cards(salt: int = 0) -> tuple[ConstructedRun, ...]:
+    """Return the cards of *Find the bottleneck*: constructed runs, two of which lose no time.
+
+    Each cause occurs at least once. Order, causes and sizes depend on `salt`, so that answers
+    cannot be passed on.
+
+    Parameters
+    ----------
+    salt : int
+        Chooses the cards.
+    """
+    return tuple(run for _, run in _deal(salt))
+
+
+def score_cards(answers: Sequence[tuple[str, str]], salt: int = 0) -> float:
+    """Return the points for the answers to the cards of :func:`deal_cards`.
+
+    A right cause gives 2 points, and the setting 2 more for the whole of the lost time that it
+    recovers in the model of the card; a wrong cause takes 1 point, ``"cannot tell"`` none.
+
+    Parameters
+    ----------
+    answers : sequence of (str, str)
+        For each card the cause (a key of :data:`CAUSES`, ``"nothing"`` or ``"cannot tell"``), and
+        the setting that helps, as for :meth:`ConstructedRun.change`; empty for none.
+    salt : int
+        That of the cards.
+
+    Raises
+    ------
+    ValidationError
+        If the number of answers is wrong, or there is no such cause or setting.
+    """
+    cards = _deal(salt)
+    if len(answers) != len(cards):
+        raise ValidationError(f"there are {len(cards)} cards: give {len(cards)} answers.")
+    points = 0.0
+    for (cause, run), (named, setting) in zip(cards, answers, strict=True):
+        if named not in (*CAUSES, NOTHING, UNKNOWN):
+            raise ValidationError(
+                f"there is no cause {named!r}: use one of {', '.join((*CAUSES, NOTHING, UNKNOWN))}."
+            )
+        recovered = run.recovers(setting) if setting else 0.0  # checks the setting as well
+        if named == UNKNOWN:
+            continue
+        points += _CAUSE if named == cause else _WRONG
+        if named == cause != NOTHING:
+            points += _SHARE * min(max(recovered, 0.0), 1.0)
+    return points
+
+
+def _deal(salt: int) -> list[tuple[str, ConstructedRun]]:
+    draw = random.Random(f"cards {salt}")
+    causes = [*CAUSES, *draw.choices([*CAUSES], k=_CARDS - _SOUND - len(CAUSES))]
+    cards = [(cause, construct(cause, salt + 100 * i)) for i, cause in enumerate(causes)]
+    for _ in range(_SOUND):
+        workers, unit_s = draw.choice([4, 6, 8]), draw.uniform(0.1, 0.5)
+        small = dict.fromkeys(("serial_s", "startup_s", "dispatch_s"), 0.01 * unit_s)
+        run = ConstructedRun(workers, (unit_s,) * (4 * workers), transfer_s=0.005 * unit_s, **small)
+        cards.append((NOTHING, run))
+    draw.shuffle(cards)
+    return cards

@@ -1,6 +1,8 @@
-"""The game of memory: the score follows the plan, and is the same on any machine."""
+"""The games: scores follow the plan, or the model, and are the same on any machine."""
 
 from __future__ import annotations
+
+import random
 
 import mne
 import pytest
@@ -8,7 +10,8 @@ import pytest
 from facet_nb import GradientCorrection, LowPassFilter, Pipeline, ProcessingContext, TriggerDetector
 from facet_nb.core.backends import registry
 from facet_nb.core.errors import ValidationError
-from facet_nb.lessons import score_fit, write_header_only
+from facet_nb.lessons import CAUSES, deal_cards, score_cards, score_fit, write_header_only
+from facet_nb.lessons.games import NOTHING, UNKNOWN, _deal
 
 CHAIN = Pipeline([TriggerDetector(regex=r"R\s+1$"), GradientCorrection(), LowPassFilter(freq=70)])
 
@@ -56,3 +59,47 @@ def test_cores_do_not_count(large, monkeypatch):
 def test_other_settings_are_refused(large):
     with pytest.raises(ValidationError, match="dtype cannot be set: use mode"):
         score_fit(CHAIN, large, {"dtype": "float32"})
+
+
+@pytest.mark.parametrize("salt", range(5))
+def test_who_knows_the_cause_beats_every_naive_strategy(salt):
+    cards = _deal(salt)
+    runs = [run for _, run in cards]
+    assert runs == [*deal_cards(salt)] and {cause for cause, _ in cards} == {*CAUSES, NOTHING}
+    best = [(cause, CAUSES.get(cause, "")) for cause, _ in cards]
+    reached = score_cards(best, salt)
+    assert 2 * len(cards) < reached <= 4 * len(cards)
+    guess = random.Random(salt)
+    naive = [[(cause, "threads")] * len(cards) for cause in (*CAUSES, NOTHING)]
+    naive.append([(guess.choice([*CAUSES]), guess.choice([*CAUSES.values()])) for _ in cards])
+    naive.append(best[1:] + best[:1])
+    assert max(score_cards(answers, salt) for answers in naive) < 0.5 * reached
+    assert score_cards([(UNKNOWN, "")] * len(cards), salt) == 0
+
+
+@pytest.mark.parametrize("salt", range(5))
+def test_the_picture_of_a_card_shows_its_cause(salt):
+    for cause, run in _deal(salt):
+        parts = dict(run.waterfall.lost.parts)
+        share = max(parts.values()) / run.lost_s
+        if cause == NOTHING:
+            assert run.lost_s < 0.1 * run.trace.wall_s
+        else:
+            assert max(parts, key=parts.get) == cause and share >= 0.6
+
+
+def test_another_salt_deals_other_cards():
+    assert deal_cards(0) == deal_cards(0) != deal_cards(1)
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([("imbalance", "")], "12 cards"),
+        ([("the weather", "")] * 12, "no cause"),
+        ([("imbalance", "a wish")] * 12, "no setting"),
+    ],
+)
+def test_an_answer_that_cannot_be_scored_says_why(answers, said):
+    with pytest.raises(ValidationError, match=said):
+        score_cards(answers)
