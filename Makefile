@@ -85,7 +85,7 @@ demo: $(CORE) ## the same job without a screen [INPUT=file.vhdr OUTPUT=file TRUT
 	  $(if $(TRUTH),--truth "$(TRUTH)") $(if $(MODE),--mode "$(MODE)") $(ARGS)
 
 app: $(LAB) ## the studio as a web page without code (Voila)
-	@$(PY) -m voila $(STUDIO) --Voila.ip=127.0.0.1
+	@$(PY) -m facet_nb.cli app $(ARGS)
 
 # --- checking it ---------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import typer
 from facet_nb import __version__
 from facet_nb.cli.bench import bench, callers
 from facet_nb.cli.correct import plan, run
-from facet_nb.cli.jupyter import course, lab
+from facet_nb.cli.jupyter import course, lab, show_app
 from facet_nb.cli.machine import info
 from facet_nb.cli.quickstart import demo
 from facet_nb.cli.study import advise, batch, init, report
@@ -33,6 +33,7 @@ app = typer.Typer(
 for _command in (demo, run, batch, init, report, plan, advise, bench, callers, info, course):
     app.command()(_command)
 app.command(context_settings={"ignore_unknown_options": True})(lab)
+app.command("app")(show_app)
 
 
 def _show_version(wanted: bool) -> None:

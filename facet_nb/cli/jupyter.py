@@ -1,4 +1,4 @@
-"""The commands ``lab`` and ``course``: open a notebook, or the course, in JupyterLab."""
+"""The commands ``lab``, ``course`` and ``app``: the studio and the course in a browser."""
 
 from __future__ import annotations
 
@@ -60,6 +60,24 @@ def course(
     with report_errors(debug):
         _check_installed()
         _open(copy_course(folder, solutions), no_browser)
+
+
+def show_app(
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Print the address instead of opening a browser.")
+    ] = False,
+    debug: options.Debug = False,
+) -> None:
+    """Show the studio as a web page without code (Voila)."""
+    with report_errors(debug):
+        _check_installed("voila")
+        command = [sys.executable, "-m", "voila", str(find_notebook(None))]
+        command.append("--Voila.ip=127.0.0.1")
+        if no_browser or not has_screen():
+            typer.echo("Open the address that Voila prints below.")
+            command.append("--no-browser")
+        sys.stdout.flush()
+        become(command)
 
 
 def _open(notebook: Path, no_browser: bool, words: Sequence[str] = ()) -> None:
@@ -186,12 +204,12 @@ def become(command: list[str]) -> NoReturn:
     raise typer.Exit(subprocess.call(command))
 
 
-def _check_installed() -> None:
+def _check_installed(*more: str) -> None:
     from importlib.util import find_spec
 
     from facet_nb.core.errors import FacetError
 
-    missing = [name for name in _NEEDED if find_spec(name) is None]
+    missing = [name for name in (*_NEEDED, *more) if find_spec(name) is None]
     if missing:
         raise FacetError(
             f'{", ".join(missing)} missing: pip install "facet-nb[lab]" (in a clone: make lab).'

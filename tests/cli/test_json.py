@@ -12,7 +12,7 @@ from tests.models.tables import make_table
 from tests.study import studies
 
 #: Commands that show something to a person only: a notebook, or a walk through a correction.
-SHOWS = {"lab", "course", "demo"}
+SHOWS = {"lab", "course", "app", "demo"}
 
 
 def test_every_command_with_a_result_has_the_option():

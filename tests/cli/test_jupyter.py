@@ -153,3 +153,21 @@ def test_a_course_that_cannot_be_copied_is_told(facet_nb, started, tmp_path):
     result = facet_nb("course", tmp_path / "file" / "lessons")
     assert result.exit_code == 1 and started == []
     assert "cannot be copied" in result.stderr
+
+
+def test_the_app_shows_the_studio_without_code(facet_nb, started, tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / jupyter.STUDIO).write_text("{}")
+    result = facet_nb("app", "--no-browser")
+    assert result.exit_code == 0 and "address" in result.stdout
+    ((python, *words),) = started
+    assert python == sys.executable and "--no-browser" in words
+    assert words[:3] == ["-m", "voila", str((tmp_path / jupyter.STUDIO).resolve())]
+
+
+def test_the_app_says_what_it_lacks(facet_nb, started, monkeypatch):
+    found = importlib.util.find_spec
+    lacking = lambda name, *rest: None if name == "voila" else found(name, *rest)  # noqa: E731
+    monkeypatch.setattr(importlib.util, "find_spec", lacking)
+    result = facet_nb("app")
+    assert result.exit_code != 0 and "voila missing" in result.output and started == []
