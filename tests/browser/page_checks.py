@@ -61,7 +61,9 @@ _PALE = """(root, least) => {
 _CLIPPED = """root => [...root.querySelectorAll(
         'button, .widget-label, h1, strong, p, td, th, span, b, li, label')]
     .filter(e => {
-        if (!e.checkVisibility() || !e.textContent.trim() || !e.clientWidth) return false;
+        // Names of channels over their columns are as long as they like, and are shortened.
+        if (e.closest('.fnb-upright') || !e.checkVisibility()) return false;
+        if (!e.textContent.trim() || !e.clientWidth) return false;
         const { overflowX, overflowY } = getComputedStyle(e);
         return (e.scrollWidth > e.clientWidth + 1 && !['visible', 'auto'].includes(overflowX)) ||
             (e.scrollHeight > e.clientHeight + 1 && !['visible', 'auto'].includes(overflowY));
@@ -173,4 +175,5 @@ def check_tabs(
             panel.turn_to(tab)
             look = list_faults if theme == themes[-1] else list_faint
             found[f"{tab}, {theme}"] = look(panel.root)
-    assert {where: faults for where, faults in found.items() if faults} == {}
+    wrong = {where: faults for where, faults in found.items() if faults}
+    assert wrong == {}, wrong  # no rewriting of assertions here: pytest would not say what
