@@ -143,3 +143,15 @@ def test_report_is_plain():
     report = fit_clock(rounded(line(50))).report()
     assert report["n_markers"] == 50 and report["trusted"] is True
     assert {type(value) for value in report.values()} <= {int, float, bool, str}
+
+
+@pytest.mark.parametrize("n, trusted", [(16, True), (12, True), (6, False)])
+@pytest.mark.parametrize("off", [52, -7])
+def test_one_marker_beside_its_time_spoils_no_clock(n, trusted, off):
+    markers = np.rint(500.3 + 2000.02 * np.arange(n)).astype(np.int64)
+    markers[n // 2] += off
+    fit = fit_clock(markers)
+    assert fit.trusted == trusted
+    if trusted:
+        assert fit.outliers.sum() == 1
+        assert abs(fit.times[n // 2] - 500.3 - 2000.02 * (n // 2)) < 0.5

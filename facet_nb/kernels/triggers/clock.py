@@ -23,8 +23,8 @@ MAX_RMS = 0.4
 #: A marker is an outlier if its residual exceeds this, in samples, and five standard deviations.
 _FAR = 1.5
 
-#: Largest fraction of outliers of a fit that is trusted.
-_MAX_OUTLIERS = 0.05
+#: Largest fraction of outliers of a fit that is trusted; a single one among ten markers may be.
+_MAX_OUTLIERS, _OF_ONE = 0.05, 10
 
 #: Smallest number of periods in a distance that may be a break instead.
 _MANY_SLOTS = 3
@@ -148,7 +148,9 @@ def _fit_clock(packed: bytes) -> ClockFit:
     outliers = np.ones(len(markers), dtype=bool)
     outliers[kept] = ~good
     n_free = len(t) - columns.shape[1]
-    trusted = rms <= MAX_RMS and n_free >= 1 and np.mean(~good) <= _MAX_OUTLIERS
+    n_out = np.count_nonzero(~good)
+    outside = 0.0 if n_out == 1 and len(t) >= _OF_ONE else n_out / len(t)
+    trusted = rms <= MAX_RMS and n_free >= 1 and outside <= _MAX_OUTLIERS
     error = np.interp(markers, t, spread)
     if not trusted:
         error = np.full(len(markers), max(rms, np.sqrt(ROUNDING)))
@@ -166,7 +168,7 @@ def _fit_clock(packed: bytes) -> ClockFit:
         degree=degree,
         rms=rms,
         trusted=bool(trusted),
-        verdict=_say(rms, n_free, float(np.mean(~good)), degree),
+        verdict=_say(rms, n_free, outside, degree),
     )
     for value in vars(clock).values():
         if isinstance(value, np.ndarray):
