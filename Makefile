@@ -29,7 +29,8 @@ QUICK := tests/project/test_house.py tests/project/test_text.py tests/project/te
   tests/core/test_context.py tests/core/test_pipeline.py tests/core/test_plan.py \
   tests/core/test_modes.py tests/kernels/test_averaging.py tests/kernels/test_windowed_sinc.py \
   tests/kernels/test_subsample.py tests/correction/test_aas.py tests/io/test_loader.py \
-  tests/evaluation tests/models/test_chain_model.py tests/models/test_codegen.py
+  tests/evaluation/test_calculators.py tests/evaluation/test_truth.py tests/evaluation/test_report.py \
+  tests/models/test_chain_model.py tests/models/test_codegen.py
 # Without a cache: import-linter would keep what an import meant before its module existed.
 LINT = lint=0; \
   $(PY) -m ruff check --quiet . || lint=1; \

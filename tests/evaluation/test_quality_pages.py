@@ -48,7 +48,8 @@ def test_pages_that_were_read_are_released(mapped, way):
             else read_block(raw, start, start + 5000)
         )
         assert np.isfinite(x).all()
-        shares.append(resident_share(path))
+        if start % (N_TIMES // 10) == 0:  # the kernel takes 0.1 s to describe a large process
+            shares.append(resident_share(path))
     if way == "blocks":
         shares = [resident_share(path) for _, block in iter_blocks(raw) if np.isfinite(block).all()]
     assert len(shares) > 3 and max(shares) < 0.4
