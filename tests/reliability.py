@@ -33,6 +33,9 @@ PAGE = ROOT / "docs" / "reliability.md"
 #: Tests replace this call.
 _replace = os.replace
 
+#: Options of a pytest that tests start: without plugins that take seconds to import.
+WITHOUT = tuple(f"-pno:{name}" for name in ("cacheprovider", "nbval", "playwright"))
+
 #: What can become of a fault.
 OUTCOMES = ("held", "lost", "wrong", "hung")
 

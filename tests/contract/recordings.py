@@ -101,7 +101,7 @@ ARGUMENTS = {
     "drop_channels": {"channels": ["E2"]},
     "filter": {"l_freq": 1.0},
     "highpass_filter": {"freq": 1.0},
-    "ica_correction": {"exclude": [0]},
+    "ica_correction": {"exclude": [0], "n_components": 3},
     "lowpass_filter": {"freq": 40.0},
     "moosmann_correction": {"motion_file": str(DATA / "motion_5_volumes.txt"), "window_size": 3},
     "notch_filter": {"freqs": [50.0, 100.0]},

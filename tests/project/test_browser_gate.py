@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from tests.reliability import WITHOUT
+
 TESTS = """
 import pytest
 
@@ -35,7 +37,7 @@ def run_tests(project_root, tmp_path):
     def run(**environment: str) -> subprocess.CompletedProcess:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("FACET_NB_")}
         return subprocess.run(
-            [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider"],
+            [sys.executable, "-m", "pytest", "-v", *WITHOUT],
             cwd=tmp_path,
             env=inherited | {"PATH": str(tmp_path), "PYTHONPATH": str(tmp_path)} | environment,
             capture_output=True,

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.reliability import WITHOUT
+
 TARGETS = [
     "lab",
     "demo",
@@ -150,7 +152,7 @@ def run_parts(project_root, tmp_path):
     script = str(project_root / ".ci/tests.py")
 
     def run(*words: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, script, "beside", "--", "alone", "--", "-q", *words]
+        command = [sys.executable, script, "beside", "--", "alone", "--", "-q", *WITHOUT, *words]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
 
     pytest.importorskip("xdist")

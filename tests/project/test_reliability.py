@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 
 from tests import reliability
-from tests.reliability import OUTCOMES, PAGE, STORED, fill_page, find_group, sum_groups
+from tests.reliability import (
+    OUTCOMES,
+    PAGE,
+    STORED,
+    WITHOUT,
+    fill_page,
+    find_group,
+    sum_groups,
+)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +79,7 @@ def test_no_fault():
 
 def count(folder: Path, *words: str) -> dict:
     """Run pytest in a folder, with the counter."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", "."]
+    command = [sys.executable, "-m", "pytest", "-q", *WITHOUT, "--rootdir", "."]
     env = {**os.environ, "PYTHONPATH": str(reliability.ROOT)}
     subprocess.run(
         [*command, "--faults", "counted.json", *words], cwd=folder, env=env, capture_output=True
