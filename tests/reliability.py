@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from importlib.metadata import version
 from pathlib import Path
@@ -153,7 +153,7 @@ def find_group(node: str) -> str | None:
 
 
 # ------------------------------------------------------------------------------ the plugin
-_KEY = pytest.StashKey[int]()
+_KEY, _TOLD = pytest.StashKey[int](), pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -161,15 +161,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults", metavar="FILE", help="count faults, and add them to this file")
 
 
+class CountFault:
+    """Counts faults that one test survives, if it tries several.
+
+    Parameters
+    ----------
+    stash : pytest.Stash
+        That of the test.
+    """
+
+    def __init__(self, stash: pytest.Stash) -> None:
+        self._stash = stash
+
+    def __call__(self) -> None:
+        """Count one."""
+        self._stash[_KEY] = self._stash.get(_KEY, 0) + 1
+
+    def told(self, text: str) -> None:
+        """Keep how the faults can be tried again; the page shows it below the table."""
+        self._stash.setdefault(_TOLD, []).append(text)
+
+
 @pytest.fixture
-def count_fault(request: pytest.FixtureRequest) -> Callable[[], None]:
+def count_fault(request: pytest.FixtureRequest) -> CountFault:
     """A function that a test calls for each fault that was survived, if it tries several."""
-
-    def count() -> None:
-        stash = request.node.stash
-        stash[_KEY] = stash.get(_KEY, 0) + 1
-
-    return count
+    return CountFault(request.node.stash)
 
 
 class FaultCounter:
@@ -200,6 +216,8 @@ class FaultCounter:
         survived = item.stash.get(_KEY, 0)
         counts["held"] += survived if survived or report.failed else 1
         counts["s"] = round(counts["s"] + report.duration, 2)
+        if told := item.stash.get(_TOLD, None):
+            counts["told"] = [*counts.get("told", []), *told]
         if report.failed:
             kind = marker.kwargs.get("fails", "wrong") if marker else "wrong"
             counts["hung" if _is_hang(call.excinfo) else kind] += 1
@@ -257,6 +275,10 @@ def write_table(stored: dict[str, Any]) -> str:
         lines.append("| " + " | ".join(cells) + " |")
     tests = len(stored["tests"])
     lines += ["", f"{len(groups)} groups, {tests} test functions; {stored['where']}."]
+    for name, counts in stored["tests"].items():
+        if told := counts.get("told"):
+            what = f"{counts['group'].capitalize()} (`{name}`)"
+            lines += ["", f"{what}, in {len(told)} parts: {'; '.join(told)}."]
     return "\n".join(lines)
 
 
@@ -276,6 +298,8 @@ def sum_pieces(pieces: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         known = tests.setdefault(name, {"group": counts["group"], **dict.fromkeys(OUTCOMES, 0)})
         for key in (*OUTCOMES, "s"):
             known[key] = round(known.get(key, 0) + counts[key], 2)
+        if told := [*known.get("told", []), *counts.get("told", [])]:
+            known["told"] = told
     return tests
 
 

@@ -12,13 +12,22 @@ import numpy as np
 from facet_nb import (
     AASCorrection,
     ANCCorrection,
+    BandPassFilter,
     CommonReference,
+    CorrespondingSliceCorrection,
     Crop,
     DownSample,
+    DropChannels,
+    FacetError,
+    FARMCorrection,
+    GradientCorrection,
     HighPassFilter,
     LowPassFilter,
     NotchFilter,
+    OBSCorrection,
+    OnlineAASCorrection,
     PCACorrection,
+    PickChannels,
     Pipeline,
     ProcessingContext,
     Resample,
@@ -60,13 +69,32 @@ class Case:
         return f"seed {self.seed}: {self.steps!r} dtype={self.dtype} {self.options}"
 
 
-def make_case(seed: int, folder: Path, processes: bool = False) -> Case:
-    """Return the case of a seed; `folder` is for checkpoints."""
+def make_case(seed: int, folder: Path, processes: bool = False, wide: bool = False) -> Case:
+    """Return the case of a seed; `folder` is for checkpoints and recordings.
+
+    Where it is `wide`, it may also use processes, recordings in files, small budgets, and windows
+    of a lazy recording; the same seed makes another case.
+    """
     rng = np.random.default_rng(seed)
     context = make_context(rng)
-    steps = _make_steps(rng)
+    steps = _make_steps(rng, wide)
     dtype = str(rng.choice(["float64", "float64", "float32"]))
-    return Case(seed, context, steps, dtype, _make_options(rng, folder / str(seed), processes))
+    options = _make_options(rng, folder / str(seed), processes or wide)
+    if wide:
+        if rng.random() < 0.3:
+            context = _put_into_file(context, folder / f"{seed}_raw.fif")
+        if rng.random() < 0.25:
+            options["memory_budget"] = str(rng.choice(["1 GB", "700 MB", "600 MB"]))
+        if dtype == "float64" and rng.random() < 0.2:
+            options = {"mode": "lazy", "windows": int(rng.integers(1, 7)), "cache": "300 kB"}
+    return Case(seed, context, steps, dtype, options)
+
+
+def _put_into_file(context: ProcessingContext, path: Path) -> ProcessingContext:
+    """Return the recording as one that is read from a file."""
+    context.get_raw().save(path, fmt="double", verbose="error")
+    raw = mne.io.read_raw(path, preload=False, verbose="error")
+    return ProcessingContext(raw).with_metadata(context.metadata)
 
 
 def make_context(rng: np.random.Generator) -> ProcessingContext:
@@ -93,10 +121,10 @@ def make_context(rng: np.random.Generator) -> ProcessingContext:
     durations = rng.choice([0.0, 0.1, 1 / 3], 5)
     marks = mne.Annotations(onsets + begin, durations, list("abcde"), raw.info["meas_date"])
     raw.set_annotations(marks)
-    return ProcessingContext(raw).with_triggers(triggers)
+    return ProcessingContext(raw).with_trigger_samples(triggers, artifact_length=length)
 
 
-def _make_steps(rng: np.random.Generator) -> list[Any]:
+def _make_steps(rng: np.random.Generator, wide: bool) -> list[Any]:
     reference = str(rng.choice(NAMES))
     factor = int(rng.integers(2, 4))
     choices = [
@@ -123,6 +151,23 @@ def _make_steps(rng: np.random.Generator) -> list[Any]:
         lambda: [toys.Found()],
         lambda: [toys.Reporting()],
     ]
+    if wide:
+        picked = [str(name) for name in rng.choice(["E1", "E2", "E3", "E4"], 2, False)]
+        choices += [
+            lambda: [GradientCorrection(max_courses=2)],
+            lambda: [FARMCorrection(subsample=bool(rng.random() < 0.5))],
+            lambda: [CorrespondingSliceCorrection(slices_per_volume=4)],
+            lambda: [OBSCorrection(n_components=2)],
+            lambda: [OnlineAASCorrection(window_size=5)],
+            lambda: [AASCorrection(window_size=6, weighting="sliding")],
+            lambda: [AASCorrection(window_size=6), HighPassFilter(3.0), ANCCorrection()],
+            lambda: [BandPassFilter(2.0, 45.0, method="iir", phase="forward")],
+            lambda: [CommonReference("average", reference=picked)],
+            lambda: [CommonReference(groups=[["E1", "E2"], ["E3", "E4"]])],
+            lambda: [LowPassFilter(50.0, picks=picked)],
+            lambda: [DropChannels(picked[:1])],
+            lambda: [PickChannels([*picked, "STI", "E4"])],
+        ]
     steps: list[Any] = []
     for i in rng.choice(len(choices), int(rng.integers(1, 5))):
         steps.extend(choices[i]())
@@ -151,18 +196,44 @@ def _make_options(rng: np.random.Generator, folder: Path, processes: bool) -> di
     return options
 
 
-def compare(case: Case) -> str:
-    """Return how the run differs from the serial one; empty if it does not."""
+def compare(case: Case) -> tuple[str, bool]:
+    """Return how the run differs from the serial one (empty: it does not), and if that one ends."""
     common = {"dtype": case.dtype, "show_progress": False}
     serial = Pipeline(case.steps).run(case.context, mode="serial", **common)
+    if case.options["mode"] == "lazy":
+        return _compare_windows(case, serial), serial.success
     other = Pipeline(case.steps).run(case.context, **common, **case.options)
-    if serial.success != other.success:
-        return f"serial: {serial.error or 'done'}; other: {other.error or 'done'}"
+    if serial.success and other.success:
+        return "; ".join(_differences(serial.get_context(), other.get_context())), True
+    kinds = [getattr(r.error, "cause_type", type(r.error).__name__) for r in (serial, other)]
+    said = f"serial: {serial.error or 'done'}; other: {other.error or 'done'}"
+    return "" if kinds[0] == kinds[1] else said, serial.success
+
+
+def _compare_windows(case: Case, serial: Any) -> str:
+    """Return how windows of a lazy recording differ from the serial run."""
+    try:
+        lazy = Pipeline(case.steps).lazy(case.context, cache=case.options["cache"])
+        return _read_windows(case, lazy, serial)
+    except FacetError as error:
+        return "" if not serial.success else f"serial: done; lazy: {error}"
+
+
+def _read_windows(case: Case, lazy: Any, serial: Any) -> str:
+    rng = np.random.default_rng(case.seed)
     if not serial.success:
-        kinds = [getattr(r.error, "cause_type", type(r.error).__name__) for r in (serial, other)]
-        return "" if kinds[0] == kinds[1] else f"serial: {serial.error}; other: {other.error}"
-    a, b = serial.get_context(), other.get_context()
-    return "; ".join(_differences(a, b))
+        lazy.get_data()
+        return f"serial: {serial.error}; lazy: done"
+    raw = serial.get_raw()
+    if (lazy.ch_names, lazy.n_times) != (raw.ch_names, raw.n_times):
+        return f"{len(lazy.ch_names)} x {lazy.n_times} and {len(raw.ch_names)} x {raw.n_times}"
+    for _ in range(case.options["windows"]):
+        start, stop = sorted(rng.choice(raw.n_times + 1, 2, replace=False).tolist())
+        picks = rng.permutation(len(raw.ch_names))[: rng.integers(1, len(raw.ch_names))].tolist()
+        given, wanted = (r.get_data(picks, start=start, stop=stop) for r in (lazy, raw))
+        if not np.array_equal(given, wanted):
+            return f"window {start}-{stop} of {picks} by {np.abs(given - wanted).max():.2g} V"
+    return ""
 
 
 def _differences(a: ProcessingContext, b: ProcessingContext) -> list[str]:
