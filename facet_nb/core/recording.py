@@ -5,10 +5,12 @@ MNE is imported only when it is needed, so that worker processes stay small.
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 import re
 import threading
+from collections import UserDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -366,10 +368,34 @@ class Header:
         return raw
 
 
+#: What MNE's annotations hold: arrays, a time, and a list of dictionaries.
+_ANNOTATED = {"_onset", "_duration", "_description", "_ch_names", "_orig_time", "_extras"}
+
+
 def copy_annotations(annotations: mne.Annotations) -> mne.Annotations:
     """Return a copy of annotations."""
-    # A pickle takes a tenth of the time of MNE's own copy.
-    return pickle.loads(pickle.dumps(annotations))
+    held = vars(annotations)
+    if held.keys() != _ANNOTATED:  # another kind, or another MNE
+        return pickle.loads(pickle.dumps(annotations))
+    # A tenth of the time of a pickle, which takes a tenth of that of MNE's own copy.
+    copied = {
+        name: value.copy() if isinstance(value, np.ndarray) else value
+        for name, value in held.items()
+    }
+    extras = copied["_extras"] = copy.copy(held["_extras"])
+    getattr(extras, "data", extras)[:] = map(_copy_extra, extras)
+    new: mne.Annotations = object.__new__(type(annotations))
+    vars(new).update(copied)
+    return new
+
+
+def _copy_extra(extra: Any) -> Any:
+    """Return a copy of what MNE keeps beside an annotation."""
+    if not isinstance(extra, UserDict):
+        return copy.copy(extra)
+    new = object.__new__(type(extra))  # a third of the time of its own copy
+    new.data = extra.data.copy()
+    return new
 
 
 def give_annotations(

@@ -7,6 +7,7 @@ import threading
 
 import mne
 import numpy as np
+import pybv
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from facet_nb import (
     CommonReference,
     Crop,
     DownSample,
+    FacetError,
     GradientCorrection,
     HighPassFilter,
     LowPassFilter,
@@ -123,6 +125,21 @@ def test_a_file_is_read_piece_by_piece(raw, tmp_path):
         lazy = pipeline.lazy(given_)
         assert not lazy.preload
         assert np.array_equal(lazy.get_data([2, 0], start=555, stop=7777), full[[2, 0], 555:7777])
+
+
+def test_a_brainvision_file(raw, tmp_path):
+    """Its samples are read without MNE; a file that is cut meanwhile is an error of ours."""
+    data, path = raw.get_data(), tmp_path / "a.vhdr"
+    pybv.write_brainvision(
+        data=data, sfreq=500.0, ch_names=raw.ch_names, fname_base="a", folder_out=str(tmp_path)
+    )
+    pipeline = Pipeline([HighPassFilter(1.0), CommonReference()])
+    full, lazy = pipeline.run(path).raw.get_data(), pipeline.lazy(path, cache=1)
+    for picks, start, stop in (([2, 0], 555, 17_777), ([3], 0, 10), ([1, 2], 70_000, 80_000)):
+        assert np.array_equal(lazy.get_data(picks, start=start, stop=stop), full[picks, start:stop])
+    path.with_suffix(".eeg").write_bytes(b"\0" * 1000)
+    with pytest.raises(FacetError, match=r"a\.eeg cannot be read.*Copy the file again"):
+        lazy.get_data([0], start=40_000, stop=40_010)
 
 
 # ------------------------------------------------------------------------------------ as a Raw

@@ -36,7 +36,7 @@ def write(folder, n_channels, n_times, fmt="binary_int16", resolution=0.1, seed=
 @settings(max_examples=10, deadline=None)
 @given(
     n_channels=st.sampled_from([1, 2, 63, 65, 130]),
-    n_times=st.integers(1, 9000),
+    n_times=st.integers(1, 9999),
     fmt=st.sampled_from(["binary_int16", "binary_float32"]),
     resolution=st.floats(0.01, 0.5),
     dtype=st.sampled_from(["float64", "float32"]),
@@ -51,6 +51,9 @@ def test_samples_are_those_of_mne(
     np.testing.assert_array_equal(transpose(raw, dtype=dtype), wanted)
     rows = [n_channels - 1, 0]
     np.testing.assert_array_equal(transpose(raw, rows, dtype=dtype), wanted[rows])
+    start, stop = n_times // 3, n_times - n_times // 7
+    found = find_multiplexed(raw).read_rows(rows, start, stop)
+    np.testing.assert_array_equal(found, raw.get_data()[rows, start:stop])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import pickle
 import threading
 
 import mne
@@ -263,3 +264,25 @@ def test_picks(picks, types, rows):
 def test_picks_that_are_not_there(picks):
     with pytest.raises(ValidationError, match="neither a channel nor a channel type"):
         recording.resolve_picks(picks, toys.make_raw().info)
+
+
+@pytest.mark.parametrize("n", [0, 1, 5])
+@pytest.mark.parametrize("date", [None, DATE])
+def test_a_copy_of_annotations_shares_nothing(n, date):
+    names = [("E1",), (), ("E1", "E2"), (), ("E4",)][:n]
+    extras = [{"a": 1}, None, {"b": "x", "c": 2.5}, {}, None][:n]
+    marks = mne.Annotations(
+        np.arange(n) / 3, np.full(n, 0.1), list("edcba")[:n], date, names, extras=extras
+    )
+    copied = recording.copy_annotations(marks)
+    assert copied == marks and type(copied) is mne.Annotations
+    assert [dict(e) for e in copied.extras] == [dict(e) for e in marks.extras]
+    before = marks.copy()
+    copied.append(9.0, 1.0, "more")
+    copied.onset[:1] += 1.0
+    copied.description[:1] = "other"
+    for extra in copied.extras:
+        extra["new"] = 1
+    assert marks == before and [dict(e) for e in marks.extras] == [dict(e) for e in before.extras]
+    assert len(pickle.loads(pickle.dumps(copied))) == n + 1
+    copied.crop(0.0, 0.1)

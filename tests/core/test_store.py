@@ -257,6 +257,58 @@ def test_an_empty_folder_that_was_swept_is_made_again(folder, monkeypatch):
     scratch.remove_folder(made)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_a_folder_that_is_swept_as_it_is_locked_is_made_again(folder, monkeypatch, when):
+    """Found by random chains beside other programs: the scratch folder of a run was gone."""
+    lock, children = scratch.folder_lock._lock, []
+    ready, go = os.pipe(), os.pipe()
+
+    def sweep_elsewhere():
+        """Sweep in another process; `while` it holds the lock, this one goes on."""
+        if when == "while":
+            empty = scratch._empty
+
+            def wait(path):
+                os.write(ready[1], b"x")
+                os.read(go[0], 1)
+                empty(path)
+
+            scratch._empty = wait
+        scratch.sweep(folder)
+        os.write(ready[1], b"x")
+        os._exit(0)
+
+    def lock_late(file):
+        if not children:
+            children.append(os.fork())
+            if children[0] == 0:
+                scratch.folder_lock._lock = lock
+                sweep_elsewhere()
+            os.read(ready[0], 1)
+        return lock(file)
+
+    monkeypatch.setattr(scratch.folder_lock, "_lock", lock_late)
+    made = scratch.make_folder()
+    os.write(go[1], b"x")
+    assert os.waitpid(children[0], 0)[1] == 0
+    assert made.is_dir() and scratch.folder_lock.try_lock(made / "lock", create=False)
+    assert list(folder.iterdir()) == [made]
+    scratch.remove_folder(made)
+
+
+def test_a_folder_that_is_gone_is_not_a_full_disk(folder):
+    with pytest.raises(FacetError, match=r"was removed while in use.*FACET_NB_TMPDIR"):
+        scratch.reserve(folder / "gone" / "samples", 8)
+
+
+def test_without_locks_a_folder_is_used_all_the_same(folder, monkeypatch):
+    monkeypatch.setattr(scratch.folder_lock, "_lock", lambda file: False)
+    made = scratch.make_folder()
+    scratch.sweep(folder)
+    assert list(folder.iterdir()) == [made]
+
+
 def test_a_folder_in_use_is_locked_and_private(folder):
     store = Store(shared=True)
     store.share(np.ones((1, 1)))

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from facet_nb.core.errors import FacetError
 from facet_nb.core.execution import threads
 from facet_nb.core.execution.batch import Position, run_steps
 from facet_nb.core.execution.job import Job
@@ -21,6 +22,8 @@ from facet_nb.core.lazy.cache import BlockCache
 from facet_nb.core.noise import NoiseTerm
 from facet_nb.core.samples import not_finite
 from facet_nb.core.steps import Step
+from facet_nb.core.storage.multiplexed import find_multiplexed
+from facet_nb.core.storage.transpose import cannot_read
 from facet_nb.kernels.views import as_slice, is_finite
 from facet_nb.kernels.windows import Read, Windows
 
@@ -56,6 +59,7 @@ class SourceNode:
     def __init__(self, raw: Any, checked: Sequence[int]) -> None:
         self.raw, self.checked, self.n_times = raw, frozenset(checked), int(raw.n_times)
         self.data = raw._data if raw.preload else None
+        self.file = find_multiplexed(raw)
         self.lock = threading.Lock()
 
     def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
@@ -64,14 +68,24 @@ class SourceNode:
             rows = as_slice(channels) if _is_ascending(channels) else list(channels)
             x = self.data[rows, start:stop]
         else:
-            with self.lock:
-                x = self.raw.get_data(list(channels), start, stop)
+            x = self._read_file(list(channels), start, stop)
         x = np.asarray(x, dtype=float)
         if not np.isfinite(x.sum()):  # NaN, or a sum that overflows
             for row, channel in zip(x, channels, strict=True):
                 if channel in self.checked and not is_finite(row):
                     raise not_finite(row, self.raw.ch_names[channel])
         return x
+
+    def _read_file(self, channels: list[int], start: int, stop: int) -> Any:
+        try:
+            if self.file is not None:
+                return self.file.read_rows(channels, start, stop)
+            with self.lock:
+                return self.raw.get_data(channels, start, stop)
+        except FacetError:  # the recording is a lazy one
+            raise
+        except Exception as error:  # MNE's readers raise errors of any class for damaged files
+            raise cannot_read(self.raw, start, stop, error) from error
 
 
 class ChannelMemory:

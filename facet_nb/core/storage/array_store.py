@@ -258,10 +258,7 @@ class Store:
 
     def explain_loss(self, error: Exception) -> FacetError:
         """Return the error for a run whose folder was removed, of which `error` came."""
-        gone = FacetError(
-            f"the scratch folder {self._folder} was removed while in use (by a cleaner of "
-            "temporary files?): run again, with FACET_NB_TMPDIR set to a folder that is left alone."
-        )
+        gone = scratch.say_gone(self._folder)
         gone.__cause__ = error
         return gone
 

@@ -116,10 +116,18 @@ def try_lock(path: Path, create: bool = True) -> IO[str] | None:
         locked = _lock(file)
     except OSError:  # a file system without locks
         locked = False
-    if not locked:
+    if not locked or not _is_at(file, path):
         file.close()
         return None
     return file
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    """Whether a file is still there: what sweeps a folder may have held the lock just before."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
 
 
 def _lock(file: IO[str]) -> bool:

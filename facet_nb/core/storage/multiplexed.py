@@ -8,6 +8,7 @@ of MNE to the bit: the stored number, as float64, times one factor.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ _TYPES = {"short": "<i2", "int": "<i4", "single": "<f4"}
 
 #: Channels that are transposed together: their samples share lines of the CPU's cache.
 _TOGETHER = 64
+
+#: Samples that are read at once for some channels: 64 channels of int16 stay in the CPU's cache.
+_AT_ONCE = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,33 @@ class MultiplexedFile:
         OSError
             If the file ends before.
         """
-        n, n_channels = stop - start, len(self.factors)
-        stored = np.empty((n, n_channels), self.dtype)
-        todo, at = stored.reshape(-1).view(np.uint8).data, start * n_channels * stored.itemsize
+        stored = self._read_stored(start, stop)
+        n, n_channels = stored.shape
+        rows = np.empty((n_channels, n), self.dtype)
+        for i in range(0, n_channels, _TOGETHER):
+            rows[i : i + _TOGETHER] = stored[:, i : i + _TOGETHER].T
+        return Piece(rows, self.factors)
+
+    def read_rows(self, rows: Sequence[int], start: int, stop: int) -> np.ndarray:
+        """Return samples `start` to `stop` of some channels, shape (n_rows, stop - start), in V.
+
+        Raises
+        ------
+        OSError
+            If the file ends before.
+        """
+        out, chosen = np.empty((len(rows), stop - start)), list(rows)
+        factors = self.factors[chosen, np.newaxis]
+        for begin in range(start, stop, _AT_ONCE):
+            end = min(begin + _AT_ONCE, stop)
+            stored = np.ascontiguousarray(self._read_stored(begin, end)[:, chosen].T)
+            np.multiply(stored, factors, out=out[:, begin - start : end - start])
+        return out
+
+    def _read_stored(self, start: int, stop: int) -> np.ndarray:
+        """Return the numbers of samples `start` to `stop`, shape (n_times, n_channels)."""
+        stored = np.empty((stop - start, len(self.factors)), self.dtype)
+        todo, at = stored.reshape(-1).view(np.uint8).data, start * stored[:1].nbytes
         with open(self.path, "rb", buffering=0) as file:
             file.seek(at)
             while len(todo):
@@ -59,10 +87,7 @@ class MultiplexedFile:
                 if not read:
                     raise OSError(f"{len(todo)} bytes are missing at its end")
                 todo = todo[read:]
-        rows = np.empty((n_channels, n), self.dtype)
-        for i in range(0, n_channels, _TOGETHER):
-            rows[i : i + _TOGETHER] = stored[:, i : i + _TOGETHER].T
-        return Piece(rows, self.factors)
+        return stored
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,9 @@ _ours: set[str] = set()
 _locks: dict[str, IO[str]] = {}
 
 
+#: A folder is made so often before it is used without a lock.
+_ATTEMPTS = 6
+
 #: Held while a folder is made: sweeping it on another thread would release its lock.
 _making = threading.Lock()
 
@@ -89,7 +92,7 @@ def make_folder() -> Path:
     root = find_root()
     with _making:
         sweep(root)  # killed processes leave their folders behind
-        while True:
+        for attempt in range(_ATTEMPTS):
             try:
                 folder = Path(tempfile.mkdtemp(prefix=f"facet_nb-{_HOST}-{os.getpid()}-", dir=root))
             except OSError as error:
@@ -101,9 +104,11 @@ def make_folder() -> Path:
             lock = folder_lock.try_lock(folder / _LOCK)
             if lock is not None:
                 _locks[str(folder)] = lock
-            if lock is not None or folder.is_dir():  # without locks, nobody else sweeps it
-                return folder
-            # Another process has swept it while it was empty.
+                break
+            # Another process has swept it before it was locked, or there are no locks here.
+            if attempt < _ATTEMPTS - 1:
+                shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
 def remove_folder(folder: str | Path) -> None:
@@ -142,10 +147,20 @@ def reserve(path: Path, n_bytes: int) -> None:
                 file.truncate(n_bytes)
     except OSError as error:
         path.unlink(missing_ok=True)
+        if not path.parent.is_dir():
+            raise say_gone(path.parent) from error
         raise FacetError(
             f"no room for {n_bytes / 1e6:.0f} MB in {path.parent}: {error.strerror}. Set "
             "FACET_NB_TMPDIR to a folder on a larger disk, or use backend='threading'."
         ) from error
+
+
+def say_gone(folder: Path | None) -> FacetError:
+    """Return the error about a folder that something else has removed."""
+    return FacetError(
+        f"the scratch folder {folder} was removed while in use (by a cleaner of temporary files?): "
+        "run again, with FACET_NB_TMPDIR set to a folder that is left alone."
+    )
 
 
 def check_room(n_bytes: int) -> None:
@@ -228,31 +243,34 @@ def sweep(root: Path) -> None:
     """Remove the folders of processes of this machine that were killed."""
     for folder in root.glob(f"facet_nb-{_HOST}-*"):
         match = _FOLDER.fullmatch(folder.name)
-        if match and str(folder) not in _locks and _is_abandoned(folder):
+        if not match or str(folder) in _locks:
+            continue
+        lock = _lock_abandoned(folder)
+        if lock is not None:
             _empty(folder)
+            if os.name != "posix":  # an open file cannot be removed
+                lock.close()
+            # While it is locked: otherwise its process could lock it, and lose what it writes.
             shutil.rmtree(folder, ignore_errors=True)
+            lock.close()
             # On Windows, os.kill(pid, 0) is Ctrl-C; and there is no /dev/shm.
             if os.name == "posix" and not _alive(int(match.group(1))):
                 remove_semaphores(int(match.group(1)))
 
 
-def _is_abandoned(folder: Path) -> bool:
-    """Whether a folder is ours, and the process that locked it has ended."""
+def _lock_abandoned(folder: Path) -> IO[str] | None:
+    """Return the lock of a folder that is ours and whose process has ended, or None."""
     # Not by its process number: that of another container means nothing here.
     try:
         status = folder.lstat()
     except OSError:  # removed by another process
-        return False
+        return None
     ours = not hasattr(os, "getuid") or status.st_uid == os.getuid()
     if not stat.S_ISDIR(status.st_mode) or not ours:
-        return False
+        return None
     with suppress(OSError):  # its process was killed before it had a lock, or after
         folder.rmdir()  # fails unless it is empty
-    lock = folder_lock.try_lock(folder / _LOCK, create=False)
-    if lock is None:
-        return False
-    lock.close()
-    return True
+    return folder_lock.try_lock(folder / _LOCK, create=False)
 
 
 def _alive(pid: int) -> bool:

@@ -128,10 +128,15 @@ def _read(
             return file.read(start, stop)
         piece: np.ndarray = raw[:, start:stop][0]
     except Exception as error:  # MNE's readers raise errors of any class for damaged files
-        raise FacetError(
-            f"samples {start} to {stop} of {raw.filenames[0]} cannot be read "
-            f"({type(error).__name__}: {error}). Copy the file again from its source."
-        ) from error
+        raise cannot_read(raw, start, stop, error) from error
     if np.iscomplexobj(piece):
         raise ValidationError("the samples are complex: take their real part or magnitude.")
     return piece
+
+
+def cannot_read(raw: mne.io.BaseRaw, start: int, stop: int, error: Exception) -> FacetError:
+    """Return the error about samples of a file that a reader failed to read."""
+    return FacetError(
+        f"samples {start} to {stop} of {raw.filenames[0]} cannot be read "
+        f"({type(error).__name__}: {error}). Copy the file again from its source."
+    )
