@@ -10,7 +10,6 @@ import os
 import pickle
 import re
 import threading
-from collections import UserDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -378,23 +377,14 @@ def copy_annotations(annotations: mne.Annotations) -> mne.Annotations:
     if held.keys() != _ANNOTATED:  # another kind, or another MNE
         return pickle.loads(pickle.dumps(annotations))
     # A tenth of the time of a pickle, which takes a tenth of that of MNE's own copy.
-    copied = {
-        name: value.copy() if isinstance(value, np.ndarray) else value
-        for name, value in held.items()
-    }
-    extras = copied["_extras"] = copy.copy(held["_extras"])
-    getattr(extras, "data", extras)[:] = map(_copy_extra, extras)
     new: mne.Annotations = object.__new__(type(annotations))
-    vars(new).update(copied)
-    return new
-
-
-def _copy_extra(extra: Any) -> Any:
-    """Return a copy of what MNE keeps beside an annotation."""
-    if not isinstance(extra, UserDict):
-        return copy.copy(extra)
-    new = object.__new__(type(extra))  # a third of the time of its own copy
-    new.data = extra.data.copy()
+    copied = vars(new)
+    copied.update(held)
+    for name, value in held.items():
+        if isinstance(value, np.ndarray):
+            copied[name] = value.copy()
+    extras = copied["_extras"] = copy.copy(held["_extras"])
+    getattr(extras, "data", extras)[:] = map(copy.copy, extras)
     return new
 
 
