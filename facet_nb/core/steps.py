@@ -8,9 +8,11 @@ its result cannot depend on the mode. Both can be pickled, and are independent o
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from numbers import Real
 from typing import TYPE_CHECKING, Any, cast
 
@@ -99,6 +101,13 @@ class State:
             ),
             metadata=metadata,
         )
+
+
+@cache
+def _takes_out(compute: Callable[..., Any]) -> bool:
+    """Whether a user-defined ``compute`` can write its result to an array."""
+    kinds = {name: p.kind for name, p in inspect.signature(compute).parameters.items()}
+    return "out" in kinds or inspect.Parameter.VAR_KEYWORD in kinds.values()
 
 
 class _RowStep:
@@ -193,8 +202,10 @@ class ArrayStep(_RowStep):
         if checked:  # C and GPU code may ignore the flag: it gets samples of its own
             given = protect(x.copy())
         extra = {"noise": None if noise is None else protect(noise)} if self.uses_noise else {}
+        if not checked or _takes_out(type(self.processor).compute):
+            extra["out"] = out
         try:
-            result = self.processor.compute(given, self.prepared, out=out, **extra)
+            result = self.processor.compute(given, self.prepared, **extra)
         except ValueError as error:
             if "read-only" not in str(error):
                 raise

@@ -38,7 +38,7 @@ def write(folder, n_channels, n_times, fmt="binary_int16", resolution=0.1, seed=
     n_channels=st.sampled_from([1, 2, 63, 65, 130]),
     n_times=st.integers(1, 9999),
     fmt=st.sampled_from(["binary_int16", "binary_float32"]),
-    resolution=st.floats(0.01, 0.5),
+    resolution=st.floats(0.02, 0.5),
     dtype=st.sampled_from(["float64", "float32"]),
     seed=st.integers(0, 9),
 )

@@ -77,6 +77,25 @@ def test_wrong_arrays_are_one_error_everywhere(what):
     assert len(seen) == 1
 
 
+class WithoutOut(ArrayProcessor):
+    def compute(self, x, prepared):
+        return 3 * x
+
+
+class WithMore(ArrayProcessor):
+    def compute(self, x, prepared, **more):
+        return np.multiply(3, x, out=more["out"])
+
+
+@pytest.mark.parametrize("kind", [WithoutOut, WithMore])
+@pytest.mark.parametrize("options", RUNS)
+def test_a_step_need_not_take_the_array_for_its_result(kind, options):
+    context = make_context()
+    wanted = 3 * context.get_data()
+    found = Pipeline([kind()]).run(context, raise_on_error=True, **options).get_context().get_data()
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_any_other_shape_is_refused(seed):
     """Shapes that numpy would spread over rows or samples, and others."""
