@@ -34,6 +34,8 @@ from facet_nb.evaluation.quality_windows import Scan, cut_ecg, cut_scan
 #: Channels that hold no EEG.
 _OTHERS = ("ecg", "eog", "emg", "resp")
 
+#: Measures that the sentence lists.
+_SAID = 3
 #: Pairs of epochs that are read, and those after steps that take less CPU time than reading more.
 _PAIRS, _FEW_PAIRS = 16, 6
 _FAST = {"aas_correction"}
@@ -183,7 +185,8 @@ def _list_channels(context: ProcessingContext) -> tuple[list[str], dict[str, lis
 def summarise(measures: Iterable[Measure]) -> Quality:
     """Return the verdict on measures, in one sentence."""
     measures = tuple(measures)
-    flagged = [m for m in measures if m.verdict == "check"]
+    # What names a cause, and must not be there at all, comes first.
+    flagged = sorted((m for m in measures if m.verdict == "check"), key=lambda m: m.limit != 0.0)
     if not any(m.verdict != "not measured" for m in measures):
         reasons = "; ".join(dict.fromkeys(m.detail.rstrip(".") for m in measures))
         return Quality("not measured", f"{reasons}.", measures)
@@ -198,6 +201,7 @@ def summarise(measures: Iterable[Measure]) -> Quality:
     if channels:
         more = ", …" if len(channels) > 4 else ""
         places.append(f"channels {', '.join(channels[:4])}{more}")
-    what = "; ".join(f"{m.title}: {m.detail.rstrip('.')}" for m in flagged)
+    what = "; ".join(f"{m.title}: {m.detail.rstrip('.')}" for m in flagged[:_SAID])
+    what += f"; {len(flagged) - _SAID} more" if len(flagged) > _SAID else ""
     where = f"look at {', '.join(places)} – " if places else ""
     return Quality("check", f"{where}{what}.", measures)

@@ -129,7 +129,7 @@ def _show_residual(pair: Pair, train: Train, names: list[str]) -> Iterator[Secti
     after = found.get("after")
     if after is None:
         return
-    row = int(np.argmax(after.rms_v / np.maximum(after.noise_v, 1e-12)))
+    row = int(np.argmax(after.rms_v**2 - after.noise_v**2))
     picture, axes = draw.make_page_figure(0.5 + 1.6 * len(found), len(found), share_x=True)
     for ax, (which, locked) in zip(axes, found.items(), strict=True):
         mean_v, noise_v = locked.mean_v[row], locked.noise_v[row]
