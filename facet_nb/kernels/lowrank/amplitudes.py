@@ -368,7 +368,7 @@ def _find_medians(values: np.ndarray, axis: int) -> np.ndarray:
     # Sorting rows in single precision takes a fifth of the time of NumPy's median or partition.
     rows = np.sort(np.ascontiguousarray(values.T) if axis == 0 else values, axis=-1)
     n = rows.shape[-1]
-    return rows[..., [(n - 1) // 2, n // 2]].mean(axis=-1)
+    return np.asarray(0.5 * (rows[..., (n - 1) // 2] + rows[..., n // 2]))
 
 
 def _centre(high: np.ndarray, trained: np.ndarray) -> np.ndarray:
