@@ -12,14 +12,19 @@ import time
 import numpy as np
 import pytest
 
-from facet_nb import DownSample, Pipeline, Resample, UpSample
-from tests.core.random_chains import compare, make_case, make_context
+from facet_nb import Crop, DownSample, HighPassFilter, Pipeline, Resample, UpSample
+from facet_nb.core import ArrayProcessor, Prepared
+from tests.core import toys
+from tests.core.random_chains import NAMES, compare, make_case, make_context
 
 #: Seeds that differed once, and some that never did.
 KEPT = [0, 1, 2, 3, 4, 5, 1004]
 
 #: The same, of cases that may use processes.
 KEPT_WITH_PROCESSES = [33133, 33426]
+
+#: The same, of wide cases: a decision on a reference that was rounded in one mode only.
+KEPT_WIDE = [1796012884137, 1796013182158]
 
 SECONDS = float(os.environ.get("FACET_NB_FUZZ_S", "4"))
 
@@ -37,6 +42,64 @@ def test_kept_seeds_with_processes(seed, tmp_path):
     """The noise was computed with compiled kernels after a run without them."""
     case = make_case(seed, tmp_path, processes=True)
     assert compare(case)[0] == "", str(case)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("seed", KEPT_WIDE)
+def test_kept_wide_seeds(seed, tmp_path):
+    case = make_case(seed, tmp_path, wide=True)
+    assert compare(case)[0] == "", str(case)
+
+
+class Seen(ArrayProcessor):
+    """Keeps what it sees of its reference channel."""
+
+    name, run_once, modifies_raw, needs = "seen", True, False, "reference"
+
+    def __init__(self, ref_channel):
+        self.ref_channel = ref_channel
+
+    def prepare(self, view):
+        seen = [*view.metadata.custom.get("seen", []), view.reference.tobytes()]
+        return Prepared(metadata={"custom": {"seen": seen}})
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("reference", NAMES)
+@pytest.mark.parametrize("seed", range(4))
+def test_decisions_are_made_on_the_same_samples(reference, seed, tmp_path):
+    """A step that looks at a channel, of any kind, anywhere among steps that change it."""
+    rng = np.random.default_rng(seed)
+    context = make_context(rng)
+    changing = [
+        HighPassFilter(1.0),
+        toys.Scaled(1 / 3),
+        UpSample(2),
+        toys.Demeaned(),
+        Crop(0.3, 4.5),
+    ]
+    chosen = [changing[i] for i in rng.permutation(len(changing))[:3]]
+    steps = [Seen(reference)]
+    for step in chosen:
+        steps += [step, Seen(reference), Seen(reference)]
+    options = [
+        {"mode": "serial"},
+        {"mode": "channel_sequential", "batch_size": 2},
+        {"mode": "channel_sequential", "chunk_duration_s": 0.5},
+        {"mode": "parallel", "backend": "threading", "n_jobs": 2},
+        {"mode": "channel_sequential", "checkpoint": tmp_path},
+    ]
+    for dtype in ("float32", "float64"):
+        found = []
+        for option in options:
+            if "checkpoint" in option:
+                option = option | {"checkpoint": tmp_path / dtype}
+            result = Pipeline(steps).run(context, dtype=dtype, show_progress=False, **option)
+            assert result.success, result.error
+            found.append(result.get_context().metadata.custom["seen"])
+        assert len(found[0]) == 7
+        for option, seen in zip(options, found, strict=True):
+            assert seen == found[0], f"{dtype}, {option}"
 
 
 @pytest.mark.filterwarnings("ignore")

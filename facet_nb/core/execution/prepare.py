@@ -234,7 +234,10 @@ class _Preparer:
             return step, prepared.notes, found
         chosen = get_chosen()
         own = ChannelStep(index, processor, given.header, state, dtype=given.dtype, compiled=chosen)
-        trial = self.attempt(own, self._track(ref).x, ref)
+        x = self._track(ref).x
+        if own.changes_samples and given.kinds[ref] in ROUNDED:
+            x = round_to(given.dtype, x)
+        trial = self.attempt(own, x, ref)
         if isinstance(trial, Failure):
             return trial
         if not own.changes_samples:
@@ -255,28 +258,19 @@ class _Preparer:
         given = self.given
         if ref not in self.trackers:
             row = given.data[ref : ref + 1]
-            if given.kinds[ref] in ROUNDED:
-                row = round_to(given.dtype, row) if not given.chunk else self._copy(row)
             if not is_finite(row[0]):
                 raise not_finite(row[0], given.names[ref])
             self.trackers[ref] = NoiseTracker(row, [ref], given.processors, given.terms)
         return self.trackers[ref]
 
-    def _copy(self, row: np.ndarray) -> np.ndarray:
-        """Return a channel in a scratch file, rounded like the stage's samples."""
-        # In chunks of time, memory must not depend on the length of the recording.
-        result = scratch.create(row.shape)[1]
-        for start in range(0, row.shape[1], self.given.chunk):
-            part = slice(start, start + self.given.chunk)
-            result[:, part] = round_to(self.given.dtype, row[:, part])
-            scratch.forget(row, result)
-        return result
-
     def _view(self, position: int, processor: ArrayProcessor) -> View:
         given, state, ref = self.given, self.state, self.given.references[position]
         reference = data = all_data = None
         if processor.needs == "reference":
-            row = round_to(given.dtype, self._track(ref).x[0])
+            row = self._track(ref).x[0]
+            # A step that changes no samples rounds none, as in a stage of its own.
+            if processor.modifies_raw and not processor.run_once and given.kinds[ref] in ROUNDED:
+                row = round_to(given.dtype, row)
             own = row if processor.built_in else row.copy()
             reference = protect(np.asarray(own, float))
         if processor.needs == "all":
@@ -315,10 +309,12 @@ class _Preparer:
         for ref, last in self.last.items():
             if last <= position:
                 self.trackers.pop(ref, None)
+            elif step.change is Change.NOTHING:
+                continue
             elif self.given.kinds[ref] != "data":
                 tracker = self._track(ref)
                 tracker.x = pass_by(step, tracker.x, self.given.kinds[ref])
-            elif step.change is not Change.NOTHING:
+            else:
                 tracker = self._track(ref)
                 row = (done or {}).get(ref)
                 if row is None and self.given.chunk and isinstance(step, ArrayStep):
