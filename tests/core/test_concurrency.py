@@ -265,9 +265,18 @@ def test_one_pool_for_each_calling_thread():
     for thread in threads:
         thread.join()
     assert len({id(p) for p in pools.values()}) == 3
-    larger = inner.get_pool(1)
-    assert inner.get_pool(3) is not larger
-    assert inner.get_pool(2) is inner.get_pool(3)
+
+
+def test_a_pool_grows_and_never_shrinks():
+    """In a thread of its own: this one may have a large pool already."""
+
+    def ask():
+        small = inner.get_pool(1)
+        large = inner.get_pool(3)
+        return small is not large and inner.get_pool(2) is large
+
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        assert executor.submit(ask).result()
 
 
 def test_pool_ends_with_its_thread():

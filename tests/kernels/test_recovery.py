@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from facet_nb.kernels.measures import recovery
 
@@ -66,3 +68,14 @@ def test_untouched_samples_are_runs():
     noise = np.array([1.0, 0, 1, 0, 0, 0, -1, 1e-9, 0, 0, 1])
     assert np.flatnonzero(recovery.find_untouched(noise, 3)).tolist() == [3, 4, 5, 7, 8, 9]
     assert recovery.find_untouched(np.zeros(4), 3).all()
+
+
+@given(
+    parts=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 30)), max_size=12),
+    least=st.integers(2, 12),
+)
+def test_runs_of_equal_samples(parts, least):
+    """As found by comparing all neighbours; few of them are compared."""
+    x = np.repeat([value for value, _ in parts], [n for _, n in parts]).astype(float)
+    wanted = recovery.find_runs(x[1:] == x[:-1], max(least - 1, 1)) if len(x) > 1 else []
+    assert recovery.find_constant(x, least) == [(start, stop + 1) for start, stop in wanted]

@@ -181,8 +181,20 @@ def find_runs(flags: np.ndarray, least: int) -> Iterable[tuple[int, int]]:
 
 def find_constant(x: np.ndarray, least: int) -> list[tuple[int, int]]:
     """Return (start, stop) of each run of `least` or more equal samples of a signal."""
-    same = np.diff(x) == 0
-    return [(start, stop + 1) for start, stop in find_runs(same, max(least - 1, 1))]
+    # Such a run holds two equal samples of a coarse grid: few places of few signals are looked at.
+    step = max(1, least // 2)
+    grid = x[::step]
+    near = step * np.flatnonzero(grid[1:] == grid[:-1])
+    if not len(near):
+        return []
+    breaks = np.flatnonzero(np.diff(near) > 2 * step) + 1
+    found = []
+    for places in np.split(near, breaks):
+        start, stop = max(0, places[0] - step), places[-1] + 2 * step + 1
+        part = x[start:stop]
+        runs = find_runs(part[1:] == part[:-1], max(least - 1, 1))
+        found += [(int(start) + a, int(start) + b + 1) for a, b in runs]
+    return found
 
 
 def find_untouched(noise: np.ndarray, least: int) -> np.ndarray:
