@@ -58,8 +58,19 @@ def computing():
     return [c for c in children if c.is_running() and c.cpu_percent() > 20]
 
 
+def list_folders():
+    return set(Path(tempfile.gettempdir()).glob(f"facet_nb-*-{os.getpid()}-*"))
+
+
+@pytest.fixture(autouse=True)
+def _folders_before():
+    """Remember the folders of earlier tests, whose recordings may still be in use."""
+    global before
+    before = list_folders()
+
+
 def no_folder_left():
-    return not list(Path(tempfile.gettempdir()).glob(f"facet_nb-*-{os.getpid()}-*"))
+    return list_folders() <= before
 
 
 @pytest.mark.parametrize("options", [SERIAL, THREADS, PROCESSES], ids=toys.ids)
