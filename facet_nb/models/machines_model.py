@@ -87,7 +87,7 @@ class MachinesModel(Notifier, HasTraits):
         self._read()
         if folder:
             self._end = threading.Event()
-            start_thread(self._look, self._end, path, name="facet_nb-machines")
+            start_thread(self._look, self._end, self.folder, self._seen, name="facet_nb-machines")
 
     def close(self) -> None:
         """Stop reading the folder."""
@@ -139,11 +139,10 @@ class MachinesModel(Notifier, HasTraits):
             self.tables, self.notes = tuple(tables), tuple(notes)
             self.shown = tuple(n for n in [*self.shown, *new] if n in taken)
 
-    def _look(self, end: threading.Event, folder: Path) -> None:
-        """Tell when the folder has changed."""
-        seen = _list_files(str(folder))
+    def _look(self, end: threading.Event, folder: str, seen: tuple[tuple[str, int], ...]) -> None:
+        """Tell when the folder has changed since `seen` was listed."""
         while not end.wait(LOOK_S):
-            now = _list_files(str(folder))
+            now = _list_files(folder)
             if now != seen:
                 seen = now
                 self._notify()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from facet_nb.core.errors import ValidationError
@@ -45,6 +47,22 @@ def test_a_folder_is_read_while_it_fills(tmp_path, monkeypatch):
     model.watch("")
     assert len(model.tables) == n and model.notes == ()
     studio.close()
+
+
+def test_a_file_that_comes_before_the_thread_does_is_told(tmp_path, monkeypatch):
+    start = machines.start_thread
+
+    def start_late(*args, **options):
+        make_table().to_json(tmp_path / "anna.json")
+        return start(*args, **options)
+
+    monkeypatch.setattr(machines, "LOOK_S", 0.01)
+    monkeypatch.setattr(machines, "start_thread", start_late)
+    model, told = machines.MachinesModel(), threading.Event()
+    model.on_news = told.set
+    model.watch(str(tmp_path))
+    assert told.wait(30)
+    model.close()
 
 
 def test_a_stored_table_is_called_one_and_another_chain_hides_it():
