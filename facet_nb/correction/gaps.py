@@ -126,8 +126,13 @@ class VolumeArtifactCorrection(ChannelCorrection):
         excess = of_eeg = np.inf
         if self.control:
             assert view.reference is not None
-            excess = volume_gaps.compare_with_inner(view.reference, **self._arguments(plan))
-            of_eeg = self._compare_with_eeg(view.reference, plan)
+            beside = self._compare(view.reference, plan)
+            excess = volume_gaps.compare_with_inner(
+                *(view.reference, starts, volumes, beside),
+                n_template=self.template_count,
+                **self._average(plan),
+            )
+            of_eeg = self._compare_with_eeg(view.reference, plan, beside)
         if excess >= _EXCEEDS and of_eeg >= _OF_EEG:
             return Prepared(plan, notes=notes)
         detail = f"In {view.reference_name}, " + (
@@ -140,13 +145,21 @@ class VolumeArtifactCorrection(ChannelCorrection):
         finding = make_finding("pauses_not_corrected", detail, excess=round(min(excess, of_eeg), 3))
         return Prepared(None, notes=notes, findings=(finding,))
 
-    def _arguments(self, plan: GapPlan) -> dict[str, Any]:
-        """Return the arguments of ``estimate_transitions`` besides the signal."""
-        given = {name: value for name, value in vars(plan).items() if name != "sfreq"}
-        return {**given, "n_template": self.template_count, "n_volumes": self.n_volumes}
+    def _compare(self, x: np.ndarray, plan: GapPlan) -> volume_gaps.Transitions:
+        """Compare the slices beside pauses with others."""
+        return volume_gaps.Transitions.of(
+            x, plan.starts, plan.n_samples, plan.volumes, self.template_count
+        )
 
-    def _compare_with_eeg(self, x: np.ndarray, plan: GapPlan) -> float:
-        return volume_gaps.compare_with_eeg(x, plan.sfreq, **self._arguments(plan))
+    def _average(self, plan: GapPlan) -> dict[str, Any]:
+        """Return how transitions are averaged."""
+        return {"weight": plan.weight, "n_volumes": self.n_volumes}
+
+    def _compare_with_eeg(
+        self, x: np.ndarray, plan: GapPlan, beside: volume_gaps.Transitions
+    ) -> float:
+        given = x, plan.sfreq, plan.starts, plan.volumes, beside
+        return volume_gaps.compare_with_eeg(*given, **self._average(plan))
 
     def _check(self) -> None:
         if self.template_count < 1 or self.n_volumes < 1:
@@ -160,11 +173,15 @@ class VolumeArtifactCorrection(ChannelCorrection):
 
     def correct_channel(self, x: np.ndarray, plan: GapPlan | None, out: np.ndarray) -> None:
         """Write the corrected channel to `out`; see :class:`ChannelCorrection`."""
-        if plan is None or (self.control and self._compare_with_eeg(x, plan) < _OF_EEG):
+        if plan is None:
+            out[...] = x
+            return
+        beside = self._compare(x, plan)
+        if self.control and self._compare_with_eeg(x, plan, beside) < _OF_EEG:
             out[...] = x
             return
         starts, volumes = plan.starts, plan.volumes
-        heads, tails = volume_gaps.estimate_transitions(x, **self._arguments(plan))
+        heads, tails = beside.average(**self._average(plan))
         if self.fill == "line":
             pauses = volume_gaps.draw_lines(starts, volumes, heads, tails)
         else:

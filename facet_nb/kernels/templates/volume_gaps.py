@@ -41,90 +41,95 @@ def weigh_transition(n_samples: int, position: float, slope: float) -> np.ndarra
     return 1.0 / (1.0 + np.exp(-slope * (x - position)))
 
 
-def estimate_transitions(
-    x: np.ndarray,
-    starts: np.ndarray,
-    n_samples: int,
-    volumes: Volumes,
-    *,
-    n_template: int,
-    weight: np.ndarray,
-    n_volumes: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return how the slices before and after each pause differ from other slices.
+@dataclass(frozen=True)
+class Transitions:
+    """First and last slices of volumes, compared with other slices of their volume.
 
-    Parameters
+    Attributes
     ----------
-    x : ndarray, shape (n_times,)
-        Signal, in V.
-    starts : ndarray of int, shape (n_slices,)
-        First sample of each slice.
-    n_samples : int
-        Length of a slice.
-    volumes : Volumes
-        First and last slices of volumes.
-    n_template : int
-        Number of slices of the same volume that are averaged for comparison.
-    weight : ndarray, shape (n_samples,)
-        Weight of the transition along the last slice; reversed for the first slice.
-    n_volumes : int
-        Number of volumes that are averaged, without the volume itself, to preserve its EEG.
-
-    Returns
-    -------
-    heads, tails : ndarray, shape (n_volumes, n_samples)
-        Differences of first and last slices from the others, in V.
+    differences : ndarray, shape (2, n_volumes, n_samples)
+        First slices, and last slices, minus the mean of others, in V; 0 where there are none.
+    usable : ndarray of bool, shape (n_volumes,)
+        Volumes that have others.
     """
-    both, usable = _compare_to_neighbours(x, starts, n_samples, volumes, n_template)
-    means = np.empty_like(both)
-    for own, mean, along in zip(both, means, (weight[::-1], weight), strict=True):
-        average_nearest(own, usable, n_volumes, mean)
-        mean *= along
-    return means[0], means[1]
 
+    differences: np.ndarray
+    usable: np.ndarray
 
-def _compare_to_neighbours(
-    x: np.ndarray, starts: np.ndarray, n_samples: int, volumes: Volumes, n_template: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return first and last slices minus others of their volume, and which volumes have some.
+    @classmethod
+    def of(
+        cls, x: np.ndarray, starts: np.ndarray, n_samples: int, volumes: Volumes, n_template: int
+    ) -> Transitions:
+        """Compare the first and last slices.
 
-    The first has shape (2, n_volumes, n_samples).
-    """
-    epochs = take_epochs(x, starts, n_samples)
-    both = np.zeros((2, len(volumes.firsts), n_samples))
-    usable = np.zeros(len(volumes.firsts), dtype=bool)
-    for i, (first, last) in enumerate(zip(volumes.firsts, volumes.lasts, strict=True)):
-        n = min(n_template, last - first - 1)
-        if n < 1 or starts[first] < 0 or starts[last] + n_samples > len(x):
-            continue
-        usable[i] = True
-        both[0, i] = epochs[first] - epochs[first + 1 : first + 1 + n].mean(axis=0)
-        both[1, i] = epochs[last] - epochs[last - n : last].mean(axis=0)
-    return both, usable
+        Parameters
+        ----------
+        x : ndarray, shape (n_times,)
+            Signal, in V.
+        starts : ndarray of int, shape (n_slices,)
+            First sample of each slice.
+        n_samples : int
+            Length of a slice.
+        volumes : Volumes
+            First and last slices of volumes.
+        n_template : int
+            Number of slices of the same volume that are averaged for comparison.
+        """
+        epochs = take_epochs(x, starts, n_samples)
+        both = np.zeros((2, len(volumes.firsts), n_samples))
+        usable = np.zeros(len(volumes.firsts), dtype=bool)
+        for i, (first, last) in enumerate(zip(volumes.firsts, volumes.lasts, strict=True)):
+            n = min(n_template, last - first - 1)
+            if n < 1 or starts[first] < 0 or starts[last] + n_samples > len(x):
+                continue
+            usable[i] = True
+            both[0, i] = epochs[first] - epochs[first + 1 : first + 1 + n].mean(axis=0)
+            both[1, i] = epochs[last] - epochs[last - n : last].mean(axis=0)
+        return cls(both, usable)
+
+    def average(self, weight: np.ndarray, n_volumes: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return how the slices after and before each pause differ from other slices.
+
+        Parameters
+        ----------
+        weight : ndarray, shape (n_samples,)
+            Weight of the transition along the last slice; reversed for the first slice.
+        n_volumes : int
+            Number of volumes that are averaged, without the volume itself, to preserve its EEG.
+
+        Returns
+        -------
+        heads, tails : ndarray, shape (n_volumes, n_samples)
+            Differences of first and last slices from the others, in V.
+        """
+        means = np.empty_like(self.differences)
+        for own, mean, along in zip(self.differences, means, (weight[::-1], weight), strict=True):
+            average_nearest(own, self.usable, n_volumes, mean)
+            mean *= along
+        return means[0], means[1]
 
 
 def compare_with_eeg(
     x: np.ndarray,
     sfreq: float,
     starts: np.ndarray,
-    n_samples: int,
     volumes: Volumes,
+    beside: Transitions,
     *,
-    n_template: int,
     weight: np.ndarray,
     n_volumes: int,
 ) -> float:
     """Return what the correction takes of the artifact over what it takes of EEG, below 70 Hz.
 
     Both are powers. What recurs at each pause is artifact; what differs from pause to pause is EEG,
-    of which a mean over `n_volumes` takes a part. Other parameters are those of
-    :func:`estimate_transitions`; `sfreq` is the sampling rate, in Hz.
+    of which a mean over `n_volumes` takes a part. `sfreq` is the sampling rate, in Hz, `beside` the
+    comparison of first and last slices; other parameters are those of :class:`Transitions`.
     """
-    (heads, tails), usable = _compare_to_neighbours(x, starts, n_samples, volumes, n_template)
-    begins = starts[volumes.lasts[:-1]] + n_samples
+    heads, tails = beside.differences[:, beside.usable]
+    begins = starts[volumes.lasts[:-1]] + heads.shape[1]
     pauses = take_epochs(x, begins, max(0, int(np.min(starts[volumes.firsts[1:]] - begins))))
     artifact = eeg = 0.0
-    for rows in (heads[usable] * weight[::-1], tails[usable] * weight, pauses - x.mean()):
+    for rows in (heads * weight[::-1], tails * weight, pauses - x.mean()):
         n = len(rows)
         if n < 2 or not rows.shape[1]:
             continue
@@ -137,22 +142,27 @@ def compare_with_eeg(
 
 
 def compare_with_inner(
-    x: np.ndarray, starts: np.ndarray, n_samples: int, volumes: Volumes, **options: Any
+    x: np.ndarray,
+    starts: np.ndarray,
+    volumes: Volumes,
+    beside: Transitions,
+    *,
+    n_template: int,
+    **options: Any,
 ) -> float:
     """Return the power of the transitions beside pauses over that of slices within volumes.
 
-    Parameters are those of :func:`estimate_transitions`. About 1 if the slices beside a pause
+    Parameters are those of :class:`Transitions`, of which `beside` is the one beside pauses, and
+    `options` those of :meth:`Transitions.average`. About 1 if the slices beside a pause
     differ from others no more than these do among each other, e.g. because slices begin between
     samples. Infinity if volumes have fewer than five slices.
     """
     inner = Volumes(volumes.firsts + 1, volumes.lasts - 1)
-    powers = []
-    for one in (volumes, inner):
-        if np.min(one.lasts - one.firsts) < 2:
-            return float("inf")
-        both = estimate_transitions(x, starts, n_samples, one, **options)
-        powers.append(float(sum(np.sum(part**2) for part in both)))
-    return powers[0] / max(powers[1], np.finfo(float).tiny)
+    if np.min(inner.lasts - inner.firsts) < 2:
+        return float("inf")
+    within = Transitions.of(x, starts, beside.differences.shape[-1], inner, n_template)
+    powers = (sum(np.sum(part**2) for part in own.average(**options)) for own in (beside, within))
+    return float(next(powers)) / max(float(next(powers)), np.finfo(float).tiny)
 
 
 def average_pauses(
