@@ -212,12 +212,20 @@ class _Preparer:
         ref = given.references[position]
         if processor.requires_triggers:
             check_has_triggers(state.metadata)
+        changes = processor.modifies_raw and not processor.run_once
+        x = None
+        if not isinstance(processor, ArrayProcessor) or processor.needs == "reference":
+            x = self._track(ref).x
+            # A step that changes no samples rounds none, as in a stage of its own.
+            if changes and given.kinds[ref] in ROUNDED:
+                x = round_to(given.dtype, x)
         if isinstance(processor, ArrayProcessor):
-            view = self._view(position, processor)
+            view = self._view(position, processor, x)
+            del x  # the view holds it in float64: no second copy while the step decides
             prepared = processor.prepare(view)
             if not processor.built_in:
                 check_prepared(prepared)
-            if processor.modifies_raw and not processor.run_once:
+            if changes:
                 if view.pieces and not processor.heeds_pieces:
                     prepared = _add(prepared, _tell_pieces(view))
                 if processor.subtracts and {"bad", "other"} & set(given.kinds):
@@ -234,20 +242,18 @@ class _Preparer:
             return step, prepared.notes, found
         chosen = get_chosen()
         own = ChannelStep(index, processor, given.header, state, dtype=given.dtype, compiled=chosen)
-        x = self._track(ref).x
-        if own.changes_samples and given.kinds[ref] in ROUNDED:
-            x = round_to(given.dtype, x)
+        assert x is not None
         trial = self.attempt(own, x, ref)
         if isinstance(trial, Failure):
             return trial
-        if not own.changes_samples:
+        if not changes:
             self.state = replace(state, metadata=trial.state.metadata)
         else:
             self.state = trial.state
             after = trial.state
             own = replace(own, n_times=after.n_times, sfreq=after.sfreq, reports=trial.reports)
         row = round_to(given.dtype, trial.row)
-        if own.changes_samples and given.kinds[ref] == "data":
+        if changes and given.kinds[ref] == "data":
             # A user-defined step may be slow, random or counting: it runs once per channel.
             self.trials[position] = ref, row[0]
         self._advance(own, position, done={ref: row})
@@ -263,15 +269,11 @@ class _Preparer:
             self.trackers[ref] = NoiseTracker(row, [ref], given.processors, given.terms)
         return self.trackers[ref]
 
-    def _view(self, position: int, processor: ArrayProcessor) -> View:
+    def _view(self, position: int, processor: ArrayProcessor, x: np.ndarray | None) -> View:
         given, state, ref = self.given, self.state, self.given.references[position]
         reference = data = all_data = None
-        if processor.needs == "reference":
-            row = self._track(ref).x[0]
-            # A step that changes no samples rounds none, as in a stage of its own.
-            if processor.modifies_raw and not processor.run_once and given.kinds[ref] in ROUNDED:
-                row = round_to(given.dtype, row)
-            own = row if processor.built_in else row.copy()
+        if x is not None:
+            own = x[0] if processor.built_in else x[0].copy()
             reference = protect(np.asarray(own, float))
         if processor.needs == "all":
             samples = given.data if processor.built_in else scratch.make_private(given.data)
