@@ -7,11 +7,11 @@ of their number. A fit over all markers gives each time to a small fraction of a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from facet_nb.kernels.triggers.kept_results import keep_results
 from facet_nb.kernels.triggers.spacing import Spacing, describe_spacing, missing_positions
 
 #: Variance of a rounding error, in samples².
@@ -103,6 +103,7 @@ class ClockFit:
         }
 
 
+@keep_results
 def fit_clock(markers: np.ndarray) -> ClockFit:
     """Fit marker samples against their numbers.
 
@@ -126,13 +127,6 @@ def fit_clock(markers: np.ndarray) -> ClockFit:
     residuals of the line exceed rounding errors, with the degree that minimises the Bayesian
     information criterion.
     """
-    return _fit_clock(np.asarray(markers, dtype=np.int64).tobytes())
-
-
-@lru_cache(maxsize=2)
-def _fit_clock(packed: bytes) -> ClockFit:
-    """Return the fit of markers, which the verdict on a result asks for again."""
-    markers = np.frombuffer(packed, dtype=np.int64)
     spacing, kept = _leave_out_extras(markers)
     spacing = _separate_runs(markers[kept], spacing)
     t = markers[kept].astype(float)
@@ -155,7 +149,7 @@ def _fit_clock(packed: bytes) -> ClockFit:
     if not trusted:
         error = np.full(len(markers), max(rms, np.sqrt(ROUNDING)))
     n_runs = int(run_of_kept[-1]) + 1
-    clock = ClockFit(
+    return ClockFit(
         times=fitted if trusted else markers.astype(float),
         uncertainty=error,
         fitted=fitted,
@@ -170,10 +164,6 @@ def _fit_clock(packed: bytes) -> ClockFit:
         trusted=bool(trusted),
         verdict=_say(rms, n_free, outside, degree),
     )
-    for value in vars(clock).values():
-        if isinstance(value, np.ndarray):
-            value.flags.writeable = False  # several callers share them
-    return clock
 
 
 def _leave_out_extras(markers: np.ndarray) -> tuple[Spacing, np.ndarray]:

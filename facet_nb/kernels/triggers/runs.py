@@ -7,10 +7,10 @@ none: doubles (a pulse noted at both edges) and strays (a button, a cable).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
+from facet_nb.kernels.triggers.kept_results import keep_results
 from facet_nb.kernels.triggers.spacing import Spacing, describe_spacing
 
 #: A marker that follows another by less than this part of the period is its double.
@@ -61,6 +61,7 @@ class Train:
     stray: np.ndarray
 
 
+@keep_results
 def split_train(markers: np.ndarray) -> Train:
     """Split markers into runs, and tell which belong to none.
 
@@ -79,21 +80,11 @@ def split_train(markers: np.ndarray) -> Train:
     Train
         At least one run if there are at least two markers.
     """
-    return _split_train(np.asarray(markers, dtype=np.int64).tobytes())
-
-
-@lru_cache(maxsize=2)
-def _split_train(packed: bytes) -> Train:
-    """Return the runs of markers, which the verdict on a result asks for again."""
-    markers = np.frombuffer(packed, dtype=np.int64)
     single, doubled = _leave_out_doubles(markers)
     found = _search(markers[single], 0)
     runs = _join(found, markers[single]) if found else [markers[single]]
     kept = np.concatenate(runs)
-    train = Train(tuple(runs), markers[doubled], np.setdiff1d(markers[single], kept))
-    for positions in (*train.runs, train.doubled, train.stray):
-        positions.flags.writeable = False  # several callers share them
-    return train
+    return Train(tuple(runs), markers[doubled], np.setdiff1d(markers[single], kept))
 
 
 # ------------------------------------------------------------------------------------- doubles
