@@ -31,9 +31,7 @@ def lab(
             help="A notebook, by default the studio; further arguments are passed to JupyterLab.",
         ),
     ] = None,
-    no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Print the address instead of opening a browser.")
-    ] = False,
+    no_browser: options.NoBrowser = False,
     debug: options.Debug = False,
 ) -> None:
     """Open a notebook in JupyterLab."""
@@ -51,9 +49,7 @@ def course(
     solutions: Annotated[
         bool, typer.Option("--solutions", help="Copy the notebooks with solutions as well.")
     ] = False,
-    no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Print the address instead of opening a browser.")
-    ] = False,
+    no_browser: options.NoBrowser = False,
     debug: options.Debug = False,
 ) -> None:
     """Copy the course to a folder, and open its index in JupyterLab."""
@@ -63,9 +59,7 @@ def course(
 
 
 def show_app(
-    no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Print the address instead of opening a browser.")
-    ] = False,
+    no_browser: options.NoBrowser = False,
     debug: options.Debug = False,
 ) -> None:
     """Show the studio as a web page without code (Voila)."""
@@ -74,16 +68,17 @@ def show_app(
         command = [sys.executable, "-m", "voila", str(find_notebook(None))]
         command.append("--Voila.ip=127.0.0.1")
         if no_browser or not has_screen():
-            typer.echo("Open the address that Voila prints below.")
             command.append("--no-browser")
-        sys.stdout.flush()
-        become(command)
+        _start(command, "Voila")
 
 
 def _open(notebook: Path, no_browser: bool, words: Sequence[str] = ()) -> None:
-    command = write_command(notebook, no_browser or not has_screen())
+    _start(write_command(notebook, no_browser or not has_screen()), "JupyterLab", words)
+
+
+def _start(command: list[str], program: str, words: Sequence[str] = ()) -> None:
     if "--no-browser" in command:
-        typer.echo("Open the address that JupyterLab prints below.")
+        typer.echo(f"Open the address that {program} prints below.")
     sys.stdout.flush()
     become([*command, *words])
 

@@ -166,6 +166,9 @@ Accept = Annotated[
         "untouched_artifact=0,high_residual=6 (see quality).",
     ),
 ]
+NoBrowser = Annotated[
+    bool, typer.Option("--no-browser", help="Print the address instead of opening a browser.")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
