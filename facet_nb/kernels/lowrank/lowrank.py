@@ -69,13 +69,15 @@ class Model:
     around : ndarray of int, shape (2, n_epochs)
         The nearest calm epochs before and after each one that may hold a movement; its own number
         for others.
+    limits : tuple of float
+        Least and largest value that the amplifier recorded, in V; infinite without saturation.
     """
 
     amplitudes: np.ndarray
     waveforms: np.ndarray
     doubtful: np.ndarray
     around: np.ndarray
-    limits: tuple[float, float]
+    limits: tuple[float, float] = (-np.inf, np.inf)
 
 
 def correct(
@@ -240,7 +242,7 @@ def _fit(
     waveforms, noise, amplitudes = _regress(spectra, amplitudes, weights, n_low, inner, slow_s)
     if shrinkage > 0:
         waveforms = _shrink(waveforms, noise, inner, shrinkage)
-    return Model(amplitudes, waveforms, doubtful, _find_around(weights), (-np.inf, np.inf))
+    return Model(amplitudes, waveforms, doubtful, _find_around(weights))
 
 
 def _find_around(weights: np.ndarray) -> np.ndarray:
