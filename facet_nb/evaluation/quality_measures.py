@@ -292,10 +292,14 @@ def judge_odd(tables: Tables) -> Measure:
     return judge(name, title, float(len(odd)), 0.0, detail, channels=tuple(odd))
 
 
+def _is_rereferenced(context: ProcessingContext) -> bool:
+    return any(step.name == "common_reference" for step in context.get_history())
+
+
 def judge_added(tables: Iterable[Tables], context: ProcessingContext) -> Measure:
     """Judge whether a correction wrote more into a channel than was there."""
     name, title = "added_energy", "time in which a channel has more energy than before correction"
-    if any(step.name == "common_reference" for step in context.get_history()):
+    if _is_rereferenced(context):
         return Measure(name, title, unit="s", detail="the reference was changed.")
     known, bad, spans = False, [], set()
     for own in tables:
@@ -315,7 +319,7 @@ def judge_kept(tables: Tables, context: ProcessingContext) -> Measure:
     """Judge what the chain took where no scanner was running."""
     name, title = "quiet_loss", "EEG that was removed where no scanner was running"
     quiet = tables.quiet & ~np.isnan(tables.kept).any(axis=1)
-    if any(step.name == "common_reference" for step in context.get_history()):
+    if _is_rereferenced(context):
         return Measure(name, title, unit="dB", detail="the reference was changed.")
     if quiet.sum() < _QUIETS:
         return Measure(name, title, unit="dB", detail="there is no unscanned time of 2 s or more.")
