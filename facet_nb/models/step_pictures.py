@@ -65,7 +65,7 @@ def find_picture(
         text = f"{len(triggers)} markers, every {period:.3g} s"
         x = (times - times[0]) / max(times[-1] - times[0], 1e-9)
         return StepPicture("markers", x, np.ones(len(x)), text)
-    subtracts = processor.requires_triggers and "correction" in processor.name
+    subtracts = processor.requires_triggers and getattr(processor, "subtracts", False)
     return _find_artifact(recording, triggers) if subtracts else None
 
 
