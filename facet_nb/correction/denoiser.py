@@ -144,9 +144,9 @@ def _open_onnx(path: str, changed_ns: int) -> Callable[[np.ndarray], np.ndarray]
 def _run_torch(torch: Any, model: Any, x: np.ndarray) -> np.ndarray:
     model.eval()
     given = torch.from_numpy(x)
-    for parameter in model.parameters():
-        given = given.to(parameter.device)
-        break
+    first = next(iter(model.parameters()), None)
+    if first is not None:
+        given = given.to(first.device)
     with torch.no_grad():
         result: np.ndarray = model(given).cpu().numpy()
     return result
