@@ -78,10 +78,11 @@ class Stored:
     def choose_windows(self, n_times: int) -> Iterator[Window]:
         """Yield the parts of a recording to compare with what MNE reads back."""
         spread = np.linspace(0, max(0, n_times - 1), _N_SPREAD).astype(int) // _WINDOW
+        common = {*spread.tolist()}
         every = list(range(len(self.extremes)))
-        chosen = dict.fromkeys(spread.tolist(), every)
+        chosen = dict.fromkeys(common, every)
         for row, windows in enumerate((self.extremes // _WINDOW).tolist()):
-            for window in {*windows} - {*spread.tolist()}:
+            for window in {*windows} - common:
                 chosen.setdefault(window, []).append(row)
         for window in sorted(chosen):
             start = window * _WINDOW
