@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -42,6 +43,11 @@ PLACES = [
 def ids(options: dict) -> str:
     """Name of a way to run, for test reports."""
     return "-".join(str(v) for v in options.values())
+
+
+def list_folders() -> set[Path]:
+    """Scratch folders of this process that are there now."""
+    return set(Path(tempfile.gettempdir()).glob(f"facet_nb-*-{os.getpid()}-*"))
 
 
 def make_raw(

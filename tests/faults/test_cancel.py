@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import textwrap
 import threading
 import time
@@ -58,19 +57,15 @@ def computing():
     return [c for c in children if c.is_running() and c.cpu_percent() > 20]
 
 
-def list_folders():
-    return set(Path(tempfile.gettempdir()).glob(f"facet_nb-*-{os.getpid()}-*"))
-
-
 @pytest.fixture(autouse=True)
 def _folders_before():
     """Remember the folders of earlier tests, whose recordings may still be in use."""
     global before
-    before = list_folders()
+    before = toys.list_folders()
 
 
 def no_folder_left():
-    return list_folders() <= before
+    return toys.list_folders() <= before
 
 
 @pytest.mark.parametrize("options", [SERIAL, THREADS, PROCESSES], ids=toys.ids)

@@ -6,7 +6,6 @@ import os
 import pickle
 import subprocess
 import sys
-import tempfile
 import textwrap
 import threading
 import time
@@ -44,13 +43,9 @@ def ctx():
 
 @pytest.fixture(autouse=True)
 def _no_folder_is_left():
-    before = list_folders()  # recordings of earlier tests may still be in use
+    before = toys.list_folders()  # recordings of earlier tests may still be in use
     yield
-    assert list_folders() <= before
-
-
-def list_folders():
-    return set(Path(tempfile.gettempdir()).glob(f"facet_nb-*-{os.getpid()}-*"))
+    assert toys.list_folders() <= before
 
 
 def fail(steps, ctx, **options):
