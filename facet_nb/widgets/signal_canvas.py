@@ -12,12 +12,15 @@ import anywidget
 import numpy as np
 import traitlets
 
+from facet_nb.models.background_tasks import start_thread
 from facet_nb.models.signal_spectrum import compute_spectrum
 from facet_nb.models.signal_tiles import Tile, TiledSignal
 
 HERE = Path(__file__).parent
 #: The thread that computes tiles ends after this time without a request, in s.
 _IDLE_S = 10.0
+#: How often a spectrum looks whether the picture is complete, in s.
+_LOOK_S = 0.05
 
 
 class SignalCanvas(anywidget.AnyWidget):
@@ -66,6 +69,7 @@ class SignalCanvas(anywidget.AnyWidget):
         self._spectrum: dict[str, Any] | None = None
         self._asked_in: Context = copy_context()
         self._thread: threading.Thread | None = None
+        self._spectra: threading.Thread | None = None
         self._overview: Iterator[float] | None = None
         self.on_msg(self._receive)
 
@@ -139,13 +143,15 @@ class SignalCanvas(anywidget.AnyWidget):
             self.n_drawn += 1
             return
         with self._lock:
-            if kind == "spectrum":
-                self._spectrum = message
-            else:
-                self._wanted = list(message.get("tiles", ()))
             # ipykernel answers a page where the kernel last sent from: answers leave in the
             # context of the request, so that they never wait for a running cell.
             self._asked_in = copy_context()
+            if kind == "spectrum":
+                self._spectrum = message
+                if self._spectra is None:
+                    self._spectra = start_thread(self._work_on_spectra, name="facet_nb-spectrum")
+                return
+            self._wanted = list(message.get("tiles", ()))
             if message.get("overview") and self._overview is None and self._signals:
                 self._overview = self._signals[0].visit_all(0)
             if self._thread is None or not self._thread.is_alive():
@@ -168,16 +174,10 @@ class SignalCanvas(anywidget.AnyWidget):
                     return
                 wanted = self._wanted
                 place = wanted.pop(0) if wanted else None
-                spectrum = None
-                if place is None:  # the picture comes first
-                    spectrum, self._spectrum = self._spectrum, None
-                named = dict(zip(self._labels, self._signals, strict=False))
                 signals, version, overview = self._signals, self._version, self._overview
                 context = self._asked_in.copy()
             if place is not None:
                 context.run(self._answer, signals, version, place, wanted)
-            elif spectrum is not None:
-                context.run(self._answer_spectrum, named, spectrum)
             elif overview is not None:
                 done = next(overview, None)
                 if done is None:
@@ -190,7 +190,25 @@ class SignalCanvas(anywidget.AnyWidget):
         return self._thread is threading.current_thread()
 
     def _has_work(self) -> bool:
-        return bool(self._wanted) or self._spectrum is not None or self._overview is not None
+        return bool(self._wanted) or self._overview is not None
+
+    def _work_on_spectra(self) -> None:
+        """Compute and send spectra, each once the picture is complete.
+
+        Not on the thread of the tiles: the first one imports scipy.signal, which takes seconds
+        while a cell runs, and the picture would wait for it.
+        """
+        while True:
+            with self._lock:
+                while self._wanted and self._spectrum is not None:
+                    self._lock.wait(_LOOK_S)
+                wanted, self._spectrum = self._spectrum, None
+                if wanted is None:
+                    self._spectra = None
+                    return
+                named = dict(zip(self._labels, self._signals, strict=False))
+                context = self._asked_in.copy()
+            context.run(self._answer_spectrum, named, wanted)
 
     def _answer_spectrum(self, signals: dict[str, TiledSignal], wanted: dict[str, Any]) -> None:
         """Send the spectra of the window in view."""

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from facet_nb.models.signal_tiles import TiledSignal
-from facet_nb.widgets import SignalView
+from facet_nb.widgets import SignalView, signal_canvas
 from facet_nb.widgets.signal_canvas import SignalCanvas
 from tests.models.helpers import make_simulation
 
@@ -107,6 +107,31 @@ def test_other_signals_do_not_wait_for_what_is_out_of_date(raw, monkeypatch):
     stuck.join(20)
     assert not stuck.is_alive() and canvas._thread is not stuck
     canvas.close()
+
+
+def test_the_picture_does_not_wait_for_a_spectrum(wire, monkeypatch):
+    """The first spectrum imports a library, which takes seconds while a cell runs."""
+    begun, go = threading.Event(), threading.Event()
+    compute = signal_canvas.compute_spectrum
+
+    def compute_late(*args):
+        begun.set()
+        assert go.wait(20)
+        return compute(*args)
+
+    monkeypatch.setattr(signal_canvas, "compute_spectrum", compute_late)
+    version = wire.canvas.meta["version"]
+    window = {"channels": [0, 1], "begin_s": 2.0, "span_s": 5.0}
+    request = {"kind": "spectrum", "version": version, "key": "a", **window}
+    wire.canvas._receive(wire.canvas, request, [])
+    assert begun.wait(20)
+    wire.ask([0, 0, 3, 0])
+    assert wire.wait(1)[0][0]["tile"] == [0, 0, 3, 0]
+    wire.canvas._receive(wire.canvas, {**request, "key": "b"}, [])
+    go.set()
+    keys = [message["key"] for message, _, _ in wire.wait(3)[1:]]
+    assert keys == ["a", "b"]
+    assert [m["labels"] for m, _, _ in wire.sent[1:]] == [["recording"], ["recording"]]
 
 
 def test_errors_reach_the_page(wire):
