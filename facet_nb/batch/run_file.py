@@ -23,7 +23,7 @@ _SCHEMA, _KEY = 1, "facet_nb_run"
 OPTIONS = (
     *("n_jobs", "backend", "memory_budget", "skip_existing", "resume", "file_timeout", "retries"),
     *("checkpoint", "anonymize", "table", "reports", "mode", "n_workers", "batch_size", "dtype"),
-    *("desc", "timeout", "fuse", "chunk_duration_s", "oversubscribe"),
+    *("desc", "store", "timeout", "fuse", "chunk_duration_s", "oversubscribe"),
 )
 
 
@@ -197,8 +197,8 @@ class RunFile:
     def study_options(self) -> dict[str, Any]:
         """Options of :class:`facet_nb.Study`, with such paths."""
         given = dict(self.options)
-        for name in ("table", "reports", "checkpoint"):
-            if isinstance(given.get(name), str):
+        for name in ("table", "reports", "checkpoint", "store"):
+            if isinstance(given.get(name), str) and "://" not in given[name]:
                 given[name] = self._place(given[name])
         return given if self.accept is None else {**given, "accept": self.accept}
 

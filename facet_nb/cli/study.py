@@ -75,6 +75,14 @@ def batch(
     dask: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster.")
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="A zarr store, for workers of a Dask cluster that do not see the recordings: a "
+            "folder, or a URL such as s3://bucket/scratch.",
+        ),
+    ] = None,
     n_workers: options.Workers = None,
     batch_size: options.BatchSize = None,
     dtype: options.Precision = None,
@@ -140,6 +148,7 @@ def batch(
         "dtype": dtype,
         "n_jobs": n_jobs,
         "backend": "dask" if dask else backend,
+        "store": store,
         "memory_budget": memory_budget,
         "file_timeout": timeout,
         "retries": retries,

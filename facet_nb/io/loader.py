@@ -16,6 +16,7 @@ from facet_nb.core.recording import Shape
 from facet_nb.core.registry import register_processor
 from facet_nb.io.identity import remove_identity, tell_identity
 from facet_nb.io.messages import shorten, suggest, unusable
+from facet_nb.io.originals import list_originals
 from facet_nb.io.saturation import tell_saturated
 from facet_nb.io.sources import find_source, load_samples, open_recording
 from facet_nb.io.units import tell_units
@@ -119,6 +120,22 @@ class Loader(Processor):
     def left_in_file(self) -> Loader:
         """Return a copy of this step that leaves the samples in the file."""
         options = {**self.get_parameters(), "preload": False}
+        return type(self)(**options)
+
+    def list_files(self) -> list[Path]:
+        """Return the files of the recording: header, samples, markers, further parts.
+
+        Raises
+        ------
+        ValidationError
+            If it cannot be read.
+        """
+        source, _ = find_source(self.path)
+        return list_originals([open_recording(source, verbose="error")], [source, self.path])
+
+    def moved_to(self, folder: Path) -> Loader:
+        """Return a copy of this step that reads the files of the same names in `folder`."""
+        options = {**self.get_parameters(), "path": str(folder / Path(self.path).name)}
         return type(self)(**options)
 
     def _begin(self, raw: mne.io.BaseRaw, context: ProcessingContext) -> ProcessingContext:

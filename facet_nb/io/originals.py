@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from facet_nb.io.integrity.brainvision import list_companions
+
 #: Files of one recording have the same name and one of these suffixes.
 _TOGETHER = ({".vhdr", ".vmrk", ".eeg", ".dat", ".avg"}, {".set", ".fdt"})
 
@@ -39,7 +41,9 @@ def list_originals(raws: Iterable[Any], paths: Iterable[Any] = ()) -> list[Path]
         file = Path(name).expanduser()
         suffix = file.suffix.lower()
         others = next((group for group in _TOGETHER if suffix in group), set())
-        for path in (file, *(file.with_suffix(other) for other in sorted(others))):
+        beside = [file.with_suffix(other) for other in sorted(others)]
+        named_there = list_companions(file) if suffix == ".vhdr" and is_file(file) else []
+        for path in (file, *beside, *named_there):
             if is_file(path):
                 found[path] = None
     return list(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,7 +14,15 @@ import numpy as np
 import psutil
 import pytest
 
-from facet_nb.core import CancelToken, FacetError, Pipeline, PlanError, ProcessingContext, Processor
+from facet_nb.core import (
+    CancelToken,
+    FacetError,
+    Pipeline,
+    PlanError,
+    ProcessingContext,
+    Processor,
+    ValidationError,
+)
 from facet_nb.core.backends import dask as backend
 from tests.core import toys
 from tests.study import studies
@@ -185,6 +194,86 @@ def test_a_folder_that_workers_do_not_see(client, paths, monkeypatch):
     batch = run([toys.Halved()], [f"/proc/self/cwd/{path.name}" for path in paths[:2]])
     assert {row.state for row in batch.rows} == {"failed"}
     assert all("mounted on all machines" in row.error for row in batch.rows)
+
+
+@contextlib.contextmanager
+def other_machine(address, hidden):
+    """Start a worker that sees an empty folder in place of `hidden`."""
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--host", "127.0.0.1"]
+    worker += ["--dashboard-address", "127.0.0.1:0", "--nthreads", "1", "--no-nanny"]
+    inside = f"mount -t tmpfs none {hidden} && exec {' '.join(worker)}"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", inside],
+        env=environment,
+        cwd="/",
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def can_hide():
+    """Whether this process may give another one file systems of its own."""
+    try:
+        return subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not can_hide(), reason="needs the right to mount (root on Linux)")
+def test_a_store_instead_of_a_shared_folder(tmp_path, monkeypatch):
+    """Files of several parts, a recording in memory, reports and failures go through it."""
+    pytest.importorskip("zarr")
+    hidden, store = tmp_path / "hidden", tmp_path / "store"
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("FACET_NB_TMPDIR", str(tmp_path / "scratch"))
+    paths = [studies.write(hidden / "in" / f"k{i}.vhdr", i) for i in range(2)]
+    damaged = hidden / "in" / "damaged.edf"
+    damaged.write_text("nothing")
+    inputs = [*paths, toys.make_context(seed=5), damaged]
+    pipeline = Pipeline([toys.Halved()])
+    options = {"show_progress": False, "memory_budget": "2 GB"}
+    here = pipeline.map(inputs, output=hidden / "here", n_jobs=1, **options)
+    with (
+        distributed.LocalCluster(n_workers=0, host="127.0.0.1", **LOCAL) as cluster,
+        distributed.Client(cluster) as client,
+        other_machine(cluster.scheduler_address, hidden),
+    ):
+        client.wait_for_workers(1, timeout=60)
+        remote = {"backend": "dask", **options}
+        blind = pipeline.map(paths[:1], output=hidden / "blind", **remote)
+        assert "mounted on all machines" in blind.rows[0].error
+        there = pipeline.map(
+            inputs, output=hidden / "there", store=store, reports=hidden / "reports", **remote
+        )
+        again = pipeline.map(inputs, output=hidden / "there", store=store, resume=True, **remote)
+    states = [row.state for row in there.rows]
+    assert states == [row.state for row in here.rows] == ["done"] * 3 + ["failed"], there.summary()
+    assert here.rows[3].error.endswith(there.rows[3].error)
+    assert studies.list_written(hidden / "there") == studies.list_written(hidden / "here")
+    names = {path.name for path in (hidden / "here").iterdir()}
+    assert names == {path.name for path in (hidden / "there").iterdir()} and len(names) > 6
+    assert all(os.path.isfile(row.report) for row in there.rows)
+    assert [row.resumed for row in again.rows] == [True, True, False, False]
+    assert not [path for path in store.rglob("*") if "facet_nb-" in path.name]
+    assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_a_store_needs_other_machines(paths, tmp_path):
+    with pytest.raises(ValidationError, match="backend='dask'"):
+        Pipeline([toys.Halved()]).map(paths, store=tmp_path / "store", n_jobs=2)
+
+
+def test_a_store_that_cannot_be_written(client, paths):
+    with pytest.raises(PlanError, match="nothing can be written there"):
+        run([toys.Halved()], paths, store="nowhere://x")
+    with pytest.raises(ValidationError, match="all workers share"):
+        run([toys.Halved()], paths, store="/tmp", checkpoint="/tmp/kept")
 
 
 def test_nothing_listens_outside_the_loopback(client):

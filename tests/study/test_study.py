@@ -109,14 +109,20 @@ from tests.study import studies
 
 folder, backend = Path(sys.argv[1]), sys.argv[2]
 inputs = [folder / name for name in sys.argv[3:]]
+if backend == "dask":
+    from distributed import Client, LocalCluster
+    client = Client(LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1",
+                                 dashboard_address="127.0.0.1:0", memory_limit=0))
 studies.make_pipeline(folder / "log", sleep_s=0.15).map(
     inputs, output=folder / "out", resume=True, backend=backend, n_jobs=2, show_progress=False)
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["threading", "multiprocessing"])
+@pytest.mark.parametrize("backend", ["threading", "multiprocessing", "dask"])
 def test_killed_at_60_percent_and_resumed(tmp_path, backend):
+    if backend == "dask":
+        pytest.importorskip("distributed", reason="Dask is not installed")
     names = [studies.write(tmp_path / f"k{i}.fif", i).name for i in range(10)]
     words = [sys.executable, "-c", PROGRAM, str(tmp_path), backend, *names]
     lines = tmp_path / "out" / LINES
@@ -159,6 +165,19 @@ def test_resume_notices_what_changed(tmp_path):
     other = studies.make_pipeline(log, factor=3.0)
     batch = other.map(paths, output=tmp_path / "out", resume=True, show_progress=False)
     assert not any(row.resumed for row in batch.rows)
+
+
+def test_recordings_in_memory_are_never_resumed(tmp_path):
+    """Another one at the same position, or at another, would get this one's result."""
+    pipeline = Pipeline([toys.Halved()])
+    options = {"output": tmp_path / "out", "resume": True, "show_progress": False}
+    pipeline.map([toys.make_context(seed=1)], **options)
+    before = studies.list_written(tmp_path / "out")
+    batch = pipeline.map([toys.make_context(seed=i) for i in (2, 3)], **options)
+    assert [row.resumed for row in batch.rows] == [False, False]
+    written = studies.list_written(tmp_path / "out")
+    assert len(written) == 2 and written.keys() >= before.keys()
+    assert not set(before.values()) & set(written.values())
 
 
 def test_a_torn_table_is_read(tmp_path):

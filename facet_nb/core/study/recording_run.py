@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,12 +19,13 @@ from facet_nb.core.backends import registry
 from facet_nb.core.backends.base import dumps
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.errors import FacetError, StepError, read_message
+from facet_nb.core.errors import FacetError, RunCancelled, StepError, read_message
 from facet_nb.core.plotting import write_report
 from facet_nb.core.processor import Processor
 from facet_nb.core.registry import get_processor
 from facet_nb.core.result import PipelineResult
 from facet_nb.core.storage import lossless, scratch
+from facet_nb.core.storage.file_store import FileStore
 from facet_nb.core.study.rows import StudyRow, describe_result
 from facet_nb.core.study.table import now
 
@@ -121,6 +124,10 @@ class RecordingRun:
         How many run at once, and share the cores.
     limit_s : float | None
         Time limit, in s.
+    store : FileStore | None
+        Where a worker of another machine finds the input, and leaves what it writes.
+    problem : FacetError | None
+        Why the input could not be sent.
     """
 
     row: StudyRow
@@ -133,6 +140,51 @@ class RecordingRun:
     options: dict[str, Any]
     at_once: int = 1
     limit_s: float | None = None
+    store: FileStore | None = None
+    problem: FacetError | None = None
+
+    def send(self, store: FileStore) -> RecordingRun:
+        """Return this run with its input in a store, or with why it could not be sent."""
+        task = replace(self, store=store)
+        loader: Any = self.loader
+        try:
+            spilled = isinstance(self.item, SpilledContext)
+            files = [Path(self.item.path)] if spilled else loader.list_files()
+            if len({file.parent.resolve() for file in files}) > 1:
+                raise FacetError(
+                    f"{self.row.input} has files in several folders; a store takes those of one."
+                )
+            store.part("input").send(files)
+        except FacetError as error:
+            return replace(task, problem=error)
+        return task
+
+    def receive(self, row: StudyRow) -> None:
+        """Put what the worker has written to its place.
+
+        Raises
+        ------
+        FacetError
+            If it cannot be read from the store, or not be written.
+        """
+        for name, place in (("output", row.output), ("report", row.report)):
+            if self.store is not None and place is not None:
+                _fetch(self.store.part(name), Path(place))
+
+
+def _fetch(store: FileStore, target: Path) -> None:
+    """Write the files of a store beside `target`: each one is whole under its name."""
+    folder = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".facet_nb-", dir=target.parent))
+        for path in store.receive(folder):
+            path.replace(target.parent / path.name)
+    except OSError as error:
+        raise FacetError(f"{target} cannot be written: {error.strerror}.") from error
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def run_recording(
@@ -141,11 +193,15 @@ def run_recording(
     """Run one recording; an error is returned as a failed result."""
     begin = time.perf_counter()
     try:
+        if task.problem is not None:
+            raise task.problem
         with registry.share_cores(task.at_once):
             result = _run_steps(task, cancel)
     except Exception as problem:
-        error = FacetError(f"{type(problem).__name__}: {read_message(problem)}")
-        error.__cause__ = problem
+        error = problem
+        if not isinstance(problem, FacetError):
+            error = FacetError(f"{type(problem).__name__}: {read_message(problem)}")
+            error.__cause__ = problem
         spent = time.perf_counter() - begin
         result = PipelineResult(None, success=False, error=error, execution_time=spent)
     row = replace(describe_result(task.row, result), finished=now())
@@ -157,13 +213,72 @@ def run_recording(
 
 def run_remotely(task: RecordingRun) -> bytes:
     """Run one recording, and return the outcome as few bytes, for the way through a scheduler."""
-    return dumps(run_recording(task), _pack_triggers)
+    outcome = run_recording(task) if task.store is None else _run_on_copy(task, task.store)
+    return dumps(outcome, _pack_triggers)
+
+
+def _run_on_copy(task: RecordingRun, store: FileStore) -> tuple[PipelineResult, StudyRow]:
+    """Run one recording on a copy from a store, and send what was written there."""
+    copy = scratch.make_folder()
+    try:
+        places = {name: copy / name for name in ("input", "output", "report")}
+        for place in places.values():
+            place.mkdir()
+        written = {"output": task.target, "report": task.report}
+        moved = {
+            name: path and str(places[name] / Path(path).name) for name, path in written.items()
+        }
+        result, row = run_recording(
+            replace(
+                _receive_input(task, store, places["input"]),
+                target=moved["output"],
+                report=moved["report"],
+            )
+        )
+        for name, path in written.items():
+            if getattr(row, name) is None or path is None:
+                continue
+            try:
+                store.part(name).send(_list_written(places[name], Path(path).name))
+            except FacetError as error:
+                return fail(replace(row, output=None, report=None), error)
+            named: Any = {name: path}
+            row = replace(row, **named)
+        return result, row
+    finally:
+        scratch.remove_folder(copy)
+
+
+def _receive_input(task: RecordingRun, store: FileStore, folder: Path) -> RecordingRun:
+    """Return a run whose input is in a folder, or with the problem that it is not."""
+    if task.problem is not None:
+        return task
+    loader: Any = task.loader
+    try:
+        received = store.part("input").receive(folder)
+    except FacetError as error:
+        return replace(task, problem=error)
+    if isinstance(task.item, SpilledContext):
+        return replace(task, item=SpilledContext(str(received[0])))
+    return replace(task, loader=loader.moved_to(folder))
+
+
+def _list_written(folder: Path, header: str) -> list[Path]:
+    """Return the files in a folder, the header after the samples that it names."""
+    return sorted(folder.iterdir(), key=lambda path: (path.name == header, path.name))
 
 
 def _pack_triggers(obj: Any) -> Any:
     if type(obj) is not np.ndarray or obj.dtype.kind not in "iu" or obj.ndim != 1:
         return NotImplemented
     return lossless.unpack_integers, lossless.pack_integers(obj)
+
+
+def fail(row: StudyRow, error: FacetError) -> tuple[PipelineResult, StudyRow]:
+    """Return the outcome of a recording that was not corrected."""
+    cancelled = isinstance(error, RunCancelled)
+    result = PipelineResult(None, success=False, error=error, cancelled=cancelled)
+    return result, describe_result(row, result)
 
 
 def _run_steps(task: RecordingRun, cancel: CancelToken | None) -> PipelineResult:

@@ -25,6 +25,7 @@ from facet_nb.core.quality import Accept, check_accept
 from facet_nb.core.registry import get_processor
 from facet_nb.core.result import PipelineResult
 from facet_nb.core.storage import scratch
+from facet_nb.core.storage.file_store import FileStore
 from facet_nb.core.storage.hashing import UnhashableError, list_versions, take_fingerprint
 from facet_nb.core.study import targets as names_of
 from facet_nb.core.study.outcome import BatchResult
@@ -32,10 +33,11 @@ from facet_nb.core.study.recording_run import (
     Chain,
     RecordingRun,
     SpilledContext,
+    fail,
     run_recording,
     run_remotely,
 )
-from facet_nb.core.study.rows import StudyRow, describe_result
+from facet_nb.core.study.rows import StudyRow
 from facet_nb.core.study.schedule import FilePlan, Scheduler, StudyPlan
 from facet_nb.core.study.table import StudyTable, make_key
 
@@ -50,6 +52,12 @@ _TELLING = ("dtype", "accept")
 
 #: Most tasks in the queue of a cluster.
 _QUEUE = 1000
+
+#: What errors about a file that is not there say, in small letters.
+_NOT_THERE = ("no such file", "there is no folder")
+
+#: Recordings that are in a store at once, at least: more workers than there are may come.
+_SENT = 16
 
 #: Errors that another attempt would repeat.
 _LASTING = (ValidationError, RunCancelled)
@@ -89,6 +97,10 @@ class Study:
         Files of equal name are written to folders like those of their inputs.
     loader_factory : callable | None
         Creates a loader from a path; ``Loader(path)`` by default.
+    store : path | None
+        Folder or URL of a zarr store, such as ``s3://bucket/scratch``, for a cluster whose workers
+        do not see the files: each recording is sent there, corrected on the worker's own disk, and
+        what was written is brought back to `output`. Needs the extra ``zarr``.
     checkpoint : path | None
         Folder in which finished channels are kept, with a subfolder per input: after an
         interruption, the same call resumes where it was.
@@ -155,6 +167,7 @@ class Study:
         keep_raw: bool | None = None,
         output: str | Path | Sequence[str | Path] | None = None,
         loader_factory: Callable[[str], Processor] | None = None,
+        store: str | Path | None = None,
         checkpoint: str | Path | None = None,
         anonymize: bool = False,
         accept: Accept | None = None,
@@ -207,6 +220,11 @@ class Study:
         self.loader_factory = loader_factory
         self.anonymize = anonymize
         self.loaders = [self._make_loader(item) for item in self.inputs]
+        self.store = store
+        if store is not None:
+            self._check_store(checkpoint)
+            # What waits in the queue is in the store.
+            self.in_flight = min(self.in_flight, max(_SENT, 2 * n_jobs))
         self.skip_existing = skip_existing
         self.resume = resume
         self.file_timeout = check_timeout(file_timeout)
@@ -226,6 +244,23 @@ class Study:
         self.header = self._describe()
         self.current: StudyPlan | None = None
         self.again: list[int] = []
+
+    def _check_store(self, checkpoint: Any) -> None:
+        """Raise if recordings cannot be sent through a store."""
+        if self.runner.local:
+            raise ValidationError(
+                "store= is for workers that do not see the files: backend='dask'. Others read them."
+            )
+        if checkpoint is not None:
+            raise ValidationError(
+                "checkpoint= needs a folder that all workers share; with store= there is none."
+            )
+        strange = [loader for loader in self.loaders if loader and not hasattr(loader, "moved_to")]
+        if self.loader_factory is not None and strange:
+            raise ValidationError(
+                f"store= cannot send what {type(strange[0]).__name__} reads: it has no "
+                "list_files() and moved_to(folder), as Loader has."
+            )
 
     # ---------------------------------------------------------------------------------- planning
     def plan(self) -> StudyPlan:
@@ -335,7 +370,11 @@ class Study:
         self.current = plan = self.plan()
         if table is not None and self.inputs:
             table.begin(self.header)
-        with follow_study(self.show_progress, len(self.inputs)) as follow, self._hold_files():
+        with (
+            self._hold_files(),
+            self._open_store(),
+            follow_study(self.show_progress, len(self.inputs)) as follow,
+        ):
             for result, row in self._list_outcomes(plan, earlier):
                 rows[row.index], results[row.index] = row, result
                 if table is not None and not row.resumed:
@@ -359,7 +398,8 @@ class Study:
     def _read_earlier(self, table: StudyTable | None) -> dict[str, StudyRow]:
         if table is None or not self.resume or not table.exists():
             return {}
-        return {row.key: row for row in table.read()[1]}
+        # Recordings in memory have no key: nobody knows whether they are the same.
+        return {row.key: row for row in table.read()[1] if row.key}
 
     @contextlib.contextmanager
     def _hold_files(self) -> Iterator[None]:
@@ -370,14 +410,27 @@ class Study:
             yield
             return
         self._folder = scratch.make_folder()
+        where = (
+            "sent through the store" if self.store is not None else "the workers read them there"
+        )
         sys.stderr.write(
-            f"facet_nb: {len(in_memory)} recordings in memory are written to {self._folder}, where "
-            "the workers read them; paths of files would save this.\n"
+            f"facet_nb: {len(in_memory)} recordings in memory are written to {self._folder}, and "
+            f"{where}; paths of files would save this.\n"
         )
         try:
             yield
         finally:
             scratch.remove_folder(self._folder)
+
+    @contextlib.contextmanager
+    def _open_store(self) -> Iterator[None]:
+        """Give this run a part of the store, which is removed at the end."""
+        self._sent = None if self.store is None else FileStore.open(self.store)
+        try:
+            yield
+        finally:
+            if self._sent is not None:
+                self._sent.remove()
 
     def _list_outcomes(
         self, plan: StudyPlan, earlier: dict[str, StudyRow]
@@ -395,7 +448,7 @@ class Study:
                 row = replace(row, state="skipped")
                 yield row.to_result(), row
             elif file.problem is not None:
-                yield _fail(row, file.problem)
+                yield fail(row, file.problem)
             else:
                 left.append(file.index)
         self.again = again = []
@@ -475,7 +528,9 @@ class Study:
             todo = list(left.values())[: 1 if single else None]
             alone, suspects = suspects > 0, max(0, suspects - 1)
             stop = CancelToken(self.cancel)
-            calls = [(task,) if self.runner.isolates else (task, stop) for task in todo]
+            calls: Any = [(task,) if self.runner.isolates else (task, stop) for task in todo]
+            if self._sent is not None:
+                calls = _Sent(todo, self._sent)
             call: Callable[..., Any] = run_recording if self.runner.local else run_remotely
             try:
                 for answer in self.runner.run(call, calls, n_jobs, stop):
@@ -485,40 +540,70 @@ class Study:
             except WorkerDied:
                 if alone:
                     task = left.pop(todo[0].row.index)
-                    yield _fail(task.row, _explain_death(task.row.input))
+                    yield fail(task.row, _explain_death(task.row.input))
                 else:
                     # At most these had started: joblib sends n_jobs calls, and one more for each
                     # that has finished.
                     suspects = 2 * self.n_jobs
             except FacetError as error:  # of the workers as a whole: calls return their own errors
                 for task in left.values():
-                    yield _fail(task.row, error)
+                    yield fail(task.row, error)
                 return
 
     def _check_files(
         self, task: RecordingRun, result: PipelineResult, row: StudyRow
     ) -> tuple[PipelineResult, StudyRow]:
         """Return an outcome, as a failure if a remote worker sees another file system."""
+        if self._sent is not None:
+            return self._bring_back(task, result, row, self._sent.part(str(row.index)))
         if self.runner.local:
             return result, row
         missing = None
         if (
             not result.success
             and _is_here(self.inputs[row.index])
-            and "no such file" in str(result.error).lower()
+            and any(words in str(result.error).lower() for words in _NOT_THERE)
         ):
             missing = row.input
         elif row.output is not None and not Path(row.output).exists():
             missing = row.output
         if missing is None:
             return result, row
-        return _fail(
+        return fail(
             row,
             FacetError(
                 f"{missing}: the worker and this machine do not see the same file under this path. "
-                "Put recordings and output into a folder that is mounted on all machines."
+                "Put recordings and output into a folder that is mounted on all machines, or use "
+                "store=."
             ),
         )
+
+    def _bring_back(
+        self, task: RecordingRun, result: PipelineResult, row: StudyRow, store: FileStore
+    ) -> tuple[PipelineResult, StudyRow]:
+        """Return an outcome after its files were brought from the store."""
+        try:
+            replace(task, store=store).receive(row)
+        except FacetError as error:
+            return fail(task.row, error)
+        finally:
+            store.remove()
+        return result, row
+
+
+class _Sent(Sequence[tuple[RecordingRun]]):
+    """Calls whose recordings are sent to a store when they are taken."""
+
+    def __init__(self, tasks: Sequence[RecordingRun], store: FileStore) -> None:
+        self.tasks = tasks
+        self.store = store
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def __getitem__(self, index: Any) -> Any:
+        task = self.tasks[index]
+        return (task.send(self.store.part(str(task.row.index))),)
 
 
 def _check_options(pipeline: Chain, options: dict[str, Any]) -> None:
@@ -570,12 +655,6 @@ def _is_worth_another(result: PipelineResult) -> bool:
         *("ValidationError", "FindingError", "PlanError"),
     )
     return error is not None and not lasting and not result.cancelled
-
-
-def _fail(row: StudyRow, error: FacetError) -> tuple[PipelineResult, StudyRow]:
-    cancelled = isinstance(error, RunCancelled)
-    result = PipelineResult(None, success=False, error=error, cancelled=cancelled)
-    return result, describe_result(row, result)
 
 
 def _explain_death(name: str) -> StepError:
