@@ -19,6 +19,7 @@ SETTING = "FACET_NB_COMPILED"
 #: The modules with compiled kernels.
 MODULES = frozenset(
     {
+        "courses",
         "epoch_samples",
         "fractional_delay",
         "median",

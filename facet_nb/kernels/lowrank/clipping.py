@@ -25,21 +25,25 @@ def find_limits(x: np.ndarray) -> tuple[float, float]:
     x : ndarray, shape (n_times,)
         Signal as it was recorded, in V.
     """
-    return -_find_limit(-x), _find_limit(x)
+    return _find_limit(x, -1), _find_limit(x, 1)
 
 
-def _find_limit(x: np.ndarray) -> float:
-    """Return the largest value if samples are cut off there; infinity else."""
-    highest = x.max(initial=-np.inf)
-    at = np.flatnonzero(x == highest)
-    if not _FEWEST <= len(at) <= _MOST * len(x):
-        return np.inf
+def _find_limit(x: np.ndarray, sign: int) -> float:
+    """Return the largest value if samples are cut off there; infinity else. -1: the least."""
+    highest = float(x.max(initial=-np.inf) if sign > 0 else x.min(initial=np.inf))
+    # Counting takes a tenth of the time of listing, and is enough for most signals.
+    is_at = x == highest
+    if not _FEWEST <= np.count_nonzero(is_at) <= _MOST * len(x):
+        return sign * np.inf
+    at = np.flatnonzero(is_at)
     # Without EEG, an artifact repeats its peak, but what lies beside it, too.
     beside = x[np.maximum(at - 1, 0)]
     if len(np.unique(beside)) < _FEWEST:
-        return np.inf
-    second = x[x < highest].max()
-    return float(highest) if len(at) >= _TIMES * np.count_nonzero(x == second) else np.inf
+        return sign * np.inf
+    rest = x[~is_at]
+    second = rest.max() if sign > 0 else rest.min()
+    enough = len(at) >= _TIMES * np.count_nonzero(x == second)
+    return highest if enough else sign * np.inf
 
 
 def restore(

@@ -1,6 +1,7 @@
 /* All kernels, for one type of numbers and one instruction set; see vectors.h. */
 #include "vectors.h"
 
+#include "courses.h"
 #include "epoch_samples.h"
 #include "fractional_delay.h"
 #include "lms.h"
@@ -27,6 +28,7 @@ const kernel JOIN(kernels, CHAR, SUFFIX)[] = {
     {"cut_differences", "dnqn xn Xn", cut_differences},
     {"subtract_lines", "dn qn dd X", subtract_lines},
     {"subtract_rows", "Dx qqq dd n", subtract_rows},
+    {"predict_blocks", "xnn xxxx Xn qn XX XXXX", predict_blocks},
 #if !REAL_IS_FLOAT
     {"sos_between", "xn Xn nn dn DDD", sos_between},
     {"lms", "xxnnf XX", lms},
