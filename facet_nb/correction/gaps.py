@@ -142,7 +142,12 @@ class VolumeArtifactCorrection(ChannelCorrection):
             else f"the step would take {max(of_eeg, 0.0):.2g} times as much artifact as EEG below "
             "70 Hz (power)."
         )
-        finding = make_finding("pauses_not_corrected", detail, excess=round(min(excess, of_eeg), 3))
+        finding = make_finding(
+            "pauses_not_corrected",
+            detail,
+            relative_to_slices=round(float(excess), 3),
+            relative_to_eeg=round(float(of_eeg), 3),
+        )
         return Prepared(None, notes=notes, findings=(finding,))
 
     def _compare(self, x: np.ndarray, plan: GapPlan) -> volume_gaps.Transitions:

@@ -233,11 +233,12 @@ def _write_forecast(model: StudioModel) -> str:
     time = (
         "time unknown"
         if low_high is None
-        else f"{write_duration(low_high[0])} to {write_duration(low_high[1])}"
+        else f"predicted {write_duration(low_high[0])} to {write_duration(low_high[1])}"
     )
     memory = forecast.memory_bytes
-    peak = "" if memory is None else f"{memory / 1e6:.0f} MB in all"
-    return f'<b>{time}</b><span class="fnb-small">{peak}</span>'
+    peak = "" if memory is None else f"predicted {memory / 1e6:.0f} MB in all"
+    basis = write_text(forecast.basis)
+    return f'<b title="time {basis}">{time}</b><span class="fnb-small">{peak}</span>'
 
 
 def _write_go(model: StudioModel) -> str:

@@ -79,6 +79,11 @@ def test_pauses_are_left_where_more_eeg_than_artifact_would_go(sfreq, pause_s, k
     assert both == alone if kept else both > alone + 1.0
     if kept:
         assert measure(sim, VolumeArtifactCorrection(control=False), average) < alone - 1.0
+        context = sim.context().with_trigger_samples(sim.triggers)
+        (finding,) = Pipeline([step]).run(context, show_progress=False).findings
+        ratio = finding.evidence["relative_to_eeg"]
+        assert f"take {max(ratio, 0.0):.2g} times" in finding.detail and ratio < 4
+        assert finding.evidence["relative_to_slices"] >= 2
 
 
 @pytest.mark.parametrize("pause_s, stands_out", [(0.1, False), (0.2, True)])
@@ -90,7 +95,8 @@ def test_slices_beside_pauses_are_corrected_where_they_stand_out(pause_s, stands
     assert both > alone + 3.0 if stands_out else both == alone
     context = sim.context().with_trigger_samples(sim.triggers)
     result = Pipeline([step]).run(context, show_progress=False, raise_on_error=True)
-    told = [finding.code for finding in result.findings]
+    told = {finding.code: finding.evidence for finding in result.findings}
     assert ("pauses_not_corrected" in told) == (not stands_out)
     if not stands_out:
+        assert told["pauses_not_corrected"]["relative_to_slices"] < 2
         assert measure(sim, VolumeArtifactCorrection(control=False), average) < alone

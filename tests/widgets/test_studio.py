@@ -70,6 +70,9 @@ def test_a_run_from_the_button(studio, simulation):
     assert np.array_equal(studio.result.context.get_data(), 0.25 * simulation.raw.get_data())
     assert "Done in" in studio.rail.html
     assert "from the last run" in find(studio, "fnb-forecast").value
+    cost = studio.transport.html.split('class="fnb-cost">')[1]
+    assert re.match(r'<b title="time from the last run[^"]*">predicted .* to .*</b>', cost)
+    assert "predicted" in cost.split("</b>")[1].split("</span>")[0]
     assert 'class="fnb-strips"' in find(studio, "fnb-strip-chart").value
     assert list_labels(studio) == ["recording", "corrected"]
     assert "Same" not in studio.picture.html and "worker 1" in studio.picture.html
