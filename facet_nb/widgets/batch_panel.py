@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
 
 from facet_nb.batch import BatchResult
-from facet_nb.core.errors import FacetError
 from facet_nb.models.batch_model import BatchModel
 from facet_nb.report import make_study_report
 from facet_nb.report.page import RunReport, read_style
-from facet_nb.widgets.controls import make_button, make_row
+from facet_nb.widgets.controls import attempt, make_button, make_control, make_progress, make_row
 from facet_nb.widgets.fragments import write_code_block, write_duration, write_error, write_text
 from facet_nb.widgets.live_html import LiveHtml
 from facet_nb.widgets.panel import Panel
@@ -142,31 +141,20 @@ class BatchPanel(Panel):
 
     # ------------------------------------------------------------------------------------ parts
     def _make_fields(self) -> None:
-        self.places = self._make_text(
-            "Recordings", "Folders, patterns, files or a BIDS data set, separated by semicolons"
-        )
-        self.output = self._make_text(
-            "Output", "Folder of the corrected files, of the table and of the page"
-        )
-        self.places.add_class("fnb-batch-places").observe(self._set_places, "value")
-        self.output.add_class("fnb-batch-output").observe(self._set_output, "value")
-
-    @staticmethod
-    def _make_text(label: str, tooltip: str) -> w.Text:
-        return w.Text(
-            description=label,
-            tooltip=tooltip,
-            continuous_update=False,
-            style={"description_width": "80px"},
-            layout=w.Layout(width="420px"),
-        )
+        make_text = partial(make_control, w.Text, width="420px", continuous_update=False)
+        tip = "Folders, patterns, files or a BIDS data set, separated by semicolons"
+        self.places = make_text("Recordings", "fnb-batch-places", tooltip=tip)
+        tip = "Folder of the corrected files, of the table and of the page"
+        self.output = make_text("Output", "fnb-batch-output", tooltip=tip)
+        self.places.observe(self._set_places, "value")
+        self.output.observe(self._set_output, "value")
 
     def _make_controls(self) -> None:
         model = self.model
         self.start_button = make_button(
             "Start",
             "fnb-batch-start",
-            lambda: self._try(model.start),
+            lambda: attempt(self.said, model.start),
             width="130px",
             icon="play",
             style="primary",
@@ -178,18 +166,11 @@ class BatchPanel(Panel):
             "Write page", "fnb-batch-report", self._save, width="130px", icon="file-text-o"
         )
         self.report_button.tooltip = "Write study.html into the output"
-        self.bar = w.FloatProgress(min=0.0, max=1.0, description="Progress")
-        self.bar.style.description_width = "80px"
-        self.bar.layout.width = "420px"
-        self.bar.add_class("fnb-batch-progress")
-        self.time, self.status, self.said, self.plan = w.HTML(), w.HTML(), w.HTML(), w.HTML()
-        for widget, css in (
-            (self.time, "fnb-batch-time"),
-            (self.status, "fnb-batch-status"),
-            (self.said, "fnb-batch-said"),
-            (self.plan, "fnb-batch-plan"),
-        ):
-            widget.add_class(css)
+        self.bar = make_progress("fnb-batch-progress")
+        self.time = w.HTML().add_class("fnb-batch-time")
+        self.status = w.HTML().add_class("fnb-batch-status")
+        self.said = w.HTML().add_class("fnb-batch-said")
+        self.plan = w.HTML().add_class("fnb-batch-plan")
 
     # ---------------------------------------------------------------------------------- actions
     def _set_places(self, change: Any) -> None:
@@ -201,16 +182,7 @@ class BatchPanel(Panel):
         self.model.output = change["new"].strip()
 
     def _save(self) -> None:
-        self._try(lambda: f"Written: {self.save()}")
-
-    def _try(self, act: Callable[[], Any]) -> None:
-        try:
-            said = act()
-        except (FacetError, OSError) as error:
-            self.said.value = write_error("Not possible", str(error), "")
-            return
-        text = write_text(said) if isinstance(said, str) else ""
-        self.said.value = f'<span role="status">{text}</span>' if text else ""
+        attempt(self.said, lambda: f"Written: {self.save()}")
 
     # ---------------------------------------------------------------------------------- showing
     def _show_places(self, _change: Any = None) -> None:

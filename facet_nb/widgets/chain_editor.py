@@ -12,13 +12,13 @@ from facet_nb.core import Pipeline, Plan
 from facet_nb.core.errors import FacetError
 from facet_nb.models.chain_model import ChainModel, ChainStep, list_chains
 from facet_nb.models.sources import as_context
-from facet_nb.widgets.controls import make_button, make_row
-from facet_nb.widgets.fragments import write_code_block, write_error, write_text
+from facet_nb.widgets.controls import attempt, make_button, make_control, make_row
+from facet_nb.widgets.fragments import write_code_block, write_text
 from facet_nb.widgets.panel import Panel
 from facet_nb.widgets.plan_view import write_plan
 from facet_nb.widgets.step_form import StepForm, list_flags
 
-_LABEL = {"description_width": "initial"}
+make_field = partial(make_control, label_width="initial")
 
 
 class ChainEditor(Panel):
@@ -67,11 +67,9 @@ class ChainEditor(Panel):
         self._make_list()
         self._make_yaml()
         self.form = StepForm(self.model)
-        self.problem, self.drawing = w.HTML(), w.HTML()
-        self.problem.add_class("fnb-chain-problem")
-        self.drawing.add_class("fnb-plan-drawing")
-        body = w.HBox([self.left, self.form.widget])
-        body.add_class("fnb-chain-body")
+        self.problem = w.HTML().add_class("fnb-chain-problem")
+        self.drawing = w.HTML().add_class("fnb-plan-drawing")
+        body = w.HBox([self.left, self.form.widget]).add_class("fnb-chain-body")
         super().__init__([body, self.problem, self.drawing, *self.yaml_parts], nested=nested)
         self.add_class("fnb-chain-editor")
         self.model.observe(self.refresh, ["steps", "selected", "problem"])
@@ -130,18 +128,16 @@ class ChainEditor(Panel):
     # ---------------------------------------------------------------------------- list of steps
     def _make_list(self) -> None:
         self._busy = False
-        self.steps = w.Select(description="Steps", style=_LABEL, layout=w.Layout(width="290px"))
-        self.steps.add_class("fnb-steps")
-        names = list(self.model.list_classes())
-        self.new = w.Combobox(
-            description="New step",
-            options=names,
+        self.steps = make_field(w.Select, "Steps", "fnb-steps", width="290px")
+        self.new = make_field(
+            w.Combobox,
+            "New step",
+            "fnb-new-step",
+            width="220px",
+            options=list(self.model.list_classes()),
             placeholder="type or choose",
             ensure_option=False,
-            style=_LABEL,
-            layout=w.Layout(width="220px"),
         )
-        self.new.add_class("fnb-new-step")
         self.add = make_button("Add", "fnb-add", self._add, width="70px")
         self.up = make_button("Up", "fnb-up", lambda: self.model.move(-1), width="70px")
         self.down = make_button("Down", "fnb-down", lambda: self.model.move(1), width="70px")
@@ -154,8 +150,7 @@ class ChainEditor(Panel):
         ready = w.HBox([self._make_chain_button(name) for name in list_chains()])
         for row in (bar, more, ready):
             row.add_class("fnb-bar")
-        self.left = w.VBox([self.steps, bar, more, ready, self.said])
-        self.left.add_class("fnb-chain-list")
+        self.left = w.VBox([self.steps, bar, more, ready, self.said]).add_class("fnb-chain-list")
 
     def _make_chain_button(self, name: str) -> w.Button:
         """Return a button that replaces all steps by a ready-made chain."""
@@ -192,16 +187,9 @@ class ChainEditor(Panel):
     def _make_yaml(self) -> None:
         self.yaml_switch = w.ToggleButton(
             description="Save and load", icon="file", layout=w.Layout(width="150px")
-        )
-        self.yaml_switch.add_class("fnb-yaml-switch")
-        self.yaml = w.Textarea(
-            description="YAML", rows=12, style=_LABEL, layout=w.Layout(width="99%")
-        )
-        self.yaml.add_class("fnb-yaml")
-        self.file = w.Text(
-            description="File", value="chain.yaml", style=_LABEL, layout=w.Layout(width="260px")
-        )
-        self.file.add_class("fnb-yaml-file")
+        ).add_class("fnb-yaml-switch")
+        self.yaml = make_field(w.Textarea, "YAML", "fnb-yaml", width="99%", rows=12)
+        self.file = make_field(w.Text, "File", "fnb-yaml-file", width="260px", value="chain.yaml")
         save = make_button("Save file", "fnb-yaml-save", self.save, width="120px")
         load = make_button(
             "Load file", "fnb-yaml-load", lambda: self._take(self.file.value.strip()), width="120px"
@@ -233,22 +221,18 @@ class ChainEditor(Panel):
     def save(self) -> None:
         """Write the chain to the named file."""
         name = self.file.value.strip()
-        try:
+
+        def write() -> None:
             if not name:
                 raise FacetError("no file is given: enter its name.")
             self.model.to_yaml(name)
-        except (FacetError, OSError) as error:
-            self.yaml_said.value = write_error("Not saved", str(error), "")
-            return
-        self.yaml_said.value = f'<span role="status">Saved to {write_text(name)}.</span>'
+
+        attempt(self.yaml_said, write, f"Saved to {name}.", refused="Not saved")
 
     def _take(self, source: str) -> None:
-        try:
-            self.model.load_yaml(source)
-        except FacetError as error:
-            self.yaml_said.value = write_error("Not loaded", str(error), "")
-            return
-        self.yaml_said.value = '<span role="status">Loaded.</span>'
+        attempt(
+            self.yaml_said, lambda: self.model.load_yaml(source), "Loaded.", refused="Not loaded"
+        )
 
 
 def _describe(index: int, step: ChainStep) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import ipywidgets as w
 
 from facet_nb.models import RunModel
+from facet_nb.widgets.controls import make_control
 
 # Unlike the clipboard interface, this also works on pages without encryption. If the browser does
 # not copy, the text stays selected.
@@ -29,16 +30,12 @@ class CodeView:
 
     def __init__(self, model: RunModel) -> None:
         self.model = model
-        self.text = w.Textarea(
-            description="Python", layout=w.Layout(width="99%"), style={"description_width": "80px"}
-        )
-        self.text.add_class("fnb-code")
+        self.text = make_control(w.Textarea, "Python", "fnb-code", width="99%")
         button = w.HTML(
             f'<button type="button" class="fnb-copy" onclick="{_COPY}">Copy as code</button> '
             '<span role="status" class="fnb-quiet">the same run without the panel</span>'
         )
-        self.widget = w.VBox([button, self.text])
-        self.widget.add_class("fnb-code-box")
+        self.widget = w.VBox([button, self.text]).add_class("fnb-code-box")
         model.observe(self._show, [*RunModel.SETTINGS, "pipeline", "source", "blocked"])
         self._show()
 

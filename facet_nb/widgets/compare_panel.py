@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ipywidgets as w
@@ -11,12 +12,11 @@ from facet_nb.core.errors import FacetError
 from facet_nb.models.compare_model import CompareModel
 from facet_nb.models.run_model import RunModel
 from facet_nb.plots import Sketch, sketch_chains, sketch_side_by_side
-from facet_nb.widgets.controls import make_button, make_number, make_row
+from facet_nb.widgets.controls import make_button, make_control, make_number, make_row
 from facet_nb.widgets.fragments import write_error, write_scrolling, write_table, write_text
 from facet_nb.widgets.panel import Panel
 
 _ONE, _ALL = "one channel", "all channels"
-_LABEL = {"description_width": "80px"}
 
 
 class ComparePanel(Panel):
@@ -59,37 +59,23 @@ class ComparePanel(Panel):
     ) -> None:
         self.model = CompareModel() if model is None else model
         self.run = run
-        self.name = w.Text(
-            description="Name",
-            placeholder="from its settings",
-            style=_LABEL,
-            layout=w.Layout(width="300px"),
+        self.name = make_control(
+            w.Text, "Name", "fnb-kept-name", width="300px", placeholder="from its settings"
         )
-        self.name.add_class("fnb-kept-name")
         self.keep_button = make_button("Keep the last result", "fnb-keep", self.keep, width="180px")
-        self.which = w.Dropdown(description="Result", style=_LABEL, layout=w.Layout(width="300px"))
+        make_choice = partial(make_control, w.Dropdown)
+        self.which = make_choice("Result", "fnb-kept", width="300px")
         self.remove_button = make_button("Remove", "fnb-remove-kept", self._remove, width="100px")
         self.check_button = make_button(
             "Check the last against serial", "fnb-check", self._check, width="230px"
         )
         self.check_button.tooltip = "Run its chain serially and compare bit by bit"
-        self.channel = w.Dropdown(
-            description="Channel", style=_LABEL, layout=w.Layout(width="220px")
-        )
-        self.what = w.Dropdown(
-            description="Show", options=[_ONE, _ALL], style=_LABEL, layout=w.Layout(width="210px")
-        )
+        self.channel = make_choice("Channel", "fnb-compare-channel", width="220px")
+        self.what = make_choice("Show", "fnb-compare-what", width="210px", options=[_ONE, _ALL])
         self.begin_s, self.span_s = make_number("From (s)", 0.5), make_number("Length (s)", 0.5)
         self.begin_s.value, self.span_s.value = 4.0, 5.0
-        self.said, self.table, self.image = w.HTML(), w.HTML(), w.HTML()
-        for widget, css in (
-            (self.which, "fnb-kept"),
-            (self.what, "fnb-compare-what"),
-            (self.channel, "fnb-compare-channel"),
-            (self.table, "fnb-compare-table"),
-            (self.image, "fnb-compare-plot"),
-        ):
-            widget.add_class(css)
+        self.said, self.table = w.HTML(), w.HTML().add_class("fnb-compare-table")
+        self.image = w.HTML().add_class("fnb-compare-plot")
         self.looking = make_row([self.what, self.channel, self.begin_s, self.span_s])
         self.managing = make_row([self.which, self.remove_button, self.check_button])
         first = make_row([self.name, self.keep_button])

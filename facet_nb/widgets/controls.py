@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import ipywidgets as w
+
+from facet_nb.core.errors import FacetError
+from facet_nb.widgets.fragments import write_error, write_text
+
+Control = TypeVar("Control")
 
 #: What the numbers mean, by the name of the setting.
 TOOLTIPS = {
@@ -50,16 +55,45 @@ def make_button(
     return button
 
 
+def make_control(
+    kind: Callable[..., Control],
+    label: str,
+    css: str = "",
+    *,
+    width: str,
+    label_width: str = "80px",
+    **options: Any,
+) -> Control:
+    """Return a control with a label beside it.
+
+    Parameters
+    ----------
+    kind : callable
+        Its class in ipywidgets.
+    label : str
+        The label.
+    css : str
+        CSS class, for styles and tests.
+    width, label_width : str
+        Width of both together, and of the label, such as ``"220px"``.
+    **options
+        Further arguments of the class.
+    """
+    style = {"description_width": label_width}
+    control: Any = kind(description=label, style=style, layout=of_width(width), **options)
+    if css:
+        control.add_class(css)
+    return control
+
+
 def make_number(label: str, step: float) -> w.BoundedFloatText:
     """Return a box for a number of seconds, from 0 on."""
-    return w.BoundedFloatText(
-        min=0.0,
-        max=1e6,
-        step=step,
-        description=label,
-        style={"description_width": "80px"},
-        layout=of_width("170px"),
-    )
+    return make_control(w.BoundedFloatText, label, width="170px", min=0.0, max=1e6, step=step)
+
+
+def make_progress(css: str) -> w.FloatProgress:
+    """Return a progress bar from 0 to 1."""
+    return make_control(w.FloatProgress, "Progress", css, width="420px", min=0.0, max=1.0)
 
 
 def make_row(children: Sequence[w.Widget]) -> w.HBox:
@@ -72,3 +106,26 @@ def make_row(children: Sequence[w.Widget]) -> w.HBox:
 def of_width(size: str) -> w.Layout:
     """Return a layout of this width."""
     return w.Layout(width=size)
+
+
+def attempt(said: w.HTML, act: Callable[[], Any], done: str = "", refused: str = "") -> None:
+    """Do what a control asks for, and show how it went.
+
+    Parameters
+    ----------
+    said : ipywidgets.HTML
+        Shows the text that `act` returns, or else `done`; or the error.
+    act : callable
+        What to do.
+    done : str
+        Text after success; empty for none.
+    refused : str
+        Heading of an error; "Not possible" by default.
+    """
+    try:
+        found = act()
+    except (FacetError, OSError) as error:
+        said.value = write_error(refused or "Not possible", str(error), "")
+        return
+    text = found if isinstance(found, str) else done
+    said.value = f'<span role="status">{write_text(text)}</span>' if text else ""

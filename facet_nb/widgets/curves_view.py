@@ -34,8 +34,7 @@ class CurvesView:
         self._width_in = choose_width_in(0)
         self.canvas: Any = None
         self.image, self.caption = w.HTML(), w.HTML()
-        self.widget = w.VBox([self.image, self.caption])
-        self.widget.add_class("fnb-curves")
+        self.widget = w.VBox([self.image, self.caption]).add_class("fnb-curves")
         self._drawn: Any = None
         self._drawn_s = -1e9
         self.drawing = LazyDrawing(self._follow)

@@ -8,6 +8,7 @@ import ipywidgets as w
 
 from facet_nb.models.tune_model import TuneModel
 from facet_nb.models.verdict import Score, write_score
+from facet_nb.widgets.controls import make_button, make_control, make_row
 from facet_nb.widgets.fragments import write_table, write_text
 
 
@@ -26,22 +27,15 @@ class PredictionView:
             description="Predict first", icon="pencil", layout=w.Layout(width="140px")
         )
         self.switch.tooltip = "Guess the speed-ups before they are shown"
-        self.reveal = w.Button(description="Reveal", layout=w.Layout(width="100px"))
+        self.switch.add_class("fnb-predict")
+        self.reveal = make_button("Reveal", "fnb-reveal", self._reveal, width="100px")
         self.boxes: dict[int, w.BoundedFloatText] = {}
-        self.row, self.score = w.HBox(), w.HTML()
-        for widget, css in (
-            (self.switch, "fnb-predict"),
-            (self.reveal, "fnb-reveal"),
-            (self.score, "fnb-score"),
-            (self.row, "fnb-row"),
-        ):
-            widget.add_class(css)
+        self.row, self.score = make_row([]), w.HTML().add_class("fnb-score")
         self.hint = w.HTML(
             '<span class="fnb-quiet">How many times as fast as one worker will each be?</span>'
         )
         self.widget = w.VBox([self.switch, self.hint, self.row, self.score])
         self.switch.observe(self._toggle, "value")
-        self.reveal.on_click(lambda _button: self._reveal())
         model.observe(self._fill, ["n_jobs", "n_workers"])
         model.observe(self._show, ["state", "hidden", "status"])
         self._fill()
@@ -58,16 +52,17 @@ class PredictionView:
         self.row.children = [*self.boxes.values(), self.reveal]
 
     def _make_box(self, level: int) -> w.BoundedFloatText:
-        box = w.BoundedFloatText(
+        box = make_control(
+            w.BoundedFloatText,
+            f"{level} workers",
+            f"fnb-guess-{level}",
+            width="170px",
+            label_width="90px",
             value=self.model.guess.get(level, 1.0),
             min=0.05,
             max=1000.0,
             step=0.1,
-            description=f"{level} workers",
-            style={"description_width": "90px"},
-            layout=w.Layout(width="170px"),
         )
-        box.add_class(f"fnb-guess-{level}")
         box.observe(self._guess, "value")
         return box
 

@@ -10,7 +10,7 @@ import ipywidgets as w
 from facet_nb.models import RunModel
 from facet_nb.models.run_thread import describe_traceback
 from facet_nb.models.sources import describe_source
-from facet_nb.widgets.controls import make_row
+from facet_nb.widgets.controls import make_progress, make_row
 from facet_nb.widgets.fragments import write_duration, write_error, write_log, write_text
 from facet_nb.widgets.progress_grid import FailedStep, write_grid
 
@@ -33,14 +33,10 @@ class ProgressView:
     def __init__(self, model: RunModel) -> None:
         self.model = model
         self._logged_s = float("-inf")
-        self.bar = w.FloatProgress(min=0.0, max=1.0, description="Progress")
-        self.bar.style.description_width = "80px"
-        self.bar.layout.width = "420px"
-        self.time, self.status, self.grid = w.HTML(), w.HTML(), w.HTML()
-        self.error, self.log = w.HTML(), w.HTML()
-        for name in ("time", "status", "grid", "error", "log"):
-            getattr(self, name).add_class(f"fnb-{name}")
-        self.bar.add_class("fnb-progress")
+        self.bar = make_progress("fnb-progress")
+        self.time, self.status = w.HTML().add_class("fnb-time"), w.HTML().add_class("fnb-status")
+        self.grid, self.error = w.HTML().add_class("fnb-grid"), w.HTML().add_class("fnb-error")
+        self.log = w.HTML().add_class("fnb-log")
         row = make_row([self.bar, self.time])
         self.widget = w.VBox([row, self.status, self.error, self.grid])
         model.observe(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import ipywidgets as w
 from traitlets import link
 
 from facet_nb.models.recording_model import RecordingModel
-from facet_nb.widgets.controls import make_row
+from facet_nb.widgets.controls import make_button, make_control, make_row
 from facet_nb.widgets.fragments import write_error, write_table, write_text
 
-_LABEL = {"description_width": "110px"}
 _KINDS = {
     "given": "the recording of this cell",
     "example": "the example (6 channels, 36 s)",
@@ -42,39 +42,25 @@ class RecordingView:
     def __init__(self, model: RecordingModel, use_trigger: Any = None) -> None:
         self.model = model
         self.use_trigger = use_trigger
-        self.kind = w.Dropdown(
-            description="Recording",
-            options=[(_KINDS[k], k) for k in model.kinds],
-            style=_LABEL,
-            layout=w.Layout(width="360px"),
+        make_field = partial(make_control, label_width="110px")
+        kinds = [(_KINDS[k], k) for k in model.kinds]
+        self.kind = make_field(
+            w.Dropdown, "Recording", "fnb-recording", width="360px", options=kinds
         )
-        self.path = w.Text(
-            description="File",
-            placeholder="recording.vhdr, .edf, .bdf, .gdf, .set, .fif",
-            style=_LABEL,
-            layout=w.Layout(width="520px"),
-        )
+        hint = "recording.vhdr, .edf, .bdf, .gdf, .set, .fif"
+        self.path = make_field(w.Text, "File", "fnb-path", width="520px", placeholder=hint)
         self.numbers = {name: _number(name, model) for name in _NUMBERS}
         self.pulse = w.Checkbox(description="with heartbeat artifact", indent=False)
         self.simulation = make_row([*self.numbers.values(), self.pulse])
-        self.load = w.Button(description="Load", icon="folder-open", button_style="primary")
-        self.events = w.Dropdown(
-            description="Trigger", style=_LABEL, layout=w.Layout(width="360px")
+        self.load = make_button(
+            "Load", "fnb-load", model.start, icon="folder-open", style="primary"
         )
-        self.use = w.Button(description="Use in the chain", layout=w.Layout(width="150px"))
+        self.events = make_field(w.Dropdown, "Trigger", "fnb-events", width="360px")
+        self.use = make_button("Use in the chain", "fnb-use-trigger", self._use, width="150px")
         self.use.tooltip = "Set the trigger detector to these events"
-        self.facts, self.status = w.HTML(), w.HTML()
+        self.facts = w.HTML().add_class("fnb-facts")
+        self.status = w.HTML().add_class("fnb-load-status")
         self.trigger_row = make_row([self.events, self.use])
-        for widget, css in (
-            (self.kind, "fnb-recording"),
-            (self.path, "fnb-path"),
-            (self.load, "fnb-load"),
-            (self.events, "fnb-events"),
-            (self.use, "fnb-use-trigger"),
-            (self.facts, "fnb-facts"),
-            (self.status, "fnb-load-status"),
-        ):
-            widget.add_class(css)
         self._connect()
         self.widget = w.VBox(
             [
@@ -96,8 +82,6 @@ class RecordingView:
         link((model, "pulse"), (self.pulse, "value"))
         model.observe(self._show_kind, "kind")
         model.observe(self._show, ["status", "summary", "error"])
-        self.load.on_click(lambda _button: model.start())
-        self.use.on_click(lambda _button: self._use())
 
     def _show_kind(self, _change: Any = None) -> None:
         _show_if(self.path, self.model.kind == "file")
@@ -145,13 +129,8 @@ def write_facts(model: RecordingModel) -> str:
 
 def _number(name: str, model: RecordingModel) -> Any:
     label, kind, limits = _NUMBERS[name]
-    box = kind(
-        description=label,
-        value=getattr(model, name),
-        style={"description_width": "80px"},
-        layout=w.Layout(width="180px"),
-        **limits,
-    )
+    value = getattr(model, name)
+    box = make_control(partial(kind, **limits), label, width="180px", value=value)
     link((model, name), (box, "value"))
     return box
 

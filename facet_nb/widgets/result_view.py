@@ -25,10 +25,8 @@ from facet_nb.plots import (
     uses_widget_backend,
 )
 from facet_nb.widgets.canvas import choose_width_in, make_canvas, resize
-from facet_nb.widgets.controls import make_number, make_row
+from facet_nb.widgets.controls import make_control, make_number, make_row
 from facet_nb.widgets.fragments import write_error, write_table, write_text
-
-_LABEL = {"description_width": "80px"}
 
 
 class ResultView:
@@ -55,30 +53,17 @@ class ResultView:
         self.model = model
         self.comparison: Comparison | None = None
         self.sketch: Sketch | None = None
-        self.channel = w.Dropdown(
-            description="Channel", style=_LABEL, layout=w.Layout(width="230px")
-        )
+        self.channel = make_control(w.Dropdown, "Channel", "fnb-channel", width="230px")
         self.begin_s, self.span_s = make_number("From (s)", 0.5), make_number("Length (s)", 1.0)
-        self.what = w.Dropdown(
-            description="Show",
-            options=["signal", "spectrum"],
-            style=_LABEL,
-            layout=w.Layout(width="190px"),
-        )
-        self.image, self.metrics, self.steps = w.HTML(), w.HTML(), w.HTML()
-        self.findings = w.HTML()
+        kinds = ["signal", "spectrum"]
+        self.what = make_control(w.Dropdown, "Show", "fnb-what", width="190px", options=kinds)
+        self.image, self.steps = w.HTML(), w.HTML()
+        self.metrics = w.HTML().add_class("fnb-metrics")
+        self.findings = w.HTML().add_class("fnb-findings")
         self.canvas: Any = None
         self._width_in = choose_width_in(0)
-        for widget, css in (
-            (self.channel, "fnb-channel"),
-            (self.what, "fnb-what"),
-            (self.metrics, "fnb-metrics"),
-            (self.findings, "fnb-findings"),
-        ):
-            widget.add_class(css)
         controls = make_row([self.what, self.channel, self.begin_s, self.span_s])
-        self.plot = w.VBox([self.image])
-        self.plot.add_class("fnb-plot")
+        self.plot = w.VBox([self.image]).add_class("fnb-plot")
         self.widget = w.VBox([self.findings, controls, self.plot, self.metrics, self.steps])
         self.widget.layout.display = "none"
         self._filling = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import ipywidgets as w
@@ -11,12 +12,10 @@ from facet_nb.core.backends.registry import list_backend_names
 from facet_nb.core.errors import FacetError
 from facet_nb.core.planning.modes.registry import list_mode_names
 from facet_nb.models import RunModel
-from facet_nb.widgets.controls import TOOLTIPS, make_button, make_row, of_width
+from facet_nb.widgets.controls import TOOLTIPS, make_button, make_control, make_row, of_width
 from facet_nb.widgets.forecast_view import write_forecast
 from facet_nb.widgets.fragments import write_table, write_text
 from facet_nb.widgets.plan_view import describe_plan
-
-_LABEL = {"description_width": "80px"}
 
 
 class SettingsView:
@@ -30,23 +29,25 @@ class SettingsView:
 
     def __init__(self, model: RunModel) -> None:
         self.model = model
-        self.mode = _choice("Mode", tuple(list_mode_names()), "fnb-mode", "How the pipeline runs")
-        self.backend = _choice(
-            "Backend", tuple(list_backend_names()), "fnb-backend", "Where batches run"
+        make_choice = partial(make_control, w.Dropdown, width="235px")
+        self.mode = make_choice(
+            "Mode", "fnb-mode", options=list_mode_names(), tooltip="How the pipeline runs"
         )
-        self.batch_size = w.BoundedIntText(
-            min=0, max=10_000, description="Batch size", style=_LABEL, layout=of_width("155px")
+        self.backend = make_choice(
+            "Backend", "fnb-backend", options=list_backend_names(), tooltip="Where batches run"
         )
-        self.batch_size.add_class("fnb-batch-size")
+        self.batch_size = make_control(
+            w.BoundedIntText, "Batch size", "fnb-batch-size", width="155px", min=0, max=10_000
+        )
         self.batch_size.tooltip = TOOLTIPS["batch_size"]
-        self.memory_budget = w.Text(
-            description="Memory",
+        self.memory_budget = make_control(
+            w.Text,
+            "Memory",
+            "fnb-memory-budget",
+            width="225px",
             placeholder="no limit, or 1.5 GB",
             continuous_update=False,
-            style=_LABEL,
-            layout=of_width("225px"),
         )
-        self.memory_budget.add_class("fnb-memory-budget")
         self.memory_budget.tooltip = "Largest memory of the run"
         self.n_jobs, self.n_workers = (WorkersView(n, model.cores) for n in ("n_jobs", "n_workers"))
         for name in ("mode", "backend", "batch_size", "memory_budget"):
@@ -54,16 +55,14 @@ class SettingsView:
         for view in (self.n_jobs, self.n_workers):
             link((model, view.name), (view.box, "value"))
             link((view.box, "value"), (view.slider, "value"))
-        self.plan = w.HTML()
-        self.plan.add_class("fnb-plan")
+        self.plan = w.HTML().add_class("fnb-plan")
+        self.forecast = w.HTML().add_class("fnb-forecast")
         self.run = make_button(
             "Run", "fnb-run", icon="play", style="primary", tooltip="Run the pipeline"
         )
         self.cancel = make_button("Cancel", "fnb-cancel", icon="stop", tooltip="Stop the run")
         self.run.on_click(lambda _button: None if model.running else model.start())
         self.cancel.on_click(lambda _button: model.cancel())
-        self.forecast = w.HTML()
-        self.forecast.add_class("fnb-forecast")
         model.observe(self._show_buttons, ["status", "blocked"])
         model.observe(self._show_plan, [*RunModel.SETTINGS, "pipeline"])
         shown = [*RunModel.SETTINGS, "pipeline", "source", "records", "blocked"]
@@ -113,9 +112,7 @@ class WorkersView:
 
     def __init__(self, name: str, cores: int) -> None:
         self.name = name
-        self.box = w.BoundedIntText(
-            min=1, max=cores, description=name, style=_LABEL, layout=of_width("150px")
-        )
+        self.box = make_control(w.BoundedIntText, name, width="150px", min=1, max=cores)
         # A slider from 1 to 1 is an error in the browser: with one core it is disabled instead.
         self.slider = w.IntSlider(
             min=1,
@@ -132,11 +129,3 @@ class WorkersView:
 
 
 _ONE_CORE = '<span class="fnb-quiet">this process may use one core</span>'
-
-
-def _choice(label: str, options: tuple[str, ...], css: str, tooltip: str) -> w.Dropdown:
-    choice = w.Dropdown(
-        options=options, description=label, style=_LABEL, layout=of_width("235px"), tooltip=tooltip
-    )
-    choice.add_class(css)
-    return choice

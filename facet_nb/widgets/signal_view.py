@@ -9,6 +9,7 @@ import ipywidgets as w
 from facet_nb.models.signal_model import SignalModel
 from facet_nb.models.sources import as_context
 from facet_nb.models.truth import find_truth
+from facet_nb.widgets.controls import make_control
 from facet_nb.widgets.fragments import write_table
 from facet_nb.widgets.lazy_drawing import LazyDrawing
 from facet_nb.widgets.panel import Panel
@@ -63,13 +64,14 @@ class SignalView(Panel):
             self.model = SignalModel()
             self.model.set_recording(as_context(recording), find_truth(recording))
             self.model.set_corrected(None if corrected is None else as_context(corrected))
-        self.channels = w.SelectMultiple(
-            description="Channels",
+        self.channels = make_control(
+            w.SelectMultiple,
+            "Channels",
+            "fnb-signal-channels",
+            width="150px",
+            label_width="initial",
             rows=8,
-            layout=w.Layout(width="150px"),
-            style={"description_width": "initial"},
         )
-        self.channels.add_class("fnb-signal-channels")
         self.canvas, self.table = SignalCanvas(), w.HTML()
         self.canvas.add_class("fnb-signal-plot")
         self._filling = False
@@ -81,8 +83,9 @@ class SignalView(Panel):
         self.canvas.observe(self._complete, "n_drawn")
         names = ["channels", "begin_s", "span_s", "scale_uv", "shown", "with_truth", "names"]
         self.model.observe(self.refresh, [*names, "difference"])
-        body = w.HBox([self.channels, w.VBox([self.canvas, self.table])])
-        body.add_class("fnb-signal-body")
+        body = w.HBox([self.channels, w.VBox([self.canvas, self.table])]).add_class(
+            "fnb-signal-body"
+        )
         super().__init__([body], nested=nested)
         self.add_class("fnb-signal-view")
         self.refresh()

@@ -13,11 +13,10 @@ from facet_nb.models.chain_model import ChainModel, ChainStep
 from facet_nb.models.docstrings import first_sentences
 from facet_nb.models.fields import Field
 from facet_nb.widgets.closing import close_parts
-from facet_nb.widgets.controls import of_width
+from facet_nb.widgets.controls import make_control
 from facet_nb.widgets.fragments import write_text
 
 _OBSOLETE = "Accepted for compatibility"
-_LABEL = {"description_width": "150px"}
 #: Previous forms that stay open: the last input may arrive after another step is selected.
 _N_KEPT = 3
 
@@ -33,11 +32,9 @@ class StepForm:
 
     def __init__(self, model: ChainModel) -> None:
         self.model = model
-        self.head = w.HTML()
-        self.head.add_class("fnb-step-head")
+        self.head = w.HTML().add_class("fnb-step-head")
         self.rows: dict[str, FieldRow] = {}
-        self.widget = w.VBox([self.head])
-        self.widget.add_class("fnb-step-form")
+        self.widget = w.VBox([self.head]).add_class("fnb-step-form")
         self._shown: Any = None
         self._busy = False
         self._old: deque[list[FieldRow]] = deque()
@@ -100,11 +97,9 @@ class FieldRow:
         self.control = _make_control(field)
         self.control.add_class(f"fnb-field-{field.name.replace('_', '-')}")
         self.control.tooltip = field.help
-        self.note = w.HTML()
-        self.note.add_class("fnb-field-note")
+        self.note = w.HTML().add_class("fnb-field-note")
         self.control.observe(lambda change: on_type(field.name, self._text()), "value")
-        self.widget = w.HBox([self.control, self.note])
-        self.widget.add_class("fnb-field")
+        self.widget = w.HBox([self.control, self.note]).add_class("fnb-field")
 
     def show(self, step: ChainStep) -> None:
         """Show the text of the field and its problem."""
@@ -128,24 +123,14 @@ class FieldRow:
 
 
 def _make_control(field: Field) -> Any:
+    size = {"width": "340px", "label_width": "initial" if field.is_switch else "150px"}
     if field.is_switch:
-        return w.Checkbox(
-            description=field.name,
-            indent=False,
-            style={"description_width": "initial"},
-            layout=of_width("340px"),
-        )
+        return make_control(w.Checkbox, field.name, **size, indent=False)
     if field.choices:
         options = [field.write(choice) for choice in field.choices]
-        return w.Dropdown(
-            description=field.name, options=options, style=_LABEL, layout=of_width("340px")
-        )
-    return w.Text(
-        description=field.name,
-        placeholder=field.expected,
-        continuous_update=True,
-        style=_LABEL,
-        layout=of_width("340px"),
+        return make_control(w.Dropdown, field.name, **size, options=options)
+    return make_control(
+        w.Text, field.name, **size, placeholder=field.expected, continuous_update=True
     )
 
 

@@ -102,15 +102,11 @@ class Studio(Panel):
         self.cost = self._live(write_tune, "fnb-cost-curves")
         self.pair = self._live(write_pair, "fnb-side-by-side")
         self.files = self._live(parts.write_save, "fnb-files")
-        self.said = w.HTML()
-        self.said.add_class("fnb-said")
-        self.stage = w.Box()
-        self.stage.add_class("fnb-lower")
+        self.said = w.HTML().add_class("fnb-said")
+        self.stage = w.Box().add_class("fnb-lower")
         self._fill_stage()
-        main = w.Box([self.signal, self.transport, self.said, self.stage])
-        main.add_class("fnb-main")
-        shell = w.Box([self.head, self.rail, main])
-        shell.add_class("fnb-shell")
+        main = w.Box([self.signal, self.transport, self.said, self.stage]).add_class("fnb-main")
+        shell = w.Box([self.head, self.rail, main]).add_class("fnb-shell")
         super().__init__([shell])
         self.add_class("fnb-studio")
         self.follow(model.recording, model.run, model, model.quick, model.pair)
@@ -440,6 +436,5 @@ class Studio(Panel):
 
 def _own(*content: w.Widget) -> w.VBox:
     """Return a card around widgets that bring their own style."""
-    box = w.VBox(list(content))
-    box.add_class("fnb-own")
+    box = w.VBox(list(content)).add_class("fnb-own")
     return box

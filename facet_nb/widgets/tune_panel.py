@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ipywidgets as w
 
 from facet_nb.benchmark import BenchmarkTable
 from facet_nb.core import Pipeline
-from facet_nb.core.errors import FacetError
 from facet_nb.core.planning.cost_model import GOALS
 from facet_nb.models import RunModel
 from facet_nb.models.tune_model import TuneModel
 from facet_nb.plots import tuning_picture
-from facet_nb.widgets.controls import make_button, make_row
+from facet_nb.widgets.controls import attempt, make_button, make_control, make_progress, make_row
 from facet_nb.widgets.curves_view import PAUSE_S, CurvesView
 from facet_nb.widgets.fragments import write_duration, write_error, write_scrolling, write_text
 from facet_nb.widgets.panel import Panel
@@ -134,12 +133,11 @@ class TunePanel(Panel):
     # ------------------------------------------------------------------------------------ parts
     def _make_start(self) -> None:
         model = self.model
-        self.forecast = w.HTML()
-        self.forecast.add_class("fnb-tune-forecast")
+        self.forecast = w.HTML().add_class("fnb-tune-forecast")
         self.start_button = make_button(
             "Benchmark",
             "fnb-benchmark",
-            self._start,
+            lambda: attempt(self.said, model.start),
             width="130px",
             icon="tachometer",
             style="primary",
@@ -147,54 +145,33 @@ class TunePanel(Panel):
         self.cancel_button = make_button(
             "Cancel", "fnb-benchmark-cancel", model.cancel, width="130px", icon="stop"
         )
-        self.bar = w.FloatProgress(min=0.0, max=1.0, description="Progress")
-        self.bar.style.description_width = "80px"
-        self.bar.layout.width = "420px"
-        self.bar.add_class("fnb-benchmark-progress")
-        self.time, self.status = w.HTML(), w.HTML()
-        self.time.add_class("fnb-benchmark-time")
-        self.status.add_class("fnb-benchmark-status")
+        self.bar = make_progress("fnb-benchmark-progress")
+        self.time = w.HTML().add_class("fnb-benchmark-time")
+        self.status = w.HTML().add_class("fnb-benchmark-status")
 
     def _make_outcome(self) -> None:
-        self.point = w.Dropdown(
-            description="Point",
-            options=[_NO_POINT],
-            style={"description_width": "80px"},
-            layout=w.Layout(width="420px"),
-        )
+        make_choice = partial(make_control, w.Dropdown)
+        self.point = make_choice("Point", "fnb-point", width="420px", options=[_NO_POINT])
         self.point.tooltip = "A measured point, whose settings are used in Run and Code"
         self.point.observe(self._choose, "value")
-        self.verdict, self.table, self.advice = w.HTML(), w.HTML(), w.HTML()
-        self.goal = w.Dropdown(
-            description="Goal",
-            options=GOALS,
-            style={"description_width": "80px"},
-            layout=w.Layout(width="220px"),
-        )
+        self.verdict = w.HTML().add_class("fnb-verdict")
+        self.table = w.HTML().add_class("fnb-bench-table")
+        self.advice = w.HTML()
+        self.goal = make_choice("Goal", width="220px", options=GOALS)
         self.goal.value = self.model.goal
         self.goal.observe(self._set_goal, "value")
         self.use = make_button("Use this", "fnb-use-advice", self.model.take_advice, width="130px")
-        self.advice_box = w.VBox([make_row([self.goal, self.use]), self.advice])
-        for widget, css in (
-            (self.point, "fnb-point"),
-            (self.verdict, "fnb-verdict"),
-            (self.advice_box, "fnb-advice"),
-            (self.table, "fnb-bench-table"),
-        ):
-            widget.add_class(css)
+        self.advice_box = w.VBox([make_row([self.goal, self.use]), self.advice]).add_class(
+            "fnb-advice"
+        )
         self._busy = False
         self._shown_s = -1e9
 
     def _make_files(self) -> None:
-        self.file = w.Text(
-            value="benchmark.json",
-            description="File",
-            style={"description_width": "80px"},
-            layout=w.Layout(width="260px"),
+        self.file = make_control(
+            w.Text, "File", "fnb-table-file", width="260px", value="benchmark.json"
         )
-        self.file.add_class("fnb-table-file")
-        self.said = w.HTML()
-        self.said.add_class("fnb-file-said")
+        self.said = w.HTML().add_class("fnb-file-said")
         buttons = [self._make_save(suffix) for suffix in ("json", "csv", "png", "svg")]
         self.load_button = make_button("Load", "fnb-load-table", self._load, width="80px")
         self.replay_button = make_button(
@@ -213,31 +190,21 @@ class TunePanel(Panel):
         button.tooltip = f"Save as {suffix.upper()}"
         return button
 
-    def _start(self) -> None:
-        self._try(self.model.start)
-
     def _load(self) -> None:
-        self._try(lambda: self.model.load(self.file.value.strip()), "Loaded.")
+        attempt(self.said, lambda: self.model.load(self.file.value.strip()), "Loaded.")
 
     def _replay(self) -> None:
         """Replay the current table, or that of the file if there is none."""
         if self.model.table is None or not self.model.table.points:
-            self._try(lambda: self.model.replay(self.file.value.strip()))
+            attempt(self.said, lambda: self.model.replay(self.file.value.strip()))
         else:
-            self._try(self.model.replay)
+            attempt(self.said, self.model.replay)
 
     def _save(self, suffix: str) -> None:
         name = self.file.value.strip() or "benchmark"
         stem = name.rpartition(".")[0] or name
-        self._try(lambda: self.model.save(f"{stem}.{suffix}"), f"Saved {stem}.{suffix}.")
-
-    def _try(self, act: Callable[[], Any], said: str = "") -> None:
-        try:
-            act()
-        except (FacetError, OSError) as error:
-            self.said.value = write_error("Not possible", str(error), "")
-            return
-        self.said.value = f'<span role="status">{write_text(said)}</span>' if said else ""
+        saved = f"{stem}.{suffix}"
+        attempt(self.said, lambda: self.model.save(saved), f"Saved {saved}.")
 
     def _choose(self, change: Any) -> None:
         if not self._busy and change["new"]:

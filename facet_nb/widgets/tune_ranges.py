@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import ipywidgets as w
@@ -10,12 +11,13 @@ from traitlets import link
 from facet_nb.benchmark.grid import list_compared_backends, list_compared_modes
 from facet_nb.core.errors import FacetError
 from facet_nb.models.tune_model import TuneModel
-from facet_nb.widgets.controls import TOOLTIPS, make_row, of_width
+from facet_nb.widgets.controls import TOOLTIPS, make_control, make_row, of_width
 from facet_nb.widgets.fragments import write_duration, write_text
 
-_LABEL = {"description_width": "90px"}
 _LISTS = ("n_jobs", "n_workers", "batch_sizes")
 _REPEATS = [("until intervals are narrow", 0), ("1", 1), ("3", 3), ("5", 5), ("10", 10)]
+
+make_field = partial(make_control, label_width="90px")
 
 
 class TuneRanges:
@@ -32,17 +34,10 @@ class TuneRanges:
         self.modes = _make_checks("modes", list_compared_modes(), model)
         self.backends = _make_checks("backends", list_compared_backends(), model)
         self.lists = {name: self._make_list(name) for name in _LISTS}
-        self.repeats = w.Dropdown(
-            description="Repeats", options=_REPEATS, style=_LABEL, layout=of_width("250px")
-        )
+        self.repeats = make_field(w.Dropdown, "Repeats", width="250px", options=_REPEATS)
         self.repeats.tooltip = "Timed runs of each configuration"
-        self.budget = w.BoundedFloatText(
-            min=5,
-            max=36_000,
-            step=5,
-            description="At most (s)",
-            style=_LABEL,
-            layout=of_width("170px"),
+        self.budget = make_field(
+            w.BoundedFloatText, "At most (s)", width="170px", min=5, max=36_000, step=5
         )
         self.budget.tooltip = "Time budget of the benchmark"
         self.memory = w.Checkbox(description="measure memory", indent=False)
@@ -63,8 +58,7 @@ class TuneRanges:
                 make_row([self.repeats, self.budget, self.memory]),
                 self.problem,
             ]
-        )
-        self.widget.add_class("fnb-ranges")
+        ).add_class("fnb-ranges")
 
     def _set_repeats(self, change: Any) -> None:
         self.model.repeats = change["new"] or None
@@ -77,15 +71,10 @@ class TuneRanges:
         self.repeats.value = wanted
 
     def _make_list(self, name: str) -> w.Text:
-        box = w.Text(
-            value=_write(getattr(self.model, name)),
-            description=name,
-            placeholder="1, 2, 4",
-            style=_LABEL,
-            layout=of_width("210px"),
-        )
+        css = f"fnb-range-{name.replace('_', '-')}"
+        value = _write(getattr(self.model, name))
+        box = make_field(w.Text, name, css, width="210px", value=value, placeholder="1, 2, 4")
         box.tooltip = TOOLTIPS[name.replace("sizes", "size")]
-        box.add_class(f"fnb-range-{name.replace('_', '-')}")
         box.observe(lambda change: self._read(name, change["new"]), "value")
         return box
 
