@@ -23,6 +23,7 @@ from facet_nb.kernels.measures.residual import (
     Grid,
     LockedSums,
 )
+from facet_nb.kernels.views import as_slice
 
 #: Bands whose levels are compared, from 1 to 70 Hz.
 _N_BANDS = 12
@@ -408,11 +409,5 @@ class Reader:
         """Return samples of the channels, in V."""
         if self.raw.preload:
             forget(self.raw._data)  # a recording in a file: frees the pages read before
-            return np.asarray(self.raw._data[_as_slice(self.rows), start:stop])
+            return np.asarray(self.raw._data[as_slice(self.rows), start:stop])
         return np.asarray(self.raw.get_data(picks=self.rows, start=start, stop=stop))
-
-
-def _as_slice(rows: list[int]) -> Any:
-    """Return consecutive rows as a slice, which copies nothing."""
-    whole = rows == list(range(rows[0], rows[0] + len(rows)))
-    return slice(rows[0], rows[0] + len(rows)) if whole else rows

@@ -12,7 +12,7 @@ from traitlets import Enum, HasTraits, Instance, Tuple, Unicode
 
 from facet_nb.core import CancelToken
 from facet_nb.core.errors import FacetError, RunCancelled, ValidationError
-from facet_nb.models.background_tasks import Notifier, start_thread
+from facet_nb.models.background_tasks import Notifier, start_thread, wait_while
 from facet_nb.models.run_model import RunModel
 
 #: Passes over all points; the shortest time of each counts.
@@ -22,7 +22,6 @@ LIMIT_S = 10.0
 #: Speed-up that a first look calls a gain: warm runs differ by several percent.
 CLEAR = 1.1
 _MODES = ("channel_sequential", "parallel")
-_POLL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -163,9 +162,7 @@ class QuickLook(Notifier, HasTraits):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end, at most `timeout` seconds; return whether it has ended."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while self.drain() and (deadline is None or time.monotonic() < deadline):
-            time.sleep(_POLL_S)
+        wait_while(self.drain, time.sleep, self.cancel, timeout)
         return not self.running
 
     def drain(self) -> bool:

@@ -17,13 +17,14 @@ from facet_nb.benchmark import (
     BenchmarkState,
     BenchmarkTable,
     Configuration,
+    benchmark,
 )
+from facet_nb.benchmark import advise as find_advice
 from facet_nb.core import CancelToken
 from facet_nb.core.errors import FacetError, RunCancelled, ValidationError
 from facet_nb.models.background_tasks import BackgroundTasks, Notifier, wait_while
 from facet_nb.models.replay import list_frames
 from facet_nb.models.run_model import RunModel
-from facet_nb.models.table_files import save_table
 from facet_nb.models.tune_settings import TuneSettings
 from facet_nb.models.verdict import Score, score_guess, write_verdict
 
@@ -86,8 +87,8 @@ class TuneModel(Notifier, TuneSettings):
         advise: Callable[..., Advice] | None = None,
     ) -> None:
         super().__init__(run)
-        self.measure = measure
-        self.advise = advise
+        self.measure = measure or benchmark
+        self.advise = advise or find_advice
         self._events: queue.SimpleQueue[BenchmarkEvent] = queue.SimpleQueue()
         self._background = BackgroundTasks(self._notify)
         self._token = CancelToken()
@@ -149,9 +150,9 @@ class TuneModel(Notifier, TuneSettings):
             self.elapsed_s = 0.0
             self.status = "running"
         self._begin_s = time.monotonic()
-        pipeline, source, settings = self.run.pipeline, self._source(), self.settings
+        pipeline, source, settings = self.run.pipeline, self.run.source, self.settings
         self.measured_chain, self.measured_source = pipeline, source
-        token, measure = self._token, self.measure or _find_measure()
+        token, measure = self._token, self.measure
         self._background.start(
             "measure",
             lambda: measure(pipeline, source, **settings, on_event=self._put, cancel=token),
@@ -249,7 +250,20 @@ class TuneModel(Notifier, TuneSettings):
         """
         if self.table is None:
             raise ValidationError("there is no table yet: run a benchmark, or load one.")
-        return save_table(self.table, Path(path), self.chosen)
+        path = Path(path)
+        suffix = path.suffix.lower()
+        if suffix == ".json":
+            self.table.to_json(path)
+        elif suffix == ".csv":
+            self.table.to_csv(path)
+        elif suffix in (".png", ".svg"):
+            from facet_nb.plots import tuning_picture
+
+            picture = tuning_picture(self.table, chosen=self.chosen)
+            path.write_bytes(picture.to_png() if suffix == ".png" else picture.to_svg().encode())
+        else:
+            raise ValidationError(f"{path.name}: the suffix must be .json, .csv, .png or .svg.")
+        return path
 
     def _check_not_busy(self) -> None:
         if self.busy:
@@ -319,10 +333,9 @@ class TuneModel(Notifier, TuneSettings):
     def ask(self) -> None:
         """Compute advice on a new thread, as it may take a moment."""
         table, goal = self.table, self.goal
-        advise = self.advise or _find_advise()
-        if table is None or advise is None:
+        if table is None:
             return
-        pipeline, source = self.run.pipeline, self._source()
+        pipeline, source, advise = self.run.pipeline, self.run.source, self.advise
         self._background.start("advice", lambda: advise(pipeline, source, goal=goal, table=table))
 
     def _step(self) -> None:
@@ -336,21 +349,6 @@ class TuneModel(Notifier, TuneSettings):
         if self.state.table is not table:
             self.state = BenchmarkState(status="done", table=table)
 
-    def _source(self) -> Any:
-        return self.run.source
-
     def _put(self, event: BenchmarkEvent) -> None:
         self._events.put(event)
         self._notify()
-
-
-def _find_measure() -> Callable[..., BenchmarkTable]:
-    from facet_nb.benchmark import benchmark
-
-    return benchmark
-
-
-def _find_advise() -> Callable[..., Advice] | None:
-    import facet_nb.benchmark
-
-    return getattr(facet_nb.benchmark, "advise", None)

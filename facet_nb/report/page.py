@@ -138,18 +138,8 @@ class _Writer:
         named = self.pair.target or self.pair.source
         name = Path(named).name if named else "recording in memory"
         sections = [section for make in self._list_makers() for section in make()]
-        links = "".join(f'<li><a href="#{key}">{title}</a></li>' for key, title, _ in sections)
-        parts = "".join(
-            f'<section id="{key}" aria-labelledby="{key}-title"><h2 id="{key}-title">{title}</h2>'
-            f"{body}</section>"
-            for key, title, body in sections
-        )
-        head = (
-            f"<header><p class='fnb-kind'>facet_nb, report of a run</p><h1>{escape(name)}</h1>"
-            f"{self._write_outcome()}</header>"
-            f'<nav aria-label="Sections"><ul>{links}</ul></nav>'
-        )
-        return RunReport(f"{name}: report", head + parts)
+        body = write_body("report of a run", name, self._write_outcome(), sections)
+        return RunReport(f"{name}: report", body)
 
     def _list_makers(self) -> list[Callable[[], Iterable[Section]]]:
         return [
@@ -157,7 +147,7 @@ class _Writer:
             self._findings,
             self._recording,
             self._triggers,
-            self._pictures,
+            lambda: figures.show_signals(self.pair, self.train),
             self._steps,
             self._origin,
             self._code,
@@ -217,9 +207,6 @@ class _Writer:
     def _triggers(self) -> Iterable[Section]:
         if self.train is not None:
             yield "triggers", "Triggers", figures.show_train(self.train)
-
-    def _pictures(self) -> Iterable[Section]:
-        yield from figures.show_signals(self.pair, self.train)
 
     # ------------------------------------------------------------------------ how it was made
     def _steps(self) -> Iterable[Section]:
@@ -327,6 +314,20 @@ def _list_cells(measure: Measure) -> tuple[str, ...]:
 
 def _write_value(value: float | None, unit: str) -> str:
     return "–" if value is None else f"{value:.3g} {unit}".strip()
+
+
+def write_body(kind: str, name: str, outcome: str, sections: Sequence[Section]) -> str:
+    """Return the content of a page: its title and outcome, links to the sections, the sections."""
+    links = "".join(f'<li><a href="#{key}">{title}</a></li>' for key, title, _ in sections)
+    parts = "".join(
+        f'<section id="{key}" aria-labelledby="{key}-title"><h2 id="{key}-title">{title}</h2>'
+        f"{text}</section>"
+        for key, title, text in sections
+    )
+    return (
+        f"<header><p class='fnb-kind'>facet_nb, {kind}</p><h1>{escape(name)}</h1>{outcome}</header>"
+        f'<nav aria-label="Sections"><ul>{links}</ul></nav>{parts}'
+    )
 
 
 def write_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:

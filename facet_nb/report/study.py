@@ -13,7 +13,7 @@ import numpy as np
 
 from facet_nb.core.findings import SEVERITIES, Finding
 from facet_nb.core.study.rows import STATES, StudyRow
-from facet_nb.report.page import RunReport, write_table
+from facet_nb.report.page import RunReport, Section, write_body, write_table
 
 #: Size of a course and of a distribution, in pixels.
 _COURSE, _STRIP = (120, 26), (560, 44)
@@ -25,8 +25,6 @@ _NAMED = 8
 _ORDER = (*STATES[:3], "running", *STATES[3:], "waiting")
 #: States of recordings that have a result.
 _ENDED = ("done", "skipped", "rejected")
-
-Section = tuple[str, str, str]
 
 
 def make_study_report(
@@ -101,17 +99,8 @@ class _StudyWriter:
         name = str(self.header.get("name") or "Study")
         made = (self._recordings, self._failures, self._distributions, self._settings)
         sections = [section for make in made for section in make()]
-        links = "".join(f'<li><a href="#{key}">{title}</a></li>' for key, title, _ in sections)
-        body = "".join(
-            f'<section id="{key}" aria-labelledby="{key}-title"><h2 id="{key}-title">{title}</h2>'
-            f"{text}</section>"
-            for key, title, text in sections
-        )
-        head = (
-            f"<header><p class='fnb-kind'>facet_nb, report of a study</p><h1>{escape(name)}</h1>"
-            f"{self._outcome()}</header><nav aria-label='Sections'><ul>{links}</ul></nav>"
-        )
-        return RunReport(f"{name}: study", f"<div class='fnb-study'>{head}{body}</div>")
+        body = write_body("report of a study", name, self._outcome(), sections)
+        return RunReport(f"{name}: study", f"<div class='fnb-study'>{body}</div>")
 
     def _outcome(self) -> str:
         states = Counter(row.state for row in self.rows)

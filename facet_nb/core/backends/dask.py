@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
+from itertools import islice
 from typing import Any
 
 from facet_nb.core.backends.base import Backend, WorkerDied
@@ -176,7 +177,7 @@ def run_calls(
     running: set[Any] = set()
     try:
         while True:
-            for call in _take(waiting, n_jobs - len(running)):
+            for call in islice(waiting, max(0, n_jobs - len(running))):
                 # pure=False: a file may have changed since a call with the same arguments.
                 task = (_call, versions, floats, function, *call)
                 running.add(client.submit(*task, pure=False))
@@ -191,10 +192,6 @@ def run_calls(
             cancel.cancel()
             with contextlib.suppress(OSError):  # the cluster was closed, and its tasks with it
                 client.cancel(list(running), force=True)
-
-
-def _take(waiting: Iterator[tuple[Any, ...]], n: int) -> list[tuple[Any, ...]]:
-    return [call for _, call in zip(range(n), waiting, strict=False)]
 
 
 def _wait(client: Any, running: set[Any], cancel: CancelToken) -> set[Any]:

@@ -75,6 +75,4 @@ def _open(table: ArrayRef) -> np.ndarray:
     return _map(table) if isinstance(table, FileArray) else table.open()
 
 
-@lru_cache(maxsize=2)
-def _map(table: FileArray) -> np.ndarray:
-    return table.open()
+_map = lru_cache(maxsize=2)(FileArray.open)

@@ -121,40 +121,6 @@ class _Writer:
         self.hash.update(f"{kind}:{len(content)}:".encode())
         self.hash.update(content)
 
-    # ------------------------------------------------------------------------------ plain values
-    def _none(self, value: Any, where: str) -> None:
-        self.text(type(value).__name__)
-
-    def _bool(self, value: bool, where: str) -> None:
-        self.text("bool", str(bool(value)).encode())
-
-    def _int(self, value: Any, where: str) -> None:
-        self.text("int", str(int(value)).encode())
-
-    def _float(self, value: Any, where: str) -> None:
-        self.text("float", struct.pack("<d", float(value)))
-
-    def _complex(self, value: Any, where: str) -> None:
-        self.text("complex", struct.pack("<dd", value.real, value.imag))
-
-    def _str(self, value: str, where: str) -> None:
-        self.text("str", str(value).encode("utf-8", "surrogatepass"))
-
-    def _bytes(self, value: Any, where: str) -> None:
-        self.text("bytes", bytes(value))
-
-    def _scalar(self, value: np.generic, where: str) -> None:
-        self.text("scalar", value.dtype.str.encode() + b" " + value.tobytes())
-
-    def _repr(self, value: Any, where: str) -> None:
-        self.text(type(value).__name__, repr(value).encode())
-
-    def _enum(self, value: enum.Enum, where: str) -> None:
-        self.text("enum", f"{type(value).__qualname__}.{value.name}".encode())
-
-    def _pattern(self, value: re.Pattern[Any], where: str) -> None:
-        self.text("pattern", f"{value.flags}:{value.pattern!r}".encode())
-
     def _array(self, value: np.ndarray, where: str) -> None:
         if value.dtype.hasobject:
             self.text("objects", repr(value.shape).encode())
@@ -265,9 +231,6 @@ class _Writer:
         self.text("property")
         self.add([value.fget, value.fset, value.fdel], where)
 
-    def _member(self, value: Any, where: str) -> None:
-        self.text("member", value.__name__.encode())
-
     def _module_of(self, value: Any) -> None:
         top = sys.modules.get(value.__module__.partition(".")[0])
         self.text("version", str(getattr(top, "__version__", "")).encode())
@@ -275,19 +238,31 @@ class _Writer:
 
 _SIMPLE = (type(None), bool, int, float, complex, str, bytes, np.generic)
 
+
+def _plain(encode: Callable[[Any], bytes], kind: str = "") -> Callable[[_Writer, Any, str], None]:
+    """Return a method that feeds a value as one piece; its kind is that of its class by default."""
+
+    def feed(writer: _Writer, value: Any, where: str) -> None:
+        writer.text(kind or type(value).__name__, encode(value))
+
+    return feed
+
+
+_as_repr = _plain(lambda v: repr(v).encode())
+
 _METHODS: list[tuple[Any, Callable[[_Writer, Any, str], None]]] = [
-    ((type(None), type(Ellipsis), type(NotImplemented)), _Writer._none),
-    (enum.Enum, _Writer._enum),
-    (np.generic, _Writer._scalar),
-    (bool, _Writer._bool),
-    (int, _Writer._int),
-    (float, _Writer._float),
-    (complex, _Writer._complex),
-    (str, _Writer._str),
-    ((bytes, bytearray), _Writer._bytes),
-    ((slice, range, PurePath, np.dtype, np.ufunc), _Writer._repr),
-    ((datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo), _Writer._repr),
-    (re.Pattern, _Writer._pattern),
+    ((type(None), type(Ellipsis), type(NotImplemented)), _plain(lambda v: b"")),
+    (enum.Enum, _plain(lambda v: f"{type(v).__qualname__}.{v.name}".encode(), "enum")),
+    (np.generic, _plain(lambda v: v.dtype.str.encode() + b" " + v.tobytes(), "scalar")),
+    (bool, _plain(lambda v: str(bool(v)).encode(), "bool")),
+    (int, _plain(lambda v: str(int(v)).encode(), "int")),
+    (float, _plain(lambda v: struct.pack("<d", float(v)), "float")),
+    (complex, _plain(lambda v: struct.pack("<dd", v.real, v.imag), "complex")),
+    (str, _plain(lambda v: str(v).encode("utf-8", "surrogatepass"), "str")),
+    ((bytes, bytearray), _plain(bytes, "bytes")),
+    ((slice, range, PurePath, np.dtype, np.ufunc), _as_repr),
+    ((datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo), _as_repr),
+    (re.Pattern, _plain(lambda v: f"{v.flags}:{v.pattern!r}".encode(), "pattern")),
     (np.ndarray, _Writer._array),
     ((list, tuple), _Writer._list),
     ((set, frozenset), _Writer._set),
@@ -300,7 +275,10 @@ _METHODS: list[tuple[Any, Callable[[_Writer, Any, str], None]]] = [
     (type, _Writer._class),
     ((staticmethod, classmethod), _Writer._wrapped),
     (property, _Writer._property),
-    ((types.MemberDescriptorType, types.GetSetDescriptorType), _Writer._member),
+    (
+        (types.MemberDescriptorType, types.GetSetDescriptorType),
+        _plain(lambda v: v.__name__.encode(), "member"),
+    ),
 ]
 
 
