@@ -8,7 +8,6 @@ import warnings
 import pytest
 
 from facet_nb.core import ArrayProcessor, Prepared, View
-from tests.project.import_graph import Graph
 
 PAGES = ["docs/architecture.md", "CONTRIBUTING.md"]
 PATH = re.compile(r"(?<![\w./])(?:facet_nb|tests|docs|benchmarks|notebooks)/[\w./]*")
@@ -58,12 +57,11 @@ def test_each_file_of_core_is_in_one_room(project_root, floors, page):
     assert len(named) == len(floors)
 
 
-def test_rooms_of_core_import_downward(project_root, floors):
+def test_rooms_of_core_import_downward(graph, floors):
     def room(path: str) -> str:
         parts = path.split("/")
         return parts[2] if parts[:2] == ["facet_nb", "core"] else ""
 
-    graph = Graph(project_root / "facet_nb")
     inside = [(i, room(i.source), room(i.target)) for i in graph.imports]
     inside = [(i, a, b) for i, a, b in inside if a in floors and b in floors and a != b]
     assert len(inside) > 100

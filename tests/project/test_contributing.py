@@ -18,15 +18,7 @@ from facet_nb.core.planning.modes.base import Mode
 from facet_nb.core.planning.modes.registry import MODES, register_mode
 from facet_nb.core.registry import list_processors, register_processor
 from tests.core import toys
-from tests.project.import_graph import Graph
 from tests.project.test_architecture import read_table
-
-
-@pytest.fixture(scope="module")
-def graph(project_root) -> Graph:
-    """The imports of the package."""
-    return Graph(project_root / "facet_nb")
-
 
 THINGS = ["processor", "mode", "backend", "plot", "panel"]
 

@@ -10,11 +10,6 @@ from tests.project.import_graph import Graph, read_floors
 
 
 @pytest.fixture(scope="module")
-def graph(project_root):
-    return Graph(project_root / "facet_nb")
-
-
-@pytest.fixture(scope="module")
 def floors(project_root):
     """The contracts about floors, as import-linter reads them."""
     settings = tomllib.loads((project_root / "pyproject.toml").read_text(encoding="utf-8"))
