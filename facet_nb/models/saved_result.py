@@ -102,24 +102,21 @@ class SavedResult:
         size = f"{load_array(self.context.get_raw()).size:,}".replace(",", " ")
         return f"0 of {size} samples differ"
 
-    @property
-    def _forecast_mb(self) -> float | None:
-        return None if self.forecast_bytes is None else self.forecast_bytes / 1e6
-
     def rows(self) -> dict[str, str]:
         """Return its known values as text, by name with unit."""
+        forecast_mb = None if self.forecast_bytes is None else self.forecast_bytes / 1e6
         cells = {
             "chain": write_chain(self.pipeline),
             "settings": describe_settings(self.settings),
             "time (s)": f"{self.result.execution_time:.2f}",
             "CPU (s)": f"{sum(self.result.state.step_cpu_s):.2f}",
-            "memory, forecast (MB)": _write(self._forecast_mb, ".1f"),
+            "memory, forecast (MB)": _write(forecast_mb, ".1f"),
         }
         scores = {} if self.report is None else self.report.chains[0].scores
         for key, (name, digits) in _SCORES.items():
             cells[name] = _write(scores.get(key), digits)
         cells[_SNR] = _write(self.snr_db, ".1f")
-        cells["difference to serial (µV)"] = _write_difference(self)
+        cells["difference to serial (µV)"] = _write(self.difference_uv, ".3g")
         cells["samples"] = self.difference if self.is_same and not self.is_serial else _NOTHING
         cells["same bits as serial?"] = f"✓ {self.badge}" if self.is_same else self.badge
         return cells
@@ -199,7 +196,3 @@ def compare_samples(entry: SavedResult, other: SavedResult, name: str) -> tuple[
 
 def _write(value: float | None, digits: str) -> str:
     return _NOTHING if value is None or not np.isfinite(value) else format(value, digits)
-
-
-def _write_difference(entry: SavedResult) -> str:
-    return _NOTHING if entry.difference_uv is None else f"{entry.difference_uv:.3g}"

@@ -46,8 +46,10 @@ def draw_memory(memory: MemoryUse, ax: Any) -> Any:
         fontsize=8,
     )
     if exact:
+        times, rows, _ = _stack(memory, exact=False)
         ax.plot(
-            *_total_rss(memory),
+            times,
+            np.sum(rows, axis=0),
             color=palette.text_color(ax),
             linewidth=0.8,
             label="resident, in all",
@@ -113,11 +115,6 @@ def _series(process: ProcessTimeline, exact: bool) -> tuple[np.ndarray, np.ndarr
     if not exact:
         return times, rss
     return times, estimate_pss(times, rss, process.pss_times_s, process.pss_mb)
-
-
-def _total_rss(memory: MemoryUse) -> tuple[np.ndarray, np.ndarray]:
-    times, rows, _ = _stack(memory, exact=False)
-    return times, np.sum(rows, axis=0)
 
 
 def _draw_bands(memory: MemoryUse, ax: Any, top: float) -> None:

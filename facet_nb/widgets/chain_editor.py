@@ -119,7 +119,7 @@ class ChainEditor(Panel):
 
     def to_html(self) -> str:
         """Return plan and YAML as plain HTML."""
-        return self.drawing.value + write_code_block(self._yaml_text())
+        return self.drawing.value + write_code_block(self.model.to_yaml())
 
     def summary(self) -> str:
         """Return the chain in one line."""
@@ -212,11 +212,8 @@ class ChainEditor(Panel):
         if self.yaml_switch.value:
             self._write_yaml()
 
-    def _yaml_text(self) -> str:
-        return self.model.to_yaml()
-
     def _write_yaml(self) -> None:
-        self.yaml.value = self._yaml_text()
+        self.yaml.value = self.model.to_yaml()
 
     def save(self) -> None:
         """Write the chain to the named file."""

@@ -11,7 +11,7 @@ import ipywidgets as w
 from IPython.display import DisplayHandle, display
 
 from facet_nb.widgets import rerun_guard
-from facet_nb.widgets.closing import close_parts
+from facet_nb.widgets.controls import close_parts
 from facet_nb.widgets.fragments import write_text
 from facet_nb.widgets.pump import TICK_S, Pump
 

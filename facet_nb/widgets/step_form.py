@@ -12,8 +12,7 @@ import ipywidgets as w
 from facet_nb.models.chain_model import ChainModel, ChainStep
 from facet_nb.models.docstrings import first_sentences
 from facet_nb.models.fields import Field
-from facet_nb.widgets.closing import close_parts
-from facet_nb.widgets.controls import make_control
+from facet_nb.widgets.controls import close_parts, make_control
 from facet_nb.widgets.fragments import write_text
 
 _OBSOLETE = "Accepted for compatibility"

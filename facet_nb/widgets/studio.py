@@ -30,8 +30,7 @@ from facet_nb.widgets.live_html import LiveHtml
 from facet_nb.widgets.panel import Panel, read_css
 from facet_nb.widgets.progress_view import describe_status
 from facet_nb.widgets.recording_view import RecordingView
-from facet_nb.widgets.report import write_report
-from facet_nb.widgets.run_panel import RunPanel
+from facet_nb.widgets.run_panel import RunPanel, write_report
 from facet_nb.widgets.signal_view import SignalView
 from facet_nb.widgets.tune_panel import TunePanel
 

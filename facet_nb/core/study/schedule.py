@@ -134,7 +134,8 @@ class StudyPlan:
             f"{len(self.files)} recordings, at most {self.n_jobs} at once ({self.backend}), "
             f"{describe_bytes(self.limit_bytes)} of memory ({kind})"
         )
-        groups = [*map(_describe_group, self.groups), *self._list_problems()]
+        bad = [f"  cannot run: {f.name}: {f.problem}" for f in self.files if f.problem]
+        groups = [*map(_describe_group, self.groups), *bad]
         return "\n".join([head, *groups, *self._advise_limit()])
 
     def _advise_limit(self) -> list[str]:
@@ -144,9 +145,6 @@ class StudyPlan:
             return []
         # Workers of Dask pause at 80 % of their limit, and are ended at 95 %.
         return [f"  workers should have {describe_bytes(needs / _SHARE)} for each of their threads"]
-
-    def _list_problems(self) -> list[str]:
-        return [f"  cannot run: {f.name}: {f.problem}" for f in self.files if f.problem]
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(str(self))}</pre>"
@@ -293,7 +291,7 @@ class Scheduler:
                 except FacetError:  # a step that cannot be planned: the run will say so
                     return FilePlan(0, "", size, at_once=self.n_jobs)
                 needs = self._count_bytes(steps, plan, given)
-                if needs <= self._find_share(count):
+                if needs <= (self.room // count if self.local else self.room):
                     chosen = self._list_options(plan, options)
                     return FilePlan(0, "", size, needs, count, in_files, chosen)
             if count == 1:
@@ -326,9 +324,6 @@ class Scheduler:
             plan = add_forecast(plan, steps, found)
         own = plan.forecast.own_bytes - (0 if self.isolates else found.held_bytes)
         return int(max(0, own)) + (_WORKER if self.isolates else 0)
-
-    def _find_share(self, count: int) -> int:
-        return self.room // count if self.local else self.room
 
     def _list_options(self, plan: Plan, options: RunOptions) -> tuple[tuple[str, Any], ...]:
         if options.mode == "auto":
