@@ -21,14 +21,14 @@ _BIDS = "1.9.0"
 _LABEL = "facet"
 #: Formats of BIDS that can be written; others become BrainVision.
 _KEPT = (".edf", ".bdf", ".vhdr")
-#: What is written beside the derivatives, for which BIDS has no name.
+#: Entries of ``.bidsignore``: what a study writes and BIDS does not define.
 #: Folders without a slash: the validator does not find them otherwise.
 _NOT_BIDS = ("facet_nb", "reports", "study.html", "*_provenance.json")
 #: Name by which sidecars refer to the data set that was corrected.
 _SOURCE = "source"
 #: Files of a data set that its derivatives share.
 _SHARED = ("participants.tsv", "participants.json")
-#: Files beside a recording that stay true for a corrected one of the same length and rate.
+#: Files beside a recording that are valid for a corrected one of the same length and rate too.
 _BESIDE = ("events.tsv", "events.json", "channels.tsv", "electrodes.tsv", "coordsystem.json")
 
 
@@ -113,7 +113,7 @@ def make_derivative_study(
 
 
 def write_description(root: Path, output: Path) -> None:
-    """Write ``dataset_description.json``, what is said about participants, and ``.bidsignore``.
+    """Write ``dataset_description.json``, the files about participants, and ``.bidsignore``.
 
     Files that exist are kept.
     """
@@ -150,7 +150,7 @@ def _find_url(root: Path, output: Path) -> str:
 
 
 def write_beside(source: Path, target: Path, root: Path, row: StudyRow) -> None:
-    """Write the sidecar of a corrected recording, and the tables that still hold for it.
+    """Write the sidecar of a corrected recording, and the tables that remain valid for it.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def write_beside(source: Path, target: Path, root: Path, row: StudyRow) -> None:
 
 
 def _is_same_time(source: Path, target: Path) -> bool:
-    """Whether a corrected recording has the samples of its source in time."""
+    """Whether a corrected recording has the rate and the number of samples of its source."""
     from facet_nb.io.sources import open_recording
 
     before, after = (open_recording(path, verbose="error") for path in (source, target))
@@ -195,7 +195,7 @@ def _is_same_time(source: Path, target: Path) -> bool:
 
 
 def _find_beside(folder: Path, stem: str, name: str) -> Path | None:
-    """Return a table of a recording; those of coordinates may serve several runs and tasks."""
+    """Return a table of a recording; several runs and tasks may share one of coordinates."""
     exact = folder / f"{stem}_{name}"
     if exact.is_file():
         return exact

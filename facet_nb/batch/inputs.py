@@ -71,7 +71,7 @@ def _list_place(place: str) -> list[Path]:
         return [p for p in sorted(path.rglob("*")) if _is_main(p) and _is_wanted(p, path)]
     if glob.has_magic(place) and not path.exists():
         return [Path(p) for p in sorted(glob.glob(str(path), recursive=True)) if _is_main(Path(p))]
-    return [path]  # if it does not exist, its run says so: the others go on
+    return [path]  # a missing file is reported by its own run; the others go on
 
 
 def _is_main(path: Path) -> bool:

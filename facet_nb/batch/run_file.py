@@ -96,7 +96,7 @@ class RunFile:
             values.get("options") or {},
             path.absolute().parent,
         )
-        new.make_pipeline()  # an error of the chain is one of the file
+        new.make_pipeline()  # reported with the name of the file
         return new
 
     @classmethod

@@ -62,4 +62,4 @@ def main() -> None:
     try:
         app(prog_name="facet-nb")
     finally:
-        gc.freeze()  # at its end, Python would search all objects for cycles: 0.3 CPU-s
+        gc.freeze()  # on exit, Python would search all objects for cycles: 0.3 s of CPU time

@@ -44,7 +44,7 @@ def describe_result(source: object, output: object, result: PipelineResult) -> d
                 state.steps, state.step_wall_s, state.step_cpu_s, strict=True
             )
         ],
-        # JSON has no NaN: what is not measurable has no value.
+        # JSON has no NaN: values that cannot be measured are null.
         "metrics": {
             k: v if math.isfinite(v) else None
             for k, v in result.metrics.items()

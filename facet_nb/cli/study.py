@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Exit code of a command that Ctrl-C has ended, as shells and workflow managers know it.
 _INTERRUPTED = 130
 
-#: Interval between two looks for new recordings, in s.
+#: Interval between two checks for new recordings, in s.
 _LOOK_S = 2.0
 
 Inputs = Annotated[
@@ -205,13 +205,13 @@ def _make_run_file(
     if output is None:
         raise typer.BadParameter("--output is needed, except with a run file")
     place = str(output)
-    if "{stem}" in place:  # here it is the name of a folder
+    if "{stem}" in place:  # for this command it is always a folder
         place = place.replace("{", "{{").replace("}", "}}") + "/{stem}_corrected{suffix}"
     return RunFile.of(chains.choose_chain(chain, trigger), inputs, place, entities)
 
 
 def _add_defaults(file: Any, wanted: dict[str, Any]) -> dict[str, Any]:
-    """Return options with the defaults of this command, where the run file says nothing."""
+    """Return options, with this command's defaults for those that the run file lacks."""
     usual = {"n_jobs": -1, "mode": options.BATCH_MODE}
     return {k: v for k, v in usual.items() if k not in file.options} | wanted
 
@@ -238,14 +238,14 @@ def _stop_cleanly() -> Iterator[CancelToken]:
     try:
         yield token
     finally:
-        if not token.cancelled:  # else a second Ctrl-C may still come, while the rest is shown
+        if not token.cancelled:  # otherwise a second Ctrl-C may still arrive
             signal.signal(signal.SIGINT, before)
 
 
 def _watch(file: Any, wanted: dict[str, Any]) -> Iterator[BatchResult]:
-    """Yield the study after each look that found new recordings, and at last as it was then.
+    """Yield the study whenever there are new recordings, and finally once more.
 
-    A recording that grows between two looks is left for a later one.
+    A recording that grew since the last check is left for a later one.
     """
     typer.echo("facet-nb: waiting for recordings; Ctrl-C ends.", err=True)
     known: set[Path] = set()
@@ -264,7 +264,7 @@ def _watch(file: Any, wanted: dict[str, Any]) -> Iterator[BatchResult]:
 
 
 def _look(file: Any) -> list[Path]:
-    """Return the recordings that there are; all of them may have been taken away."""
+    """Return the present recordings; there may be none any more."""
     from facet_nb.core import ValidationError
 
     try:
@@ -288,7 +288,7 @@ def _show(done: BatchResult, as_json: bool) -> None:
 
 
 def _describe(row: StudyRow, result: PipelineResult) -> dict[str, Any]:
-    """Return what happened to a recording as plain values."""
+    """Return the outcome of a recording as plain values."""
     told = describe_result(row.input, row.output, result)
     values = row.to_dict()
     return told | {key: values[key] for key in values if key not in ("input", "output", "index")}

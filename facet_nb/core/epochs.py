@@ -27,7 +27,7 @@ def apply_to_epochs(processors: Sequence[Processor], epochs: Any) -> Any:
             f"these steps cannot be applied to epochs: {'; '.join(refused)}. Run them on the "
             "recording, and cut the epochs from the result."
         )
-    epochs = epochs.copy().load_data()  # those that are rejected are known after this
+    epochs = epochs.copy().load_data()  # rejected epochs are known after this
     if not len(epochs):
         return epochs
     results = []
@@ -37,7 +37,7 @@ def apply_to_epochs(processors: Sequence[Processor], epochs: Any) -> Any:
             context = run_alone(step, context)
         results.append(context.get_raw())
     first = results[0]
-    shift_s = first.first_samp / first.info["sfreq"]  # not 0 behind Crop
+    shift_s = first.first_samp / first.info["sfreq"]  # not 0 after Crop
     made = mne.EpochsArray(
         np.stack([raw.get_data() for raw in results]),
         first.info,

@@ -22,7 +22,7 @@ from facet_nb.core.samples import not_finite
 if TYPE_CHECKING:
     import mne
 
-#: Interval at which a file is asked whether it has grown, in s.
+#: Interval at which the size of a growing file is checked, in s.
 _LOOK_S = 0.2
 
 #: Samples of a block, shape (n_channels, n), in V, and its events: position and text.
@@ -76,7 +76,7 @@ class LiveStream:
     def _divide(
         self, steps: Sequence[ArrayProcessor]
     ) -> Iterator[tuple[ArrayProcessor, View, np.ndarray]]:
-        """Yield each step with what it may know, and the rows that it works on."""
+        """Yield each step with its view, and the rows that it works on."""
         names = tuple(self.info["ch_names"])
         types = tuple(map(kind_of, names, self.info.get_channel_types()))
         good = [i for i, kind in enumerate(self._kinds) if kind == "data"]

@@ -60,7 +60,7 @@ class ParallelExecutor:
 
 
 class ExecutedStep(Processor):
-    """A channel-wise step that an executor of the user's own runs.
+    """A channel-wise step that runs on an executor of the user.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class ExecutedStep(Processor):
 
 
 def use_executor(steps: Sequence[Processor], executor: ParallelExecutor) -> list[Processor]:
-    """Return steps whose channel-wise ones an executor of the user's own runs."""
+    """Return the steps, of which channel-wise ones run on an executor of the user."""
     return [ExecutedStep(step, executor) if step.channel_wise else step for step in steps]
 
 

@@ -143,7 +143,7 @@ def find_quality(context: ProcessingContext | None) -> Quality:
     calculator: Any = get_processor("quality_calculator")
     try:
         quality: Quality = calculator().measure_quality(context)
-    except Exception as error:  # a result, and the file of a batch, must not be lost for a figure
+    except Exception as error:  # a failed measure must not cost the result or its file
         reason = f"{type(error).__name__}: {read_message(error)}"
         quality = Quality("not measured", f"the calculation failed ({reason}).")
     context.cache_set(_KEY, (context._raw, quality))

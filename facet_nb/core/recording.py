@@ -391,7 +391,7 @@ def copy_annotations(annotations: mne.Annotations) -> mne.Annotations:
 def give_annotations(
     set_annotations: Callable[..., Any], annotations: mne.Annotations, **options: Any
 ) -> None:
-    """Call MNE's ``set_annotations`` with annotations that belong to nobody else."""
+    """Call MNE's ``set_annotations`` with annotations that no other recording shares."""
     # MNE would copy each one, 3 s for the slice markers of an hour, before it changes them.
     own: Any = annotations
     own.copy = lambda: annotations

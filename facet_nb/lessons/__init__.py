@@ -1,4 +1,4 @@
-"""What the course's notebooks use: forecasts, answers, and data to read.
+"""Tools of the course's notebooks: forecasts, answers, games and data.
 
 Plain functions that say something useful without widgets, network or shipped answers in the
 notebook. Importing it loads no MNE, no plotting and no widgets.

@@ -18,7 +18,7 @@ QUESTIONS = Path(__file__).with_name("questions.json")
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer, and what there is to say about it.
+    """An answer with feedback.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Answer:
     right : bool | None
         Whether it is right; None if there is no answer, or no single right one.
     feedback : str
-        What to think of next.
+        A hint for the next attempt, or a comment.
     """
 
     name: str

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from facet_nb.benchmark.measurement import BatchTime, RunTrace
     from facet_nb.benchmark.waterfall import Waterfall
 
-#: What a run may lose time by, and the setting that helps.
+#: Causes of lost time, and the setting that helps.
 CAUSES = {
     "serial steps": "n_workers",
     "start-up": "threads",

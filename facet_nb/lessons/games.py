@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from facet_nb.core.pipeline import Pipeline
     from facet_nb.core.planning.plan import Plan
 
-#: What an entry may set.
+#: Settings that an entry may contain.
 SETTINGS = (
     *("mode", "n_jobs", "n_workers", "batch_size", "backend", "chunk_duration_s"),
     *("memory_budget", "fuse"),
@@ -130,7 +130,7 @@ def _plan(pipeline: Pipeline, context: ProcessingContext, settings: Mapping[str,
 
 
 def _look(plan: Plan) -> tuple[Any, ...]:
-    """What counts of a plan: not the libraries, which differ from process to process."""
+    """Return what is compared of a plan: not the libraries, which differ between processes."""
     stages = tuple((s.steps, s.n_jobs, s.n_workers, s.batch_size, s.dtype, s.chunk_duration_s,
                     s.backend if s.n_jobs > 1 else "") for s in plan.stages)  # fmt: skip
     return stages, plan.spill, plan.forecast.own_bytes, plan.forecast.disk_bytes

@@ -35,8 +35,8 @@ def write_header_only(
 ) -> Path:
     """Write a BrainVision recording whose samples take no space, for plans of large recordings.
 
-    The samples are a hole in a sparse file: zeros that no disk holds, on the file systems that have
-    such files. A plan reads the header; a run would correct zeros.
+    The samples are a hole in a sparse file: zeros that take no disk space, where the file system
+    supports this. A plan reads the header only; a run would correct zeros.
 
     Parameters
     ----------

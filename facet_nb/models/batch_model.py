@@ -1,4 +1,4 @@
-"""Model of a study in a notebook: its recordings, one run at a time, and a row for each."""
+"""Model of a study in a notebook: its recordings, its progress, and a row for each recording."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from facet_nb.models.tune_model import TuneModel
 STATUSES = ("idle", "running", "cancelling", "done", "failed", "cancelled")
 
 
-#: What the page says about recordings that have no result yet.
+#: States of recordings that have no result yet.
 _UNDER_WAY = ("running", "waiting")
 
 
@@ -178,7 +178,7 @@ class BatchModel(Notifier, HasTraits):
         if not self.places:
             raise ValidationError("there are no recordings: name a folder, a pattern or files.")
         self._token, self._study, self._eta = CancelToken(), None, EtaEstimator()
-        self._eta.update(0.0, 0.0)  # recordings that end together are no sign of speed
+        self._eta.update(0.0, 0.0)  # the first record, from which the speed is measured
         with self.hold_trait_notifications():
             self.error, self.plan, self.result, self.rows = "", None, None, ()
             self.elapsed_s, self.remaining_range_s = 0.0, ()
@@ -218,7 +218,7 @@ class BatchModel(Notifier, HasTraits):
         return self.result
 
     def _find_work(self) -> Callable[[], BatchResult]:
-        """Return what the thread does; it sees the inputs and settings of now."""
+        """Return the function of the thread, with the inputs and settings of this moment."""
         pipeline, places, entities = self.pipeline, tuple(self.places), self.entities
         options = {"output": self.output or None, **self.settings, "show_progress": False}
         options |= {"cancel": self._token, "on_finish": self._put}

@@ -26,8 +26,8 @@ from facet_nb.models.saved_result import (
 if TYPE_CHECKING:
     from facet_nb.evaluation.chains import ChainComparison
 
-#: Largest number of results that are kept in memory, and the memory of those that are kept
-#: without being asked for, in bytes.
+#: Largest number of results that are kept in memory, and largest memory of those that are kept
+#: automatically, in bytes.
 MOST, AUTOMATIC_BYTES = 8, 256_000_000
 
 
@@ -100,14 +100,14 @@ class CompareModel(Notifier, HasTraits):
             self._set(self._make_room([*self.entries, entry]))
 
     def forget_automatic(self) -> None:
-        """Remove the results that nobody asked to keep."""
+        """Remove the results that were kept automatically."""
         kept = [entry for entry in self.entries if not entry.automatic]
         if len(kept) < len(self.entries):
             self._set(kept)
 
     @staticmethod
     def _make_room(entries: list[SavedResult]) -> list[SavedResult]:
-        """Leave out the oldest results that nobody asked to keep."""
+        """Leave out the oldest of the results that were kept automatically."""
         while len(entries) > MOST:
             entries.remove(next(entry for entry in entries if entry.automatic))
         return entries
@@ -251,7 +251,7 @@ def _forecast_bytes(done: Finished, result: PipelineResult) -> int | None:
 
 
 def _report(result: Any) -> ChainComparison:
-    """Return the scores of one result without its truth, which would take a minute."""
+    """Return the scores of one result, without a comparison with the truth (about a minute)."""
     from facet_nb.evaluation.chains import compare
 
     return compare({"result": result})

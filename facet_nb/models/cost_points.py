@@ -1,4 +1,4 @@
-"""Points of the cost curves: measured, from a quick look, from own runs, and expected."""
+"""Points of the cost curves: measured, from a quick look, from the user's runs, and expected."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _list_measured(model: StudioModel) -> list[CostPoint]:
 
 
 def list_others(model: StudioModel) -> list[CostPoint]:
-    """Return the points of other machines that are drawn beside one's own."""
+    """Return the points of other machines, which are drawn beside those of this one."""
     machines = model.machines
     return [p for name in machines.shown for p in _list_table(machines.find(name), name)]
 
@@ -146,7 +146,7 @@ def _list_runs(model: StudioModel, quick: list[CostPoint]) -> list[CostPoint]:
 
 
 def _list_expected(model: StudioModel) -> list[CostPoint]:
-    """Return what an even division of the work gives; it is kept until chain or costs change."""
+    """Return points for an evenly divided load; cached until chain or costs change."""
     run, summary = model.run, model.recording.summary
     key = run.pipeline, model.recording.context, run.records[-1:], run.cores
     if model.expected is not None and model.expected[0] == key:
@@ -165,7 +165,7 @@ def _list_expected(model: StudioModel) -> list[CostPoint]:
             plan = run.pipeline.plan(batch_size=1, **settings)
             known = run.pipeline.plan(model.recording.context, **settings).forecast
         except FacetError:
-            return []  # the chain cannot run: the rail says why
+            return []  # the chain cannot run: the list of states gives the reason
         time_s = plan_timeline(plan, n_channels, cost).stop_s
         base_s = base_s or time_s
         speedup = base_s / time_s if time_s else _NAN

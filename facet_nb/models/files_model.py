@@ -1,4 +1,4 @@
-"""Recordings of one's own: folders, recent files, BIDS data sets and uploads."""
+"""The user's own recordings: folders, recent files, BIDS data sets and uploads."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from facet_nb.io.sources import COMPANIONS, FORMATS, find_suffix
 
 #: Entries of a folder and recent files that are listed.
 MOST_ENTRIES, MOST_RECENT = 200, 8
-#: Most bytes of one upload: what a browser sends in minutes; on Binder, a part of its memory.
+#: Most bytes of one upload: what a browser sends within minutes; on Binder, memory is short.
 UPLOAD_BYTES, BINDER_BYTES = 2_000_000_000, 250_000_000
-#: What a chunk of an upload must not exceed: a notebook server refuses messages of 10 MB.
+#: Largest chunk of an upload, in bytes: a notebook server refuses messages of 10 MB.
 CHUNK_BYTES = 1_000_000
-#: Space that an upload leaves on the disk, in bytes.
+#: Disk space that an upload must leave free, in bytes.
 _SPARE = 500_000_000
 
 
@@ -128,7 +128,7 @@ class FilesModel(HasTraits):
         return max(0, min(most, shutil.disk_usage(self.folder).free - _SPARE))
 
     def begin_upload(self, files: list[tuple[str, int]]) -> None:
-        """Accept files of one upload, or say why not, before a byte is sent.
+        """Accept the files of an upload, or raise, before a byte is sent.
 
         Parameters
         ----------
@@ -160,7 +160,7 @@ class FilesModel(HasTraits):
             if (self._uploads / name).exists():
                 raise ValidationError(f"uploads/{name} exists already: open it from the list.")
         self._uploads.mkdir(exist_ok=True)
-        for name, _ in files:  # what an upload of before has left
+        for name, _ in files:  # left by an earlier upload
             (self._uploads / f".{name}.part").unlink(missing_ok=True)
         self._parts, self._received = dict(files), []
         self.uploading = f"Uploading {len(files)} file{'s' if len(files) > 1 else ''} …"
@@ -191,7 +191,7 @@ class FilesModel(HasTraits):
         return not waiting
 
     def cancel_upload(self) -> None:
-        """Drop what has not arrived completely."""
+        """Delete files that have not arrived completely."""
         for name in self._parts:
             (self._uploads / f".{name}.part").unlink(missing_ok=True)
         self._parts, self.uploading = {}, ""
@@ -233,7 +233,7 @@ def _read_recent() -> tuple[str, ...]:
     try:
         found: Any = json.loads(_recent_file().read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return ()  # none yet, or a file of something else: the list begins anew
+        return ()  # no such file, or another content: the list starts empty
     names = found if isinstance(found, list) else []
     return tuple(n for n in names if isinstance(n, str) and Path(n).exists())[:MOST_RECENT]
 
@@ -243,4 +243,4 @@ def _write_recent(recent: tuple[str, ...]) -> None:
         _recent_file().parent.mkdir(parents=True, exist_ok=True)
         _recent_file().write_text(json.dumps(list(recent)), encoding="utf-8")
     except OSError:
-        return  # a home that cannot be written: the list lasts as long as the studio
+        return  # the home folder is read-only: the list is kept for this session only

@@ -13,7 +13,7 @@ from facet_nb.benchmark import BenchmarkTable
 from facet_nb.core.errors import FacetError, ValidationError
 from facet_nb.models.background_tasks import Notifier, start_thread
 
-#: Interval between two looks into the folder of a class, in s, and tables that are read from it.
+#: Interval between two checks of the folder of a class, in s, and most tables read from it.
 LOOK_S, MOST_TABLES = 2.0, 40
 
 
@@ -37,7 +37,7 @@ class MachineTable:
 
 
 def list_shipped() -> tuple[MachineTable, ...]:
-    """Return the tables of really measured machines that ship with the package."""
+    """Return the tables that ship with the package, which were measured on other machines."""
     folder = resources.files("facet_nb.benchmark") / "machines"
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".json")), key=lambda f: f.name)
     tables = [BenchmarkTable.from_json(f.read_text(encoding="utf-8")) for f in files]
@@ -45,7 +45,7 @@ def list_shipped() -> tuple[MachineTable, ...]:
 
 
 class MachinesModel(Notifier, HasTraits):
-    """Tables of other machines beside one's own.
+    """Tables of other machines, beside that of this one.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ class MachinesModel(Notifier, HasTraits):
         raise ValidationError(f"there is no table {name!r}.")
 
     def drain(self) -> bool:
-        """Take over what has changed in the folder; return whether more may come."""
+        """Apply changes of the folder to the traits; return whether the folder is watched."""
         seen = _list_files(self.folder)
         if seen != self._seen:
             self._seen = seen
@@ -140,7 +140,7 @@ class MachinesModel(Notifier, HasTraits):
             self.shown = tuple(n for n in [*self.shown, *new] if n in taken)
 
     def _look(self, end: threading.Event, folder: str, seen: tuple[tuple[str, int], ...]) -> None:
-        """Tell when the folder has changed since `seen` was listed."""
+        """Announce that the folder has changed since `seen` was listed."""
         while not end.wait(LOOK_S):
             now = _list_files(folder)
             if now != seen:
@@ -155,5 +155,5 @@ def _list_files(folder: str) -> tuple[tuple[str, int], ...]:
         try:
             found.append((str(path), path.stat().st_mtime_ns))
         except OSError:
-            continue  # it has gone in between: the next look tells
+            continue  # deleted in the meantime: the next check will notice
     return tuple(found)

@@ -23,13 +23,13 @@ from facet_nb.models.signal_tiles import GROUP, TiledSignal
 _NAN = float("nan")
 #: Shortest window that is scored, in s, and samples that are compared at once.
 _SHORTEST_S, _CHUNK = 4.0, 1 << 20
-#: Memory for the samples of a chain that is computed where one looks.
+#: Memory for the samples of a chain that is computed for the window in view only.
 _CACHE = "64 MB"
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A result, or a chain that is computed where one looks.
+    """A result, or a chain that is computed for the window in view only.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class SampleDifference:
     at_s: float = 0.0
 
     def describe(self, one: str, two: str, whole: bool) -> tuple[str, str]:
-        """Return what it says, in large and in small letters."""
+        """Return a headline and a line with details."""
         where = "" if whole else " in this window"
         big = f"{self.n_differ:,} of {self.n_samples:,} samples differ{where}".replace(",", " ")
         if not self.n_differ:
@@ -116,7 +116,7 @@ class PairModel(Notifier, HasTraits):
     one, two : str
         Names of the candidates of which the second is subtracted from the first.
     text : tuple of str
-        How they differ, in large and in small letters; empty while that is not known.
+        How they differ: a headline and a line with details; empty while that is not known.
     error : str
         Why it is not known.
     """
@@ -144,7 +144,7 @@ class PairModel(Notifier, HasTraits):
         self.active = False
 
     def open(self) -> None:
-        """Begin to follow the session."""
+        """Begin to compute scores and the difference for the window in view."""
         self.active = True
         self.refresh()
 
@@ -161,7 +161,7 @@ class PairModel(Notifier, HasTraits):
         self.refresh()
 
     def refresh(self, _change: Any = None) -> None:
-        """Compute anew what is shown, in the background."""
+        """Compute scores and difference again, in the background."""
         context, signal = self._recording.context, self._signal
         if not self.active or context is None:
             return
@@ -215,7 +215,7 @@ class PairModel(Notifier, HasTraits):
     def _list(self) -> None:
         """List the chains and the kept runs, and choose two if none are chosen."""
         context = self._recording.context
-        assert context is not None  # refresh() has looked
+        assert context is not None  # checked by refresh()
         if self._made_for is not context:
             self._made_for = context
             self._chains = {}
@@ -320,7 +320,7 @@ def compare_tiles(
     span: tuple[float, float],
     names: Sequence[str],
 ) -> SampleDifference | None:
-    """Return how two signals differ; None if their samples lie apart in time.
+    """Return how two signals differ; None if their samples are at different times.
 
     Parameters
     ----------

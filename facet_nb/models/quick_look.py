@@ -19,7 +19,7 @@ from facet_nb.models.run_model import RunModel
 PASSES = 3
 #: No pass begins after this time, in s.
 LIMIT_S = 10.0
-#: Speed-up that a first look calls a gain: warm runs differ by several percent.
+#: Least speed-up that counts as a gain: repeated runs differ by several percent.
 CLEAR = 1.1
 _MODES = ("channel_sequential", "parallel")
 
@@ -65,8 +65,8 @@ def order_points(cores: int) -> tuple[QuickPoint, ...]:
 class QuickLook(Notifier, HasTraits):
     """Runs the chain with several settings, in this process and one after another.
 
-    The times are those of a warm process that other work may disturb: a first look, no
-    measurement. Each point is a run on threads; its result is dropped.
+    The process is warm and other work may disturb it: the times are a first impression, not a
+    measurement. Each point is a run on threads; its result is discarded.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class QuickLook(Notifier, HasTraits):
 
     @property
     def verdict(self) -> str:
-        """What the look says, in one sentence; empty before it says anything."""
+        """The result in one sentence; empty before there is one."""
         best = self.best
         if best is None:
             return ""
@@ -130,9 +130,9 @@ class QuickLook(Notifier, HasTraits):
         )
 
     def forget(self, _change: Any = None) -> None:
-        """Drop the points: they spoke of another chain or recording."""
+        """Discard the points, which belong to another chain or recording."""
         self.token.cancel()
-        self.token = CancelToken()  # what its thread still says is not heard
+        self.token = CancelToken()  # news with the old token is ignored
         self.status, self.points, self.error = "idle", (), ""
 
     def start(self) -> QuickLook:
@@ -166,7 +166,7 @@ class QuickLook(Notifier, HasTraits):
         return not self.running
 
     def drain(self) -> bool:
-        """Take over times in the thread that owns the traits; return whether more will come."""
+        """Apply new times to the traits, in their own thread; return whether more will come."""
         with self._draining:
             points = list(self.points)
             status, error = self.status, self.error

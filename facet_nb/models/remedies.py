@@ -1,4 +1,4 @@
-"""Remedies of findings that one press applies, and takes back."""
+"""Remedies of findings that a button applies, and another one takes back."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Remedy:
 
 
 def find_remedy(model: StudioModel, finding: Finding) -> Remedy | None:
-    """Return the remedy that one press applies; None if a person must decide.
+    """Return the remedy that a button can apply; None if a person must decide.
 
     Parameters
     ----------

@@ -56,7 +56,7 @@ class SavedResult:
     difference_uv : float | None
         Largest difference from the serial result, in µV; None if it was not compared.
     automatic : bool
-        Whether it is kept for now only, as nobody has asked for it.
+        Whether it was kept automatically, and may be removed when memory is needed.
     """
 
     label: str

@@ -152,7 +152,7 @@ class SavingModel(HasTraits):
 
 
 def _wrap(script: str) -> str:
-    """Return a notebook of one cell: it has no arguments, so that it uses what is in the script."""
+    """Return a notebook of one cell; it has no arguments, so the defaults of the script apply."""
     lines = script.partition("\n\n")[2].replace(
         "import sys\n", 'import sys\n\nsys.argv = [""]\n', 1
     )

@@ -1,4 +1,4 @@
-"""What each state of a studio's session says of itself, in one line, and what comes next."""
+"""The states of a studio's session, each described in one line."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def count_channels(model: StudioModel) -> tuple[int, int]:
     context = model.recording.context
     known = set() if context is None else set(context.get_raw().ch_names)
     done = {channel for _, channel in model.run.state.cells}
-    # Steps on all channels at once count as none: their cells have another name.
+    # Steps on all channels at once are not counted: their cells have another name.
     return len(done & known), len(known & set(model.run.state.channels)) or len(known)
 
 

@@ -13,7 +13,7 @@ from facet_nb.models.signal_tiles import GROUP, TiledSignal
 #: Highest frequency shown and resolution, in Hz; shortest and longest window, in s.
 TOP_HZ, _RESOLUTION_HZ = 80.0, 0.5
 _SHORTEST_S, _LONGEST_S = 4.0, 20.0
-#: Power that counts as none, in µV²/Hz.
+#: Floor of the power, in µV²/Hz.
 _NONE = 1e-6
 
 

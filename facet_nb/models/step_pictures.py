@@ -1,4 +1,4 @@
-"""What a step does, as a small curve: the response of a filter, the markers, or the artifact."""
+"""Small pictures of steps: the response of a filter, the markers, or the artifact."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from facet_nb.core.errors import FacetError
 from facet_nb.preprocessing import TriggerDetector
 from facet_nb.preprocessing.filtering import Filter
 
-#: Artifacts in a mean, markers in a picture, and the floor of a response, in dB.
+#: Most artifacts in a mean, most markers in a picture, and the floor of a response, in dB.
 _EPOCHS, _MARKERS, _FLOOR_DB = 30, 16, -60.0
-#: Length of the impulse that a filter is tried on, in s: it resolves 0.1 Hz.
+#: Length of the test signal of a filter, in s: it resolves 0.1 Hz.
 _IMPULSE_S = 10.0
 
 
@@ -96,7 +96,7 @@ def _try_impulse(key: _Key, sfreq: float) -> StepPicture | None:
     raw = mne.io.RawArray(impulse, mne.create_info(1, sfreq, "eeg"), verbose="error")
     try:
         data = key.processor.execute(ProcessingContext(raw)).get_data()
-    except FacetError:  # the card says why: an edge above the Nyquist frequency, say
+    except FacetError:  # e.g. an edge above the Nyquist frequency; the card gives the reason
         return None
     gain = np.abs(np.fft.rfft(data[0]))[1:]
     freqs = np.fft.rfftfreq(n, 1 / sfreq)[1:]

@@ -31,7 +31,7 @@ STATES = ("Recording", "Chain", "Run", "Tune", "Save")
 SCREENS = (*STATES, "Compare")
 #: The charts of costs, of which one is large.
 CHARTS = ("speedup", "memory", "both", "grid", "time")
-#: Longest time for a quick look to end, in s: that of the batch that it computes.
+#: Longest wait for the end of a quick look, in s: its current batch has to finish.
 _WAY_S = 5.0
 #: Memory for the samples of a preview.
 _PREVIEW_CACHE = "96 MB"
@@ -171,12 +171,12 @@ class StudioModel(Notifier, HasTraits):
         for model in (self.run, self.tune, self.compare, self.quick):
             model.cancel()
         self.machines.close()
-        self._number += 1  # a preview that is being made is not shown any more
+        self._number += 1  # a preview that is still being made will be ignored
         return busy
 
     # ----------------------------------------------------------------------------------- workers
     def ask(self, name: str, value: int) -> None:
-        """Ask for a number of workers; -1 is for all cores, and what is too much is limited.
+        """Ask for a number of workers; -1 is for all cores, and larger numbers are limited to them.
 
         Parameters
         ----------
@@ -206,12 +206,12 @@ class StudioModel(Notifier, HasTraits):
         return value if limited == now else now
 
     def _stop_looking(self) -> None:
-        """End a quick look, which began by itself: it must not disturb what was asked for."""
+        """End a quick look, which starts by itself and must not disturb a run or a benchmark."""
         self.quick.cancel()
         self.quick.wait(_WAY_S)
 
     def look(self) -> None:
-        """Start a quick look unless there was one of this chain and recording, or work goes on."""
+        """Start a quick look, unless this chain had one on this recording or other work goes on."""
         key = self.run.pipeline, self.run.source
         busy = self.run.running or self.quick.running or self.tune.busy or bool(self.run.blocked)
         if not busy and self._looked_at != key:
@@ -220,7 +220,7 @@ class StudioModel(Notifier, HasTraits):
 
     # --------------------------------------------------------------------------------- recording
     def open(self, path: str) -> None:
-        """Load a file in the background; what spoke of the previous recording goes."""
+        """Load a file in the background, and forget the last remedy."""
         self.remedied = ""
         self.recording.path, self.recording.kind = path, "file"
         self.recording.start()
@@ -301,7 +301,7 @@ class StudioModel(Notifier, HasTraits):
         self.recording.start()
 
     def find_measured_mb(self, entry: SavedResult) -> float:
-        """Return what a run adds to the memory of a fresh process, in MB; NaN if not measured."""
+        """Return the memory that a run adds to a fresh process, in MB; NaN if not measured."""
         table, plan = self.tune.table, entry.result.plan
         if table is None or plan is None or entry.pipeline is not self.tune.measured_chain:
             return float("nan")
@@ -348,7 +348,7 @@ class StudioModel(Notifier, HasTraits):
             self.compare.keep_for_now(self.run)
             self.verdict = ""
             self._background.start(result, lambda: result.quality)
-        elif self._lazy is not None:  # the samples of an earlier result leave the memory
+        elif self._lazy is not None:  # frees the samples of an earlier result
             self.signal.set_preview(self._lazy)
             self.preview = "ready"
         else:
@@ -368,7 +368,7 @@ class StudioModel(Notifier, HasTraits):
 
 
 def _preview(pipeline: Pipeline, context: Any, known: ProcessingContext | None) -> Any:
-    """Return a lazy correction; it shares what it can with a `known` one of the same recording."""
+    """Return a lazy correction; it reuses a `known` one of the same recording where it can."""
     if known is None:
         return pipeline.lazy(context, cache=_PREVIEW_CACHE).context
     lazy: Any = known.get_raw()
@@ -376,5 +376,5 @@ def _preview(pipeline: Pipeline, context: Any, known: ProcessingContext | None) 
 
 
 def _is_lazy(processor: Any) -> bool:
-    """Whether a step can be computed where it is looked at, or changes no samples."""
+    """Whether a step can be computed for single windows, or changes no samples."""
     return isinstance(processor, ArrayProcessor) or processor.accepts_lazy or processor.output_only

@@ -1,4 +1,4 @@
-"""Model of the question what a whole study would take: sliders, an estimate, and its script."""
+"""Model of the cost of a whole study: sliders, predicted time and memory, and its script."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facet_nb.models.tune_model import TuneModel
 
 #: Memory of libraries in one process, in bytes: that of a run without samples.
 _LIBRARIES = 200_000_000
-#: Relative half widths of the interval: within what was measured, of a quick look, and beyond.
+#: Relative half widths of the interval by origin, and its increase beyond the tried workers.
 _SPREAD = {"measured": 0.10, "quick": 0.25, "run": 0.35}
 _BEYOND = 0.20
 

@@ -18,7 +18,7 @@ from facet_nb.core.events import (
     StageStarted,
 )
 
-#: Number of bars that are kept: more cannot be told apart.
+#: Number of bars that are kept: more could not be distinguished.
 MOST_BARS = 2000
 
 
@@ -164,7 +164,7 @@ class Timeline:
     def _take(
         self, event: BatchDone, bars: list[Bar], memory: list[tuple[float, float]]
     ) -> Timeline:
-        """Add the bars of a batch, and memory; return what else changes."""
+        """Add the bars and the memory of a batch; return the other fields that change."""
         workers, lane = self.workers, 0
         if event.batch >= 0:  # preparation occupies the first lane, before the workers begin
             key = (event.pid, event.thread)
@@ -187,7 +187,7 @@ class Timeline:
 
 
 def _split(event: BatchDone, lane: int, start_s: float, stop_s: float) -> list[Bar]:
-    """Return the bars of a batch: its steps one after another, then what is left."""
+    """Return the bars of a batch: its steps one after another, then reading and writing."""
     label = ", ".join(event.channels[:3]) + (" …" if len(event.channels) > 3 else "")
     spent_s = sum(t.wall_s for t in event.step_times)
     scale = min(1.0, (stop_s - start_s) / spent_s) if spent_s > 0 else 0.0

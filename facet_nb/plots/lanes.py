@@ -1,4 +1,4 @@
-"""Plot the timeline of workers: who computes, who waits."""
+"""Plot the timeline of workers: computing and waiting."""
 
 from __future__ import annotations
 

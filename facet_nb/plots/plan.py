@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from facet_nb.core.planning.plan import Plan, Stage
 from facet_nb.plots import picture as pic
 
-#: Workers that are drawn side by side; the others are told.
+#: Most workers that are drawn side by side; the caption gives the number of the others.
 _MOST_LANES = 4
 _GAP, _BOX, _BAR = 0.14, 0.3, 0.26
 _GLOBAL, _LANE, _EDGE = "#E8E8E8", "#D6E9F5", "#595959"
@@ -123,7 +123,7 @@ def _draw_box(
     (left, right), (top, height) = place, span
     style: dict[str, Any] = {"facecolor": color, "edgecolor": _EDGE, "linewidth": 0.8}
     ax.add_patch(Rectangle((left, top), right - left, height, **style))
-    # The size of the font follows a long name: about 14 characters an inch at 8 points.
+    # Long names have a smaller font: about 14 characters per inch at 8 points.
     size = min(8.0, 8.0 * 14.0 * (right - left) / max(len(text), 1))
     ax.text((left + right) / 2, top + height / 2, text, ha="center", va="center", fontsize=size)
 

@@ -19,7 +19,7 @@ from facet_nb.plots.envelope import thin
 WIDTH_IN = 8.4
 #: Harmonics that are drawn as lines; more are ticks.
 _HARMONICS = 40
-#: Least electrodes from whose positions the head is fitted.
+#: Fewest electrodes to whose positions a head is fitted.
 _FITTED = 16
 #: Colours that a page replaces by those of its theme.
 _THEME = {
@@ -213,7 +213,7 @@ def draw_density(
     for freqs, density, color, label in spectra:
         shown = (freqs > 0) & (freqs <= fmax_hz) & (density > 0)
         ax.semilogy(freqs[shown], 1e12 * density[shown], color=color, linewidth=1.0, label=label)
-    # A low-pass leaves numbers that would take all of the scale.
+    # Beyond a low-pass, tiny values would take up the whole scale.
     usual = [1e12 * np.median(d[(f > 0) & (f < 0.4 * fmax_hz)]) for f, d, _, _ in spectra]
     lowest = 1e-4 * min(usual)
     if lowest > 0 and ax.get_ylim()[0] < lowest:
@@ -274,7 +274,7 @@ def plot_topographies(maps: Sequence[tuple[str, np.ndarray]], info: Any) -> pic.
                 vlim=(0.0, top),
                 cmap="viridis",
                 contours=4,
-                # Of few positions no sphere can be fitted: then the usual radius, in m.
+                # No sphere can be fitted to few positions: the usual radius is taken, in m.
                 sphere="auto" if len(values) >= _FITTED else 0.095,
                 res=96,
             )
@@ -284,7 +284,7 @@ def plot_topographies(maps: Sequence[tuple[str, np.ndarray]], info: Any) -> pic.
 
 
 def write_png(picture: pic.Picture) -> str:
-    """Return a picture as an ``img`` element, for what would be large as SVG."""
+    """Return a picture as an ``img`` element, where SVG would be large."""
     data = base64.b64encode(picture.to_png()).decode()
     text = escape(picture.caption, quote=True)
     return f'<img alt="{text}" src="data:image/png;base64,{data}">'

@@ -31,7 +31,7 @@ def repeat_run(result: PipelineResult, pair: Pair) -> str:
 
 
 def list_settings(result: PipelineResult) -> dict[str, Any]:
-    """Return the arguments of ``Pipeline.run`` that a run had: the mode, and no defaults."""
+    """Return the arguments of a run: its mode, and those that differ from their defaults."""
     plan = result.plan
     if plan is None:
         return {}
@@ -47,7 +47,7 @@ def list_settings(result: PipelineResult) -> dict[str, Any]:
 
 
 def rebuild_steps(history: Sequence[ProcessingStep]) -> list[Processor]:
-    """Return the steps of a history; unknown ones are functions that only bear their name."""
+    """Return the steps of a history; unknown ones become functions of that name."""
     return [_rebuild(step) for step in history]
 
 

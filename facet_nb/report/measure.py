@@ -1,4 +1,4 @@
-"""What a report measures in the windows that it reads."""
+"""Measurements for a report, from the windows that it reads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facet_nb.report.pair import Pair
 WINDOW_S = 2.0
 #: Windows of a recording in a file that are read; in memory, all of them.
 _WINDOWS = 60
-#: Least epochs that are averaged, if there are as many, and seconds of shorter ones.
+#: Epochs that are averaged, or more of short ones: as many as fill this time, in s.
 _EPOCHS, _EPOCHS_S = 60, 60.0
 #: Channels and seconds of which spectra are computed, and the length of a segment.
 _CHANNELS, _SPECTRUM_S, _SEGMENT_S = 16, 60.0, 4.0
@@ -88,7 +88,7 @@ def read_train(pair: Pair) -> Train | None:
     extra = marked[np.minimum(near, left) > _SAME_S]
     per_volume = pair.context.metadata.slices_per_volume or spacing.slices_per_volume or 1
     history = pair.context.get_history()
-    # The mean of the usual ones: their median is a whole number of samples, and no frequency.
+    # The mean of the usual ones: their median is a whole number of samples, too coarse for a rate.
     gaps = np.diff(times_s)
     usual_s = float(np.mean(gaps[np.abs(gaps - np.median(gaps)) <= 0.1 * np.median(gaps)]))
     found = [s.parameters["slices_found"] for s in history if "slices_found" in s.parameters]

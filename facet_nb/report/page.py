@@ -1,4 +1,4 @@
-"""The page about a run: findings first, then what was loaded, done and left."""
+"""The page about a run: verdict and findings first, then recording, figures, steps and code."""
 
 from __future__ import annotations
 

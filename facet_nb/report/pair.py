@@ -67,7 +67,7 @@ class Pair:
 
     @property
     def in_memory(self) -> bool:
-        """Whether all samples are at hand, so that looking at them reads no file."""
+        """Whether all samples are in memory, so that no file has to be read."""
         raws = [raw for raw in (self.before, self.after) if raw is not None]
         return all(raw.preload or find_samples(raw) is not None for raw in raws)
 
@@ -153,4 +153,4 @@ def _open(path: str, parameters: dict[str, Any]) -> Any:
     try:
         return loader(path, preload=False, **options).process(ProcessingContext()).get_raw()
     except FacetError:
-        return None  # the page says that the samples are not at hand
+        return None  # the page then says that there are no samples

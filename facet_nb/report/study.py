@@ -157,7 +157,7 @@ class _StudyWriter:
             return ""
         try:
             return Path(os.path.relpath(path, self.folder)).as_posix()
-        except ValueError:  # of Windows: on another drive
+        except ValueError:  # on Windows: on another drive
             return Path(path).as_uri()
 
     # --------------------------------------------------------------------------------- failures
@@ -236,7 +236,7 @@ class _StudyWriter:
 
 
 def _write_findings(count: str, findings: Sequence[Finding]) -> str:
-    """Return their number, which opens to their titles and remedies."""
+    """Return their number as a summary that expands to titles and remedies."""
     items = "".join(
         f"<li><strong>{escape(f.title)}</strong> {escape(f.remedy)}</li>" for f in findings
     )
@@ -250,12 +250,12 @@ def _write_parameters(step: Mapping[str, Any]) -> str:
 
 
 def _shorten_names(rows: Sequence[StudyRow]) -> dict[str, str]:
-    """Return names for readers: of files, below the folder that all share."""
+    """Return short names: file names, with their folders where a name occurs more than once."""
     count = Counter(Path(row.input).name for row in rows)
     paths = [os.path.abspath(row.input) for row in rows]
     try:
         shared = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
-    except ValueError:  # of Windows: on several drives
+    except ValueError:  # on Windows: on several drives
         shared = ""
     names = {}
     for row, path in zip(rows, paths, strict=True):
@@ -278,7 +278,7 @@ def is_unusual(value: float, values: np.ndarray) -> bool:
     values : ndarray, shape (n_values,)
         All of them.
     """
-    if len(values) < 8:  # of fewer, the deviation itself is a matter of chance
+    if len(values) < 8:  # the deviation of fewer values is too uncertain
         return False
     spread = 1.4826 * float(np.median(np.abs(values - np.median(values))))
     return bool(spread > 0 and abs(value - np.median(values)) > _UNUSUAL * spread)
@@ -309,7 +309,7 @@ def draw_strip(values: np.ndarray, limit: float | None, marked: Sequence[float],
     """Return a distribution as dots on a line, with its quartiles, its limit, and marked dots."""
     width, height = _STRIP
     ends = [float(values.min()), float(values.max())]
-    # A limit far away would squeeze all dots into a corner: then it stands in the text only.
+    # A distant limit would squeeze all dots into a corner: it is then given in the text only.
     room = 2 * float(np.ptp(values))
     near = limit is not None and ends[0] - room <= limit <= ends[1] + room
     if near and limit is not None:

@@ -18,10 +18,10 @@ from facet_nb.widgets.fragments import write_code_block, write_duration, write_e
 from facet_nb.widgets.live_html import LiveHtml
 from facet_nb.widgets.panel import Panel
 
-#: Recordings in the table of the panel: more would make each update slow. The page has all.
+#: Most recordings in the table of the panel: more would slow down updates. The page has all.
 _MOST = 200
 
-#: Between recordings in the field for inputs.
+#: Separator of recordings in the field for inputs.
 _BETWEEN = "; "
 
 
@@ -235,7 +235,7 @@ class BatchPanel(Panel):
 
 
 def _mark(html: str, name: str) -> str:
-    """Return HTML whose identifiers are its own: the saved state is on the same page."""
+    """Return HTML with unique identifiers: the saved state may be on the same page."""
     return re.sub(r'\b(id="|aria-labelledby="|href="#)', rf"\g<1>{name}-", html)
 
 

@@ -14,7 +14,7 @@ from facet_nb.widgets.timeline_view import find_kind
 if TYPE_CHECKING:
     from facet_nb.models.studio_model import StudioModel
 
-#: What the steps of the ready-made chains do, for those who do not know their names.
+#: What the steps of the ready-made chains do, in plain words.
 _EXPLAIN = {
     "trigger_detector": "Which events are slices or volumes?",
     "gradient_correction": "Subtracts the artifact, as it changes.",
@@ -62,7 +62,7 @@ def write_chain(model: StudioModel) -> str:
 
 
 def _is_ready_made(model: StudioModel, name: str) -> bool:
-    """Whether the chain on screen is this ready-made one, whatever its markers are."""
+    """Whether the chain on screen is this ready-made one, with any trigger expression."""
 
     def describe(step: ChainStep) -> object:
         return step.name, step.enabled, step.name == "trigger_detector" or step.texts

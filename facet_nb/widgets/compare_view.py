@@ -22,7 +22,7 @@ _HEADS = ("A", "B", "", "time", "memory added", "RMS", "at slices", "to the trut
 
 
 def write_pair(model: StudioModel) -> str:
-    """Return the table of results, and what the difference of two says."""
+    """Return the table of results, and the difference of two of them."""
     pair = model.pair
     if not pair.candidates:
         return '<section class="fnb-card"><p>Load a recording first.</p></section>'

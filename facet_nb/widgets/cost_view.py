@@ -1,4 +1,4 @@
-"""Cost curves and the question of a whole study as HTML: hollow is a first look, solid measured."""
+"""Cost curves and the cost of a whole study as HTML; measured points are solid, others hollow."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Pick = Callable[[CostPoint], float]
 
 
 def write_tune(model: StudioModel) -> str:
-    """Return verdict, curves, and what a study would take."""
+    """Return verdict, curves, and the cost of a study."""
     charts = write_charts(model, model.chart)
     return _write_verdict(model) + charts + write_study(model) + write_machines(model)
 
@@ -135,7 +135,7 @@ def write_charts(model: StudioModel, large: str = "") -> str:
 
 
 def _make_plain(picture: str) -> str:
-    """Return a picture without what can be pressed: it lies in a button."""
+    """Return a picture without buttons, as it lies in a button itself."""
     return re.sub(r' (role="(button|group)"|tabindex="0"|data-act="use")', "", picture)
 
 
@@ -408,7 +408,7 @@ def _write_points(points: Sequence[CostPoint]) -> str:
 
 # ------------------------------------------------------------------------------------- machines
 def write_machines(model: StudioModel) -> str:
-    """Return the tables of other machines, and how one's own gets among them."""
+    """Return the tables of other machines, and how to add that of this one."""
     machines = model.machines
     lines = ""
     for found in machines.tables:

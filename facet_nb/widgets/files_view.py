@@ -1,4 +1,4 @@
-"""Where recordings come from, as HTML: upload, examples, recent files, and folders."""
+"""Sources of recordings as HTML: upload, examples, recent files, and folders."""
 
 from __future__ import annotations
 

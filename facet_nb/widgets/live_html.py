@@ -13,7 +13,7 @@ _HERE = Path(__file__).parent
 
 
 class LiveHtml(anywidget.AnyWidget):
-    """Shows HTML, and calls `act` with what is pressed or changed in it.
+    """Shows HTML, and calls `act` when something in it is pressed or changed.
 
     The page replaces only what differs, so that focus and open details survive an update. An
     element with ``data-act`` reports a click or a change; ``data-value`` is its value, and
@@ -52,11 +52,11 @@ class LiveHtml(anywidget.AnyWidget):
         self.on_msg(self._receive)
 
     def refresh(self, _change: Any = None) -> None:
-        """Write the HTML anew."""
+        """Write the HTML again."""
         self.html = self._write()
 
     def press(self, act: str, value: Any = "", name: str = "") -> bool:
-        """Do what the page asks for: the same as a click or a change there; return its success."""
+        """Act as a click or a change on the page would; return whether it succeeded."""
         return self._act is not None and self._act(act, name, value) is not False
 
     def _receive(self, _widget: Any, message: Any, buffers: Any) -> None:

@@ -100,7 +100,7 @@ class Panel(w.VBox):
                 pump = Pump(model.drain, tick_s=tick_s)
                 model.on_news = pump.wake
                 self.pumps.append(pump)
-                pump.wake()  # for news from before
+                pump.wake()  # there may be news already
 
     # ---------------------------------------------------------------- overridden by subclasses
     def to_html(self) -> str:
@@ -169,7 +169,7 @@ class Panel(w.VBox):
 
     @property
     def _hiding_rule(self) -> str:
-        # Where no kernel runs, in an exported page, the report is what a reader needs.
+        # On a page without a kernel, such as an exported one, the report replaces the panel.
         css, live = self._report_class, f".{self._live_class}:not(.jupyter-widgets-disconnected)"
         hidden = f":is(.{css}, .jp-OutputArea-child:has(.{css}))"
         return f"body:has({live}) {hidden} {{ display: none !important; }}"

@@ -19,14 +19,14 @@ from facet_nb.models.signal_tiles import Tile, TiledSignal
 HERE = Path(__file__).parent
 #: The thread that computes tiles ends after this time without a request, in s.
 _IDLE_S = 10.0
-#: How often a spectrum looks whether the picture is complete, in s.
+#: Interval at which a spectrum checks whether the picture is complete, in s.
 _LOOK_S = 0.05
 
 
 class SignalCanvas(anywidget.AnyWidget):
     """Shows a recording left of a handle, and the corrected one right of it.
 
-    The page draws by itself; it asks this object for the tiles that it lacks. Samples travel as
+    The page does the drawing, and requests the tiles that it lacks. Samples travel as
     lowest and highest value per pixel, so that traffic does not grow with the window.
 
     Attributes
@@ -80,7 +80,7 @@ class SignalCanvas(anywidget.AnyWidget):
         markers_s: np.ndarray,
         findings: Sequence[dict[str, Any]] = (),
     ) -> None:
-        """Show these signals instead of the present ones.
+        """Replace the signals.
 
         Parameters
         ----------
@@ -100,7 +100,7 @@ class SignalCanvas(anywidget.AnyWidget):
             self._version += 1
             self._wanted, self._spectrum = [], None
             self._overview = None
-            self._thread = None  # what it computes still is out of date: another one goes on
+            self._thread = None  # its current tile is out of date: a new thread continues
         ends = [s.offset_s + s.n_times / s.sfreq for s in signals.values()]
         with self.hold_sync():
             self.markers = np.asarray(markers_s, dtype="<f8").tobytes()
@@ -122,7 +122,7 @@ class SignalCanvas(anywidget.AnyWidget):
             }
 
     def release(self) -> None:
-        """Let go of the recordings; the page keeps what it has, and gets nothing more."""
+        """Drop the references to the recordings; the page keeps the tiles that it has."""
         with self._lock:
             self._wanted, self._signals, self._overview = [], [], None
             self._spectrum = None
@@ -135,7 +135,7 @@ class SignalCanvas(anywidget.AnyWidget):
 
     # ------------------------------------------------------------------------------------ inner
     def _receive(self, _widget: Any, message: Any, _buffers: Any) -> None:
-        """Note which tiles the page lacks now: requests of before are out of date."""
+        """Store which tiles the page lacks now; earlier requests are out of date."""
         kind = message.get("kind") if isinstance(message, dict) else None
         if kind not in ("want", "spectrum", "drawn") or message.get("version") != self._version:
             return
@@ -233,7 +233,7 @@ class SignalCanvas(anywidget.AnyWidget):
         place: Sequence[int],
         wanted: list[Sequence[int]],
     ) -> None:
-        """Send a tile, and parts of it while it takes long, as long as the page wants it."""
+        """Send a tile, in parts if it takes long, as long as the page still needs it."""
         message = {"kind": "tile", "version": version, "tile": list(place)}
         try:
             number, *where = place
@@ -242,7 +242,7 @@ class SignalCanvas(anywidget.AnyWidget):
                 self._send_tile({**message, **done}, tile)
                 if self._wanted is not wanted and list(place) not in map(list, self._wanted):
                     return
-        except Exception as error:  # a lazy recording runs steps, which may fail in any way
+        except Exception as error:  # a lazy recording runs steps, which may raise anything
             self.send({**message, "kind": "error", "text": f"{type(error).__name__}: {error}"})
 
     def _send_tile(self, message: dict[str, Any], tile: Tile | None) -> None:

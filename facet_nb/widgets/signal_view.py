@@ -95,7 +95,7 @@ class SignalView(Panel):
         """Show the model, or defer that until the tab is visible."""
         if self._shown != self.model.recordings():
             self._shown, self._drawn = None, False
-            self.canvas.release()  # on a hidden tab, it would keep earlier recordings in memory
+            self.canvas.release()  # a hidden tab would keep earlier recordings in memory
         self.drawing.refresh()
 
     def to_html(self) -> str:
@@ -133,7 +133,7 @@ class SignalView(Panel):
         self.table.value = self._write_table(computed=False)
 
     def _complete(self, _change: Any = None) -> None:
-        """Take what the page has drawn, and thus computed, into the table and the saved picture."""
+        """Update table and saved picture, once the page has drawn and thus computed the samples."""
         if self.model.takes_long:
             self.table.value = self._write_table()
             first, self._drawn = not self._drawn, True
@@ -141,7 +141,7 @@ class SignalView(Panel):
                 self.refresh_report()
 
     def _show_recordings(self) -> None:
-        """Give the canvas other recordings, if they are not those that it has."""
+        """Give the canvas the recordings of the model, unless it has them."""
         key = self.model.recordings()
         if self._shown == key:
             return
@@ -169,7 +169,7 @@ class SignalView(Panel):
         }
 
     def _follow(self, view: dict[str, Any]) -> None:
-        """Take what the page shows."""
+        """Apply the view of the page to the model."""
         if self._filling or not view:
             return
         names, what = self.model.names, view.get("what", "signal")
@@ -206,7 +206,7 @@ class SignalView(Panel):
 
 
 def _find_side(what: str, wipe: float, has_corrected: bool) -> int:
-    """Return whose scale the model speaks of: 0 of the recording, 1 of the corrected one."""
+    """Return to which signal the model's scale belongs: 0 recording, 1 corrected one."""
     if what != "signal":
         return int(what == "difference")
     return int(has_corrected and wipe < 0.98)

@@ -205,7 +205,7 @@ class Studio(Panel):
     def to_html(self) -> str:
         """Return the state of the studio as plain HTML, for the saved notebook."""
         drawn = parts.write_run(self.model, live=False) + write_charts(self.model)
-        drawn = re.sub(r"<button.*?</button>", "", drawn)  # nothing would happen without a kernel
+        drawn = re.sub(r"<button.*?</button>", "", drawn)  # they need a kernel
         report = write_report(self.model.run, self.run_panel.results)
         html = [
             f'<div class="fnb-studio fnb-saved"><style>{read_css("studio.css")}</style>',
@@ -223,7 +223,7 @@ class Studio(Panel):
 
     # ----------------------------------------------------------------------------------- actions
     def _act(self, act: str, name: str, value: Any) -> bool:
-        """Do what was pressed or changed on the page; say why if that is not possible."""
+        """Handle an action of the page; show the reason if it is not possible."""
         done = False
         try:
             self._ACTS[act](self, name, value)
@@ -233,7 +233,7 @@ class Studio(Panel):
             done = True
             self._say("")
         if act == "upload_chunk" and done and self.model.files.uploading:
-            self.browser.refresh()  # thousands of pieces: only their own picture is written anew
+            self.browser.refresh()  # thousands of chunks
         else:
             self._refresh()
         return done
@@ -309,7 +309,7 @@ class Studio(Panel):
             self.model.open(files.find_uploaded())
 
     def _measure(self, _name: str, _value: Any) -> None:
-        """Measure in fresh processes what the quick look has tried."""
+        """Measure the settings of the quick look in fresh processes."""
         tune, cores = self.model.tune, self.model.run.cores
         tune.modes = ("channel_sequential", "parallel")
         tune.n_jobs = tuple(sorted({1, min(2, cores), cores}))
@@ -380,7 +380,7 @@ class Studio(Panel):
 
     # ------------------------------------------------------------------------------------ inner
     def _refresh(self, _change: Any = None) -> None:
-        """Write what is seen anew."""
+        """Write the visible parts again."""
         seen = [self.head, self.rail, self.transport]
         screen = self.model.screen
         more = {

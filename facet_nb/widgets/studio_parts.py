@@ -111,7 +111,7 @@ def write_head(model: StudioModel) -> str:
 
 
 def write_rail(model: StudioModel) -> str:
-    """Return the states with their lines, the next step, and the runs."""
+    """Return the list of states, the button of the next one, and the runs."""
     items = []
     shown = "Run" if model.screen == "Compare" else model.screen
     for number, state in enumerate(list_states(model), 1):
@@ -141,7 +141,7 @@ def write_rail(model: StudioModel) -> str:
 
 
 def _shorten(timeline: Timeline) -> str:
-    """Return mode and workers of a run, in few letters."""
+    """Return mode and workers of a run, abbreviated."""
     return timeline.workers_text.replace("channel_sequential", "sequential")
 
 
@@ -373,7 +373,7 @@ def _write_failure(model: StudioModel) -> str:
 
 # -------------------------------------------------------------------------------------- findings
 def write_findings(model: StudioModel) -> str:
-    """Return what is known of the recording, with remedies."""
+    """Return the findings, with remedies."""
     found = list_findings(model)
     if model.recording.summary is None:
         return ""
@@ -402,7 +402,7 @@ def _write_finding(remedy: Remedy | None, index: int, finding: Finding) -> str:
     buttons = "" if remedy is None else write_button(remedy.label, "remedy", index)
     if finding.span_s:
         buttons += write_button("Show me", "look", finding.span_s[0][0])
-    # A remedy in code is for those who write it; what one press does stands on its button.
+    # Without a button, the remedy is given as text or code.
     advice = "" if remedy is not None else f'<p class="fnb-small">{write_text(finding.remedy)}</p>'
     title = finding.title[:1].upper() + finding.title[1:]
     return (
@@ -414,7 +414,7 @@ def _write_finding(remedy: Remedy | None, index: int, finding: Finding) -> str:
 
 # ------------------------------------------------------------------------------------------ save
 def write_save(model: StudioModel) -> str:
-    """Return what can be saved, and the scripts."""
+    """Return the choice of what to save, and the scripts."""
     saving = model.saving
     ready = model.run.result is not None and model.run.result.context is not None
     boxes = "".join(

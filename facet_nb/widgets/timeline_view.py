@@ -8,9 +8,9 @@ from facet_nb.models.session_states import write_duration
 from facet_nb.models.timeline import Bar, Timeline, merge_bars
 from facet_nb.widgets.fragments import write_table, write_text
 
-#: Bars of one picture: more cannot be told apart at its width.
+#: Most bars of one picture: more could not be distinguished at its width.
 _MOST = 400
-#: Bars of a picture that is sent several times a second.
+#: Most bars of a picture that is sent several times a second.
 _MOST_LIVE = 120
 #: Height that all lanes of a picture share, in pixels, and the largest of one lane.
 _LANES_PX, _LANE_PX = 88, 22
@@ -69,7 +69,7 @@ def describe_timeline(timeline: Timeline) -> str:
 
 
 def write_added(mb: float) -> str:
-    """Return memory that a run has added, as text."""
+    """Return the memory that a run has added, as text."""
     return f"+{mb:.0f} MB" if mb >= 0.5 else "under 1 MB added"
 
 
@@ -175,7 +175,7 @@ def _write_table(timelines: Sequence[Timeline], planned: bool) -> str:
 
 
 def find_kind(steps: Sequence[str], index: int) -> str:
-    """Return the kind of a step, which has its colour: k1 events … k4 what follows, kio files."""
+    """Return the kind of a step, which gives its colour: k1 events … k4 later steps, kio files."""
     if not 0 <= index < len(steps):
         return "kio"
     corrects = ["correction" in name for name in steps]

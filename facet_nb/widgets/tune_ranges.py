@@ -115,7 +115,7 @@ def _make_checks(name: str, options: list[str], model: TuneModel) -> list[w.Chec
     boxes = []
     for option in options:
         box = w.Checkbox(value=option in getattr(model, name), description=option, indent=False)
-        box.layout.close()  # its default one, which would stay in the kernel
+        box.layout.close()  # closes the default layout, which would otherwise stay in the kernel
         box.layout = of_width("auto")
         boxes.append(box)
 

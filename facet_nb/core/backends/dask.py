@@ -154,7 +154,7 @@ def _call(versions: dict[str, str], floats: Any, function: Callable[..., Any], *
 
 
 class _Mismatch(str):
-    """What a worker has instead of a result."""
+    """A worker's answer if its versions differ from those of the client."""
 
 
 def run_calls(
@@ -205,7 +205,7 @@ def _wait(client: Any, running: set[Any], cancel: CancelToken) -> set[Any]:
         now = time.monotonic()
         if now - looked > _LOOK_S:
             looked = now
-            with contextlib.suppress(OSError):  # of a cluster that was closed, the tasks tell
+            with contextlib.suppress(OSError):  # of a closed cluster: its tasks report it
                 alive = now if client.ncores() else alive
         told = now if client.status == "running" else told
         if client.status == "closed" or now - told > _PATIENCE_S:
@@ -216,7 +216,7 @@ def _wait(client: Any, running: set[Any], cancel: CancelToken) -> set[Any]:
             return set(wait(list(running), timeout=_INTERVAL_S, return_when="FIRST_COMPLETED").done)
         except TimeoutError:
             continue
-        except distributed.CancelledError:  # client.restart(), or a scheduler that is gone
+        except distributed.CancelledError:  # client.restart(), or a dead scheduler
             return {future for future in running if future.done()}
 
 

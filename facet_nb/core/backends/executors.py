@@ -1,4 +1,4 @@
-"""Executors of the user's own as backends: anything with the interface of concurrent.futures."""
+"""The user's executors as backends: anything with the interface of concurrent.futures."""
 
 from __future__ import annotations
 

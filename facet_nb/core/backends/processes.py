@@ -235,7 +235,7 @@ class ProcessBackend(Backend):
 
 
 def _continue_workers() -> None:
-    """Let workers go on that something has stopped: a run would wait for them forever."""
+    """Resume workers that were stopped by a signal: a run would wait for them forever."""
     # A scheduler that suspends a job stops this process as well, so that nothing is sent then.
     executor = getattr(sys.modules.get(_LOKY), "_executor", None)
     if not hasattr(signal, "SIGCONT"):
@@ -246,8 +246,8 @@ def _continue_workers() -> None:
 
 
 def _fail_lost_calls() -> None:
-    """Fail the calls of an executor that has lost a thread: nobody would take their results."""
-    # A thread ends where memory ends, e.g. as it cannot start another one; loky does not notice.
+    """Fail the calls of an executor that has lost a thread: their results would never arrive."""
+    # Without memory a thread ends, e.g. when it cannot start another; loky does not notice.
     executor = getattr(sys.modules.get(_LOKY), "_executor", None)
     queue = getattr(executor, "_call_queue", None)
     threads = getattr(executor, "_executor_manager_thread", None), getattr(queue, "_thread", None)
@@ -285,12 +285,12 @@ def _explain_no_workers(error: Exception) -> PlanError:
     )
 
 
-#: No memory, no more processes, no more open files.
+#: Errors of a system without memory, processes or open files left.
 _SCARCE = (errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE)
 
 
 def _drop_executor() -> None:
-    """Forget an executor without threads: loky would try to join them, for good."""
+    """Forget an executor without threads, which loky would try to join forever."""
     loky = sys.modules.get(_LOKY)
     executor = getattr(loky, "_executor", None)
     if executor is not None:

@@ -1,1 +1,1 @@
-"""Lazy recordings: corrected samples that are computed where somebody reads them."""
+"""Lazy recordings: corrected samples that are computed when they are read."""

@@ -1,4 +1,4 @@
-"""A bounded cache of arrays: those that were not used for longest leave first."""
+"""A cache of arrays of limited size: the least recently used ones are dropped first."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class BlockCache:
         return array
 
     def clear(self) -> None:
-        """Forget all arrays."""
+        """Drop all arrays."""
         with self._lock:
             self._blocks.clear()
             self.n_bytes = 0

@@ -137,7 +137,7 @@ class LazySamples:
         return processors
 
     def vary(self, processors: Sequence[Processor]) -> Any:
-        """Return the recording that other steps make; see ``LazyRaw.with_steps``."""
+        """Return the recording after other steps; see ``LazyRaw.with_steps``."""
         if self.recipe is None or self.builder is None:
             raise ValidationError("this is a recording between two steps: use pipeline.lazy.")
         _, options, context, n_bytes = self.recipe
@@ -239,7 +239,7 @@ def _find_step(
 
 
 def _is_same(one: Processor, other: Processor) -> bool:
-    """Whether two steps do the same: built-in ones of equal parameters, or one object."""
+    """Whether two steps do the same: built-in ones with equal parameters, or the same object."""
     return one is other or (
         one.built_in
         and type(one) is type(other)
@@ -247,7 +247,7 @@ def _is_same(one: Processor, other: Processor) -> bool:
     )
 
 
-#: What a step of a stage is made of: one processor, or several that are fused.
+#: Processors of one step of a stage: one, or several that are fused.
 _Unit = tuple[Processor, ...]
 
 
@@ -262,7 +262,7 @@ class _Done:
     before, after : ProcessingContext
         The contexts around it.
     rows : list of Explained
-        What is told of it.
+        Its rows in ``describe_steps``.
     given, prepared : StageInput | None, PreparedStage | None
         Its input and decisions; None if it can be shared as a whole only.
     nodes : list of Node
@@ -304,7 +304,7 @@ def _copy_reader(raw: Any) -> Any:
 
 
 class _Builder:
-    """Takes a context from stage to stage; the recording in it is lazy.
+    """Sends a context with a lazy recording through the stages.
 
     With `before`, another builder, stages and steps that both have are taken from it.
     """
@@ -365,7 +365,7 @@ class _Builder:
         same = 0 if known is None else known.count_same(units)
         if known is not None and same == len(units) == len(known.units):
             return known
-        self.known = []  # what follows has other samples
+        self.known = []  # later stages have other samples
         return (known, same) if known is not None and known.given is not None else (None, 0)
 
     def _keep(self, done: _Done) -> ProcessingContext:
@@ -482,7 +482,7 @@ class _Builder:
         nodes: list[Node],
         rows: list[Explained],
     ) -> bool:
-        """Add the nodes of a stage that are missing, and what is told; return if they are shared.
+        """Add the missing nodes and rows of a stage; return whether they are shared.
 
         A step that changes no samples has the node of the step before it.
         """
@@ -506,7 +506,7 @@ class _Builder:
         nodes: list[Node],
         rows: list[Explained],
     ) -> None:
-        """Add all steps of a stage as one node: a step needs what corrections removed."""
+        """Add all steps of a stage as one node: a step needs the estimated noise."""
         why = "the stage needs what corrections removed from the whole channel"
         steps = [step for step in prepared.steps if step.change is not Change.NOTHING]
         for step in prepared.steps:
@@ -556,7 +556,7 @@ class _Builder:
         steps: Sequence[Step],
         rows: frozenset[int],
     ) -> Node:
-        """Return a node that sends the other channels past `inner`."""
+        """Return a node in which the other channels bypass `inner`."""
         others = [step for step in steps if isinstance(step, ArrayStep)]
         change = [
             step

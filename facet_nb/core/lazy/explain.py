@@ -1,4 +1,4 @@
-"""Which steps of a pipeline a lazy recording computes in windows, and why others are not."""
+"""Explain which steps a lazy recording computes in windows, and why others need more."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from facet_nb.kernels.windows import Read, Windows
 _VALUES = 1 << 21
 _CHANNELS = 16
 
-#: Marks of nodes in the cache they share; the ``id`` of a node that is gone may come again.
+#: Keys of nodes in the cache that they share; the ``id`` of a deleted node may be reused.
 _KEYS = count()
 
 
@@ -89,7 +89,7 @@ class SourceNode:
 
 
 class ChannelMemory:
-    """What a node keeps of one channel; see :class:`facet_nb.kernels.windows.Keep`."""
+    """Cached results of one channel; see :class:`facet_nb.kernels.windows.Keep`."""
 
     def __init__(self, key: Hashable, cache: BlockCache) -> None:
         self.known: Any = None
@@ -103,7 +103,7 @@ class ChannelMemory:
         return self._small[name]
 
     def array(self, name: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return an array that is made again if the cache had no room for it."""
+        """Return an array; it is made again if the cache has dropped it."""
         key = (self._key, name)
         found = self._cache.get(key)
         return self._cache.put(key, make()) if found is None else found
@@ -172,7 +172,7 @@ class WindowNode:
                     new = made[channel][low - first * self.cell : high - first * self.cell]
                     block = self.cache.put(
                         (self.key, channel, k), new.copy()
-                    )  # a view keeps it all
+                    )  # a view would keep the whole array alive
                 out[i, a - start : b - start] = block[a - low : b - low]
 
     def _make(self, channels: list[int], start: int, stop: int) -> np.ndarray:
@@ -184,7 +184,7 @@ class WindowNode:
             return self.windows.make(read, start, stop, keeps)
 
     def _reader(self, channels: Sequence[int]) -> Read:
-        """Return what reads the samples before the step."""
+        """Return a function that reads the samples before the step."""
 
         def read(start: int, stop: int, channel: int | None = None) -> np.ndarray:
             chosen = channels if channel is None else [channels[channel]]
@@ -193,7 +193,7 @@ class WindowNode:
         return read
 
     def _know(self, channels: list[int]) -> list[ChannelMemory]:
-        """Return the memory of channels, of which what must be known has been learnt."""
+        """Return the memory of channels, after learning what the step must know of them."""
         new = [c for c in channels if c not in self._memory]
         if new:
             with self._lock:
@@ -260,7 +260,7 @@ class ChannelNode:
         found = self.cache.get(key)
         if found is not None:
             return found
-        with self._locks[channel]:  # the second thread finds what the first has computed
+        with self._locks[channel]:  # another thread may have computed it meanwhile
             found = self.cache.get(key)
             return self.cache.put(key, self._compute(channel)) if found is None else found
 
@@ -272,7 +272,7 @@ class ChannelNode:
 
 
 class JointNode:
-    """A step over all channels of a sample; nothing is kept, for it is cheap.
+    """A step over all channels of a sample; it is cheap, so that nothing is cached.
 
     Parameters
     ----------
@@ -298,7 +298,7 @@ class JointNode:
 
 
 class SwitchNode:
-    """Sends the channels that a step works on through it, and the others past it.
+    """Sends channels through a step if it works on them; the others bypass it.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ class LazyRaw(RawOnDemand, mne.io.BaseRaw):  # type: ignore[misc]  # MNE looks f
         return made
 
     def with_steps(self, steps: Iterable[Any]) -> LazyRaw:
-        """Return the recording that other steps make of the same input.
+        """Return the recording after other steps, from the same input.
 
         It shares with this one what the first steps, as far as they are the same, have decided and
         computed, and the cache.

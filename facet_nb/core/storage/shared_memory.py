@@ -37,7 +37,7 @@ def create(shape: tuple[int, int]) -> tuple[FileArray, int]:
 
     descriptor = os.memfd_create("facet_nb", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(descriptor, max(8, 8 * shape[0] * shape[1]))  # an empty file cannot be mapped
-    # Nobody can make it smaller: processes that map it would end with SIGBUS.
+    # It must never shrink: processes that map it would end with SIGBUS.
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
     return FileArray(f"/proc/{os.getpid()}/fd/{descriptor}", shape), descriptor
 

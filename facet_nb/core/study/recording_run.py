@@ -87,7 +87,7 @@ class SpilledContext:
 
 
 def _find_packer(context: ProcessingContext) -> Callable[[Any], Any]:
-    """Return what pickles samples without loss as the counts of a recorder, or as float32."""
+    """Return a ``reduce`` for pickles that stores samples as integers or float32, without loss."""
     raw: Any = context.get_raw() if context.has_raw() else None
     samples = raw._data if raw is not None and raw.preload else None
     steps = None if samples is None or len(raw._cals) != len(samples) else raw._cals
@@ -212,7 +212,7 @@ def run_recording(
 
 
 def run_remotely(task: RecordingRun) -> bytes:
-    """Run one recording, and return the outcome as few bytes, for the way through a scheduler."""
+    """Run one recording; return the outcome in few bytes, which pass through a scheduler."""
     outcome = run_recording(task) if task.store is None else _run_on_copy(task, task.store)
     return dumps(outcome, _pack_triggers)
 

@@ -300,7 +300,7 @@ class Study:
         return StudyPlan(files, self.runner.name, self.n_jobs, limit, given, local)
 
     def _choose_mode(self, is_file: bool) -> str:
-        """Return the mode of a run; files that nobody has chosen a mode for run channel by channel.
+        """Return the mode of a run; without a chosen mode, files run channel by channel.
 
         Samples in files then pass through all steps at once instead of one file for each step.
         """

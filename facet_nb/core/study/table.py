@@ -77,7 +77,7 @@ class StudyTable:
         self._append(TABLE, _write_csv("" if columns[c] is None else columns[c] for c in _COLUMNS))
 
     def _append(self, name: str, line: str) -> None:
-        """Append a line; whatever a kill has left of an earlier one is ended first."""
+        """Append a line; an earlier line that a kill has cut is ended first."""
         path = self.folder / name
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +142,7 @@ def _write_csv(values: Iterable[Any]) -> str:
 
 
 def _tame(value: Any) -> Any:
-    """Return a cell that a spreadsheet does not take for a formula."""
+    """Return a cell that a spreadsheet does not interpret as a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
 
 

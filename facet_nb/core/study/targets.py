@@ -132,7 +132,7 @@ def _list_folders(names: Sequence[str], inputs: Sequence[Any]) -> list[str]:
     known = [parent for parent in parents if parent]
     try:
         shared = os.path.commonpath(known) if known else ""
-    except ValueError:  # of Windows: on several drives
+    except ValueError:  # on Windows: on several drives
         shared = ""
     return [os.path.relpath(p, shared) if p and shared else "" for p in parents]
 
