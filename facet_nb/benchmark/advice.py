@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from facet_nb.benchmark.measurement import Configuration
 
-#: What a number is called, by its basis.
+#: Words for the basis of a number.
 _BASES = {"measured": "measured", "probe": "predicted from a probe", "forecast": "forecast"}
 
 

@@ -30,7 +30,7 @@ _PEAK_ERROR, _PROBE_ERROR = 0.25, 0.15
 #: Memory that a run may need beyond its forecast. benchmarks/advice_regret.py --memory measured up
 #: to 7 %: each thread keeps a heap of its own.
 _PEAK_MARGIN = 0.08
-#: Where the memory of a candidate comes from.
+#: Basis of the memory of a candidate.
 PeakBasis = Literal["measured", "forecast"]
 #: Share of the free memory that a probe may use.
 _ROOM_SHARE = 0.8

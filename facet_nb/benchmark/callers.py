@@ -1,4 +1,4 @@
-"""Tables of one chain by the way in which it is called: who gains from which workers."""
+"""Tables of one chain for different callers: which of them gain from which workers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Posture:
     Attributes
     ----------
     name, need : str
-        Who calls, and what counts for this caller.
+        The caller, and its requirement.
     row : SummaryRow | None
         The configuration, measured; None if none was.
     outlook : Outlook
@@ -151,7 +151,7 @@ def measure_callers(
     on_event: Callable[[BenchmarkEvent], None] | None = None,
     cancel: Any = None,
 ) -> CallerTables:
-    """Measure a chain as different callers run it: a viewer, a stream, batches, everybody else.
+    """Measure a chain as different callers run it: viewer, stream, batches, and single runs.
 
     Two benchmarks (:func:`benchmark`) of serial and channel-sequential runs, each with 1, 2, 4, …
     outer and inner threads: one of the whole recording, and one of a window from its middle.
@@ -191,7 +191,7 @@ def measure_callers(
         raise ValidationError(f"window_s={window_s!r} must be a number above 0, in s.")
     from facet_nb.preprocessing import Crop  # lazy: it imports all preprocessing steps
 
-    find_input(pipeline, context)  # tells what is wrong with it before it is cut
+    find_input(pipeline, context)  # reports faults of the chain before the recording is cut
     last_s = float(context.get_raw().times[-1])
     window_s = min(float(window_s), last_s)
     start_s = (last_s - window_s) / 2

@@ -1,4 +1,4 @@
-"""Findings: what a loader, step, planner or executor found out that a person should know.
+"""Findings: what users should know about a result, from loaders, steps, planner and executors.
 
 Every finding is made by :func:`make_finding`. Its code is declared in :data:`FINDING_KINDS`, with
 severity, title and remedy; ``docs/findings.md`` has a section for each code.
@@ -19,7 +19,7 @@ Severity = Literal["note", "warning", "error"]
 #: From harmless to serious.
 SEVERITIES: tuple[Severity, ...] = ("note", "warning", "error")
 
-#: Details of merged findings that are kept: more are not read.
+#: Most details that are kept of merged findings.
 _DETAILS = 3
 #: Channels and spans that a line of text lists.
 _LISTED = 8

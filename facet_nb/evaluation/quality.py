@@ -185,7 +185,7 @@ def _list_channels(context: ProcessingContext) -> tuple[list[str], dict[str, lis
 def summarise(measures: Iterable[Measure]) -> Quality:
     """Return the verdict on measures, in one sentence."""
     measures = tuple(measures)
-    # What names a cause, and must not be there at all, comes first.
+    # Measures that name a cause, and whose limit is zero, come first.
     flagged = sorted((m for m in measures if m.verdict == "check"), key=lambda m: m.limit != 0.0)
     if not any(m.verdict != "not measured" for m in measures):
         reasons = "; ".join(dict.fromkeys(m.detail.rstrip(".") for m in measures))

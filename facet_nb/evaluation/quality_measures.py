@@ -56,7 +56,7 @@ def judge(
     **more: Any,
 ) -> Measure:
     """Return a measure that is good up to its limit."""
-    # A figure that is no number is not within its limit.
+    # NaN is not within its limit.
     exceeds = not value <= limit if bad is None else bad
     verdict: Verdict = "check" if exceeds else "good"
     value = float(value) + 0.0  # no "-0"
@@ -64,7 +64,7 @@ def judge(
 
 
 def judge_locked(tables: Tables, scan: Scan) -> list[Measure]:
-    """Judge what recurs with the epochs, with their parts, and from one epoch to the next."""
+    """Judge the residual that recurs with epochs, with their parts, or from epoch to epoch."""
     titles = {
         "locked_residual": "recurs with the volumes" if scan.is_volume else "recurs with the scan",
         "slice_residual": "recurs with the slices",
@@ -103,7 +103,7 @@ def judge_locked(tables: Tables, scan: Scan) -> list[Measure]:
 
 
 def _judge_bands(tables: Tables, sums: LockedSums, title: str) -> Measure:
-    """Judge what recurs from one epoch to the next in the band with most of it."""
+    """Judge the residual from epoch to epoch in the band that holds most of it."""
     name, freqs = "slow_band_residual", sums.grid.freqs[sums.band]
     edges = [np.searchsorted(freqs, band) for band in BANDS_HZ]
     bands = [slice(int(low), int(high)) for low, high in edges]
@@ -158,7 +158,7 @@ def _measure_notch(sums: LockedSums, n_parts: int) -> np.ndarray:
 
 
 def judge_lines(tables: Tables) -> Measure:
-    """Judge whether EEG lacks at the frequencies of the artifact."""
+    """Judge whether EEG is missing at the frequencies of the artifact."""
     name, title = "harmonic_loss", "EEG that lacks at the frequencies of the artifact"
     sums, artifact = tables.locked, tables.artifact
     if sums is None or artifact is None:
@@ -250,7 +250,7 @@ def _measure_decades(tables: Tables) -> np.ndarray:
 
 
 def find_held(tables: Tables) -> np.ndarray:
-    """Return the channels that hold a signal."""
+    """Return the channels that are not flat."""
     return np.flatnonzero(_measure_decades(tables) >= -DECADES_BELOW)
 
 
@@ -284,7 +284,7 @@ def judge_odd(tables: Tables) -> Measure:
     odd: dict[str, list[str]] = {}
     for what, kind, low, high in _ODD:
         relative = levels[kind] / max(float(np.median(levels[kind])), 1e-300)
-        # A figure that is no number says nothing.
+        # NaN: not measured.
         for channel in np.flatnonzero((relative < low) | (relative > high)):
             odd.setdefault(tables.names[channel], []).append(what)
     detail = "; ".join(f"{channel}: {', '.join(reasons)}" for channel, reasons in odd.items())
@@ -297,7 +297,7 @@ def _is_rereferenced(context: ProcessingContext) -> bool:
 
 
 def judge_added(tables: Iterable[Tables], context: ProcessingContext) -> Measure:
-    """Judge whether a correction wrote more into a channel than was there."""
+    """Judge whether a correction added power to a channel."""
     name, title = "added_energy", "time in which a channel has more energy than before correction"
     if _is_rereferenced(context):
         return Measure(name, title, unit="s", detail="the reference was changed.")
@@ -316,7 +316,7 @@ def judge_added(tables: Iterable[Tables], context: ProcessingContext) -> Measure
 
 
 def judge_kept(tables: Tables, context: ProcessingContext) -> Measure:
-    """Judge what the chain took where no scanner was running."""
+    """Judge how much the chain changed outside the scan."""
     name, title = "quiet_loss", "EEG that was removed where no scanner was running"
     quiet = tables.quiet & ~np.isnan(tables.kept).any(axis=1)
     if _is_rereferenced(context):
@@ -340,7 +340,7 @@ def judge_untouched(tables: Tables, context: ProcessingContext) -> Measure:
     left = np.asarray(find_loud(tables) & (tables.before > UNTOUCHED * usual))
     windows = np.asarray(left.any(axis=1))
     spans, outside = tables.spans(windows), bool((windows & ~marked).any())
-    # What lies between the marked time and the first window outside of it, a correction has told.
+    # Time between the marked time and the first window outside is reported by the correction.
     for finding in context.get_findings():
         if finding.code == "artifact_unmarked" and not outside:
             spans, outside = (*spans, *finding.span_s), True

@@ -135,7 +135,7 @@ class Tables:
         usual = self.find_usual()
         if not np.isnan(usual).any():
             relative = np.median(self.before / np.maximum(usual, 1e-300), axis=1)
-            # An artifact that is hardly larger than EEG does not tell quiet time.
+            # An artifact that is hardly larger than EEG does not identify quiet time.
             low = np.quantile(relative[outside], 0.2) if outside.any() else 0.0
             outside &= ~(relative > max(_QUIET, 5.0 * low))
         return outside
@@ -378,7 +378,7 @@ class Reader:
                 yield np.array(numbers), grid, grid.transform_reduced(np.stack(reduced))
 
     def rank_outstanding(self, scan: Scan, sfreq: float) -> np.ndarray:
-        """Return by how much windows stand out from those of the scan, by samples here and there.
+        """Return by how much windows stand out from those of the scan, from some of their samples.
 
         In each window, :data:`_PIECES` times :data:`_IN_PIECE` differences over 2 ms are squared.
         The energy of the channel that stands out most is compared with the median of the scan.

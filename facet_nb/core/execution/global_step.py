@@ -151,7 +151,7 @@ def run_read_only(processor: Processor, context: ProcessingContext) -> Processin
 
 
 def _check_recording(raw: mne.io.BaseRaw, before: mne.io.BaseRaw | None) -> None:
-    """Raise :class:`ValidationError` if a user-defined step returned samples of no use."""
+    """Raise :class:`ValidationError` if a user-defined step returned unusable samples."""
     if not raw.preload:
         return
     data, kinds = raw._data, recording.channel_kinds(raw)
@@ -167,7 +167,7 @@ def _check_recording(raw: mne.io.BaseRaw, before: mne.io.BaseRaw | None) -> None
             f"process() returned samples of type {data.dtype}: they must be real numbers, in V."
         )
     if before is not None and before.preload and not _all_finite(before):
-        return  # it may have repaired some channels, and left others alone
+        return  # it may have repaired some channels only
     for row, name, kind in zip(data, raw.ch_names, kinds, strict=True):
         if kind == "data":
             scratch.forget(data)
@@ -217,7 +217,7 @@ def guard_input(
         new = new._derive()
         new._raw_original = original
     if private and samples is not None and view is not None and own._data is view:
-        # Changed behind numpy's back, or not.
+        # C and GPU code may have changed the samples in spite of the flag.
         own._data = view if _same_samples(view, samples) else np.array(view)
     changed = own._data if own.preload else None
     if changed is view:

@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Interval between two looks at the heartbeats, in s.
+#: Interval at which the heartbeats are read, in s.
 POLL_S = 0.05
 
 #: Time that a late task of this process has to reach its next kernel, in s.
 _GRACE_S = 0.3
 
 
-#: Interval between two looks from which on this process must have been stopped, in s.
+#: If so much time has passed between two readings, in s, this process had been suspended.
 _GAP_S = 2.0
 
 

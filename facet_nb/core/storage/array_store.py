@@ -30,7 +30,7 @@ def fresh_array(shape: tuple[int, int]) -> np.ndarray:
     FacetError
         If there is not enough.
     """
-    n_bytes = 8 * int(shape[0]) * int(shape[1])  # of Python's numbers, which do not overflow
+    n_bytes = 8 * int(shape[0]) * int(shape[1])  # Python's integers do not overflow
     try:
         if n_bytes < _LARGE or not hasattr(mmap, "MADV_NOHUGEPAGE"):
             return np.empty(shape)

@@ -123,7 +123,7 @@ def try_lock(path: Path, create: bool = True) -> IO[str] | None:
 
 
 def _is_at(file: IO[str], path: Path) -> bool:
-    """Whether a file is still there: what sweeps a folder may have held the lock just before."""
+    """Whether a file still exists: another process that held its lock may have deleted it."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except OSError:
@@ -147,7 +147,7 @@ def _lock(file: IO[str]) -> bool:
 def _lock_first_byte(file: IO[str]) -> bool:
     import msvcrt
 
-    file.seek(1 << 20)  # beyond the text, which other processes must be able to read
+    file.seek(1 << 20)  # beyond the text, so that other processes can read it
     try:
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
     except OSError:

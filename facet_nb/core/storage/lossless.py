@@ -1,4 +1,4 @@
-"""Samples in as few bytes as hold them exactly: counts of a recorder, float32, or float64."""
+"""Store samples without loss in the smallest type: a recorder's integers, float32 or float64."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def pack_integers(x: npt.NDArray[Any]) -> tuple[str, bytes]:
     x : ndarray of int, shape (n,)
         The integers.
     """
-    steps = np.diff(x, prepend=x.dtype.type(0))  # what overflows here does so back as well
+    steps = np.diff(x, prepend=x.dtype.type(0))  # an overflow here is undone by unpack_integers
     return x.dtype.str, zlib.compress(steps.tobytes())
 
 
@@ -66,7 +66,7 @@ def _pack_row(row: Samples, step: float | None) -> tuple[float | None, Any]:
         for unit in (step, None) if step else (None,):
             steps = row if unit is None else row / unit
             if unit is not None and np.all(np.abs(counts := np.rint(steps)) <= _COUNT):
-                small = counts.astype(np.int16)  # without NaN, of which no comparison is true
+                small = counts.astype(np.int16)  # no NaN: it fails the comparison
                 if _same(small * unit, row):
                     return unit, small
             half = steps.astype(np.float32)

@@ -29,7 +29,7 @@ _AT_ONCE = 1 << 13
 
 @dataclass(frozen=True)
 class MultiplexedFile:
-    """A file of multiplexed numbers, and the factors that make them V.
+    """A file of multiplexed numbers, and the factors that convert them to V.
 
     Attributes
     ----------

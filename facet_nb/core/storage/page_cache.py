@@ -54,7 +54,7 @@ class StreamedFiles:
 
 @contextmanager
 def watch_files(raw: mne.io.BaseRaw) -> Iterator[StreamedFiles]:
-    """Open the files of a recording that MNE reads piece by piece, to drop what was read."""
+    """Open the files of a recording that MNE reads piece by piece, to drop pages after use."""
     # The cache belongs to the file, not to a descriptor: MNE's own need not be known.
     with ExitStack() as stack:
         names = [] if raw.preload else [name for name in raw.filenames if name is not None]
