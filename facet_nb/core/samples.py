@@ -40,10 +40,7 @@ def check_samples(result: Any, call: str, shapes: Sequence[tuple[int, int]]) -> 
     """
     if not isinstance(result, (np.ndarray, np.generic)):
         result = _as_array(result, call)
-    if result.dtype.kind not in "fiub":
-        raise ValidationError(
-            f"{call} returned samples of type {result.dtype}: they must be real numbers, in V."
-        )
+    check_kind(result, call)
     if result.shape not in shapes:
         # In words that are the same for batches of any size.
         rows, n_times = shapes[0]
@@ -59,8 +56,24 @@ def check_samples(result: Any, call: str, shapes: Sequence[tuple[int, int]]) -> 
     return np.asarray(result)
 
 
+def check_kind(samples: Any, call: str) -> None:
+    """Raise :class:`ValidationError` unless `samples`, an array, holds real numbers, none masked.
+
+    `call` names what returned them.
+    """
+    if samples.dtype.kind not in "fiub":
+        raise ValidationError(
+            f"{call} returned samples of type {samples.dtype}: they must be real numbers, in V."
+        )
+    if np.ma.is_masked(samples):
+        raise ValidationError(
+            f"{call} returned masked samples: give them values, e.g. with filled(0.0), or mark "
+            "the time with an annotation."
+        )
+
+
 def _as_array(result: Any, call: str) -> np.ndarray:
-    """Return what is no numpy array (a masked or GPU array, a list of rows) as one."""
+    """Return what is no numpy array (a GPU array, a list of rows) as one."""
     try:
         return np.asarray(result)
     except Exception as error:  # __array__ may raise anything

@@ -25,6 +25,7 @@ from facet_nb.core.noise import Change
 from facet_nb.core.recording import ChannelHeaders, Header
 from facet_nb.core.samples import (
     COPY_FIRST,
+    check_kind,
     check_returned_finite,
     check_samples,
     explain_read_only,
@@ -213,8 +214,31 @@ class ArrayStep(_RowStep):
                 "compute() changed its input x: write to out, or to a new array."
             ) from error
         if checked:
-            result = self._check(result, x, channels)
+            try:
+                result = self._check(result, x, channels)
+            except ValidationError as error:
+                raise self._find_first(error, x, channels, noise) from error.__cause__
         return round_to(self.dtype, result)
+
+    def _find_first(
+        self,
+        error: ValidationError,
+        x: np.ndarray,
+        channels: Sequence[int],
+        noise: np.ndarray | None,
+    ) -> ValidationError:
+        """Return the error of the first of `channels` that fails alone, or `error`."""
+        # So that it is the same for batches of any size.
+        for i, channel in enumerate(channels) if len(channels) > 1 else ():
+            try:
+                self.run(x[i : i + 1], [channel], None, None if noise is None else noise[i : i + 1])
+            except ValidationError as alone:
+                return alone
+            except Exception:  # it cannot be called with one channel
+                break
+        if getattr(error, "row", None) is None:
+            error.row = channels[0]
+        return error
 
     def _check(self, result: Any, x: np.ndarray, channels: Sequence[int]) -> np.ndarray:
         """Return the result of a user-defined ``compute`` for rows `x` if it can be used."""
@@ -548,11 +572,8 @@ def check_context(context: Any) -> ProcessingContext:
 def unpack_samples(context: ProcessingContext) -> np.ndarray:
     """Return the samples of a one-channel context, shape (1, n_times), in V."""
     raw = context.get_raw()
-    samples = np.asarray(raw._data if raw.preload else raw.get_data())
-    if samples.dtype.kind not in "fiub":
-        raise ValidationError(
-            f"process() returned samples of type {samples.dtype}: they must be real numbers, in V."
-        )
+    samples = np.asanyarray(raw._data if raw.preload else raw.get_data())
+    check_kind(samples, "process()")
     data = np.asarray(samples, dtype=float)
     if data.ndim != 2 or data.shape[0] != 1:
         raise ValidationError(

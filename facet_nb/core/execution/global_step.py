@@ -21,7 +21,7 @@ from facet_nb.core.execution.heartbeats import HeartbeatTable
 from facet_nb.core.execution.job import FAILURES, Job, fail
 from facet_nb.core.noise import NoiseTracker
 from facet_nb.core.processor import Processor
-from facet_nb.core.samples import COPY_FIRST, check_finite, explain_read_only
+from facet_nb.core.samples import COPY_FIRST, check_finite, check_kind, explain_read_only
 from facet_nb.core.steps import ArrayStep
 from facet_nb.core.storage import scratch
 from facet_nb.kernels.views import as_slice, is_finite, protect
@@ -162,10 +162,7 @@ def _check_recording(raw: mne.io.BaseRaw, before: mne.io.BaseRaw | None) -> None
             f"channels and {shape[1]} samples. Make a new one: "
             "context.with_raw(mne.io.RawArray(data, info))."
         )
-    if data.dtype.kind not in "fiub":
-        raise ValidationError(
-            f"process() returned samples of type {data.dtype}: they must be real numbers, in V."
-        )
+    check_kind(data, "process()")
     if before is not None and before.preload and not _all_finite(before):
         return  # it may have repaired some channels only
     for row, name, kind in zip(data, raw.ch_names, kinds, strict=True):
