@@ -1,11 +1,13 @@
 """A program that runs and writes recordings on demand, to be interrupted from outside.
 
 It imports everything once, and forks a child for each line that it reads: a case as JSON. A child
-has a session, a scratch folder and outputs of its own; what it says goes to ``told.jsonl``.
+has a session, a scratch folder and outputs of its own; what it says goes to ``told.jsonl``. A Dask
+cluster is another program, which outlives it.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -22,6 +24,8 @@ from typing import Any
 import numpy as np
 import psutil
 
+from tests.faults import campaign  # as which workers know what this program sends
+
 ROOT = Path(__file__).resolve().parents[2]
 N_CHANNELS, N_TIMES, SFREQ = 6, 60_000, 500.0
 #: Ways to run in each place; `N` recordings each.
@@ -31,7 +35,11 @@ PLACES: dict[str, dict[str, Any]] = {
     "processes": {"mode": "parallel", "backend": "multiprocessing", "n_jobs": 2},
     "files": {"mode": "channel_sequential", "memory_budget": "400 MB", "checkpoint": "kept"},
 }
+if importlib.util.find_spec("distributed"):
+    PLACES["dask"] = {"mode": "channel_sequential", "backend": "dask", "n_jobs": 2}
 N = 4
+#: Dask's rules for workers that do not answer: by default minutes. A worker that dies is replaced.
+DASK = {"distributed.scheduler.worker-ttl": "5s"}
 
 
 def make_context(seed: int) -> Any:
@@ -54,6 +62,17 @@ def make_steps() -> list[Any]:
 
 def run_case(case: dict[str, Any]) -> None:
     """Correct and write `N` recordings, and tell of each."""
+    if "scheduler" not in case:
+        _run_case(case, None)
+        return
+    from distributed import Client
+
+    with Client(case["scheduler"]) as client:
+        client.run(campaign.lift_limits)  # of the last case, which may have been killed
+        _run_case(case, client)
+
+
+def _run_case(case: dict[str, Any], client: Any) -> None:
     from facet_nb import Exporter, Pipeline
     from facet_nb.core import FacetError
 
@@ -73,6 +92,9 @@ def run_case(case: dict[str, Any]) -> None:
         kind, amount = case.get("limit"), case.get("amount", 0)
         if kind == "disk":
             fill_disk_after(amount)
+        if client is not None and kind is not None:
+            limits = {"disk": campaign.fill_disk_after, "memory": campaign.restrict_memory}
+            client.run(limits[kind], amount)
         for i, context in enumerate(contexts):
             steps = [*make_steps(), Exporter(folder / f"out{i}.fif", overwrite=True)]
             try:
@@ -95,13 +117,21 @@ def limit_memory(amount: int | None) -> Iterator[None]:
     if amount is None:
         yield
         return
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
     before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + amount, before[1]))
+    restrict_memory(amount)
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def restrict_memory(amount: int) -> None:
+    """Let this process have only so many bytes more."""
+    import resource
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + amount, hard))
 
 
 def fill_disk_after(n_bytes: int) -> None:
@@ -121,6 +151,7 @@ def fill_disk_after(n_bytes: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     allocate, pwrite, open_file = os.posix_fallocate, os.pwrite, builtins.open
+    _plain.update(posix_fallocate=allocate, pwrite=pwrite, open=open_file)
 
     def posix_fallocate(fd: int, offset: int, size: int) -> None:
         spend(size)
@@ -138,6 +169,23 @@ def fill_disk_after(n_bytes: int) -> None:
 
     os.posix_fallocate, os.pwrite = posix_fallocate, counted_pwrite
     builtins.open = io.open = counted_open
+
+
+#: Calls of this process before they were counted.
+_plain: dict[str, Any] = {}
+
+
+def lift_limits() -> None:
+    """Give this process memory and a disk without limits."""
+    import builtins
+    import io
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    if _plain:
+        os.posix_fallocate, os.pwrite = _plain["posix_fallocate"], _plain["pwrite"]
+        builtins.open = io.open = _plain["open"]
 
 
 class _Counted:
@@ -172,6 +220,8 @@ def serve() -> None:
     with tempfile.TemporaryDirectory() as folder:
         # Everything is imported and compiled: where memory ends, numba never comes to an end.
         run_case({"folder": folder, "place": "serial"})
+    if "dask" in PLACES:
+        import distributed  # noqa: F401
     for line in sys.stdin:
         case = json.loads(line)
         child = os.fork()
@@ -191,6 +241,63 @@ def serve() -> None:
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
+def warm_up() -> None:
+    """Import what a run needs: most faults would come while modules are imported."""
+    from facet_nb import Pipeline
+
+    Pipeline(make_steps()).run(make_context(0), show_progress=False)
+
+
+def serve_cluster() -> None:
+    """Be a cluster of two workers until standard input ends; say its address when it works."""
+    import dask
+    from distributed import Client
+
+    own = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        dask.config.set(DASK),
+        Client(**own, local_directory=folder) as client,
+    ):
+        client.run(campaign.warm_up)
+        print(client.scheduler.address, flush=True)
+        sys.stdin.read()
+
+
+class Cluster:
+    """A cluster that outlives the programs that use it; a context manager."""
+
+    def __enter__(self) -> Cluster:
+        self._process = _start_program("cluster")
+        assert self._process.stdout
+        self.address = self._process.stdout.readline().strip()
+        assert self.address
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait(timeout=60)
+
+    def list_workers(self) -> list[int]:
+        """Return the numbers of its worker processes."""
+        found = psutil.Process(self._process.pid).children()
+        return [p.pid for p in found if "spawn_main" in " ".join(p.cmdline())]
+
+
+def _start_program(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "tests.faults.campaign", *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "FACET_NB_COMPILED": "never"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+
+
 @dataclass
 class Server:
     """The program, as tests use it."""
@@ -200,19 +307,7 @@ class Server:
     @classmethod
     def start(cls) -> Server:
         """Start it."""
-        command = [sys.executable, "-W", "ignore", "-m", "tests.faults.campaign"]
-        return cls(
-            subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "FACET_NB_COMPILED": "never"},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                start_new_session=True,
-            )
-        )
+        return cls(_start_program())
 
     def begin(self, **case: Any) -> int:
         """Start a case; return the number of its process once it has begun."""
@@ -251,4 +346,4 @@ def list_session(leader: int) -> list[psutil.Process]:
 
 
 if __name__ == "__main__":
-    serve()
+    serve_cluster() if sys.argv[1:] == ["cluster"] else serve()

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ import pytest
 from facet_nb import Pipeline
 from facet_nb.io import load
 from tests.faults import campaign, programs
-from tests.faults.campaign import PLACES, N, Server, list_session
+from tests.faults.campaign import PLACES, Cluster, N, Server, list_session
 
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="signals of POSIX"),
@@ -35,6 +36,22 @@ pytestmark = [
 TRIES = int(os.environ.get("FACET_NB_TRIES", "30"))
 #: Time in which everything must have come to its end, in s.
 LIMIT_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A Dask cluster that outlives its programs."""
+    with Cluster() as made:
+        yield made
+
+
+@pytest.fixture
+def begin(server, place, request, tmp_path):
+    """Start a case in the test's place; return the number of its process."""
+    if place == "dask":
+        address = request.getfixturevalue("cluster").address
+        return partial(server.begin, folder=str(tmp_path), place=place, scheduler=address)
+    return partial(server.begin, folder=str(tmp_path), place=place)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +94,7 @@ def check(server, wanted, tmp_path, count_fault):
 
 
 @pytest.fixture
-def clean(server, tmp_path, wanted):
+def clean(server, begin, tmp_path, wanted):
     """After all tries of a place: the next run works, and removes what killed ones left."""
 
     def look(place: str) -> None:
@@ -85,7 +102,7 @@ def clean(server, tmp_path, wanted):
         shared = set(Path("/dev/shm").glob("*"))  # numbers of processes come again
         for path in tmp_path.glob("out*"):
             path.unlink()
-        child = server.begin(folder=str(tmp_path), place=place)
+        child = begin()
         assert server.end() == 0
         told = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]
         assert [words["kind"] for words in told[1:]] == ["done"] * N, told
@@ -111,11 +128,11 @@ ENDING = {
 @pytest.mark.fault("signals that end a program", fails="lost")
 @pytest.mark.parametrize("kind", ENDING)
 @pytest.mark.parametrize("place", PLACES)
-def test_signals_that_end(place, kind, server, check, clean, tmp_path):
+def test_signals_that_end(place, kind, server, begin, check, clean, tmp_path):
     rng = random.Random(f"{place} {kind}")
     for _ in range(TRIES):
         (tmp_path / "told.jsonl").unlink(missing_ok=True)
-        child = server.begin(folder=str(tmp_path), place=place)
+        child = begin()
         time.sleep(rng.uniform(0.0, 1.2))
         for number in ENDING[kind]:
             try:
@@ -130,14 +147,18 @@ def test_signals_that_end(place, kind, server, check, clean, tmp_path):
 @pytest.mark.fault("processes that are stopped for a while", fails="hung")
 @pytest.mark.parametrize("who", ["parent", "workers", "all"])
 @pytest.mark.parametrize("place", PLACES)
-def test_stopped_processes(place, who, server, check, clean, tmp_path):
-    """The parent goes on where it was; workers that nobody continues are continued by the run."""
+def test_stopped_processes(place, who, server, begin, check, clean, tmp_path, request):
+    """The parent goes on where it was; workers that nobody continues are continued by the run.
+
+    Those of Dask are replaced by their nannies, once the scheduler misses them.
+    """
+    others = request.getfixturevalue("cluster").list_workers if place == "dask" else None
     rng = random.Random(f"{place} {who}")
     for _ in range(TRIES):
         (tmp_path / "told.jsonl").unlink(missing_ok=True)
-        child = server.begin(folder=str(tmp_path), place=place)
+        child = begin()
         time.sleep(rng.uniform(0.0, 1.2))
-        members = [p.pid for p in list_session(child)]
+        members = [p.pid for p in list_session(child)] + (others() if others else [])
         stopped = {"parent": [child], "workers": [p for p in members if p != child], "all": members}
         for pid in stopped[who]:
             send(pid, signal.SIGSTOP)
@@ -160,13 +181,12 @@ def send(pid: int, number: int) -> None:
 
 @pytest.mark.fault("memory that ends (RLIMIT_AS)", fails="wrong")
 @pytest.mark.parametrize("place", PLACES)
-def test_scarce_memory(place, server, check, clean, tmp_path):
+def test_scarce_memory(place, server, begin, check, clean, tmp_path):
     rng, told = random.Random(place), []
     for _ in range(2 * TRIES):
         (tmp_path / "told.jsonl").unlink(missing_ok=True)
         amount = int(10 ** rng.uniform(6.0, 8.2))
-        case = {"folder": str(tmp_path), "place": place, "limit": "memory", "amount": amount}
-        child = server.begin(**case)
+        child = begin(limit="memory", amount=amount)
         told += check(child, place, server.end(), may_fail=True)
     assert "FacetError" in [words["kind"] for words in told], "no limit was reached"
     clean(place)
@@ -174,21 +194,20 @@ def test_scarce_memory(place, server, check, clean, tmp_path):
 
 @pytest.mark.fault("a disk that becomes full", fails="lost")
 @pytest.mark.parametrize("place", PLACES)
-def test_full_disk(place, server, check, clean, tmp_path):
+def test_full_disk(place, server, begin, check, clean, tmp_path):
     """ENOSPC from the first to the last byte that is written (simulated in Python's calls)."""
     rng, told = random.Random(place), []
     for _ in range(2 * TRIES):
         (tmp_path / "told.jsonl").unlink(missing_ok=True)
         amount = int(10 ** rng.uniform(2.0, 7.2))
-        case = {"folder": str(tmp_path), "place": place, "limit": "disk", "amount": amount}
-        child = server.begin(**case)
+        child = begin(limit="disk", amount=amount)
         told += check(child, place, server.end(), may_fail=True)
     assert "FacetError" in [words["kind"] for words in told], "the disk was never full"
     clean(place)
 
 
 MOUNTED = """
-    import json, subprocess, sys
+    import contextlib, json, subprocess, sys
     from pathlib import Path
     import numpy as np
     from tests.faults import campaign
@@ -199,7 +218,9 @@ MOUNTED = """
     disk, place, sizes = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
     context = campaign.make_context(0)
     wanted = Pipeline(campaign.make_steps()).run(context).get_raw().get_data()
-    for size in sizes:
+
+
+    def fill(size):
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "x", disk], check=True)
         options = dict(campaign.PLACES[place])
         if "checkpoint" in options:
@@ -216,6 +237,16 @@ MOUNTED = """
         print("full" if not result.success else "done", flush=True)
         del result
         subprocess.run(["umount", "-l", disk], check=True)
+
+
+    with contextlib.ExitStack() as stack:
+        if place == "dask":
+            from distributed import Client
+
+            cluster = stack.enter_context(campaign.Cluster())
+            stack.enter_context(Client(cluster.address))
+        for size in sizes:
+            fill(size)
 """
 
 
