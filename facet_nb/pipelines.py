@@ -15,6 +15,7 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.pipeline import Pipeline
 from facet_nb.core.processor import Processor
+from facet_nb.core.storage.originals import PICTURES, check_kind_of_file
 from facet_nb.correction import (
     AASCorrection,
     ANCCorrection,
@@ -111,6 +112,7 @@ class PlotBeforeAfter(Processor):
         end = min(start + self.duration, float(context.get_raw_original().times[-1]))
         picture = plot_before_after(context, self.channel, start, end)
         if self.save_path is not None:
+            check_kind_of_file(self.save_path, PICTURES)
             picture.savefig(self.save_path)
         new = context._derive()
         new.cache_set("picture", picture)

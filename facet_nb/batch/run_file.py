@@ -13,6 +13,7 @@ from facet_nb.batch.making import make_study
 from facet_nb.core import limits
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.pipeline import Pipeline
+from facet_nb.core.storage.originals import YAML, check_kind_of_file
 from facet_nb.core.study.outcome import BatchResult
 from facet_nb.core.study.study import Study
 
@@ -137,6 +138,7 @@ class RunFile:
         path = Path(path).expanduser()
         if path.exists() and not overwrite:
             raise ValidationError(f"{path} exists: give another name, or overwrite=True.")
+        check_kind_of_file(path, YAML)
         moved = self._move(path.absolute().parent)
         text = yaml.safe_dump(moved.to_dict(), sort_keys=False, allow_unicode=True)
         try:

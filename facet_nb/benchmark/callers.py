@@ -21,6 +21,7 @@ from facet_nb.benchmark.table import BenchmarkTable
 from facet_nb.benchmark.whatif import ask_what_if
 from facet_nb.core import Pipeline, ProcessingContext
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.storage.originals import TEXT, check_kind_of_file
 
 #: Cores of the machines for which times are predicted.
 PREDICTED_CORES = (8, 24)
@@ -116,6 +117,7 @@ class CallerTables:
         tables = {name: json.loads(getattr(self, name).to_json()) for name in ("whole", "window")}
         text = json.dumps({**tables, "window_s": self.window_s}, ensure_ascii=False)
         if path is not None:
+            check_kind_of_file(path, TEXT)
             Path(path).write_text(text + "\n", encoding="utf-8")
         return text
 

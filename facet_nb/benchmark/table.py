@@ -16,6 +16,7 @@ from facet_nb.benchmark.measurement import BenchmarkInput, BenchmarkPoint, Confi
 from facet_nb.benchmark.summary import SummaryRow, make_rows
 from facet_nb.core.errors import ValidationError, check_extra
 from facet_nb.core.limits import read_text
+from facet_nb.core.storage.originals import TEXT, check_kind_of_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -182,6 +183,7 @@ class BenchmarkTable:
         """Return the data frame as CSV text; also write it to `path` if given."""
         text = self.to_frame().to_csv(index=False)
         if path is not None:
+            check_kind_of_file(path, TEXT)
             Path(path).write_text(text, encoding="utf-8")
         return text
 
@@ -191,6 +193,7 @@ class BenchmarkTable:
         content = {"kind": _KIND, "schema": SCHEMA, **to_plain(self)}
         text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
         if path is not None:
+            check_kind_of_file(path, TEXT)
             Path(path).write_text(text + "\n", encoding="utf-8")
         return text
 

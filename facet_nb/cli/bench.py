@@ -70,6 +70,7 @@ def bench(
     with report_errors(debug):
         _check_wish(goal, memory_budget)
         _check_writable(out, html)
+        _check_kinds(out, html)
         pipeline = chains.choose_chain(chain, trigger)
         wanted = {
             "modes": mode or None,
@@ -112,6 +113,7 @@ def callers(
         from facet_nb.benchmark import CallerTables, measure_callers
 
         _check_writable(out)
+        _check_kinds(out)
         if source.suffix == ".json":
             tables = CallerTables.from_json(source)
         else:
@@ -183,6 +185,15 @@ def _check_wish(goal: str, memory_budget: str | None) -> None:
         raise typer.BadParameter(f"{goal!r} is not one of {', '.join(GOALS)}.")
     if memory_budget is not None:
         parse_bytes(memory_budget)
+
+
+def _check_kinds(out: Path | None, html: Path | None = None) -> None:
+    """Check that no file of another kind would be replaced."""
+    from facet_nb.core.storage.originals import PAGES, TEXT, check_kind_of_file
+
+    for path, suffixes in ((out, TEXT), (html, PAGES)):
+        if path is not None:
+            check_kind_of_file(path, suffixes)
 
 
 def _check_writable(*paths: Path | None) -> None:

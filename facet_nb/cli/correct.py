@@ -46,6 +46,7 @@ def run(
     result is printed on stderr.
     """
     with report_errors(debug):
+        from facet_nb.core.storage.originals import PAGES, check_kind_of_file
         from facet_nb.io import Exporter, load
         from facet_nb.io.atomic_write import check_target
 
@@ -55,6 +56,7 @@ def run(
         exporter = Exporter(target)
         if report is not None:
             check_target(report, overwrite=True)
+            check_kind_of_file(report, PAGES)
         context = load(source, anonymize=anonymize)
         exporter.validate(context)  # before the work, not after it
         result = pipeline.add(exporter).run(

@@ -43,6 +43,7 @@ from facet_nb.core.processor import (
 from facet_nb.core.quality import Accept, add_gates
 from facet_nb.core.registry import get_processor
 from facet_nb.core.result import PipelineResult
+from facet_nb.core.storage.originals import YAML, check_kind_of_file
 
 Step = Processor | Callable[[ProcessingContext], ProcessingContext]
 
@@ -599,6 +600,7 @@ class Pipeline:
 
         text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
         if path is not None:
+            check_kind_of_file(path, YAML)
             Path(path).write_text(text, encoding="utf-8")
         return text
 

@@ -17,6 +17,7 @@ from facet_nb.core import PipelineResult
 from facet_nb.core.errors import FacetError
 from facet_nb.core.findings import Finding
 from facet_nb.core.quality import Measure
+from facet_nb.core.storage.originals import PAGES, check_kind_of_file
 from facet_nb.io.atomic_write import check_target, stage
 from facet_nb.io.originals import list_originals
 from facet_nb.io.provenance import hash_file, read_provenance
@@ -77,6 +78,7 @@ class RunReport:
         """
         target = Path(path).expanduser()
         check_target(target, overwrite)
+        check_kind_of_file(target, PAGES)
         content = self.to_html().encode(errors="backslashreplace")
         with stage(target, len(content)) as folder:
             (folder / target.name).write_bytes(content)

@@ -20,8 +20,7 @@ import pytest
 from facet_nb import Exporter, export, load, read_provenance
 from facet_nb.core import FacetError, Pipeline, ProcessingContext, ValidationError
 from facet_nb.core.backends import processes
-from facet_nb.core.storage import folder_lock, scratch, shared_memory
-from facet_nb.io import originals
+from facet_nb.core.storage import folder_lock, originals, scratch, shared_memory
 from tests.core import toys
 from tests.io.conftest import make_recording
 

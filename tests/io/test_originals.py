@@ -6,11 +6,14 @@ import hashlib
 import os
 from pathlib import Path
 
+import mne
 import numpy as np
 import pytest
 
-from facet_nb import Exporter, Loader, export, load
+from facet_nb import Exporter, HighPassFilter, Loader, export, load
 from facet_nb.core import Pipeline, ProcessingContext, StepError, ValidationError
+from facet_nb.pipelines import PlotBeforeAfter
+from tests.benchmark.samples import make_table
 from tests.core import toys
 from tests.io.conftest import make_recording
 
@@ -156,3 +159,108 @@ def test_what_is_certain_to_fail_is_refused_early(tmp_path, name, options, told)
     with pytest.raises(StepError, match=told):
         Pipeline(steps).plan(ProcessingContext(raw))
     assert (tmp_path / "there.fif").read_text() == "precious"
+
+
+LAZY_WAYS = {
+    "itself": lambda path: path,
+    "link": lambda path: make_link(path, os.symlink),
+    "hard link": lambda path: make_link(path, os.link),
+}
+
+
+def make_link(path, how):
+    """Return another name of a recording: links to all its files."""
+    for part in path.parent.glob(f"{path.stem}.*"):
+        how(part, part.with_stem("other_raw"))
+    return path.with_stem("other_raw")
+
+
+@pytest.mark.parametrize("change", ["whole", "crop", "concatenated", "loaded"])
+@pytest.mark.parametrize("way", LAZY_WAYS)
+@pytest.mark.parametrize("suffix", [".fif", ".edf", ".vhdr"])
+def test_the_input_of_a_lazy_recording_is_kept(suffix, way, change, tmp_path):
+    """MNE would empty the file while the recording is still read from it."""
+    path = tmp_path / f"x_raw{suffix}"
+    export(ProcessingContext(make_recording()), path)
+    target = LAZY_WAYS[way](path)
+    before = {p: p.read_bytes() for p in tmp_path.iterdir()}
+    lazy = Pipeline([HighPassFilter(1.0)]).lazy(path)
+    if change == "crop":
+        lazy = lazy.crop(0.0, 1.0).pick([0])
+    elif change == "concatenated":
+        lazy = mne.concatenate_raws([lazy.copy(), lazy.copy()])
+    elif change == "loaded":
+        lazy.load_data()
+    write = lazy.save if suffix == ".fif" else lazy.export
+    with pytest.raises(ValidationError, match="from which the recording is computed"):
+        write(target, overwrite=True)
+    assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+    if suffix != ".edf":  # whose samples are too large for MNE
+        write(tmp_path / f"new_raw{suffix}", overwrite=True)
+        assert (tmp_path / f"new_raw{suffix}").exists()
+
+
+# ------------------------------------------------------------- pages, tables, chains, pictures
+def run_chain(*steps):
+    return Pipeline([HighPassFilter(1.0), *steps]).run(toys.make_context(n_times=2000))
+
+
+def write_picture(path):
+    result = run_chain(PlotBeforeAfter(duration=1.0, save_path=path))
+    if result.error is not None:
+        raise result.error
+
+
+def write_run_file(path):
+    from facet_nb.batch import RunFile
+
+    chain, folder = Pipeline([HighPassFilter(1.0)]), path.parent
+    RunFile.of(chain, [folder], folder / "out").write(path, overwrite=True)
+
+
+def write_command(path):
+    """The command line, which says so before it reads the recording."""
+    from typer.testing import CliRunner
+
+    from facet_nb.cli import app
+
+    words = ["run", "not_there.fif", str(path.with_name("out.fif")), "--report", str(path)]
+    answer = CliRunner().invoke(app, words)
+    if "would replace" in answer.output:
+        raise ValidationError(answer.output)
+
+
+WRITERS = {
+    "report": (lambda path: run_chain().report(path), ".html"),
+    "chain": (lambda path: Pipeline([HighPassFilter(1.0)]).to_yaml(path), ".yaml"),
+    "run file": (write_run_file, ".yaml"),
+    "table": (lambda path: make_table().to_json(path), ".json"),
+    "table as text": (lambda path: make_table().to_csv(path), ".csv"),
+    "picture": (write_picture, ".png"),
+    "command line": (write_command, ".html"),
+}
+
+
+@pytest.mark.parametrize("suffix", [".fif", ".eeg", ".gz"])
+@pytest.mark.parametrize("behind", ["name", "link"])
+@pytest.mark.parametrize("what", WRITERS)
+def test_what_is_no_recording_replaces_none(what, behind, suffix, tmp_path):
+    """``--report x.fif`` wrote the page over the recording."""
+    write, own = WRITERS[what]
+    path = target = tmp_path / f"rec{suffix}"
+    path.write_bytes(b"samples")
+    if behind == "link":
+        target = tmp_path / f"link{own}"
+        target.symlink_to(path)
+    with pytest.raises((ValidationError, StepError), match="would replace"):
+        write(target)
+    assert path.read_bytes() == b"samples"
+
+
+@pytest.mark.parametrize("what", WRITERS)
+def test_what_is_of_the_same_kind_is_replaced(what, tmp_path):
+    write, own = WRITERS[what]
+    path = tmp_path / f"made{own}"
+    path.write_text("of before")
+    write(path)
+    assert what == "command line" or path.read_bytes() != b"of before"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import mne
 
-from facet_nb.core.errors import check_extra
+from facet_nb.core.errors import ValidationError, check_extra
+from facet_nb.core.storage.originals import find_same, list_files, list_parts
 from facet_nb.core.storage.raw_file import RawOnDemand
 
 
@@ -19,6 +21,60 @@ class LazyRaw(RawOnDemand, mne.io.BaseRaw):  # type: ignore[misc]  # MNE looks f
     ``save``, ``compute_psd``, :class:`mne.Epochs` and :func:`mne.concatenate_raws` read windows of
     it. Methods that change samples need ``load_data()`` first, as those of any such recording.
     """
+
+    def save(self, fname: Any, *args: Any, **options: Any) -> Any:
+        """Save the recording to a FIF file, as :meth:`mne.io.Raw.save` does.
+
+        Parameters
+        ----------
+        fname : path
+            The file; none that the recording is computed from.
+        *args, **options
+            As in MNE.
+
+        Returns
+        -------
+        list of Path
+            The files.
+
+        Raises
+        ------
+        ValidationError
+            If `fname` is a file of the input, by any name.
+        """
+        self._check_target(fname)
+        return super().save(fname, *args, **options)
+
+    def export(self, fname: Any, *args: Any, **options: Any) -> None:
+        """Export the recording, as :meth:`mne.io.Raw.export` does.
+
+        Parameters
+        ----------
+        fname : path
+            The file; none that the recording is computed from.
+        *args, **options
+            As in MNE.
+
+        Raises
+        ------
+        ValidationError
+            If `fname`, or a part of it, is a file of the input, by any name.
+        """
+        self._check_target(fname)
+        super().export(fname, *args, **options)
+
+    def _check_target(self, path: Any) -> None:
+        """Raise :class:`ValidationError` if `path` is a file that this recording is made from."""
+        # MNE compares names only, and only those that it reads itself.
+        contexts = [extra["samples"].context for extra in self._raw_extras]
+        read = list_files(context.get_raw_original() for context in contexts)
+        for file in list_parts(Path(path).expanduser()):
+            same = find_same(file, read)
+            if same is not None:
+                raise ValidationError(
+                    f"{path}: this would replace {same}, from which the recording is computed. "
+                    "Give another name."
+                )
 
     def describe_steps(self) -> Any:
         """Return how each step is computed, as a table: ``step``, ``how``, ``why``."""
