@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import Any
+
+import numpy as np
 
 from facet_nb.core.errors import ValidationError
 
@@ -79,3 +83,59 @@ def clone_value(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: clone_value(entry) for key, entry in value.items()}
     return value if callable(value) else copy.deepcopy(value)
+
+
+def explain_values(owner: Any, ask_none: bool = True) -> str:
+    """Return which argument of `owner` is no number where one is needed, or nothing.
+
+    The annotations of its constructor say what is needed; those that name other types than numbers,
+    text, None and sequences of numbers are not looked at.
+
+    Parameters
+    ----------
+    owner : object
+        What has the arguments as attributes.
+    ask_none : bool
+        Whether None counts; where nothing has failed yet, it may stand for a default.
+    """
+    for parameter in list(inspect.signature(type(owner).__init__).parameters.values())[1:]:
+        value = getattr(owner, parameter.name, parameter.default)
+        wanted = find_numbers(str(parameter.annotation))
+        if value is None and not ask_none:
+            continue
+        if wanted and not _is_one_of(value, wanted):
+            words = ["numbers" if "Sequence" in kind else _WORDS[kind] for kind in wanted]
+            return f"{parameter.name}={value!r}: give {' or '.join(dict.fromkeys(words))}."
+    return ""
+
+
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "True or False",
+    "None": "None",
+    "Sequence[int]": "numbers",
+    "Sequence[float]": "numbers",
+}
+
+
+def find_numbers(annotation: str) -> list[str]:
+    """Return the types of an annotation, if all are known and one is a number."""
+    kinds = [kind.strip() for kind in annotation.split("|")]
+    known = all(kind in _WORDS for kind in kinds)
+    return kinds if known and ({"int", "float"} & set(kinds)) else []
+
+
+def _is_one_of(value: Any, kinds: list[str]) -> bool:
+    if value is None or isinstance(value, (str, bool, np.bool_)):
+        # True is 1, as in Python.
+        name = "None" if value is None else "str" if isinstance(value, str) else "int"
+        return name in kinds or (name == "int" and {"float", "bool"} & set(kinds) != set())
+    if isinstance(value, Real):
+        number = float(value)
+        return not math.isnan(number) and ("float" in kinds or number.is_integer())
+    if any("Sequence" in kind for kind in kinds):
+        array = np.asarray(value)
+        return array.ndim == 1 and array.size > 0 and array.dtype.kind in "iuf"
+    return False

@@ -25,7 +25,7 @@ from facet_nb.core.errors import (
 )
 from facet_nb.core.events import Event, EventRecorder
 from facet_nb.core.execution.checkpoint import hold_checkpoint
-from facet_nb.core.execution.runner import Runner, check_early
+from facet_nb.core.execution.runner import Runner, check_early, check_parameters
 from facet_nb.core.execution.timeouts import check_timeout
 from facet_nb.core.map import Study, StudyPlan, map_runs
 from facet_nb.core.memory import parse_bytes
@@ -395,6 +395,7 @@ class Pipeline:
         check_early(self.processors, subject if isinstance(subject, ProcessingContext) else None)
         known = subject is not None or memory_budget is not None
         run_input = find_input(self.processors, subject) if known else None
+        check_parameters(self.processors, None if run_input is None else run_input.shape)
         return fit_to_budget(self.processors, options, run_input, memory_budget)
 
     def lazy(

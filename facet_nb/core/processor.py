@@ -209,6 +209,21 @@ class Processor:
         """
         return None
 
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right, for ``Pipeline.plan``.
+
+        Parameters
+        ----------
+        sfreq : float
+            Sampling rate before the step, in Hz; infinite if it is not known.
+
+        Raises
+        ------
+        ValidationError
+            If there is one; it is the error of a run.
+        """
+        return None
+
     def execute(self, context: ProcessingContext) -> ProcessingContext:
         """Validate, process, and add the step to the history; `context` cannot be changed."""
         return engine.guard_input(self._execute, context, private=not self.built_in)

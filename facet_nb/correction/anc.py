@@ -103,8 +103,19 @@ class ANCCorrection(ArrayProcessor):
         self.max_gain = max_gain
         self.control = control
 
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        if self.filter_order is not None and not self.filter_order >= 0:
+            raise ValidationError(
+                f"anc_correction: filter_order={self.filter_order!r}: give samples above 0, or "
+                "None for the length of an artifact."
+            )
+        if self.hp_freq is not None and not 0 < self.hp_freq < sfreq / 2:
+            raise ValidationError(f"anc_correction: hp_freq={self.hp_freq:g} Hz is out of range.")
+
     def prepare(self, view: View) -> Prepared:
         """Design the high-pass filter and find the acquisition window."""
+        self.check_parameters(view.sfreq)
         starts, n_samples = find_artifacts(view)
         first, triggers = starts[0], starts - view.offset
         stop = min(int(triggers[-1]) + n_samples, view.n_times)

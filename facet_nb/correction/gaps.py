@@ -166,12 +166,16 @@ class VolumeArtifactCorrection(ChannelCorrection):
         given = x, plan.sfreq, plan.starts, plan.volumes, beside
         return volume_gaps.compare_with_eeg(*given, **self._average(plan))
 
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        self._check()
+
     def _check(self) -> None:
-        if self.template_count < 1 or self.n_volumes < 1:
+        if not (self.template_count >= 1 and self.n_volumes >= 1):
             raise ValidationError("template_count and n_volumes must be 1 or more.")
         if self.fill not in ("average", "line"):
             raise ValidationError(f"fill={self.fill!r} must be 'average' or 'line'.")
-        if not 0 <= self.weighting_position <= 1 or self.weighting_slope <= 0:
+        if not (0 <= self.weighting_position <= 1 and self.weighting_slope > 0):
             raise ValidationError(
                 "weighting_position must be from 0 to 1, weighting_slope above 0."
             )

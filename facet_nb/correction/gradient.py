@@ -266,10 +266,14 @@ class GradientCorrection(ChannelCorrection):
         known = len(starts) < len(layout.first)
         return layout.within(starts) if known else layout, None, strength
 
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        self._check()
+
     def _check(self) -> None:
-        if self.max_courses < 0:
+        if not self.max_courses >= 0:
             raise ValidationError(f"max_courses={self.max_courses} must be 0 or more.")
-        if self.shrinkage < 0:
+        if not self.shrinkage >= 0:
             raise ValidationError(f"shrinkage={self.shrinkage} must be 0 or more.")
         if not self.block_s > 0:
             raise ValidationError(f"block_s={self.block_s} must be above 0 s.")

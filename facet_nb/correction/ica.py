@@ -114,6 +114,10 @@ class ICACorrection(Processor):
         new = context.with_raw(replace_data(raw, data)) if ica.exclude else context
         return new.with_findings((finding,))
 
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        self._check()
+
     def _check(self) -> None:
         if self.method not in METHODS:
             raise ValidationError(f"method={self.method!r}: use one of {', '.join(METHODS)}.")

@@ -123,12 +123,16 @@ class OBSCorrection(BasisCorrection):
         self.exclude_channels = exclude_channels
         self.locked_only = locked_only
 
-    def prepare(self, view: View) -> Prepared:
-        """Find the artifacts, and design the high-pass filter."""
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
         n = self.n_components
         whole = isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0
         if n != "auto" and not whole:
             raise ValidationError(f"n_components={n!r}: use 1, 2, … or 'auto'.")
+
+    def prepare(self, view: View) -> Prepared:
+        """Find the artifacts, and design the high-pass filter."""
+        self.check_parameters(view.sfreq)
         starts, n_samples = find_artifacts(view)
         slices = self._has_slices(view.metadata.slices_per_volume, n_samples / view.sfreq)
         every = 2 if slices else 1
@@ -216,13 +220,17 @@ class PCACorrection(BasisCorrection):
         self.exclude_channels = exclude_channels
         self.locked_only = locked_only
 
-    def prepare(self, view: View) -> Prepared:
-        """Find the artifacts, and design the high-pass filter."""
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
         n = self.n_components
         if n != "auto" and (isinstance(n, str) or not n > 0):
             raise ValidationError(
                 f"n_components={n!r}: use a number of components, a fraction below 1, or 'auto'."
             )
+
+    def prepare(self, view: View) -> Prepared:
+        """Find the artifacts, and design the high-pass filter."""
+        self.check_parameters(view.sfreq)
         taps = self._taps(view.sfreq)
         return Prepared(OBSPlan(*find_artifacts(view), taps, locked_only=self.locked_only))
 

@@ -77,6 +77,10 @@ class OnlineAASCorrection(ChannelCorrection):
         self._check()
         return PastAverage(self.window_size)
 
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        self._check()
+
     def _check(self) -> None:
         if self.window_size < 5:
             raise ValidationError(f"{self.name}: window_size={self.window_size}; use 5 or more.")

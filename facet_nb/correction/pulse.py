@@ -184,10 +184,14 @@ class PulseCorrection(ChannelCorrection):
         averages = NeighbourPlan(centres, half, round(0.5 * interval))
         return Prepared(averages, notes=notes, findings=told)
 
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        self._check()
+
     def _check(self) -> None:
         if self.method not in METHODS:
             raise ValidationError(f"method={self.method!r}: use one of {', '.join(METHODS)}.")
-        if self.n_side < 1:
+        if not self.n_side >= 1:
             raise ValidationError(f"n_side={self.n_side} must be 1 or more beats.")
         if not self.drift_s > 0:
             raise ValidationError(f"drift_s={self.drift_s} must be above 0 s.")

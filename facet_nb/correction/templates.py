@@ -51,11 +51,15 @@ class AveragingCorrection(ChannelCorrection):
         self.ref_channel = ref_channel
         self.subsample = subsample
 
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        self.check()
+
     def check(self) -> None:
         """Raise :class:`ValidationError` if an argument is invalid."""
-        if self.window_size < 1:
+        if not self.window_size >= 1:
             raise ValidationError(f"window_size={self.window_size} must be 1 or more.")
-        if self.search_window_factor <= 0:
+        if not self.search_window_factor > 0:
             raise ValidationError(
                 f"search_window_factor={self.search_window_factor} must be above 0."
             )

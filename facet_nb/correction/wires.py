@@ -147,9 +147,13 @@ class WireLoopCorrection(ChannelCorrection):
             )
         return found
 
-    def _check(self, size: int, n_regressors: int, view: View) -> None:
-        if self.window_s <= 0 or self.delay_s < 0 or self.delay_step_s <= 0:
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        if not (self.window_s > 0 and self.delay_s >= 0 and self.delay_step_s > 0):
             raise ValidationError("window_s and delay_step_s must be above 0 s, delay_s 0 or more.")
+
+    def _check(self, size: int, n_regressors: int, view: View) -> None:
+        self.check_parameters(view.sfreq)
         if size > view.n_times:
             raise ValidationError(
                 f"window_s={self.window_s} is longer than the recording "

@@ -156,17 +156,28 @@ class Filter(ArrayProcessor):
 
     def prepare(self, view: View) -> Prepared:
         """Design the filter for the sampling rate."""
-        low, high = self.edges()
-        if low is None and high is None:
-            raise ValidationError(f"{self.name}: give l_freq, h_freq, or both, in Hz.")
-        self._check(view.sfreq, low, high)
-        design = self._design(view, low, high)
+        low, high = self._find_edges(view.sfreq)
+        design = self._design(view.sfreq, low, high)
         stops = low is not None and high is not None and np.min(low) > np.min(high)
         return Prepared(
             replace(design, pieces=view.pieces) if view.pieces else design,
             highpass=None if low is None or stops else float(low),
             lowpass=None if high is None or stops else float(high),
         )
+
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        low, high = self._find_edges(sfreq)
+        if np.isfinite(sfreq):
+            self._design(sfreq, low, high)
+
+    def _find_edges(self, sfreq: float) -> tuple[Any, Any]:
+        """Return the edges of the pass band, which are checked."""
+        low, high = self.edges()
+        if low is None and high is None:
+            raise ValidationError(f"{self.name}: give l_freq, h_freq, or both, in Hz.")
+        self._check(sfreq, low, high)
+        return low, high
 
     def _check(self, sfreq: float, low: Any, high: Any) -> None:
         if self.phase not in ("zero", "forward"):
@@ -182,12 +193,13 @@ class Filter(ArrayProcessor):
         for edge in (low, high):
             for f in np.atleast_1d([] if edge is None else edge):
                 if not 0 < f < sfreq / 2:
+                    half = f" ({sfreq / 2:g} Hz)" if np.isfinite(sfreq) else ""
                     raise ValidationError(
-                        f"{self.name}: {f:g} Hz is not between 0 and the Nyquist frequency "
-                        f"({sfreq / 2:g} Hz). Filter before DownSample, or choose another edge."
+                        f"{self.name}: {f:g} Hz is not between 0 and the Nyquist frequency"
+                        f"{half}. Filter before DownSample, or choose another edge."
                     )
 
-    def _design(self, view: View, low: Any, high: Any) -> Design:
+    def _design(self, sfreq: float, low: Any, high: Any) -> Design:
         options = {
             "filter_length": self.filter_length,
             "method": self.method,
@@ -195,10 +207,10 @@ class Filter(ArrayProcessor):
             **self.design_options(),
         }
         if self.verbose:
-            design = make_design.__wrapped__(view.sfreq, low, high, freeze(options), None)
+            design = make_design.__wrapped__(sfreq, low, high, freeze(options), None)
         else:
             try:
-                design = make_design(view.sfreq, freeze(low), freeze(high), freeze(options))
+                design = make_design(sfreq, freeze(low), freeze(high), freeze(options))
             except ValueError as error:
                 raise ValidationError(f"{self.name}: {error}") from error
         return replace(design, forward=True) if self.phase == "forward" else design
@@ -408,6 +420,8 @@ class NotchFilter(Filter):
     def edges(self) -> tuple[Any, Any]:
         """Return edges of the stop bands; lower above upper means band-stop in MNE."""
         freqs = np.atleast_1d(np.asarray(self.freqs, dtype=float))
+        if not freqs.size:
+            raise ValidationError(f"{self.name}: freqs={self.freqs!r}: give one frequency or more.")
         widths = freqs / 200.0 if self.notch_widths is None else np.asarray(self.notch_widths)
         widths = np.broadcast_to(np.atleast_1d(widths), freqs.shape)
         return freqs + widths / 2.0 + 0.5, freqs - widths / 2.0 - 0.5

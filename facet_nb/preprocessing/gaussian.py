@@ -44,14 +44,19 @@ class MATLABPreFilter(ArrayProcessor):
         self.gauss_hp_frequency = gauss_hp_frequency
         self.picks = picks
 
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        if not 0 < self.gauss_hp_frequency < sfreq / 8:
+            eighth = f" ({sfreq / 8:g} Hz)" if np.isfinite(sfreq) else ""
+            raise ValidationError(
+                f"matlab_pre_filter: gauss_hp_frequency={self.gauss_hp_frequency!r} must be above "
+                f"0 and below an eighth of the sampling rate{eighth}."
+            )
+
     def prepare(self, view: View) -> Prepared:
         """Design the filter for the sampling rate."""
+        self.check_parameters(view.sfreq)
         freq = self.gauss_hp_frequency
-        if not 0 < freq < view.sfreq / 8:
-            raise ValidationError(
-                f"matlab_pre_filter: gauss_hp_frequency={freq!r} must be above 0 and below an "
-                f"eighth of the sampling rate ({view.sfreq / 8:g} Hz)."
-            )
         return Prepared(design_gaussian(freq, view.sfreq), highpass=float(freq))
 
     def compute(

@@ -67,6 +67,10 @@ class CommonReference(ArrayProcessor):
         self.groups = groups
         self.neighbours = neighbours
 
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        self.check()
+
     def check(self) -> None:
         """Raise :class:`ValidationError` if the arguments cannot be used."""
         if self.operator not in ("median", "average"):

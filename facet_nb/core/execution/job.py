@@ -14,6 +14,7 @@ from facet_nb.core.errors import (
     FacetError,
     RunCancelled,
     StepError,
+    ValidationError,
     cut,
     describe_failure,
     read_message,
@@ -22,6 +23,7 @@ from facet_nb.core.events import StepTime
 from facet_nb.core.execution.heartbeats import HeartbeatTable
 from facet_nb.core.memory import rss_bytes
 from facet_nb.core.noise import NoiseTerm
+from facet_nb.core.parameters import explain_values
 from facet_nb.core.steps import KnownRow, Step
 from facet_nb.core.storage.arrays import ArrayRef
 from facet_nb.core.storage.journal import RowLog
@@ -168,6 +170,11 @@ def fail(
 ) -> Failure:
     """Return `error`, raised at `step`, as a failure; in this process `error` is its cause."""
     cause = error if job is None or not job.in_subprocess else None
+    if step.processor.built_in and not isinstance(error, FacetError):
+        told = explain_values(step.processor)
+        if told:  # instead of what Python says about the operation that failed
+            error = ValidationError(told)
+            error.__cause__ = cause
     return explain(error, batch, step.index, step.processor.name, channel, cause)
 
 

@@ -27,6 +27,7 @@ from facet_nb.core.errors import (
     FacetError,
     RunCancelled,
     StepError,
+    ValidationError,
     explain_system,
     read_message,
 )
@@ -61,12 +62,13 @@ from facet_nb.core.execution.timeouts import tell_unbounded
 from facet_nb.core.findings import Finding, find_in_error, make_finding
 from facet_nb.core.metadata import ProcessingStep, to_plain
 from facet_nb.core.noise import Change
+from facet_nb.core.parameters import explain_values
 from facet_nb.core.planning.budget import choose_batch_size, find_input, share_channels
 from facet_nb.core.planning.fusion import FusedSteps
 from facet_nb.core.planning.plan import Plan, Stage
 from facet_nb.core.planning.planner import LANES, RunOptions, make_plan, set_batch_size
 from facet_nb.core.processor import ArrayProcessor, Processor
-from facet_nb.core.recording import Header, channel_kinds
+from facet_nb.core.recording import Header, Shape, channel_kinds
 from facet_nb.core.steps import State
 from facet_nb.core.storage import shared_memory
 from facet_nb.core.storage.array_store import Store
@@ -658,6 +660,35 @@ def check_early(processors: Sequence[Processor], context: ProcessingContext | No
                 processor.check_early(context, processors[:i])
             except FAILURES as error:
                 raise fail(error, 0, Named(i, processor), None, None).error() from error
+
+
+def check_parameters(processors: Sequence[Processor], shape: Shape | None) -> None:
+    """Raise the error of the first built-in step with arguments that no recording makes right.
+
+    Parameters
+    ----------
+    processors : sequence of Processor
+        The pipeline's steps.
+    shape : Shape | None
+        Size of the recording, if it is known.
+
+    Raises
+    ------
+    StepError
+        If there is one.
+    """
+    n_times, sfreq = (0, np.inf) if shape is None else (shape.n_times, shape.sfreq)
+    for i, processor in enumerate(processors):
+        if not processor.built_in:
+            continue
+        try:
+            processor.check_parameters(sfreq)
+            if n_times and isinstance(processor, ArrayProcessor):
+                n_times, sfreq = processor.resize(n_times, sfreq)
+            if told := explain_values(processor, ask_none=False):
+                raise ValidationError(told)
+        except FAILURES as error:
+            raise fail(error, 0, Named(i, processor), None, None).error() from error
 
 
 def _failed(error: BaseException) -> RunFailed:
