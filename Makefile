@@ -18,7 +18,7 @@ PINS := pyproject.toml setup.py constraints.txt $(wildcard facet_nb/kernels/comp
 # Solutions of the course run in tests/course, without a kernel.
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=240 --ignore=notebooks/course/solutions
 
-# All other tests run in two processes. These run alone: they measure memory or the load of the
+# All other tests run in three processes. These run alone: they measure memory or the load of the
 # machine, or drive a browser, which takes a core and a gigabyte by itself.
 ALONE := tests/browser tests/benchmark/test_machine_load.py tests/benchmark/test_memory.py \
   tests/core/test_forecast.py tests/core/test_stream_memory.py \
@@ -90,11 +90,12 @@ app: $(LAB) ## the studio as a web page without code (Voila)
 
 # --- checking it ---------------------------------------------------------------------------
 
-# The tests run even where lint fails, and their summary comes last.
+# Lint runs beside the tests, which run even where it fails.
 test: $(TEST) chromium ## everything: style, types, imports, tests, notebooks, browser
-	@$(LINT); \
-	FACET_NB_FUZZ_S=$${FACET_NB_FUZZ_S:-15} $(PY) .ci/tests.py $(NBVAL) tests notebooks $(ALONE:%=--ignore=%) -- $(ALONE) -- $(ARGS) || exit 1; \
-	if [ $$lint = 1 ]; then echo "The tests pass, but style, types or imports do not: see above." >&2; exit 1; fi
+	@( $(LINT); exit $$lint ) & pid=$$!; \
+	FACET_NB_FUZZ_S=$${FACET_NB_FUZZ_S:-15} $(PY) .ci/tests.py $(NBVAL) tests notebooks $(ALONE:%=--ignore=%) -- $(ALONE) -- $(ARGS); tests=$$?; \
+	wait $$pid || { echo "Style, types or imports are not as they should be: see above." >&2; exit 1; }; \
+	exit $$tests
 
 # Lint and tests side by side: mypy alone takes 40 s of one core when its cache is cold.
 quick: $(TEST) ## style, types, imports and a selection of tests: about a minute

@@ -2,8 +2,8 @@
 
     python .ci/tests.py WORD … -- WORD … -- WORD …
 
-The tests of the first part run in two processes (pytest-xdist), a file in one of them; those of the
-second part run one after another. Words of the third part go to both.
+The tests of the first part run in three processes (pytest-xdist), a file in one of them; those of
+the second part run one after another. Words of the third part go to both.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
+
+#: Processes of the first part: with two, cores wait while tests wait for processes and disks.
+PROCESSES = 3
 
 #: pytest's exit status without a test; ARGS may select none of one part.
 NO_TESTS = 5
@@ -43,7 +46,7 @@ def main(words: list[str]) -> int:
     begin = time.monotonic()
     counts: Counter[str] = Counter()
     failed: list[str] = []
-    parts = [[*beside, "-n", "2", "--dist", "loadfile", *both], [*alone, *both]]
+    parts = [[*beside, "-n", str(PROCESSES), "--dist", "loadfile", *both], [*alone, *both]]
     statuses = [run(part, counts, failed) for part in parts]
     for name in failed:
         print(f"FAILED {name}")

@@ -176,6 +176,4 @@ def test_words_may_select_tests_of_one_part(run_parts):
 def test_arguments_go_to_both_parts(clone):
     _install(clone)
     run = _make(clone, "-n", "test", "ARGS=-k edf")
-    assert re.search(
-        r"tests\.py .* tests notebooks .* -- tests/browser .* -- -k edf \|\|", run.stdout
-    )
+    assert re.search(r"tests\.py .* tests notebooks .* -- tests/browser .* -- -k edf;", run.stdout)
