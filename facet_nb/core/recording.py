@@ -384,7 +384,7 @@ def copy_annotations(annotations: mne.Annotations) -> mne.Annotations:
         if isinstance(value, np.ndarray):
             copied[name] = value.copy()
     extras = copied["_extras"] = copy.copy(held["_extras"])
-    getattr(extras, "data", extras)[:] = map(copy.copy, extras)
+    getattr(extras, "data", extras)[:] = [copy.copy(e) if e else type(e)() for e in extras]
     return new
 
 

@@ -211,7 +211,8 @@ def _find_following(means: np.ndarray, amounts: np.ndarray) -> np.ndarray:
     # Only mixtures of amplitudes that differ from one interval to the next: what follows slow ones
     # may be drift. The noise of steps between intervals is nearly white; movements are outliers.
     amounts = amounts - amounts.mean(axis=0)
-    amounts = np.linalg.qr(amounts[:, np.ptp(amounts, axis=0) > 1e-9])[0]
+    changing = amounts.max(axis=0) - amounts.min(axis=0) > 1e-9
+    amounts = np.linalg.qr(amounts[:, changing])[0]
     if len(means) < _STEPS_PER_COURSE * amounts.shape[1] or not amounts.size:
         return np.zeros(len(means))
     _, sizes, turns = np.linalg.svd(np.diff(amounts, axis=0), full_matrices=False)
@@ -221,7 +222,7 @@ def _find_following(means: np.ndarray, amounts: np.ndarray) -> np.ndarray:
     explained, factors = np.zeros(len(steps)), np.zeros(changes.shape[1])
     for _ in range(3):
         rest = np.abs(steps - explained)
-        limit = _OUTLIER * float(np.median(rest)) / 0.6745
+        limit = _OUTLIER * _find_median(rest) / 0.6745
         weights = limit / np.maximum(rest, limit) if limit > 0 else np.ones(len(steps))
         basis, mixing = np.linalg.qr(changes * weights[:, np.newaxis])
         sizes = basis.T @ (steps * weights)
@@ -231,12 +232,20 @@ def _find_following(means: np.ndarray, amounts: np.ndarray) -> np.ndarray:
     return amounts @ factors
 
 
+def _find_median(values: np.ndarray) -> float:
+    """Return the median of a few hundred values, in a third of the time of NumPy's."""
+    ordered = np.sort(values)
+    n = len(ordered)
+    return float(0.5 * (ordered[(n - 1) // 2] + ordered[n // 2]))
+
+
 def _remove_slow(values: np.ndarray) -> np.ndarray:
     """Return rows minus the mean of those around them."""
-    edges = np.arange(len(values))[:, np.newaxis] + (-_AROUND, _AROUND + 1)
-    edges = np.clip(edges, 0, len(values))
+    numbers = np.arange(len(values))
+    low, high = np.maximum(numbers - _AROUND, 0), np.minimum(numbers + _AROUND + 1, len(values))
     sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
-    return values - np.diff(sums[edges], axis=1)[:, 0] / np.diff(edges)
+    around = sums.take(high, axis=0) - sums.take(low, axis=0)
+    return values - around / (high - low)[:, np.newaxis]
 
 
 def _find_recurring(means: np.ndarray, position: np.ndarray) -> np.ndarray:

@@ -176,9 +176,11 @@ def find_volume(x: np.ndarray, layout: Layout, sfreq: float) -> int:
     ratios, rest = np.zeros(most + 1), np.full(most + 1, np.inf)
     for p in range(2, most + 1):
         n_volumes = len(values) // p
-        folded = values[: n_volumes * p].reshape(n_volumes, p, -1)
+        # Rows of whole volumes: NumPy takes three times as long over short inner axes.
+        folded = values[: n_volumes * p].reshape(n_volumes, -1)
         mean = folded.mean(axis=0)
-        slices = mean - mean.mean(axis=0)
+        slices = mean.reshape(p, -1)
+        slices = slices - slices.mean(axis=0)
         apart = folded - mean
         within = float(np.vdot(apart, apart)) / max(n_volumes - 1, 1)
         ratios[p] = n_volumes * float(np.sum(slices**2)) / within if within > 0 else 0.0
