@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,24 @@ def _enter(path: Path, name: str) -> FileEntry:
     if path.is_dir():
         return FileEntry(name, str(path), "bids" if is_bids(path) else "folder")
     return FileEntry(name, str(path), "recording", path.stat().st_size)
+
+
+def name_apart(paths: Sequence[str]) -> list[str]:
+    """Return the end of each path, with as many folders as tell it from the others.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Different paths.
+    """
+    parts = [Path(path).parts for path in paths]
+    names = []
+    for own in parts:
+        n = 1
+        while n < len(own) and sum(other[-n:] == own[-n:] for other in parts) > 1:
+            n += 1
+        names.append(str(Path(*own[-n:])))
+    return names
 
 
 def _recent_file() -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facet_nb.core.errors import FacetError
-from facet_nb.models.files_model import MOST_ENTRIES, FileEntry
+from facet_nb.models.files_model import MOST_ENTRIES, FileEntry, name_apart
 from facet_nb.widgets.fragments import write_text
 from facet_nb.widgets.studio_parts import write_button
 
@@ -27,8 +27,8 @@ def write_files(model: StudioModel) -> str:
     else:
         said = ""
     recent = "".join(
-        f"<li>{write_button(Path(path).name, 'open', path, css='fnb-line', more=_tip(path))}</li>"
-        for path in files.recent
+        f"<li>{write_button(name, 'open', path, css='fnb-line', more=_tip(path))}</li>"
+        for name, path in zip(name_apart(files.recent), files.recent, strict=True)
     )
     none = '<p class="fnb-small">None yet.</p>'
     return (

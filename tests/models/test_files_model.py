@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from facet_nb.core.errors import ValidationError
 from facet_nb.datasets import simulate
 from facet_nb.models import StudioModel
-from facet_nb.models.files_model import BINDER_BYTES, FilesModel
+from facet_nb.models.files_model import BINDER_BYTES, FilesModel, name_apart
 
 
 @pytest.fixture(autouse=True)
@@ -126,3 +127,10 @@ def test_a_new_recording_leaves_nothing_of_the_one_before(folder):
     studio.recording.wait()
     assert studio.recording.status == "failed" and studio.recording.summary.n_channels == 3
     assert studio.files.recent == (str(path),)
+
+
+def test_files_of_equal_name_are_told_apart():
+    paths = ["/a/day1/eeg/rec.vhdr", "/a/day2/eeg/rec.vhdr", "/b/other.edf", "/rec.vhdr"]
+    ends = ["day1/eeg/rec.vhdr", "day2/eeg/rec.vhdr", "other.edf", "/rec.vhdr"]
+    assert name_apart(paths) == [str(Path(end)) for end in ends]
+    assert name_apart(paths[:1]) == ["rec.vhdr"] and name_apart([]) == []
