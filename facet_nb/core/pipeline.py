@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -265,8 +266,13 @@ class Pipeline:
             If the disk has no space for scratch files; and any error of the run, if
             `raise_on_error`.
         """
-        # A copy: steps may be added or removed during the run.
-        processors: Sequence[Processor] = tuple(self.processors)
+        # Copies: steps may be added, removed and given other arguments during the run. Not of
+        # steps of a user's own, which may count or collect.
+        own = list(self.processors)
+        for i, processor in enumerate(own):
+            if processor.built_in:
+                own[i] = copy.copy(processor)
+        processors: Sequence[Processor] = tuple(own)
         if not isinstance(backend, str):
             processors, backend = _use_backend(processors, backend)
         if isinstance(initial_context, str | Path):

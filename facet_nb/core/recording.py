@@ -384,7 +384,9 @@ def copy_annotations(annotations: mne.Annotations) -> mne.Annotations:
         if isinstance(value, np.ndarray):
             copied[name] = value.copy()
     extras = copied["_extras"] = copy.copy(held["_extras"])
-    getattr(extras, "data", extras)[:] = [copy.copy(e) if e else type(e)() for e in extras]
+    entries = getattr(extras, "data", extras)
+    for i, entry in enumerate(extras):
+        entries[i] = copy.copy(entry) if entry else type(entry)()
     return new
 
 

@@ -439,7 +439,7 @@ class ChannelStep(_RowStep):
                 new = check_context(self.processor.process(context))
             self._check(new, raw)
             return new
-        except Exception as error:
+        except BaseException as error:
             with suppress(AttributeError):
                 error.channel = self.header.info["ch_names"][here]  # type: ignore[attr-defined]
             raise

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from facet_nb import HighPassFilter
 from facet_nb.core import Pipeline, StepError
 from facet_nb.core.errors import read_message
 from tests.core import toys
@@ -14,6 +17,10 @@ class Silent(Exception):
 
     def __str__(self) -> str:
         raise RuntimeError("no words")
+
+
+class Unusual(BaseException):
+    """No Exception, as some libraries have them."""
 
 
 class Throwing(toys.ChannelWise):
@@ -31,6 +38,10 @@ class Throwing(toys.ChannelWise):
             "group": ExceptionGroup("two", [ValueError("one thing"), Silent(), KeyError("k")]),
             "empty": ValueError(),
             "bytes": ValueError(b"\xff\x00"),
+            "generator": GeneratorExit("the end"),
+            "cancelled": asyncio.CancelledError("elsewhere"),
+            "unusual": Unusual("strange"),
+            "base group": BaseExceptionGroup("two", [Unusual("one"), SystemExit(2)]),
         }[self.kind]
 
 
@@ -40,6 +51,10 @@ TOLD = {
     "group": ["ExceptionGroup", "ValueError: one thing", "Silent", "KeyError"],
     "empty": ["ValueError"],
     "bytes": ["ff"],
+    "generator": ["GeneratorExit", "the end"],
+    "cancelled": ["CancelledError", "elsewhere"],
+    "unusual": ["Unusual", "strange"],
+    "base group": ["BaseExceptionGroup", "Unusual: one", "SystemExit"],
 }
 
 
@@ -82,3 +97,21 @@ def test_a_pipeline_that_changes_during_its_run(change):
     result = pipeline.run(context, on_event=interfere, show_progress=False)
     assert [s.name for s in result.get_history()] == ["halved", "zscore", "halved"]
     assert (result.get_raw().get_data() == expected.get_data()).all()
+
+
+@pytest.mark.parametrize("options", toys.PLACES, ids=toys.ids)
+def test_a_pipeline_whose_arguments_change_during_its_run(options):
+    """As by a cell that is run while a panel runs the pipeline."""
+    context, step = toys.make_context(), HighPassFilter(5.0)
+    pipeline = Pipeline([toys.ZScore(), lambda given: given, step])
+    expected = pipeline.run(context, show_progress=False).get_context()
+
+    def interfere(event):
+        if type(event).__name__ == "StageDone":
+            step.freq = 40.0
+
+    result = pipeline.run(context, on_event=interfere, show_progress=False, **options)
+    assert (result.get_raw().get_data() == expected.get_data()).all()
+    assert result.get_history()[-1].parameters["freq"] == 5.0
+    other = pipeline.run(context, show_progress=False, **options)
+    assert (other.get_raw().get_data() != expected.get_data()).any()

@@ -39,6 +39,8 @@ def run_batch(ref: Job | JobFile, batch: int, channels: Sequence[int]) -> Report
     if isinstance(ref, JobFile):
         try:
             job = ref.open()
+        except KeyboardInterrupt:
+            raise
         except FAILURES as error:  # e.g. a module that the worker cannot import
             return explain(error, batch, ref.index, ref.name, None)
         if any(isinstance(step, ChannelStep) for step in job.steps):
@@ -54,6 +56,8 @@ def run_batch(ref: Job | JobFile, batch: int, channels: Sequence[int]) -> Report
     try:
         with use_compiled(job.compiled):
             times, digests = run(job, batch, channels, at)
+    except KeyboardInterrupt:
+        raise
     except FAILURES as error:
         row = getattr(error, "row", None)
         rows = channels if row is None else [row]

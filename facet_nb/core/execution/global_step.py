@@ -81,6 +81,8 @@ def run_task(
     except timeouts.TaskTimeout as late:
         assert limit_s is not None
         raise timeouts.explain_late(late, step, None, limit_s) from late
+    except KeyboardInterrupt:
+        raise
     except FAILURES as error:
         raise fail(error, 0, step, None, None).error() from error
 

@@ -31,8 +31,9 @@ from facet_nb.core.storage.journal import RowLog
 #: Length at which tracebacks are cut, in characters.
 _LONGEST_TRACEBACK = 20_000
 
-#: Exceptions that a processor may raise; ``sys.exit()`` in a step must not end the kernel.
-FAILURES = (Exception, SystemExit)
+#: What a processor may raise, except KeyboardInterrupt: ``sys.exit()`` in a step must not end the
+#: kernel, and libraries have exceptions of this kind as well (``asyncio.CancelledError``).
+FAILURES = BaseException
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,8 @@ def try_step(
         if check and step.changes_samples:
             found = (*found, *step.find_dependence(row, channel, data))
         return ReferenceTrial(data, state, noisy, name_step(found, step.processor.name))
+    except KeyboardInterrupt:
+        raise
     except FAILURES as error:
         return fail(error, 0, step, names[channel], None)
 
@@ -162,6 +164,8 @@ def prepare_stage(
         try:
             answer = preparer.prepare_step(position)
         except (PlanError, StepError):  # no worker, or one that died or was late: all is said
+            raise
+        except KeyboardInterrupt:
             raise
         except FAILURES as error:
             seen = getattr(processor, "needs", "reference") == "reference"

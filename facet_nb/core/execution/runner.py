@@ -412,6 +412,8 @@ class StageRun:
             given = make_input(
                 self.context, stage, runner.processors, runner.plan.fusions, opened.samples
             )
+        except KeyboardInterrupt:
+            raise
         except FAILURES as error:
             step = Named(stage.steps[0], runner.processors[stage.steps[0]])
             raise fail(error, 0, step, None, None).error() from error
@@ -658,6 +660,8 @@ def check_early(processors: Sequence[Processor], context: ProcessingContext | No
         if type(processor).check_early is not Processor.check_early:
             try:
                 processor.check_early(context, processors[:i])
+            except KeyboardInterrupt:
+                raise
             except FAILURES as error:
                 raise fail(error, 0, Named(i, processor), None, None).error() from error
 
@@ -687,6 +691,8 @@ def check_parameters(processors: Sequence[Processor], shape: Shape | None) -> No
                 n_times, sfreq = processor.resize(n_times, sfreq)
             if told := explain_values(processor, ask_none=False):
                 raise ValidationError(told)
+        except KeyboardInterrupt:
+            raise
         except FAILURES as error:
             raise fail(error, 0, Named(i, processor), None, None).error() from error
 
