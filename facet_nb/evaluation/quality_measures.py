@@ -11,10 +11,12 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.quality import Measure, Verdict
 from facet_nb.evaluation.quality_tables import EPOCHS, UNTOUCHED, Tables, find_loud
 from facet_nb.evaluation.quality_windows import Scan
-from facet_nb.kernels.measures.residual import LockedSums, measure_gaps
+from facet_nb.kernels.measures.residual import LockedSums, find_medians, measure_gaps
 
 #: Smallest number of quiet windows.
 _QUIETS = 2
+#: Channels, at most, whose median is taken where a fault is one of the whole chain.
+_FEW = 8
 #: Windows in which a saturated channel is at its limit, at least.
 _CUT = 3
 
@@ -96,7 +98,7 @@ def judge_locked(tables: Tables, scan: Scan) -> list[Measure]:
     taken = np.maximum(-share, -together).clip(0.0)
     if scan.n_parts > 1:
         taken = taken + _measure_notch(sums, scan.n_parts)
-    worst = float(np.median(taken))
+    worst = float(find_medians(taken))
     detail = f"about {100 * worst:.1f} % of the EEG's power was subtracted with the template."
     found.append(judge("eeg_removed", titles["eeg_removed"], worst, REMOVED, detail))
     return found
@@ -140,7 +142,7 @@ def _judge_share(
         limit,
         detail,
         bool(bad),
-        null=(float(np.median(chance)), level),
+        null=(float(find_medians(chance)), level),
         channels=tuple(bad),
     )
 
@@ -148,8 +150,8 @@ def _judge_share(
 def _measure_notch(sums: LockedSums, n_parts: int) -> np.ndarray:
     """Return the part of the power that is lacking at the harmonics of slices."""
     bins = np.arange(sums.band.start, sums.band.stop)
-    at = bins % n_parts == 0
-    beside = np.isin(bins % n_parts, (2, 3, n_parts - 3, n_parts - 2))
+    away = np.minimum(bins % n_parts, -bins % n_parts)
+    at, beside = away == 0, (away == 2) | (away == 3)
     if not at.any() or n_parts < 8:
         return np.zeros(len(sums.power))
     ratio = np.log(np.maximum(sums.power[:, at], 1e-300)).mean(axis=1)
@@ -164,7 +166,8 @@ def judge_lines(tables: Tables) -> Measure:
     if sums is None or artifact is None:
         reason = f"fewer than {EPOCHS} complete epochs, or nothing to compare them with."
         return Measure(name, title, unit="dB", detail=reason)
-    gaps = measure_gaps(sums.power, artifact, sums.grid.freqs[sums.band])
+    some = slice(None, None, -(-len(artifact) // _FEW))  # what is lost beside lines, all lose
+    gaps = measure_gaps(sums.power[some], artifact[some], sums.grid.freqs[sums.band])
     if np.isnan(gaps).all():
         return Measure(name, title, unit="dB", detail="the artifact has no lines to look at.")
     worst = float(-np.nanmedian(gaps))
@@ -197,7 +200,7 @@ def judge_bursts(tables: Tables) -> Measure:
     power = tables.inner if np.isnan(tables.high).any() else tables.high
     if scan.sum() < EPOCHS:
         return Measure(name, title, detail="too few windows within the scan.")
-    usual = np.maximum(np.median(power[scan & tables.sampled], axis=0), 1e-300)
+    usual = np.maximum(find_medians(power[scan & tables.sampled]), 1e-300)
     loud = (power > (BURST_BELOW if behind else BURST) * usual) & scan[:, np.newaxis]
     windows = loud.any(axis=1)
     channels = [n for n, column in zip(tables.names, loud.T, strict=True) if column.any()]
@@ -211,7 +214,7 @@ def judge_bursts(tables: Tables) -> Measure:
 def judge_ecg(tables: Tables) -> Measure:
     """Judge windows in which an ECG has many times its usual power, so that R peaks may be lost."""
     name, title = "ecg_bursts", "windows with bursts in the ECG (movements, or the correction)"
-    usual = np.median(tables.inner, axis=0)
+    usual = find_medians(tables.inner)
     loud = np.asarray(tables.inner > ECG_BURST * usual)
     windows = np.asarray(loud.any(axis=1))
     channels = tuple(n for n, column in zip(tables.names, loud.T, strict=True) if column.any())
@@ -228,7 +231,7 @@ def judge_level(tables: Tables) -> Measure:
     scan, quiet = tables.select("epoch", "inside") & tables.sampled, tables.quiet
     if quiet.sum() < _QUIETS or not scan.any():
         return Measure(name, title, unit="dB", detail="there is no unscanned time of 2 s or more.")
-    level = np.median(_level_db(tables.bands, scan, quiet), axis=1)
+    level = find_medians(_level_db(tables.bands, scan, quiet), axis=1)
     return _judge_level(name, title, level, LEVEL_DB, tables)
 
 
@@ -245,7 +248,7 @@ def _judge_level(
 
 def _measure_decades(tables: Tables) -> np.ndarray:
     """Return the amplitude of each channel from 1 to 70 Hz, in decades from that of EEG."""
-    power = np.median(tables.bands[tables.sampled].sum(axis=2), axis=0)
+    power = find_medians(tables.bands[tables.sampled].sum(axis=2))
     return np.asarray(np.log10(np.maximum(np.sqrt(power), FLAT_V) / USUAL_V))
 
 
@@ -279,11 +282,11 @@ def judge_odd(tables: Tables) -> Measure:
     if not scan.any():
         return Measure(name, title, detail="too few windows within the scan.")
     powers = {"signal": tables.bands[scan].sum(axis=2), "noise": tables.high[scan]}
-    levels = {kind: np.median(power, axis=0) for kind, power in powers.items()}
+    levels = {kind: find_medians(power) for kind, power in powers.items()}
     levels["artifact"] = tables.find_usual()
     odd: dict[str, list[str]] = {}
     for what, kind, low, high in _ODD:
-        relative = levels[kind] / max(float(np.median(levels[kind])), 1e-300)
+        relative = levels[kind] / max(float(find_medians(levels[kind])), 1e-300)
         # NaN: not measured.
         for channel in np.flatnonzero((relative < low) | (relative > high)):
             odd.setdefault(tables.names[channel], []).append(what)
@@ -323,7 +326,7 @@ def judge_kept(tables: Tables, context: ProcessingContext) -> Measure:
         return Measure(name, title, unit="dB", detail="the reference was changed.")
     if quiet.sum() < _QUIETS:
         return Measure(name, title, unit="dB", detail="there is no unscanned time of 2 s or more.")
-    loss = -np.median(tables.kept[quiet], axis=0)
+    loss = -find_medians(tables.kept[quiet])
     worst = float(loss.max())
     bad = [n for n, v in zip(tables.names, loss, strict=True) if v > LOSS_DB]
     detail = f"{worst:.1f} dB from 20 to 70 Hz in the worst channel (at most {LOSS_DB:g} dB)."

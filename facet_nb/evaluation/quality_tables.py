@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -22,6 +22,7 @@ from facet_nb.kernels.measures.residual import (
     LOWEST_RATE_HZ,
     Grid,
     LockedSums,
+    find_medians,
 )
 from facet_nb.kernels.views import as_slice
 
@@ -30,7 +31,9 @@ _N_BANDS = 12
 #: Smallest numbers of epochs and of frequencies.
 EPOCHS, _BINS = 6, 5
 #: Windows of the scan from which the usual power before correction is taken: it varies little.
-_USUAL = 6
+_USUAL = 3
+#: Samples of a channel that are compared before a window is read twice.
+_COMPARED = 50
 #: Windows whose samples are transformed at once.
 _AT_ONCE = 32
 #: Pieces of a window that is not in the sample, and differences in a piece; it is read if the
@@ -120,13 +123,17 @@ class Tables:
 
     def select(self, *kinds: str) -> np.ndarray:
         """Return which of the windows that were read are of these kinds."""
-        return np.array([window.kind in kinds for window in self.windows], dtype=bool)
+        return np.any([self._kinds == kind for kind in kinds], axis=0)
+
+    @cached_property
+    def _kinds(self) -> np.ndarray:
+        return np.array([window.kind for window in self.windows])
 
     def find_usual(self) -> np.ndarray:
         """Return the usual power of each channel in the scan before correction; NaN if unknown."""
         before = self.before[self.select("epoch", "inside") & self.sampled]
         before = before[~np.isnan(before).any(axis=1)]
-        return np.median(before, axis=0) if len(before) else np.full(len(self.names), np.nan)
+        return find_medians(before) if len(before) else np.full(len(self.names), np.nan)
 
     @cached_property
     def quiet(self) -> np.ndarray:
@@ -134,9 +141,10 @@ class Tables:
         outside = self.select("outside") & self.sampled
         usual = self.find_usual()
         if not np.isnan(usual).any():
-            relative = np.median(self.before / np.maximum(usual, 1e-300), axis=1)
+            relative = find_medians(self.before / np.maximum(usual, 1e-300), axis=1)
             # An artifact that is hardly larger than EEG does not identify quiet time.
-            low = np.quantile(relative[outside], 0.2) if outside.any() else 0.0
+            beside = np.sort(relative[outside])
+            low = float(beside[len(beside) // 5]) if len(beside) else 0.0
             outside &= ~(relative > max(_QUIET, 5.0 * low))
         return outside
 
@@ -187,7 +195,7 @@ def read_tables(
     inner: dict[int, np.ndarray] = {}
     for which, grid, spectra in after.read(windows, range(len(windows)), sfreq):
         power = _to_power(spectra)
-        values = power @ _weigh_bands(grid, lowpass)
+        values = power @ _weigh_bands(grid.n_samples, sfreq, lowpass)
         tables.inner[which], tables.high[which] = values[..., 0], values[..., 1]
         tables.bands[which] = values[..., 2:]
         within = grid.find(INNER_HZ, lowpass)
@@ -207,10 +215,13 @@ def read_tables(
         return tables
     marked = np.flatnonzero(tables.select("epoch", "inside") & tables.sampled)
     some = marked[np.linspace(0, len(marked) - 1, min(_USUAL, len(marked))).astype(int)]
-    _read_before(tables, before, [*some.tolist(), *inner], lowpass, inner)
+    same = [i for i in inner if after.has_samples_of(before, windows[i], sfreq)]
+    tables.before[same], tables.kept[same] = tables.inner[same], 0.0
+    changed = [i for i in inner if i not in same]
+    _read_before(tables, before, [*some.tolist(), *changed], lowpass, inner)
     loud = find_loud(tables)
     if n_pairs is None:  # few channels, which may be quiet ones: what stands out may be added
-        loud |= tables.inner > UNUSUAL * np.median(tables.inner, axis=0)
+        loud |= tables.inner > UNUSUAL * find_medians(tables.inner)
     loud = loud.any(axis=1) & np.isnan(tables.before).any(axis=1)
     _read_before(tables, before, np.flatnonzero(loud).tolist(), lowpass, inner)
     return tables
@@ -239,12 +250,16 @@ def _read_before(
         power = _to_power(spectra)
         within = grid.find(INNER_HZ, lowpass)
         tables.before[own] = power[..., within] @ grid.gain[within]
+        outside = [k for k, i in enumerate(own.tolist()) if i in inner]
+        if outside:
+            earlier = power[outside][..., within] * grid.gain[within]
+            later = [inner[i] for i in own[outside].tolist()]
+            if earlier.shape[1:] == later[0].shape:
+                tables.kept[own[outside]] = _compare_db(np.stack(later), earlier)
         for k, i in enumerate(own.tolist()):
             if i in inner:
-                earlier = power[k, :, within] * grid.gain[within]
-                if earlier.shape == inner[i].shape:
-                    tables.kept[i] = _compare_db(inner[i], earlier)
-            elif windows[i].kind == "epoch" and locked is not None:
+                continue
+            if windows[i].kind == "epoch" and locked is not None:
                 spectrum = power[k][:, locked.band]
                 if spectrum.shape == locked.power.shape:
                     artifact = tables.artifact
@@ -272,7 +287,7 @@ def _choose(
 def find_loud(tables: Tables) -> np.ndarray:
     """Return where the result has a part of the usual artifact's power, and stands out."""
     usual = tables.find_usual()
-    level = np.median(tables.inner[tables.select("epoch", "inside") & tables.sampled], axis=0)
+    level = find_medians(tables.inner[tables.select("epoch", "inside") & tables.sampled])
     loud = tables.inner > np.maximum(UNTOUCHED * usual, UNUSUAL * level)
     return np.asarray(loud & (usual > VISIBLE * level))
 
@@ -282,17 +297,19 @@ def _to_power(spectra: np.ndarray) -> np.ndarray:
 
 
 def _compare_db(power: np.ndarray, earlier: np.ndarray) -> np.ndarray:
-    """Return the median over frequencies of the change of each channel, in dB."""
+    """Return the median over frequencies, the last axis, of the change, in dB."""
     # The median: a notch filter takes a few frequencies only.
     ratio = np.maximum(power, 1e-300) / np.maximum(earlier, 1e-300)
-    return np.asarray(10.0 * np.log10(np.median(ratio, axis=1)))
+    return 10.0 * np.log10(find_medians(ratio, axis=-1))
 
 
-def _weigh_bands(grid: Grid, lowpass: float) -> np.ndarray:
+@lru_cache(maxsize=8)
+def _weigh_bands(n_samples: int, sfreq: float, lowpass: float) -> np.ndarray:
     """Return the weights that give the power of bands, shape (n_freqs, 2 + n_bands).
 
     The bands are 20 to 70 Hz, above 75 Hz (NaN if nothing is left there), and those of the EEG.
     """
+    grid = Grid.of(n_samples, sfreq)
     above = grid.find(HIGH_HZ if lowpass > _LOW_HZ else BELOW_HZ, lowpass)
     edges = np.searchsorted(grid.freqs, np.geomspace(*EEG_HZ, _N_BANDS + 1))
     bands = [grid.find(INNER_HZ, lowpass), above]
@@ -302,6 +319,7 @@ def _weigh_bands(grid: Grid, lowpass: float) -> np.ndarray:
         column[band] = grid.gain[band]
     if above.stop - above.start <= _BINS:
         weights[:, 1] = np.nan
+    weights.flags.writeable = False
     return weights
 
 
@@ -341,6 +359,15 @@ class Reader:
         start, stop = self._place(window, sfreq)
         return start >= 0 and stop <= self.raw.n_times
 
+    def has_samples_of(self, other: Reader, window: Window, sfreq: float) -> bool:
+        """Whether a window has the samples of another recording, by some of each channel."""
+        place = self._place(window, sfreq)
+        if place != other._place(window, sfreq) or not other.holds(window, sfreq):
+            return False
+        step = max(1, (place[1] - place[0]) // _COMPARED)
+        one, two = (reader._get(*place)[:, ::step] for reader in (self, other))
+        return self.sfreq == other.sfreq and np.array_equal(one, two)
+
     def read(
         self,
         windows: Sequence[Window],
@@ -368,14 +395,15 @@ class Reader:
         for n, members in groups.items():
             grid = Grid.of(n, self.sfreq)
             for at in range(0, len(members), _AT_ONCE):
-                numbers, reduced = [], []
-                for i, start in members[at : at + _AT_ONCE]:
+                part = members[at : at + _AT_ONCE]
+                sums = np.empty((len(part), len(self.rows), n // grid.factor))
+                for (i, start), own in zip(part, sums, strict=True):
                     x = self._get(start, start + n)
-                    numbers.append(i)
-                    reduced.append(grid.reduce(x))
+                    grid.add_up(x, own)
                     if look is not None:
                         look(i, x)
-                yield np.array(numbers), grid, grid.transform_reduced(np.stack(reduced))
+                spectra = grid.transform_reduced(grid.reduce(sums))
+                yield np.array([i for i, _ in part]), grid, spectra
 
     def rank_outstanding(self, scan: Scan, sfreq: float) -> np.ndarray:
         """Return by how much windows stand out from those of the scan, from some of their samples.
@@ -402,7 +430,7 @@ class Reader:
                 )
             energy[part] = np.einsum("cwpk,cwpk->wc", y, y)
         marked = np.array([window.kind != "outside" for window in scan.windows])
-        usual = np.median(energy[marked] if marked.any() else energy, axis=0)
+        usual = find_medians(energy[marked] if marked.any() else energy)
         return np.asarray(np.max(energy / np.maximum(usual, 1e-300), axis=1))
 
     def _get(self, start: int, stop: int) -> np.ndarray:

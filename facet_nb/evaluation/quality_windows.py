@@ -15,6 +15,8 @@ from facet_nb.kernels.triggers.spacing import describe_spacing
 
 #: Length of a window, in s, and of the shortest one between others.
 WINDOW_S, _SHORTEST_S = 2.0, 0.5
+#: Longest epoch, in s, whose length other windows have, too.
+_LONGEST_S = 3.0
 #: Distances from here on, in s, are those of volumes.
 _VOLUME_S = 0.5
 #: Samples this near to the marked time are in no window outside of it: an artifact may begin before
@@ -22,7 +24,7 @@ _VOLUME_S = 0.5
 _GUARD_S = 0.1
 
 #: Windows outside the scan, and within it but in no epoch, that a sample has at most.
-_OTHERS = 6
+_OTHERS = 4
 
 Kind = Literal["epoch", "inside", "outside"]
 
@@ -90,11 +92,13 @@ def cut_scan(context: ProcessingContext) -> Scan:
         marked.append((max(0, int(run[0] + shift)), min(n_times, int(np.ceil(end)))))
         if i == longest:
             starts, n_samples, n_parts, is_volume = _lay_epochs(run, clock, sfreq, volume)
-            for start in starts + shift:
-                first = int(np.rint(start))
-                if first >= 0 and first + n_samples <= min(n_times, end + 1):
-                    epochs.append(Window(first, first + n_samples, "epoch", first - start))
-    windows = _fill_gaps(epochs, marked, n_times, sfreq)
+            starts = starts + shift
+            firsts = np.rint(starts).astype(np.int64)
+            whole = (firsts >= 0) & (firsts + n_samples <= min(n_times, end + 1))
+            late = (firsts - starts)[whole].tolist()
+            for first, own in zip(firsts[whole].tolist(), late, strict=True):
+                epochs.append(Window(first, first + n_samples, "epoch", own))
+    windows = _fill_gaps(epochs, marked, n_times, sfreq, n_samples)
     return Scan(tuple(windows), n_samples, n_parts, is_volume)
 
 
@@ -157,8 +161,7 @@ def _lay_epochs(
     Starts are between samples, from the clock's fit.
     """
     times, period = (clock.times if clock.trusted else clock.fitted), clock.period
-    spacing = describe_spacing(run)
-    if spacing.slices_per_volume and clock.pause > 0:
+    if clock.pause > 0 and (spacing := describe_spacing(run)).slices_per_volume:
         starts = times[1:][spacing.pauses > 0]
         length = spacing.slices_per_volume * period + clock.pause
         return starts, int(length), 1, True
@@ -179,30 +182,44 @@ def _lay_epochs(
 
 
 def _fill_gaps(
-    epochs: list[Window], marked: list[tuple[int, int]], n_times: int, sfreq: float
+    epochs: list[Window],
+    marked: list[tuple[int, int]],
+    n_times: int,
+    sfreq: float,
+    n_samples: int,
 ) -> list[Window]:
-    """Return the epochs, and windows of the time between and beside them."""
+    """Return the epochs of `n_samples`, and windows of the time between and beside them."""
+    # Windows of one length are transformed at once.
+    usual = n_samples if _SHORTEST_S * sfreq <= n_samples <= _LONGEST_S * sfreq else 0
     guard = int(_GUARD_S * sfreq)
     windows: list[Window] = []
     at, first = 0, 0
     for start, stop in marked:
-        windows += _fill(first, start - guard, "outside", sfreq)
+        windows += _fill(first, start - guard, "outside", sfreq, usual)
         at, first = start, stop + guard
         for epoch in epochs:
             if start <= epoch.start + 1 and epoch.stop <= stop + 1:
-                windows += _fill(at, epoch.start, "inside", sfreq)
+                windows += _fill(at, epoch.start, "inside", sfreq, usual)
                 windows.append(epoch)
                 at = epoch.stop
-        windows += _fill(at, stop, "inside", sfreq)
-    windows += _fill(first, n_times, "outside", sfreq)
+        windows += _fill(at, stop, "inside", sfreq, usual)
+    windows += _fill(first, n_times, "outside", sfreq, usual)
     return windows
 
 
-def _fill(start: int, stop: int, kind: Kind, sfreq: float) -> Iterator[Window]:
-    """Yield windows of equal length, of at most 2 s."""
+def _fill(
+    start: int, stop: int, kind: Kind, sfreq: float, usual: int = 0
+) -> Iterator[Window]:
+    """Yield windows that cover a span: of `usual` samples if it is as long, else of at most 2 s.
+
+    Of the former, neighbours may overlap; the latter have equal lengths.
+    """
     if stop - start < _SHORTEST_S * sfreq:
         return
-    n = int(np.ceil((stop - start) / (WINDOW_S * sfreq)))
-    length = (stop - start) // n
+    length = usual if 0 < usual <= stop - start else 0
+    n = int(np.ceil((stop - start) / (length or WINDOW_S * sfreq)))
+    length = length or (stop - start) // n
+    apart = (stop - start - length) / max(1, n - 1)
     for i in range(n):
-        yield Window(start + i * length, start + (i + 1) * length, kind)
+        first = start + int(i * apart)
+        yield Window(first, first + length, kind)

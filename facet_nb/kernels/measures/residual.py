@@ -7,6 +7,7 @@ Samples are averaged in pairs, triples … to 500 to 1000 Hz beforehand: what is
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ class Grid:
     highest: float
 
     @classmethod
+    @lru_cache(maxsize=8)  # windows before and after correction share one
     def of(cls, n_samples: int, sfreq: float) -> Grid:
         """Return the frequencies of windows of `n_samples` at `sfreq` Hz."""
         factor = max(1, int(sfreq / LOWEST_RATE_HZ))
@@ -63,6 +65,7 @@ class Grid:
             average = np.where(freqs > 0, np.sin(factor * turns) / (factor * np.sin(turns)), 1.0)
             gain = 2.0 / (n * average * 2.0 * np.sin(factor * turns)) ** 2
         gain[0] = 0.0
+        freqs.flags.writeable = gain.flags.writeable = False
         return cls(n_samples, factor, freqs, gain, 0.45 * sfreq / factor)
 
     def find(self, band: tuple[float, float], highest: float = np.inf) -> slice:
@@ -71,26 +74,40 @@ class Grid:
         first, last = np.searchsorted(self.freqs, (band[0], high))
         return slice(int(first), int(last))
 
-    def reduce(self, x: np.ndarray) -> np.ndarray:
-        """Return differences of averaged samples of rows of samples, in single precision.
-
-        Differences are transformed: slow drift, which has no period of a window, would leak into
-        all frequencies. They hold no offset, so that single precision is enough.
-        """
+    def add_up(self, x: np.ndarray, out: np.ndarray) -> None:
+        """Write sums of neighbouring samples of rows to `out`, shape (n_rows, n_sums)."""
         n = self.n_samples // self.factor
         parts = x[:, : n * self.factor].reshape(len(x), n, self.factor)
         # A sum over the last axis, which is short, takes two to four times as long; einsum is slow
         # with pairs, and BLAS starts threads for long rows.
-        few = self.factor <= 4
-        sums = parts @ np.ones(self.factor) if few else np.einsum("rnk->rn", parts)
+        if self.factor == 1:
+            out[...] = x[:, :n]
+        elif self.factor <= 4:
+            np.matmul(parts, np.ones(self.factor), out=out)
+        else:
+            np.einsum("rnk->rn", parts, out=out)
+
+    def reduce(self, sums: np.ndarray) -> np.ndarray:
+        """Return differences of averages, along the last axis, in single precision.
+
+        Differences are transformed: slow drift, which has no period of a window, would leak into
+        all frequencies. They hold no offset, so that single precision is enough.
+
+        Parameters
+        ----------
+        sums : ndarray, shape (…, n_sums)
+            Output of :meth:`add_up`.
+        """
         y = np.zeros(sums.shape, dtype=np.float32)
-        np.subtract(sums[:, 1:], sums[:, :-1], out=y[:, 1:], casting="same_kind")
-        y /= self.factor
+        np.subtract(sums[..., 1:], sums[..., :-1], out=y[..., 1:], casting="same_kind")
+        y *= np.float32(1.0 / self.factor)
         return y
 
     def transform(self, x: np.ndarray) -> np.ndarray:
         """Return spectra of rows of samples, shape (n_rows, n_freqs)."""
-        return self.transform_reduced(self.reduce(x))
+        sums = np.empty((len(x), self.n_samples // self.factor))
+        self.add_up(x, sums)
+        return self.transform_reduced(self.reduce(sums))
 
     def transform_reduced(self, y: np.ndarray) -> np.ndarray:
         """Return spectra of the output of :meth:`reduce`, along the last axis."""
@@ -124,7 +141,7 @@ class LockedSums:
     halves: np.ndarray
     n_pairs: int
 
-    @property
+    @cached_property
     def band(self) -> slice:
         """The frequencies of the EEG."""
         return self.grid.find(EEG_HZ)
@@ -211,6 +228,17 @@ class LockedSums:
         """Return how much neighbouring epochs resemble each other, shape (n_channels,)."""
         power = np.maximum(self.power[:, which].sum(axis=1), 1e-300)
         return np.asarray(self.lagged[:, which].sum(axis=1) / power)
+
+
+def find_medians(x: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Return medians along an axis, NaN where there is a NaN.
+
+    Of a few hundred numbers, in an eighth of the time of :func:`numpy.median`.
+    """
+    ordered = np.sort(np.moveaxis(x, axis, 0), axis=0)
+    n = len(ordered)
+    medians = 0.5 * (ordered[(n - 1) // 2] + ordered[n // 2])
+    return np.where(np.isnan(ordered[-1]), np.nan, medians)
 
 
 def measure_gaps(power: np.ndarray, artifact: np.ndarray, freqs: np.ndarray) -> np.ndarray:
