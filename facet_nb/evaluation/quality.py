@@ -19,6 +19,8 @@ from facet_nb.evaluation.quality_measures import (
     judge_beats,
     judge_bursts,
     judge_ecg,
+    judge_equal,
+    judge_gain,
     judge_high,
     judge_kept,
     judge_level,
@@ -26,9 +28,10 @@ from facet_nb.evaluation.quality_measures import (
     judge_locked,
     judge_odd,
     judge_saturated,
+    judge_told,
     judge_untouched,
 )
-from facet_nb.evaluation.quality_tables import EPOCHS, Tables, read_tables
+from facet_nb.evaluation.quality_tables import EPOCHS, Tables, read_spots, read_tables
 from facet_nb.evaluation.quality_windows import Scan, cut_ecg, cut_scan
 
 #: Channels that hold no EEG.
@@ -72,7 +75,9 @@ class QualityCalculator(MetricStep):
         scan = cut_scan(context)
         tables = read_tables(context, scan, eeg, _choose_number(context))
         beside = self._read_others(context, scan, others)
+        spots = read_spots(context, scan, eeg)
         contact = (judge_amplitude(tables), judge_odd(tables))
+        contact = (*contact, judge_equal(spots), judge_gain(spots))
         # Shares of hardly any signal say nothing.
         held = find_held(tables)
         tables = tables.take(held) if len(held) else tables
@@ -88,6 +93,7 @@ class QualityCalculator(MetricStep):
             judge_untouched(tables, context),
             judge_saturated(tables),
             judge_beats(context),
+            judge_told(context),
             *(judge_ecg(own) for own in beside[:1] if others["ecg"]),
         )
         return summarise(measures)

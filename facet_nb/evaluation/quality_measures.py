@@ -9,7 +9,7 @@ import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.quality import Measure, Verdict
-from facet_nb.evaluation.quality_tables import EPOCHS, UNTOUCHED, Tables, find_loud
+from facet_nb.evaluation.quality_tables import EPOCHS, UNTOUCHED, Spots, Tables, find_loud
 from facet_nb.evaluation.quality_windows import Scan
 from facet_nb.kernels.measures.residual import LockedSums, find_medians, measure_gaps
 
@@ -44,6 +44,25 @@ _ODD = (
     ("much more signal", "signal", 0.0, 1e2),
     ("much more noise above 75 Hz", "noise", 0.0, 1e2),
 )
+#: Relative amplitude of the difference of two channels that are one.
+_EQUAL = 1e-3
+#: A step of the gain that is told, what it must exceed the scatter of windows by, and the windows
+#: on each side of it, at least. Movements change the artifact by less.
+GAIN, _CLEAR, _SPOTS_BESIDE = 1.4, 5.0, 3
+#: Warnings that stand: artifact is left, or EEG went with it. Those which another finding repairs.
+_STANDING = {
+    "alignment_at_edge",
+    "artifact_unmarked",
+    "epochs_few",
+    "gradient_left",
+    "runs_apart",
+    "signal_lost",
+    "triggers_missing",
+    "triggers_two_sequences",
+}
+_REPAIRED = {"triggers_completed": ["triggers_missing"], "runs_apart": ["triggers_two_sequences"]}
+#: A mean over fewer artifacts takes 3 % of the EEG's power (-15 dB) or more.
+FEW_EPOCHS = 32
 #: Energy from 20 to 70 Hz after correction, in parts of that before; rms that is none, in V.
 ADDED, QUIETEST_V = 2.0, 1e-7
 
@@ -200,7 +219,9 @@ def judge_bursts(tables: Tables) -> Measure:
     power = tables.inner if np.isnan(tables.high).any() else tables.high
     if scan.sum() < EPOCHS:
         return Measure(name, title, detail="too few windows within the scan.")
-    usual = np.maximum(find_medians(power[scan & tables.sampled]), 1e-300)
+    # Not the median: muscles may be tense in half of the windows, or more.
+    ordered = np.sort(power[scan & tables.sampled], axis=0)
+    usual = np.maximum(ordered[len(ordered) // 4], 1e-300)
     loud = (power > (BURST_BELOW if behind else BURST) * usual) & scan[:, np.newaxis]
     windows = loud.any(axis=1)
     channels = [n for n, column in zip(tables.names, loud.T, strict=True) if column.any()]
@@ -293,6 +314,86 @@ def judge_odd(tables: Tables) -> Measure:
     detail = "; ".join(f"{channel}: {', '.join(reasons)}" for channel, reasons in odd.items())
     detail = f"{detail}. Mark channels without contact as bad." if odd else "none."
     return judge(name, title, float(len(odd)), 0.0, detail, channels=tuple(odd))
+
+
+def judge_equal(spots: Spots | None) -> Measure:
+    """Judge whether channels hold the same signal: bridged electrodes, or one recorded twice."""
+    name, title = "equal_channels", "channels that hold the same signal"
+    if spots is None:
+        return Measure(name, title, detail="the recording before correction is gone, or short.")
+    x = spots.differences.reshape(len(spots.names), -1)
+    energy = np.einsum("ck,ck->c", x, x)
+    equal: dict[str, str] = {}
+    order = np.argsort(energy, kind="stable").tolist()
+    for k, one in enumerate(order):
+        for other in order[k + 1 :]:
+            # Equal signals have equal energies; a channel without any signal equals no other.
+            if energy[other] > (1.0 + _EQUAL) * energy[one] or not energy[one]:
+                break
+            if np.sum((x[one] - x[other]) ** 2) <= _EQUAL**2 * energy[one]:
+                first, second = sorted((one, other))
+                equal[spots.names[second]] = spots.names[first]
+    pairs = ", ".join(f"{first} and {second}" for second, first in equal.items())
+    detail = f"{pairs}: electrodes are bridged, or one signal was recorded twice."
+    detail = f"{detail} Mark all but one as bad." if equal else "none."
+    channels = dict.fromkeys([*equal.values(), *equal])
+    return judge(name, title, float(len(equal)), 0.0, detail, channels=tuple(channels))
+
+
+def judge_gain(spots: Spots | None) -> Measure:
+    """Judge whether the artifact of a channel changes its size at once, unlike that of others."""
+    name, title = "gain_step", "largest step of a channel's gain"
+    if spots is None:
+        return Measure(name, title, detail="the recording before correction is gone, or short.")
+    if len(spots.names) < _MANY:
+        return Measure(name, title, detail=f"fewer than {_MANY} channels.")
+    energy = np.einsum("cwk,cwk->cw", spots.differences, spots.differences)
+    levels = 0.5 * np.log(np.maximum(energy, 1e-300))
+    levels = levels - find_medians(levels)  # what changes in all channels is another sequence
+    n, edge = levels.shape[1], _SPOTS_BESIDE
+    steps, left = np.zeros((len(levels), n)), np.full((len(levels), n), np.inf)
+    for k in range(edge, n - edge + 1):
+        sides = levels[:, :k], levels[:, k:]
+        one, two = (find_medians(side, axis=1) for side in sides)
+        rest = np.abs(levels - np.where(np.arange(n) < k, one[:, np.newaxis], two[:, np.newaxis]))
+        scatter = np.maximum(*(find_medians(part, axis=1) for part in (rest[:, :k], rest[:, k:])))
+        clear = np.abs(two - one) > np.maximum(_CLEAR * scatter, np.log(GAIN))
+        steps[:, k], left[:, k] = two - one, np.where(clear, rest.sum(axis=1), np.inf)
+    at = np.argmin(left, axis=1)  # the place that leaves least, of those with a clear step
+    steps = np.where(np.isfinite(left), steps, 0.0)
+    found = steps[np.arange(len(steps)), at]
+    worst = float(np.exp(np.abs(found).max()))
+    bad = np.flatnonzero(np.abs(found) > np.log(GAIN)).tolist()
+    spans = {(float(spots.begins_s[at[c] - 1]), float(spots.begins_s[at[c]])) for c in bad}
+    detail = f"the artifact changes by a factor of {worst:.2g} at once, in few channels."
+    if bad:
+        detail += " Correct the parts before and after it each by itself (Crop)."
+    more: dict[str, Any] = {
+        "channels": tuple(spots.names[c] for c in bad),
+        "span_s": tuple(sorted(spans)),
+    }
+    return judge(name, title, worst, GAIN, detail if bad else "no step.", **more)
+
+
+def judge_told(context: ProcessingContext) -> Measure:
+    """Judge whether a warning stands that says that artifact, or much EEG, must be lacking."""
+    name, title = "warnings", "what findings say of the result"
+    findings = context.get_findings()
+    repaired = {code for f in findings for code in _REPAIRED.get(f.code, ())}
+    standing = [
+        f
+        for f in findings
+        if f.severity == "warning" and f.code in _STANDING and f.code not in repaired
+        # A mean over n artifacts takes 1/n of the EEG's power, whatever the other channels say.
+        if f.code != "epochs_few" or f.evidence.get("n", 0) < FEW_EPOCHS
+    ]
+    detail = "; ".join(dict.fromkeys(f.title for f in standing))
+    more: dict[str, Any] = {
+        "channels": tuple(dict.fromkeys(c for f in standing for c in f.channels)),
+        "span_s": tuple(sorted({span for f in standing for span in f.span_s})),
+    }
+    value = float(len({f.code for f in standing}))
+    return judge(name, title, value, 0.0, f"{detail}." if standing else "none.", **more)
 
 
 def _is_rereferenced(context: ProcessingContext) -> bool:

@@ -32,6 +32,8 @@ _N_BANDS = 12
 EPOCHS, _BINS = 6, 5
 #: Windows of the scan from which the usual power before correction is taken: it varies little.
 _USUAL = 3
+#: Windows in which channels are compared before correction; at least a third of them.
+_SPOTS = 24
 #: Samples of a channel that are compared before a window is read twice.
 _COMPARED = 50
 #: Windows whose samples are transformed at once.
@@ -323,6 +325,39 @@ def _weigh_bands(n_samples: int, sfreq: float, lowpass: float) -> np.ndarray:
     return weights
 
 
+@dataclass(frozen=True)
+class Spots:
+    """Differences here and there in windows of the scan, as they were recorded.
+
+    Attributes
+    ----------
+    names : list of str
+        The channels.
+    differences : ndarray, shape (n_channels, n_windows, n_differences)
+        Over 2 ms, at the same places of each window, in V.
+    begins_s : ndarray, shape (n_windows,)
+        Onsets of the windows, in s.
+    """
+
+    names: list[str]
+    differences: np.ndarray
+    begins_s: np.ndarray
+
+
+def read_spots(context: ProcessingContext, scan: Scan, names: list[str]) -> Spots | None:
+    """Read samples here and there before correction; None if these are gone, or too few."""
+    before, sfreq = Reader.of_original(context, names), context.get_sfreq()
+    windows = [w for w in scan.windows if w.kind == ("epoch" if scan.n_samples else "inside")]
+    if before is not None:
+        windows = [window for window in windows if before.holds(window, sfreq)]
+    if before is None or len(windows) < _SPOTS // 3:
+        return None
+    chosen = np.linspace(0, len(windows) - 1, min(_SPOTS, len(windows))).astype(int)
+    some = [windows[i] for i in chosen.tolist()]
+    begins_s = np.array([window.start for window in some]) / sfreq
+    return Spots(names, before.read_differences(some, sfreq), begins_s)
+
+
 class Reader:
     """Spectra of windows of some channels of a recording.
 
@@ -411,27 +446,36 @@ class Reader:
         In each window, :data:`_PIECES` times :data:`_IN_PIECE` differences over 2 ms are squared.
         The energy of the channel that stands out most is compared with the median of the scan.
         """
-        lag = max(1, int(self.sfreq / LOWEST_RATE_HZ))
-        inside = lag * np.arange(_IN_PIECE + 1)
-        places = np.array([self._place(window, sfreq) for window in scan.windows])
-        starts, stops = places.T
-        share = (np.arange(_PIECES) + 0.5) / _PIECES
-        first = np.multiply.outer(stops - starts - inside[-1] - 1, share).astype(int)
-        at = np.add.outer(first, inside)  # windows x pieces x samples
-        energy = np.empty((len(places), len(self.rows)))
-        for low in range(0, len(places), _AT_ONCE):
+        energy = np.empty((len(scan.windows), len(self.rows)))
+        for low in range(0, len(energy), _AT_ONCE):
             part = slice(low, low + _AT_ONCE)
-            if self.raw.preload:
-                x = self._get(int(starts[part].min()), int(stops[part].max()))
-                y = np.diff(x[:, at[part] + (starts[part] - starts[part].min())[:, None, None]])
-            else:
-                y = np.stack(
-                    [np.diff(self._get(*places[i])[:, at[i]]) for i in range(len(places))[part]], 1
-                )
-            energy[part] = np.einsum("cwpk,cwpk->wc", y, y)
+            y = self.read_differences(scan.windows[part], sfreq)
+            energy[part] = np.einsum("cwk,cwk->wc", y, y)
         marked = np.array([window.kind != "outside" for window in scan.windows])
         usual = find_medians(energy[marked] if marked.any() else energy)
         return np.asarray(np.max(energy / np.maximum(usual, 1e-300), axis=1))
+
+    def read_differences(self, windows: Sequence[Window], sfreq: float) -> np.ndarray:
+        """Return differences over 2 ms here and there in windows, at the same places of each.
+
+        Returns
+        -------
+        ndarray, shape (n_channels, n_windows, n_differences)
+            In V.
+        """
+        lag = max(1, int(self.sfreq / LOWEST_RATE_HZ))
+        inside = lag * np.arange(_IN_PIECE + 1)
+        starts, stops = np.array([self._place(window, sfreq) for window in windows]).T
+        share = (np.arange(_PIECES) + 0.5) / _PIECES
+        first = np.multiply.outer(stops - starts - inside[-1] - 1, share).astype(int)
+        at = np.add.outer(first, inside)  # windows x pieces x samples
+        if self.raw.preload:
+            x = self._get(int(starts.min()), int(stops.max()))
+            y = np.diff(x[:, at + (starts - starts.min())[:, None, None]])
+        else:
+            spans = zip(starts.tolist(), stops.tolist(), at, strict=True)
+            y = np.stack([np.diff(self._get(a, b)[:, own]) for a, b, own in spans], 1)
+        return np.asarray(y.reshape(*y.shape[:2], -1))
 
     def _get(self, start: int, stop: int) -> np.ndarray:
         """Return samples of the channels, in V."""

@@ -17,6 +17,8 @@ from facet_nb.kernels.triggers.spacing import describe_spacing
 WINDOW_S, _SHORTEST_S = 2.0, 0.5
 #: Longest epoch, in s, whose length other windows have, too.
 _LONGEST_S = 3.0
+#: Part of such a window that is left out rather than read in another one.
+_LEFT = 0.1
 #: Distances from here on, in s, are those of volumes.
 _VOLUME_S = 0.5
 #: Samples this near to the marked time are in no window outside of it: an artifact may begin before
@@ -210,14 +212,15 @@ def _fill_gaps(
 def _fill(
     start: int, stop: int, kind: Kind, sfreq: float, usual: int = 0
 ) -> Iterator[Window]:
-    """Yield windows that cover a span: of `usual` samples if it is as long, else of at most 2 s.
+    """Yield windows in a span: of `usual` samples if it is as long, else of at most 2 s.
 
-    Of the former, neighbours may overlap; the latter have equal lengths.
+    The former may overlap, or leave a tenth of one between them; the latter have equal lengths.
     """
     if stop - start < _SHORTEST_S * sfreq:
         return
     length = usual if 0 < usual <= stop - start else 0
-    n = int(np.ceil((stop - start) / (length or WINDOW_S * sfreq)))
+    n_whole = (stop - start) / (length or WINDOW_S * sfreq)
+    n = int(np.ceil(n_whole - _LEFT if length else n_whole))
     length = length or (stop - start) // n
     apart = (stop - start - length) / max(1, n - 1)
     for i in range(n):

@@ -416,3 +416,58 @@ def test_a_regular_recording_has_no_warning():
         assert [f.code for f in result.findings if f.severity != "note"] == []
         assert result.quality.verdict == "good", result.quality
         assert isinstance(result.raw, mne.io.BaseRaw)
+
+
+# --------------------------------------------------------------------- channels and warnings
+def test_steps_of_the_gain_equal_channels_and_neither():
+    """A fault of one channel is named; a whole recording with another gain has none."""
+    for seed, markers, motion in [(3, "slice", 0.0), (8, "volume", 0.03)]:
+        options = {"n_channels": 6, "sfreq": 1000, "duration_s": 50, "n_slices": 18}
+        simulation = make(seed, markers=markers, motion=motion, **options)
+        third, half = simulation.ch_names[2], simulation.raw.n_times // 2
+
+        def judge(function, simulation=simulation):
+            return change(simulation, function).quality
+
+        def step(data, factor=2.0, half=half):
+            data[2, half:] *= factor
+
+        def copy(data, noise_v=0.0):
+            data[4] = data[2] + noise_v * np.random.default_rng(0).standard_normal(data.shape[1])
+
+        calm = run(simulation).quality
+        assert calm["gain_step"].value == 1.0 and calm["equal_channels"].value == 0
+        assert calm["gain_step"].verdict == calm["equal_channels"].verdict == "good"
+        louder = judge(lambda data: np.multiply(data, 1.5, out=data))
+        assert louder["gain_step"].value == 1.0
+        for factor in (2.0, 0.4):
+            stepped = judge(lambda data, factor=factor: step(data, factor))
+            assert stepped["gain_step"].channels == (third,) and stepped.verdict == "check"
+            ((begin, end),) = stepped["gain_step"].span_s
+            assert begin - 2.0 <= half / 1000 <= end + 2.0
+            assert stepped["equal_channels"].value == 0
+        for noise_v in (0.0, 1e-7):
+            equal = judge(lambda data, noise_v=noise_v: copy(data, noise_v))
+            assert equal["equal_channels"].channels == (third, simulation.ch_names[4])
+            assert "bridged" in equal["equal_channels"].detail and equal.verdict == "check"
+            assert equal["gain_step"].verdict == "good"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("n_volumes", [20, 28])
+def test_a_warning_that_stands_is_in_the_verdict(seed, n_volumes):
+    simulation = make(seed, markers="volume", sfreq=1000, duration_s=2 * n_volumes + 10)
+    quality = run(simulation, AASCorrection(30, subsample=True)).quality
+    assert quality["warnings"].verdict == quality.verdict == "check"
+    assert "few artifacts" in quality["warnings"].detail
+    whole = run(simulation)
+    assert whole.quality["warnings"].value == 0 and "epochs_few" not in told(whole)
+
+
+@pytest.mark.parametrize(("wrong", "code"), [({"missing": (4, 7)}, "triggers_missing")])
+@pytest.mark.parametrize("markers", ["slice", "volume"])
+def test_a_warning_that_was_repaired_is_not(wrong, code, markers):
+    simulation = make(3, markers=markers, **wrong)
+    repaired = run(simulation)
+    assert code in told(repaired) and repaired.quality["warnings"].value == 0
+    assert run(simulation, AASCorrection(10)).quality["warnings"].value >= 1
