@@ -209,9 +209,7 @@ def _fill_gaps(
     return windows
 
 
-def _fill(
-    start: int, stop: int, kind: Kind, sfreq: float, usual: int = 0
-) -> Iterator[Window]:
+def _fill(start: int, stop: int, kind: Kind, sfreq: float, usual: int = 0) -> Iterator[Window]:
     """Yield windows in a span: of `usual` samples if it is as long, else of at most 2 s.
 
     The former may overlap, or leave a tenth of one between them; the latter have equal lengths.
