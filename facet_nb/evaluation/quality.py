@@ -76,8 +76,8 @@ class QualityCalculator(MetricStep):
         tables = read_tables(context, scan, eeg, _choose_number(context))
         beside = self._read_others(context, scan, others)
         spots = read_spots(context, scan, eeg)
-        contact = (judge_amplitude(tables), judge_odd(tables))
-        contact = (*contact, judge_equal(spots), judge_gain(spots))
+        contact = [judge_amplitude(tables), judge_odd(tables)]
+        contact += [judge_equal(spots), judge_gain(spots)]
         # Shares of hardly any signal say nothing.
         held = find_held(tables)
         tables = tables.take(held) if len(held) else tables

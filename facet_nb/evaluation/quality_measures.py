@@ -350,18 +350,10 @@ def judge_gain(spots: Spots | None) -> Measure:
     energy = np.einsum("cwk,cwk->cw", spots.differences, spots.differences)
     levels = 0.5 * np.log(np.maximum(energy, 1e-300))
     levels = levels - find_medians(levels)  # what changes in all channels is another sequence
-    n, edge = levels.shape[1], _SPOTS_BESIDE
-    steps, left = np.zeros((len(levels), n)), np.full((len(levels), n), np.inf)
-    for k in range(edge, n - edge + 1):
-        sides = levels[:, :k], levels[:, k:]
-        one, two = (find_medians(side, axis=1) for side in sides)
-        rest = np.abs(levels - np.where(np.arange(n) < k, one[:, np.newaxis], two[:, np.newaxis]))
-        scatter = np.maximum(*(find_medians(part, axis=1) for part in (rest[:, :k], rest[:, k:])))
-        clear = np.abs(two - one) > np.maximum(_CLEAR * scatter, np.log(GAIN))
-        steps[:, k], left[:, k] = two - one, np.where(clear, rest.sum(axis=1), np.inf)
-    at = np.argmin(left, axis=1)  # the place that leaves least, of those with a clear step
-    steps = np.where(np.isfinite(left), steps, 0.0)
-    found = steps[np.arange(len(steps)), at]
+    changed = np.flatnonzero(np.ptp(levels, axis=1) > np.log(GAIN))
+    found, at = np.zeros(len(levels)), np.zeros(len(levels), dtype=int)
+    if len(changed):
+        found[changed], at[changed] = _find_steps(levels[changed])
     worst = float(np.exp(np.abs(found).max()))
     bad = np.flatnonzero(np.abs(found) > np.log(GAIN)).tolist()
     spans = {(float(spots.begins_s[at[c] - 1]), float(spots.begins_s[at[c]])) for c in bad}
@@ -373,6 +365,20 @@ def judge_gain(spots: Spots | None) -> Measure:
         "span_s": tuple(sorted(spans)),
     }
     return judge(name, title, worst, GAIN, detail if bad else "no step.", **more)
+
+
+def _find_steps(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the clear step of each row and its place, where the rest is least; 0 without one."""
+    n = levels.shape[1]
+    steps, left = np.zeros(levels.shape), np.full(levels.shape, np.inf)
+    for k in range(_SPOTS_BESIDE, n - _SPOTS_BESIDE + 1):
+        one, two = (find_medians(side, axis=1) for side in (levels[:, :k], levels[:, k:]))
+        rest = np.abs(levels - np.where(np.arange(n) < k, one[:, np.newaxis], two[:, np.newaxis]))
+        scatter = np.maximum(*(find_medians(part, axis=1) for part in (rest[:, :k], rest[:, k:])))
+        clear = np.abs(two - one) > np.maximum(_CLEAR * scatter, np.log(GAIN))
+        steps[:, k], left[:, k] = two - one, np.where(clear, rest.sum(axis=1), np.inf)
+    at, rows = np.argmin(left, axis=1), np.arange(len(levels))
+    return np.where(np.isfinite(left[rows, at]), steps[rows, at], 0.0), at
 
 
 def judge_told(context: ProcessingContext) -> Measure:
