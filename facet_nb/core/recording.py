@@ -12,6 +12,8 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -306,6 +308,7 @@ class Header:
         first_samp: int | None = None,
         picks: Sequence[int] | None = None,
         band: tuple[float, float] | None = None,
+        share: bool = False,
     ) -> mne.io.BaseRaw:
         """Return a recording with this header and other samples.
 
@@ -324,6 +327,9 @@ class Header:
             Channels of the header that `data` holds; None for all.
         band : tuple (highpass, lowpass) | None
             New entries of ``info``, in Hz.
+        share : bool
+            Whether the recording may have the header's annotations themselves: it is never handed
+            to anybody who might change them.
 
         Returns
         -------
@@ -353,9 +359,13 @@ class Header:
             else:
                 raw = mne.io.RawArray(data, info, first_samp=first, copy="auto", verbose="error")
         if self.annotations is not None and len(self.annotations):
-            annotations = copy_annotations(self.annotations)
             times = sfreq, first, data.shape[1]
-            if picks is None and times == (self.info["sfreq"], self.first_samp, self.n_times):
+            kept = picks is None and times == (self.info["sfreq"], self.first_samp, self.n_times)
+            if kept and share:
+                raw._annotations = self.annotations
+                return raw
+            annotations = copy_annotations(self.annotations)
+            if kept:
                 # Nothing to crop or to shift: set_annotations would take 25 ms for the same.
                 raw._annotations = annotations
                 return raw
@@ -394,13 +404,46 @@ def give_annotations(
     set_annotations: Callable[..., Any], annotations: mne.Annotations, **options: Any
 ) -> None:
     """Call MNE's ``set_annotations`` with annotations that no other recording shares."""
-    # MNE would copy each one, 3 s for the slice markers of an hour, before it changes them.
+    # MNE would copy each one, 3 s for the slice markers of an hour, before it changes them, and
+    # look at each one alone, another second, to see which reach over the ends.
     own: Any = annotations
     own.copy = lambda: annotations
+    own.crop = partial(_crop, annotations)
     try:
         set_annotations(annotations, **options)
     finally:
-        del own.copy
+        del own.copy, own.crop
+
+
+def _crop(annotations: Any, tmin: Any = None, tmax: Any = None, **options: Any) -> Any:
+    """Crop annotations as MNE does; all at once where none is outside."""
+    if not _is_within(annotations, tmin, tmax):
+        return type(annotations).crop(annotations, tmin, tmax, **options)
+    # MNE computes with datetime, whose times are whole microseconds.
+    annotations._onset = _to_microseconds(annotations.onset) / 1e6
+    annotations._extras = list(annotations._extras)
+    return annotations
+
+
+def _is_within(annotations: Any, tmin: Any, tmax: Any) -> bool:
+    """Whether all annotations lie between two times, which may be dates."""
+    held = vars(annotations)
+    if not held.keys() >= _ANNOTATED or not hasattr(annotations, "_get_crop_lims"):
+        return False  # another MNE
+    onset, duration = held["_onset"], held["_duration"]
+    if not (len(onset) and np.isfinite(onset).all() and np.isfinite(duration).all()):
+        return False
+    offset, first, last = annotations._get_crop_lims(tmin, tmax, True)
+    low, high = ((time - offset) / timedelta(microseconds=1) for time in (first, last))
+    begin = _to_microseconds(onset)
+    end = begin + _to_microseconds(duration)
+    return bool(begin.min() >= low and begin.max() <= high and end.max() <= high)
+
+
+def _to_microseconds(times_s: np.ndarray) -> np.ndarray:
+    """Return times in µs, rounded as ``timedelta(seconds=...)`` rounds them."""
+    rest, whole = np.modf(times_s)
+    return whole * 1e6 + np.rint(rest * 1e6)
 
 
 class ChannelHeaders:

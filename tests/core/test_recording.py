@@ -9,6 +9,8 @@ import threading
 import mne
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from facet_nb.core import Pipeline, ProcessingContext, ValidationError, recording
 from facet_nb.core.recording import ChannelHeaders, Header
@@ -286,3 +288,39 @@ def test_a_copy_of_annotations_shares_nothing(n, date):
     assert marks == before and [dict(e) for e in marks.extras] == [dict(e) for e in before.extras]
     assert len(pickle.loads(pickle.dumps(copied))) == n + 1
     copied.crop(0.0, 0.1)
+
+
+@st.composite
+def marks(draw):
+    """Annotations within a recording, at its ends, over them, and outside."""
+    n = draw(st.integers(1, 12))
+    inside = st.floats(0.0, 10.0)
+    onsets = inside if draw(st.booleans()) else st.one_of(inside, st.sampled_from([-3.0, 10.0, 11]))
+    lengths = st.one_of(st.just(0.0), st.floats(0.0, 1.0 if draw(st.booleans()) else 20.0))
+    return mne.Annotations(
+        draw(st.lists(onsets, min_size=n, max_size=n)),
+        draw(st.lists(lengths, min_size=n, max_size=n)),
+        [f"mark {i}" for i in range(n)],
+        ch_names=draw(st.lists(st.sampled_from([(), ("E1",)]), min_size=n, max_size=n)),
+        extras=draw(st.lists(st.sampled_from([None, {"a": 1}]), min_size=n, max_size=n)),
+    )
+
+
+@given(marks(), st.booleans(), st.sampled_from([0, 17]))
+def test_annotations_are_given_as_mne_sets_them(annotations, dated, first_samp):
+    raws = [
+        mne.io.RawArray(np.zeros((1, 5000)), mne.create_info(["E1"], 500.0, "eeg"), first_samp)
+        for _ in range(2)
+    ]
+    if dated:
+        for raw in raws:
+            raw.set_meas_date(DATE)
+        annotations._orig_time = DATE
+    own = annotations.copy()
+    raws[0].set_annotations(annotations, emit_warning=False)
+    recording.give_annotations(raws[1].set_annotations, own, emit_warning=False)
+    one, two = (raw.annotations for raw in raws)
+    assert one == two and [dict(e) for e in one.extras] == [dict(e) for e in two.extras]
+    assert one.onset.tobytes() == two.onset.tobytes()
+    assert one.duration.tobytes() == two.duration.tobytes()
+    two.crop(1.0, 2.0)  # MNE's own method again

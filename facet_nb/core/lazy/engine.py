@@ -401,10 +401,20 @@ class _Builder:
         shared = self._add_nodes(samples.node, given, prepared, nodes, rows)
         last = nodes[-1] if nodes else samples.node
         if last is not samples.node:
-            state, header = prepared.state, pass_header(given.header, prepared.states[:-1])
+            state, header = prepared.state, given.header
+            if (
+                len({(s.sfreq, s.n_times, s.first_samp) for s in (given.state, *prepared.states)})
+                > 1
+            ):
+                header = pass_header(header, prepared.states[:-1])
             made: Any = self._read_from(last, len(given.names))
+            # Between two steps a recording is the engine's own: it may share its annotations.
             raw = header.attach(
-                made, sfreq=state.sfreq, first_samp=state.first_samp, band=state.band
+                made,
+                sfreq=state.sfreq,
+                first_samp=state.first_samp,
+                band=state.band,
+                share=True,
             )
             new = new._derive(raw=raw)
             new._lineage, new._noise = None, ()
