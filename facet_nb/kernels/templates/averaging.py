@@ -141,10 +141,16 @@ def choose_epochs(
     Correlations with a running mean follow from the inner products of the epochs, so that no pass
     over the samples is needed for each candidate.
     """
-    means = epochs.mean(axis=1)
-    gram = epochs @ epochs.T - epochs.shape[1] * np.outer(means, means)
     order = _put_first(seed, candidates)
-    return order[choose_greedily(gram[np.ix_(order, order)], len(seed), threshold)]
+    gram = find_gram(epochs)[np.ix_(order, order)]
+    return order[choose_greedily(gram, len(seed), threshold)]
+
+
+def find_gram(epochs: np.ndarray) -> np.ndarray:
+    """Return the inner products of epochs without their means, shape (n_epochs, n_epochs)."""
+    means = epochs.mean(axis=1)
+    gram: np.ndarray = epochs @ epochs.T - epochs.shape[1] * np.outer(means, means)
+    return gram
 
 
 def choose_greedily(gram: np.ndarray, n_seed: int, threshold: float) -> np.ndarray:
@@ -169,7 +175,7 @@ def choose_greedily(gram: np.ndarray, n_seed: int, threshold: float) -> np.ndarr
     # fail, there are few iterations, each vectorised over epochs.
     chosen = np.arange(len(gram))
     while True:
-        part = gram[np.ix_(chosen, chosen)]
+        part = gram if len(chosen) == len(gram) else gram[np.ix_(chosen, chosen)]
         alike = running_correlation(part) > threshold
         alike[:n_seed] = True
         if alike.all():
@@ -276,9 +282,12 @@ def average_pool(
         Array for the template, in V, relative to the mean.
     """
     epochs = take_epochs(x, starts[pool.epochs], len(out))
-    chosen = choose_epochs(epochs, pool.seed, pool.candidates, threshold)
+    order, gram = pool.order, find_gram(epochs)
+    if not pool.is_whole:
+        gram = gram[np.ix_(order, order)]
+    chosen = order[choose_greedily(gram, len(pool.seed), threshold)]
     out[...] = 0.0
-    for j in chosen:
+    for j in chosen.tolist():
         out += epochs[j]
     out /= len(chosen)
     out -= mean

@@ -38,7 +38,7 @@ def best_lags(
     n_samples = templates.shape[-1]
     lags = np.zeros(len(starts), dtype=np.int64)
     padded = np.zeros(n_samples + 2 * max_lag)
-    for i, start in enumerate(starts):
+    for i, start in enumerate(np.asarray(starts).tolist()):
         stop = start + n_samples + max_lag
         if start < 0 or stop > len(x):
             continue
@@ -47,7 +47,7 @@ def best_lags(
             template = templates
         else:
             template = templates[i if which is None else which[i]]
-        lags[i] = int(np.argmax(np.correlate(padded, template, "valid"))) - max_lag
+        lags[i] = int(np.correlate(padded, template, "valid").argmax()) - max_lag
     return lags
 
 
