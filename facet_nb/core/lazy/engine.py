@@ -39,6 +39,7 @@ from facet_nb.core.lazy.nodes import (
     WindowNode,
     read_split,
 )
+from facet_nb.core.lazy.prefetch import Prefetcher
 from facet_nb.core.metadata import to_plain
 from facet_nb.core.noise import Change
 from facet_nb.core.parameters import name_steps
@@ -52,6 +53,10 @@ from facet_nb.kernels.compiled.dispatch import use_compiled
 from facet_nb.kernels.views import protect
 
 logger = logging.getLogger("facet_nb")
+
+#: Part of the cache that a window may take for the next one to be read ahead: the cells of each
+#: step under it must fit as well.
+_SHARE = 8
 
 
 class LazySamples:
@@ -90,6 +95,7 @@ class LazySamples:
         self.rows: list[Explained] = []
         self.recipe: tuple[Any, ...] | None = None
         self.builder: _Builder | None = None
+        self.ahead = Prefetcher(self._compute, self.shape[1], cache.limit_bytes // (8 * _SHARE))
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -109,13 +115,20 @@ class LazySamples:
 
     def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
         """Return samples, shape (n_channels, stop - start), in V; not to be written to."""
+        return self._compute(channels, start, stop, self.n_workers)
+
+    def _compute(
+        self, channels: Sequence[int], start: int, stop: int, n_workers: int = 1
+    ) -> np.ndarray:
         # The kernels of the full run: compiled ones may differ from SciPy's in the last bits.
         with use_compiled(self.compiled):
-            return read_split(self.node, channels, start, stop, self.n_workers)
+            return read_split(self.node, channels, start, stop, n_workers)
 
     def read_into(self, out: np.ndarray, rows: np.ndarray, start: int, stop: int) -> None:
         """Write samples of some channels to `out`, shape (n_channels, stop - start), in V."""
-        out[:] = self.read(rows.tolist(), start, stop)
+        channels = rows.tolist()
+        out[:] = self.read(channels, start, stop)
+        self.ahead.note(channels, start, stop)
 
     def make_raw(self, info: Any, first_samp: int) -> Any:
         """Return the recording that reads these samples."""
