@@ -326,11 +326,9 @@ def read_annotations(raw: mne.io.BaseRaw) -> list[tuple[int, str]]:
     """Return position (from the first sample of the data) and description of annotations."""
     marks = raw.annotations
     positions = np.rint(marks.onset * raw.info["sfreq"]).astype(np.int64) - raw.first_samp
-    return [
-        (int(p), str(text))
-        for p, text in zip(positions, marks.description, strict=True)
-        if not _NO_EVENTS.match(str(text))
-    ]
+    texts = marks.description.tolist()
+    events = {text for text in set(texts) if not _NO_EVENTS.match(text)}
+    return [(p, t) for p, t in zip(positions.tolist(), texts, strict=True) if t in events]
 
 
 def read_stim_codes(raw: mne.io.BaseRaw) -> dict[str, list[tuple[int, int]]]:

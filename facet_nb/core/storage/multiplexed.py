@@ -45,6 +45,11 @@ class MultiplexedFile:
     dtype: str
     factors: np.ndarray
 
+    @property
+    def always_finite(self) -> bool:
+        """Whether all samples are certain to be finite: they are whole numbers of finite size."""
+        return np.dtype(self.dtype).kind == "i" and bool(np.isfinite(self.factors).all())
+
     def read(self, start: int, stop: int) -> Piece:
         """Return samples `start` to `stop` of all channels.
 

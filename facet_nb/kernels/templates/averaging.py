@@ -111,8 +111,10 @@ def list_pools(usable: np.ndarray, window: int, shift: int) -> tuple[list[Pool |
 
 
 def _put_first(seed: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    seed = np.asarray(seed, dtype=np.int64)
-    return np.concatenate([seed, np.setdiff1d(candidates, seed, assume_unique=True)])
+    seed, candidates = np.asarray(seed, dtype=np.int64), np.asarray(candidates, dtype=np.int64)
+    first = np.zeros(1 + max(seed.max(initial=-1), candidates.max(initial=-1)), dtype=bool)
+    first[seed] = True
+    return np.concatenate([seed, candidates[~first[candidates]]])
 
 
 def choose_epochs(
