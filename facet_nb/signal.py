@@ -78,26 +78,32 @@ def filter_sos(
     l_freq: float | None = None,
     h_freq: float | None = None,
     order: int = 4,
+    phase: str = "zero",
     n_workers: int = 1,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Filter each channel forwards and backwards with a Butterworth filter.
+    """Filter each channel with a Butterworth filter, forwards and backwards or causally.
 
     Parameters
     ----------
     %(signals)s
     %(sfreq)s
     l_freq, h_freq : float | None
-        Edges of the pass band, in Hz, where amplitudes are halved; None for no edge.
+        Edges of the pass band, in Hz; None for no edge. Amplitudes are halved there, or are 0.71
+        of what they were (−3 dB) with ``phase="forward"``.
     order : int
-        Order of the filter, which is applied twice.
+        Order of the filter.
+    phase : {"zero", "forward"}
+        ``"zero"``: the filter is applied forwards and backwards. ``"forward"``: once, so that no
+        sample depends on a later one; it delays what it passes, and starts as if the first sample
+        had always been.
     %(channel_threads)s
     %(out)s
 
     Returns
     -------
     ndarray, shape (n_channels, n_times)
-        Filtered signals, as of :class:`facet_nb.Filter` with ``method="iir"``.
+        Filtered signals, as of :class:`facet_nb.Filter` with ``method="iir"`` and `phase`.
 
     Raises
     ------
@@ -105,9 +111,17 @@ def filter_sos(
     """
     if not isinstance(order, int | np.integer) or order < 1:
         raise ValidationError(f"order={order!r}: use a whole number of at least 1.")
+    if phase not in ("zero", "forward"):
+        raise ValidationError(f"phase={phase!r}: use 'zero' or 'forward'.")
     params = {"order": int(order), "ftype": "butter", "output": "sos"}
     design = _design(sfreq, l_freq, h_freq, {"method": "iir", "iir_params": params})
     sos, padlen = np.asarray(design["sos"]), int(design["padlen"])
+    if phase == "forward":
+
+        def work(a: np.ndarray, b: np.ndarray) -> None:
+            iir.ForwardFilter(sos).push(a, (), b)
+
+        return _by_channel(work, x, sfreq, n_workers, out)
     return _by_channel(
         lambda a, b: iir.filter_sos(a, sos, padlen=padlen, out=b), x, sfreq, n_workers, out
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facet_nb.core import recording
-from facet_nb.core.errors import ValidationError
+from facet_nb.core.errors import ValidationError, check_extra
 from facet_nb.core.findings import Finding, make_finding, merge_findings, name_step
 from facet_nb.core.metadata import ProcessingMetadata, ProcessingStep, to_plain
 from facet_nb.core.noise import Lineage, NoiseTerm, Step, follow, sum_noise
@@ -82,6 +82,25 @@ class ProcessingContext:
         """Return samples in V, shape (n_channels, n_times); arguments as for ``raw.get_data``."""
         data: np.ndarray = self.get_raw().get_data(picks=picks, **kwargs)
         return data
+
+    def to_data_frame(self, picks: Any = None, **kwargs: Any) -> Any:
+        """Return the samples as a table: ``time`` in s, and a column for each channel.
+
+        Parameters
+        ----------
+        picks : str | sequence of str | sequence of int | None
+            Channels.
+        **kwargs
+            As for ``raw.to_data_frame``: units (by default EEG in µV), format of the times, and so
+            on.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The table.
+        """
+        check_extra("tables", "pandas")
+        return self.get_raw().to_data_frame(picks=picks, **kwargs)
 
     def get_sfreq(self) -> float:
         """Return the sampling rate, in Hz."""

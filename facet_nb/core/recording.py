@@ -443,7 +443,8 @@ def _is_within(annotations: Any, tmin: Any, tmax: Any) -> bool:
 def _to_microseconds(times_s: np.ndarray) -> np.ndarray:
     """Return times in µs, rounded as ``timedelta(seconds=...)`` rounds them."""
     rest, whole = np.modf(times_s)
-    return whole * 1e6 + np.rint(rest * 1e6)
+    rounded: np.ndarray = whole * 1e6 + np.rint(rest * 1e6)
+    return rounded
 
 
 class ChannelHeaders:

@@ -107,6 +107,12 @@ class PipelineResult:
         """The corrected recording; raises the error of a failed run."""
         return self.get_raw()
 
+    def to_data_frame(self, picks: Any = None, **kwargs: Any) -> pd.DataFrame:
+        """Return the corrected samples as a table; see ``ProcessingContext.to_data_frame``."""
+        self.get_raw()  # raises the error of a failed run
+        table: pd.DataFrame = self.get_context().to_data_frame(picks, **kwargs)
+        return table
+
     def get_history(self) -> list[ProcessingStep]:
         """Return the steps that were applied."""
         return self.get_context().get_history()

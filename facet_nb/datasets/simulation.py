@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,6 +107,30 @@ class Simulation:
             f"<Simulation | {n_channels} EEG channels × {n_times / self.sfreq:g} s at "
             f"{self.sfreq:g} Hz, {scan}, seed {self.spec['seed']}>"
         )
+
+    def _repr_html_(self) -> str:
+        left = "style='text-align:left'"
+        rows = "".join(
+            f"<tr><th {left}>{label}</th><td {left}>{escape(text)}</td></tr>"
+            for label, text in self._describe()
+        )
+        return f"<table><caption {left}><b>Simulation</b></caption><tbody>{rows}</tbody></table>"
+
+    def _describe(self) -> list[tuple[str, str]]:
+        """Return what was simulated, as pairs of a label and a text."""
+        n_channels, n_times = self.clean.shape
+        spec, (begin_s, end_s) = self.spec, self.acquisition_s
+        n_beats, n_movements = len(self.r_peaks_s), len(self.movements_s)
+        return [
+            ("channels", f"{n_channels} EEG" + (", 1 ECG" if self.pulse is not None else "")),
+            ("duration", f"{n_times / self.sfreq:g} s, {n_times} samples at {self.sfreq:g} Hz"),
+            ("scan", f"{begin_s:.2f} to {end_s:.2f} s, {len(self.slice_onsets_s)} slices"),
+            ("markers", f"{len(self.triggers)} {spec['markers']} markers"),
+            ("pulse artifact", f"{n_beats} beats" if self.pulse is not None else "none"),
+            ("head movements", str(n_movements or "none")),
+            ("seed", str(spec["seed"])),
+            ("SNR before correction", f"{np.median(self.snr_db(self.raw)):.1f} dB (median)"),
+        ]
 
     @property
     def ch_names(self) -> list[str]:

@@ -20,6 +20,7 @@ from facet_nb import (
     Pipeline,
     PlanError,
     ProcessingContext,
+    StepError,
     TriggerDetector,
     ValidationError,
     correct_gradient,
@@ -229,6 +230,24 @@ def test_wrong_defaults_change_nothing(plain_defaults, given, error):
 
 
 # ------------------------------------------------------------------------------------ showing
+def test_samples_as_a_table(raw):
+    result = Pipeline(CHAIN).run(raw)
+    table = result.to_data_frame(picks=["E1", "E3"])
+    assert list(table) == ["time", "E1", "E3"] and len(table) == raw.n_times
+    np.testing.assert_allclose(table[["E1", "E3"]].T, 1e6 * result.raw.get_data(["E1", "E3"]))
+    assert result.context.to_data_frame(index="time").index.name == "time"
+    failed = Pipeline([TriggerDetector(regex="nothing")]).run(raw)
+    with pytest.raises(StepError):
+        failed.to_data_frame()
+
+
+def test_a_simulation_shows_itself():
+    sim = simulate(3, 500.0, 20.0, 2.0, 5, seed=7)
+    html = sim._repr_html_()
+    for text in ("3 EEG", "20 s, 10000 samples at 500 Hz", "markers", "7", "dB"):
+        assert text in html, text
+
+
 def test_a_context_shows_itself(raw):
     done = Pipeline(CHAIN).run(raw).context
     html = done._repr_html_()

@@ -34,6 +34,9 @@ def x(sim):
 CALLS = {
     "fir": lambda x, **o: signal.filter_fir(x, SFREQ, l_freq=1.0, h_freq=40.0, **o),
     "sos": lambda x, **o: signal.filter_sos(x, SFREQ, l_freq=1.0, h_freq=40.0, **o),
+    "causal": lambda x, **o: signal.filter_sos(
+        x, SFREQ, l_freq=1.0, h_freq=40.0, phase="forward", **o
+    ),
     "resample": lambda x, **o: signal.resample(x, SFREQ, 200.0, **o),
     "median": lambda x, **o: signal.common_reference(x, SFREQ, **o),
     "average": lambda x, **o: signal.common_reference(x, SFREQ, operator="average", **o),
@@ -44,6 +47,7 @@ CALLS = {
 STEPS = {
     "fir": Filter(1.0, 40.0),
     "sos": BandPassFilter(1.0, 40.0, method="iir"),
+    "causal": BandPassFilter(1.0, 40.0, method="iir", phase="forward"),
     "resample": Resample(200.0),
     "median": CommonReference(),
     "average": CommonReference("average"),
@@ -94,10 +98,16 @@ def test_integers_are_rounded_or_refused(x, name):
             CALLS[name](counts, out=np.empty(exact.shape, np.int8))
 
 
+def test_a_causal_filter_needs_no_later_sample(x):
+    whole = CALLS["causal"](x)
+    for n in (1, 2, 1000, x.shape[1] - 1):
+        assert np.array_equal(CALLS["causal"](x[:, :n]), whole[:, :n])
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     shape=st.tuples(st.integers(1, 4), st.integers(1, 60)),
-    name=st.sampled_from(["sos", "median", "average", "resample"]),
+    name=st.sampled_from(["sos", "causal", "median", "average", "resample"]),
     seed=st.integers(0, 99),
 )
 def test_short_signals(shape, name, seed):
@@ -115,6 +125,7 @@ def test_short_signals(shape, name, seed):
         (lambda x: signal.filter_fir(x, SFREQ, l_freq=300.0), "Nyquist"),
         (lambda x: signal.filter_sos(x, SFREQ, l_freq=9.0, h_freq=2.0), "must be below"),
         (lambda x: signal.filter_sos(x, SFREQ, h_freq=40.0, order=0), "order=0"),
+        (lambda x: signal.filter_sos(x, SFREQ, h_freq=40.0, phase="back"), "phase='back'"),
         (lambda x: signal.filter_fir(x[0], SFREQ, h_freq=40.0), "shape"),
         (lambda x: signal.filter_fir(x + 1j, SFREQ, h_freq=40.0), "complex128"),
         (lambda x: signal.filter_fir(x / np.zeros(1), SFREQ, h_freq=40.0), "NaN or infinity"),
