@@ -283,6 +283,19 @@ def test_the_cache_keeps_to_its_limit(sizes, limit):
     assert cache.n_bytes == len(cache) == 0
 
 
+@pytest.mark.parametrize("n", [1, 5000, 8192, 8193, 20_000])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_kept_copy_shares_nothing(n, dtype):
+    cache, x = BlockCache(1 << 20), np.arange(2 * n, dtype=dtype).reshape(2, n)
+    expected = x.copy()
+    kept = cache.put_copy("a", x)
+    x += 1.0
+    assert kept is cache.get("a") and np.array_equal(kept, expected) and kept.dtype == dtype
+    assert cache.n_bytes == kept.nbytes == x.nbytes and not kept.flags.writeable
+    cache.clear()
+    assert np.array_equal(kept, expected)  # whoever holds it may go on
+
+
 @pytest.mark.parametrize("wrong", ["lots", 0, -5, None])
 def test_sizes_that_are_none(raw, wrong):
     with pytest.raises(PlanError, match="cache="):

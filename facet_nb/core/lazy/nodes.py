@@ -172,9 +172,8 @@ class WindowNode:
                 block = kept
                 if block is None:
                     new = made[channel][low - first * self.cell : high - first * self.cell]
-                    block = self.cache.put(
-                        (self.key, channel, k), new.copy()
-                    )  # a view would keep the whole array alive
+                    # A copy: a view would keep the samples of all channels.
+                    block = self.cache.put_copy((self.key, channel, k), new)
                 out[i, a - start : b - start] = block[a - low : b - low]
 
     def _make(self, channels: list[int], start: int, stop: int) -> np.ndarray:
