@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facet_nb import AASCorrection, LowPassFilter, Pipeline, TriggerDetector
+from facet_nb import AASCorrection, Pipeline, TriggerDetector
 from facet_nb.core.lazy import nodes, prefetch
 from facet_nb.core.lazy.prefetch import Prefetcher, Span
 from facet_nb.datasets import simulate
 
-CHAIN = [TriggerDetector(regex=r"\b1\b"), AASCorrection(window_size=7), LowPassFilter(70.0)]
+CHAIN = [TriggerDetector(regex=r"\b1\b"), AASCorrection(window_size=7)]
 
 
 @pytest.fixture
