@@ -134,6 +134,12 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "the settings follow a predicted memory, not a measured one",
         "Measure them with facet_nb.benchmark on this machine if memory is tight.",
     ),
+    "lazy_decisions_long": FindingKind(
+        "note",
+        "the decisions of a lazy recording took long",
+        "They are made once. lazy.with_parameters(...) shares those of the steps before the one "
+        "that changes; Crop in front looks at less.",
+    ),
     "timeout_not_certain": FindingKind(
         "note",
         "the time limit does not bound every step",

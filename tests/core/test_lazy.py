@@ -33,7 +33,7 @@ from facet_nb import (
     ValidationError,
     set_defaults,
 )
-from facet_nb.core.lazy import nodes
+from facet_nb.core.lazy import engine, nodes
 from facet_nb.core.lazy.cache import BlockCache
 from facet_nb.datasets import simulate
 from tests.contract.recordings import make_context
@@ -411,3 +411,20 @@ def test_threads_of_the_session_s_defaults(raw, results):
         set_defaults(**before)
     assert lazy._raw_extras[0]["samples"].n_workers in (1, 2)
     assert np.array_equal(lazy.get_data(start=9, stop=9999), results("AAS")[0][:, 9:9999])
+
+
+# ------------------------------------------------------------------------------------ decisions
+def test_decisions_that_take_long_are_told_with_their_steps(raw, monkeypatch):
+    pipeline = Pipeline(WINDOWED["AAS"])
+    codes = {f.code for f in pipeline.lazy(raw).context.get_findings()}
+    assert "lazy_decisions_long" not in codes
+    monkeypatch.setattr(engine, "_LONG_S", 0.0)
+    lazy = pipeline.lazy(raw)
+    told = {f.code: f for f in lazy.context.get_findings()}["lazy_decisions_long"]
+    assert "aas_correction → lowpass_filter" in told.detail and "trigger_detector" in told.detail
+    assert sum(told.evidence["steps_s"].values()) == pytest.approx(
+        told.evidence["total_s"], abs=0.01
+    )
+    changed = lazy.with_parameters("lowpass_filter", freq=40.0)
+    told = {f.code: f for f in changed.context.get_findings()}["lazy_decisions_long"]
+    assert list(told.evidence["steps_s"]) == ["aas_correction → lowpass_filter"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,6 +22,7 @@ from facet_nb.core.execution.prepare import make_input, prepare_stage
 from facet_nb.core.execution.runner import Runner, build_context, pass_header
 from facet_nb.core.execution.stage import PreparedStage, StageInput
 from facet_nb.core.execution.threads import one_thread
+from facet_nb.core.findings import make_finding
 from facet_nb.core.lazy.cache import BlockCache
 from facet_nb.core.lazy.explain import (
     AT_ONCE,
@@ -53,6 +56,9 @@ from facet_nb.kernels.compiled.dispatch import use_compiled
 from facet_nb.kernels.views import protect
 
 logger = logging.getLogger("facet_nb")
+
+#: Time of decisions that is told, in s.
+_LONG_S = 5.0
 
 #: Part of the cache that a window may take for the next one to be read ahead: the cells of each
 #: step under it must fit as well.
@@ -224,9 +230,22 @@ def _make_samples(
 ) -> LazySamples:
     plan = make_plan(processors, options, count_cores("serial"))
     builder = _Builder(processors, plan, BlockCache(cache_bytes), before)
-    samples = builder.run(context)
+    samples = _tell_time(builder.run(context), builder.spent_s)
     samples.recipe = processors, options, context, cache_bytes
     samples.builder = builder
+    return samples
+
+
+def _tell_time(samples: LazySamples, spent_s: Mapping[str, float]) -> LazySamples:
+    """Add a finding to the context of a recording whose decisions took long."""
+    total_s = sum(spent_s.values())
+    if samples.context is not None and total_s >= _LONG_S:
+        slow = sorted(spent_s.items(), key=lambda item: -item[1])[:3]
+        parts = ", ".join(f"{names} {s:.1f} s" for names, s in slow)
+        detail = f"{total_s:.1f} s before the first window: {parts}."
+        steps_s = {names: round(s, 3) for names, s in spent_s.items()}
+        told = make_finding("lazy_decisions_long", detail, total_s=total_s, steps_s=steps_s)
+        samples.context = samples.context.with_findings([told])
     return samples
 
 
@@ -331,6 +350,7 @@ class _Builder:
     ) -> None:
         self.processors, self.plan, self.n_workers = processors, plan, plan.n_workers
         self.rows: list[Explained] = []
+        self.spent_s: dict[str, float] = {}
         self.compiled = choose_kernels().compiled  # as the full run
         self.cache: BlockCache = cache if before is None else before.cache
         self.known: list[_Done] = [] if before is None else list(before.done)
@@ -347,7 +367,9 @@ class _Builder:
             found = self._find(stages)
             if not isinstance(found, _Done):
                 rows = [(name, AT_ONCE, reason) for stage in stages for name in stage.names]
-                found = _Done(self._list_units(stages), context, runner.run(context), rows)
+                with self._watch(stages):
+                    after = runner.run(context)
+                found = _Done(self._list_units(stages), context, after, rows)
             context = self._keep(found)
         with one_thread(), use_compiled(self.compiled):
             for stage in self.plan.stages[eager:]:
@@ -357,7 +379,8 @@ class _Builder:
                 else:
                     found = self._find([stage])
                     if not isinstance(found, _Done):
-                        found = self._take(stage, context, *found)
+                        with self._watch([stage]):
+                            found = self._take(stage, context, *found)
                     context = self._keep(found)
         context = self._begin(context)
         # Samples of its own: those of a stage may be shared with other recordings.
@@ -366,6 +389,14 @@ class _Builder:
         context = context._derive(raw=_attach(samples, raw))
         samples.rows, samples.context = self.rows, context
         return samples
+
+    @contextmanager
+    def _watch(self, stages: Sequence[Stage]) -> Iterator[None]:
+        """Note how long the decisions of stages take."""
+        begin = time.perf_counter()
+        yield
+        names = " → ".join(name for stage in stages for name in stage.names)
+        self.spent_s[names] = time.perf_counter() - begin
 
     def _list_units(self, stages: Sequence[Stage]) -> list[_Unit]:
         units = [u for s in stages for u in self.plan.fusions.replace(self.processors, s.steps)]
