@@ -7,6 +7,7 @@ folder behind, never half a recording; a later export to the same place removes 
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import re
@@ -32,6 +33,17 @@ _STALE_S = 3600.0
 PROVENANCE = "_provenance.json"
 
 
+def check_name(path: Path) -> None:
+    """Raise :class:`ValidationError` if no file can have this name."""
+    try:
+        path.lstat()
+    except ValueError as error:  # NUL
+        raise unusable(path, f"no file can have this name ({error})", "Give another one") from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise unusable(path, "this name is too long", "Give a shorter one") from error
+
+
 def check_target(path: Path, overwrite: bool, parts: Iterable[Path] = ()) -> None:
     """Check that a file can be created at `path`, without creating anything.
 
@@ -52,6 +64,7 @@ def check_target(path: Path, overwrite: bool, parts: Iterable[Path] = ()) -> Non
         If its folder can neither be created nor written to.
     """
     for file in (path, *parts):
+        check_name(file)
         if file.is_dir():
             raise unusable(file, "this is a folder", "Give the name of a file in it")
         if file.exists() and not overwrite:

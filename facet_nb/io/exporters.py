@@ -14,15 +14,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import numpy as np
+
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.parameters import take_arguments
 from facet_nb.core.planning.plan import Plan
 from facet_nb.core.processor import ArrayProcessor, Processor
+from facet_nb.core.recording import Header
 from facet_nb.core.registry import register_processor
 from facet_nb.io import writers
-from facet_nb.io.atomic_write import check_target
+from facet_nb.io.atomic_write import check_name, check_target
 from facet_nb.io.identity import remove_identity, tell_identity
 from facet_nb.io.provenance import Note, choose_sidecar, collect
 from facet_nb.io.writers import (
@@ -82,13 +85,13 @@ class _FileExporter(ExportStep):
         target = resolve_target(self.path, writer)
         check_target(target, self.overwrite, [target.with_suffix(p) for p in writer.parts])
         if self.provenance:
-            choose_sidecar(target)
+            check_name(choose_sidecar(target))
         loaders = [step for step in earlier if hasattr(step, "forecast")]
         raws = [] if context is None else [context._raw, context.get_raw_original()]
         paths = [step.path for step in loaders if hasattr(step, "path")]
         check_not_original(target, writer, [] if loaders else raws, paths, self.replace_input)
-        raw = None if context is None or loaders else context._raw
-        if raw is not None and all(_keeps_header(step, raw) for step in earlier):
+        raw = None if context is None or loaders else _find_header(context._raw, earlier)
+        if raw is not None:
             writer.check(raw, target)
 
     def validate(self, context: ProcessingContext) -> None:
@@ -130,12 +133,27 @@ class _FileExporter(ExportStep):
         return target, writer
 
 
-def _keeps_header(step: Processor, raw: mne.io.BaseRaw) -> bool:
-    """Whether a step is known to keep channel names, annotations, date and sampling rate."""
-    if not isinstance(step, ArrayProcessor):
-        return not step.modifies_raw and type(step).__module__.startswith("facet_nb.")
-    extent = (int(raw.n_times), float(raw.info["sfreq"]))
-    return step.resize(*extent) == extent
+def _find_header(raw: mne.io.BaseRaw | None, steps: Sequence[Processor]) -> mne.io.BaseRaw | None:
+    """Return a recording with the header of `raw` after some steps; None if it is not known."""
+    if raw is None:
+        return None
+    before = extent = (int(raw.n_times), float(raw.info["sfreq"]))
+    for step in steps:
+        if isinstance(step, ArrayProcessor):
+            try:
+                after = step.resize(*extent)
+            except Exception:  # an argument of the step is wrong: it will say so itself
+                return None
+            if abs(after[0] / after[1] - extent[0] / extent[1]) > 2.0 / min(after[1], extent[1]):
+                return None  # annotations may be cropped away
+            extent = after
+        elif step.modifies_raw or not type(step).__module__.startswith("facet_nb."):
+            return None
+    if extent == before:
+        return raw
+    samples = np.broadcast_to(0.0, (len(raw.ch_names), extent[0]))
+    first = round(raw.first_samp * extent[1] / before[1])
+    return Header.of(raw).attach(samples, sfreq=extent[1], first_samp=first)
 
 
 @register_processor

@@ -10,7 +10,16 @@ import mne
 import numpy as np
 import pytest
 
-from facet_nb import Exporter, HighPassFilter, Loader, export, load
+from facet_nb import (
+    Crop,
+    DownSample,
+    Exporter,
+    HighPassFilter,
+    Loader,
+    UpSample,
+    export,
+    load,
+)
 from facet_nb.core import Pipeline, ProcessingContext, StepError, ValidationError
 from facet_nb.pipelines import PlotBeforeAfter
 from tests.benchmark.samples import make_table
@@ -159,6 +168,54 @@ def test_what_is_certain_to_fail_is_refused_early(tmp_path, name, options, told)
     with pytest.raises(StepError, match=told):
         Pipeline(steps).plan(ProcessingContext(raw))
     assert (tmp_path / "there.fif").read_text() == "precious"
+
+
+CHAINS = {
+    "one rate": [HighPassFilter(1.0)],
+    "there and back": [UpSample(2), HighPassFilter(1.0), DownSample(2)],
+    "another rate": [DownSample(2), HighPassFilter(1.0)],
+}
+
+
+def spoil(raw, what):
+    """Give a recording what the format of its name cannot hold."""
+    if what == "rate.edf":
+        return toys.make_raw(n_times=1100, sfreq=500.37)
+    if what == "text.edf":
+        raw.set_annotations(mne.Annotations([1.0], [0.0], ["a \x14 b"]))
+    elif what == "lines.vhdr":
+        raw.set_annotations(mne.Annotations([1.0], [0.0], ["a\nb"]))
+    elif what == "names.bdf":
+        raw.rename_channels({"E1": "日本語"})
+    return raw
+
+
+@pytest.mark.parametrize("what", ["rate.edf", "text.edf", "lines.vhdr", "names.bdf"])
+@pytest.mark.parametrize("chain", CHAINS)
+def test_what_is_no_header_of_the_format_is_refused_early(chain, what, tmp_path):
+    """Also behind steps that change the rate, and whatever the first sample is called."""
+    raw, events = spoil(toys.make_raw(n_times=1100), what), []
+    steps = [*CHAINS[chain], Exporter(tmp_path / what)]
+    with pytest.raises(StepError, match="exporter") as planned:
+        Pipeline(steps).plan(ProcessingContext(raw))
+    answer = Pipeline(steps).run(ProcessingContext(raw), on_event=events.append)
+    assert str(answer.error) == str(planned.value)
+    assert "StageStarted" not in [type(event).__name__ for event in events]
+
+
+@pytest.mark.parametrize("name", ["a\0b.fif", "n" * 300 + ".fif", "n" * 250 + ".fif"])
+def test_what_is_no_name_of_a_file_is_refused_early(name, tmp_path):
+    """The last one is short enough, but not the name of its provenance."""
+    steps = [HighPassFilter(1.0), Exporter(tmp_path / name)]
+    with pytest.raises(StepError, match=r"no file can have|too long"):
+        Pipeline(steps).plan(ProcessingContext(toys.make_raw(n_times=1100)))
+
+
+def test_crops_may_leave_out_what_a_format_cannot_hold(tmp_path):
+    raw = toys.make_raw(n_times=1100)
+    raw.set_annotations(mne.Annotations([2.0], [0.0], ["a \x14 b"]))
+    steps = [Crop(0.0, 1.0), Exporter(tmp_path / "x.edf")]
+    assert Pipeline(steps).run(ProcessingContext(raw), raise_on_error=True).success
 
 
 LAZY_WAYS = {
