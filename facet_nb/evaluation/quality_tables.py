@@ -12,7 +12,7 @@ import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.storage.scratch import forget
-from facet_nb.evaluation.quality_windows import Scan, Window, sample_windows
+from facet_nb.evaluation.quality_windows import Scan, ScanWindow, sample_windows
 from facet_nb.kernels.measures.recovery import find_edges
 from facet_nb.kernels.measures.residual import (
     BELOW_HZ,
@@ -58,7 +58,7 @@ class Tables:
     ----------
     names : list of str
         The channels.
-    windows : tuple of Window
+    windows : tuple of ScanWindow
         The windows that were read.
     sampled : ndarray of bool, shape (n_windows,)
         Windows that are a sample of all; the others were read because they stand out.
@@ -87,7 +87,7 @@ class Tables:
     """
 
     names: list[str]
-    windows: tuple[Window, ...]
+    windows: tuple[ScanWindow, ...]
     sampled: np.ndarray
     bands: np.ndarray
     inner: np.ndarray
@@ -103,7 +103,7 @@ class Tables:
 
     @classmethod
     def empty(
-        cls, names: list[str], windows: tuple[Window, ...], sampled: np.ndarray, sfreq: float
+        cls, names: list[str], windows: tuple[ScanWindow, ...], sampled: np.ndarray, sfreq: float
     ) -> Tables:
         """Return tables without figures."""
         shape = (len(windows), len(names))
@@ -182,7 +182,7 @@ def read_tables(
     """
     raw = context.get_raw()
     sfreq = float(raw.info["sfreq"])
-    after, before = Reader(raw, names), Reader.of_original(context, names)
+    after, before = WindowReader(raw, names), WindowReader.of_original(context, names)
     sampled, extra = _choose(after, scan, sfreq, n_pairs)
     chosen = sampled | extra
     windows = tuple(scan.windows[i] for i in np.flatnonzero(chosen))
@@ -231,7 +231,7 @@ def read_tables(
 
 def _read_before(
     tables: Tables,
-    before: Reader,
+    before: WindowReader,
     which: Sequence[int],
     lowpass: float,
     inner: dict[int, np.ndarray],
@@ -269,7 +269,7 @@ def _read_before(
 
 
 def _choose(
-    reader: Reader, scan: Scan, sfreq: float, n_pairs: int | None
+    reader: WindowReader, scan: Scan, sfreq: float, n_pairs: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return which windows are a sample of all, and which are read because they stand out."""
     sampled = np.ones(len(scan.windows), dtype=bool)
@@ -346,7 +346,7 @@ class Spots:
 
 def read_spots(context: ProcessingContext, scan: Scan, names: list[str]) -> Spots | None:
     """Read samples here and there before correction; None if these are gone, or too few."""
-    before, sfreq = Reader.of_original(context, names), context.get_sfreq()
+    before, sfreq = WindowReader.of_original(context, names), context.get_sfreq()
     windows = [w for w in scan.windows if w.kind == ("epoch" if scan.n_samples else "inside")]
     if before is not None:
         windows = [window for window in windows if before.holds(window, sfreq)]
@@ -358,7 +358,7 @@ def read_spots(context: ProcessingContext, scan: Scan, names: list[str]) -> Spot
     return Spots(names, before.read_differences(some, sfreq), begins_s)
 
 
-class Reader:
+class WindowReader:
     """Spectra of windows of some channels of a recording.
 
     Parameters
@@ -377,7 +377,7 @@ class Reader:
         self.sfreq = float(raw.info["sfreq"])
 
     @classmethod
-    def of_original(cls, context: ProcessingContext, names: Sequence[str]) -> Reader | None:
+    def of_original(cls, context: ProcessingContext, names: Sequence[str]) -> WindowReader | None:
         """Return a reader of the recording before any step; None if it has other channels."""
         raw, original = context.get_raw(), context.get_raw_original()
         if original is None or original is raw or set(names) - set(original.ch_names):
@@ -385,16 +385,16 @@ class Reader:
         begins = [r.first_samp / r.info["sfreq"] for r in (raw, original)]
         return cls(original, names, begins[0] - begins[1])
 
-    def _place(self, window: Window, sfreq: float) -> tuple[int, int]:
+    def _place(self, window: ScanWindow, sfreq: float) -> tuple[int, int]:
         start = round((window.start / sfreq + self.later_s) * self.sfreq)
         return start, start + round((window.stop - window.start) / sfreq * self.sfreq)
 
-    def holds(self, window: Window, sfreq: float) -> bool:
+    def holds(self, window: ScanWindow, sfreq: float) -> bool:
         """Whether the recording has the samples of a window."""
         start, stop = self._place(window, sfreq)
         return start >= 0 and stop <= self.raw.n_times
 
-    def has_samples_of(self, other: Reader, window: Window, sfreq: float) -> bool:
+    def has_samples_of(self, other: WindowReader, window: ScanWindow, sfreq: float) -> bool:
         """Whether a window has the samples of another recording, by some of each channel."""
         place = self._place(window, sfreq)
         if place != other._place(window, sfreq) or not other.holds(window, sfreq):
@@ -405,7 +405,7 @@ class Reader:
 
     def read(
         self,
-        windows: Sequence[Window],
+        windows: Sequence[ScanWindow],
         which: Iterable[int],
         sfreq: float,
         look: Callable[[int, np.ndarray], None] | None = None,
@@ -414,7 +414,7 @@ class Reader:
 
         Parameters
         ----------
-        windows : sequence of Window
+        windows : sequence of ScanWindow
             The windows, whose samples count at `sfreq` Hz.
         which : iterable of int
             Those that are read.
@@ -455,7 +455,7 @@ class Reader:
         usual = find_medians(energy[marked] if marked.any() else energy)
         return np.asarray(np.max(energy / np.maximum(usual, 1e-300), axis=1))
 
-    def read_differences(self, windows: Sequence[Window], sfreq: float) -> np.ndarray:
+    def read_differences(self, windows: Sequence[ScanWindow], sfreq: float) -> np.ndarray:
         """Return differences over 2 ms here and there in windows, at the same places of each.
 
         Returns

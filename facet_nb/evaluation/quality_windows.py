@@ -32,7 +32,7 @@ Kind = Literal["epoch", "inside", "outside"]
 
 
 @dataclass(frozen=True)
-class Window:
+class ScanWindow:
     """Samples `start` to `stop` (excluded); they begin `late` samples after their epoch."""
 
     start: int
@@ -47,7 +47,7 @@ class Scan:
 
     Attributes
     ----------
-    windows : tuple of Window
+    windows : tuple of ScanWindow
         All of them, in order of time.
     n_samples : int
         Length of an epoch, in samples; 0 if there are none.
@@ -58,7 +58,7 @@ class Scan:
         Whether an epoch is a whole number of volumes.
     """
 
-    windows: tuple[Window, ...]
+    windows: tuple[ScanWindow, ...]
     n_samples: int
     n_parts: int
     is_volume: bool
@@ -99,7 +99,7 @@ def cut_scan(context: ProcessingContext) -> Scan:
             whole = (firsts >= 0) & (firsts + n_samples <= min(n_times, end + 1))
             late = (firsts - starts)[whole].tolist()
             for first, own in zip(firsts[whole].tolist(), late, strict=True):
-                epochs.append(Window(first, first + n_samples, "epoch", own))
+                epochs.append(ScanWindow(first, first + n_samples, "epoch", own))
     windows = _fill_gaps(epochs, marked, n_times, sfreq, n_samples)
     return Scan(tuple(windows), n_samples, n_parts, is_volume)
 
@@ -135,7 +135,7 @@ def sample_windows(scan: Scan, n_pairs: int, calm: np.ndarray) -> np.ndarray:
 
 def cut_ecg(scan: Scan, sfreq: float) -> Scan:
     """Return windows of 2 s of the marked time, each of which holds a beat or more."""
-    windows: list[Window] = []
+    windows: list[ScanWindow] = []
     start = stop = 0
     for window in [w for w in scan.windows if w.kind != "outside"]:
         if window.start > stop + 1:
@@ -184,17 +184,17 @@ def _lay_epochs(
 
 
 def _fill_gaps(
-    epochs: list[Window],
+    epochs: list[ScanWindow],
     marked: list[tuple[int, int]],
     n_times: int,
     sfreq: float,
     n_samples: int,
-) -> list[Window]:
+) -> list[ScanWindow]:
     """Return the epochs of `n_samples`, and windows of the time between and beside them."""
     # Windows of one length are transformed at once.
     usual = n_samples if _SHORTEST_S * sfreq <= n_samples <= _LONGEST_S * sfreq else 0
     guard = int(_GUARD_S * sfreq)
-    windows: list[Window] = []
+    windows: list[ScanWindow] = []
     at, first = 0, 0
     for start, stop in marked:
         windows += _fill(first, start - guard, "outside", sfreq, usual)
@@ -209,7 +209,7 @@ def _fill_gaps(
     return windows
 
 
-def _fill(start: int, stop: int, kind: Kind, sfreq: float, usual: int = 0) -> Iterator[Window]:
+def _fill(start: int, stop: int, kind: Kind, sfreq: float, usual: int = 0) -> Iterator[ScanWindow]:
     """Yield windows in a span: of `usual` samples if it is as long, else of at most 2 s.
 
     The former may overlap, or leave a tenth of one between them; the latter have equal lengths.
@@ -223,4 +223,4 @@ def _fill(start: int, stop: int, kind: Kind, sfreq: float, usual: int = 0) -> It
     apart = (stop - start - length) / max(1, n - 1)
     for i in range(n):
         first = start + int(i * apart)
-        yield Window(first, first + length, kind)
+        yield ScanWindow(first, first + length, kind)

@@ -35,7 +35,7 @@ _PIECE = 1 << 19
 _WINDOW, _N_SPREAD = 64, 16
 
 
-class Window(NamedTuple):
+class CheckedWindow(NamedTuple):
     """Some samples of some channels."""
 
     start: int
@@ -75,7 +75,7 @@ class Stored:
                 read.count(n)
         return (n_bytes, crc) == (self.n_bytes, self.crc)
 
-    def choose_windows(self, n_times: int) -> Iterator[Window]:
+    def choose_windows(self, n_times: int) -> Iterator[CheckedWindow]:
         """Yield the parts of a recording to compare with what MNE reads back."""
         spread = np.linspace(0, max(0, n_times - 1), _N_SPREAD).astype(int) // _WINDOW
         common = {*spread.tolist()}
@@ -86,7 +86,7 @@ class Stored:
                 chosen.setdefault(window, []).append(row)
         for window in sorted(chosen):
             start = window * _WINDOW
-            yield Window(start, min(start + _WINDOW, n_times), chosen[window])
+            yield CheckedWindow(start, min(start + _WINDOW, n_times), chosen[window])
 
 
 class CheckedFile:
@@ -190,7 +190,7 @@ class HandedOver:
                 files.count(block.nbytes)
         return True
 
-    def choose_windows(self, n_times: int) -> Iterator[Window]:
+    def choose_windows(self, n_times: int) -> Iterator[CheckedWindow]:
         """Yield no parts: all samples were read back as MNE decodes them."""
         return iter(())
 

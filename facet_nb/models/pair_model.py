@@ -28,7 +28,7 @@ _CACHE = "64 MB"
 
 
 @dataclass(frozen=True, eq=False)
-class Candidate:
+class ComparedResult:
     """A result, or a chain that is computed for the window in view only.
 
     Attributes
@@ -111,7 +111,7 @@ class PairModel(Notifier, HasTraits):
 
     Attributes
     ----------
-    candidates : tuple of Candidate
+    candidates : tuple of ComparedResult
         What can be compared.
     one, two : str
         Names of the candidates of which the second is subtracted from the first.
@@ -138,7 +138,7 @@ class PairModel(Notifier, HasTraits):
         self._recording, self._signal, self._compare = recording, signal, compare
         self._find_memory_mb = find_memory_mb
         self._background = BackgroundTasks(self._notify)
-        self._chains: dict[str, Candidate] = {}
+        self._chains: dict[str, ComparedResult] = {}
         self._made_for: Any = None
         self._number = 0
         self.active = False
@@ -222,7 +222,7 @@ class PairModel(Notifier, HasTraits):
             for name, make in list_chains().items():
                 self._chains[name] = _preview(f"{name} chain", make(), context)
         runs = [
-            Candidate(
+            ComparedResult(
                 e.label,
                 e.context,
                 whole=True,
@@ -243,15 +243,15 @@ class PairModel(Notifier, HasTraits):
                 setattr(self, trait, names[place])
 
 
-def _preview(name: str, pipeline: Any, context: ProcessingContext) -> Candidate:
+def _preview(name: str, pipeline: Any, context: ProcessingContext) -> ComparedResult:
     try:
-        return Candidate(name, pipeline.lazy(context, cache=_CACHE).context)
+        return ComparedResult(name, pipeline.lazy(context, cache=_CACHE).context)
     except FacetError as error:
-        return Candidate(name, None, note=str(error))
+        return ComparedResult(name, None, note=str(error))
 
 
 def _measure(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[ComparedResult],
     tiles: Sequence[TiledSignal | None],
     truth: TiledSignal | None,
     markers_s: np.ndarray,
@@ -259,7 +259,7 @@ def _measure(
     window: tuple[float, float],
     pair: Sequence[int],
     names: Sequence[str],
-) -> tuple[tuple[Candidate, ...], SampleDifference | None]:
+) -> tuple[tuple[ComparedResult, ...], SampleDifference | None]:
     """Return the candidates with their scores, and the difference of two of them."""
     scored = tuple(
         c if tile is None else _score(c, tile, truth, markers_s, places, window)
@@ -274,13 +274,13 @@ def _measure(
 
 
 def _score(
-    candidate: Candidate,
+    candidate: ComparedResult,
     tile: TiledSignal,
     truth: TiledSignal | None,
     markers_s: np.ndarray,
     places: Sequence[int],
     window: tuple[float, float],
-) -> Candidate:
+) -> ComparedResult:
     begin_s, span_s = window
     x = 1e6 * _read(tile, places, begin_s, span_s)
     x = x - x.mean(axis=1, keepdims=True)

@@ -55,7 +55,7 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
-class Window:
+class SignalWindow:
     """Content of the view.
 
     Attributes
@@ -279,7 +279,7 @@ class SignalModel(HasTraits):
         self.scale_uv = _round(self.window().scale_uv / factor)
 
     # ------------------------------------------------------------------------------- the window
-    def window(self, n_bins: int = N_BINS, computed: bool = True) -> Window:
+    def window(self, n_bins: int = N_BINS, computed: bool = True) -> SignalWindow:
         """Return the content of the view.
 
         Parameters
@@ -300,7 +300,7 @@ class SignalModel(HasTraits):
         )
         scale_uv = self.scale_uv or _choose_scale(layers)
         markers_s = self._markers_s(end_s)
-        return Window(self.channels, self.begin_s, end_s, scale_uv, layers, markers_s)
+        return SignalWindow(self.channels, self.begin_s, end_s, scale_uv, layers, markers_s)
 
     def _layer(self, label: str, context: ProcessingContext, end_s: float, n_bins: int) -> Layer:
         raw, sfreq = context.get_raw(), context.get_sfreq()

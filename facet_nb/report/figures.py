@@ -13,8 +13,8 @@ from facet_nb.plots import run_figures as draw
 from facet_nb.report.measure import (
     WINDOW_S,
     Locked,
-    Train,
-    Windows,
+    TriggerTrain,
+    UnusualWindows,
     average_locked,
     compare_windows,
     estimate_spectrum,
@@ -37,7 +37,7 @@ def _show(picture: pic.Picture, key: str, caption: str, *, as_png: bool = False)
     return f'<figure class="fnb-figure">{image}<figcaption>{escape(caption)}</figcaption></figure>'
 
 
-def show_train(train: Train) -> str:
+def show_train(train: TriggerTrain) -> str:
     """Return the triggers as a picture of their intervals over time."""
     picture, (ax,) = draw.make_page_figure(2.7)
     draw.draw_intervals(train.times_s, train.missing_s, train.extra_s, train.usual_s, ax)
@@ -56,7 +56,7 @@ def show_train(train: Train) -> str:
     return _show(picture, "train", caption)
 
 
-def show_signals(pair: Pair, train: Train | None) -> Iterator[Section]:
+def show_signals(pair: Pair, train: TriggerTrain | None) -> Iterator[Section]:
     """Yield the sections with figures of the recording before and after the run."""
     names = pair.channels
     if pair.after is None or not names:
@@ -82,7 +82,7 @@ def _choose_scale_uv(rms_v: float) -> float:
     return next((scale for scale in _SCALES_UV if scale >= 4e6 * rms_v), _SCALES_UV[-1])
 
 
-def _show_stacks(pair: Pair, train: Train | None, names: list[str], scale_uv: float) -> str:
+def _show_stacks(pair: Pair, train: TriggerTrain | None, names: list[str], scale_uv: float) -> str:
     begin_s = pair.begin_s
     if train is not None:
         begin_s = max(begin_s, train.times_s[0] - 1.0)
@@ -104,7 +104,7 @@ def _show_stacks(pair: Pair, train: Train | None, names: list[str], scale_uv: fl
     return _show(picture, "stacks", caption)
 
 
-def _show_spectrum(pair: Pair, train: Train | None, names: list[str]) -> str:
+def _show_spectrum(pair: Pair, train: TriggerTrain | None, names: list[str]) -> str:
     spectra = [
         (*estimate_spectrum(pair, which, names, train), _COLORS[which], _name_version(pair, which))
         for which in pair.versions
@@ -123,7 +123,7 @@ def _show_spectrum(pair: Pair, train: Train | None, names: list[str]) -> str:
     return _show(picture, "density", caption)
 
 
-def _show_residual(pair: Pair, train: Train, names: list[str]) -> Iterator[Section]:
+def _show_residual(pair: Pair, train: TriggerTrain, names: list[str]) -> Iterator[Section]:
     averages = {which: average_locked(pair, which, names, train) for which in pair.versions}
     found = {which: locked for which, locked in averages.items() if locked is not None}
     after = found.get("after")
@@ -182,7 +182,7 @@ def _show_topography(pair: Pair, names: list[str], found: dict[str, Locked], wha
     return _show(draw.plot_topographies(maps, info), "maps", caption)
 
 
-def _show_worst(pair: Pair, names: list[str], windows: Windows) -> str:
+def _show_worst(pair: Pair, names: list[str], windows: UnusualWindows) -> str:
     begin_s, ratios = float(windows.begins_s[windows.worst]), windows.ratios[windows.worst]
     order = np.argsort(-ratios)[:_CHANNELS]
     chosen = [names[i] for i in order]

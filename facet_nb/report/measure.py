@@ -27,7 +27,7 @@ _SAME_S = 2e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Train:
+class TriggerTrain:
     """Triggers of a run, and markers that it did not use.
 
     Attributes
@@ -73,7 +73,7 @@ class Train:
         return together[:: self.per_volume]
 
 
-def read_train(pair: Pair) -> Train | None:
+def read_train(pair: Pair) -> TriggerTrain | None:
     """Return the triggers of a run; None if it has fewer than two."""
     times_s = pair.triggers_s
     if len(times_s) < 2 or pair.context is None:
@@ -93,7 +93,7 @@ def read_train(pair: Pair) -> Train | None:
     usual_s = float(np.mean(gaps[np.abs(gaps - np.median(gaps)) <= 0.1 * np.median(gaps)]))
     found = [s.parameters["slices_found"] for s in history if "slices_found" in s.parameters]
     slices = int(found[-1]) if found and per_volume == 1 else 1
-    return Train(times_s, missing, extra, usual_s, int(per_volume), slices)
+    return TriggerTrain(times_s, missing, extra, usual_s, int(per_volume), slices)
 
 
 def _list_marked(pair: Pair) -> np.ndarray:
@@ -144,7 +144,9 @@ class Locked:
         return rms
 
 
-def average_locked(pair: Pair, which: str, channels: list[str], train: Train) -> Locked | None:
+def average_locked(
+    pair: Pair, which: str, channels: list[str], train: TriggerTrain
+) -> Locked | None:
     """Return what recurs with the volume, from 60 epochs (or 60 s) spread over the recording.
 
     Each epoch is centred. None if there are fewer than eight whole epochs.
@@ -174,7 +176,7 @@ def average_locked(pair: Pair, which: str, channels: list[str], train: Train) ->
 
 
 def estimate_spectrum(
-    pair: Pair, which: str, channels: list[str], train: Train | None
+    pair: Pair, which: str, channels: list[str], train: TriggerTrain | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return frequencies (Hz) and density (V²/Hz), mean over up to 16 channels.
 
@@ -200,7 +202,7 @@ def estimate_spectrum(
 
 
 @dataclass(frozen=True, eq=False)
-class Windows:
+class UnusualWindows:
     """How unusual each window of the result is.
 
     Attributes
@@ -226,7 +228,7 @@ class Windows:
         return int(np.argmax(np.mean(self.ratios**2, axis=1)))
 
 
-def compare_windows(pair: Pair, channels: list[str]) -> Windows:
+def compare_windows(pair: Pair, channels: list[str]) -> UnusualWindows:
     """Return how unusual windows of 2 s are: all of them, or 60 of a recording in a file.
 
     Slow drifts within a window are left out, as it is compared
@@ -243,7 +245,7 @@ def compare_windows(pair: Pair, channels: list[str]) -> Windows:
     ratios = rms / np.where(usual > 0, usual, 1.0)
     whole = len(chosen) == count
     quiet = float(np.median(np.quantile(rms, 0.1, axis=0)))
-    return Windows(chosen, np.nan_to_num(ratios), quiet, whole)
+    return UnusualWindows(chosen, np.nan_to_num(ratios), quiet, whole)
 
 
 def _remove_lines(values: np.ndarray) -> np.ndarray:

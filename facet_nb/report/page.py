@@ -23,7 +23,7 @@ from facet_nb.io.originals import list_originals
 from facet_nb.io.provenance import hash_file, read_provenance
 from facet_nb.report import figures
 from facet_nb.report.code import list_parameters, list_settings, repeat_run
-from facet_nb.report.measure import Train, read_train
+from facet_nb.report.measure import TriggerTrain, read_train
 from facet_nb.report.pair import Pair
 
 #: Channels and spans of a finding that are listed.
@@ -117,13 +117,13 @@ def make_report(result: PipelineResult, path: str | Path | None = None) -> RunRe
     FacetError
         If it cannot be written.
     """
-    report = _Writer(result).write()
+    report = _RunWriter(result).write()
     if path is not None:
         report.save(path)
     return report
 
 
-class _Writer:
+class _RunWriter:
     """Writes the sections of a page."""
 
     def __init__(self, result: PipelineResult) -> None:
@@ -131,7 +131,7 @@ class _Writer:
         self.pair = Pair.of(result)
 
     @cached_property
-    def train(self) -> Train | None:
+    def train(self) -> TriggerTrain | None:
         """The triggers of the run."""
         return read_train(self.pair)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from facet_nb.models.pair_model import Candidate
+from facet_nb.models.pair_model import ComparedResult
 from facet_nb.models.session_states import write_duration
 from facet_nb.widgets.fragments import write_text
 
@@ -45,7 +45,7 @@ def write_pair(model: StudioModel) -> str:
     )
 
 
-def _write_row(c: Candidate, one: str, two: str) -> str:
+def _write_row(c: ComparedResult, one: str, two: str) -> str:
     radios = "".join(
         f'<td><input type="radio" name="{side}" data-act="pair" data-value="{write_text(c.name)}" '
         f'aria-label="{write_text(c.name)} as {side}"{" checked" if c.name == chosen else ""}'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facet_nb.models.signal_model import Layer, Window
+from facet_nb.models.signal_model import Layer, SignalWindow
 from facet_nb.widgets.fragments import write_text
 
 WIDTH = 1000
@@ -13,7 +13,7 @@ _ROW = 38
 _LEAST = 120
 
 
-def write_signal(window: Window, width: float = WIDTH) -> str:
+def write_signal(window: SignalWindow, width: float = WIDTH) -> str:
     """Return the window as SVG with a caption; texts have their proper size at this width."""
     if not window.channels or not window.layers:
         return '<p class="fnb-quiet">No channel is selected.</p>'
@@ -34,16 +34,16 @@ def write_signal(window: Window, width: float = WIDTH) -> str:
     )
 
 
-def _pitch(window: Window, height: float) -> float:
+def _pitch(window: SignalWindow, height: float) -> float:
     return (height - _TOP - _BOTTOM) / len(window.channels)
 
 
-def _x(window: Window, times_s: np.ndarray | float, width: float) -> np.ndarray:
+def _x(window: SignalWindow, times_s: np.ndarray | float, width: float) -> np.ndarray:
     span_s = max(window.end_s - window.begin_s, 1e-9)
     return _LEFT + (np.asarray(times_s) - window.begin_s) / span_s * (width - _LEFT - _RIGHT)
 
 
-def _write_layer(window: Window, layer: Layer, width: float, height: float) -> str:
+def _write_layer(window: SignalWindow, layer: Layer, width: float, height: float) -> str:
     """Return one line for each channel, through the lowest and highest samples of the bins."""
     pitch = _pitch(window, height)
     x = np.repeat(np.round(_x(window, layer.times_s, width), 1), 2)
@@ -61,7 +61,7 @@ def _write_layer(window: Window, layer: Layer, width: float, height: float) -> s
     return f'<g class="fnb-trace fnb-trace-{layer.label}">{"".join(paths)}</g>'
 
 
-def _write_names(window: Window, height: float) -> str:
+def _write_names(window: SignalWindow, height: float) -> str:
     pitch = _pitch(window, height)
     names = "".join(
         f'<text x="{_LEFT - 6}" y="{_TOP + pitch * (row + 0.5) + 5:.1f}">{_shorten(name)}'
@@ -75,7 +75,7 @@ def _shorten(name: str) -> str:
     return write_text(name if len(name) <= 9 else name[:8] + "…")
 
 
-def _write_time_axis(window: Window, width: float, height: float) -> str:
+def _write_time_axis(window: SignalWindow, width: float, height: float) -> str:
     bottom = height - _BOTTOM
     ticks = _choose_ticks(window.begin_s, window.end_s)
     marks = "".join(
@@ -97,7 +97,7 @@ def _choose_ticks(begin_s: float, end_s: float) -> list[float]:
     ]
 
 
-def _write_markers(window: Window, width: float, height: float) -> str:
+def _write_markers(window: SignalWindow, width: float, height: float) -> str:
     lines = "".join(
         f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{height - _BOTTOM}"/>'
         for x in _x(window, window.markers_s, width)
@@ -105,7 +105,7 @@ def _write_markers(window: Window, width: float, height: float) -> str:
     return f'<g class="fnb-markers">{lines}</g>'
 
 
-def _write_legend(window: Window) -> str:
+def _write_legend(window: SignalWindow) -> str:
     if len(window.layers) < 2:
         return ""
     keys = "".join(

@@ -40,7 +40,7 @@ def mapped():
 @pytest.mark.parametrize("way", ["quality", "blocks", "windows"])
 def test_pages_that_were_read_are_released(mapped, way):
     raw, path = mapped
-    reader, shares = quality_tables.Reader(raw, raw.ch_names), []
+    reader, shares = quality_tables.WindowReader(raw, raw.ch_names), []
     for start in range(0, N_TIMES, N_TIMES // 50):
         x = (
             reader._get(start, start + 5000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 
 import pytest
@@ -33,6 +34,16 @@ def test_every_room_has_its_floor(graph, floors):
     house = next(c for c in floors if c["containers"] == ["facet_nb"])
     rooms = {graph.module_of(path).split(".")[1] for path in graph.targets}
     assert rooms - set(read_floors(house["layers"])) == set()
+
+
+def test_a_class_name_occurs_once(project_root):
+    """One word, one thing: a reader who searches for a class finds one."""
+    places: dict[str, list[str]] = {}
+    for path in sorted((project_root / "facet_nb").rglob("*.py")):
+        for name in re.findall(r"^ *class (\w+)\b", path.read_text(encoding="utf-8"), re.MULTILINE):
+            places.setdefault(name, []).append(path.relative_to(project_root).as_posix())
+    assert len(places) > 300
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 # ------------------------------------------------------------------------- the check itself

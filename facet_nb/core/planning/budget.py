@@ -14,7 +14,7 @@ from facet_nb.core.backends import registry
 from facet_nb.core.errors import FacetError, PlanError
 from facet_nb.core.findings import make_finding
 from facet_nb.core.memory import describe_bytes, find_available, parse_bytes, rss_bytes
-from facet_nb.core.planning.memory_forecast import Forecast, RunInput, make_forecast
+from facet_nb.core.planning.memory_forecast import MemoryForecast, RunInput, make_forecast
 from facet_nb.core.planning.plan import Plan
 from facet_nb.core.planning.planner import LANES, RunOptions, make_plan, set_batch_size
 from facet_nb.core.processor import Processor
@@ -295,7 +295,7 @@ def _explain_choice(plan: Plan, first: Plan, limit: int, owner: str) -> Plan:
 
 
 def _refusal(best: Plan, limit: int, processors: Sequence[Processor]) -> PlanError:
-    forecast: Forecast = best.forecast
+    forecast: MemoryForecast = best.forecast
     smallest = -(-int(forecast.peak_bytes * _MARGIN) // _STEP) * _STEP
     stage = best.stages[forecast.bottleneck]
     needs = forecast.stages[forecast.bottleneck]

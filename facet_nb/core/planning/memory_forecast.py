@@ -119,7 +119,7 @@ class StageForecast:
 
 
 @dataclass(frozen=True)
-class Forecast:
+class MemoryForecast:
     """Predicted needs of a run.
 
     Attributes
@@ -164,7 +164,7 @@ class Forecast:
 
 def make_forecast(
     processors: Sequence[Processor], plan: Plan, run_input: RunInput, spill: bool
-) -> Forecast:
+) -> MemoryForecast:
     """Return the forecast of a run.
 
     Parameters
@@ -183,7 +183,7 @@ def make_forecast(
     needs = [account.add_stage(stage) for stage in plan.stages]
     if needs:
         needs[-1] = max(needs[-1], account.add_final_load(), key=lambda s: s.peak_bytes)
-    return Forecast(tuple(needs))
+    return MemoryForecast(tuple(needs))
 
 
 @dataclass

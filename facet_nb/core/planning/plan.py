@@ -79,7 +79,7 @@ class Plan:
         Steps that run as one, and why others do not.
     spill : bool
         Whether loaded samples and all results stay in files.
-    forecast : Forecast | None
+    forecast : MemoryForecast | None
         Predicted memory and scratch space, if the recording is known.
     findings : tuple of Finding
         What differs from what was asked for.
