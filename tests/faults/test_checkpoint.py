@@ -288,6 +288,7 @@ CODE = """
 """
 
 
+@pytest.mark.slow
 def test_a_class_of_a_script_that_changed(kept, tmp_path):
     """Its code counts, and the globals that it reads; comments do not."""
     x = float(toys.make_context().get_data()[0, 0])

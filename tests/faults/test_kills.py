@@ -85,6 +85,7 @@ EXPORTS = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.fault("workers and programs that are killed", fails="lost")
 def test_25_kills_while_files_are_written(tmp_path, count_fault):
     """A file under its name is whole: one of the two recordings, or (BrainVision) none yet."""

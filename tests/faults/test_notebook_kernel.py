@@ -146,6 +146,7 @@ def test_interrupt(kernel, backend):
     assert kernel.run("print(factor())") == "2.0"
 
 
+@pytest.mark.slow
 def test_forced_restart(kernel):
     """Workers end with the kernel, and the next run removes what it left."""
     kernel.run(CELL)
