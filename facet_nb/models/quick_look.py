@@ -12,6 +12,7 @@ from traitlets import Enum, HasTraits, Instance, Tuple, Unicode
 
 from facet_nb.core import CancelToken
 from facet_nb.core.errors import FacetError, RunCancelled, ValidationError
+from facet_nb.core.planning.modes.registry import list_job_modes
 from facet_nb.models.background_tasks import Notifier, start_thread, wait_while
 from facet_nb.models.run_model import RunModel
 
@@ -21,7 +22,6 @@ PASSES = 3
 LIMIT_S = 10.0
 #: Least speed-up that counts as a gain: repeated runs differ by several percent.
 CLEAR = 1.1
-_MODES = ("channel_sequential", "parallel")
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class QuickPoint:
 def order_points(cores: int) -> tuple[QuickPoint, ...]:
     """Return the points in the order in which they are looked at.
 
-    One and two workers come first, then all cores, then the numbers between; of each number,
-    channel_sequential before parallel.
+    One and two workers come first, then all cores, then the numbers between; of each number, the
+    modes that use outer workers in their order.
     """
     numbers = [1, 2, cores, *range(3, cores)]
     wanted = list(dict.fromkeys(n for n in numbers if n <= cores))
-    return tuple(QuickPoint(mode, n) for n in wanted for mode in _MODES)
+    return tuple(QuickPoint(mode, n) for n in wanted for mode in list_job_modes())
 
 
 class QuickLook(Notifier, HasTraits):

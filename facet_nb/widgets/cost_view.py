@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from facet_nb.core.planning.modes.registry import list_modes
 from facet_nb.models.cost_points import CostPoint, list_others, list_points
 from facet_nb.models.session_states import write_duration
 from facet_nb.models.study_scripts import TARGETS
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
     from facet_nb.models.studio_model import StudioModel
 
 #: Markers of modes, as paths around the origin: colour never stands alone.
-_SHAPES = {
-    "serial": "M-5,0A5,5 0 1,1 5,0A5,5 0 1,1 -5,0Z",
-    "channel_sequential": "M-4.5,-4.5H4.5V4.5H-4.5Z",
-    "parallel": "M0,-5.5L5.5,4.5H-5.5Z",
-}
-_CSS = {"serial": "ser", "channel_sequential": "seq", "parallel": "par"}
+_SHAPES = (
+    "M-5,0A5,5 0 1,1 5,0A5,5 0 1,1 -5,0Z",
+    "M-4.5,-4.5H4.5V4.5H-4.5Z",
+    "M0,-5.5L5.5,4.5H-5.5Z",
+    "M0,-6L5.5,0L0,6L-5.5,0Z",
+)
 _WORDS = {
     "measured": "measured in fresh processes",
     "quick": "a quick look",
@@ -122,16 +123,34 @@ def write_charts(model: StudioModel, large: str = "") -> str:
     )
     keys = "".join(
         f'<li><svg width="14" height="14" aria-hidden="true"><g transform="translate(7,7)">'
-        f'<path class="fnb-m-{_CSS[mode]} fnb-solid" d="{shape}"/></g></svg>{mode}</li>'
-        for mode, shape in _SHAPES.items()
+        f'<path class="{_name_class(mode.name)} fnb-solid" d="{_find_shape(mode.name)}"/></g></svg>'
+        f"{write_text(mode.name)}</li>"
+        for mode in list_modes()
     )
     marks = "solid: measured · hollow: quick look · dotted: not yet · ring: your run"
     thumbs = f'<div class="fnb-thumbs">{others}</div>' if others else ""
     css = "fnb-charts fnb-one-large" if large else "fnb-charts"
     return (
-        f'<div class="{css}">{figures}{thumbs}</div><ul class="fnb-legend">{keys}'
+        f'{_write_colors()}<div class="{css}">{figures}{thumbs}</div><ul class="fnb-legend">{keys}'
         f"<li>{marks}</li></ul>{_write_points(points)}"
     )
+
+
+def _name_class(mode: str) -> str:
+    """Return the CSS class that gives the colour of a mode; a stored table may name any mode."""
+    return "fnb-m-" + re.sub(r"\W", "-", mode)
+
+
+def _find_shape(mode: str) -> str:
+    """Return the marker of a mode; modes that are not registered here share the last one."""
+    names = [known.name for known in list_modes()]
+    return _SHAPES[names.index(mode) % len(_SHAPES) if mode in names else -1]
+
+
+def _write_colors() -> str:
+    """Return colours of modes, of which the style sheet overrides those that it knows."""
+    rules = [f":where(.{_name_class(mode.name)}) {{ --m: {mode.color}; }}" for mode in list_modes()]
+    return f"<style>{' '.join(rules)}</style>"
 
 
 def _make_plain(picture: str) -> str:
@@ -161,7 +180,7 @@ def _write_others(points: Sequence[CostPoint], axes: _Axes) -> str:
     for (machine, mode), found in lines.items():
         for one, two in pairwise(found):
             ends = (one.n_jobs, one.speedup), (two.n_jobs, two.speedup)
-            drawn += _write_segment(axes, *ends, f"fnb-m-{_CSS.get(mode, 'ser')} fnb-other")
+            drawn += _write_segment(axes, *ends, f"{_name_class(mode)} fnb-other")
         last = found[-1]
         x, y = axes.left(last.n_jobs), axes.down(last.speedup)
         name = write_text(f"{machine}, {mode}")
@@ -241,7 +260,7 @@ def _draw_grid(model: StudioModel, points: Sequence[CostPoint]) -> str:
             cells += (
                 f'<svg class="fnb-cell-mark" x="{x:.1f}%" y="{y:.1f}%" width="{size:.1f}%" '
                 f'height="{size:.1f}%" role="button" tabindex="0" aria-label="{write_text(text)}" '
-                f'data-act="use" data-value="{point.mode}/{jobs}/{threads}"><title>'
+                f'data-act="use" data-value="{write_text(point.mode)}/{jobs}/{threads}"><title>'
                 f'{write_text(text)}</title><rect class="fnb-cell-{css}" x="2%" y="3%" width="96%" '
                 f'height="94%" rx="4" style="--part:{point.speedup / top:.2f}"/>'
                 f'<text x="50%" y="50%">{point.speedup:.1f} ×</text></svg>'
@@ -334,7 +353,8 @@ def _write_chart(title: str, axes: _Axes, points: Sequence[CostPoint], x: Pick, 
         ""
         if title.startswith("Time")
         else "".join(
-            _write_line(axes, [p for p in shown if p.mode == mode], mode, x, y) for mode in _SHAPES
+            _write_line(axes, [p for p in shown if p.mode == mode], mode, x, y)
+            for mode in dict.fromkeys(p.mode for p in shown)
         )
     )
     marks = "".join(_write_mark(axes, p, x(p), y(p), title) for p in shown)
@@ -354,7 +374,7 @@ def _write_line(axes: _Axes, points: Sequence[CostPoint], mode: str, x: Pick, y:
     for one, two in pairwise(ordered):
         css = "fnb-next-line" if "expected" in (one.kind, two.kind) else ""
         pieces += (
-            f'<line class="fnb-m-{_CSS[mode]} fnb-curve {css}" x1="{axes.left(x(one)):.1f}%" '
+            f'<line class="{_name_class(mode)} fnb-curve {css}" x1="{axes.left(x(one)):.1f}%" '
             f'y1="{axes.down(y(one)):.1f}%" x2="{axes.left(x(two)):.1f}%" '
             f'y2="{axes.down(y(two)):.1f}%"/>'
         )
@@ -363,27 +383,26 @@ def _write_line(axes: _Axes, points: Sequence[CostPoint], mode: str, x: Pick, y:
 
 def _write_mark(axes: _Axes, point: CostPoint, x: float, y: float, title: str) -> str:
     css = {"measured": "solid", "quick": "hollow", "expected": "dotted", "run": "own"}[point.kind]
-    mode = _CSS.get(point.mode, "ser")
-    shape = _SHAPES.get(point.mode, _SHAPES["serial"])
+    mode, shape = _name_class(point.mode), _find_shape(point.mode)
     name = f"{point.mode}, {point.n_jobs} worker{'s' if point.n_jobs > 1 else ''}"
     took = "" if math.isnan(point.time_s) else f", {write_duration(point.time_s)}"
     gain = "" if math.isnan(point.speedup) else f", {point.speedup:.2f} times as fast as one"
     run = f"run {point.number}, " if point.number else ""
     text = write_text(f"{run}{name}{took}{gain}: {_WORDS[point.kind]}")
-    value = f"{point.mode}/{point.n_jobs}/{point.n_workers}"
+    value = write_text(f"{point.mode}/{point.n_jobs}/{point.n_workers}")
     ring = '<circle r="9" class="fnb-own-ring"/>' if point.kind == "run" else ""
     bar = ""
     if title == "Speed-up" and point.high > point.low:
         ends = (axes.down(point.high), axes.down(point.low))
         at = axes.left(x)
         bar = (
-            f'<line class="fnb-m-{mode} fnb-curve" x1="{at:.1f}%" x2="{at:.1f}%" '
+            f'<line class="{mode} fnb-curve" x1="{at:.1f}%" x2="{at:.1f}%" '
             f'y1="{ends[0]:.1f}%" y2="{ends[1]:.1f}%"/>'
         )
     return (
         f'{bar}<svg class="fnb-mark" x="{axes.left(x):.1f}%" y="{axes.down(y):.1f}%" role="button" '
         f'tabindex="0" aria-label="{text}" data-act="use" data-value="{value}"><title>{text}'
-        f'</title>{ring}<path class="fnb-m-{mode} fnb-{css}" d="{shape}"/></svg>'
+        f'</title>{ring}<path class="{mode} fnb-{css}" d="{shape}"/></svg>'
     )
 
 

@@ -11,6 +11,7 @@ from traitlets import TraitError
 
 from facet_nb.core import Pipeline, PipelineResult
 from facet_nb.core.errors import FacetError
+from facet_nb.core.planning.modes.registry import list_job_modes
 from facet_nb.models import RunModel, StudioModel
 from facet_nb.models.remedies import find_chain_remedy, find_failure_remedy, find_remedy
 from facet_nb.models.saving_model import KINDS
@@ -311,7 +312,7 @@ class Studio(Panel):
     def _measure(self, _name: str, _value: Any) -> None:
         """Measure the settings of the quick look in fresh processes."""
         tune, cores = self.model.tune, self.model.run.cores
-        tune.modes = ("channel_sequential", "parallel")
+        tune.modes = tuple(list_job_modes())
         tune.n_jobs = tuple(sorted({1, min(2, cores), cores}))
         tune.start()
 

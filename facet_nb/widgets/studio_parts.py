@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facet_nb.benchmark.measurement import find_mode
 from facet_nb.core.errors import FacetError
 from facet_nb.core.findings import Finding
-from facet_nb.core.planning.modes.registry import list_mode_names
+from facet_nb.core.planning.modes.registry import describe_mode, list_mode_names
 from facet_nb.models.remedies import (
     Remedy,
     find_chain_remedy,
@@ -41,18 +42,6 @@ _NEXT = {
     "Chain": "Next: run →",
     "Run": "Next: tune →",
     "Tune": "Next: save →",
-}
-_MODES = {
-    "serial": "step by step",
-    "channel_sequential": "channel by channel",
-    "parallel": "split every step",
-    "auto": "pick for me",
-}
-_EXPERT = {
-    "serial": "all channels, step by step",
-    "channel_sequential": "batches through all steps",
-    "parallel": "split and merge each step",
-    "auto": "advisor decides",
 }
 _KINDS = {
     "recording": ("Corrected recording", "with its provenance beside it"),
@@ -142,7 +131,8 @@ def write_rail(model: StudioModel) -> str:
 
 def _shorten(timeline: Timeline) -> str:
     """Return mode and workers of a run, abbreviated."""
-    return timeline.workers_text.replace("channel_sequential", "sequential")
+    short = find_mode(timeline.mode).short_label or timeline.mode
+    return timeline.workers_text.replace(timeline.mode, short, 1)
 
 
 def _write_next(model: StudioModel, name: str) -> str:
@@ -161,7 +151,7 @@ def write_transport(model: StudioModel) -> str:
         f'<button type="button" class="fnb-b" role="radio" data-act="set" data-name="mode" '
         f'data-value="{write_text(n)}" tabindex="{0 if n == run.mode else -1}" '
         f'aria-checked="{str(n == run.mode).lower()}"><b>{write_text(n)}</b>'
-        f"<span>{write_text(_describe_mode(n, expert))}</span></button>"
+        f"<span>{write_text(describe_mode(n, expert))}</span></button>"
         for n in names
     )
     found = find_effective(run)
@@ -183,10 +173,6 @@ def write_transport(model: StudioModel) -> str:
         + f'</span><span class="fnb-start"><span class="fnb-cost">{_write_forecast(model)}</span>'
         + f"{_write_go(model)}</span></div>"
     )
-
-
-def _describe_mode(name: str, expert: bool) -> str:
-    return (_EXPERT if expert else _MODES).get(name, "")
 
 
 def _write_stepper(model: StudioModel, name: str, note: str, limited: bool) -> str:

@@ -20,12 +20,16 @@ from facet_nb.core.backends import registry as backends
 from facet_nb.core.backends.threads import ThreadBackend
 from facet_nb.core.planning.modes import registry as modes
 from facet_nb.core.planning.modes.channel_sequential import ChannelSequential
-from facet_nb.models import RunModel
+from facet_nb.models import RunModel, StudioModel
+from facet_nb.models.cost_points import CostPoint
+from facet_nb.models.quick_look import order_points
 from facet_nb.models.tune_model import TuneModel
 from facet_nb.plots import palette, plot_scaling
 from facet_nb.preprocessing import HighPassFilter
+from facet_nb.widgets import cost_view
 from facet_nb.widgets.plan_view import write_plan
 from facet_nb.widgets.settings_view import SettingsView
+from facet_nb.widgets.studio_parts import write_transport
 from facet_nb.widgets.tune_ranges import TuneRanges
 from tests.benchmark.samples import make_point, make_table
 from tests.benchmark.synthetic import Costs, run
@@ -49,6 +53,8 @@ class ToyMode(ChannelSequential):
     short_label = "tm"
     rank = 1.5  # between channel_sequential and parallel
     color = "#654321"
+    summary = "as a toy"
+    details = "as a toy, in batches"
 
 
 TOY = Configuration("toy_mode", "toy", 2)
@@ -170,6 +176,24 @@ def test_the_run_panel_offers_it(pipeline):
     for name in ("backend", "mode"):
         with pytest.raises(TraitError, match="toy"):
             setattr(model, name, "unheard")
+
+
+@pytest.mark.parametrize(("words", "said"), [("explain", "as a toy<"), ("expert", "in batches<")])
+def test_the_studio_describes_and_looks_at_it(words, said):
+    studio = StudioModel()
+    studio.words = words
+    assert said in write_transport(studio)
+    assert {"toy_mode", "parallel"} <= {point.mode for point in order_points(2)}
+
+
+def test_cost_curves_have_its_color_and_a_marker(monkeypatch):
+    point = CostPoint("measured", "toy_mode", 2, 1, time_s=1.0, speedup=1.9)
+    stranger = dataclasses.replace(point, mode='a mode"><b>')
+    monkeypatch.setattr(cost_view, "list_points", lambda model: [point, stranger])
+    drawn = cost_view.write_charts(StudioModel())
+    assert ":where(.fnb-m-toy_mode) { --m: #654321; }" in drawn
+    assert drawn.count('class="fnb-m-toy_mode fnb-solid"') > 1  # the legend, and a chart
+    assert "<b>" not in drawn
 
 
 def test_the_tune_panel_offers_it(pipeline):

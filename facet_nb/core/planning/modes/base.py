@@ -23,6 +23,8 @@ class Mode:
         Colour of its series in figures.
     uses_jobs : bool
         Whether outer workers share the batches of a stage.
+    summary, details : str
+        What it does, in a few words: for newcomers, and for those who know the terms.
     """
 
     name: ClassVar[str] = ""
@@ -30,6 +32,8 @@ class Mode:
     rank: ClassVar[int] = 100
     color: ClassVar[str] = "#595959"
     uses_jobs: ClassVar[bool] = True
+    summary: ClassVar[str] = ""
+    details: ClassVar[str] = ""
 
     def joins(self, group: Sequence[Processor], processor: Processor, n_jobs: int) -> bool:
         """Whether the channel-wise `processor` joins the stage of the steps before it."""

@@ -15,6 +15,8 @@ class ChannelSequential(Mode):
     short_label = "sequential"
     rank = 1
     color = "#0072B2"
+    summary = "channel by channel"
+    details = "batches through all steps"
 
     def joins(self, group: Sequence[Processor], processor: Processor, n_jobs: int) -> bool:
         """Whether the channel-wise `processor` joins the stage of the steps before it."""

@@ -12,6 +12,8 @@ class Parallel(Mode):
     short_label = "parallel"
     rank = 2
     color = "#D55E00"
+    summary = "split every step"
+    details = "split and merge each step"
 
     def count_threads(self, n_workers: int, n_jobs: int) -> int:
         """Return the number of inner threads of a step whose time is split into blocks."""

@@ -46,3 +46,16 @@ def list_modes() -> list[type[Mode]]:
 def list_mode_names() -> list[str]:
     """Return the names that ``run(mode=…)`` accepts."""
     return [*MODES, AUTO]
+
+
+def list_job_modes() -> list[str]:
+    """Return the names of the modes in which outer workers share the work."""
+    return [mode.name for mode in list_modes() if mode.uses_jobs]
+
+
+def describe_mode(name: str, details: bool = False) -> str:
+    """Return what a mode does, in a few words; an empty text if it is not registered."""
+    if name == AUTO:
+        return "advisor decides" if details else "pick for me"
+    mode = MODES.get(name, Mode)
+    return mode.details if details else mode.summary

@@ -16,6 +16,8 @@ class Serial(Mode):
     rank = 0
     color = "#595959"
     uses_jobs = False
+    summary = "step by step"
+    details = "all channels, step by step"
 
     def count_channels(self, batch_size: int, n_workers: int) -> int:
         """Return the number of channels of one batch."""
