@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from facet_nb.kernels.measures.residual import (
     find_medians,
 )
 from facet_nb.kernels.views import as_slice
+
+if TYPE_CHECKING:
+    import mne
 
 #: Bands whose levels are compared, from 1 to 70 Hz.
 _N_BANDS = 12
@@ -371,7 +374,7 @@ class WindowReader:
         Time of its first sample before that of the windows, in s.
     """
 
-    def __init__(self, raw: Any, names: Sequence[str], later_s: float = 0.0) -> None:
+    def __init__(self, raw: mne.io.BaseRaw, names: Sequence[str], later_s: float = 0.0) -> None:
         self.raw, self.later_s = raw, later_s
         self.rows = [raw.ch_names.index(name) for name in names]
         self.sfreq = float(raw.info["sfreq"])

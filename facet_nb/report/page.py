@@ -10,7 +10,7 @@ from functools import cached_property
 from html import escape
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facet_nb.benchmark.environment import Environment
 from facet_nb.core import PipelineResult
@@ -25,6 +25,9 @@ from facet_nb.report import figures
 from facet_nb.report.code import list_parameters, list_settings, repeat_run
 from facet_nb.report.measure import TriggerTrain, read_train
 from facet_nb.report.pair import Pair
+
+if TYPE_CHECKING:
+    import mne
 
 #: Channels and spans of a finding that are listed.
 _LISTED = 12
@@ -265,7 +268,7 @@ class _RunWriter:
         yield "code", "The same in Python", f'{note}<pre tabindex="0"><code>{code}</code></pre>'
 
 
-def _describe(raw: Any) -> str:
+def _describe(raw: mne.io.BaseRaw) -> str:
     sfreq = float(raw.info["sfreq"])
     date = raw.info["meas_date"]
     begin = "" if date is None else f", begun {date:%Y-%m-%d %H:%M:%S} UTC"

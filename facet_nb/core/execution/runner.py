@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import attrgetter
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -77,6 +77,9 @@ from facet_nb.core.storage.scratch import check_whole
 from facet_nb.kernels.compiled.choice import KernelChoice, choose_kernels
 from facet_nb.kernels.compiled.dispatch import use_compiled
 from facet_nb.kernels.pages import find_map, forget
+
+if TYPE_CHECKING:
+    import mne
 
 logger = logging.getLogger("facet_nb")
 
@@ -259,7 +262,7 @@ class Runner:
         for finding in findings:
             self.on_event(FindingRaised(time.time(), finding))
 
-    def _size_batches(self, raw: Any) -> None:
+    def _size_batches(self, raw: mne.io.BaseRaw) -> None:
         """Choose how many channels of a recording are in a batch."""
         plan = self.plan
         self.sizes_batches = True

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -54,6 +54,9 @@ from facet_nb.core.steps import ArrayStep, Step
 from facet_nb.kernels.compiled.choice import choose_kernels
 from facet_nb.kernels.compiled.dispatch import use_compiled
 from facet_nb.kernels.views import protect
+
+if TYPE_CHECKING:
+    import mne
 
 logger = logging.getLogger("facet_nb")
 
@@ -319,12 +322,12 @@ class _Done:
         return n
 
 
-def _attach(samples: Any, raw: Any) -> Any:
+def _attach(samples: Any, raw: mne.io.BaseRaw) -> Any:
     """Return a recording with the header of `raw` that reads `samples`."""
     return Header.of(raw).attach(samples)
 
 
-def _copy_reader(raw: Any) -> Any:
+def _copy_reader(raw: mne.io.BaseRaw) -> Any:
     """Return a recording that reads the same samples when the caller's is cropped or picked.
 
     MNE's copy would copy each annotation: 3 s for the slice markers of an hour.

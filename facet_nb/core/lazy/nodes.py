@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
 from itertools import count, pairwise
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from facet_nb.core.storage.multiplexed import find_multiplexed
 from facet_nb.core.storage.transpose import cannot_read
 from facet_nb.kernels.views import as_slice, is_finite
 from facet_nb.kernels.windows import Read, Windows
+
+if TYPE_CHECKING:
+    import mne
 
 #: Largest number of values that a node computes at once: 16 MB; and of channels.
 _VALUES = 1 << 21
@@ -56,7 +59,7 @@ class SourceNode:
         Channels whose samples must be finite.
     """
 
-    def __init__(self, raw: Any, checked: Sequence[int]) -> None:
+    def __init__(self, raw: mne.io.BaseRaw, checked: Sequence[int]) -> None:
         self.raw, self.checked, self.n_times = raw, frozenset(checked), int(raw.n_times)
         self.data = raw._data if raw.preload else None
         self.file = find_multiplexed(raw)
