@@ -35,6 +35,7 @@ from facet_nb import (
 )
 from facet_nb.core.lazy import engine, nodes
 from facet_nb.core.lazy.cache import BlockCache
+from facet_nb.core.storage.multiplexed import MultiplexedFile
 from facet_nb.datasets import simulate
 from tests.contract.recordings import make_context
 
@@ -140,6 +141,32 @@ def test_a_brainvision_file(raw, tmp_path):
     path.with_suffix(".eeg").write_bytes(b"\0" * 1000)
     with pytest.raises(FacetError, match=r"a\.eeg cannot be read.*Copy the file again"):
         lazy.get_data([0], start=40_000, stop=40_010)
+
+
+@pytest.mark.parametrize(
+    "steps", [[GradientCorrection()], [UpSample(10), AASCorrection(), DownSample(10)]]
+)
+def test_a_multiplexed_file_is_read_once_for_all_channels(raw, tmp_path, monkeypatch, steps):
+    onsets = np.rint((raw.annotations.onset - raw.first_time) * 500.0).astype(int)
+    events = [{"onset": int(at), "description": 1, "type": "Stimulus"} for at in onsets]
+    names = {"sfreq": 500.0, "ch_names": raw.ch_names, "fname_base": "a", "events": events}
+    form = {"fmt": "binary_int16", "resolution": 1.0}
+    pybv.write_brainvision(data=raw.get_data(), **names, **form, folder_out=str(tmp_path))
+    path, pipeline, n_bytes = tmp_path / "a.vhdr", Pipeline([DETECT, *steps]), [0]
+    read = MultiplexedFile._read_stored
+
+    def count(self, start, stop):
+        n_bytes[-1] += stop - start
+        return read(self, start, stop)
+
+    monkeypatch.setattr(MultiplexedFile, "_read_stored", count)
+    full = pipeline.run(path, raise_on_error=True).raw.get_data()
+    for picks in ([0], [3, 0, 2, 1]):
+        lazy = pipeline.lazy(path)
+        n_bytes.append(0)
+        x = lazy.get_data(picks, start=30_000, stop=32_000)
+        assert np.array_equal(x, full[picks, 30_000:32_000])
+    assert 0 < n_bytes[2] <= 1.5 * n_bytes[1]
 
 
 # ------------------------------------------------------------------------------------ as a Raw

@@ -81,6 +81,20 @@ class MultiplexedFile:
             np.multiply(stored, factors, out=out[:, begin - start : end - start])
         return out
 
+    def read_stored_rows(self, rows: Sequence[int], start: int, stop: int) -> np.ndarray:
+        """Return the numbers of some channels as stored, shape (n_rows, stop - start).
+
+        Raises
+        ------
+        OSError
+            If the file ends before.
+        """
+        out, chosen = np.empty((len(rows), stop - start), self.dtype), list(rows)
+        for begin in range(start, stop, _AT_ONCE):
+            end = min(begin + _AT_ONCE, stop)
+            out[:, begin - start : end - start] = self._read_stored(begin, end)[:, chosen].T
+        return out
+
     def _read_stored(self, start: int, stop: int) -> np.ndarray:
         """Return the numbers of samples `start` to `stop`, shape (n_times, n_channels)."""
         stored = np.empty((stop - start, len(self.factors)), self.dtype)
