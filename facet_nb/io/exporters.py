@@ -23,7 +23,7 @@ from facet_nb.core.parameters import take_arguments
 from facet_nb.core.planning.plan import Plan
 from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.recording import Header
-from facet_nb.core.registry import register_processor
+from facet_nb.core.registry import get_processor, register_processor
 from facet_nb.io import writers
 from facet_nb.io.atomic_write import check_name, check_target
 from facet_nb.io.identity import remove_identity, tell_identity
@@ -116,10 +116,15 @@ class _FileExporter(ExportStep):
         return Note.of(made, choose_sidecar(target))
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
-        """Return the peak extra memory, in bytes: blocks that are written, read and compared."""
+        """Return the peak extra memory, in bytes.
+
+        It is that of the blocks that are written, read and compared, or of the verdict before.
+        """
         if not self.accepts_lazy:
             return 12 * shape[0] * shape[1]
-        return 8 * min(8 * shape[0] * shape[1], 4 << 20)
+        verdict: Any = get_processor("quality_calculator")
+        blocks = 8 * min(8 * shape[0] * shape[1], 4 << 20)
+        return max(blocks, int(verdict().memory(shape, sfreq)))
 
     def _choose(self) -> Writer:
         return self.writer or writers.find_writer(Path(self.path))

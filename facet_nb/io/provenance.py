@@ -229,7 +229,7 @@ def collect(
             for step in steps
         ),
         findings=tuple(Finding.from_dict(hide(finding.to_dict())) for finding in findings),
-        quality=hide(_find_quality(context, plan).to_dict()),
+        quality=hide(_find_quality(context).to_dict()),
         settings={} if plan is None else _describe_settings(plan),
         machine={
             "system": f"{platform.system()} {platform.release().split('-')[0]}",
@@ -242,18 +242,14 @@ def collect(
     )
 
 
-def _find_quality(context: ProcessingContext, plan: Plan | None) -> Quality:
-    """Return the verdict on this recording; it is measured unless that has a price."""
+def _find_quality(context: ProcessingContext) -> Quality:
+    """Return the verdict on this recording; it is measured if the samples are in memory."""
     known, raw = find_known_quality(context), context.get_raw()
     if known is not None:
         return known
     # Samples that are computed where they are read would be computed twice.
     if not raw.preload or is_spilled(raw._data):
         return Quality("not measured", "the samples are not in memory: result.quality reads them.")
-    if plan is not None and plan.forecast is not None:
-        # Memory is planned, and the verdict is no step: with accept=… it is one.
-        reason = "the run has planned its memory: result.quality, or accept=… in the run."
-        return Quality("not measured", reason)
     return find_quality(context)
 
 

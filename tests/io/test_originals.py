@@ -21,6 +21,8 @@ from facet_nb import (
     load,
 )
 from facet_nb.core import Pipeline, ProcessingContext, StepError, ValidationError
+from facet_nb.core.storage.originals import list_files
+from facet_nb.datasets import simulate
 from facet_nb.pipelines import PlotBeforeAfter
 from tests.benchmark.samples import make_table
 from tests.core import toys
@@ -321,3 +323,14 @@ def test_what_is_of_the_same_kind_is_replaced(what, tmp_path):
     path.write_text("of before")
     write(path)
     assert what == "command line" or path.read_bytes() != b"of before"
+
+
+def test_a_file_with_a_relative_and_a_whole_path_is_one(tmp_path, monkeypatch):
+    for name in ("a_raw.fif", "b_raw.fif"):
+        simulate(n_channels=2, sfreq=250, duration_s=20, seed=1).raw.save(
+            tmp_path / name, verbose="error"
+        )
+    monkeypatch.chdir(tmp_path)
+    for name in ("a_raw.fif", "b_raw.fif"):
+        raw = mne.io.read_raw_fif(tmp_path / name, verbose="error")
+        assert list_files([raw], [name, tmp_path / name]) == [Path(name)]

@@ -40,12 +40,12 @@ def list_files(raws: Iterable[Any], paths: Iterable[Any] = ()) -> list[Path]:
         # the reader's arguments only.
         arguments = getattr(raw, "_init_kwargs", None) or {}  # None for recordings of our own
         named.extend(value for value in arguments.values() if isinstance(value, (str, Path)))
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}
     for name in named:
         for path in list_parts(Path(name).expanduser()):
             if is_file(path):
-                found[path] = None
-    return list(found)
+                found.setdefault(path.absolute(), path)
+    return list(found.values())
 
 
 def list_parts(file: Path) -> list[Path]:
