@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from facet_nb import AASCorrection, Pipeline, TriggerDetector
 from facet_nb.core.lazy import nodes, prefetch
-from facet_nb.core.lazy.prefetch import Prefetcher, Span
+from facet_nb.core.lazy.prefetch import Prefetcher, ReadSpan
 from facet_nb.datasets import simulate
 
 CHAIN = [TriggerDetector(regex=r"\b1\b"), AASCorrection(window_size=7)]
@@ -99,8 +99,8 @@ def test_windows_that_would_fill_the_cache_are_not_read_ahead():
 
 @given(st.integers(0, 900), st.integers(1, 100), st.integers(-200, 200))
 def test_the_next_window_touches_this_one(start, length, step):
-    before = Span((0,), start, start + length)
-    now = Span((0,), max(0, start + step), max(0, start + step) + length)
+    before = ReadSpan((0,), start, start + length)
+    now = ReadSpan((0,), max(0, start + step), max(0, start + step) + length)
     span = now.following(before, 1000)
     if span is None:
         return

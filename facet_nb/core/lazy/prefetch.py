@@ -22,14 +22,14 @@ _PARTS = 4
 
 
 @dataclass(frozen=True)
-class Span:
+class ReadSpan:
     """Samples `start` to `stop` of some channels."""
 
     channels: tuple[int, ...]
     start: int
     stop: int
 
-    def following(self, before: Span | None, n_times: int) -> Span | None:
+    def following(self, before: ReadSpan | None, n_times: int) -> ReadSpan | None:
         """Return the next window in the direction of travel; None if nobody travels.
 
         That is so if this one and the one before are equally long, of the same channels, and
@@ -43,7 +43,7 @@ class Span:
             return None
         start = max(0, self.start + step if step < 0 else self.stop)
         stop = self.start if step < 0 else min(self.stop + step, n_times)
-        return Span(self.channels, start, stop) if start < stop else None
+        return ReadSpan(self.channels, start, stop) if start < stop else None
 
 
 class Prefetcher:
@@ -64,14 +64,14 @@ class Prefetcher:
     ) -> None:
         self._read, self._n_times, self._most = read, n_times, most
         self._lock = threading.Lock()
-        self._last: Span | None = None
-        self._next: Span | None = None
+        self._last: ReadSpan | None = None
+        self._next: ReadSpan | None = None
         self._read_s = 0.0
         self._thread: threading.Thread | None = None
 
     def note(self, channels: Sequence[int], start: int, stop: int) -> None:
         """Take note of a read that is done."""
-        now = Span(tuple(channels), start, stop)
+        now = ReadSpan(tuple(channels), start, stop)
         with self._lock:
             self._next = now.following(self._last, self._n_times)
             self._last, self._read_s = now, time.monotonic()
@@ -99,7 +99,7 @@ class Prefetcher:
                 if self._is_over():
                     break
 
-    def _take(self) -> Span | None:
+    def _take(self) -> ReadSpan | None:
         """Return what to read once nobody has read for a while; None if there is nothing."""
         while True:
             with self._lock:
