@@ -46,10 +46,13 @@ class BlockCache:
 
     def put(self, key: Hashable, array: np.ndarray) -> np.ndarray:
         """Keep `array`, which must own its memory; return it read-only."""
+        # Readers get the array itself: one that wrote to it would change what others read later.
         array.flags.writeable = False
+        # Kept, it would drop all other arrays, and then itself.
         if array.nbytes > self.limit_bytes:
             return array
         with self._lock:
+            # Two threads may have computed the same block: its size counts once.
             known = self._blocks.pop(key, None)
             self.n_bytes += array.nbytes - (0 if known is None else known.nbytes)
             self._blocks[key] = array
@@ -79,6 +82,7 @@ def copy_to_pages(array: np.ndarray) -> np.ndarray:
         return array.copy()
     # Private: shared pages would show a forked process what this one writes later.
     pages = mmap.mmap(-1, array.nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    # The array holds the map: a thread may still read a block that the cache has dropped.
     own = np.frombuffer(pages, array.dtype).reshape(array.shape)
     own[...] = array
     return own

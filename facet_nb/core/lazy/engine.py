@@ -137,10 +137,13 @@ class LazySamples:
         """Write samples of some channels to `out`, shape (n_channels, stop - start), in V."""
         channels = rows.tolist()
         out[:] = self.read(channels, start, stop)
+        # Here, not in `read`: only MNE reads for a viewer, and decisions of steps read as well.
+        # Afterwards: a viewer's pause is counted from the end of a read, however long that took.
         self.ahead.note(channels, start, stop)
 
     def make_raw(self, info: Any, first_samp: int) -> Any:
         """Return the recording that reads these samples."""
+        # Its base class is MNE's, and importing this package must not import MNE.
         from facet_nb.core.lazy.raw import LazyRaw
 
         return LazyRaw(self, info, first_samp)
@@ -155,6 +158,7 @@ class LazySamples:
         """Return the steps with other parameters of one; see ``LazyRaw.with_parameters``."""
         processors = list(self.recipe[0]) if self.recipe else []
         at = _find_step(processors, step, parameters)
+        # A copy: the recording at hand keeps its own step, and may be pickled with it.
         processors[at] = copy.copy(processors[at]).set_params(**parameters)
         return processors
 
@@ -214,6 +218,7 @@ def make_lazy(
     own = tuple(map(copy.copy, processors))
     samples = _make_samples(own, options, context, cache_bytes)
     assert samples.builder is not None
+    # Here, not in _make_samples: each variation of the recording would say the same again.
     for finding in samples.builder.plan.findings:
         logger.warning("%s", finding)
     return _take_raw(samples)
@@ -275,6 +280,7 @@ def _find_step(
 
 def _is_same(one: Processor, other: Processor) -> bool:
     """Whether two steps do the same: built-in ones with equal parameters, or the same object."""
+    # What a user-defined step does may depend on more than its parameters.
     return one is other or (
         one.built_in
         and type(one) is type(other)
@@ -333,6 +339,7 @@ def _copy_reader(raw: mne.io.BaseRaw) -> Any:
     MNE's copy would copy each annotation: 3 s for the slice markers of an hour.
     """
     own = copy.copy(raw)
+    # MNE changes these two in place: the header when channels are picked, the list by append.
     own.info = raw.info.copy()
     own._raw_extras = list(raw._raw_extras)
     return own
@@ -356,8 +363,10 @@ class _Builder:
         self.spent_s: dict[str, float] = {}
         self.compiled = choose_kernels().compiled  # as the full run
         self.cache: BlockCache = cache if before is None else before.cache
+        # A copy, as _find empties it: the next recording finds all stages of `before` again.
         self.known: list[_Done] = [] if before is None else list(before.done)
         self.done: list[_Done] = []
+        # Weak keys, the nodes before a step: what is known of their channels goes with them.
         self.learnt: WeakKeyDictionary[Any, dict[Any, dict[int, Any]]]
         self.learnt = WeakKeyDictionary() if before is None else before.learnt
 
@@ -374,6 +383,7 @@ class _Builder:
                     after = runner.run(context)
                 found = _Done(self._list_units(stages), context, after, rows)
             context = self._keep(found)
+        # As in a full run: with more threads, the last bits of what BLAS computes are others.
         with one_thread(), use_compiled(self.compiled):
             for stage in self.plan.stages[eager:]:
                 if is_output(self.processors, stage):
@@ -427,6 +437,7 @@ class _Builder:
         """Return a stage, of which `same` steps are those of a known one."""
         processor, units = self.processors[stage.steps[0]], self._list_units([stage])
         if stage.kind == "global" and not isinstance(processor, ArrayProcessor):
+            # Windows need few of the samples: the file is read where somebody looks.
             if hasattr(processor, "left_in_file"):
                 processor = processor.left_in_file()
             why = "decides, or reads what it needs, before the first window"
@@ -437,6 +448,7 @@ class _Builder:
         if known is not None and known.given is not None:  # with its reference channel
             context = context.with_metadata(known.given.state.metadata)
         given = make_input(context, stage, self.processors, self.plan.fusions, samples)
+        # Where a step needs the noise, the stage is one node: nodes of single steps do not fit.
         if known is None or any(getattr(p, "uses_noise", False) for p in given.processors):
             same = 0
         nodes: list[Node] = [] if known is None else list(known.nodes[:same])
@@ -449,6 +461,8 @@ class _Builder:
         last = nodes[-1] if nodes else samples.node
         if last is not samples.node:
             state, header = prepared.state, given.header
+            # MNE rounds and cuts annotations whenever it sets them: that must happen step by step,
+            # as in a full run. It takes long, and is left out where nothing would change.
             if (
                 len({(s.sfreq, s.n_times, s.first_samp) for s in (given.state, *prepared.states)})
                 > 1
@@ -464,6 +478,7 @@ class _Builder:
                 share=True,
             )
             new = new._derive(raw=raw)
+            # Stages whose noise a later step needs have run in full before (count_eager).
             new._lineage, new._noise = None, ()
         kept = (given, prepared, nodes) if shared else ()
         return _Done(units, context, new, rows, *kept)
@@ -514,12 +529,14 @@ class _Builder:
         raw = context.get_raw()
         if getattr(raw, "_raw_extras", None) and "samples" in (raw._raw_extras[0] or {}):
             samples = raw._raw_extras[0]["samples"]
+            # If it was cropped, picked or appended to, or has another cache, MNE reads it as any other.
             whole = isinstance(samples, LazySamples) and samples.shape == (
                 len(raw.ch_names),
                 raw.n_times,
             )
             if whole and len(raw._raw_extras) == 1 and samples.cache is self.cache:
                 return context
+        # One in memory is not copied: the node holds the array, which crop and pick replace.
         own = raw if raw.preload else _copy_reader(raw)
         node = SourceNode(own, [int(i) for i in data_picks(raw)])
         new = context._derive(raw=_attach(self._read_from(node, len(raw.ch_names)), raw))
@@ -589,6 +606,7 @@ class _Builder:
             inner = JointNode(up, step, sorted(rows))
             told.append((processor.name, WINDOWS, "looks at all channels of a sample"))
         elif windows is not None:
+            # A mean takes a pass over the channel: steps with other parameters need not repeat it.
             known_by = self.learnt.setdefault(up, {}).setdefault(windows.known_by, {})
             inner = WindowNode(up, windows, self.cache, known_by if windows.known_by else {})
             why = f"in cells of {windows.cell} samples"
@@ -623,6 +641,7 @@ class _Builder:
         names, kinds, n_times = given.names, given.kinds, inner.n_times
 
         def beside(x: np.ndarray, channel: int) -> np.ndarray:
+            # As in a full run: compute_other knows no "data", so that other rows are taken for bad.
             kind = "bad" if kinds[channel] == "data" else kinds[channel]
             y = protect(x)
             for step in others:

@@ -31,9 +31,11 @@ def count_eager(processors: Sequence[Processor], plan: Plan) -> tuple[int, str]:
         if stage.kind == "global" and not isinstance(first, ArrayProcessor):
             if not first.accepts_lazy:
                 eager, reason = number + 1, f"{first.name} may need the whole recording"
+        # Stages before `eager` run in full, and keep the noise that they remove.
         elif any(getattr(step, "uses_noise", False) for step in steps) and any(
             _changes(processors, earlier) for earlier in plan.stages[eager:number]
         ):
+            # Not this stage itself: with that noise at hand, it can compute a channel when it is read.
             eager, reason = number, f"{stage.names[0]} needs what was removed before"
     return eager, reason
 

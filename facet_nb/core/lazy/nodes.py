@@ -73,6 +73,7 @@ class SourceNode:
     def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
         """Return samples; see :class:`Node`."""
         if self.data is not None:
+            # Channels that follow one another are a view: reading them copies nothing.
             rows = as_slice(channels) if _is_ascending(channels) else list(channels)
             x = self.data[rows, start:stop]
         else:
@@ -82,6 +83,7 @@ class SourceNode:
             return x
         if not np.isfinite(x.sum()):  # NaN, or a sum that overflows
             for row, channel in zip(x, channels, strict=True):
+                # Bad channels, and those that hold no data, may be NaN, as in a full run.
                 if channel in self.checked and not is_finite(row):
                     raise not_finite(row, self.raw.ch_names[channel])
         return x
@@ -106,6 +108,7 @@ class SourceNode:
                 return self.file.read_stored_rows(channels, start, stop)
             if self.file is not None:
                 return self.file.read_rows(channels, start, stop)
+            # A multiplexed file is opened anew for each read; MNE's readers may share state.
             with self.lock:
                 return self.raw.get_data(channels, start, stop)
         except FacetError:  # the recording is a lazy one
@@ -140,6 +143,7 @@ class ChannelMemory:
 
     def small(self, name: Hashable, make: Callable[[], Any]) -> Any:
         """Return a small object that is made once and kept for good."""
+        # No lock: two threads at once make the same object, and either may stay.
         if name not in self._small:
             self._small[name] = make()
         return self._small[name]
@@ -226,12 +230,14 @@ class WindowNode:
 
     def _reader(self, channels: Sequence[int]) -> Read:
         """Return a function that reads the samples before the step."""
+        # Beside the cache and its limit, and therefore only while one window is computed.
         spans: list[Held] = []
 
         def find(start: int, stop: int) -> Held | None:
             for span in spans:
                 if span.start <= start and stop <= span.stop:
                     return span
+            # Only a file has to be read as a whole for one channel; nodes compute it alone.
             if not isinstance(self.up, SourceNode):
                 return None
             held = self.up.hold(channels, start, stop)
@@ -253,6 +259,7 @@ class WindowNode:
         """Return the memory of channels, after learning what the step must know of them."""
         new = [c for c in channels if c not in self._memory]
         if new:
+            # Learning passes over whole channels: another thread may have done it meanwhile.
             with self._lock:
                 new = [c for c in channels if c not in self._memory]
                 if new:
@@ -268,6 +275,7 @@ class WindowNode:
         for channel in channels:
             memory = ChannelMemory((self.key, channel), self.cache)
             memory.known = self._known.get(channel)
+            # Last: _know looks without a lock, and must find no memory that knows nothing yet.
             self._memory[channel] = memory
 
 
@@ -302,6 +310,7 @@ class ChannelNode:
         self.up, self.n_times, self.cache, self.key = up, n_times, cache, next(_KEYS)
         nothing: Any = None  # rows are given and taken, not read and written
         self.job = Job(tuple(steps), nothing, nothing, names, terms=terms, last=len(steps) - 1)
+        # One for each channel: threads that need different ones do not wait for each other.
         self._locks = [threading.Lock() for _ in names]
         self._all = None if all(s.processor.parallel_safe for s in steps) else threading.Lock()
 
@@ -325,6 +334,7 @@ class ChannelNode:
         x = np.array(self.up.read([channel], 0, self.up.n_times))
         with threads.one_thread(), nullcontext() if self._all is None else self._all:
             result, _ = run_steps(self.job, 0, [channel], x, None, Position())
+        # A copy: the cache makes its arrays read-only, and they must own their memory.
         return np.array(result[0])
 
 
@@ -383,6 +393,7 @@ class SwitchNode:
 
     def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
         """Return samples; see :class:`Node`."""
+        # The usual case: nothing is put together, so that nothing is copied.
         if self.rows.issuperset(channels):
             return self.inner.read(channels, start, stop)
         inside = [i for i, channel in enumerate(channels) if channel in self.rows]

@@ -41,6 +41,7 @@ class ReadSpan:
         step = self.start - before.start
         if length != before.stop - before.start or not 0 < abs(step) <= length:
             return None
+        # Only what this window does not hold: the rest of the next one has just been computed.
         start = max(0, self.start + step if step < 0 else self.stop)
         stop = self.start if step < 0 else min(self.stop + step, n_times)
         return ReadSpan(self.channels, start, stop) if start < stop else None
@@ -77,7 +78,9 @@ class Prefetcher:
             self._last, self._read_s = now, time.monotonic()
             if self._next is None or (stop - start) * len(now.channels) > self._most:
                 self._next = None
+            # A thread that an unexpected error has ended still stands here, and is replaced.
             elif self._thread is None or not self._thread.is_alive():
+                # A daemon: what nobody has asked for must not keep a program from ending.
                 self._thread = threading.Thread(target=self._work, name="read ahead", daemon=True)
                 self._thread.start()
 
@@ -107,8 +110,10 @@ class Prefetcher:
                 if span is None or left_s <= 0:
                     self._next = None
                     if span is None:
+                        # Under the lock: a window noted from now on gets a thread of its own.
                         self._thread = None
                     return span
+            # Without the lock: reads that are noted meanwhile must not wait.
             time.sleep(left_s)
 
     def _is_over(self) -> bool:

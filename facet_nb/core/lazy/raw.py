@@ -137,6 +137,7 @@ class LazyRaw(RawOnDemand, mne.io.BaseRaw):  # type: ignore[misc]  # MNE looks f
         LazyRaw
             The recording.
         """
+        # Copies: samples are computed later, when the caller may have changed the steps.
         made: LazyRaw = self._raw_extras[0]["samples"].vary(tuple(map(copy.copy, steps)))
         return made
 
