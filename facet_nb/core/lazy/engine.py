@@ -529,7 +529,7 @@ class _Builder:
         raw = context.get_raw()
         if getattr(raw, "_raw_extras", None) and "samples" in (raw._raw_extras[0] or {}):
             samples = raw._raw_extras[0]["samples"]
-            # If it was cropped, picked or appended to, or has another cache, MNE reads it as any other.
+            # If it was cropped, picked or appended to, or has another cache, MNE reads it.
             whole = isinstance(samples, LazySamples) and samples.shape == (
                 len(raw.ch_names),
                 raw.n_times,

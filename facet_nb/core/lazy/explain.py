@@ -35,7 +35,7 @@ def count_eager(processors: Sequence[Processor], plan: Plan) -> tuple[int, str]:
         elif any(getattr(step, "uses_noise", False) for step in steps) and any(
             _changes(processors, earlier) for earlier in plan.stages[eager:number]
         ):
-            # Not this stage itself: with that noise at hand, it can compute a channel when it is read.
+            # Not this one: with that noise at hand, it can compute a channel when it is read.
             eager, reason = number, f"{stage.names[0]} needs what was removed before"
     return eager, reason
 
