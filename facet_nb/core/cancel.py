@@ -65,6 +65,7 @@ class CancelToken:
             raise RunCancelled("the run was cancelled; the context you gave is unchanged.")
 
 
+# A file, because other processes and the workers of a cluster share no event with the run.
 @dataclass(frozen=True)
 class FileToken:
     """Token for tasks in other processes: they stop once its file is gone.

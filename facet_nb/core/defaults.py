@@ -20,6 +20,7 @@ class Defaults:
 
 defaults = Defaults()
 
+#: Stands for an argument that is not given: None is a value, which restores the original rule.
 _UNCHANGED: Any = object()
 
 
@@ -74,7 +75,9 @@ def set_defaults(
     numbers = {name: changed[name] for name in ("n_jobs", "n_workers") if name in changed}
     numbers = {name: 1 if number is None else number for name, number in numbers.items()}
     changed |= {"n_workers": numbers["n_workers"]} if "n_workers" in numbers else {}
+    # All are checked before one is set: a call that fails changes nothing.
     jobs, workers = numbers.get("n_jobs", 1), numbers.get("n_workers", 1)
+    # Batch size and backend are no defaults of a session: 1 and "serial" pass every check.
     check_numbers(jobs, workers, 1, "serial", count_cores("serial"))
     choose_mode(changed.get("mode"), False, False)
     if not isinstance(changed.get("progress"), bool | None):

@@ -49,7 +49,9 @@ def apply_to_epochs(processors: Sequence[Processor], epochs: Any) -> Any:
         drop_log=epochs.drop_log,
         verbose="error",
     )
+    # Behind a step that cuts epochs, the interval may lie outside what is left of them.
     if shift_s == 0 and abs(made.tmax - epochs.tmax) < 1 / first.info["sfreq"]:
+        # Noted only: as an argument of EpochsArray it would be subtracted once more.
         made.baseline = epochs.baseline
     return made
 

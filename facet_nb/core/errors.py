@@ -138,6 +138,7 @@ def cut(text: str, longest: int) -> str:
     return f"{text[:half]} … ({len(text)} characters) … {text[-half:]}"
 
 
+#: Names and no classes: of an error in a worker only the name of its class arrives.
 _OURS = {"FacetError", "FindingError", "ValidationError", "PlanError", "StepError"}
 
 
@@ -153,6 +154,7 @@ def import_extra(module: str, remedy: str) -> Any:
         __import__(module)  # of the package as well, which may be the part that is missing
     except ImportError as error:
         raise ValidationError(remedy) from error
+    # __import__ returns the package, and not the module in it.
     return sys.modules[module]
 
 

@@ -223,6 +223,7 @@ class RunState:
 
 def _run_started(state: RunState, e: RunStarted) -> RunState:
     zeros = (0.0,) * len(e.steps)
+    # A new state: nothing of an earlier run, such as its findings, may be left in it.
     return RunState(
         status="running",
         mode=e.mode,
@@ -247,6 +248,7 @@ def _stage_started(state: RunState, e: StageStarted) -> RunState:
         batches_total=len(e.batches),
         batches_done=0,
         batches_measured=0,
+        # A dictionary and no set: channels keep their order in pictures.
         channels=tuple(dict.fromkeys((*state.channels, *names))),
     )
 
@@ -259,6 +261,7 @@ def _batch_done(state: RunState, e: BatchDone) -> RunState:
         cpu[t.step] += t.cpu_s
         cells.update(product((t.step,), e.channels))
     counted = e.batch >= 0  # preparation takes time, but is not progress
+    # In the unit of ``fraction``, from which it is subtracted where speed is measured.
     share = len(state.stage_steps) / max(1, len(state.steps) * state.batches_total)
     return replace(
         state,
@@ -277,6 +280,8 @@ def _stage_done(state: RunState, e: StageDone) -> RunState:
     return replace(
         state,
         stages_done=state.stages_done + 1,
+        # From here on its steps count as done: with batches left in the state they would count
+        # twice.
         steps_done=state.steps_done | set(state.stage_steps),
         stage_steps=(),
         batches_total=0,
@@ -324,6 +329,7 @@ class EventRecorder:
 
     def __call__(self, event: Event) -> None:
         """Record an event."""
+        # Before the listeners, as they read the state of this recorder and not only the event.
         self.state = self.state.apply(event)
         for listener in self.listeners:
             listener(event)

@@ -109,6 +109,7 @@ class FindingError(ValidationError):
         super().__init__(f"{finding.detail} {finding.remedy}".strip())
         self.finding = finding
 
+    # The default passes on the message only, from which no finding can be made in another process.
     def __reduce__(self) -> tuple[type[FindingError], tuple[Finding]]:
         return type(self), (self.finding,)
 
@@ -448,6 +449,8 @@ def merge_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     merged: dict[str, list[Finding]] = {}
     for finding in findings:
         group = merged.setdefault(finding.code, [])
+        # The same finding arrives more than once: from the history, from the events, and in an
+        # error.
         if finding not in group:
             group.append(finding)
     ours = [group[0] if len(group) == 1 else _join(group) for group in merged.values()]
@@ -491,6 +494,7 @@ def find_worst(findings: Iterable[Finding]) -> str:
 
 
 def _to_plain(value: Any) -> Any:
+    # Not to_plain of core.metadata, which imports this module.
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     if isinstance(value, Mapping):

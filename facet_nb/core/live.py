@@ -100,6 +100,8 @@ class LiveStream:
         return next(self._blocks)
 
     async def __aiter__(self) -> AsyncIterator[LiveBlock]:
+        # On a thread, as the steps would hold up the event loop, and so would waiting for a file.
+        # None marks the end: StopIteration cannot pass through a future.
         while (block := await asyncio.to_thread(next, self._blocks, None)) is not None:
             yield block
 
@@ -107,6 +109,7 @@ class LiveStream:
         start = 0
         for samples, events in self._source:
             data = self._check(samples, events, start)
+            # astype for blocks without events: an empty array is one of floats.
             triggers = np.unique([at for at, text in events if self._matches(text)]).astype(int)
             for step, rows in self._steps:
                 x = data[rows]
@@ -118,15 +121,20 @@ class LiveStream:
 
     def _check(self, samples: Any, events: Sequence[tuple[int, str]], start: int) -> np.ndarray:
         """Return a copy of a block; raise an error if it cannot be used."""
+        # A copy, because the steps write their results into it: the source may hand over a part of
+        # a buffer that it fills again.
         data = np.array(samples, dtype=float)
         if data.ndim != 2 or len(data) != len(self._kinds):
             raise ValidationError(
                 f"a block has shape {data.shape}; it must be ({len(self._kinds)}, n), in V."
             )
         for row, name, kind in zip(data, self.info["ch_names"], self._kinds, strict=True):
+            # Only what steps change: the other channels leave a block as they came.
             if kind == "data" and not np.isfinite(row).all():
                 raise not_finite(row, name)
         stop = start + data.shape[1]
+        # The block of a late event was handed over with the artifact in it: nobody would know if
+        # the event were left out without a word.
         if outside := [at for at, _ in events if not start <= at < stop]:
             raise ValidationError(
                 f"events at {outside} came with the samples from {start} to {stop - 1}: count from "
@@ -141,6 +149,7 @@ class LiveStream:
 
 def why_not_live(processor: Processor) -> str | None:
     """Return why a step cannot be part of a stream; None if it can."""
+    # The detector belongs to a floor above and cannot be imported here.
     if hasattr(processor, "matches"):
         return None
     if not isinstance(processor, ArrayProcessor):
@@ -226,12 +235,16 @@ class GrowingFile:
     def __iter__(self) -> Iterator[Arrival]:
         start, grown = 0, time.monotonic()
         while True:
+            # MNE reads length and markers when it opens a file, and never again.
             raw = self._open()
             ended = time.monotonic() - grown > self.idle_s
             events = read_events(raw)
+            # At its end whatever is left is a block: nothing of the file may be lost.
             while raw.n_times - start >= (1 if ended else self.size):
                 stop = min(start + self.size, raw.n_times)
                 yield raw.get_data(start=start, stop=stop), _within(events, start, stop)
+                # Behind the yield: the time that the caller took for the block is no pause of the
+                # recorder.
                 start, grown = stop, time.monotonic()
             if ended:
                 return

@@ -123,4 +123,5 @@ def _read(path: str) -> int | None:
         text = Path(path).read_text().strip()
     except OSError:  # another operating system, or no container: no limit
         return None
+    # Without a limit, groups v2 say "max", and v1 state a size that no machine has.
     return int(text) if text.isdigit() else None

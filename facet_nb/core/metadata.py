@@ -61,6 +61,8 @@ class ProcessingMetadata:
 
     def copy(self, **changes: Any) -> ProcessingMetadata:
         """Return an independent copy, with the given fields changed."""
+        # These two are the fields that can be changed in place: contexts before and after a step
+        # share nothing of them. Others are numbers and text.
         own = {
             "triggers": None if self.triggers is None else np.array(self.triggers),
             "custom": copy.deepcopy(self.custom),
@@ -110,6 +112,8 @@ def to_plain(value: Any) -> Any:
     """Return `value` as plain Python (lists, dicts, numbers, text), for YAML, JSON and history."""
     if isinstance(value, np.ndarray):
         return value.tolist()
+    # Before the tests for numbers: NumPy's float64 is a float of Python as well, and YAML refuses
+    # it all the same.
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):

@@ -273,6 +273,8 @@ def next_terms(
     if change is Change.LINEAR:
         return tuple(map(through, terms))
     if change is Change.CORRECTION:
+        # An open term reaches from the samples before the first correction to the current ones:
+        # what this correction removes is in it already.
         is_open = any(map(operator.attrgetter("open"), terms))
         return terms if is_open else (*terms, begin(before))
     if change is Change.NOTHING:
@@ -315,6 +317,8 @@ def sum_noise(
     # The noise of a recording in a file may be larger than memory as well.
     mapped = scratch.is_spilled(current)
     noise = scratch.create(current.shape)[1] if mapped else np.zeros(current.shape)
+    # One channel at a time: replaying all would take the memory of the recording once or twice
+    # more.
     for channel in picks:
         row = slice(int(channel), int(channel) + 1)
         for term in terms:
@@ -325,6 +329,8 @@ def sum_noise(
                     "estimated noise cannot follow; read the noise before that step."
                 )
             noise[row] += part
+        # The pages of a mapped file that were read or written count as memory of this process until
+        # they are given back.
         scratch.forget(current, noise)
     return noise
 
@@ -365,6 +371,7 @@ class NoiseTracker:
     @property
     def owns_buffer(self) -> bool:
         """Whether nothing else refers to the array of the samples."""
+        # While noise is tracked, its parts may refer to these samples as those before a correction.
         return not self.pending and not np.may_share_memory(self.x, self.source)
 
     def noise(self) -> np.ndarray | None:
@@ -385,6 +392,7 @@ class NoiseTracker:
     def put(self, step: Step, x: np.ndarray) -> None:
         """Replace the rows by `x`, the result of `step`."""
         before, self.x = self.x, x
+        # Before the noise follows: behind the last step that uses it nobody asks for it again.
         self.pending -= step.uses_noise
         if self.pending:
             self.parts = self._follow(step, before)

@@ -76,6 +76,7 @@ class ExecutedStep(Processor):
     def __init__(self, step: Processor, executor: ParallelExecutor) -> None:
         self.step = step
         self.executor = executor
+        # Plans and errors name the step that the user has written, not what wraps it.
         self.name = step.name  # type: ignore[misc]
 
     def execute(self, context: ProcessingContext) -> ProcessingContext:

@@ -69,6 +69,7 @@ def split_params(params: Mapping[str, Any], known: Mapping[str, Any], owner: str
             inner.setdefault(name, {})[rest] = value
         else:
             own[name] = value
+    # Last, so that a step that is replaced in the same call is the one that gets the values.
     for name, values in inner.items():
         own.get(name, known[name]).set_params(**values)
     return own
@@ -76,6 +77,7 @@ def split_params(params: Mapping[str, Any], known: Mapping[str, Any], owner: str
 
 def clone_value(value: Any) -> Any:
     """Return a copy of a constructor's argument; steps inside it are cloned as well."""
+    # By what it has: the module of processors imports this one.
     if hasattr(value, "__sklearn_clone__"):
         return value.__sklearn_clone__()
     if isinstance(value, list | tuple):
@@ -100,6 +102,7 @@ def explain_values(owner: Any, ask_none: bool = True) -> str:
     """
     for parameter in list(inspect.signature(type(owner).__init__).parameters.values())[1:]:
         value = getattr(owner, parameter.name, parameter.default)
+        # The annotation is text, as modules with postponed annotations store it.
         wanted = find_numbers(str(parameter.annotation))
         if value is None and not ask_none:
             continue
@@ -134,6 +137,8 @@ def _is_one_of(value: Any, kinds: list[str]) -> bool:
         return name in kinds or (name == "int" and {"float", "bool"} & set(kinds) != set())
     if isinstance(value, Real):
         number = float(value)
+        # NaN is unequal to everything, so that it passes each comparison that refuses a wrong
+        # value.
         return not math.isnan(number) and ("float" in kinds or number.is_integer())
     if any("Sequence" in kind for kind in kinds):
         array = np.asarray(value)

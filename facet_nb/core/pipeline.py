@@ -111,6 +111,7 @@ class Pipeline:
         """Run serially; return the context, or raise. Of a ``Raw`` it makes a new ``Raw``."""
         if is_recording(context):
             return apply_to_raw(self, context)
+        # Each is stated: what is left out would come from set_defaults.
         given: dict[str, Any] = {"mode": "serial", "n_jobs": 1, "n_workers": 1}
         result = self.run(context, **given, show_progress=False, raise_on_error=True)
         return result.get_context()
@@ -145,6 +146,7 @@ class Pipeline:
         ValidationError
             If there is no such step or parameter.
         """
+        # First, because the other names are those of the new steps.
         if "processors" in params:
             self.processors = list(map(as_processor, params.pop("processors")))
         steps = name_steps(self.processors)
@@ -154,6 +156,8 @@ class Pipeline:
             self.processors[list(steps).index(step)] = as_processor(processor)
         return self
 
+    # scikit-learn would compare each argument of the copy with what it passed, and refuse a
+    # constructor that makes a list of its own.
     def __sklearn_clone__(self) -> Pipeline:
         """Return a pipeline with copies of the steps, for :func:`sklearn.base.clone`."""
         return type(self)(clone_value(self.processors), self.name)
@@ -288,6 +292,8 @@ class Pipeline:
             oversubscribe,
         )
         if memory_budget is not None or options.mode == AUTO:
+            # Only a budget cannot do without the size. If a file cannot be read, the run itself
+            # says so, with the name of the step.
             found = find_input(processors, context, strict=memory_budget is not None)
             plan = fit_to_budget(processors, options, found, memory_budget)
         else:
@@ -301,10 +307,13 @@ class Pipeline:
             recorder,
             None if cancel is None else as_token(cancel),
             None if timeout is None else check_timeout(timeout),
+            # Not opened yet: the lock on the folder belongs to the run, which opens and closes it.
             None if checkpoint is None else partial(hold_checkpoint, checkpoint),
         )
         show_progress = defaults.progress if show_progress is None else show_progress
         with progress.bar(show_progress, self.name, recorder):
+            # The plan has replaced "auto" with the mode that it chose, so it is asked of the
+            # options.
             advised = options.mode == AUTO
             return self._attempt(runner, context, recorder, raise_on_error, advised)
 
@@ -324,6 +333,8 @@ class Pipeline:
             if advised:
                 done = _note_advice(done, len(context.get_history()), runner.plan)
         except Exception as problem:
+            # Failures of steps, files and the system arrive as FacetError. Anything else is a fault
+            # of ours or of a listener, and a result would hide it.
             if raise_on_error or not isinstance(problem, FacetError):
                 raise
             error = problem
@@ -382,6 +393,7 @@ class Pipeline:
         StepError
             If a step is certain to fail, e.g. an output file exists and may not be replaced.
         """
+        # The mode was once the first argument: plan("parallel") goes on to work.
         if isinstance(subject, str) and subject in list_mode_names():
             if mode is not None and mode != subject:
                 raise PlanError(f"plan({subject!r}, mode={mode!r}): pass only one mode.")
@@ -622,6 +634,7 @@ class Pipeline:
         """
         import yaml
 
+        # A pipeline takes several lines of YAML, and the path of a file has no line break.
         is_text = isinstance(source, str) and "\n" in source
         try:
             text = str(source) if is_text else limits.read_text(source)
@@ -643,6 +656,7 @@ class Pipeline:
         return f"<Pipeline {self.name!r}: {' → '.join(p.name for p in self.processors) or 'empty'}>"
 
     def _repr_html_(self) -> str:
+        # Arguments may come from a YAML file of somebody else: nothing in them may become markup.
         rows = "".join(
             f"<tr><td>{i}</td><td style='text-align:left'><code>{escape(repr(p))}</code></td>"
             f"<td>{'yes' if p.channel_wise else 'no'}</td>"
@@ -667,6 +681,8 @@ def _choose_options(
     `how` are the mode, FACETpy's two flags for it, and whether there is a memory budget.
     """
     mode, parallel, channel_sequential, has_budget = how
+    # The mode of a session would contradict a flag of this call, which is an error, and would keep
+    # a budget from choosing one.
     if not (parallel or channel_sequential or has_budget):
         mode = defaults.mode if mode is None else mode
     chosen = choose_mode(mode, parallel, channel_sequential)
@@ -688,6 +704,7 @@ def _use_backend(processors: Sequence[Processor], backend: Any) -> tuple[Sequenc
 def _note_advice(done: ProcessingContext, first: int, plan: Plan) -> ProcessingContext:
     """Return `done` with the choice of ``mode="auto"`` in the history, at the first step."""
     history = list(done._history)
+    # A pipeline without steps adds no entry.
     if first >= len(history):
         return done
     history[first] = replace(history[first], advice=plan.to_advice())
@@ -710,6 +727,8 @@ def _as_context(given: Any) -> ProcessingContext:
 
 def _read_first(processors: Sequence[Processor], path: str | Path) -> list[Processor]:
     """Return `processors` behind a loader of the file `path`."""
+    # Loaders belong to a floor above and cannot be imported here: they are known by what only they
+    # have, and found by their names.
     own = next((step for step in processors if hasattr(step, "forecast")), None)
     if own is not None:
         raise ValidationError(
@@ -739,12 +758,14 @@ def _make_step(index: int, entry: Any) -> Processor:
     if not isinstance(entry, Mapping) or "processor" not in entry:
         raise ValidationError(f"step {index + 1} needs a 'processor' name: {entry!r}.")
     name = str(entry["processor"])
+    # The file has the name of the function, and not its code.
     if name == LambdaProcessor.name:
         raise ValidationError(
             f"step {index + 1} is a plain function, which cannot be saved: write a Processor class "
             "with @register_processor."
         )
     cls = get_processor(name)
+    # "parameters:" with nothing behind it is None in YAML.
     parameters = entry.get("parameters") or {}
     try:
         return cls(**parameters)

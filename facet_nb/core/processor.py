@@ -156,8 +156,10 @@ class Processor:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        # The first part and no prefix: a package called facet_nb_extra is not ours.
         cls.built_in = cls.__module__.partition(".")[0] == "facet_nb"
         _accept_old_names(cls)
+        # Not an inherited name, under which the registry has another class.
         if not cls.__dict__.get("name"):
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
@@ -276,6 +278,8 @@ class Processor:
             Whether to add the arguments of steps inside this one, as ``<argument>__<name>``.
         """
         stored = self.get_parameters()  # knows what is stored under another name
+        # The step itself stands for a missing attribute, because None is a value of many arguments.
+        # Where class and argument have the same name, the attribute may be that of the class.
         found = {
             n: stored.get(n) if getattr(type(self), n, None) is value else value
             for n in list_arguments(type(self))
@@ -298,6 +302,9 @@ class Processor:
         """
         known = self.get_params(deep=False)
         own = split_params(params, known, type(self).__name__)
+        # A new step first: if its constructor refuses a value, this one stays as it was. What it
+        # had derived from old values must go as well. It stays the same object, because pipelines
+        # hold it.
         fresh = type(self)(**{**known, **own})
         self.__dict__.clear()
         self.__dict__.update(fresh.__dict__)
@@ -345,6 +352,7 @@ def with_history(context: ProcessingContext, processor: Processor) -> Processing
         raise ValidationError(
             f"process() returned {type(context).__name__}; it must return a ProcessingContext."
         )
+    # A step may return the context that it was given, whose history must not change.
     new = context._derive()
     new.add_history_entry(processor.name, type(processor).__name__, processor.get_parameters())
     return new
@@ -525,6 +533,7 @@ class ArrayProcessor(Processor):
         ndarray, shape (n_channels, n_times_out)
             The result, in V. The result for a channel does not depend on other channels.
         """
+        # A step that only finds something has nothing to compute.
         if self.modifies_raw:
             raise ValidationError(f"{type(self).__name__} has no compute(x, prepared) method.")
         return x
@@ -657,6 +666,8 @@ class ArrayProcessor(Processor):
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
         """Run this step alone, serially."""
+        # Who calls process adds the entry to the history: with the one of execute there would be
+        # two.
         new = self.execute(context)
         new._history = context._history
         return new
@@ -667,6 +678,8 @@ class ArrayProcessor(Processor):
 
 
 for _old, _new in _RENAMED.items():
+    # Only steps that see all channels read a recording piece by piece, and they need not be array
+    # processors.
     setattr(Processor if _old == "streams" else ArrayProcessor, _old, _renamed(_old, _new))
 
 
@@ -700,6 +713,7 @@ class LambdaProcessor(Processor):
         return {"func": self.label or getattr(self.func, "__name__", type(self.func).__name__)}
 
 
+# Not in the class: __init_subclass__ comes after its body, and would set it.
 LambdaProcessor.built_in = False  # what the function returns is checked
 
 
@@ -707,6 +721,7 @@ def as_processor(step: Any) -> Processor:
     """Return `step` as a processor: a processor itself, or a plain callable."""
     if isinstance(step, Processor):
         return step
+    # Before the next test: a class is callable, too, and would fail in the run only.
     if isinstance(step, type) and issubclass(step, Processor):
         raise ValidationError(f"{step.__name__} is a class: write {step.__name__}(…) in the list.")
     if callable(step):

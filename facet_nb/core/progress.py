@@ -47,6 +47,7 @@ def bar(show: bool | None, label: str, recorder: Any) -> Iterator[None]:
         def follow(_event: Event) -> None:
             nonlocal drawn
             state, now = recorder.state, time.monotonic()
+            # The last state is always drawn: it would otherwise stay at that of the update before.
             if state.status == "running" and now - drawn < _INTERVAL_S:
                 return
             drawn = now
@@ -83,6 +84,8 @@ def follow_study(show: bool | None, total: int) -> Iterator[Any]:
         def tell(row: Any) -> None:
             nonlocal done
             done += 1
+            # Programs without a console (pythonw) have no stderr. Rows of an earlier call stand in
+            # the log of that call.
             if sys.stderr is not None and not row.resumed:
                 print(f"[{done}/{total}] {describe_row(row)}", file=sys.stderr, flush=True)
 
@@ -104,6 +107,8 @@ def follow_study(show: bool | None, total: int) -> Iterator[Any]:
 def describe_row(row: Any) -> str:
     """Return a row of a study in one line."""
     name = Path(row.input).name
+    # A name with control characters would write to the terminal as it likes, and one that is not
+    # UTF-8 cannot be printed at all.
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
     parts = ["from an earlier call"] if row.resumed else [f"{row.time_s:.1f} s"]
     parts += [f"{row.peak_bytes / 1e6:.0f} MB"] if row.peak_bytes else []

@@ -190,6 +190,7 @@ def explain_rejection(quality: Quality, accept: Any) -> str:
             raise ValidationError(f"accept: {error.args[0]}.") from error
         if measure.value is None:
             reasons.append(f"{name} was not measured ({measure.detail})")
+        # Not ">": NaN must not pass.
         elif not measure.value <= limit:
             reasons.append(f"{name} is {measure.value:.3g}, above {limit:g}")
     return "; ".join(reasons)

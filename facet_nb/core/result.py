@@ -124,6 +124,8 @@ class PipelineResult:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What a person should know: the most serious first, one for each code."""
+        # Both: the history also has what was found before this run, and the state what planner and
+        # executor found, and all that is known of a run that failed.
         known = () if self.context is None else self.context.get_findings()
         return merge_findings([*known, *self.state.findings, *find_in_error(self.error)])
 
@@ -141,8 +143,10 @@ class PipelineResult:
     def release_raw(self) -> None:
         """Drop the samples; metadata, metrics, history and quality are kept."""
         if self.context is not None and self.context.has_raw():
+            # Judged now, because it needs the samples.
             self._quality = self.quality
             self._released = True
+        # It holds samples as well.
         self.last_context = None
         if self.context is None:
             return
@@ -244,6 +248,7 @@ class PipelineResult:
         """Return remarks for the reader of the result, one per line."""
         has_raw = self.context is not None and self.context.has_raw()
         bads = self.get_raw().info["bads"] if has_raw else []
+        # The finding names the same channels, with a remedy.
         told = any(finding.code == "channels_uncorrected" for finding in self.findings)
         remarks = [f"  bad channels, not corrected: {', '.join(bads)}"] if bads and not told else []
         n = self.state.batches_restored
@@ -268,6 +273,7 @@ class PipelineResult:
 
     def _repr_html_(self) -> str:
         caption = ";".join([self._headline(), *self._remarks()]).replace("  ", " ")
+        # A run that failed at once has measured no time: the shares would be divisions by 0.
         total = float(np.sum(self.state.step_wall_s)) or 1.0
         rows = "".join(
             f"<tr><td style='text-align:left'>{escape(n)}</td><td>{w:.3f}</td><td>{c:.3f}</td>"
