@@ -64,6 +64,7 @@ class SpilledContext:
         """Write a context to a file of this study: its samples in as few bytes as hold them."""
         content = dumps(context, _find_packer(context))
         path = folder / f"context-{index}"
+        # A full disk is then one error, which comes before anything is written.
         scratch.reserve(path, len(content))
         path.write_bytes(content)
         return cls(str(path))
@@ -90,6 +91,7 @@ def _find_packer(context: ProcessingContext) -> Callable[[Any], Any]:
     """Return a ``reduce`` for pickles that stores samples as integers or float32, without loss."""
     raw: Any = context.get_raw() if context.has_raw() else None
     samples = raw._data if raw is not None and raw.preload else None
+    # MNE's _cals are the recorder's steps, in V: what it has written are multiples of them.
     steps = None if samples is None or len(raw._cals) != len(samples) else raw._cals
 
     def reduce(obj: Any) -> Any:
@@ -177,6 +179,7 @@ def _fetch(store: FileStore, target: Path) -> None:
     folder = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the target: files are renamed in one step within one file system only.
         folder = Path(tempfile.mkdtemp(prefix=".facet_nb-", dir=target.parent))
         for path in store.receive(folder):
             path.replace(target.parent / path.name)
@@ -204,6 +207,7 @@ def run_recording(
             error.__cause__ = problem
         spent = time.perf_counter() - begin
         result = PipelineResult(None, success=False, error=error, execution_time=spent)
+    # Row and report come first: both need the samples, which a result may have to give up.
     row = replace(describe_result(task.row, result), finished=now())
     if task.report is not None:
         row = _write_page(result, task.report, row)
@@ -287,7 +291,9 @@ def _run_steps(task: RecordingRun, cancel: CancelToken | None) -> PipelineResult
         steps.insert(0, task.loader)
     if task.target is not None:
         exporter: Any = get_processor("exporter")
+        # overwrite: no target is an input (targets.list_targets), and skip_existing is done.
         steps.append(exporter(path=task.target, overwrite=True))
+    # Its class is taken from it: pipeline.py imports this module, and cannot be imported here.
     make_pipeline: Any = type(task.pipeline)
     item = task.item.read() if isinstance(task.item, SpilledContext) else task.item
     context = item if isinstance(item, ProcessingContext) else None
@@ -295,6 +301,7 @@ def _run_steps(task: RecordingRun, cancel: CancelToken | None) -> PipelineResult
         result: PipelineResult = make_pipeline(steps, task.pipeline.name).run(
             initial_context=context, show_progress=False, cancel=token, **task.options
         )
+    # Both: a run may have finished just before the timer ended.
     if late.is_set() and result.cancelled:
         step = result.state.steps[result.state.stage_steps[0]] if result.state.stage_steps else None
         where = f", at step {step}" if step else ""
@@ -319,6 +326,7 @@ def _limit_time(
         return
 
     def stop() -> None:
+        # In this order: the run may end as soon as the token is cancelled, and then asks why.
         late.set()
         token.cancel()
 

@@ -173,6 +173,7 @@ def measure_course(context: ProcessingContext | None) -> tuple[float, ...]:
     if not len(picks) or n < 2:
         return ()
     line = np.linspace(-1.0, 1.0, n)
+    # Window by window: the result may be in a file that is larger than the memory.
     course = []
     for start in np.unique(np.linspace(0, raw.n_times - n, _WINDOWS).astype(int)):
         x = np.asarray(raw.get_data(picks, int(start), int(start) + n, verbose="error"))

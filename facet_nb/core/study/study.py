@@ -239,6 +239,7 @@ class Study:
         if resume and self.table is None:
             raise ValidationError("resume=True needs a table: give output= or table= a folder.")
         if self.runner.isolates:
+            # Now: the error names the step before anything has started.
             check_picklable([(p.name, p) for p in pipeline.processors])
             check_picklable([("accept", accept)])
         self.header = self._describe()
@@ -326,6 +327,7 @@ class Study:
         """Return what all recordings have in common, as plain values."""
         options = {name: value for name, value in self.run_options.items() if value is not None}
         if callable(options.get("accept")):
+            # The name is for readers of the table; the code of the function counts in `code`.
             options["accept"] = getattr(options["accept"], "__qualname__", "a function")
         try:
             steps = [step.to_dict() for step in self.pipeline.processors]
@@ -368,6 +370,7 @@ class Study:
         table = None if self.table is None else StudyTable(self.table)
         earlier = self._read_earlier(table)
         self.current = plan = self.plan()
+        # Only now: a call that the plan refuses leaves no line in the table.
         if table is not None and self.inputs:
             table.begin(self.header)
         with (
@@ -377,6 +380,7 @@ class Study:
         ):
             for result, row in self._list_outcomes(plan, earlier):
                 rows[row.index], results[row.index] = row, result
+                # On the disk first: a callback may raise, and this recording is finished.
                 if table is not None and not row.resumed:
                     table.append(row)
                 follow(row)
@@ -442,11 +446,13 @@ class Study:
             row = first[file.index]
             before = earlier.get(row.key)
             if before is not None and _is_finished(before):
+                # Position and spelling as in this call: an earlier one may have had other inputs.
                 row = replace(before, index=row.index, input=row.input, resumed=True)
                 yield row.to_result(), row
             elif self.skip_existing and row.output and Path(row.output).exists():
                 row = replace(row, state="skipped")
                 yield row.to_result(), row
+            # Last: what is finished stays so, even if this call's budget is too little for it.
             elif file.problem is not None:
                 yield fail(row, file.problem)
             else:
@@ -472,6 +478,7 @@ class Study:
     def _begin_row(self, index: int) -> StudyRow:
         name, target = self.names[index], self.targets[index]
         common = {k: self.header[k] for k in ("steps", "anonymize", "versions", "code")}
+        # An option that is given as its default changes no sample, and must not change the key.
         common["options"] = {
             name: value
             for name, value in self.header["options"].items()
@@ -494,7 +501,10 @@ class Study:
             report = str(Path(self.reports) / f"{names_of.mark_name(row.input)}.html")
         is_file = not isinstance(self.inputs[file.index], ProcessingContext)
         options = {"n_jobs": 1, "n_workers": 1, "mode": self._choose_mode(is_file)}
+        # What the user has chosen takes precedence over what the schedule has.
         options |= {**dict(file.options), **self.run_options}
+        # A step that hangs never looks at the token that file_timeout cancels; a task's own limit
+        # ends the run all the same.
         if self.file_timeout is not None:
             options["timeout"] = min(
                 self.run_options.get("timeout") or self.file_timeout, self.file_timeout
@@ -527,7 +537,9 @@ class Study:
             single = suspects > 0 or (n_jobs == 1 and self.runner.local)
             todo = list(left.values())[: 1 if single else None]
             alone, suspects = suspects > 0, max(0, suspects - 1)
+            # A backend cancels its token where its caller stops early: the user's stays as it is.
             stop = CancelToken(self.cancel)
+            # A token holds a lock, and cannot be sent to another process.
             calls: Any = [(task,) if self.runner.isolates else (task, stop) for task in todo]
             if self._sent is not None:
                 calls = _Sent(todo, self._sent)
@@ -587,6 +599,7 @@ class Study:
         except FacetError as error:
             return fail(task.row, error)
         finally:
+            # Now, not when the study ends: the store needs room for what is in flight only.
             store.remove()
         return result, row
 
@@ -628,6 +641,8 @@ def _find_table(table: Any, output: Any) -> Path | None:
     if table in (None, True):
         parts = Path(str(output)).expanduser().absolute().parts
         fixed = list(parts)
+        # Without {stem} it is a folder, and braces are part of its name. Of a pattern, only the
+        # part before the first field is the same for all inputs.
         if "{stem}" in str(output):
             fixed = []
             for part in parts:
@@ -640,6 +655,7 @@ def _find_table(table: Any, output: Any) -> Path | None:
 
 def _is_finished(row: StudyRow) -> bool:
     """Whether nothing is left to do for a recording of an earlier call."""
+    # It would be rejected again: a row with another `accept` has another key.
     if row.state == "rejected":
         return True
     return row.success and (row.output is None or Path(row.output).exists())
@@ -651,6 +667,7 @@ def _is_here(item: Any) -> bool:
 
 def _is_worth_another(result: PipelineResult) -> bool:
     error = result.error
+    # By name as well: a step's error may come from another process, with its cause as text only.
     lasting = isinstance(error, _LASTING) or getattr(error, "cause_type", "") in (
         *("ValidationError", "FindingError", "PlanError"),
     )

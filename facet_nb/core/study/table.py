@@ -24,6 +24,7 @@ LINES, TABLE = "study.jsonl", "study.csv"
 #: Longest line that is read, in bytes.
 _LONGEST = 2**22
 
+#: All metrics are in one column: their names are not known when the first line is written.
 _COLUMNS = (
     *("input", "state", "success", "time_s", "peak_bytes", "forecast_bytes", "quality"),
     *("quality_sentence", "findings", "worst", "output", "report", "error", "finished", "metrics"),
@@ -85,6 +86,7 @@ class StudyTable:
                 if file.seek(0, os.SEEK_END) and not _ends(file):
                     file.write(b"\n")
                 # One write: other jobs of the study may append to the same file.
+                # JSON escapes the bytes of a name that are no UTF-8; in the CSV they must not fail.
                 file.write(line.encode(errors="backslashreplace") + b"\n")
                 os.fsync(file.fileno())
         except OSError as error:
@@ -138,6 +140,7 @@ def _parse(line: bytes) -> tuple[dict[str, Any] | None, StudyRow | None]:
 def _write_csv(values: Iterable[Any]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow([_tame(value) for value in values])
+    # A line break in an error would make two lines of a row, and rows are kept whole by lines.
     return text.getvalue().replace("\r", " ").replace("\n", " ")
 
 
@@ -168,5 +171,6 @@ def make_key(name: str, target: str | None, chain: Any) -> str:
         state = [status.st_size, status.st_mtime_ns]
     except (OSError, ValueError):
         state = []
+    # abspath: a relative name means another file in another folder.
     text = json.dumps([os.path.abspath(name), state, target, chain], default=repr, sort_keys=True)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]

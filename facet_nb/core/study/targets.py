@@ -23,6 +23,7 @@ _LISTED = 5
 def split_name(path: str | Path) -> tuple[str, str]:
     """Return the stem of a recording, and the suffix of its corrected file."""
     name = Path(path).name
+    # The suffix of a Path is its last one, and there is no exporter for ".gz".
     if name.lower().endswith(".fif.gz"):
         name = name[:-3]
     suffix = Path(name).suffix
@@ -80,6 +81,7 @@ def list_targets(names: Sequence[str], inputs: Sequence[Any], output: Any) -> li
     pattern = str(output)
     is_folder = "{stem}" not in pattern
     if is_folder:
+        # A folder's own name may have braces; without {stem} they are no fields.
         folder = pattern.replace("{", "{{").replace("}", "}}")
         pattern = str(Path(folder) / "{stem}_corrected{suffix}")
     targets = _fill(pattern, names, inputs, output)
@@ -168,6 +170,7 @@ def list_keys(name: str) -> list[Any]:
         status = path.stat()
     except (OSError, ValueError):  # no such file
         return keys
+    # The inode knows hard links, and names of other case where the file system ignores case.
     return [*keys, (status.st_dev, status.st_ino)]
 
 
@@ -182,6 +185,7 @@ def list_checkpoints(names: Sequence[str], checkpoint: str | Path | None) -> lis
 def mark_name(name: str) -> str:
     """Return a file name for an input that no other input has."""
     # The hash of the whole path: files of different folders may have the same name.
+    # surrogatepass: a name on Linux may have bytes that are no UTF-8.
     mark = hashlib.sha256(str(Path(name).absolute()).encode(errors="surrogatepass"))
     stem = re.sub(r"\W+", "_", Path(name).stem)[:40]
     return f"{stem}-{mark.hexdigest()[:12]}"
