@@ -247,6 +247,7 @@ class _Block:
                 step = replace(step, known=job.trials[self.position])
             before = tracker.x
             x, cpu_s = apply_step(step, before, self.channels, out, self.n_workers, noise)
+            # In one batch: it shows there already, and the check computes a channel once more.
             if self.batch == 0 and not step.processor.built_in and isinstance(step, ArrayStep):
                 step.check_independence(before, x, self.channels, noise)
             tracker.put(step, x)
@@ -278,6 +279,7 @@ def apply_step(
     if len(blocks) < 2:
         begin = time.thread_time()
         result = step.run(x, channels, out, noise)
+        # A step need not use the array that it is given for its result.
         if out is not None and result is not out:
             out[...] = result
         return result, time.thread_time() - begin

@@ -79,6 +79,7 @@ class KeptStage:
             If the disk is full.
         """
         # An existing file keeps its rows: the journal says which of them are finished.
+        # At least one value: an empty file cannot be mapped.
         n_bytes = max(8, 8 * int(np.prod(self.shape)))
         try:
             with folder_lock.open_plain(self.path, "r+b") as file:
@@ -115,6 +116,8 @@ class Checkpoint:
     _rows: dict[str, dict[int, str]] = field(default_factory=dict)
     _trials: dict[str, dict[str, Any]] = field(default_factory=dict)
     _used: set[str] = field(default_factory=set)
+    # Checksums take most of a checkpoint's time: those of each array are computed once. The
+    # references are weak, since the samples of a stage must go with the stage.
     _known: list[tuple[weakref.ref[np.ndarray], list[str]]] = field(default_factory=list)
 
     @property
@@ -166,6 +169,7 @@ class Checkpoint:
             [
                 _LAYOUT,
                 list_versions(),
+                # Kernels in C and their fallbacks may differ in the last bits.
                 list_chosen(),
                 [_describe(step) for step in prepared.steps],
                 _describe_header(given),
@@ -267,6 +271,7 @@ class Checkpoint:
             "reports": trial.reports,
             "findings": [finding.to_dict() for finding in trial.findings],
         }
+        # Last: after a kill, what the journal tells of is complete.
         journal.append(self.journal, record)
         self._used.add(key)
 
@@ -345,6 +350,7 @@ class KeptStageRun(StageRun):
         rows = [row for group in groups for row in group]
         done = self.kept.restore(place.result, rows)
         super().run_batches(replace(job, log=self.kept.log), place, groups, labels, done)
+        # This result is the input of the next stage, whose key has its checksums.
         self.checkpoint.learn_digests(place.result, done)
 
 
@@ -360,6 +366,7 @@ def hold_checkpoint(folder: str | Path) -> Iterator[Callable[..., StageRun]]:
     place = Path(folder).expanduser().absolute()  # workers may be in another working folder
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
+        # Samples of a person are nothing for other users of the machine.
         place.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise FacetError(

@@ -29,6 +29,7 @@ class DeferredSamples:
 
     raw: mne.io.BaseRaw
     dtype: str
+    #: A dict, as the object itself is frozen: the samples are read when they are first needed.
     _read: dict[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
 
     def __len__(self) -> int:

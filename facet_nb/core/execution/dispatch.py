@@ -88,8 +88,10 @@ class BatchDispatcher:
                     batch = suspects[0]
                     step = self.job.steps[started.get(batch, 0)]
                     raise explain_death(step, ", ".join(self.labels[batch])) from error
+                # If none had started, a worker died on its way to one: any may be the culprit.
                 suspects = list(started) or list(pending)
                 if self.heartbeats is not None:
+                    # The rows of batches that were killed would say for good that they run.
                     self.heartbeats.wipe()
             except timeouts.TaskTimeout as late:
                 raise self._late(late) from late
@@ -103,6 +105,8 @@ class BatchDispatcher:
         if backend.isolates:
             table = self.store.make_table(n)
             self.heartbeats = HeartbeatTable.in_file(table)
+            # A worker that nobody can kill, as on a cluster, sees that its run has ended: the run
+            # deletes its table.
             known = FileToken(table.path)
             job = replace(self.job, heartbeats=self.heartbeats, in_subprocess=True, cancel=known)
             self.file = write_job(job, self.store)

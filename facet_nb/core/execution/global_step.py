@@ -144,6 +144,7 @@ def run_read_only(processor: Processor, context: ProcessingContext) -> Processin
     The processor gets a copy of the recording that shares the caller's samples. It may assign
     other samples, annotations or bad channels to the copy; they appear only in the result.
     """
+    # Processor.execute guards its input, too: it would be copied twice.
     own = type(processor).execute is not Processor.execute
     execute = processor.execute if own else processor._execute
     new = guard_input(execute, context, private=not processor.built_in)
@@ -212,6 +213,7 @@ def guard_input(
         given._raw_original = own if original is raw else _copy_recording(original, kept)
     with explain_read_only(COPY_FIRST):
         new = execute(given)
+    # The step has seen a read-only copy of the original recording: the result gets the original.
     if given._raw_original is not original and new._raw_original is given._raw_original:
         new = new._derive()
         new._raw_original = original

@@ -277,6 +277,7 @@ class _Preparer:
         given, state, ref = self.given, self.state, self.given.references[position]
         reference = data = all_data = None
         if x is not None:
+            # C and GPU code may ignore numpy's flag: user-defined steps get samples of their own.
             own = x[0] if processor.built_in else x[0].copy()
             reference = protect(np.asarray(own, float))
         if processor.needs == "all":
@@ -284,6 +285,7 @@ class _Preparer:
             all_data = protect(samples)
             data = protect(samples[as_slice([int(i) for i in given.picks])])
         types = tuple(given.header.info.get_channel_types())
+        # One search in all names: most recordings have no such name, and skip the rest.
         if NAMED_KIND.search(" ".join(given.names)) is not None:
             types = tuple(map(kind_of, given.names, types))
         marks = given.header.annotations
@@ -295,6 +297,7 @@ class _Preparer:
         return View(
             sfreq=state.sfreq,
             n_times=state.n_times,
+            # A user-defined prepare may change it, and the next steps must not see that.
             metadata=state.metadata.copy(),
             ch_names=tuple(map(given.names.__getitem__, given.picks)),
             reference=reference,
@@ -314,6 +317,7 @@ class _Preparer:
         """Send the reference channels that a later step needs through `step`."""
         for ref, last in self.last.items():
             if last <= position:
+                # No later step asks for this channel: its samples need not be kept.
                 self.trackers.pop(ref, None)
             elif step.change is Change.NOTHING:
                 continue
@@ -415,6 +419,7 @@ def pass_through(given: StageInput, prepared: PreparedStage, result: np.ndarray)
                 "change the number of samples if the recording has other channels. Use UpSample, "
                 "DownSample or Resample, or set channel_wise = False."
             )
+        # The stage overwrites its input, which has this row already.
         if np.may_share_memory(x, result):
             continue
         result[row] = x[0]

@@ -141,6 +141,8 @@ class Runner:
         """
         begin = time.perf_counter()
         plan = self.plan
+        # map and attrgetter, here and below: before Python 3.12 a comprehension is a function, and
+        # tests/core/test_plain_path.py counts the functions that a plain run enters.
         names = tuple(map(attrgetter("name"), self.processors))
         n = len(plan.stages)
         self.on_event(
@@ -153,6 +155,7 @@ class Runner:
         store = Store(spill=plan.spill)
         wrapper = nullcontext(StageRun) if self.checkpoint is None else self.checkpoint()
         try:
+            # Now: an export that is certain to fail would do so after hours of work.
             check_early(self.processors, context)
             if {"serial"} != set(map(attrgetter("backend"), plan.stages)):
                 self._share(store)
@@ -165,8 +168,10 @@ class Runner:
                     self.last = context
                     context = self._run_stage(number, stage, context, store, stage_run)
                 if store.has_maps:
+                    # The store deletes its files when it is closed.
                     context = load_results(context, store)
         except BaseException as error:  # KeyboardInterrupt ends the run for listeners as well
+            # If something has removed the folder of the run, other errors are consequences of that.
             if store.is_gone() and isinstance(error, (FacetError, OSError)):
                 cancelled = self.cancel is not None and self.cancel.cancelled
                 error = error if cancelled else store.explain_loss(error)
@@ -199,9 +204,11 @@ class Runner:
         """Give worker processes access to the store; raise if a step cannot be sent to them."""
         backends = [(stage, get_backend(stage.backend)) for stage in self.plan.stages]
         isolating = [(stage, backend) for stage, backend in backends if backend.isolates]
+        # Steps of other stages stay in this process, and may hold what cannot be sent.
         steps = sorted({i for stage, _ in isolating for i in stage.steps})
         check_picklable([(self.processors[i].name, self.processors[i]) for i in steps])
         store.shared = bool(isolating)
+        # Workers on other machines may see a shared folder, but not this machine's memory.
         local = all(backend.local for _, backend in isolating)
         store.memory = store.shared and local and shared_memory.is_usable()
 
@@ -237,6 +244,7 @@ class Runner:
         """Run a processor that sees all channels and is not an :class:`ArrayProcessor`."""
         index = stage.steps[0]
         processor = self.processors[index]
+        # By their methods: core must not import io, where loaders and exporters are.
         if self.plan.spill and hasattr(processor, "left_in_file"):
             processor = processor.left_in_file()
         if hasattr(processor, "in_run"):
@@ -278,6 +286,7 @@ class Runner:
         times = report.step_times
         if report.batch == -1 and not times:
             return
+        # The preparation, which is batch -1, has measured each step of a fused one by itself.
         if report.batch >= 0 and self.plan.fusions.found:
             times = self.plan.fusions.spread(times)
         self.on_event(
@@ -373,6 +382,7 @@ class StageRun:
             runner.report(number, labels[0], Report(0, times))
             return build_context(self.context, given, prepared, None, compiled=compiled)
         place = self.choose_place(given, prepared, deferred)
+        # A result in a float32 file may be too coarse for trigger codes: then it has float64.
         if not pass_through(given, prepared, place.result):
             target, result = self.store.allocate((len(given.names), prepared.state.n_times))
             place = replace(place, target=target, result=result)
@@ -389,6 +399,7 @@ class StageRun:
             n_workers=stage.n_workers,
             check=not self.store.is_checked(given.data),
             cancel=runner.cancel,
+            # Terms refer to whole recordings, which workers would get for nothing.
             terms=given.terms if uses_noise else (),
             chunk=0 if self.plain else stage.count_chunk(given.state.sfreq),
             last=last,
@@ -398,6 +409,7 @@ class StageRun:
         if np.may_share_memory(place.result, given.data):
             runner.last = None  # the result overwrites the input
         self.run_batches(job, place, groups, labels, {})
+        # Resident pages of mapped files count as memory of this process.
         forget(given.data, place.result)
         self.store.note_result(place.result, private=builtin)
         return build_context(self.context, given, prepared, place.result, place.deferred, compiled)
@@ -408,6 +420,7 @@ class StageRun:
         raw, runner, stage = self.context._raw, self.runner, self.stage
         if raw is not None and (not raw.preload or find_map(raw._data) is not None):
             if raw.preload:
+                # Reading a map beyond the end of its file would end the process (SIGBUS).
                 check_whole(raw._data)
             opened = self._open_file()
             self.context = opened.context
@@ -684,6 +697,7 @@ def check_parameters(processors: Sequence[Processor], shape: Shape | None) -> No
     StepError
         If there is one.
     """
+    # No frequency is too high for a rate that is not known.
     n_times, sfreq = (0, np.inf) if shape is None else (shape.n_times, shape.sfreq)
     for i, processor in enumerate(processors):
         if not processor.built_in:

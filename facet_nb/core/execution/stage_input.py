@@ -74,11 +74,13 @@ def open_input(
     if samples is not None:
         return OpenedInput(context, samples if dtype == samples.dtype else widen(samples))
     if exclusive or dtype != "float64":
+        # These samples are rounded, or will be overwritten: the recording itself stays in its file.
         deferred = DeferredSamples(raw, dtype)
         return OpenedInput(context, deferred.read(check), deferred)
     samples = transpose(raw, check=check)
     new = context._derive(raw=Header.of(raw).attach(samples))
     original = context.get_raw_original()
+    # The original recording must not be copied a second time.
     if original is raw:
         new._raw_original = new._raw
     elif original is not None and _has_same_samples(original, raw):

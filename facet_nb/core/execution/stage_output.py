@@ -15,6 +15,7 @@ from facet_nb.core.storage.array_store import Store, fresh_array
 def free_input(before: ProcessingContext, after: ProcessingContext, store: Store) -> None:
     """Delete the file of the samples before a stage, unless something refers to it."""
     raw = before._raw
+    # Without workers, samples go with the last reference; files and shared memory do not.
     if not store.shared or raw is None or not raw.preload or not after.has_raw():
         return
     new, old = after.get_raw(), raw._data
@@ -45,8 +46,11 @@ def load_results(context: ProcessingContext, store: Store) -> ProcessingContext:
         return context
 
     def is_in_file(array: np.ndarray) -> bool:
+        # With `spill`, results stay in their scratch files, which exist as long as the arrays.
         return store.holds(array) or (not store.spill and scratch.is_spilled(array))
 
+    # By identity: the recording, its original and the noise may share one array. The array is kept
+    # as well, as the id of one that is gone may be used again.
     moved: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def move(array: np.ndarray) -> np.ndarray:

@@ -144,6 +144,7 @@ class _Pass:
             if check is not None:
                 check(y)
             self._write(target, self._flow(0, y))
+        # In order: what a stream still holds passes through the later ones before these finish.
         for position in range(len(self.steps)):
             y = self._step(position, self.streams[position].finish)
             self._write(target, self._flow(position + 1, y))

@@ -78,6 +78,7 @@ def run_blocks(work: Callable[[slice], None], blocks: Sequence[slice]) -> float:
     try:
         first = timed(blocks[0])
     finally:
+        # A block that still runs would write to arrays of a caller that goes on.
         done = [f.exception() for f in futures]
     for error in done:
         if error is not None:

@@ -207,6 +207,7 @@ def watch_subprocess(results: Iterator[T], watch: Watch, kills: bool = True) -> 
     try:
         yield from results
     except Exception as error:
+        # Once a task is late, its workers are killed: the backend's error is a consequence.
         if watch.late is None:
             raise
         raise TaskTimeout(*watch.late, ended=kills) from error
@@ -222,6 +223,7 @@ def watch_local(results: Iterator[T], watch: Watch) -> Iterator[T]:
     """
     box: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
     arguments = (_take, results, box)  # in a copy of the context, which holds numpy.errstate
+    # daemon: a task that hangs must not keep the process from ending.
     thread = threading.Thread(
         target=copy_context().run, args=arguments, name="facet_nb-task", daemon=True
     )
@@ -262,6 +264,7 @@ def _wait(box: queue.SimpleQueue[tuple[str, Any]], watch: Watch) -> tuple[str, A
     try:
         while True:
             kind, value = box.get(timeout=_GRACE_S)
+            # A result that is late does not count: whether a run ends must not depend on chance.
             if kind != "result":
                 return "error", value
     except queue.Empty:
