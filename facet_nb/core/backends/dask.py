@@ -134,6 +134,7 @@ def _tell_no_worker() -> str:
     )
 
 
+# Kept, as each task asks for them: metadata.version reads files.
 @functools.lru_cache(maxsize=1)
 def _list_versions() -> dict[str, str]:
     """Return the versions on which the bits of a result depend."""
@@ -177,6 +178,7 @@ def run_calls(
     running: set[Any] = set()
     try:
         while True:
+            # No more than can run: a call that is taken may have its recording in a store.
             for call in islice(waiting, max(0, n_jobs - len(running))):
                 # pure=False: a file may have changed since a call with the same arguments.
                 task = (_call, versions, floats, function, *call)
@@ -278,6 +280,7 @@ class DaskBackend(Backend):
         client = _look_up_client()
         workers = {} if client is None else client.scheduler_info()["workers"]
         shares = [w["memory_limit"] // max(1, w["nthreads"]) for w in workers.values()]
+        # The scheduler may give a task to any worker: the smallest one counts.
         return min((share for share in shares if share), default=None)
 
     def count_cores(self) -> int:

@@ -53,6 +53,7 @@ class ExecutorBackend(Backend):
         waiting, running = iter(calls), set[Any]()
         try:
             while True:
+                # No more than can run: a call that is taken may have its samples in shared memory.
                 for call in islice(waiting, max(0, n_jobs - len(running))):
                     running.add(self._submit(function, call))
                 if not running:
