@@ -83,6 +83,7 @@ def find_input(
     if given is None or not given.has_raw():
         return None
     raw = given.get_raw()
+    # Mapped samples of a scratch file are not this process's own memory.
     if not raw.preload or is_spilled(raw._data):
         return RunInput(Shape.of(raw), lazy=True)
     return RunInput(Shape.of(raw), held_bytes=int(raw._data.nbytes))
@@ -95,6 +96,7 @@ def add_forecast(
     if run_input is None:
         return replace(plan, spill=spill)
     kernels = choose_kernels()
+    # What a step needs depends on the kernels: recursive filters take more memory with SciPy.
     with use_compiled(kernels.compiled):
         forecast = make_forecast(processors, plan, run_input, spill)
     return replace(plan, spill=spill, forecast=forecast, kernels=kernels)
@@ -233,6 +235,7 @@ def _candidates(
     sizes = sorted({largest, *_halves(largest)}, reverse=True)
 
     def make(candidate: RunOptions, spill: bool) -> Plan:
+        # A candidate names its mode, so that make_plan gives no reason why that was chosen.
         plan = replace(make_plan(processors, candidate, cores), reason=first.reason)
         return add_forecast(plan, processors, run_input, spill)
 
@@ -250,6 +253,7 @@ def _candidates(
                     batch_size=size,
                 )
                 yield make(candidate, spill)
+            # With the smallest batches, where only the length of a channel is left to be cut.
             if spill and options.chunk_duration_s is None:
                 yield make(replace(candidate, chunk_duration_s=_CHUNK_S), spill)
 
@@ -265,6 +269,7 @@ def _halves(n: int) -> list[int]:
 def _explain_choice(plan: Plan, first: Plan, limit: int, owner: str) -> Plan:
     """Return the chosen plan, with the reason for its differences from the `first` one."""
     if plan.forecast.disk_bytes:
+        # Before the run begins: later, a full disk would cost the work done until then.
         scratch.check_room(plan.forecast.disk_bytes)
     changes = []
     if plan.n_jobs != first.n_jobs:

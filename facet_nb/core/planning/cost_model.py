@@ -136,6 +136,7 @@ def choose(
 def _fits(candidate: Candidate, budget_mb: float | None) -> bool:
     if budget_mb is None:
         return True
+    # Memory that nobody has measured may exceed any limit.
     return candidate.peak_mb is not None and candidate.peak_mb <= budget_mb
 
 
@@ -180,6 +181,7 @@ def suggest(processors: Sequence[Processor], cores: int, shape: Shape | None) ->
     if cores == 1:
         return {**single, "reason": "one core: little memory, no workers to pay for"}
     backend = "multiprocessing" if custom else "threading"
+    # A worker without a channel would be idle.
     jobs = cores if shape is None else max(1, min(cores, shape.n_data))
     many = {**single, "backend": backend, "n_jobs": jobs}
     why = (
@@ -205,6 +207,7 @@ def estimate_work_s(processors: Sequence[Processor], shape: Shape) -> float:
     """Return roughly the CPU time of all channel-wise steps, in s."""
     seconds = 0.0
     for step in processors:
+        # Steps over all channels run once, in this process: workers make them no faster.
         if step.channel_wise and changes_samples(step):
             seconds += _STEP_S if isinstance(step, ArrayProcessor) else _USER_STEP_S
     return shape.n_data * shape.n_times * seconds

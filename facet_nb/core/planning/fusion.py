@@ -141,6 +141,7 @@ def _fuse(processors: Sequence[Processor], first: int, factor: int) -> Fusion | 
                 return "there is no correction before the rate is lowered again."
             steps = tuple(range(first, i + 1))
             parts = tuple(p for p in processors[first : i + 1] if isinstance(p, ArrayProcessor))
+            # As one step, they are given one reference channel.
             references = {repr(getattr(p, "ref_channel", None)) for p in parts if _uses_ref(p)}
             if len(references) > 1:
                 return "its steps use different reference channels."
@@ -248,6 +249,8 @@ class FusedSteps(ArrayProcessor):
                     reference = reference if builtin else np.asarray(reference)
                 if k == self.main:
                     payload = self.kernel.prepare(prepared.payload, view.n_times)
+                    # There is no corrected channel at the high rate; by _find_obstacle, no later
+                    # part asks for one.
                     reference = None
             state = state.after(prepared)
             notes.append(prepared.notes)
@@ -271,6 +274,7 @@ class FusedSteps(ArrayProcessor):
 
     def compute_other(self, x: np.ndarray, kind: str, prepared: Prepared) -> np.ndarray:
         """Return channels that hold no data, as upsampling and downsampling would leave them."""
+        # UpSample takes NaN for 0: it would spread over the neighbouring samples.
         return x if kind == "stim" else np.nan_to_num(x)
 
     def can_overwrite(self) -> bool:
@@ -334,6 +338,7 @@ class FusedSteps(ArrayProcessor):
 
     def find_culprit(self, error: BaseException) -> tuple[int, Processor]:
         """Return position and part of the step that raised `error`."""
+        # Errors of `compute` bear no mark of _Blame: they come from the correction's kernel.
         k = getattr(error, "fused_part", self.main)
         return self.position - self.main + k, self.parts[k]
 
@@ -367,4 +372,5 @@ def _differences(before: ProcessingMetadata, after: ProcessingMetadata) -> dict[
     """Return the fields of `after` that differ from `before`."""
     names = [f.name for f in fields(ProcessingMetadata)]
     pairs = {name: (getattr(before, name), getattr(after, name)) for name in names}
+    # By identity: triggers are arrays, and `==` of arrays is an array as well.
     return {name: new for name, (old, new) in pairs.items() if new is not old}

@@ -178,6 +178,7 @@ def make_forecast(
     spill : bool
         Whether samples stay in files.
     """
+    # One stage in processes is enough: a run keeps all its arrays where workers reach them.
     isolated = any(registry.get_backend(s.backend).isolates for s in plan.stages)
     account = _MemoryAccount(processors, plan, run_input, spill or run_input.lazy, isolated)
     needs = [account.add_stage(stage) for stage in plan.stages]
@@ -206,6 +207,7 @@ class _MemoryAccount:
 
     def __post_init__(self) -> None:
         self.shape = self.run_input.shape
+        # Samples that are held already are counted as a recording, and must not count twice.
         self.base = rss_bytes() - self.run_input.held_bytes
         # Bytes in memory of the original samples, the current ones, and those kept for the noise.
         self.original = self.current = self.kept = 0
@@ -265,10 +267,12 @@ class _MemoryAccount:
             after = new
         isolated = registry.get_backend(stage.backend).isolates
         deciding, computes = _prepare_bytes(sizes)
+        # Reference channels are then streamed as well, into scratch files of their own.
         if stage.chunk_duration_s is not None and self.spill:
             streams = _stream_bytes(sizes, stage)
             deciding = min(deciding, streams + _deciding_bytes(sizes) + before.piece_bytes // 2)
         loads = any(p.loads_scipy_signal for p in steps)
+        # Decisions are made in this process, wherever batches are computed.
         self.libraries = self.libraries or (loads and computes)
         share = self._share(stage, steps)
         over = False
@@ -280,6 +284,7 @@ class _MemoryAccount:
         if not any(changes_samples(p) for p in steps):
             return decided
         in_place = self._in_place(steps)
+        # Shared memory is memory; of files that workers map, the system can drop pages.
         filed = self.spill or (self.shared and not shared_memory.is_usable())
         in_memory = 0 if filed or in_place else after.n_bytes
         lent = 0
@@ -307,10 +312,12 @@ class _MemoryAccount:
         if over:  # the result has overwritten the file of its input
             self.result_on_disk, self.on_disk = self.on_disk, 0
         self._move_on(steps, after, in_memory, in_place)
+        # Not their sum: a stage decides before its first batch begins.
         return max(needs, decided, key=lambda s: s.peak_bytes)
 
     def _share(self, stage: Stage, steps: list[Processor]) -> float:
         """Return the size of a stage's files relative to float64."""
+        # Steps that see all channels decide on samples that are not rounded.
         single = stage.dtype == "float32" and self.lazy and not _sees_all(steps)
         return 0.5 if single else 1.0
 
@@ -318,11 +325,13 @@ class _MemoryAccount:
         self, stage: Stage, steps: list[Processor], before: Shape, after: Shape
     ) -> bool:
         """Whether a stage overwrites the file that it reads."""
+        # After the death of a worker process its batch is computed again, and needs the input.
         alone = not registry.get_backend(stage.backend).isolates and not _sees_all(steps)
         return alone and stage.chunk_duration_s is not None and before.n_times == after.n_times
 
     def add_final_load(self) -> StageForecast:
         """Return the needs of loading the results from files at the end of a run."""
+        # Arrays are loaded one after another, and each file is removed at once (load_results).
         return self._sum(
             self.shape.piece_bytes // 4 if self.in_files else 0, 1, extra=self.in_files
         )
@@ -336,6 +345,7 @@ class _MemoryAccount:
         if self.spill or self.shared or not self.private or len(steps) > 1:
             return False
         step = steps[0]
+        # The estimated noise is computed from the samples before the first correction.
         if getattr(step, "subtracts", False) and not self.lineage:
             return False
         return isinstance(step, ArrayProcessor) and step.can_overwrite()
@@ -352,6 +362,7 @@ class _MemoryAccount:
             filed = self.shared and not self.spill and not in_memory
             self.in_files = after.n_bytes if filed else 0
             self.in_reach = self.shared
+        # A user-defined step may have kept a reference to the samples.
         self.private = all(isinstance(p, ArrayProcessor) for p in steps)
         self.shape = after
 
@@ -420,6 +431,7 @@ def _batch_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], k: int, isolat
 
     The last result is not included: it is written to the stage's own array.
     """
+    # Workers read their rows from files; in this process a batch is a view of the samples.
     held = k * sizes[0][1].row_bytes if isolated else 0
     changing = [size for size in sizes if changes_samples(size[0])]
     noise = sum(getattr(p, "uses_noise", False) for p, *_ in sizes) > 0
@@ -431,6 +443,7 @@ def _batch_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], k: int, isolat
         result = k * after.row_bytes
         work = _work_bytes(step, before, after, k)
         new = 0 if last or (in_place and before == after) else result
+        # The noise, and the uncorrected signal that it is the difference from.
         beside = 2 * k * before.row_bytes if noise else 0
         peak = max(peak, held + work + new + beside)
         held = held if last else (new or held)
@@ -468,6 +481,7 @@ def _deciding_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]]) -> int:
 def _prepare_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]]) -> tuple[int, bool]:
     """Return the peak memory of preparing all steps, and whether this runs kernels."""
     peak, held, computes = 0, 0, False
+    # As prepare_stage does: reference channels go no further than to the last step that looks.
     last = max(
         (
             i
@@ -490,6 +504,7 @@ def _prepare_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]]) -> tuple[int
 def pending_libraries() -> int:
     """Return the memory that libraries will add when kernels are first used, in bytes."""
     total = 0
+    # Once imported, it is part of this process's resident memory.
     if "scipy.signal" not in sys.modules:
         total += _SCIPY_SIGNAL
     return total

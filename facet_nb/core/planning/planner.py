@@ -65,6 +65,7 @@ def check_numbers(
     resolved = []
     size: Any = 1 if batch_size == "auto" else batch_size
     for name, value in (("", size), ("n_jobs", n_jobs), ("n_workers", n_workers)):
+        # To Python, True is the whole number 1; here it is a flag in the wrong place.
         whole = isinstance(value, Integral) and not isinstance(value, bool)
         if not name:
             if not whole or value < 1:
@@ -146,6 +147,7 @@ def make_plan(
     inner = n_workers
     if inner > 1 and not options.oversubscribe:  # outer workers times inner threads exceed no cores
         inner = max(1, min(n_workers, cores // n_jobs))
+    # Only where there may be any: a plain run enters no more files than it needs.
     fusions = find_fusions(processors) if options.fuse and _raises_rate(processors) else NO_FUSIONS
     maker = _Planner(rules, backend, n_jobs, inner, size, fusions)
     stages = maker.stages(processors)
@@ -252,6 +254,7 @@ class _Planner:
         n_jobs = self.n_jobs if safe else 1
         # An error of a user-defined step then names its channel.
         batch = self.batch_size or int(not all(map(attrgetter("built_in"), steps)))
+        # An open size is raised to the number of threads later, by set_batch_size.
         if self.n_workers > 1 and batch:
             batch = self.mode.count_channels(batch, self.n_workers)
         positions = tuple(chain.from_iterable(map(attrgetter("steps"), group)))
@@ -310,6 +313,7 @@ def set_chunks(plan: Plan, processors: Sequence[Processor], chunk_duration_s: An
     if chunk_duration_s is None:
         return plan
     seconds = chunk_duration_s
+    # The bounds also exclude NaN and infinity, of which count_chunk can make no number.
     if not isinstance(seconds, Real) or isinstance(seconds, bool) or not 0 < float(seconds) < 1e9:
         raise PlanError(
             f"chunk_duration_s={seconds!r} is not valid: it must be a positive number of seconds, "
@@ -326,6 +330,7 @@ def _cut(stage: Stage, plan: Plan, processors: Sequence[Processor], seconds: flo
     if not any(changes_samples(step) for step in steps):
         return stage
     reasons = [f"{step.name} {why}" for step in steps if (why := _explain(step))]
+    # Told, not refused: whole channels give the same result, and take more memory only.
     if reasons:
         return replace(stage, reason=f"{stage.reason}; not in chunks: {', '.join(reasons)}")
     reason = f"{stage.reason}, in chunks of {seconds:g} s"
@@ -377,6 +382,7 @@ def set_precision(plan: Plan, processors: Sequence[Processor], dtype: Any) -> Pl
 
 def _round(stage: Stage, processors: Sequence[Processor]) -> Stage:
     steps = [processors[i] for i in stage.steps]
+    # Such a step is given a recording, and MNE's hold float64.
     if not steps[0].channel_wise and not isinstance(steps[0], ArrayProcessor):
         return replace(stage, reason=f"{stage.reason}; float64")
     steps = [step for step in steps if changes_samples(step)]

@@ -20,6 +20,7 @@ def register_mode(mode: type[Mode]) -> type[Mode]:
     return mode
 
 
+# Not as decorators: the files of the modes would have to import this one, which imports them.
 register_mode(Serial)
 register_mode(ChannelSequential)
 register_mode(Parallel)
