@@ -125,6 +125,7 @@ class ProcessingContext:
             current = Lineage.begin(recording.open_array(self.get_raw()), self._noise)
             new._noise = tuple(term.freeze(current) for term in self._noise)
         new._lineage = None
+        # A run may begin with an empty context: what its loader reads is the original.
         if new._raw_original is None:
             new._raw_original = raw
         return new
@@ -206,12 +207,15 @@ class ProcessingContext:
         if artifact_length is None and tr_seconds is not None:
             artifact_length = round(tr_seconds * self.get_sfreq())
         if artifact_length is None and len(samples) > 1:
+            # The median: pauses between volumes and missing triggers do not change it.
             artifact_length = int(np.median(np.diff(samples)))
         metadata = self._metadata.updated(triggers=samples, artifact_length=artifact_length)
         if trigger_regex is not None:
             metadata.trigger_regex = trigger_regex
         metadata.custom.update(custom or {})
         shift = self.get_raw().first_samp if samples_are_absolute else 0
+        # As they were given: the samples are rounded, and the finding tells how many were not
+        # whole.
         given = np.asarray(triggers, dtype=float) - shift
         return self.with_metadata(metadata).with_findings(self._check_given(given, samples))
 
@@ -283,6 +287,7 @@ class ProcessingContext:
         self._noise_array = None
 
     def _explicit(self, noise: np.ndarray) -> NoiseTerm:
+        # A copy: whoever made the array may write to it again.
         noise = np.array(noise, dtype=float)
         shape = (self.get_n_channels(), int(self.get_raw().n_times))
         if noise.shape != shape:
@@ -359,6 +364,7 @@ class ProcessingContext:
     # ----------------------------------------------------------------------- copy
     def copy(self, deep: bool = False) -> ProcessingContext:
         """Return a copy; `deep` also copies the recording."""
+        # A copy that is not deep shares the samples, which no step may change in place.
         new = self._derive(raw=self._raw.copy() if deep and self._raw is not None else self._raw)
         new._metadata = self._metadata.copy()
         return new
@@ -366,6 +372,8 @@ class ProcessingContext:
     def _derive(self, **changes: Any) -> ProcessingContext:
         """Return a context that shares everything except `changes` (``raw``, ``metadata``)."""
         new = _copy.copy(self)
+        # Each has a dictionary of its own: what a step keeps must not appear in the context that it
+        # was given.
         new._cache = dict(self._cache)
         if "raw" in changes:
             new._raw = changes["raw"]
@@ -386,6 +394,8 @@ class ProcessingContext:
         # copy. If the noise needs such a step, it is computed here, in the worker.
         lineages = [self._lineage] if self._lineage is not None else []
         for term in self._noise:
+            # Without `minus` a term ends with the current samples, whose lineage is in the list
+            # already.
             lineages += [term.plus] if term.minus is None else [term.plus, term.minus]
         if not any(lineage.is_local() for lineage in lineages):
             return self
@@ -490,6 +500,8 @@ def is_recording(raw: Any) -> bool:
 def apply_to_raw(function: Callable[[ProcessingContext], ProcessingContext], raw: Any) -> Any:
     """Return the recording that `function` makes of `raw`; they share no samples."""
     new = function(ProcessingContext(raw)).get_raw()
+    # Only the bounds of the arrays are compared: to find out whether views really overlap can take
+    # very long, and a copy too many does no harm.
     shared = new is raw or (
         new.preload and raw.preload and np.may_share_memory(new._data, raw._data)
     )
@@ -513,9 +525,11 @@ def check_triggers(triggers: Any) -> np.ndarray:
         If they are not finite real numbers in one dimension.
     """
     array = np.asarray(triggers)
+    # By type, as numpy drops the imaginary part of complex positions with a warning only.
     real = np.issubdtype(array.dtype, np.integer) or np.issubdtype(array.dtype, np.floating)
     if array.ndim != 1 or (array.size and not real):
         raise ValidationError("triggers must be a one-dimensional array of sample positions.")
     if array.size and not np.all(np.isfinite(array)):
         raise ValidationError("triggers must be finite sample positions.")
+    # astype alone would cut off fractions. Steps take differences of neighbours: order matters.
     return np.sort(np.rint(array).astype(np.int64))

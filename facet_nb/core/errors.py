@@ -110,6 +110,7 @@ def read_message(error: BaseException) -> str:
         members = [f"{type(e).__name__}: {read_message(e)}" for e in error.exceptions]
         text = f"{text}: {'; '.join(members)}"
     if isinstance(error, MemoryError):
+        # CPython raises it without a message, and numpy with one.
         text = f"{text or 'there is not enough memory'}. {_LESS_MEMORY}"
     return cut(text, _LONGEST)
 
@@ -122,6 +123,7 @@ def explain_system(error: BaseException) -> str:
     # CPython loses an exception now and then where memory ends.
     if isinstance(error, SystemError) or getattr(error, "errno", None) == errno.ENOMEM:
         return f"{text}. There may not be enough memory. {_LESS_MEMORY}"
+    # Python says "can't start new thread", and has no class for it.
     if isinstance(error, RuntimeError) and "thread" in text:
         return f"{text}. Use fewer n_jobs, or raise the limits on processes (ulimit -u) and memory."
     if isinstance(error, OSError):

@@ -180,6 +180,8 @@ class RunState:
         # ``apply`` copies all cells, so that calling it for each event would take quadratic time.
         cells, state = set(self.cells), replace(self, cells=frozenset())
         for event in events:
+            # The cells of the state are kept empty here, so that a new run cannot clear them
+            # itself.
             if isinstance(event, RunStarted):
                 cells.clear()
             state = state.apply(event)
@@ -193,6 +195,7 @@ class RunState:
         """Seconds since the start."""
         if self.started_s is None or self.now_s is None:
             return 0.0
+        # These are times of the clock, which may be set back during a run.
         return max(0.0, self.now_s - self.started_s)
 
     @property

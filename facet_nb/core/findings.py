@@ -454,6 +454,7 @@ def merge_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
         if finding not in group:
             group.append(finding)
     ours = [group[0] if len(group) == 1 else _join(group) for group in merged.values()]
+    # Sorting keeps the order of equals: what was found first is told first.
     return tuple(sorted(ours, key=lambda f: -SEVERITIES.index(f.severity)))
 
 

@@ -83,6 +83,7 @@ class LiveStream:
         for step in steps:
             rows = find_rows(step, self.info, good)
             picks = good if rows is None else sorted(rows)
+            # A stream has no length and no triggers yet: a step must not ask for them here.
             view = View(
                 float(self.info["sfreq"]),
                 1,
@@ -265,4 +266,5 @@ def read_events(raw: mne.io.BaseRaw) -> list[tuple[int, str]]:
 
 def _within(events: list[tuple[int, str]], start: int, stop: int) -> list[tuple[int, str]]:
     """Return the events of a block; they are in order."""
+    # (start,) comes before every (start, text).
     return events[bisect_left(events, (start,)) : bisect_left(events, (stop,))]

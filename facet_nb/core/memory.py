@@ -18,6 +18,7 @@ def rss_bytes() -> int:
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    # Windows has neither /proc nor os.sysconf.
     except (OSError, ValueError, AttributeError):
         psutil = find_psutil()
         return 0 if psutil is None else int(psutil.Process().memory_info().rss)
@@ -108,6 +109,7 @@ def find_available() -> tuple[int, str]:
     ``MEM_LIMIT`` (Binder) minus the resident memory of this process.
     """
     limits = [(read_machine_memory()[1], "the machine's")]
+    # A container may use less than the machine has, and is ended by the kernel if it takes more.
     for limit, used in _GROUPS:
         most, now = _read(limit), _read(used)
         if most is not None and now is not None:

@@ -122,4 +122,5 @@ def to_plain(value: Any) -> Any:
         return list(map(to_plain, value))
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    # Paths, functions and classes, which YAML and JSON refuse.
     return str(value)

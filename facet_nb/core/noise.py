@@ -293,8 +293,10 @@ def follow(
     """Return the lineage of the samples and the terms of the noise after `steps` on `picks`."""
     for step in steps:
         change = step.change
+        # It is no part of the lineage: replaying it would take time and change nothing.
         if change is Change.NOTHING:
             continue
+        # Channels that are bad now may be good later, and this step has not worked on them.
         step = step if picks is None else step.confine(picks)
         after = full.then(step)
         reported = ReportedNoise(step)
@@ -358,6 +360,7 @@ class NoiseTracker:
         terms: Sequence[NoiseTerm],
     ) -> None:
         self.x = x
+        # Kept to see whether the samples are still those of the caller, which are never written to.
         self.source = x
         self.channels = channels
         # Noise costs the memory of a batch twice: it is tracked only while a step may ask for it.

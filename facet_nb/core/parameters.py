@@ -44,6 +44,7 @@ def list_inner_params(found: Mapping[str, Any]) -> dict[str, Any]:
     return {
         f"{name}__{inner}": value
         for name, step in found.items()
+        # A class has get_params as well, but no arguments yet.
         if hasattr(step, "get_params") and not isinstance(step, type)
         for inner, value in step.get_params().items()
     }

@@ -399,6 +399,8 @@ class Pipeline:
                 raise PlanError(f"plan({subject!r}, mode={mode!r}): pass only one mode.")
             subject, mode = None, subject
         if mode == "lazy":
+            # Imported here, as are the modules in the methods below, because neither a run nor
+            # import facet_nb needs them.
             from facet_nb.core.lazy.explain import explain
 
             options = RunOptions("channel_sequential", fuse=fuse)
@@ -619,7 +621,9 @@ class Pipeline:
 
         text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
         if path is not None:
+            # A name such as x.fif is a slip, and the text would take the place of a recording.
             check_kind_of_file(path, YAML)
+            # Stated, because the default is another one on Windows.
             Path(path).write_text(text, encoding="utf-8")
         return text
 
@@ -688,6 +692,7 @@ def _choose_options(
     chosen = choose_mode(mode, parallel, channel_sequential)
     if n_jobs is None:
         n_jobs = defaults.n_jobs or (-1 if parallel or chosen == "parallel" else 1)
+    # Nobody has asked for "serial", so that the budget may choose.
     if has_budget and mode is None and chosen == "serial":
         chosen = AUTO
     n_workers = defaults.n_workers if n_workers is None else n_workers
@@ -697,6 +702,8 @@ def _choose_options(
 def _use_backend(processors: Sequence[Processor], backend: Any) -> tuple[Sequence[Processor], str]:
     """Return the steps of a run, and the name of a backend that was given as an object."""
     if isinstance(backend, ParallelExecutor):
+        # The executor spreads the channels of each step by itself: the run around it has one
+        # worker.
         return use_executor(processors, backend), "serial"
     return processors, backends.name_backend(backend)
 

@@ -148,6 +148,7 @@ class Processor:
     channel_wise: ClassVar[bool] = False
     run_once: ClassVar[bool] = False
     accepts_lazy: ClassVar[bool] = False
+    # No ClassVar: of filters it depends on their arguments.
     loads_scipy_signal: bool = True
     memory_copies: ClassVar[int | None] = None
     output_only: ClassVar[bool] = False
@@ -249,6 +250,8 @@ class Processor:
             What the step makes of it, of the same kind. A ``Raw`` is a new one, with samples of
             its own; it does not carry triggers to the next step.
         """
+        # A channel-wise step goes through the loop of a run, which calls it with one channel at a
+        # time.
         run = engine.run_alone if self.channel_wise else engine.run_read_only
         if isinstance(context, ProcessingContext) or not is_recording(context):
             return run(self, context)
@@ -422,6 +425,7 @@ class View:
 
     def list_positions(self, names: Iterable[str]) -> np.ndarray:
         """Return positions in the head, in m, shape (n_names, 3); NaN where they are not known."""
+        # The first three of the numbers in "loc": those that follow are the place of the reference.
         known = {} if self.info is None else {ch["ch_name"]: ch["loc"] for ch in self.info["chs"]}
         unknown = np.full(3, np.nan)
         places = np.array([known.get(name, unknown)[:3] for name in names], float).reshape(-1, 3)

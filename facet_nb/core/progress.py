@@ -37,6 +37,7 @@ def bar(show: bool | None, label: str, recorder: Any) -> Iterator[None]:
     if not wanted(show):
         yield
         return
+    # Imported only where a bar is shown: in a notebook it loads ipywidgets as well.
     from tqdm.auto import tqdm
 
     with tqdm(

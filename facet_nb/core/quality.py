@@ -114,6 +114,7 @@ class Quality:
             kept = {k: v for k, v in entry.items() if k in known}
             null = kept.get("null")
             kept["null"] = None if null is None else (float(null[0]), float(null[1]))
+            # Tuples again, which JSON does not know: what is read must equal what was written.
             kept["channels"] = tuple(kept.get("channels", ()))
             kept["span_s"] = tuple((float(a), float(b)) for a, b in kept.get("span_s", ()))
             measures.append(Measure(**kept))
@@ -146,6 +147,7 @@ def find_quality(context: ProcessingContext | None) -> Quality:
     except Exception as error:  # a failed measure must not cost the result or its file
         reason = f"{type(error).__name__}: {read_message(error)}"
         quality = Quality("not measured", f"the calculation failed ({reason}).")
+    # With the recording that it was judged on: later contexts take the cache over.
     context.cache_set(_KEY, (context._raw, quality))
     return quality
 
@@ -160,6 +162,7 @@ def check_accept(accept: Any) -> None:
         isinstance(name, str) and isinstance(limit, (int, float)) and not isinstance(limit, bool)
         for name, limit in accept.items()
     )
+    # An empty mapping would accept everything, without a word.
     if accept != "good" and not (numbers and accept) and not callable(accept):
         raise ValidationError(
             f"accept={accept!r}: use 'good', limits by the name of a measure such as "

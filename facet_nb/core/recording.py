@@ -58,6 +58,7 @@ class Shape:
     @classmethod
     def of(cls, raw: mne.io.BaseRaw) -> Shape:
         """Return the shape of `raw`."""
+        # At least 1, because forecasts divide by it.
         n_data = max(1, len(data_picks(raw)))
         return cls(len(raw.ch_names), n_data, int(raw.n_times), float(raw.info["sfreq"]))
 
@@ -147,6 +148,7 @@ def find_pieces(
     for begin, end in sorted(breaks):
         if begin > start and start < n_times:
             pieces.append((start, min(begin, n_times)))
+        # Breaks may overlap: a short one can lie within a long one.
         start = max(start, end)
     if start < n_times:
         pieces.append((start, n_times))
@@ -195,6 +197,7 @@ def find_references(
     if metadata.ref_channel is not None:
         if metadata.ref_channel in (names := list(raw.ch_names)):
             row = names.index(metadata.ref_channel)
+            # It may have become bad, or be none of the picks, since it was chosen.
             first = row if row in picks else first
     elif metadata.triggers is not None and len(metadata.triggers) > 3:
         length = metadata.artifact_length or int(np.median(np.diff(metadata.triggers)))
@@ -349,6 +352,7 @@ class Header:
                 info["sfreq"] = sfreq
                 if band is not None:
                     info["highpass"], info["lowpass"] = map(float, band)
+                # Behind a step to a lower rate the old limit may lie above half of the new one.
                 info["lowpass"] = min(info["lowpass"], sfreq / 2.0)
             if hasattr(data, "make_raw"):  # samples that are computed when they are read
                 raw = data.make_raw(info, first)

@@ -72,6 +72,7 @@ def get_processor(name: str) -> type[Processor]:
         If there is none; the message suggests similar names.
     """
     _load_packages()
+    # Made on each call: notebooks register classes at any time.
     by_class = {cls.__name__: cls for cls in _REGISTRY.values()}
     cls = _REGISTRY.get(name) or by_class.get(name)
     if cls is None:

@@ -150,6 +150,7 @@ class PipelineResult:
         self.last_context = None
         if self.context is None:
             return
+        # A new one: noise and original recording of the old one keep samples alive as well.
         lean = ProcessingContext(None, metadata=self.context.metadata)
         lean._history = self.context._history
         self.context = lean

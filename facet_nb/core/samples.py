@@ -38,6 +38,7 @@ def check_samples(result: Any, call: str, shapes: Sequence[tuple[int, int]]) -> 
     ValidationError
         If it does not: numpy would spread it over channels or time, or drop its imaginary part.
     """
+    # What is an array stays as it is: np.asarray would drop a mask before it is looked at.
     if not isinstance(result, (np.ndarray, np.generic)):
         result = _as_array(result, call)
     check_kind(result, call)

@@ -97,6 +97,7 @@ class State:
             n_times=prepared.n_times if prepared.n_times is not None else self.n_times,
             first_samp=first,
             band=(
+                # The band only gets narrower: a wider filter brings nothing back.
                 max(highpass, prepared.highpass or 0.0),
                 min(lowpass, prepared.lowpass or np.inf, sfreq / 2.0),
             ),
@@ -104,6 +105,7 @@ class State:
         )
 
 
+# Cached, because each batch asks.
 @cache
 def _takes_out(compute: Callable[..., Any]) -> bool:
     """Whether a user-defined ``compute`` can write its result to an array."""
@@ -195,6 +197,7 @@ class ArrayStep(_RowStep):
             return self._run_some(x, channels, noise)
         if x.dtype != np.float64 and not self.processor.float32_safe:
             x = x.astype(float)
+        # A kernel writes in the precision in which it computes; the result is rounded below.
         if out is not None and out.dtype != x.dtype:
             out = None
         # Read-only, so that a step that changes its input fails in every mode, not in some.
@@ -237,6 +240,8 @@ class ArrayStep(_RowStep):
             except Exception:  # it cannot be called with one channel
                 break
         if getattr(error, "row", None) is None:
+            # The name is not known here: the batch, which has the header, replaces the number with
+            # it.
             error.row = channels[0]
         return error
 
@@ -270,10 +275,12 @@ class ArrayStep(_RowStep):
             If the first channel's result is another one in other company: the result of the run
             would depend on its batches.
         """
+        # In a buffer that was overwritten the samples before the step are lost.
         if np.may_share_memory(x, result) or not (self.rows is None or channels[0] in self.rows):
             return
         company, near = x[:1], None if noise is None else noise[:1]
         rows = channels[:1]
+        # Its own samples as they are would be no company: a mean over channels would leave them.
         if len(x) == 1:
             company, rows = np.concatenate([company, -company[:, ::-1]]), [*rows, *rows]
             near = None if near is None else np.concatenate([near, near])
@@ -387,6 +394,7 @@ class ChannelStep(_RowStep):
         result = out
         for row, channel, target in zip(x, channels, result, strict=True):
             inside = self.rows is None or channel in self.rows
+            # A step may count its calls or draw numbers: no channel is sent through it twice.
             if inside and self.known is not None and self.known[0] == channel:
                 target[...] = self.known[1]
             else:
@@ -440,6 +448,7 @@ class ChannelStep(_RowStep):
             self._check(new, raw)
             return new
         except BaseException as error:
+            # Exceptions of other libraries may have slots, and take no further attribute.
             with suppress(AttributeError):
                 error.channel = self.header.info["ch_names"][here]  # type: ignore[attr-defined]
             raise
@@ -513,6 +522,7 @@ class ChannelStep(_RowStep):
         """Check what the processor returned; nothing of it is lost without a word."""
         data = unpack_samples(new)
         raw = new.get_raw()
+        # Each channel is called by itself, and only its samples are put together again.
         if list(raw.ch_names) != list(given.ch_names) and self.changes_samples:
             raise ValidationError(
                 f"process() returned channel {', '.join(raw.ch_names)} for "
@@ -572,6 +582,7 @@ def check_context(context: Any) -> ProcessingContext:
 def unpack_samples(context: ProcessingContext) -> np.ndarray:
     """Return the samples of a one-channel context, shape (1, n_times), in V."""
     raw = context.get_raw()
+    # A masked array keeps its mask, so that the next check sees it.
     samples = np.asanyarray(raw._data if raw.preload else raw.get_data())
     check_kind(samples, "process()")
     data = np.asarray(samples, dtype=float)
