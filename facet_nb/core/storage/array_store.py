@@ -244,6 +244,7 @@ class Store:
 
     def close(self) -> None:
         """Remove all files and shared memory."""
+        # The maps go first: Windows removes no file that is mapped.
         self._files.clear()
         self._adopted.clear()
         for path in list(self._descriptors):

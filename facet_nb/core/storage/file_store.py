@@ -45,6 +45,7 @@ class FileStore:
         place = os.fspath(place)
         if "://" not in place:
             place = os.path.abspath(os.path.expanduser(place))
+        # A group of its own: other runs may use the same place at the same time.
         store = cls(place, f"facet_nb-{uuid.uuid4().hex}")
         try:
             import zarr  # noqa: F401
@@ -137,6 +138,7 @@ def _write(group: Any, name: str, path: Path) -> None:
 def _read(array: Any, folder: Path) -> Path:
     # Whoever writes to the store must not choose a folder.
     path = folder / Path(str(array.attrs["name"])).name
+    # Nor may it replace a file that is there already.
     with path.open("xb") as file:
         for start in range(0, array.shape[0], _CHUNK):
             file.write(np.asarray(array[start : start + _CHUNK]).tobytes())

@@ -39,6 +39,7 @@ def append(path: str | Path, record: dict[str, Any]) -> None:
             written = os.write(file.fileno(), line)
     except OSError as error:
         raise _unwritable(path, explain(error)) from error
+    # A disk that fills up takes a part of a line without an error.
     if written < len(line):
         raise _unwritable(path, "no room")
 

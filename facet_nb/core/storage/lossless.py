@@ -67,6 +67,7 @@ def _pack_row(row: Samples, step: float | None) -> tuple[float | None, Any]:
             steps = row if unit is None else row / unit
             if unit is not None and np.all(np.abs(counts := np.rint(steps)) <= _COUNT):
                 small = counts.astype(np.int16)  # no NaN: it fails the comparison
+                # Close to a multiple is not enough: the same product must come back, bit for bit.
                 if _same(small * unit, row):
                     return unit, small
             half = steps.astype(np.float32)

@@ -99,6 +99,7 @@ class MultiplexedFile:
         """Return the numbers of samples `start` to `stop`, shape (n_times, n_channels)."""
         stored = np.empty((stop - start, len(self.factors)), self.dtype)
         todo, at = stored.reshape(-1).view(np.uint8).data, start * stored[:1].nbytes
+        # Opened for each read: threads that shared a file would move each other's position.
         with open(self.path, "rb", buffering=0) as file:
             file.seek(at)
             while len(todo):

@@ -78,6 +78,7 @@ def transpose(
             stop = min(start + length, raw.n_times)
             piece = _read(raw, file, start, stop)
             if not all(_is_exact(piece[chosen[i]], dtype) for i in kept):
+                # From the beginning: what is written so far has been rounded.
                 return transpose(raw, rows, check)
             for sink, row in zip(sinks, chosen, strict=True):
                 sink.write(start, piece[row])
