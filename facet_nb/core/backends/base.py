@@ -97,6 +97,7 @@ def dumps(value: Any, reduce: Callable[[Any], Any] | None = None) -> bytes:
         return bytes(cloudpickle.dumps(value))
     replace = reduce
 
+    # Defined here: cloudpickle is imported only where something is sent to a worker.
     class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def reducer_override(self, obj: Any) -> Any:
             found = replace(obj)

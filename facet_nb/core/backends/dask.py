@@ -209,6 +209,7 @@ def _wait(client: Any, running: set[Any], cancel: CancelToken) -> set[Any]:
             looked = now
             with contextlib.suppress(OSError):  # of a closed cluster: its tasks report it
                 alive = now if client.ncores() else alive
+        # A client without its scheduler tries to connect again: neither running nor closed.
         told = now if client.status == "running" else told
         if client.status == "closed" or now - told > _PATIENCE_S:
             raise FacetError(_SCHEDULER_GONE)

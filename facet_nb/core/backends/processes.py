@@ -97,6 +97,7 @@ def _end_workers_with_this_process() -> None:
     _ending.add(os.getpid())
     from multiprocessing.util import Finalize
 
+    # Finalizers with a priority run before multiprocessing waits for the children.
     Finalize(None, _end_workers, exitpriority=100)
 
 
@@ -156,8 +157,10 @@ class ProcessBackend(Backend):
         state = CallerState.take()
         with parallel_config(backend="loky", **self._options()):
             parallel = Parallel(
+                # joblib runs a single job in this process, where a crash would end the run.
                 n_jobs=max(2, n_jobs),
                 return_as="generator_unordered",
+                # Calls that joblib bundles would be reported, and lost with a worker, together.
                 batch_size=1,
                 pre_dispatch="2*n_jobs",  # so that a free worker finds its next call waiting
                 max_nbytes=None,  # arrays are in files or shared memory already

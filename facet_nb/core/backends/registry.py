@@ -36,6 +36,7 @@ def register_backend(backend: type[Backend]) -> type[Backend]:
     return backend
 
 
+# In this order: the first one is the default (list_backend_names).
 register_backend(ProcessBackend)
 register_backend(ThreadBackend)
 register_backend(SerialBackend)

@@ -65,6 +65,7 @@ class ThreadBackend(Backend):
             try:
                 thread.start()
             except RuntimeError as error:
+                # Threads that were started would go on with the calls.
                 cancel.cancel()
                 raise FacetError(
                     f"a thread cannot be started ({error}): use fewer n_jobs, or raise the limit "

@@ -46,6 +46,7 @@ _LAYOUT = 1
 _SUFFIX = ".f64"
 
 #: Names of the files of this module.
+#: ``.new`` is what a kill has left of a file that was being written.
 _OURS = re.compile(r"(?:stage|trial)-([0-9a-f]{32})\.f64(?:\.new)?")
 
 
@@ -378,6 +379,7 @@ def hold_checkpoint(folder: str | Path) -> Iterator[Callable[..., StageRun]]:
         checkpoint.load()
         yield partial(KeptStageRun, checkpoint)
         try:
+            # Not after an error: the next call resumes with what a failed run has kept.
             checkpoint.prune()
         except (FacetError, OSError) as error:  # the run itself is complete
             logger.warning("checkpoint: outdated files in %s cannot be removed: %s", place, error)
@@ -394,6 +396,7 @@ def _hash_rows(samples: np.ndarray, rows: Sequence[int]) -> list[str]:
 
 def _read_rows(record: dict[str, Any]) -> dict[int, str]:
     rows, digests = record.get("rows"), record.get("sha256")
+    # A line with a right checksum may hold anything: the folder is open to its owner.
     if not (isinstance(rows, list) and isinstance(digests, list) and len(rows) == len(digests)):
         return {}
     pairs = zip(rows, digests, strict=True)

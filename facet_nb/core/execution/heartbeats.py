@@ -62,6 +62,7 @@ class HeartbeatTable:
 
     def read(self) -> np.ndarray:
         """Return a copy of the table."""
+        # A copy: tasks go on writing to the table.
         return np.array(self.table.open())
 
     def find_running(self, tasks: Iterable[int]) -> dict[int, int]:

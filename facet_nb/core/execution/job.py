@@ -188,6 +188,7 @@ def explain(
     cause: BaseException | None = None,
 ) -> Failure:
     """Return `error`, raised at the step `name` at position `index`, as a failure."""
+    # An error that knows its channel names one; a batch may have several.
     known = getattr(error, "channel", None)
     return Failure(
         batch=batch,

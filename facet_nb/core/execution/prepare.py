@@ -89,6 +89,7 @@ def make_input(
         data = raw._data if raw.preload else raw.get_data()
     if np.iscomplexobj(data):
         raise ValidationError("the samples are complex: take their real part or magnitude.")
+    # Kernels take contiguous rows of float64, and some samples of a user's own are neither.
     if samples is None and not (data.flags.c_contiguous and data.dtype == np.float64):
         data = np.ascontiguousarray(data, dtype=np.float64)
     state = State.of(raw, context._metadata.copy())
@@ -159,6 +160,7 @@ def prepare_stage(
         wall, cpu = time.perf_counter(), time.thread_time()
         index = given.indices[position]
         if heartbeats is not None:
+            # The limit is for each step: its clock begins anew.
             heartbeats.begin(0)
             heartbeats.move(0, position)
         try:

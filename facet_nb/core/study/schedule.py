@@ -295,6 +295,7 @@ class Scheduler:
                 except FacetError:  # a step that cannot be planned: the run will say so
                     return FilePlan(0, "", size, at_once=self.n_jobs)
                 needs = self._count_bytes(steps, plan, given)
+                # On a cluster each recording has a worker's share to itself.
                 if needs <= (self.room // count if self.local else self.room):
                     chosen = self._list_options(plan, options)
                     return FilePlan(0, "", size, needs, count, in_files, chosen)
