@@ -70,11 +70,14 @@ class Case:
         return f"seed {self.seed}: {self.steps!r} dtype={self.dtype} {self.options}"
 
 
-def make_case(seed: int, folder: Path, processes: bool = False, wide: bool = False) -> Case:
+def make_case(
+    seed: int, folder: Path, processes: bool = False, wide: bool = False, cluster: bool = False
+) -> Case:
     """Return the case of a seed; `folder` is for checkpoints and recordings.
 
     Where it is `wide`, it may also use processes, recordings in files, small budgets, and windows
-    of a lazy recording; the same seed makes another case.
+    of a lazy recording; the same seed makes another case. With a Dask `cluster`, every fifth
+    one uses it.
     """
     rng = np.random.default_rng(seed)
     context = make_context(rng)
@@ -88,6 +91,8 @@ def make_case(seed: int, folder: Path, processes: bool = False, wide: bool = Fal
             options["memory_budget"] = str(rng.choice(["1 GB", "700 MB", "600 MB"]))
         if dtype == "float64" and rng.random() < 0.2:
             options = {"mode": "lazy", "windows": int(rng.integers(1, 7)), "cache": "300 kB"}
+    if cluster and seed % 5 == 0 and options["mode"] not in ("lazy", "serial"):
+        options["backend"] = "dask"
     return Case(seed, context, steps, dtype, options)
 
 

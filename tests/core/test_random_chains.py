@@ -118,14 +118,29 @@ def test_onsets_are_rounded_per_step(seed):
     assert sorted(a.annotations.description) == list("abcde")
 
 
+@pytest.fixture
+def cluster():
+    """Whether there is a Dask cluster for the time of a test."""
+    if SECONDS < 10:
+        yield False
+        return
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+    options = {"dashboard_address": "127.0.0.1:0", "threads_per_worker": 1, "memory_limit": 0}
+    with (
+        distributed.LocalCluster(n_workers=2, host="127.0.0.1", **options) as made,
+        distributed.Client(made),
+    ):
+        yield True
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.fault("random chains compared with serial")
 @pytest.mark.timeout(SECONDS + 300)
-def test_new_seeds(tmp_path, count_fault):
+def test_new_seeds(tmp_path, count_fault, cluster):
     begin, n, done, wrong = time.monotonic(), 0, 0, []
     first = 1000 if SECONDS < 10 else int(time.time()) * 1000
     while n == 0 or time.monotonic() - begin < SECONDS:
-        case = make_case(first + n, tmp_path, wide=SECONDS >= 10)
+        case = make_case(first + n, tmp_path, wide=SECONDS >= 10, cluster=cluster)
         difference, completed = compare(case)
         n, done = n + 1, done + completed
         if difference:
