@@ -279,7 +279,7 @@ def write_table(stored: dict[str, Any]) -> str:
     for name, counts in stored["tests"].items():
         if told := counts.get("told"):
             what = f"{counts['group'].capitalize()} (`{name}`)"
-            lines += ["", f"{what}, in {len(told)} parts: {'; '.join(told)}."]
+            lines += ["", f"{what}: {'; '.join(told)}."]
     return "\n".join(lines)
 
 

@@ -234,10 +234,13 @@ class GrowingFile:
         self.size = max(1, round(block_s * self.info["sfreq"]))
 
     def __iter__(self) -> Iterator[Arrival]:
-        start, grown = 0, time.monotonic()
+        start, length, grown = 0, 0, time.monotonic()
         while True:
             # MNE reads length and markers when it opens a file, and never again.
             raw = self._open()
+            # Not only with each block, which may be longer than the pause that ends a recording.
+            if raw.n_times > length:
+                length, grown = raw.n_times, time.monotonic()
             ended = time.monotonic() - grown > self.idle_s
             events = read_events(raw)
             # At its end whatever is left is a block: nothing of the file may be lost.

@@ -63,7 +63,7 @@ def _accept_old_names(cls: type) -> None:
             warnings.warn(
                 f"{cls.__name__}.{old} is called {new} now: rename it.",
                 FutureWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
             setattr(cls, new, cls.__dict__[old])
 

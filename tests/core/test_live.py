@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import threading
 import time
+from types import SimpleNamespace
 
 import mne
 import numpy as np
@@ -23,6 +24,7 @@ from facet_nb import (
     Pipeline,
     TriggerDetector,
 )
+from facet_nb.core import live
 from facet_nb.core.errors import FacetError, PlanError, ValidationError
 from facet_nb.core.live import GrowingFile
 from facet_nb.datasets import example, simulate
@@ -190,18 +192,40 @@ def test_blocks_do_not_matter(n, gaps, cuts, window):
     assert np.array_equal(got, expected)
 
 
+def begin_file(folder, n_times):
+    """Write the first samples of a recording; return the whole, all samples, and bytes of a row."""
+    simulation = simulate(2, sfreq=500, duration_s=12, tr_s=2, n_slices=10, clock_offset_ppm=0)
+    BrainVisionExporter(path=folder / "whole.vhdr").execute(simulation.context())
+    whole = mne.io.read_raw(folder / "whole.vhdr", verbose="error")
+    samples = (folder / "whole.eeg").read_bytes()
+    text = (folder / "whole.vhdr").read_text()
+    (folder / "live.vhdr").write_text(text.replace("whole.", "live."))
+    (folder / "live.vmrk").write_bytes((folder / "whole.vmrk").read_bytes())
+    row = len(samples) // whole.n_times
+    (folder / "live.eeg").write_bytes(samples[: n_times * row])
+    return whole, samples, row
+
+
+def test_a_block_longer_than_the_pause_that_ends_a_recording(tmp_path, monkeypatch):
+    """A file that grows has not ended, however long its block takes."""
+    whole, samples, row = begin_file(tmp_path, 100)
+    clock, written = [0.0], [100]
+
+    def sleep(_):
+        clock[0] += 0.4  # longer than half of idle_s
+        start, written[0] = written[0], written[0] + 200
+        with open(tmp_path / "live.eeg", "ab") as file:
+            file.write(samples[start * row : written[0] * row])
+
+    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=sleep))
+    blocks = [data for data, _ in GrowingFile(tmp_path / "live.vhdr", 4.0, idle_s=0.5)]
+    assert np.array_equal(np.concatenate(blocks, axis=1), whole.get_data())
+    assert blocks[0].shape[1] == 2000
+
+
 def test_a_growing_file(tmp_path):
     """The samples of a file are handed over while it is written, and the rest at its end."""
-    simulation = simulate(2, sfreq=500, duration_s=12, tr_s=2, n_slices=10, clock_offset_ppm=0)
-    BrainVisionExporter(path=tmp_path / "whole.vhdr").execute(simulation.context())
-    whole = mne.io.read_raw(tmp_path / "whole.vhdr", verbose="error")
-    samples = (tmp_path / "whole.eeg").read_bytes()
-    text = (tmp_path / "whole.vhdr").read_text()
-    (tmp_path / "live.vhdr").write_text(text.replace("whole.", "live."))
-    (tmp_path / "live.vmrk").write_bytes((tmp_path / "whole.vmrk").read_bytes())
-    row = len(samples) // whole.n_times
-    (tmp_path / "live.eeg").write_bytes(samples[: 1000 * row])
-
+    whole, samples, row = begin_file(tmp_path, 1000)
     source = GrowingFile(tmp_path / "live.vhdr", 1.0, idle_s=1.0)
     blocks = iter(CHAIN.stream(source))
     first = [next(blocks), next(blocks)]

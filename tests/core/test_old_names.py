@@ -32,9 +32,10 @@ def test_a_step_may_define_and_read_the_old_name(old, new, value):
 
 
 def test_a_step_that_sees_all_channels_may_say_streams():
-    with pytest.warns(FutureWarning, match="streams is called accepts_lazy"):
+    with pytest.warns(FutureWarning, match="streams is called accepts_lazy") as told:
         cls = type("Mine", (Processor,), {"streams": True})
     assert cls.accepts_lazy
+    assert told[0].filename == __file__  # where the class is, not where its base is
 
 
 def test_prepared_and_view_take_and_show_the_old_name():

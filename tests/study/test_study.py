@@ -15,7 +15,8 @@ from facet_nb import gradient_correction
 from facet_nb.core import CancelToken, Pipeline, PlanError, ProcessingContext, ValidationError
 from facet_nb.core.backends import registry
 from facet_nb.core.memory import rss_bytes
-from facet_nb.core.study.table import LINES, TABLE, StudyTable
+from facet_nb.core.study.table import LINES, TABLE, StudyTable, make_key
+from facet_nb.core.study.targets import mark_name
 from facet_nb.io import Exporter
 from tests.core import toys
 from tests.study import studies
@@ -303,6 +304,21 @@ def test_samples_that_are_kept_count(tmp_path):
     paths = [studies.write(tmp_path / f"k{i}.fif", i, n_times=200_000) for i in range(1)]
     with pytest.raises(ValidationError, match=r"keep_raw=True would keep 13 MB"):
         Pipeline([toys.Halved()]).plan_map(paths, memory_budget="10 MB", keep_raw=True)
+    contexts = [toys.make_context(seed=i) for i in range(2)]
+    with pytest.raises(ValidationError, match="keep_raw=True would keep"):
+        Pipeline([toys.Halved()]).plan_map(contexts, memory_budget="100 kB", keep_raw=True)
+
+
+def test_a_recording_of_the_home_folder_is_one_in_every_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    studies.write(tmp_path / "k.fif", 0)
+    found = set()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        for path in ("~/k.fif", tmp_path / "k.fif"):
+            found.add((make_key(str(path), None, {}), mark_name(str(path))))
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize(

@@ -291,7 +291,8 @@ class Study:
         )
         files = scheduler.plan(self.names, self.inputs)
         given = self.memory_budget is not None
-        kept = sum(file.n_bytes for file in files if self.keep_raw and file.basis != "memory")
+        # Results of recordings in memory count as well: their samples are others.
+        kept = sum(file.n_bytes for file in files) if self.keep_raw else 0
         if given and kept > scheduler.limit:
             raise ValidationError(
                 f"keep_raw=True would keep {describe_bytes(kept)} of samples, and memory_budget is "

@@ -167,10 +167,11 @@ def make_key(name: str, target: str | None, chain: Any) -> str:
         Steps, options and versions, as plain values.
     """
     try:
-        status = os.stat(Path(name).expanduser())
+        status = os.stat(os.path.expanduser(name))
         state = [status.st_size, status.st_mtime_ns]
     except (OSError, ValueError):
         state = []
     # abspath: a relative name means another file in another folder.
-    text = json.dumps([os.path.abspath(name), state, target, chain], default=repr, sort_keys=True)
+    path = os.path.abspath(os.path.expanduser(name))
+    text = json.dumps([path, state, target, chain], default=repr, sort_keys=True)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]

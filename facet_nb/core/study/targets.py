@@ -186,6 +186,6 @@ def mark_name(name: str) -> str:
     """Return a file name for an input that no other input has."""
     # The hash of the whole path: files of different folders may have the same name.
     # surrogatepass: a name on Linux may have bytes that are no UTF-8.
-    mark = hashlib.sha256(str(Path(name).absolute()).encode(errors="surrogatepass"))
+    mark = hashlib.sha256(os.path.abspath(os.path.expanduser(name)).encode(errors="surrogatepass"))
     stem = re.sub(r"\W+", "_", Path(name).stem)[:40]
     return f"{stem}-{mark.hexdigest()[:12]}"
