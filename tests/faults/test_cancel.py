@@ -189,11 +189,12 @@ def test_token_of_a_parent():
 
 # ---------------------------------------------------------------------- interrupts and kills
 PROGRAM = """
-    import sys
+    import signal, sys
     from facet_nb.core import Pipeline
     from tests.core import toys
     from tests.faults.test_cancel import SlowButForReference
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
     ctx = toys.wide_context(6)
     backend, folder = sys.argv[1:]
     step = SlowButForReference(folder)
