@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import time
 
 import mne
 import numpy as np
@@ -81,6 +82,29 @@ def test_wrong_arrays_are_one_error_everywhere(what):
         assert error.channel == "E0"
         seen.add(str(error))
     assert len(seen) == 1
+
+
+class WrongButForTheFirst(ArrayProcessor):
+    """A mistake that the trial on the reference does not show; the second channel takes longer."""
+
+    def compute(self, x, prepared):
+        number = int(np.rint(x[0, 0]))
+        if number == 0:
+            return x.copy()
+        if number == 1:
+            time.sleep(0.5)
+        return x[:, :-1]
+
+
+@pytest.mark.parametrize("backend", ["threading", "multiprocessing"])
+def test_the_first_wrong_channel_is_named_however_fast_its_worker_is(backend):
+    data = np.repeat(np.arange(float(N_CHANNELS))[:, np.newaxis], N_TIMES, axis=1)
+    info = mne.create_info([f"E{i}" for i in range(N_CHANNELS)], 500.0, "eeg")
+    context = ProcessingContext(mne.io.RawArray(data, info, verbose="error"))
+    options = {"mode": "parallel", "backend": backend, "n_jobs": 3, "batch_size": 1}
+    error = fail([WrongButForTheFirst()], context, oversubscribe=True, **options)
+    assert error.channel == "E1"
+    assert str(error) == str(fail([WrongButForTheFirst()], context, mode="serial", batch_size=1))
 
 
 class WithoutOut(ArrayProcessor):

@@ -72,15 +72,25 @@ class BatchDispatcher:
         self._prepare(backend)
         pending = dict(batches)
         suspects: list[int] = []
+        failed: Failure | None = None
         while pending:
             todo = suspects[:1] or list(pending)
             try:
                 for answer in self._answers(backend, {i: pending[i] for i in todo}):
-                    if isinstance(answer, Failure):
+                    if isinstance(answer, Report):
+                        pending.pop(answer.batch)
+                        report(answer)
+                    elif suspects or answer.cancelled:
                         raise answer.error()
-                    pending.pop(answer.batch)
-                    report(answer)
+                    elif failed is None or answer.batch < failed.batch:
+                        failed = answer
+                    # Batches before the failed one were sent before it, and are awaited: which
+                    # channel an error names must not depend on which worker was faster.
+                    if failed is not None and not any(i < failed.batch for i in pending):
+                        raise failed.error()
             except WorkerDied as error:
+                if failed is not None:
+                    raise failed.error() from error
                 # Any batch that was running may have killed the worker: each of them runs alone
                 # once more, so that a second death identifies the culprit.
                 started = self._started(pending)
@@ -94,7 +104,7 @@ class BatchDispatcher:
                     # The rows of batches that were killed would say for good that they run.
                     self.heartbeats.wipe()
             except timeouts.TaskTimeout as late:
-                raise self._late(late) from late
+                raise (self._late(late) if failed is None else failed.error()) from late
             else:
                 suspects = suspects[1:]
 
