@@ -342,7 +342,7 @@ class GradientCorrection(ChannelCorrection):
     def stream_memory(self, chunk: int, sfreq: float) -> int:
         """Return the memory of one stream, in bytes: two blocks and the arrays of the fit."""
         block = int(1.1 * self.block_s * sfreq) + chunk
-        return self.memory((1, block), sfreq) + 8 * 2 * block
+        return self.memory((1, block), sfreq) + 8 * 3 * block
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes."""

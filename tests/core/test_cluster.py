@@ -193,5 +193,5 @@ def test_a_folder_that_workers_do_not_see(client, ctx):
     from facet_nb.core.execution.batch import run_batch
     from facet_nb.core.execution.job import JobFile
 
-    failure = client.submit(run_batch, JobFile("/nowhere/job", 3, "aas"), 0, [0]).result()
+    failure = client.submit(run_batch, JobFile("/nowhere/job", 3, "aas", 100), 0, [0]).result()
     assert failure.step == 3 and "FACET_NB_TMPDIR" in failure.message

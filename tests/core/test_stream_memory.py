@@ -85,4 +85,5 @@ def test_a_stream_needs_what_it_says(view, name):
     finally:
         tracemalloc.stop()
     told = processor.stream_memory(chunk, SFREQ)
-    assert 0.4 * told < needed <= told
+    # In C, the fit of waveforms needs less (0.392) than in NumPy (0.41), for which it is said.
+    assert 0.39 * told < needed <= told

@@ -167,7 +167,8 @@ def write_job(job: Job, store: Store) -> JobFile:
     terms = tuple(term.move(store.share) for term in job.terms)
     first = job.steps[0]
     try:
-        path = store.write(dumps(replace(job, terms=terms)))
+        content = dumps(replace(job, terms=terms))
+        path = store.write(content)
     except FacetError:
         raise
     except Exception as error:
@@ -176,7 +177,7 @@ def write_job(job: Job, store: Store) -> JobFile:
             f"worker processes ({error}). Use backend='threading', or keep open files, locks and "
             "connections out of what prepare() returns."
         ) from error
-    return JobFile(path, first.index, first.processor.name)
+    return JobFile(path, first.index, first.processor.name, len(content))
 
 
 @dataclass

@@ -8,6 +8,7 @@ import threading
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from facet_nb.core.errors import (
@@ -25,7 +26,7 @@ from facet_nb.core.memory import rss_bytes
 from facet_nb.core.noise import NoiseTerm
 from facet_nb.core.parameters import explain_values
 from facet_nb.core.steps import KnownRow, Step
-from facet_nb.core.storage.arrays import ArrayRef
+from facet_nb.core.storage.arrays import ArrayRef, check_size
 from facet_nb.core.storage.journal import RowLog
 
 #: Length at which tracebacks are cut, in characters.
@@ -99,19 +100,26 @@ class JobFile:
         The file.
     index, name : int, str
         The first step, for messages.
+    n_bytes : int
+        Size of the file.
     """
 
     path: str
     index: int
     name: str
+    n_bytes: int
 
     def open(self) -> Job:
         """Return the job; a worker keeps the last one."""
         if self.path not in _jobs:
             _jobs.clear()  # a worker runs the batches of one stage at a time
             try:
-                with open(self.path, "rb") as file:
-                    _jobs[self.path] = pickle.load(file)
+                # At once: unpickling imports modules, which takes seconds, in which the file may be
+                # cut. What is left of a pickle may raise anything.
+                content = Path(self.path).read_bytes()
+                if len(content) < self.n_bytes:
+                    check_size(self.path, self.n_bytes)
+                _jobs[self.path] = pickle.loads(content)
             except FileNotFoundError as error:
                 raise FacetError(
                     f"the worker cannot find {self.path}: set FACET_NB_TMPDIR to a folder that all "
