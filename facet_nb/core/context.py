@@ -287,7 +287,7 @@ class ProcessingContext:
         self._noise_array = None
 
     def _explicit(self, noise: np.ndarray) -> NoiseTerm:
-        # A copy: whoever made the array may write to it again.
+        # A copy: the caller may write to the array again.
         noise = np.array(noise, dtype=float)
         shape = (self.get_n_channels(), int(self.get_raw().n_times))
         if noise.shape != shape:

@@ -11,19 +11,9 @@ from facet_nb.io.integrity.brainvision import list_companions
 
 
 def list_originals(raws: Iterable[Any], paths: Iterable[Any] = ()) -> list[Path]:
-    """Return the files of recordings, with those that a BrainVision header names.
+    """Return what :func:`~facet_nb.core.storage.originals.list_files` does, and more.
 
-    Parameters
-    ----------
-    raws : iterable of mne.io.BaseRaw or None
-        The recordings.
-    paths : iterable of path
-        Further files, e.g. those of loaders.
-
-    Returns
-    -------
-    list of Path
-        Existing files, headers and samples; without duplicates.
+    A BrainVision header may name markers and samples that have other names than itself.
     """
     files = list_files(raws, paths)
     headers = [file for file in files if file.suffix.lower() == ".vhdr"]

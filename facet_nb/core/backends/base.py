@@ -126,8 +126,8 @@ def check_picklable(named: Sequence[tuple[str, Any]]) -> None:
 def until_cancelled(calls: CallArgs, cancel: CancelToken) -> Iterator[tuple[Any, ...]]:
     """Yield `calls` until the run is cancelled."""
     for call in calls:
-        # No error here: it would reach nobody in the threads that take the calls. Whoever reads the
-        # results checks the token.
+        # No error here: the threads that take the calls would lose it. The reader of the results
+        # checks the token.
         if cancel.cancelled:
             return
         yield call

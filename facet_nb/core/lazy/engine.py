@@ -437,7 +437,7 @@ class _Builder:
         """Return a stage, of which `same` steps are those of a known one."""
         processor, units = self.processors[stage.steps[0]], self._list_units([stage])
         if stage.kind == "global" and not isinstance(processor, ArrayProcessor):
-            # Windows need few of the samples: the file is read where somebody looks.
+            # Windows need few of the samples: the file is read window by window.
             if hasattr(processor, "left_in_file"):
                 processor = processor.left_in_file()
             why = "decides, or reads what it needs, before the first window"

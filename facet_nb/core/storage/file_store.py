@@ -136,7 +136,7 @@ def _write(group: Any, name: str, path: Path) -> None:
 
 
 def _read(array: Any, folder: Path) -> Path:
-    # Whoever writes to the store must not choose a folder.
+    # A name from the store must not lead to another folder.
     path = folder / Path(str(array.attrs["name"])).name
     # Nor may it replace a file that is there already.
     with path.open("xb") as file:

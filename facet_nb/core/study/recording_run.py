@@ -161,17 +161,25 @@ class RecordingRun:
             return replace(task, problem=error)
         return task
 
-    def receive(self, row: StudyRow) -> None:
-        """Put what the worker has written to its place.
 
-        Raises
-        ------
-        FacetError
-            If it cannot be read from the store, or not be written.
-        """
-        for name, place in (("output", row.output), ("report", row.report)):
-            if self.store is not None and place is not None:
-                _fetch(self.store.part(name), Path(place))
+def receive_files(row: StudyRow, store: FileStore) -> None:
+    """Put what a worker has written to its place.
+
+    Parameters
+    ----------
+    row : StudyRow
+        The outcome, which names the places.
+    store : FileStore
+        Where the worker has left the files.
+
+    Raises
+    ------
+    FacetError
+        If the store cannot be read, or a file not be written.
+    """
+    for name, place in (("output", row.output), ("report", row.report)):
+        if place is not None:
+            _fetch(store.part(name), Path(place))
 
 
 def _fetch(store: FileStore, target: Path) -> None:

@@ -34,6 +34,7 @@ from facet_nb.core.study.recording_run import (
     RecordingRun,
     SpilledContext,
     fail,
+    receive_files,
     run_recording,
     run_remotely,
 )
@@ -568,7 +569,7 @@ class Study:
     ) -> tuple[PipelineResult, StudyRow]:
         """Return an outcome, as a failure if a remote worker sees another file system."""
         if self._sent is not None:
-            return self._bring_back(task, result, row, self._sent.part(str(row.index)))
+            return _bring_back(task, result, row, self._sent.part(str(row.index)))
         if self.runner.local:
             return result, row
         missing = None
@@ -591,18 +592,18 @@ class Study:
             ),
         )
 
-    def _bring_back(
-        self, task: RecordingRun, result: PipelineResult, row: StudyRow, store: FileStore
-    ) -> tuple[PipelineResult, StudyRow]:
-        """Return an outcome after its files were brought from the store."""
-        try:
-            replace(task, store=store).receive(row)
-        except FacetError as error:
-            return fail(task.row, error)
-        finally:
-            # Now, not when the study ends: the store needs room for what is in flight only.
-            store.remove()
-        return result, row
+
+def _bring_back(
+    task: RecordingRun, result: PipelineResult, row: StudyRow, store: FileStore
+) -> tuple[PipelineResult, StudyRow]:
+    """Return an outcome after its files were brought from the store."""
+    try:
+        receive_files(row, store)
+    except FacetError as error:
+        return fail(task.row, error)
+    finally:
+        store.remove()
+    return result, row
 
 
 class _Sent(Sequence[tuple[RecordingRun]]):

@@ -81,7 +81,7 @@ def list_companions(path: Path) -> list[Path]:
     try:
         section = _read_header(path)
         found = [_companion(path, section, key) for key in ("DataFile", "MarkerFile")]
-    except (FacetError, OSError):  # whoever reads the recording raises it
+    except (FacetError, OSError):  # reading the recording raises it again
         return []
     return [file for file in found if file is not None]
 
