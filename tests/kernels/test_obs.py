@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facet_nb.kernels.lowrank.obs import choose_auto, find_basis, fit_residual
+from facet_nb.kernels.lowrank.obs import choose_auto, count_locked, find_basis, fit_residual
 
 
 @pytest.mark.parametrize("shape", [(12, 40), (60, 25)])
@@ -50,3 +50,30 @@ def test_repeating_residual_goes_and_the_rest_stays():
 def test_zero_stays_zero():
     assert not fit_residual(np.zeros(2000), np.arange(9) * 200, 200, 3).any()
     assert find_basis(np.zeros((5, 20)), "auto").shape == (0, 20)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("n_locked", [0, 1, 2, 4])
+def test_the_count_is_that_of_parallel_analysis(seed, n_locked):
+    """Weak and strong components, more epochs than samples and fewer: as the definition counts."""
+    rng = np.random.default_rng(seed)
+    n_samples = int(rng.choice([20, 70]))
+    starts = np.arange(40) * 80
+    x = np.convolve(rng.standard_normal(3500), np.ones(3), "same")
+    shapes = np.linalg.qr(rng.standard_normal((n_samples, n_samples)))[0]
+    for start in starts:
+        sizes = rng.standard_normal(n_locked) * rng.choice([1.0, 5.0, 40.0])
+        x[start : start + n_samples] += shapes[:, :n_locked] @ sizes
+
+    def find_squares(places):
+        epochs = np.array([x[place : place + n_samples] for place in places])
+        epochs -= epochs.mean(axis=1, keepdims=True)
+        return np.linalg.svd(epochs, compute_uv=False) ** 2
+
+    later = np.random.default_rng(0).integers(0, n_samples, (3, len(starts)))
+    controls = np.max([find_squares(starts + shift) for shift in later], axis=0)
+    values = find_squares(starts)
+    for n_compared in (1, 3, len(values)):
+        some = values[:n_compared]
+        within = np.append(some <= 1.2 * controls[:n_compared], True)
+        assert count_locked(x, starts, n_samples, some) == np.argmax(within)

@@ -59,18 +59,24 @@ def find_basis(epochs: np.ndarray, n_components: int | float | str) -> np.ndarra
     The components follow from the eigenvectors of the smaller Gram matrix (epochs by epochs, or
     samples by samples), without a singular value decomposition of the epochs.
     """
-    centred = epochs - epochs.mean(axis=1, keepdims=True)
+    return _find_components(epochs - epochs.mean(axis=1, keepdims=True), n_components)[0]
+
+
+def _find_components(
+    centred: np.ndarray, n_components: int | float | str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the basis of :func:`find_basis`, and the sums of squares of its components."""
     tall, gram = _find_gram(centred)
     values, vectors = np.linalg.eigh(gram)
     values, vectors = values[::-1], vectors[:, ::-1]
     rank = int(np.sum(values > values[0] * 1e-12)) if values[0] > 0 else 0
     kept = min(_count(values[:rank], n_components), rank)
     if not kept:
-        return np.zeros((0, epochs.shape[1]))
+        return np.zeros((0, centred.shape[1])), values[:0]
     if tall:
-        return np.ascontiguousarray(vectors[:, :kept].T)
+        return np.ascontiguousarray(vectors[:, :kept].T), values[:kept]
     basis = vectors[:, :kept].T @ centred
-    return basis / np.sqrt(values[:kept, np.newaxis])
+    return basis / np.sqrt(values[:kept, np.newaxis]), values[:kept]
 
 
 def _find_gram(centred: np.ndarray) -> tuple[bool, np.ndarray]:
@@ -80,7 +86,16 @@ def _find_gram(centred: np.ndarray) -> tuple[bool, np.ndarray]:
     return tall, centred.T @ centred if tall else centred @ centred.T
 
 
-def count_locked(residual: np.ndarray, starts: np.ndarray, n_samples: int) -> int:
+def _find_centred_gram(residual: np.ndarray, starts: np.ndarray, n_samples: int) -> np.ndarray:
+    """Return the smaller Gram matrix of epochs whose means are removed."""
+    epochs = take_epochs(residual, starts, n_samples)
+    epochs -= epochs.mean(axis=1, keepdims=True)
+    return _find_gram(epochs)[1]
+
+
+def count_locked(
+    residual: np.ndarray, starts: np.ndarray, n_samples: int, values: np.ndarray | None = None
+) -> int:
     """Return the number of principal components that are locked to the artifacts.
 
     Parameters
@@ -91,6 +106,9 @@ def count_locked(residual: np.ndarray, starts: np.ndarray, n_samples: int) -> in
         First sample of each artifact that lies in the recording with all its samples.
     n_samples : int
         Length of an artifact.
+    values : ndarray, shape (n_components,) | None
+        Sums of squares of the leading components of these artifacts, descending, in V²: only these
+        components are compared. None finds them, and compares all.
 
     Returns
     -------
@@ -104,15 +122,34 @@ def count_locked(residual: np.ndarray, starts: np.ndarray, n_samples: int) -> in
     doi:10.1007/BF02289447). EEG is the same at random places; an artifact is spread over more
     components there. The seed is fixed, so that results are reproducible.
     """
-    rng = np.random.default_rng(0)
-    later = rng.integers(0, n_samples, (_N_CONTROLS, len(starts)))
-    values = []
-    for places in (starts, *(starts + shift for shift in later)):
-        epochs = take_epochs(residual, places, n_samples)
-        epochs -= epochs.mean(axis=1, keepdims=True)
-        values.append(np.linalg.eigvalsh(_find_gram(epochs)[1])[::-1])
-    within = values[0] <= _EXCEEDS * np.max(values[1:], axis=0)
-    return int(np.argmax(within)) if within.any() else len(within)
+    if values is None:
+        values = _list_values(_find_centred_gram(residual, starts, n_samples))
+    later = np.random.default_rng(0).integers(0, n_samples, (_N_CONTROLS, len(starts)))
+    n_locked = len(values)
+    for shift in later:
+        if n_locked:
+            control = _find_centred_gram(residual, starts + shift, n_samples)
+            n_locked = _count_above(values[:n_locked] / _EXCEEDS, control)
+    return n_locked
+
+
+def _list_values(gram: np.ndarray) -> np.ndarray:
+    """Return the eigenvalues in descending order."""
+    return np.linalg.eigvalsh(gram)[::-1]
+
+
+def _count_above(values: np.ndarray, control: np.ndarray) -> int:
+    """Return how many leading values exceed the eigenvalue of the same rank of a control."""
+    # Where the smallest value exceeds all eigenvalues, this difference has a Cholesky factor. That
+    # is found at a tenth of what the eigenvalues cost, and is so where an artifact is left.
+    difference = -control
+    difference[np.diag_indices_from(difference)] += values[-1]
+    try:
+        np.linalg.cholesky(difference)
+    except np.linalg.LinAlgError:
+        within = values <= _list_values(control)[: len(values)]
+        return int(np.argmax(within)) if within.any() else len(values)
+    return len(values)
 
 
 def _count(values: np.ndarray, n_components: int | float | str) -> int:
@@ -160,17 +197,21 @@ def fit_residual(
     """
     fitted = np.zeros_like(residual)
     whole = is_complete(starts, n_samples, len(residual))
-    epochs = take_epochs(residual, starts, n_samples)
-    if whole.sum() < 2:
+    n_whole = int(whole.sum())
+    if n_whole < 2:
         return fitted
-    learned = epochs[whole][::every]
-    basis = find_basis(learned if len(learned) > 1 else epochs[whole], n_components)
+    epochs = take_epochs(residual, starts, n_samples)
+    means = epochs.mean(axis=1, keepdims=True)
+    epochs -= means
+    chosen = np.flatnonzero(whole)[:: every if n_whole > every else 1]
+    learned = epochs if len(chosen) == len(epochs) else epochs[chosen]
+    basis, values = _find_components(learned, n_components)
     if locked_only:
-        basis = basis[: count_locked(residual, starts[whole], n_samples)]
+        known = values if len(chosen) == n_whole else None
+        basis = basis[: count_locked(residual, starts[whole], n_samples, known)]
         if not len(basis):
             return fitted
-    means = epochs.mean(axis=1, keepdims=True)
-    explained = (epochs - means) @ basis.T @ basis
+    explained = epochs @ basis.T @ basis
     if constant:
         explained += means
     for start, row in zip(starts, explained, strict=True):

@@ -5,6 +5,7 @@ All functions take one channel, so that the result of a channel is the same in e
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -172,17 +173,18 @@ def choose_greedily(gram: np.ndarray, n_seed: int, threshold: float) -> np.ndarr
     ndarray of int
         Chosen epochs, ascending.
     """
-    # Start with all epochs and remove the first one that fails, until none does. Up to that epoch
-    # the running sums are those of the greedy choice, so that the result is the same. As few epochs
-    # fail, there are few iterations, each vectorised over epochs.
-    chosen = np.arange(len(gram))
-    while True:
-        part = gram if len(chosen) == len(gram) else gram[np.ix_(chosen, chosen)]
-        alike = running_correlation(part) > threshold
-        alike[:n_seed] = True
-        if alike.all():
-            return chosen
-        chosen = np.delete(chosen, np.argmin(alike))  # the first; the choice before it is final
+    own = np.diagonal(gram).tolist()
+    total, power = np.zeros(len(gram)), 0.0  # inner products with the sum of the chosen; its own
+    chosen: list[int] = []
+    for j, square in enumerate(own):
+        with_sum = float(total[j])
+        scale = max(power, 0.0) * square
+        correlation = with_sum / math.sqrt(scale) if scale > 0 else 0.0
+        if j < n_seed or correlation > threshold:
+            total += gram[j]
+            power += 2.0 * with_sum + square
+            chosen.append(j)
+    return np.array(chosen, dtype=int)
 
 
 def running_correlation(gram: np.ndarray) -> np.ndarray:
