@@ -51,13 +51,19 @@ class GradientPlan:
         Positions of the artifacts of each run.
     sfreq : float
         Sampling rate, in Hz.
-    volumes : tuple of Layout
-        Positions of volumes whose mean is subtracted after the slices' artifacts.
+    volumes : tuple of Layout or None
+        Positions of volumes whose mean is subtracted after the slices' artifacts, for each run;
+        None where nothing recurs with them only.
     """
 
     layouts: tuple[subsample.Layout, ...]
     sfreq: float
-    volumes: tuple[subsample.Layout, ...] = ()
+    volumes: tuple[subsample.Layout | None, ...]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is one model, and no mean over volumes behind it."""
+        return len(self.layouts) == 1 and self.volumes[0] is None
 
 
 @dataclass(frozen=True)
@@ -159,7 +165,7 @@ class GradientCorrection(ChannelCorrection):
                 {"first": int(run[0]), "last": int(run[-1]), "n_markers": len(run), **own.notes}
                 for run, own in zip(train.runs, found, strict=True)
             ]
-        volumes = tuple(run.volumes for run in found if run.volumes is not None)
+        volumes = tuple(run.volumes for run in found if run.layout is not None)
         told = [
             *tell_train(train, [run.notes for run in found], view.sfreq),
             *_tell_corrected(notes),
@@ -261,7 +267,8 @@ class GradientCorrection(ChannelCorrection):
         here = subsample.Layout.of(starts[starts < stop], n_samples, stop)
         strength = locked.find_locked(rest, here, sfreq).strength
         if strength >= locked.PRESENT:
-            return layout, subsample.Layout.of(starts, n_samples, len(x)), strength
+            volumes = subsample.Layout.of(starts, n_samples, len(x))
+            return layout.within(starts), volumes, strength
         # What is not clear in the mean volume may still have a mean in each slice.
         known = len(starts) < len(layout.first)
         return layout.within(starts) if known else layout, None, strength
@@ -294,7 +301,7 @@ class GradientCorrection(ChannelCorrection):
     def correct_channel(self, x: np.ndarray, plan: GradientPlan, out: np.ndarray) -> None:
         """Write the corrected channel to `out`; see :class:`ChannelCorrection`."""
         out[...] = x
-        for layout in plan.layouts:
+        for layout, volumes in zip(plan.layouts, plan.volumes, strict=True):
             for which in lowrank.list_blocks(layout, plan.sfreq, self.block_s):
                 lowrank.correct_block(
                     x,
@@ -304,9 +311,11 @@ class GradientCorrection(ChannelCorrection):
                     out,
                     shrinkage=self.shrinkage,
                     max_courses=self.max_courses,
-                    volumes=bool(plan.volumes),
+                    volumes=volumes is not None,
                 )
         for volumes in plan.volumes:
+            if volumes is None:
+                continue
             for which in lowrank.list_blocks(volumes, plan.sfreq, self.block_s):
                 locked.subtract_locked(out, volumes, plan.sfreq, which)
 
@@ -318,7 +327,7 @@ class GradientCorrection(ChannelCorrection):
     def stream(self, prepared: Prepared, n_times: int, dtype: np.dtype, known: Any) -> Any:
         """Return the correction of one channel in blocks; see :class:`ArrayProcessor`."""
         plan: GradientPlan = prepared.payload
-        if len(plan.layouts) > 1 or plan.volumes:
+        if not plan.is_plain:
             return None
         return WaveformStream.make(
             plan.layouts[0], plan.sfreq, self.block_s, self.shrinkage, self.max_courses
@@ -333,7 +342,7 @@ class GradientCorrection(ChannelCorrection):
         if self.why_not_windowed() is not None:
             return None
         plan: GradientPlan = prepared.payload
-        if len(plan.layouts) > 1 or plan.volumes:
+        if not plan.is_plain:
             return None  # several models, or a mean over volumes: whole channels
         return WaveformWindows(
             plan.layouts[0], plan.sfreq, self.block_s, self.shrinkage, self.max_courses

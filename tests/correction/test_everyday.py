@@ -87,6 +87,20 @@ def test_what_recurs_with_the_volume_is_no_drift(markers, seed):
     assert np.array_equal(chunked.get_raw().get_data(), result.get_raw().get_data())
 
 
+@pytest.mark.parametrize("block_v", [2e-4, 1e-3])
+@pytest.mark.parametrize(("seed", "markers"), [(201, "slice"), (202, "volume"), (205, "slice")])
+def test_a_block_keeps_its_size_wherever_its_edge_falls_between_samples(seed, markers, block_v):
+    # Its edge changes with the position of samples, and courses above the EEG bands follow that.
+    keys = {"sfreq": 1000, "n_slices": 20, "duration_s": 100}
+    wrong = make(markers, seed, keys, preparation_v=block_v)
+    result = run(wrong)
+    assert np.median(wrong.snr_db(result.get_raw())) > 17  # 12 where the block followed its edge
+    rest = wrong.clean - result.get_raw().get_data()[: len(wrong.clean)]
+    onsets = np.rint(1000 * wrong.slice_onsets_s[20:-20:20]).astype(int)
+    sizes = rest[:, onsets[:, np.newaxis] + np.arange(5, 45)].mean(axis=2)
+    assert np.all(np.median(np.abs(np.diff(sizes, axis=1)), axis=1) < 0.01 * block_v)
+
+
 @pytest.mark.parametrize("markers", ["slice", "volume"])
 def test_nothing_is_locked_to_regular_volumes(markers):
     assert "locked_to_volumes" not in notes_of(run(make(markers)))

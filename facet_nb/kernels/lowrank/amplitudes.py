@@ -73,7 +73,12 @@ def find_absent(high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def find_amplitudes(
-    high: np.ndarray, trained: np.ndarray, layout: Layout, sfreq: float, max_courses: int
+    high: np.ndarray,
+    trained: np.ndarray,
+    layout: Layout,
+    sfreq: float,
+    max_courses: int,
+    position: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Estimate how the artifact changes from epoch to epoch.
 
@@ -89,6 +94,9 @@ def find_amplitudes(
         Sampling rate, in Hz.
     max_courses : int
         Maximum number of amplitude courses besides the mean.
+    position : ndarray of int, shape (n_epochs,) | None
+        Number of each slice in its volume, if slices are known to differ: what is as loud in each
+        volume is then no noise.
 
     Returns
     -------
@@ -128,7 +136,8 @@ def find_amplitudes(
         last = settled
         settled = settled or i == _N_ROUNDS - 2 or _has_converged(whitening, earlier)
         if settled:
-            before, loud = loud, known.measure_loudness(found, whitening, loud)
+            before = loud
+            loud = known.measure_loudness(found, whitening, loud, position)
             if np.any(loud != before):
                 known = _Courses.of(y, trained / loud, amplitudes[:, :most])
         leading = _decompose(known, whitening, most, bounds)
@@ -208,8 +217,14 @@ class _Courses:
         power[power == 0] = 1.0
         return np.repeat(1.0 / np.sqrt(power), 2).astype(self.y.dtype)
 
-    def measure_loudness(self, found: int, whitening: np.ndarray, loud: np.ndarray) -> np.ndarray:
-        """Return the noise of epochs relative to the median over epochs; 1 unless much larger."""
+    def measure_loudness(
+        self, found: int, whitening: np.ndarray, loud: np.ndarray, position: np.ndarray | None
+    ) -> np.ndarray:
+        """Return the noise of epochs relative to the median over epochs; 1 unless much larger.
+
+        Where the position of slices in their volumes is given, it is relative to the median over
+        slices at the same position, too.
+        """
         # The noise of an epoch is the median of what courses do not explain of it, or of its
         # difference from the epoch before or after, whichever is less: an artifact that has changed
         # permanently and is not explained yet does not count as noise.
@@ -225,6 +240,10 @@ class _Courses:
             least[:-1] = np.minimum(least[:-1], change)
         usual = float(_find_medians(least, axis=0))
         level = np.sqrt(least / usual) if usual > 0 else np.ones(len(which))
+        own = np.zeros(0) if position is None else position[which]
+        for k in np.unique(own):
+            same = own == k
+            level[same] /= max(1.0, float(np.median(level[same])))
         loud = loud.copy()
         loud[which] = np.where(level < _LOUD, 1.0, level)
         return loud

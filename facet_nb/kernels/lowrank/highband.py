@@ -29,8 +29,9 @@ EEG_EDGE_OF_RATE = 0.16
 #: Shortest interval whose mean is regarded as drift, in s.
 _TREND_S = 0.1
 
-#: Multiple of the noise that is no evidence of what recurs with the volume.
-_EXCESS = 1.5
+#: Multiple of the noise that is no evidence of what recurs with the volume: of all slices, and of
+#: one slice among many.
+_EXCESS, _EXCESS_OF_ONE = 1.5, 5.0
 
 #: What follows the artifact's amplitudes, and steps that count as outliers, in standard deviations
 #: of noise, and fewest steps for each course of amplitudes.
@@ -158,12 +159,14 @@ def remove_trend(
     sfreq: float,
     dtype: np.dtype | type = np.float64,
     courses: np.ndarray | None = None,
+    sparse: bool = False,
 ) -> np.ndarray:
     """Return a signal without its piecewise linear drift, computed in float64.
 
     It connects means over intervals of about 0.1 s, or over one artifact where that is longer. No
     drift is what follows the artifact's amplitudes, shape (n_epochs, n_courses), in them, and what
-    recurs with the volume, where the positions of slices in it are known.
+    recurs with the volume, where the positions of slices in it are known. `sparse` tells that only
+    few slices hold it: each of them is judged.
     """
     # The intervals extend from onset to onset of artifacts, with fractions of samples. The artifact
     # of a slice has zero mean, as gradients end where they started, so that the means are drift;
@@ -185,7 +188,7 @@ def remove_trend(
         amounts = np.add.reduceat(courses, np.arange(len(means)) * n_apart, axis=0)
         means -= _find_following(means, amounts * (layout.n_samples / np.diff(ends))[:, np.newaxis])
     if layout.position is not None:
-        means -= _find_recurring(means, layout.position[::n_apart][: len(means)])
+        means -= _find_recurring(means, layout.position[::n_apart][: len(means)], sparse)
     middles = 0.5 * (ends[1:] + ends[:-1]) - 0.5
     slopes = np.concatenate([[0.0], np.diff(means) / np.diff(middles), [0.0]])
     levels = means[[0, *range(len(means))]] - slopes * middles[[0, *range(len(means))]]
@@ -248,7 +251,7 @@ def _remove_slow(values: np.ndarray) -> np.ndarray:
     return values - around / (high - low)[:, np.newaxis]
 
 
-def _find_recurring(means: np.ndarray, position: np.ndarray) -> np.ndarray:
+def _find_recurring(means: np.ndarray, position: np.ndarray, sparse: bool) -> np.ndarray:
     """Return the part of the means of intervals that recurs with the volume."""
     p = len(np.unique(position))
     if len(means) <= p:
@@ -264,6 +267,12 @@ def _find_recurring(means: np.ndarray, position: np.ndarray) -> np.ndarray:
     levels = (np.cumsum(usual) - usual)[position]
     # The variance of medians of noise is larger than that of means by pi / 2.
     noise = 0.5 * np.pi * np.median((steps - usual[position[:-1]]) ** 2) / 0.455 * p / len(steps)
+    if sparse:
+        levels -= np.median(levels)
+        # The sums of p steps that add up to zero: their mean variance is a twelfth of p steps'.
+        size = levels**2
+        lost = _EXCESS_OF_ONE * noise * p / 12.0 / np.where(size > 0, size, np.inf)
+        return levels * np.maximum(0.0, 1.0 - lost)
     power = np.sum(usual**2) / p
     gain = max(0.0, 1.0 - _EXCESS * noise / power) if power > 0 else 0.0
     return gain * (levels - levels.mean())

@@ -1,7 +1,8 @@
-"""Slow amplitude courses of changes that occur below the EEG edge only (vibrating leads).
+"""Amplitude courses of what occurs below the EEG edge only: vibrating leads, preparation pulses.
 
 Amplitudes of single epochs cannot be observed there, because EEG exceeds them. Changes over seconds
-can: they have few degrees of freedom, and all frequencies share them.
+can: they have few degrees of freedom, and all frequencies share them. So can what is in the same
+slice of each volume.
 
 All functions take one channel.
 """
@@ -21,6 +22,10 @@ _N_AGAIN = 2
 
 #: Smallest noise power of a frequency, relative to the mean over frequencies.
 _FLOOR = 1e-3
+
+#: Power of what a slice has in each volume, relative to that of noise, above which it is no noise
+#: (EEG has up to 3 at most positions, blocks have 10 to 10000), and largest part of the slices.
+_DIFFERS, _MOST = 4.0, 0.25
 
 
 def find_slow(
@@ -76,3 +81,37 @@ def _decompose(epochs: np.ndarray, n_cosines: int, n_free: float) -> np.ndarray:
     padded = np.zeros((len(epochs), found.shape[1]))
     padded[1 : n_cosines + 1] = found
     return fft.idct(padded, axis=0, norm="ortho")
+
+
+def find_different(low: np.ndarray, weights: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """Return which epochs are slices that differ from others in each volume, as courses.
+
+    Parameters
+    ----------
+    low : ndarray of complex, shape (n_epochs, n_freqs)
+        Spectra of epochs below the EEG edge.
+    weights : ndarray, shape (n_epochs,)
+        Weight of each epoch; 0 for those from which nothing is learned.
+    position : ndarray of int, shape (n_epochs,)
+        Number of each slice in its volume.
+
+    Returns
+    -------
+    ndarray, shape (n_epochs, n_found)
+        A course for each slice that differs, 1 in this slice and 0 in the others. The most
+        different comes first.
+    """
+    which = np.flatnonzero(weights)
+    n_slices = int(position.max()) + 1
+    own = np.zeros((n_slices, len(low)), low.real.dtype)
+    own[position[which], which] = 1.0
+    counts = own.sum(axis=1)
+    means = (own / np.maximum(counts, 1.0)[:, np.newaxis]) @ low
+    rest = low[which] - means[position[which]]
+    noise = np.mean(rest.real**2 + rest.imag**2, axis=0)
+    means -= np.median(means.real, axis=0) + 1j * np.median(means.imag, axis=0)
+    power = (means.real**2 + means.imag**2) / np.where(noise > 0, noise, np.inf)
+    excess = counts * np.mean(power, axis=1)
+    order = np.argsort(-excess, kind="stable")[: int(_MOST * n_slices)]
+    found = order[excess[order] > _DIFFERS]
+    return np.asarray(position[:, np.newaxis] == found, dtype=float)

@@ -38,7 +38,7 @@ from facet_nb.kernels.lowrank.highband import (
     transform_all,
     transform_high,
 )
-from facet_nb.kernels.lowrank.lowband import find_slow
+from facet_nb.kernels.lowrank.lowband import find_different, find_slow
 from facet_nb.kernels.lowrank.movements import blend
 from facet_nb.kernels.templates.subsample import GRID, HALO, Layout, sample, subtract, taper
 
@@ -229,20 +229,33 @@ def _fit(
     high = transform_high(piece, inner, sfreq)
     doubtful, absent = find_absent(high)
     ends = _find_ends(inner)
-    amplitudes, weights = find_amplitudes(high, ~(absent | ends), inner, sfreq, max_courses)
+    # Where something recurs with the volume only, its slices are not alike.
+    position = inner.position if volumes else None
+    amplitudes, weights = find_amplitudes(
+        high, ~(absent | ends), inner, sfreq, max_courses, position
+    )
     del high
     unknown = np.flatnonzero((doubtful | ends) & (weights == 0))
     amplitudes[unknown] = amplitudes[find_nearest(unknown, np.flatnonzero(weights))]
     # Without drift, single precision is exact to a ten-millionth of the artifact.
     courses = None if volumes else amplitudes[:, 1:]
-    spectra = transform_all(remove_trend(piece, inner, sfreq, np.float32, courses), inner)
+    spectra = transform_all(remove_trend(piece, inner, sfreq, np.float32, courses, volumes), inner)
     n_low = int(np.argmax(find_band(inner, sfreq)))
+    around = _find_around(weights)
+    if position is not None and n_low and max_courses > 0:
+        different = find_different(spectra[:, :n_low], weights, position)
+        # They come first: courses of a block's edge, whose samples change with its position between
+        # them, would else take the block for their own, and let it grow and shrink with them.
+        amplitudes = np.hstack([amplitudes[:, :1], different, amplitudes[:, 1:]])
+        for k in np.unique(position) if different.shape[1] else ():
+            same = np.flatnonzero(position == k)
+            around[:, same] = same[_find_around(weights[same])]
     last = inner.first[-1] - inner.first[0] + inner.n_samples
     slow_s = float(last) / sfreq if shrinkage > 0 and max_courses > 0 else 0.0
     waveforms, noise, amplitudes = _regress(spectra, amplitudes, weights, n_low, inner, slow_s)
     if shrinkage > 0:
         waveforms = _shrink(waveforms, noise, inner, shrinkage)
-    return Model(amplitudes, waveforms, doubtful, _find_around(weights))
+    return Model(amplitudes, waveforms, doubtful, around)
 
 
 def _find_around(weights: np.ndarray) -> np.ndarray:
