@@ -16,7 +16,7 @@ from facet_nb.kernels.measures.residual import LockedSums, find_medians, measure
 #: Smallest number of quiet windows.
 _QUIETS = 2
 #: Channels, at most, whose median is taken where a fault is one of the whole chain.
-_FEW = 8
+_FEW = 4
 #: Windows in which a saturated channel is at its limit, at least.
 _CUT = 3
 
@@ -203,7 +203,7 @@ def _level_db(values: np.ndarray, scan: np.ndarray, quiet: np.ndarray) -> np.nda
 def judge_high(tables: Tables) -> Measure:
     """Judge the power at high frequencies relative to quiet time."""
     name, title = "high_residual", "power at high frequencies relative to unscanned time"
-    scan, quiet = tables.select("epoch", "inside") & tables.sampled, tables.quiet
+    scan, quiet = tables.scan, tables.quiet
     if np.isnan(tables.high).any():
         return Measure(name, title, unit="dB", detail="nothing is left above 40 Hz.")
     if quiet.sum() < _QUIETS or not scan.any():
@@ -214,7 +214,7 @@ def judge_high(tables: Tables) -> Measure:
 def judge_bursts(tables: Tables) -> Measure:
     """Judge windows whose power at high frequencies stands out: muscles, or movements."""
     name, title = "bursts", "share of windows with bursts at high frequencies (muscles, movements)"
-    scan = tables.select("epoch", "inside")
+    scan = tables.marked
     behind = bool(np.isnan(tables.high).any() or tables.lowpassed)
     power = tables.inner if np.isnan(tables.high).any() else tables.high
     if scan.sum() < EPOCHS:
@@ -249,7 +249,7 @@ def judge_ecg(tables: Tables) -> Measure:
 def judge_level(tables: Tables) -> Measure:
     """Judge the level of the EEG bands relative to quiet time, up or down."""
     name, title = "level", "level from 1 to 70 Hz relative to unscanned time"
-    scan, quiet = tables.select("epoch", "inside") & tables.sampled, tables.quiet
+    scan, quiet = tables.scan, tables.quiet
     if quiet.sum() < _QUIETS or not scan.any():
         return Measure(name, title, unit="dB", detail="there is no unscanned time of 2 s or more.")
     level = find_medians(_level_db(tables.bands, scan, quiet), axis=1)
@@ -299,7 +299,7 @@ def judge_odd(tables: Tables) -> Measure:
     name, title = "odd_channels", "channels unlike all others"
     if len(tables.names) < _MANY:
         return Measure(name, title, detail=f"fewer than {_MANY} channels.")
-    scan = tables.select("epoch", "inside") & tables.sampled
+    scan = tables.scan
     if not scan.any():
         return Measure(name, title, detail="too few windows within the scan.")
     powers = {"signal": tables.bands[scan].sum(axis=2), "noise": tables.high[scan]}
@@ -443,7 +443,7 @@ def judge_kept(tables: Tables, context: ProcessingContext) -> Measure:
 def judge_untouched(tables: Tables, context: ProcessingContext) -> Measure:
     """Judge the time in which the artifact is still there, within and outside the marked time."""
     name, title = "untouched_artifact", "time in which the artifact is left"
-    marked = tables.select("epoch", "inside")
+    marked = tables.marked
     usual = tables.find_usual()
     if np.isnan(usual).any():
         return Measure(name, title, unit="s", detail="the recording before correction is gone.")

@@ -126,24 +126,26 @@ class Tables:
             edges=[edges[channels] for edges in self.edges],
         )
 
-    def select(self, *kinds: str) -> np.ndarray:
-        """Return which of the windows that were read are of these kinds."""
-        return np.any([self._kinds == kind for kind in kinds], axis=0)
+    @cached_property
+    def marked(self) -> np.ndarray:
+        """Which of the windows that were read are in the scan."""
+        return np.array([window.kind != "outside" for window in self.windows], dtype=bool)
 
     @cached_property
-    def _kinds(self) -> np.ndarray:
-        return np.array([window.kind for window in self.windows])
+    def scan(self) -> np.ndarray:
+        """Which windows are a sample of those in the scan."""
+        return self.marked & self.sampled
 
     def find_usual(self) -> np.ndarray:
         """Return the usual power of each channel in the scan before correction; NaN if unknown."""
-        before = self.before[self.select("epoch", "inside") & self.sampled]
+        before = self.before[self.scan]
         before = before[~np.isnan(before).any(axis=1)]
         return find_medians(before) if len(before) else np.full(len(self.names), np.nan)
 
     @cached_property
     def quiet(self) -> np.ndarray:
         """Which windows are outside the scan and hold no artifact, once all have been read."""
-        outside = self.select("outside") & self.sampled
+        outside = ~self.marked & self.sampled
         usual = self.find_usual()
         if not np.isnan(usual).any():
             relative = find_medians(self.before / np.maximum(usual, 1e-300), axis=1)
@@ -218,7 +220,7 @@ def read_tables(
         tables.locked = LockedSums.of(grid, together, late_s, numbers[epochs])
     if before is None:
         return tables
-    marked = np.flatnonzero(tables.select("epoch", "inside") & tables.sampled)
+    marked = np.flatnonzero(tables.scan)
     some = marked[np.linspace(0, len(marked) - 1, min(_USUAL, len(marked))).astype(int)]
     same = [i for i in inner if after.has_samples_of(before, windows[i], sfreq)]
     tables.before[same], tables.kept[same] = tables.inner[same], 0.0
@@ -245,7 +247,7 @@ def _read_before(
     """
     windows, locked = tables.windows, tables.locked
     held = [i for i in which if before.holds(windows[i], tables.sfreq)]
-    marked = tables.select("epoch", "inside")
+    marked = tables.marked
 
     def look(i: int, x: np.ndarray) -> None:
         if marked[i]:
@@ -292,7 +294,7 @@ def _choose(
 def find_loud(tables: Tables) -> np.ndarray:
     """Return where the result has a part of the usual artifact's power, and stands out."""
     usual = tables.find_usual()
-    level = find_medians(tables.inner[tables.select("epoch", "inside") & tables.sampled])
+    level = find_medians(tables.inner[tables.scan])
     loud = tables.inner > np.maximum(UNTOUCHED * usual, UNUSUAL * level)
     return np.asarray(loud & (usual > VISIBLE * level))
 
@@ -434,14 +436,15 @@ class WindowReader:
             grid = Grid.of(n, self.sfreq)
             for at in range(0, len(members), _AT_ONCE):
                 part = members[at : at + _AT_ONCE]
-                sums = np.empty((len(part), len(self.rows), n // grid.factor))
-                for (i, start), own in zip(part, sums, strict=True):
+                sums = np.empty((len(self.rows), n // grid.factor))
+                reduced = np.empty((len(part), *sums.shape), dtype=np.float32)
+                for (i, start), own in zip(part, reduced, strict=True):
                     x = self._get(start, start + n)
-                    grid.add_up(x, own)
+                    grid.add_up(x, sums)
+                    grid.reduce(sums, own)
                     if look is not None:
                         look(i, x)
-                spectra = grid.transform_reduced(grid.reduce(sums))
-                yield np.array([i for i, _ in part]), grid, spectra
+                yield np.array([i for i, _ in part]), grid, grid.transform_reduced(reduced)
 
     def rank_outstanding(self, scan: Scan, sfreq: float) -> np.ndarray:
         """Return by how much windows stand out from those of the scan, from some of their samples.
