@@ -13,7 +13,7 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import Processor
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels.measures import recovery
-from facet_nb.kernels.triggers import spacing
+from facet_nb.kernels.triggers.clock import describe_runs
 
 if TYPE_CHECKING:
     import mne
@@ -160,7 +160,7 @@ class CheckDataReport(ReportStep):
 def describe_distances(triggers: np.ndarray) -> dict[str, Any]:
     """Return statistics of trigger positions, in samples."""
     ordered = np.unique(triggers)
-    diffs, known = np.diff(ordered), spacing.describe_spacing(ordered)
+    diffs, known = np.diff(ordered), describe_runs(ordered)
     found: dict[str, Any] = {
         "num_triggers": len(triggers),
         "first_trigger_sample": int(ordered[0]),
@@ -213,7 +213,7 @@ def check_triggers(context: ProcessingContext) -> tuple[list[str], list[str]]:
         errors.append(f"{outside} triggers lie outside the data (0 to {n_times - 1} samples)")
     if np.any(np.diff(triggers) <= 0):
         errors.append("triggers are not in order, or repeated: use np.unique")
-    known = spacing.describe_spacing(triggers)
+    known = describe_runs(triggers)
     length = context.metadata.artifact_length or known.artifact_length
     if not length:
         warnings.append("the artifact length is not known")

@@ -13,6 +13,7 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.findings import Finding, make_finding
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels.triggers import spacing
+from facet_nb.kernels.triggers.clock import describe_runs
 from facet_nb.preprocessing.triggers import (
     Found,
     TriggerStep,
@@ -89,7 +90,7 @@ class MissingTriggerCompleter(_TrainStep):
         raw, metadata = context.get_raw(), context.metadata
         expected = _whole("volumes", self.volumes) * _whole("slices", self.slices)
         triggers = np.unique(np.asarray(metadata.triggers, dtype=np.int64))
-        known = spacing.describe_spacing(triggers)
+        known = describe_runs(triggers)
         found = spacing.missing_positions(triggers, known) if len(triggers) > 1 else triggers[:0]
         together = np.union1d(triggers, found)
         lacking = expected - len(together)

@@ -10,7 +10,7 @@ import numpy as np
 
 from facet_nb.core.findings import Finding, FindingError, make_finding
 from facet_nb.kernels.triggers import spacing, train
-from facet_nb.kernels.triggers.clock import MAX_RMS, fit_clock
+from facet_nb.kernels.triggers.clock import MAX_RMS, describe_runs, fit_clock
 
 #: Bits of a stim channel that are tried as markers.
 _BITS = 16
@@ -18,6 +18,8 @@ _BITS = 16
 _ENOUGH = 8
 #: Error of a distance that jitter by ±4 samples explains, in samples and as a share.
 _LOOSE, _LOOSE_SHARE = 8.0, 0.05
+#: A distance from here on that is unexplained is a break, in usual distances.
+_BREAK = 2.9
 #: Resultant length and probability from which events are locked to the volumes.
 _LOCKED, _CHANCE, _EVENTS = 0.9, 1e-4, 5
 #: Markers this near to nearly every volume's onset are those of volumes, in s.
@@ -214,7 +216,7 @@ def _check_distances(
 ) -> None:
     """Tell of missing triggers and unexplained distances; raise if nothing is regular."""
     positions, sfreq = checked.positions, table.sfreq
-    known = spacing.describe_spacing(positions)
+    known = describe_runs(positions)
     diffs, odd = np.diff(positions), known.slots == 0
     # A distance that is 25 % off may be due to jitter, but not half of all.
     loose = ~train.is_whole(diffs, known, max(_LOOSE, _LOOSE_SHARE * known.usual))
@@ -233,7 +235,7 @@ def _check_distances(
         )
     if odd.any():
         hint = table.propose(positions)
-        breaks = bool(np.all(diffs[odd] > 3.0 * known.usual))
+        breaks = bool(np.all(diffs[odd] > _BREAK * known.usual))
         finding = make_finding(
             "triggers_irregular",
             f"{odd.sum()} of {len(diffs)} distances of the markers ({_list(matched)}) are no "

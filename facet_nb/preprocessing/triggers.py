@@ -22,6 +22,7 @@ from facet_nb.core.registry import register_processor
 from facet_nb.core.samples import check_finite
 from facet_nb.core.storage import scratch
 from facet_nb.kernels.triggers import spacing
+from facet_nb.kernels.triggers.clock import describe_runs
 from facet_nb.preprocessing.searching import find_matching
 from facet_nb.preprocessing.trigger_checks import EventTable, check_train, find_rises
 
@@ -386,7 +387,7 @@ def describe_triggers(
     raw : mne.io.BaseRaw
         The recording.
     """
-    known = spacing.describe_spacing(triggers)
+    known = describe_runs(triggers)
     offset = round(offset_s * raw.info["sfreq"])
     start, stop = spacing.acquisition_span(
         triggers, known.artifact_length or 1, offset, raw.n_times

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from facet_nb.kernels.measures.spectrum import average_spectrum
-from facet_nb.kernels.triggers.spacing import describe_spacing, missing_positions
+from facet_nb.kernels.triggers.clock import describe_runs
+from facet_nb.kernels.triggers.spacing import missing_positions
 from facet_nb.report.pair import Pair
 
 #: Length of the windows that are compared with one another, in s.
@@ -79,7 +80,7 @@ def read_train(pair: Pair) -> TriggerTrain | None:
     if len(times_s) < 2 or pair.context is None:
         return None
     samples = np.unique(np.rint((times_s - pair.begin_s) * pair.sfreq).astype(np.int64))
-    spacing = describe_spacing(samples)
+    spacing = describe_runs(samples)
     missing = pair.begin_s + missing_positions(samples, spacing) / pair.sfreq
     known = np.sort(np.concatenate([times_s, missing]))
     marked = _list_marked(pair)

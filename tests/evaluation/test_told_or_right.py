@@ -88,6 +88,24 @@ def test_runs(seed, markers):
     assert "runs_apart" not in told(run(make(seed, markers=markers)))
 
 
+@pytest.mark.parametrize("late_s", [0.003, 0.011])
+def test_a_break_in_which_no_marker_is_missing(late_s):
+    one, two = (make(seed, markers="volume", duration_s=50, sfreq=1000) for seed in SEEDS)
+    # The break has five times the repetition time, to some milliseconds.
+    apart = len(one.raw) - one.triggers[-1] + two.triggers[0]
+    length = int(np.median(np.diff(one.triggers)))
+    shift = 6 * length - apart + round(1e3 * late_s)
+    quiet = np.zeros((one.clean.shape[0], shift))
+    data = np.hstack([one.raw.get_data(), quiet, two.raw.get_data()])
+    raw = mne.io.RawArray(data, one.raw.info.copy(), verbose=False)
+    triggers = np.concatenate([one.triggers, two.triggers + len(one.raw) + shift])
+    raw.set_annotations(mne.Annotations(triggers / 1000, 0.0, "R128"))
+    result = Pipeline([TRIGGERS, GradientCorrection()]).run(ProcessingContext(raw))
+    assert find(result, "triggers_irregular").severity == "note"
+    assert not {"triggers_missing", "triggers_completed", "warnings"} & told(result)
+    assert np.median(one.snr_db(result.raw.copy().crop(0, one.raw.times[-1]))) > 15
+
+
 @pytest.mark.parametrize("lacking", [1, 3])
 def test_fewer_triggers_than_expected(lacking):
     simulation = make(4, markers="volume")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from facet_nb import Pipeline, ProcessingContext, TriggerAligner, TriggerDetector
 from facet_nb.datasets import simulate
 from facet_nb.kernels.triggers import train
+from facet_nb.kernels.triggers.clock import describe_runs
 from facet_nb.kernels.triggers.spacing import describe_spacing
 
 N, SFREQ = 120_000, 1000.0
@@ -190,6 +191,34 @@ def test_two_sequences(other):
 def test_two_runs_of_one_sequence_are_a_note():
     result = detect(make_context(R=np.concatenate([VOLUMES[:20], 50_333 + 2000 * np.arange(30)])))
     assert [(f.code, f.severity) for f in result.findings] == [("triggers_irregular", "note")]
+
+
+@pytest.mark.parametrize(("name", "n"), [("volumes", 3), ("volumes", 5), ("slices", 5)])
+@pytest.mark.parametrize("late", [-4, 3, 0])
+def test_a_break_near_a_whole_number_of_distances(name, n, late):
+    first, period = TRAINS[name][:20], int(np.diff(TRAINS[name])[0])
+    second = first[-1] + n * period + late + period * np.arange(30)
+    result = detect(make_context(R=np.concatenate([first, second])))
+    # Only what is exact to a sample can be missing markers.
+    told = [("triggers_irregular", "note")] if late else [("triggers_missing", "warning")]
+    found = [f for f in result.findings if f.code != "slice_rate_in_alpha"]
+    assert [(f.code, f.severity) for f in found] == told
+    assert found[0].span_s == ((first[-1] / SFREQ, second[0] / SFREQ),)
+    history = result.get_context().get_history()[-1].parameters
+    assert history["n_missing"] == (0 if late else n - 1)
+
+
+@given(
+    n=st.integers(2, 6),
+    first=st.integers(10, 30),
+    jitter=st.integers(0, 2),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=30, deadline=None)
+def test_markers_that_are_missing_are_no_break(n, first, jitter, seed):
+    kept = np.delete(VOLUMES, np.arange(first, first + n))
+    shifts = np.random.default_rng(seed).integers(-jitter, jitter + 1, len(kept))
+    assert describe_runs(kept + shifts).n_missing == n
 
 
 @pytest.mark.parametrize("jitter", [1, 100])

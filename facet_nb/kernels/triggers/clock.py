@@ -166,6 +166,27 @@ def fit_clock(markers: np.ndarray) -> ClockFit:
     )
 
 
+def describe_runs(markers: np.ndarray) -> Spacing:
+    """Return the spacing of markers, in which no marker is missing between two runs.
+
+    Parameters
+    ----------
+    markers : ndarray of int, shape (n_markers,)
+        Sorted marker samples.
+
+    Returns
+    -------
+    Spacing
+        As of :func:`facet_nb.kernels.triggers.spacing.describe_spacing`; a break that only comes
+        near a whole number of periods has 0 slots. Of an irregular train, in which one distance
+        of ten or more would be such a break, the distances are explained as they are.
+    """
+    spacing = describe_spacing(markers)
+    runs = _separate_runs(markers, spacing)
+    n_breaks = runs.n_irregular - spacing.n_irregular
+    return runs if n_breaks <= max(1, len(markers) // 10) else spacing
+
+
 def _leave_out_extras(markers: np.ndarray) -> tuple[Spacing, np.ndarray]:
     """Return the spacing without superfluous markers, and which markers are kept."""
     kept = np.arange(len(markers))
