@@ -6,8 +6,10 @@ severity, title and remedy; ``docs/findings.md`` has a section for each code.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import accumulate
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +25,8 @@ SEVERITIES: tuple[Severity, ...] = ("note", "warning", "error")
 _DETAILS = 3
 #: Channels and spans that a line of text lists.
 _LISTED = 8
+#: Most spans of a finding.
+_SPANS = 100
 
 
 @dataclass(frozen=True)
@@ -408,7 +412,8 @@ def make_finding(
     channels : iterable of str
         Channels that it concerns.
     span_s : iterable of (float, float)
-        Spans that it concerns, in s from the first sample.
+        Spans that it concerns, in s from the first sample. More than 100 are joined across their
+        shortest gaps.
     **evidence
         Numbers and names behind it.
 
@@ -436,7 +441,7 @@ def make_finding(
         {name: _to_plain(value) for name, value in evidence.items()},
         kind.remedy if remedy is None else remedy,
         channels=tuple(map(str, channels)),
-        span_s=tuple((round(float(a), 6), round(float(b), 6)) for a, b in span_s),
+        span_s=_limit([(round(float(a), 6), round(float(b), 6)) for a, b in span_s]),
     )
 
 
@@ -468,8 +473,20 @@ def _join(group: Sequence[Finding]) -> Finding:
         detail=" ".join([*details[:_DETAILS], *more]),
         step=", ".join(steps) or None,
         channels=tuple(dict.fromkeys(name for f in group for name in f.channels)),
-        span_s=tuple(sorted({span for f in group for span in f.span_s})),
+        span_s=_limit(sorted({span for f in group for span in f.span_s})),
     )
+
+
+def _limit(spans: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Return spans, joined across the shortest gaps where they are more than a person looks at."""
+    if len(spans) <= _SPANS:
+        return tuple(spans)
+    ordered = sorted(spans)
+    ends = list(accumulate((end for _, end in ordered), max))
+    gaps = [ordered[i + 1][0] - ends[i] for i in range(len(ends) - 1)]
+    apart = sorted(heapq.nlargest(_SPANS - 1, range(len(gaps)), key=gaps.__getitem__))
+    firsts, lasts = [0, *(i + 1 for i in apart)], [*apart, len(ends) - 1]
+    return tuple((ordered[a][0], ends[b]) for a, b in zip(firsts, lasts, strict=True))
 
 
 def name_step(findings: Iterable[Finding], step: str) -> tuple[Finding, ...]:

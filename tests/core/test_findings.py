@@ -216,6 +216,27 @@ findings = st.builds(
 )
 
 
+@given(
+    begins=st.lists(st.floats(0, 999), max_size=300),
+    length_s=st.floats(0, 9),
+    n=st.integers(1, 3),
+)
+def test_spans_are_no_more_than_a_person_looks_at(begins, length_s, n):
+    spans = [(round(a, 6), round(a + length_s, 6)) for a in begins]
+    parts = [make_finding("epochs_few", str(i), span_s=spans[i::n]) for i in range(n)]
+    (found,) = merge_findings(parts)
+    kept = np.array(found.span_s).reshape(-1, 2)
+    if len(set(spans)) <= 100:
+        assert {tuple(span) for span in kept} == set(spans)
+        return
+    assert len(kept) <= 100
+    for begin, end in spans:
+        assert np.any((kept[:, 0] <= begin) & (kept[:, 1] >= end))
+    # Where two are apart by much, neither is lost in the other.
+    gaps = np.sort(np.diff(np.sort(begins)))[::-1] - length_s
+    assert np.all(kept[1:, 0] - kept[:-1, 1] >= min(gaps[98], 0.0) - 1e-4)
+
+
 @given(st.lists(findings, max_size=8))
 def test_merging(given):
     merged = merge_findings(given)
