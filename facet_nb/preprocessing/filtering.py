@@ -232,6 +232,10 @@ class Filter(ArrayProcessor):
                 piece[...] = done
         return result
 
+    def can_overwrite(self) -> bool:
+        """Whether the result may replace the samples; those of a FIR filter may."""
+        return self.method == "fir" and type(self).compute is Filter.compute
+
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes."""
         if self.method == "iir":

@@ -208,3 +208,37 @@ def test_spectra_are_made_once_and_few_are_kept():
 def test_even_filter_is_refused():
     with pytest.raises(ValueError, match="odd number of taps"):
         filter_zero_phase(np.zeros((1, 10)), np.ones(4))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    n_channels=st.integers(1, 5),
+    n_times=st.integers(2, 60_000),
+    half=st.integers(0, 2_000),
+    dtype=st.sampled_from(TYPES),
+    seed=st.integers(0, 2**16),
+)
+def test_result_may_replace_the_input(way, n_channels, n_times, half, dtype, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n_channels, n_times)).astype(dtype)
+    taps = rng.standard_normal(2 * half + 1)
+    taps = taps + taps[::-1]
+    expected = filter_zero_phase(x, taps)
+    whole = np.zeros((n_channels, n_times + 3), dtype)
+    whole[:, 1:-2] = x
+    assert filter_zero_phase(whole[:, 1:-2], taps, out=whole[:, 1:-2]).base is whole
+    np.testing.assert_array_equal(whole[:, 1:-2], expected)
+    assert not whole[:, 0].any() and not whole[:, -2:].any()
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_result_replaces_the_input_with_any_share_of_taps(monkeypatch, dtype):
+    x = np.random.default_rng(0).standard_normal((3, 9_000)).astype(dtype)
+    for log2 in (8, 9, 11):
+        monkeypatch.setattr(fir, "choose_n_fft", lambda n_taps, n=2**log2: n)
+        for n_taps in (3, 2**log2 // 3, 2**log2 // 2 + 1, 2**log2 - 9):
+            taps = low_pass(n_taps | 1)
+            expected = filter_zero_phase(x, taps)
+            here = x.copy()
+            filter_zero_phase(here, taps, out=here)
+            np.testing.assert_array_equal(here, expected)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 #: Must equal VERSION in native/module.c.
-VERSION = 2
+VERSION = 3
 
 #: The kernel that was added last: an older library of an editable installation lacks it.
 NEWEST = "predict_blocks"

@@ -9,13 +9,16 @@ import numpy as np
 from facet_nb.kernels.compiled.dispatch import aligned_empty
 from facet_nb.kernels.compiled.library import count_step, count_vector_bytes, find_kernel
 
-__all__ = ["filter_rows", "filter_sum", "order"]
+__all__ = ["can_overwrite", "filter_rows", "filter_sum", "order"]
 
 #: Transforms that remain after the first two passes.
 SIXTEEN = 16
 
 #: Longest transform whose points follow one another without gaps.
 _SMALL = 1024
+
+#: Number of blocks that are copied before the result overwrites them.
+_N_KEPT = 2
 
 #: Unused points between the 16 parts of a transform; see :func:`count_places`.
 GAP = 9
@@ -37,7 +40,8 @@ def filter_rows(
         Real spectrum of the filter, of the type of `x`, in the order of
         :func:`order`.
     out : ndarray, shape (n_channels, n_times)
-        Array for the result, of the type of `x`; the rows of both are contiguous.
+        Array for the result, of the type of `x`; the rows of both are contiguous. It may be `x` if
+        :func:`can_overwrite` is true.
     before : int
         Number of samples of `x` before the first sample of `out`. `x` may be a piece of a longer
         signal, with additional samples on either side.
@@ -45,7 +49,16 @@ def filter_rows(
     n_fft, width = len(spectrum), count_vector_bytes() // x.itemsize
     hop = n_fft - n_taps + 1
     n_edges = _count_edges(x.shape[1], out.shape, n_fft, hop, width, before)
+    if x.ctypes.data == out.ctypes.data:
+        n_edges += 1 + _N_KEPT
     _run(x, None, n_taps, spectrum, out, before, n_edges)
+
+
+def can_overwrite(n_taps: int, n_fft: int, dtype: np.dtype) -> bool:
+    """Return whether the result of :func:`filter_rows` may replace its input."""
+    # A group overwrites what is kept for the next one, of which only the first block needs it.
+    width = count_vector_bytes() // dtype.itemsize
+    return n_fft <= min(3, width) * (n_fft - n_taps + 1)
 
 
 def filter_sum(

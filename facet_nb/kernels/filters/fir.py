@@ -55,7 +55,7 @@ def filter_zero_phase(
     taps : ndarray, shape (n_taps,)
         Symmetric filter of odd length.
     out : ndarray, shape (n_channels, n_times) | None
-        Array for the result; must not overlap `x`.
+        Array for the result; `x`, or an array that does not overlap it.
 
     Returns
     -------
@@ -82,8 +82,10 @@ def filter_zero_phase(
     n_fft = choose_n_fft(len(taps))
     if not can_compile(x, out) or run is None or n_fft > _LONGEST:
         return filter_in_scipy(x, taps, out=out)
-    target = as_rows(out)
-    run(as_rows(x), len(taps), _sorted_spectrum(taps.tobytes(), n_fft, x.dtype.char), target)
+    rows, target = as_rows(x), as_rows(out)
+    if np.may_share_memory(rows, target) and not _can_overwrite(len(taps), n_fft, x.dtype):
+        rows = rows.copy()
+    run(rows, len(taps), _sorted_spectrum(taps.tobytes(), n_fft, x.dtype.char), target)
     if target is not out:
         out[...] = target
     return out
@@ -126,6 +128,7 @@ def filter_in_scipy(
     spectrum = _spectrum(np.ascontiguousarray(taps, dtype=float).tobytes(), n_fft)
     spectrum = np.repeat(spectrum.astype(kind), 2)  # of real and imaginary parts
     for row, target in zip(x, out, strict=True):
+        row = row.copy() if np.may_share_memory(row, target) else row
         _filter_row(row, len(taps) // 2, spectrum, target, before)
     return out
 
@@ -133,17 +136,23 @@ def filter_in_scipy(
 def scratch_bytes(n_taps: int) -> int:
     """Return the peak memory of :func:`filter_zero_phase` beyond input and output."""
     # Bytes per point: two vectors and 8 for points, 40 for extended blocks, 56 for twiddle factors
-    # and spectra.
+    # and spectra, and 24 for blocks that the result overwrites.
     # In SciPy: 64 for pairs of blocks, 16 for their extension, 56 for making the spectrum.
     n_fft = choose_n_fft(n_taps)
     if is_chosen("overlap_save") and n_fft <= _LONGEST:
-        return n_fft * (2 * count_vector_bytes() + 104)
+        return n_fft * (2 * count_vector_bytes() + 128)
     return n_fft * 136
 
 
 def _find_compiled() -> Callable | None:
     """Return the compiled filter, or None if it must not be used."""
     return find_compiled("overlap_save", "filter_rows")
+
+
+def _can_overwrite(n_taps: int, n_fft: int, dtype: np.dtype) -> bool:
+    """Return whether the compiled filter's result may replace its input."""
+    check = find_compiled("overlap_save", "can_overwrite")
+    return check is not None and bool(check(n_taps, n_fft, dtype))
 
 
 @lru_cache(maxsize=_KEPT)

@@ -7,7 +7,7 @@
 
 /* Changes with the meaning of any argument, and with library.py: an older library of an editable
  * installation is then refused instead of called. */
-#define VERSION 2
+#define VERSION 3
 
 extern const kernel kernels_d_baseline[], kernels_f_baseline[];
 #if defined(__x86_64__)

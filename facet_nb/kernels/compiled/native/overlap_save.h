@@ -17,19 +17,27 @@ typedef struct {
     idx start; /* of the first block in it */
 } place;
 
-/* Copy samples from `start` on, with odd reflection at the ends, and zeros beyond that. */
-static void extend(const real *x, idx start, idx n, real *block, idx n_block)
+/* Copy samples from `start` on, with odd reflection at the ends, and zeros beyond that.
+ *
+ * The result has overwritten samples before `since`; `before`, which is read with indices below 0 only,
+ * points behind copies of the last of them. */
+static void extend(const real *x, idx start, idx n, idx since, const real *before, real *block,
+                   idx n_block)
 {
     idx begin = clip(-start, 0, n_block), end = clip(n - start, 0, n_block);
     for (idx i = 0; i < begin; i++) {
         idx time = start + i;
         block[i] = time > -n ? (real)(2 * (double)x[0] - (double)x[-time]) : 0;
     }
-    for (idx i = begin; i < end; i++)
+    idx middle = clip(since - start, begin, larger(begin, end));
+    for (idx i = begin; i < middle; i++)
+        block[i] = before[start + i - since];
+    for (idx i = middle; i < end; i++)
         block[i] = x[start + i];
     for (idx i = larger(begin, end); i < n_block; i++) {
         idx time = 2 * (n - 1) - start - i;
-        block[i] = time >= 0 ? (real)(2 * (double)x[n - 1] - (double)x[time]) : 0;
+        const double value = time < 0 ? 0 : time < since ? before[time - since] : x[time];
+        block[i] = time >= 0 ? (real)(2 * (double)x[n - 1] - value) : 0;
     }
 }
 
@@ -84,7 +92,10 @@ INLINE void scatter(const real *tile, idx i, int part, const place *places, idx 
  * `x` holds `before` samples before the first sample of `out` in each row. `points` is scratch memory
  * for the points, 16 parts of `part_step` elements; `tile` for 16 W + 16 points; `edges` for the
  * blocks of one group that reach beyond the ends of their rows. `second` is the other signal of a
- * sum, laid out as `x`, or NULL. The spectrum has `each` elements for a point. */
+ * sum, laid out as `x`, or NULL. The spectrum has `each` elements for a point.
+ *
+ * If `out` is `x`, `edges` has room for one more block, and for the `n_kept` samples that precede a group:
+ * two blocks, which must not be more than the group before it has overwritten. */
 static void overlap_save(const argument *a)
 {
     const real *x = a[0].array;
@@ -98,12 +109,12 @@ static void overlap_save(const argument *a)
     const real *second = a[16].array;
     idx each = a[17].n, n_blocks = second ? 1 : 2;
     idx step = n_blocks * hop, n_pairs = (n_times + step - 1) / step, n_part = n_fft / SIXTEEN;
-    idx half = (n_fft - hop) / 2;
-    real *spare = tile + W * SIXTEEN * POINT;
+    idx half = (n_fft - hop) / 2, since = 0, n_kept = x == out ? 2 * n_fft : 0;
+    real *spare = tile + W * SIXTEEN * POINT, *kept = edges + n_kept;
     for (idx first = 0; first < n_rows * n_pairs; first += W) {
         idx n_items = smaller(W, n_rows * n_pairs - first);
         place places[W];
-        real *edge = edges;
+        real *edge = kept;
         for (idx lane = 0; lane < W; lane++) {
             /* Spare lanes repeat the last pair. */
             if (lane >= n_items) {
@@ -116,8 +127,9 @@ static void overlap_save(const argument *a)
             for (int part = 0; part < 2; part++) {
                 idx start = before + pair * step - half + (second ? 0 : part * hop);
                 const real *from = (second && part ? second : x) + row * x_step;
-                if (start < 0 || start + n_fft > x_times) {
-                    extend(from, start, x_times, edge, n_fft);
+                idx missing = row == first / n_pairs ? since : 0;
+                if (start < missing || start < 0 || start + n_fft > x_times) {
+                    extend(from, start, x_times, missing, kept, edge, n_fft);
                     places[lane].block[part] = edge;
                     edge += n_fft;
                 } else {
@@ -136,6 +148,12 @@ static void overlap_save(const argument *a)
                 forward_sixteen(tile + k * SIXTEEN * POINT, POINT, z, part_step, spare, factors,
                                 n_fft, n_fft, j + k);
             }
+        }
+        if (n_kept) {
+            const real *row = x + (first + W) / n_pairs % n_rows * x_step;
+            since = (first + W) % n_pairs * step;
+            idx n = smaller(n_kept, since);
+            memcpy(kept - n, row + since - n, n * sizeof(real));
         }
         for (idx i = 0; i < SIXTEEN; i++)
             filter_points(points + i * part_step, n_part, factors, n_fft,
