@@ -173,6 +173,7 @@ def find_volume(x: np.ndarray, layout: Layout, sfreq: float) -> int:
     means = values.mean(axis=1)
     # Changes from slice to slice: drift is nearly constant over a slice.
     values = np.diff(values.ravel(), prepend=values[0, 0]).reshape(values.shape)
+    energy = np.cumsum(np.einsum("kv,kv->k", values, values))
     ratios, rest = np.zeros(most + 1), np.full(most + 1, np.inf)
     for p in range(2, most + 1):
         n_volumes = len(values) // p
@@ -181,8 +182,9 @@ def find_volume(x: np.ndarray, layout: Layout, sfreq: float) -> int:
         mean = folded.mean(axis=0)
         slices = mean.reshape(p, -1)
         slices = slices - slices.mean(axis=0)
-        apart = folded - mean
-        within = float(np.vdot(apart, apart)) / max(n_volumes - 1, 1)
+        # What differs from the mean, without an array of it: rounding is far below any noise.
+        apart = float(energy[n_volumes * p - 1]) - n_volumes * float(mean @ mean)
+        within = max(apart, 0.0) / max(n_volumes - 1, 1)
         ratios[p] = n_volumes * float(np.sum(slices**2)) / within if within > 0 else 0.0
         rest[p] = within / p
     best = float(ratios.max())

@@ -180,11 +180,15 @@ def find_sequences(positions: np.ndarray) -> list[tuple[int, int, float]]:
 def _runs(diffs: np.ndarray) -> Iterator[tuple[int, int]]:
     """Yield first and last index of distances that agree with the first of them."""
     values, first = diffs.tolist(), 0  # Python's numbers: a fifth of the time of NumPy's
-    for i in range(1, len(values) + 1):
-        if i == len(values) or abs(values[i] - values[first]) > _width(values[first], _ALIKE):
+    if not values:
+        return
+    known, width = values[0], _width(values[0], _ALIKE)
+    values.append(math.inf)  # ends the last run
+    for i, value in enumerate(values):
+        if abs(value - known) > width:
             if i - first >= _IN_A_ROW:
                 yield first, i - 1
-            first = i
+            first, known, width = i, value, _width(value, _ALIKE)
 
 
 def _width(usual: float, limits: tuple[float, float]) -> float:
