@@ -177,10 +177,14 @@ class _RunWriter:
         if quality.verdict == "not measured" and not quality.measures:
             return
         word, text = escape(quality.verdict), escape(quality.sentence)
-        rows = [_list_cells(measure) for measure in quality.measures]
+        # What exceeds its limit comes first.
+        measures = sorted(quality.measures, key=lambda measure: measure.verdict != "check")
+        rows = [_list_cells(measure) for measure in measures]
         heads = ["measure", "value", "limit", "verdict"]
-        body = f'<p class="fnb-verdict"><strong>{word}</strong>: {text}</p>'
-        yield "verdict", "Verdict", body + (write_table(heads, rows) if rows else "")
+        n_marked = sum(measure.verdict == "check" for measure in measures)
+        table = write_table(heads, rows, n_marked=n_marked) if rows else ""
+        kind = "fnb-verdict fnb-check" if quality.verdict == "check" else "fnb-verdict"
+        yield "verdict", "Verdict", f'<p class="{kind}"><strong>{word}</strong>: {text}</p>{table}'
 
     def _findings(self) -> Iterable[Section]:
         items = "".join(map(write_finding, self.result.findings))
@@ -312,9 +316,10 @@ def _shorten(value: Any) -> str:
 
 
 def _list_cells(measure: Measure) -> tuple[str, ...]:
-    """Return title, value, limit and verdict of a measure as text."""
+    """Return title, value, limit and verdict of a measure as text; the latter with its reason."""
     value, limit = (_write_value(v, measure.unit) for v in (measure.value, measure.limit))
-    return measure.title, value, limit, measure.verdict
+    why = f": {measure.detail}" if measure.verdict != "good" and measure.detail else ""
+    return measure.title, value, limit, measure.verdict + why
 
 
 def _write_value(value: float | None, unit: str) -> str:
@@ -335,15 +340,21 @@ def write_body(kind: str, name: str, outcome: str, sections: Sequence[Section]) 
     )
 
 
-def write_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
-    """Return a table; without heads, the first cell of each row is its head."""
+def write_table(
+    heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "", n_marked: int = 0
+) -> str:
+    """Return a table; without heads, the first cell of each row is its head.
+
+    The first `n_marked` rows stand out.
+    """
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
     head = f"<thead><tr>{head}</tr></thead>" if heads else ""
     lines = []
-    for first, *rest in rows:
+    for i, (first, *rest) in enumerate(rows):
         cells = "".join(f"<td>{escape(text)}</td>" for text in rest)
-        lines.append(f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>')
+        mark = ' class="fnb-check"' if i < n_marked else ""
+        lines.append(f'<tr{mark}><th scope="row">{escape(first)}</th>{cells}</tr>')
     label = escape(caption or (heads[0] if heads else "Properties"))
     return (
         f'<div class="fnb-wide" role="group" aria-label="{label}"><table>{title}{head}'

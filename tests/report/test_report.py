@@ -175,6 +175,21 @@ def test_the_verdict_comes_first_if_there_is_one():
     assert "check: look at 41–43 s" in text and "1.5 µV" in html and "<td>2 µV</td>" in html
 
 
+def test_what_exceeds_its_limit_comes_first_and_says_why():
+    result = PipelineResult(None)
+    measures = (
+        Measure("one", "one", 1.0, 2.0, verdict="good", detail="all is well."),
+        Measure("two", "two", detail="there are no <volumes>."),
+        Measure("three", "three", 3.0, 2.0, verdict="check", detail="look at Cz."),
+    )
+    result._quality = Quality("check", "look at Cz.", measures)
+    rows = re.findall(r"<tr.*?</tr>", make_report(result).to_html())[1:4]
+    assert [re.search('scope="row">(\\w+)', row)[1] for row in rows] == ["three", "one", "two"]
+    assert [row.startswith('<tr class="fnb-check">') for row in rows] == [True, False, False]
+    told = [re.search("<td>([^<]*)</td></tr>", row)[1] for row in rows]
+    assert told == ["check: look at Cz.", "good", "not measured: there are no &lt;volumes&gt;."]
+
+
 # ----------------------------------------------------------------- what it measures
 def test_missing_and_left_out_markers_are_at_their_places(result, simulation):
     train = read_train(Pair.of(result))
