@@ -90,6 +90,43 @@ def test_noise_alone_has_no_courses():
         assert trained.all()
 
 
+@pytest.mark.parametrize(("size", "slope"), [(1.5, 5.0), (3.0, 7.0)])
+def test_a_course_of_few_frequencies_is_found_however_long_the_recording(size, slope):
+    for n_epochs in (1200, 5000):
+        rng = np.random.default_rng(3)
+        layout = Layout.of(300.0 + 100.0 * np.arange(n_epochs), 100, 10**6)
+        n_values = 2 * int(highband.find_band(layout, SFREQ).sum())
+        high = rng.standard_normal((n_epochs, n_values)).astype(np.float32)
+        shape = rng.standard_normal(n_values) * np.exp(-np.linspace(0, slope, n_values))
+        course = np.sin(np.arange(n_epochs) / 37)
+        high += (size * np.multiply.outer(course, shape)).astype(np.float32)
+        found, _ = amplitudes.find_amplitudes(
+            high.view(np.complex64), np.ones(n_epochs, bool), layout, SFREQ, 16
+        )
+        assert found.shape[1] == 2
+        assert abs(np.corrcoef(found[:, 1], course)[0, 1]) > 0.95
+
+
+@pytest.mark.parametrize("n_epochs", [1200, 5000])
+def test_muscle_activity_makes_no_course_however_long_the_recording(n_epochs):
+    for seed, n_bursts in [(1, 6), (2, 40)]:
+        rng = np.random.default_rng(seed)
+        layout = Layout.of(300.0 + 100.0 * np.arange(n_epochs), 100, 10**6)
+        n_values = 2 * int(highband.find_band(layout, SFREQ).sum())
+        loud = np.ones(n_epochs)
+        for begin in rng.integers(0, n_epochs - 30, n_bursts):
+            loud[begin : begin + rng.integers(5, 30)] = 15.0
+        high = loud[:, np.newaxis] * rng.standard_normal((n_epochs, n_values))
+        found, _ = amplitudes.find_amplitudes(
+            high.astype(np.float32).view(np.complex64),
+            np.ones(n_epochs, bool),
+            layout,
+            SFREQ,
+            16,
+        )
+        assert found.shape[1] == 1
+
+
 def test_an_artifact_that_repeats_goes_altogether():
     x, onsets, _ = make(drift=0.0, step=0.0)
     got = lowrank.correct(x, lay_out(onsets, x), SFREQ)

@@ -22,12 +22,13 @@ MAX_COURSES = 16
 MIN_ENERGY = 2.0
 
 #: Ratio by which a course must predict held-out frequencies better than an unrelated one (median
-#: over blocks), at least and relative to the number of epochs. Of 1048 epochs, muscle bursts have
-#: ratios of 1 to 6, motion and drift 20 to 500.
-PREDICTS, PREDICTS_OF_EPOCHS = 3.0, 0.008
+#: over blocks), at least and relative to the number of epochs, and a ratio that is enough for a
+#: course of many epochs. Muscle bursts have ratios of 1 to 6, up to 16 if they are dense, in up to
+#: 4 % of the epochs; motion and drift 20 to 2000, the more the longer a recording is.
+PREDICTS, PREDICTS_OF_EPOCHS, PREDICTS_ENOUGH = 3.0, 0.008, 10.0
 
-#: Smallest effective number of epochs of a course, relative to all.
-MIN_SPREAD = 0.015
+#: Smallest effective number of epochs of a course, relative to all, and that of many epochs.
+MIN_SPREAD, WIDE = 0.015, 0.1
 
 #: Number of blocks of frequencies that are held out in turn.
 _N_BLOCKS = 8
@@ -347,7 +348,9 @@ def _find_valid(
     shares = np.square(unit)
     spread = 1.0 / np.maximum(np.einsum("cn,cn->c", shares, shares), 1e-30)
     n = np.count_nonzero(weights)
-    return (ratios > max(PREDICTS, PREDICTS_OF_EPOCHS * n)) & (spread >= MIN_SPREAD * n)
+    least = PREDICTS_OF_EPOCHS * n
+    needed = np.where(spread >= WIDE * n, min(least, PREDICTS_ENOUGH), least)
+    return (ratios > np.maximum(needed, PREDICTS)) & (spread >= MIN_SPREAD * n)
 
 
 def _predict(
