@@ -15,6 +15,7 @@ from facet_nb.core import Pipeline, Processor
 from facet_nb.core.backends.base import dumps
 from facet_nb.core.backends.caller import CallerState
 from tests.core import toys
+from tests.faults import programs
 
 PLACES = [
     {"n_jobs": 1},
@@ -136,3 +137,31 @@ def test_a_folder_that_is_gone_is_an_error_of_ours(tmp_path, monkeypatch):
     with pytest.raises(FacetError, match=r"gone.*os\.chdir"):
         call(state, len, "abc")
     assert os.getcwd() == here
+
+
+QUIET = """
+    import sys
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    import mne, numpy as np
+    from facet_nb import HighPassFilter, Pipeline, ProcessingContext
+
+    def work(seed):
+        x = np.random.default_rng(seed).normal(size=(4, 2000)) * 1e-5
+        raw = mne.io.RawArray(x, mne.create_info(4, 500.0, "eeg"), verbose="error")
+        options = dict(mode=sys.argv[2], n_jobs=2, show_progress=False)
+        return Pipeline([HighPassFilter(1.0)]).run(ProcessingContext(raw), **options).success
+
+    if __name__ == "__main__":
+        with ProcessPoolExecutor(2, mp_context=get_context(sys.argv[1])) as pool:
+            print(list(pool.map(work, range(2))))
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+@pytest.mark.parametrize("mode", ["channel_sequential", "parallel"])
+def test_nothing_is_said_after_runs_in_a_pool(tmp_path, method, mode):
+    process = programs.start(QUIET, tmp_path, method, mode)
+    out, err = process.communicate(timeout=100)
+    assert (out.strip(), err) == ("[True, True]", "") and process.returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import multiprocessing
@@ -110,14 +111,18 @@ def _end_workers() -> None:
 
 def _forget_folders(executor: Any) -> None:
     """Make loky's resource tracker forget folders that joblib registered, but did not create."""
-    # We map no arrays through joblib, so its folders never exist. Otherwise joblib's atexit handler
-    # does this, which a child of multiprocessing does not run; the tracker then warns of a leak.
+    # We map no arrays through joblib, so its folders never exist. Else joblib's atexit handlers do
+    # this, which a forked child of multiprocessing does not run: the tracker then warns of a leak.
+    # A spawned one does run them, and to forget a folder twice is an error of the tracker.
     manager = getattr(executor, "_temp_folder_manager", None)
     from joblib.externals.loky.backend import resource_tracker
 
-    for folder in list(getattr(manager, "_cached_temp_folders", {}).values()):
+    handlers = getattr(manager, "_finalizers", {})
+    for key, folder in getattr(manager, "_cached_temp_folders", {}).items():
         if not os.path.exists(folder):
             resource_tracker.unregister(folder, "folder")
+            if key in handlers:
+                atexit.unregister(handlers[key])
 
 
 class ProcessBackend(Backend):
