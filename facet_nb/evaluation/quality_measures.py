@@ -436,7 +436,8 @@ def judge_kept(tables: Tables, context: ProcessingContext) -> Measure:
     loss = -find_medians(tables.kept[quiet])
     worst = float(loss.max())
     bad = [n for n, v in zip(tables.names, loss, strict=True) if v > LOSS_DB]
-    detail = f"{worst:.1f} dB from 20 to 70 Hz in the worst channel (at most {LOSS_DB:g} dB)."
+    rounded = round(worst, 1) + 0.0  # no "-0.0"
+    detail = f"{rounded:.1f} dB from 20 to 70 Hz in the worst channel (at most {LOSS_DB:g} dB)."
     return judge(name, title, worst, LOSS_DB, detail, unit="dB", channels=tuple(bad))
 
 

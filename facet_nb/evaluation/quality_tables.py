@@ -379,7 +379,8 @@ class WindowReader:
     def __init__(self, raw: mne.io.BaseRaw, names: Sequence[str], later_s: float = 0.0) -> None:
         self.raw, self.later_s = raw, later_s
         self.rows = [raw.ch_names.index(name) for name in names]
-        self.sfreq = float(raw.info["sfreq"])
+        self.sfreq, self.n_times = float(raw.info["sfreq"]), int(raw.n_times)
+        self._picked = as_slice(self.rows)
 
     @classmethod
     def of_original(cls, context: ProcessingContext, names: Sequence[str]) -> WindowReader | None:
@@ -397,7 +398,7 @@ class WindowReader:
     def holds(self, window: ScanWindow, sfreq: float) -> bool:
         """Whether the recording has the samples of a window."""
         start, stop = self._place(window, sfreq)
-        return start >= 0 and stop <= self.raw.n_times
+        return start >= 0 and stop <= self.n_times
 
     def has_samples_of(self, other: WindowReader, window: ScanWindow, sfreq: float) -> bool:
         """Whether a window has the samples of another recording, by some of each channel."""
@@ -487,5 +488,5 @@ class WindowReader:
         """Return samples of the channels, in V."""
         if self.raw.preload:
             forget(self.raw._data)  # a recording in a file: frees the pages read before
-            return np.asarray(self.raw._data[as_slice(self.rows), start:stop])
+            return np.asarray(self.raw._data[self._picked, start:stop])
         return np.asarray(self.raw.get_data(picks=self.rows, start=start, stop=stop))
