@@ -14,9 +14,9 @@ from facet_nb.core.planning.memory_forecast import RunInput
 from facet_nb.core.processor import Processor
 from facet_nb.core.recording import Shape
 from facet_nb.core.registry import register_processor
+from facet_nb.core.storage.originals import list_files
 from facet_nb.io.identity import remove_identity, tell_identity
 from facet_nb.io.messages import shorten, suggest, unusable
-from facet_nb.io.originals import list_originals
 from facet_nb.io.saturation import tell_saturated
 from facet_nb.io.sources import find_source, load_samples, open_recording
 from facet_nb.io.units import tell_units
@@ -131,7 +131,7 @@ class Loader(Processor):
             If it cannot be read.
         """
         source, _ = find_source(self.path)
-        return list_originals([open_recording(source, verbose="error")], [source, self.path])
+        return list_files([open_recording(source, verbose="error")], [source, self.path])
 
     def moved_to(self, folder: Path) -> Loader:
         """Return a copy of this step that reads the files of the same names in `folder`."""

@@ -27,12 +27,12 @@ from facet_nb.core.metadata import to_plain
 from facet_nb.core.planning.plan import Plan
 from facet_nb.core.quality import Quality, find_known_quality, find_quality
 from facet_nb.core.storage.hashing import list_versions
+from facet_nb.core.storage.originals import list_files
 from facet_nb.core.storage.page_cache import StreamedFiles
 from facet_nb.core.storage.scratch import is_spilled
 from facet_nb.io.atomic_write import PROVENANCE
 from facet_nb.io.identity import is_anonymous, keep_suffix
 from facet_nb.io.messages import unusable
-from facet_nb.io.originals import list_originals
 from facet_nb.io.sources import find_source, open_recording
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class Provenance:
                 "the recording was made in memory: its provenance has no input files to compare."
             )
         source, _ = find_source(path)
-        files = list_originals([open_recording(source, verbose="error")], [source])
+        files = list_files([open_recording(source, verbose="error")], [source])
         return wanted == {entry["sha256"] for entry in map(hash_file, files)}
 
 
@@ -202,7 +202,7 @@ def collect(
     steps = context.get_history()
     original = context.get_raw_original()
     paths = [step.parameters.get("path") for step in steps if "loader" in step.name]
-    files = list_originals([original], [path for path in paths if path])
+    files = list_files([original], [path for path in paths if path])
     anonymous = anonymize or is_anonymous(context)
     hide = _Hider([*files, target], anonymous)
     findings = merge_findings(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facet_nb.core.errors import FacetError
-from facet_nb.core.storage.originals import find_same
+from facet_nb.core.storage.originals import find_same, list_files
 from facet_nb.io.atomic_write import check_target, stage
 from facet_nb.io.formats import edf_limits
 from facet_nb.io.formats.brainvision import check_brainvision_header, write_brainvision
@@ -21,7 +21,6 @@ from facet_nb.io.formats.eeglab import check_eeglab, write_eeglab
 from facet_nb.io.formats.fif import check_fif_header, write_fif
 from facet_nb.io.markers import iter_markers
 from facet_nb.io.messages import name_other_format, shorten, unusable, unwritable
-from facet_nb.io.originals import list_originals
 from facet_nb.io.provenance import Note, list_sidecars_of
 from facet_nb.io.verify import Written, compare
 
@@ -238,8 +237,8 @@ def check_not_original(
     """
     made = [path, *(path.with_suffix(part) for part in writer.parts)]
     lazy = [raw for raw in raws if raw is not None and not raw.preload]
-    read = list_originals(lazy)
-    originals = read if replace_input else list_originals(raws, paths)
+    read = list_files(lazy)
+    originals = read if replace_input else list_files(raws, paths)
     for file in made:
         if find_same(file, read) is not None:
             raise unusable(

@@ -17,9 +17,8 @@ from facet_nb.core import PipelineResult
 from facet_nb.core.errors import FacetError
 from facet_nb.core.findings import Finding
 from facet_nb.core.quality import Measure
-from facet_nb.core.storage.originals import PAGES, check_kind_of_file
+from facet_nb.core.storage.originals import PAGES, check_kind_of_file, list_files
 from facet_nb.io.atomic_write import check_target, stage
-from facet_nb.io.originals import list_originals
 from facet_nb.io.provenance import hash_file, read_provenance
 from facet_nb.report import figures
 from facet_nb.report.code import list_parameters, list_settings, repeat_run
@@ -264,7 +263,7 @@ class _RunWriter:
             except FacetError:
                 pass  # written without provenance: the files are hashed here
         paths = [self.pair.source] if self.pair.source else []
-        return [hash_file(file) for file in list_originals([self.pair.before], paths)]
+        return [hash_file(file) for file in list_files([self.pair.before], paths)]
 
     def _code(self) -> Iterable[Section]:
         code = escape(repeat_run(self.result, self.pair))

@@ -94,6 +94,36 @@ def test_windows_equal_the_full_run(results, name, data):
     assert np.array_equal(one.get_data(picks, start=start, stop=stop), full[picks, start:stop])
 
 
+def draw_key(data, n):
+    """Return an index of one axis."""
+    number = st.integers(-n, n - 1)
+    steps = st.integers(1, 50) | st.integers(-50, -1) | st.none()
+    bound = st.none() | st.integers(-n - 5, n + 5)
+    key = data.draw(
+        st.sampled_from([Ellipsis, slice(None)])
+        | number
+        | st.builds(slice, bound, bound, steps)
+        | st.lists(number, max_size=5).map(lambda some: np.array(some, dtype=int))
+    )
+    return key
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_samples_are_indexed_as_an_array(results, data):
+    full, lazy, _ = results("AAS behind a filter")
+    samples = lazy._raw_extras[0]["samples"]
+    rows, times = draw_key(data, 4), draw_key(data, full.shape[1])
+    pairs = all(isinstance(key, np.ndarray) for key in (rows, times))
+    if (rows is Ellipsis and times is Ellipsis) or (pairs and len(rows) != len(times)):
+        times = slice(None)
+    assert np.array_equal(samples[rows], full[rows])
+    got, expected = samples[rows, times], full[rows, times]
+    assert got.shape == expected.shape and np.array_equal(got, expected)
+    mask = np.array([True, False, True, True])
+    assert np.array_equal(samples[mask, 7], full[mask, 7])
+
+
 @pytest.mark.parametrize("name", WINDOWED)
 def test_these_chains_are_computed_in_windows(results, name):
     table = results(name)[1].describe_steps()
@@ -241,6 +271,24 @@ def test_the_given_recording_may_be_cropped_afterwards():
     pipeline = Pipeline([HighPassFilter(1.0)])
     full, lazy = pipeline.run(raw).raw.get_data(), pipeline.lazy(raw)
     raw.crop(3.0, 9.0).pick("eeg")
+    assert np.array_equal(lazy.get_data(start=5, stop=8000), full[:, 5:8000])
+
+
+def test_the_given_file_may_be_changed_afterwards(raw, tmp_path):
+    """MNE changes lists of its reader in place."""
+    raw.save(path := tmp_path / "x_raw.fif", fmt="double", verbose="error")
+    given = mne.io.read_raw(path, verbose="error")
+    pipeline = Pipeline([HighPassFilter(1.0)])
+    full, lazy, own = (
+        pipeline.run(path).raw.get_data(),
+        pipeline.lazy(given),
+        engine._copy_reader(given),
+    )
+    lists = {k: len(v) for k, v in vars(own).items() if isinstance(v, list)}
+    assert {"_read_picks", "_raw_extras"} <= set(lists)
+    given.append(given.copy())
+    given.pick([1, 0]).rename_channels({given.ch_names[0]: "other"})
+    assert {k: len(v) for k, v in vars(own).items() if isinstance(v, list)} == lists
     assert np.array_equal(lazy.get_data(start=5, stop=8000), full[:, 5:8000])
 
 

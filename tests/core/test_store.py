@@ -87,6 +87,19 @@ def test_samples_are_written_once_and_removed(folder):
     assert np.array_equal(result[1], [3.0] * 5), "what is mapped stays readable"
 
 
+def test_what_is_released_is_forgotten(folder):
+    """A later array may get the number of one that is gone: it is in no file."""
+    files = Store(shared=True)
+    for _ in range(20):
+        _, result = files.allocate((2, 5))
+        files.release(result)
+        assert files.holds(result)  # still mapped
+        del result
+        assert not files.has_maps
+    assert not any(files.holds(np.zeros((2, 5))) for _ in range(100))
+    files.close()
+
+
 def test_only_two_recordings_are_in_files_at_a_time(folder):
     """A file goes as soon as nothing refers to it."""
     seen = []

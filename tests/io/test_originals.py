@@ -96,6 +96,49 @@ def test_the_input_of_a_context_is_kept(source, make_twin):
     assert {k: v for k, v in hashes(source.parent).items() if k in before} == before
 
 
+def name_otherwise(folder, part):
+    """Rename a part of raw.vhdr; only the header names it then."""
+    name = f"raw{part}"
+    os.rename(folder / name, folder / f"other{part}")
+    header = (folder / "raw.vhdr").read_text("utf-8").replace(name, f"other{part}")
+    (folder / "raw.vhdr").write_text(header, "utf-8")
+
+
+@pytest.mark.parametrize("part", [".eeg", ".vmrk"])
+@pytest.mark.parametrize("reader", ["loader", "mne"])
+def test_parts_that_only_a_header_names_are_kept(tmp_path, part, reader):
+    """By exporters as by MNE's methods of a lazy recording, however it was read."""
+    export(ProcessingContext(make_recording()), tmp_path / "raw.vhdr")
+    name_otherwise(tmp_path, part)
+    before, path = hashes(tmp_path), tmp_path / "raw.vhdr"
+    source = path if reader == "loader" else mne.io.read_raw_brainvision(path, verbose="error")
+    lazy = Pipeline([HighPassFilter(1.0)]).lazy(source)
+    for target in ("raw.vhdr", "other.vhdr", f"raw{part}", f"other{part}"):
+        with pytest.raises(ValidationError, match="from which the recording is computed"):
+            lazy.export(tmp_path / target, fmt="brainvision", overwrite=True)
+        assert hashes(tmp_path) == before
+    context = load(path) if reader == "loader" else ProcessingContext(source)
+    with pytest.raises(ValidationError, match=r"file of the input|still being read"):
+        export(context, tmp_path / "other.vhdr")
+    assert hashes(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        (b"MarkerFile=Mess\xc3\xa4.vmrk", "Mess\u00e4.vmrk"),
+        (b"  MarkerFile = Mess\xe4.vmrk \r\nx=1", "Mess\u00e4.vmrk"),
+        (b"MarkerFile=$b_2.vmrk", "raw_2.vmrk"),
+        (b"MarkerFile=.\\mine.mrk", "mine.mrk"),
+    ],
+)
+def test_names_in_headers(tmp_path, line, name):
+    (tmp_path / "raw.vhdr").write_bytes(b"Brain Vision\n[Common Infos]\nDataFile=\n" + line)
+    (tmp_path / name).touch()
+    found = list_files([], [tmp_path / "raw.vhdr"])
+    assert [path.resolve() for path in found] == [tmp_path / "raw.vhdr", tmp_path / name]
+
+
 @pytest.mark.parametrize("part", [".eeg", ".vmrk"])
 def test_parts_of_a_recording_are_kept(tmp_path, part):
     """The header of another recording may not take the name of this one's samples."""

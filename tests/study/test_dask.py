@@ -189,9 +189,12 @@ def test_other_versions_are_an_error(client, paths, monkeypatch):
     assert "instead of 1.0" in batch.rows[0].error and "same versions" in batch.rows[0].error
 
 
-def test_a_folder_that_workers_do_not_see(client, paths, monkeypatch):
-    monkeypatch.chdir(paths[0].parent)
-    batch = run([toys.Halved()], [f"/proc/self/cwd/{path.name}" for path in paths[:2]])
+def test_a_folder_that_workers_do_not_see(client, paths):
+    number = os.open(paths[0].parent, os.O_RDONLY)
+    try:
+        batch = run([toys.Halved()], [f"/proc/self/fd/{number}/{path.name}" for path in paths[:2]])
+    finally:
+        os.close(number)
     assert {row.state for row in batch.rows} == {"failed"}
     assert all("mounted on all machines" in row.error for row in batch.rows)
 

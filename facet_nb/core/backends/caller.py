@@ -2,6 +2,9 @@
 
 Workers are reused: without this, they keep the working folder, environment, warning filters and
 log levels of the time at which they were started, and a relative path leads elsewhere.
+
+Workers of this process take over its state for good (:class:`CallerState`). Those of a cluster,
+which others use as well, have it for one call (:meth:`CallerState.lend`).
 """
 
 from __future__ import annotations
@@ -11,7 +14,8 @@ import os
 import pickle
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,19 @@ from facet_nb.core.errors import FacetError
 
 #: Loggers whose levels workers share with the caller.
 _LOGGERS = ("mne", "facet_nb")
+
+#: Beginnings of the names of variables that libraries of ours read while they compute.
+_OURS = ("FACET_NB_", "MNE_")
+
+#: Variables that name folders of this machine, or that a notebook's kernel has set for its output.
+_OF_THIS_MACHINE = frozenset(
+    ["FACET_NB_TMPDIR", "TMPDIR", "TEMP", "TMP", "PWD", "OLDPWD", "JPY_PARENT_PID"]
+    + ["JPY_SESSION_NAME", "PAGER", "GIT_PAGER", "MANPAGER", "CLICOLOR", "CLICOLOR_FORCE"]
+    + ["FORCE_COLOR", "TERM", "PYDEVD_USE_FRAME_EVAL"]
+)
+
+#: What this process was started with where the system does not tell: what it has at this import.
+_environment_at_import = dict(os.environ)
 
 _MNE_LEVELS = {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}
 
@@ -63,19 +80,31 @@ class CallerState:
     @classmethod
     def take(cls) -> CallerState:
         """Return the state of this process and thread."""
-        folder: str | None
-        try:
-            folder = os.getcwd()
-        except FileNotFoundError:
-            folder = None
         return cls(
-            folder=folder,
+            folder=_find_folder(),
             environment={k: v for k, v in os.environ.items() if not _is_of_workers(k)},
             path=tuple(str(Path(p).absolute()) if p == "" else p for p in sys.path),
             filters=_pickle_filters(),
             levels={name: logging.getLogger(name).level for name in _LOGGERS},
             floats=list_float_modes(),
         )
+
+    def lend(self) -> dict[str, Any]:
+        """Return what :func:`borrow` needs on another machine.
+
+        Of the environment only variables that this process has set, changed or removed since it
+        was started, and those of MNE and of this package: the others describe this machine.
+        """
+        now, before = self.environment, _read_first_environment()
+        names = {n for n in now.keys() | before.keys() if now.get(n) != before.get(n)}
+        names |= {name for name in now if name.startswith(_OURS)}
+        names = {n for n in names if not _is_of_workers(n) and n not in _OF_THIS_MACHINE}
+        return {
+            "folder": self.folder,
+            "environment": {name: now.get(name) for name in sorted(names)},
+            "filters": self.filters,
+            "levels": self.levels,
+        }
 
     def __reduce__(self) -> tuple[Callable[..., CallerState], tuple[Any, ...]]:
         values = (self.folder, self.environment, self.path, self.filters, self.levels, self.floats)
@@ -103,6 +132,76 @@ def call_with_modes(modes: dict[str, Any], function: Callable[..., Any], *args: 
     # A Dask worker may run several tasks at once: only what belongs to its thread may be set.
     with np.errstate(**modes):
         return function(*args)
+
+
+@contextmanager
+def borrow(lent: Mapping[str, Any]) -> Iterator[str]:
+    """Put this process into a state of :meth:`CallerState.lend` until the context is left.
+
+    Yields
+    ------
+    str
+        Why the process is not in the caller's working folder; empty if it is.
+    """
+    problem, folder = "", _find_folder()
+    loggers = {logging.getLogger(name): level for name, level in lent["levels"].items()}
+    levels = {logger: logger.level for logger in loggers}
+    before = {name: os.environ.get(name) for name in lent["environment"]}
+    with warnings.catch_warnings():
+        try:
+            _set_variables(lent["environment"])
+            _set_filters(lent["filters"])
+            for logger, level in loggers.items():
+                logger.setLevel(level)
+            if lent["folder"] is not None:
+                try:
+                    os.chdir(lent["folder"])
+                except OSError as error:
+                    problem = f"has no folder {lent['folder']} ({error.strerror})"
+            yield problem
+        finally:
+            _set_variables(before)
+            for logger, level in levels.items():
+                logger.setLevel(level)
+            if folder is not None:
+                with suppress(OSError):  # it was removed meanwhile
+                    os.chdir(folder)
+
+
+def find_difference(lent: Mapping[str, Any]) -> str:
+    """Return in what this process differs from a state of :meth:`CallerState.lend`, or nothing."""
+    if lent["folder"] is not None and lent["folder"] != _find_folder():
+        return f"has the working folder {_find_folder()} instead of {lent['folder']}"
+    for name, value in lent["environment"].items():
+        if os.environ.get(name) != value:
+            return f"has another value of the environment variable {name}"
+    return ""
+
+
+def _set_variables(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _find_folder() -> str | None:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
+
+
+def _read_first_environment() -> dict[str, str]:
+    """Return the variables with which this process was started."""
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            entries = file.read().split(b"\0")
+    except OSError:  # not on Linux
+        return _environment_at_import
+    pairs = [os.fsdecode(entry).partition("=") for entry in entries if b"=" in entry]
+    return {name: value for name, _, value in pairs}
 
 
 _adopted: CallerState | None = None

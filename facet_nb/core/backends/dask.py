@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
+import os
 import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from itertools import islice
 from typing import Any
 
 from facet_nb.core.backends.base import Backend, WorkerDied
-from facet_nb.core.backends.caller import call_with_modes, list_float_modes
+from facet_nb.core.backends.caller import CallerState, borrow, call_with_modes, find_difference
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.errors import FacetError, PlanError, read_message
 
@@ -29,6 +32,8 @@ _LOOK_S = 1.0
 
 #: Time without any worker after which a run gives up, in s: an adaptive cluster begins with none.
 _PATIENCE_S = 60.0
+
+_log = logging.getLogger("facet_nb")
 
 _SCHEDULER_GONE = (
     "the Dask scheduler does not answer any more, or its client was closed. Start a cluster, and "
@@ -145,13 +150,76 @@ def _list_versions() -> dict[str, str]:
     return found
 
 
-def _call(versions: dict[str, str], floats: Any, function: Callable[..., Any], *args: Any) -> Any:
-    """Return ``function(*args)``, called on a worker with the versions of the client."""
-    here = _list_versions()
-    other = [f"{k} {here.get(k)} instead of {v}" for k, v in versions.items() if here.get(k) != v]
+@dataclass(frozen=True)
+class _Origin:
+    """What a worker needs to know of the client.
+
+    Attributes
+    ----------
+    versions : dict of str to str
+        Versions on which bits depend.
+    floats : dict of str to str
+        ``numpy.geterr()``.
+    lent : dict
+        State of the client's process (:meth:`~.caller.CallerState.lend`).
+    process : tuple of str and int
+        Machine and number of that process.
+    """
+
+    versions: dict[str, str]
+    floats: dict[str, Any]
+    lent: dict[str, Any]
+    process: tuple[str, int]
+
+    @classmethod
+    def here(cls) -> _Origin:
+        state = CallerState.take()
+        return cls(_list_versions(), state.floats, state.lend(), (platform.node(), os.getpid()))
+
+
+def _call(origin: _Origin, function: Callable[..., Any], *args: Any) -> Any:
+    """Return ``function(*args)``, called on a worker in the state of the client."""
+    here, there = _list_versions(), origin.versions
+    other = [f"{k} {here.get(k)} instead of {v}" for k, v in there.items() if here.get(k) != v]
     if other:
         return _Mismatch(f"a Dask worker on {platform.node()} has {', '.join(other)}")
-    return call_with_modes(floats, function, *args)
+    if origin.process == (platform.node(), os.getpid()):  # of Client(processes=False)
+        return call_with_modes(origin.floats, function, *args)
+    if _count_threads_here() > 1:
+        # Folder and environment belong to the process, in which other tasks run at this moment.
+        told = find_difference(origin.lent)
+        hint = "; start workers with one thread each"
+        answer = call_with_modes(origin.floats, function, *args)
+        return _Told(told + hint, answer) if told else answer
+    with borrow(origin.lent) as problem:
+        answer = call_with_modes(origin.floats, function, *args)
+    return _Told(problem, answer) if problem else answer
+
+
+# Kept: a program is told once, and not in each stage of each run.
+@functools.lru_cache(maxsize=128)
+def _warn(problem: str) -> None:
+    _log.warning(
+        "a Dask worker %s: steps of your own that use relative paths or variables may find "
+        "something else.",
+        problem,
+    )
+
+
+def _count_threads_here() -> int:
+    """Return how many tasks this worker runs at once."""
+    from distributed import get_worker
+
+    worker: Any = get_worker
+    return int(worker().state.nthreads)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """An answer of a worker that could not take over the state of the client."""
+
+    problem: str
+    answer: Any
 
 
 class _Mismatch(str):
@@ -173,7 +241,7 @@ def run_calls(
     RunCancelled
         If `cancel` is set; tasks that have not started are withdrawn.
     """
-    client, floats, versions = find_client(), list_float_modes(), _list_versions()
+    client, origin = find_client(), _Origin.here()
     waiting = iter(calls)
     running: set[Any] = set()
     try:
@@ -181,14 +249,18 @@ def run_calls(
             # No more than can run: a call that is taken may have its recording in a store.
             for call in islice(waiting, max(0, n_jobs - len(running))):
                 # pure=False: a file may have changed since a call with the same arguments.
-                task = (_call, versions, floats, function, *call)
+                task = (_call, origin, function, *call)
                 running.add(client.submit(*task, pure=False))
             if not running:
                 return
             done = _wait(client, running, cancel)
             running -= done
             for future in done:
-                yield _answer(future, client)
+                answer = _answer(future, client)
+                if isinstance(answer, _Told):
+                    _warn(answer.problem)
+                    answer = answer.answer
+                yield answer
     finally:
         if running:
             cancel.cancel()

@@ -109,14 +109,25 @@ class LazySamples:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        """Return samples of some channels, as an array does: the decisions of a step need them."""
-        times = slice(None)
-        if isinstance(rows, tuple):
-            rows, times = rows
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Return samples as an array does: the decisions of a step need them."""
+        keys = key if isinstance(key, tuple) and len(key) == 2 else (key, Ellipsis)
+        rows, times = (slice(None) if k is Ellipsis else k for k in keys)
         channels = np.arange(self.shape[0])[rows]
-        start, stop, _ = times.indices(self.shape[1])
-        return self.read(np.atleast_1d(channels).tolist(), start, stop)
+        if not isinstance(times, slice):
+            times = np.arange(self.shape[1])[times]
+            begin, end = (int(times.min()), int(times.max()) + 1) if times.size else (0, 0)
+            block = self.read(channels.ravel().tolist(), begin, end)
+            # As numpy: a slice is crossed with a list, and two lists are pairs.
+            if isinstance(rows, slice):
+                return np.asarray(block[:, times - begin])
+            number = np.arange(channels.size).reshape(channels.shape)
+            return np.asarray(block[number, times - begin])
+        wanted = range(self.shape[1])[times]
+        begin, end = (min(wanted), max(wanted) + 1) if wanted else (0, 0)
+        block = self.read(channels.ravel().tolist(), begin, end)
+        block = block.reshape(*channels.shape, end - begin)
+        return block if wanted.step == 1 or not wanted else block[..., :: wanted.step]
 
     def view(self) -> np.ndarray:
         """Return all samples, for decisions that look at all channels."""
@@ -339,9 +350,9 @@ def _copy_reader(raw: mne.io.BaseRaw) -> Any:
     MNE's copy would copy each annotation: 3 s for the slice markers of an hour.
     """
     own = copy.copy(raw)
-    # MNE changes these two in place: the header when channels are picked, the list by append.
+    # MNE changes these in place: the header when channels are picked, lists by append.
     own.info = raw.info.copy()
-    own._raw_extras = list(raw._raw_extras)
+    vars(own).update({k: list(v) for k, v in vars(raw).items() if isinstance(v, list)})
     return own
 
 

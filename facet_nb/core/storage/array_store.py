@@ -71,7 +71,8 @@ class Store:
         self._folder: Path | None = None
         self._files: dict[int, tuple[FileArray, np.ndarray]] = {}
         self._adopted: dict[int, tuple[FileArray, np.ndarray]] = {}
-        self._maps: set[int] = set()
+        # Weak as well: a later array may get the id of one that is gone.
+        self._maps: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
         self._count = 0
         # Weak references: the store must not keep samples alive that a run has dropped.
         self._finite: weakref.ref[np.ndarray] | None = None
@@ -191,7 +192,7 @@ class Store:
         assert isinstance(ref, FileArray)
         array = ref.open()
         self._files[id(array)] = (ref, array)
-        self._maps.add(id(_root(array)))
+        self._note_map(array)
         return array
 
     def take_over(self, array: np.ndarray) -> np.ndarray | None:
@@ -206,16 +207,21 @@ class Store:
         ref = FileArray(path, shape)
         array = ref.open()
         self._adopted[id(array)] = (ref, array)
-        self._maps.add(id(_root(array)))
+        self._note_map(array)
         return (ref if self.shared or self.spill else RamArray(array)), array
 
     def holds(self, array: np.ndarray) -> bool:
         """Whether `array` is in a file of this store, or a view of one."""
-        return id(_root(array)) in self._maps
+        root = _root(array)
+        return self._maps.get(id(root)) is root
+
+    def _note_map(self, array: np.ndarray) -> None:
+        root = _root(array)
+        self._maps[id(root)] = root
 
     @property
     def has_maps(self) -> bool:
-        """Whether any array of the run is in a file."""
+        """Whether any array of the run that is still referred to is in a file."""
         return bool(self._maps)
 
     def write(self, content: bytes) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,12 @@ from facet_nb.core.errors import ValidationError
 #: Suffixes of pages, chains, tables and pictures.
 PAGES, YAML, TEXT = (".html", ".htm", ".xhtml"), (".yaml", ".yml"), (".json", ".csv", ".tsv")
 PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".eps")
+
+#: Names of files in the header of a BrainVision recording, which may differ from its own.
+_NAMED = re.compile(rb"^\s*(?:DataFile|MarkerFile)\s*=[ \t]*([^\r\n]*\S)", re.MULTILINE)
+
+#: Bytes of a header that are searched: one with 1000 channels has 50 000.
+_HEADER_BYTES = 1 << 20
 
 #: Files of one recording have the same name and one of these suffixes.
 _TOGETHER = ({".vhdr", ".vmrk", ".eeg", ".dat", ".avg"}, {".set", ".fdt"})
@@ -29,7 +37,8 @@ def list_files(raws: Iterable[Any], paths: Iterable[Any] = ()) -> list[Path]:
     Returns
     -------
     list of Path
-        Existing files, headers and samples; without duplicates.
+        Existing files, headers, samples and markers, also those that only a header names; without
+        duplicates.
     """
     named: list[Any] = list(paths)
     for raw in raws:
@@ -42,10 +51,28 @@ def list_files(raws: Iterable[Any], paths: Iterable[Any] = ()) -> list[Path]:
         named.extend(value for value in arguments.values() if isinstance(value, (str, Path)))
     found: dict[Path, Path] = {}
     for name in named:
-        for path in list_parts(Path(name).expanduser()):
-            if is_file(path):
-                found.setdefault(path.absolute(), path)
+        for part in list_parts(Path(name).expanduser()):
+            for path in (part, *_list_named(part)):
+                if is_file(path):
+                    found.setdefault(path.absolute(), path)
     return list(found.values())
+
+
+def _list_named(file: Path) -> list[Path]:
+    """Return the files that a BrainVision header names; none if `file` is no readable header."""
+    if file.suffix.lower() not in (".vhdr", ".ahdr") or not is_file(file):
+        return []
+    content = b""
+    with contextlib.suppress(OSError), open(file, "rb") as header:  # its reader tells an error
+        content = header.read(_HEADER_BYTES)
+    found = []
+    for name in _NAMED.findall(content):
+        # Both are in use, and most headers in the older one are ASCII.
+        for encoding in ("utf-8", "latin-1"):
+            with contextlib.suppress(UnicodeDecodeError):
+                text = name.decode(encoding).replace("$b", file.stem).replace("\\", "/")
+                found.append(file.parent / text)
+    return found
 
 
 def list_parts(file: Path) -> list[Path]:

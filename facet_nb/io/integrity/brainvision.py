@@ -13,7 +13,7 @@ import os
 import re
 from pathlib import Path, PurePosixPath
 
-from facet_nb.core.errors import FacetError, ValidationError
+from facet_nb.core.errors import ValidationError
 from facet_nb.io.messages import COPY_AGAIN, unusable
 
 _BYTES = {"INT_16": 2, "INT_32": 4, "IEEE_FLOAT_32": 4}
@@ -74,16 +74,6 @@ def _read_sections(path: Path) -> dict[str, configparser.SectionProxy]:
     if "common infos" not in sections or "channel infos" not in sections:
         raise _damaged(path, "[Common Infos] or [Channel Infos] is missing")
     return sections
-
-
-def list_companions(path: Path) -> list[Path]:
-    """Return the files that the header `path` names; none if it cannot be read."""
-    try:
-        section = _read_header(path)
-        found = [_companion(path, section, key) for key in ("DataFile", "MarkerFile")]
-    except (FacetError, OSError):  # reading the recording raises it again
-        return []
-    return [file for file in found if file is not None]
 
 
 def _check_channels(
