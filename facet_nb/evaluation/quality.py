@@ -188,6 +188,11 @@ def _list_channels(context: ProcessingContext) -> tuple[list[str], dict[str, lis
     return eeg, others
 
 
+def _write(time_s: float) -> str:
+    """Return a time to a tenth of a second, however late it is."""
+    return f"{time_s:.1f}".removesuffix(".0")
+
+
 def summarise(measures: Iterable[Measure]) -> Quality:
     """Return the verdict on measures, in one sentence."""
     measures = tuple(measures)
@@ -203,7 +208,7 @@ def summarise(measures: Iterable[Measure]) -> Quality:
     places = []
     if spans:
         more = ", …" if len(spans) > 3 else ""
-        places.append(", ".join(f"{a:.4g}–{b:.4g} s" for a, b in spans[:3]) + more)
+        places.append(", ".join(f"{_write(a)}–{_write(b)} s" for a, b in spans[:3]) + more)
     if channels:
         more = ", …" if len(channels) > 4 else ""
         places.append(f"channels {', '.join(channels[:4])}{more}")

@@ -127,7 +127,8 @@ def _describe_recording(model: StudioModel) -> SessionState:
     found = list_findings(model)
     if recording.summary is None:
         return SessionState("Recording", "None yet")
-    size = f"{recording.summary.n_channels} channels, {recording.summary.duration_s:.4g} s"
+    duration_s = round(recording.summary.duration_s, 1)
+    size = f"{recording.summary.n_channels} channels, {duration_s:.8g} s"
     n = len(found)
     known = f". {n} thing{'s' if n > 1 else ''} to know" if n else ""
     open_ones = any(f.severity != "note" for f in found)

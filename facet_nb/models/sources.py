@@ -62,7 +62,7 @@ def describe_source(source: Any) -> str:
     if raw is None:
         return type(source).__name__
     sfreq = float(raw.info["sfreq"])
-    return f"{len(raw.ch_names)} channels × {raw.n_times / sfreq:.4g} s at {sfreq:g} Hz"
+    return f"{len(raw.ch_names)} channels × {round(raw.n_times / sfreq, 2):.8g} s at {sfreq:g} Hz"
 
 
 def write_source(source: Any) -> tuple[list[str], list[str]]:

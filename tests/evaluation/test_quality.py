@@ -25,6 +25,7 @@ from facet_nb import (
 )
 from facet_nb.core.quality import Measure
 from facet_nb.datasets import simulate
+from facet_nb.evaluation.quality import summarise
 
 TRIGGERS = TriggerDetector(r"S  1|R128")
 GOOD, BAD = Pipeline([TRIGGERS, GradientCorrection()]), Pipeline([TRIGGERS, AASCorrection(20)])
@@ -251,3 +252,17 @@ def test_a_dozen_of_the_confusion_table(project_root, monkeypatch):
     done = [row for row in rows if row["snr_db"] is not None]
     assert [r["kind"] for r in done if confusion.is_bad(r) and r["verdict"] != "check"] == []
     assert "| fault |" in confusion.write_tables(rows)
+
+
+@pytest.mark.parametrize(
+    ("spans", "written"),
+    [
+        (((41.0, 43.0),), "41–43 s"),
+        (((7.002, 10.998), (12.34, 12.36)), "7–11 s, 12.3–12.4 s"),
+        (((12_345.6, 12_347.6),), "12345.6–12347.6 s"),
+        (((172_800.0, 172_801.96),), "172800–172802 s"),
+    ],
+)
+def test_places_are_to_a_tenth_of_a_second_however_late(spans, written):
+    measure = Measure("one", "one", 1.0, 0.0, verdict="check", detail="bad.", span_s=spans)
+    assert summarise([measure]).sentence == f"look at {written} – one: bad."
