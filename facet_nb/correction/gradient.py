@@ -37,6 +37,9 @@ _BETTER = 0.8
 #: Artifact length that the memory is predicted for, in s; shorter epochs consist mostly of the
 #: margins that their transforms need.
 _SHORT_S = 0.1
+#: Largest part of a volume's slices over which the energy of a preparation block is spread: blocks
+#: have less than 0.1, rectified excitation of all slices has 0.8.
+_SOME_SLICES = 0.4
 #: A known artifact length counts if it is below this share of the period: artifacts with a pause.
 _SHORTER = 0.95
 
@@ -265,8 +268,10 @@ class GradientCorrection(ChannelCorrection):
             return layout, None, 0.0
         n_samples = int(np.ceil(float(np.median(np.diff(starts))) - 1e-6))
         here = subsample.Layout.of(starts[starts < stop], n_samples, stop)
-        strength = locked.find_locked(rest, here, sfreq).strength
-        if strength >= locked.PRESENT:
+        found = locked.find_locked(rest, here, sfreq)
+        strength = found.strength
+        # What all slices hold, in other sizes, their courses explain.
+        if strength >= locked.PRESENT and found.measure_spread(layout.n_samples) <= _SOME_SLICES:
             volumes = subsample.Layout.of(starts, n_samples, len(x))
             return layout.within(starts), volumes, strength
         # What is not clear in the mean volume may still have a mean in each slice.

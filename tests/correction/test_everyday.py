@@ -101,6 +101,28 @@ def test_a_block_keeps_its_size_wherever_its_edge_falls_between_samples(seed, ma
     assert np.all(np.median(np.abs(np.diff(sizes, axis=1)), axis=1) < 0.01 * block_v)
 
 
+@pytest.mark.parametrize("seed", [202, 203])
+def test_an_ecg_without_noise_keeps_its_beats_and_does_not_ring(seed):
+    keys = {"n_channels": 1, "sfreq": 2500, "tr_s": 2.0, "n_slices": 20, "duration_s": 80}
+    keys |= {"markers": "volume", "pulse": True, "motion": 0.05, "seed": seed}
+    simulation = simulate(**keys)
+    true = simulate(**keys, artifact_amplitude_v=0.0).raw.get_data(picks="ECG")[0]
+    rest = run(simulation).get_raw().get_data(picks="ECG")[0] - true
+    inner = rest[10000:-10000]
+    assert np.std(inner) < 0.3 * np.std(true)  # the beats were taken for changes of the artifact
+    assert np.abs(inner).max() < 3e-4  # V; 1 mV at head movements
+
+
+@pytest.mark.parametrize("seed", [201, 202])
+def test_what_all_slices_hold_in_other_sizes_is_followed(seed):
+    # In one of these the mean volume of the reference shows it, in the other it does not.
+    keys = {"n_channels": 5, "sfreq": 1000, "n_slices": 20, "duration_s": 150}
+    wrong = make("slice", seed, keys, rectification_v=3e-4)
+    result = run(wrong)
+    assert "locked_to_volumes" not in notes_of(result)
+    assert np.median(wrong.snr_db(result.get_raw())) > 20  # 15 as a mean over volumes
+
+
 @pytest.mark.parametrize("markers", ["slice", "volume"])
 def test_nothing_is_locked_to_regular_volumes(markers):
     assert "locked_to_volumes" not in notes_of(run(make(markers)))

@@ -107,6 +107,24 @@ def test_a_course_of_few_frequencies_is_found_however_long_the_recording(size, s
         assert abs(np.corrcoef(found[:, 1], course)[0, 1]) > 0.95
 
 
+@pytest.mark.parametrize("noise", [5.0, 20.0, 80.0])
+def test_noisy_epochs_have_the_amplitudes_of_calm_ones_around_them(noise):
+    rng = np.random.default_rng(4)
+    n_epochs, course = 600, np.sin(np.arange(600) / 37)
+    layout = Layout.of(300.0 + 100.0 * np.arange(n_epochs), 100, 10**6)
+    n_values = 2 * int(highband.find_band(layout, SFREQ).sum())
+    loud = np.ones(n_epochs)
+    loud[rng.choice(n_epochs, 60, replace=False)] = noise
+    high = loud[:, np.newaxis] * rng.standard_normal((n_epochs, n_values))
+    high += 2.0 * np.multiply.outer(course, rng.standard_normal(n_values))
+    found, _ = amplitudes.find_amplitudes(
+        high.astype(np.float32).view(np.complex64), np.ones(n_epochs, bool), layout, SFREQ, 16
+    )
+    calm = loud == 1
+    rest = found @ np.linalg.lstsq(found[calm], course[calm], rcond=None)[0] - course
+    assert np.std(rest[~calm]) < 2.5 * np.std(rest[calm])
+
+
 @pytest.mark.parametrize("n_epochs", [1200, 5000])
 def test_muscle_activity_makes_no_course_however_long_the_recording(n_epochs):
     for seed, n_bursts in [(1, 6), (2, 40)]:

@@ -162,9 +162,43 @@ def find_amplitudes(
     kept = amplitudes[:, :found][:, repeats].astype(float)
     calm = trained & (loud <= _ODD)
     if kept.size and calm.sum() >= 2:
+        sizes = leading.values[order, 0][valid[order]][repeats]
         kept = np.clip(kept, kept[calm].min(axis=0), kept[calm].max(axis=0))
+        kept = _trust_calm(kept, sizes, trained & (loud == 1), loud)
         trained = calm
     return np.concatenate([np.ones((len(y), 1)), kept], axis=1), trained / loud
+
+
+def _trust_calm(
+    amplitudes: np.ndarray, sizes: np.ndarray, calm: np.ndarray, loud: np.ndarray
+) -> np.ndarray:
+    """Return amplitudes with those of noisy epochs drawn to what lies between calm ones.
+
+    Parameters
+    ----------
+    amplitudes : ndarray, shape (n_epochs, n_courses)
+        Amplitude courses.
+    sizes : ndarray, shape (n_courses,)
+        Singular values of the courses: the noise of an amplitude is its reciprocal.
+    calm : ndarray of bool, shape (n_epochs,)
+        Epochs that are not noisier than usual.
+    loud : ndarray, shape (n_epochs,)
+        Noise of each epoch, relative to that of calm ones.
+    """
+    # The line between calm epochs errs by as much as courses change from epoch to epoch; what is
+    # seen errs by the noise. A channel without noise above the EEG bands follows the smallest
+    # courses; the heartbeat of an ECG, or muscles, would be taken for huge changes of these.
+    known, noisy = np.flatnonzero(calm), np.flatnonzero(loud > 1)
+    if len(known) < 3 or not len(noisy):
+        return amplitudes
+    values, own = amplitudes[known], 0.5 / np.square(sizes, dtype=float)
+    change = values[1:-1] - 0.5 * (values[:-2] + values[2:])
+    usual = np.maximum(np.mean(change**2, axis=0) - 1.5 * own, 0.0)
+    error = np.multiply.outer(np.square(loud[noisy], dtype=float), own)
+    between = np.stack([np.interp(noisy, known, course) for course in values.T], axis=1)
+    amplitudes = amplitudes.copy()
+    amplitudes[noisy] = between + usual / (usual + error) * (amplitudes[noisy] - between)
+    return amplitudes
 
 
 def _has_converged(whitening: np.ndarray, earlier: np.ndarray) -> bool:

@@ -67,6 +67,15 @@ class LockedMean:
     waveform: np.ndarray
     strength: float
 
+    def measure_spread(self, n_samples: int) -> float:
+        """Return the part of a volume's slices that its energy is spread over, from 0 to 1.
+
+        `n_samples` is the length of a slice; 1 if all of them hold the same energy.
+        """
+        bounds = np.arange(0, len(self.waveform), n_samples)
+        energy = np.add.reduceat(np.square(self.waveform), bounds)
+        return float(np.sum(energy)) ** 2 / max(float(np.sum(energy**2)) * len(energy), 1e-300)
+
 
 def find_locked(
     x: np.ndarray, layout: Layout, sfreq: float, which: np.ndarray | None = None
