@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft
 
 from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.base import find_artifacts
+from facet_nb.kernels import fft
 from facet_nb.kernels.filters.fir import filter_zero_phase
 
 #: Shift of the control, in Hz, at most half the rate of the triggers: EEG has about the same power

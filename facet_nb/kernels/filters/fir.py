@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from scipy import fft
 
+from facet_nb.kernels import fft
 from facet_nb.kernels.compiled.dispatch import as_rows, can_compile, find_compiled, is_chosen
 from facet_nb.kernels.compiled.library import count_vector_bytes
 from facet_nb.kernels.filters.edges import segment

@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft
 
+from facet_nb.kernels import fft
 from facet_nb.kernels.lowrank.highband import cut, remove_trend
 from facet_nb.kernels.templates.subsample import (
     HALO,

@@ -10,8 +10,8 @@ All functions take one channel.
 from __future__ import annotations
 
 import numpy as np
-from scipy import fft
 
+from facet_nb.kernels import fft
 from facet_nb.kernels.lowrank.amplitudes import MAX_COURSES, MIN_ENERGY
 
 #: Shortest period of a slow change, in s, and smallest number of epochs for each slow cosine.

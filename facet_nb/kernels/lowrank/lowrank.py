@@ -21,8 +21,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy import fft
 
+from facet_nb.kernels import fft
 from facet_nb.kernels.lowrank import clipping
 from facet_nb.kernels.lowrank.amplitudes import (
     MAX_COURSES,

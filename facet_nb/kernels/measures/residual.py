@@ -11,7 +11,8 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
-from scipy import fft
+
+from facet_nb.kernels import fft
 
 #: Lowest rate to which samples are averaged, in Hz.
 LOWEST_RATE_HZ = 500.0
@@ -57,7 +58,7 @@ class Grid:
         """Return the frequencies of windows of `n_samples` at `sfreq` Hz."""
         factor = max(1, int(sfreq / LOWEST_RATE_HZ))
         n = n_samples // factor
-        freqs = fft.rfftfreq(n, factor / sfreq)
+        freqs = np.fft.rfftfreq(n, factor / sfreq)
         freqs = freqs[freqs <= HIGH_HZ[1] + 1.0]
         turns = np.pi * freqs / sfreq
         # Averages and differences change the amplitude of a sine wave; both are undone.

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft
 
+from facet_nb.kernels import fft
 from facet_nb.kernels.pulse.beats import Beats, fit_waves, render
 from facet_nb.kernels.templates.averaging import take_epochs
 

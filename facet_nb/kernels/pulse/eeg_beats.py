@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft
 from scipy.linalg import eigh
 from scipy.signal import butter, find_peaks, sosfiltfilt
 
+from facet_nb.kernels import fft
 from facet_nb.kernels.templates.averaging import take_epochs
 
 #: Band in which the pulse artifact exceeds the EEG, in Hz.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import fft
 from scipy.signal import butter, sosfiltfilt
+
+from facet_nb.kernels import fft
 
 #: Edge between the bands that are compared, lowest and highest frequency, in Hz: a rest above the
 #: bands of EEG, as templates at whole samples leave it, does not matter.

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from scipy import fft
 
+from facet_nb.kernels import fft
 from facet_nb.kernels.compiled.dispatch import aligned_empty, find_compiled
 from facet_nb.kernels.filters.edges import segment
 from facet_nb.kernels.resampling import windowed_sinc

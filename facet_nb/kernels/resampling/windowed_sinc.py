@@ -14,8 +14,8 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
-from scipy import fft
 
+from facet_nb.kernels import fft
 from facet_nb.kernels.filters.edges import segment
 
 #: Half-width of the kernel in samples of the lower rate, and Kaiser's beta: a transition of 1 % of

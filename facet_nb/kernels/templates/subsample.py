@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
-from scipy import fft
 
+from facet_nb.kernels import fft
 from facet_nb.kernels.compiled.dispatch import find_for_rows
 from facet_nb.kernels.means import find_mean
 from facet_nb.kernels.pages import forget

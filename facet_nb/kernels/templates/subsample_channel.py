@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from scipy import fft
 
+from facet_nb.kernels import fft
 from facet_nb.kernels.compiled.dispatch import find_compiled, is_float
 from facet_nb.kernels.means import find_mean
 from facet_nb.kernels.templates.averaging import N_SEED, choose_epochs, list_blocks

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import fft
+
+from facet_nb.kernels import fft
 
 #: Smallest normalised correlation of two slices that share a template.
 MIN_ALIKE = 0.9
