@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import mne
 import numpy as np
@@ -116,9 +117,23 @@ def _describe_band(freqs: np.ndarray, gain: np.ndarray) -> str:
     return f"half the amplitude at {edges}" + (" …" if len(turns) > 2 else "")
 
 
+#: The last picture of each recording, and the markers it is from. A file with interleaved channels
+#: is read in full for one channel, and cards are drawn again whenever a parameter changes.
+_artifacts: WeakKeyDictionary[ProcessingContext, tuple[bytes, StepPicture | None]] = (
+    WeakKeyDictionary()
+)
+
+
 def _find_artifact(recording: ProcessingContext, triggers: np.ndarray) -> StepPicture | None:
     """Return the mean of the first artifacts of a channel."""
-    raw = recording.get_raw()
+    known = _artifacts.get(recording)
+    if known is None or known[0] != triggers.tobytes():
+        picture = _average_artifact(recording.get_raw(), triggers)
+        known = _artifacts[recording] = triggers.tobytes(), picture
+    return known[1]
+
+
+def _average_artifact(raw: mne.io.BaseRaw, triggers: np.ndarray) -> StepPicture | None:
     picks = mne.pick_types(raw.info, eeg=True)
     length = int(np.median(np.diff(triggers)))
     starts = [int(t) for t in triggers[:_EPOCHS] if t + length <= raw.n_times]

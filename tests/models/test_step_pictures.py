@@ -54,3 +54,20 @@ def test_what_is_not_known_has_no_picture(recording, step):
 
 def test_a_filter_that_cannot_run_has_no_picture(recording):
     assert find_picture(LowPassFilter(1e5), *recording) is None
+
+
+def test_the_artifact_is_read_once_for_the_same_markers(monkeypatch):
+    simulation = make_simulation()
+    context = simulation.context()
+    raw, reads = context.get_raw(), []
+    get_data = type(raw).get_data
+    monkeypatch.setattr(
+        type(raw), "get_data", lambda self, *a, **k: reads.append(1) or get_data(self, *a, **k)
+    )
+    known, fewer = (
+        context.with_triggers(t) for t in (simulation.triggers, simulation.triggers[2:])
+    )
+    first = find_picture(AASCorrection(), context, known)
+    assert find_picture(AASCorrection(), context, known) is first and len(reads) == 1
+    other = find_picture(AASCorrection(), context, fewer)
+    assert len(reads) == 2 and not np.array_equal(other.y, first.y)
