@@ -37,9 +37,10 @@ _BETTER = 0.8
 #: Artifact length that the memory is predicted for, in s; shorter epochs consist mostly of the
 #: margins that their transforms need.
 _SHORT_S = 0.1
-#: Largest part of a volume's slices over which the energy of a preparation block is spread: blocks
-#: have less than 0.1, rectified excitation of all slices has 0.8.
-_SOME_SLICES = 0.4
+#: Largest number of slices over which the energy of a preparation block is spread, and bounds of
+#: this as a part of the volume's slices. Blocks have 1.0 to 1.2 slices of 20; rectified excitation
+#: of all slices has 0.8 of them, and a heartbeat that is taken for a volume of nine 0.24 to 0.36.
+_FEW_SLICES, _SOME_SLICES = 1.7, (0.12, 0.2)
 #: A known artifact length counts if it is below this share of the period: artifacts with a pause.
 _SHORTER = 0.95
 
@@ -270,8 +271,10 @@ class GradientCorrection(ChannelCorrection):
         here = subsample.Layout.of(starts[starts < stop], n_samples, stop)
         found = locked.find_locked(rest, here, sfreq)
         strength = found.strength
-        # What all slices hold, in other sizes, their courses explain.
-        if strength >= locked.PRESENT and found.measure_spread(layout.n_samples) <= _SOME_SLICES:
+        # What all slices hold, in other sizes, their courses explain; and a pulse is no artifact.
+        few = _FEW_SLICES * layout.n_samples / n_samples
+        most = min(max(few, _SOME_SLICES[0]), _SOME_SLICES[1])
+        if strength >= locked.PRESENT and found.measure_spread(layout.n_samples) <= most:
             volumes = subsample.Layout.of(starts, n_samples, len(x))
             return layout.within(starts), volumes, strength
         # What is not clear in the mean volume may still have a mean in each slice.

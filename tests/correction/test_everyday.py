@@ -113,6 +113,19 @@ def test_an_ecg_without_noise_keeps_its_beats_and_does_not_ring(seed):
     assert np.abs(inner).max() < 3e-4  # V; 1 mV at head movements
 
 
+@pytest.mark.parametrize("seed", [202, 204])
+def test_a_heartbeat_is_no_volume(seed):
+    # Beats every nine slices recur as a block in a volume of nine slices would.
+    keys = {"sfreq": 1000, "n_slices": 20, "pulse": True}
+    simulation = make("slice", seed, keys)
+    result = run(simulation)
+    assert "locked_to_volumes" not in notes_of(result)
+    pulse = np.zeros_like(simulation.clean)
+    simulation.pulse.add_to(pulse)
+    rest = result.get_raw().get_data()[: len(pulse)] - pulse
+    assert np.median(simulation.snr_db(rest)) > 15  # 1 and 2 as a mean over volumes
+
+
 @pytest.mark.parametrize("seed", [201, 202])
 def test_what_all_slices_hold_in_other_sizes_is_followed(seed):
     # In one of these the mean volume of the reference shows it, in the other it does not.
