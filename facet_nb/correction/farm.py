@@ -96,6 +96,8 @@ class FARMCorrection(TemplateCorrection):
             raise ValidationError(
                 f"correlation_threshold={self.correlation_threshold} must be from 0 to 1."
             )
+        if not self.search_half_window_factor < np.inf:
+            raise ValidationError("search_half_window_factor must be a finite number.")
         if self._reach() < 1:
             raise ValidationError(
                 "the search must reach at least one epoch: use a larger search_half_window or "

@@ -25,6 +25,9 @@ from facet_nb.kernels.templates.subtraction import subtract_templates
 from facet_nb.kernels.templates.weights import Weights
 from facet_nb.kernels.triggers.alignment import best_lags
 
+#: Most steps of the original rate by which an artifact is searched on either side.
+_WIDEST = 1_000
+
 
 class AveragingCorrection(ChannelCorrection):
     """Base class of corrections that subtract averages of artifact epochs."""
@@ -59,9 +62,10 @@ class AveragingCorrection(ChannelCorrection):
         """Raise :class:`ValidationError` if an argument is invalid."""
         if not self.window_size >= 1:
             raise ValidationError(f"window_size={self.window_size} must be 1 or more.")
-        if not self.search_window_factor > 0:
+        if not 0 < self.search_window_factor <= _WIDEST:
             raise ValidationError(
-                f"search_window_factor={self.search_window_factor} must be above 0."
+                f"search_window_factor={self.search_window_factor} must be above 0, at most "
+                f"{_WIDEST}."
             )
         for option in ("apply_epoch_alpha_scaling", "interpolate_volume_gaps"):
             if self.subsample and getattr(self, option):

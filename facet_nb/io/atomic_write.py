@@ -77,6 +77,12 @@ def check_target(path: Path, overwrite: bool, parts: Iterable[Path] = ()) -> Non
     if not os.access(above, os.W_OK | os.X_OK):
         what = f"no permission to write to {above}"
         raise unwritable(path, what, "Give a path in another folder, or change its permissions")
+    # The administrator may write everywhere, by permissions; /proc and /sys take no files from him.
+    if hasattr(os, "statvfs") and os.statvfs(above).f_blocks == 0:
+        try:
+            os.rmdir(tempfile.mkdtemp(prefix=_prefix(), suffix=".part", dir=above))
+        except OSError as error:
+            raise _failed(path, error) from error
 
 
 @contextmanager

@@ -41,6 +41,11 @@ class CutAcquisitionWindow(TriggerStep):
         self.pre_padding_samples = pre_padding_samples
         self.post_padding_samples = post_padding_samples
 
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        for name in ("pre_padding_samples", "post_padding_samples"):
+            _choose(name, getattr(self, name), 0)
+
     def find(self, context: ProcessingContext) -> tuple[ProcessingMetadata, dict[str, Any]]:
         raw, metadata = context.get_raw(), context.metadata
         triggers = np.sort(np.asarray(metadata.triggers, dtype=np.int64))

@@ -18,6 +18,9 @@ from facet_nb.kernels.triggers.spacing import artifact_length
 #: wider the proposal is: two markers that jitter by n samples are up to 2 n samples apart.
 _AT_EDGE, _WIDER = 0.02, 4.0
 
+#: Most samples by which a trigger may be moved: tens of seconds at any rate of EEG.
+_WIDEST = 1_000_000
+
 
 @register_processor
 class TriggerAligner(ArrayProcessor):
@@ -62,8 +65,13 @@ class TriggerAligner(ArrayProcessor):
         self.save_to_annotations = save_to_annotations
         self.upsample_for_alignment = upsample_for_alignment
 
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        _check_window(self.search_window)
+
     def prepare(self, view: View) -> Prepared:
         """Align all triggers with the template."""
+        self.check_parameters(view.sfreq)
         metadata = view.metadata
         triggers = np.asarray(metadata.triggers, dtype=np.int64)
         starts = triggers + int(metadata.artifact_to_trigger_offset * view.sfreq)
@@ -148,8 +156,13 @@ class SubsampleAligner(ArrayProcessor):
         self.search_window = search_window
         self.apply_to_raw = apply_to_raw
 
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        _check_window(self.search_window)
+
     def prepare(self, view: View) -> Prepared:
         """Find the shifts."""
+        self.check_parameters(view.sfreq)
         if self.apply_to_raw:
             raise ValidationError(
                 "subsample_aligner: apply_to_raw=True is not supported, since it causes jumps at "
@@ -179,6 +192,13 @@ class SubsampleAligner(ArrayProcessor):
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory, in bytes: a few epochs."""
         return 1 << 20
+
+
+def _check_window(search_window: int | None) -> None:
+    if search_window is not None and not 0 <= search_window <= _WIDEST:
+        raise ValidationError(
+            f"search_window={search_window!r} must be from 0 to {_WIDEST} samples."
+        )
 
 
 def _check_edge(lags: np.ndarray, max_lag: int, times_s: np.ndarray) -> tuple[Finding, ...]:

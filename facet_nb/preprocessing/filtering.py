@@ -21,6 +21,12 @@ from facet_nb.kernels.windows.filters import has_exact_states
 
 Picks = str | Sequence[str] | Sequence[int] | None
 
+#: Lowest edge of a filter, in Hz: its kernel is then hours long.
+LOWEST_HZ = 0.0001
+
+#: Longest kernel of a filter, in samples: half an hour at 5 kHz.
+MOST_TAPS = 10_000_000
+
 
 @dataclass(frozen=True)
 class Design:
@@ -190,6 +196,11 @@ class Filter(ArrayProcessor):
             raise ValidationError(
                 f"{self.name}: order={self.order!r}; use a whole number of at least 1."
             )
+        if not isinstance(self.filter_length, str) and not self.filter_length <= MOST_TAPS:
+            raise ValidationError(
+                f"{self.name}: filter_length={self.filter_length!r}; use at most {MOST_TAPS} "
+                "samples, which is longer than a scan."
+            )
         for edge in (low, high):
             for f in np.atleast_1d([] if edge is None else edge):
                 if not 0 < f < sfreq / 2:
@@ -197,6 +208,11 @@ class Filter(ArrayProcessor):
                     raise ValidationError(
                         f"{self.name}: {f:g} Hz is not between 0 and the Nyquist frequency"
                         f"{half}. Filter before DownSample, or choose another edge."
+                    )
+                if f < LOWEST_HZ:
+                    raise ValidationError(
+                        f"{self.name}: {f:g} Hz is below {LOWEST_HZ} Hz; such a filter is longer "
+                        "than a scan."
                     )
 
     def _design(self, sfreq: float, low: Any, high: Any) -> Design:

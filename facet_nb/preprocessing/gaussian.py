@@ -9,7 +9,7 @@ from facet_nb.core.errors import ValidationError
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels.filters import fir
-from facet_nb.preprocessing.filtering import Picks
+from facet_nb.preprocessing.filtering import LOWEST_HZ, Picks
 
 #: The kernel ends at this many standard deviations, at 4e-6 of its peak.
 _REACH = 5.0
@@ -46,11 +46,11 @@ class MATLABPreFilter(ArrayProcessor):
 
     def check_parameters(self, sfreq: float) -> None:
         """Refuse arguments that no recording makes right; see :class:`Processor`."""
-        if not 0 < self.gauss_hp_frequency < sfreq / 8:
+        if not LOWEST_HZ <= self.gauss_hp_frequency < sfreq / 8:
             eighth = f" ({sfreq / 8:g} Hz)" if np.isfinite(sfreq) else ""
             raise ValidationError(
-                f"matlab_pre_filter: gauss_hp_frequency={self.gauss_hp_frequency!r} must be above "
-                f"0 and below an eighth of the sampling rate{eighth}."
+                f"matlab_pre_filter: gauss_hp_frequency={self.gauss_hp_frequency!r} must be at "
+                f"least {LOWEST_HZ} Hz and below an eighth of the sampling rate{eighth}."
             )
 
     def prepare(self, view: View) -> Prepared:

@@ -56,8 +56,8 @@ class ArtifactOffsetFinder(TriggerStep):
     def __init__(self, search_s: float = 0.05) -> None:
         self.search_s = search_s
 
-    def validate(self, context: ProcessingContext) -> None:
-        super().validate(context)
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
         if not 0 < self.search_s <= 1.0:
             raise ValidationError(f"search_s={self.search_s!r} must be above 0, at most 1 s.")
 

@@ -83,6 +83,10 @@ class CommonReference(ArrayProcessor):
                 f"common_reference: groups={self.groups!r}; use lists of channel names, e.g. "
                 "[['Fp1', 'Fz'], ['O1', 'O2']]."
             )
+        if self.neighbours is not None and not self.neighbours >= 1:
+            raise ValidationError(
+                f"common_reference: neighbours={self.neighbours!r} must be 1 or more."
+            )
         if len(given) > 1:
             raise ValidationError(
                 f"common_reference: {' and '.join(given)} are given; use one of them."

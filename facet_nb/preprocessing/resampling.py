@@ -63,6 +63,11 @@ class Resample(ArrayProcessor):
         """Return the ratio for a recording at `sfreq`, in Hz."""
         if not self.sfreq > 0:
             raise ValidationError(f"{self.name}: sfreq={self.sfreq!r} must be above 0 Hz.")
+        most = windowed_sinc.MOST_PHASES
+        if not self.sfreq <= most * sfreq:
+            raise ValidationError(
+                f"{self.name}: {self.sfreq:g} Hz is more than 10 000 times {sfreq:g} Hz."
+            )
         ratio, exact = windowed_sinc.find_ratio(sfreq, self.sfreq)
         if not exact:
             raise ValidationError(
@@ -181,14 +186,17 @@ class UpSample(Resample):
         return Fraction(ratio.up, ratio.down)
 
     def _is_whole(self) -> bool:
-        """Whether the factor is a whole number above 0."""
+        """Whether the factor is a whole number from 1 to 10 000."""
         if not isinstance(self.factor, Real) or not math.isfinite(self.factor):
             return False
-        return self.factor == int(self.factor) and self.factor >= 1
+        most = windowed_sinc.MOST_PHASES
+        return self.factor == int(self.factor) and 1 <= self.factor <= most
 
     def _whole_factor(self) -> int:
         if not self._is_whole():
-            raise ValidationError(f"{self.name}: factor={self.factor!r} must be 1, 2, 3, ….")
+            raise ValidationError(
+                f"{self.name}: factor={self.factor!r} must be 1, 2, 3, …, 10 000."
+            )
         return int(self.factor)
 
 

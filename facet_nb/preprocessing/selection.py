@@ -295,10 +295,18 @@ class SignalIntervalSelector(Processor):
         self.tmin = tmin
         self.tmax = tmax
 
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        if not 0 <= self.tmin < self.tmax < np.inf:
+            raise ValidationError(
+                f"{self.name}: choose 0 ≤ tmin < tmax, not {self.tmin!r} to {self.tmax!r}."
+            )
+
     def process(self, context: ProcessingContext) -> ProcessingContext:
         raw = context.get_raw()
+        self.check_parameters(float(raw.info["sfreq"]))
         longest = float(raw.n_times / raw.info["sfreq"])
-        if not 0 <= self.tmin < self.tmax <= longest + 0.5 / raw.info["sfreq"]:
+        if not self.tmax <= longest + 0.5 / raw.info["sfreq"]:
             raise ValidationError(
                 f"{self.name}: choose 0 ≤ tmin < tmax ≤ {longest:.6g} s, not "
                 f"{self.tmin!r} to {self.tmax!r}."

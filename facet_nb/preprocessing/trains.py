@@ -86,6 +86,11 @@ class MissingTriggerCompleter(_TrainStep):
         self.add_annotations = add_annotations
         self.strict = strict
 
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        _whole("volumes", self.volumes)
+        _whole("slices", self.slices)
+
     def find(self, context: ProcessingContext) -> Found:
         raw, metadata = context.get_raw(), context.metadata
         expected = _whole("volumes", self.volumes) * _whole("slices", self.slices)
@@ -175,6 +180,18 @@ class SliceTriggerGenerator(_TrainStep):
         self.add_annotations = add_annotations
         self.multiband = multiband
 
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        groups = self._count_groups()
+        duration = self.duration_samples
+        if duration is not None and not 0 < duration < np.inf:
+            raise ValidationError(f"duration_samples={duration!r} must be a number above 0.")
+        if not abs(self.relative_position) <= groups:
+            raise ValidationError(
+                f"relative_position={self.relative_position!r}: the trigger of a volume must be "
+                f"within its {groups} slices."
+            )
+
     def find(self, context: ProcessingContext) -> Found:
         raw, metadata = context.get_raw(), context.metadata
         if metadata.slices_per_volume:
@@ -225,6 +242,10 @@ class SliceTriggerGenerator(_TrainStep):
     def _find_duration(self, volumes: np.ndarray, groups: int) -> tuple[float, float]:
         """Return the duration of a slice and of the pause after a volume, in samples."""
         usual = spacing.describe_spacing(volumes).usual
+        if usual and groups > usual:
+            raise ValidationError(
+                f"slices={self.slices}: a volume has {usual:.6g} samples, at most as many slices."
+            )
         duration = self.duration_samples
         if duration is None:
             if not usual:
@@ -233,7 +254,7 @@ class SliceTriggerGenerator(_TrainStep):
                     "a slice. Give duration_samples."
                 )
             return usual / groups, 0.0
-        if not duration > 0 or (usual and groups * duration > usual + _NO_PAUSE):
+        if usual and groups * duration > usual + _NO_PAUSE:
             raise ValidationError(
                 f"duration_samples={duration!r}: {groups} slices must fit into a volume of "
                 f"{usual:.6g} samples. With multiband, set multiband=…."

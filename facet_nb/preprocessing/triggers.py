@@ -55,6 +55,11 @@ class TriggerStep(NotingStep):
     parallel_safe = False
     accepts_lazy = True
 
+    def validate(self, context: ProcessingContext) -> None:
+        super().validate(context)
+        known = context.has_raw()
+        self.check_parameters(float(context.get_raw().info["sfreq"]) if known else np.inf)
+
     def find(self, context: ProcessingContext) -> tuple[Any, ...]:
         """Return the metadata with triggers, and notes for the history (or a :class:`Found`)."""
         raise ValidationError(f"{type(self).__name__} has no find(context) method.")
@@ -124,8 +129,8 @@ class TriggerDetector(TriggerStep):
         self.mask = mask
         self.repair = repair
 
-    def validate(self, context: ProcessingContext) -> None:
-        super().validate(context)
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
         compile_regex(self.regex)
         whole = isinstance(self.mask, int) and not isinstance(self.mask, bool)
         if self.mask is not None and not (whole and self.mask > 0):
@@ -233,8 +238,8 @@ class MissingTriggerDetector(TriggerStep):
         self.search_window_factor = search_window_factor
         self.ref_channel = ref_channel
 
-    def validate(self, context: ProcessingContext) -> None:
-        super().validate(context)
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
         if not 0 < self.correlation_threshold <= 1:
             raise ValidationError(
                 f"correlation_threshold={self.correlation_threshold!r} must be in (0, 1]."

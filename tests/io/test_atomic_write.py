@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facet_nb.core import FacetError, ProcessingContext, ValidationError
+from facet_nb.core import FacetError, Pipeline, ProcessingContext, ValidationError
 from facet_nb.io import Exporter, atomic_write, export, load, writers
 from facet_nb.io.formats import brainvision
 
@@ -79,6 +79,23 @@ def test_folder_that_may_not_be_written_to(context, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *args: False)  # root may write everywhere
     with pytest.raises(FacetError, match=r"no permission to write to .*permissions"):
         export(context, tmp_path / "out.edf")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="Linux only")
+def test_folder_that_takes_no_files(context):
+    """The administrator may write to it; that he cannot is found before any step is called."""
+    called = []
+
+    def own(given):
+        called.append(1)
+        return given
+
+    steps = [own, Exporter("/proc/out.edf")]
+    with pytest.raises(FacetError, match=r"/proc/out\.edf"):
+        Pipeline(steps).plan(context)
+    result = Pipeline(steps).run(context, show_progress=False)
+    assert "/proc/out.edf" in str(result.error) and result.failed_processor_index == 1
+    assert not called
 
 
 def test_full_disk_before_writing(context, tmp_path, monkeypatch):
