@@ -8,6 +8,10 @@ from facet_nb.kernels.templates.averaging import is_complete, take_epochs
 
 #: Number of controls, and the factor by which a component's variance must exceed theirs.
 _N_CONTROLS, _EXCEEDS = 3, 1.2
+#: Factor beyond that by which a component is locked without doubt: another control cannot change
+#: it. Controls of the same signal are alike, unless an epoch cuts a transient; half of its energy
+#: at least is in one of the two.
+_BEYOND_DOUBT = 2.0
 
 
 def choose_auto(percent: np.ndarray) -> int:
@@ -114,7 +118,7 @@ def count_locked(
     -------
     int
         Number of leading components whose variance exceeds that of the same component of
-        epochs with random starts by a fifth.
+        epochs with random starts by a fifth; three times, unless it is far larger the first time.
 
     Notes
     -----
@@ -127,9 +131,13 @@ def count_locked(
     later = np.random.default_rng(0).integers(0, n_samples, (_N_CONTROLS, len(starts)))
     n_locked = len(values)
     for shift in later:
-        if n_locked:
-            control = _find_centred_gram(residual, starts + shift, n_samples)
-            n_locked = _count_above(values[:n_locked] / _EXCEEDS, control)
+        if not n_locked:
+            break
+        control = _find_centred_gram(residual, starts + shift, n_samples)
+        limits = values[:n_locked] / _EXCEEDS
+        if _exceed_all(limits / _BEYOND_DOUBT, control):
+            break
+        n_locked = _count_above(limits, control)
     return n_locked
 
 
@@ -138,18 +146,24 @@ def _list_values(gram: np.ndarray) -> np.ndarray:
     return np.linalg.eigvalsh(gram)[::-1]
 
 
-def _count_above(values: np.ndarray, control: np.ndarray) -> int:
-    """Return how many leading values exceed the eigenvalue of the same rank of a control."""
-    # Where the smallest value exceeds all eigenvalues, this difference has a Cholesky factor. That
-    # is found at a tenth of what the eigenvalues cost, and is so where an artifact is left.
+def _exceed_all(values: np.ndarray, control: np.ndarray) -> bool:
+    """Whether all values exceed all eigenvalues of a control."""
+    # The difference has a Cholesky factor then, which takes a tenth of what the eigenvalues do.
     difference = -control
-    difference[np.diag_indices_from(difference)] += values[-1]
+    difference[np.diag_indices_from(difference)] += values.min()
     try:
         np.linalg.cholesky(difference)
     except np.linalg.LinAlgError:
-        within = values <= _list_values(control)[: len(values)]
-        return int(np.argmax(within)) if within.any() else len(values)
-    return len(values)
+        return False
+    return True
+
+
+def _count_above(values: np.ndarray, control: np.ndarray) -> int:
+    """Return how many leading values exceed the eigenvalue of the same rank of a control."""
+    if _exceed_all(values, control):
+        return len(values)
+    within = values <= _list_values(control)[: len(values)]
+    return int(np.argmax(within)) if within.any() else len(values)
 
 
 def _count(values: np.ndarray, n_components: int | float | str) -> int:
