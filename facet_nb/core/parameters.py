@@ -13,6 +13,15 @@ import numpy as np
 
 from facet_nb.core.errors import ValidationError
 
+#: Lowest edge of a filter, in Hz: its kernel is then hours long.
+LOWEST_HZ = 0.0001
+
+#: Longest time that an argument may give, in s: a day.
+LONGEST_S = 86_400.0
+
+#: Most epochs or components that an argument may give: more than there are in any recording.
+MOST = 1_000_000_000
+
 
 def list_arguments(cls: type) -> list[str]:
     """Return the names of a constructor's arguments, without ``*args`` and ``**kwargs``."""
@@ -111,6 +120,35 @@ def explain_values(owner: Any, ask_none: bool = True) -> str:
             words = ["numbers" if "Sequence" in kind else _WORDS[kind] for kind in wanted]
             return f"{parameter.name}={value!r}: give {' or '.join(dict.fromkeys(words))}."
     return ""
+
+
+def check_band(fmin: float, fmax: float, sfreq: float = math.inf) -> None:
+    """Refuse edges of a band, in Hz, that no filter can have.
+
+    Raises
+    ------
+    ValidationError
+        If they are not in order, too low, or not below half of `sfreq`, in Hz.
+    """
+    if not LOWEST_HZ <= fmin < fmax < sfreq / 2:
+        below = f" < {sfreq / 2:g} Hz" if math.isfinite(sfreq) else ""
+        raise ValidationError(
+            f"fmin={fmin:g}, fmax={fmax:g}: need {LOWEST_HZ} Hz ≤ fmin < fmax{below}."
+        )
+
+
+def check_offset(offset_s: float) -> None:
+    """Refuse a start of artifacts relative to their triggers, in s, that none can have.
+
+    Raises
+    ------
+    ValidationError
+        If it is further away than a recording is long.
+    """
+    if not abs(offset_s) <= LONGEST_S:
+        raise ValidationError(
+            f"artifact_to_trigger_offset={offset_s!r} must be within {LONGEST_S:g} s, a day."
+        )
 
 
 _WORDS = {

@@ -33,6 +33,7 @@ from facet_nb.core.memory import parse_bytes
 from facet_nb.core.parallel import ParallelExecutor, use_executor
 from facet_nb.core.parameters import clone_value, list_inner_params, name_steps, split_params
 from facet_nb.core.planning.budget import find_input, fit_to_budget
+from facet_nb.core.planning.memory_forecast import RunInput
 from facet_nb.core.planning.modes.registry import AUTO, list_mode_names
 from facet_nb.core.planning.plan import Plan
 from facet_nb.core.planning.planner import RunOptions, choose_mode, make_plan
@@ -294,8 +295,7 @@ class Pipeline:
         if memory_budget is not None or options.mode == AUTO:
             # Only a budget cannot do without the size. If a file cannot be read, the run itself
             # says so, with the name of the step.
-            found = find_input(processors, context, strict=memory_budget is not None)
-            plan = fit_to_budget(processors, options, found, memory_budget)
+            plan = _fit(processors, options, context, memory_budget)
         else:
             # Counting cores takes longer than planning a short chain.
             one = options.n_jobs == options.n_workers == 1
@@ -414,7 +414,7 @@ class Pipeline:
         )
         check_early(self.processors, subject if isinstance(subject, ProcessingContext) else None)
         known = subject is not None or memory_budget is not None
-        run_input = find_input(self.processors, subject) if known else None
+        run_input = _measure(self.processors, subject) if known else None
         check_parameters(self.processors, None if run_input is None else run_input.shape)
         return fit_to_budget(self.processors, options, run_input, memory_budget)
 
@@ -672,6 +672,33 @@ class Pipeline:
             "<thead><tr><th>#</th><th>step</th><th>channel-wise</th><th>parallel-safe</th></tr>"
             f"</thead><tbody>{rows}</tbody></table>"
         )
+
+
+def _measure(
+    processors: Sequence[Processor], given: Any, *, strict: bool = True
+) -> RunInput | None:
+    """Return what :func:`find_input` does; of two errors, that of an argument comes first."""
+    try:
+        return find_input(processors, given, strict=strict)
+    except FacetError:
+        check_parameters(processors, None)
+        raise
+
+
+def _fit(
+    processors: Sequence[Processor],
+    options: RunOptions,
+    context: ProcessingContext,
+    memory_budget: str | int | None,
+) -> Plan:
+    """Return the plan of a run whose size decides."""
+    found = _measure(processors, context, strict=memory_budget is not None)
+    try:
+        return fit_to_budget(processors, options, found, memory_budget)
+    except PlanError:
+        # A step with an absurd argument may need any memory: its own error is the one to tell.
+        check_parameters(processors, None if found is None else found.shape)
+        raise
 
 
 def _choose_options(

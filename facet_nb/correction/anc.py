@@ -8,6 +8,7 @@ import numpy as np
 
 from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.parameters import LOWEST_HZ
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.base import find_artifacts
@@ -17,8 +18,6 @@ from facet_nb.kernels.filters.fir import filter_zero_phase
 #: Shift of the control, in Hz, at most half the rate of the triggers: EEG has about the same power
 #: there, also at the slope of an alpha peak.
 _SHIFT_HZ = 0.5
-#: Lowest edge of the high-pass filter, in Hz: its kernel is then hours long.
-_LOWEST_HZ = 0.0001
 #: Power of a prediction below 70 Hz, relative to the control, from which it is artifact: up to 2.1
 #: where the step removed EEG (alpha at the slice rate, few volumes), and 2.7 to 34 where it removed
 #: artifact. Above 70 Hz, artifact predominates in either case.
@@ -112,7 +111,7 @@ class ANCCorrection(ArrayProcessor):
                 f"anc_correction: filter_order={self.filter_order!r}: give samples above 0, or "
                 "None for the length of an artifact."
             )
-        if self.hp_freq is not None and not _LOWEST_HZ <= self.hp_freq < sfreq / 2:
+        if self.hp_freq is not None and not LOWEST_HZ <= self.hp_freq < sfreq / 2:
             raise ValidationError(f"anc_correction: hp_freq={self.hp_freq:g} Hz is out of range.")
 
     def prepare(self, view: View) -> Prepared:

@@ -18,6 +18,11 @@ from facet_nb.kernels.filters.windowed_model import apply_to_windows
 
 PREDICTS = ("clean", "artifact")
 
+#: Longest window of a model, in s.
+_LONGEST_S = 600
+#: Largest factor from V to the unit of a model; float32 ends at 3.4e38.
+_LARGEST = 1e30
+
 
 @register_processor
 class DenoiserCorrection(ChannelCorrection):
@@ -78,22 +83,32 @@ class DenoiserCorrection(ChannelCorrection):
             model = f"<function {getattr(model, '__name__', type(model).__name__)}>"
         return {**super().get_parameters(), "model": str(model)}
 
-    def prepare(self, view: View) -> Prepared:
-        """Check the arguments and open the model."""
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
         if self.predicts not in PREDICTS:
             raise ValidationError(f"predicts={self.predicts!r}: use one of {', '.join(PREDICTS)}.")
-        if self.sfreq is not None and abs(self.sfreq - view.sfreq) > 1e-3:
+        if self.sfreq is not None and not 0 < self.sfreq < np.inf:
+            raise ValidationError(f"sfreq={self.sfreq!r} must be a rate above 0 Hz, or None.")
+        if self.sfreq is not None and abs(self.sfreq - sfreq) > 1e-3 and np.isfinite(sfreq):
             raise ValidationError(
                 f"denoiser_correction: the model was trained at {self.sfreq:g} Hz, but the data "
-                f"have {view.sfreq:g} Hz: put Resample({self.sfreq:g}) before it."
+                f"have {sfreq:g} Hz: put Resample({self.sfreq:g}) before it."
             )
-        n_samples = 2 * round(self.window_s * view.sfreq / 2)
-        if not self.scale > 0 or n_samples < 2:
+        if not (0 < self.window_s <= _LONGEST_S and self.window_s * sfreq > 1):
             raise ValidationError(
-                f"scale={self.scale} must be above 0, and window_s={self.window_s} two samples."
+                f"window_s={self.window_s!r} must be at least two samples, at most {_LONGEST_S} s."
             )
+        if not 1 / _LARGEST <= self.scale <= _LARGEST:
+            raise ValidationError(
+                f"scale={self.scale!r} must be from {1 / _LARGEST:g} to {_LARGEST:g}, so that "
+                "float32 can represent the samples."
+            )
+
+    def prepare(self, view: View) -> Prepared:
+        """Check the arguments and open the model."""
+        self.check_parameters(view.sfreq)
         _open(self.model)
-        return Prepared(n_samples)
+        return Prepared(2 * round(self.window_s * view.sfreq / 2))
 
     def correct_channel(self, x: np.ndarray, plan: int, out: np.ndarray) -> None:
         """Write the corrected channel to `out`; see :class:`ChannelCorrection`."""

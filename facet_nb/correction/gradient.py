@@ -43,6 +43,8 @@ _SHORT_S = 0.1
 _FEW_SLICES, _SOME_SLICES = 1.7, (0.12, 0.2)
 #: A known artifact length counts if it is below this share of the period: artifacts with a pause.
 _SHORTER = 0.95
+#: Most slices in a volume: no sequence has more excitations.
+_MOST_SLICES = 10_000
 
 
 @dataclass(frozen=True)
@@ -290,11 +292,14 @@ class GradientCorrection(ChannelCorrection):
             raise ValidationError(f"max_courses={self.max_courses} must be 0 or more.")
         if not self.shrinkage >= 0:
             raise ValidationError(f"shrinkage={self.shrinkage} must be 0 or more.")
-        if not self.block_s > 0:
-            raise ValidationError(f"block_s={self.block_s} must be above 0 s.")
+        if not 0 < self.block_s < np.inf:
+            raise ValidationError(f"block_s={self.block_s} must be a finite number above 0 s.")
         number = 1 if self.slices is None or self.slices == "auto" else self.slices
-        if isinstance(number, (str, bool)) or int(number) < 1:
-            raise ValidationError(f"slices={self.slices!r}: use 'auto', None, or a number above 0.")
+        if isinstance(number, (str, bool)) or not 1 <= int(number) <= _MOST_SLICES:
+            raise ValidationError(
+                f"slices={self.slices!r}: use 'auto', None, or a number above 0, at most "
+                f"{_MOST_SLICES}."
+            )
 
     def _divide(
         self, x: np.ndarray, layout: subsample.Layout, period: float, sfreq: float

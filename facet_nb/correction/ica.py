@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.findings import make_finding
+from facet_nb.core.parameters import LOWEST_HZ
 from facet_nb.core.processor import Processor
 from facet_nb.core.recording import kind_of, replace_data
 from facet_nb.core.registry import register_processor
@@ -84,14 +85,20 @@ class ICACorrection(Processor):
         self.random_state = random_state
 
     def process(self, context: ProcessingContext) -> ProcessingContext:
-        self._check()
         raw = context.get_raw()
+        self.check_parameters(float(raw.info["sfreq"]))
         kinds = list(map(kind_of, raw.ch_names, raw.get_channel_types()))
         good = [name not in raw.info["bads"] for name in raw.ch_names]
         rows = [i for i, kind in enumerate(kinds) if kind == "eeg" and good[i]]
         if len(rows) < 2:
             raise ValidationError(
                 f"ica_correction: {len(rows)} good EEG channels are too few (at least 2)."
+            )
+        n = self.n_components
+        if isinstance(n, (int, np.integer)) and n > len(rows):
+            raise ValidationError(
+                f"ica_correction: n_components={n} of {len(rows)} good EEG channels; use at most "
+                "as many as channels."
             )
         helpers = [i for i, kind in enumerate(kinds) if kind in self.find]
         data = raw.get_data()
@@ -116,13 +123,23 @@ class ICACorrection(Processor):
 
     def check_parameters(self, sfreq: float) -> None:
         """Refuse arguments that no recording makes right; see :class:`Processor`."""
-        self._check()
-
-    def _check(self) -> None:
         if self.method not in METHODS:
             raise ValidationError(f"method={self.method!r}: use one of {', '.join(METHODS)}.")
         if unknown := [kind for kind in self.find if kind not in FINDS]:
             raise ValidationError(f"find={unknown!r}: use {', '.join(FINDS)}.")
+        n = self.n_components
+        whole = isinstance(n, (int, np.integer)) and not isinstance(n, bool)
+        if n is not None and not (n >= 1 if whole else 0 < n < 1):
+            raise ValidationError(
+                f"n_components={n!r}: use 1, 2, …, a fraction of the variance below 1, or None."
+            )
+        if self.l_freq != 0 and not LOWEST_HZ <= self.l_freq < sfreq / 2:
+            raise ValidationError(
+                f"ica_correction: l_freq={self.l_freq:g} Hz must be at least {LOWEST_HZ} Hz and "
+                "below half the sampling rate, or 0 for no filter."
+            )
+        if not 0 <= self.random_state < 2**32:
+            raise ValidationError(f"random_state={self.random_state} must be from 0 to 2³² − 1.")
 
     def _fit(self, small: mne.io.BaseRaw) -> Any:
         from mne.preprocessing import ICA
@@ -138,6 +155,13 @@ class ICACorrection(Processor):
         high = small.copy().filter(self.l_freq, None, picks="all", verbose="error")
         try:
             return ica.fit(high, picks="eeg", verbose="error")
+        except RuntimeError as error:
+            if self.n_components is None:
+                raise
+            raise ValidationError(
+                f"ica_correction: n_components={self.n_components} does not fit this recording "
+                f"({error})."
+            ) from error
         except ImportError as error:
             raise ValidationError(
                 f"ica_correction: method={self.method!r} needs another library ({error}). Install "

@@ -18,6 +18,9 @@ from facet_nb.correction.templates import TemplateCorrection
 from facet_nb.kernels.templates import weights
 from facet_nb.kernels.templates.weights import Weights
 
+#: Most volumes without a row in the motion file: no scan has as many.
+_MOST_VOLUMES = 100_000
+
 
 @register_processor
 @fill_doc
@@ -111,8 +114,10 @@ class MoosmannCorrection(TemplateCorrection):
             raise ValidationError(
                 f"motion_window_size={self.motion_window_size} must be 1 or more."
             )
-        if self.n_dummies < 0:
-            raise ValidationError(f"n_dummies={self.n_dummies} must be 0 or more.")
+        if not 0 <= self.n_dummies <= _MOST_VOLUMES:
+            raise ValidationError(
+                f"n_dummies={self.n_dummies} must be 0 or more, at most {_MOST_VOLUMES}."
+            )
 
     def _path(self) -> str | None:
         return self.motion_file or self.rp_file

@@ -9,6 +9,7 @@ import numpy as np
 
 from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.parameters import LOWEST_HZ
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.base import ChannelCorrection, find_artifacts
@@ -223,9 +224,21 @@ class PCACorrection(BasisCorrection):
     def check_parameters(self, sfreq: float) -> None:
         """Refuse arguments that no recording makes right; see :class:`Processor`."""
         n = self.n_components
-        if n != "auto" and (isinstance(n, str) or not n > 0):
+        if n != "auto" and (isinstance(n, str) or not 0 < n < np.inf):
             raise ValidationError(
                 f"n_components={n!r}: use a number of components, a fraction below 1, or 'auto'."
+            )
+        freq = self._find_edge()
+        if freq != 0 and not LOWEST_HZ <= freq < 0.45 * sfreq:
+            if LOWEST_HZ <= freq < np.inf:
+                raise ValidationError(
+                    f"pca_correction: the high-pass filter at {freq:g} Hz needs a sampling rate "
+                    f"above {freq / 0.45:g} Hz, but the data have {sfreq:g} Hz: run it before "
+                    "DownSample, or set hp_freq."
+                )
+            raise ValidationError(
+                f"pca_correction: hp_freq={freq!r}: use an edge of {LOWEST_HZ} Hz or more, or 0 "
+                "for no filter."
             )
 
     def prepare(self, view: View) -> Prepared:
@@ -234,21 +247,21 @@ class PCACorrection(BasisCorrection):
         taps = self._taps(view.sfreq)
         return Prepared(OBSPlan(*find_artifacts(view), taps, locked_only=self.locked_only))
 
+    def _find_edge(self) -> float:
+        """Return the edge of the high-pass filter, in Hz; 0 if there is none to design."""
+        if self.hp_filter_weights is not None:
+            return 0.0
+        return DEFAULT_HP_FREQ if self.hp_freq is None else self.hp_freq
+
     def _taps(self, sfreq: float) -> np.ndarray:
         if self.hp_filter_weights is not None:
             taps = np.asarray(self.hp_filter_weights, dtype=float)
             if taps.ndim != 1 or len(taps) % 2 == 0:
                 raise ValidationError("hp_filter_weights must be a symmetric FIR of odd length.")
             return taps
-        freq = DEFAULT_HP_FREQ if self.hp_freq is None else self.hp_freq
+        freq = self._find_edge()
         if freq == 0:
             return np.ones(1)
-        if not 0 < freq < 0.45 * sfreq:
-            raise ValidationError(
-                f"pca_correction: the high-pass filter at {freq:g} Hz needs a sampling rate above "
-                f"{freq / 0.45:g} Hz, but the data have {sfreq:g} Hz: run it before DownSample, or "
-                "set hp_freq."
-            )
         from mne.filter import create_filter
 
         return create_filter(None, sfreq, freq, None, fir_design="firwin", verbose="error")

@@ -6,6 +6,7 @@ import numpy as np
 
 from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.parameters import MOST
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.base import ChannelCorrection, find_artifacts
@@ -82,5 +83,7 @@ class OnlineAASCorrection(ChannelCorrection):
         self._check()
 
     def _check(self) -> None:
-        if self.window_size < 5:
-            raise ValidationError(f"{self.name}: window_size={self.window_size}; use 5 or more.")
+        if not 5 <= self.window_size <= MOST:
+            raise ValidationError(
+                f"{self.name}: window_size={self.window_size}; use 5 or more, at most {MOST}."
+            )

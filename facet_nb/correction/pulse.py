@@ -193,8 +193,11 @@ class PulseCorrection(ChannelCorrection):
             raise ValidationError(f"method={self.method!r}: use one of {', '.join(METHODS)}.")
         if not self.n_side >= 1:
             raise ValidationError(f"n_side={self.n_side} must be 1 or more beats.")
-        if not self.drift_s > 0:
-            raise ValidationError(f"drift_s={self.drift_s} must be above 0 s.")
+        if not self.drift_s >= _SHORTEST_S:
+            raise ValidationError(
+                f"drift_s={self.drift_s} must be above 0 s, by at least the interval of two beats, "
+                f"{_SHORTEST_S} s."
+            )
         if not -0.5 <= self.delay_s <= 1.0:
             raise ValidationError(f"delay_s={self.delay_s} must be from -0.5 to 1 s.")
 
@@ -264,6 +267,11 @@ class PulseCorrection(ChannelCorrection):
     def _begin(self, starts: np.ndarray, n_samples: int, sfreq: float) -> Beats:
         """Return beats with the mean and slow changes as their only waveforms."""
         n_slow = 1 + int((starts[-1] - starts[0]) / sfreq / self.drift_s)
+        if 2 * n_slow > len(starts):
+            raise ValidationError(
+                f"pulse_correction: drift_s={self.drift_s} gives {n_slow} waveforms for "
+                f"{len(starts)} beats, which fit any signal: raise drift_s."
+            )
         return Beats(
             starts, n_samples, np.linalg.qr(beat_amplitudes.list_slow(len(starts), n_slow))[0]
         )

@@ -11,6 +11,7 @@ import numpy as np
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.findings import Finding, make_finding
 from facet_nb.core.metadata import ProcessingMetadata
+from facet_nb.core.parameters import MOST
 from facet_nb.core.processor import Prepared, View
 from facet_nb.correction.aas_fused import AASPlan
 from facet_nb.correction.base import (
@@ -60,8 +61,10 @@ class AveragingCorrection(ChannelCorrection):
 
     def check(self) -> None:
         """Raise :class:`ValidationError` if an argument is invalid."""
-        if not self.window_size >= 1:
-            raise ValidationError(f"window_size={self.window_size} must be 1 or more.")
+        if not 1 <= self.window_size <= MOST:
+            raise ValidationError(
+                f"window_size={self.window_size} must be 1 or more, at most {MOST} epochs."
+            )
         if not 0 < self.search_window_factor <= _WIDEST:
             raise ValidationError(
                 f"search_window_factor={self.search_window_factor} must be above 0, at most "

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.parameters import LONGEST_S
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.recording import DATA_TYPES
 from facet_nb.core.registry import register_processor
@@ -26,6 +27,8 @@ logger = logging.getLogger("facet_nb")
 
 #: Names of wire loops: CWL1, CW_2, loop 3, Wire4, carbon5.
 _NAME = re.compile(r"^(cwl?|loop|wire|carbon)([\s_\-.]*\w{0,3})$", re.IGNORECASE)
+#: Fewest samples of a window: with fewer, one regressor fits any signal.
+_FEWEST = 8
 #: Number of windows used for the explained variance: enough for two digits.
 _N_WINDOWS = 30
 #: Number of controls with different random phases: on real data, single ones differ by a third.
@@ -98,6 +101,7 @@ class WireLoopCorrection(ChannelCorrection):
         assert everything is not None and view.data is not None
         rows = self._find_wires(names, view.all_types)
         signals = _check_wires(everything, rows, names)
+        self.check_parameters(view.sfreq)
         size = 2 * round(self.window_s * view.sfreq / 2)
         reach, step = round(self.delay_s * view.sfreq), round(self.delay_step_s * view.sfreq)
         shape = {"size": size, "reach": reach, "step": max(1, step)}
@@ -151,9 +155,18 @@ class WireLoopCorrection(ChannelCorrection):
         """Refuse arguments that no recording makes right; see :class:`Processor`."""
         if not (self.window_s > 0 and self.delay_s >= 0 and self.delay_step_s > 0):
             raise ValidationError("window_s and delay_step_s must be above 0 s, delay_s 0 or more.")
+        if not max(self.window_s, self.delay_s, self.delay_step_s) <= LONGEST_S:
+            raise ValidationError(
+                f"window_s, delay_s and delay_step_s must be at most {LONGEST_S:g} s, a day."
+            )
+        if not self.window_s * sfreq >= _FEWEST:
+            raise ValidationError(
+                f"window_s={self.window_s} must be at least {_FEWEST} samples long."
+            )
+        if self.seed < 0:
+            raise ValidationError(f"seed={self.seed} must be 0 or more.")
 
     def _check(self, size: int, n_regressors: int, view: View) -> None:
-        self.check_parameters(view.sfreq)
         if size > view.n_times:
             raise ValidationError(
                 f"window_s={self.window_s} is longer than the recording "
@@ -171,7 +184,7 @@ class WireLoopCorrection(ChannelCorrection):
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
         """Return the peak extra memory for one channel, in bytes, with regressors of six loops."""
-        n_delays = 1 + 2 * int(self.delay_s / self.delay_step_s)
+        n_delays = 1 + 2 * int(self.delay_s / max(self.delay_step_s, 1 / sfreq))
         return 8 * (2 * shape[1] + int(self.window_s * sfreq) * 6 * n_delays)
 
 

@@ -53,7 +53,21 @@ class ZapLineCorrection(Processor):
         self.freqs = freqs
         self.n_remove = n_remove
 
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        freqs = np.atleast_1d(self.freqs)
+        if wrong := [f for f in freqs if not 2.0 * _FAR_HZ < f < sfreq / 2 - _FAR_HZ]:
+            raise ValidationError(
+                f"zapline_correction: freqs={wrong[0]:g} Hz must be above {2 * _FAR_HZ:g} Hz and "
+                f"{_FAR_HZ:g} Hz below {sfreq / 2:g} Hz, half the sampling rate."
+            )
+        if not self.n_remove > 0:
+            raise ValidationError(
+                f"zapline_correction: n_remove={self.n_remove}; use 1 or more components."
+            )
+
     def process(self, context: ProcessingContext) -> ProcessingContext:
+        self.check_parameters(float(context.get_raw().info["sfreq"]))
         remedy = "zapline_correction needs meegkit: pip install facet-nb[zapline]."
         dss_line = import_extra("meegkit.dss", remedy).dss_line
         raw = context.get_raw()
@@ -62,7 +76,11 @@ class ZapLineCorrection(Processor):
         types, bads = raw.get_channel_types(), set(raw.info["bads"])
         names = list(raw.ch_names)
         rows = [i for i, n in enumerate(names) if kind_of(n, types[i]) == "eeg" and n not in bads]
-        self._check(freqs, sfreq, len(rows))
+        if not self.n_remove < len(rows):
+            raise ValidationError(
+                f"zapline_correction: n_remove={self.n_remove} components of {len(rows)} good EEG "
+                "channels; use 1 or more, but fewer than channels."
+            )
         data = raw.get_data()
         x = data[rows].T
         findings: list[Finding] = []
@@ -76,18 +94,6 @@ class ZapLineCorrection(Processor):
                 x = x - dss_line(x.copy(), freq, sfreq, self.n_remove)[1]
         data[rows] = x.T
         return context.with_raw(replace_data(raw, data)).with_findings(findings)
-
-    def _check(self, freqs: list[float], sfreq: float, n_channels: int) -> None:
-        if wrong := [f for f in freqs if not 2.0 * _FAR_HZ < f < sfreq / 2 - _FAR_HZ]:
-            raise ValidationError(
-                f"zapline_correction: freqs={wrong[0]:g} Hz must be above {2 * _FAR_HZ:g} Hz and "
-                f"{_FAR_HZ:g} Hz below {sfreq / 2:g} Hz, half the sampling rate."
-            )
-        if not 0 < self.n_remove < n_channels:
-            raise ValidationError(
-                f"zapline_correction: n_remove={self.n_remove} components of {n_channels} good EEG "
-                "channels; use 1 or more, but fewer than channels."
-            )
 
 
 def measure_line(x: np.ndarray, freq: float, sfreq: float) -> float:

@@ -71,6 +71,10 @@ class MetricStep(NotingStep):
                 logger.warning("%s: no value for %s (%s)", self.name, ", ".join(channels), why)
         return []
 
+    def validate(self, context: ProcessingContext) -> None:
+        super().validate(context)
+        self.check_parameters(float(context.get_raw().info["sfreq"]))
+
     def _run(self, context: ProcessingContext) -> tuple[ProcessingContext, dict[str, Any]]:
         found, notes = self.measure(context)
         metadata = context.metadata.copy()
@@ -170,8 +174,6 @@ def find_outside(span: Span, time_buffer: float, step: str) -> list[tuple[int, i
     ValidationError
         If they are shorter than 0.1 s together.
     """
-    if not time_buffer >= 0:
-        raise ValidationError(f"time_buffer={time_buffer!r} must be 0 s or more.")
     if span.reference:
         return list(span.reference)
     buffer = round(time_buffer * span.sfreq)

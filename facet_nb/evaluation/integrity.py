@@ -56,10 +56,13 @@ class IntegrityCalculator(MetricStep):
     def __init__(self, limit_v: float | None = None) -> None:
         self.limit_v = limit_v
 
-    def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the counts, and tables of the affected channels."""
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
         if self.limit_v is not None and not self.limit_v > 0:
             raise ValidationError(f"limit_v={self.limit_v!r} must be above 0 V, or None.")
+
+    def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the counts, and tables of the affected channels."""
         original = context.get_raw_original() or context.get_raw()
         clipped, n_samples = self._count_clipped(original)
         discarded = _find_discarded(original, context.get_raw())

@@ -10,6 +10,7 @@ from facet_nb.core.context import ProcessingContext
 from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.findings import Finding, make_finding
+from facet_nb.core.parameters import LONGEST_S
 from facet_nb.core.registry import register_processor
 from facet_nb.evaluation.base import (
     ChannelMetric,
@@ -100,6 +101,13 @@ class _OutsideRatio(RatioCalculator):
     def __init__(self, time_buffer: float = 0.1, verbose: bool = False) -> None:
         super().__init__(verbose)
         self.time_buffer = time_buffer
+
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        if not 0 <= self.time_buffer <= LONGEST_S:
+            raise ValidationError(
+                f"time_buffer={self.time_buffer!r} must be from 0 to {LONGEST_S:g} s, a day."
+            )
 
     def _measure_spans(self, context: ProcessingContext) -> tuple[np.ndarray, np.ndarray, float]:
         """Return the variances outside and within, in V², and the time outside, in s."""

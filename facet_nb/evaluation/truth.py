@@ -14,6 +14,7 @@ from facet_nb.core import recording
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import FacetError, ValidationError
 from facet_nb.core.limits import load_npz
+from facet_nb.core.parameters import LONGEST_S, check_band
 from facet_nb.core.registry import register_processor
 from facet_nb.evaluation.base import MetricStep, find_span, name_invalid, read_rows
 from facet_nb.kernels.measures import metrics, recovery
@@ -90,6 +91,15 @@ class TruthCalculator(MetricStep):
         elif isinstance(truth, Path) or hasattr(truth, "ch_names"):
             truth = str(truth)
         return {"truth": truth, "bands": self.bands, "margin_s": self.margin_s}
+
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        if not 0 <= self.margin_s <= LONGEST_S:
+            raise ValidationError(
+                f"margin_s={self.margin_s!r} must be from 0 to {LONGEST_S:g} s, a day."
+            )
+        for fmin, fmax in (self.bands or BANDS).values():
+            check_band(fmin, fmax)
 
     def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the metrics of each band, and the samples compared."""

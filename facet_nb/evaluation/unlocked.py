@@ -8,6 +8,7 @@ import numpy as np
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.parameters import check_band
 from facet_nb.core.registry import register_processor
 from facet_nb.evaluation.base import (
     MetricStep,
@@ -55,6 +56,10 @@ class UnlockedEnergyCalculator(MetricStep):
         self.fmin = fmin
         self.fmax = fmax
 
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        check_band(self.fmin, self.fmax, sfreq)
+
     def measure(self, context: ProcessingContext) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the energy that is not time-locked, and the epochs used."""
         noise = context.get_estimated_noise()
@@ -64,10 +69,6 @@ class UnlockedEnergyCalculator(MetricStep):
             )
         raw, rows, names = good_channels(context, self.name)
         sfreq = float(raw.info["sfreq"])
-        if not 0 < self.fmin < self.fmax < sfreq / 2:
-            raise ValidationError(
-                f"fmin={self.fmin:g}, fmax={self.fmax:g}: need 0 < fmin < fmax < {sfreq / 2:g} Hz."
-            )
         sos = recovery.design_band(sfreq, self.fmin, self.fmax)
         starts, length = self._cut(context)
         pairs = [

@@ -10,7 +10,7 @@ import numpy as np
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import FacetError, ValidationError, import_extra
-from facet_nb.core.parameters import take_arguments
+from facet_nb.core.parameters import check_offset, take_arguments
 from facet_nb.core.processor import Processor
 from facet_nb.core.registry import register_processor
 from facet_nb.io.blocks import iter_blocks
@@ -57,6 +57,10 @@ class _BIDSStep(Processor):
         self.session = session
         self.run = run
         self.processing = processing
+
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        self._find_path()
 
     @property
     def _root(self) -> Path:
@@ -129,7 +133,13 @@ class BIDSLoader(_BIDSStep):
         self.artifact_to_trigger_offset = artifact_to_trigger_offset
         self.anonymize = anonymize
 
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
+        super().check_parameters(sfreq)
+        check_offset(self.artifact_to_trigger_offset)
+
     def process(self, context: ProcessingContext) -> ProcessingContext:
+        check_offset(self.artifact_to_trigger_offset)
         place = self._find_path()
         try:
             source, kind = find_source(place.fpath)

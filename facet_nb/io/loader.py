@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.metadata import ProcessingMetadata
+from facet_nb.core.parameters import check_offset
 from facet_nb.core.planning.memory_forecast import RunInput
 from facet_nb.core.processor import Processor
 from facet_nb.core.recording import Shape
@@ -90,9 +91,19 @@ class Loader(Processor):
         self.stop_sample = stop_sample
         self.anonymize = anonymize
 
-    def process(self, context: ProcessingContext) -> ProcessingContext:
+    def check_parameters(self, sfreq: float) -> None:
+        """Refuse arguments that no recording makes right; see :class:`Processor`."""
         if _whole("upsampling_factor", self.upsampling_factor) < 1:
             raise ValidationError(f"upsampling_factor={self.upsampling_factor}: give 1 or more.")
+        check_offset(self.artifact_to_trigger_offset)
+        start, stop = self.start_sample, self.stop_sample
+        first = _whole("start_sample", 0 if start is None else start)
+        if first < 0 or (stop is not None and _whole("stop_sample", stop) <= first):
+            what = f"start_sample={start}, stop_sample={stop} is no part of a file"
+            raise unusable(Path(self.path), what, "Use 0 ≤ start_sample < stop_sample")
+
+    def process(self, context: ProcessingContext) -> ProcessingContext:
+        self.check_parameters(float("inf"))
         source, kind = find_source(self.path)
         raw = open_recording(source, preload=bool(self.preload) and kind.at_once)
         _add_bads(raw, self.bad_channels, source)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.parameters import LOWEST_HZ
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels.compiled.dispatch import is_chosen
@@ -20,9 +21,6 @@ from facet_nb.kernels.windows import FirWindows, SosWindows
 from facet_nb.kernels.windows.filters import has_exact_states
 
 Picks = str | Sequence[str] | Sequence[int] | None
-
-#: Lowest edge of a filter, in Hz: its kernel is then hours long.
-LOWEST_HZ = 0.0001
 
 #: Longest kernel of a filter, in samples: half an hour at 5 kHz.
 MOST_TAPS = 10_000_000

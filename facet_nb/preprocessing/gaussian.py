@@ -6,10 +6,11 @@ import numpy as np
 
 from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
+from facet_nb.core.parameters import LOWEST_HZ
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels.filters import fir
-from facet_nb.preprocessing.filtering import LOWEST_HZ, Picks
+from facet_nb.preprocessing.filtering import Picks
 
 #: The kernel ends at this many standard deviations, at 4e-6 of its peak.
 _REACH = 5.0

@@ -700,10 +700,14 @@ def check_parameters(processors: Sequence[Processor], shape: Shape | None) -> No
     # No frequency is too high for a rate that is not known.
     n_times, sfreq = (0, np.inf) if shape is None else (shape.n_times, shape.sfreq)
     for i, processor in enumerate(processors):
+        arrays = processor.built_in and isinstance(processor, ArrayProcessor)
+        before = sfreq
+        if not arrays and processor.modifies_raw and not processor.accepts_lazy:
+            n_times, sfreq = 0, np.inf  # a recording of its own, which may have any rate
         if not processor.built_in:
             continue
         try:
-            processor.check_parameters(sfreq)
+            processor.check_parameters(before)
             if n_times and isinstance(processor, ArrayProcessor):
                 n_times, sfreq = processor.resize(n_times, sfreq)
             if told := explain_values(processor, ask_none=False):
