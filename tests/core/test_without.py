@@ -102,7 +102,8 @@ from tests.contract.recordings import make_context
 
 pipeline, context = Pipeline([CommonReference()]), make_context()
 settings = dict(modes="channel_sequential", backends="threading", n_jobs=2)
-table = benchmark(pipeline, context, repeats=1, time_budget_s=60, **settings)
+# Within a minute, a busy machine may have measured no memory: the budget was spent.
+table = benchmark(pipeline, context, repeats=1, time_budget_s=3600, **settings)
 for point in table:
     assert point.error is None and point.wall_s[0] > 0 and point.cpu_s[0] > 0, point
     assert point.memory is not None and point.memory.peak_mb > 20, point
