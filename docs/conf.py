@@ -77,7 +77,11 @@ html_static_path = ["_static"]
 html_css_files = ["home.css"]
 html_js_files = [("names.js", {"defer": "defer"})]
 html_show_sourcelink = False
-html_sidebars = {"index": []}
+html_sidebars = {
+    "index": [],
+    "api/generated/facet_nb.*": ["sidebar-package.html"],
+    "_modules/*": [],
+}
 html_theme_options = {
     "navigation_with_keys": False,
     "show_prev_next": False,
