@@ -107,6 +107,21 @@ def test_a_course_of_few_frequencies_is_found_however_long_the_recording(size, s
         assert abs(np.corrcoef(found[:, 1], course)[0, 1]) > 0.95
 
 
+@pytest.mark.parametrize("n_noisy", [3, 12, 25])
+@pytest.mark.parametrize("at_end", [False, True])
+def test_a_course_is_followed_into_noisy_epochs_at_the_ends(n_noisy, at_end):
+    """What the nearest calm epoch says of them counts the less, the farther they are from it."""
+    course = np.linspace(-1.0, 1.0, 70)[:, np.newaxis]
+    course = course[::-1] if at_end else course
+    loud = np.ones(70)
+    loud[-n_noisy:] = 3.0
+    loud = loud if at_end else loud[::-1]
+    drawn = amplitudes._trust_calm(course, np.array([200.0]), loud == 1, loud)
+    assert np.abs(drawn - course).max() < 0.1 * np.abs(course - course[loud == 1][0]).max()
+    calm = amplitudes._trust_calm(course, np.array([1e-3]), loud == 1, loud)
+    assert np.abs(calm[loud > 1]).max() < np.abs(course[loud > 1]).max()
+
+
 @pytest.mark.parametrize("noise", [5.0, 20.0, 80.0])
 def test_noisy_epochs_have_the_amplitudes_of_calm_ones_around_them(noise):
     rng = np.random.default_rng(4)

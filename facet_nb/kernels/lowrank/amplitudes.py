@@ -185,19 +185,26 @@ def _trust_calm(
     loud : ndarray, shape (n_epochs,)
         Noise of each epoch, relative to that of calm ones.
     """
-    # The line between calm epochs errs by as much as courses change from epoch to epoch; what is
-    # seen errs by the noise. A channel without noise above the EEG bands follows the smallest
+    # The line between calm epochs errs by as much as courses bend from epoch to epoch, and what the
+    # first or last of them says of those beyond it by as much as courses change over so many; what
+    # is seen errs by the noise. A channel without noise above the EEG bands follows the smallest
     # courses; the heartbeat of an ECG, or muscles, would be taken for huge changes of these.
     known, noisy = np.flatnonzero(calm), np.flatnonzero(loud > 1)
     if len(known) < 3 or not len(noisy):
         return amplitudes
     values, own = amplitudes[known], 0.5 / np.square(sizes, dtype=float)
-    change = values[1:-1] - 0.5 * (values[:-2] + values[2:])
-    usual = np.maximum(np.mean(change**2, axis=0) - 1.5 * own, 0.0)
+    bend = values[1:-1] - 0.5 * (values[:-2] + values[2:])
+    usual = np.tile(np.mean(bend**2, axis=0) - 1.5 * own, (len(noisy), 1))
+    beyond = np.maximum(known[0] - noisy, noisy - known[-1])
+    for n in np.unique(beyond[beyond > 0]).tolist():
+        change = values[n:] - values[:-n]
+        usual[beyond == n] = np.mean(change**2, axis=0) - 2.0 * own if len(change) else np.inf
     error = np.multiply.outer(np.square(loud[noisy], dtype=float), own)
     between = np.stack([np.interp(noisy, known, course) for course in values.T], axis=1)
+    seen = np.isinf(usual).astype(float)
+    np.divide(usual, usual + error, out=seen, where=(usual > 0) & np.isfinite(usual))
     amplitudes = amplitudes.copy()
-    amplitudes[noisy] = between + usual / (usual + error) * (amplitudes[noisy] - between)
+    amplitudes[noisy] = between + seen * (amplitudes[noisy] - between)
     return amplitudes
 
 
