@@ -134,3 +134,11 @@ def test_average_of_blocks():
     x = np.arange(11.0)
     np.testing.assert_array_equal(average_blocks(x, 4), [1.5, 5.5, 9.0])
     assert average_blocks(x, 1) is x
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 14, 15, 16, 40])
+def test_the_usual_interval_is_the_median_around_each(n):
+    gaps = np.random.default_rng(n).integers(200, 400, n).astype(float)
+    half = eeg_beats._N_USUAL // 2
+    expected = [np.median(gaps[max(0, i - half) : i + half + 1]) for i in range(n)]
+    assert np.array_equal(eeg_beats._find_usual(gaps), expected)

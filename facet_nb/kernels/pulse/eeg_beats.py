@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.linalg import eigh
 from scipy.signal import butter, find_peaks, sosfiltfilt
 
@@ -207,11 +208,7 @@ def _refine(components: np.ndarray, template: np.ndarray, interval: float) -> EE
         if len(places) < 8:
             return None
         gaps = np.diff(places)
-        local = [
-            np.median(gaps[max(0, i - _N_USUAL // 2) : i + _N_USUAL // 2 + 1])
-            for i in range(len(gaps))
-        ]
-        usual = np.interp(np.arange(n_times), places[:-1] + gaps / 2.0, local)
+        usual = np.interp(np.arange(n_times), places[:-1] + gaps / 2.0, _find_usual(gaps))
         n_samples = round(_LENGTH * float(np.median(gaps)))
         starts = np.rint(places).astype(np.int64) - n_samples // 2
         epochs = np.stack([take_epochs(x, starts, n_samples) for x in components])
@@ -223,6 +220,17 @@ def _refine(components: np.ndarray, template: np.ndarray, interval: float) -> EE
     sizes = np.interp(places, np.arange(n_times), match)
     noise = max(1.4826 * float(np.median(np.abs(match))), 1e-12)
     return EEGBeats(places, sizes, match, template, float(np.median(sizes)) / noise)
+
+
+def _find_usual(gaps: np.ndarray) -> np.ndarray:
+    """Return the median of the intervals around each one, of fewer at both ends."""
+    half, n = _N_USUAL // 2, len(gaps)
+    usual = np.empty(n)
+    if n > 2 * half:
+        usual[half : n - half] = np.median(sliding_window_view(gaps, 2 * half + 1), axis=1)
+    for i in {*range(min(half, n)), *range(max(n - half, 0), n)}:
+        usual[i] = np.median(gaps[max(0, i - half) : i + half + 1])
+    return usual
 
 
 def _choose_train(match: np.ndarray, usual: np.ndarray) -> np.ndarray:
