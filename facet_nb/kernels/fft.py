@@ -35,8 +35,11 @@ def _load() -> ModuleType | None:
         if path.is_file():
             spec = spec_from_loader(_NAME, ExtensionFileLoader(_NAME, str(path)))
             assert spec is not None and spec.loader is not None
-            module = module_from_spec(spec)
-            spec.loader.exec_module(module)
+            try:
+                module = module_from_spec(spec)
+                spec.loader.exec_module(module)
+            except ImportError:  # scipy.fft may know how to load it, or says what is wrong
+                return None
             # scipy.fft takes this one if it is imported later.
             return sys.modules.setdefault(_NAME, module) if _is_known(module) else None
     return None

@@ -101,3 +101,12 @@ def test_without_the_compiled_module_scipy_is_imported():
         "from facet_nb.kernels import fft; import scipy.fft; assert fft.rfft is scipy.fft.rfft"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_module_that_cannot_be_loaded_is_left_to_scipy(monkeypatch):
+    def refuse(self, module):
+        raise ImportError("not for this interpreter")
+
+    monkeypatch.delitem(sys.modules, fft._NAME)
+    monkeypatch.setattr(fft.ExtensionFileLoader, "exec_module", refuse)
+    assert fft._load() is None
