@@ -332,6 +332,12 @@ class Processor:
 class NotingStep(Processor, ABC):
     """Base class of built-in steps that note in the history what they found."""
 
+    def validate(self, context: ProcessingContext) -> None:
+        """Check what :meth:`Processor.validate` does, and the arguments."""
+        super().validate(context)
+        known = context.has_raw()
+        self.check_parameters(float(context.get_raw().info["sfreq"]) if known else np.inf)
+
     @abstractmethod
     def _run(self, context: ProcessingContext) -> tuple[ProcessingContext, dict[str, Any]]:
         """Return the context after the step, and notes for the history."""

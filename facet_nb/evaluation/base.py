@@ -71,10 +71,6 @@ class MetricStep(NotingStep):
                 logger.warning("%s: no value for %s (%s)", self.name, ", ".join(channels), why)
         return []
 
-    def validate(self, context: ProcessingContext) -> None:
-        super().validate(context)
-        self.check_parameters(float(context.get_raw().info["sfreq"]))
-
     def _run(self, context: ProcessingContext) -> tuple[ProcessingContext, dict[str, Any]]:
         found, notes = self.measure(context)
         metadata = context.metadata.copy()

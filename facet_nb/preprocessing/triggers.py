@@ -55,11 +55,6 @@ class TriggerStep(NotingStep):
     parallel_safe = False
     accepts_lazy = True
 
-    def validate(self, context: ProcessingContext) -> None:
-        super().validate(context)
-        known = context.has_raw()
-        self.check_parameters(float(context.get_raw().info["sfreq"]) if known else np.inf)
-
     def find(self, context: ProcessingContext) -> tuple[Any, ...]:
         """Return the metadata with triggers, and notes for the history (or a :class:`Found`)."""
         raise ValidationError(f"{type(self).__name__} has no find(context) method.")
