@@ -282,10 +282,11 @@ class _Courses:
             least[:-1] = np.minimum(least[:-1], change)
         usual = float(_find_medians(least, axis=0))
         level = np.sqrt(least / usual) if usual > 0 else np.ones(len(which))
-        own = np.zeros(0) if position is None else position[which]
-        for k in np.unique(own):
-            same = own == k
-            level[same] /= max(1.0, float(np.median(level[same])))
+        if position is not None:
+            own = position[which]
+            for k in np.unique(own):
+                same = own == k
+                level[same] /= max(1.0, float(np.median(level[same])))
         loud = loud.copy()
         loud[which] = np.where(level < _LOUD, 1.0, level)
         return loud

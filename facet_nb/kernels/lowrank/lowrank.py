@@ -247,9 +247,10 @@ def _fit(
         # They come first: courses of a block's edge, whose samples change with its position between
         # them, would else take the block for their own, and let it grow and shrink with them.
         amplitudes = np.hstack([amplitudes[:, :1], different, amplitudes[:, 1:]])
-        for k in np.unique(position) if different.shape[1] else ():
-            same = np.flatnonzero(position == k)
-            around[:, same] = same[_find_around(weights[same])]
+        if different.shape[1]:
+            for k in np.unique(position):
+                same = np.flatnonzero(position == k)
+                around[:, same] = same[_find_around(weights[same])]
     last = inner.first[-1] - inner.first[0] + inner.n_samples
     slow_s = float(last) / sfreq if shrinkage > 0 and max_courses > 0 else 0.0
     waveforms, noise, amplitudes = _regress(spectra, amplitudes, weights, n_low, inner, slow_s)
