@@ -77,14 +77,6 @@ def fill(cls, files):
     return given | files.get(cls, {})
 
 
-def ask(call):
-    try:
-        error = getattr(call(), "error", None)
-    except FacetError as told:
-        error = told
-    return "" if error is None else re.sub(r" on channel [^:]*:", ":", str(error))
-
-
 @pytest.fixture(scope="module")
 def recording():
     """Triggers as far apart as heartbeats, and time without any at both ends."""
@@ -134,15 +126,15 @@ def test_absurd_numbers(cls, name, values, recording, files):
         if cls in (ANCCorrection, UnlockedEnergyCalculator):
             steps.insert(0, AASCorrection(window_size=4))
         begin = None if issubclass(cls, (Loader, BIDSLoader)) else recording
-        planned = ask(lambda s=steps, b=begin: Pipeline(s).plan(b))
-        ran = ask(lambda s=steps, b=begin: Pipeline(s).run(b, show_progress=False))
+        planned = toys.ask(lambda s=steps, b=begin: Pipeline(s).plan(b))
+        ran = toys.ask(lambda s=steps, b=begin: Pipeline(s).run(b, show_progress=False))
         assert not FOREIGN.search(planned + ran), (value, planned, ran)
         assert planned == ran or TOLD_BY_RUNS.search(ran), (value, planned, ran)
-        without = ask(lambda s=steps: Pipeline(s).plan())  # the rate is not known
+        without = toys.ask(lambda s=steps: Pipeline(s).plan())  # the rate is not known
         assert not FOREIGN.search(without), (value, without)
         for options in [{"mode": "auto"}, {"memory_budget": "2 GB"}] if planned else []:
             run = partial(Pipeline(steps).run, begin, show_progress=False, **options)
-            told = ask(run)  # of a BIDS folder, no size is known before it is read
+            told = toys.ask(run)  # of a BIDS folder, no size is known before it is read
             assert told == planned or "needs the size of the recording" in told, (value, told)
 
 
@@ -150,11 +142,11 @@ def test_rates_within_other_steps(recording):
     """A plan does not refuse what may be right at a rate that only the run knows."""
     inner = SequenceProcessor([UpSample(2)])
     band = BandPassFilter(1.0, 300.0)
-    assert ask(lambda: Pipeline([inner, band]).plan(recording)) == ""
-    assert "300 Hz is not between" in ask(lambda: Pipeline([band, inner]).plan(recording))
+    assert toys.ask(lambda: Pipeline([inner, band]).plan(recording)) == ""
+    assert "300 Hz is not between" in toys.ask(lambda: Pipeline([band, inner]).plan(recording))
 
 
 def test_more_waveforms_than_beats(recording):
     correction = PulseCorrection(check_gradient=False, drift_s=0.5)
-    told = ask(lambda: Pipeline([correction]).run(recording, show_progress=False))
+    told = toys.ask(lambda: Pipeline([correction]).run(recording, show_progress=False))
     assert "drift_s=0.5 gives 13 waveforms for 16 beats" in told

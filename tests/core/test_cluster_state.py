@@ -13,17 +13,13 @@ import pytest
 
 from facet_nb.core import Pipeline
 from tests.core import toys
-from tests.faults.test_caller_state import Looks
+from tests.faults.test_caller_state import STATES, Looks, change
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed")
 
 pytestmark = pytest.mark.slow
 
 LOCAL = {"dashboard_address": None, "memory_limit": 0}
-STATES = [
-    ("a", {"divide": "raise"}, "ignore", "error"),
-    (None, {"over": "ignore", "divide": "warn"}, "always", "warning"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -61,18 +57,8 @@ def look():
 def test_each_task_sees_the_state_of_its_client(client, tmp_path, monkeypatch):
     """Twice: a worker that has run tasks of one state gets those of another."""
     own = client.run(read_own)
-    for variable, floats, action, level in STATES:
-        folder = tmp_path / str(variable)
-        folder.mkdir()
-        (folder / "here.txt").write_text(str(variable), encoding="utf-8")
-        monkeypatch.chdir(folder)
-        if variable is None:
-            monkeypatch.delenv("FACET_NB_TEST_VARIABLE")
-        else:
-            monkeypatch.setenv("FACET_NB_TEST_VARIABLE", variable)
-        with warnings.catch_warnings(), np.errstate(**floats), mne.utils.use_log_level(level):
-            warnings.filterwarnings(action, category=UserWarning)
-            expected = Looks().process(toys.make_context(n_times=1100)).metadata.custom["seen"]
+    for state in STATES:
+        with change(state, tmp_path, monkeypatch) as expected:
             for seen in look():
                 # Steps are found where the worker finds them: its machine may be another one.
                 assert seen | {"path": ""} == expected | {"path": ""}

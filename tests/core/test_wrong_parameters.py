@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -31,7 +32,6 @@ from facet_nb import (
     VolumeArtifactCorrection,
 )
 from facet_nb.core import Pipeline, Processor
-from facet_nb.core.errors import FacetError
 from facet_nb.core.parameters import explain_values, find_numbers
 from tests.core import toys
 
@@ -77,15 +77,6 @@ WRONG = [
 ]
 
 
-def ask(call):
-    """Return the error of a call, without the channel that a run names; or nothing."""
-    try:
-        error = getattr(call(), "error", None)
-    except FacetError as told:
-        error = told
-    return "" if error is None else re.sub(r" on channel [^:]*:", ":", str(error))
-
-
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("cls", "given"), WRONG, ids=lambda v: getattr(v, "__name__", repr(v)))
 def test_plan_and_runs_say_the_same(cls, given):
@@ -93,8 +84,9 @@ def test_plan_and_runs_say_the_same(cls, given):
     steps = [cls(**given)]
     if cls is ANCCorrection:
         steps.insert(0, AASCorrection(window_size=4))
-    told = {ask(lambda o=o: Pipeline(steps).plan(context, **o)) for o in RUNS[:3]}
-    told |= {ask(lambda o=o: Pipeline(steps).run(context, show_progress=False, **o)) for o in RUNS}
+    told = {toys.ask(lambda o=o: Pipeline(steps).plan(context, **o)) for o in RUNS[:3]}
+    run = partial(Pipeline(steps).run, context, show_progress=False)
+    told |= {toys.ask(partial(run, **options)) for options in RUNS}
     assert len(told) == 1
     (text,) = told
     assert text.startswith(f"Step {len(steps)} ({steps[-1].name}) failed: ")

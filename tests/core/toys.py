@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -13,6 +14,7 @@ import mne
 import numpy as np
 
 from facet_nb.core import ArrayProcessor, Prepared, ProcessingContext, Processor
+from facet_nb.core.errors import FacetError
 
 NAMES = ["E1", "E2", "STI", "E3", "E4", "EOG1", "ECG1", "temp"]
 TYPES = ["eeg", "eeg", "stim", "eeg", "eeg", "eog", "ecg", "misc"]
@@ -48,6 +50,15 @@ def ids(options: dict) -> str:
 def list_folders() -> set[Path]:
     """Scratch folders of this process that are there now."""
     return set(Path(tempfile.gettempdir()).glob(f"facet_nb-*-{os.getpid()}-*"))
+
+
+def ask(call):
+    """Return the error of a call, without the channel that a run names; or nothing."""
+    try:
+        error = getattr(call(), "error", None)
+    except FacetError as told:
+        error = told
+    return "" if error is None else re.sub(r" on channel [^:]*:", ":", str(error))
 
 
 def make_raw(

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import warnings
+from contextlib import contextmanager
 
 import mne
 import numpy as np
@@ -45,6 +46,33 @@ class Looks(Processor):
         return context.with_metadata(context.metadata.updated(custom={"seen": seen}))
 
 
+#: Value of a variable, numpy's modes, action on warnings, and MNE's level.
+STATES = [
+    ("a", {"divide": "raise"}, "ignore", "error"),
+    (None, {"over": "ignore", "divide": "warn"}, "always", "warning"),
+]
+
+
+@contextmanager
+def change(state, tmp_path, monkeypatch):
+    """Put this process into one of `STATES`, in a folder of its own; yield what a step sees."""
+    variable, floats, action, level = state
+    folder = tmp_path / str(variable)
+    folder.mkdir()
+    (folder / "here.txt").write_text(str(variable), encoding="utf-8")
+    monkeypatch.chdir(folder)
+    if variable is None:
+        monkeypatch.delenv("FACET_NB_TEST_VARIABLE")
+    else:
+        monkeypatch.setenv("FACET_NB_TEST_VARIABLE", variable)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
+    with warnings.catch_warnings(), np.errstate(**floats), mne.utils.use_log_level(level):
+        warnings.filterwarnings(action, category=UserWarning)
+        expected = Looks().process(toys.make_context(n_times=1100)).metadata.custom["seen"]
+        assert expected["here"] == str(variable)
+        yield expected
+
+
 def look(options):
     inputs = [toys.make_context(n_times=1100, seed=i) for i in range(3)]
     answers = Pipeline([Looks()]).map(inputs, show_progress=False, **options)
@@ -55,23 +83,8 @@ def look(options):
 @pytest.mark.parametrize("options", PLACES, ids=toys.ids)
 def test_each_call_sees_the_state_of_its_caller(tmp_path, monkeypatch, options):
     """Twice: the second call finds the workers of the first."""
-    for variable, floats, action, level in [
-        ("a", {"divide": "raise"}, "ignore", "error"),
-        (None, {"over": "ignore", "divide": "warn"}, "always", "warning"),
-    ]:
-        folder = tmp_path / str(variable)
-        folder.mkdir()
-        (folder / "here.txt").write_text(str(variable), encoding="utf-8")
-        monkeypatch.chdir(folder)
-        if variable is None:
-            monkeypatch.delenv("FACET_NB_TEST_VARIABLE")
-        else:
-            monkeypatch.setenv("FACET_NB_TEST_VARIABLE", variable)
-        monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
-        with warnings.catch_warnings(), np.errstate(**floats), mne.utils.use_log_level(level):
-            warnings.filterwarnings(action, category=UserWarning)
-            expected = Looks().process(toys.make_context(n_times=1100)).metadata.custom["seen"]
-            assert expected["here"] == str(variable)
+    for state in STATES:
+        with change(state, tmp_path, monkeypatch) as expected:
             for seen in look(options):
                 if options.get("backend") == "threading":
                     # MNE's functions change its level while they run, for all threads.
