@@ -360,8 +360,6 @@ class NoiseTracker:
         terms: Sequence[NoiseTerm],
     ) -> None:
         self.x = x
-        # Kept to see whether the samples are still those of the caller, which are never written to.
-        self.source = x
         self.channels = channels
         # Noise costs the memory of a batch twice: it is tracked only while a step may ask for it.
         self.pending = 0  # steps that will follow and use the noise
@@ -370,12 +368,6 @@ class NoiseTracker:
         self.parts: tuple[NoisePart, ...] = ()
         if self.pending:
             self.parts = tuple(term.part(channels) for term in terms)
-
-    @property
-    def owns_buffer(self) -> bool:
-        """Whether nothing else refers to the array of the samples."""
-        # While noise is tracked, its parts may refer to these samples as those before a correction.
-        return not self.pending and not np.may_share_memory(self.x, self.source)
 
     def noise(self) -> np.ndarray | None:
         """Return the noise removed so far, in V; None if there was no correction."""

@@ -87,6 +87,45 @@ def test_a_correction_that_may_take_the_place_of_its_input(results, kinds, n_ali
     assert np.array_equal(result.context.get_estimated_noise(), noise)
 
 
+@pytest.mark.parametrize("n_workers", [1, 2])
+@pytest.mark.parametrize(
+    ("kinds", "direct"),
+    [("oo", "01"), ("og", "11"), ("ogg", "111"), ("ogo", "001"), ("oog", "011"), ("ogp", "000")],
+)
+def test_samples_that_later_steps_may_overwrite_lie_where_the_result_will(kinds, direct, n_workers):
+    """`g` may overwrite its input, `o` may not; nor may `p`, which leaves channels out."""
+    seen = {}
+
+    class Watched(toys.Squared):
+        def __init__(self, number, greedy, picks=None):
+            self.number, self.greedy, self.picks = number, greedy, picks
+
+        def can_overwrite(self):
+            return self.greedy
+
+        def compute(self, x, prepared, out=None):
+            result = super().compute(x, prepared, out)
+            seen.setdefault(self.number, []).append(result)
+            return result
+
+    ctx = toys.make_context()
+    samples = ctx.get_data().copy()
+    picks = {"p": ["E1", "E4"]}
+    steps = [Watched(i, kind != "o", picks.get(kind)) for i, kind in enumerate(kinds)]
+    options = {"mode": "channel_sequential", "n_workers": n_workers, "batch_size": 4}
+    raw = Pipeline(steps).run(ctx, raise_on_error=True, **options).get_raw()
+    assert np.array_equal(ctx.get_data(), samples)
+    expected = samples.copy()
+    for kind in kinds:
+        rows = [toys.NAMES.index(name) for name in picks.get(kind, toys.GOOD)]
+        expected[rows] *= np.abs(expected[rows])
+    good = [toys.NAMES.index(name) for name in toys.GOOD]
+    assert np.array_equal(raw.get_data()[good], expected[good])
+    for number, flag in enumerate(direct):
+        places = [np.shares_memory(result, raw._data) for result in seen[number]]
+        assert any(places) == (flag == "1"), (kinds, number)  # trials have arrays of their own
+
+
 def test_channel_sequential_holds_one_batch_of_intermediates(results):
     most, _ = results
     largest = []

@@ -228,7 +228,12 @@ class _Block:
                 if not is_finite(row):
                     raise not_finite(row, job.names[channel])
         tracker = NoiseTracker(self.x, self.channels, job.steps, job.terms)
-        last = job.last
+        direct = job.last
+        # Samples that all later steps may overwrite lie where the result will: the pages of another
+        # array take as long as a short filter. Not in files, which would be written several times.
+        if self.out is not None and not tracker.pending and isinstance(job.target, RamArray):
+            while direct and _keeps_place(job.steps[direct], self.out):
+                direct -= 1
         for self.position, step in enumerate(job.steps):
             if job.cancel is not None:
                 job.cancel.check()
@@ -238,10 +243,11 @@ class _Block:
                 self.times.append(StepTime(step.index, 0.0, 0.0))
                 continue
             wall = time.perf_counter()
-            out = self.out if self.position == last else None
+            out = self.out if self.position >= direct else None
             # An intermediate array of this batch may be overwritten: that saves one allocation.
-            if out is None and tracker.owns_buffer and can_overwrite(step):
-                out = tracker.x
+            # While noise is tracked, its parts may refer to these samples as those before a step.
+            if out is None and not tracker.pending and not np.may_share_memory(tracker.x, self.x):
+                out = tracker.x if can_overwrite(step) else None
             noise = tracker.noise() if step.uses_noise else None
             if self.position in job.trials and isinstance(step, ChannelStep):
                 step = replace(step, known=job.trials[self.position])
@@ -307,6 +313,15 @@ def _split_work(step: Step, x: np.ndarray, n_workers: int) -> list[slice]:
     if step.processor.splits == "times":
         return threads.split_times(len(x), x.shape[1], n_workers)
     return threads.split(len(x), n_workers)
+
+
+def _keeps_place(step: Step, out: np.ndarray) -> bool:
+    """Whether a step may find its samples in `out`, and leave its result there."""
+    if step.change is Change.NOTHING:
+        return True
+    if not isinstance(step, ArrayStep) or step.rows is not None or step.dtype != out.dtype.name:
+        return False
+    return step.prepared.n_times is None and step.processor.can_overwrite()
 
 
 def can_overwrite(step: Step) -> bool:

@@ -295,7 +295,7 @@ class _MemoryAccount:
         if stage.kind == "global":
             batch = after.piece_bytes if self.spill else self._scratch(sizes[0])
         else:
-            batch = _batch_bytes(sizes, k, isolated)
+            batch = _batch_bytes(sizes, k, isolated, filed or stage.dtype == "float32")
             if stage.chunk_duration_s is not None:
                 batch = _stream_bytes(sizes, stage)
             batch //= 2 if stage.dtype == "float32" else 1
@@ -426,18 +426,26 @@ def _work_bytes(step: Processor, before: Shape, after: Shape, k: int) -> int:
     return once + k * max(whole - once - after.row_bytes, 0)
 
 
-def _batch_bytes(sizes: Sequence[tuple[Processor, Shape, Shape]], k: int, isolated: bool) -> int:
+def _batch_bytes(
+    sizes: Sequence[tuple[Processor, Shape, Shape]], k: int, isolated: bool, apart: bool
+) -> int:
     """Return the peak memory of `k` channels that are sent through steps.
 
-    The last result is not included: it is written to the stage's own array.
+    The last result is not included: it is written to the stage's own array. So are those before it
+    that later steps overwrite, unless intermediate arrays are kept `apart` from it.
     """
     # Workers read their rows from files; in this process a batch is a view of the samples.
     held = k * sizes[0][1].row_bytes if isolated else 0
     changing = [size for size in sizes if changes_samples(size[0])]
     noise = sum(getattr(p, "uses_noise", False) for p, *_ in sizes) > 0
-    peak = held
+    peak, direct = held, len(changing) - 1
+    while direct > 0 and not (apart or isolated or noise):
+        step, before, after = changing[direct]
+        if before != after or not (isinstance(step, ArrayProcessor) and step.can_overwrite()):
+            break
+        direct -= 1
     for i, (step, before, after) in enumerate(changing):
-        last = i == len(changing) - 1
+        last = i >= direct
         own = held > 0 and i > 0
         in_place = own and isinstance(step, ArrayProcessor) and step.can_overwrite()
         result = k * after.row_bytes
