@@ -124,7 +124,9 @@ class LazySamples:
             number = np.arange(channels.size).reshape(channels.shape)
             return np.asarray(block[number, times - begin])
         wanted = range(self.shape[1])[times]
-        begin, end = (min(wanted), max(wanted) + 1) if wanted else (0, 0)
+        # Its ends, as min() and max() would step through the whole range: 1 s for an hour.
+        begin, end = sorted((wanted[0], wanted[-1])) if wanted else (0, -1)
+        end += 1
         block = self.read(channels.ravel().tolist(), begin, end)
         block = block.reshape(*channels.shape, end - begin)
         return block if wanted.step == 1 or not wanted else block[..., :: wanted.step]
