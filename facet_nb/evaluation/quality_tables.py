@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
-from facet_nb.core.storage.scratch import forget
 from facet_nb.evaluation.quality_windows import Scan, ScanWindow, sample_windows
 from facet_nb.kernels.measures.recovery import find_edges
 from facet_nb.kernels.measures.residual import (
@@ -24,6 +23,7 @@ from facet_nb.kernels.measures.residual import (
     LockedSums,
     find_medians,
 )
+from facet_nb.kernels.pages import find_map, forget
 from facet_nb.kernels.views import as_slice
 
 if TYPE_CHECKING:
@@ -476,7 +476,8 @@ class WindowReader:
         share = (np.arange(_PIECES) + 0.5) / _PIECES
         first = np.multiply.outer(stops - starts - inside[-1] - 1, share).astype(int)
         at = np.add.outer(first, inside)  # windows x pieces x samples
-        if self.raw.preload:
+        # Each place maps up to 2 MB of a file for each channel: windows are read one by one.
+        if self.raw.preload and find_map(self.raw._data) is None:
             x = self._get(int(starts.min()), int(stops.max()))
             y = np.diff(x[:, at + (starts - starts.min())[:, None, None]])
         else:

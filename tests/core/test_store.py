@@ -7,14 +7,20 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
+import mne
 import numpy as np
 import pytest
 
-from facet_nb.core import FacetError, Pipeline
+from facet_nb.core import FacetError, Pipeline, ProcessingContext
 from facet_nb.core.storage import array_store, scratch
 from facet_nb.core.storage.array_store import Store, fresh_array
 from facet_nb.core.storage.arrays import RamArray
+from facet_nb.core.study.rows import measure_course
+from facet_nb.evaluation.quality_tables import WindowReader
+from facet_nb.evaluation.quality_windows import ScanWindow
+from facet_nb.kernels.pages import forget
 from tests.core import toys
 
 APART = {"mode": "parallel", "backend": "multiprocessing", "n_jobs": 2}
@@ -162,8 +168,6 @@ def test_a_callers_own_map_is_left_alone(tmp_path):
     mapped = np.memmap(tmp_path / "mine", dtype=float, mode="w+", shape=raw._data.shape)
     mapped[...] = raw._data
     raw._data = mapped
-    from facet_nb.core import ProcessingContext
-
     result = Pipeline([toys.Found()]).run(ProcessingContext(raw), raise_on_error=True, **APART)
     assert result.get_raw()._data is mapped
     assert result.context.get_raw_original()._data is mapped
@@ -343,3 +347,30 @@ def test_no_room(monkeypatch):
     with pytest.raises(FacetError, match=r"no room for 8 MB .*No space left.*FACET_NB_TMPDIR"):
         files.allocate((1000, 1000))
     files.close()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_look_at_a_result_in_a_file_keeps_none_of_its_pages(tmp_path):
+    """One place of a map may bring up to 2 MB of each channel into the process's memory."""
+    n_channels, n_times = 8, 3_000_000
+    raw = mne.io.RawArray(np.zeros((n_channels, 2)), mne.create_info(n_channels, 1000.0, "eeg"))
+    mapped = np.memmap(tmp_path / "result", float, "w+", shape=(n_channels, n_times))
+    mapped[...] = np.sin(np.arange(n_times))
+    raw._data, raw._last_samps = mapped, np.array([n_times - 1])
+    forget(mapped)
+
+    def count() -> int:
+        status = Path("/proc/self/status").read_text()
+        return 1024 * int(status.split("RssFile:")[1].split()[0])
+
+    before = count()
+    assert len(measure_course(ProcessingContext(raw))) == 40
+    assert count() - before < 2**20
+    places = np.linspace(0, n_times - 2000, 60).astype(int).tolist()
+    windows = [ScanWindow(p, p + 2000, "inside") for p in places]
+    found = WindowReader(raw, raw.ch_names).read_differences(windows, 1000.0)
+    held = count() - before
+    raw._data = np.array(mapped)
+    expected = WindowReader(raw, raw.ch_names).read_differences(windows, 1000.0)
+    assert np.array_equal(found, expected)
+    assert held < n_channels * 2**21 + 2**20  # of the last window

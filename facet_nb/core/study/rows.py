@@ -16,6 +16,7 @@ from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.quality import Quality
 from facet_nb.core.recording import data_picks
 from facet_nb.core.result import PipelineResult
+from facet_nb.kernels.pages import forget
 
 #: States of a recording, the ones to look at first.
 STATES = ("failed", "rejected", "cancelled", "done", "skipped")
@@ -180,6 +181,7 @@ def measure_course(context: ProcessingContext | None) -> tuple[float, ...]:
         x = x - x.mean(axis=1, keepdims=True)
         x -= np.outer(x @ line / (line @ line), line)
         course.append(round(1e6 * float(np.median(x.std(axis=1))), 4))
+        forget(raw._data if raw.preload else None)
     return tuple(course) if np.isfinite(course).all() else ()
 
 
