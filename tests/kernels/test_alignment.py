@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from facet_nb.kernels.compiled.dispatch import use_compiled
+from facet_nb.kernels.resampling import windowed_sinc
 from facet_nb.kernels.triggers.alignment import best_lags, refine_lags
 from tests.oracles.signals import cross_correlate
 
@@ -32,6 +36,37 @@ def test_finds_known_shifts_and_leaves_incomplete_pieces():
     assert list(best_lags(x, starts, wave(t), 10)) == list(true)
     each = np.tile(wave(t), (6, 1))
     assert list(best_lags(x, starts, each, 10)) == list(true)
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    n_samples=st.integers(1, 70),
+    max_lag=st.integers(1, 40),
+    n_templates=st.integers(1, 4),
+)
+@settings(max_examples=60, deadline=None)
+def test_with_and_without_compiled_kernels(seed, n_samples, max_lag, n_templates):
+    rng = np.random.default_rng(seed)
+    x, starts = rng.standard_normal(400), rng.integers(-30, 420, 12)
+    templates = rng.standard_normal((n_templates, n_samples))
+    which = rng.integers(0, n_templates, 12)
+    found = best_lags(x, starts, templates, max_lag, which)
+    with use_compiled(frozenset()):
+        assert np.array_equal(found, best_lags(x, starts, templates, max_lag, which))
+    complete = (starts >= 0) & (starts + n_samples + max_lag <= 400)
+    assert not found[~complete].any()
+    assert np.abs(found).max() <= max_lag
+
+
+def test_a_lazily_upsampled_signal_gives_what_its_samples_give():
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal(2000)
+    starts, templates = np.arange(-50, 8100, 500), rng.standard_normal((3, 400))
+    which = rng.integers(0, 3, len(starts))
+    lazy = windowed_sinc.Upsampled(x, 4)
+    expected = best_lags(np.asarray(lazy), starts, templates, 12, which)
+    assert np.array_equal(best_lags(lazy, starts, templates, 12, which), expected)
+    assert expected.any()
 
 
 @pytest.mark.parametrize("shift", [-3.3, -0.5, 0.0, 0.27, 2.61])

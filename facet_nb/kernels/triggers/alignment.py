@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from facet_nb.kernels.compiled.dispatch import find_loop
+
 
 def best_lags(
     x: np.ndarray,
@@ -35,19 +37,37 @@ def best_lags(
     ndarray of int, shape (n_epochs,)
         Lags, in samples, positive if the signal is late; 0 if the piece is not complete.
     """
-    n_samples = templates.shape[-1]
+    starts = np.asarray(starts, dtype=np.int64)
+    rows = np.ascontiguousarray(np.atleast_2d(templates), dtype=float)
+    if which is None:
+        which = np.zeros(len(starts), np.int64) if len(rows) == 1 else np.arange(len(starts))
+    which = np.asarray(which, dtype=np.int64)
+    find = find_loop("find_lags", _find_lags)
+    if isinstance(x, np.ndarray):
+        found: np.ndarray = find(np.ascontiguousarray(x, dtype=float), starts, rows, which, max_lag)
+        return found
+    # A lazily upsampled signal: only the samples of one epoch after another are made.
+    lags, first = np.zeros(len(starts), dtype=np.int64), np.zeros(1, np.int64)
+    for i, start in enumerate(starts.tolist()):
+        stop = start + rows.shape[1] + max_lag
+        if start >= 0 and stop <= len(x):
+            lags[i] = find(x[start:stop], first, rows, which[i : i + 1], max_lag)[0]
+    return lags
+
+
+def _find_lags(
+    x: np.ndarray, starts: np.ndarray, templates: np.ndarray, which: np.ndarray, max_lag: int
+) -> np.ndarray:
+    """Return the lags; see :func:`best_lags`."""
+    n_samples = templates.shape[1]
     lags = np.zeros(len(starts), dtype=np.int64)
     padded = np.zeros(n_samples + 2 * max_lag)
-    for i, start in enumerate(np.asarray(starts).tolist()):
+    for i, (start, number) in enumerate(zip(starts.tolist(), which.tolist(), strict=True)):
         stop = start + n_samples + max_lag
         if start < 0 or stop > len(x):
             continue
         padded[max_lag:] = x[start:stop]
-        if templates.ndim == 1:
-            template = templates
-        else:
-            template = templates[i if which is None else which[i]]
-        lags[i] = int(np.correlate(padded, template, "valid").argmax()) - max_lag
+        lags[i] = int(np.correlate(padded, templates[number], "valid").argmax()) - max_lag
     return lags
 
 

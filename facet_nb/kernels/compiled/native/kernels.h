@@ -4,6 +4,7 @@
 #include "courses.h"
 #include "epoch_samples.h"
 #include "fractional_delay.h"
+#include "lags.h"
 #include "lms.h"
 #include "median.h"
 #include "overlap_save.h"
@@ -32,6 +33,7 @@ const kernel JOIN(kernels, CHAR, SUFFIX)[] = {
 #if !REAL_IS_FLOAT
     {"sos_between", "xn Xn nn dn DDD", sos_between},
     {"lms", "xxnnf XX", lms},
+    {"find_lags", "dnqn dqnn DQ", find_lags},
     {"sum_rows", "dqqn dn ddn ddn ff Dn DD", sum_rows},
 #endif
     {NULL, NULL, NULL},
