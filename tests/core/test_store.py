@@ -173,6 +173,21 @@ def test_a_callers_own_map_is_left_alone(tmp_path):
     assert result.context.get_raw_original()._data is mapped
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps files that are mapped")
+@pytest.mark.parametrize("mode", ["serial", "channel_sequential"])
+def test_a_callers_own_map_may_have_no_name_any_more(tmp_path, mode):
+    """Its samples stay as long as they are mapped."""
+    plain = toys.make_context(n_times=2000)
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", shape=plain.get_data().shape)
+    x[...] = plain.get_data()
+    (tmp_path / "x.npy").unlink()
+    raw = plain.get_raw().copy()
+    raw._data = np.asarray(x)
+    steps, options = [toys.Halved(), toys.ZScore()], {"mode": mode, "raise_on_error": True}
+    found = Pipeline(steps).run(ProcessingContext(raw), **options).get_raw().get_data()
+    assert np.array_equal(found, Pipeline(steps).run(plain, **options).get_raw().get_data())
+
+
 HOLD = """
 import sys, time
 from pathlib import Path

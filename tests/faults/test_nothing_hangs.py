@@ -6,6 +6,7 @@ import ctypes
 import itertools
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -14,11 +15,12 @@ from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 
+import mne
 import numpy as np
 import psutil
 import pytest
 
-from facet_nb.core import FacetError, Pipeline, PlanError, StepError
+from facet_nb.core import FacetError, Pipeline, PlanError, ProcessingContext, StepError
 from facet_nb.core.backends import dask as dask_backend
 from facet_nb.core.backends import processes
 from facet_nb.core.cancel import CancelToken
@@ -203,6 +205,45 @@ def test_a_stage_file_that_is_truncated(tmp_path, options):
     told = programs.run(text, tmp_path, tmp_path, repr(options))
     assert "truncated while in use" in told or "too early" in told
     assert "FACET_NB_TMPDIR" in told
+
+
+class Clearing(Cutting):
+    """Removes the scratch folder of its own run, as a cleaner of temporary files may."""
+
+    def compute(self, x, prepared, out=None):
+        for path in Path(self.folder).glob("facet_nb-*"):
+            shutil.rmtree(path, ignore_errors=True)
+        return 0.5 * x
+
+
+@pytest.mark.parametrize(
+    "options",
+    [PROCESSES, PROCESSES | {"mode": "parallel"}, {"mode": "channel_sequential"}],
+    ids=["processes", "parallel", "files"],
+)
+@pytest.mark.parametrize("n_behind", [1, 2])
+def test_a_scratch_folder_that_vanishes_is_no_cancellation(
+    tmp_path, monkeypatch, options, n_behind
+):
+    """Nobody cancelled: samples that are still open are used, or an error says what is gone."""
+    monkeypatch.setenv("FACET_NB_TMPDIR", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    context = toys.make_context(n_times=20_000)
+    if "backend" not in options:  # samples that are in a file stay in files
+        context.get_raw().save(tmp_path / "x_raw.fif", verbose="error")
+        raw = mne.io.read_raw_fif(tmp_path / "x_raw.fif", verbose="error")
+        context = ProcessingContext(raw)
+    behind = [toys.ZScore(), toys.Halved()][:n_behind]
+    steps = [toys.Halved(), Clearing(str(tmp_path / "scratch")), *behind]
+    result = Pipeline(steps).run(context, fuse=False, **options)
+    assert not result.cancelled
+    if not result.success:
+        assert isinstance(result.error, FacetError), repr(result.error)
+        assert "removed while in use" in str(result.error)
+        assert "FACET_NB_TMPDIR" in str(result.error)
+    else:
+        whole = Pipeline([toys.Halved(), toys.Halved(), *behind]).run(context)
+        np.testing.assert_array_equal(result.get_raw().get_data(), whole.get_raw().get_data())
 
 
 @pytest.mark.parametrize("n_bytes", [0, 8, 8 * 5 * 99, 8 * 5 * 100 - 1])

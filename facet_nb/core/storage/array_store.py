@@ -14,7 +14,7 @@ import numpy as np
 
 from facet_nb.core.errors import FacetError
 from facet_nb.core.storage import scratch, shared_memory
-from facet_nb.core.storage.arrays import ArrayRef, FileArray, RamArray
+from facet_nb.core.storage.arrays import ArrayRef, FileArray, RamArray, say_gone
 from facet_nb.core.storage.row_io import write_rows
 from facet_nb.kernels.views import as_slice
 
@@ -265,7 +265,7 @@ class Store:
 
     def explain_loss(self, error: Exception) -> FacetError:
         """Return the error for a run whose folder was removed, of which `error` came."""
-        gone = scratch.say_gone(self._folder)
+        gone = say_gone(f"the scratch folder {self._folder}")
         gone.__cause__ = error
         return gone
 

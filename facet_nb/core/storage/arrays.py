@@ -10,13 +10,24 @@ import numpy as np
 from facet_nb.core.errors import FacetError
 
 
+def say_gone(place: object) -> FacetError:
+    """Return the error about a scratch file or folder that something else has removed."""
+    return FacetError(
+        f"{place} was removed while in use (by a cleaner of temporary files?): run again, with "
+        "FACET_NB_TMPDIR set to a folder that is left alone."
+    )
+
+
 def check_size(file: str | int, n_bytes: int) -> None:
-    """Raise FacetError if a file, given by path or descriptor, has less than `n_bytes`.
+    """Raise FacetError if a file, given by path or descriptor, has less than `n_bytes`, or is gone.
 
     Reading a mapped file beyond its end ends the process with SIGBUS; and numpy and ``pwrite``
     extend such a file with zeros, which would become samples.
     """
-    there = os.stat(file).st_size
+    try:
+        there = os.stat(file).st_size
+    except FileNotFoundError as error:
+        raise say_gone(file) from error
     if there < n_bytes:
         name = file if isinstance(file, str) else "a scratch file"
         raise FacetError(

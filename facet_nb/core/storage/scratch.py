@@ -20,7 +20,7 @@ import numpy as np
 
 from facet_nb.core.errors import FacetError
 from facet_nb.core.storage import folder_lock
-from facet_nb.core.storage.arrays import FileArray, check_size
+from facet_nb.core.storage.arrays import FileArray, check_size, say_gone
 from facet_nb.kernels.pages import find_map, forget
 
 __all__ = [
@@ -148,19 +148,11 @@ def reserve(path: Path, n_bytes: int) -> None:
     except OSError as error:
         path.unlink(missing_ok=True)
         if not path.parent.is_dir():
-            raise say_gone(path.parent) from error
+            raise say_gone(f"the scratch folder {path.parent}") from error
         raise FacetError(
             f"no room for {n_bytes / 1e6:.0f} MB in {path.parent}: {error.strerror}. Set "
             "FACET_NB_TMPDIR to a folder on a larger disk, or use backend='threading'."
         ) from error
-
-
-def say_gone(folder: Path | None) -> FacetError:
-    """Return the error about a folder that something else has removed."""
-    return FacetError(
-        f"the scratch folder {folder} was removed while in use (by a cleaner of temporary files?): "
-        "run again, with FACET_NB_TMPDIR set to a folder that is left alone."
-    )
 
 
 def check_room(n_bytes: int) -> None:
@@ -227,10 +219,14 @@ def make_private(samples: np.ndarray) -> np.ndarray:
 
 
 def check_whole(array: np.ndarray) -> None:
-    """Raise :class:`FacetError` if the file that `array` maps was truncated."""
+    """Raise :class:`FacetError` if the file that `array` maps was truncated, or ours removed."""
     mapped = find_map(array)
-    if mapped is not None:
-        check_size(str(mapped.filename), mapped.offset + mapped.nbytes)
+    if mapped is None:
+        return
+    path = str(mapped.filename)
+    # A caller may remove a file that is still mapped: its samples stay.
+    if path in _ours or os.path.exists(path):
+        check_size(path, mapped.offset + mapped.nbytes)
 
 
 def is_spilled(array: Any) -> bool:
