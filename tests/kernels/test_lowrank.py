@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facet_nb.kernels.lowrank import amplitudes, highband, lowrank
+from facet_nb.kernels.lowrank import amplitudes, highband, lowband, lowrank
 from facet_nb.kernels.templates.subsample import Layout
 from tests.oracles import lowrank as oracle
 
@@ -352,6 +352,30 @@ def test_an_epoch_that_is_like_no_other_teaches_nothing():
     others = slice(int(onsets[52]), int(onsets[-1]))
     assert np.std((got - calm)[others]) < 0.1 * np.std((x - artifact)[others])
     assert np.corrcoef((got - calm), pop)[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("share", [0.3, 0.5])
+@pytest.mark.parametrize("fast", [0.1, 0.5])
+def test_a_slow_change_is_followed_even_if_other_courses_took_much_of_it(seed, share, fast):
+    rng, n, n_freqs = np.random.default_rng(seed), 700, 10
+    change = np.cos(2 * np.pi * (np.arange(n) / 200.0 + rng.random()))
+    change /= np.linalg.norm(change - change.mean())
+    shape = (n, n_freqs)
+    wave = 50.0 * (rng.standard_normal(n_freqs) + 1j * rng.standard_normal(n_freqs))
+    noise = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+    low = (np.outer(change - change.mean(), wave) + noise).astype(np.complex64)
+    # Three courses that drift, with a part of the change in each, and noise of their own.
+    walks, hiss = np.cumsum(rng.standard_normal((n, 3)), axis=0), rng.standard_normal((n, 3))
+    walks, hiss = ((x - x.mean(axis=0)) / (np.sqrt(n) * x.std(axis=0)) for x in (walks, hiss))
+    own = np.sqrt(1.0 - fast) * walks + np.sqrt(fast) * hiss
+    courses = np.sqrt(share) * change[:, np.newaxis] + np.sqrt(1.0 - share) * own
+    others = np.linalg.qr(np.hstack([np.ones((n, 1)), courses]))[0]
+    rest = (low - others @ (others.T @ low)).astype(np.complex64)
+    slow = lowband.find_slow(rest, others, np.ones(n), n_freqs, 70.0)
+    base = np.linalg.qr(np.hstack([others, slow]))[0]
+    left = change - base @ (base.T @ change)
+    assert np.sum(left**2) < 10**-1.9  # 10**-1.5 to 10**-1.7 after two rounds
 
 
 def test_blocks_are_even_and_bounded():
