@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from facet_nb.kernels.compiled.dispatch import find_for_rows
+from facet_nb.kernels.lowrank.orthonormal import orthonormalise, orthonormalise_by
 from facet_nb.kernels.templates.subsample import (
     GRID,
     HALO,
@@ -215,11 +216,12 @@ def _find_following(means: np.ndarray, amounts: np.ndarray) -> np.ndarray:
     # may be drift. The noise of steps between intervals is nearly white; movements are outliers.
     amounts = amounts - amounts.mean(axis=0)
     changing = amounts.max(axis=0) - amounts.min(axis=0) > 1e-9
-    amounts = np.linalg.qr(amounts[:, changing])[0]
-    if len(means) < _STEPS_PER_COURSE * amounts.shape[1] or not amounts.size:
+    if len(means) < _STEPS_PER_COURSE * np.count_nonzero(changing) or not changing.any():
         return np.zeros(len(means))
-    _, sizes, turns = np.linalg.svd(np.diff(amounts, axis=0), full_matrices=False)
-    amounts = amounts @ turns[sizes**2 > _FAST].T
+    amounts = orthonormalise(amounts[:, changing])
+    differences = np.diff(amounts, axis=0)
+    squares, turns = np.linalg.eigh(differences.T @ differences)
+    amounts = amounts @ turns[:, squares > _FAST][:, ::-1]
     steps = _remove_slow(np.diff(means)[:, np.newaxis])[:, 0]
     changes = _remove_slow(np.diff(amounts, axis=0))
     explained, factors = np.zeros(len(steps)), np.zeros(changes.shape[1])
@@ -227,10 +229,10 @@ def _find_following(means: np.ndarray, amounts: np.ndarray) -> np.ndarray:
         rest = np.abs(steps - explained)
         limit = _OUTLIER * _find_median(rest) / 0.6745
         weights = limit / np.maximum(rest, limit) if limit > 0 else np.ones(len(steps))
-        basis, mixing = np.linalg.qr(changes * weights[:, np.newaxis])
+        basis, inverse = orthonormalise_by(changes * weights[:, np.newaxis])
         sizes = basis.T @ (steps * weights)
         sizes[np.abs(sizes) < _CLEAR * limit / _OUTLIER] = 0.0
-        factors = np.linalg.solve(mixing, sizes)
+        factors = inverse @ sizes
         explained = changes @ factors
     return amounts @ factors
 

@@ -188,9 +188,10 @@ def find_volume(x: np.ndarray, layout: Layout, sfreq: float) -> int:
         n_volumes = len(values) // p
         # Rows of whole volumes: NumPy takes three times as long over short inner axes.
         folded = values[: n_volumes * p].reshape(n_volumes, -1)
-        mean = folded.mean(axis=0)
+        # Sums, divided: as NumPy's mean, which takes twice as long for so few numbers.
+        mean = folded.sum(axis=0) / n_volumes
         slices = mean.reshape(p, -1)
-        slices = slices - slices.mean(axis=0)
+        slices = slices - slices.sum(axis=0) / p
         # What differs from the mean, without an array of it: rounding is far below any noise.
         apart = float(energy[n_volumes * p - 1]) - n_volumes * float(mean @ mean)
         within = max(apart, 0.0) / max(n_volumes - 1, 1)

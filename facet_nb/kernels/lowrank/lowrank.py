@@ -40,6 +40,7 @@ from facet_nb.kernels.lowrank.highband import (
 )
 from facet_nb.kernels.lowrank.lowband import find_different, find_slow
 from facet_nb.kernels.lowrank.movements import blend
+from facet_nb.kernels.lowrank.orthonormal import orthonormalise_by
 from facet_nb.kernels.templates.subsample import GRID, HALO, Layout, sample, subtract, taper
 
 #: Multiple of the noise power that a waveform must exceed at a frequency; noise alone does so with
@@ -325,9 +326,9 @@ def _make_orthonormal(
 
     The noise of each waveform is then that of one epoch.
     """
-    base, mixing = np.linalg.qr(amplitudes * weights[:, np.newaxis])
+    base, inverse = orthonormalise_by(amplitudes * weights[:, np.newaxis])
     unit = (base * weights[:, np.newaxis]).astype(np.float32)
-    return base, unit, np.linalg.solve(mixing.T, amplitudes.T).T.astype(np.float32)
+    return base, unit, (amplitudes @ inverse).astype(np.float32)
 
 
 def _measure_beside(rest: np.ndarray, unit: np.ndarray) -> np.ndarray:
