@@ -15,14 +15,14 @@ TEST := $(VENV)/.stamp-test
 DOCS := $(VENV)/.stamp-docs
 PINS := pyproject.toml setup.py constraints.txt $(wildcard facet_nb/kernels/compiled/native/*)
 
-# Solutions of the course run in tests/course, without a kernel.
+# Solutions of the course run in tests/course, without a kernel; the other notebooks in tests/project.
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=240 --ignore=notebooks/course/solutions
 
-# All other tests run in three processes. These run alone: they measure memory or the load of the
-# machine, or drive a browser, which takes a core and a gigabyte by itself.
-ALONE := tests/browser tests/benchmark/test_machine_load.py tests/benchmark/test_memory.py \
-  tests/core/test_forecast.py tests/core/test_stream_memory.py \
-  tests/widgets/test_traffic.py
+# All other tests run in three processes. Meanwhile these run in one of their own: Playwright's loop of
+# events lets nothing else follow it there, and a browser takes a core and a gigabyte by itself.
+OWN := tests/core/test_forecast.py tests/browser
+# These run when nothing else does: they measure the load of the machine, or how soon something happens.
+ALONE := tests/benchmark/test_machine_load.py tests/benchmark/test_memory.py tests/widgets/test_traffic.py
 # What `make quick` runs.
 QUICK := tests/project/test_house.py tests/project/test_text.py tests/project/test_architecture.py \
   tests/project/test_contributing.py tests/project/test_public_names.py tests/core/test_plain_path.py \
@@ -93,7 +93,8 @@ app: $(LAB) ## the studio as a web page without code (Voila)
 # Lint runs beside the tests, which run even where it fails.
 test: $(TEST) chromium ## everything: style, types, imports, tests, notebooks, browser
 	@( $(LINT); exit $$lint ) & pid=$$!; \
-	FACET_NB_FUZZ_S=$${FACET_NB_FUZZ_S:-60} $(PY) .ci/tests.py $(NBVAL) tests notebooks $(ALONE:%=--ignore=%) -- $(ALONE) -- $(ARGS); tests=$$?; \
+	FACET_NB_FUZZ_S=$${FACET_NB_FUZZ_S:-60} $(PY) .ci/tests.py $(NBVAL) tests notebooks/course $(OWN:%=--ignore=%) $(ALONE:%=--ignore=%) \
+	  -- $(OWN) -- $(ALONE) -- $(ARGS); tests=$$?; \
 	wait $$pid || { echo "Style, types or imports are not as they should be: see above." >&2; exit 1; }; \
 	exit $$tests
 

@@ -1,9 +1,10 @@
-"""Run the tests in two parts, and end with one line about both.
+"""Run the tests in three parts, and end with one line about all.
 
-    python .ci/tests.py WORD … -- WORD … -- WORD …
+    python .ci/tests.py WORD … -- WORD … -- WORD … -- WORD …
 
-The tests of the first part run in three processes (pytest-xdist), a file in one of them; those of
-the second part run one after another. Words of the third part go to both.
+The tests of the first part run in three processes (pytest-xdist), a file in one of them, and those
+of the second meanwhile in one process of their own. Those of the third part run afterwards, when
+nothing else does. Words of the fourth go to all.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import tempfile
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import IO
 
 #: Processes of the first part: with two, cores wait while tests wait for processes and disks.
 PROCESSES = 3
@@ -26,30 +29,60 @@ NO_TESTS = 5
 KINDS = {"failure": "failed", "error": "errors", "skipped": "skipped"}
 
 
-def run(words: list[str], counts: Counter[str], failed: list[str]) -> int:
-    """Run pytest, and add what its report counts; return its exit status."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *words]
-        status = subprocess.run(command).returncode
-        for case in ET.parse(report).iter("testcase") if report.exists() else ():
+class Part:
+    """A pytest that runs.
+
+    Parameters
+    ----------
+    words : sequence of str
+        What it is told.
+    folder : Path
+        Where its report goes.
+    output : file, optional
+        Where its output goes instead of to the terminal.
+    """
+
+    def __init__(self, words: Sequence[str], folder: Path, output: IO[str] | None = None) -> None:
+        self.report = folder / "report.xml"
+        command = [sys.executable, "-m", "pytest", f"--junitxml={self.report}", *words]
+        self.process = subprocess.Popen(command, stdout=output, stderr=output)
+
+    def wait(self, counts: Counter[str], failed: list[str]) -> int:
+        """Add what its report counts, once it has ended; return its exit status."""
+        status = self.process.wait()
+        for case in ET.parse(self.report).iter("testcase") if self.report.exists() else ():
             kind = next((KINDS[part.tag] for part in case if part.tag in KINDS), "passed")
             counts[kind] += 1
             if kind in ("failed", "errors"):
                 failed.append(f"{case.get('classname')}::{case.get('name')}")
-    return status
+        self.report.unlink(missing_ok=True)
+        return status
 
 
 def main(words: list[str]) -> int:
-    """Run both parts; return the exit status."""
-    beside, alone, both = split(words)
+    """Run all parts; return the exit status."""
+    shared, own, alone, all_ = split(words)
     begin = time.monotonic()
     counts: Counter[str] = Counter()
     failed: list[str] = []
-    parts = [[*beside, "-n", str(PROCESSES), "--dist", "loadfile", *both], [*alone, *both]]
-    statuses = [run(part, counts, failed) for part in parts]
-    for name in failed:
-        print(f"FAILED {name}")
+    statuses = []
+    several = ["-n", str(PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder"]
+    with tempfile.TemporaryDirectory() as name:
+        first, second = Path(name, "first"), Path(name, "second")
+        first.mkdir()
+        second.mkdir()
+        with open(second / "output.txt", "w+", encoding="utf-8") as output:
+            meanwhile = Part([*own, *all_], second, output)
+            try:
+                statuses.append(Part([*shared, *several, *all_], first).wait(counts, failed))
+                statuses.append(meanwhile.wait(counts, failed))
+            finally:
+                meanwhile.process.terminate()
+            output.seek(0)
+            print(output.read(), flush=True)
+        statuses.append(Part([*alone, *all_], first).wait(counts, failed))
+    for case in failed:
+        print(f"FAILED {case}")
     print(summarize(counts, time.monotonic() - begin).center(80, "="))
     return max((status for status in statuses if status != NO_TESTS), default=NO_TESTS)
 
@@ -66,7 +99,7 @@ def split(words: list[str]) -> list[list[str]]:
     """Return the words between separators."""
     parts: list[list[str]] = [[]]
     for word in words:
-        if word == "--" and len(parts) < 3:
+        if word == "--" and len(parts) < 4:
             parts.append([])
         else:
             parts[-1].append(word)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import shutil
 import sys
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import nbformat
+from jinja2 import BytecodeCache, sandbox
+from numpydoc import docscrape_sphinx
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -89,6 +92,26 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+
+
+class _Compiled(BytecodeCache):
+    """Templates that are compiled once; numpydoc does so for each docstring, some 2000 times."""
+
+    def __init__(self):
+        self.kept = {}
+
+    def load_bytecode(self, bucket):
+        """Put what is known into a bucket."""
+        bucket.code = self.kept.get(bucket.key)
+
+    def dump_bytecode(self, bucket):
+        """Keep what was compiled."""
+        self.kept[bucket.key] = bucket.code
+
+
+docscrape_sphinx.SandboxedEnvironment = partial(
+    sandbox.SandboxedEnvironment, bytecode_cache=_Compiled()
+)
 
 
 def _is_inherited_magic(app, what, name, obj, skip, options):

@@ -44,15 +44,35 @@ def _rank(item: pytest.Item) -> int:
     return 1 if item.get_closest_marker("slow") else 0
 
 
+#: Files that take longest, the longest first: several processes begin with them, so that none of
+#: them is left for the end, when the others have nothing to do.
+LONG = (
+    "tests/contract/test_processors.py",
+    "tests/course/test_answers.py",
+    "tests/core/test_random_chains.py",
+    "tests/project/test_docs.py",
+    "tests/project/test_wheel.py",
+    "tests/project/test_notebooks.py",
+    "tests/evaluation/test_told_or_right.py",
+    "tests/study/test_study.py",
+)
+
+
+def _place(item: pytest.Item) -> tuple[int, int]:
+    name = item.nodeid.partition("::")[0]
+    return LONG.index(name) if name in LONG else len(LONG), _rank(item)
+
+
 # Last of all such hooks, so that its order stays; the sort is stable.
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Fast tests, then slow ones, then notebooks, then the browser.
 
     Playwright keeps an event loop running in the test process once it has started; nothing else
-    that needs one may come after it.
+    that needs one may come after it. Where several processes share the tests, a file at a time, the
+    longest files come first.
     """
-    items.sort(key=_rank)
+    items.sort(key=_place if hasattr(config, "workerinput") else _rank)
 
 
 # --- the browser -----------------------------------------------------------------------------

@@ -34,7 +34,17 @@ PAGE = ROOT / "docs" / "reliability.md"
 _replace = os.replace
 
 #: Options of a pytest that tests start: without plugins that take seconds to import.
-WITHOUT = tuple(f"-pno:{name}" for name in ("cacheprovider", "nbval", "playwright"))
+_PLUGINS = [
+    "cacheprovider",
+    "nbval",
+    "playwright",
+    "zarr",
+    "anyio",
+    "platformdirs",
+    "hypothesispytest",
+    "xdist",
+]
+WITHOUT = tuple(f"-pno:{name}" for name in (*_PLUGINS, "xdist.looponfail"))
 
 #: What can become of a fault.
 OUTCOMES = ("held", "lost", "wrong", "hung")

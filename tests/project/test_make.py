@@ -136,35 +136,36 @@ def test_missing_chromium_is_said(clone, required, code):
     assert "FACET_NB_CHROMIUM" in run.stderr
 
 
-# ------------------------------------------------------------------- the two parts of make test
-BESIDE = "def test_one(): pass\ndef test_two(): assert 0\n"
+# ----------------------------------------------------------------- the three parts of make test
+SHARED = "def test_one(): pass\ndef test_two(): assert 0\n"
+OWN = "def test_five(): pass\n"
 ALONE = "import pytest\ndef test_three(): pass\n@pytest.mark.skip\ndef test_four(): pass\n"
 
 
 @pytest.fixture
 def run_parts(project_root, tmp_path):
-    """The script over two folders of tests, with words for both parts."""
-    for name, text in {"beside": BESIDE, "alone": ALONE}.items():
+    """The script over three folders of tests, with words for all parts."""
+    for name, text in {"shared": SHARED, "own": OWN, "alone": ALONE}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / f"test_{name}.py").write_text(text)
     script = str(project_root / ".ci/tests.py")
-    # Each of the ten processes would import what Hypothesis, zarr, Playwright and nbval import.
+    # Each of these processes would import what Hypothesis, zarr, Playwright and nbval import.
     bare = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "xdist.plugin"}
 
     def run(*words: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, script, "beside", "--", "alone", "--", "-q", *words]
+        command = [sys.executable, script, "shared", "--", "own", "--", "alone", "--", "-q", *words]
         return subprocess.run(command, cwd=tmp_path, env=bare, capture_output=True, text=True)
 
     pytest.importorskip("xdist")
     return run
 
 
-def test_both_parts_end_in_one_line(run_parts):
+def test_all_parts_end_in_one_line(run_parts):
     run = run_parts()
     last = run.stdout.splitlines()[-1]
     assert run.returncode == 1
-    assert re.fullmatch(r"=+ 1 failed, 2 passed, 1 skipped in \d+\.\d\ds \(0:\d\d:\d\d\) =+", last)
-    assert "FAILED beside.test_beside::test_two" in run.stdout
+    assert re.fullmatch(r"=+ 1 failed, 3 passed, 1 skipped in \d+\.\d\ds \(0:\d\d:\d\d\) =+", last)
+    assert "FAILED shared.test_shared::test_two" in run.stdout
 
 
 def test_words_may_select_tests_of_one_part(run_parts):
@@ -173,7 +174,11 @@ def test_words_may_select_tests_of_one_part(run_parts):
     assert run_parts("-k", "none_of_them").returncode == 5
 
 
-def test_arguments_go_to_both_parts(clone):
+def test_arguments_go_to_all_parts(clone):
     _install(clone)
     run = _make(clone, "-n", "test", "ARGS=-k edf")
-    assert re.search(r"tests\.py .* tests notebooks .* -- tests/browser .* -- -k edf;", run.stdout)
+    folded = run.stdout.replace("\\\n", " ")
+    words = (
+        r"tests\.py .* tests notebooks/course .* -- .*tests/browser .*-- .*traffic\.py -- -k edf;"
+    )
+    assert re.search(words, folded)
