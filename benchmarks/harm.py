@@ -7,6 +7,9 @@ Left out: `MoosmannCorrection` and `DenoiserCorrection`, which need a file of mo
 a model, and `ICACorrection` (6 s of CPU time for each).
 
     python benchmarks/harm.py [--scenario pause] [--seeds 2] [--into docs/methods.md]
+
+`--clean` prints instead what `GradientCorrection` and averages change in recordings with markers
+and EEG, or EEG and muscles, and no artifact: power of the change relative to the signal's, in dB.
 """
 
 from __future__ import annotations
@@ -131,6 +134,35 @@ def compare(sim: Simulation, columns: list[str]) -> list[float]:
     return found
 
 
+def compare_clean(n_channels: int, duration_s: float, n_seeds: int, page: Path | None) -> None:
+    """Print what corrections change where there is no artifact, in dB: median and worst channel."""
+    steps: dict[str, Callable[[], Any]] = {
+        "gradient": GradientCorrection,
+        "AAS": AASCorrection,
+        "AAS between samples": lambda: AASCorrection(subsample=True),
+    }
+    print_head("Power of the change, without artifact (dB)", [f"{n}, median, worst" for n in steps])
+    base = {"sfreq": 1000, "tr_s": 2.0, "n_slices": 20, "duration_s": duration_s}
+    for name in ("regular, slices", "regular, volumes", "muscle bursts"):
+        arguments, imperfections = EVERYDAY[name]
+        harm_db: dict[str, list[float]] = {column: [] for column in steps}
+        for seed in range(201, 201 + n_seeds):
+            given = {**base, **arguments, "seed": seed, "artifact_amplitude_v": 0.0}
+            sim = simulate(n_channels, **given, imperfections=imperfections or None)
+            begin, end = (int(t * sim.sfreq) for t in sim.acquisition_s)
+            x = sim.raw.get_data(picks="eeg")[:, begin:end]
+            context = sim.context().with_trigger_samples(sim.triggers)
+            for column, make in steps.items():
+                done = Pipeline([make()]).run(context, show_progress=False, raise_on_error=True)
+                changed = done.get_raw().get_data(picks="eeg")[:, begin:end] - x
+                ratio = np.sum(changed**2, axis=1) / np.sum(x**2, axis=1)
+                harm_db[column] += (10 * np.log10(np.maximum(ratio, 1e-30))).tolist()
+        cells = [f"{write_db(np.median(v))}, {write_db(np.max(v))}" for v in harm_db.values()]
+        print("| " + " | ".join([name, *cells]) + " |", flush=True)
+        if page:
+            put_row(page, "clean", name, cells)
+
+
 def main() -> None:
     """Measure and print."""
     logging.disable(logging.WARNING)
@@ -142,7 +174,11 @@ def main() -> None:
     parser.add_argument("--scenario", default="", help="parts of names, separated by |")
     parser.add_argument("--only", default="", help="part of a correction's name")
     parser.add_argument("--into", type=Path, help="page whose table gets the rows")
+    parser.add_argument("--clean", action="store_true", help="recordings without artifact")
     options = parser.parse_args()
+    if options.clean:
+        compare_clean(options.channels, options.duration, options.seeds, options.into)
+        return
     columns = [name for name in CASES if options.only in name]
     print_head("Change of the SNR (dB), worst seed", columns)
     base = {"sfreq": 1000, "tr_s": 2.0, "n_slices": 20, "duration_s": options.duration}

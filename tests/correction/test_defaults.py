@@ -14,6 +14,7 @@ from facet_nb import (
     PCACorrection,
     Pipeline,
     VolumeArtifactCorrection,
+    create_standard_pipeline,
 )
 from facet_nb.datasets import simulate
 from facet_nb.kernels.lowrank.obs import count_locked
@@ -52,6 +53,20 @@ def test_noise_cancellation_takes_no_eeg_where_volumes_are_averaged(seed):
         raw = chain.run(context, show_progress=False, raise_on_error=True).get_raw()
         after.append(sim.snr_db(raw))
     assert np.all(after[1] > after[0] - 0.2) and after[1].max() > after[0].min() + 1.0
+
+
+@pytest.mark.parametrize("seed", [6, 11])
+def test_components_of_the_standard_chain_leave_alpha_at_the_slice_rate(seed):
+    """Ten slices a second: in the last channel alpha is locked to them, and is no artifact."""
+    sim = simulate(4, 1000.0, 40.0, tr_s=2.0, n_slices=20, markers="slice", seed=seed)
+    after = []
+    for use_pca in (False, True):
+        chain = create_standard_pipeline("a.edf", "b.edf", use_pca=use_pca, use_anc=False)
+        steps = chain.processors[1:-1]  # without loading and writing
+        raw = Pipeline(steps).run(sim.context(), show_progress=False, raise_on_error=True).get_raw()
+        after.append(sim.snr_db(raw))
+    assert np.all(after[1] > after[0] - 0.5)  # 6 dB lost with components from 1 Hz on
+    assert np.median(after[1]) > np.median(after[0]) + 3.0
 
 
 def test_similar_epochs_are_similar_in_their_artifact(recording):
