@@ -13,6 +13,12 @@ from facet_nb.correction.templates import TemplateCorrection
 from facet_nb.kernels.templates import weights
 from facet_nb.kernels.templates.weights import Weights
 
+#: Compared above some frequency, epochs with the same artifact differ by noise only. Up to this
+#: factor (of one minus the correlation) they count as equally similar, and the nearest are taken:
+#: what changes below that frequency is most alike there. `benchmarks/harm.py`: 1 to 7 dB; 2 is
+#: better where the artifact lies still, and worse where slices differ.
+_SLACK = 1.5
+
 
 @register_processor
 @fill_doc
@@ -42,9 +48,9 @@ class FARMCorrection(TemplateCorrection):
     %(ref_channel)s
     %(subsample)s
     compared_hz : float
-        With ``subsample=True``, epochs are compared above this frequency, in Hz. Aligned epochs
-        differ by their EEG more than by their artifact: with 0, similar EEG is averaged and
-        subtracted.
+        With ``subsample=True``, epochs are compared above this frequency, in Hz, and the nearest of
+        those that are equally similar are used. Aligned epochs differ by their EEG more than by
+        their artifact: with 0, similar EEG is averaged and subtracted.
 
     Notes
     -----
@@ -124,6 +130,7 @@ class FARMCorrection(TemplateCorrection):
             half=self._reach(),
             threshold=self.correlation_threshold,
             usable=usable,
+            slack=_SLACK if self.subsample and self.compared_hz > 0 else None,
         )
 
 

@@ -74,6 +74,15 @@ def test_similar_epochs_are_similar_in_their_artifact(recording):
     assert measure(recording, FARMCorrection(subsample=True)) > plain
 
 
+@pytest.mark.parametrize("seed", [201, 202])
+@pytest.mark.parametrize("wrong", [None, {"vibration_v": 60e-6}])
+def test_similar_epochs_between_samples_are_not_worse_than_at_samples(seed, wrong):
+    """Changes below the compared frequencies are followed by nearby epochs, not by any."""
+    sim = simulate(3, 1000.0, 44.0, tr_s=2.0, n_slices=20, seed=seed, imperfections=wrong)
+    assert measure(sim, FARMCorrection(subsample=True)) > measure(sim, FARMCorrection()) - 0.5
+    assert measure(sim, FARMCorrection(subsample=True)) > 14.0  # 9 to 14.4 with any epochs
+
+
 @pytest.mark.parametrize("n_locked", [0, 1, 3])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_locked_components_are_counted(n_locked, seed):

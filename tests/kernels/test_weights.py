@@ -62,6 +62,24 @@ def test_similar_takes_usable_epochs_only_and_never_itself():
         assert usable[row].all()
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_of_equally_similar_epochs_the_nearest(seed):
+    """Two shapes take turns, with noise: the nearest of the own shape."""
+    rng = np.random.default_rng(seed)
+    shapes, kinds = rng.standard_normal((2, 400)), np.arange(40) // 5 % 2
+    epochs = shapes[kinds] + 0.1 * rng.standard_normal((40, 400))
+    options = {"window": 6, "half": 40, "threshold": 0.9}
+    got = oracle.dense(weights.list_similar(epochs, **options, slack=3.0)) > 0
+    for i, row in enumerate(got):
+        own = np.setdiff1d(np.flatnonzero(kinds == kinds[i]), [i])
+        nearest = own[np.argsort(np.abs(own - i), kind="stable")][:6]
+        assert np.array_equal(np.flatnonzero(row), np.sort(nearest))
+    least = weights.list_similar(epochs, **options, slack=1.0)
+    assert np.array_equal(
+        oracle.dense(least), oracle.dense(weights.list_similar(epochs, **options))
+    )
+
+
 def test_similar_of_flat_epochs():
     rows = weights.list_similar(np.zeros((8, 10)), window=3, half=3, threshold=0.9)
     assert all(len(row) == 3 for row in rows)

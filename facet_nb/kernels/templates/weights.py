@@ -166,6 +166,7 @@ def list_similar(
     half: int,
     threshold: float,
     usable: np.ndarray | None = None,
+    slack: float | None = None,
 ) -> Weights:
     """Return for each epoch the most similar epochs around it, without itself.
 
@@ -181,6 +182,10 @@ def list_similar(
         Smallest absolute Pearson correlation of a similar epoch.
     usable : ndarray of bool, shape (n_epochs,) | None
         Epochs that may enter a row; all by default.
+    slack : float | None
+        Epochs whose distance (one minus the correlation) is up to `slack` times that of the least
+        similar of the `window` most similar ones count as equally similar; the nearest of them are
+        used. None for the most similar ones, wherever they are.
 
     Returns
     -------
@@ -209,6 +214,9 @@ def list_similar(
         # of threads.
         r = np.abs(np.einsum("ij,j->i", shapes[near], shape))
         best = np.argsort(-r, kind="stable")[:window]
+        if slack is not None and len(best):
+            equal = np.flatnonzero(1.0 - r <= slack * (1.0 - r[best[-1]]))
+            best = equal[np.argsort(np.abs(near[equal] - i), kind="stable")][:window]
         alike = best[r[best] >= threshold]
         rows.append(near[alike if len(alike) else best])
     return Weights.of(rows)
