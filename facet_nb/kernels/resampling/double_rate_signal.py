@@ -27,8 +27,9 @@ _N_FFT = 16384
 
 _HOP = _N_FFT - 2 * REACH
 
-#: Native samples of a group: the output of 8 pairs of transforms, which are computed at once.
-GROUP = 16 * _HOP
+#: Native samples of a group: the output of 2 pairs of transforms, which are computed at once. A
+#: window takes whole groups.
+GROUP = 4 * _HOP
 
 #: Double-rate samples beyond each end of the signal that interpolation may need.
 PAD = 2 * HALF + 2
@@ -145,7 +146,7 @@ class DoubleRateSignal:
 
         Groups before it are skipped.
         """
-        start = (int(places.min()) - (2 * HALF - 1)) // 2 // GROUP * GROUP
+        start = find_group(int(places.min()))
         if self.n_times - start < 4 * PAD:  # too few for the reflection at the signal's end
             start -= GROUP
         return max(self.done, start)
@@ -176,6 +177,11 @@ class DoubleRateSignal:
 def count_window(n_times: int, span: int) -> int:
     """Return the length of the window of :class:`DoubleRateSignal`."""
     return min(max(span, 4 * PAD), 2 * n_times + 2 * PAD) + 2 * min(GROUP, n_times) + 2 * PAD
+
+
+def find_group(place: int) -> int:
+    """Return the native sample at which the group of an epoch at `place` begins."""
+    return (place - (2 * HALF - 1)) // 2 // GROUP * GROUP
 
 
 def find_end(places: np.ndarray, n_columns: int) -> int:

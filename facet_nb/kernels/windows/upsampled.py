@@ -9,10 +9,21 @@ from typing import Any
 import numpy as np
 
 from facet_nb.kernels.filters.edges import segment
-from facet_nb.kernels.resampling.double_rate_signal import GROUP, REACH, ReadSamples
+from facet_nb.kernels.resampling.double_rate_signal import (
+    GROUP,
+    REACH,
+    ReadSamples,
+    count_known,
+    find_end,
+    find_group,
+)
 from facet_nb.kernels.templates.template_train import TemplateTrain, TrainLayout, meets_end
 from facet_nb.kernels.templates.upsampled import Averager
 from facet_nb.kernels.windows.base import Keep, Read, learn_in_one_pass
+
+
+#: Largest number of samples of a channel that are read at once for templates: 32 MB.
+_VALUES = 1 << 22
 
 
 class UpsampledWindows:
@@ -42,28 +53,52 @@ class UpsampledWindows:
     def make(self, read: Read, start: int, stop: int, keeps: Sequence[Keep]) -> np.ndarray:
         """Return samples of the result; see :class:`facet_nb.kernels.windows.base.Windows`."""
         out = np.array(read(start, stop))
+        groups = range(start // GROUP, -(-stop // GROUP))
+        needed = [self._list_needed(number) for number in groups]
+        span = self._find_span([k for numbers in needed for k in numbers])
         for i, (row, keep) in enumerate(zip(out, keeps, strict=True)):
-            source = self._extend(partial(read, channel=i))
+            source = self._extend(partial(read, channel=i), span)
             averager = Averager(source, self.layout, keep.known)
             train = TemplateTrain(self.layout)
-            for number in range(start // GROUP, -(-stop // GROUP)):
-                for k in self._list_needed(number):
+            for number, templates in zip(groups, needed, strict=True):
+                for k in templates:
                     if k not in train.templates:
                         train.templates[k] = keep.array(k, partial(self._average, averager, k))
                 low, noise = train.render(number)
                 row[low - start : low - start + len(noise)] -= noise
         return out
 
-    def _extend(self, read: Callable[[int, int], np.ndarray]) -> ReadSamples:
-        """Return what reads one channel, extended beyond its ends by odd reflection."""
-        n = self.n_times
+    def _find_span(self, numbers: Sequence[int]) -> tuple[int, int]:
+        """Return the range of samples that some templates are averaged from; empty if too long."""
+        places = [self.layout.locations[k][0] for k in numbers]
+        places = [p for p in places if len(p)]
+        if not places:
+            return 0, 0
+        first = min(int(p.min()) for p in places)
+        end = max(find_end(p, self.layout.form.n_columns) for p in places)
+        low = max(0, find_group(first) - REACH)
+        high = count_known(end, self.n_times)
+        return (low, high) if high - low <= _VALUES else (0, 0)
+
+    def _extend(self, read: Callable[[int, int], np.ndarray], span: tuple[int, int]) -> ReadSamples:
+        """Return what reads one channel, extended beyond its ends by odd reflection.
+
+        The samples of `span` are read at once: a file may have to be read as a whole for each read.
+        """
+        n, known = self.n_times, np.empty(0)
 
         def find(start: int, stop: int) -> np.ndarray:
+            nonlocal known
             low = max(0, min(start, 2 * n - stop - 2))
             high = min(n, max(stop, 2 - start))
             if start >= 0 and stop <= n:
                 low, high = start, stop
-            return segment(read(low, high)[0], start - low, stop - low, repeat=True)
+            if span[0] <= low and high <= span[1]:
+                known = known if len(known) else read(*span)[0]
+                x = known[low - span[0] : high - span[0]]
+            else:
+                x = read(low, high)[0]
+            return segment(x, start - low, stop - low, repeat=True)
 
         return find
 
