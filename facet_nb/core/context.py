@@ -13,7 +13,7 @@ import numpy as np
 from facet_nb.core import recording
 from facet_nb.core.errors import ValidationError, check_extra
 from facet_nb.core.findings import Finding, make_finding, merge_findings, name_step
-from facet_nb.core.metadata import ProcessingMetadata, ProcessingStep, to_plain
+from facet_nb.core.metadata import Postponed, ProcessingMetadata, ProcessingStep, to_plain
 from facet_nb.core.noise import Lineage, NoiseTerm, Step, follow, sum_noise
 
 if TYPE_CHECKING:
@@ -134,7 +134,9 @@ class ProcessingContext:
     @property
     def metadata(self) -> ProcessingMetadata:
         """Triggers, artifact length and other metadata."""
-        return self._metadata
+        # Asked here: most metadata have nothing that was postponed.
+        late = isinstance(self._metadata.triggers, Postponed)
+        return self._metadata.settle() if late else self._metadata
 
     def with_metadata(self, metadata: ProcessingMetadata) -> ProcessingContext:
         """Return a context with other metadata."""
@@ -148,7 +150,7 @@ class ProcessingContext:
 
     def get_triggers(self) -> np.ndarray | None:
         """Return trigger positions in samples from the start of the data, or None."""
-        return self._metadata.triggers
+        return self.metadata.triggers
 
     def with_triggers(self, triggers: Sequence[int] | np.ndarray) -> ProcessingContext:
         """Return a context with other triggers, in samples from the start of the data."""
@@ -446,7 +448,7 @@ class ProcessingContext:
             | ({"findings": [f.to_dict() for f in s.findings]} if s.findings else {})
             for s in self._history
         ]
-        return {"metadata": self._metadata.to_dict(), "history": history}
+        return {"metadata": self.metadata.to_dict(), "history": history}
 
     def __repr__(self) -> str:
         if self._raw is None:

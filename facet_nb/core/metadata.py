@@ -3,13 +3,46 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
 from facet_nb.core.findings import Finding
+
+
+class Postponed:
+    """Whole numbers, in the place of an array of them.
+
+    NumPy's functions take it for the array, and a copy or a pickle of it is the array.
+
+    Parameters
+    ----------
+    length : int
+        How many there are.
+    find : callable
+        Returns them; called once, or by several threads at the same time.
+    """
+
+    def __init__(self, length: int, find: Callable[[], np.ndarray]) -> None:
+        self._length, self._find = length, find
+        self._found: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self._found is None:
+            self._found = np.asarray(self._find(), dtype=np.int64)
+        return np.array(self._found, dtype=dtype)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return np.array, (np.asarray(self),)
+
+    def map(self, change: Callable[[np.ndarray], np.ndarray]) -> Postponed:
+        """Return the positions after a change, which is made when somebody looks at them."""
+        return Postponed(self._length, lambda: change(np.asarray(self)))
 
 
 @dataclass
@@ -63,17 +96,24 @@ class ProcessingMetadata:
         """Return an independent copy, with the given fields changed."""
         # These two are the fields that can be changed in place: contexts before and after a step
         # share nothing of them. Others are numbers and text.
+        shared = self.triggers is None or isinstance(self.triggers, Postponed)
         own = {
-            "triggers": None if self.triggers is None else np.array(self.triggers),
+            "triggers": self.triggers if shared else np.array(self.triggers),
             "custom": copy.deepcopy(self.custom),
         }
         return replace(self, **{**own, **changes})
 
     updated = copy
 
+    def settle(self) -> ProcessingMetadata:
+        """Compute what was postponed, in place; return the metadata."""
+        if isinstance(self.triggers, Postponed):
+            self.triggers = np.asarray(self.triggers)
+        return self
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain Python values."""
-        return {f.name: to_plain(getattr(self, f.name)) for f in fields(self)}
+        return {f.name: to_plain(getattr(self.settle(), f.name)) for f in fields(self)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ProcessingMetadata:

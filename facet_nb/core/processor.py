@@ -408,6 +408,9 @@ class View:
         there is only one.
     info : mne.Info | None
         The header before the stage, which must not be changed.
+    earlier : Prepared | None
+        What the step decided with other parameters (``ArrayProcessor.can_follow``). `reference` is
+        then an object that has the channel's length and reads its slices.
     """
 
     sfreq: float
@@ -423,6 +426,7 @@ class View:
     all_types: tuple[str, ...] = ()
     pieces: tuple[tuple[int, int], ...] = ()
     info: mne.Info | None = None
+    earlier: Prepared | None = None
 
     @property
     def offset(self) -> int:
@@ -464,6 +468,8 @@ class Prepared:
         Data channels that the step leaves unchanged.
     findings : tuple of Finding
         What a person should know, made by :func:`facet_nb.core.findings.make_finding`.
+    shared : object
+        What a decision with other parameters may take over.
     """
 
     payload: Any = None
@@ -476,6 +482,7 @@ class Prepared:
     notes: Mapping[str, Any] = field(default_factory=dict)
     untouched: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    shared: Any = None
 
 
 class ArrayProcessor(Processor):
@@ -656,6 +663,14 @@ class ArrayProcessor(Processor):
             Length of the channel before the step, in samples.
         """
         return None
+
+    def can_follow(self, earlier: ArrayProcessor) -> bool:
+        """Return whether ``prepare`` may take over what the step `earlier` decided.
+
+        It is this step with other parameters, behind the same samples, and windows are computed.
+        ``view.earlier`` then has its decisions, and ``view.reference`` slices only.
+        """
+        return False
 
     def why_not_live(self) -> str | None:
         """Return why the step needs later samples ("needs …"), or None if it does not."""

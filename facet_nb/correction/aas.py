@@ -11,10 +11,10 @@ from facet_nb.core.docstrings import fill_doc
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.findings import Finding, make_finding
 from facet_nb.core.fused_kernel import FusedKernel
-from facet_nb.core.processor import Prepared, View
+from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.aas_fused import EPOCH_S, AASPlan, UpsampledAAS
-from facet_nb.correction.templates import AveragingCorrection
+from facet_nb.correction.templates import AveragingCorrection, Shared
 from facet_nb.correction.train_findings import tell_broken
 from facet_nb.kernels.streams import (
     AverageStream,
@@ -24,6 +24,7 @@ from facet_nb.kernels.streams import (
     SubsampleSlidingStream,
 )
 from facet_nb.kernels.templates import averaging
+from facet_nb.kernels.templates.late_alignment import LateAlignment
 from facet_nb.kernels.templates.neighbours import average_sliding
 from facet_nb.kernels.templates.subsample import Layout, find_broken, find_onsets, list_breaks
 from facet_nb.kernels.templates.subsample_channel import correct
@@ -111,6 +112,8 @@ class AASCorrection(AveragingCorrection):
         starts, n_samples, usable, max_lag = self._find_epochs(view)
         assert view.reference is not None
         plan: AASPlan | Layout
+        aligned: np.ndarray | LateAlignment
+        mean: float | None = None
         if self.subsample:
             onsets = find_onsets(view.reference, starts, n_samples, max_lag=max_lag)
             if view.pieces:  # an artifact that is not whole cannot be aligned
@@ -119,10 +122,12 @@ class AASCorrection(AveragingCorrection):
             plan = Layout.of(onsets, n_samples, view.n_times).stop_at(view.pieces)
             aligned = plan.first
         else:
-            aligned = self._realign(view.reference, starts, n_samples, max_lag)
+            aligned, mean = self._align(view, starts, n_samples, max_lag)
             plan = AASPlan(starts, aligned, n_samples)
         prepared = self._report(view, plan, starts, aligned, usable)
-        if told := self._tell_breaks(view, aligned, n_samples):
+        if mean is not None:
+            prepared = replace(prepared, shared=Shared(mean, prepared.findings))
+        if view.pieces and (told := self._tell_breaks(view, np.asarray(aligned), n_samples)):
             prepared = replace(prepared, findings=(*prepared.findings, *told))
         n = int(usable.sum())
         if n > self.window_size:
@@ -162,24 +167,50 @@ class AASCorrection(AveragingCorrection):
         if self.subsample and self.rel_window_position:
             raise ValidationError("subsample=True needs rel_window_position=0.")
 
-    def _realign(
-        self, x: np.ndarray, starts: np.ndarray, n_samples: int, max_lag: int
-    ) -> np.ndarray:
+    def _align(
+        self, view: View, starts: np.ndarray, n_samples: int, max_lag: int
+    ) -> tuple[np.ndarray | LateAlignment, float | None]:
+        """Return the aligned artifacts, and the mean of the reference channel if it was needed."""
+        x = view.reference
+        assert x is not None
         if not self.realign_after_averaging:
-            return starts
-        templates, which = self._average(x, starts, n_samples)
-        return starts + best_lags(x, starts, templates, max_lag, which)
+            return starts, None
+        if view.earlier is not None:
+            window, shift = self.window_size, self._shift()
+            mean = view.earlier.shared.mean
+            given = (n_samples, max_lag, window, self.correlation_threshold, shift)
+            return LateAlignment(x, mean, starts, *given), mean
+        if self.weighting == "sliding":
+            templates, which = self._average(x, starts, n_samples)
+            return starts + best_lags(x, starts, templates, max_lag, which), None
+        mean = averaging.mean_of(x)
+        templates, which = self._average(x, starts, n_samples, mean)
+        return starts + best_lags(x, starts, templates, max_lag, which), mean
+
+    def can_follow(self, earlier: ArrayProcessor) -> bool:
+        """Return whether only the alignment is decided anew; see :class:`ArrayProcessor`."""
+        if type(self) is not AASCorrection or type(earlier) is not AASCorrection:
+            return False
+        alike = all(p.realign_after_averaging and not p.why_not_windowed() for p in (self, earlier))
+        return alike and self.ref_channel == earlier.ref_channel
+
+    def _shift(self) -> int:
+        """Return the offset of a block's candidate epochs, in epochs."""
+        return int(self.window_size * self.rel_window_position)
 
     def _average(
-        self, x: np.ndarray, starts: np.ndarray, n_samples: int
+        self, x: np.ndarray, starts: np.ndarray, n_samples: int, mean: float | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         window, threshold = self.window_size, self.correlation_threshold
         if self.weighting == "sliding":
             templates = average_sliding(x, starts, n_samples, window=window, threshold=threshold)
             return templates, np.arange(len(starts))
-        shift = int(window * self.rel_window_position)
         return averaging.average_blocks(
-            x, starts, n_samples, window=window, threshold=threshold, shift=shift
+            *(x, starts, n_samples),
+            window=window,
+            threshold=threshold,
+            shift=self._shift(),
+            mean=mean,
         )
 
     def correct_channel(self, x: np.ndarray, plan: AASPlan | Layout, out: np.ndarray) -> None:
@@ -197,7 +228,7 @@ class AASCorrection(AveragingCorrection):
         templates, which = self._average(x, plan.starts, plan.n_samples)
         subtract_templates(
             x,
-            plan.aligned,
+            np.asarray(plan.aligned),
             templates,
             which,
             scale=self.apply_epoch_alpha_scaling,
@@ -219,7 +250,7 @@ class AASCorrection(AveragingCorrection):
             factor,
             self.window_size,
             self.correlation_threshold,
-            int(self.window_size * self.rel_window_position),
+            self._shift(),
         )
 
     @property
@@ -248,7 +279,7 @@ class AASCorrection(AveragingCorrection):
             n_times,
             window,
             threshold,
-            int(window * self.rel_window_position),
+            self._shift(),
             self.apply_epoch_alpha_scaling,
             self.interpolate_volume_gaps,
         )
@@ -270,9 +301,8 @@ class AASCorrection(AveragingCorrection):
             return None
         plan: AASPlan = prepared.payload
         window, threshold = self.window_size, self.correlation_threshold
-        shift = int(window * self.rel_window_position)
         blocks = Blocks(
-            plan.starts, plan.aligned, plan.n_samples, n_times, window, threshold, shift
+            plan.starts, plan.aligned, plan.n_samples, n_times, window, threshold, self._shift()
         )
         return BlockWindows(blocks, lambda: self.first_pass(prepared))
 

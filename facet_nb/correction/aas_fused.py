@@ -10,6 +10,7 @@ from facet_nb.kernels.resampling import double_rate_signal
 from facet_nb.kernels.resampling.resampled_mean import ResampledMean, RunningResampledMean
 from facet_nb.kernels.streams import UpsampledStream
 from facet_nb.kernels.templates import upsampled
+from facet_nb.kernels.templates.late_alignment import LateAlignment
 from facet_nb.kernels.templates.template_train import TrainLayout
 from facet_nb.kernels.windows import UpsampledWindows
 
@@ -22,14 +23,14 @@ class AASPlan:
     ----------
     starts : ndarray of int, shape (n_epochs,)
         First sample of each epoch that templates are averaged from.
-    aligned : ndarray of int, shape (n_epochs,)
+    aligned : ndarray of int, shape (n_epochs,) | LateAlignment
         First sample of each artifact, where its template is subtracted.
     n_samples : int
         Length of an artifact.
     """
 
     starts: np.ndarray
-    aligned: np.ndarray
+    aligned: np.ndarray | LateAlignment
     n_samples: int
 
 

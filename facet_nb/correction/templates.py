@@ -10,7 +10,7 @@ import numpy as np
 
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.findings import Finding, make_finding
-from facet_nb.core.metadata import ProcessingMetadata
+from facet_nb.core.metadata import Postponed, ProcessingMetadata
 from facet_nb.core.parameters import MOST
 from facet_nb.core.processor import Prepared, View
 from facet_nb.correction.aas_fused import AASPlan
@@ -22,12 +22,29 @@ from facet_nb.correction.base import (
 )
 from facet_nb.correction.train_findings import tell_lost, tell_unmarked
 from facet_nb.kernels.templates import averaging, subsample, weights
+from facet_nb.kernels.templates.late_alignment import LateAlignment
 from facet_nb.kernels.templates.subtraction import subtract_templates
 from facet_nb.kernels.templates.weights import Weights
 from facet_nb.kernels.triggers.alignment import best_lags
 
 #: Most steps of the original rate by which an artifact is searched on either side.
 _WIDEST = 1_000
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What corrections of other parameters take over.
+
+    Attributes
+    ----------
+    mean : float
+        Mean of the reference channel, in V.
+    findings : tuple of Finding
+        Findings that do not depend on the parameters.
+    """
+
+    mean: float
+    findings: tuple[Finding, ...]
 
 
 class AveragingCorrection(ChannelCorrection):
@@ -83,22 +100,36 @@ class AveragingCorrection(ChannelCorrection):
         assert view.reference is not None
         starts, n_samples = find_artifacts(view)
         usable = averaging.is_complete(starts, n_samples, view.n_times)
-        check_reference(view.reference, view.reference_name, usable, n_samples)
+        if view.earlier is None:  # the samples have not changed since
+            check_reference(view.reference, view.reference_name, usable, n_samples)
         max_lag = max(1, int(self.search_window_factor * view.metadata.upsampling_factor))
         return starts, n_samples, usable, max_lag
 
     def _report(
-        self, view: View, plan: Any, starts: np.ndarray, aligned: np.ndarray, usable: np.ndarray
+        self,
+        view: View,
+        plan: Any,
+        starts: np.ndarray,
+        aligned: np.ndarray | LateAlignment,
+        usable: np.ndarray,
     ) -> Prepared:
         """Return `plan` with the aligned triggers and the notes for the history."""
         notes: dict[str, Any] = {"ref_channel": view.reference_name}
         n_samples = check_artifact_length(view.metadata.artifact_length)
-        findings = [*tell_unmarked(view, starts, starts), *tell_lost(view)]
+        if view.earlier is not None:
+            findings = list(view.earlier.shared.findings)
+        else:
+            findings = [*tell_unmarked(view, starts, starts), *tell_lost(view)]
         if not usable.all():
             notes["incomplete_epochs"] = int((~usable).sum())
-            findings.append(_tell_incomplete(view, starts[~usable], n_samples))
-        moved = not np.array_equal(aligned, starts)
-        changes = {"triggers": aligned - view.offset} if moved else {}
+            if view.earlier is None:
+                findings.append(_tell_incomplete(view, starts[~usable], n_samples))
+        changes: dict[str, Any] = {}
+        if isinstance(aligned, LateAlignment):
+            late = Postponed(len(starts), lambda: np.asarray(aligned) - view.offset)
+            changes["triggers"] = late
+        elif not np.array_equal(aligned, starts):
+            changes["triggers"] = aligned - view.offset
         return Prepared(plan, metadata=changes, notes=notes, findings=tuple(findings))
 
 
@@ -197,7 +228,7 @@ class TemplateCorrection(AveragingCorrection):
         del epochs
         subtract_templates(
             x,
-            plan.aligned,
+            np.asarray(plan.aligned),
             templates,
             np.arange(len(templates)),
             scale=self.apply_epoch_alpha_scaling,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.metadata import ProcessingMetadata
+from facet_nb.core.metadata import Postponed, ProcessingMetadata
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels.resampling import windowed_sinc
@@ -226,7 +226,10 @@ def scale_positions(metadata: ProcessingMetadata, ratio: Ratio) -> dict[str, Any
     scale = Fraction(ratio.up, ratio.down)
     changes: dict[str, Any] = {}
     if metadata.triggers is not None:
-        changes["triggers"] = _scale(np.asarray(metadata.triggers, dtype=np.int64), ratio)
+        if isinstance(metadata.triggers, Postponed):
+            changes["triggers"] = metadata.triggers.map(lambda found: _scale(found, ratio))
+        else:
+            changes["triggers"] = _scale(np.asarray(metadata.triggers, dtype=np.int64), ratio)
     for field in ("acq_start_sample", "acq_end_sample", "pre_trigger_samples"):
         changes[field] = _scale_one(getattr(metadata, field), ratio, 0)
     changes["post_trigger_samples"] = _scale_one(metadata.post_trigger_samples, ratio, 0)

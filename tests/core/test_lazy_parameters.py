@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from facet_nb import (
     AASCorrection,
@@ -13,6 +17,7 @@ from facet_nb import (
     GradientCorrection,
     HighPassFilter,
     LowPassFilter,
+    PCACorrection,
     PickChannels,
     Pipeline,
     TriggerDetector,
@@ -21,6 +26,7 @@ from facet_nb import (
 )
 from facet_nb.core.lazy import nodes
 from facet_nb.datasets import simulate
+from facet_nb.kernels.templates.late_alignment import LateAlignment
 
 
 def detect():
@@ -122,6 +128,102 @@ def test_the_mean_of_a_channel_is_found_once(raw, monkeypatch):
     monkeypatch.setattr("facet_nb.kernels.windows.blocks.learn_in_one_pass", None)
     changed = lazy.with_parameters(window_size=21)
     assert changed.get_data(start=0, stop=10).shape == (4, 10)
+
+
+@pytest.fixture(scope="module")
+def jittered():
+    """A recording whose markers are up to three samples beside the artifacts."""
+    made = simulate(3, 500.0, 80.0, 2.0, 5, seed=8, lead_in_s=1.0, lead_out_s=1.0).raw
+    rng = np.random.default_rng(2)
+    made.annotations.onset += rng.integers(-3, 4, len(made.annotations)) / 500.0
+    return made
+
+
+LATE = {
+    "bare": lambda: [detect(), AASCorrection(window_size=9)],
+    "native": lambda: [detect(), AASCorrection(window_size=9), LowPassFilter(70.0)],
+    "tenfold": lambda: [detect(), UpSample(10), AASCorrection(window_size=9), DownSample(10)],
+    "slow": lambda: [detect(), UpSample(4), AASCorrection(window_size=9), DownSample(4)],
+}
+
+
+@given(
+    name=st.sampled_from(list(LATE)),
+    window_size=st.integers(1, 60),
+    rel_window_position=st.sampled_from([0.0, 0.0, -1.0, 0.4]),
+    correlation_threshold=st.sampled_from([0.2, 0.975, 0.9999]),
+    search_window_factor=st.sampled_from([1.0, 3.0, 8.0]),
+    places=st.lists(st.floats(0, 1), min_size=1, max_size=3),
+)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+def test_artifacts_are_aligned_where_somebody_looks(jittered, name, places, **parameters):
+    """Block by block, in any order: the samples and the triggers are those of the full run."""
+    pipeline = Pipeline(LATE[name]())
+    lazy = pipeline.lazy(jittered)
+    changed = lazy.with_parameters("aas_correction", **parameters)
+    pipeline.set_params(**{f"aas_correction__{k}": v for k, v in parameters.items()})
+    full = pipeline.run(jittered)
+    for place in places:
+        start = int(place * (full.raw.n_times - 200))
+        expected = full.raw.get_data(start=start, stop=start + 200)
+        assert np.array_equal(changed.get_data(start=start, stop=start + 200), expected)
+    again = changed.with_parameters("aas_correction", window_size=parameters["window_size"] + 1)
+    pipeline.set_params(aas_correction__window_size=parameters["window_size"] + 1)
+    other = pipeline.run(jittered)
+    assert np.array_equal(again.get_data(), other.raw.get_data())
+    for one, whole in ((changed, full), (again, other)):
+        triggers = one.context.get_triggers()
+        assert type(triggers) is np.ndarray
+        assert np.array_equal(triggers, whole.context.get_triggers())
+        assert one.context.metadata.to_dict() == whole.context.metadata.to_dict()
+        said = [(e.parameters, e.findings) for e in one.context.get_history()]
+        assert said == [(e.parameters, e.findings) for e in whole.context.get_history()]
+
+
+@pytest.mark.parametrize("name", list(LATE))
+def test_a_window_aligns_few_blocks(jittered, name, monkeypatch):
+    aligned, align = [], LateAlignment._align
+    monkeypatch.setattr(
+        LateAlignment, "_align", lambda self, n, e: (aligned.append(n), align(self, n, e))
+    )
+    lazy = Pipeline(LATE[name]()).lazy(jittered)
+    changed = lazy.with_parameters("aas_correction", window_size=5)
+    assert aligned == []
+    changed.get_data(start=9000, stop=9100)
+    assert aligned
+    if name == "bare":  # filters and the high rate look at whole cells
+        assert len(aligned) < 15, "of 39"
+    triggers = pickle.loads(pickle.dumps(changed)).context.get_triggers()
+    assert np.array_equal(triggers, changed.context.get_triggers())
+    assert len(set(aligned)) == len(aligned), "each block once"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ref_channel": "Cz"},
+        {"realign_after_averaging": False},
+        {"weighting": "sliding"},
+        {"apply_epoch_alpha_scaling": True},
+        {"subsample": True},
+    ],
+)
+def test_what_decides_otherwise_decides_on_the_whole_channel(jittered, change, monkeypatch):
+    pipeline = Pipeline([detect(), AASCorrection(window_size=9)])
+    lazy = pipeline.lazy(jittered)
+    monkeypatch.setattr(LateAlignment, "__init__", None)
+    changed = lazy.with_parameters("aas_correction", **change)
+    pipeline.set_params(**{f"aas_correction__{k}": v for k, v in change.items()})
+    assert np.array_equal(changed.get_data(), pipeline.run(jittered).raw.get_data())
+
+
+def test_later_steps_that_need_a_whole_channel_get_it(jittered):
+    steps = [detect(), AASCorrection(window_size=9), AASCorrection(window_size=30)]
+    pipeline = Pipeline([*steps, PCACorrection(n_components=2)])
+    lazy = pipeline.lazy(jittered)
+    changed = lazy.with_parameters("aas_correction", window_size=12)
+    pipeline.set_params(aas_correction__window_size=12)
+    assert np.array_equal(changed.get_data(), pipeline.run(jittered).raw.get_data())
 
 
 def test_steps_changed_afterwards_have_no_effect(raw):

@@ -112,6 +112,34 @@ def make_input(
     )
 
 
+class ChannelSlices:
+    """One channel of a lazy recording, of which only what is looked at is computed.
+
+    Parameters
+    ----------
+    data : ndarray, shape (n_channels, n_times)
+        Samples of all channels, or an object that has its slices.
+    row : int
+        The channel.
+    """
+
+    def __init__(self, data: np.ndarray, row: int) -> None:
+        self.data, self.row = data, row
+
+    def __len__(self) -> int:
+        return int(self.data.shape[1])
+
+    def __getitem__(self, where: Any) -> Any:
+        if isinstance(where, slice):
+            return self.data[self.row, where]
+        # Single samples are asked for near an end, where a signal is continued by reflection.
+        places = np.asarray(where) % len(self)
+        if not places.size:
+            return np.empty(places.shape)
+        low = int(places.min())
+        return self.data[self.row, low : int(places.max()) + 1][places - low]
+
+
 def try_step(
     step: ChannelStep, row: np.ndarray, channel: int, check: bool = True
 ) -> ReferenceTrial | Failure:
@@ -220,13 +248,19 @@ class _Preparer:
             check_has_triggers(state.metadata)
         changes = processor.modifies_raw and not processor.run_once
         x = None
-        if not isinstance(processor, ArrayProcessor) or processor.needs == "reference":
+        earlier = given.earlier if position == 0 else None
+        if earlier is None and (
+            not isinstance(processor, ArrayProcessor) or processor.needs == "reference"
+        ):
             x = self._track(ref).x
             # A step that changes no samples rounds none, as in a stage of its own.
             if changes and given.kinds[ref] in ROUNDED:
                 x = round_to(given.dtype, x)
         if isinstance(processor, ArrayProcessor):
             view = self._view(position, processor, x)
+            if earlier is not None:
+                samples: Any = ChannelSlices(given.data, ref)
+                view = replace(view, reference=samples, earlier=earlier)
             del x  # the view holds it in float64: no second copy while the step decides
             prepared = processor.prepare(view)
             if not processor.built_in:

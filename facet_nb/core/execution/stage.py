@@ -11,7 +11,7 @@ import numpy as np
 from facet_nb.core.events import StepTime
 from facet_nb.core.findings import Finding
 from facet_nb.core.noise import NoiseTerm
-from facet_nb.core.processor import Processor
+from facet_nb.core.processor import Prepared, Processor
 from facet_nb.core.recording import Header
 from facet_nb.core.steps import KnownRow, State, Step
 
@@ -50,6 +50,8 @@ class StageInput:
         Precision of the samples between steps.
     chunk : int
         Samples of a chunk of time, if reference channels are kept in scratch files; or 0.
+    earlier : Prepared | None
+        What the first processor decided with other parameters, if it can take that over.
     """
 
     processors: tuple[Processor, ...]
@@ -64,6 +66,7 @@ class StageInput:
     terms: tuple[NoiseTerm, ...] = ()
     dtype: str = "float64"
     chunk: int = 0
+    earlier: Prepared | None = None
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,10 @@ from facet_nb.core.lazy.prefetch import Prefetcher
 from facet_nb.core.metadata import to_plain
 from facet_nb.core.noise import Change
 from facet_nb.core.parameters import name_steps
+from facet_nb.core.planning.fusion import FusedSteps
 from facet_nb.core.planning.plan import Plan, Stage
 from facet_nb.core.planning.planner import RunOptions, make_plan
-from facet_nb.core.processor import ArrayProcessor, Processor
+from facet_nb.core.processor import ArrayProcessor, Prepared, Processor
 from facet_nb.core.recording import Header, data_picks
 from facet_nb.core.steps import ArrayStep, Step
 from facet_nb.kernels.compiled.choice import choose_kernels
@@ -341,6 +342,29 @@ class _Done:
         return n
 
 
+def _find_earlier(
+    given: StageInput, known: _Done | None, units: Sequence[_Unit], same: int
+) -> Prepared | None:
+    """Return what the first step that changes has decided, if it can follow that."""
+    if known is None or known.prepared is None or same == len(units) or same == len(known.units):
+        return None
+    processor, *later = given.processors[same:]
+    if given.dtype != "float64" or any(getattr(p, "needs", "all") != "none" for p in later):
+        return None  # their reference channel has to pass through the whole step
+    pairs = list(zip(units[same], known.units[same], strict=False))
+    changed = [k for k, (own, other) in enumerate(pairs) if not _is_same(own, other)]
+    step = known.prepared.steps[same]
+    main = processor.main if isinstance(processor, FusedSteps) else 0
+    if len(units[same]) != len(known.units[same]) or changed != [main]:
+        return None
+    own, other = pairs[main]
+    if not (isinstance(own, ArrayProcessor) and isinstance(other, ArrayProcessor)):
+        return None
+    if not isinstance(step, ArrayStep) or step.prepared.shared is None:
+        return None
+    return step.prepared if own.can_follow(other) else None
+
+
 def _attach(samples: Any, raw: mne.io.BaseRaw) -> Any:
     """Return a recording with the header of `raw` that reads `samples`."""
     return Header.of(raw).attach(samples)
@@ -464,6 +488,7 @@ class _Builder:
         # Where a step needs the noise, the stage is one node: nodes of single steps do not fit.
         if known is None or any(getattr(p, "uses_noise", False) for p in given.processors):
             same = 0
+        given = replace(given, earlier=_find_earlier(given, known, units, same))
         nodes: list[Node] = [] if known is None else list(known.nodes[:same])
         prepared = self._prepare(given, None if known is None else known.prepared, nodes)
         if isinstance(prepared, Failure):

@@ -235,19 +235,21 @@ class FusedSteps(ArrayProcessor):
         notes: list[Mapping[str, Any]] = []
         times: list[StepTime] = []
         found: list[tuple[Finding, ...]] = []
-        payload = None
+        payload = shared = None
         for k, part in enumerate(self.parts):
             wall, cpu = time.perf_counter(), time.thread_time()
             with _Blame(k):
                 if part.requires_triggers:
                     check_has_triggers(state.metadata)
-                prepared = part.prepare(_view(view, state, part, reference))
+                own = _view(view, state, part, reference)
+                prepared = part.prepare(own if k == self.main else replace(own, earlier=None))
                 if k == 0 and reference is not None:
                     builtin = all(type(p).__module__.startswith("facet_nb.") for p in self.parts)
                     reference = part.preview(reference, prepared)
                     # Built-in steps need slices only: the upsampled channel is never complete.
                     reference = reference if builtin else np.asarray(reference)
                 if k == self.main:
+                    shared = prepared.shared
                     payload = self.kernel.prepare(prepared.payload, view.n_times)
                     # There is no corrected channel at the high rate; by _find_obstacle, no later
                     # part asks for one.
@@ -264,6 +266,7 @@ class FusedSteps(ArrayProcessor):
             metadata=_differences(view.metadata, state.metadata),
             notes={"parts": tuple(notes), "times": tuple(times), "findings": tuple(found)},
             findings=tuple(chain.from_iterable(found)),
+            shared=shared,
         )
 
     def compute(

@@ -295,6 +295,10 @@ class Upsampled:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self[:], dtype=dtype)
 
+    def release(self) -> None:
+        """Drop the cached blocks."""
+        self.blocks.clear()
+
     def mean(self) -> float:
         """Return the mean."""
         return self._summary[0]

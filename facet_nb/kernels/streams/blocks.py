@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from facet_nb.kernels.streams.base import SubtractionStream
 from facet_nb.kernels.templates.averaging import Pool, average_pool, is_complete, list_pools
+from facet_nb.kernels.templates.late_alignment import LateAlignment
 from facet_nb.kernels.templates.subtraction import Subtraction
 
 
@@ -20,8 +22,9 @@ class Blocks:
     ----------
     starts : ndarray of int, shape (n_epochs,)
         First sample of each epoch from which templates are averaged.
-    aligned : ndarray of int, shape (n_epochs,)
-        First sample of each artifact, from which its template is subtracted.
+    aligned : ndarray of int, shape (n_epochs,) | LateAlignment
+        First sample of each artifact, from which its template is subtracted; only windows take
+        artifacts that are aligned later.
     n_samples : int
         Length of an artifact.
     n_times : int
@@ -37,7 +40,7 @@ class Blocks:
     """
 
     starts: np.ndarray
-    aligned: np.ndarray
+    aligned: Any
     n_samples: int
     n_times: int
     window: int
@@ -49,6 +52,8 @@ class Blocks:
     @cached_property
     def pools(self) -> tuple[list[Pool | None], np.ndarray]:
         """The epochs of each template, and the template of each epoch."""
+        if isinstance(self.aligned, LateAlignment):
+            return self.aligned.pools
         usable = is_complete(self.starts, self.n_samples, self.n_times)
         return list_pools(usable, self.window, self.shift)
 

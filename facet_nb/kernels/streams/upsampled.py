@@ -101,7 +101,7 @@ class UpsampledStream:
 
     def _can_render(self) -> bool:
         layout, number = self.layout, self.n_rendered
-        if number == len(layout.groups) or layout.n_needed[number] > self.n_averaged:
+        if number == layout.n_groups or layout.n_needed[number] > self.n_averaged:
             return False
         return min((number + 1) * GROUP, layout.n_times) <= self.buffer.stop
 

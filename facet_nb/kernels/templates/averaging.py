@@ -218,6 +218,7 @@ def average_blocks(
     window: int,
     threshold: float,
     shift: int = 0,
+    mean: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the template of each block: the mean of its first five and of similar epochs.
 
@@ -235,6 +236,8 @@ def average_blocks(
         Pearson correlation with the running mean above which an epoch enters the template.
     shift : int
         Offset of the candidate epochs relative to their block, in epochs.
+    mean : float | None
+        Mean of the signal, in V, if it is known.
 
     Returns
     -------
@@ -248,7 +251,7 @@ def average_blocks(
     Allen, Josephs & Turner (2000), A method for removing imaging artifact from continuous EEG
     recorded during functional MRI. NeuroImage 12, 230-239. doi:10.1006/nimg.2000.0599
     """
-    mean = find_mean(x) if isinstance(x, np.ndarray) else x.mean()  # of a lazily upsampled signal
+    mean = mean_of(x) if mean is None else mean
     usable = is_complete(starts, n_samples, len(x))
     pools, which = list_pools(usable, window, shift)
     templates = np.zeros((len(pools), n_samples))
@@ -258,6 +261,11 @@ def average_blocks(
         else:
             average_pool(x, pool, starts, threshold, mean, templates[number])
     return templates, which
+
+
+def mean_of(x: np.ndarray) -> float:
+    """Return the mean of a signal, which may be a lazily upsampled one."""
+    return find_mean(x) if isinstance(x, np.ndarray) else float(x.mean())
 
 
 def average_pool(

@@ -22,6 +22,13 @@ from facet_nb.kernels.templates.averaging import (
     is_complete,
     list_pools,
 )
+from facet_nb.kernels.templates.late_alignment import LateAlignment, take_aligned
+
+#: A sampling, and positions, rows and templates for it.
+Part = tuple[EpochSampling, np.ndarray, np.ndarray, np.ndarray]
+
+#: Native samples beyond an epoch that its samplings may reach.
+_BEYOND = 2 * HALF
 
 #: If a correlation is closer than this to the threshold, epochs are chosen at the high rate.
 MARGIN = 1e-6
@@ -41,7 +48,7 @@ class TrainLayout:
         Length of an artifact, in samples of the high rate.
     starts : ndarray of int, shape (n_epochs,)
         First sample of each epoch from which templates are averaged, at the high rate.
-    aligned : ndarray of int, shape (n_epochs,)
+    aligned : ndarray of int, shape (n_epochs,) | LateAlignment
         First sample of each artifact, from which its template is subtracted, at the high rate.
     window : int
         Epochs in a block.
@@ -55,7 +62,7 @@ class TrainLayout:
     n_times: int
     n_samples: int
     starts: np.ndarray
-    aligned: np.ndarray
+    aligned: np.ndarray | LateAlignment
     window: int
     threshold: float
     shift: int = 0
@@ -68,6 +75,8 @@ class TrainLayout:
     @cached_property
     def pools(self) -> tuple[list[Pool | None], np.ndarray]:
         """The epochs of each template, and the template of each epoch."""
+        if isinstance(self.aligned, LateAlignment):
+            return self.aligned.pools
         usable = is_complete(self.starts, self.n_samples, self.n_times * self.factor)
         return list_pools(usable, self.window, self.shift)
 
@@ -91,36 +100,51 @@ class TrainLayout:
         """Largest number of epochs of a pool."""
         return max((len(pool.epochs) for pool in self.pools[0] if pool), default=0)
 
+    @property
+    def n_groups(self) -> int:
+        """Number of groups."""
+        return -(-self.n_times // GROUP)
+
     @cached_property
-    def groups(self) -> list[list[tuple[EpochSampling, np.ndarray, np.ndarray, np.ndarray]]]:
-        """The parts of each group: a sampling, and positions, rows and templates for it."""
-        places, parts = self.form.locate(self.aligned)
-        which = self.pools[1]
-        groups: list[list] = []
-        for low in range(0, self.n_times, GROUP):
-            begin, end = 2 * (low - REACH), 2 * (min(low + GROUP, self.n_times) + REACH)
-            groups.append([])
-            for part in np.unique(parts).tolist():
-                piece = double_rate_grid.find_sampling(self.form, part)
-                first = places + piece.first
-                touched = (parts == part) & (first < end) & (first + piece.n_samples > begin)
-                if touched.any():
-                    numbers, rows = np.unique(which[touched], return_inverse=True)
-                    groups[-1].append((piece, first[touched] - begin, rows, numbers))
-        return groups
+    def _groups(self) -> dict[int, list[Part]]:
+        return {}
+
+    def find_group(self, number: int) -> list[Part]:
+        """Return the parts of a group: a sampling, and positions, rows and templates for it."""
+        if number not in self._groups:
+            self._groups[number] = self._make_group(number * GROUP)
+        return self._groups[number]
+
+    def _make_group(self, low: int) -> list[Part]:
+        begin, end = 2 * (low - REACH), 2 * (min(low + GROUP, self.n_times) + REACH)
+        # Samplings begin and end a few double-rate samples beyond the epochs.
+        near = self.factor * (begin // 2 - _BEYOND), self.factor * (end // 2 + _BEYOND)
+        epochs, starts = take_aligned(self.aligned, self.n_samples, *near)
+        places, parts = self.form.locate(starts)
+        which, group = self.pools[1][epochs], []
+        for part in np.unique(parts).tolist():
+            piece = double_rate_grid.find_sampling(self.form, part)
+            first = places + piece.first
+            touched = (parts == part) & (first < end) & (first + piece.n_samples > begin)
+            if touched.any():
+                numbers, rows = np.unique(which[touched], return_inverse=True)
+                group.append((piece, first[touched] - begin, rows, numbers))
+        return group
 
     @cached_property
     def n_needed(self) -> list[int]:
         """Number of templates that must be known before each group can be rendered."""
         n_all = len(self.pools[0])
-        last = [max((int(numbers[-1]) for *_, numbers in g), default=-1) for g in self.groups]
+        groups = map(self.find_group, range(self.n_groups))
+        last = [max((int(numbers[-1]) for *_, numbers in g), default=-1) for g in groups]
         return [n_all if meets_end(self, i) else need + 1 for i, need in enumerate(last)]
 
     @cached_property
     def first_used(self) -> list[int]:
         """First template that each group or a later one needs; the last entry means none."""
         first = [len(self.pools[0])]
-        for group in reversed(self.groups):
+        for number in reversed(range(self.n_groups)):
+            group = self.find_group(number)
             first.append(min([int(numbers[0]) for *_, numbers in group] + first[-1:]))
         return first[::-1]
 
@@ -158,7 +182,7 @@ class TemplateTrain:
         size = min(GROUP, n - low)
         even, odd = take_parts(size)
         first, templates = self._stack(number)
-        for piece, places, rows, numbers in layout.groups[number]:
+        for piece, places, rows, numbers in layout.find_group(number):
             here = slice(int(numbers[0]) - first, int(numbers[-1]) - first + 1)
             cut = sample_templates(piece, templates[here])
             add_rows(even, odd, places, numbers[rows] - numbers[0], cut)
@@ -179,7 +203,7 @@ class TemplateTrain:
 
     def _stack(self, number: int) -> tuple[int, np.ndarray]:
         """Return the templates of a group: the number of the first, and one row for each."""
-        seen = [numbers for *_, numbers in self.layout.groups[number]]
+        seen = [numbers for *_, numbers in self.layout.find_group(number)]
         if not seen:
             return 0, np.zeros((0, 0))
         first, last = min(int(n[0]) for n in seen), max(int(n[-1]) for n in seen)
@@ -261,8 +285,8 @@ def _find_border(
     weights = double_rate_grid.find_border(layout.factor)
     near = end * layout.factor + step * np.arange(weights.shape[1])
     samples = np.zeros(len(near))
-    touched = (layout.aligned <= near.max()) & (layout.aligned + layout.n_samples > near.min())
-    for i in np.flatnonzero(touched):
-        inside = (near >= layout.aligned[i]) & (near < layout.aligned[i] + layout.n_samples)
-        samples[inside] += form.evaluate(templates[int(which[i])], near[inside] - layout.aligned[i])
+    reach = int(near.min()), int(near.max()) + 1
+    for i, start in zip(*take_aligned(layout.aligned, layout.n_samples, *reach), strict=True):
+        inside = (near >= start) & (near < start + layout.n_samples)
+        samples[inside] += form.evaluate(templates[int(which[i])], near[inside] - start)
     return weights @ samples

@@ -58,7 +58,7 @@ def correct(x: np.ndarray, layout: TrainLayout, *, out: np.ndarray | None = None
     templates, _ = average(x, layout)
     train = TemplateTrain(layout)
     train.templates = dict(enumerate(templates))
-    for number in range(len(layout.groups)):
+    for number in range(layout.n_groups):
         low, noise = train.render(number)
         here = slice(low, low + len(noise))
         np.subtract(x[here], noise, out=out[here])

@@ -10,6 +10,7 @@ import numpy as np
 
 from facet_nb.kernels.streams.blocks import Blocks
 from facet_nb.kernels.templates.averaging import average_pool
+from facet_nb.kernels.templates.late_alignment import take_aligned
 from facet_nb.kernels.windows.base import Keep, Read, learn_in_one_pass
 
 #: Largest number of values of all channels that are read at once for templates: 16 MB.
@@ -45,13 +46,12 @@ class BlockWindows:
         """Return samples of the result; see :class:`facet_nb.kernels.windows.base.Windows`."""
         blocks = self.blocks
         out = np.array(read(start, stop))
-        begins = blocks.aligned
-        touched = np.flatnonzero((begins < stop) & (begins + blocks.n_samples > start))
-        which = blocks.pools[1]
-        for number in np.unique(which[touched]).tolist():
+        touched, begins = take_aligned(blocks.aligned, blocks.n_samples, start, stop)
+        which = blocks.pools[1][touched]
+        for number in np.unique(which).tolist():
             templates = self._find(read, number, keeps)
-            for i in touched[which[touched] == number].tolist():
-                _subtract(out, templates, int(begins[i]) - start)
+            for begin in begins[which == number].tolist():
+                _subtract(out, templates, begin - start)
         return out
 
     def _find(self, read: Read, number: int, keeps: Sequence[Keep]) -> list[np.ndarray]:

@@ -21,7 +21,6 @@ from facet_nb.kernels.templates.template_train import TemplateTrain, TrainLayout
 from facet_nb.kernels.templates.upsampled import Averager
 from facet_nb.kernels.windows.base import Keep, Read, learn_in_one_pass
 
-
 #: Largest number of samples of a channel that are read at once for templates: 32 MB.
 _VALUES = 1 << 22
 
@@ -107,7 +106,7 @@ class UpsampledWindows:
         layout, n_all = self.layout, len(self.layout.pools[0])
         if self.n_times <= 2 * REACH:
             return range(n_all)
-        seen = [numbers for *_, numbers in layout.groups[number]]
+        seen = [numbers for *_, numbers in layout.find_group(number)]
         first = min((int(numbers[0]) for numbers in seen), default=n_all)
         last = max((int(numbers[-1]) for numbers in seen), default=-1)
         if number == 0:
