@@ -160,7 +160,7 @@ def test_arguments_are_read_as_they_are_declared():
     table = re.findall(r'\{"(\w+)", "([\w ]+)", (\w+)\}', (NATIVE / "kernels.h").read_text())
     text = "".join(path.read_text() for path in sorted(NATIVE.glob("*.h")))
     assert len(table) == text.count("(const argument *a)")
-    letters = {"real": "x", "double": "d", "int64_t": "q", "epoch": "q"}
+    letters = {"real": "x", "double": "d", "int64_t": "q", "epoch": "q", "int16_t": "s"}
     for name, kinds, function in table:
         assert name == function
         body = re.search(rf"static void {name}\(const argument \*a\)\n\{{\n(.*?)\n\}}", text, re.S)

@@ -1,18 +1,20 @@
 """Read the numbers of a multiplexed BrainVision file, in which all channels follow one another.
 
 MNE scales while it transposes, sample by sample. Here small blocks are transposed as they are
-stored, and each channel is scaled in the CPU's cache, which takes half the time. The result is that
-of MNE to the bit: the stored number, as float64, times one factor.
+stored, and scaled in the CPU's cache: in half the time with NumPy, a tenth in C.
+The result is that of MNE to the bit: the stored number, as float64, times one factor.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from facet_nb.kernels.compiled.dispatch import find_compiled
 
 if TYPE_CHECKING:
     import mne
@@ -58,12 +60,7 @@ class MultiplexedFile:
         OSError
             If the file ends before.
         """
-        stored = self._read_stored(start, stop)
-        n, n_channels = stored.shape
-        rows = np.empty((n_channels, n), self.dtype)
-        for i in range(0, n_channels, _TOGETHER):
-            rows[i : i + _TOGETHER] = stored[:, i : i + _TOGETHER].T
-        return Piece(rows, self.factors)
+        return Piece(self._read_stored(start, stop), self.factors)
 
     def read_rows(self, rows: Sequence[int], start: int, stop: int) -> np.ndarray:
         """Return samples `start` to `stop` of some channels, shape (n_rows, stop - start), in V.
@@ -112,19 +109,32 @@ class MultiplexedFile:
 
 @dataclass(frozen=True)
 class Piece:
-    """Some samples of all channels as stored, shape (n_channels, n), and their factors."""
+    """Some samples of all channels as stored, shape (n_times, n_channels), and their factors."""
 
-    rows: np.ndarray
+    stored: np.ndarray
     factors: np.ndarray
 
     @property
     def nbytes(self) -> int:
         """Number of stored bytes."""
-        return self.rows.nbytes
+        return self.stored.nbytes
 
     def __getitem__(self, row: int) -> np.ndarray:
-        scaled: np.ndarray = self.rows[row] * self.factors[row]
+        scaled: np.ndarray = self.stored[:, row] * self.factors[row]
         return scaled
+
+    def iter_rows(self, dtype: str) -> Iterator[np.ndarray]:
+        """Yield the samples of each channel, in V, rounded to `dtype`; valid until the next."""
+        compiled = find_compiled("multiplexed", "take_rows")
+        fits = compiled is not None and self.stored.dtype == np.int16 and self.stored.dtype.isnative
+        for first in range(0, len(self.factors), _TOGETHER):
+            factors = self.factors[first : first + _TOGETHER]
+            if compiled is not None and fits:
+                yield from compiled(self.stored, first, factors, dtype)
+                continue
+            rows = np.ascontiguousarray(self.stored[:, first : first + _TOGETHER].T)
+            for row, factor in zip(rows, factors, strict=True):
+                yield (row * factor).astype(dtype, copy=False)
 
 
 def find_multiplexed(raw: mne.io.BaseRaw) -> MultiplexedFile | None:

@@ -15,7 +15,7 @@ from facet_nb.core.errors import FacetError, ValidationError
 from facet_nb.core.storage import scratch
 from facet_nb.core.storage.multiplexed import MultiplexedFile, Piece, find_multiplexed
 from facet_nb.core.storage.page_cache import watch_files
-from facet_nb.core.storage.row_io import open_rows, spread_rows
+from facet_nb.core.storage.row_io import Row, open_rows, spread_rows
 
 if TYPE_CHECKING:
     import mne
@@ -72,6 +72,9 @@ def transpose(
     file = find_multiplexed(raw)
     with open_rows(ref) as find_row, watch_files(raw) as files:
         sinks, since = [find_row(row) for row in range(len(chosen))], 0
+        places: dict[int, list[Row]] = {}
+        for sink, row in zip(sinks, chosen, strict=True):
+            places.setdefault(row, []).append(sink)
         for start in range(0, raw.n_times, length):
             if check is not None:
                 check()
@@ -80,8 +83,10 @@ def transpose(
             if not all(_is_exact(piece[chosen[i]], dtype) for i in kept):
                 # From the beginning: what is written so far has been rounded.
                 return transpose(raw, rows, check)
-            for sink, row in zip(sinks, chosen, strict=True):
-                sink.write(start, piece[row])
+            rows_here = piece.iter_rows(dtype) if isinstance(piece, Piece) else piece
+            for row, x in enumerate(rows_here):
+                for sink in places.get(row, ()):
+                    sink.write(start, x)
             scratch.forget(raw._data if raw.preload else None)
             files.count(piece.nbytes)
             if stop - since >= _BEHIND:

@@ -19,6 +19,7 @@ from facet_nb.io.markers import Marker, check_descriptions, is_voltage, iter_mar
 from facet_nb.io.messages import shorten, unusable
 from facet_nb.io.provenance import Note
 from facet_nb.io.verify import Written
+from facet_nb.kernels.compiled.dispatch import as_rows, find_compiled
 
 if TYPE_CHECKING:
     import mne
@@ -153,10 +154,19 @@ def _write_samples(file: Path, raw: mne.io.BaseRaw, factors: np.ndarray, path: P
         for start, block in iter_blocks(raw, as_stored=True):
             extremes.note(start, block)
             _check_range(raw, extremes.values, factors, path)
-            # float32 times 1e6 is rounded to float32 alike, in float32 and by way of float64.
-            x = block * factors[:, np.newaxis].astype(block.dtype)
-            checked.write(x.astype("<f4", copy=False).T)
+            checked.write(_interleave(block, factors))
     return checked.close(file, extremes.samples)
+
+
+def _interleave(block: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """Return samples times factors as float32, shape (n_times, n_channels)."""
+    # float32 times 1e6 is rounded to float32 alike, in float32 and by way of float64.
+    scale = factors.astype(block.dtype)
+    compiled = find_compiled("multiplexed", "put_rows")
+    if compiled and block.dtype == np.float32 and as_rows(block) is block:
+        x: np.ndarray = compiled(block, scale).astype("<f4", copy=False)
+        return x
+    return (block * scale[:, np.newaxis]).astype("<f4", copy=False).T
 
 
 def _check_range(

@@ -23,6 +23,7 @@ MODULES = frozenset(
         "epoch_samples",
         "fractional_delay",
         "median",
+        "multiplexed",
         "overlap_save",
         "scalar_loops",
         "shifted_templates",

@@ -12,8 +12,8 @@ typedef union {
     double f;
 } argument;
 
-/* `kinds` has a letter for each argument: an array of the signal's type (x), of double (d) or int64
- * (q), a capital letter if the kernel writes to it; an integer (n) or a number (f). Spaces do not
+/* `kinds` has a letter for each argument: an array of the signal's type (x), of double (d), int64
+ * (q) or int16 (s), a capital letter if the kernel writes to it; an integer (n) or a number (f). Spaces do not
  * count. */
 typedef struct {
     const char *name, *kinds;

@@ -7,6 +7,7 @@
 #include "lags.h"
 #include "lms.h"
 #include "median.h"
+#include "multiplexed.h"
 #include "overlap_save.h"
 #include "shifted_templates.h"
 #include "sos_rows.h"
@@ -30,6 +31,8 @@ const kernel JOIN(kernels, CHAR, SUFFIX)[] = {
     {"subtract_lines", "dn qn dd X", subtract_lines},
     {"subtract_rows", "Dx qqq dd n", subtract_rows},
     {"predict_blocks", "xnn xxxx Xn qn XX XXXX", predict_blocks},
+    {"take_rows", "snnn d n X", take_rows},
+    {"put_rows", "xnnn x X", put_rows},
 #if !REAL_IS_FLOAT
     {"sos_between", "xn Xn nn dn DDD", sos_between},
     {"lms", "xxnnf XX", lms},

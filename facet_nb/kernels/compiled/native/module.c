@@ -72,12 +72,14 @@ static int get_array(PyObject *object, char kind, const char *real, Py_buffer *v
 {
     int writes = kind >= 'A' && kind <= 'Z';
     const char *format = kind == 'x' || kind == 'X' ? real : kind == 'd' || kind == 'D' ? "d" : "lq";
+    if (kind == 's')
+        format = "h";
     if (PyObject_GetBuffer(object, view, PyBUF_STRIDES | PyBUF_FORMAT | (writes ? PyBUF_WRITABLE : 0)))
         return 0;
     int last = view->ndim - 1;
     int contiguous = last < 0 || view->shape[last] < 2 || view->strides[last] == view->itemsize;
     if (contiguous && strlen(view->format) == 1 && strchr(format, *view->format) &&
-        view->itemsize == (*format == 'f' ? 4 : 8))
+        view->itemsize == (*format == 'h' ? 2 : *format == 'f' ? 4 : 8))
         return 1;
     PyErr_Format(PyExc_TypeError, "a kernel takes contiguous arrays of type %s, not %s", format,
                  view->format);
