@@ -12,7 +12,7 @@ from facet_nb.core.processor import View
 from facet_nb.kernels.measures.recovery import find_constant
 from facet_nb.kernels.triggers.evidence import find_scanned
 from facet_nb.kernels.triggers.runs import Train
-from facet_nb.kernels.triggers.spacing import is_in_alpha
+from facet_nb.kernels.triggers.spacing import describe_spacing, is_in_alpha
 
 #: A signal that is constant for so long, in s, is none.
 _LOST_S = 0.1
@@ -25,6 +25,9 @@ _LISTED = 20
 def tell_unmarked(view: View, first: np.ndarray, last: np.ndarray) -> list[Finding]:
     """Return a finding about artifacts outside the marked time of the reference channel.
 
+    Pauses between markers are looked at as well: markers that are missing in a regular pattern
+    leave a train that a scanner with pauses would have, too.
+
     Parameters
     ----------
     view : View
@@ -35,21 +38,37 @@ def tell_unmarked(view: View, first: np.ndarray, last: np.ndarray) -> list[Findi
     assert view.reference is not None
     # The last artifact ends a distance later; before a pause the distance of slices is the usual.
     begin, end = int(first[0]), int(last[-1] + np.median(np.diff(last)))
-    found = find_scanned(view.reference, begin, end, view.sfreq)
+    runs = (first,) if np.array_equal(first, last) else (first, last)
+    pauses = [pause for run in runs for pause in _list_pauses(run)]
+    found = find_scanned(view.reference, begin, end, view.sfreq, pauses)
     if not found:
         return []
     spans = [(a / view.sfreq, b / view.sfreq) for a, b in found]
     before, after = found[0][0] < begin, found[-1][1] > end
     where = ["before the first"] * before + ["after the last"] * after
+    where = [f"{' and '.join(where)} marked artifact"] if where else []
+    n = sum(begin <= a and b <= end for a, b in found)
+    where += [f"in {n} pauses between markers, some of which may be missing"] if n else []
     seconds = sum(b - a for a, b in spans)
     return [
         make_finding(
             "artifact_unmarked",
-            f"The scanner was running for {seconds:.2f} s {' and '.join(where)} marked artifact.",
+            f"The scanner was running for {seconds:.2f} s {', and '.join(where)}.",
             span_s=spans,
             seconds=seconds,
+            n_pauses=n,
         )
     ]
+
+
+def _list_pauses(markers: np.ndarray) -> list[tuple[int, int]]:
+    """Return the pauses between volumes of a run, in samples: to the next marker."""
+    spacing = describe_spacing(markers)
+    if not spacing.volume_gaps:
+        return []
+    at = np.flatnonzero(spacing.pauses)
+    behind = markers[at] + np.rint(spacing.slots[at] * spacing.usual).astype(np.int64)
+    return list(zip(behind.tolist(), markers[at + 1].tolist(), strict=True))
 
 
 def tell_lost(view: View) -> list[Finding]:

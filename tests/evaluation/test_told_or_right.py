@@ -158,6 +158,25 @@ def test_markers_that_stop_early(n_kept):
     assert "artifact_unmarked" not in told(result)
 
 
+@pytest.mark.parametrize("chain", [GradientCorrection, AASCorrection])
+@pytest.mark.parametrize("every", [3, 4])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_markers_missing_in_a_pattern_are_no_pauses(chain, every, seed):
+    """The train is that of a scanner with pauses, in which it runs, however."""
+    simulation = make(seed, markers="volume", duration_s=64)
+    kept = np.delete(simulation.triggers, np.arange(1, len(simulation.triggers), every))
+    result = Pipeline([chain()]).run(
+        simulation.context().with_trigger_samples(kept), show_progress=False
+    )
+    finding = find(result, "artifact_unmarked")
+    assert finding.evidence["n_pauses"] >= 4 and "may be missing" in finding.detail
+    lost_s = simulation.triggers[1::every] / simulation.sfreq
+    for begin_s, end_s in finding.span_s[: finding.evidence["n_pauses"]]:
+        assert np.min(np.abs(lost_s - begin_s)) < 0.3 and 1.5 < end_s - begin_s < 2.1
+    paused = make(seed, volume_gap_s=0.6)
+    assert "artifact_unmarked" not in told(run(paused, chain()))
+
+
 @pytest.mark.parametrize("clip_v", [1.5e-3, 2.5e-3])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_recording_in_memory_that_is_cut(seed, clip_v):

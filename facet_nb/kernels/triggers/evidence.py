@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 #: Largest number of epochs and of samples of an epoch that are looked at.
@@ -108,7 +110,13 @@ def choose_reference(
     return int(rows[best]) if ratios[best] >= PRESENT else first
 
 
-def find_scanned(x: np.ndarray, begin: int, end: int, sfreq: float) -> list[tuple[int, int]]:
+def find_scanned(
+    x: np.ndarray,
+    begin: int,
+    end: int,
+    sfreq: float,
+    pauses: Sequence[tuple[int, int]] = (),
+) -> list[tuple[int, int]]:
     """Return the spans outside the marked time in which the scanner was running.
 
     Parameters
@@ -119,11 +127,13 @@ def find_scanned(x: np.ndarray, begin: int, end: int, sfreq: float) -> list[tupl
         First sample of the first artifact, and the one after the last.
     sfreq : float
         Sampling rate, in Hz.
+    pauses : sequence of (int, int)
+        Time between markers in which there should be no artifact either, in samples.
 
     Returns
     -------
     list of (int, int)
-        First samples, and those after the last; at least 0.3 s before or after.
+        First samples, and those after the last, in order of time; at least 0.3 s each.
 
     Notes
     -----
@@ -134,11 +144,11 @@ def find_scanned(x: np.ndarray, begin: int, end: int, sfreq: float) -> list[tupl
     n = max(4, round(_BLOCK_S * sfreq))
     begin, end = max(0, begin), min(len(x), end)
     # An artifact may begin before its marker, and end later than the regular distance.
-    sides = [(0, begin - n), (end + n, len(x))]
+    sides = [(0, begin - n), *((a + n, b - n) for a, b in pauses), (end + n, len(x))]
     inside = _measure_blocks(x, begin, min(end, begin + _N_BLOCKS * n), n)
     outside = [_measure_blocks(x, *side, n) for side in sides]
     every = np.concatenate([inside, *outside])
-    if len(inside) < 2 or not len(outside[0]) + len(outside[1]):
+    if len(inside) < 2 or not any(map(len, outside)):
         return []
     usual = float(np.quantile(inside, 0.75))
     if usual < _STANDS_OUT * float(every.min()):

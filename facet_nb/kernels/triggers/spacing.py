@@ -31,6 +31,9 @@ _MOST_SLOTS = 50
 #: Largest error of an explained difference, in usual differences.
 _LOOSE = 0.1
 
+#: Share of the distances from which half the most frequent one is the usual one.
+_HALVES = 0.3
+
 #: Recurrences required of a pause that jitter or missing triggers could also explain.
 _CERTAIN = 5
 
@@ -253,6 +256,10 @@ def _find_usual(diffs: np.ndarray) -> tuple[float, float]:
     """Return mean and spread of the usual differences, in samples."""
     width = max(_JITTER, 0.01 * float(np.median(diffs)))
     cluster = _densest(diffs, width)
+    # Of markers of which every third is missing, as many distances are double.
+    half = diffs[np.abs(2 * diffs - np.mean(cluster)) <= width]
+    if len(half) >= _HALVES * len(diffs):
+        cluster = np.sort(half)
     middle = int(cluster[(len(cluster) - 1) // 2])
     # Pauses make differences longer, never shorter, so jitter is estimated from the lower half.
     lower = diffs[(diffs <= middle) & (diffs > 0.75 * middle)]
