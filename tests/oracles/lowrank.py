@@ -134,8 +134,8 @@ def find_slow(low, courses, weights, n_free, length_s):
         return slow
     turns = np.outer(np.arange(n) + 0.5, np.arange(1, 2 * n_cosines + 1))
     cosines = np.sqrt(2.0 / n) * np.cos(np.pi * turns / n)
-    for _ in range(21):
-        every, earlier = np.hstack([courses, slow]), slow
+    for _ in range(7):
+        every = np.hstack([courses, slow])
         waves = np.linalg.lstsq(weights * every, weights * low, rcond=None)[0]
         rest = low - courses @ waves[: courses.shape[1]]
         found = cosines.T @ (weights**2 * rest)
@@ -144,9 +144,7 @@ def find_slow(low, courses, weights, n_free, length_s):
         left, values, _ = np.linalg.svd(np.hstack([white.real, white.imag]))
         edge = len(noise) / n_free * (np.sqrt(n_cosines) + np.sqrt(n_free)) ** 2
         slow = cosines[:, :n_cosines] @ left[:, : np.sum(values**2 > 2.0 * edge)]
-        outside = slow - earlier @ (earlier.T @ slow)
-        settled = slow.shape == earlier.shape and np.linalg.norm(outside, 2) < 0.02
-        if not slow.shape[1] or settled:
+        if not slow.shape[1]:
             break
     return slow
 
