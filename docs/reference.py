@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -44,6 +45,17 @@ PAGE = """{title}
 """
 
 
+#: The page of a name. The same as autosummary writes, which looks at each member for it.
+NAME_PAGE = """{title}
+{line}
+
+.. currentmodule:: facet_nb.{package}
+
+.. auto{kind}:: {name}
+{options}"""
+OPTIONS = {"class": "   :members:\n   :show-inheritance:\n"}
+
+
 def write_pages(folder: Path) -> None:
     """Write the pages into `folder`, and remove those of names that are gone."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +63,10 @@ def write_pages(folder: Path) -> None:
     for package, title in PACKAGES.items():
         names = _names(package)
         _write(folder / f"{package}.rst", _page(package, title, names))
-        kept |= {package, *(f"facet_nb.{package}.{name}" for name in names)}
+        for name, real in names.items():
+            if name == real:
+                _write(folder / f"facet_nb.{package}.{name}.rst", _name_page(package, name))
+        kept |= {package, *(f"facet_nb.{package}.{n}" for n, real in names.items() if n == real)}
     for page in folder.glob("*.rst"):
         if page.stem not in kept:
             page.unlink()
@@ -73,6 +88,22 @@ def _page(package: str, title: str, names: dict[str, str]) -> str:
         aliases="\n".join(
             f"- ``{name}`` is another name of :obj:`{real}`." for name, real in aliases.items()
         ),
+    )
+
+
+def _name_page(package: str, name: str) -> str:
+    value = getattr(import_module(f"facet_nb.{package}"), name)
+    kind = "function" if inspect.isroutine(value) else "data"
+    if inspect.isclass(value):
+        kind = "exception" if issubclass(value, BaseException) else "class"
+    title = name.replace("_", "\\_")
+    return NAME_PAGE.format(
+        title=title,
+        line="=" * len(title),
+        package=package,
+        kind=kind,
+        name=name,
+        options=OPTIONS.get(kind, ""),
     )
 
 
