@@ -119,6 +119,8 @@ def make_report(result: PipelineResult, path: str | Path | None = None) -> RunRe
     FacetError
         If it cannot be written.
     """
+    if path is not None:
+        check_kind_of_file(path, PAGES)  # before the work, not after it
     report = _RunWriter(result).write()
     if path is not None:
         report.save(path)

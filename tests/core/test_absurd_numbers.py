@@ -17,6 +17,7 @@ from facet_nb import (
     BIDSExporter,
     BIDSLoader,
     DenoiserCorrection,
+    ICACorrection,
     Loader,
     MoosmannCorrection,
     PickChannels,
@@ -102,6 +103,7 @@ def files(recording, tmp_path_factory):
         BIDSLoader: study,
         BIDSExporter: {**study, "bids_root": folder / "other"},
         DenoiserCorrection: {"model": np.copy},
+        ICACorrection: {"n_components": 2, "method": "fastica"},  # soon fitted
         MoosmannCorrection: {"motion_file": str(motion)},
         PulseCorrection: {"check_gradient": False},
         TruthCalculator: {"truth": raw},
