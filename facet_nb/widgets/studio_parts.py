@@ -215,16 +215,25 @@ def _write_forecast(model: StudioModel) -> str:
         forecast = model.run.forecast()
     except FacetError as error:
         return f'<span class="fnb-limited">{write_text(error)}</span>'
-    low_high = forecast.time_s
-    time = (
-        "time unknown"
-        if low_high is None
-        else f"predicted {write_duration(low_high[0])} to {write_duration(low_high[1])}"
-    )
+    time = "time unknown" if forecast.time_s is None else _write_range(*forecast.time_s)
     memory = forecast.memory_bytes
-    peak = "" if memory is None else f"predicted {memory / 1e6:.0f} MB in all"
-    basis = write_text(forecast.basis)
-    return f'<b title="time {basis}">{time}</b><span class="fnb-small">{peak}</span>'
+    # Short: beside a longer text the strip takes a second line, and the picture below loses it.
+    peak = "predicted" if memory is None else f"predicted, {memory / 1e6:.0f} MB"
+    if memory is None and forecast.time_s is None:
+        peak = ""
+    basis, meant = write_text(forecast.basis), "memory of the process and its workers in all"
+    return (
+        f'<b title="time {basis}">{time}</b><span class="fnb-small" title="{meant}">{peak}</span>'
+    )
+
+
+def _write_range(low_s: float, high_s: float) -> str:
+    """Return a range of times, with its unit once."""
+    low, high = write_duration(low_s), write_duration(high_s)
+    if low == high:
+        return f"about {low}"
+    unit = high.split()[-1]
+    return f"{low.removesuffix(f' {unit}')} to {high}"
 
 
 def _write_go(model: StudioModel) -> str:

@@ -71,8 +71,9 @@ def test_a_run_from_the_button(studio, simulation):
     assert "Done in" in studio.rail.html
     assert "from the last run" in find(studio, "fnb-forecast").value
     cost = studio.transport.html.split('class="fnb-cost">')[1]
-    assert re.match(r'<b title="time from the last run[^"]*">predicted .* to .*</b>', cost)
-    assert "predicted" in cost.split("</b>")[1].split("</span>")[0]
+    time = re.match(r'<b title="time from the last run[^"]*">(.*?)</b>', cost)[1]
+    assert re.fullmatch(r"[\d.]+( m?s)? to [\d.]+ m?s|about [\d.]+ m?s", time)
+    assert re.search(r">predicted, \d+ MB$", cost.split("</b>")[1].split("</span>")[0])
     assert 'class="fnb-strips"' in find(studio, "fnb-strip-chart").value
     assert list_labels(studio) == ["recording", "corrected"]
     assert "Same" not in studio.picture.html and "worker 1" in studio.picture.html
