@@ -4,7 +4,7 @@
 void transform_often(real *points, const real *factors, const real *spectrum, real *tile, idx n)
 {
     for (idx i = 0; i < n; i++)
-        filter_points(points, 256, factors, 256, spectrum, tile);
+        filter_points(points, 256, factors, 256, spectrum, 1, tile);
 }
 
 /* Multiply 6 vectors and add to 6, in each of `n` turns: enough to hide the latency. */

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -178,6 +180,16 @@ def test_arguments_are_read_as_they_are_declared():
         expected = list(kinds.replace(" ", ""))
         # A line may hold numbers and arrays of the same type: "double step = …, *weights = …".
         assert [read[i] for i in range(len(read))] == expected, name
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+@pytest.mark.parametrize("single", [0, 1])
+def test_the_benchmarks_call_the_kernels_as_they_are(single):
+    """Rates of the innermost loops, to which benchmarks/table.py compares all others."""
+    source = Path(__file__).parents[2] / "benchmarks" / "_lanes.c"
+    kinds = [f"-DREAL_IS_FLOAT={single}", "-DUSE_AVX2=0"]
+    options = ["-std=gnu11", "-Wno-psabi", "-Wincompatible-pointer-types", "-Wint-conversion"]
+    subprocess.run(["cc", *options, "-Werror", "-fsyntax-only", *kinds, source], check=True)
 
 
 def test_constants_in_c_equal_those_in_python():
