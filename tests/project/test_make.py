@@ -138,7 +138,7 @@ def test_missing_chromium_is_said(clone, required, code):
 
 # ----------------------------------------------------------------- the three parts of make test
 SHARED = "def test_one(): pass\ndef test_two(): assert 0\n"
-OWN = "def test_five(): pass\n"
+OWN = "import sys\ndef test_five(): assert not sys.dont_write_bytecode\n"
 ALONE = "import pytest\ndef test_three(): pass\n@pytest.mark.skip\ndef test_four(): pass\n"
 
 
@@ -151,6 +151,7 @@ def run_parts(project_root, tmp_path):
     script = str(project_root / ".ci/tests.py")
     # Each of these processes would import what Hypothesis, zarr, Playwright and nbval import.
     bare = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "xdist.plugin"}
+    bare["PYTHONDONTWRITEBYTECODE"] = "1"  # which they are not to heed
 
     def run(*words: str) -> subprocess.CompletedProcess:
         command = [sys.executable, script, "shared", "--", "own", "--", "alone", "--", "-q", *words]
