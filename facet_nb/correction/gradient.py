@@ -40,7 +40,8 @@ _SHORT_S = 0.1
 #: Largest number of slices over which the energy of a preparation block is spread, and bounds of
 #: this as a part of the volume's slices. Blocks have 1.0 to 1.2 slices of 20; rectified excitation
 #: of all slices has 0.8 of them, and a heartbeat that is taken for a volume of nine 0.24 to 0.36.
-_FEW_SLICES, _SOME_SLICES = 1.7, (0.12, 0.2)
+#: Volumes that are marked, or between pauses, are no heartbeats: the last part.
+_FEW_SLICES, _SOME_SLICES, _MARKED = 1.7, (0.16, 0.2), 0.4
 #: A known artifact length counts if it is below this share of the period: artifacts with a pause.
 _SHORTER = 0.95
 #: Most slices in a volume: no sequence has more excitations.
@@ -265,6 +266,7 @@ class GradientCorrection(ChannelCorrection):
             max_courses=self.max_courses,
             volumes=True,
         )
+        marked = len(starts) < len(layout.first) or clock.pause > 0
         if len(starts) == len(layout.first):
             starts = _group_slices(rest, slices, clock, starts, sfreq)
         if len(starts) < locked.MIN_VOLUMES:
@@ -275,7 +277,7 @@ class GradientCorrection(ChannelCorrection):
         strength = found.strength
         # What all slices hold, in other sizes, their courses explain; and a pulse is no artifact.
         few = _FEW_SLICES * layout.n_samples / n_samples
-        most = min(max(few, _SOME_SLICES[0]), _SOME_SLICES[1])
+        most = _MARKED if marked else min(max(few, _SOME_SLICES[0]), _SOME_SLICES[1])
         if strength >= locked.PRESENT and found.measure_spread(layout.n_samples) <= most:
             volumes = subsample.Layout.of(starts, n_samples, len(x))
             return layout.within(starts), volumes, strength
