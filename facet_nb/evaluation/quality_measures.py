@@ -31,7 +31,7 @@ BURST, BURST_BELOW = 10.0, 5.0
 BANDS_HZ = ((8.0, 15.0), (15.0, 25.0), (25.0, 40.0), (40.0, 70.0))
 #: Standard deviations that a share must exceed.
 _SIGMAS = 4.0
-LOSS_DB, LINES_DB, ECG_BURST = 3.0, 1.0, 10.0
+LOSS_DB, LINES_DB, ECG_BURST = 3.0, 0.8, 10.0
 BEATS = 0.75
 #: Usual amplitude of EEG, and of a flat channel, in V; decades above and below the former.
 USUAL_V, FLAT_V, DECADES, DECADES_BELOW = 3.2e-6, 1e-13, 2.5, 1.5
@@ -179,8 +179,8 @@ def _measure_notch(sums: LockedSums, n_parts: int) -> np.ndarray:
 
 
 def judge_lines(tables: Tables) -> Measure:
-    """Judge whether EEG is missing at the frequencies of the artifact."""
-    name, title = "harmonic_loss", "EEG that lacks at the frequencies of the artifact"
+    """Judge whether EEG is missing beside the frequencies of the artifact."""
+    name, title = "harmonic_loss", "EEG that lacks beside the frequencies of the artifact"
     sums, artifact = tables.locked, tables.artifact
     if sums is None or artifact is None:
         reason = f"fewer than {EPOCHS} complete epochs, or nothing to compare them with."
@@ -190,7 +190,7 @@ def judge_lines(tables: Tables) -> Measure:
     if np.isnan(gaps).all():
         return Measure(name, title, unit="dB", detail="the artifact has no lines to look at.")
     worst = float(-np.nanmedian(gaps))
-    detail = f"{abs(worst):.1f} dB {'less' if worst > 0 else 'more'} than beside them."
+    detail = f"{abs(worst):.1f} dB {'less' if worst > 0 else 'more'} than further away."
     return judge(name, title, max(worst, 0.0), LINES_DB, detail, unit="dB")
 
 
@@ -349,7 +349,9 @@ def judge_gain(spots: Spots | None) -> Measure:
         return Measure(name, title, detail=f"fewer than {_MANY} channels.")
     energy = np.einsum("cwk,cwk->cw", spots.differences, spots.differences)
     levels = 0.5 * np.log(np.maximum(energy, 1e-300))
-    levels = levels - find_medians(levels)  # what changes in all channels is another sequence
+    # Each relative to its own: a channel whose level is in the middle would move the median.
+    levels -= find_medians(levels, axis=1)[:, np.newaxis]
+    levels -= find_medians(levels)  # what changes in all channels is another sequence
     changed = np.flatnonzero(np.ptp(levels, axis=1) > np.log(GAIN))
     found, at = np.zeros(len(levels)), np.zeros(len(levels), dtype=int)
     if len(changed):

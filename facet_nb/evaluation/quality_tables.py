@@ -392,6 +392,8 @@ class WindowReader:
         return cls(original, names, begins[0] - begins[1])
 
     def _place(self, window: ScanWindow, sfreq: float) -> tuple[int, int]:
+        if sfreq == self.sfreq and not self.later_s:
+            return window.start, window.stop
         start = round((window.start / sfreq + self.later_s) * self.sfreq)
         return start, start + round((window.stop - window.start) / sfreq * self.sfreq)
 

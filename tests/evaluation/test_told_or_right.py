@@ -502,6 +502,21 @@ def test_steps_of_the_gain_equal_channels_and_neither():
             assert equal["gain_step"].verdict == "good"
 
 
+@pytest.mark.parametrize("n_channels", [4, 5, 8])
+@pytest.mark.parametrize("factor", [1.5, 0.6])
+def test_a_step_of_the_gain_in_any_of_few_channels_has_its_size(n_channels, factor):
+    """Also of the channel whose artifact is in the middle of all."""
+    simulation = make(11, n_channels=n_channels, sfreq=1000, markers="volume", duration_s=50)
+    for row in range(0, n_channels, 2):
+
+        def step(x, row=row):
+            x[row, 25_000:] *= factor
+
+        quality = change(simulation, step).quality
+        assert quality["gain_step"].channels == (simulation.ch_names[row],)
+        assert quality["gain_step"].value == pytest.approx(max(factor, 1 / factor), rel=0.1)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("n_volumes", [20, 28])
 def test_a_warning_that_stands_is_in_the_verdict(seed, n_volumes):

@@ -134,8 +134,8 @@ class LockedSums:
         Mean power of the epochs, at the frequencies of the EEG.
     lagged : ndarray, shape (n_channels, n_freqs)
         Mean product of neighbouring epochs; NaN if there are none.
-    halves : ndarray of complex, shape (2, 1 + N_SHIFTS, n_channels, n_freqs)
-        Sums over even and odd epochs, as they are and with random circular shifts.
+    cross : ndarray, shape (1 + N_SHIFTS, n_channels, n_freqs)
+        Mean product of even and odd epochs, as they are and with random circular shifts.
     n_pairs : int
         Number of neighbouring epochs.
     """
@@ -144,7 +144,7 @@ class LockedSums:
     n: int
     power: np.ndarray
     lagged: np.ndarray
-    halves: np.ndarray
+    cross: np.ndarray
     n_pairs: int
 
     @cached_property
@@ -188,14 +188,15 @@ class LockedSums:
         if len(first):
             one, two = own[first], own[first + 1]
             lagged = np.mean(one.real * two.real + one.imag * two.imag, axis=0, dtype=float)
-        halves = np.empty((2, 1 + N_SHIFTS, *power.shape), dtype=own.dtype)
         bins, code = (band.start, band.stop), own.dtype.char
         shifts = _make_shifts(grid.n_samples // grid.factor, n, bins, code, seed)
-        for half, ramps in enumerate(shifts):
-            # One product of matrices for each frequency: shifts x epochs and epochs x channels.
-            shifted = ramps @ own[half::2].transpose(2, 0, 1)
-            halves[half] = shifted.transpose(1, 2, 0)
-        return cls(grid, n, power, lagged, halves, len(first))
+        # One product of matrices for each frequency: shifts x epochs and epochs x channels.
+        even, odd = (r @ own[k::2].transpose(2, 0, 1) for k, r in enumerate(shifts))
+        cross = even.real * odd.real + even.imag * odd.imag
+        cross *= 1.0 / ((n // 2) * (n - n // 2))
+        # By channel and frequency, so that a part of the frequencies is read in one go.
+        cross = np.ascontiguousarray(cross.transpose(1, 2, 0))
+        return cls(grid, n, power, lagged, cross, len(first))
 
     def locked(self, which: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
         """Return the locked share of each channel, and under random shifts.
@@ -214,15 +215,13 @@ class LockedSums:
         null : ndarray, shape (N_SHIFTS, n_channels)
             The same with randomly shifted epochs.
         """
-        n_odd = self.n // 2
-        even, odd = self.halves[..., which]
-        cross = (even.real * odd.real + even.imag * odd.imag) / (n_odd * (self.n - n_odd))
-        share = np.mean(cross / np.maximum(self.power[:, which], 1e-300), axis=-1)
+        cross, power = self.cross[..., which], np.maximum(self.power[:, which], 1e-300)
+        share = np.mean(cross / power, axis=-1)
         return share[0], share[1:]
 
     def take(self, channels: np.ndarray) -> LockedSums:
         """Return the sums of some channels."""
-        own = (self.power[channels], self.lagged[channels], self.halves[:, :, channels])
+        own = (self.power[channels], self.lagged[channels], self.cross[:, channels])
         return LockedSums(self.grid, self.n, *own, self.n_pairs)
 
     def together(self, which: slice = slice(None)) -> np.ndarray:
@@ -278,10 +277,10 @@ def find_medians(x: np.ndarray, axis: int = 0) -> np.ndarray:
 
 
 def measure_gaps(power: np.ndarray, artifact: np.ndarray, freqs: np.ndarray) -> np.ndarray:
-    """Return how much the spectrum differs where the artifact's lines were, in dB.
+    """Return how much the spectrum differs beside the artifact's lines, in dB.
 
     Adaptive filters and notches take EEG beside the lines of an artifact as well. Lines are
-    frequencies at which the artifact exceeds its surroundings; power there, and 1 Hz around, is
+    frequencies at which the artifact exceeds its surroundings; power within 1 Hz of them is
     compared with the median of other frequencies up to 6 Hz away, from 15 Hz on.
 
     Parameters
@@ -306,18 +305,20 @@ def measure_gaps(power: np.ndarray, artifact: np.ndarray, freqs: np.ndarray) -> 
     before, after = (np.log(np.maximum(p.astype(float), 1e-300)) for p in (artifact, power))
     half = around // 2
     # Not scipy.ndimage: importing it takes longer than this, and its median three times as long.
-    windows = _slide(before, around, mode="edge")
+    windows = _slide(before, around, before[:, :1], before[:, -1:])
     level = np.stack([np.partition(x, half)[:, half] for x in windows])  # a copy of one channel
-    lines = _slide(before > level + _LINE, beside, mode="constant").any(axis=-1)
-    other = _slide(np.where(lines, np.nan, after), around, constant_values=np.nan)
-    rows, columns = np.nonzero(lines)
-    near = np.sort(other[rows, columns])
-    count = np.count_nonzero(~np.isnan(near), axis=1)
+    lines = before > level + _LINE
+    near = _slide(lines, beside, False, False).any(axis=-1)
+    other = _slide(np.where(near, np.nan, after), around, np.nan, np.nan)
+    # Not at the lines: there every average takes a part of the EEG.
+    rows, columns = np.nonzero(near & ~lines)
+    values = np.sort(other[rows, columns])
+    count = np.count_nonzero(~np.isnan(values), axis=1)
     enough = count > half // 2
-    rows, columns, near, count = rows[enough], columns[enough], near[enough], count[enough]
+    rows, columns, values, count = rows[enough], columns[enough], values[enough], count[enough]
     # The median of those that are numbers, which are sorted to the front.
-    each = np.arange(len(near))
-    level = 0.5 * (near[each, (count - 1) // 2] + near[each, count // 2])
+    each = np.arange(len(values))
+    level = 0.5 * (values[each, (count - 1) // 2] + values[each, count // 2])
     # Neither a peak of the EEG nor one empty frequency decides alone.
     gaps = np.clip(after[rows, columns] - level, -1.0, 1.0)
     sums, n_lines = (np.bincount(rows, weights, len(power)) for weights in (gaps, None))
@@ -325,7 +326,13 @@ def measure_gaps(power: np.ndarray, artifact: np.ndarray, freqs: np.ndarray) -> 
         return np.asarray(10.0 / np.log(10.0) * sums / n_lines)
 
 
-def _slide(x: np.ndarray, n: int, **pad: Any) -> np.ndarray:
-    """Return the `n` columns around each column, an odd number, shape (n_rows, n_columns, n)."""
-    padded = np.pad(x, ((0, 0), (n // 2, n // 2)), **pad)
+def _slide(x: np.ndarray, n: int, before: Any, behind: Any) -> np.ndarray:
+    """Return the `n` columns around each column, an odd number, shape (n_rows, n_columns, n).
+
+    What stands before the first column, and behind the last one, is given.
+    """
+    half = n // 2
+    padded = np.empty((len(x), x.shape[1] + 2 * half), dtype=x.dtype)  # np.pad takes longer
+    padded[:, :half], padded[:, half : x.shape[1] + half] = before, x
+    padded[:, x.shape[1] + half :] = behind
     return np.lib.stride_tricks.sliding_window_view(padded, n, axis=1)
