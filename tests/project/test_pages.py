@@ -89,6 +89,38 @@ def test_every_page_stands_in_one_quadrant():
 QUADRANTS = ["learn", "howto", "explanation", "reference"]
 
 
+def _list_next(page: Path) -> set[Path]:
+    """Return the pages that one click leads to, at home also from the bar and the picture."""
+    text, home = page.read_text(encoding="utf-8"), page == DOCS / "index.md"
+    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)\s#]+\.md)", text)
+    if home:
+        links += [
+            f"{name}.md" for name in _blocks(page, r"\{toctree\}")[0].split() if ":" not in name
+        ]
+        hero = (DOCS / "_templates/hero.html").read_text(encoding="utf-8")
+        links += [f"{name}.md" for name in re.findall(r'href="([^":]+)\.html', hero)]
+    return {(page.parent / link).resolve() for link in links}
+
+
+@pytest.mark.parametrize(
+    ("page", "answers"),
+    [
+        ("howto/correct_one_file", "facet-nb run recording.vhdr"),
+        ("in_your_mne_script", "mne.io.read_raw"),
+        ("choosing_a_mode", "n_jobs"),
+        ("howto/read_findings", "result.findings"),
+        ("findings", "triggers_missing"),
+    ],
+)
+def test_who_knows_mne_is_there_in_two_clicks(page, answers):
+    """How to correct a file, how to choose workers, and what a finding means."""
+    first = _list_next(DOCS / "index.md")
+    second = set().union(*(_list_next(found) for found in first if found.is_file()))
+    target = DOCS / f"{page}.md"
+    assert target in first | second
+    assert answers in target.read_text(encoding="utf-8")
+
+
 def _load_pictures():
     spec = importlib.util.spec_from_file_location("pictures", DOCS / "pictures.py")
     module = importlib.util.module_from_spec(spec)
