@@ -89,9 +89,13 @@ def read_train(pair: Pair) -> TriggerTrain | None:
     extra = marked[np.minimum(near, left) > _SAME_S]
     per_volume = pair.context.metadata.slices_per_volume or spacing.slices_per_volume or 1
     history = pair.context.get_history()
-    # The mean of the usual ones: their median is a whole number of samples, too coarse for a rate.
+    # The mean of the usual ones: their median is a whole number of samples, too coarse for a rate,
+    # and with two triggers to a volume it may be that over the pause.
     gaps = np.diff(times_s)
-    usual_s = float(np.mean(gaps[np.abs(gaps - np.median(gaps)) <= 0.1 * np.median(gaps)]))
+    near_s = spacing.usual / pair.sfreq
+    if not np.any(np.abs(gaps - near_s) <= 0.1 * near_s):
+        near_s = float(np.median(gaps))
+    usual_s = float(np.mean(gaps[np.abs(gaps - near_s) <= 0.1 * near_s]))
     found = [s.parameters["slices_found"] for s in history if "slices_found" in s.parameters]
     slices = int(found[-1]) if found and per_volume == 1 else 1
     return TriggerTrain(times_s, missing, extra, usual_s, int(per_volume), slices)

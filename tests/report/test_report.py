@@ -238,6 +238,15 @@ def test_volumes_of_slices_with_one_missing():
     assert train.rate_hz == pytest.approx(10.0)
 
 
+@pytest.mark.parametrize("n_slices", [2, 3])
+def test_the_usual_interval_is_not_that_over_a_pause(n_slices):
+    raw = make_raw(1e-6 * np.random.default_rng(0).standard_normal((1, 40_000)))
+    volumes = np.arange(0, 39_000, 500 * (n_slices + 1))
+    slices = np.add.outer(volumes, 500 * np.arange(n_slices)).ravel()
+    train = read_train(make_pair(raw, raw, slices))
+    assert train.per_volume == n_slices and train.usual_s == pytest.approx(1.0)
+
+
 def test_the_spectrum_is_that_of_the_signal():
     times_s = np.arange(30_000) / 500.0
     data = 1e-6 * np.random.default_rng(0).standard_normal((2, 30_000))
