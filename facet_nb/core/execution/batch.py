@@ -18,6 +18,7 @@ from facet_nb.core.execution.job import FAILURES, Failure, Job, JobFile, Report,
 from facet_nb.core.noise import Change, NoiseTracker
 from facet_nb.core.samples import check_finite, not_finite
 from facet_nb.core.steps import ArrayStep, ChannelStep, Step
+from facet_nb.core.storage import shared_memory
 from facet_nb.core.storage.arrays import FileArray, RamArray
 from facet_nb.core.storage.row_io import open_rows, read_rows, write_rows
 from facet_nb.kernels.compiled.dispatch import use_compiled
@@ -90,9 +91,11 @@ def _run_in_memory(job: Job, batch: int, channels: Sequence[int], at: Position) 
 
 def _run_in_files(job: Job, batch: int, channels: Sequence[int], at: Position) -> Done:
     """Read the rows from a file, and write the result of all steps to the target's file."""
-    # Not mapped: writing to a file that something truncates meanwhile would end the process.
+    # Not mapped: a file that something truncates meanwhile would end the process. Shared memory
+    # cannot become shorter, and a view of it needs no copy.
     assert isinstance(job.source, FileArray) and isinstance(job.target, FileArray)
-    x = read_rows(job.source, channels)
+    shared = shared_memory.holds(job.source)
+    x = job.source.open()[as_slice(channels)] if shared else read_rows(job.source, channels)
     result, times = run_steps(job, batch, channels, x, None, at)
     write_rows(job.target, channels, result)
     return times, () if job.log is None else job.log.note(channels, result)

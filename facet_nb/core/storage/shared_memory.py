@@ -42,6 +42,11 @@ def create(shape: tuple[int, int]) -> tuple[FileArray, int]:
     return FileArray(f"/proc/{os.getpid()}/fd/{descriptor}", shape), descriptor
 
 
+def holds(ref: FileArray) -> bool:
+    """Whether samples are in shared memory, which never shrinks; see :func:`create`."""
+    return ref.path.startswith("/proc/")
+
+
 def take_over(descriptor: int, shape: tuple[int, int]) -> np.ndarray:
     """Return samples of shared memory as private memory, without a copy."""
     # MAP_PRIVATE: writes of a forked child must not reach its parent.
