@@ -101,7 +101,7 @@ test: $(TEST) chromium ## everything: style, types, imports, tests, notebooks, b
 # Lint and tests side by side: mypy alone takes 40 s of one core when its cache is cold.
 quick: $(TEST) ## style, types, imports and a selection of tests: about a minute
 	@( $(LINT); exit $$lint ) & pid=$$!; \
-	$(PY) -m pytest -q -m "not slow and not browser" $(QUICK) $(ARGS); tests=$$?; \
+	env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -q -m "not slow and not browser" $(QUICK) $(ARGS); tests=$$?; \
 	wait $$pid || { echo "Style, types or imports are not as they should be: see above." >&2; exit 1; }; \
 	exit $$tests
 
