@@ -319,9 +319,12 @@ def make_peer() -> str:
 def peer_versions(python: str) -> dict[str, str]:
     """Return the versions in FACETpy's environment."""
     code = f"import json, _measure; print(json.dumps(_measure.describe_packages({PACKAGES!r})))"
-    done = subprocess.run(
-        [python, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-    )
+    command = [python, "-c", code]
+    folder = Path(__file__).parent
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        problem = (done.stderr.splitlines() or ["it does not start"])[-1]
+        raise SystemExit(f"{python}: {problem}. It needs {PEER_PACKAGE} and psutil.")
     return json.loads(done.stdout)
 
 
