@@ -85,10 +85,11 @@ class UpsampledAAS:
         """Return the peak extra memory for one channel, in bytes.
 
         It holds the result, one template for each block of epochs at twice the native rate, and
-        groups of samples with the epochs of one block, which are at most as long as the recording.
+        a group of samples, the epochs of one block, and 8 MB of tables.
         """
         n = shape[1]
-        return 8 * n + 32 * n // self.window + 32 * min(n, 1 << 19) + (8 << 20)
+        groups = min(n, double_rate_signal.GROUP) + min(n, round(self.window * EPOCH_S * sfreq))
+        return 8 * n + 32 * n // self.window + 32 * groups + (15 << 19)
 
     needs_first_pass = True
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -271,6 +272,17 @@ class Panel:
         """Return how far the bar is, in percent."""
         style = self.part("progress").locator(".progress-bar").evaluate("e => e.style.width")
         return float(style.rstrip("%") or 0)
+
+    def wait_for_all(self, n_cells: int | None = None) -> None:
+        """Wait until the bar is full, and that many cells of the grid are done."""
+        from playwright.sync_api import expect
+
+        # The line above them says so first: each part of a panel is drawn when its turn comes.
+        if n_cells is not None:
+            cells = self.part("grid").locator(".fnb-cell-done")
+            expect(cells).to_have_count(n_cells, timeout=15_000)
+        bar = self.part("progress").locator(".progress-bar")
+        expect(bar).to_have_attribute("style", re.compile(r"width: 100%"), timeout=15_000)
 
     def n_done(self) -> int:
         """Return how many cells of the grid are done."""

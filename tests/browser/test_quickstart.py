@@ -25,7 +25,7 @@ def test_quickstart(page, lab_server, complaints, shots):
     expect(panel.part("status")).to_contain_text("Done in", timeout=60_000)
     expect(panel.part("metrics")).to_contain_text("SNR against the truth")
     expect(panel.part("plot").locator("canvas").first).to_be_visible()
-    assert panel.n_done() == 3 * 6
+    panel.wait_for_all(3 * 6)
     expect(lab.notebook.locator(".fnb-report:visible")).to_have_count(0)
 
     # And once more, from the panel.

@@ -130,7 +130,7 @@ def run_again_and_reload(page, lab: Lab, panel: Panel) -> None:
     expect(panel.part("rail")).to_contain_text(re.compile("of 64 channels|Done in"), timeout=LONG)
     panel.turn_to("Run")
     expect(panel.part("status")).to_contain_text("Done in", timeout=LONG)
-    assert panel.percent() == 100
+    panel.wait_for_all()
     expect(panel.part("grid")).to_contain_text("2 channels in a cell")
     expect(panel.part("plot").locator("img")).to_be_visible()
     panel.choose("what", "spectrum")

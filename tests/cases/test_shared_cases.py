@@ -49,6 +49,7 @@ def test_every_kind_has_further_inputs():
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("FACET_NB_NIGHT"), reason="FACET_NB_NIGHT is not set")
 @pytest.mark.parametrize("name", CASES)
 def test_case(name, folder, tmp_path):
     case = CASES[name]

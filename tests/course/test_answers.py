@@ -16,7 +16,7 @@ import pytest
 
 from facet_nb.core.planning import memory_forecast
 
-SALTS = (0, 1, 2) if os.environ.get("FACET_NB_NIGHT") else (0, 1)
+SALTS = (0, 1, 2) if os.environ.get("FACET_NB_NIGHT") else (0,)
 #: About the memory of a kernel that has imported the libraries.
 _KERNEL_BYTES = 250_000_000
 
