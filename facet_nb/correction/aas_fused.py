@@ -85,11 +85,11 @@ class UpsampledAAS:
         """Return the peak extra memory for one channel, in bytes.
 
         It holds the result, one template for each block of epochs at twice the native rate, and
-        a group of samples, the epochs of one block, and 8 MB of tables.
+        a group of samples, the epochs of one block, and 6 MB of tables.
         """
         n = shape[1]
         groups = min(n, double_rate_signal.GROUP) + min(n, round(self.window * EPOCH_S * sfreq))
-        return 8 * n + 32 * n // self.window + 32 * groups + (15 << 19)
+        return 8 * n + 32 * n // self.window + 16 * groups + (6 << 20)
 
     needs_first_pass = True
 

@@ -294,8 +294,8 @@ def test_what_is_fused_can_be_sent_to_workers():
 def test_memory_does_not_grow_with_the_factor_or_far_with_the_length():
     import tracemalloc
 
-    run(full_chain(), make_context())  # what is compiled is compiled
-    for n, window in ((300_000, 30), (600_000, 10)):
+    peaks = []
+    for n, window in ((50_000, 30), (300_000, 30), (600_000, 10)):
         x = np.random.default_rng(0).standard_normal((1, n)) * 1e-5
         steps = [UpSample(50), AASCorrection(window_size=window), DownSample(50)]
         fused = find_fusions(steps).found[0].processor
@@ -307,7 +307,10 @@ def test_memory_does_not_grow_with_the_factor_or_far_with_the_length():
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         said = fused.memory((1, n), 1000.0)
-        assert 0.3 * said < peak <= said < 8 * n + (42 << 20)
+        if peaks:  # the first also makes the tables of this factor
+            assert 0.3 * said < peak <= said < 8 * n + (42 << 20)
+        peaks.append(peak)
+    assert peaks[0] < 16 << 20
 
 
 @pytest.mark.parametrize(("n", "window"), [(20_000, 30), (400_000, 30)])
