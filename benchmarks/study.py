@@ -112,9 +112,13 @@ def measure_throughput(paths: list[str], folder: Path, turns: int) -> dict[str, 
 def make_cluster() -> tuple[Any, Any] | None:
     """Return a cluster of two processes on this machine, and its client; None without Dask."""
     try:
+        import dask
         from distributed import Client, LocalCluster
     except ImportError:
         return None
+    # Dask sets it for its workers, and for all processes that this one starts afterwards: freed
+    # arrays go back at once, and their pages are asked for anew (docs/studies.md, Dask).
+    dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None})
     cluster = LocalCluster(
         n_workers=WORKERS, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
     )
