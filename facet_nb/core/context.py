@@ -448,7 +448,7 @@ class ProcessingContext:
             | ({"findings": [f.to_dict() for f in s.findings]} if s.findings else {})
             for s in self._history
         ]
-        return {"metadata": self.metadata.to_dict(), "history": history}
+        return {"metadata": self._metadata.to_dict(), "history": history}
 
     def __repr__(self) -> str:
         if self._raw is None:

@@ -41,7 +41,7 @@ class Postponed:
         return np.array, (np.asarray(self),)
 
     def map(self, change: Callable[[np.ndarray], np.ndarray]) -> Postponed:
-        """Return the positions after a change, which is made when somebody looks at them."""
+        """Return changed positions; the change is computed on their first use as well."""
         return Postponed(self._length, lambda: change(np.asarray(self)))
 
 
@@ -113,7 +113,8 @@ class ProcessingMetadata:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain Python values."""
-        return {f.name: to_plain(getattr(self.settle(), f.name)) for f in fields(self)}
+        own = self.settle()
+        return {f.name: to_plain(getattr(own, f.name)) for f in fields(own)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ProcessingMetadata:

@@ -180,10 +180,7 @@ class AASCorrection(AveragingCorrection):
             mean = view.earlier.shared.mean
             given = (n_samples, max_lag, window, self.correlation_threshold, shift)
             return LateAlignment(x, mean, starts, *given), mean
-        if self.weighting == "sliding":
-            templates, which = self._average(x, starts, n_samples)
-            return starts + best_lags(x, starts, templates, max_lag, which), None
-        mean = averaging.mean_of(x)
+        mean = None if self.weighting == "sliding" else averaging.mean_of(x)
         templates, which = self._average(x, starts, n_samples, mean)
         return starts + best_lags(x, starts, templates, max_lag, which), mean
 

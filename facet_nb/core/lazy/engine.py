@@ -126,8 +126,8 @@ class LazySamples:
             return np.asarray(block[number, times - begin])
         wanted = range(self.shape[1])[times]
         # Its ends, as min() and max() would step through the whole range: 1 s for an hour.
-        begin, end = sorted((wanted[0], wanted[-1])) if wanted else (0, -1)
-        end += 1
+        begin, last = sorted((wanted[0], wanted[-1])) if wanted else (0, -1)
+        end = last + 1
         block = self.read(channels.ravel().tolist(), begin, end)
         block = block.reshape(*channels.shape, end - begin)
         return block if wanted.step == 1 or not wanted else block[..., :: wanted.step]

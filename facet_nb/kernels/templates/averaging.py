@@ -111,6 +111,13 @@ def list_pools(usable: np.ndarray, window: int, shift: int) -> tuple[list[Pool |
     return pools, which
 
 
+def find_filled(pools: list[Pool | None], number: int) -> int:
+    """Return the last pool up to `number` that has epochs, whose template it uses; -1 for none."""
+    while number >= 0 and pools[number] is None:
+        number -= 1
+    return number
+
+
 def _put_first(seed: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     seed, candidates = np.asarray(seed, dtype=np.int64), np.asarray(candidates, dtype=np.int64)
     first = np.zeros(1 + max(seed.max(initial=-1), candidates.max(initial=-1)), dtype=bool)

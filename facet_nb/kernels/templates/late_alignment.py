@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 
 from facet_nb.kernels.resampling.windowed_sinc import Upsampled
-from facet_nb.kernels.templates.averaging import Pool, average_pool, is_complete, list_pools
+from facet_nb.kernels.templates.averaging import (
+    Pool,
+    average_pool,
+    find_filled,
+    is_complete,
+    list_pools,
+)
 from facet_nb.kernels.triggers.alignment import best_lags
 
 
@@ -87,8 +93,7 @@ class LateAlignment:
 
     def _align(self, number: int, epochs: np.ndarray) -> None:
         pools, template = self.pools[0], np.zeros(self.n_samples)
-        while number >= 0 and pools[number] is None:
-            number -= 1  # a block without usable epochs takes the template of the block before
+        number = find_filled(pools, number)
         pool = pools[number] if number >= 0 else None
         if pool is not None:
             piece, low = self._cut(self.starts[pool.epochs], 0)

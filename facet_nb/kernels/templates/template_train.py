@@ -109,7 +109,7 @@ class TrainLayout:
     def _groups(self) -> dict[int, list[Part]]:
         return {}
 
-    def find_group(self, number: int) -> list[Part]:
+    def list_parts(self, number: int) -> list[Part]:
         """Return the parts of a group: a sampling, and positions, rows and templates for it."""
         if number not in self._groups:
             self._groups[number] = self._make_group(number * GROUP)
@@ -135,7 +135,7 @@ class TrainLayout:
     def n_needed(self) -> list[int]:
         """Number of templates that must be known before each group can be rendered."""
         n_all = len(self.pools[0])
-        groups = map(self.find_group, range(self.n_groups))
+        groups = map(self.list_parts, range(self.n_groups))
         last = [max((int(numbers[-1]) for *_, numbers in g), default=-1) for g in groups]
         return [n_all if meets_end(self, i) else need + 1 for i, need in enumerate(last)]
 
@@ -144,7 +144,7 @@ class TrainLayout:
         """First template that each group or a later one needs; the last entry means none."""
         first = [len(self.pools[0])]
         for number in reversed(range(self.n_groups)):
-            group = self.find_group(number)
+            group = self.list_parts(number)
             first.append(min([int(numbers[0]) for *_, numbers in group] + first[-1:]))
         return first[::-1]
 
@@ -182,7 +182,7 @@ class TemplateTrain:
         size = min(GROUP, n - low)
         even, odd = take_parts(size)
         first, templates = self._stack(number)
-        for piece, places, rows, numbers in layout.find_group(number):
+        for piece, places, rows, numbers in layout.list_parts(number):
             here = slice(int(numbers[0]) - first, int(numbers[-1]) - first + 1)
             cut = sample_templates(piece, templates[here])
             add_rows(even, odd, places, numbers[rows] - numbers[0], cut)
@@ -203,7 +203,7 @@ class TemplateTrain:
 
     def _stack(self, number: int) -> tuple[int, np.ndarray]:
         """Return the templates of a group: the number of the first, and one row for each."""
-        seen = [numbers for *_, numbers in self.layout.find_group(number)]
+        seen = [numbers for *_, numbers in self.layout.list_parts(number)]
         if not seen:
             return 0, np.zeros((0, 0))
         first, last = min(int(n[0]) for n in seen), max(int(n[-1]) for n in seen)

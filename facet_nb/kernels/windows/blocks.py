@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.kernels.streams.blocks import Blocks
-from facet_nb.kernels.templates.averaging import average_pool
+from facet_nb.kernels.templates.averaging import average_pool, find_filled
 from facet_nb.kernels.templates.late_alignment import take_aligned
 from facet_nb.kernels.windows.base import Keep, Read, learn_in_one_pass
 
@@ -57,8 +57,7 @@ class BlockWindows:
     def _find(self, read: Read, number: int, keeps: Sequence[Keep]) -> list[np.ndarray]:
         """Return a template of each channel."""
         blocks, pools = self.blocks, self.blocks.pools[0]
-        while number >= 0 and pools[number] is None:
-            number -= 1  # a block without usable epochs takes the template of the block before
+        number = find_filled(pools, number)
         if number < 0:
             return [np.zeros(blocks.n_samples)] * len(keeps)
         pool = pools[number]

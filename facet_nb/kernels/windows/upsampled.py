@@ -17,6 +17,7 @@ from facet_nb.kernels.resampling.double_rate_signal import (
     find_end,
     find_group,
 )
+from facet_nb.kernels.templates.averaging import find_filled
 from facet_nb.kernels.templates.template_train import TemplateTrain, TrainLayout, meets_end
 from facet_nb.kernels.templates.upsampled import Averager
 from facet_nb.kernels.windows.base import Keep, Read, learn_in_one_pass
@@ -106,7 +107,7 @@ class UpsampledWindows:
         layout, n_all = self.layout, len(self.layout.pools[0])
         if self.n_times <= 2 * REACH:
             return range(n_all)
-        seen = [numbers for *_, numbers in layout.find_group(number)]
+        seen = [numbers for *_, numbers in layout.list_parts(number)]
         first = min((int(numbers[0]) for numbers in seen), default=n_all)
         last = max((int(numbers[-1]) for numbers in seen), default=-1)
         if number == 0:
@@ -117,9 +118,7 @@ class UpsampledWindows:
 
     def _average(self, averager: Averager, number: int) -> np.ndarray:
         """Return a template; a pool without epochs uses that of the pool before."""
-        pools = self.layout.pools[0]
-        while number >= 0 and pools[number] is None:
-            number -= 1
+        number = find_filled(self.layout.pools[0], number)
         template = np.zeros(self.layout.form.n_columns)
         if number >= 0:
             averager.average(number, template)
