@@ -175,7 +175,7 @@ class UpSample(Resample):
         ratio: Ratio = prepared.payload
         if ratio.up == 1:
             return super().preview(x, prepared)
-        return windowed_sinc.Upsampled(x, ratio.up)
+        return windowed_sinc.Upsampled(x, ratio.up, keep=getattr(x, "keep", None))
 
     def find_rate(self) -> Fraction | None:
         """Return the ratio of new to old rate; None for subclasses, which may differ."""

@@ -26,6 +26,7 @@ from facet_nb import (
 )
 from facet_nb.core.lazy import nodes
 from facet_nb.datasets import simulate
+from facet_nb.kernels.resampling import double_rate_signal, windowed_sinc
 from facet_nb.kernels.templates.late_alignment import LateAlignment
 
 
@@ -254,3 +255,31 @@ def test_names_that_fit_no_step_or_several(raw, firsts):
     with pytest.raises(ValidationError, match="no steps"):
         firsts["AAS"].with_parameters(7, freq=1.0)
     assert firsts["AAS"].with_parameters(-1, freq=30.0).info["lowpass"] == 30.0
+
+
+def test_a_signal_is_doubled_and_its_reference_upsampled_once(raw, monkeypatch):
+    """Whatever the size of the templates: they are averaged from the same samples."""
+    doubled, upsampled = [], []
+    double, upsample = double_rate_signal._double_rate, windowed_sinc.upsample_block
+    monkeypatch.setattr(
+        double_rate_signal, "_double_rate", lambda *given: (doubled.append(1), double(*given))
+    )
+    monkeypatch.setattr(
+        windowed_sinc, "upsample_block", lambda *given: (upsampled.append(1), upsample(*given))
+    )
+    lazy = Pipeline(CHANGES["tenfold"][0]()).lazy(raw, cache="64 MB")
+    upsampled.clear()  # the first recording decides on the whole channel
+    first = lazy.with_parameters("aas_correction", window_size=12)
+    first.get_data(start=9000, stop=9100)
+    assert len(doubled) == 4 and upsampled, "each channel"
+    doubled.clear()
+    upsampled.clear()
+    for window_size in (5, 10, 12):
+        changed = lazy.with_parameters("aas_correction", window_size=window_size)
+        changed.get_data(start=9000, stop=9100)
+    assert doubled == [] and upsampled == []
+    small = Pipeline(CHANGES["tenfold"][0]()).lazy(raw, cache="1 MB")
+    small.get_data(start=9000, stop=9100)
+    assert len(doubled) == 4
+    small.with_parameters("aas_correction", window_size=12).get_data(start=9000, stop=9100)
+    assert len(doubled) == 8, "there is no room for them"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,9 @@ class ChannelSlices:
 
     def __init__(self, data: np.ndarray, row: int) -> None:
         self.data, self.row = data, row
+        # A lazy recording keeps what is computed of a channel for the next decision.
+        keep = getattr(data, "keep", None)
+        self.keep = None if keep is None else partial(keep, row)
 
     def __len__(self) -> int:
         return int(self.data.shape[1])

@@ -81,7 +81,9 @@ def copy_to_pages(array: np.ndarray) -> np.ndarray:
     if array.nbytes < _PAGES or not hasattr(mmap, "MAP_PRIVATE"):
         return array.copy()
     # Private: shared pages would show a forked process what this one writes later.
-    pages = mmap.mmap(-1, array.nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    # All pages at once, where the system can: a fault for each takes a third longer.
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_POPULATE", 0)
+    pages = mmap.mmap(-1, array.nbytes, flags=flags)
     # The array holds the map: a thread may still read a block that the cache has dropped.
     own = np.frombuffer(pages, array.dtype).reshape(array.shape)
     own[...] = array

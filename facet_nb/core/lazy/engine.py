@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ from facet_nb.core.lazy.explain import (
 from facet_nb.core.lazy.nodes import (
     ChannelNode,
     JointNode,
+    Learnt,
     Node,
     SourceNode,
     SwitchNode,
@@ -135,6 +136,12 @@ class LazySamples:
     def view(self) -> np.ndarray:
         """Return all samples, for decisions that look at all channels."""
         return self[:]
+
+    def keep(self, row: int, name: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return an array that decisions with other parameters need of a channel, too."""
+        key = (self.node.key, row, name)
+        found = self.cache.get(key)
+        return self.cache.put_copy(key, make()) if found is None else found
 
     def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
         """Return samples, shape (n_channels, stop - start), in V; not to be written to."""
@@ -404,7 +411,7 @@ class _Builder:
         self.known: list[_Done] = [] if before is None else list(before.done)
         self.done: list[_Done] = []
         # Weak keys, the nodes before a step: what is known of their channels goes with them.
-        self.learnt: WeakKeyDictionary[Any, dict[Any, dict[int, Any]]]
+        self.learnt: WeakKeyDictionary[Any, dict[Any, Learnt]]
         self.learnt = WeakKeyDictionary() if before is None else before.learnt
 
     def run(self, context: ProcessingContext) -> LazySamples:
@@ -645,8 +652,10 @@ class _Builder:
             told.append((processor.name, WINDOWS, "looks at all channels of a sample"))
         elif windows is not None:
             # A mean takes a pass over the channel: steps with other parameters need not repeat it.
-            known_by = self.learnt.setdefault(up, {}).setdefault(windows.known_by, {})
-            inner = WindowNode(up, windows, self.cache, known_by if windows.known_by else {})
+            learnt = Learnt()
+            if windows.known_by:
+                learnt = self.learnt.setdefault(up, {}).setdefault(windows.known_by, learnt)
+            inner = WindowNode(up, windows, self.cache, learnt)
             why = f"in cells of {windows.cell} samples"
             if windows.learns:
                 why += ", after a first pass over the channel"

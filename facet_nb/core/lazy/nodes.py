@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count, pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -39,6 +39,10 @@ _CHANNELS = 16
 #: spans: ten minutes of 16 channels take 96 MB as int16.
 _HELD_BYTES, _HELD = 100_000_000, 2
 
+#: What steps of other parameters share of one window takes this part of the cache at most: more
+#: would drop it, and all else, before it is needed again.
+_SHARED = 3
+
 #: Keys of nodes in the cache that they share; the ``id`` of a deleted node may be reused.
 _KEYS = count()
 
@@ -47,6 +51,7 @@ class Node(Protocol):
     """Samples that can be read."""
 
     n_times: int
+    key: int
 
     def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
         """Return samples, shape (n_channels, stop - start), in V; not to be written to."""
@@ -69,6 +74,7 @@ class SourceNode:
         self.data = raw._data if raw.preload else None
         self.file = find_multiplexed(raw)
         self.lock = threading.Lock()
+        self.key = next(_KEYS)
 
     def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
         """Return samples; see :class:`Node`."""
@@ -136,9 +142,10 @@ class Held:
 class ChannelMemory:
     """Cached results of one channel; see :class:`facet_nb.kernels.windows.Keep`."""
 
-    def __init__(self, key: Hashable, cache: BlockCache) -> None:
+    def __init__(self, key: Hashable, shared: Hashable, cache: BlockCache) -> None:
         self.known: Any = None
-        self._key, self._cache = key, cache
+        self.room = cache.limit_bytes // _SHARED
+        self._key, self._shared, self._cache = key, shared, cache
         self._small: dict[Hashable, Any] = {}
 
     def small(self, name: Hashable, make: Callable[[], Any]) -> Any:
@@ -154,6 +161,32 @@ class ChannelMemory:
         found = self._cache.get(key)
         return self._cache.put(key, make()) if found is None else found
 
+    def shared(self, name: Hashable, out: np.ndarray, fill: Callable[[np.ndarray], None]) -> None:
+        """Fill an array, or take what a step of other parameters has kept of it."""
+        key = (self._shared, name)
+        found = self._cache.get(key)
+        if found is None:
+            fill(out)
+            self._cache.put_copy(key, out)
+        else:
+            out[...] = found
+
+
+@dataclass
+class Learnt:
+    """What is known of the channels before a step, for steps of other parameters too.
+
+    Attributes
+    ----------
+    known : dict of int to object
+        What was learnt of each channel (``Windows.learn``).
+    key : int
+        Key of their shared arrays in the cache.
+    """
+
+    known: dict[int, Any] = field(default_factory=dict)
+    key: int = field(default_factory=lambda: next(_KEYS))
+
 
 class WindowNode:
     """A step whose result can be computed in windows.
@@ -166,15 +199,13 @@ class WindowNode:
         The step.
     cache : BlockCache
         Where cells are kept.
-    known : dict of int to object
-        What is known of channels (``Windows.learn``), which steps of other parameters may share.
+    learnt : Learnt
+        What is known of channels.
     """
 
-    def __init__(
-        self, up: Node, windows: Windows, cache: BlockCache, known: dict[int, Any]
-    ) -> None:
+    def __init__(self, up: Node, windows: Windows, cache: BlockCache, learnt: Learnt) -> None:
         self.up, self.windows, self.cache, self.key = up, windows, cache, next(_KEYS)
-        self._known = known
+        self._learnt = learnt
         self.n_times, self.cell = windows.n_times, windows.cell
         self._memory: dict[int, ChannelMemory] = {}
         self._lock = threading.RLock()
@@ -267,14 +298,16 @@ class WindowNode:
         return [self._memory[c] for c in channels]
 
     def _learn(self, channels: list[int]) -> None:
-        new = [c for c in channels if c not in self._known]
+        all_known = self._learnt.known
+        new = [c for c in channels if c not in all_known]
         if new and self.windows.learns:
             with threads.one_thread():
                 known = self.windows.learn(self._reader(new), len(new))
-            self._known.update(zip(new, known, strict=True))
+            all_known.update(zip(new, known, strict=True))
         for channel in channels:
-            memory = ChannelMemory((self.key, channel), self.cache)
-            memory.known = self._known.get(channel)
+            shared = (self._learnt.key, channel)
+            memory = ChannelMemory((self.key, channel), shared, self.cache)
+            memory.known = all_known.get(channel)
             # Last: _know looks without a lock, and must find no memory that knows nothing yet.
             self._memory[channel] = memory
 
@@ -353,6 +386,7 @@ class JointNode:
 
     def __init__(self, up: Node, step: Step, channels: Sequence[int]) -> None:
         self.up, self.step, self.channels, self.n_times = up, step, list(channels), up.n_times
+        self.key = next(_KEYS)
         self._place = {channel: i for i, channel in enumerate(self.channels)}
 
     def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:

@@ -8,8 +8,8 @@ more time than the filters.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Hashable
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -36,6 +36,9 @@ PAD = 2 * HALF + 2
 
 #: ``read(start, stop)`` returns samples of a signal, extended beyond its ends.
 ReadSamples = Callable[[int, int], np.ndarray]
+
+#: ``keep(name, out, fill)`` fills `out` by ``fill(out)``, or with what it has kept of that name.
+KeepSamples = Callable[[Hashable, np.ndarray, Callable[[np.ndarray], None]], None]
 
 
 class _Buffers(threading.local):
@@ -73,6 +76,8 @@ class DoubleRateSignal:
         Number of double-rate samples that one call of :meth:`take` may need.
     window : ndarray, shape (count_window(n_times, span),) | None
         Memory for the samples; by default that of this thread, for one instance at a time.
+    hold : callable | None
+        Keeps double-rate samples for other signals of this channel.
     """
 
     def __init__(
@@ -83,8 +88,9 @@ class DoubleRateSignal:
         centre: float,
         span: int,
         window: np.ndarray | None = None,
+        hold: KeepSamples | None = None,
     ) -> None:
-        self.read = read
+        self.read, self.hold = read, hold
         self.n_times = n_times
         self.form = form
         self.centre = centre
@@ -161,7 +167,10 @@ class DoubleRateSignal:
             self.window[: self.keep] = self.window[moved : self.filled].copy()
             self.begin, self.filled = self.begin + moved, self.keep
         new = self.window[self.filled : self.filled + size]
-        _double_rate(self.read(low - REACH, high + REACH), self.centre, new)
+        if self.hold is None:
+            self._double(low, high, new)
+        else:
+            self.hold(("double rate", low), new, partial(self._double, low, high))
         self.filled += size
         self.done = high
         if low == 0:
@@ -172,6 +181,9 @@ class DoubleRateSignal:
             tail = segment(known, end - 4 * PAD, end + 1 + PAD, repeat=True)[4 * PAD + 1 :]
             self.window[self.filled : self.filled + PAD] = tail
             self.filled += PAD
+
+    def _double(self, low: int, high: int, out: np.ndarray) -> None:
+        _double_rate(self.read(low - REACH, high + REACH), self.centre, out)
 
 
 def count_window(n_times: int, span: int) -> int:

@@ -9,8 +9,9 @@ that upsampling followed by downsampling restores any signal to 1e-9.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from fractions import Fraction
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -267,10 +268,18 @@ class Upsampled:
         New rate over old: 2 or more.
     cache_bytes : int
         Size of the cache of upsampled blocks, in bytes.
+    keep : callable | None
+        ``keep(name, make)`` returns a block that it has kept, or ``make()``; instead of the cache.
     """
 
-    def __init__(self, x: np.ndarray, factor: int, cache_bytes: int = 64 << 20) -> None:
-        self.x = x
+    def __init__(
+        self,
+        x: np.ndarray,
+        factor: int,
+        cache_bytes: int = 64 << 20,
+        keep: Callable[[Hashable, Callable[[], np.ndarray]], np.ndarray] | None = None,
+    ) -> None:
+        self.x, self.keep = x, keep
         self.factor = factor
         self.spectra = up_spectra(factor)
         self.blocks: OrderedDict[int, np.ndarray] = OrderedDict()
@@ -322,16 +331,21 @@ class Upsampled:
 
     def _make(self, number: int) -> np.ndarray:
         """Return one block; the most recently used ones are cached."""
+        if self.keep is not None:
+            return self.keep(("upsampled", self.factor, number), partial(self._compute, number))
         if number in self.blocks:
             self.blocks.move_to_end(number)
             return self.blocks[number]
-        start = number * UP_HOP
-        block = np.empty((min(UP_HOP, len(self.x) - start), self.factor))
-        upsample_block(self.x, start, self.spectra, np.empty_like(self.spectra), block)
-        self.blocks[number] = _freeze(block.reshape(-1))
+        self.blocks[number] = self._compute(number)
         if len(self.blocks) > self.n_kept:
             self.blocks.popitem(last=False)
         return self.blocks[number]
+
+    def _compute(self, number: int) -> np.ndarray:
+        start = number * UP_HOP
+        block = np.empty((min(UP_HOP, len(self.x) - start), self.factor))
+        upsample_block(self.x, start, self.spectra, np.empty_like(self.spectra), block)
+        return _freeze(block.reshape(-1))
 
 
 def _downsample_row(x: np.ndarray, factor: int, spectra: np.ndarray, out: np.ndarray) -> None:

@@ -18,7 +18,11 @@ import numpy as np
 
 from facet_nb.kernels.filters.edges import segment
 from facet_nb.kernels.resampling import double_rate_grid, windowed_sinc
-from facet_nb.kernels.resampling.double_rate_signal import DoubleRateSignal, ReadSamples
+from facet_nb.kernels.resampling.double_rate_signal import (
+    DoubleRateSignal,
+    KeepSamples,
+    ReadSamples,
+)
 from facet_nb.kernels.resampling.resampled_mean import ResampledMean, find_resampled_mean
 from facet_nb.kernels.templates.averaging import (
     Pool,
@@ -107,6 +111,8 @@ class Averager:
         (:class:`facet_nb.kernels.resampling.double_rate_signal.DoubleRateSignal`).
     space : ndarray, shape (layout.max_pool_size, form.n_columns) | None
         Memory for the epochs of a pool.
+    hold : callable | None
+        Keeps double-rate samples.
     """
 
     def __init__(
@@ -116,10 +122,12 @@ class Averager:
         level: ResampledMean,
         window: np.ndarray | None = None,
         space: np.ndarray | None = None,
+        hold: KeepSamples | None = None,
     ) -> None:
         self.read, self.layout, self.level = read, layout, level
         form, n_times = layout.form, layout.n_times
-        self.source = DoubleRateSignal(read, n_times, form, level.centre, layout.span, window)
+        given = (level.centre, layout.span, window, hold)
+        self.source = DoubleRateSignal(read, n_times, form, *given)
         self.sums = double_rate_grid.find_sums(form)
         self.space = np.empty((layout.max_pool_size, form.n_columns)) if space is None else space
         self.before = np.zeros(form.n_columns)

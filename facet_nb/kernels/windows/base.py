@@ -19,15 +19,30 @@ class Read(Protocol):
 
 
 class Keep(Protocol):
-    """What is kept of one channel between windows."""
+    """What is kept of one channel between windows.
+
+    Attributes
+    ----------
+    known : object
+        What was learnt of the channel.
+    room : int
+        Size of all shared arrays of one window that the cache has room for, in bytes.
+    """
 
     known: Any
+    room: int
 
     def small(self, name: Hashable, make: Callable[[], Any]) -> Any:
         """Return a small object that is made once and kept for good."""
 
     def array(self, name: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
         """Return an array that is made again if the cache had no room for it."""
+
+    def shared(self, name: Hashable, out: np.ndarray, fill: Callable[[np.ndarray], None]) -> None:
+        """Fill `out` by ``fill(out)``, or with what steps of other parameters have kept of it.
+
+        What it holds must depend on the channel and on ``Windows.known_by`` only.
+        """
 
 
 class Windows(Protocol):

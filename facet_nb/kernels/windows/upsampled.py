@@ -56,9 +56,11 @@ class UpsampledWindows:
         groups = range(start // GROUP, -(-stop // GROUP))
         needed = [self._list_needed(number) for number in groups]
         span = self._find_span([k for numbers in needed for k in numbers])
+        size = 2 * out.itemsize * (span[1] - span[0]) * len(keeps)
         for i, (row, keep) in enumerate(zip(out, keeps, strict=True)):
             source = self._extend(partial(read, channel=i), span)
-            averager = Averager(source, self.layout, keep.known)
+            hold = keep.shared if span[1] and size <= keep.room else None
+            averager = Averager(source, self.layout, keep.known, hold=hold)
             train = TemplateTrain(self.layout)
             for number, templates in zip(groups, needed, strict=True):
                 for k in templates:
