@@ -13,8 +13,9 @@ from playwright.sync_api import expect
 
 from tests.browser import harness
 
-#: On a shared machine a page that works may still need more than Playwright's five seconds.
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=harness.PATIENCE)
+#: A session in the studio takes 80 s on two quiet cores. In s.
+LIMIT_S = 1200
 
 HERE = Path(__file__).parent
 SETUP = "from facet_nb.widgets import ControlPanel\nimport steps"
@@ -26,11 +27,13 @@ NOTEBOOKS = {
         "studio = Studio(steps.make_source(), steps.make_slow(0.02))\nstudio",
     ],
     "tune": [
-        "%matplotlib widget\nfrom functools import partial\nfrom facet_nb.widgets import Studio\n"
-        "import steps, tables",
+        "%matplotlib widget\nfrom functools import partial\nfrom pathlib import Path\n"
+        "from facet_nb.widgets import Studio\nimport steps, tables",
         "studio = Studio(steps.make_source(), steps.make_slow(0.02), cores=4)\n"
-        "studio.model.tune.measure = partial(tables.measure, pause_s=0.4)\n"
-        "studio.model.tune.advise = tables.advise\nstudio",
+        "tune, gate = studio.model.tune, Path('gate')\ngate.mkdir(exist_ok=True)\n"
+        "tune.measure = partial(tables.measure, pause_s=0.05, gate=gate)\n"
+        "tune.replay = partial(tune.replay, seconds=10)\n"
+        "tune.advise = tables.advise\nstudio",
     ],
     "one_screen": ["from facet_nb.widgets import Studio\nstudio = Studio(cores=2)\nstudio"],
     "studio": [
@@ -51,7 +54,8 @@ NOTEBOOKS = {
     "signals": [
         "from facet_nb.widgets import SignalView\nimport steps",
         "raw, lazy = steps.make_pair()\nview = SignalView(raw, lazy)\nview",
-        "import time\nend = time.monotonic() + 8\nwhile time.monotonic() < end: pass",
+        "import time\nfrom pathlib import Path\nend = time.monotonic() + 120\n"
+        "while not Path('enough').exists() and time.monotonic() < end: pass",
     ],
     "one_core": [
         SETUP,
@@ -65,6 +69,20 @@ def write_notebook(path: Path, cells: list[str]) -> None:
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     book = new_notebook(cells=[new_code_cell(c) for c in cells], metadata={"kernelspec": kernel})
     nbformat.write(book, path)
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Let browser tests take longer than others."""
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.timeout(LIMIT_S))
+
+
+@pytest.fixture(autouse=True)
+def patience(request) -> None:
+    """Let the page wait longer than Playwright's thirty seconds."""
+    if "page" in request.fixturenames:
+        request.getfixturevalue("page").set_default_timeout(harness.PATIENCE)
 
 
 @pytest.fixture(scope="session")

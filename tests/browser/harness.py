@@ -17,6 +17,10 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+#: How long a page is waited for, in ms: on a busy machine everything takes longer, and that is no
+#: fault.
+PATIENCE = 120_000
+
 #: Settings that make JupyterLab the same each time.
 SETTINGS = {
     "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {
@@ -280,9 +284,9 @@ class Panel:
         # The line above them says so first: each part of a panel is drawn when its turn comes.
         if n_cells is not None:
             cells = self.part("grid").locator(".fnb-cell-done")
-            expect(cells).to_have_count(n_cells, timeout=15_000)
+            expect(cells).to_have_count(n_cells)
         bar = self.part("progress").locator(".progress-bar")
-        expect(bar).to_have_attribute("style", re.compile(r"width: 100%"), timeout=15_000)
+        expect(bar).to_have_attribute("style", re.compile(r"width: 100%"))
 
     def n_done(self) -> int:
         """Return how many cells of the grid are done."""

@@ -29,7 +29,7 @@ def test_a_study_from_a_folder_to_its_page(page, lab_server, workdir, complaints
     expect(panel.locator(".fnb-running").first).to_be_visible()
     page.screenshot(path=shots / "batch-running.png")
     expect(panel.locator(".fnb-batch-cancel")).to_be_enabled()
-    expect(status).to_contain_text("Done: 2 of 3 corrected, 1 not.", timeout=60_000)
+    expect(status).to_contain_text("Done: 2 of 3 corrected, 1 not.")
     rows = panel.locator("tbody tr")
     expect(rows.first).to_contain_text("bad.edf")  # the worst first
     expect(panel.locator("[id$=-failures]")).to_contain_text("bad.edf")

@@ -9,11 +9,10 @@ import nbformat
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.harness import Lab, Panel
+from tests.browser.harness import PATIENCE, Lab, Panel
 from tests.browser.steps import HOSTILE
 
 pytestmark = pytest.mark.browser
-LONG = 30_000
 
 
 def open_panel(page, lab_server, notebook: str) -> tuple[Lab, Panel]:
@@ -22,14 +21,14 @@ def open_panel(page, lab_server, notebook: str) -> tuple[Lab, Panel]:
     lab.run_all()
     assert lab.errors() == []
     panel = Panel(page, lab.notebook)
-    expect(panel.part("run")).to_be_visible(timeout=LONG)
+    expect(panel.part("run")).to_be_visible()
     return lab, panel
 
 
 def watch(panel: Panel, page, n: int = 4) -> list[float]:
     """Return the bar's positions until there are `n` different ones."""
     seen: list[float] = []
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE / 1000
     while len(set(seen)) < n and time.monotonic() < deadline:
         seen.append(panel.percent())
         page.wait_for_timeout(60)
@@ -73,7 +72,7 @@ def test_run_cancel_and_run_again(page, lab_server, workdir, complaints, shots):
     expect(panel.part("time")).to_contain_text(re.compile(r"\d+ % · \d+\.\d s, about .+ left"))
     page.screenshot(path=shots / "panel-running.png")
     panel.part("cancel").press("Enter")
-    expect(panel.part("status")).to_contain_text("Cancelled after", timeout=10_000)
+    expect(panel.part("status")).to_contain_text("Cancelled after")
     stopped = panel.percent()
     page.wait_for_timeout(600)
     assert panel.percent() == stopped < 100
@@ -84,7 +83,7 @@ def test_run_cancel_and_run_again(page, lab_server, workdir, complaints, shots):
     panel.choose("mode", "channel_sequential")
     panel.type_number("n-jobs", 2)
     panel.part("run").click()
-    expect(panel.part("status")).to_contain_text("Done in", timeout=LONG)
+    expect(panel.part("status")).to_contain_text("Done in")
     panel.wait_for_all(24)
     picture = panel.part("plot").locator("img")
     expect(picture).to_be_visible()
@@ -137,7 +136,7 @@ def test_saved_file_without_a_kernel(page, lab_server, workdir, complaints, shot
         pytest.skip("needs the notebook that the test before it saved")
     lab = Lab(page, *lab_server).open("slow.ipynb", kernel=False)
     report = lab.notebook.locator(".fnb-report")
-    expect(report).to_be_visible(timeout=LONG)
+    expect(report).to_be_visible()
     expect(report).to_contain_text("Done in")
     expect(report.locator("img")).to_be_visible()
     page.screenshot(path=shots / "panel-saved.png")
@@ -147,7 +146,7 @@ def test_failure_names_step_and_channel(page, lab_server, complaints, shots):
     _, panel = open_panel(page, lab_server, "failing.ipynb")
     panel.choose("backend", "threading")
     panel.part("run").click()
-    expect(panel.part("status")).to_contain_text("Failed after", timeout=LONG)
+    expect(panel.part("status")).to_contain_text("Failed after")
     expect(panel.part("status")).to_contain_text(f"Step 2 (choosy), channel {HOSTILE}")
     error = panel.part("error")
     expect(error.locator("strong")).to_have_text(f"Step 2 (choosy), channel {HOSTILE}")
@@ -166,5 +165,5 @@ def test_one_core_still_works(page, lab_server, complaints, shots):
     expect(panel.part("n-jobs")).to_contain_text("this process may use one core")
     assert panel.number("n-jobs") == panel.number("n-workers") == 1
     panel.part("run").click()
-    expect(panel.part("status")).to_contain_text("Done in", timeout=LONG)
+    expect(panel.part("status")).to_contain_text("Done in")
     assert complaints == []

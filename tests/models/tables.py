@@ -62,8 +62,22 @@ def make_memory(peak_mb: float) -> MemoryUse:
     )
 
 
-def measure(pipeline, source, *, on_event, cancel, pause_s=0.0, fail=False, table=None, **settings):
-    """Grow a table (the one above by default) with the events that a benchmark sends."""
+def measure(
+    pipeline,
+    source,
+    *,
+    on_event,
+    cancel,
+    pause_s=0.0,
+    gate=None,
+    fail=False,
+    table=None,
+    **settings,
+):
+    """Grow a table (the one above by default) with the events that a benchmark sends.
+
+    With a ``gate`` (a folder) each run waits until a file of its number is there, or ``all``.
+    """
     full = make_table() if table is None else table
     empty = replace(full, points=())
     now = time.time
@@ -74,6 +88,9 @@ def measure(pipeline, source, *, on_event, cancel, pause_s=0.0, fail=False, tabl
         for number, point in enumerate(full.points):
             started = PointStarted(now(), point.configuration, "time", repeat, done, total, 1.0)
             on_event(started)
+            while gate is not None and not _is_open(gate, done):
+                if cancel.wait(0.05) or cancel.cancelled:
+                    break
             if cancel.wait(pause_s) or cancel.cancelled:
                 on_event(BenchmarkFailed(now(), "cancelled", table, True))
                 raise RunCancelled("the benchmark was cancelled.")
@@ -87,6 +104,10 @@ def measure(pipeline, source, *, on_event, cancel, pause_s=0.0, fail=False, tabl
             on_event(PointMeasured(now(), point, table, "time", done, total, 0.5))
     on_event(BenchmarkDone(now(), full, 1.0))
     return full
+
+
+def _is_open(gate, number):
+    return (gate / str(number)).exists() or (gate / "all").exists()
 
 
 def _cut(point: BenchmarkPoint, n: int) -> BenchmarkPoint:
