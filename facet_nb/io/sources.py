@@ -153,7 +153,20 @@ def _read_brainvision(path: Path, **options: Any) -> mne.io.BaseRaw:
     """Read as ``mne.io.read_raw_brainvision`` does, but without copies of each marker."""
     from mne.io.brainvision.brainvision import RawBrainVision
 
-    class Reader(RawBrainVision):  # type: ignore[misc]  # MNE ships no type information
+    return _read_sharing(RawBrainVision, path, options)
+
+
+def _read_fif(path: Path, **options: Any) -> mne.io.BaseRaw:
+    """Read as ``mne.io.read_raw_fif`` does, but with one copy of each marker, not with two."""
+    import mne
+
+    return _read_sharing(mne.io.Raw, path, options)
+
+
+def _read_sharing(kind: type[Any], path: Path, options: dict[str, Any]) -> mne.io.BaseRaw:
+    """Make a recording of a class of MNE, which takes over the annotations that it has read."""
+
+    class Reader(kind):  # type: ignore[misc]  # MNE ships no type information
         def set_annotations(self, annotations: Any, *_: Any, **more: Any) -> Any:
             if annotations is None:
                 super().set_annotations(None)
@@ -162,12 +175,12 @@ def _read_brainvision(path: Path, **options: Any) -> mne.io.BaseRaw:
             return self
 
     raw: mne.io.BaseRaw = Reader(path, **options)
-    raw.__class__ = RawBrainVision
+    raw.__class__ = kind
     return raw
 
 
 #: Readers in place of those of MNE.
-_READERS = {"read_raw_brainvision": _read_brainvision}
+_READERS = {"read_raw_brainvision": _read_brainvision, "read_raw_fif": _read_fif}
 
 
 def load_samples(raw: mne.io.BaseRaw, path: Path) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+from datetime import UTC, datetime
+
+import mne
 import numpy as np
 import pytest
 
@@ -13,6 +17,7 @@ from facet_nb.core import (
     list_processors,
 )
 from facet_nb.io import Loader, load
+from facet_nb.io.sources import open_recording
 
 SUFFIXES = [".edf", ".bdf", ".gdf", ".vhdr", ".set", ".fif"]
 
@@ -180,3 +185,32 @@ def test_recording_from_eeglab(shared_data):
 def test_header_without_its_data(shared_data):
     with pytest.raises(ValidationError, match=r"me3mb3_tr1600_sl54\.eeg does not exist"):
         load(shared_data / "real" / "me3mb3_tr1600_sl54.vhdr")
+
+
+@pytest.mark.parametrize("first_samp", [0, 1234])
+@pytest.mark.parametrize("dated", [True, False])
+@pytest.mark.parametrize("size", ["1GB", "2MB"])
+def test_fif_is_read_as_mne_reads_it(tmp_path, first_samp, dated, size):
+    rng = np.random.default_rng(0)
+    info = mne.create_info(4, 1000.0, "eeg")
+    raw = mne.io.RawArray(
+        1e-5 * rng.standard_normal((4, 200_000)), info, first_samp=first_samp, verbose="error"
+    )
+    if dated:
+        raw.set_meas_date(datetime(2026, 1, 2, tzinfo=UTC))
+    times = np.sort(rng.uniform(0.0, 199.0, 30))
+    texts = [["scan", "BAD_ACQ_SKIP", "QRS"][i % 3] for i in range(30)]
+    names = [["1"] if i % 7 == 0 else [] for i in range(30)]
+    marks = mne.Annotations(times, 0.25, texts, ch_names=names)
+    raw.set_annotations(marks)
+    file = tmp_path / "a_raw.fif"
+    raw.save(file, split_size=size, verbose="error")
+    theirs = mne.io.read_raw_fif(file, verbose="error")
+    ours = open_recording(file)
+    assert type(ours) is type(theirs)
+    assert ours.annotations == theirs.annotations
+    assert ours.annotations.extras == theirs.annotations.extras
+    assert ours.filenames == theirs.filenames
+    assert (ours.first_samp, ours.info["meas_date"]) == (first_samp, theirs.info["meas_date"])
+    np.testing.assert_array_equal(ours.get_data(), theirs.get_data())
+    assert pickle.loads(pickle.dumps(ours)).annotations == theirs.annotations

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
+from facet_nb.core.backends.cores import count_allowed
 from facet_nb.core.cancel import CancelToken
 from facet_nb.core.errors import PlanError
 
@@ -73,10 +74,7 @@ class Backend:
 
     def count_cores(self) -> int:
         """Return the number of cores that the workers may use."""
-        # Not os.cpu_count: joblib's observes the affinity and the limits of a container.
-        from joblib import cpu_count
-
-        return int(cpu_count())
+        return count_allowed()
 
 
 def dumps(value: Any, reduce: Callable[[Any], Any] | None = None) -> bytes:
