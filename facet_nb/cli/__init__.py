@@ -14,6 +14,7 @@ import typer
 
 from facet_nb import __version__
 from facet_nb.cli.bench import bench, callers
+from facet_nb.cli.conversion import Command, Group
 from facet_nb.cli.correct import plan, run
 from facet_nb.cli.jupyter import course, lab, show_app
 from facet_nb.cli.machine import info
@@ -24,6 +25,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="facet-nb",
+    cls=Group,
     help="Correct EEG that was recorded inside an MRI scanner.",
     no_args_is_help=True,
     rich_markup_mode=None,  # names of channels and files may look like markup
@@ -31,9 +33,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (demo, run, batch, init, report, plan, advise, bench, callers, info, course):
-    app.command()(_command)
-app.command(context_settings={"ignore_unknown_options": True})(lab)
-app.command("app")(show_app)
+    app.command(cls=Command)(_command)
+app.command(cls=Command, context_settings={"ignore_unknown_options": True})(lab)
+app.command("app", cls=Command)(show_app)
 
 
 def _show_version(wanted: bool) -> None:
@@ -59,6 +61,8 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     # Where numba is installed, MNE loads it to write a file: 1 s, or 5 s to compile, and no gain.
     os.environ.setdefault("MNE_USE_NUMBA", "false")
+    # While modules are imported, Python would search all objects for cycles 260 times, 0.1 s.
+    gc.set_threshold(50_000, *gc.get_threshold()[1:])
     try:
         app(prog_name="facet-nb")
     finally:
