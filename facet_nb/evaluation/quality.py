@@ -179,12 +179,12 @@ def _choose_number(context: ProcessingContext) -> int:
 def _list_channels(context: ProcessingContext) -> tuple[list[str], dict[str, list[str]]]:
     """Return the good EEG channels, and the others by their kind."""
     raw = context.get_raw()
-    types = raw.get_channel_types()
+    bads = set(raw.info["bads"])
     eeg: list[str] = []
     others: dict[str, list[str]] = {kind: [] for kind in _OTHERS}
-    for row in recording.data_picks(raw):
-        name = raw.ch_names[row]
-        others.get(recording.kind_of(name, types[row]), eeg).append(name)
+    for name, ch_type in zip(raw.ch_names, raw.get_channel_types(), strict=True):
+        if ch_type in recording.DATA_TYPES and name not in bads:
+            others.get(recording.kind_of(name, ch_type), eeg).append(name)
     return eeg, others
 
 

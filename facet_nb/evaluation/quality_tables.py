@@ -22,6 +22,7 @@ from facet_nb.kernels.measures.residual import (
     Grid,
     LockedSums,
     find_medians,
+    pick_differences,
 )
 from facet_nb.kernels.pages import find_map, forget
 from facet_nb.kernels.views import as_slice
@@ -439,15 +440,14 @@ class WindowReader:
             grid = Grid.of(n, self.sfreq)
             for at in range(0, len(members), _AT_ONCE):
                 part = members[at : at + _AT_ONCE]
-                sums = np.empty((len(self.rows), n // grid.factor))
-                reduced = np.empty((len(part), *sums.shape), dtype=np.float32)
-                for (i, start), own in zip(part, reduced, strict=True):
+                shape = (len(part), len(self.rows), n // grid.factor)
+                averages = np.empty(shape, dtype=np.float32)
+                for (i, start), own in zip(part, averages, strict=True):
                     x = self._get(start, start + n)
-                    grid.add_up(x, sums)
-                    grid.reduce(sums, own)
+                    grid.average(x, own)
                     if look is not None:
                         look(i, x)
-                yield np.array([i for i, _ in part]), grid, grid.transform_reduced(reduced)
+                yield np.array([i for i, _ in part]), grid, grid.transform_averages(averages)
 
     def rank_outstanding(self, scan: Scan, sfreq: float) -> np.ndarray:
         """Return by how much windows stand out from those of the scan, from some of their samples.
@@ -473,18 +473,17 @@ class WindowReader:
             In V.
         """
         lag = max(1, int(self.sfreq / LOWEST_RATE_HZ))
-        inside = lag * np.arange(_IN_PIECE + 1)
         starts, stops = np.array([self._place(window, sfreq) for window in windows]).T
         share = (np.arange(_PIECES) + 0.5) / _PIECES
-        first = np.multiply.outer(stops - starts - inside[-1] - 1, share).astype(int)
-        at = np.add.outer(first, inside)  # windows x pieces x samples
+        first = np.multiply.outer(stops - starts - lag * _IN_PIECE - 1, share).astype(int)
         # Each place maps up to 2 MB of a file for each channel: windows are read one by one.
         if self.raw.preload and find_map(self.raw._data) is None:
             x = self._get(int(starts.min()), int(stops.max()))
-            y = np.diff(x[:, at + (starts - starts.min())[:, None, None]])
+            y = pick_differences(x, first + (starts - starts.min())[:, np.newaxis], lag, _IN_PIECE)
         else:
-            spans = zip(starts.tolist(), stops.tolist(), at, strict=True)
-            y = np.stack([np.diff(self._get(a, b)[:, own]) for a, b, own in spans], 1)
+            spans = zip(starts.tolist(), stops.tolist(), first, strict=True)
+            pieces = (pick_differences(self._get(a, b), own, lag, _IN_PIECE) for a, b, own in spans)
+            y = np.stack(list(pieces), axis=1)
         return np.asarray(y.reshape(*y.shape[:2], -1))
 
     def _get(self, start: int, stop: int) -> np.ndarray:

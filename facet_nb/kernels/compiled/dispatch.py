@@ -20,6 +20,8 @@ SETTING = "FACET_NB_COMPILED"
 MODULES = frozenset(
     {
         "courses",
+        "differences",
+        "edges",
         "epoch_samples",
         "fractional_delay",
         "median",

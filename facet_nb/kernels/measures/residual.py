@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.kernels import fft
+from facet_nb.kernels.compiled.dispatch import find_compiled
 
 #: Lowest rate to which samples are averaged, in Hz.
 LOWEST_RATE_HZ = 500.0
@@ -75,49 +76,74 @@ class Grid:
         first, last = np.searchsorted(self.freqs, (band[0], high))
         return slice(int(first), int(last))
 
-    def add_up(self, x: np.ndarray, out: np.ndarray) -> None:
-        """Write sums of neighbouring samples of rows to `out`, shape (n_rows, n_sums)."""
-        n = self.n_samples // self.factor
-        parts = x[:, : n * self.factor].reshape(len(x), n, self.factor)
-        # A sum over the last axis, which is short, takes two to four times as long; einsum is slow
-        # with pairs, and BLAS starts threads for long rows.
-        if self.factor == 1:
-            out[...] = x[:, :n]
-        elif self.factor <= 4:
-            np.matmul(parts, np.ones(self.factor), out=out)
-        else:
-            np.einsum("rnk->rn", parts, out=out)
-
-    def reduce(self, sums: np.ndarray, out: np.ndarray) -> None:
-        """Write differences of averages, along the last axis, to `out`, in single precision.
+    def average(self, x: np.ndarray, out: np.ndarray) -> None:
+        """Write differences of averages of neighbouring samples to `out`, in single precision.
 
         Differences are transformed: slow drift, which has no period of a window, would leak into
         all frequencies. They hold no offset, so that single precision is enough.
 
         Parameters
         ----------
-        sums : ndarray, shape (n_rows, n_sums)
-            Output of :meth:`add_up`, contiguous.
-        out : ndarray of float32, shape (n_rows, n_sums)
-            Contiguous.
+        x : ndarray, shape (n_rows, n_samples)
+            Samples.
+        out : ndarray of float32, shape (n_rows, n_averages)
+            Contiguous; the first difference is zero.
         """
-        flat = sums.reshape(-1)
-        # As one row, which takes half the time; what lies between two rows is set to zero.
-        np.subtract(flat[1:], flat[:-1], out=out.reshape(-1)[1:], casting="same_kind")
+        compiled = find_compiled("differences", "average_rows")
+        if compiled is not None and _has_rows(x):
+            compiled(x, self.factor, out)
+            return
+        n = out.shape[1]
+        parts = x[:, : n * self.factor].reshape(len(x), n, self.factor)
+        # A sum over the last axis, which is short, takes two to four times as long; einsum is slow
+        # with pairs, and BLAS starts threads for long rows.
+        if self.factor <= 4:
+            sums = np.matmul(parts, np.ones(self.factor))
+        else:
+            sums = np.einsum("rnk->rn", parts, dtype=float)
+        np.subtract(sums[:, 1:], sums[:, :-1], out=out[:, 1:], casting="same_kind")
         out[:, 0] = 0.0
         out *= np.float32(1.0 / self.factor)
 
     def transform(self, x: np.ndarray) -> np.ndarray:
         """Return spectra of rows of samples, shape (n_rows, n_freqs)."""
-        sums = np.empty((len(x), self.n_samples // self.factor))
-        self.add_up(x, sums)
-        reduced = np.empty(sums.shape, dtype=np.float32)
-        self.reduce(sums, reduced)
-        return self.transform_reduced(reduced)
+        averages = np.empty((len(x), self.n_samples // self.factor), dtype=np.float32)
+        self.average(x, averages)
+        return self.transform_averages(averages)
 
-    def transform_reduced(self, y: np.ndarray) -> np.ndarray:
-        """Return spectra of the output of :meth:`reduce`, along the last axis."""
+    def transform_averages(self, y: np.ndarray) -> np.ndarray:
+        """Return spectra of the output of :meth:`average`, along the last axis."""
         return np.asarray(fft.rfft(y, axis=-1))[..., : len(self.freqs)]
+
+
+def pick_differences(x: np.ndarray, first: np.ndarray, lag: int, n: int) -> np.ndarray:
+    """Return differences of samples from some places on, shape (n_rows, *shape of first, n).
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_rows, n_times)
+        Samples.
+    first : ndarray of int
+        First sample of each place.
+    lag : int
+        Distance of two samples.
+    n : int
+        Number of differences at a place.
+    """
+    # The samples of a place lie apart, and are waited for one by one unless asked for before.
+    compiled = find_compiled("differences", "pick_differences")
+    if compiled is None or not _has_rows(x):
+        return np.diff(x[:, np.add.outer(first, lag * np.arange(n + 1))])
+    places = np.ascontiguousarray(first.reshape(-1), dtype=np.int64)
+    if len(places) and not 0 <= places.min() <= places.max() < x.shape[1] - n * lag:
+        raise IndexError("a place is not within the samples")
+    picked: np.ndarray = compiled(x, places, lag, n)
+    return picked.reshape(len(x), *first.shape, n)
+
+
+def _has_rows(x: np.ndarray) -> bool:
+    """Whether compiled kernels take the rows."""
+    return bool(x.dtype == np.float64 and x.dtype.isnative and x.strides[1] == x.itemsize)
 
 
 @dataclass(frozen=True)

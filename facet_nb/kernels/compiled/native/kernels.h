@@ -2,6 +2,8 @@
 #include "vectors.h"
 
 #include "courses.h"
+#include "differences.h"
+#include "edges.h"
 #include "epoch_samples.h"
 #include "fractional_delay.h"
 #include "lags.h"
@@ -33,7 +35,10 @@ const kernel JOIN(kernels, CHAR, SUFFIX)[] = {
     {"predict_blocks", "xnn xxxx Xn qn XX XXXX", predict_blocks},
     {"take_rows", "snnn d n X", take_rows},
     {"put_rows", "xnnn x X", put_rows},
+    {"average_rows", "dnnn Xn", average_rows},
+    {"find_edges", "xnnnn X", find_edges},
 #if !REAL_IS_FLOAT
+    {"pick_differences", "dnn qn nn D", pick_differences},
     {"sos_between", "xn Xn nn dn DDD", sos_between},
     {"lms", "xxnnf XX", lms},
     {"find_lags", "dnqn dqnn DQ", find_lags},
