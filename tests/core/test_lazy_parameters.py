@@ -24,6 +24,7 @@ from facet_nb import (
     UpSample,
     ValidationError,
 )
+from facet_nb.core import recording
 from facet_nb.core.lazy import nodes
 from facet_nb.datasets import simulate
 from facet_nb.kernels.resampling import double_rate_signal, windowed_sinc
@@ -283,3 +284,43 @@ def test_a_signal_is_doubled_and_its_reference_upsampled_once(raw, monkeypatch):
     assert len(doubled) == 4
     small.with_parameters("aas_correction", window_size=12).get_data(start=9000, stop=9100)
     assert len(doubled) == 8, "there is no room for them"
+
+
+ASKED = {
+    "pickle": lambda lazy: pickle.loads(pickle.dumps(lazy)).annotations,
+    "copy": lambda lazy: lazy.copy().annotations,
+    "their copy": lambda lazy: lazy.annotations.copy(),
+    "one": lambda lazy: (lazy.annotations[3], lazy.annotations)[1],
+    "append and delete": lambda lazy: (
+        lazy.annotations.append(lazy.annotations.onset.max() + 0.1, 0.0, "x"),
+        lazy.annotations.delete(len(lazy.annotations) - 1),
+        lazy.annotations,
+    )[2],
+    "set": lambda lazy: lazy.set_annotations(lazy.annotations).annotations,
+}
+
+
+@pytest.mark.parametrize("asked", list(ASKED))
+def test_annotations_are_copied_when_somebody_asks(raw, monkeypatch, asked):
+    """Whatever is asked of them: they are MNE's own, equal to the input's, and nobody else's."""
+    marked = raw.copy()
+    marked.annotations.append(5.0, 1.0, "BAD_x", extras=[{"why": "moved"}])
+    lazy = Pipeline(CHANGES["AAS"][0]()).lazy(marked)
+    copied, copy = [], recording.copy_annotations
+    monkeypatch.setattr(
+        "facet_nb.core.lazy.raw.copy_annotations", lambda a: (copied.append(1), copy(a))[1]
+    )
+    changed = lazy.with_parameters("lowpass_filter", freq=50.0)
+    changed.get_data(start=0, stop=10)
+    assert copied == [] and len(changed.annotations) == len(marked.annotations)
+    found = ASKED[asked](changed)
+    assert copied == [1] and type(found) is type(marked.annotations)
+    assert found == marked.annotations
+    assert [dict(extra) for extra in found.extras] == [
+        dict(extra) for extra in marked.annotations.extras
+    ]
+    found.onset[:] += 1.0
+    found.extras[0]["new"] = 1
+    for other in (marked, lazy, lazy.with_parameters("lowpass_filter", freq=40.0)):
+        assert "new" not in other.annotations.extras[0]
+        assert not np.array_equal(other.annotations.onset, found.onset)

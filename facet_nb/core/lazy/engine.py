@@ -372,9 +372,9 @@ def _find_earlier(
     return step.prepared if own.can_follow(other) else None
 
 
-def _attach(samples: Any, raw: mne.io.BaseRaw) -> Any:
+def _attach(samples: Any, raw: mne.io.BaseRaw, lend: bool = False) -> Any:
     """Return a recording with the header of `raw` that reads `samples`."""
-    return Header.of(raw).attach(samples)
+    return Header.of(raw).attach(samples, lend=lend)
 
 
 def _copy_reader(raw: mne.io.BaseRaw) -> Any:
@@ -443,7 +443,8 @@ class _Builder:
         # Samples of its own: those of a stage may be shared with other recordings.
         raw = context.get_raw()
         samples = self._read_from(raw._raw_extras[0]["samples"].node, len(raw.ch_names))
-        context = context._derive(raw=_attach(samples, raw))
+        # The engine's own recording: nobody can change its annotations.
+        context = context._derive(raw=_attach(samples, raw, lend=True))
         samples.rows, samples.context = self.rows, context
         return samples
 

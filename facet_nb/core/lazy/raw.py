@@ -5,13 +5,62 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import mne
+import numpy as np
 
 from facet_nb.core.errors import ValidationError, check_extra
+from facet_nb.core.recording import ANNOTATED, copy_annotations
 from facet_nb.core.storage.originals import find_same, list_files, list_parts
 from facet_nb.core.storage.raw_file import RawOnDemand
+
+#: Of copies of annotations.
+_lock = Lock()
+
+
+class _Borrowed(mne.Annotations):  # type: ignore[misc]  # MNE ships no type information
+    """Annotations whose dictionaries are copied when somebody asks for them.
+
+    An hour has fifty thousand, nearly all empty; to make them takes longer than to compute a
+    window.
+    """
+
+    @classmethod
+    def of(cls, annotations: mne.Annotations) -> mne.Annotations:
+        """Return a copy of annotations that nobody will change."""
+        held = vars(annotations)
+        if type(annotations) is not mne.Annotations or held.keys() != ANNOTATED:
+            return copy_annotations(annotations)
+        new: mne.Annotations = object.__new__(cls)
+        for name, value in held.items():
+            if name != "_extras":
+                vars(new)[name] = value.copy() if isinstance(value, np.ndarray) else value
+        vars(new)["_lent"] = annotations
+        return new
+
+    @property
+    def _extras(self) -> Any:
+        return self._settle()["_extras"]
+
+    @_extras.setter
+    def _extras(self, extras: Any) -> None:
+        self._settle()["_extras"] = extras
+
+    def _settle(self) -> dict[str, Any]:
+        """Become ordinary annotations; return what they hold."""
+        with _lock:  # another thread may have done it meanwhile
+            held = self.__dict__
+            if (lent := held.get("_lent")) is not None:
+                held["_extras"] = copy_annotations(lent)._extras
+                del held["_lent"]
+                self.__class__ = mne.Annotations
+        return held
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        self._settle()
+        return self.__reduce_ex__(protocol)  # now that of MNE's class
 
 
 class LazyRaw(RawOnDemand, mne.io.BaseRaw):  # type: ignore[misc]  # MNE looks for BaseRaw here
@@ -21,6 +70,10 @@ class LazyRaw(RawOnDemand, mne.io.BaseRaw):  # type: ignore[misc]  # MNE looks f
     ``save``, ``compute_psd``, :class:`mne.Epochs` and :func:`mne.concatenate_raws` read windows of
     it. Methods that change samples need ``load_data()`` first, as those of any such recording.
     """
+
+    def borrow_annotations(self, annotations: mne.Annotations) -> None:
+        """Take a copy of annotations; their dictionaries when somebody asks for them."""
+        self._annotations = _Borrowed.of(annotations)
 
     def save(self, fname: Any, *args: Any, **options: Any) -> Any:
         """Save the recording to a FIF file, as :meth:`mne.io.Raw.save` does.

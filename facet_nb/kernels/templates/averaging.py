@@ -99,15 +99,23 @@ def list_pools(usable: np.ndarray, window: int, shift: int) -> tuple[list[Pool |
     n_epochs = len(usable)
     pools: list[Pool | None] = []
     which = np.zeros(n_epochs, dtype=np.int64)
+    unusable = np.concatenate([[0], np.cumsum(~usable)]).tolist()  # before each epoch
     for number, (first, stop) in enumerate(list_blocks(n_epochs, window)):
         which[first:stop] = number
-        pool = np.arange(max(0, min(first, first + shift)), min(max(stop, stop + shift), n_epochs))
-        pool = pool[usable[pool]]
-        seed = np.flatnonzero((pool >= first) & (pool < first + N_SEED))
-        inside = (pool >= first + shift) & (pool < first + shift + max(window, stop - first))
+        low, high = max(0, min(first, first + shift)), min(max(stop, stop + shift), n_epochs)
+        pool = np.arange(low, high)
+        last = first + shift + max(window, stop - first)
+        if unusable[low] == unusable[high]:
+            # Nearly all blocks: the slices of an hour make thousands.
+            seed = np.arange(max(first, low), min(first + N_SEED, high)) - low
+            inside = np.arange(max(first + shift, low), min(last, high)) - low
+        else:
+            pool = pool[usable[pool]]
+            seed = np.flatnonzero((pool >= first) & (pool < first + N_SEED))
+            inside = np.flatnonzero((pool >= first + shift) & (pool < last))
         if not len(seed):
-            seed = np.flatnonzero(inside)[:N_SEED]
-        pools.append(Pool(pool, seed, np.flatnonzero(inside)) if len(seed) else None)
+            seed = inside[:N_SEED]
+        pools.append(Pool(pool, seed, inside) if len(seed) else None)
     return pools, which
 
 

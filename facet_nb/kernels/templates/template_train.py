@@ -84,18 +84,21 @@ class TrainLayout:
     def locations(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Positions of the epochs of each pool on the double-rate grid."""
         empty = np.zeros(0, dtype=np.int64)
-        at = [empty if p is None else self.starts[p.epochs] for p in self.pools[0]]
-        return [self.form.locate(starts) for starts in at]
+        places, parts = self.form.locate(self.starts)
+        epochs = [empty if p is None else p.epochs for p in self.pools[0]]
+        return [(places[e], parts[e]) for e in epochs]
 
     @cached_property
     def span(self) -> int:
         """Largest range of the epochs of a pool, in double-rate samples."""
-        longest = max(
-            (int(np.ptp(places)) for places, _ in self.locations if len(places)), default=0
-        )
+        places = [places for places, _ in self.locations if len(places)]
+        if np.all(np.diff(self.starts) >= 0):  # the slices of an hour have thousands of pools
+            longest = max((int(p[-1]) - int(p[0]) for p in places), default=0)
+        else:
+            longest = max((int(np.ptp(p)) for p in places), default=0)
         return longest + self.form.n_columns + 2 * HALF
 
-    @property
+    @cached_property
     def max_pool_size(self) -> int:
         """Largest number of epochs of a pool."""
         return max((len(pool.epochs) for pool in self.pools[0] if pool), default=0)
