@@ -120,11 +120,15 @@ class FindingError(ValidationError):
 
 @dataclass(frozen=True)
 class FindingKind:
-    """What all findings of one code have in common; see :class:`Finding`."""
+    """What all findings of one code have in common; see :class:`Finding`.
+
+    Those of runs are about how a result was made; other settings with the same result have others.
+    """
 
     severity: Severity
     title: str
     remedy: str
+    of_runs: bool = False
 
 
 #: All codes that the package raises. A test checks that ``docs/findings.md`` explains each.
@@ -133,23 +137,27 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "note",
         "fewer workers than asked for",
         "The result is the same. Pipeline.plan(…) shows what the run will use.",
+        of_runs=True,
     ),
     "memory_predicted": FindingKind(
         "note",
         "the settings follow a predicted memory, not a measured one",
         "Measure them with facet_nb.benchmark on this machine if memory is tight.",
+        of_runs=True,
     ),
     "lazy_decisions_long": FindingKind(
         "note",
         "the decisions of a lazy recording took long",
         "They are made once. lazy.with_parameters(...) shares those of the steps before the one "
         "that changes; Crop in front looks at less.",
+        of_runs=True,
     ),
     "timeout_not_certain": FindingKind(
         "note",
         "the time limit does not bound every step",
         "Use backend='multiprocessing' with n_jobs=2 or more for channel-wise steps: late workers "
         "are killed.",
+        of_runs=True,
     ),
     "triggers_doubled": FindingKind(
         "warning",

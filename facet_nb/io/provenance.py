@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from facet_nb.core.context import ProcessingContext
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.findings import Finding, merge_findings
+from facet_nb.core.findings import FINDING_KINDS, SEVERITIES, Finding, merge_findings
 from facet_nb.core.metadata import to_plain
 from facet_nb.core.planning.plan import Plan
 from facet_nb.core.quality import Quality, find_known_quality, find_quality
@@ -54,7 +54,9 @@ _LARGEST = 1 << 26
 _INSIDE = 16
 
 #: Entries that are only beside the file, because they differ between runs with the same result.
-_OUTSIDE = ("settings", "machine", "versions", "written", "quality", "findings")
+_OUTSIDE = ("settings", "machine", "versions", "written", "quality")
+#: What is written inside of a finding: its figures are rounded in another way in some modes.
+_TOLD = ("code", "severity", "title")
 
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 
@@ -77,7 +79,8 @@ class Provenance:
     chain : tuple of dict
         The steps: ``name``, ``processor_type`` and ``parameters``.
     findings : tuple of Finding
-        What a person should know.
+        What a person should know; code, severity and title only if read from inside a file, and
+        none about the run.
     quality : dict | None
         The verdict on the result, or why it was not measured; None in files of earlier versions.
     settings : dict
@@ -339,6 +342,7 @@ class Note:
     def of(cls, provenance: Provenance, sidecar: Path) -> Note:
         """Return the forms of a provenance."""
         values = provenance.to_dict()
+        told = _list_told(values["findings"])
         line = json.dumps(_abridge(values), ensure_ascii=True, allow_nan=False)
         # MNE divides a BrainVision header at the word [Comment], which must occur once.
         line = line.replace("[Comment]", "[\\u0043omment]")
@@ -349,12 +353,13 @@ class Note:
             short = digest[:12]
         done = "processed" if provenance.chain else "written"
         hashed = (f"sha256-{short}",) if digest else ()
+        warned = ("warned",) if any(f["severity"] != "note" for f in told) else ()
         return cls(
             sidecar,
             # Names of files may hold bytes that are no text: they are written as escapes.
             f"{text}\n".encode(errors="backslashreplace"),
             _MARK + line,
-            (f"facet_nb-{provenance.facet_nb}", done, *hashed),
+            (f"facet_nb-{provenance.facet_nb}", done, *hashed, *warned),
         )
 
     def add_to(self, description: str | None) -> str:
@@ -369,10 +374,22 @@ def remove_line(description: str | None) -> str | None:
     return "\n".join(ln for ln in description.splitlines() if not ln.startswith(_MARK)) or None
 
 
+def _list_told(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what is written inside a file of findings: once each, the most serious ones first."""
+    kinds = {finding["code"]: FINDING_KINDS.get(finding["code"]) for finding in findings}
+    kept = [f for f in findings if (kind := kinds[f["code"]]) is None or not kind.of_runs]
+    told = {tuple(finding[name] for name in _TOLD) for finding in kept}
+    ordered = sorted(told, key=lambda values: (-SEVERITIES.index(values[1]), values))
+    return [dict(zip(_TOLD, values, strict=True)) for values in ordered[:_INSIDE]]
+
+
 def _abridge(value: Any) -> Any:
     """Return values without those that depend on mode and time, and with short lists."""
     if isinstance(value, Mapping):
-        return {k: _abridge(v) for k, v in value.items() if k not in _OUTSIDE}
+        inside = {k: v for k, v in value.items() if k not in _OUTSIDE}
+        if "schema" in value and "findings" in value:
+            inside["findings"] = _list_told(value["findings"])
+        return {k: _abridge(v) for k, v in inside.items()}
     if isinstance(value, list):
         more = len(value) - _INSIDE
         rest = [f"… {more} more"] if more > 0 else []
@@ -440,7 +457,8 @@ def read_provenance(path: str | Path) -> Provenance:
     ----------
     path : path
         The recording, or the ``.json`` file beside it. Without that file, the provenance inside a
-        FIF file or BrainVision header is read, which has no settings, findings, machine and times.
+        FIF file or BrainVision header is read, which has no settings, machine and times, and of
+        findings code, severity and title only.
 
     Returns
     -------

@@ -7,8 +7,11 @@ import pickle
 import numpy as np
 import pytest
 
+from facet_nb import AASCorrection, LowPassFilter, TriggerDetector, read_provenance
 from facet_nb.core import Pipeline, ProcessingContext, Processor
-from facet_nb.io import Exporter, Loader, load
+from facet_nb.core.findings import FINDING_KINDS
+from facet_nb.datasets import simulate
+from facet_nb.io import Exporter, Loader, export, load
 
 MODES = [
     {"mode": "serial"},
@@ -54,6 +57,38 @@ def test_every_mode_writes_the_same_bytes(suffix, preload, sources, tmp_path):
         assert sizes[0] == sizes[1] == sizes[2]
     else:
         assert written[0] == written[1] == written[2]
+
+
+@pytest.mark.parametrize("suffix", [".edf", ".vhdr", ".fif"])
+def test_what_is_told_inside_is_the_same_in_every_mode(suffix, tmp_path):
+    """Findings about the result stand in the file, those about the run beside it only."""
+    sim = simulate(seed=2, n_channels=3, sfreq=500, duration_s=30.0)
+    again = sim.raw.annotations.onset[4] + 0.02  # a marker twice
+    sim.raw.annotations.append(again, 0.0, sim.raw.annotations.description[4])
+    export(ProcessingContext(sim.raw), tmp_path / "in.vhdr", provenance=False)
+    modes = [
+        *MODES,
+        {"mode": "channel_sequential", "chunk_duration_s": 10.0},
+    ]
+    inside, beside = [], []
+    for i, mode in enumerate(modes):
+        path = tmp_path / str(i) / f"out{suffix}"
+        steps = [TriggerDetector(r"S  1|R128"), AASCorrection(), LowPassFilter(70)]
+        load_it = Loader(tmp_path / "in.vhdr", preload="chunk_duration_s" not in mode)
+        Pipeline([load_it, *steps, Exporter(path)]).run(
+            show_progress=False, raise_on_error=True, **mode
+        )
+        beside.append({f.code for f in read_provenance(path).findings})
+        (path.parent / "out_provenance.json").unlink()
+        if suffix == ".edf":
+            inside.append("warned" in path.read_bytes()[:256].decode("ascii").split())
+            continue
+        found = read_provenance(path)
+        inside.append([(f.code, f.severity) for f in found.findings])
+        about_runs = {code for code, kind in FINDING_KINDS.items() if kind.of_runs}
+        assert {code for code, _ in inside[-1]} == beside[-1] - about_runs
+    assert all(told == inside[0] for told in inside) and inside[0]
+    assert "triggers_stray" in beside[0]
 
 
 def test_failures_name_the_step(tmp_path, sources):

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import mne
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from facet_nb import AASCorrection, HighPassFilter, TriggerDetector, read_provenance
 from facet_nb.core import FacetError, Pipeline, ProcessingContext, Processor, ValidationError
+from facet_nb.core.findings import make_finding
 from facet_nb.datasets import simulate
 from facet_nb.io import (
     BIDSExporter,
@@ -119,6 +121,26 @@ def test_inside_where_there_is_room(suffix, sources, tmp_path):
         assert found.verify_input(sources[suffix])
         assert (found.settings, found.machine, found.written) == ({}, {}, "")
     assert len(lines[0]) == 1 and lines[0] == lines[1]
+
+
+def test_which_findings_stand_inside():
+    """Those of the run do not, figures neither; the most serious ones come first, 16 at most."""
+    mine = [make_finding(f"mine_{i:02d}", title="mine", severity="note") for i in range(20)]
+    found = [
+        make_finding("workers_lowered", "2 of 8", n_jobs=2),
+        *mine,
+        make_finding("triggers_stray", "3 markers", n=3),
+        make_finding("triggers_stray", "2 markers", n=2),
+    ]
+    note = Note.of(Provenance(1, "0", findings=tuple(found)), Path("x.json"))
+    told = json.loads(note.line.removeprefix("facet_nb provenance: "))["findings"]
+    assert [finding["code"] for finding in told] == [
+        "triggers_stray",
+        *(f"mine_{i:02d}" for i in range(15)),
+    ]
+    assert set(told[0]) == {"code", "severity", "title"}
+    assert note.tag[-1] == "warned"
+    assert "warned" not in Note.of(Provenance(1, "0", findings=tuple(mine)), Path("x")).tag
 
 
 @pytest.mark.parametrize("suffix", [".edf", ".bdf"])
