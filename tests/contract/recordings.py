@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import mne
 import numpy as np
+import pytest
 
 from facet_nb import (
     AASCorrection,
@@ -42,6 +45,17 @@ def make_context(seed: int = 0) -> ProcessingContext:
     annotations.append([1.0], [0.5], ["BAD_before"])
     raw.set_annotations(annotations)
     return ProcessingContext(raw)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_iterations() -> Iterator[None]:
+    """Stop fits of independent components early, in each file that imports this.
+
+    With these recordings they never settle, and take all 500 iterations: 3 s each, in this process.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mne.preprocessing, "ICA", partial(mne.preprocessing.ICA, max_iter=25))
+        yield
 
 
 def full_chain() -> list:

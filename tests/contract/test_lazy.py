@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from facet_nb import FacetError, Pipeline, ProcessingContext
-from tests.contract.recordings import full_chain, make_context
+from tests.contract.recordings import few_iterations, full_chain, make_context
 from tests.contract.test_processors import STEPS, chain
+
+__all__ = ["few_iterations"]
 
 WINDOWS_OF_A_STEP = 8
 

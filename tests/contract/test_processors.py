@@ -25,8 +25,11 @@ from tests.contract.recordings import (
     ARGUMENTS,
     LIBRARIES,
     detect,
+    few_iterations,
     make_context,
 )
+
+__all__ = ["few_iterations"]
 
 REGISTERED = list_processors()  # other tests register steps of their own, too
 PROCESSORS = {n: c for n, c in REGISTERED.items() if c.__module__.startswith("facet_nb.")}
@@ -71,16 +74,11 @@ def serial(ctx):
     return cache(lambda name: Pipeline(chain(name)).run(ctx, raise_on_error=True).context)
 
 
-# Independent components are fitted again in each run, in this process: one run of each mode.
-FITTED = pytest.param("ica_correction", marks=pytest.mark.slow)
-FEW = {"ica_correction": [RUNS[0], RUNS[3], RUNS[4]]}
-
-
-@pytest.mark.parametrize("name", [n if n != "ica_correction" else FITTED for n in STEPS])
+@pytest.mark.parametrize("name", STEPS)
 def test_same_answer_in_every_mode(ctx, serial, name):
     before = ctx.get_raw().get_data().copy()
     expected = serial(name)
-    for options in FEW.get(name, RUNS):
+    for options in RUNS:
         other = Pipeline(chain(name)).run(ctx, raise_on_error=True, **options).context
         assert_same(other, expected)
     assert np.array_equal(ctx.get_raw().get_data(), before)
