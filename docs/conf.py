@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import shutil
 import sys
 import tomllib
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
-import nbformat
 from jinja2 import BytecodeCache, sandbox
 from numpydoc import docscrape_sphinx
+from sphinx.search.en import SearchEnglish
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -36,8 +38,8 @@ _project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 def _all_executed() -> bool:
     """Whether each notebook was saved with its results."""
-    books = [nbformat.read(path, as_version=4) for path in (ROOT / "notebooks").glob("*.ipynb")]
-    return all(any(cell.get("outputs") for cell in book.cells) for book in books)
+    books = [json.loads(path.read_bytes()) for path in (ROOT / "notebooks").glob("*.ipynb")]
+    return all(any(cell.get("outputs") for cell in book["cells"]) for book in books)
 
 
 project = "facet_nb"
@@ -92,6 +94,12 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+
+
+# Trees of pages are no garbage: a search for it, again and again, takes a tenth of the build.
+gc.set_threshold(200_000)
+# The index looks up the stem of each word of each page.
+SearchEnglish.stem = cache(SearchEnglish.stem)
 
 
 class _Compiled(BytecodeCache):
