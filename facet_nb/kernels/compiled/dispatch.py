@@ -140,7 +140,8 @@ def aligned_empty(n: int, dtype: np.dtype | type) -> np.ndarray:
     """Return an uninitialised array of `n` elements that starts on a cache line (64 bytes)."""
     itemsize = np.dtype(dtype).itemsize
     raw = np.empty(n * itemsize + 64, np.uint8)
-    first = -raw.ctypes.data % 64
+    # Not raw.ctypes.data, which takes ten times as long.
+    first = -raw.__array_interface__["data"][0] % 64
     return raw[first : first + n * itemsize].view(dtype)
 
 
