@@ -102,10 +102,12 @@ def transform_high(x: np.ndarray, layout: Layout, sfreq: float) -> np.ndarray:
     band = np.flatnonzero(find_band(layout, sfreq))
     kept = slice(int(band[0]), int(band[-1]) + 1) if len(band) else slice(0, 0)
     gain = (1.0 / (2.0 * np.cos(2.0 * np.pi * band / layout.n_fft) - 2.0)).astype(np.float32)
-    out = np.empty((len(layout.first), len(band)), np.complex64)
+    # As pairs of real numbers: NumPy would make the gain complex, and multiply by 0, too.
+    pairs, gain = slice(2 * kept.start, 2 * kept.stop), np.repeat(gain, 2)
+    out = np.empty((len(layout.first), 2 * len(band)), np.float32)
     for part, spectra in _transform_differences(x, layout, np.float32):
-        np.multiply(spectra[:, kept], gain, out=out[part])
-    return out
+        np.multiply(spectra.view(np.float32)[:, pairs], gain, out=out[part])
+    return out.view(np.complex64)
 
 
 def _transform_differences(
