@@ -17,7 +17,7 @@ from facet_nb.core.storage import scratch
 from facet_nb.core.storage.raw_file import RawFile
 from facet_nb.io import export, verify, writers
 from facet_nb.io.blocks import read_block
-from facet_nb.io.checksum import CheckedFile, Extremes, HandedOver, Stored
+from facet_nb.io.checksum import CheckedFile, Extremes, HandedOver, PageSums, Stored
 from facet_nb.io.formats import edf_records
 
 SUFFIXES = [".vhdr", ".edf", ".bdf"]
@@ -277,7 +277,13 @@ def test_numbers_handed_over_are_recovered(x, cal, step):
 
 
 @settings(max_examples=40, deadline=None)
-@given(pieces=st.lists(st.binary(min_size=1, max_size=300), min_size=1), data=st.data())
+@given(
+    pieces=st.lists(
+        st.binary(min_size=1, max_size=300).map(lambda some: some * (1 + 40 * (some[0] % 3))),
+        min_size=1,
+    ),
+    data=st.data(),
+)
 def test_a_checksum_sees_each_change(pieces, data, tmp_path_factory):
     file = tmp_path_factory.mktemp("checksum") / "bytes"
     with file.open("wb", buffering=0) as sink:
@@ -291,3 +297,40 @@ def test_a_checksum_sees_each_change(pieces, data, tmp_path_factory):
     content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
     file.write_bytes(bytes(content))
     assert not stored.is_intact()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(0, 30_000),
+    cuts=st.lists(st.integers(0, 30_000), max_size=6),
+    seed=st.integers(0, 1000),
+    data=st.data(),
+)
+def test_page_sums_do_not_depend_on_the_pieces(n, cuts, seed, data):
+    """They see pages that are exchanged, left out or shifted, and any change of 32 bits."""
+    content = np.random.default_rng(seed).integers(0, 256, n, dtype=np.uint8)
+
+    def sum_up(octets, at=()):
+        sums = PageSums()
+        for piece in np.split(octets, sorted(at)):
+            sums.add(piece)
+        return sums.n_bytes, sums.value()
+
+    known = sum_up(content)
+    assert sum_up(content, cuts) == known
+    if n < 2 * 4096:
+        return
+    first = 4096 * data.draw(st.integers(0, n // 4096 - 2))
+    pages = slice(first, first + 4096), slice(first + 4096, first + 8192)
+    for change in (content[first + 4096 :], content[4096:], content[:-1], np.roll(content, 1)):
+        assert sum_up(change) != known
+    swapped = content.copy()
+    swapped[pages[0]], swapped[pages[1]] = content[pages[1]], content[pages[0]]
+    assert sum_up(swapped) != known
+    empty = content.copy()
+    empty[pages[0]] = 0
+    assert sum_up(empty) != known
+    at, flips = data.draw(st.integers(0, n - 4)), data.draw(st.integers(1, 2**32 - 1))
+    burst = content.copy()
+    burst[at : at + 4] ^= np.frombuffer(flips.to_bytes(4, "little"), np.uint8)
+    assert sum_up(burst) != known
