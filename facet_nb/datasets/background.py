@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.fft import irfft, next_fast_len
 
 from facet_nb.core.errors import ValidationError
 from facet_nb.datasets import epi
+from facet_nb.kernels.fft import irfft, next_fast_len
 
 if TYPE_CHECKING:
     import mne

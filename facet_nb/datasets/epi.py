@@ -20,8 +20,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.fft import irfft, next_fast_len
 from scipy.special import erf
+
+from facet_nb.kernels.fft import irfft, next_fast_len
 
 N_AXES = 3
 

@@ -7,6 +7,8 @@ This is the only package that imports matplotlib, which comes with the ``lab`` e
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from facet_nb.core.errors import check_extra
 
 check_extra("lab", "matplotlib")
@@ -32,7 +34,7 @@ from facet_nb.plots.lost_time import (
 )
 from facet_nb.plots.memory import draw_memory, plot_memory
 from facet_nb.plots.pareto import draw_pareto, plot_pareto
-from facet_nb.plots.picture import Picture, uses_widget_backend
+from facet_nb.plots.picture import uses_widget_backend
 from facet_nb.plots.plan import draw_stage, plot_plan
 from facet_nb.plots.recording import plot_channels
 from facet_nb.plots.run_figures import (
@@ -47,6 +49,9 @@ from facet_nb.plots.side_by_side import plot_side_by_side, sketch_side_by_side
 from facet_nb.plots.sketch import Sketch
 from facet_nb.plots.spectra import draw_spectrum, plot_psd, sketch_spectrum, spectrum_of
 from facet_nb.plots.tuning import tuning_picture
+
+if TYPE_CHECKING:
+    from facet_nb.plots.figure import Picture
 
 __all__ = [
     "Comparison",
@@ -95,3 +100,12 @@ __all__ = [
     "uses_widget_backend",
     "write_benchmark_report",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Return the class of pictures, whose module imports matplotlib."""
+    if name == "Picture":
+        from facet_nb.plots.figure import Picture
+
+        return Picture
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

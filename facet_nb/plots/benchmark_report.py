@@ -6,11 +6,11 @@ from html import escape
 
 from facet_nb.benchmark import Advice, BenchmarkTable
 from facet_nb.core.errors import ValidationError
+from facet_nb.plots import picture as pic
 from facet_nb.plots.heat_map import plot_heat_map
 from facet_nb.plots.lost_time import plot_step_bars, plot_waterfall
 from facet_nb.plots.memory import plot_memory
 from facet_nb.plots.pareto import plot_pareto
-from facet_nb.plots.picture import Picture
 from facet_nb.plots.scaling import plot_scaling
 
 _STYLE = """
@@ -54,7 +54,7 @@ def write_benchmark_report(table: BenchmarkTable, advice: Advice | None = None) 
     )
 
 
-def list_pictures(table: BenchmarkTable) -> list[tuple[str, Picture]]:
+def list_pictures(table: BenchmarkTable) -> list[tuple[str, pic.Picture]]:
     """Return the figures for which a table holds data, with their titles."""
     if table.base is None:
         raise ValidationError("the table has no serial run, with which figures compare.")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from matplotlib.colors import to_rgb
-
 from facet_nb.benchmark import BenchmarkTable, Configuration
 from facet_nb.benchmark.curves import ScalingCurve, name_curve
 from facet_nb.benchmark.measurement import find_backend, find_mode
@@ -27,6 +25,8 @@ def choose_color(configuration: Configuration) -> str:
 
 def find_visible(color: str, ax: Any) -> Any:
     """Return `color`, or the colour of texts if `color` is hardly visible on the background."""
+    from matplotlib.colors import to_rgb
+
     color_rgb, paper_rgb = to_rgb(color), to_rgb(ax.figure.get_facecolor())
     apart = max(abs(c - p) for c, p in zip(color_rgb, paper_rgb, strict=True))
     return color if apart > _LEAST_CONTRAST else text_color(ax)

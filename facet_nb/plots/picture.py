@@ -1,22 +1,22 @@
-"""Pictures: matplotlib figures without pyplot state, with a notebook repr."""
+"""Pictures: matplotlib figures without pyplot state, with a notebook repr.
+
+matplotlib is imported when something is drawn: a panel is there before.
+"""
 
 from __future__ import annotations
 
-import io
 import sys
-from typing import Any
-
-import matplotlib
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from facet_nb.plots.envelope import thin
-from facet_nb.plots.sketch import Sketch, SketchRow, write_figure
+from facet_nb.plots.sketch import Sketch, SketchRow
+
+if TYPE_CHECKING:
+    from facet_nb.plots.figure import Picture
 
 #: Okabe and Ito's colours, distinguishable with red-green colour blindness.
 BEFORE, AFTER, REMOVED, EXTRA = "#D55E00", "#0072B2", "#595959", "#009E73"
 
-_DPI = 110
 #: Letters of a legend that fits beside the title.
 _SHORT = 50
 #: matplotlib settings of all figures.
@@ -32,44 +32,20 @@ STYLE: dict[Any, Any] = {
 }
 
 
-class Picture(Figure):
-    """A matplotlib figure with a caption.
+def use_style(style: dict[Any, Any] = STYLE) -> Any:
+    """Return a context in which matplotlib has these settings."""
+    import matplotlib
 
-    Attributes
-    ----------
-    caption : str
-        Description of the figure, in one sentence.
-    """
-
-    caption: str = ""
-
-    def to_svg(self) -> str:
-        """Return the figure as SVG text."""
-        buffer = io.BytesIO()
-        with matplotlib.rc_context(STYLE):
-            self.savefig(buffer, format="svg", metadata={"Date": None})
-        return buffer.getvalue().decode()
-
-    def to_png(self) -> bytes:
-        """Return the figure as PNG."""
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=_DPI)
-        return buffer.getvalue()
-
-    def to_html(self) -> str:
-        """Return the figure as a self-contained HTML ``<figure>`` with its caption."""
-        return write_figure(self.to_svg(), self.caption)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        width, height = (round(v * _DPI) for v in self.get_size_inches())
-        data = {"image/png": self.to_png(), "text/plain": self.caption or repr(self)}
-        details = {"width": width, "height": height, "alt": self.caption}
-        return data, {"image/png": details}
+    return matplotlib.rc_context(style)
 
 
 def make_picture(width_in: float = 9.0, height_in: float = 3.0) -> Picture:
     """Return an empty picture whose layout leaves space for labels and legends."""
-    with matplotlib.rc_context(STYLE):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from facet_nb.plots.figure import Picture
+
+    with use_style():
         picture = Picture(figsize=(width_in, height_in), layout="constrained")
         FigureCanvasAgg(picture)
     return picture
@@ -77,7 +53,7 @@ def make_picture(width_in: float = 9.0, height_in: float = 3.0) -> Picture:
 
 def add_axes(picture: Picture, n_rows: int = 1, *, share_x: bool = False) -> list[Any]:
     """Add axes in one column; return them from top to bottom."""
-    with matplotlib.rc_context(STYLE):
+    with use_style():
         grid = picture.subplots(n_rows, 1, sharex=share_x, squeeze=False)
     return list(grid[:, 0])
 
@@ -125,6 +101,8 @@ def uses_widget_backend() -> bool:
     """Whether matplotlib is set to draw in notebook widgets (``%matplotlib widget``)."""
     if "ipympl" not in sys.modules:
         return False
+    import matplotlib
+
     # Not rcParams["backend"]: reading that would choose a backend if there is none yet.
     name = matplotlib.rcParams._get("backend")  # type: ignore[attr-defined]
     return isinstance(name, str) and name.lower() in ("widget", "ipympl", _IPYMPL)

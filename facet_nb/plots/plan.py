@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from matplotlib.patches import Rectangle
-
 from facet_nb.core.planning.plan import Plan, Stage
 from facet_nb.plots import picture as pic
 
@@ -120,6 +118,8 @@ def _draw_box(
     text: str, ax: Any, place: tuple[float, float], span: tuple[float, float], color: str
 ) -> None:
     """Draw a box that is `place` wide and at `span` (top, height), with `text` in its middle."""
+    from matplotlib.patches import Rectangle
+
     (left, right), (top, height) = place, span
     style: dict[str, Any] = {"facecolor": color, "edgecolor": _EDGE, "linewidth": 0.8}
     ax.add_patch(Rectangle((left, top), right - left, height, **style))

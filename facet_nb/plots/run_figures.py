@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-import matplotlib
 import numpy as np
 
 from facet_nb.plots import picture as pic
@@ -49,7 +48,7 @@ _PAGE_STYLE = pic.STYLE | {
 
 def make_page_figure(height_in: float, n_rows: int = 1, *, share_x: bool = False) -> tuple:
     """Return a picture in the style of a page and its axes, from top to bottom."""
-    with matplotlib.rc_context(_PAGE_STYLE):
+    with pic.use_style(_PAGE_STYLE):
         picture = pic.make_picture(WIDTH_IN, height_in)
         picture.set_facecolor("none")
         axes = list(picture.subplots(n_rows, 1, sharex=share_x, squeeze=False)[:, 0])
@@ -67,7 +66,7 @@ def write_inline(picture: pic.Picture, prefix: str) -> str:
         Begins all identifiers, which must occur once on a page.
     """
     buffer = io.BytesIO()
-    with matplotlib.rc_context(_PAGE_STYLE):
+    with pic.use_style(_PAGE_STYLE):
         picture.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     svg = buffer.getvalue().decode()
     svg = svg[svg.index("<svg") :]
@@ -260,7 +259,7 @@ def plot_topographies(maps: Sequence[tuple[str, np.ndarray]], info: Any) -> pic.
     """
     from mne.viz import plot_topomap
 
-    with matplotlib.rc_context(_PAGE_STYLE):
+    with pic.use_style(_PAGE_STYLE):
         picture = pic.make_picture(WIDTH_IN, 3.0)
         picture.set_facecolor("none")
         axes = picture.subplots(1, len(maps), squeeze=False)[0]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib
-
 from facet_nb.benchmark import BenchmarkTable, Configuration, SummaryRow
 from facet_nb.benchmark.curves import find_curves
 from facet_nb.plots import palette
@@ -53,7 +51,7 @@ def tuning_picture(
     picture = picture or pic.make_picture(width_in, find_height_in(width_in))
     picture.clear()
     n_columns = 2 if picture.get_figwidth() >= SIDE_BY_SIDE_IN else 1
-    with matplotlib.rc_context(pic.STYLE):
+    with pic.use_style():
         axes = dict(zip(_KINDS, picture.subplots(4 // n_columns, n_columns).ravel(), strict=True))
     rows = [] if table is None else [row for row in table.rows if not row.machine]
     draw_scaling([] if table is None else find_curves(table), axes["scaling"])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from facet_nb.plots import Picture
+if TYPE_CHECKING:
+    from facet_nb.plots import Picture
 
 #: Pixels per inch on the screen, and pixels of the borders and scroll bars of a tab.
 _PX_PER_IN, _BORDERS_PX = 100.0, 60

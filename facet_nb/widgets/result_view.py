@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 import numpy as np
@@ -14,7 +14,6 @@ from facet_nb.core.result import write_metric
 from facet_nb.models import RunModel
 from facet_nb.plots import (
     Comparison,
-    Picture,
     Sketch,
     compare,
     list_channels,
@@ -27,6 +26,9 @@ from facet_nb.plots import (
 from facet_nb.widgets.canvas import choose_width_in, make_canvas, resize
 from facet_nb.widgets.controls import make_control, make_number, make_row
 from facet_nb.widgets.fragments import write_error, write_table, write_text
+
+if TYPE_CHECKING:
+    from facet_nb.plots import Picture
 
 
 class ResultView:
