@@ -243,6 +243,7 @@ def test_one_screen(page, lab_server, complaints, shots):
     for screen in ("Recording", "Run", "Tune", "Save"):
         panel.part("state").locator(f"[data-value='{screen}']:not(.fnb-next)").click()
         assert list_sideways(panel.root) == [] and list_faults(panel.root) == {}
+        assert list_unreachable(panel.root, 150) == [], screen
         page.screenshot(path=shots / f"studio-{screen.lower()}-760.png")
     assert lab.errors() == [] and complaints == []
 
