@@ -306,6 +306,12 @@ FINDING_KINDS: dict[str, FindingKind] = {
         "triggers were moved to the limit of the search",
         "Use a wider search_window=…, or check the markers.",
     ),
+    "triggers_drift": FindingKind(
+        "warning",
+        "the markers keep another time than the artifact",
+        "Correct the markers by the factor, and run the chain again; look for another clock, or a "
+        "wrong sampling rate.",
+    ),
     "unmarked_corrected": FindingKind(
         "note",
         "artifacts outside the markers were corrected",

@@ -16,7 +16,13 @@ from facet_nb.core.metadata import ProcessingMetadata
 from facet_nb.core.processor import Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.correction.base import ChannelCorrection, check_reference
-from facet_nb.correction.train_findings import tell_broken, tell_lost, tell_train, tell_unmarked
+from facet_nb.correction.train_findings import (
+    tell_broken,
+    tell_drift,
+    tell_lost,
+    tell_train,
+    tell_unmarked,
+)
 from facet_nb.kernels.lowrank import locked, lowrank
 from facet_nb.kernels.lowrank.amplitudes import MAX_COURSES
 from facet_nb.kernels.lowrank.highband import average_high, measure_rest
@@ -179,6 +185,7 @@ class GradientCorrection(ChannelCorrection):
             *tell_broken([s for run in found for s in run.notes.get("over_breaks", ())]),
             *tell_unmarked(view, *_list_ends(train.runs, notes, view)),
             *tell_lost(view),
+            *tell_drift(view, train.runs[longest] + view.offset),
         ]
         plan = GradientPlan(layouts, view.sfreq, volumes)
         return Prepared(plan, notes=notes, findings=tuple(told))

@@ -20,7 +20,7 @@ from facet_nb.correction.base import (
     check_reference,
     find_artifacts,
 )
-from facet_nb.correction.train_findings import tell_lost, tell_unmarked
+from facet_nb.correction.train_findings import tell_drift, tell_lost, tell_unmarked
 from facet_nb.kernels.templates import averaging, subsample, weights
 from facet_nb.kernels.templates.late_alignment import LateAlignment
 from facet_nb.kernels.templates.subtraction import subtract_templates
@@ -119,7 +119,8 @@ class AveragingCorrection(ChannelCorrection):
         if view.earlier is not None:
             findings = list(view.earlier.shared.findings)
         else:
-            findings = [*tell_unmarked(view, starts, starts), *tell_lost(view)]
+            unmarked = tell_unmarked(view, starts, starts)
+            findings = [*unmarked, *tell_lost(view), *tell_drift(view, starts)]
         if not usable.all():
             notes["incomplete_epochs"] = int((~usable).sum())
             if view.earlier is None:

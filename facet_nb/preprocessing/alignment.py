@@ -12,6 +12,7 @@ from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels.templates.averaging import take_epochs
 from facet_nb.kernels.triggers.alignment import best_lags, refine_lags
+from facet_nb.kernels.triggers.pace import describe_pace, measure_pace
 from facet_nb.kernels.triggers.spacing import artifact_length
 
 #: Share of triggers at the limit of a search from which the limit is too narrow, and how much
@@ -86,7 +87,7 @@ class TriggerAligner(ArrayProcessor):
         if len(aligned) > 1:
             changes["artifact_length"] = artifact_length(aligned)
         notes = {"ref_channel": view.reference_name, "largest_move": int(np.abs(lags).max())}
-        found = _check_edge(lags, max_lag, triggers / view.sfreq)
+        found = _check_edge(view, starts, lags, max_lag)
         return Prepared(metadata=changes, notes=notes, findings=found)
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
@@ -185,7 +186,7 @@ class SubsampleAligner(ArrayProcessor):
         }
         moved = triggers + np.rint(shifts).astype(np.int64)
         notes = {"ref_channel": view.reference_name}
-        found = _check_edge(shifts, max_lag, triggers / view.sfreq)
+        found = _check_edge(view, starts, shifts, max_lag)
         changes = {"triggers": moved, "custom": custom}
         return Prepared(metadata=changes, notes=notes, findings=found)
 
@@ -201,13 +202,16 @@ def _check_window(search_window: int | None) -> None:
         )
 
 
-def _check_edge(lags: np.ndarray, max_lag: int, times_s: np.ndarray) -> tuple[Finding, ...]:
-    """Return a finding if triggers were moved to the edge of the search window."""
+def _check_edge(
+    view: View, starts: np.ndarray, lags: np.ndarray, max_lag: int
+) -> tuple[Finding, ...]:
+    """Return findings if triggers were moved to the edge of the search window, and why."""
     at_edge = np.abs(lags) >= max_lag
     n = int(np.count_nonzero(at_edge))
     if max_lag < 1 or n < max(2, _AT_EDGE * len(lags)):
         return ()
     wide = int(np.ceil(_WIDER * max_lag))
+    times_s = (starts - view.offset) / view.sfreq
     finding = make_finding(
         "alignment_at_edge",
         f"{n} of {len(lags)} triggers were moved by {max_lag} samples, the limit of the search: "
@@ -217,7 +221,13 @@ def _check_edge(lags: np.ndarray, max_lag: int, times_s: np.ndarray) -> tuple[Fi
         n=n,
         search_window=max_lag,
     )
-    return (finding,)
+    assert view.reference is not None
+    pace = measure_pace(view.reference, starts, view.sfreq)
+    if not pace:
+        return (finding,)
+    slip_s = pace * float(starts[-1] - starts[0]) / view.sfreq
+    detail = describe_pace(pace, slip_s)
+    return finding, make_finding("triggers_drift", detail, factor=1 + pace, slip_s=slip_s)
 
 
 def take_template(view: View, starts: np.ndarray, index: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from facet_nb import (
     HighPassFilter,
     Pipeline,
     ProcessingContext,
+    TriggerAligner,
 )
 from facet_nb.core.recording import replace_data
 from facet_nb.datasets import simulate
@@ -234,3 +235,32 @@ def test_saturated_samples_cost_less_than_with_an_average(clip_v, sfreq, monkeyp
     assert np.array_equal(lazy, result.get_raw().get_data())
     monkeypatch.setattr(lowrank.clipping, "find_limits", lambda x: (-np.inf, np.inf))
     assert after > measure(cut) + 2.0
+
+
+@pytest.mark.parametrize("drift", [1e-3, -2e-4])
+@pytest.mark.parametrize(
+    "chain",
+    [
+        lambda: [GradientCorrection()],
+        lambda: [AASCorrection(subsample=True)],
+        lambda: [TriggerAligner(), AASCorrection()],
+    ],
+)
+def test_markers_of_another_clock_are_told_with_their_factor(chain, drift):
+    sim = simulate(seed=4, n_channels=3, sfreq=1000, duration_s=60.0)
+    true = np.asarray(sim.triggers)
+    markers = np.rint(true[0] + (true - true[0]) * (1 + drift)).astype(int)
+    markers = markers[markers < sim.raw.n_times - 200]
+    context = sim.context().with_trigger_samples(markers)
+    result = Pipeline(chain()).run(context, show_progress=False, raise_on_error=True)
+    (told,) = (f for f in result.findings if f.code == "triggers_drift")
+    assert told.severity == "warning"
+    factor = told.evidence["factor"]
+    assert factor == pytest.approx(1 / (1 + drift), abs=3e-5)
+    again = np.rint(markers[0] + (markers - markers[0]) * factor).astype(int)
+    context = sim.context().with_trigger_samples(again)
+    mended = Pipeline(chain()).run(context, show_progress=False, raise_on_error=True)
+    if drift == 1e-3:
+        gain = np.median(sim.snr_db(mended.get_raw())) - np.median(sim.snr_db(result.get_raw()))
+        assert result.quality.verdict == "check" and gain > 10.0
+    assert not [f for f in mended.findings if f.code == "triggers_drift" and f.severity != "note"]
