@@ -7,8 +7,10 @@ import gc
 import logging
 import multiprocessing
 import os
+import sys
 import threading
 import time
+import types
 import weakref
 
 import numpy as np
@@ -118,6 +120,23 @@ def test_blas_is_limited_while_runs_overlap_and_restored_after():
     with pytest.raises(ValueError, match="x"), inner.one_thread():
         raise ValueError("x")
     assert blas_threads() == before
+
+
+def test_libraries_are_looked_for_again_only_after_an_import(monkeypatch):
+    threadpoolctl = pytest.importorskip("threadpoolctl", minversion="3.8")
+    monkeypatch.setattr(threadpoolctl, "_CACHED_SYS_MODULES_LEN", -1)
+    look, found = threadpoolctl.ThreadpoolController, []
+    monkeypatch.setattr(
+        threadpoolctl, "ThreadpoolController", lambda: found.append(look()) or found[-1]
+    )
+    for name in (None, None, "came_later"):
+        if name:
+            assert len(found) == 1
+            monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+        with inner.one_thread():
+            threads = {p["num_threads"] for p in look().info() if p["user_api"] == "blas"}
+        assert threads == {1}
+    assert len(found) == 2
 
 
 def test_log_level_of_mne_survives_threads(ctx):

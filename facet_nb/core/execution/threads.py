@@ -125,8 +125,13 @@ def one_thread() -> Iterator[None]:
     with _blas_lock:
         _owners += 1
         if _owners == 1:
+            # To look for libraries takes some milliseconds. Since 3.8 it looks again only once
+            # there are other modules than before.
+            look = getattr(
+                threadpoolctl, "get_cached_controller", threadpoolctl.ThreadpoolController
+            )
             with _control(threadpoolctl):
-                _limits = threadpoolctl.threadpool_limits(limits=1, user_api="blas")
+                _limits = look().limit(limits=1, user_api="blas")
     try:
         yield
     finally:
