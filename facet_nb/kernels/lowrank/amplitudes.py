@@ -430,8 +430,9 @@ def _list_bounds(n_values: int) -> list[slice]:
 
 def _square(y: np.ndarray) -> np.ndarray:
     """Return the power of each frequency from its real and imaginary parts."""
-    power = np.square(y[:, ::2])
-    power += np.square(y[:, 1::2])
+    # Squared at once: to take every second value is slow, and squaring is not.
+    squares = np.square(y)
+    power: np.ndarray = squares[:, ::2] + squares[:, 1::2]
     return power
 
 
