@@ -47,6 +47,10 @@ def sources(project_root, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("sources")
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(project_root / name, folder)
+    # What is in the wheel counts here, not how fast it is: the compiler takes 10 s less.
+    setup = (folder / "setup.py").read_text()
+    assert setup.count('"-O3"') == 1
+    (folder / "setup.py").write_text(setup.replace('"-O3"', '"-O0"'))
     leave = shutil.ignore_patterns("__pycache__", "_native.*")
     for name in ("facet_nb", "notebooks"):
         shutil.copytree(project_root / name, folder / name, ignore=leave)
@@ -59,8 +63,9 @@ def wheel(sources, tmp_path_factory) -> Path:
 
 
 def build_wheel(sources: Path, folder: Path, **environment: str) -> Path:
-    offline = ["--no-index", "--no-deps", "--no-build-isolation"]
-    _call(*PIP, "wheel", *offline, "--wheel-dir", folder, sources, cwd=folder, **environment)
+    """Build as pip does, in a process of its own, without pip around it."""
+    build = f"from setuptools import build_meta as b; b.build_wheel({str(folder)!r})"
+    _call(sys.executable, "-c", build, cwd=sources, **environment)
     (built,) = folder.glob("facet_nb-*.whl")
     return built
 
