@@ -21,9 +21,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mne
 import numpy as np
 from _pages import put_row, write_db
 from quality import EVERYDAY, print_head
+from scipy.signal import butter, sosfiltfilt
 
 from facet_nb import (
     AASCorrection,
@@ -84,11 +86,14 @@ CASES: dict[str, tuple[Callable[[], Steps], Callable[[], Steps], Callable[[], St
     "gradient, no pulse": (lambda: [GradientCorrection()], lambda: _correct_pulse(), list),
     "gradient, ZapLine": (lambda: [GradientCorrection()], lambda: [ZapLineCorrection()], list),
     "gradient, wires": (lambda: [GradientCorrection()], lambda: [WireLoopCorrection()], list),
+    "gradient, still wires": (lambda: [GradientCorrection()], lambda: [WireLoopCorrection()], list),
     "standard": (list, lambda: _take_standard(), list),
 }
 
 #: Recordings have a pulse artifact and an ECG for these only: it would hide what others change.
 _WITH_PULSE = ("gradient, pulse",)
+#: Recordings have wire loops for these only, and whether the head moves.
+_WITH_LOOPS = {"gradient, wires": True, "gradient, still wires": False}
 
 
 def _correct_pulse() -> Steps:
@@ -103,6 +108,24 @@ def _take_standard() -> Steps:
     return kept[first:-1]
 
 
+def _add_loops(sim: Simulation, moves: bool) -> mne.io.BaseRaw:
+    """Return the recording with four wire loops, which see the scanner, and the movement if any."""
+    rng = np.random.default_rng(sim.raw.n_times)
+    band = butter(2, [0.3, 8.0], "bandpass", fs=sim.sfreq, output="sos")
+    sources = sosfiltfilt(band, rng.standard_normal((3, sim.raw.n_times)))
+    sources *= moves / sources.std(axis=1, keepdims=True)
+    raw, eeg = sim.raw.copy(), mne.pick_types(sim.raw.info, eeg=True, exclude=())
+    scanner = np.zeros((1, raw.n_times))  # loops see neither EEG nor muscles
+    sim.gradient.add_to(scanner)
+    # Movement reaches the electrodes a little later, and is as large as the EEG and larger.
+    raw._data[eeg] += 3e-5 * rng.standard_normal((len(eeg), 3)) @ np.roll(sources, 8, axis=1)
+    loops = 1e-3 * rng.standard_normal((4, 3)) @ sources
+    loops += rng.standard_normal((4, 1)) * scanner + 1e-5 * rng.standard_normal(loops.shape)
+    info = mne.create_info([f"CWL{i + 1}" for i in range(4)], sim.sfreq, "bio")
+    wires = mne.io.RawArray(loops, info, first_samp=raw.first_samp, verbose="error")
+    return raw.add_channels([wires], force_update_info=True)
+
+
 def measure(sim: Simulation, context: ProcessingContext, steps: Steps) -> float | None:
     """Return the median SNR in dB; None if a step refused."""
     try:
@@ -114,13 +137,20 @@ def measure(sim: Simulation, context: ProcessingContext, steps: Steps) -> float 
 
 def compare(sim: Simulation, columns: list[str]) -> list[float]:
     """Return what each correction adds, in dB; NaN where it was refused."""
-    context = ProcessingContext(sim.raw) | TriggerDetector(r"Response/R128|\b1\b")
+    find_triggers = TriggerDetector(r"Response/R128|\b1\b")
+    context = ProcessingContext(sim.raw) | find_triggers
+    with_loops = {
+        moves: ProcessingContext(_add_loops(sim, moves)) | find_triggers
+        for moves in {_WITH_LOOPS[name] for name in columns if name in _WITH_LOOPS}
+    }
     known: dict[str, float | None] = {}
 
-    def ask(steps: Steps) -> float | None:
-        key = repr(steps)
+    def ask(steps: Steps, name: str) -> float | None:
+        moves = _WITH_LOOPS.get(name)
+        key = f"{moves}{steps!r}"
         if key not in known:
-            known[key] = measure(sim, context, steps)
+            own = context if moves is None else with_loops[moves]
+            known[key] = measure(sim, own, steps)
         return known[key]
 
     found = []
@@ -128,7 +158,7 @@ def compare(sim: Simulation, columns: list[str]) -> list[float]:
         before, step, behind = CASES[name]
         # Filters are no corrections: the standard pipeline is compared with its own.
         bare = [HighPassFilter(1.0), LowPassFilter(70.0)] if name == "standard" else []
-        without, with_it = ask(before() + bare + behind()), ask(before() + step() + behind())
+        without, with_it = (ask(before() + own + behind(), name) for own in (bare, step()))
         refused = without is None or with_it is None
         found.append(np.nan if refused else with_it - without)
     return found

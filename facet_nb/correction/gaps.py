@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +14,6 @@ from facet_nb.core.registry import register_processor
 from facet_nb.correction.base import ChannelCorrection, check_artifact_length
 from facet_nb.kernels.templates import volume_gaps
 from facet_nb.kernels.triggers.spacing import describe_spacing
-
-logger = logging.getLogger("facet_nb")
-
 
 #: Slices beside pauses are corrected if they differ from others by this factor (power) more than
 #: these do among each other.
@@ -110,12 +106,16 @@ class VolumeArtifactCorrection(ChannelCorrection):
         volumes = volume_gaps.Volumes.of(spacing.pauses > 0)
         n_pauses = len(volumes.firsts) - 1
         if n_pauses < 2:
-            logger.warning(
-                "VolumeArtifactCorrection: %d pauses between volumes found, fewer than two; the "
-                "recording is unchanged.",
-                n_pauses,
+            finding = make_finding(
+                "pauses_not_corrected",
+                f"{'One pause' if n_pauses == 1 else 'No pause'} between volumes was found in the "
+                "markers, and two are needed: the recording is unchanged.",
+                severity="note",
+                title="there are no pauses between volumes: nothing was corrected there",
+                remedy="Leave the step out, or use the markers of slices.",
+                n_pauses=n_pauses,
             )
-            return Prepared(None, notes={"n_pauses": n_pauses})
+            return Prepared(None, notes={"n_pauses": n_pauses}, findings=(finding,))
         starts = triggers + view.offset
         weight = volume_gaps.weigh_transition(
             n_samples, self.weighting_position, self.weighting_slope

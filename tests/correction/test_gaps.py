@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import mne
 import numpy as np
 import pytest
@@ -104,12 +102,14 @@ def test_logistic_weight():
     assert np.all(np.diff(weight) > 0)
 
 
-def test_without_pauses_nothing_changes(caplog):
+def test_without_pauses_nothing_changes():
+    """It leaves the recording alone, and says so."""
     data = np.random.default_rng(0).standard_normal((2, 9000))
-    with caplog.at_level(logging.WARNING, logger="facet_nb"):
-        result = run([VolumeArtifactCorrection()], data, np.arange(500, 8000, SLICE))
+    result = run([VolumeArtifactCorrection()], data, np.arange(500, 8000, SLICE))
     np.testing.assert_array_equal(result.get_raw().get_data(), data)
-    assert "recording is unchanged" in caplog.text
+    (told,) = result.findings
+    assert (told.code, told.severity) == ("pauses_not_corrected", "note")
+    assert told.evidence["n_pauses"] == 0 and "is unchanged" in told.detail
     assert RemoveVolumeArtifactCorrection is VolumeArtifactCorrection
 
 
