@@ -22,7 +22,7 @@ from pathlib import Path
 #: The classes are imported by MNE when they are first used: a recording in memory needs both.
 _IMPORT = "import mne; mne.io.read_raw_fif; mne.io.RawArray"
 _COPY = "import mne, sys; mne.io.read_raw_fif(sys.argv[1], preload=True).save(sys.argv[2])"
-_ARGUMENTS = "import typer.main, pydantic, rich.console"
+_ARGUMENTS = "import typer.main"
 _STEADY = """
 import sys, time
 from facet_nb import gradient_correction, load
