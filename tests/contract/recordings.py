@@ -54,7 +54,7 @@ def few_iterations() -> Iterator[None]:
     With these recordings they never settle, and take all 500 iterations: 3 s each, in this process.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mne.preprocessing, "ICA", partial(mne.preprocessing.ICA, max_iter=25))
+        patch.setattr(mne.preprocessing, "ICA", partial(mne.preprocessing.ICA, max_iter=3))
         yield
 
 
