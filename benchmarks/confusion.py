@@ -135,6 +135,7 @@ ALARMS = {
     "artifact_unmarked": ("unmarked dummies", "begins in a volume"),
     "unmarked_corrected": ("unmarked dummies", "begins in a volume"),
     "channels_saturated": ("clipping",),
+    "triggers_drift": (),
 }
 #: Signal-to-noise ratio (0.5 to 70 Hz, median over channels) of good and of bad results, in dB.
 #: Good is also 10 dB from 30 to 70 Hz; bad is also a channel whose error exceeds its EEG. A fault
