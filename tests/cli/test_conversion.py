@@ -63,7 +63,10 @@ def test_file_without_permission(tmp_path):
 
 def test_paths_are_paths():
     command = GROUP.commands["run"]
-    assert convert(command.params[0].process_value, command, "a/b_raw.fif") == Path("a/b_raw.fif")
+    found = convert(command.params[0].process_value, command, "a/b_raw.fif")
+    # Versions of Typer before 0.26 make paths of texts later.
+    assert isinstance(found, Path if hasattr(command.params[0], "type_descriptor") else str)
+    assert Path(found) == Path("a/b_raw.fif")
 
 
 def test_plain_arguments_need_no_pydantic():
