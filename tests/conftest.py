@@ -57,6 +57,7 @@ LONG = (
     "tests/project/test_notebooks.py",
     "tests/evaluation/test_told_or_right.py",
     "tests/study/test_study.py",
+    "tests/study/test_dask.py",
 )
 
 
