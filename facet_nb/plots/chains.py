@@ -10,6 +10,7 @@ from facet_nb.evaluation.chains import ChainComparison, ChainReport, Spectrum
 from facet_nb.plots import picture as pic
 from facet_nb.plots.side_by_side import choose_color, choose_dash
 from facet_nb.plots.sketch import Curve, Sketch, SketchRow
+from facet_nb.plots.style import STYLE
 
 #: Okabe and Ito's colours, ordered by contrast on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -42,7 +43,7 @@ def plot_chains(comparison: ChainComparison, *, width_in: float = 10.0) -> pic.P
     """
     import matplotlib
 
-    with matplotlib.rc_context(pic.STYLE):
+    with matplotlib.rc_context(STYLE):
         picture = pic.make_picture(width_in, 8.2)
         parts: Any = picture.subfigures(3, 1, height_ratios=[3.0, 2.4, 2.4])
         upper, middle, lower = parts

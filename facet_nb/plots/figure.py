@@ -7,8 +7,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from facet_nb.plots.picture import use_style
 from facet_nb.plots.sketch import write_figure
+from facet_nb.plots.style import use_style
 
 _DPI = 110
 

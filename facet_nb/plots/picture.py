@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from facet_nb.plots.envelope import thin
 from facet_nb.plots.sketch import Sketch, SketchRow
+from facet_nb.plots.style import use_style
 
 if TYPE_CHECKING:
     from facet_nb.plots.figure import Picture
@@ -19,24 +20,6 @@ BEFORE, AFTER, REMOVED, EXTRA = "#D55E00", "#0072B2", "#595959", "#009E73"
 
 #: Letters of a legend that fits beside the title.
 _SHORT = 50
-#: matplotlib settings of all figures.
-STYLE: dict[Any, Any] = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "axes.axisbelow": True,
-    "font.size": 9.0,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "facet_nb",
-}
-
-
-def use_style(style: dict[Any, Any] = STYLE) -> Any:
-    """Return a context in which matplotlib has these settings."""
-    import matplotlib
-
-    return matplotlib.rc_context(style)
 
 
 def make_picture(width_in: float = 9.0, height_in: float = 3.0) -> Picture:

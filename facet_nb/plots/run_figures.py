@@ -13,6 +13,7 @@ import numpy as np
 
 from facet_nb.plots import picture as pic
 from facet_nb.plots.envelope import thin
+from facet_nb.plots.style import STYLE, use_style
 
 #: Width of figures on a page, in inches; a page of this width shows texts in their proper size.
 WIDTH_IN = 8.4
@@ -30,7 +31,7 @@ _THEME = {
     pic.EXTRA.lower(): "var(--extra)",
 }
 _INK = "#010203"
-_PAGE_STYLE = pic.STYLE | {
+_PAGE_STYLE = STYLE | {
     "font.size": 10.0,
     "svg.fonttype": "none",
     "text.color": _INK,
@@ -48,7 +49,7 @@ _PAGE_STYLE = pic.STYLE | {
 
 def make_page_figure(height_in: float, n_rows: int = 1, *, share_x: bool = False) -> tuple:
     """Return a picture in the style of a page and its axes, from top to bottom."""
-    with pic.use_style(_PAGE_STYLE):
+    with use_style(_PAGE_STYLE):
         picture = pic.make_picture(WIDTH_IN, height_in)
         picture.set_facecolor("none")
         axes = list(picture.subplots(n_rows, 1, sharex=share_x, squeeze=False)[:, 0])
@@ -66,7 +67,7 @@ def write_inline(picture: pic.Picture, prefix: str) -> str:
         Begins all identifiers, which must occur once on a page.
     """
     buffer = io.BytesIO()
-    with pic.use_style(_PAGE_STYLE):
+    with use_style(_PAGE_STYLE):
         picture.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     svg = buffer.getvalue().decode()
     svg = svg[svg.index("<svg") :]
@@ -259,7 +260,7 @@ def plot_topographies(maps: Sequence[tuple[str, np.ndarray]], info: Any) -> pic.
     """
     from mne.viz import plot_topomap
 
-    with pic.use_style(_PAGE_STYLE):
+    with use_style(_PAGE_STYLE):
         picture = pic.make_picture(WIDTH_IN, 3.0)
         picture.set_facecolor("none")
         axes = picture.subplots(1, len(maps), squeeze=False)[0]

@@ -13,6 +13,7 @@ from facet_nb.plots.heat_map import draw_heat_map
 from facet_nb.plots.memory import draw_memory
 from facet_nb.plots.pareto import draw_pareto
 from facet_nb.plots.scaling import draw_scaling, find_shift
+from facet_nb.plots.style import use_style
 
 #: Width from which the axes are in two columns, in inches; below it, texts would overlap.
 SIDE_BY_SIDE_IN = 6.4
@@ -51,7 +52,7 @@ def tuning_picture(
     picture = picture or pic.make_picture(width_in, find_height_in(width_in))
     picture.clear()
     n_columns = 2 if picture.get_figwidth() >= SIDE_BY_SIDE_IN else 1
-    with pic.use_style():
+    with use_style():
         axes = dict(zip(_KINDS, picture.subplots(4 // n_columns, n_columns).ravel(), strict=True))
     rows = [] if table is None else [row for row in table.rows if not row.machine]
     draw_scaling([] if table is None else find_curves(table), axes["scaling"])
