@@ -33,6 +33,14 @@ _PASSING = (
     "root.addEventListener('keydown', e => { if (e.key === 'Tab' && "
     "e.target.closest('.jupyter-matplotlib-canvas-div')) e.stopPropagation(); }, true);"
 )
+# Keys that are pressed in the panel are the panel's. Notebook 7 looks at all keys first, and its
+# own "r" makes raw text of the cell, and takes the panel away. Keys with Ctrl stay the notebook's.
+_KEEPING = (
+    "const keep = e => { if (!root.isConnected) window.removeEventListener('keydown', keep, true);"
+    "else if (root.contains(e.target)) e.target.toggleAttribute('data-lm-suppress-shortcuts',"
+    "!(e.ctrlKey || e.metaKey || e.altKey)); };"
+    "window.addEventListener('keydown', keep, true);"
+)
 # Plots fit the panel: the page reports the width of the panel once it has not changed for 0.3 s.
 _MEASURING = (
     "let later; const tell = () => { const box = root.querySelector('.fnb-width input');"
@@ -88,7 +96,8 @@ class Panel(w.VBox):
         notice.layout.display = "none"
         style.layout.display = "none"
         css = "".join(read_css(name) for name in self.css_files)
-        style.value = f'<style onload="{_NAMING}{_MEASURING}">{css}{self._hiding_rule}</style>'
+        script = _NAMING + _PASSING + _KEEPING + _MEASURING
+        style.value = f'<style onload="{script}">{css}{self._hiding_rule}</style>'
         if rerun_guard.register(self):
             notice.value = f'<p role="status">{write_text(_STOPPED)}</p>'
             notice.layout.display = ""

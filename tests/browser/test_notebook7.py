@@ -21,6 +21,7 @@ def test_studio(page, lab_server, complaints, shots):
     expect(panel.part("headline")).to_contain_text("6 channels")
     expect(book.notebook.locator(".fnb-report:visible")).to_have_count(0)
 
+    keep_the_keys(page, book, panel)
     panel.turn_to("Run")
     panel.part("run").press("Enter")
     expect(panel.part("status")).to_contain_text("Done in")
@@ -32,6 +33,19 @@ def test_studio(page, lab_server, complaints, shots):
     page.screenshot(path=shots / "studio-notebook7.png")
     assert book.errors() == []
     assert complaints == own
+
+
+def keep_the_keys(page, book: Notebook, panel: Panel) -> None:
+    """Keys that mean something in the notebook, too, are those of the panel while it has them."""
+    n_cells = book.notebook.locator(".jp-Cell").count()
+    panel.part("sv-plot").first.focus()
+    for key in ("1", "r", "y", "x", "d", "d", "a", "b", "ArrowDown", "j"):
+        page.keyboard.press(key)
+    expect(panel.root).to_have_count(1)
+    assert book.notebook.locator(".jp-Cell").count() == n_cells
+    assert book.notebook.locator(".jp-CodeCell.jp-mod-active .fnb-panel").count() == 1
+    page.keyboard.press("Control+s")  # a key with Ctrl is the notebook's
+    expect(panel.root).to_have_count(1)
 
 
 def cancel_a_benchmark(panel: Panel) -> None:

@@ -274,6 +274,9 @@ def test_curves_that_grow(page, lab_server, workdir, complaints, shots):
     check_tabs(lab, panel, ["Tune"])
 
     click_in_the_map(page, panel)
+    page.keyboard.press("Tab")  # which the plot would keep for itself
+    inside = "() => !!document.activeElement.closest('.jupyter-matplotlib-canvas-div')"
+    assert not page.evaluate(inside)
     expect(panel.part("curves").locator("figcaption")).to_contain_text("Chosen:")
     assert list_unreachable(panel.root) == []
     panel.turn_to("Run")
