@@ -71,6 +71,29 @@ _CLIPPED = """root => [...root.querySelectorAll(
     .map(e => e.textContent.trim().slice(0, 60))"""
 
 
+# Words are as a reader reads them: a name with an underscore may go on in a second line.
+_BROKEN = """(root, most) => {
+    const broken = new Set();
+    const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+        if (!text.parentElement.checkVisibility()) continue;
+        for (const { index, 0: word } of text.data.matchAll(/\\p{L}{2,}/gu)) {
+            const range = document.createRange();
+            range.setStart(text, index);
+            range.setEnd(text, index + word.length);
+            const lines = new Set([...range.getClientRects()].map(r => Math.round(r.top)));
+            if (lines.size > 1 && word.length <= most) broken.add(word);
+        }
+    }
+    return [...broken];
+}"""
+
+
+def list_broken(root: Any, most: int = 16) -> list[str]:
+    """Return words of at most `most` letters that are broken over two lines."""
+    return root.first.evaluate(f"root => ({_BROKEN})(root, {most})")
+
+
 def list_nameless(root: Any) -> list[str]:
     """Return visible controls that a screen reader could not name."""
     controls = root.locator("select, input, textarea, button, [role=slider], svg[role=img]")

@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 from tests.browser.harness import PATIENCE, TABS, Lab, Panel
 from tests.browser.page_checks import (
     check_tabs,
+    list_broken,
     list_clipped,
     list_faults,
     list_sideways,
@@ -245,6 +246,12 @@ def test_one_screen(page, lab_server, complaints, shots):
         assert list_sideways(panel.root) == [] and list_faults(panel.root) == {}
         assert list_unreachable(panel.root, 150) == [], screen
         page.screenshot(path=shots / f"studio-{screen.lower()}-760.png")
+    page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
+    page.set_viewport_size({"width": 760, "height": 900})
+    for screen in ("Recording", "Chain", "Run", "Tune", "Save"):  # beside the file browser
+        panel.part("state").locator(f"[data-value='{screen}']:not(.fnb-next)").click()
+        assert list_sideways(panel.root) == list_broken(panel.root) == [], screen
+        page.screenshot(path=shots / f"studio-{screen.lower()}-files-760.png")
     assert lab.errors() == [] and complaints == []
 
 
