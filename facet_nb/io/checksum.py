@@ -42,9 +42,8 @@ class PageSums:
     """A running checksum of the bytes of a file, whatever the pieces that they come in.
 
     It is the CRC-32 of the sums of 64-bit words of each page: sums take a tenth of the time of a
-    CRC, and the pages of a file are what goes missing, stays as it was, or ends up elsewhere. Any
-    change within 32 bits alters it; of others, one in 4 billion does not, or a permutation of
-    whole words within a page.
+    CRC, and the pages of a file are what goes missing, stays as it was, or ends up elsewhere. One
+    change in 4 billion does not alter it, nor does a permutation of whole words within a page.
 
     Attributes
     ----------
