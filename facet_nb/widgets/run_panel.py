@@ -146,7 +146,7 @@ class RunPanel(Panel):
         return f"<{type(self).__name__}: {len(model.pipeline)} steps, {model.mode}, {model.status}>"
 
 
-def write_report(model: RunModel, results: ResultView) -> str:
+def write_report(model: RunModel, results: ResultView | None) -> str:
     """Return status, picture, metrics, times, settings and code as self-contained HTML."""
     parts = [f"<p><strong>{write_text(describe_status(model))}</strong></p>"]
     if model.running:
@@ -154,9 +154,9 @@ def write_report(model: RunModel, results: ResultView) -> str:
     if model.error is not None and model.status == "failed":
         where, message = describe_failure(model)
         parts.append(write_error(where, message, describe_traceback(model.error)))
-    if results.sketch is not None:
+    if results is not None and results.sketch is not None:
         parts.append(results.sketch.to_html())
-    parts.append(write_metrics(model, results.comparison))
+    parts.append(write_metrics(model, None if results is None else results.comparison))
     if model.result is not None and model.result.state.steps:
         parts.append(write_step_times(model.result.state))
     rows = list(model.settings.items())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import ipywidgets as w
@@ -31,13 +33,28 @@ from facet_nb.widgets.live_html import LiveHtml
 from facet_nb.widgets.panel import Panel, read_css
 from facet_nb.widgets.progress_view import describe_status
 from facet_nb.widgets.recording_view import RecordingView
-from facet_nb.widgets.run_panel import RunPanel, write_report
+from facet_nb.widgets.run_panel import RunPanel, write_report, write_summary
 from facet_nb.widgets.signal_view import SignalView
 from facet_nb.widgets.tune_panel import TunePanel
 
 #: Height of the signal on each screen, in pixels.
 _HEIGHTS = {"Recording": 200, "Run": 206, "Compare": 206, "Tune": 112}
 _LOW = 150
+
+#: When the views in detail are made, in s after the rest: the first picture comes before them.
+_LATER_S = 1.5
+
+
+class _Details:
+    """The views in detail, which are folded at first: three quarters of all widgets."""
+
+    def __init__(self, model: StudioModel) -> None:
+        self.recording = RecordingView(model.recording, model.chain.use_trigger)
+        self.chain = ChainEditor(model.chain, plan=model.run.plan, nested=True)
+        self.run = RunPanel(model.run, nested=True)
+        self.tune = TunePanel(model.tune, nested=True)
+        self.compare = ComparePanel(model.run, model.compare, nested=True)
+        self.code = CodeView(model.run)
 
 
 class Studio(Panel):
@@ -74,6 +91,7 @@ class Studio(Panel):
     """
 
     css_files = ("panel.css", "studio.css")
+    _retired = False
 
     def __init__(
         self,
@@ -85,13 +103,7 @@ class Studio(Panel):
     ) -> None:
         self.model = StudioModel(source, pipeline, cores=cores, **settings)
         model = self.model
-        self.recording = RecordingView(model.recording, model.chain.use_trigger)
         self.signal = SignalView(model.signal, nested=True)
-        self.chain = ChainEditor(model.chain, plan=model.run.plan, nested=True)
-        self.run_panel = RunPanel(model.run, nested=True)
-        self.tune_panel = TunePanel(model.tune, nested=True)
-        self.compare_panel = ComparePanel(model.run, model.compare, nested=True)
-        self.code_view = CodeView(model.run)
         self.head = self._live(parts.write_head, "fnb-headline")
         self.rail = self._live(parts.write_rail, "fnb-rail")
         self.transport = self._live(parts.write_transport, "fnb-transport")
@@ -113,22 +125,89 @@ class Studio(Panel):
         self.follow(model.machines)
         self._observe()
         self._show_screen()
+        self._make_details_later()
+
+    def _make_details_later(self) -> None:
+        """Make the views in detail when the first picture has been drawn; without a page, now."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._make_details()
+        else:
+            loop.call_later(_LATER_S, self._make_details)
+
+    def _make_details(self, _change: Any = None) -> None:
+        if not self._retired:
+            self._details  # noqa: B018  # made when it is asked for
+
+    @cached_property
+    def _details(self) -> _Details:
+        details = self.__dict__["_details"] = _Details(self.model)  # known to what asks meanwhile
+        facts = w.VBox([details.recording.widget, self.signal.channels])
+        panels = {
+            "Recording": facts,
+            "Chain": details.chain,
+            "Run": details.run,
+            "Tune": details.tune,
+            "Compare": details.compare,
+        }
+        for name, panel in panels.items():
+            self.folds[name].children = [panel]
+        self.pages["Save"].children = [self.files, _own(details.code.widget)]
+        self._placeholder.close()
+        self._placeholder.layout.close()
+        self.model.run.observe(details.chain.refresh_plan, [*RunModel.SETTINGS, "pipeline"])
+        if self.width.value:
+            self._fit({"new": self.width.value})
+        self._show_curves()
+        return details
+
+    @property
+    def recording(self) -> RecordingView:
+        """Properties, events and channels of the recording."""
+        return self._details.recording
+
+    @property
+    def chain(self) -> ChainEditor:
+        """All settings of the chain."""
+        return self._details.chain
+
+    @property
+    def run_panel(self) -> RunPanel:
+        """All settings of a run, and its result."""
+        return self._details.run
+
+    @property
+    def tune_panel(self) -> TunePanel:
+        """Measurements in fresh processes."""
+        return self._details.tune
+
+    @property
+    def compare_panel(self) -> ComparePanel:
+        """Results that were kept."""
+        return self._details.compare
+
+    @property
+    def code_view(self) -> CodeView:
+        """The run as code."""
+        return self._details.code
 
     def _live(self, write: Callable[[StudioModel], str], css: str) -> LiveHtml:
         return LiveHtml(lambda: write(self.model), self._act, css)
 
     def _fill_stage(self) -> None:
-        facts = w.VBox([self.recording.widget, self.signal.channels])
-        details: dict[str, tuple[str, w.Widget]] = {
-            "Recording": ("Properties, events, channels, simulation", facts),
-            "Chain": ("All settings of a step, order, new steps, YAML", self.chain),
-            "Run": ("All settings, steps and channels, pictures, log", self.run_panel),
-            "Tune": ("Measure in fresh processes", self.tune_panel),
-            "Compare": ("Keep by name, metrics, spectra", self.compare_panel),
+        titles = {
+            "Recording": "Properties, events, channels, simulation",
+            "Chain": "All settings of a step, order, new steps, YAML",
+            "Run": "All settings, steps and channels, pictures, log",
+            "Tune": "Measure in fresh processes",
+            "Compare": "Keep by name, metrics, spectra",
         }
         folds = {}
-        for name, (title, panel) in details.items():
-            folds[name] = w.Accordion([panel], titles=(title,), selected_index=None)
+        self._placeholder = w.Box()  # until the views in detail are made
+        for name, title in titles.items():
+            folds[name] = w.Accordion([self._placeholder], titles=(title,), selected_index=None)
+            folds[name].observe(self._make_details, "selected_index")
             folds[name].observe(self._show_screen, "selected_index")
         self.folds = folds
         pages: dict[str, list[w.Widget]] = {
@@ -136,7 +215,7 @@ class Studio(Panel):
             "Chain": [self.cards, folds["Chain"]],
             "Run": [self.picture, folds["Run"]],
             "Tune": [self.cost, folds["Tune"]],
-            "Save": [self.files, _own(self.code_view.widget)],
+            "Save": [self.files],
             "Compare": [self.pair, folds["Compare"]],
         }
         self.pages = {}
@@ -150,7 +229,7 @@ class Studio(Panel):
         model, run = self.model, self.model.run
         settings = [*RunModel.SETTINGS, "pipeline", "blocked", "records"]
         model.chain.observe(self._refresh, ["steps", "selected"])
-        run.observe(self.chain.refresh_plan, [*RunModel.SETTINGS, "pipeline"])
+        run.observe(self._make_details, "status")
         run.observe(self.signal.refresh, "result")
         run.observe(self.refresh_report, "status")
         run.observe(self._refresh, [*settings, "status", "state", "truth", "timelines"])
@@ -166,6 +245,11 @@ class Studio(Panel):
         model.quick.observe(self._refresh, ["status", "points"])
         model.tune.observe(self._refresh, "state")
         model.compare.observe(self._refresh, ["entries", "status"])
+
+    def retire(self) -> bool:
+        """Cancel all work and close all views, after the panel's cell has been run again."""
+        self._retired = True  # nothing is made later
+        return super().retire()
 
     # -------------------------------------------------------------------- without a display
     @property
@@ -207,7 +291,8 @@ class Studio(Panel):
         """Return the state of the studio as plain HTML, for the saved notebook."""
         drawn = parts.write_run(self.model, live=False) + write_charts(self.model)
         drawn = re.sub(r"<button.*?</button>", "", drawn)  # they need a kernel
-        report = write_report(self.model.run, self.run_panel.results)
+        made = self.__dict__.get("_details")
+        report = write_report(self.model.run, None if made is None else made.run.results)
         html = [
             f'<div class="fnb-studio fnb-saved"><style>{read_css("studio.css")}</style>',
             f"<p>{self._describe()}</p>{drawn}</div>{report}",
@@ -220,12 +305,13 @@ class Studio(Panel):
 
     def summary(self) -> str:
         """Return status and settings in one line of text."""
-        return self.run_panel.summary()
+        return write_summary(self.model.run)
 
     # ----------------------------------------------------------------------------------- actions
     def _act(self, act: str, name: str, value: Any) -> bool:
         """Handle an action of the page; show the reason if it is not possible."""
         done = False
+        self._make_details()
         try:
             self._ACTS[act](self, name, value)
         except (FacetError, TraitError, OSError) as error:
@@ -404,9 +490,14 @@ class Studio(Panel):
         for name in SCREENS:
             self.pages[name].layout.display = "" if name == screen else "none"
         self.signal.canvas.height_px = _HEIGHTS.get(screen, _LOW)
-        open_ = screen == "Tune" and self.folds["Tune"].selected_index is not None
-        self.tune_panel.curves.drawing.set_visible(open_)
+        self._show_curves()
         self._refresh()
+
+    def _show_curves(self) -> None:
+        made = self.__dict__.get("_details")
+        if made is not None:
+            is_open = self.folds["Tune"].selected_index is not None
+            made.tune.curves.drawing.set_visible(self.model.screen == "Tune" and is_open)
 
     def _take_preview(self, _change: Any) -> None:
         self.signal.refresh()
