@@ -38,7 +38,8 @@ class CurvesView:
         self._drawn: Any = None
         self._drawn_s = -1e9
         self.drawing = LazyDrawing(self._follow)
-        model.observe(self.refresh, ["state", "status", "chosen", "guess", "hidden"])
+        # With the time as well: what came too early to be drawn is drawn later, without news.
+        model.observe(self.refresh, ["state", "status", "chosen", "guess", "hidden", "elapsed_s"])
         self.refresh()
 
     def fit(self, panel_px: int) -> None:

@@ -165,7 +165,7 @@ class TunePanel(Panel):
             "fnb-advice"
         )
         self._busy = False
-        self._shown_s = -1e9
+        self._shown_s, self._late = -1e9, False
 
     def _make_files(self) -> None:
         self.file = make_control(
@@ -220,6 +220,7 @@ class TunePanel(Panel):
         model, run = self.model, self.model.run
         model.observe(self._show_progress, ["state", "status", "elapsed_s", "error"])
         model.observe(self._show_table, ["state", "status", "hidden", "chosen"])
+        model.observe(self._show_late, "elapsed_s")
         model.observe(self._show_advice, ["advice", "status", "hidden"])
         model.observe(self._show_forecast, [*model.RANGES, "repeats", "time_budget_s", "memory"])
         run.observe(self._show_forecast, ["pipeline", "source", "records"])
@@ -267,8 +268,8 @@ class TunePanel(Panel):
 
     def _show_table(self, _change: Any = None) -> None:
         """Show verdict, points and table; at a limited rate, as statistics disturb timed runs."""
-        early = self.model.busy and time.monotonic() - self._shown_s < PAUSE_S
-        if early:
+        self._late = self.model.busy and time.monotonic() - self._shown_s < PAUSE_S
+        if self._late:
             return
         self._shown_s = time.monotonic()
         model = self.model
@@ -284,6 +285,11 @@ class TunePanel(Panel):
             self._busy = False
         self.point.layout.display = "" if points else "none"
         self.table.value = "" if model.hidden or not points else _write_table(model.table)
+
+    def _show_late(self, _change: Any) -> None:
+        """Show what came too early after what was shown before."""
+        if self._late:
+            self._show_table()
 
     def _show_advice(self, _change: Any = None) -> None:
         advice = None if self.model.hidden else self.model.advice
