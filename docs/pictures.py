@@ -24,8 +24,8 @@ from facet_nb import classic_correction, gradient_correction
 from facet_nb.benchmark.tracing import trace_run
 from facet_nb.datasets import Simulation, example, simulate
 from facet_nb.lessons import load_table
-from facet_nb.plots import draw_lanes, plot_scaling
-from facet_nb.plots.picture import AFTER, BEFORE, Picture, add_axes, make_picture
+from facet_nb.plots import Picture, draw_lanes, plot_scaling
+from facet_nb.plots.picture import AFTER, BEFORE, add_axes, make_picture
 
 HERE = Path(__file__).resolve().parent
 FOLDER = HERE / "_static" / "home"
