@@ -37,9 +37,9 @@ def make_work(name: str) -> tuple[Any, Any, dict[str, Any]]:
     """Return a chain, a recording and settings of a run of about the given CPU seconds."""
     from facet_nb import FARMCorrection
     from facet_nb.datasets import simulate
-    from facet_nb.models.studio_model import make_usual_chain
+    from facet_nb.models.chain_model import make_default_chain
 
-    chain = make_usual_chain()
+    chain = make_default_chain()
     for _ in range({"2": 0, "10": 1, "30": 4}[name]):
         chain.add(FARMCorrection())
     settings = {"mode": "channel_sequential", "n_jobs": 2, "backend": "threading"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import subprocess
@@ -163,3 +164,25 @@ def test_steps_leave_the_slow_parts_of_scipy_to_those_that_need_them():
         "mne",
     }
     assert not loaded & slow
+
+
+def test_programs_beside_the_package_find_what_they_import(project_root):
+    """Benchmarks run for minutes, and some imports only in the middle: names must be there."""
+    lost = []
+    for folder in ("benchmarks", "docs", "examples", "notebooks", "binder", ".ci"):
+        for file in sorted((project_root / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("facet_nb"):
+                    names = [name.name for name in node.names]
+                    lost += [f"{file.name}: {n}" for n in names if not _is_there(node.module, n)]
+    assert lost == []
+
+
+def _is_there(module: str, name: str) -> bool:
+    if hasattr(importlib.import_module(module), name):
+        return True
+    try:
+        importlib.import_module(f"{module}.{name}")
+    except ImportError:
+        return False
+    return True
