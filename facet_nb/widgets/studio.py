@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Callable
 from functools import cached_property
@@ -26,6 +27,7 @@ from facet_nb.widgets.chain_editor import ChainEditor
 from facet_nb.widgets.code_view import CodeView
 from facet_nb.widgets.compare_panel import ComparePanel
 from facet_nb.widgets.compare_view import write_pair
+from facet_nb.widgets.controls import close_parts
 from facet_nb.widgets.cost_view import write_charts, write_tune
 from facet_nb.widgets.files_view import write_files
 from facet_nb.widgets.fragments import write_text
@@ -128,10 +130,15 @@ class Studio(Panel):
         self._make_details_later()
 
     def _make_details_later(self) -> None:
-        """Make the views in detail when the first picture has been drawn; without a page, now."""
+        """Make the views in detail when the first picture has been drawn; without a page, now.
+
+        Voila's page comes when all cells have run, and misses widgets that are made meanwhile.
+        """
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
+            loop = None
+        if loop is None or any(name.startswith("VOILA_") for name in os.environ):
             self._make_details()
         else:
             loop.call_later(_LATER_S, self._make_details)
@@ -154,8 +161,6 @@ class Studio(Panel):
         for name, panel in panels.items():
             self.folds[name].children = [panel]
         self.pages["Save"].children = [self.files, _own(details.code.widget)]
-        self._placeholder.close()
-        self._placeholder.layout.close()
         self.model.run.observe(details.chain.refresh_plan, [*RunModel.SETTINGS, "pipeline"])
         if self.width.value:
             self._fit({"new": self.width.value})
@@ -204,7 +209,8 @@ class Studio(Panel):
             "Compare": "Keep by name, metrics, spectra",
         }
         folds = {}
-        self._placeholder = w.Box()  # until the views in detail are made
+        # Until the views in detail are made. It stays: a page may be about to show it.
+        self._placeholder = w.Box()
         for name, title in titles.items():
             folds[name] = w.Accordion([self._placeholder], titles=(title,), selected_index=None)
             folds[name].observe(self._make_details, "selected_index")
@@ -249,6 +255,7 @@ class Studio(Panel):
     def retire(self) -> bool:
         """Cancel all work and close all views, after the panel's cell has been run again."""
         self._retired = True  # nothing is made later
+        close_parts(self._placeholder)
         return super().retire()
 
     # -------------------------------------------------------------------- without a display
