@@ -78,11 +78,9 @@ def tell_drift(view: View, starts: np.ndarray) -> list[Finding]:
     pace = measure_pace(view.reference, starts, view.sfreq)
     if not pace:
         return []
-    slip_s = pace * float(starts[-1] - starts[0]) / view.sfreq
     severity: Severity = "warning" if abs(pace) >= _DRIFT else "note"
-    detail, factor = describe_pace(pace, slip_s), 1 + pace
-    told = make_finding("triggers_drift", detail, severity=severity, factor=factor, slip_s=slip_s)
-    return [told]
+    detail, figures = describe_pace(pace, starts, view.sfreq)
+    return [make_finding("triggers_drift", detail, severity=severity, **figures)]
 
 
 def _list_pauses(markers: np.ndarray) -> list[tuple[int, int]]:

@@ -225,9 +225,8 @@ def _check_edge(
     pace = measure_pace(view.reference, starts, view.sfreq)
     if not pace:
         return (finding,)
-    slip_s = pace * float(starts[-1] - starts[0]) / view.sfreq
-    detail = describe_pace(pace, slip_s)
-    return finding, make_finding("triggers_drift", detail, factor=1 + pace, slip_s=slip_s)
+    detail, figures = describe_pace(pace, starts, view.sfreq)
+    return finding, make_finding("triggers_drift", detail, **figures)
 
 
 def take_template(view: View, starts: np.ndarray, index: int) -> np.ndarray:

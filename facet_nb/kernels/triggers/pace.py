@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 #: Distance of the artifacts that are compared first, in s; each next one is so many times larger.
@@ -69,21 +71,31 @@ def measure_pace(x: np.ndarray, starts: np.ndarray, sfreq: float) -> float:
     return pace if abs(slip) >= _SLIP else 0.0
 
 
-def describe_pace(pace: float, slip_s: float) -> str:
-    """Return in words how the artifact's time differs from the markers'.
+def describe_pace(pace: float, starts: np.ndarray, sfreq: float) -> tuple[str, dict[str, Any]]:
+    """Return in words and in figures how the artifact's time differs from the markers'.
 
     Parameters
     ----------
     pace : float
         Output of :func:`measure_pace`.
-    slip_s : float
-        What it makes until the last marker, in s.
+    starts, sfreq
+        Its input.
+
+    Returns
+    -------
+    text : str
+        A sentence.
+    figures : dict
+        ``factor``, of the artifact's period to the markers', and ``slip_s``, what that makes until
+        the last marker, in s.
     """
+    slip_s = pace * float(starts[-1] - starts[0]) / sfreq
     side = "late" if pace > 0 else "early"
-    return (
+    text = (
         f"From marker to marker the artifact takes {1 + pace:.6f} times as long: "
         f"{1e3 * abs(slip_s):.3g} ms {side} at the last one."
     )
+    return text, {"factor": 1 + pace, "slip_s": slip_s}
 
 
 def _compare(
