@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import ipywidgets as w
@@ -93,6 +92,7 @@ class Studio(Panel):
     """
 
     css_files = ("panel.css", "studio.css")
+    _made: _Details | None = None
     _retired = False
 
     def __init__(
@@ -145,11 +145,15 @@ class Studio(Panel):
 
     def _make_details(self, _change: Any = None) -> None:
         if not self._retired:
-            self._details  # noqa: B018  # made when it is asked for
+            self._find_details()
 
-    @cached_property
-    def _details(self) -> _Details:
-        details = self.__dict__["_details"] = _Details(self.model)  # known to what asks meanwhile
+    def _find_details(self) -> _Details:
+        if self._made is None:
+            self._made = _Details(self.model)
+            self._show_details(self._made)
+        return self._made
+
+    def _show_details(self, details: _Details) -> None:
         facts = w.VBox([details.recording.widget, self.signal.channels])
         panels = {
             "Recording": facts,
@@ -165,37 +169,36 @@ class Studio(Panel):
         if self.width.value:
             self._fit({"new": self.width.value})
         self._show_curves()
-        return details
 
     @property
     def recording(self) -> RecordingView:
         """Properties, events and channels of the recording."""
-        return self._details.recording
+        return self._find_details().recording
 
     @property
     def chain(self) -> ChainEditor:
         """All settings of the chain."""
-        return self._details.chain
+        return self._find_details().chain
 
     @property
     def run_panel(self) -> RunPanel:
         """All settings of a run, and its result."""
-        return self._details.run
+        return self._find_details().run
 
     @property
     def tune_panel(self) -> TunePanel:
         """Measurements in fresh processes."""
-        return self._details.tune
+        return self._find_details().tune
 
     @property
     def compare_panel(self) -> ComparePanel:
         """Results that were kept."""
-        return self._details.compare
+        return self._find_details().compare
 
     @property
     def code_view(self) -> CodeView:
         """The run as code."""
-        return self._details.code
+        return self._find_details().code
 
     def _live(self, write: Callable[[StudioModel], str], css: str) -> LiveHtml:
         return LiveHtml(lambda: write(self.model), self._act, css)
@@ -298,7 +301,7 @@ class Studio(Panel):
         """Return the state of the studio as plain HTML, for the saved notebook."""
         drawn = parts.write_run(self.model, live=False) + write_charts(self.model)
         drawn = re.sub(r"<button.*?</button>", "", drawn)  # they need a kernel
-        made = self.__dict__.get("_details")
+        made = self._made
         report = write_report(self.model.run, None if made is None else made.run.results)
         html = [
             f'<div class="fnb-studio fnb-saved"><style>{read_css("studio.css")}</style>',
@@ -501,10 +504,9 @@ class Studio(Panel):
         self._refresh()
 
     def _show_curves(self) -> None:
-        made = self.__dict__.get("_details")
-        if made is not None:
+        if self._made is not None:
             is_open = self.folds["Tune"].selected_index is not None
-            made.tune.curves.drawing.set_visible(self.model.screen == "Tune" and is_open)
+            self._made.tune.curves.drawing.set_visible(self.model.screen == "Tune" and is_open)
 
     def _take_preview(self, _change: Any) -> None:
         self.signal.refresh()
