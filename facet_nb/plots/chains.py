@@ -10,7 +10,7 @@ from facet_nb.evaluation.chains import ChainComparison, ChainReport, Spectrum
 from facet_nb.plots import picture as pic
 from facet_nb.plots.side_by_side import choose_color, choose_dash
 from facet_nb.plots.sketch import Curve, Sketch, SketchRow
-from facet_nb.plots.style import STYLE
+from facet_nb.plots.style import use_style
 
 #: Okabe and Ito's colours, ordered by contrast on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -41,9 +41,7 @@ def plot_chains(comparison: ChainComparison, *, width_in: float = 10.0) -> pic.P
         Spectra before, after and of the truth; peaks at slice harmonics; and maps of the error, or
         bars where electrode positions are unknown.
     """
-    import matplotlib
-
-    with matplotlib.rc_context(STYLE):
+    with use_style():
         picture = pic.make_picture(width_in, 8.2)
         parts: Any = picture.subfigures(3, 1, height_ratios=[3.0, 2.4, 2.4])
         upper, middle, lower = parts

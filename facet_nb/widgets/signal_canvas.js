@@ -734,9 +734,6 @@ function makeView(store, el) {
   }
   function lose() { lost = true; redraw(); }
 
-  // Keys that are pressed here are not the notebook's, which in Notebook 7 looks at them first.
-  const keep = e => { if (root.contains(e.target)) e.target.toggleAttribute("data-lm-suppress-shortcuts", !(e.ctrlKey || e.metaKey || e.altKey)); };
-  addEventListener("keydown", keep, true);
   const resize = new ResizeObserver(() => requestAnimationFrame(size));
   resize.observe(row);
   const change_theme = new MutationObserver(() => requestAnimationFrame(theme));
@@ -752,7 +749,6 @@ function makeView(store, el) {
       model.off("change:difference", redraw);
       model.off("change:height_px", size);
       resize.disconnect(); change_theme.disconnect();
-      removeEventListener("keydown", keep, true);
       cancelAnimationFrame(frame); clearTimeout(later); clearTimeout(pause);
     },
   };
