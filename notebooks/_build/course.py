@@ -523,8 +523,8 @@ def _check_questions(lesson: Lesson) -> Iterator[str]:
     beliefs = read_misconceptions()
     for b in lesson.find("quiz"):
         options = b.data["options"]
-        if sum("misconception" not in option for option in options) != 1 or len(options) < 3:
-            yield f"{b.id} needs one right answer and two or more wrong ones"
+        if sum("misconception" not in option for option in options) != 1 or len(options) < 4:
+            yield f"{b.id} needs one right answer and three or more wrong ones"
         for option in options:
             if option.get("misconception", "S1") not in beliefs:
                 yield f"{b.id}: {option['text']!r} names no misconception"

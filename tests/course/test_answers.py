@@ -15,6 +15,7 @@ import course
 import pytest
 
 from facet_nb.core.planning import memory_forecast
+from facet_nb.lessons import choose, order
 
 SALTS = (0, 1, 2) if os.environ.get("FACET_NB_NIGHT") else (0,)
 #: About the memory of a kernel that has imported the libraries.
@@ -81,3 +82,32 @@ def test_checks_tell_right_from_wrong(run, lesson):
 def test_stub_fails_with_its_exercise(run):
     for exercise, outcomes in run.items():
         assert outcomes["stub"].startswith(f"NotImplementedError: {exercise}:"), outcomes["stub"]
+
+
+def test_choices_tell_right_from_wrong(lesson):
+    """Each question has one right choice, and three or more wrong ones with another reason."""
+    for block in lesson.find("quiz"):
+        letters = "abcdef"[: len(block.data["options"])]
+        answers = {letter: choose(block.id, letter) for letter in letters}
+        right = [letter for letter, answer in answers.items() if answer.right]
+        assert right == [course.find_right(block)]
+        assert len(answers) >= 4
+        assert len({answer.feedback for answer in answers.values()}) == len(answers)
+
+
+def list_wrong_orders(cards: int, accepted: list[list[int]]) -> list[list[int]]:
+    """Return typical wrong orders: reversed, one forgotten, two swapped, one too many."""
+    first = accepted[0]
+    spare = [card for card in range(1, cards + 1) if card not in first]
+    tries = [first[::-1], first[1:], first[:-1], [first[1], first[0], *first[2:]]]
+    tries += [[*first, card] for card in spare] + [[card, *first[1:]] for card in spare]
+    return [cards for cards in tries if cards not in accepted]
+
+
+def test_orders_tell_right_from_wrong(lesson):
+    for block in lesson.find("parsons"):
+        accepted = block.data["accept"]
+        wrong = list_wrong_orders(len(block.data["cards"]), accepted)
+        assert len(wrong) >= 3
+        assert all(order(block.id, cards).right for cards in accepted)
+        assert [cards for cards in wrong if order(block.id, cards).right] == []

@@ -117,6 +117,9 @@ options:
   - text: none
     misconception: S1
     feedback: no
+  - text: all
+    misconception: S1
+    feedback: no
 ```
 
 ```hint id=E9.2 n=1
@@ -172,6 +175,7 @@ GAPS = [
     ("How many?\n```\n", "How many?\n```\n\nIt is 5 dB better.\n", "typed by hand"),
     ("assert x == 1", "SALT = 2\nassert x == 1", "assigned again"),
     ("    misconception: S1\n", "", "one right answer"),
+    ("  - text: all\n    misconception: S1\n    feedback: no\n", "", "three or more wrong"),
     ("x = 1\n### END", "### END", ""),
     ("```reveal id=P9.1 truth=3\nThree.\n```\n", "", "predicted and not revealed"),
 ]
