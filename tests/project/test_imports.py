@@ -186,3 +186,20 @@ def _is_there(module: str, name: str) -> bool:
     except ImportError:
         return False
     return True
+
+
+WRITE_PROBE = """
+import sys
+import mne, numpy as np
+from facet_nb import ProcessingContext, export
+raw = mne.io.RawArray(np.ones((1, 100)), mne.create_info(1, 100.0, "eeg"), verbose="error")
+raw.set_annotations(mne.Annotations(0.5, 0.0, "mark"))
+export(ProcessingContext(raw), sys.argv[1])
+print(sorted({"mne.source_estimate", "mne.cov", "scipy.special"} & set(sys.modules)))
+"""
+
+
+def test_writing_does_not_load_source_estimates(tmp_path):
+    command = [sys.executable, "-c", WRITE_PROBE, str(tmp_path / "a_raw.fif")]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

@@ -36,6 +36,8 @@ _FLOAT, _DOUBLE = 4, 5
 #: Shifts below this part of a sample vanish when a reader rounds to samples.
 _VISIBLE_SHIFT = 0.05
 
+_NO_INDICES = np.zeros(0, dtype=int)
+
 
 def check_fif_header(raw: mne.io.BaseRaw, path: Path) -> None:
     """Raise ValidationError if names, annotations or the date do not fit the format."""
@@ -124,9 +126,15 @@ def _watch_reads(raw: mne.io.BaseRaw, handed: HandedOver) -> mne.io.BaseRaw:
             handed.note(start, start + samples.shape[1], samples)
         return samples, times
 
+    def find_indices(self: Any, times: Any, *args: Any, **options: Any) -> Any:
+        # MNE looks for skips that are annotated. Where there are none, it would import all of its
+        # source estimates to convert no times.
+        return kind.time_as_index(self, times, *args, **options) if len(times) else _NO_INDICES
+
     kind = type(raw)
     shown = copy.copy(raw)
-    shown.__class__ = type(kind.__name__, (kind,), {"__getitem__": get})
+    methods = {"__getitem__": get, "time_as_index": find_indices}
+    shown.__class__ = type(kind.__name__, (kind,), methods)
     return shown
 
 
