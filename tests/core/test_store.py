@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import multiprocessing
 import os
 import pickle
@@ -43,6 +44,37 @@ def test_large_arrays_are_writable_and_can_be_pickled(monkeypatch):
         assert array.flags.writeable
         array[...] = 1.5
         assert np.array_equal(pickle.loads(pickle.dumps(array)), array)
+
+
+def place_of(array):
+    return array.__array_interface__["data"][0]
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_FREE"), reason="memory cannot be left to this system")
+def test_pages_of_a_large_array_are_kept_once_it_is_gone(monkeypatch):
+    monkeypatch.setattr(array_store, "_LARGE", 1000)
+    array = fresh_array((3, 1000))
+    array[...] = 1.0
+    place, part = place_of(array), array[1:, ::2]
+    del array
+    other = fresh_array((3, 1000))
+    other[...] = 2.0
+    assert np.all(part == 1.0), "a part of it is still in use"
+    del part
+    again = fresh_array((1000, 3))
+    assert place_of(again) == place and again.shape == (1000, 3)
+    again[...] = 3.0
+    assert np.all(other == 2.0)
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_FREE"), reason="memory cannot be left to this system")
+def test_pages_are_kept_for_arrays_of_their_size_only(monkeypatch):
+    monkeypatch.setattr(array_store, "_LARGE", 1000)
+    monkeypatch.setattr(array_store, "_KEPT", 50_000)
+    array_store._kept_pages.clear()
+    for shape, n_kept in [((3, 1000), 1), ((3, 1001), 1), ((2, 50), 1), ((7, 1000), 0)]:
+        fresh_array(shape)[...] = 1.0
+        assert len(array_store._kept_pages) == n_kept
 
 
 def overwrite(_):

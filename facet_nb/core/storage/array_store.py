@@ -6,6 +6,7 @@ import contextlib
 import mmap
 import os
 import weakref
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,12 @@ from facet_nb.kernels.views import as_slice
 #: Arrays from this size on, in bytes, get ordinary pages instead of huge ones.
 _LARGE = 32 << 20
 
+#: Largest array whose pages are kept for the next one of its size, in bytes.
+_KEPT = 256 << 20
+
+#: The pages of the last such array that is gone.
+_kept_pages: deque[mmap.mmap] = deque(maxlen=1)
+
 
 def fresh_array(shape: tuple[int, int]) -> np.ndarray:
     """Return uninitialised float64 samples in this process's memory.
@@ -34,18 +41,45 @@ def fresh_array(shape: tuple[int, int]) -> np.ndarray:
     try:
         if n_bytes < _LARGE or not hasattr(mmap, "MADV_NOHUGEPAGE"):
             return np.empty(shape)
-        # numpy asks for huge pages. A virtual machine that returns free memory to its host has to
-        # fetch these again, which takes up to 2 s of CPU time per GB.
-        # MAP_PRIVATE: writes of a forked child must not reach its parent.
-        memory = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        memory.madvise(mmap.MADV_NOHUGEPAGE)
-        return np.frombuffer(memory, dtype=np.float64).reshape(shape)
+        memory = _take_pages(n_bytes)
+        array = np.frombuffer(memory, dtype=np.float64).reshape(shape)
+        if n_bytes <= _KEPT and hasattr(mmap, "MADV_FREE"):
+            # All views of the samples refer to this one.
+            weakref.finalize(array.base, _keep_pages, memory).atexit = False
+        return array
     except (MemoryError, OSError, OverflowError, ValueError) as error:
         raise FacetError(
             f"there is no memory for {shape[0]} channels of {shape[1]} samples "
             f"({1e-9 * n_bytes:.1f} GB). Lower the sampling rate, or keep samples in files with "
             'memory_budget="…".'
         ) from error
+
+
+def _map_pages(n_bytes: int) -> mmap.mmap:
+    """Return new memory, whose pages are taken when they are written."""
+    # numpy asks for huge pages. A virtual machine that returns free memory to its host has to
+    # fetch these again, which takes up to 2 s of CPU time per GB.
+    # MAP_PRIVATE: writes of a forked child must not reach its parent.
+    memory = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return memory
+
+
+def _take_pages(n_bytes: int) -> mmap.mmap:
+    """Return memory, with the pages of an earlier array of this size if they were kept."""
+    # To write to pages for the first time takes a twelfth of the default chain's time.
+    with contextlib.suppress(IndexError):
+        memory = _kept_pages.pop()
+        if len(memory) == n_bytes:
+            return memory
+        del memory  # before others take its place
+    return _map_pages(n_bytes)
+
+
+def _keep_pages(memory: mmap.mmap) -> None:
+    """Keep the pages of an array that is gone; the system takes them when memory is short."""
+    memory.madvise(mmap.MADV_FREE)
+    _kept_pages.append(memory)
 
 
 class Store:
