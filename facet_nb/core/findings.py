@@ -309,8 +309,8 @@ FINDING_KINDS: dict[str, FindingKind] = {
     "triggers_drift": FindingKind(
         "warning",
         "the markers keep another time than the artifact",
-        "Correct the markers by the factor, and run the chain again; look for another clock, or a "
-        "wrong sampling rate.",
+        "Nothing to do for the correction. Look for another clock, or a wrong sampling rate: other "
+        "events of the markers' clock are late or early as well.",
     ),
     "unmarked_corrected": FindingKind(
         "note",

@@ -109,7 +109,8 @@ class AASCorrection(AveragingCorrection):
 
     def prepare(self, view: View) -> Prepared:
         """Determine the onsets of the artifacts on the reference channel."""
-        starts, n_samples, usable, max_lag = self._find_epochs(view)
+        epochs = self._find_epochs(view)
+        starts, n_samples, max_lag = epochs.starts, epochs.n_samples, epochs.max_lag
         assert view.reference is not None
         plan: AASPlan | Layout
         aligned: np.ndarray | LateAlignment
@@ -124,12 +125,12 @@ class AASCorrection(AveragingCorrection):
         else:
             aligned, mean = self._align(view, starts, n_samples, max_lag)
             plan = AASPlan(starts, aligned, n_samples)
-        prepared = self._report(view, plan, starts, aligned, usable)
+        prepared = self._report(view, plan, epochs, aligned)
         if mean is not None:
-            prepared = replace(prepared, shared=Shared(mean, prepared.findings))
+            prepared = replace(prepared, shared=Shared(mean, prepared.findings, epochs.pace))
         if view.pieces and (told := self._tell_breaks(view, np.asarray(aligned), n_samples)):
             prepared = replace(prepared, findings=(*prepared.findings, *told))
-        n = int(usable.sum())
+        n = int(epochs.usable.sum())
         if n > self.window_size:
             return prepared
         detail = f"There are {n} whole artifacts for templates of {self.window_size}."

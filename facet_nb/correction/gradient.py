@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -30,6 +30,7 @@ from facet_nb.kernels.lowrank.unmarked import find_unmarked
 from facet_nb.kernels.streams import WaveformStream
 from facet_nb.kernels.templates import subsample
 from facet_nb.kernels.triggers.clock import ClockFit, fit_clock
+from facet_nb.kernels.triggers.pace import Pace, keep_pace
 from facet_nb.kernels.triggers.repeats import find_repeats
 from facet_nb.kernels.triggers.runs import Train, split_train
 from facet_nb.kernels.triggers.spacing import artifact_length
@@ -160,10 +161,13 @@ class GradientCorrection(ChannelCorrection):
         x = view.reference
         assert x is not None
         markers = _list_markers(view.metadata)
-        train = split_train(markers)
+        given = split_train(markers)
+        paces = [keep_pace(x, run + view.offset, view.sfreq) for run in given.runs]
+        train = replace(given, runs=tuple(pace.starts - view.offset for pace in paces))
         found = []
-        for run in train.runs:
-            length = _find_known_length(view.metadata, markers, run)
+        for run, marked, pace in zip(train.runs, given.runs, paces, strict=True):
+            length = _find_known_length(view.metadata, markers, marked)
+            length = None if length is None else pace.stretch(length)
             found.append(self._lay_out(view, run, length, alone=len(train.runs) == 1))
         layouts = tuple(run.layout for run in found if run.layout is not None)
         if not layouts:
@@ -185,10 +189,12 @@ class GradientCorrection(ChannelCorrection):
             *tell_broken([s for run in found for s in run.notes.get("over_breaks", ())]),
             *tell_unmarked(view, *_list_ends(train.runs, notes, view)),
             *tell_lost(view),
-            *tell_drift(view, train.runs[longest] + view.offset),
+            *tell_drift(paces, view.sfreq),
         ]
         plan = GradientPlan(layouts, view.sfreq, volumes)
-        return Prepared(plan, notes=notes, findings=tuple(told))
+        return Prepared(
+            plan, metadata=_move_triggers(view, paces), notes=notes, findings=tuple(told)
+        )
 
     def _lay_out(self, view: View, markers: np.ndarray, length: int | None, *, alone: bool) -> _Run:
         """Return the positions of a run's artifacts, and what was found of it.
@@ -391,6 +397,23 @@ def _list_markers(metadata: ProcessingMetadata) -> np.ndarray:
             "Check the regex of TriggerDetector."
         )
     return markers
+
+
+def _move_triggers(view: View, paces: Sequence[Pace]) -> dict[str, Any]:
+    """Return the metadata with the triggers of the runs that were taken to the artifacts."""
+    mended = [pace for pace in paces if pace.is_mended]
+    if not mended:
+        return {}
+    triggers = np.array(view.metadata.triggers, dtype=np.int64)
+    moved = triggers.copy()
+    for pace in mended:
+        given, starts = pace.given - view.offset, pace.starts - view.offset
+        at = np.searchsorted(given, triggers).clip(max=len(given) - 1)
+        moved = np.where(given[at] == triggers, starts[at], moved)
+    changes: dict[str, Any] = {"triggers": moved}
+    if len(paces) == 1 and view.metadata.artifact_length is not None:
+        changes["artifact_length"] = paces[0].stretch(view.metadata.artifact_length)
+    return changes
 
 
 def _lay(times: np.ndarray, n_samples: int, view: View) -> subsample.Layout:

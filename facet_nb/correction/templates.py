@@ -16,7 +16,6 @@ from facet_nb.core.processor import Prepared, View
 from facet_nb.correction.aas_fused import AASPlan
 from facet_nb.correction.base import (
     ChannelCorrection,
-    check_artifact_length,
     check_reference,
     find_artifacts,
 )
@@ -26,9 +25,35 @@ from facet_nb.kernels.templates.late_alignment import LateAlignment
 from facet_nb.kernels.templates.subtraction import subtract_templates
 from facet_nb.kernels.templates.weights import Weights
 from facet_nb.kernels.triggers.alignment import best_lags
+from facet_nb.kernels.triggers.pace import Pace, keep_pace
 
 #: Most steps of the original rate by which an artifact is searched on either side.
 _WIDEST = 1_000
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """The artifacts of a recording.
+
+    Attributes
+    ----------
+    starts : ndarray of int, shape (n_epochs,)
+        Their first samples.
+    n_samples : int
+        Their length, in samples.
+    usable : ndarray of bool, shape (n_epochs,)
+        Which lie wholly within the recording.
+    max_lag : int
+        Largest shift, in samples.
+    pace : Pace
+        Whether they keep the time of their markers.
+    """
+
+    starts: np.ndarray
+    n_samples: int
+    usable: np.ndarray
+    max_lag: int
+    pace: Pace
 
 
 @dataclass(frozen=True)
@@ -41,10 +66,13 @@ class Shared:
         Mean of the reference channel, in V.
     findings : tuple of Finding
         Findings that do not depend on the parameters.
+    pace : Pace
+        Whether artifacts keep the time of their markers.
     """
 
     mean: float
     findings: tuple[Finding, ...]
+    pace: Pace
 
 
 class AveragingCorrection(ChannelCorrection):
@@ -94,33 +122,34 @@ class AveragingCorrection(ChannelCorrection):
                     "or use UpSample and DownSample in place of subsample."
                 )
 
-    def _find_epochs(self, view: View) -> tuple[np.ndarray, int, np.ndarray, int]:
-        """Return the start and length of epochs, which are complete, and the largest shift."""
+    def _find_epochs(self, view: View) -> Epochs:
+        """Return the epochs of the artifacts."""
         self.check()
         assert view.reference is not None
-        starts, n_samples = find_artifacts(view)
+        given, n_samples = find_artifacts(view)
+        if view.earlier is not None:
+            pace = view.earlier.shared.pace
+        else:
+            pace = keep_pace(view.reference, given, view.sfreq)
+        starts = pace.starts
+        n_samples = pace.stretch(n_samples)
         usable = averaging.is_complete(starts, n_samples, view.n_times)
         if view.earlier is None:  # the samples have not changed since
             check_reference(view.reference, view.reference_name, usable, n_samples)
         max_lag = max(1, int(self.search_window_factor * view.metadata.upsampling_factor))
-        return starts, n_samples, usable, max_lag
+        return Epochs(starts, n_samples, usable, max_lag, pace)
 
     def _report(
-        self,
-        view: View,
-        plan: Any,
-        starts: np.ndarray,
-        aligned: np.ndarray | LateAlignment,
-        usable: np.ndarray,
+        self, view: View, plan: Any, epochs: Epochs, aligned: np.ndarray | LateAlignment
     ) -> Prepared:
         """Return `plan` with the aligned triggers and the notes for the history."""
         notes: dict[str, Any] = {"ref_channel": view.reference_name}
-        n_samples = check_artifact_length(view.metadata.artifact_length)
+        starts, usable, n_samples = epochs.starts, epochs.usable, epochs.n_samples
         if view.earlier is not None:
             findings = list(view.earlier.shared.findings)
         else:
             unmarked = tell_unmarked(view, starts, starts)
-            findings = [*unmarked, *tell_lost(view), *tell_drift(view, starts)]
+            findings = [*unmarked, *tell_lost(view), *tell_drift([epochs.pace], view.sfreq)]
         if not usable.all():
             notes["incomplete_epochs"] = int((~usable).sum())
             if view.earlier is None:
@@ -129,8 +158,10 @@ class AveragingCorrection(ChannelCorrection):
         if isinstance(aligned, LateAlignment):
             late = Postponed(len(starts), lambda: np.asarray(aligned) - view.offset)
             changes["triggers"] = late
-        elif not np.array_equal(aligned, starts):
+        elif not np.array_equal(aligned, epochs.pace.given):
             changes["triggers"] = aligned - view.offset
+        if n_samples != view.metadata.artifact_length:
+            changes["artifact_length"] = n_samples
         return Prepared(plan, metadata=changes, notes=notes, findings=tuple(findings))
 
 
@@ -179,12 +210,13 @@ class TemplateCorrection(AveragingCorrection):
 
     def prepare(self, view: View) -> Prepared:
         """Choose the epochs of each template, and find the onsets of the artifacts."""
-        starts, n_samples, usable, max_lag = self._find_epochs(view)
+        epochs = self._find_epochs(view)
+        starts, n_samples, usable = epochs.starts, epochs.n_samples, epochs.usable
         assert view.reference is not None
         rows = self.weigh(view.metadata, len(starts))
         plan = TemplatePlan(starts, starts, n_samples, usable, sfreq=view.sfreq)
-        plan = self._place(plan, rows, view.reference, max_lag)
-        prepared = self._report(view, plan, starts, plan.aligned, usable)
+        plan = self._place(plan, rows, view.reference, epochs.max_lag)
+        prepared = self._report(view, plan, epochs, plan.aligned)
         if plan.weights is None:
             return prepared
         size = np.diff(plan.weights.bounds)

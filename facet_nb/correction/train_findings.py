@@ -11,7 +11,7 @@ from facet_nb.core.findings import Finding, Severity, make_finding
 from facet_nb.core.processor import View
 from facet_nb.kernels.measures.recovery import find_constant
 from facet_nb.kernels.triggers.evidence import find_scanned
-from facet_nb.kernels.triggers.pace import describe_pace, measure_pace
+from facet_nb.kernels.triggers.pace import Pace
 from facet_nb.kernels.triggers.runs import Train
 from facet_nb.kernels.triggers.spacing import describe_spacing, is_in_alpha
 
@@ -19,8 +19,6 @@ from facet_nb.kernels.triggers.spacing import describe_spacing, is_in_alpha
 _LOST_S = 0.1
 #: Artifacts below which a mean takes so much EEG that it is told: 1.7 % of its power, −18 dB.
 _FEW = 60
-#: Relative difference of the periods from which averages blur: at 100 ppm they are bad.
-_DRIFT = 5e-5
 #: Markers, at most, whose times a finding has.
 _LISTED = 20
 
@@ -64,22 +62,21 @@ def tell_unmarked(view: View, first: np.ndarray, last: np.ndarray) -> list[Findi
     ]
 
 
-def tell_drift(view: View, starts: np.ndarray) -> list[Finding]:
+def tell_drift(paces: Sequence[Pace], sfreq: float) -> list[Finding]:
     """Return a finding about artifacts whose period is not that of their markers.
 
     Parameters
     ----------
-    view : View
-        What the step sees; the reference channel is needed.
-    starts : ndarray, shape (n_epochs,)
-        Starts of the artifacts of one run, in samples.
+    paces : sequence of Pace
+        How each run keeps the time of its markers; the one that differs most is told.
+    sfreq : float
+        Sampling rate, in Hz.
     """
-    assert view.reference is not None
-    pace = measure_pace(view.reference, starts, view.sfreq)
-    if not pace:
+    worst = max(paces, key=lambda own: abs(own.pace))
+    if not worst.pace:
         return []
-    severity: Severity = "warning" if abs(pace) >= _DRIFT else "note"
-    detail, figures = describe_pace(pace, starts, view.sfreq)
+    severity: Severity = "warning" if worst.blurs else "note"
+    detail, figures = worst.describe(sfreq)
     return [make_finding("triggers_drift", detail, severity=severity, **figures)]
 
 

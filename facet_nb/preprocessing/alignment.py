@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.findings import Finding, make_finding
+from facet_nb.core.findings import Finding, Severity, make_finding
 from facet_nb.core.processor import ArrayProcessor, Prepared, View
 from facet_nb.core.registry import register_processor
 from facet_nb.kernels.templates.averaging import take_epochs
 from facet_nb.kernels.triggers.alignment import best_lags, refine_lags
-from facet_nb.kernels.triggers.pace import describe_pace, measure_pace
+from facet_nb.kernels.triggers.pace import Pace, keep_pace
 from facet_nb.kernels.triggers.spacing import artifact_length
 
 #: Share of triggers at the limit of a search from which the limit is too narrow, and how much
@@ -75,7 +75,8 @@ class TriggerAligner(ArrayProcessor):
         self.check_parameters(view.sfreq)
         metadata = view.metadata
         triggers = np.asarray(metadata.triggers, dtype=np.int64)
-        starts = triggers + int(metadata.artifact_to_trigger_offset * view.sfreq)
+        pace, triggers = _keep_pace(view, triggers)
+        starts = pace.starts
         template = take_template(view, starts, self.ref_trigger_index)
         window = self.search_window
         max_lag = 3 * metadata.upsampling_factor if window is None else int(window)
@@ -87,7 +88,7 @@ class TriggerAligner(ArrayProcessor):
         if len(aligned) > 1:
             changes["artifact_length"] = artifact_length(aligned)
         notes = {"ref_channel": view.reference_name, "largest_move": int(np.abs(lags).max())}
-        found = _check_edge(view, starts, lags, max_lag)
+        found = _check_edge(view, pace, lags, max_lag)
         return Prepared(metadata=changes, notes=notes, findings=found)
 
     def memory(self, shape: tuple[int, int], sfreq: float) -> int:
@@ -171,7 +172,8 @@ class SubsampleAligner(ArrayProcessor):
             )
         metadata = view.metadata
         triggers = np.asarray(metadata.triggers, dtype=np.int64)
-        starts = triggers + int(metadata.artifact_to_trigger_offset * view.sfreq)
+        pace, triggers = _keep_pace(view, triggers)
+        starts = pace.starts
         template = take_template(view, starts, self.ref_trigger_index)
         window = self.search_window
         max_lag = 2 * metadata.upsampling_factor if window is None else int(window)
@@ -186,7 +188,7 @@ class SubsampleAligner(ArrayProcessor):
         }
         moved = triggers + np.rint(shifts).astype(np.int64)
         notes = {"ref_channel": view.reference_name}
-        found = _check_edge(view, starts, shifts, max_lag)
+        found = _check_edge(view, pace, shifts, max_lag)
         changes = {"triggers": moved, "custom": custom}
         return Prepared(metadata=changes, notes=notes, findings=found)
 
@@ -202,16 +204,26 @@ def _check_window(search_window: int | None) -> None:
         )
 
 
-def _check_edge(
-    view: View, starts: np.ndarray, lags: np.ndarray, max_lag: int
-) -> tuple[Finding, ...]:
-    """Return findings if triggers were moved to the edge of the search window, and why."""
+def _keep_pace(view: View, triggers: np.ndarray) -> tuple[Pace, np.ndarray]:
+    """Return how artifacts keep the time of their markers, and triggers that are taken to it."""
+    assert view.reference is not None
+    pace = keep_pace(view.reference, triggers + view.offset, view.sfreq)
+    return pace, pace.starts - view.offset
+
+
+def _check_edge(view: View, pace: Pace, lags: np.ndarray, max_lag: int) -> tuple[Finding, ...]:
+    """Return findings about triggers of another clock, or moved to the edge of the search."""
+    drift: tuple[Finding, ...] = ()
+    if pace.pace:
+        detail, figures = pace.describe(view.sfreq)
+        severity: Severity = "warning" if pace.blurs else "note"
+        drift = (make_finding("triggers_drift", detail, severity=severity, **figures),)
     at_edge = np.abs(lags) >= max_lag
     n = int(np.count_nonzero(at_edge))
     if max_lag < 1 or n < max(2, _AT_EDGE * len(lags)):
-        return ()
+        return drift
     wide = int(np.ceil(_WIDER * max_lag))
-    times_s = (starts - view.offset) / view.sfreq
+    times_s = (pace.starts - view.offset) / view.sfreq
     finding = make_finding(
         "alignment_at_edge",
         f"{n} of {len(lags)} triggers were moved by {max_lag} samples, the limit of the search: "
@@ -221,12 +233,7 @@ def _check_edge(
         n=n,
         search_window=max_lag,
     )
-    assert view.reference is not None
-    pace = measure_pace(view.reference, starts, view.sfreq)
-    if not pace:
-        return (finding,)
-    detail, figures = describe_pace(pace, starts, view.sfreq)
-    return finding, make_finding("triggers_drift", detail, **figures)
+    return finding, *drift
 
 
 def take_template(view: View, starts: np.ndarray, index: int) -> np.ndarray:
