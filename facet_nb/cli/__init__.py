@@ -62,7 +62,8 @@ def main() -> None:
     # Where numba is installed, MNE loads it to write a file: 1 s, or 5 s to compile, and no gain.
     os.environ.setdefault("MNE_USE_NUMBA", "false")
     # While modules are imported, Python would search all objects for cycles 260 times, 0.1 s.
-    gc.set_threshold(50_000, *gc.get_threshold()[1:])
+    # One recording makes 110000 objects, most of them modules; `batch` lowers the threshold again.
+    gc.set_threshold(150_000, *gc.get_threshold()[1:])
     try:
         app(prog_name="facet-nb")
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -140,6 +141,8 @@ def batch(
     happens. Exit code: 0 if all recordings were corrected, 1 if one was not, 2 for wrong usage (or
     a warning, with --strict), 130 after Ctrl-C.
     """
+    # Cycles may hold the samples of recordings that are done.
+    gc.set_threshold(50_000, *gc.get_threshold()[1:])
     labels = {"subject": subject, "session": session, "task": task, "run": run}
     given = {
         "mode": mode,
