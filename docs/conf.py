@@ -23,6 +23,7 @@ import reference  # noqa: E402 - beside this file, and not installed
 shutil.rmtree(HERE / "notebooks", ignore_errors=True)
 _SOURCES = shutil.ignore_patterns("_build", "solutions", ".ipynb_checkpoints")
 shutil.copytree(ROOT / "notebooks", HERE / "notebooks", ignore=_SOURCES)
+reference.describe_pictures(HERE / "notebooks")
 
 _GENERATED = HERE / "api" / "generated"
 reference.write_pages(_GENERATED)

@@ -181,6 +181,18 @@ def _describe_costs(script: Path, entry: Mapping[str, Any]) -> str:
     )
 
 
+def describe_pictures(folder: Path) -> None:
+    """Put the texts of pictures where MyST-NB looks for them; it would show names of files."""
+    for path in folder.rglob("*.ipynb"):
+        book = json.loads(path.read_bytes())
+        for cell in book["cells"]:
+            pictures = [o for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
+            texts = [o["metadata"].get("image/png", {}).get("alt", "") for o in pictures]
+            if any(texts):
+                cell["metadata"]["mystnb"] = {"image": {"alt": " ".join(filter(None, texts))}}
+        path.write_text(json.dumps(book), encoding="utf-8")
+
+
 def write_hero(file: Path, template: Path, home: Path) -> None:
     """Write the head of the home page: its pictures with their captions."""
     captions = json.loads((home / "captions.json").read_text(encoding="utf-8"))

@@ -104,13 +104,15 @@ def predict(
     Raises
     ------
     ValidationError
-        If the ends are in the wrong order, not finite or (for ratios) not positive, or if the
-        answer was revealed before.
+        If the ends are in the wrong order, not finite or (for ratios) not positive, or if they
+        are others than before the answer was revealed.
     """
     if low is None or high is None:
         return Unanswered(name)
     known = _SESSION.forecasts.get(name)
     if known is not None and known.truth is not None:
+        if (known.low, known.high) == (low, high):  # the cell ran again: nothing changed
+            return known
         raise ValidationError(f"{name} was revealed: a forecast cannot be changed afterwards.")
     if not (math.isfinite(low) and math.isfinite(high) and low <= high):
         raise ValidationError(f"{name}: {low:g} to {high:g} is no interval: give low, then high.")

@@ -13,10 +13,12 @@ from __future__ import annotations
 import json
 import re
 import sys
+from html import escape
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from nbconvert import SlidesExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 HERE = Path(__file__).resolve().parent
@@ -75,6 +77,8 @@ def build_lesson(path: Path, editions: tuple[str, ...] = ("student", "solution")
         target.parent.mkdir(parents=True, exist_ok=True)
         book = write_lesson(lesson, edition, values, facts, done)
         nbformat.write(book, target)
+        if edition == "slides":
+            write_slides(book, target.with_suffix(".html"))
         print(f"{target.relative_to(HERE.parent)}: {target.stat().st_size / 1000:.0f} kB")
     print(f"{lesson.id}: {facts}")
 
@@ -121,11 +125,35 @@ def write_lesson(
             tags = set(cell.metadata.get("tags", ()))
             if edition in ("solution", "instructor") or not tags & course.ANSWERS:
                 cell.outputs, cell.execution_count = result.outputs, result.execution_count
-    cells.append(course.write_footer(lesson, facts))
+    if edition == "slides":
+        cells = course.lay_out_slides(cells)
+    else:
+        cells.append(course.write_footer(lesson, facts))
     metadata = {"kernelspec": KERNEL, "facet_nb": {"values": values, "facts": facts}}
     book = new_notebook(cells=cells, metadata=metadata)
     nbformat.validate(book)
     return book
+
+
+def write_slides(book: nbformat.NotebookNode, page: Path) -> Path:
+    """Write slides as a page; copies of reveal.js and require.js beside it make it need no network."""
+    local = {"reveal_url_prefix": "reveal.js", "require_js_url": "require.js"}
+    there = all((page.parent / name).exists() for name in local.values())
+    exporter = SlidesExporter(
+        exclude_input=True, exclude_output_prompt=True, **(local if there else {})
+    )
+    page.write_text(_describe(exporter.from_notebook_node(book)[0], book), encoding="utf-8")
+    return page
+
+
+def _describe(html: str, book: nbformat.NotebookNode) -> str:
+    """Put the alternative texts of pictures into a page: nbconvert has a sentence of its own."""
+    nothing = 'alt="No description has been provided for this image"'
+    for output in (output for cell in book.cells for output in cell.get("outputs", [])):
+        if "image/png" in output.get("data", {}):
+            alt = output.metadata["image/png"]["alt"]
+            html = html.replace(nothing, f'alt="{escape(alt)}"', 1)
+    return html
 
 
 def refresh_texts(path: Path, edition: str) -> None:
@@ -139,11 +167,10 @@ def refresh_texts(path: Path, edition: str) -> None:
     if not set(lesson.expressions) <= set(notes["values"]):
         raise SystemExit(f"{path.name} has values that were not computed: build {lesson.id}")
     book = write_lesson(lesson, edition, notes["values"], notes["facts"])
-    results = {cell.id: cell for cell in kept.cells if cell.cell_type == "code"}
-    for cell in (cell for cell in book.cells if cell.cell_type == "code"):
-        result = results.get(cell.id)
-        if result is None or result.source != cell.source:
-            raise SystemExit(f"{path.name} has other code than its notebook: build {lesson.id}")
+    code, results = ([c for c in b.cells if c.cell_type == "code"] for b in (book, kept))
+    if [cell.source for cell in code] != [cell.source for cell in results]:
+        raise SystemExit(f"{path.name} has other code than its notebook: build {lesson.id}")
+    for cell, result in zip(code, results, strict=True):
         cell.outputs, cell.execution_count = result.outputs, result.execution_count
     nbformat.write(book, target)
 

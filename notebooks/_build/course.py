@@ -48,6 +48,8 @@ CLOCKS = ("time", "timeit", "datetime", "perf_counter", "benchmark")
 
 _FENCE = re.compile(r"^```(\w+)([^\n`]*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 _VALUE = re.compile(r"\{\{(.+?)\}\}")
+_MARK = "<!-- slide -->\n"
+_HEADING = re.compile(rf"^(?={_MARK}## )|^(?<!{_MARK})(?=## )", flags=re.MULTILINE)
 _SOLUTION = re.compile(
     r"^(?P<pad>[ ]*)### BEGIN SOLUTION\n.*?^[ ]*### END SOLUTION\n?", re.MULTILINE | re.DOTALL
 )
@@ -142,9 +144,9 @@ def _split(text: str, start: int) -> Iterator[Block]:
 
 
 def _split_text(text: str, start: int, stop: int) -> Iterator[Block]:
-    """A heading begins a cell of its own, so that slides can be chosen."""
+    """A heading, with the mark of a slide above it, begins a cell: so slides can be chosen."""
     piece = text[start:stop]
-    for part in re.split(r"^(?=## )", piece, flags=re.MULTILINE):
+    for part in _HEADING.split(piece):
         if part.strip():
             yield Block("text", part.strip(), _line(text, start))
 
@@ -242,8 +244,8 @@ def _write_block(lesson: Lesson, block: Block, edition: str) -> list[NotebookNod
 
 
 def _write_text(block: Block) -> NotebookNode:
-    slide = "<!-- slide -->" in block.body
-    cell = _text(block.body.replace("<!-- slide -->", ""))
+    slide = _MARK in block.body
+    cell = _text(block.body.replace(_MARK, ""))
     cell.metadata["slideshow"] = {"slide_type": "slide" if slide else "skip"}
     return cell
 
@@ -354,6 +356,62 @@ def write_footer(lesson: Lesson, facts: dict[str, Any]) -> NotebookNode:
 
 
 SKIP = {"slideshow": {"slide_type": "skip"}}
+
+#: Reveal.js scales a slide of 960 × 700 pixels to the screen; nothing scrolls there.
+SLIDE_PX = (960, 700)
+SLIDE_STYLE = """<style>
+.reveal .slides section { font-size: 22px; line-height: 1.35; text-align: left; }
+.reveal .slides section * { font-size: inherit; }
+.reveal .slides section h1 { font-size: 44px; margin: 0 0 20px; }
+.reveal .slides section h2 { font-size: 36px; margin: 0 0 16px; }
+.reveal .slides section :is(p, ul, ol) { margin: 0 0 10px; }
+.reveal .slides section pre, .reveal .slides section table { font-size: 18px; }
+.reveal .slides section img { max-width: 940px; max-height: 620px; width: auto; height: auto; margin: 0; }
+</style>
+
+"""
+
+
+def lay_out_slides(cells: Iterable[NotebookNode]) -> list[NotebookNode]:
+    """Return the cells that a slide shows: headings, questions, tables, and each picture alone."""
+    slides: list[NotebookNode] = []
+    for cell in cells:
+        if cell.cell_type == "code":
+            slides += _lay_out_results(cell)
+        elif not cell.source.startswith("<details>"):
+            slides += _lay_out_text(cell)
+    slides[0].source = SLIDE_STYLE + slides[0].source
+    for number, cell in enumerate(slides):
+        # A table stands below the text of its heading, but not below a question: it is the answer.
+        if (
+            number
+            and cell.cell_type == "code"
+            and "image/png" not in cell.outputs[0].data
+            and slides[number - 1].source.startswith("## ")
+        ):
+            cell.metadata["slideshow"] = {"slide_type": "-"}
+        cell.id = f"slide-{number:02d}"
+    return slides
+
+
+def _lay_out_text(cell: NotebookNode) -> Iterator[NotebookNode]:
+    if cell.metadata.get("slideshow", SKIP["slideshow"]) == SKIP["slideshow"]:
+        return
+    for part in _HEADING.split(cell.source):
+        if part.strip() and not part.startswith("## Where next"):
+            yield _text(part, slideshow={"slide_type": "slide"})
+
+
+def _lay_out_results(cell: NotebookNode) -> Iterator[NotebookNode]:
+    """Captions are left out: somebody speaks."""
+    if set(cell.metadata.get("tags", ())) & ANSWERS:
+        return
+    for output in cell.get("outputs", []):
+        data = output.get("data", {})
+        if "image/png" in data or 'class="dataframe"' in str(data.get("text/html", "")):
+            result = _code(cell.source, slideshow={"slide_type": "slide"})
+            result.outputs, result.execution_count = [output], cell.execution_count
+            yield result
 
 
 def find_target(lesson: Lesson, edition: str) -> Path:

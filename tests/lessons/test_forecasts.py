@@ -47,6 +47,7 @@ def test_a_revealed_forecast_stays():
     predict("P1", 3, 5)  # until the answer is seen
     first = reveal("P1", 10.0)
     assert reveal("P1", 4.0) == first
+    assert predict("P1", 3, 5) == first  # "Run All Above" runs the cell again
     with pytest.raises(ValidationError, match="revealed"):
         predict("P1", 9, 11)
 
