@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mne
@@ -75,6 +76,29 @@ def test_pages_are_kept_for_arrays_of_their_size_only(monkeypatch):
     for shape, n_kept in [((3, 1000), 1), ((3, 1001), 1), ((2, 50), 1), ((7, 1000), 0)]:
         fresh_array(shape)[...] = 1.0
         assert len(array_store._kept_pages) == n_kept
+    several = [fresh_array((3, 1000)) for _ in range(4)]
+    places = {place_of(array) for array in several}
+    del several
+    assert len(array_store._kept_pages) == 2, "as many as the limit allows"
+    both = [fresh_array((3, 1000)) for _ in range(2)]
+    assert len({place_of(array) for array in both} & places) == 2
+    assert array_store._kept_pages == []
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_FREE"), reason="memory cannot be left to this system")
+def test_threads_never_get_the_same_pages(monkeypatch):
+    monkeypatch.setattr(array_store, "_LARGE", 1000)
+
+    def use(number):
+        for _ in range(50):
+            array = fresh_array((3, 1000))
+            array[...] = number
+            if not np.all(array == number):
+                return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(use, range(32)))
 
 
 def overwrite(_):

@@ -6,7 +6,6 @@ import contextlib
 import mmap
 import os
 import weakref
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,12 @@ from facet_nb.kernels.views import as_slice
 #: Arrays from this size on, in bytes, get ordinary pages instead of huge ones.
 _LARGE = 32 << 20
 
-#: Largest array whose pages are kept for the next one of its size, in bytes.
-_KEPT = 256 << 20
+#: Most memory that is kept for the next arrays of the same size, in bytes: two stages' results of
+#: 32 channels of two minutes.
+_KEPT = 384 << 20
 
-#: The pages of the last such array that is gone.
-_kept_pages: deque[mmap.mmap] = deque(maxlen=1)
+#: The pages of such arrays that are gone, all of one size.
+_kept_pages: list[mmap.mmap] = []
 
 
 def fresh_array(shape: tuple[int, int]) -> np.ndarray:
@@ -43,7 +43,7 @@ def fresh_array(shape: tuple[int, int]) -> np.ndarray:
             return np.empty(shape)
         memory = _take_pages(n_bytes)
         array = np.frombuffer(memory, dtype=np.float64).reshape(shape)
-        if n_bytes <= _KEPT and hasattr(mmap, "MADV_FREE"):
+        if hasattr(mmap, "MADV_FREE"):
             # All views of the samples refer to this one.
             weakref.finalize(array.base, _keep_pages, memory).atexit = False
         return array
@@ -68,18 +68,23 @@ def _map_pages(n_bytes: int) -> mmap.mmap:
 def _take_pages(n_bytes: int) -> mmap.mmap:
     """Return memory, with the pages of an earlier array of this size if they were kept."""
     # To write to pages for the first time takes a twelfth of the default chain's time.
-    with contextlib.suppress(IndexError):
+    with contextlib.suppress(IndexError):  # another thread may be faster
         memory = _kept_pages.pop()
         if len(memory) == n_bytes:
             return memory
         del memory  # before others take its place
+        _kept_pages.clear()
     return _map_pages(n_bytes)
 
 
 def _keep_pages(memory: mmap.mmap) -> None:
     """Keep the pages of an array that is gone; the system takes them when memory is short."""
-    memory.madvise(mmap.MADV_FREE)
-    _kept_pages.append(memory)
+    size = len(memory)
+    if any(len(kept) != size for kept in _kept_pages):
+        _kept_pages.clear()
+    if size * (len(_kept_pages) + 1) <= _KEPT:
+        memory.madvise(mmap.MADV_FREE)
+        _kept_pages.append(memory)
 
 
 class Store:
