@@ -127,15 +127,30 @@ def _trust_nothing(markers: np.ndarray) -> Any:
     return replace(fit, times=markers.astype(float), missing=np.zeros(0), trusted=True)
 
 
-def _count_alike(courses: Any, found: int, whitening: np.ndarray, loud: np.ndarray) -> np.ndarray:
+def _count_alike(
+    courses: Any, found: int, whitening: np.ndarray, loud: np.ndarray, position: Any
+) -> np.ndarray:
     return loud
+
+
+def _trust_all(
+    amplitudes: np.ndarray, sizes: np.ndarray, calm: np.ndarray, loud: np.ndarray
+) -> np.ndarray:
+    return amplitudes
 
 
 def _one_level(rest: np.ndarray, unit: np.ndarray) -> np.ndarray:
     return np.zeros((unit.shape[1], rest.shape[1]))
 
 
-def _leave_trend(x: np.ndarray, layout: Any, sfreq: float, dtype: Any = float) -> np.ndarray:
+def _leave_trend(
+    x: np.ndarray,
+    layout: Any,
+    sfreq: float,
+    dtype: Any = float,
+    courses: Any = None,
+    sparse: bool = False,
+) -> np.ndarray:
     return x.astype(dtype)
 
 
@@ -149,6 +164,7 @@ ABLATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "neither courses nor shrinkage": ({"max_courses": 0, "shrinkage": 0.0}, {}),
     "noise not measured beside courses": ({}, {f"{_LOWRANK}._measure_beside": _one_level}),
     "epochs weighted alike": ({}, {f"{_AMPLITUDES}._Courses.measure_loudness": _count_alike}),
+    "noisy epochs as they are": ({}, {f"{_AMPLITUDES}._trust_calm": _trust_all}),
     "no slow courses": ({}, {f"{_LOWBAND}.EPOCHS_PER_COSINE": 10**9}),
     "drift left in": ({}, {f"{_LOWRANK}.remove_trend": _leave_trend}),
     "blocks of 20 s": ({"block_s": 20.0}, {}),

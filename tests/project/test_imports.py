@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import json
 import subprocess
 import sys
@@ -176,6 +177,27 @@ def test_programs_beside_the_package_find_what_they_import(project_root):
                     names = [name.name for name in node.names]
                     lost += [f"{file.name}: {n}" for n in names if not _is_there(node.module, n)]
     assert lost == []
+
+
+def test_parts_that_a_benchmark_leaves_out_are_called_as_what_stands_in_for_them(
+    project_root, monkeypatch
+):
+    monkeypatch.syspath_prepend(str(project_root / "benchmarks"))
+    quality = importlib.import_module("quality")
+    monkeypatch.delitem(sys.modules, "quality")
+    for _, replaced in quality.ABLATIONS.values():
+        for target, stand_in in replaced.items():
+            owner: object = None
+            for name in target.split("."):
+                if owner is None:
+                    owner = importlib.import_module(name)
+                elif hasattr(owner, name):
+                    owner = getattr(owner, name)
+                else:
+                    owner = importlib.import_module(f"{owner.__name__}.{name}")
+            if callable(owner):
+                ours, theirs = (len(inspect.signature(f).parameters) for f in (stand_in, owner))
+                assert ours == theirs, target
 
 
 def _is_there(module: str, name: str) -> bool:

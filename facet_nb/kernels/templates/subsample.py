@@ -41,6 +41,9 @@ MARGIN = TAPS // 2 + 1
 #: Number of epochs that are transformed at once, to bound the memory.
 _PORTION = 64
 
+#: Errors of markers that are rounded to samples, at most, in samples.
+_NARROW = 1
+
 #: Largest difference of the lengths of artifacts that are subtracted at once, in samples.
 _UNEVEN = 3
 
@@ -285,7 +288,34 @@ def find_onsets(
     -----
     Each iteration maximises the cross-correlation of every epoch with the mean epoch: first to an
     integer sample, then by Newton's method in the Fourier domain.
+
+    An artifact whose highest frequencies are its strongest, as close behind them the amplifier cuts
+    off, resembles itself a period of these later. Where onsets are more than a sample away from
+    `starts`, they are searched within one sample as well; what gives the larger mean epoch is
+    right.
     """
+    wide = _search(x, starts, n_samples, max_lag, n_rounds)
+    if max_lag <= _NARROW or np.all(np.abs(wide - starts) <= _NARROW):
+        return wide
+    narrow = _search(x, starts, n_samples, _NARROW, n_rounds)
+    energies = [_measure_mean(x, onsets, n_samples) for onsets in (wide, narrow)]
+    return narrow if energies[1] > energies[0] else wide
+
+
+def _measure_mean(x: np.ndarray, onsets: np.ndarray, n_samples: int) -> float:
+    """Return the energy of the mean epoch, which is the larger the better they are aligned."""
+    layout = Layout.of(onsets, n_samples, len(x))
+    which = np.flatnonzero(layout.usable)
+    if len(which) < 2:
+        return 0.0
+    spectrum = _average(x, layout, which, find_mean(x))
+    return float(np.sum(spectrum.real**2 + spectrum.imag**2))
+
+
+def _search(
+    x: np.ndarray, starts: np.ndarray, n_samples: int, max_lag: int, n_rounds: int
+) -> np.ndarray:
+    """Return onsets; parameters are those of :func:`find_onsets`."""
     shifts, mean = np.zeros(len(starts)), find_mean(x)
     for _ in range(n_rounds):
         layout = Layout.of(starts + shifts, n_samples, len(x))
@@ -326,8 +356,31 @@ def _find_lags(spectra: np.ndarray, template: np.ndarray, n_fft: int, max_lag: i
     best = near[products.argmax(axis=1)]
     whole = np.where(best > n_fft // 2, best - n_fft, best).astype(float)
     lag = refine_lags(cross, whole, n_fft)
-    # Newton's method may diverge where noise dominates; then the integer lag is kept.
-    return np.where(np.abs(lag - whole) < 1.0, lag, whole)
+    lost = np.flatnonzero(np.abs(lag - whole) >= 1.0)
+    if len(lost):
+        lag[lost] = _retry(cross[lost], whole[lost], n_fft)
+    return lag
+
+
+def _retry(cross: np.ndarray, whole: np.ndarray, n_fft: int) -> np.ndarray:
+    """Return lags where Newton's method diverged from an integer one: found from beside it, or it.
+
+    It may diverge where noise dominates, or, half a sample away from both neighbours, where the
+    highest frequencies do.
+    """
+    best, most = whole.copy(), _correlate(cross, whole, n_fft)
+    for start in (whole - 0.5, whole + 0.5):
+        lag = refine_lags(cross, start, n_fft)
+        value = _correlate(cross, lag, n_fft)
+        better = (np.abs(lag - whole) < 1.0) & (value > most)
+        best, most = np.where(better, lag, best), np.where(better, value, most)
+    return best
+
+
+def _correlate(cross: np.ndarray, lag: np.ndarray, n_fft: int) -> np.ndarray:
+    """Return cross-correlations at lags between samples."""
+    omega = 2 * np.pi / n_fft * np.arange(cross.shape[1])
+    return np.asarray(np.sum((cross * np.exp(1j * np.outer(lag, omega))).real, axis=1))
 
 
 def refine_lags(cross: np.ndarray, lag: np.ndarray, n_fft: int) -> np.ndarray:
