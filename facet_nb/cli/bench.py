@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from facet_nb.benchmark import BenchmarkEvent
 
 _DEFAULT_S = 120.0
+#: What is measured without a recording: the subject of the course's tables.
+_EXAMPLE = {"n_channels": 16, "sfreq": 2000.0, "duration_s": 60.0, "seed": 2}
 
 _Repeats = Annotated[
     int | None,
@@ -25,7 +27,14 @@ _Memory = Annotated[bool, typer.Option(help="Measure memory as well.")]
 
 
 def bench(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="The recording.")],
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="INPUT",
+            help="The recording. [a simulated one: 16 channels × 60 s at 2000 Hz]",
+            show_default=False,
+        ),
+    ] = None,
     chain: options.Chain = None,
     trigger: options.Trigger = None,
     out: Annotated[
@@ -83,7 +92,7 @@ def bench(
             "memory": memory,
         }
         wish = {"memory_budget": memory_budget, "goal": goal}
-        _measure(pipeline, source, wanted, out, html, wish, as_json)
+        _measure(pipeline, source or _EXAMPLE, wanted, out, html, wish, as_json)
 
 
 def callers(
@@ -137,7 +146,7 @@ def callers(
 
 def _measure(
     pipeline: Any,
-    source: Path,
+    source: Path | dict[str, Any],
     wanted: dict[str, Any],
     out: Path | None,
     html: Path | None,

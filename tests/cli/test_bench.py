@@ -34,6 +34,17 @@ def test_table_report_and_advice(facet_nb, files, chain, tmp_path):
     assert "result = pipeline.run(context" in result.stdout and "written: r.html" in result.stdout
 
 
+@pytest.mark.slow
+def test_without_a_recording_a_simulated_one_is_measured(facet_nb, chain, tmp_path):
+    result = facet_nb(
+        *("bench", "--chain", chain, "--out", "t.json", "--mode", "serial"),
+        *("--n-jobs", 1, "--repeats", 1, "--no-memory"),
+    )
+    assert result.exit_code == 0, result.stderr
+    table = BenchmarkTable.from_json(tmp_path / "t.json")
+    assert (table.subject.n_channels, table.subject.sfreq) == (16, 2000.0)
+
+
 def test_mistakes_are_told_before_anything_is_measured(facet_nb, files):
     lost = facet_nb("bench", files.fif, "--out", "nowhere/t.json")
     assert lost.exit_code == 1 and "not a folder" in lost.stderr
