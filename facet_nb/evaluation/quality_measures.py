@@ -189,7 +189,7 @@ def judge_lines(tables: Tables) -> Measure:
     gaps = measure_gaps(sums.power[some], artifact[some], sums.grid.freqs[sums.band])
     if np.isnan(gaps).all():
         return Measure(name, title, unit="dB", detail="the artifact has no lines to look at.")
-    worst = float(-np.nanmedian(gaps))
+    worst = float(-find_medians(gaps[~np.isnan(gaps)]))
     detail = f"{abs(worst):.1f} dB {'less' if worst > 0 else 'more'} than further away."
     return judge(name, title, max(worst, 0.0), LINES_DB, detail, unit="dB")
 

@@ -69,7 +69,9 @@ def find_scanner_triggers(context: ProcessingContext) -> np.ndarray:
     raw, metadata = context.get_raw(), context.metadata
     times_s = metadata.custom.get("scanner_times_s")
     if metadata.trigger_regex != "QRS":
-        return np.unique(np.asarray(metadata.triggers if context.has_triggers() else [], np.int64))
+        found = np.asarray(metadata.triggers if context.has_triggers() else [], np.int64)
+        # They are in order but for hand-made ones; looking takes a tenth of the time of sorting.
+        return found if np.all(found[1:] > found[:-1]) else np.unique(found)
     found = np.asarray([] if times_s is None else times_s) * raw.info["sfreq"] - raw.first_samp
     return np.unique(np.rint(found).astype(np.int64))
 

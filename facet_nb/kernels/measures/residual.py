@@ -29,7 +29,7 @@ _LINE, _AROUND_HZ, _BESIDE_HZ = 2.0, 6.0, 1.0
 _SMOOTH_HZ = 15.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one for each length and rate: identity tells them apart
 class Grid:
     """Frequencies of a window.
 
@@ -70,6 +70,7 @@ class Grid:
         freqs.flags.writeable = gain.flags.writeable = False
         return cls(n_samples, factor, freqs, gain, 0.45 * sfreq / factor)
 
+    @lru_cache(maxsize=64)  # noqa: B019 - few grids are kept
     def find(self, band: tuple[float, float], highest: float = np.inf) -> slice:
         """Return the frequencies of a band, in Hz, below 0.9 of `highest` and of half the rate."""
         high = min(band[1], 0.9 * highest, self.highest)
