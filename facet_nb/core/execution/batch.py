@@ -19,9 +19,11 @@ from facet_nb.core.noise import Change, NoiseTracker
 from facet_nb.core.samples import check_finite, not_finite
 from facet_nb.core.steps import ArrayStep, ChannelStep, Step
 from facet_nb.core.storage import shared_memory
+from facet_nb.core.storage.array_store import fresh_array
 from facet_nb.core.storage.arrays import FileArray, RamArray
 from facet_nb.core.storage.row_io import open_rows, read_rows, write_rows
 from facet_nb.kernels.compiled.dispatch import use_compiled
+from facet_nb.kernels.pages import find_map
 from facet_nb.kernels.views import as_slice, is_finite
 
 #: Times of the steps, and checksums of the rows if there is a log.
@@ -96,7 +98,10 @@ def _run_in_files(job: Job, batch: int, channels: Sequence[int], at: Position) -
     assert isinstance(job.source, FileArray) and isinstance(job.target, FileArray)
     shared = shared_memory.holds(job.source)
     x = job.source.open()[as_slice(channels)] if shared else read_rows(job.source, channels)
-    result, times = run_steps(job, batch, channels, x, None, at)
+    # In a worker, one batch follows another: the next one finds the pages of this one.
+    shape = (len(channels), job.target.shape[1])
+    out = fresh_array(shape) if shared and job.target.dtype == "float64" else None
+    result, times = run_steps(job, batch, channels, x, out, at)
     write_rows(job.target, channels, result)
     return times, () if job.log is None else job.log.note(channels, result)
 
@@ -234,7 +239,8 @@ class _Block:
         direct = job.last
         # Samples that all later steps may overwrite lie where the result will: the pages of another
         # array take as long as a short filter. Not in files, which would be written several times.
-        if self.out is not None and not tracker.pending and isinstance(job.target, RamArray):
+        in_memory = isinstance(job.target, RamArray) or find_map(self.out) is None
+        if self.out is not None and not tracker.pending and in_memory:
             while direct and _keeps_place(job.steps[direct], self.out):
                 direct -= 1
         for self.position, step in enumerate(job.steps):
