@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -52,3 +54,19 @@ def test_the_first_run_is_in_the_image(project_root, tmp_path):
     words = shlex.split(line.replace("/tmp/", f"{tmp_path}/"))
     assert CliRunner().invoke(app, words[1:]).exit_code == 0
     assert list(tmp_path.glob("*.fif"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Binder runs on Linux")
+def test_the_dry_run_is_in_ci_and_counts_all_processes(project_root):
+    """It installs for minutes, so only what it measures with is tried here."""
+    assert "python .ci/binder.py" in (project_root / ".github/workflows/ci.yml").read_text()
+    binder = runpy.run_path(str(project_root / ".ci/binder.py"))
+    assert (project_root / binder["LESSON"]).is_file()
+    program = "x = bytearray(40_000_000); print(flush=True); input()"
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
+        assert child.pid in binder["list_tree"](os.getpid())
+        assert 40 < binder["pss_mb"](child.pid) < 100
+        child.communicate(b"\n")
+    assert binder["pss_mb"](child.pid) == 0
