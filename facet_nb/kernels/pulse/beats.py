@@ -54,10 +54,18 @@ def render(waves: np.ndarray, beats: Beats, n_times: int) -> np.ndarray:
     ndarray, shape (n_times,)
         Their sum, in V.
     """
-    out = np.zeros(n_times)
-    for row, start in zip(beats.scores @ waves, beats.starts.tolist(), strict=True):
-        low, high = max(start, 0), min(start + beats.n_samples, n_times)
-        if low < high:
+    return _add_rows(np.zeros(n_times), beats.scores @ waves, beats)
+
+
+def _add_rows(out: np.ndarray, rows: np.ndarray, beats: Beats) -> np.ndarray:
+    """Add a row for each beat where the beat is, and return `out`."""
+    n_times = len(out)
+    for row, start in zip(rows, beats.starts.tolist(), strict=True):
+        stop = start + beats.n_samples
+        if start >= 0 and stop <= n_times:
+            out[start:stop] += row
+        elif stop > 0 and start < n_times:
+            low, high = max(start, 0), min(stop, n_times)
             out[low:high] += row[low - start : high - start]
     return out
 
@@ -93,10 +101,13 @@ def fit_waves(x: np.ndarray, beats: Beats, *, weights: np.ndarray | None = None)
     waves = np.zeros_like(residual)
     direction = residual.copy()
     power = float(np.vdot(residual, residual))
+    # Memory that is new in each round costs more than what is written to it.
+    rendered, rows = np.empty(len(x)), np.empty((len(beats.starts), beats.n_samples))
     for _ in range(N_ROUNDS):
         if power <= 0:
             break
-        rendered = render(direction, beats, len(x))
+        rendered.fill(0.0)
+        _add_rows(rendered, np.matmul(beats.scores, direction, out=rows), beats)
         if weights is not None:
             rendered *= weights
         image = collect(rendered, beats)
