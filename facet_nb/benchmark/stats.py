@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import geometric_mean
 from typing import Any
 
 import numpy as np
@@ -181,8 +182,6 @@ def _intervals(x: np.ndarray, levels: Sequence[float], seed: int) -> list[Interv
 
 def _by_block(values: Sequence[float], blocks: Sequence[int] | None) -> dict[int, float]:
     """Return one time for each block: the geometric mean of its times."""
-    from scipy.stats import gmean
-
     names = range(len(values)) if blocks is None else blocks
     if len(names) != len(values):
         raise ValidationError(f"{len(values)} times need as many blocks, not {len(names)}.")
@@ -191,7 +190,7 @@ def _by_block(values: Sequence[float], blocks: Sequence[int] | None) -> dict[int
         if not value > 0:
             raise ValidationError(f"times must be above 0 s, not {value!r}.")
         found.setdefault(int(name), []).append(float(value))
-    return {name: float(gmean(several)) for name, several in found.items()}
+    return {name: geometric_mean(several) for name, several in found.items()}
 
 
 def _centres(rows: np.ndarray, axis: int = -1) -> np.ndarray:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import mne
 import numpy as np
 import pytest
+from scipy.special import SpecialFunctionWarning
 
 from facet_nb.core import Pipeline, Processor
 from facet_nb.core.backends.base import dumps
@@ -181,3 +182,24 @@ def test_nothing_is_said_after_runs_in_a_pool(tmp_path, method, modes):
     process = programs.start(QUIET, tmp_path, method, *modes)
     out, err = process.communicate(timeout=100)
     assert (out.strip(), err) == (str(2 * len(modes) * [True]), "") and process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "travels"),
+    [
+        ([], False),
+        ([("ignore", UserWarning)], False),
+        ([("ignore", Warning)], True),
+        ([("error", SpecialFunctionWarning)], True),
+    ],
+)
+def test_a_filter_that_its_module_sets_itself_is_not_sent(more, travels):
+    """Workers would have to import SciPy's special functions for it."""
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        warnings.simplefilter("always", SpecialFunctionWarning)  # as scipy.special does
+        for action, category in more:
+            warnings.simplefilter(action, category)
+        sent = CallerState.take().filters
+    assert (b"SpecialFunctionWarning" in sent) == travels
+    assert all(category.__name__.encode() in sent for _, category in more)

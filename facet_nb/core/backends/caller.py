@@ -14,7 +14,7 @@ import os
 import pickle
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -242,11 +242,27 @@ def _is_of_workers(name: str) -> bool:
 
 
 def _pickle_filters() -> bytes:
+    filters: list[Any] = []
+    for entry in warnings.filters:
+        if not _follows_by_itself(entry, filters):
+            filters.append(entry)
     try:
-        return dumps(list(warnings.filters))
+        return dumps(filters)
     except Exception as error:  # e.g. a category that was defined within a function
         logging.getLogger("facet_nb").warning("workers keep their warning filters: %s", error)
         return b""
+
+
+def _follows_by_itself(entry: Any, before: Sequence[Any]) -> bool:
+    """Return whether a filter is one that SciPy's special functions set where they are imported.
+
+    Its category is theirs: to unpickle it a worker would have to import them, a third of what its
+    start takes. Where a filter before it may concern the same warnings, their order is kept.
+    """
+    category = entry[2]
+    if category.__name__ != "SpecialFunctionWarning" or entry[:2] != ("always", None):
+        return False
+    return entry[3:] == (None, 0) and not any(issubclass(category, other[2]) for other in before)
 
 
 def _set_filters(pickled: bytes) -> None:

@@ -226,7 +226,8 @@ def fraction_taps(up: int, down: int) -> tuple[np.ndarray, int]:
     scale = max(up, down)
     half = FRACTION_HALF_WIDTH * scale
     half += -half % down
-    taps = kernel(np.arange(-half, half + 1) / scale, FRACTION_HALF_WIDTH)
+    side = kernel(np.arange(half + 1) / scale, FRACTION_HALF_WIDTH)
+    taps = np.concatenate([side[:0:-1], side])
     return _freeze(taps * (up / taps.sum())), half
 
 
