@@ -93,7 +93,7 @@ app: $(LAB) ## the studio as a web page without code (Voila)
 # Lint runs beside the tests, which run even where it fails.
 test: $(TEST) chromium ## everything: style, types, imports, tests, notebooks, browser
 	@( $(LINT); exit $$lint ) & pid=$$!; \
-	FACET_NB_FUZZ_S=$${FACET_NB_FUZZ_S:-10} $(PY) .ci/tests.py $(NBVAL) tests notebooks/course $(OWN:%=--ignore=%) $(ALONE:%=--ignore=%) \
+	FACET_NB_FUZZ_S=$${FACET_NB_FUZZ_S:-5} $(PY) .ci/tests.py $(NBVAL) tests notebooks/course $(OWN:%=--ignore=%) $(ALONE:%=--ignore=%) \
 	  -- -pno:nbval $(OWN) -- -pno:nbval $(ALONE) -- $(ARGS); tests=$$?; \
 	wait $$pid || { echo "Style, types or imports are not as they should be: see above." >&2; exit 1; }; \
 	exit $$tests
