@@ -17,7 +17,7 @@ from facet_nb.benchmark.table import BenchmarkTable
 from facet_nb.core import Pipeline, PlanError, ProcessingContext
 from facet_nb.core.backends.registry import count_cores
 from facet_nb.core.errors import ValidationError
-from facet_nb.core.memory import find_available, parse_bytes, rss_bytes
+from facet_nb.core.memory import find_available, lasting_bytes, parse_bytes
 from facet_nb.core.planning.cost_model import Candidate, Choice, choose
 from facet_nb.core.processor import ArrayProcessor
 from facet_nb.core.recording import data_picks
@@ -264,7 +264,7 @@ def _keep_to_budget(
 def _find_room_mb() -> float:
     """Return the memory that this process may reach, in MB."""
     available, _ = find_available()
-    return (_ROOM_SHARE * available + rss_bytes()) / MB
+    return (_ROOM_SHARE * available + lasting_bytes()) / MB
 
 
 def _describe_excerpt(found: ProbeResult) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import re
 from numbers import Real
@@ -22,6 +23,15 @@ def rss_bytes() -> int:
     except (OSError, ValueError, AttributeError):
         psutil = find_psutil()
         return 0 if psutil is None else int(psutil.Process().memory_info().rss)
+
+
+#: Memory of results that are gone, which is kept for the next ones; the system may take it back.
+spare_pages: list[mmap.mmap] = []
+
+
+def lasting_bytes() -> int:
+    """Return the resident memory of this process without its `spare_pages`, in bytes."""
+    return max(0, rss_bytes() - sum(map(len, spare_pages)))
 
 
 def read_machine_memory() -> tuple[int, int]:
@@ -116,7 +126,7 @@ def find_available() -> tuple[int, str]:
             limits.append((max(0, most - now), "the container's"))
     text = os.environ.get("MEM_LIMIT", "")
     if text.strip().isdigit():
-        limits.append((max(0, int(text) - rss_bytes()), "MEM_LIMIT's"))
+        limits.append((max(0, int(text) - lasting_bytes()), "MEM_LIMIT's"))
     return min(limits, key=lambda limit: limit[0])
 
 

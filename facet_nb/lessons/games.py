@@ -121,11 +121,11 @@ def score_fit(
 
 
 def _plan(pipeline: Pipeline, context: ProcessingContext, settings: Mapping[str, Any]) -> Plan:
-    from facet_nb.core.memory import parse_bytes, rss_bytes
+    from facet_nb.core.memory import lasting_bytes, parse_bytes
 
     options = dict(settings)
     if options.get("memory_budget") is not None:
-        options["memory_budget"] = parse_bytes(options["memory_budget"]) + rss_bytes()
+        options["memory_budget"] = parse_bytes(options["memory_budget"]) + lasting_bytes()
     return pipeline.plan(context, oversubscribe=True, **options)
 
 

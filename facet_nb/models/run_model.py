@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
@@ -13,10 +12,10 @@ from typing import Any
 from traitlets import Enum, Float, Instance, Int, Tuple, observe
 
 from facet_nb.benchmark import process_usage
-from facet_nb.benchmark.measurement import MB
 from facet_nb.core import Pipeline, PipelineResult, ProcessingContext
 from facet_nb.core.errors import ValidationError
 from facet_nb.core.events import BatchDone, RunState
+from facet_nb.core.memory import lasting_bytes
 from facet_nb.models import event_log
 from facet_nb.models.background_tasks import Notifier, wait_while
 from facet_nb.models.eta import EtaEstimator
@@ -180,7 +179,7 @@ class RunModel(Notifier, RunSettings):
             self.status = "running"
         self._n_runs += 1
         self.timeline = Timeline(status="running", number=self._n_runs)
-        self._base_bytes = round((process_usage.read_rss_mb(os.getpid()) or 0.0) * MB)
+        self._base_bytes = lasting_bytes()
         self._begin_s, self._meter = time.time(), ResourceMeter()
         self._thread = RunThread(
             self.pipeline, self.settings, self.load_context, self._compare, self._put

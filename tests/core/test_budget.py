@@ -49,7 +49,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture(autouse=True)
 def libraries(monkeypatch):
     """Libraries of 100 MB, whatever this process has loaded so far."""
-    monkeypatch.setattr(memory_forecast, "rss_bytes", lambda: 100_000_000)
+    monkeypatch.setattr(memory_forecast, "lasting_bytes", lambda: 100_000_000)
     monkeypatch.setattr(memory_forecast, "pending_libraries", lambda: 0)
 
 
@@ -216,7 +216,7 @@ def test_auto_takes_what_is_there(monkeypatch):
     assert not rich.spill
     from facet_nb.core.planning import budget
 
-    monkeypatch.setattr(budget, "rss_bytes", lambda: 100_000_000)
+    monkeypatch.setattr(budget, "lasting_bytes", lambda: 100_000_000)
     monkeypatch.setattr(budget, "find_available", lambda: (120_000_000, "the container's"))
     poor = pipeline.plan(ctx, mode="auto")
     assert poor.spill and "the container's memory" in poor.reason

@@ -136,7 +136,7 @@ def test_shapes_after_steps():
 
 def test_what_is_not_loaded_yet_counts(monkeypatch):
     ctx = toys.make_context()
-    monkeypatch.setattr(memory_forecast, "rss_bytes", lambda: 100_000_000)
+    monkeypatch.setattr(memory_forecast, "lasting_bytes", lambda: 100_000_000)
     monkeypatch.setattr(memory_forecast, "pending_libraries", lambda: 0)
     before = Pipeline([toys.Halved()]).plan(ctx).forecast.peak_bytes
     monkeypatch.setattr(memory_forecast, "pending_libraries", lambda: 50_000_000)

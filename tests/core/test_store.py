@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from facet_nb.core import FacetError, Pipeline, ProcessingContext
+from facet_nb.core.memory import spare_pages
 from facet_nb.core.storage import array_store, scratch
 from facet_nb.core.storage.array_store import Store, fresh_array
 from facet_nb.core.storage.arrays import RamArray
@@ -72,17 +73,17 @@ def test_pages_of_a_large_array_are_kept_once_it_is_gone(monkeypatch):
 def test_pages_are_kept_for_arrays_of_their_size_only(monkeypatch):
     monkeypatch.setattr(array_store, "_LARGE", 1000)
     monkeypatch.setattr(array_store, "_KEPT", 50_000)
-    array_store._kept_pages.clear()
+    spare_pages.clear()
     for shape, n_kept in [((3, 1000), 1), ((3, 1001), 1), ((2, 50), 1), ((7, 1000), 0)]:
         fresh_array(shape)[...] = 1.0
-        assert len(array_store._kept_pages) == n_kept
+        assert len(spare_pages) == n_kept
     several = [fresh_array((3, 1000)) for _ in range(4)]
     places = {place_of(array) for array in several}
     del several
-    assert len(array_store._kept_pages) == 2, "as many as the limit allows"
+    assert len(spare_pages) == 2, "as many as the limit allows"
     both = [fresh_array((3, 1000)) for _ in range(2)]
     assert len({place_of(array) for array in both} & places) == 2
-    assert array_store._kept_pages == []
+    assert spare_pages == []
 
 
 @pytest.mark.skipif(not hasattr(mmap, "MADV_FREE"), reason="memory cannot be left to this system")
@@ -445,3 +446,21 @@ def test_a_look_at_a_result_in_a_file_keeps_none_of_its_pages(tmp_path):
     expected = WindowReader(raw, raw.ch_names).read_differences(windows, 1000.0)
     assert np.array_equal(found, expected)
     assert held < n_channels * 2**21 + 2**20  # of the last window
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_FREE"), reason="memory cannot be left to this system")
+def test_kept_pages_count_neither_in_forecasts_nor_in_a_budget():
+    """They are there for the next result: a second plan is as the first, and a budget is kept."""
+    spare_pages.clear()
+    context = toys.make_context(n_times=600_000)  # more than 32 MB
+    pipeline = Pipeline([toys.Scaled()])
+    pipeline.run(context)  # what a first run loads
+    spare_pages.clear()
+    before = pipeline.plan(context, mode="serial").forecast.peak_bytes
+    result = pipeline.run(context)
+    assert result.success and not spare_pages
+    del result
+    assert spare_pages
+    assert abs(pipeline.plan(context, mode="serial").forecast.peak_bytes - before) < 10e6
+    plan = pipeline.plan(context, memory_budget=before + 50 * 10**6)
+    assert not plan.spill and not spare_pages

@@ -26,7 +26,7 @@ _KERNEL_BYTES = 250_000_000
 def run(request, lesson, monkeypatch):
     """What passes and fails at each exercise of a lesson, with a salt."""
     # Budgets in lessons are for a fresh kernel; the process of many tests holds more.
-    monkeypatch.setattr(memory_forecast, "rss_bytes", lambda: _KERNEL_BYTES)
+    monkeypatch.setattr(memory_forecast, "lasting_bytes", lambda: _KERNEL_BYTES)
     return try_lesson(lesson.path, request.param)
 
 

@@ -13,7 +13,13 @@ from typing import Any
 from facet_nb.core.backends import registry
 from facet_nb.core.errors import FacetError, PlanError
 from facet_nb.core.findings import make_finding
-from facet_nb.core.memory import describe_bytes, find_available, parse_bytes, rss_bytes
+from facet_nb.core.memory import (
+    describe_bytes,
+    find_available,
+    lasting_bytes,
+    parse_bytes,
+    spare_pages,
+)
 from facet_nb.core.planning.memory_forecast import MemoryForecast, RunInput, make_forecast
 from facet_nb.core.planning.plan import Plan
 from facet_nb.core.planning.planner import LANES, RunOptions, make_plan, set_batch_size
@@ -133,6 +139,8 @@ def fit_to_budget(
     shape = None if run_input is None else run_input.shape
     first = make_plan(processors, options, cores, shape)
     limit = None if budget is None else parse_bytes(budget)
+    if limit is not None:
+        spare_pages.clear()
     if not first.batch_size and run_input is not None:
         size = choose_batch_size(processors, first, run_input, limit)
         options = replace(options, batch_size=size)
@@ -210,7 +218,7 @@ def _find_limit() -> tuple[int, str]:
     """Return the memory that a run may use by default, in bytes, and what limits it."""
     available, owner = find_available()
     # The forecast includes this process, whose memory is not part of what is available.
-    return int(_SHARE * available) + rss_bytes(), owner
+    return int(_SHARE * available) + lasting_bytes(), owner
 
 
 def _plan_without_input(plan: Plan, limit: int | None) -> Plan:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from facet_nb.core.backends import registry
 from facet_nb.core.errors import FacetError, PlanError
-from facet_nb.core.memory import describe_bytes, rss_bytes
+from facet_nb.core.memory import describe_bytes, lasting_bytes
 from facet_nb.core.processor import ArrayProcessor, Processor
 from facet_nb.core.recording import MB, Shape
 from facet_nb.core.steps import changes_samples
@@ -208,7 +208,7 @@ class _MemoryAccount:
     def __post_init__(self) -> None:
         self.shape = self.run_input.shape
         # Samples that are held already are counted as a recording, and must not count twice.
-        self.base = rss_bytes() - self.run_input.held_bytes
+        self.base = lasting_bytes() - self.run_input.held_bytes
         # Bytes in memory of the original samples, the current ones, and those kept for the noise.
         self.original = self.current = self.kept = 0
         self.on_disk = 0

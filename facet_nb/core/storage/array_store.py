@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from facet_nb.core.errors import FacetError
+from facet_nb.core.memory import spare_pages
 from facet_nb.core.storage import scratch, shared_memory
 from facet_nb.core.storage.arrays import ArrayRef, FileArray, RamArray, say_gone
 from facet_nb.core.storage.row_io import write_rows
@@ -22,11 +23,8 @@ from facet_nb.kernels.views import as_slice
 _LARGE = 32 << 20
 
 #: Most memory that is kept for the next arrays of the same size, in bytes: two stages' results of
-#: 32 channels of two minutes.
+#: 32 channels of two minutes. All of them are of one size.
 _KEPT = 384 << 20
-
-#: The pages of such arrays that are gone, all of one size.
-_kept_pages: list[mmap.mmap] = []
 
 
 def fresh_array(shape: tuple[int, int]) -> np.ndarray:
@@ -69,22 +67,22 @@ def _take_pages(n_bytes: int) -> mmap.mmap:
     """Return memory, with the pages of an earlier array of this size if they were kept."""
     # To write to pages for the first time takes a twelfth of the default chain's time.
     with contextlib.suppress(IndexError):  # another thread may be faster
-        memory = _kept_pages.pop()
+        memory = spare_pages.pop()
         if len(memory) == n_bytes:
             return memory
         del memory  # before others take its place
-        _kept_pages.clear()
+        spare_pages.clear()
     return _map_pages(n_bytes)
 
 
 def _keep_pages(memory: mmap.mmap) -> None:
     """Keep the pages of an array that is gone; the system takes them when memory is short."""
     size = len(memory)
-    if any(len(kept) != size for kept in _kept_pages):
-        _kept_pages.clear()
-    if size * (len(_kept_pages) + 1) <= _KEPT:
+    if any(len(kept) != size for kept in spare_pages):
+        spare_pages.clear()
+    if size * (len(spare_pages) + 1) <= _KEPT:
         memory.madvise(mmap.MADV_FREE)
-        _kept_pages.append(memory)
+        spare_pages.append(memory)
 
 
 class Store:
