@@ -19,9 +19,10 @@ N_SEED = 5
 
 def take_epochs(x: np.ndarray, starts: np.ndarray, n_samples: int) -> np.ndarray:
     """Return epochs, shape (n_epochs, n_samples); samples outside of the signal are 0."""
-    if len(starts) and starts.min() >= 0 and 0 < n_samples <= len(x) - starts.max():
-        inside = np.lib.stride_tricks.sliding_window_view(x, n_samples)[starts]
-        return np.asarray(inside, dtype=float)
+    inside = len(starts) and starts.min() >= 0 and 0 < n_samples <= len(x) - starts.max()
+    if inside and isinstance(x, np.ndarray):  # what is upsampled on demand stays so
+        windows = np.lib.stride_tricks.sliding_window_view(x, n_samples)
+        return np.asarray(windows[starts], dtype=float)
     epochs = np.empty((len(starts), n_samples))
     for epoch, start in zip(epochs, starts.tolist(), strict=True):
         low, high = max(start, 0), min(start + n_samples, len(x))
