@@ -98,7 +98,7 @@ def run_and_cancel(page, lab: Lab, panel: Panel) -> None:
     expect(lab.notebook.locator(".jp-OutputArea-output").last).to_contain_text("another cell")
     expect(panel.part("status")).to_contain_text("Running")
     assert min(time_round_trip(panel) for _ in range(5)) < 0.5
-    check_tabs(lab, panel)
+    check_tabs(lab, panel, ("Run", "Tune"))  # what a run changes
     panel.turn_to("Run")
     expect(panel.part("status")).to_contain_text("Running")
     panel.part("cancel").click()
@@ -139,7 +139,7 @@ def run_again_and_reload(page, lab: Lab, panel: Panel) -> None:
     panel.turn_to("Compare")
     panel.part("keep").click()
     expect(panel.part("compare-table")).to_contain_text("Kept results: 1")
-    check_tabs(lab, panel)
+    check_tabs(lab, panel, ("Run", "Save", "Compare"))  # what a result changes
     says = panel.part("signal-plot").locator(".fnb-sv-says")
     expect(says).to_contain_text("difference")
     panel.turn_to("Save")
@@ -171,7 +171,7 @@ def let_it_fail(lab: Lab, panel: Panel, page, shots) -> None:
     page.screenshot(path=shots / "studio-failed.png")
     panel.turn_to("Compare")
     panel.part("check").click()
-    check_tabs(lab, panel)
+    check_tabs(lab, panel, ("Recording", "Run", "Tune", "Compare"))  # what failed
 
 
 def run_the_cell_again(page, lab: Lab) -> None:
