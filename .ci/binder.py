@@ -3,6 +3,7 @@
 Makes an environment of this Python in FOLDER, runs ``binder/postBuild`` in it, starts JupyterLab on
 one core and runs the first lesson there. Prints the seconds until the server answers and until the
 lesson is done, and the highest memory of all processes together; more than 1 GB is an error.
+It reads memory itself: where it starts, nothing is installed that the package would need for that.
 """
 
 import json

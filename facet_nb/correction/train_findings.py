@@ -73,7 +73,7 @@ def tell_drift(paces: Sequence[Pace], sfreq: float) -> list[Finding]:
         Sampling rate, in Hz.
     """
     worst = max(paces, key=lambda own: abs(own.pace))
-    if not worst.pace:
+    if not worst.is_mended:
         return []
     severity: Severity = "warning" if worst.blurs else "note"
     detail, figures = worst.describe(sfreq)

@@ -214,7 +214,7 @@ def _keep_pace(view: View, triggers: np.ndarray) -> tuple[Pace, np.ndarray]:
 def _check_edge(view: View, pace: Pace, lags: np.ndarray, max_lag: int) -> tuple[Finding, ...]:
     """Return findings about triggers of another clock, or moved to the edge of the search."""
     drift: tuple[Finding, ...] = ()
-    if pace.pace:
+    if pace.is_mended:
         detail, figures = pace.describe(view.sfreq)
         severity: Severity = "warning" if pace.blurs else "note"
         drift = (make_finding("triggers_drift", detail, severity=severity, **figures),)

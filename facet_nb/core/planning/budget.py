@@ -139,7 +139,7 @@ def fit_to_budget(
     shape = None if run_input is None else run_input.shape
     first = make_plan(processors, options, cores, shape)
     limit = None if budget is None else parse_bytes(budget)
-    if limit is not None:
+    if limit is not None:  # what is resident is to be exact, then
         spare_pages.clear()
     if not first.batch_size and run_input is not None:
         size = choose_batch_size(processors, first, run_input, limit)

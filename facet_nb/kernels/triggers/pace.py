@@ -52,7 +52,7 @@ class Pace:
     @property
     def is_mended(self) -> bool:
         """Whether the starts were taken to the artifacts."""
-        return self.starts is not self.given
+        return self.pace != 0
 
     @property
     def blurs(self) -> bool:
@@ -155,7 +155,7 @@ def measure_pace(x: np.ndarray, starts: np.ndarray, sfreq: float) -> float:
     apart, again = max(1, round(_FIRST_S * sfreq / usual)), False
     pace = slip = before = 0.0
     # Behind the last artifact of the train is nothing to compare.
-    last = int(np.searchsorted(starts, starts[-1] + usual - n, side="right")) - 1
+    last = _find_last(starts, n)
     while apart <= last:
         first = np.unique(np.linspace(0, last - apart, _PAIRS).astype(int))
         one, two = starts[first], starts[first + apart]
@@ -178,6 +178,12 @@ def measure_pace(x: np.ndarray, starts: np.ndarray, sfreq: float) -> float:
     return pace if abs(slip) >= _SLIP else 0.0
 
 
+def _find_last(starts: np.ndarray, n: int) -> int:
+    """Return the number of the last artifact that holds a piece of `n` samples."""
+    end = starts[-1] + np.median(np.diff(starts))
+    return int(np.searchsorted(starts, end - n, side="right")) - 1
+
+
 def _stretch(starts: np.ndarray, pace: float) -> np.ndarray:
     stretched = starts[0] + (starts - starts[0]) * (1.0 + pace)
     return np.asarray(np.rint(stretched), dtype=np.int64)
@@ -185,7 +191,7 @@ def _stretch(starts: np.ndarray, pace: float) -> np.ndarray:
 
 def _refine(x: np.ndarray, starts: np.ndarray, pace: float, n: int) -> float:
     """Return the pace from the distance of artifacts between samples."""
-    last = int(np.searchsorted(starts, starts[-1] + np.median(np.diff(starts)) - n, "right")) - 1
+    last = _find_last(starts, n)
     apart = max(1, last - len(starts) // 4)
     # Drawn at random, so that how markers are rounded cancels.
     first = np.arange(max(0, last - apart) + 1)
