@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from facet_nb.kernels.triggers import evidence
 from facet_nb.kernels.triggers.evidence import ABSENT, PRESENT, choose_reference, measure_recurrence
 
 TRIGGERS = 300 + 250 * np.arange(30)
@@ -48,3 +51,20 @@ def test_choice(sizes, first, chosen, seed):
 def test_channels_that_are_not_picked_are_not_chosen():
     data = make(0, [0.0, 1e-3, 1e-4])
     assert choose_reference(data, np.array([0, 2]), 0, TRIGGERS, 250) == 2
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    ends=st.tuples(st.integers(0, 90_000), st.integers(0, 90_000)),
+    n=st.integers(4, 50_000),
+    seed=st.integers(0, 9),
+)
+def test_blocks_are_measured_in_groups_as_all_at_once(ends, n, seed):
+    x = np.random.default_rng(seed).standard_normal(90_000)
+    start, stop = min(ends), max(ends)
+    count = (stop - start) // n
+    bend = np.zeros(count * n)
+    if count:
+        bend[1:-1] = np.diff(x[start : start + count * n], 2)
+    expected = np.sum(bend.reshape(count, n) ** 2, axis=1)
+    np.testing.assert_allclose(evidence._measure_blocks(x, start, stop, n), expected, rtol=1e-12)

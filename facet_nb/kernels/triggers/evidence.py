@@ -10,6 +10,8 @@ import numpy as np
 _N_EPOCHS, _N_SAMPLES = 64, 4096
 #: Largest number of values of epochs that are looked at together: 16 MB.
 _VALUES = 1 << 21
+#: Samples whose blocks are measured together: 256 KB.
+_GROUP = 1 << 15
 
 #: A channel shows nothing below the first ratio, and an artifact above the second; EEG alone has
 #: about 1, and a gradient artifact more than 30.
@@ -166,6 +168,18 @@ def _measure_blocks(x: np.ndarray, start: int, stop: int, n: int) -> np.ndarray:
     count = (stop - start) // n
     if count < 1:
         return np.zeros(0)
-    bend = np.zeros(count * n)
-    bend[1:-1] = np.diff(x[start : start + count * n], 2)
-    return np.asarray(np.einsum("ij,ij->i", *2 * [bend.reshape(count, n)]))
+    energies = np.empty(count)
+    end = start + count * n
+    step = max(1, _GROUP // n)
+    bend = np.empty(min(step, count) * n)
+    # A few blocks at a time: new memory for all of them takes longer than to compute with it.
+    for first in range(0, count, step):
+        last = min(first + step, count)
+        low, high = start + first * n, start + last * n
+        group = bend[: high - low]
+        group[[0, -1]] = 0.0  # unless the neighbours are known
+        before, after = max(start, low - 1), min(end, high + 1)
+        group[before + 1 - low : after - 1 - low] = np.diff(x[before:after], 2)
+        rows = group.reshape(-1, n)
+        np.einsum("ij,ij->i", rows, rows, out=energies[first:last])
+    return energies
