@@ -216,6 +216,21 @@ def test_later_corrections_and_the_noise(ctx, options):
     assert_same(fused, run(steps, ctx))
 
 
+def test_samples_of_a_fused_step_lie_where_the_result_will(monkeypatch):
+    ctx = ProcessingContext(simulate(4, 1000.0, 18.0, 1.0, 5, seed=1).raw)
+    seen, compute = [], FusedSteps.compute
+
+    def watch(self, x, prepared, out=None):
+        seen.append(x)
+        return compute(self, x, prepared, out)
+
+    monkeypatch.setattr(FusedSteps, "compute", watch)
+    given = ctx.get_data().copy()
+    result = run(full_chain(), ctx, mode="channel_sequential", batch_size=2).get_raw()
+    assert len(seen) == 2 and all(np.shares_memory(x, result._data) for x in seen)
+    assert np.array_equal(ctx.get_data(), given)
+
+
 def test_channels_that_hold_no_data(ctx, literal):
     raw = ctx.get_raw().copy()
     row = raw.ch_names.index("E5")  # bad

@@ -262,7 +262,8 @@ class FusedSteps(ArrayProcessor):
         return Prepared(
             payload,
             sfreq=None if state.sfreq == view.sfreq else state.sfreq,
-            n_times=state.n_times,
+            # None: the result may then lie where the samples were, without an array in between.
+            n_times=None if state.n_times == view.n_times else state.n_times,
             metadata=_differences(view.metadata, state.metadata),
             notes={"parts": tuple(notes), "times": tuple(times), "findings": tuple(found)},
             findings=tuple(chain.from_iterable(found)),
