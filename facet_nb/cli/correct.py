@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from facet_nb.cli import chains, options, recordings
+from facet_nb.cli.deferred import defer_import
 from facet_nb.cli.findings import check_strict, describe_result, print_findings, print_json
 from facet_nb.cli.problems import report_errors, to_line
 
@@ -45,6 +46,9 @@ def run(
     The output is written at the end; an existing file is replaced. What you should know about the
     result is printed on stderr.
     """
+    # MNE imports scipy.linalg, which takes every name of numpy, and would load with this one the
+    # compiler of Fortran interfaces and a library that guesses encodings: 0.1 s of CPU time.
+    defer_import("numpy.f2py")
     with report_errors(debug):
         from facet_nb.core.storage.originals import PAGES, check_kind_of_file
         from facet_nb.io import Exporter, load
