@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -106,6 +107,36 @@ def lab_server(workdir, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def living(browser) -> Iterator[list]:
+    """The page that has loaded JupyterLab, if there is one."""
+    pages: list = []
+    yield pages
+    for page in pages:
+        page.context.close()
+
+
+@pytest.fixture
+def page(request):
+    """The page of a test.
+
+    To load JupyterLab takes Chromium six seconds of CPU time: its tests hand a page on, unless one
+    has failed in it.
+    """
+    if "lab_server" not in request.fixturenames:
+        yield request.getfixturevalue("context").new_page()
+        return
+    browser, living = request.getfixturevalue("browser"), request.getfixturevalue("living")
+    how = request.getfixturevalue("browser_context_args")
+    page = living.pop() if living else browser.new_context(**how).new_page()
+    failures = request.session.testsfailed
+    yield page
+    if request.session.testsfailed == failures and harness.clear(page, how["viewport"]):
+        living.append(page)
+    else:
+        page.context.close()
+
+
+@pytest.fixture(scope="session")
 def shots(tmp_path_factory) -> Path:
     """Where screenshots go; ``FACET_NB_SCREENS`` names another folder."""
     named = os.environ.get("FACET_NB_SCREENS")
@@ -115,17 +146,25 @@ def shots(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def complaints(page) -> list[str]:
+def complaints(page) -> Iterator[list[str]]:
     """What the page complains of: errors of scripts, and requests to other machines."""
     found: list[str] = []
-    page.on("pageerror", lambda error: found.append(f"script: {error}"))
-    page.on("dialog", lambda dialog: (found.append(f"dialog: {dialog.message}"), dialog.accept()))
-    page.on(
-        "request",
-        lambda r: (
-            None
-            if r.url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:"))
-            else found.append(f"request: {r.url[:200]}")
-        ),
-    )
-    return found
+
+    def accept(dialog) -> None:
+        found.append(f"dialog: {dialog.message}")
+        dialog.accept()
+
+    def look_at(request) -> None:
+        if not request.url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")):
+            found.append(f"request: {request.url[:200]}")
+
+    listeners = {
+        "pageerror": lambda error: found.append(f"script: {error}"),
+        "dialog": accept,
+        "request": look_at,
+    }
+    for event, listener in listeners.items():
+        page.on(event, listener)
+    yield found
+    for event, listener in listeners.items():
+        page.remove_listener(event, listener)

@@ -71,6 +71,19 @@ _SET_THEME = """async theme => {
     await new Promise(r => requestAnimationFrame(() => setTimeout(r, 50)));
 }"""
 _RESTART = "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
+_OPEN = """async path => {
+    const app = window.jupyterapp;
+    const widget = await app.commands.execute('docmanager:open', {path});
+    for (let i = 0; i < 600 && app.shell.currentWidget !== widget; i++)
+        await new Promise(r => setTimeout(r, 50));
+}"""
+# A notebook that is only closed would ask whether it shall be saved, and leave its kernel.
+_CLEAR = """async () => {
+    const app = window.jupyterapp;
+    for (const widget of [...app.shell.widgets('main')]) widget.dispose();
+    await app.serviceManager.sessions.shutdownAll();
+    app.shell.expandLeft();
+}"""
 _RUN_ALL = "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
 # Asked of the application: in a narrow window the toolbar hides its mark.
 _ALL_RUN = """() => {
@@ -172,6 +185,15 @@ def serve_voila(notebook: Path, private: Path) -> Iterator[str]:
         yield url
 
 
+def clear(page, viewport: dict[str, int]) -> bool:
+    """Close what is open in JupyterLab, and end its kernels; False where the page shows another."""
+    if "/lab/" not in page.url:
+        return False
+    page.evaluate(_CLEAR)
+    page.set_viewport_size(viewport)
+    return True
+
+
 class Lab:
     """A notebook that is open in JupyterLab."""
 
@@ -183,9 +205,19 @@ class Lab:
         self.notebook = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
 
     def open(self, path: str, *, kernel: bool = True) -> Lab:
-        """Open a notebook in a workspace of its own, and wait for its kernel."""
+        """Open a notebook, in the page as it is if it shows JupyterLab; wait for its kernel."""
+        if not self.page.url.startswith(f"{self.base}/{self.ADDRESS[0]}/"):
+            return self.load(path, kernel=kernel)
+        self.page.evaluate(_OPEN, path)
+        return self._wait(kernel)
+
+    def load(self, path: str, *, kernel: bool = True) -> Lab:
+        """Load the page anew, with a notebook in a workspace of its own; wait for its kernel."""
         before, after = self.ADDRESS
         self.page.goto(f"{self.base}/{before}/{path}?token={self.token}{after}")
+        return self._wait(kernel)
+
+    def _wait(self, kernel: bool) -> Lab:
         self.notebook.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
         if kernel:
             self.page.evaluate(_CONNECTED)

@@ -125,7 +125,7 @@ def run_again_and_reload(page, lab: Lab, panel: Panel) -> None:
     panel.part("run").click()
     expect(panel.part("status")).to_contain_text("Running")
     lab.save()
-    lab.open("studio.ipynb")
+    lab.load("studio.ipynb")
     panel = Panel(page, lab.notebook)
     expect(panel.part("rail")).to_contain_text(re.compile("of 64 channels|Done in"))
     panel.turn_to("Run")
