@@ -181,8 +181,7 @@ main()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_signals", [1, 2])
-@pytest.mark.parametrize("backend", ["serial", "multiprocessing"])
+@pytest.mark.parametrize(("backend", "n_signals"), [("serial", 1), ("multiprocessing", 2)])
 def test_ctrl_c(tmp_path, backend, n_signals):
     """What is finished is kept and listed; the second Ctrl-C ends at once."""
     for i in range(6):

@@ -210,8 +210,9 @@ def correct_with_breath(heart, added, breath, **arguments):
     return snr_db(clean, out, sfreq), result.get_history()[-1].parameters["covariates"]
 
 
-@pytest.mark.parametrize("which", [0, 1])
-@pytest.mark.parametrize("kind", ["interval", "breath", "none"])
+@pytest.mark.parametrize(
+    ("kind", "which"), [("interval", 0), ("breath", 1), ("none", 0), ("interval", 1)]
+)
 def test_shapes_that_change_with_breath_and_interval(hearts, kind, which):
     heart = hearts[which + 1]
     _, _, beats, sfreq = parts(heart)

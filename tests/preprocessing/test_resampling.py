@@ -71,7 +71,7 @@ def test_resampling_is_without_shift(ctx):
         assert np.abs(error).max() < 1e-9
 
 
-@pytest.mark.parametrize("sfreq", [500.0 * np.pi, 1e6 / 1999.3, 500.0 * np.e])
+@pytest.mark.parametrize("sfreq", [500.0 * np.pi, 1e6 / 1999.3])
 def test_the_rate_that_is_named_works(ctx, sfreq):
     refused = str(Pipeline([Resample(sfreq)]).run(ctx).error)
     (named,) = re.findall(r"use ([\d.]+) Hz", refused)
