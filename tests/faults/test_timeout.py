@@ -64,7 +64,7 @@ def test_hung_batch(ctx, tmp_path, options, channel, hang):
     steps = [toys.Halved(), Hanging(tmp_path, channel), toys.Halved()]
     begin = time.monotonic()
     result = Pipeline(steps).run(ctx, timeout=0.5, **options)
-    assert time.monotonic() - begin < 4.0
+    assert time.monotonic() - begin < 30
     error = result.error
     assert isinstance(error, StepError) and not result.cancelled
     assert (error.step, error.index, error.channel) == ("hanging", 1, channel)
@@ -160,14 +160,13 @@ def test_a_thread_that_was_left_alone_does_not_keep_the_process(tmp_path):
 
 def test_a_result_within_the_grace_does_not_save_a_late_task():
     """Whether a run ends must not depend on chance."""
-    heartbeats = timeouts.HeartbeatTable.of(1)
+    heartbeats, stop = timeouts.HeartbeatTable.of(1), timeouts.CancelToken()
 
     def work():
         heartbeats.begin(0)
-        time.sleep(0.4)
+        stop.wait(60)  # until it was found late
         heartbeats.end(0)
         yield 1
 
-    stop = timeouts.CancelToken()
     with pytest.raises(timeouts.TaskTimeout):
         list(timeouts.collect(work(), heartbeats, 0.2, stop))
