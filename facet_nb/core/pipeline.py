@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facet_nb.core import limits, progress
 from facet_nb.core.backends import registry as backends
@@ -28,7 +28,6 @@ from facet_nb.core.events import Event, EventRecorder
 from facet_nb.core.execution.checkpoint import hold_checkpoint
 from facet_nb.core.execution.runner import Runner, check_early, check_parameters
 from facet_nb.core.execution.timeouts import check_timeout
-from facet_nb.core.map import Study, StudyPlan, map_runs
 from facet_nb.core.memory import parse_bytes
 from facet_nb.core.parallel import ParallelExecutor, use_executor
 from facet_nb.core.parameters import clone_value, list_inner_params, name_steps, split_params
@@ -46,6 +45,9 @@ from facet_nb.core.quality import Accept, add_gates
 from facet_nb.core.registry import get_processor
 from facet_nb.core.result import PipelineResult
 from facet_nb.core.storage.originals import YAML, check_kind_of_file
+
+if TYPE_CHECKING:
+    from facet_nb.core.map import StudyPlan
 
 Step = Processor | Callable[[ProcessingContext], ProcessingContext]
 
@@ -556,6 +558,8 @@ class Pipeline:
         BatchResult
             The result of each input, in the order of `inputs`.
         """
+        from facet_nb.core.map import map_runs  # a run of one recording does not need it
+
         return map_runs(self, inputs, **kwargs)
 
     def plan_map(self, inputs: Sequence[Any], **kwargs: Any) -> StudyPlan:
@@ -573,6 +577,8 @@ class Pipeline:
         StudyPlan
             The groups, with the forecast of each recording's memory; print it.
         """
+        from facet_nb.core.map import Study
+
         return Study(self, inputs, **kwargs).plan()
 
     def validate_all(self, context: ProcessingContext) -> list[str]:
