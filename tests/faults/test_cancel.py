@@ -182,7 +182,7 @@ def test_token_of_a_parent():
     other = CancelToken(parent)
     threading.Timer(0.1, parent.cancel).start()
     begin = time.monotonic()
-    assert other.wait(5.0) and time.monotonic() - begin < 1.0
+    assert other.wait(60.0) and time.monotonic() - begin < 30.0
     with pytest.raises(RunCancelled):
         other.check()
 

