@@ -39,9 +39,10 @@ _OTHERS = ("ecg", "eog", "emg", "resp")
 
 #: Measures that the sentence lists.
 _SAID = 3
-#: Pairs of epochs that are read, and those after steps that take less CPU time than reading more.
-_PAIRS, _FEW_PAIRS = 16, 6
-_FAST = {"aas_correction"}
+#: Pairs of epochs that are read at the first look, and of channels that exceed a limit there.
+_FEW_PAIRS, _PAIRS = 4, 16
+#: A figure that is so many times its limit at the first look is that of no good result.
+_FAR = 2.0
 
 
 @register_processor
@@ -73,7 +74,10 @@ class QualityCalculator(MetricStep):
         if not eeg:
             return Quality("not measured", "there is no good EEG channel.")
         scan = cut_scan(context)
-        tables = read_tables(context, scan, eeg, _choose_number(context))
+        tables = read_tables(context, scan, eeg, _FEW_PAIRS)
+        is_first = len(tables.windows) < len(scan.windows)
+        if not tables.n_marked:  # more windows stand out than were read
+            tables, is_first = read_tables(context, scan, eeg, _PAIRS), False
         beside = self._read_others(context, scan, others)
         spots = read_spots(context, scan, eeg)
         contact = [judge_amplitude(tables), judge_odd(tables)]
@@ -81,12 +85,13 @@ class QualityCalculator(MetricStep):
         # Shares of hardly any signal say nothing.
         held = find_held(tables)
         tables = tables.take(held) if 0 < len(held) < len(eeg) else tables
+        sampled = _judge_sampled(tables, scan)
+        if is_first and (names := _find_doubtful(sampled, tables)):
+            again = _judge_sampled(read_tables(context, scan, names, _PAIRS), scan)
+            pairs = zip(sampled, again, strict=True)
+            sampled = [two if one.verdict == "check" else one for one, two in pairs]
         measures = (
-            *judge_locked(tables, scan),
-            judge_lines(tables),
-            judge_high(tables),
-            judge_bursts(tables),
-            judge_level(tables),
+            *sampled,
             *contact,
             judge_kept(tables, context),
             judge_added([tables, *beside], context),
@@ -171,9 +176,25 @@ def _list_corrections(context: ProcessingContext) -> set[str]:
     return {name for name in names if getattr(known.get(name), "subtracts", False)}
 
 
-def _choose_number(context: ProcessingContext) -> int:
-    """Return the number of pairs of epochs that are read: fewer after averages alone."""
-    return _PAIRS if _list_corrections(context) - _FAST else _FEW_PAIRS
+def _judge_sampled(tables: Tables, scan: Scan) -> list[Measure]:
+    """Return the measures that a sample of the windows estimates."""
+    found = judge_locked(tables, scan)
+    found += [judge_lines(tables), judge_high(tables), judge_bursts(tables), judge_level(tables)]
+    return found
+
+
+def _find_doubtful(measures: Iterable[Measure], tables: Tables) -> list[str]:
+    """Return the channels whose figures exceed a limit; all where a median over channels does.
+
+    None of them if a figure exceeds its limit by far: more epochs would not change the verdict.
+    """
+    flagged = [m for m in measures if m.verdict == "check"]
+    if any(m.value > _FAR * m.limit for m in flagged if m.value is not None and m.limit):
+        return []
+    if any(not m.channels for m in flagged):
+        return tables.names
+    bad = {name for m in flagged for name in m.channels}
+    return [name for name in tables.names if name in bad]
 
 
 def _list_channels(context: ProcessingContext) -> tuple[list[str], dict[str, list[str]]]:

@@ -15,7 +15,7 @@ from facet_nb.kernels.measures.residual import LockedSums, find_medians, measure
 
 #: Smallest number of quiet windows.
 _QUIETS = 2
-#: Channels, at most, whose median is taken where a fault is one of the whole chain.
+#: Channels, at most, that are looked at where a fault is one of the whole chain, or chance is told.
 _FEW = 4
 #: Windows in which a saturated channel is at its limit, at least.
 _CUT = 3
@@ -29,8 +29,8 @@ BURST, BURST_BELOW = 10.0, 5.0
 #: Bands in which neighbouring epochs are compared, in Hz: a vibration fills one of them. Lower
 #: ones have too few frequencies to tell a residual from chance.
 BANDS_HZ = ((8.0, 15.0), (15.0, 25.0), (25.0, 40.0), (40.0, 70.0))
-#: Standard deviations that a share must exceed.
-_SIGMAS = 4.0
+#: Standard errors that a share must exceed: in one band, and at the harmonics of slices.
+_SIGMAS, _SIGMAS_PART = 4.0, 6.0
 LOSS_DB, LINES_DB, ECG_BURST = 3.0, 0.8, 10.0
 BEATS = 0.75
 #: Usual amplitude of EEG, and of a flat channel, in V; decades above and below the former.
@@ -97,13 +97,17 @@ def judge_locked(tables: Tables, scan: Scan) -> list[Measure]:
     if sums is None:
         reason = f"fewer than {EPOCHS} complete epochs of the scanner's triggers."
         return [Measure(name, title, detail=reason) for name, title in titles.items()]
-    share, null = sums.locked()
-    found = [_judge_share("locked_residual", titles, share, null, LOCKED, tables)]
+    whole = slice(None)
+    share = sums.locked(whole)
+    found = [_judge_share("locked_residual", titles, share, sums, whole, LOCKED, tables)]
     first = sums.band.start
     parts = slice(-first % scan.n_parts, None, scan.n_parts)
     if scan.n_parts > 1:
-        here, null_here = sums.locked(parts)
-        found.append(_judge_share("slice_residual", titles, here, null_here, LOCKED_PART, tables))
+        # Few harmonics of few epochs scatter, and more so where a residual changes slowly.
+        n = max(1, sums.n_products * sums.power[0, parts].size)
+        limit = max(LOCKED_PART, _SIGMAS_PART / float(np.sqrt(2.0 * n)))
+        here = sums.locked(parts)
+        found.append(_judge_share("slice_residual", titles, here, sums, parts, limit, tables))
     else:
         reason = "the markers are those of volumes."
         found.append(Measure("slice_residual", titles["slice_residual"], detail=reason))
@@ -146,11 +150,15 @@ def _judge_share(
     name: str,
     titles: dict[str, str],
     share: np.ndarray,
-    null: np.ndarray,
+    sums: LockedSums,
+    which: slice,
     limit: float,
     tables: Tables,
 ) -> Measure:
-    worst, chance = float(share.max()), null.max(axis=1)
+    worst = float(share.max())
+    # Where no channel exceeds the limit, chance decides nothing: some channels show it.
+    some = slice(None) if worst > limit else slice(None, None, -(-len(share) // _FEW))
+    chance = sums.take(some).locked_by_chance(which).max(axis=1)
     level = float(chance.max())
     bad = [n for n, s in zip(tables.names, share, strict=True) if s > max(limit, level)]
     detail = f"{100 * max(worst, 0):.1f} % of the power (by chance up to {100 * level:.1f} %)."

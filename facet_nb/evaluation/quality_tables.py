@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facet_nb.core.context import ProcessingContext
-from facet_nb.evaluation.quality_windows import Scan, ScanWindow, sample_windows
+from facet_nb.evaluation.quality_windows import OTHERS, Scan, ScanWindow, sample_windows
 from facet_nb.kernels.measures.recovery import find_edges
 from facet_nb.kernels.measures.residual import (
     BELOW_HZ,
@@ -282,8 +282,8 @@ def _choose(
     extra = ~sampled
     if n_pairs is None:
         return sampled, extra
-    sampled = sample_windows(scan, n_pairs, sampled)
-    if sampled.all():
+    few = len(scan.windows) <= 2 * (n_pairs + OTHERS)
+    if few and sample_windows(scan, n_pairs, sampled).all():
         return sampled, extra
     excess = reader.rank_outstanding(scan, sfreq)
     sampled = sample_windows(scan, n_pairs, excess <= _OUTSTANDING)

@@ -26,7 +26,7 @@ _VOLUME_S = 0.5
 _GUARD_S = 0.1
 
 #: Windows outside the scan, and within it but in no epoch, that a sample has at most.
-_OTHERS = 4
+OTHERS = 4
 
 Kind = Literal["epoch", "inside", "outside"]
 
@@ -127,9 +127,9 @@ def sample_windows(scan: Scan, n_pairs: int, calm: np.ndarray) -> np.ndarray:
     else:
         chosen[epochs] = True
     outside = kinds == "outside"
-    n_inside = _OTHERS if len(epochs) else 2 * n_pairs
-    preferred = outside & calm if np.count_nonzero(outside & calm) >= _OTHERS else outside
-    for which, n in ((kinds == "inside", n_inside), (preferred, _OTHERS)):
+    n_inside = OTHERS if len(epochs) else 2 * n_pairs
+    preferred = outside & calm if np.count_nonzero(outside & calm) >= OTHERS else outside
+    for which, n in ((kinds == "inside", n_inside), (preferred, OTHERS)):
         places = np.flatnonzero(which)
         chosen[places[np.linspace(0, len(places) - 1, min(n, len(places))).astype(int)]] = True
     return chosen

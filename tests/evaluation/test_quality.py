@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,10 @@ from facet_nb import (
 )
 from facet_nb.core.quality import Measure
 from facet_nb.datasets import simulate
+from facet_nb.evaluation import quality as module
 from facet_nb.evaluation.quality import summarise
+from facet_nb.evaluation.quality_tables import read_tables
+from facet_nb.evaluation.quality_windows import cut_scan
 
 TRIGGERS = TriggerDetector(r"S  1|R128")
 GOOD, BAD = Pipeline([TRIGGERS, GradientCorrection()]), Pipeline([TRIGGERS, AASCorrection(20)])
@@ -92,6 +95,74 @@ def test_filters_are_no_loss(simulation):
     quality = run(chain, simulation).quality
     assert quality.verdict == "good", quality
     assert abs(quality["quiet_loss"].value) < 0.5
+
+
+# ------------------------------------------------------------------------------ the second look
+@pytest.fixture
+def looks(monkeypatch):
+    """The channels, and the number of windows, of each look at a result."""
+    seen = []
+
+    def read(context, scan, names, n_pairs=None):
+        tables = read_tables(context, scan, names, n_pairs)
+        seen.append((list(names), len(tables.windows)))
+        return tables
+
+    monkeypatch.setattr(module, "read_tables", read)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def long():
+    """A good result with more epochs than a first look reads, and nothing in doubt."""
+    simulation = make(3, duration_s=90)
+    return run(GOOD, simulation).context
+
+
+def test_a_good_result_is_looked_at_once(long, looks):
+    assert QualityCalculator().measure_quality(long).verdict == "good"
+    ((names, n),) = looks
+    assert len(names) == 3 and n < len(cut_scan(long).windows) / 2
+
+
+def test_a_result_beyond_doubt_is_looked_at_once(simulation, bad, looks):
+    assert QualityCalculator().measure_quality(bad.context).verdict == "check"
+    assert [names for names, _ in looks] == [simulation.ch_names[: len(looks[0][0])]]
+
+
+def test_a_level_that_is_high_by_chance_is_looked_at_again(looks):
+    """In few windows, one channel of this good result has 3.4 dB more than in quiet time."""
+    result = run(GOOD, make(2, duration_s=90))
+    assert result.quality.verdict == "good"
+    assert [len(names) for names, _ in looks] == [3, 1]
+    assert result.quality["level"].value < 3.0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_in_doubt_is_looked_at_again(seed, long, looks, monkeypatch):
+    """Channels whose figures exceed a limit with few epochs are judged by many."""
+    eeg = QualityCalculator().measure_quality(long)["locked_residual"]
+    names = long.get_raw().ch_names
+    chosen = list(np.random.default_rng(seed).permutation(names[:3])[: seed + 1])
+    whole = read_tables(long, cut_scan(long), chosen, 16)
+    judged, asked = module._judge_sampled, []
+
+    def doubt(tables, scan):
+        found = judged(tables, scan)
+        asked.append(tables.names)
+        if len(asked) == 1:  # the first look finds a residual that there is not
+            found[0] = replace(found[0], value=0.15, verdict="check", channels=tuple(chosen))
+        return found
+
+    looks.clear()
+    monkeypatch.setattr(module, "_judge_sampled", doubt)
+    quality = QualityCalculator().measure_quality(long)
+    assert quality.verdict == "good" and eeg.verdict == "good"
+    (_, few), (again, many) = looks
+    assert sorted(again) == sorted(chosen) and many > 2 * few
+    assert asked[1] == again
+    expected = float(whole.locked.locked().max())
+    assert quality["locked_residual"].value == pytest.approx(expected, abs=1e-9)
 
 
 # --------------------------------------------------------------- the same wherever it is asked

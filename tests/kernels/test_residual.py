@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from facet_nb.kernels.measures import residual
-from facet_nb.kernels.measures.residual import EEG_HZ, Grid, LockedSums, measure_gaps
+from facet_nb.kernels.measures.residual import EEG_HZ, N_SHIFTS, Grid, LockedSums, measure_gaps
 from facet_nb.kernels.pulse.support import measure_support
 from facet_nb.kernels.triggers.evidence import find_scanned
 
@@ -46,8 +46,9 @@ def pink_noise(n_epochs, n_channels=3, n_samples=1000, seed=0):
 
 @pytest.mark.parametrize("n_epochs", [8, 30])
 def test_noise_is_not_locked(n_epochs):
-    found = [collect(pink_noise(n_epochs, seed=s))[1].locked() for s in range(8)]
-    shares, null = np.concatenate([s for s, _ in found]), np.concatenate([n for _, n in found])
+    found = [collect(pink_noise(n_epochs, seed=s))[1] for s in range(8)]
+    shares = np.concatenate([sums.locked() for sums in found])
+    null = np.concatenate([sums.locked_by_chance() for sums in found])
     assert np.abs(shares.mean()) < 0.01
     assert shares.std() == pytest.approx(null.std(), rel=0.4)
     assert np.abs(shares).max() < 1.5 * np.abs(null).max()
@@ -59,7 +60,7 @@ def test_locked_share_is_that_of_the_power(ratio):
     wave, noise = np.sqrt(ratio) * rng.standard_normal((1, 1000)), pink_noise(60, 1)
     wave *= noise.std()
     grid, sums = collect(noise + wave)
-    share, null = sums.locked()
+    share, null = sums.locked(), sums.locked_by_chance()
     band = grid.find(EEG_HZ)
     power = np.mean([np.abs(grid.transform(epoch)[0, band]) ** 2 for epoch in noise], axis=0)
     locked = np.abs(grid.transform(wave)[0, band]) ** 2
@@ -73,12 +74,44 @@ def test_sums_equal_their_definition(n_epochs):
     grid, sums = collect(x)
     spectra = np.stack([grid.transform(epoch) for epoch in x]).astype(complex)
     spectra = spectra[:, :, grid.find(EEG_HZ)]
-    even, odd = spectra[0::2].mean(axis=0), spectra[1::2].mean(axis=0)
+    # Two epochs, the next two, and so on take turns.
+    of_first = np.arange(n_epochs) % 4 < 2
+    first, second = spectra[of_first].mean(axis=0), spectra[~of_first].mean(axis=0)
     power = (np.abs(spectra) ** 2).mean(axis=0)
-    expected = (np.real(even * odd.conj()) / power).mean(axis=1)
-    np.testing.assert_allclose(sums.locked()[0], expected, rtol=1e-5, atol=1e-6)
+    shares = np.real(first * second.conj()) / power
+    for which in (slice(None), slice(3, None, 15)):
+        expected = shares[:, which].mean(axis=1)
+        np.testing.assert_allclose(sums.locked(which), expected, rtol=1e-4, atol=1e-6)
+    assert sums.n_products == of_first.sum() * (~of_first).sum()
     lagged = np.real(spectra[1:] * spectra[:-1].conj()).mean(axis=0)
     np.testing.assert_allclose(sums.lagged, lagged, rtol=1e-5, atol=1e-5 * np.abs(lagged).max())
+
+
+def test_chance_is_the_share_of_shifted_epochs():
+    """Turning the same epochs by hand gives a share that chance has seen the like of."""
+    x = pink_noise(16, 4, 500)
+    _, sums = collect(x)
+    null = sums.locked_by_chance()
+    assert null.shape == (N_SHIFTS, 4)
+    some = slice(2, None, 10)
+    np.testing.assert_allclose(
+        sums.take(slice(1, 3)).locked_by_chance(some),
+        sums.locked_by_chance(some)[:, 1:3],
+        rtol=1e-5,
+    )
+    rng = np.random.default_rng(3)
+    turned = [np.stack([np.roll(e, int(rng.integers(500)), axis=1) for e in x]) for _ in range(40)]
+    shares = np.stack([collect(epochs)[1].locked() for epochs in turned])
+    assert null.std() == pytest.approx(shares.std(), rel=0.4)
+
+
+def test_what_two_neighbours_share_is_not_locked():
+    """Epochs in pairs, of which both have the same residual, but each pair another one."""
+    x = pink_noise(8, 4, seed=4)
+    x[1::2] = x[0::2]
+    own = [collect(np.roll(x, k, axis=0))[1] for k in range(2)]
+    alike, apart = (np.abs(sums.locked()).mean() for sums in own)
+    assert alike < 0.05 < apart
 
 
 def test_late_epochs_are_moved_to_their_onset():
@@ -88,7 +121,7 @@ def test_late_epochs_are_moved_to_their_onset():
     late = 3 * (np.arange(20) % 7)
     spectra = np.stack([grid.transform(wave[np.newaxis, 50 + k : 1050 + k]) for k in late])
     exact, shifted = (LockedSums.of(grid, spectra, late_s) for late_s in (None, late / 500.0))
-    assert shifted.locked()[0][0] > 0.8 > exact.locked()[0][0]
+    assert shifted.locked()[0] > 0.8 > exact.locked()[0]
 
 
 def test_only_neighbours_are_compared():

@@ -161,18 +161,27 @@ class LockedSums:
         Mean power of the epochs, at the frequencies of the EEG.
     lagged : ndarray, shape (n_channels, n_freqs)
         Mean product of neighbouring epochs; NaN if there are none.
-    cross : ndarray, shape (1 + N_SHIFTS, n_channels, n_freqs)
-        Mean product of even and odd epochs, as they are and with random circular shifts.
+    spectra : ndarray of complex, shape (n_epochs, n_channels, n_freqs)
+        The epochs, moved to their exact onsets.
     n_pairs : int
         Number of neighbouring epochs.
+    seed : int
+        Seed of random shifts.
     """
 
     grid: Grid
     n: int
     power: np.ndarray
     lagged: np.ndarray
-    cross: np.ndarray
+    spectra: np.ndarray
     n_pairs: int
+    seed: int = 0
+
+    @property
+    def n_products(self) -> int:
+        """Number of products of an epoch of one half and one of the other."""
+        first, second = _halve(self.n)
+        return len(first) * len(second)
 
     @cached_property
     def band(self) -> slice:
@@ -215,41 +224,48 @@ class LockedSums:
         if len(first):
             one, two = own[first], own[first + 1]
             lagged = np.mean(one.real * two.real + one.imag * two.imag, axis=0, dtype=float)
-        bins, code = (band.start, band.stop), own.dtype.char
-        shifts = _make_shifts(grid.n_samples // grid.factor, n, bins, code, seed)
-        # One product of matrices for each frequency: shifts x epochs and epochs x channels.
-        even, odd = (r @ own[k::2].transpose(2, 0, 1) for k, r in enumerate(shifts))
-        cross = even.real * odd.real + even.imag * odd.imag
-        cross *= 1.0 / ((n // 2) * (n - n // 2))
-        # By channel and frequency, so that a part of the frequencies is read in one go.
-        cross = np.ascontiguousarray(cross.transpose(1, 2, 0))
-        return cls(grid, n, power, lagged, cross, len(first))
+        return cls(grid, n, power, lagged, own, len(first), seed)
 
-    def locked(self, which: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
-        """Return the locked share of each channel, and under random shifts.
+    def locked(self, which: slice = slice(None)) -> np.ndarray:
+        """Return the locked share of each channel, shape (n_channels,).
+
+        The part of the power that is the same in all epochs, averaged over frequencies. It is
+        estimated from two halves of the epochs, so that it is zero in the mean if nothing is
+        locked.
 
         Parameters
         ----------
         which : slice
             Frequencies of the band that count: all for the period of an epoch, every n-th for its
             n-th part.
-
-        Returns
-        -------
-        share : ndarray, shape (n_channels,)
-            Part of the power that is the same in all epochs, averaged over frequencies; estimated
-            from odd and even epochs, so that it is zero in the mean if nothing is locked.
-        null : ndarray, shape (N_SHIFTS, n_channels)
-            The same with randomly shifted epochs.
         """
-        cross, power = self.cross[..., which], np.maximum(self.power[:, which], 1e-300)
-        share = np.mean(cross / power, axis=-1)
-        return share[0], share[1:]
+        return np.asarray(np.mean(self._shares[:, which], axis=-1))
 
-    def take(self, channels: np.ndarray) -> LockedSums:
+    @cached_property
+    def _shares(self) -> np.ndarray:
+        """The locked share at each frequency, shape (n_channels, n_freqs)."""
+        one, two = (self.spectra[half].sum(axis=0) for half in _halve(self.n))
+        cross = one.real * two.real + one.imag * two.imag
+        return np.asarray(cross / (self.n_products * np.maximum(self.power, 1e-300)))
+
+    def locked_by_chance(self, which: slice = slice(None)) -> np.ndarray:
+        """Return the locked share under random circular shifts, shape (N_SHIFTS, n_channels)."""
+        code, band = self.spectra.dtype.char, (self.band.start, self.band.stop)
+        turns = _make_shifts(self.grid.n_samples // self.grid.factor, self.n, band, code, self.seed)
+        # One product of matrices for each frequency: shifts x epochs and epochs x channels.
+        one, two = (
+            factors[which] @ self.spectra[half][..., which].transpose(2, 0, 1)
+            for half, factors in zip(_halve(self.n), turns, strict=True)
+        )
+        cross = one.real * two.real + one.imag * two.imag
+        weights = 1.0 / np.maximum(self.power[:, which], 1e-300)
+        shares = np.einsum("fsc,cf->sc", cross, weights)
+        return np.asarray(shares / (self.n_products * len(cross)))
+
+    def take(self, channels: np.ndarray | slice) -> LockedSums:
         """Return the sums of some channels."""
-        own = (self.power[channels], self.lagged[channels], self.cross[:, channels])
-        return LockedSums(self.grid, self.n, *own, self.n_pairs)
+        own = (self.power[channels], self.lagged[channels], self.spectra[:, channels])
+        return LockedSums(self.grid, self.n, *own, self.n_pairs, self.seed)
 
     def together(self, which: slice = slice(None)) -> np.ndarray:
         """Return how much neighbouring epochs resemble each other, shape (n_channels,)."""
@@ -278,16 +294,25 @@ def _make_shifts(
 
     Returns
     -------
-    tuple of ndarray of complex, shape (n_freqs, 1 + N_SHIFTS, n_epochs / 2)
-        The first shift is none.
+    tuple of ndarray of complex, shape (n_freqs, N_SHIFTS, n_epochs / 2)
     """
     turns = np.random.default_rng(seed).integers(0, n, (n_epochs, N_SHIFTS))
-    turns = np.insert(turns, 0, 0, axis=1)
     circle = np.exp(-2j * np.pi * np.arange(n) / n).astype(code)
     bins = np.arange(*band)[:, np.newaxis, np.newaxis]
-    even, odd = (circle[bins * turns[half::2].T % n] for half in range(2))
-    even.flags.writeable = odd.flags.writeable = False
-    return even, odd
+    one, two = (circle[bins * turns[half].T % n] for half in _halve(n_epochs))
+    one.flags.writeable = two.flags.writeable = False
+    return one, two
+
+
+@lru_cache(maxsize=16)
+def _halve(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return which of `n` epochs are in each half: two neighbours, the next two, and so on.
+
+    Neighbours are in one half, as far as they can: a residual that only they share is none that
+    all epochs share.
+    """
+    second = np.arange(n) // 2 % 2 == 1
+    return np.flatnonzero(~second), np.flatnonzero(second)
 
 
 def find_medians(x: np.ndarray, axis: int = 0) -> np.ndarray:
