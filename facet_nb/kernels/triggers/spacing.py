@@ -13,6 +13,7 @@ that jitter can explain, is not a pause.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -107,7 +108,13 @@ def describe_spacing(triggers: np.ndarray) -> Spacing:
     Spacing
         Lengths in samples.
     """
-    diffs: np.ndarray = np.diff(np.unique(np.asarray(triggers, dtype=np.int64)))
+    return _describe(np.diff(np.unique(np.asarray(triggers, dtype=np.int64))).tobytes())
+
+
+@lru_cache(maxsize=4)
+def _describe(distances: bytes) -> Spacing:
+    """Explain distances, int64; the same train is looked at several times in a run."""
+    diffs = np.frombuffer(distances, np.int64)
     if not len(diffs):
         return Spacing()
     usual, spread = _find_usual(diffs)
@@ -115,6 +122,7 @@ def describe_spacing(triggers: np.ndarray) -> Spacing:
     tolerance = max(_JITTER / 2, spread)
     slots, pauses = _explain(diffs, usual, pause, period, tolerance)
     close = (slots > 0) & (pauses == 0) & (np.abs(diffs - slots * usual) <= tolerance)
+    slots.flags.writeable = pauses.flags.writeable = False  # others get them, too
     return Spacing(
         artifact_length=_find_length(diffs[close], slots[close], period is not None),
         usual=usual,
