@@ -68,11 +68,14 @@ class GradientPlan:
     volumes : tuple of Layout or None
         Positions of volumes whose mean is subtracted after the slices' artifacts, for each run;
         None where nothing recurs with them only.
+    known : Learned | None
+        What was learned of the reference channel, to learn it once; None if that is of no use.
     """
 
     layouts: tuple[subsample.Layout, ...]
     sfreq: float
     volumes: tuple[subsample.Layout | None, ...]
+    known: lowrank.Learned | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -87,6 +90,7 @@ class _Run:
     layout: subsample.Layout | None
     notes: dict[str, Any]
     volumes: subsample.Layout | None = None
+    known: lowrank.Learned | None = None
 
 
 @register_processor
@@ -191,7 +195,7 @@ class GradientCorrection(ChannelCorrection):
             *tell_lost(view),
             *tell_drift(paces, view.sfreq),
         ]
-        plan = GradientPlan(layouts, view.sfreq, volumes)
+        plan = GradientPlan(layouts, view.sfreq, volumes, found[0].known)
         return Prepared(
             plan, metadata=_move_triggers(view, paces), notes=notes, findings=tuple(told)
         )
@@ -242,16 +246,26 @@ class GradientCorrection(ChannelCorrection):
             "n_blocks": len(blocks),
             **unmarked,
         }
-        layout, volumes, strength = self._find_volumes(x, layout, clock, starts, view.sfreq)
+        learned = self._learn(x, layout, view.sfreq)
+        layout, volumes, strength = self._find_volumes(
+            x, layout, clock, starts, view.sfreq, learned
+        )
         if view.pieces:
             notes["over_breaks"] = _list_broken(layout, view)
             volumes = None if volumes is None else volumes.stop_at(view.pieces)
         if volumes is None:
-            return _Run(layout, notes)
+            return _Run(layout, notes, known=learned)
         notes["volume_samples"], notes["locked_to_volumes"] = volumes.n_samples, strength
         blocks = lowrank.list_blocks(volumes, view.sfreq, self.block_s)
         notes["n_volumes"] = min(len(which) for which in blocks)
         return _Run(layout, notes, volumes)
+
+    def _learn(
+        self, x: np.ndarray, layout: subsample.Layout, sfreq: float
+    ) -> lowrank.Learned | None:
+        """Return what is learned first of the first block of the reference channel."""
+        first = lowrank.list_blocks(layout, sfreq, self.block_s)[0]
+        return lowrank.learn(x, layout, first[layout.usable[first]], sfreq, self.max_courses)
 
     def _find_volumes(
         self,
@@ -260,6 +274,7 @@ class GradientCorrection(ChannelCorrection):
         clock: ClockFit,
         starts: np.ndarray,
         sfreq: float,
+        learned: lowrank.Learned | None,
     ) -> tuple[subsample.Layout, subsample.Layout | None, float]:
         """Return the layout with the positions of slices in volumes, where these are known.
 
@@ -278,6 +293,7 @@ class GradientCorrection(ChannelCorrection):
             shrinkage=self.shrinkage,
             max_courses=self.max_courses,
             volumes=True,
+            known=learned,
         )
         marked = len(starts) < len(layout.first) or clock.pause > 0
         if len(starts) == len(layout.first):
@@ -340,6 +356,7 @@ class GradientCorrection(ChannelCorrection):
                     shrinkage=self.shrinkage,
                     max_courses=self.max_courses,
                     volumes=volumes is not None,
+                    known=plan.known,
                 )
         for volumes in plan.volumes:
             if volumes is None:

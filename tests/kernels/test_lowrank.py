@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -396,3 +398,39 @@ def test_flat_and_short_signals():
     one = Layout.of(np.array([100.0]), N, 5000)
     x = np.random.default_rng(0).standard_normal(5000)
     assert np.array_equal(lowrank.correct(x, one, SFREQ), x)
+
+
+def test_what_was_learned_is_used_for_the_same_samples_only(monkeypatch):
+    both = np.stack([make(noise=2e-3, seed=seed)[0] for seed in (0, 1)])
+    x, onsets = both[0], make()[1]
+    layout, which = lay_out(onsets, x), np.arange(N_EPOCHS)
+    expected = [lowrank.correct(row, layout, SFREQ) for row in both]
+    known = lowrank.learn(x, layout, which, SFREQ, amplitudes.MAX_COURSES)
+    times = []
+    find = lowrank.find_amplitudes
+    monkeypatch.setattr(lowrank, "find_amplitudes", lambda *a: times.append(1) or find(*a))
+
+    def count(signal, known, **options):
+        times.clear()
+        return lowrank.correct(signal, layout, SFREQ, known=known, **options), len(times)
+
+    got, n = count(both[0], known)
+    assert n == 0 and np.array_equal(got, expected[0])
+    sent = pickle.loads(pickle.dumps(known))
+    for signal, given, row in ((both[1], known, 1), (x.copy(), known, 0), (x, sent, 0)):
+        got, n = count(signal, given)
+        assert n == 1 and np.array_equal(got, expected[row])
+    assert count(x, known, max_courses=2)[1] == 1
+    x[1000] += 1.0  # other samples, in the same place
+    assert np.array_equal(count(x, known)[0], lowrank.correct(x, layout, SFREQ)) and times
+    assert known.owner() is both
+    del both, x, signal
+    assert known.owner() is None  # it keeps no samples
+
+
+def test_nothing_is_learned_beforehand_of_samples_that_are_restored_or_rounded():
+    x, onsets, _ = make(noise=2e-3)
+    layout, which = lay_out(onsets, x), np.arange(N_EPOCHS)
+    assert lowrank.learn(x.astype(np.float32), layout, which, SFREQ, 16) is None
+    assert lowrank.learn(np.clip(x, -0.5, 0.5), layout, which, SFREQ, 16) is None
+    assert lowrank.learn(x, layout, which[:1], SFREQ, 16) is None

@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -81,6 +82,75 @@ class Model:
     limits: tuple[float, float] = (-np.inf, np.inf)
 
 
+@dataclass(frozen=True)
+class Learned:
+    """Amplitudes that are learned above the EEG bands from a block of epochs.
+
+    It is of samples in one place of memory, which it does not keep; copies, as of a worker, are of
+    none.
+
+    Attributes
+    ----------
+    place : tuple of int
+        Address of the samples from the first of these epochs to the last one, number and distance.
+    total : float
+        Sum of these samples, in V.
+    owner : reference to an ndarray, or None
+        The array that the memory belongs to; other samples lie there if it is gone.
+    layout : Layout
+        Positions of the epochs in them.
+    sfreq : float
+        Sampling rate, in Hz.
+    max_courses : int
+        Maximum number of amplitude courses besides the mean.
+    amplitudes : ndarray, shape (n_epochs, n_amplitudes)
+        Amplitude courses; the first is constant.
+    weights : ndarray, shape (n_epochs,)
+        As of :func:`facet_nb.kernels.lowrank.amplitudes.find_amplitudes`.
+    doubtful : ndarray of bool, shape (n_epochs,)
+        Epochs that may hold no artifact, or only part of one.
+    """
+
+    place: tuple[int, int, int]
+    total: float
+    owner: ref[np.ndarray] | None
+    layout: Layout
+    sfreq: float
+    max_courses: int
+    amplitudes: np.ndarray
+    weights: np.ndarray
+    doubtful: np.ndarray
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "owner": None}
+
+    def is_of(self, piece: np.ndarray, layout: Layout, sfreq: float, max_courses: int) -> bool:
+        """Return whether the same would be learned of `piece`, as it is in the same place."""
+        if self.owner is None or self.owner() is None or _find_place(piece) != self.place:
+            return False
+        own = self.layout
+        return (
+            (sfreq, max_courses, layout.n_samples) == (self.sfreq, self.max_courses, own.n_samples)
+            and layout.position is None
+            and own.position is None
+            and np.array_equal(layout.first, own.first)
+            and np.array_equal(layout.part, own.part)
+            and float(piece.sum()) == self.total
+        )
+
+
+def _find_place(piece: np.ndarray) -> tuple[int, int, int]:
+    """Return where samples lie in memory: address, number and distance."""
+    return piece.__array_interface__["data"][0], len(piece), piece.strides[0]
+
+
+def _find_owner(x: np.ndarray) -> np.ndarray:
+    """Return the array that the memory of a view belongs to."""
+    while isinstance(x.base, np.ndarray):
+        x = x.base
+    return x
+
+
 def correct(
     x: np.ndarray,
     layout: Layout,
@@ -91,6 +161,7 @@ def correct(
     max_courses: int = MAX_COURSES,
     volumes: bool = False,
     out: np.ndarray | None = None,
+    known: Learned | None = None,
 ) -> np.ndarray:
     """Return the signal without its artifacts.
 
@@ -113,6 +184,8 @@ def correct(
         Whether what recurs with volumes is looked for, or subtracted, afterwards: it is left then.
     out : ndarray, shape (n_times,) | None
         Array for the result; must not be `x`.
+    known : Learned | None
+        What was learned of some epochs before; it is used where it is of these samples.
 
     Returns
     -------
@@ -125,6 +198,7 @@ def correct(
         "shrinkage": shrinkage,
         "max_courses": max_courses,
         "volumes": volumes,
+        "known": known,
     }
     for which in list_blocks(layout, sfreq, block_s):
         correct_block(x, layout, which, sfreq, out, **options)
@@ -141,6 +215,7 @@ def correct_block(
     shrinkage: float = SHRINKAGE,
     max_courses: int = MAX_COURSES,
     volumes: bool = False,
+    known: Learned | None = None,
 ) -> None:
     """Subtract the artifacts of one block of epochs, `which`, from `out`, in place.
 
@@ -150,9 +225,8 @@ def correct_block(
     pool = which[layout.usable[which]]
     if len(pool) < 2:
         return
-    model = fit(
-        x, layout, pool, sfreq, shrinkage=shrinkage, max_courses=max_courses, volumes=volumes
-    )
+    options: dict[str, Any] = {"shrinkage": shrinkage, "max_courses": max_courses}
+    model = fit(x, layout, pool, sfreq, volumes=volumes, known=known, **options)
     _subtract_model(x, out, layout, which, pool, model)
 
 
@@ -179,6 +253,7 @@ def fit(
     shrinkage: float = SHRINKAGE,
     max_courses: int = MAX_COURSES,
     volumes: bool = False,
+    known: Learned | None = None,
 ) -> Model:
     """Fit waveforms and amplitudes to some epochs.
 
@@ -196,6 +271,8 @@ def fit(
         As in :func:`correct`.
     volumes : bool
         Whether the mean of volumes is subtracted later: what recurs with them is left to it.
+    known : Learned | None
+        As in :func:`correct`.
 
     Returns
     -------
@@ -215,7 +292,40 @@ def fit(
             return out
 
         piece = clipping.restore(piece, limits, correct_piece)
-    return replace(_fit(piece, inner, sfreq, shrinkage, max_courses, volumes), limits=limits)
+    model = _fit(piece, inner, sfreq, shrinkage, max_courses, volumes, known)
+    return replace(model, limits=limits)
+
+
+def learn(
+    x: np.ndarray, layout: Layout, which: np.ndarray, sfreq: float, max_courses: int
+) -> Learned | None:
+    """Return what :func:`fit` learns first of some epochs whose slices may be alike.
+
+    Parameters are those of :func:`fit`. None where that fits other samples than these, as they are
+    not float64 or saturated, or no epochs at all.
+    """
+    if len(which) < 2 or x.dtype != np.float64:
+        return None
+    piece, inner = cut(x, layout, which)
+    if np.isfinite(clipping.find_limits(piece)).any():
+        return None
+    return _learn(piece, replace(inner, position=None), sfreq, max_courses)
+
+
+def _learn(piece: np.ndarray, inner: Layout, sfreq: float, max_courses: int) -> Learned:
+    """Return the amplitudes of all epochs of a piece of signal that was never saturated."""
+    high = transform_high(piece, inner, sfreq)
+    doubtful, absent = find_absent(high)
+    ends = _find_ends(inner)
+    amplitudes, weights = find_amplitudes(
+        high, ~(absent | ends), inner, sfreq, max_courses, inner.position
+    )
+    unknown = np.flatnonzero((doubtful | ends) & (weights == 0))
+    amplitudes[unknown] = amplitudes[find_nearest(unknown, np.flatnonzero(weights))]
+    owner = ref(_find_owner(piece))
+    options = inner, sfreq, max_courses
+    total = float(piece.sum())
+    return Learned(_find_place(piece), total, owner, *options, amplitudes, weights, doubtful)
 
 
 def _fit(
@@ -225,19 +335,15 @@ def _fit(
     shrinkage: float,
     max_courses: int,
     volumes: bool,
+    known: Learned | None = None,
 ) -> Model:
     """Return the model of all epochs of a piece of signal that was never saturated."""
-    high = transform_high(piece, inner, sfreq)
-    doubtful, absent = find_absent(high)
-    ends = _find_ends(inner)
     # Where something recurs with the volume only, its slices are not alike.
     position = inner.position if volumes else None
-    amplitudes, weights = find_amplitudes(
-        high, ~(absent | ends), inner, sfreq, max_courses, position
-    )
-    del high
-    unknown = np.flatnonzero((doubtful | ends) & (weights == 0))
-    amplitudes[unknown] = amplitudes[find_nearest(unknown, np.flatnonzero(weights))]
+    own = replace(inner, position=position)
+    if known is None or not known.is_of(piece, own, sfreq, max_courses):
+        known = _learn(piece, own, sfreq, max_courses)
+    amplitudes, weights, doubtful = known.amplitudes, known.weights, known.doubtful
     # Without drift, single precision is exact to a ten-millionth of the artifact.
     courses = None if volumes else amplitudes[:, 1:]
     spectra = transform_all(remove_trend(piece, inner, sfreq, np.float32, courses, volumes), inner)
