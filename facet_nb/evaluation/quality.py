@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from facet_nb.core import recording
@@ -87,9 +87,8 @@ class QualityCalculator(MetricStep):
         tables = tables.take(held) if 0 < len(held) < len(eeg) else tables
         sampled = _judge_sampled(tables, scan)
         if is_first and (names := _find_doubtful(sampled, tables)):
-            again = _judge_sampled(read_tables(context, scan, names, _PAIRS), scan)
-            pairs = zip(sampled, again, strict=True)
-            sampled = [two if one.verdict == "check" else one for one, two in pairs]
+            again = read_tables(context, scan, names, _PAIRS)
+            sampled = _judge_sampled(again, scan, sampled)
         measures = (
             *sampled,
             *contact,
@@ -176,11 +175,26 @@ def _list_corrections(context: ProcessingContext) -> set[str]:
     return {name for name in names if getattr(known.get(name), "subtracts", False)}
 
 
-def _judge_sampled(tables: Tables, scan: Scan) -> list[Measure]:
-    """Return the measures that a sample of the windows estimates."""
-    found = judge_locked(tables, scan)
-    found += [judge_lines(tables), judge_high(tables), judge_bursts(tables), judge_level(tables)]
-    return found
+def _judge_sampled(tables: Tables, scan: Scan, known: Sequence[Measure] = ()) -> list[Measure]:
+    """Return the measures that a sample of the windows estimates.
+
+    Of those that are known from another look, only the ones that exceed a limit are judged.
+    """
+    doubtful = {measure.name for measure in known if measure.verdict == "check"}
+    found: dict[str, Measure] = {measure.name: measure for measure in known}
+    singles = {
+        "harmonic_loss": judge_lines,
+        "high_residual": judge_high,
+        "bursts": judge_bursts,
+        "level": judge_level,
+    }
+    if not known or doubtful - set(singles):
+        locked = judge_locked(tables, scan)
+        found |= {m.name: m for m in locked if not known or m.name in doubtful}
+    for name, judge in singles.items():
+        if not known or name in doubtful:
+            found[name] = judge(tables)
+    return list(found.values())
 
 
 def _find_doubtful(measures: Iterable[Measure], tables: Tables) -> list[str]:

@@ -147,8 +147,8 @@ def test_what_is_in_doubt_is_looked_at_again(seed, long, looks, monkeypatch):
     whole = read_tables(long, cut_scan(long), chosen, 16)
     judged, asked = module._judge_sampled, []
 
-    def doubt(tables, scan):
-        found = judged(tables, scan)
+    def doubt(tables, scan, known=()):
+        found = judged(tables, scan, known)
         asked.append(tables.names)
         if len(asked) == 1:  # the first look finds a residual that there is not
             found[0] = replace(found[0], value=0.15, verdict="check", channels=tuple(chosen))
