@@ -29,6 +29,7 @@ from facet_nb.core.execution import streaming
 from facet_nb.core.storage import scratch
 from facet_nb.datasets import simulate
 from facet_nb.io import export
+from facet_nb.kernels.pages import find_map
 from facet_nb.kernels.streams import AverageStream
 from tests.core import toys
 
@@ -137,6 +138,24 @@ def test_chunks_in_single_precision(file):
     expected = run(chain(file), dtype="float32")
     result = run(chain(file), dtype="float32", chunk_duration_s=5, mode="channel_sequential")
     assert np.array_equal(result.get_raw()._data, expected.get_raw()._data)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_what_a_step_decides_on_is_in_a_file(file, monkeypatch, dtype):
+    """A step of ours looks at float64: in single precision, that is a copy."""
+    looked, prepare = [], AASCorrection.prepare
+
+    def look(step, view):
+        looked.append(view.reference)
+        return prepare(step, view)
+
+    monkeypatch.setattr(AASCorrection, "prepare", look)
+    run(chain(file, False), dtype=dtype, chunk_duration_s=3.7, mode="channel_sequential")
+    run(chain(file, False), dtype=dtype, mode="channel_sequential")
+    streamed, whole = looked
+    assert find_map(streamed) is not None and find_map(whole) is None
+    assert streamed.dtype == np.float64 and not streamed.flags.writeable
+    assert np.array_equal(streamed, whole)
 
 
 def test_no_step_sees_more_than_a_chunk_at_once(file, monkeypatch):

@@ -259,7 +259,7 @@ class _Preparer:
             x = self._track(ref).x
             # A step that changes no samples rounds none, as in a stage of its own.
             if changes and given.kinds[ref] in ROUNDED:
-                x = round_to(given.dtype, x)
+                x = self._round(x, processor) if given.chunk else round_to(given.dtype, x)
         if isinstance(processor, ArrayProcessor):
             view = self._view(position, processor, x)
             if earlier is not None:
@@ -312,6 +312,23 @@ class _Preparer:
                 raise not_finite(row[0], given.names[ref])
             self.trackers[ref] = NoiseTracker(row, [ref], given.processors, given.terms)
         return self.trackers[ref]
+
+    def _round(self, x: np.ndarray, processor: Processor) -> np.ndarray:
+        """Return a streamed reference channel in the precision of the stage.
+
+        A step of this package looks at float64: it gets numbers of that precision as float64, in a
+        scratch file. As a whole, no channel lies in memory.
+        """
+        dtype = self.given.dtype
+        streams = isinstance(processor, ArrayProcessor) and processor.built_in
+        if x.dtype == dtype or not streams:
+            return round_to(dtype, x)
+        rounded = scratch.create(x.shape)[1]
+        source, target = MappedRow(x[0]), MappedRow(rounded[0])
+        for start in range(0, source.n_times, self.given.chunk):
+            piece = source.read(start, start + self.given.chunk)
+            target.write(start, round_to(dtype, piece))
+        return rounded
 
     def _view(self, position: int, processor: ArrayProcessor, x: np.ndarray | None) -> View:
         given, state, ref = self.given, self.state, self.given.references[position]
