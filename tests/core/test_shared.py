@@ -113,10 +113,10 @@ def test_a_run_leaves_no_file_and_no_open_memory(mode, monkeypatch):
     ctx = toys.make_context()
     steps = [toys.Demeaned(), toys.Decimated(), toys.Halved()]
     near = Pipeline(steps).run(ctx, mode=mode, n_jobs=1, raise_on_error=True)
-    before = set(os.listdir("/dev/shm"))
+    before = list_shared()
     far = Pipeline(steps).run(ctx, **{**APART, "mode": mode}, raise_on_error=True)
     assert made
-    assert {n for n in os.listdir("/dev/shm") if "loky" not in n} <= before
+    assert list_left(before) == set()
     samples = far.get_raw()._data
     assert np.array_equal(samples, near.get_raw()._data) and samples.flags.writeable
     samples[...] = 0.0
@@ -171,6 +171,22 @@ def test_a_batch_whose_worker_died_begins_with_its_input_again(tmp_path):
     assert np.array_equal(result.get_raw()._data, expected)
 
 
+def list_shared() -> set[str]:
+    """Names in shared memory, but for semaphores, which hold no samples, and joblib's folders."""
+    names = set(os.listdir("/dev/shm"))
+    return {n for n in names if not n.startswith("sem.") and "joblib" not in n}
+
+
+def list_left(before: set[str]) -> set[str]:
+    """What is new in shared memory and stays: other programs use it meanwhile, for a moment."""
+    left = list_shared() - before
+    deadline = time.monotonic() + 60
+    while left and time.monotonic() < deadline:
+        time.sleep(0.1)
+        left &= list_shared()
+    return left
+
+
 KILLED = """
     import os, sys
     sys.path.insert(0, {root!r})
@@ -189,7 +205,7 @@ KILLED = """
 
 
 def test_nothing_is_left_of_a_process_that_was_killed(tmp_path):
-    before = set(os.listdir("/dev/shm"))
+    before = list_shared()
     program = tmp_path / "killed.py"
     program.write_text(textwrap.dedent(KILLED.format(root=str(ROOT))))
     child = subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True)
@@ -199,11 +215,4 @@ def test_nothing_is_left_of_a_process_that_was_killed(tmp_path):
         child.send_signal(signal.SIGKILL)
         child.wait()
         child.stdout.close()
-    left = set(os.listdir("/dev/shm")) - before
-    left = {name for name in left if "loky" not in name and "joblib" not in name}
-    # Other programs of this machine use the folder meanwhile: what they leave for a moment goes.
-    deadline = time.monotonic() + 60
-    while left and time.monotonic() < deadline:
-        time.sleep(0.1)
-        left &= set(os.listdir("/dev/shm"))
-    assert left == set()
+    assert list_left(before) == set()
