@@ -16,7 +16,7 @@ from facet_nb.core.events import StepTime
 from facet_nb.core.execution.heartbeats import HeartbeatTable
 from facet_nb.core.execution.job import FAILURES, Failure, fail
 from facet_nb.core.execution.stage import Named, PreparedStage, ReferenceTrial, StageInput
-from facet_nb.core.execution.streaming import list_lengths, stream_channel
+from facet_nb.core.execution.streaming import list_lengths, round_row, stream_channel
 from facet_nb.core.findings import Finding, make_finding, name_step
 from facet_nb.core.noise import Change, NoiseTracker
 from facet_nb.core.planning.fusion import FusedSteps, Fusions
@@ -324,10 +324,7 @@ class _Preparer:
         if x.dtype == dtype or not streams:
             return round_to(dtype, x)
         rounded = scratch.create(x.shape)[1]
-        source, target = MappedRow(x[0]), MappedRow(rounded[0])
-        for start in range(0, source.n_times, self.given.chunk):
-            piece = source.read(start, start + self.given.chunk)
-            target.write(start, round_to(dtype, piece))
+        round_row(dtype, MappedRow(x[0]), MappedRow(rounded[0]), self.given.chunk)
         return rounded
 
     def _view(self, position: int, processor: ArrayProcessor, x: np.ndarray | None) -> View:

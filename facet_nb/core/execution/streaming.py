@@ -70,8 +70,7 @@ def stream_channel(
     passes = list_passes(steps, channel)
     if not passes[0]:  # no step works on this channel, but each one rounds it
         dtype = steps[0].dtype if any(step.changes_samples for step in steps) else "float64"
-        for start in range(0, source.n_times, chunk):
-            target.write(start, round_to(dtype, source.read(start, start + chunk)))
+        round_row(dtype, source, target, chunk)
         return
     x, known = source, None
     if passes[0][0].processor.needs_first_pass:
@@ -85,6 +84,12 @@ def stream_channel(
                 out = files.enter_context(_open_new(lengths[-1]))
             known = _Pass(part, after, lengths, known, spent, note).run(x, out, chunk, check)
             x, check = out, None
+
+
+def round_row(dtype: str, source: Row, target: Row, chunk: int) -> None:
+    """Copy one channel, in precision `dtype`, in chunks of some samples."""
+    for start in range(0, source.n_times, chunk):
+        target.write(start, round_to(dtype, source.read(start, start + chunk)))
 
 
 @contextmanager
