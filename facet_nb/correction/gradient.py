@@ -246,9 +246,11 @@ class GradientCorrection(ChannelCorrection):
             "n_blocks": len(blocks),
             **unmarked,
         }
-        learned = self._learn(x, layout, view.sfreq)
+        first = blocks[0]
+        pool = first[layout.usable[first]]
+        learned = lowrank.learn(x, layout, pool, view.sfreq, self.max_courses)
         layout, volumes, strength = self._find_volumes(
-            x, layout, clock, starts, view.sfreq, learned
+            x, layout, first, clock, starts, view.sfreq, learned
         )
         if view.pieces:
             notes["over_breaks"] = _list_broken(layout, view)
@@ -260,17 +262,11 @@ class GradientCorrection(ChannelCorrection):
         notes["n_volumes"] = min(len(which) for which in blocks)
         return _Run(layout, notes, volumes)
 
-    def _learn(
-        self, x: np.ndarray, layout: subsample.Layout, sfreq: float
-    ) -> lowrank.Learned | None:
-        """Return what is learned first of the first block of the reference channel."""
-        first = lowrank.list_blocks(layout, sfreq, self.block_s)[0]
-        return lowrank.learn(x, layout, first[layout.usable[first]], sfreq, self.max_courses)
-
     def _find_volumes(
         self,
         x: np.ndarray,
         layout: subsample.Layout,
+        first: np.ndarray,
         clock: ClockFit,
         starts: np.ndarray,
         sfreq: float,
@@ -281,7 +277,6 @@ class GradientCorrection(ChannelCorrection):
         Also return the volumes if something recurs with them only, and its strength. That is
         decided in the first block of the reference channel, corrected slice by slice.
         """
-        first = lowrank.list_blocks(layout, sfreq, self.block_s)[0]
         stop = min(len(x), int(layout.first[first[-1]]) + layout.n_samples + subsample.HALO)
         onsets = (layout.first + layout.part / subsample.GRID)[first]
         slices = subsample.Layout.of(onsets, layout.n_samples, stop)
