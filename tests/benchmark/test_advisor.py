@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -258,8 +259,9 @@ def test_a_larger_piece_is_as_large_as_asked(ctx):
 def test_a_probe_takes_the_whole_of_a_short_recording_and_its_time(ctx):
     found = try_out(PIPELINE, ctx, list_candidates(PIPELINE, ctx), 30.0, cores=1)
     assert found.excerpt.context is ctx and found.excerpt.share == 1.0
+    begin = time.process_time()  # on a busy machine, a clock on the wall says little
     many = try_out(PIPELINE, ctx, [SERIAL, SEQUENTIAL], 1e-3, cores=1)
-    assert many.excerpt.n_channels == 8
+    assert many.excerpt.n_channels == 8 and time.process_time() - begin < 5.0
     assert all(1 <= len(t.wall_s) <= 3 for t in many.trials)
     few = toys.wide_context(4, n_times=20_000)
     all_of_few = try_out(PIPELINE, few, [SERIAL, SEQUENTIAL], 0.2, cores=1)

@@ -172,9 +172,15 @@ def test_a_batch_whose_worker_died_begins_with_its_input_again(tmp_path):
 
 
 def list_shared() -> set[str]:
-    """Names in shared memory, but for semaphores, which hold no samples, and joblib's folders."""
-    names = set(os.listdir("/dev/shm"))
-    return {n for n in names if not n.startswith("sem.") and "joblib" not in n}
+    """Names in shared memory, but for loky's, and semaphores and joblib's folders of others."""
+    mapped = Path("/proc/self/maps").read_text()
+
+    def is_ours(name: str) -> bool:
+        if name.startswith("sem."):  # it is mapped as long as it is used
+            return name in mapped
+        return "joblib" not in name or f"_{os.getpid()}_" in name
+
+    return {n for n in os.listdir("/dev/shm") if "loky" not in n and is_ours(n)}
 
 
 def list_left(before: set[str]) -> set[str]:
