@@ -1,7 +1,7 @@
 """Notebooks as they are kept: made from their texts, with results, small, and readable anywhere.
 
-That they run is tested from ``tests/project`` (papermill) and, those of the course, by nbval; this
-is about the files.
+That they run is tested from ``tests/project`` (papermill) and ``tests/browser``, and, those of the
+course, by nbval; this is about the files.
 """
 
 from __future__ import annotations
